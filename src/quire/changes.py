@@ -1,0 +1,131 @@
+"""Every change to a project, as a pure function from document to document.
+
+Each returns the very object it was given when there is nothing to change, so that repeating a change that was already
+made succeeds and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from quire.errors import FileExists, InvalidRequest, NotFound, ProjectClosed
+from quire.model import File, Project, Status
+from quire.names import same_version
+
+MAX_REASON_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which files of a project are meant: one by filename, those of a release, or (both None) all."""
+
+    filename: str | None = None
+    version: str | None = None
+
+    def __str__(self) -> str:
+        if self.filename is not None:
+            return f"the file {self.filename}"
+        return f"the release {self.version}" if self.version is not None else "all files"
+
+    def includes(self, file: File) -> bool:
+        if self.filename is not None and file.filename != self.filename:
+            return False
+        return self.version is None or same_version(file.version, self.version)
+
+
+def publish(
+    project: Project | None,
+    name: str,
+    files: Sequence[File],
+    *,
+    overwrite: bool = False,
+    taken: Mapping[str, str] | None = None,
+) -> Project:
+    """Add files, all or none. `name` is used when the project is new. `taken`: sha256 by filename of the files that
+    are listed beside the record (drop-in files).
+
+    A file that is there with the same content changes nothing. Raises FileExists when it is there with other content
+    and `overwrite` is off; ProjectClosed when the project's status refuses uploads.
+    """
+    if project is not None and not project.status.accepts_uploads:
+        raise ProjectClosed(
+            f"The project {project.name} is {project.status} and takes no uploads; "
+            f"its status must be active or deprecated first."
+        )
+    merged = dict(project.files) if project is not None else {}
+    for file in files:
+        present = merged[file.filename].sha256 if file.filename in merged else (taken or {}).get(file.filename)
+        if present == file.sha256:
+            continue
+        if present is not None and not overwrite:
+            raise FileExists(
+                f"The file {file.filename} already exists with other content (sha256 {present[:12]}..., "
+                f"not {file.sha256[:12]}...); publish it under a new version."
+            )
+        merged[file.filename] = file
+    if project is None:
+        return Project(name=name, files=merged)
+    return project if merged == project.files else msgspec.structs.replace(project, files=merged)
+
+
+def delete(project: Project | None, selection: Selection) -> Project:
+    """Take files out of the project. Raises NotFound when there is nothing to take out."""
+    project = _existing(project, selection)
+    return msgspec.structs.replace(
+        project, files={name: file for name, file in project.files.items() if not selection.includes(file)}
+    )
+
+
+def yank(project: Project | None, selection: Selection, reason: str | None = None) -> Project:
+    """Mark files as yanked (PEP 592): installers take them only when pinned. `reason` is shown to people."""
+    return _with_yanked(project, selection, check_reason(reason) or True)
+
+
+def unyank(project: Project | None, selection: Selection) -> Project:
+    """Take the yanked mark away."""
+    return _with_yanked(project, selection, False)
+
+
+def set_status(project: Project | None, name: str, status: Status, reason: str | None = None) -> Project:
+    """Set the PEP 792 status. Raises NotFound when there is no such project."""
+    if project is None:
+        raise NotFound(f"The project {name} does not exist.")
+    reason = check_reason(reason)
+    if (project.status, project.status_reason) == (status, reason):
+        return project
+    return msgspec.structs.replace(project, status=status, status_reason=reason)
+
+
+def check_reason(reason: str | None) -> str | None:
+    """A reason for people: one line, or None. Raises InvalidRequest when it is too long or has control characters."""
+    reason = (reason or "").strip()
+    if len(reason) > MAX_REASON_CHARACTERS:
+        raise InvalidRequest(f"The reason is longer than {MAX_REASON_CHARACTERS} characters; shorten it.")
+    if not reason.isprintable():
+        raise InvalidRequest("The reason has characters that cannot be shown; write it in one line of plain text.")
+    return reason or None
+
+
+def is_empty(project: Project) -> bool:
+    """Whether nothing is left that a record would have to keep."""
+    return not project.files and project.status is Status.ACTIVE and not project.unknown
+
+
+def _with_yanked(project: Project | None, selection: Selection, yanked: bool | str) -> Project:
+    project = _existing(project, selection)
+    files = {
+        name: msgspec.structs.replace(file, yanked=yanked) if selection.includes(file) else file
+        for name, file in project.files.items()
+    }
+    return project if files == project.files else msgspec.structs.replace(project, files=files)
+
+
+def _existing(project: Project | None, selection: Selection) -> Project:
+    if project is None:
+        raise NotFound("The project does not exist.")
+    if not any(selection.includes(file) for file in project.files.values()):
+        raise NotFound(f"The project {project.name} does not have {selection}.")
+    return project

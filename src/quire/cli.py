@@ -1,0 +1,72 @@
+"""The command `quire`: finds the command, runs it, and turns errors raised on purpose into one line and an exit code.
+
+Exit codes: 0 done; 1 what was asked for could not be done; 2 the command line, a setting or a directory is wrong;
+130 interrupted by the keyboard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn, Protocol, cast
+
+from quire import __version__
+from quire.errors import ConfigurationError, QuireError, UnknownLayout
+
+COMMANDS = ("run",)
+"""The modules of quire.commands, in the order that the help lists them."""
+
+
+class Command(Protocol):
+    """What a module of quire.commands offers."""
+
+    def add_parser(self, subparsers: argparse._SubParsersAction[Any]) -> object:
+        """Add one or more parsers; the module's `run` serves all of them."""
+        ...
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it and return the exit code. Raises QuireError."""
+        ...
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, whose errors look like every other error of quire."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"quire: error: {message}; see '{self.prog} --help'.\n")
+
+
+def make_parser() -> tuple[argparse.ArgumentParser, dict[str, Command]]:
+    """The parser of everything, and the module of each command name."""
+    parser = Parser(
+        prog="quire", description="A private Python package index whose every worker tells the truth at once."
+    )
+    parser.add_argument("--version", action="version", version=f"quire {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    owners: dict[str, Command] = {}
+    for name in COMMANDS:
+        module = cast("Command", importlib.import_module(f"quire.commands.{name}"))
+        module.add_parser(subparsers)
+        for added in subparsers.choices.keys() - owners.keys():
+            owners[added] = module
+    return parser, owners
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (sys.argv without the program when None); returns the exit code."""
+    parser, owners = make_parser()
+    arguments = parser.parse_args(argv)
+    try:
+        return owners[arguments.command].run(arguments)
+    except QuireError as error:
+        print(f"quire: error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigurationError | UnknownLayout) else 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader, say `head`, has all it wants; keep Python from complaining about it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

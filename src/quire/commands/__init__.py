@@ -1,0 +1,1 @@
+"""The commands of `quire`, one module each: `add_parser(subparsers)` and `run(arguments) -> int`."""

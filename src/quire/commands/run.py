@@ -1,0 +1,175 @@
+"""`quire run` (pypiserver's flags and defaults) and `quire serve` (today's defaults)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from quire import __version__, logs, servers
+from quire.config import DEFAULT_FALLBACK_URL, RUN_DEFAULTS, SERVE_DEFAULTS, SERVERS, Settings, resolve
+from quire.errors import ConfigurationError, QuireError
+
+_log = structlog.stdlib.get_logger("quire.run")
+
+_MORE = """\
+Every setting is also an environment variable (--max-upload-size: QUIRE_MAX_UPLOAD_SIZE) and a line of quire.toml in
+the working directory (max-upload-size = "500M"). A flag is stronger than the variable, the variable than the file.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `run` and `serve`."""
+    run_parser = subparsers.add_parser(
+        "run",
+        help="serve directories, with the flags and defaults of pypi-server run",
+        description="Serve the packages in the directories, and take uploads into the first one. "
+        "The flags and defaults are those of 'pypi-server run'.",
+        epilog=_MORE,
+    )
+    run_parser.set_defaults(setting_defaults=RUN_DEFAULTS)
+    _add_flags(run_parser, host="0.0.0.0", fallback="on")  # noqa: S104 - a text in the help
+    serve_parser = subparsers.add_parser(
+        "serve",
+        help="serve directories to this machine only, with nothing behind them",
+        description="Like 'run', with other defaults: listens on 127.0.0.1, sends nobody to a public index for "
+        "projects it lacks (give --fallback-url to have that), and logs what it does. Uploads need a user of the "
+        "-P file; '-a . -P .' lets everybody upload.",
+        epilog=_MORE,
+    )
+    serve_parser.set_defaults(setting_defaults=SERVE_DEFAULTS)
+    _add_flags(serve_parser, host="127.0.0.1", fallback="off")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal ends it. Raises ConfigurationError when that cannot even begin."""
+    flags = vars(arguments) | {"directories": arguments.directories or None}
+    settings = resolve(flags, os.environ, arguments.setting_defaults, arguments.config)
+    logs.configure(settings)
+    return servers.run(prepare(settings))
+
+
+def prepare(settings: Settings) -> Settings:
+    """Look at everything on disk that the settings name; the same settings, read-only when that is all there is.
+
+    Raises ConfigurationError when a directory or file cannot be used at all.
+    """
+    from quire.store.posix import PosixStore  # noqa: PLC0415 - the flags' help needs no store
+
+    for directory in settings.directories:
+        _check_directory(directory)
+    for file, flag in ((settings.passwords, "--passwords"), (settings.welcome, "--welcome")):
+        if file is not None:
+            _check_file(file, flag)
+    try:
+        store = PosixStore.open(settings.root, create=not settings.read_only, read_only=settings.read_only)
+    except QuireError as error:
+        raise ConfigurationError(str(error)) from error
+    if settings.authenticate and settings.passwords is None:
+        _log.warning(
+            f"Nobody can {' or '.join(settings.authenticate)}: that needs a login, and there is no password file. "
+            "Give one with -P, or '-a . -P .' for no authentication."
+        )
+    if settings.read_only or store.writable:
+        return settings
+    _log.warning(f"The directory {settings.root} cannot be written; serving it read-only, without uploads.")
+    return msgspec.structs.replace(settings, read_only=True)
+
+
+def _check_directory(directory: str) -> None:
+    try:
+        with os.scandir(directory) as entries:
+            next(entries, None)
+        os.stat(f"{directory}/.")  # fails where names can be listed, but not reached
+    except OSError as error:
+        raise ConfigurationError(
+            f"The directory {directory} cannot be served: {os.strerror(error.errno or 0)}; "
+            "create it, give this user the right to read it, or name another one."
+        ) from error
+
+
+def _check_file(file: str, flag: str) -> None:
+    try:
+        with Path(file).open("rb") as opened:
+            opened.read(1)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{flag}: the file {file} cannot be read ({os.strerror(error.errno or 0)})."
+        ) from error
+
+
+def _add_flags(parser: argparse.ArgumentParser, host: str, fallback: str) -> None:
+    """All flags. Each one is text or absent here; `resolve` reads it, as it reads the variable and the file."""
+    add = parser.add_argument
+    add(
+        "directories",
+        nargs="*",
+        metavar="DIRECTORY",
+        help="directories to serve (default: ~/packages); the first one carries the store, in its folder quire/, "
+        "and takes uploads",
+    )
+    add("--config", metavar="FILE", help="a configuration file (default: quire.toml in the working directory)")
+    add("--version", action="version", version=f"quire {__version__}")
+    listening = parser.add_argument_group("listening")
+    add = listening.add_argument
+    add("-p", "--port", help="listen on PORT (default: 8080); 0 takes a free one")
+    add("-i", "-H", "--interface", "--host", dest="host", metavar="ADDRESS", help=f"listen on ADDRESS ({host})")
+    add(
+        "--server",
+        metavar="METHOD",
+        help=f"the HTTP server: {', '.join(SERVERS)} (default: auto, which is granian); gunicorn.conf.py and "
+        "GUNICORN_CMD_ARGS are honoured by gunicorn; pypiserver's other values mean auto",
+    )
+    add("--workers", metavar="N", help="worker processes (default: the processors that may be used)")
+    add("--server-base-url", metavar="PATH", help="serve everything under this path prefix")
+    add(
+        "--trusted-proxies",
+        metavar="NETWORKS",
+        help="addresses and networks whose X-Forwarded-* are believed ('*': all)",
+    )
+    access = parser.add_argument_group("access")
+    add = access.add_argument
+    add(
+        "-a",
+        "--authenticate",
+        metavar="ACTIONS",
+        help="what needs a login: download, list, update, with commas (default: update); '-a . -P .' for nothing",
+    )
+    add("-P", "--passwords", metavar="FILE", help="an htpasswd file; it is read again when it changes")
+    add("-o", "--overwrite", action="store_const", const=True, help="let an upload replace a file of the same name")
+    add("--read-only", action="store_const", const=True, help="refuse every change")
+    add("--max-upload-size", metavar="SIZE", help="refuse larger files, e.g. 500M (default: 2G)")
+    add("--body-timeout", metavar="SECONDS", help="give an upload up after this much silence (default: 60)")
+    pages = parser.add_argument_group("pages")
+    add = pages.add_argument
+    add(
+        "--disable-fallback",
+        action="store_const",
+        const=True,
+        help=f"answer 404 for unknown projects instead of redirecting (the redirect is {fallback} by default)",
+    )
+    add("--fallback-url", metavar="URL", help=f"redirect there for unknown projects (default: {DEFAULT_FALLBACK_URL})")
+    add("--health-endpoint", metavar="PATH", help="the path that answers Ok while the service is up (default: /health)")
+    add("--welcome", metavar="HTML_FILE", help="a template for the home page")
+    add("--cache-control", metavar="SECONDS", help="send Cache-Control: max-age=SECONDS with downloads")
+    add("--hash-algo", metavar="NAME", help="the hash in file links (default: sha256); 'off' for none")
+    add(
+        "--backend",
+        metavar="NAME",
+        help="auto, simple-dir or cached-dir: all three mean the same engine, which is always consistent and fast",
+    )
+    add("--index", metavar="NAME", help="the index of the store to serve (default: main)")
+    add("--cache-size", metavar="SIZE", help="memory for pages in each worker (default: 128M)")
+    logging = parser.add_argument_group("logging")
+    add = logging.add_argument
+    add("-v", "--verbose", action="count", help="log more; repeat for yet more")
+    add("--log-file", metavar="FILE", help="log to FILE as well")
+    add("--log-stream", metavar="STREAM", help="log to stdout (the default), stderr or none")
+    add("--log-frmt", metavar="FORMAT", help="the format of log lines, of logging.LogRecord's attributes")
+    add("--log-req-frmt", metavar="FORMAT", help="what to log of a request; '%%s' for everything")
+    add("--log-res-frmt", metavar="FORMAT", help="what to log of a response; '%%s' for everything")
+    add("--log-err-frmt", metavar="FORMAT", help="what to log of an error; '%%s' for everything")

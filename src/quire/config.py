@@ -1,0 +1,316 @@
+"""Settings: frozen, checked once, the same in every process.
+
+A value comes from the first of these that has one: a flag, a `QUIRE_*` environment variable, `quire.toml` (in the
+working directory, or named by `--config` or QUIRE_CONFIG), a variable that other programs use for it (PORT), the
+command's default. What is wrong with it is told in one sentence that names where it came from.
+
+Servers start worker processes, by fork or anew. They all build the application from the one environment variable
+QUIRE_SETTINGS, which the command that started them filled: `Settings.dump` and `Settings.load`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quire import setting_values as values
+from quire.errors import ConfigurationError
+
+DEFAULT_FALLBACK_URL = "https://pypi.org/simple/"
+"""Where `quire run` sends clients for a project it does not have; pypiserver's default."""
+
+SETTINGS_VARIABLE = "QUIRE_SETTINGS"
+"""The environment variable by which worker processes get their settings."""
+
+SERVERS = ("auto", "granian", "uvicorn", "gunicorn", "wsgiref")
+UNSUPPORTED_SERVERS = (
+    *(
+        "bjoern",
+        "cgi",
+        "cheroot",
+        "cherrypy",
+        "diesel",
+        "eventlet",
+        "fapws3",
+        "flup",
+        "gae",
+        "gevent",
+        "geventsocketio",
+    ),
+    *("meinheld", "paste", "rocket", "tornado", "twisted", "waitress"),
+)
+"""Servers that pypiserver runs; understood, and served by the default server instead."""
+
+_LEVELS = {0: "WARNING", 1: "INFO", 2: "DEBUG"}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set. Paths are absolute. The defaults are those of `quire run`."""
+
+    directories: tuple[str, ...]
+    """The served directories; the first one carries the store and takes uploads, the others are drop-in folders."""
+    index: str = "main"
+
+    host: str = "0.0.0.0"  # noqa: S104 - what a server in a container needs, and pypiserver's default
+    port: int = 8080
+    """0 lets the system choose a free one."""
+    server: str = "auto"
+    workers: int = 1
+    workers_chosen: bool = False
+    """Whether somebody set `workers` for quire; else a gunicorn configuration may say otherwise."""
+    server_base_url: str = ""
+    """A path prefix such as `/python` under which everything is served; never ends with a slash."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose X-Forwarded-* are believed; `*` for everybody's."""
+
+    authenticate: tuple[str, ...] = ("update",)
+    """The actions (download, list, update) that need a login."""
+    passwords: str | None = None
+    """An htpasswd file; None when there is none: then nobody can log in."""
+
+    fallback_url: str | None = None
+    """The simple API of the index that has the projects this one lacks, ended by a slash; None for a 404."""
+    health_endpoint: str = "/health"
+    welcome: str | None = None
+    """The file with the home page; None for the built-in one."""
+    cache_control: int | None = None
+    """Seconds for `Cache-Control: max-age` of downloads; None leaves it to quire."""
+    hash_algorithm: str | None = "sha256"
+    """The hash in the fragment of HTML file links; None for no fragment."""
+
+    overwrite: bool = False
+    read_only: bool = False
+    max_upload_size: int = 2 * 1024**3
+    """Bytes."""
+    body_timeout: float = 60.0
+    """Seconds of silence after which an upload is given up."""
+    cache_size: int = 128 * 1024**2
+    """Bytes of memory that each worker spends on pages."""
+
+    verbosity: int = 0
+    log_file: str | None = None
+    log_stream: str = "stdout"
+    """`stdout`, `stderr` or `none`."""
+    log_format: str = "%(asctime)s|%(name)s|%(levelname)s|%(thread)d|%(message)s"
+    log_request_format: str = "%(bottle.request)s"
+    log_response_format: str = "%(status)s"
+    log_error_format: str = "%(body)s: %(exception)s \n%(traceback)s"
+
+    @property
+    def root(self) -> str:
+        """The directory that carries the store."""
+        return self.directories[0]
+
+    @property
+    def log_level(self) -> str:
+        """The name of logging's level; everything is logged from `-vvv` on."""
+        return _LEVELS.get(self.verbosity, "NOTSET")
+
+    def dump(self) -> str:
+        """The settings as JSON, for QUIRE_SETTINGS."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def load(cls, text: str) -> Settings:
+        """What `dump` wrote. Raises ConfigurationError for anything else."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.MsgspecError as error:
+            raise ConfigurationError(
+                f"{SETTINGS_VARIABLE} is not what this version of quire writes ({error}); unset it."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing that can be set, and how its value is read."""
+
+    name: str
+    """In quire.toml; in upper case after `QUIRE_` the environment variable; argparse's dest."""
+    parse: Callable[[object], Any]
+    flag: str
+    """As error messages name it."""
+    borrowed: tuple[str, ...] = ()
+    """Other programs' environment variables, weaker than quire.toml."""
+
+
+OPTIONS = (
+    Option("directories", values.paths(os.pathsep), "the directory"),
+    Option("index", values.index_name, "--index"),
+    Option("host", values.host, "--host"),
+    Option("port", values.integer(0, 65535), "--port", ("PYPISERVER_PORT", "PORT")),
+    Option("server", values.one_of(*SERVERS, *UNSUPPORTED_SERVERS), "--server"),
+    Option("workers", values.integer(1, 1024), "--workers", ("GUNICORN_WORKERS", "WEB_CONCURRENCY")),
+    Option("server_base_url", values.base_path, "--server-base-url"),
+    Option("trusted_proxies", values.networks, "--trusted-proxies"),
+    Option("authenticate", values.actions, "--authenticate"),
+    Option("passwords", values.password_file, "--passwords"),
+    Option("disable_fallback", values.boolean, "--disable-fallback"),
+    Option("fallback_url", values.http_url, "--fallback-url"),
+    Option("health_endpoint", values.health_path, "--health-endpoint"),
+    Option("welcome", values.path, "--welcome"),
+    Option("cache_control", values.integer(0), "--cache-control"),
+    Option("hash_algo", values.hash_algorithm, "--hash-algo"),
+    Option("backend", values.one_of("auto", "simple-dir", "cached-dir"), "--backend"),
+    Option("overwrite", values.boolean, "--overwrite"),
+    Option("read_only", values.boolean, "--read-only"),
+    Option("max_upload_size", values.size, "--max-upload-size"),
+    Option("body_timeout", values.seconds, "--body-timeout"),
+    Option("cache_size", values.size, "--cache-size"),
+    Option("verbose", values.integer(0, 9), "--verbose"),
+    Option("log_file", values.path, "--log-file"),
+    Option("log_stream", values.one_of("stdout", "stderr", "none"), "--log-stream"),
+    Option("log_frmt", values.log_format, "--log-frmt"),
+    Option("log_req_frmt", values.message_format, "--log-req-frmt"),
+    Option("log_res_frmt", values.message_format, "--log-res-frmt"),
+    Option("log_err_frmt", values.message_format, "--log-err-frmt"),
+)
+"""By pypiserver's names, so that a switch is a matter of spelling nothing anew."""
+
+_FIELDS = {
+    "hash_algo": "hash_algorithm",
+    "verbose": "verbosity",
+    "log_frmt": "log_format",
+    "log_req_frmt": "log_request_format",
+    "log_res_frmt": "log_response_format",
+    "log_err_frmt": "log_error_format",
+}
+_NOT_FIELDS = {"backend", "disable_fallback", "fallback_url", "passwords"}
+
+RUN_DEFAULTS: Mapping[str, Any] = {"disable_fallback": False}
+"""`quire run`: pypiserver's defaults, beside those of Settings."""
+
+SERVE_DEFAULTS: Mapping[str, Any] = {"disable_fallback": True, "host": "127.0.0.1", "verbose": 1}
+"""`quire serve`: seen by this machine only, no other index behind it (so no name of yours is ever looked up
+elsewhere), and the log says what happens."""
+
+
+def resolve(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    defaults: Mapping[str, Any] = RUN_DEFAULTS,
+    config_file: str | None = None,
+) -> Settings:
+    """The settings that flags, environment, configuration file and defaults make together.
+
+    `flags` and `defaults` are by option name; a flag that is None was not given. `config_file` is the one named by
+    `--config`; when None, QUIRE_CONFIG and then ./quire.toml are looked for.
+    Raises ConfigurationError for the first value that is wrong, and for values that do not fit together.
+    """
+    file, table = _read_config_file(config_file, environ)
+    given: dict[str, Any] = {}
+    for option in OPTIONS:
+        source = _strongest(option, flags, environ, file, table)
+        if source is None:
+            continue
+        try:
+            given[option.name] = option.parse(source.raw)
+        except ValueError as error:
+            raise ConfigurationError(f"{source.name}: {error}.") from None
+        if option.name == "workers":
+            given["workers_chosen"] = not source.borrowed
+    return _combine(given, defaults)
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """The settings of a process that no command of ours started, or that one did: QUIRE_SETTINGS if it is there.
+
+    Without it, `QUIRE_*` and quire.toml are read as `quire serve` reads them. Raises ConfigurationError.
+    """
+    dumped = environ.get(SETTINGS_VARIABLE)
+    return Settings.load(dumped) if dumped else resolve({}, environ, SERVE_DEFAULTS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a value was found, and the value as it stands there."""
+
+    name: str
+    raw: object
+    borrowed: bool = False
+
+
+def _strongest(
+    option: Option, flags: Mapping[str, object], environ: Mapping[str, str], file: str, table: Mapping[str, object]
+) -> _Source | None:
+    """The source that decides the option; None when it is set nowhere."""
+    if flags.get(option.name) is not None:
+        return _Source(option.flag, flags[option.name])
+    if (variable := f"QUIRE_{option.name.upper()}") in environ:
+        return _Source(f"The environment variable {variable}", environ[variable])
+    if option.name in table:
+        return _Source(f"{option.name} in {file}", table[option.name])
+    for variable in option.borrowed:
+        if environ.get(variable):  # an empty PORT= is how compose files spell "not set"
+            return _Source(f"The environment variable {variable}", environ[variable], borrowed=True)
+    return None
+
+
+def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[str, dict[str, object]]:
+    """The configuration file's name and its table, empty when there is no file. Paths in it are relative to it."""
+    file = named or environ.get("QUIRE_CONFIG")
+    try:
+        data = Path(file or "quire.toml").expanduser().read_bytes()
+    except FileNotFoundError:
+        if file is None:
+            return "quire.toml", {}
+        raise ConfigurationError(f"The configuration file {file} does not exist.") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigurationError(f"The configuration file {file or 'quire.toml'} cannot be read: {error}.") from error
+    file = file or "quire.toml"
+    try:
+        written = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The configuration file {file} is not TOML: {error}.") from error
+    table = {key.replace("-", "_"): value for key, value in written.items()}
+    if unknown := sorted(table.keys() - {option.name for option in OPTIONS}):
+        raise ConfigurationError(
+            f"{file} sets {unknown[0]!r}, which is no setting of quire; the settings are "
+            f"{', '.join(sorted(option.name for option in OPTIONS))}."
+        )
+    folder = Path(file).expanduser().absolute().parent
+    if isinstance(table.get("directories"), str):
+        table["directories"] = [table["directories"]]  # TOML has lists; a colon in its text is part of the path
+    for name in table.keys() & {"directories", "passwords", "welcome", "log_file"}:
+        table[name] = _beside(folder, table[name])
+    return file, table
+
+
+def _beside(folder: Path, raw: object) -> object:
+    """A path of the configuration file, made absolute; what is no path stays as it is, for its parser to refuse."""
+    if isinstance(raw, list):
+        return [_beside(folder, item) for item in raw]
+    if not isinstance(raw, str) or not raw.strip() or raw == "." or raw.startswith("~"):
+        return raw
+    return str(folder / raw)
+
+
+def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
+    """Settings from parsed values; the rules between settings are here."""
+    merged = {**defaults, **given}
+    fields = {_FIELDS.get(name, name): value for name, value in merged.items() if name not in _NOT_FIELDS}
+    fields.setdefault("directories", (str(Path.home() / "packages"),))
+    fields.setdefault("workers", usable_cores())
+    authenticate, passwords = fields.get("authenticate", ("update",)), given.get("passwords")
+    # pypiserver's rule: switching off authentication must be said twice, so that nobody does it by a slip
+    if (passwords == ".") != (authenticate == ()):
+        raise ConfigurationError(
+            "To serve without any authentication give both '-a .' and '-P .'; "
+            "to authenticate give neither, but actions to -a and an htpasswd file to -P."
+        )
+    fields["passwords"] = None if passwords == "." else passwords
+    # naming a fallback is asking for it, unless it is switched off as plainly
+    disabled = given.get("disable_fallback", defaults.get("disable_fallback", False) and "fallback_url" not in given)
+    fields["fallback_url"] = None if disabled else given.get("fallback_url", DEFAULT_FALLBACK_URL)
+    return Settings(**fields)
+
+
+def usable_cores() -> int:
+    """How many processors this process may run on."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

@@ -1,0 +1,89 @@
+"""Every error that quire raises on purpose.
+
+Each carries one sentence that says what is wrong and what to do; the web maps the class to a status code, the
+command line prints the sentence and exits. No other layer turns errors into text.
+"""
+
+from __future__ import annotations
+
+
+class QuireError(Exception):
+    """Base of all errors raised on purpose. `str(error)` is the sentence for the person who reads it."""
+
+
+# -- what a client asked for cannot be done ---------------------------------------------------------------------------
+
+
+class InvalidRequest(QuireError):
+    """The request itself is malformed: a missing field, a bad parameter."""
+
+
+class InvalidName(InvalidRequest):
+    """A project name, version or filename that no specification allows."""
+
+
+class InvalidDistribution(InvalidRequest):
+    """The bytes are not the distribution that the filename promises, or its metadata disagrees with it."""
+
+
+class DigestMismatch(InvalidRequest):
+    """The bytes that arrived do not have the digest or size that the client announced."""
+
+
+class TooLarge(QuireError):
+    """More bytes than the configured limit."""
+
+
+class FileExists(QuireError):
+    """The filename is taken by other content, and overwriting is off. The sentence contains "already exists"."""
+
+
+class ProjectClosed(QuireError):
+    """The project's status (PEP 792: archived, quarantined) refuses uploads."""
+
+
+class NotFound(QuireError):
+    """No such project, release or file."""
+
+
+class ReadOnlyFile(QuireError):
+    """A drop-in file cannot be changed through the index; it is changed where it lies, or imported first."""
+
+
+# -- the store cannot do it -------------------------------------------------------------------------------------------
+
+
+class StoreError(QuireError):
+    """The store failed; what was asked may or may not have happened."""
+
+
+class Conflict(StoreError):
+    """The stored record is no longer the expected one; nothing was written."""
+
+
+class OutcomeUnknown(StoreError):
+    """It cannot be told whether the change was written; repeat it, it is then found done or is done."""
+
+
+class StoreReadOnly(StoreError):
+    """The store cannot be written: a read-only file system or missing permission. Nothing was written."""
+
+
+class StoreFull(StoreError):
+    """No space or quota left. Nothing was written."""
+
+
+class UnknownLayout(StoreError):
+    """The store was written by a newer quire, or is not a store at all."""
+
+
+class DamagedRecord(StoreError):
+    """A record that cannot be understood: garbage, or a newer format."""
+
+
+class BlobMissing(StoreError):
+    """No blob is stored under that key (any more)."""
+
+
+class ConfigurationError(QuireError):
+    """A setting, a flag or a file named by one is wrong; the program cannot start."""

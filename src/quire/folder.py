@@ -1,0 +1,334 @@
+"""Drop-in folders: distributions that people copy into a directory by hand, served as they lie there, read-only.
+
+Every question is answered with what is true when it is asked, by any number of processes on any number of machines;
+nothing watches, nothing is scanned per request. Three parts work together, each with its theory of operation:
+`folder_scan` knows which files there are, `folder_digests` what is in them, `folder_facts` finds that out. This module
+joins them to projects.
+
+Everything here is synchronous and may be called from several threads. What ends in `unchanged` takes microseconds on a
+local file system, never blocks, and may run on an event loop there; everything else belongs in a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+
+from quire.errors import ConfigurationError
+from quire.folder_digests import SETTLE, Progress, ProjectFacts, Rules, in_turn
+from quire.folder_facts import Facts, offered_metadata
+from quire.folder_scan import Candidate, Listing, Look, Stamp, Tree, open_plain
+from quire.model import File
+from quire.names import guess_filename
+from quire.store.contracts import Records
+
+_REMEMBERED_PROJECTS = 2000
+_REMEMBERED_METADATA_BYTES = 8 * 1024 * 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class DropIn:
+    """One complete file in a drop-in folder, as it was at one moment."""
+
+    project: str
+    """Normalized name."""
+    file: File
+    path: str
+    """Absolute and real path. Open it without following links; the file may be gone, or another one, by then."""
+    relative_path: str
+    """Path below its root, separated by `/`: what comes after `/packages/` in its URL (not yet quoted)."""
+    stamp: Stamp
+    """Size, mtime and inode that `file` describes; compare with fstat after opening."""
+
+
+class FolderProject:
+    """The drop-in files of one project at one moment: one per filename, sorted by it.
+
+    No files means: no such project, or none of its files is complete yet. `validation` belongs to the folder.
+    """
+
+    __slots__ = ("files", "name", "validation")
+
+    def __init__(self, name: str, files: tuple[DropIn, ...], validation: object) -> None:
+        self.name = name
+        self.files = files
+        self.validation = validation
+
+
+@dataclass(frozen=True, slots=True)
+class _Validation:
+    """What `files` were concluded from."""
+
+    candidates: tuple[Candidate, ...]
+    looks: tuple[Look | None, ...]
+    due: float
+    """From when on (`clock`) the files must be judged again although they look the same."""
+
+    def holds(self, candidates: tuple[Candidate, ...], looks: tuple[Look | None, ...], now: float) -> bool:
+        return self.candidates == candidates and self.looks == looks and now < self.due
+
+
+class Folder:
+    """The drop-in files under one or several roots. Of files with the same name, the first root's is listed."""
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        *,
+        digests: Records | None = None,
+        index: str = "main",
+        exclude: Sequence[Path] = (),
+        algorithms: Sequence[str] = (),
+        network: bool | None = None,
+        progress: Progress | None = None,
+        settle: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Nothing is read yet.
+
+        `digests`: where the workers share what they computed, under `<index>/dropins/<project>`; None: in memory only.
+        `exclude`: directories that are not listed; a store at `<root>/quire` never is.
+        `algorithms`: hashlib names to compute besides sha256, md5 and blake2b_256.
+        `network`: whether the roots are on a network file system; None asks the system.
+        `settle`: seconds after which two changes no longer share a timestamp; None finds out.
+        `clock`, `wall`: monotonic seconds; seconds since the epoch.
+
+        Raises ConfigurationError for an algorithm that hashlib does not have.
+        """
+        for algorithm in algorithms:
+            _check_algorithm(algorithm)
+        self._clock = clock
+        self._tree = Tree(roots, exclude=exclude, network=network, settle=settle, clock=clock)
+        self._records = digests
+        self._index = index
+        self._rules = Rules(tuple(algorithms), progress, SETTLE if settle is None else settle, clock, wall)
+        self._lock = threading.Lock()  # over the three below
+        self._facts: OrderedDict[str, ProjectFacts] = OrderedDict()
+        self._metadata: OrderedDict[str, bytes] = OrderedDict()
+        self._pairs: tuple[Listing | None, tuple[tuple[str, str], ...]] = (None, ())
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The real paths of the roots."""
+        return self._tree.roots
+
+    @property
+    def validates_inline(self) -> bool:
+        """Whether `unchanged` and `names_unchanged` take microseconds, so that they may run on an event loop."""
+        return self._tree.is_local
+
+    # -- names --------------------------------------------------------------------------------------------------------
+
+    def names(self, known: tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """The normalized names of all projects with a file, sorted: the very object `known` when they are unchanged.
+
+        Judged by filenames alone, so a project may be among them all of whose files are still incomplete.
+        Raises StoreError when a root cannot be read.
+        """
+        names = self._tree.refresh().names
+        return known if known is not None and known == names else names
+
+    def names_unchanged(self, known: tuple[str, ...]) -> bool:
+        """Whether `names` would certainly return `known`. False when that takes longer to find out."""
+        listing = self._tree.current()
+        return listing is not None and listing.names == known
+
+    def all_files(self) -> tuple[tuple[str, str], ...]:
+        """(relative path, project) of every file, copies included, sorted; judged by filenames alone.
+
+        Raises StoreError when a root cannot be read.
+        """
+        listing = self._tree.refresh()
+        with self._lock:
+            if self._pairs[0] is not listing:
+                pairs = sorted((path, candidate.parsed.project) for path, candidate in listing.by_path.items())
+                self._pairs = (listing, tuple(pairs))
+            return self._pairs[1]
+
+    def count(self) -> int:
+        """How many files `all_files` would name. Raises StoreError when a root cannot be read."""
+        return len(self._tree.refresh().by_path)
+
+    # -- projects -----------------------------------------------------------------------------------------------------
+
+    def project(self, name: str, known: FolderProject | None = None) -> FolderProject:
+        """The drop-in files of a project (normalized name): the very object `known` when they are unchanged.
+
+        The first time it reads all files that no worker has read before. A file that is not complete, not readable, or
+        changes while it is read is not listed, and judged again as soon as it looks different.
+        Raises StoreError when a root cannot be read.
+        """
+        listing = self._tree.refresh()
+        candidates = listing.projects.get(name, ())
+        looks = tuple(self._tree.look(candidate, listing) for candidate in candidates)
+        if known is not None and known.name == name:
+            validation = known.validation
+            if isinstance(validation, _Validation) and validation.holds(candidates, looks, self._clock()):
+                return known
+        if not candidates:
+            with self._lock:
+                self._facts.pop(name, None)
+            return FolderProject(name, (), _Validation((), (), math.inf))
+        facts = self._project_facts(name)
+        with facts.lock:
+            files, due = self._judge(facts, candidates, looks)
+        validation = _Validation(candidates, looks, due)
+        if known is not None and known.name == name and known.files == files:
+            known.validation = validation
+            return known
+        return FolderProject(name, files, validation)
+
+    def unchanged(self, name: str, known: FolderProject | None) -> bool:
+        """Whether `project` would certainly return `known`. False when that takes longer to find out."""
+        listing = self._tree.current()
+        if listing is None or known is None or known.name != name:
+            return False
+        validation = known.validation
+        if not isinstance(validation, _Validation):
+            return False
+        candidates = listing.projects.get(name, ())
+        if candidates != validation.candidates:
+            return False
+        looks = tuple(self._tree.look(candidate, listing) for candidate in candidates)
+        return validation.holds(candidates, looks, self._clock())
+
+    def _judge(
+        self, facts: ProjectFacts, candidates: tuple[Candidate, ...], looks: tuple[Look | None, ...]
+    ) -> tuple[tuple[DropIn, ...], float]:
+        """The complete files, of each filename the preferred copy that is one, and when to judge again.
+
+        Reads what must be read, and no copy that is not needed.
+        """
+        facts.begin(candidates)
+        pairs = zip(candidates, looks, strict=True)
+        copies = [list(group) for _, group in groupby(pairs, key=lambda pair: pair[0].parsed.filename)]
+        found: dict[str, DropIn] = {}
+        due = math.inf
+        for turn in in_turn(len(copies)):
+            for candidate, look in copies[turn]:
+                if look is None:
+                    continue
+                known = facts.of(candidate, look)
+                due = min(due, facts.due(candidate, look))
+                if facts.wants_saving:
+                    facts.save(candidates, len(self.roots))
+                if known is not None and known.complete:
+                    found[candidate.parsed.filename] = _drop_in(candidate, look, known)
+                    break
+        facts.save(candidates, len(self.roots))
+        return tuple(found[filename] for filename in sorted(found)), due
+
+    def _project_facts(self, name: str) -> ProjectFacts:
+        with self._lock:
+            facts = self._facts.get(name)
+            if facts is None:
+                facts = self._facts[name] = ProjectFacts(self._records, f"{self._index}/dropins/{name}", self._rules)
+                # Without a record there is nothing to get them back from but the files.
+                if self._records is not None and len(self._facts) > _REMEMBERED_PROJECTS:
+                    self._facts.popitem(last=False)
+            self._facts.move_to_end(name)
+            return facts
+
+    # -- single files -------------------------------------------------------------------------------------------------
+
+    def find(self, relative_path: str) -> DropIn | None:
+        """The complete file with this relative path (unquoted), also if its project lists another copy; else None.
+
+        The path is only compared with paths that were found in the folders; it never reaches the file system.
+        Raises StoreError when a root cannot be read.
+        """
+        listing = self._tree.refresh()
+        candidate = listing.by_path.get(relative_path)
+        look = None if candidate is None else self._tree.look(candidate, listing)
+        if candidate is None or look is None:
+            return None
+        candidates = listing.projects[candidate.parsed.project]
+        facts = self._project_facts(candidate.parsed.project)
+        with facts.lock:
+            facts.begin(candidates)
+            known = facts.of(candidate, look)
+            facts.save(candidates, len(self.roots))
+        return _drop_in(candidate, look, known) if known is not None and known.complete else None
+
+    def find_signature(self, relative_path: str) -> str | None:
+        """The absolute path of a detached signature, given its own relative path (ends in `.asc`); else None.
+
+        As with `find`, the given path never reaches the file system. Open the answer without following links.
+        Raises StoreError when a root cannot be read.
+        """
+        if not relative_path.endswith(".asc"):
+            return None
+        candidate = self._tree.refresh().by_path.get(relative_path.removesuffix(".asc"))
+        return f"{candidate.path}.asc" if candidate is not None and candidate.is_signed else None
+
+    def metadata_document(self, drop_in: DropIn) -> bytes | None:
+        """The core metadata in the file, exactly the bytes whose digest is announced; None when there is none (now)."""
+        digest = drop_in.file.metadata_sha256
+        if digest is None:
+            return None
+        with self._lock:
+            document = self._metadata.get(digest)
+            if document is not None:
+                self._metadata.move_to_end(digest)
+                return document
+        document = _read_metadata(drop_in)
+        if document is None or hashlib.sha256(document).hexdigest() != digest:
+            return None
+        with self._lock:
+            self._metadata[digest] = document
+            size = sum(map(len, self._metadata.values()))
+            while size > _REMEMBERED_METADATA_BYTES:
+                size -= len(self._metadata.popitem(last=False)[1])
+        return document
+
+
+def _read_metadata(drop_in: DropIn) -> bytes | None:
+    parsed = guess_filename(drop_in.file.filename)
+    if parsed is None:
+        return None
+    try:
+        with open(open_plain(drop_in.path), "rb") as file:
+            return offered_metadata(file, parsed)[0]
+    except OSError:
+        return None
+
+
+def _drop_in(candidate: Candidate, look: Look, facts: Facts) -> DropIn:
+    parsed = candidate.parsed
+    file = File(
+        filename=parsed.filename,
+        version=parsed.version,
+        size=facts.size,
+        hashes=facts.hashes,
+        uploaded=_rfc3339(facts.mtime_ns),
+        requires_python=facts.requires_python,
+        metadata_sha256=facts.metadata_sha256,
+        signed=candidate.is_signed,
+    )
+    return DropIn(parsed.project, file, look.path, candidate.relative, facts.stamp)
+
+
+def _rfc3339(nanoseconds: int) -> str | None:
+    """A time since the epoch as PEP 700 wants it; None when the calendar does not reach that far."""
+    try:
+        moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:
+        return None
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _check_algorithm(name: str) -> None:
+    try:
+        hashlib.new(name, usedforsecurity=False).hexdigest()
+    except (ValueError, TypeError):  # TypeError: shake_* have no digest size of their own
+        raise ConfigurationError(f"{name!r} is not a hash algorithm of this Python; use sha256, for example.") from None

@@ -1,0 +1,230 @@
+"""Digests and metadata of drop-in files: computed once per content, and kept for all workers.
+
+Theory of operation
+-------------------
+A file is read once per stamp (size, mtime, inode), and the facts are kept twice: in this process, and as one derived
+record per project, so that the other workers need not read the gigabytes again. Derived means: the record may be lost,
+garbage or out of date at any time; whatever does not fit the stamp that the file has *now* is computed again. Failing
+to keep facts costs time, never an answer.
+
+Stamps are as coarse as clocks: a file rewritten within one tick, with as many bytes, has the stamp it had before.
+So facts of a file that was young when it was read are *provisional*: they are used, but once `settle` has passed since
+this process first met the stamp the file is read once more, and only then are they final ("settled" in the document).
+A ctime more than an hour back is proof enough without that second reading; nobody can set it, and an hour is more than
+clocks of machines that share a file system may differ.
+
+A file still being copied is found incomplete again and again, while it grows. Finding out may mean reading it from
+end to end, so a growing file is judged again only after twice the time that the last judgement took.
+
+Several workers that start cold on the same files begin at different places, and take over what others have stored
+whenever they store their own share; so together they read everything about once.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from quire.errors import Conflict, QuireError, StoreError, StoreReadOnly
+from quire.folder_facts import Facts, decode_facts, encode_facts, measure
+from quire.folder_scan import Candidate, Look
+from quire.store.contracts import Record, Records
+
+_log = structlog.get_logger(__name__)
+
+SETTLE = 2.5
+"""Seconds that cover the coarsest timestamps in use."""
+_OLD = 3600.0
+_SAVE_AFTER_BYTES = 64 * 1024 * 1024  # under a second of hashing: little is lost, little is done twice
+_SAVE_ATTEMPTS = 8
+
+Progress = Callable[[str, int, int], None]
+"""Called while a file is hashed: its relative path, the bytes read so far, the bytes it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How facts are found."""
+
+    algorithms: tuple[str, ...] = ()
+    """hashlib names to compute besides the three that are always."""
+    progress: Progress | None = None
+    settle: float = SETTLE
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+
+
+@dataclass(slots=True)
+class _Held:
+    facts: Facts
+    first_met: float
+    """When this process first met the stamp; `Rules.clock`."""
+    not_before: float
+    """While incomplete: when a grown file may be judged again."""
+
+
+class ProjectFacts:
+    """The facts of one project's files, in memory and in the store. Hold `lock` while calling."""
+
+    def __init__(self, records: Records | None, key: str, rules: Rules) -> None:
+        self.lock = threading.Lock()
+        self._records = records
+        self._key = key
+        self._rules = rules
+        self._held: dict[str, _Held] = {}
+        self._record: Record | None = None
+        self._stored: dict[str, Facts] = {}
+        self._fresh: dict[str, Facts] = {}  # found here, and not yet stored
+        self._warned: set[str] = set()
+        self._bytes = 0
+        self._is_read = False
+
+    def begin(self, candidates: Collection[Candidate]) -> None:
+        """Forget what is no longer there, and read the record again when it is needed."""
+        self._is_read = False
+        if len(self._held) > len(candidates):
+            keys = {candidate.key for candidate in candidates}
+            self._held = {key: held for key, held in self._held.items() if key in keys}
+
+    def due(self, candidate: Candidate, look: Look) -> float:
+        """From when on the file must be judged again although it looks the same; `Rules.clock`."""
+        held = self._held.get(candidate.key)
+        if held is None:
+            return -math.inf  # unreadable, or changing under our eyes: ask again each time
+        if not self._fits(held.facts, look):
+            return held.not_before
+        return math.inf if held.facts.settled else max(held.first_met + self._rules.settle, held.not_before)
+
+    def of(self, candidate: Candidate, look: Look) -> Facts | None:
+        """The facts of a file that was just looked at; None when it cannot be read, or changes meanwhile."""
+        now, held = self._rules.clock(), self._held.get(candidate.key)
+        if held is not None and not self._fits(held.facts, look):
+            if not held.facts.complete and now < held.not_before:
+                return held.facts
+            held = None
+        if held is not None and now < self.due(candidate, look):
+            return held.facts
+        is_settled = self._is_settled(look) or (held is not None and now - held.first_met >= self._rules.settle)
+        stored = self._read().get(candidate.key)
+        if stored is not None and self._fits(stored, look) and (stored.settled or held is None):
+            self._held[candidate.key] = _Held(stored, now, now)
+            return stored
+        return self._measure(candidate, look, now if held is None else held.first_met, is_settled)
+
+    def save(self, candidates: Collection[Candidate], roots: int) -> None:
+        """Store what was found here and is not stored yet; not being able to is not an error.
+
+        What the record has of files in the first `roots` roots that are no candidates any more goes. What it has of
+        further roots stays: it belongs to a server that has them.
+        """
+        ours, keys = {str(number) for number in range(roots)}, {candidate.key for candidate in candidates}
+        fresh = {key: facts for key, facts in self._fresh.items() if key in keys}
+        self._bytes = 0
+        if not fresh or self._records is None:
+            return
+        try:
+            for _ in range(_SAVE_ATTEMPTS):
+                self._read()
+                if self._record is None:
+                    return
+                kept = {
+                    key: facts
+                    for key, facts in self._stored.items()
+                    if key in keys or key.partition("/")[0] not in ours
+                }
+                merged = kept | {key: facts for key, facts in fresh.items() if not _is_better(kept.get(key), facts)}
+                if merged == self._stored:
+                    self._fresh = {}
+                    return
+                try:
+                    self._record = self._records.write(self._key, encode_facts(merged), self._record)
+                except Conflict:
+                    self._is_read = False
+                else:
+                    self._stored, self._fresh = merged, {}
+                    return
+            _log.info("digests not stored", record=self._key, reason="too many writers at once")
+        except StoreReadOnly:
+            self._records = None
+        except QuireError as error:
+            self._record, self._is_read = None, False
+            _log.warning("digests not stored", record=self._key, reason=str(error))
+
+    @property
+    def wants_saving(self) -> bool:
+        """Whether so much was read since the last `save` that losing it would be a pity."""
+        return self._bytes >= _SAVE_AFTER_BYTES
+
+    def _fits(self, facts: Facts, look: Look) -> bool:
+        is_enough = not facts.complete or all(name in facts.hashes for name in self._rules.algorithms)
+        return facts.stamp == look.stamp and is_enough
+
+    def _is_settled(self, look: Look) -> bool:
+        return self._rules.wall() - look.ctime > _OLD
+
+    def _measure(self, candidate: Candidate, look: Look, first_met: float, is_settled: bool) -> Facts | None:
+        began, notify = self._rules.clock(), self._rules.progress
+        self._held.pop(candidate.key, None)
+
+        def progress(done: int, total: int) -> None:
+            if notify is not None:
+                notify(candidate.relative, done, total)
+
+        try:
+            facts = measure(look.path, look.stamp, candidate.parsed, self._rules.algorithms, progress)
+        except OSError as error:
+            if candidate.key not in self._warned:
+                self._warned.add(candidate.key)
+                _log.warning("file left out", path=candidate.path, reason=error.strerror)
+            return None
+        self._warned.discard(candidate.key)
+        if facts is None:
+            return None
+        facts = msgspec.structs.replace(facts, settled=is_settled)
+        ended = self._rules.clock()
+        not_before = began if facts.complete else ended + 2 * (ended - began)
+        self._held[candidate.key] = _Held(facts, first_met, not_before)
+        if facts.complete or facts.settled:  # what is growing would be out of date before anybody reads it
+            self._fresh[candidate.key] = facts
+        self._bytes += facts.size
+        return facts
+
+    def _read(self) -> dict[str, Facts]:
+        """What the store has now; read once after `begin`, and again after a conflict."""
+        if self._records is None or self._is_read:
+            return self._stored
+        self._is_read = True
+        before = self._record
+        try:
+            self._record = self._records.read(self._key, before)
+        except StoreError as error:
+            self._record, self._stored = None, {}
+            _log.warning("stored digests not readable", record=self._key, reason=str(error))
+            return self._stored
+        except QuireError:  # a name too long for a key
+            self._records = None
+            return self._stored
+        if self._record is not before:
+            stored = decode_facts(self._record.data)
+            if stored is None:
+                self._records = None
+            self._stored = stored or {}
+        return self._stored
+
+
+def in_turn(count: int) -> list[int]:
+    """The numbers below `count`, from a random one on and around, so that several workers share the work."""
+    start = secrets.randbelow(count) if count else 0
+    return [(start + step) % count for step in range(count)]
+
+
+def _is_better(stored: Facts | None, fresh: Facts) -> bool:
+    """Whether what another worker stored is to be preferred to what was found here."""
+    return stored is not None and stored.stamp == fresh.stamp and stored.settled and not fresh.settled

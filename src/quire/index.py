@@ -1,0 +1,233 @@
+"""The only writer of projects, with the only compare-and-swap loop.
+
+A change is a pure function of `changes`, applied to the stored document and swapped in if nobody else was faster;
+else it is applied to what the faster one left. THE COMMIT POINT OF EVERY CHANGE IS THE RECORD'S WRITE: blobs are
+durable before it and invisible until it. Blobs that a change made unreachable are removed after it, or, if the
+process dies first, by `collect_garbage`. Every publication stores its blobs under a key of its own, so removing is
+never in the way of somebody who publishes the same bytes again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from quire import changes
+from quire.changes import Selection
+from quire.errors import Conflict, OutcomeUnknown, QuireError, StoreError, StoreFull, StoreReadOnly
+from quire.model import File, Project, Status, decode_project, encode_project
+from quire.names import normalize_name
+from quire.store.contracts import Record, Store
+from quire.upload import Upload
+
+PATIENCE = 60.0
+"""Seconds that a change keeps trying while others are faster."""
+_STRIPES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a change did to a project."""
+
+    name: str
+    """The project's normalized name."""
+    before: Project | None
+    after: Project | None
+    """None when the project is gone: no files were left."""
+    tag: str
+    """The tag of the record that is stored now."""
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+    @property
+    def removed(self) -> tuple[File, ...]:
+        """The entries that are no longer listed; their blobs may be removed."""
+        kept = {file.blob for file in self.after.files.values()} if self.after is not None else set()
+        files = self.before.files.values() if self.before is not None else ()
+        return tuple(file for file in files if file.blob is not None and file.blob not in kept)
+
+
+class Index:
+    """One named index in a store. Safe to use from several threads and any number of processes."""
+
+    def __init__(self, store: Store, name: str = "main") -> None:
+        self.store = store
+        self.name = name
+        self.prefix = f"{name}/projects"
+        # Threads of one process that change the same project take turns here, instead of colliding in the store.
+        self._turns = tuple(threading.Lock() for _ in range(_STRIPES))
+
+    def key(self, project: str) -> str:
+        """The record's key of a project (any spelling)."""
+        return f"{self.prefix}/{normalize_name(project)}"
+
+    def project(self, name: str) -> Project | None:
+        """The project now, or None. Raises DamagedRecord, StoreError."""
+        return self.decode(self.store.records.read(self.key(name)))
+
+    def names(self) -> tuple[str, ...]:
+        """The normalized names of all projects now."""
+        return self.store.records.names(self.prefix).names
+
+    @staticmethod
+    def decode(record: Record) -> Project | None:
+        return None if record.data is None else decode_project(record.data, record.key)
+
+    # -- changes ------------------------------------------------------------------------------------------------------
+
+    def publish(
+        self, uploads: Sequence[Upload], *, overwrite: bool = False, taken: Mapping[str, str] | None = None
+    ) -> Change:
+        """Publish one or several distributions of one project in one atomic step, or none of them.
+
+        `taken`: see changes.publish. The staged bytes are used up in any case.
+        Raises FileExists, ProjectClosed, and StoreError in its kinds.
+        """
+        if len({upload.parsed.project for upload in uploads}) != 1:
+            raise ValueError("a publication is of one project")
+        name = uploads[0].parsed.project
+        # A changed mind costs no I/O: what would be refused, or changes nothing, is found before blobs are stored.
+        files = [_entry(upload) for upload in uploads]
+        display_name = uploads[0].project_name
+
+        def transition(project: Project | None) -> Project:
+            return changes.publish(project, display_name, files, overwrite=overwrite, taken=taken)
+
+        stored: list[File] = []
+        try:
+            before = self.project(name)
+            if before is not None and transition(before) is before:
+                return Change(name, before, before, "")
+            for upload, file in zip(uploads, files, strict=True):
+                stored.append(file)
+                self._store_blobs(upload, file)
+            change = self._change(name, transition)
+        except (StoreFull, StoreReadOnly):
+            self.remove_blobs(stored)
+            raise
+        except StoreError:
+            raise  # the record may have been written: leave the blobs to collect_garbage
+        except QuireError:
+            self.remove_blobs(stored)
+            raise
+        finally:
+            for upload in uploads:
+                upload.staged.discard()
+        listed = {file.blob for file in change.after.files.values()} if change.after is not None else set()
+        self.remove_blobs([file for file in stored if file.blob not in listed])
+        return change
+
+    def delete(self, name: str, selection: Selection) -> Change:
+        """Delete a file, a release, or the whole project. Raises NotFound."""
+        return self._change(normalize_name(name), lambda project: changes.delete(project, selection))
+
+    def yank(self, name: str, selection: Selection, reason: str | None = None) -> Change:
+        """Yank files (PEP 592). Raises NotFound."""
+        return self._change(normalize_name(name), lambda project: changes.yank(project, selection, reason))
+
+    def unyank(self, name: str, selection: Selection) -> Change:
+        """Take the yanked mark away. Raises NotFound."""
+        return self._change(normalize_name(name), lambda project: changes.unyank(project, selection))
+
+    def set_status(self, name: str, status: Status, reason: str | None = None) -> Change:
+        """Set the project's PEP 792 status. Raises NotFound."""
+        return self._change(normalize_name(name), lambda project: changes.set_status(project, name, status, reason))
+
+    def _change(self, name: str, transition: Callable[[Project | None], Project]) -> Change:
+        key = self.key(name)
+        deadline = time.monotonic() + PATIENCE
+        pause = 0.0005
+        while True:
+            with self._turns[hash(name) % _STRIPES]:
+                record = self.store.records.read(key)
+                before = self.decode(record)
+                after: Project | None = transition(before)
+                if after is before:
+                    return Change(name, before, before, record.tag)
+                if after is not None and changes.is_empty(after):
+                    after = None
+                try:
+                    data = encode_project(after) if after is not None else None
+                    written = self.store.records.write(key, data, record)
+                    return Change(name, before, after, written.tag)
+                except (Conflict, OutcomeUnknown) as error:
+                    # OutcomeUnknown is safe to repeat: every transition finds its own work done.
+                    if time.monotonic() > deadline:
+                        raise StoreError(
+                            f"The project {name} is being changed by too many at once; repeat later."
+                        ) from error
+            time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, hides nothing
+            pause = min(pause * 2, 0.25)
+
+    # -- blobs --------------------------------------------------------------------------------------------------------
+
+    def _store_blobs(self, upload: Upload, file: File) -> None:
+        companions = {".metadata": upload.metadata, ".asc": upload.signature, ".attestations": upload.attestations}
+        for suffix, document in companions.items():
+            if document is not None:
+                staging = self.store.blobs.stage()
+                try:
+                    staging.write(document)
+                    self.store.blobs.publish(staging.finish(), f"{file.blob}/{file.filename}{suffix}")
+                finally:
+                    staging.discard()
+        self.store.blobs.publish(upload.staged, f"{file.blob}/{file.filename}")
+
+    def remove_blobs(self, files: Iterable[File]) -> None:
+        """Remove what files of `Change.removed` had stored. Failure is left to collect_garbage."""
+        for file in files:
+            for key in blob_keys(file):
+                try:
+                    self.store.blobs.remove(key)
+                except StoreError:
+                    return
+
+
+def blob_keys(file: File) -> tuple[str, ...]:
+    """The keys of everything that is stored for a file, the distribution itself first."""
+    if file.blob is None:
+        return ()
+    keys = [f"{file.blob}/{file.filename}"]
+    if file.metadata_sha256 is not None:
+        keys.append(f"{keys[0]}.metadata")
+    if file.signed:
+        keys.append(f"{keys[0]}.asc")
+    if file.attested:
+        keys.append(f"{keys[0]}.attestations")
+    return tuple(keys)
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """PEP 700's upload-time: RFC 3339 in UTC with microseconds. None for now."""
+    moment = (moment or datetime.now(UTC)).astimezone(UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _entry(upload: Upload) -> File:
+    digests = upload.staged.digests
+    return File(
+        filename=upload.parsed.filename,
+        version=upload.parsed.version,
+        size=upload.staged.size,
+        hashes={
+            "sha256": digests.sha256,
+            "blake2b_256": digests.blake2b_256,
+            "md5": digests.md5,
+            **digests.other,
+        },
+        uploaded=upload.uploaded or timestamp(),
+        requires_python=upload.requires_python,
+        metadata_sha256=None if upload.metadata is None else hashlib.sha256(upload.metadata).hexdigest(),
+        signed=upload.signature is not None,
+        attested=upload.attestations is not None,
+        uploader=upload.uploader,
+        blob=f"{upload.parsed.project}/{digests.sha256}-{secrets.token_hex(4)}",
+    )

@@ -1,0 +1,101 @@
+"""Log lines: structlog's events with fields, through the standard library's handlers.
+
+An event `log.info("published", filename=...)` becomes the line `published filename=...` in the format that
+`--log-frmt` gives, so that the format strings and files of a pypiserver set-up keep working, and so that the lines of
+servers and libraries look like ours.
+"""
+
+from __future__ import annotations
+
+import logging.config
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from quire.config import Settings
+from quire.errors import ConfigurationError
+from quire.setting_values import Anything
+
+
+def dict_config(settings: Settings) -> dict[str, Any]:
+    """The set-up as logging.config.dictConfig takes it, for servers that set up logging in their own processes."""
+    handlers: dict[str, Any] = {}
+    if settings.log_stream != "none":
+        stream = f"ext://sys.{settings.log_stream}"
+        handlers["stream"] = {"class": "logging.StreamHandler", "formatter": "lines", "stream": stream}
+    if settings.log_file is not None:
+        # several processes append; WatchedFileHandler opens the file anew after logrotate moved it away
+        handlers["file"] = {
+            "class": "logging.handlers.WatchedFileHandler",
+            "formatter": "lines",
+            "filename": settings.log_file,
+            "encoding": "utf-8",
+        }
+    if not handlers:
+        handlers["nowhere"] = {"class": "logging.NullHandler"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"lines": {"format": settings.log_format}},
+        "handlers": handlers,
+        "root": {"handlers": list(handlers), "level": settings.log_level},
+        "loggers": {
+            # these report every chunk and connection at DEBUG, which nobody means by -vv
+            name: {"level": "INFO"}
+            for name in ("asyncio", "httpcore", "httpx", "python_multipart")
+        },
+    }
+
+
+def configure(settings: Settings) -> None:
+    """Set up logging for this process. May be called again; the last call counts.
+
+    Raises ConfigurationError when the log file cannot be opened.
+    """
+    try:
+        logging.config.dictConfig(dict_config(settings))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"The log file {settings.log_file} cannot be opened for writing ({error.__cause__ or error})."
+        ) from error
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.UnicodeDecoder(),
+            _as_line,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _as_line(_logger: object, _method: str, event: Mapping[str, Any]) -> tuple[tuple[str], dict[str, Any]]:
+    """The arguments of logging's method: one line of text, and the exception for logging to format."""
+    fields = dict(event)
+    passed: dict[str, Any] = {name: fields.pop(name) for name in ("exc_info", "stack_info") if name in fields}
+    words = [str(fields.pop("event", ""))]
+    words += [f"{name}={_field(value)}" for name, value in fields.items()]
+    # logging applies % only when it has arguments, and it gets none; a client's line break must not start a line
+    return (" ".join(words).replace("\r", "\\r").replace("\n", "\\n"),), passed
+
+
+def _field(value: object) -> str:
+    """A field's value; quoted when it would not read as one word."""
+    text = str(value)
+    return text if text and text.isprintable() and not any(c in ' "=' for c in text) else repr(text)
+
+
+def interpolate(template: str, properties: Mapping[str, object]) -> str:
+    """`template % properties`, as `--log-req-frmt` and its like need it: what is missing reads `-`.
+
+    A plain `%s` stands for all properties. A format that does not fit its value gives the properties, never an error.
+    """
+    known = Anything(properties)
+    try:
+        return template % known
+    except (TypeError, ValueError, OverflowError):
+        return f"{template} {dict(properties)}"

@@ -1,0 +1,293 @@
+"""Names of projects, versions and files: which are valid, what they mean, how they compare.
+
+Two readers of filenames stand here, because two worlds meet in one index. What a client uploads must be exactly what
+the specifications allow (`parse_filename`). What lies in a directory since years was named by distutils, setuptools,
+stdeb or a person, and is served if anything can be made of it (`guess_filename`).
+
+Sources: PEP 503 and the "Names and normalization" specification (project names), PEP 440 (versions), PEP 427 (wheels),
+PEP 625 and its predecessors (sdists), the egg formats page of setuptools, the `bdist_*` commands of distutils.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from packaging.utils import InvalidName as PackagingInvalidName
+from packaging.utils import canonicalize_name, is_normalized_name, parse_sdist_filename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from quire.errors import InvalidName
+
+MAX_NAME_CHARS = 200
+"""Longest project name. No specification has a limit; a name must fit into file names and URLs with room to spare."""
+
+MAX_FILENAME_BYTES = 240
+"""Longest filename of an upload. File systems take 255; the rest is for the suffixes of companions (`.metadata`)."""
+
+_MAX_GUESSED_BYTES = 255  # a drop-in file already has its name: whatever a file system can hold
+_MAX_TAGS = 1000  # PEP 425 sets multiply: a hostile name of 240 bytes could ask for a million combinations
+
+_UPLOAD_CHARACTERS = re.compile(r"[A-Za-z0-9._+!-]+")
+
+
+class Kind(StrEnum):
+    """What sort of distribution a file is. The values are those of the upload form's `filetype` field."""
+
+    WHEEL = "bdist_wheel"
+    SDIST = "sdist"
+    EGG = "bdist_egg"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedFilename:
+    """What a filename says about the distribution in it."""
+
+    filename: str
+    project: str
+    """The normalized project name (PEP 503)."""
+    version: str
+    """As the filename spells it. From `guess_filename` it may be no PEP 440 version, or empty when there is none."""
+    kind: Kind
+
+
+def quoted(text: str) -> str:
+    """Text of a stranger, fit to stand inside a sentence: quoted, ASCII with escapes, at most 80 characters of it."""
+    return ascii(text if len(text) <= 80 else text[:77] + "...")
+
+
+# -- projects ---------------------------------------------------------------------------------------------------------
+
+
+def normalize_name(name: str) -> str:
+    """The PEP 503 form of a project name: lower case, runs of `-`, `_`, `.` as one `-`.
+
+    Raises InvalidName when it is no valid name (PEP 508: ASCII letters, digits, `.`, `_`, `-`, beginning and ending
+    with a letter or digit), or longer than MAX_NAME_CHARS.
+    """
+    if len(name) > MAX_NAME_CHARS:
+        raise InvalidName(f"The project name {quoted(name)} has {len(name)} characters; use at most {MAX_NAME_CHARS}.")
+    try:
+        return str(canonicalize_name(name, validate=True))
+    except PackagingInvalidName:
+        raise InvalidName(
+            f"{quoted(name)} is not a valid project name; use letters, digits, '-', '_' and '.', "
+            "beginning and ending with a letter or digit."
+        ) from None
+
+
+def is_normalized(name: str) -> bool:
+    """Whether `normalize_name` would give back the very same name."""
+    return len(name) <= MAX_NAME_CHARS and is_normalized_name(name)
+
+
+# -- versions ---------------------------------------------------------------------------------------------------------
+
+
+def version_sort_key(version: str) -> tuple[int, Version | str]:
+    """A key that sorts versions as PEP 440 orders them; whatever is no such version sorts before all that are."""
+    parsed = _version(version)
+    return (0, version) if parsed is None else (1, parsed)
+
+
+def same_version(a: str, b: str) -> bool:
+    """Whether both spell the same version: `1.0`, `1.0.0` and `v1` do. What PEP 440 does not know must be identical."""
+    parsed_a, parsed_b = _version(a), _version(b)
+    if parsed_a is None or parsed_b is None:
+        return a == b
+    return parsed_a == parsed_b
+
+
+def is_prerelease(version: str) -> bool:
+    """Whether PEP 440 calls it a pre-release or a development release; False for what is no PEP 440 version."""
+    parsed = _version(version)
+    return parsed is not None and parsed.is_prerelease
+
+
+def _version(version: str) -> Version | None:
+    try:
+        return Version(version)
+    except (InvalidVersion, ValueError):  # ValueError: more digits than int() takes
+        return None
+
+
+# -- filenames of uploads: strict -------------------------------------------------------------------------------------
+
+
+def parse_filename(filename: str) -> ParsedFilename:
+    """What the filename of an upload says: a wheel, an sdist (`.tar.gz`, or `.zip` from before PEP 625), or an egg.
+
+    Raises InvalidName when it is none of these, its name or version is not valid, or it could mean anything else than
+    one plain file anywhere it is ever written or linked (separators, control characters, a leading dot, excess length).
+    """
+    _check_plain_filename(filename)
+    if filename.endswith(".whl"):
+        return _parse_wheel(filename)
+    if filename.endswith((".tar.gz", ".zip")):
+        return _parse_sdist(filename)
+    if filename.endswith(".egg"):
+        return _parse_egg(filename)
+    raise InvalidName(
+        f"{quoted(filename)} is not the filename of a distribution; upload a wheel (.whl) or an sdist (.tar.gz)."
+    )
+
+
+def _check_plain_filename(filename: str) -> None:
+    if not filename:
+        raise InvalidName("The filename is empty; name the distribution.")
+    if "/" in filename or "\\" in filename:
+        raise InvalidName(f"The filename {quoted(filename)} holds a path separator; send the bare name of the file.")
+    if not filename.isprintable():
+        raise InvalidName(f"The filename {quoted(filename)} holds a NUL, control or other unprintable character.")
+    if filename.startswith("."):
+        raise InvalidName(f"The filename {quoted(filename)} begins with a dot; a distribution's begins with its name.")
+    size = len(filename.encode())
+    if size > MAX_FILENAME_BYTES:
+        raise InvalidName(f"The filename {quoted(filename)} has {size} bytes; use at most {MAX_FILENAME_BYTES}.")
+    # Names, versions, build numbers and tags need no other character; keeping them out keeps every URL, header, shell
+    # and file system out of the question.
+    if not _UPLOAD_CHARACTERS.fullmatch(filename):
+        raise InvalidName(
+            f"The filename {quoted(filename)} holds a character that no distribution needs; "
+            "use ASCII letters, digits, '.', '_', '-', '+' and '!'."
+        )
+
+
+def _parse_wheel(filename: str) -> ParsedFilename:
+    parts = filename.removesuffix(".whl").split("-")
+    combinations = 1
+    for tags in parts[-3:]:
+        combinations *= tags.count(".") + 1
+    if combinations > _MAX_TAGS:
+        raise InvalidName(f"The wheel filename {quoted(filename)} names {combinations} tags; {_MAX_TAGS} is the limit.")
+    try:
+        parse_wheel_filename(filename)
+    except ValueError:
+        raise InvalidName(
+            f"{quoted(filename)} is not a valid wheel filename; "
+            "PEP 427 has it as name-version[-build]-python-abi-platform.whl with a PEP 440 version."
+        ) from None
+    return ParsedFilename(filename, normalize_name(parts[0]), parts[1], Kind.WHEEL)
+
+
+def _parse_sdist(filename: str) -> ParsedFilename:
+    try:
+        parse_sdist_filename(filename)
+    except ValueError:
+        raise InvalidName(
+            f"{quoted(filename)} is not a valid sdist filename; it is name-version.tar.gz with a PEP 440 version."
+        ) from None
+    name, _, version = filename.removesuffix(".tar.gz").removesuffix(".zip").rpartition("-")
+    return ParsedFilename(filename, normalize_name(name), version, Kind.SDIST)
+
+
+def _parse_egg(filename: str) -> ParsedFilename:
+    # setuptools writes `-` within the name and the version as `_`, so that the first two dashes separate.
+    parts = filename.removesuffix(".egg").split("-", 3)
+    if len(parts) < 2 or _version(parts[1]) is None or (len(parts) > 2 and not re.fullmatch(r"py\d[\d.]*", parts[2])):
+        raise InvalidName(
+            f"{quoted(filename)} is not a valid egg filename; "
+            "it is name-version[-pyX.Y[-platform]].egg with a PEP 440 version."
+        )
+    return ParsedFilename(filename, normalize_name(parts[0]), parts[1], Kind.EGG)
+
+
+# -- filenames in a directory: lenient --------------------------------------------------------------------------------
+
+_SUFFIX = re.compile(
+    r"\.(?:whl|egg|exe|msi|rpm|deb|zip|tgz|tbz2?|txz|tar(?:\.(?:gz|bz2|xz|lzma|z))?)\Z",
+    re.I,
+)
+_WINDOWS_INSTALLER = re.compile(r"(.+?)-([^-]+)\.win(?:32|-amd64|-arm32|-arm64|-ia64)(?:-py\d[\d.]*)?", re.I)
+_RPM = re.compile(r"(.+)-([^-]+)-[^-]+\.[a-z0-9_]+", re.I)  # name-version-release.architecture
+_DEB = re.compile(r"([^_]+)_(?:\d+:)?([^_]+?)(?:-[^-_]+)?_[a-z0-9-]+", re.I)  # name_epoch:version-revision_architecture
+_INSTALLERS = {".exe": _WINDOWS_INSTALLER, ".msi": _WINDOWS_INSTALLER, ".rpm": _RPM, ".deb": _DEB}
+
+# Where the version begins, and where in it begins what `bdist_dumb` and `bdist_egg` append. These two decide as
+# pypiserver decides, so that a directory served by it shows the same projects here.
+_VERSION_BEGINS = re.compile(r"-(?=\d+[a-z_.!+])", re.I)
+_PLATFORM_BEGINS = re.compile(r"[.-](?=cp\d|py\d|macosx|linux|sunos|solaris|irix|aix|cygwin|win)", re.I)
+
+
+def guess_filename(filename: str) -> ParsedFilename | None:
+    """What can be made of the name of a file in a directory; None when it is not the name of a distribution.
+
+    Knows wheels, eggs, all archives that sdists and `bdist_dumb` were ever made as, and Windows installers, RPM and
+    Debian packages by the names distutils and stdeb gave them. A version need not be a PEP 440 one; it is empty when
+    the name of an archive holds none (`tool.zip`), which no installer can use but people download.
+    """
+    if filename.startswith(".") or not filename.isprintable() or "/" in filename or "\\" in filename:
+        return None
+    if len(filename.encode()) > _MAX_GUESSED_BYTES:
+        return None
+    found = _guess(filename)
+    if found is None:
+        return None
+    name, version, kind = found
+    try:
+        return ParsedFilename(filename, normalize_name(name), version, kind)
+    except InvalidName:
+        return None
+
+
+def _guess(filename: str) -> tuple[str, str, Kind] | None:
+    suffix = _SUFFIX.search(filename)
+    if suffix is None:
+        return None
+    stem, kind = filename[: suffix.start()], suffix[0].lower()
+    if kind == ".whl":
+        return _guess_wheel(filename, stem)
+    if kind in _INSTALLERS:
+        match = _INSTALLERS[kind].fullmatch(stem)
+        return None if match is None else (match[1], match[2], Kind.OTHER)
+    name, version, has_platform = _split_stem(stem)
+    if kind == ".egg":
+        return name, version, Kind.EGG
+    return name, version, Kind.OTHER if has_platform else Kind.SDIST
+
+
+def _guess_wheel(filename: str, stem: str) -> tuple[str, str, Kind] | None:
+    """As PEP 427 has it; else the first part that begins with a digit is the version, and three tags must follow."""
+    parts = stem.split("-")
+    try:
+        _parse_wheel(filename)
+        return parts[0], parts[1], Kind.WHEEL
+    except InvalidName:
+        pass
+    for index in range(1, len(parts) - 3):
+        if parts[index][:1].isdigit():
+            return "-".join(parts[:index]), parts[index], Kind.WHEEL
+    return None
+
+
+def _split_stem(stem: str) -> tuple[str, str, bool]:
+    """Name, version, and whether a platform followed, of a stem in which dashes may stand anywhere.
+
+    `a-b-1.0-1` is version `1.0-1` of `a-b`, but `python-3.8-tools-1.0` is version `1.0` of `python-3.8-tools`: the
+    first place where a version can begin wins if what follows is one, else the last dash if what follows that is one.
+    """
+    name, version, has_platform = _split_where_version_begins(stem)
+    if _version(version) is None:
+        last_name, _, last_version = stem.rpartition("-")
+        if last_name and _version(last_version) is not None:
+            return last_name, last_version, False
+    return name, version, has_platform
+
+
+def _split_where_version_begins(stem: str) -> tuple[str, str, bool]:
+    if "-" not in stem:
+        return stem, "", False
+    if stem.count("-") == 1:
+        name, _, rest = stem.partition("-")
+    elif "." not in stem:
+        name, _, rest = stem.rpartition("-")
+    else:
+        name, *following = _VERSION_BEGINS.split(stem, maxsplit=1)
+        if not following:
+            name, _, last = stem.rpartition("-")
+            following = [last]
+        rest = following[0]
+    version, *platform = _PLATFORM_BEGINS.split(rest, maxsplit=1)
+    return name, version, bool(platform)

@@ -1,0 +1,216 @@
+"""The read side: hosted projects and drop-in files composed into what is served.
+
+A view is everything known of one project (or of the list of projects) at one moment: the record, the drop-in files,
+the merged listing, and the pages rendered from it so far. It is immutable but for its pages, which are pure functions
+of it. A hosted file comes before a drop-in file of the same name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from quire.errors import NotFound
+from quire.folder import DropIn, Folder, FolderProject
+from quire.folder_scan import Stamp, open_plain
+from quire.freshness import Source
+from quire.index import Index
+from quire.model import File, Project, Status
+from quire.negotiation import MediaType
+from quire.simple import Page, ProjectListing, render_project, render_projects, sort_files
+from quire.store.contracts import Names, OpenBlob, Record
+
+_OBJECT_BYTES = 1200  # a File with its strings, as measured with 10,000 of them
+
+_SMALL_RECORD = 50_000  # bytes; decoded and merged in a few milliseconds, for which a thread is not worth its while
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One file of a listing, and where it is."""
+
+    file: File
+    dropin: DropIn | None
+    """None for a hosted file: its blob is in the store."""
+
+
+class _Pages:
+    """The pages rendered so far."""
+
+    def __init__(self) -> None:
+        self._pages: dict[object, Page] = {}
+
+    def get(self, key: object, render: Callable[[], Page]) -> Page:
+        page = self._pages.get(key)
+        if page is None:
+            page = self._pages[key] = render()
+        return page
+
+    @property
+    def bytes_in_memory(self) -> int:
+        return sum(page.size_in_memory for page in tuple(self._pages.values()))
+
+
+class ProjectView:
+    """A project as it was at one moment, or its absence."""
+
+    def __init__(self, name: str, record: Record, hosted: Project | None, folder: FolderProject | None) -> None:
+        self.name = name
+        self.record = record
+        self.hosted = hosted
+        self.folder = folder
+        self.pages = _Pages()
+        files: dict[str, Listed] = {}
+        if folder is not None:
+            files = {dropin.file.filename: Listed(dropin.file, dropin) for dropin in folder.files}
+        if hosted is not None:
+            files |= {file.filename: Listed(file, None) for file in hosted.files.values()}
+        self.files = {
+            file.filename: files[file.filename] for file in sort_files([each.file for each in files.values()])
+        }
+        """Every listed file by filename, sorted; also those that a quarantined project does not offer."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a project: one with files, or with a status to tell."""
+        return bool(self.files) or self.hosted is not None
+
+    @property
+    def status(self) -> Status:
+        return self.hosted.status if self.hosted is not None else Status.ACTIVE
+
+    @property
+    def status_reason(self) -> str | None:
+        return self.hosted.status_reason if self.hosted is not None else None
+
+    @property
+    def offered(self) -> dict[str, Listed]:
+        """The files that may be downloaded (PEP 792: none of a quarantined project)."""
+        return self.files if self.status.offers_files else {}
+
+    @property
+    def taken(self) -> dict[str, str]:
+        """sha256 by filename of the drop-in files, which an upload must not contradict."""
+        return {name: each.file.sha256 for name, each in self.files.items() if each.dropin is not None}
+
+    @property
+    def bytes_in_memory(self) -> int:
+        return 2000 + _OBJECT_BYTES * len(self.files) + len(self.record.data or b"") + self.pages.bytes_in_memory
+
+    def page(self, media_type: MediaType, hash_algorithm: str | None) -> Page:
+        """The simple API's page of the project, with file URLs relative to `/simple/<name>/`."""
+        return self.pages.get((media_type, hash_algorithm), lambda: self._render(media_type, hash_algorithm))
+
+    def _render(self, media_type: MediaType, hash_algorithm: str | None) -> Page:
+        listing = ProjectListing(
+            name=self.name,
+            status=self.status,
+            status_reason=self.status_reason,
+            files=tuple((each.file, f"../../{file_path(self.name, each)}") for each in self.files.values()),
+        )
+        return render_project(listing, media_type, hash_algorithm)
+
+
+class NamesView:
+    """The list of projects as it was at one moment."""
+
+    def __init__(self, hosted: Names, folder: tuple[str, ...]) -> None:
+        self.hosted = hosted
+        self.folder = folder
+        self.names: Sequence[str] = sorted({*hosted.names, *folder}) if folder else hosted.names
+        self.pages = _Pages()
+
+    @property
+    def bytes_in_memory(self) -> int:
+        return 2000 + 100 * (len(self.names) + len(self.folder)) + self.pages.bytes_in_memory
+
+    def page(self, media_type: MediaType) -> Page:
+        """The simple API's project list."""
+        return self.pages.get(media_type, lambda: render_projects(self.names, media_type))
+
+
+def file_path(project: str, listed: Listed) -> str:
+    """The path of a file's URL below the base URL.
+
+    A hosted file's path has its sha256: another content is another URL, so it may be cached for ever. A drop-in
+    file's is its relative path, as pypiserver has it.
+    """
+    if listed.dropin is not None:
+        return f"packages/{quote(listed.dropin.relative_path)}"
+    return f"packages/{project}/{listed.file.sha256}/{quote(listed.file.filename)}"
+
+
+class Projects(Source[ProjectView]):
+    """Loads and validates views of single projects; the key is the normalized name."""
+
+    def __init__(self, index: Index, folder: Folder | None) -> None:
+        self._index = index
+        self._folder = folder
+
+    def quick(self, key: str, known: ProjectView | None) -> ProjectView | None:
+        if known is None:
+            return None
+        if known.folder is not None and not (self._folder is not None and self._folder.unchanged(key, known.folder)):
+            return None
+        record = self._index.store.records.read(known.record.key, known.record)
+        if record is known.record:
+            return known
+        if len(record.data or b"") > _SMALL_RECORD:
+            return None
+        return ProjectView(key, record, self._index.decode(record), known.folder)
+
+    def load(self, key: str, known: ProjectView | None) -> ProjectView:
+        record = self._index.store.records.read(self._index.key(key), known.record if known is not None else None)
+        folder = self._folder.project(key, known.folder if known is not None else None) if self._folder else None
+        if known is not None and record is known.record and folder is known.folder:
+            return known
+        if known is not None and record is known.record:
+            return ProjectView(key, record, known.hosted, folder)
+        return ProjectView(key, record, self._index.decode(record), folder)
+
+
+class ProjectNames(Source[NamesView]):
+    """Loads and validates the list of projects; there is one key, the empty one."""
+
+    def __init__(self, index: Index, folder: Folder | None) -> None:
+        self._index = index
+        self._folder = folder
+
+    def quick(self, key: str, known: NamesView | None) -> NamesView | None:
+        if known is None or self._index.store.records.names(self._index.prefix, known.hosted) is not known.hosted:
+            return None
+        if self._folder is not None and not self._folder.names_unchanged(known.folder):
+            return None
+        return known
+
+    def load(self, key: str, known: NamesView | None) -> NamesView:
+        hosted = self._index.store.records.names(self._index.prefix, known.hosted if known is not None else None)
+        folder = self._folder.names(known.folder if known is not None else None) if self._folder is not None else ()
+        if known is not None and hosted is known.hosted and folder is known.folder:
+            return known
+        return NamesView(hosted, folder)
+
+
+def open_dropin(folder: Folder, dropin: DropIn, *, signature: bool = False) -> OpenBlob | None:
+    """The file, or its detached signature, opened; None when it is gone, or is not any more what was listed."""
+    path = folder.find_signature(f"{dropin.relative_path}.asc") if signature else dropin.path
+    if path is None:
+        return None
+    try:
+        fd = open_plain(path)
+    except OSError:
+        return None
+    status = os.fstat(fd)
+    if not signature and Stamp.of(status) != dropin.stamp:
+        os.close(fd)
+        return None
+    return OpenBlob(file=open(fd, "rb", buffering=0), size=status.st_size, path=path)
+
+
+def require(view: ProjectView) -> ProjectView:
+    """The view, if there is such a project; else raises NotFound."""
+    if not view.exists:
+        raise NotFound(f"The project {view.name} does not exist.")
+    return view

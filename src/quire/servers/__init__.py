@@ -1,0 +1,64 @@
+"""The HTTP servers that quire can run in: granian, uvicorn, gunicorn and, for trying out, wsgiref.
+
+Each one starts its worker processes by itself. None of them gets an application object: a worker imports the target
+("module:attribute") and builds the application from QUIRE_SETTINGS, so that nothing that a fork or a spawn breaks (a
+thread, a descriptor, an event loop) exists before it. A worker that dies is replaced by its server.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+
+import structlog
+
+from quire.config import SETTINGS_VARIABLE, UNSUPPORTED_SERVERS, Settings
+from quire.errors import ConfigurationError
+
+ASGI_TARGET = "quire.web.entry:application"
+WSGI_TARGET = "quire.web.entry:wsgi_application"
+
+MAX_HEAD_BYTES = 64 * 1024
+"""A request's line and headers, where a server lets us say; more is refused before the application sees it."""
+
+GRACE_SECONDS = 30
+"""How long running requests may go on after the server was told to stop."""
+
+_log = structlog.stdlib.get_logger("quire.servers")
+
+# server: (our module, the distribution's extra that it needs)
+_MODULES = {
+    "granian": ("quire.servers.with_granian", None),
+    "uvicorn": ("quire.servers.with_uvicorn", "uvicorn"),
+    "gunicorn": ("quire.servers.with_gunicorn", "gunicorn"),
+    "wsgiref": ("quire.servers.with_wsgiref", None),
+}
+
+
+def chosen_server(settings: Settings) -> str:
+    """The server that the setting stands for; says in a log line when that is not the one that was named."""
+    if settings.server in UNSUPPORTED_SERVERS:
+        _log.warning(f"--server {settings.server} is not needed any more; serving with granian.")
+        return "granian"
+    return "granian" if settings.server == "auto" else settings.server
+
+
+def run(settings: Settings, target: str | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code, 0 after such a signal.
+
+    `target` is "module:attribute" of an ASGI application (for wsgiref: WSGI); quire's own when None.
+    Raises ConfigurationError when the server is not installed or the address cannot be bound. Some servers leave by
+    SystemExit, in the main process and in forked workers.
+    """
+    name = chosen_server(settings)
+    module_name, extra = _MODULES[name]
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if extra is None or (error.name or "").startswith("quire"):
+            raise
+        raise ConfigurationError(f"The server {name} is not installed; install quire[{extra}].") from error
+    os.environ[SETTINGS_VARIABLE] = settings.dump()
+    serve: Callable[[Settings, str], int] = module.serve
+    return serve(settings, target or (WSGI_TARGET if name == "wsgiref" else ASGI_TARGET))

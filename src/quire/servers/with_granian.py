@@ -1,0 +1,51 @@
+"""granian, the default server: HTTP in Rust, one process per worker."""
+
+from __future__ import annotations
+
+import structlog
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from quire import logs
+from quire.config import Settings
+from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
+from quire.servers.binding import free_address
+
+_log = structlog.stdlib.get_logger("quire.servers")
+
+
+def serve(settings: Settings, target: str) -> int:
+    """See quire.servers.run."""
+    # every worker binds by itself with SO_REUSEPORT; a port of another quire would be shared silently
+    host, port = free_address(settings.host, settings.port)
+    level = LogLevels.info if settings.verbosity else LogLevels.warning
+    # granian's own loggers fall through to ours
+    logging_setup = logs.dict_config(settings)
+    logging_setup["loggers"] |= {"_granian": {"level": level.value.upper()}, "granian.access": {"level": "WARNING"}}
+    server = Granian(
+        target,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        loop=Loops.auto,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(max_buffer_size=MAX_HEAD_BYTES),
+        websockets=False,
+        backlog=2048,
+        backpressure=1024,  # slow uploads and downloads each hold one; granian's share per worker would be too few
+        log_level=level,
+        log_dictconfig=logging_setup,
+        log_access=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=GRACE_SECONDS,
+    )
+    _log.info(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with granian", workers=settings.workers)
+    try:
+        server.serve()
+    except SystemExit as stopped:
+        # Ctrl-C reaches the workers as well; granian then counts their leaving as failures
+        return 0 if server.interrupt_signal else int(stopped.code or 0)
+    return 0

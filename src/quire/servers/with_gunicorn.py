@@ -1,0 +1,153 @@
+"""gunicorn, for installations that have a gunicorn.conf.py already.
+
+Precedence is gunicorn's own: GUNICORN_CMD_ARGS, then gunicorn.conf.py, then what we give as its defaults (address,
+workers). Two things stand above it: `--workers` given to quire, and the worker class: quire is an ASGI application,
+which the sync, gthread and gevent workers cannot run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import structlog
+from gunicorn import util
+from gunicorn.app.base import Application
+from gunicorn.config import Config, get_default_config_file
+from gunicorn.errors import ConfigError
+
+from quire.config import Settings
+from quire.errors import ConfigurationError
+from quire.servers import GRACE_SECONDS
+from quire.servers.binding import free_address
+
+_log = structlog.stdlib.get_logger("quire.servers")
+
+
+def serve(settings: Settings, target: str) -> int:
+    """See quire.servers.run. gunicorn leaves by SystemExit, in the main process and in its workers."""
+    application = _Application(settings, target)
+    _check_addresses(application.cfg)
+    application.run()
+    return 0
+
+
+class _Application(Application):  # type: ignore[misc]  # gunicorn ships no types
+    """Configuration and target, as gunicorn's arbiter asks for them; again at each reload (SIGHUP)."""
+
+    def __init__(self, settings: Settings, target: str) -> None:
+        self._settings = settings
+        self._target = target
+        super().__init__(prog="gunicorn")
+
+    def load(self) -> Callable[..., Any]:
+        loaded: Callable[..., Any] = util.import_app(self._target)
+        return loaded
+
+    def do_load_config(self) -> None:
+        """Raises ConfigurationError, where gunicorn itself would print and leave."""
+        try:
+            self.load_default_config()
+            self.load_config()
+            self.cfg.validate()
+        except (ConfigError, ValueError, TypeError, RuntimeError, AttributeError, OSError, ImportError) as error:
+            raise ConfigurationError(f"gunicorn's configuration is wrong: {error}.") from error
+
+    def load_config(self) -> None:
+        """gunicorn's own order of sources; but never sys.argv, which holds our flags."""
+        for name, value in _our_defaults(self._settings).items():
+            self.cfg.set(name, value)
+        self.chdir()
+        parser = self.cfg.parser()
+        try:
+            arguments = parser.parse_args(self.cfg.get_cmd_args_from_env())
+        except SystemExit as error:  # argparse has printed which one
+            raise ConfigurationError("GUNICORN_CMD_ARGS is not understood by gunicorn; see above.") from error
+        if file := arguments.config or get_default_config_file():
+            self.load_config_from_file(file)
+        for name, value in vars(arguments).items():
+            if value is not None and name != "args":
+                self.cfg.set(name.lower(), value)
+        overridden = _override(self.cfg, self._settings)
+        if overridden:
+            _log.warning(f"Of gunicorn's configuration quire overrides {'; '.join(overridden)}.")
+        self.chdir()
+
+    def get_config_from_filename(self, filename: str) -> dict[str, Any]:
+        """The names that a configuration file defines. Raises ConfigurationError when it does not run."""
+        if not Path(filename).is_file():
+            raise ConfigurationError(f"gunicorn's configuration file {filename} does not exist.")
+        try:
+            return vars(_execute(filename))
+        except Exception as error:  # it is a program: anything can come out of it
+            line = _line_in(filename, error)
+            raise ConfigurationError(
+                f"gunicorn's configuration file {filename} fails{line} with {type(error).__name__}: {error}."
+            ) from error
+
+
+def _our_defaults(settings: Settings) -> dict[str, Any]:
+    """What the weakest source says."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return {
+        "bind": f"{host}:{settings.port}",
+        "workers": settings.workers,
+        "proc_name": "quire",
+        "graceful_timeout": GRACE_SECONDS,
+        # a thread in the main process and a socket in the home directory, for a tool that few people run
+        "control_socket_disable": True,
+    }
+
+
+def _override(configuration: Config, settings: Settings) -> list[str]:
+    """Set what must not be otherwise; the returned clauses say what a person chose and why it is not followed."""
+    clauses = []
+    chosen = configuration.settings["worker_class"].get()
+    name = chosen if isinstance(chosen, str) else getattr(chosen, "__name__", str(chosen))
+    if name not in {"asgi", "gunicorn.workers.gasgi.ASGIWorker", "ASGIWorker"}:
+        configuration.set("worker_class", "asgi")
+        if name != "sync":  # gunicorn's default: nobody chose it, or nobody who minds
+            clauses.append(f"worker_class {name!r} by gunicorn's own ASGI worker, as quire is an ASGI application")
+    if configuration.threads > 1:
+        clauses.append("threads, as an ASGI worker serves many requests in one thread")
+        configuration.set("threads", 1)
+    if settings.workers_chosen and configuration.workers != settings.workers:
+        clauses.append(f"workers = {configuration.workers}, as --workers {settings.workers} was given")
+        configuration.set("workers", settings.workers)
+    if configuration.settings["wsgi_app"].get() or configuration.settings["paste"].get():
+        clauses.append("the application, as quire serves itself")
+    return clauses
+
+
+def _execute(filename: str) -> ModuleType:
+    name = "__config__"
+    specification = importlib.util.spec_from_file_location(name, filename)
+    if specification is None or specification.loader is None:
+        raise ConfigurationError(f"gunicorn's configuration file {filename} is not a .py file.")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def _line_in(filename: str, error: Exception) -> str:
+    """Where in the file the error came from, as ` in line 7`; empty when unknown."""
+    found = error.lineno if isinstance(error, SyntaxError) else None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == filename:
+            found = trace.tb_lineno
+        trace = trace.tb_next
+    return f" in line {found}" if found else ""
+
+
+def _check_addresses(configuration: Config) -> None:
+    """Raise ConfigurationError when an address cannot be bound: gunicorn would try for five seconds, then leave."""
+    if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
+        return  # the sockets are inherited: from the gunicorn that is being upgraded, or from systemd
+    for address in configuration.address:
+        if isinstance(address, tuple):
+            free_address(*address)

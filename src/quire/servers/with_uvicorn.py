@@ -1,0 +1,57 @@
+"""uvicorn: asyncio, with uvloop where it is installed."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+import structlog
+from uvicorn import Config, Server
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess
+
+from quire import logs
+from quire.config import Settings
+from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
+from quire.servers.binding import bind
+
+_log = structlog.stdlib.get_logger("quire.servers")
+
+
+def serve(settings: Settings, target: str) -> int:
+    """See quire.servers.run."""
+    listener = bind(settings.host, settings.port)
+    listener.set_inheritable(True)
+    host, port = listener.getsockname()[:2]
+    logging_setup = logs.dict_config(settings)
+    logging_setup["loggers"]["uvicorn"] = {"level": "INFO" if settings.verbosity else "WARNING"}
+    config = Config(
+        target,
+        workers=settings.workers,
+        http="h11",  # httptools collects a header of any size in memory
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        proxy_headers=False,  # the application reads X-Forwarded-* itself, as --trusted-proxies says
+        server_header=False,
+        access_log=False,
+        ws="none",
+        log_config=logging_setup,
+        backlog=2048,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    _log.info(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with uvicorn", workers=settings.workers)
+    if settings.workers > 1:
+        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor.run()
+        return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
+    server = Server(config)
+    # uvicorn raises the signal that stopped it once more when it is done; by then there is nothing left to stop
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        return 0
+    return 0 if server.started else 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

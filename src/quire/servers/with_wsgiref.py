@@ -1,0 +1,97 @@
+"""wsgiref, the standard library's server: one process, a thread per request, for trying out only."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import socket
+from socketserver import ThreadingMixIn
+from types import FrameType
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import structlog
+
+from quire.config import Settings
+from quire.errors import ConfigurationError
+from quire.servers.binding import bind
+
+_log = structlog.stdlib.get_logger("quire.servers")
+
+
+def serve(settings: Settings, target: str) -> int:
+    """See quire.servers.run. Raises ConfigurationError when the target cannot be imported."""
+    listener = bind(settings.host, settings.port)
+    host, port = listener.getsockname()[:2]
+    module, _, attribute = target.partition(":")
+    try:
+        application = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"The application {target} cannot be loaded ({error}).") from error
+    _log.warning(
+        f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with wsgiref, "
+        "one process and no limits: for trying out only."
+    )
+    server = _Server(listener)
+    server.set_app(application)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        server.server_close()
+    return 0
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """wsgiref's server on a socket that is bound already."""
+
+    daemon_threads = True  # a client that never finishes must not keep the process alive
+
+    def __init__(self, listener: socket.socket) -> None:
+        host, port = listener.getsockname()[:2]
+        super().__init__((host, port), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        listener.listen(128)
+        # server_bind would look the host's name up in DNS
+        self.server_name, self.server_port = host, port
+        self.setup_environ()
+
+    def handle_error(self, _request: object, client_address: object) -> None:
+        _log.info("connection broken", client=client_address, exc_info=True)
+
+
+class _Handler(WSGIRequestHandler):
+    """A request; logged by the application, not here."""
+
+    timeout = 60  # seconds of silence
+
+    def parse_request(self) -> bool:
+        """Refuse what neither wsgiref nor the WSGI adapter checks."""
+        if not super().parse_request():
+            return False
+        if "transfer-encoding" in self.headers:
+            self.send_error(411, explain="Send the body with a Content-Length; wsgiref reads no other.")
+            return False
+        lengths = self.headers.get_all("content-length", ["0"])
+        if len(lengths) != 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
+            self.send_error(400, explain="The Content-Length is not one number.")
+            return False
+        return True
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ["REMOTE_PORT"] = str(self.client_address[1])  # the WSGI adapter makes the client's address of both
+        return environ
+
+    def address_string(self) -> str:
+        return str(self.client_address[0])
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the overridden method's signature
+        _log.debug(format % args, client=self.address_string())
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

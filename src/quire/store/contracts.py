@@ -1,0 +1,212 @@
+"""The two contracts every store fulfils: records and blobs.
+
+A store knows nothing of Python packaging, and whoever uses one knows nothing of directories or buckets.
+`quire.testing.check_store` is the executable form of this page; a store that passes it can carry an index.
+
+Keys are `/`-separated. Each part of a record key matches `[a-z0-9][a-z0-9_-]*`; parts of a blob key may be any
+filename that is not empty, `.` or `..` and holds neither `/` nor NUL.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from quire.errors import InvalidName
+
+_RECORD_KEY_PART = re.compile(r"[a-z0-9][a-z0-9_-]*")
+MAX_KEY_PART_BYTES = 255  # NAME_MAX of every file system in use
+
+
+class Record:
+    """One document as it was at one moment.
+
+    `data` is None when nothing is stored under the key: never written, or deleted. Absence has a tag like
+    anything else, so that it is revalidated, compared and swapped like anything else.
+    `tag` is opaque and equal exactly for equal stored states of one key.
+    `validation` belongs to the store that made the record; nobody else reads it.
+    """
+
+    __slots__ = ("data", "key", "tag", "validation")
+
+    def __init__(self, key: str, data: bytes | None, tag: str, validation: object = None) -> None:
+        self.key = key
+        self.data = data
+        self.tag = tag
+        self.validation = validation
+
+    def __repr__(self) -> str:
+        size = "absent" if self.data is None else f"{len(self.data)} bytes"
+        return f"<Record {self.key} {self.tag} {size}>"
+
+
+class Names:
+    """The names directly under a prefix that have a present record, sorted. `tag` changes whenever they do."""
+
+    __slots__ = ("names", "prefix", "tag", "validation")
+
+    def __init__(self, prefix: str, names: tuple[str, ...], tag: str, validation: object = None) -> None:
+        self.prefix = prefix
+        self.names = names
+        self.tag = tag
+        self.validation = validation
+
+
+class Records(Protocol):
+    """Small documents, replaced atomically, read conditionally. Linearizable per key, and per prefix for `names`."""
+
+    def read(self, key: str, known: Record | None = None) -> Record:
+        """The record now: the very object `known` when it is unchanged. Never raises for absence.
+
+        Raises StoreError when the store cannot answer.
+        """
+        ...
+
+    def write(self, key: str, data: bytes | None, expected: Record) -> Record:
+        """Replace atomically what is stored, if it is still `expected`; None deletes. Durable when it returns.
+
+        Raises Conflict (nothing written) when the stored one is no longer `expected`; StoreReadOnly, StoreFull
+        (nothing written); another StoreError when it is not known whether it was written.
+        """
+        ...
+
+    def names(self, prefix: str, known: Names | None = None) -> Names:
+        """The present names directly under `prefix` now: the very object `known` when they are unchanged."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """Hex digests of one blob, by the names that PEP 691 and the upload form give the algorithms."""
+
+    sha256: str
+    md5: str
+    blake2b_256: str
+    other: dict[str, str]
+    """Further hashlib algorithms that the store was asked for, e.g. {"sha512": "..."}."""
+
+
+class Staging(Protocol):
+    """Bytes on their way in; not visible to anybody until published. Discard it, or leave it to the sweep."""
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Append. Raises StoreFull, StoreReadOnly, StoreError."""
+        ...
+
+    def finish(self) -> Staged:
+        """Make the bytes durable and compute their digests."""
+        ...
+
+    def discard(self) -> None:
+        """Forget the bytes. May be called at any time, and again."""
+        ...
+
+
+class Staged(Protocol):
+    """Complete, durable bytes that can be published once."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def digests(self) -> Digests: ...
+
+    def open(self) -> BinaryIO:
+        """A seekable reader of the bytes."""
+        ...
+
+    def discard(self) -> None:
+        """Forget the bytes if they were not published. May be called at any time, and again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBlob:
+    """A blob opened for reading. Close `file` when done."""
+
+    file: BinaryIO
+    size: int
+    path: str | None
+    """Where a server can send the file from by itself; None when the store has no paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """One blob as the store lists it, for check and gc."""
+
+    key: str
+    size: int
+    age: float
+    """Seconds since it was published, by the store's clock; never negative."""
+
+
+class Blobs(Protocol):
+    """Large immutable bytes. A key is written once; the same key never gets other bytes."""
+
+    def stage(self, algorithms: tuple[str, ...] = ()) -> Staging:
+        """Begin to take bytes in. `algorithms`: hashlib names to compute besides the three that are always."""
+        ...
+
+    def publish(self, staged: Staged, key: str) -> None:
+        """Give staged bytes their key; durable when it returns. A key that is taken raises Conflict."""
+        ...
+
+    def open(self, key: str) -> OpenBlob:
+        """Raises BlobMissing when there is none under this key (any more)."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Remove; a missing one is no error."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[StoredBlob]:
+        """Every blob whose key begins with the folder `prefix`, in no particular order. For check and gc."""
+        ...
+
+    def sweep(self, older_than: float) -> int:
+        """Remove staged bytes left behind by the dead, untouched for `older_than` seconds; returns how many."""
+        ...
+
+
+class Store(Protocol):
+    """Both, and what the layers above need to know to use them well."""
+
+    @property
+    def records(self) -> Records: ...
+
+    @property
+    def blobs(self) -> Blobs: ...
+
+    @property
+    def validates_inline(self) -> bool:
+        """Whether a read that finds nothing changed takes microseconds, so that it may run on an event loop."""
+        ...
+
+    @property
+    def writable(self) -> bool:
+        """Whether this process may change the store (found when it was opened)."""
+        ...
+
+    def sweep(self, older_than: float) -> int:
+        """Remove or finish what workers that died left behind, untouched for `older_than` seconds; returns how many."""
+        ...
+
+
+def check_record_key(key: str) -> tuple[str, ...]:
+    """Split a record key into its parts. Raises InvalidName when a part could leave its folder."""
+    parts = tuple(key.split("/"))
+    for part in parts:
+        if not _RECORD_KEY_PART.fullmatch(part) or len(part) > MAX_KEY_PART_BYTES - 60:
+            raise InvalidName(f"{key!r} cannot be a record key; use lower-case letters, digits, '-' and '_'.")
+    return parts
+
+
+def check_blob_key(key: str) -> tuple[str, ...]:
+    """Split a blob key into its parts. Raises InvalidName when a part could leave its folder."""
+    parts = tuple(key.split("/"))
+    for part in parts:
+        if part in {"", ".", ".."} or "\0" in part or len(part.encode(errors="replace")) > MAX_KEY_PART_BYTES:
+            raise InvalidName(f"{key!r} cannot be a blob key; use filenames joined by '/'.")
+    return parts

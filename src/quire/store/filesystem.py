@@ -1,0 +1,98 @@
+"""What Python does not tell about a file system: its type (statfs(2)) and whether attributes are fresh (statx(2))."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+# statfs(2) f_type numbers of file systems that live on this machine and answer from this kernel alone.
+# Everything else, known or not, gets the careful treatment of a network file system.
+_LOCAL_TYPES = {
+    0xEF53: "ext4",
+    0x58465342: "xfs",
+    0x9123683E: "btrfs",
+    0x01021994: "tmpfs",
+    0x858458F6: "ramfs",
+    0x794C7630: "overlay",
+    0x2FC12FC1: "zfs",
+    0xF2F52010: "f2fs",
+    0xCA451A4E: "bcachefs",
+    0x00C0FFEE: "hostfs",
+}
+_NETWORK_TYPES = {0x6969: "nfs", 0xFF534D42: "cifs", 0xFE534D42: "smb2", 0x65735546: "fuse", 0x01021997: "9p"}
+
+_AT_EMPTY_PATH = 0x1000
+_AT_STATX_DONT_SYNC = 0x4000
+_STATX_TYPE = 0x0001
+_STATX_MTIME = 0x0040
+_STATX_CTIME = 0x0080
+
+_LINUX = sys.platform == "linux"
+_libc = ctypes.CDLL(None, use_errno=True) if _LINUX else None
+
+
+class _StatxTimestamp(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_int64), ("nanoseconds", ctypes.c_uint32), ("reserved", ctypes.c_int32))
+
+
+class _Statx(ctypes.Structure):
+    """struct statx of statx(2), as far as it is read here; the tail is room for the kernel."""
+
+    _fields_ = (
+        ("mask", ctypes.c_uint32),
+        ("block_size", ctypes.c_uint32),
+        ("attributes", ctypes.c_uint64),
+        ("links", ctypes.c_uint32),
+        ("uid", ctypes.c_uint32),
+        ("gid", ctypes.c_uint32),
+        ("mode", ctypes.c_uint16),
+        ("padding", ctypes.c_uint16),
+        ("inode", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+        ("blocks", ctypes.c_uint64),
+        ("attributes_mask", ctypes.c_uint64),
+        ("atime", _StatxTimestamp),
+        ("btime", _StatxTimestamp),
+        ("ctime", _StatxTimestamp),
+        ("mtime", _StatxTimestamp),
+        ("tail", ctypes.c_uint8 * 128),
+    )
+
+
+def filesystem_type(path: str) -> tuple[str, bool]:
+    """The name of the file system that holds `path`, and whether it is local to this machine.
+
+    Where the type cannot be asked for (not Linux), the answer is ("unknown", True): quire's promise over network
+    file systems is made for Linux clients only.
+    """
+    if _libc is None:
+        return "unknown", True
+    buffer = ctypes.create_string_buffer(256)  # struct statfs is 120 bytes on 64-bit Linux
+    if _libc.statfs(os.fsencode(path), buffer) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    magic = int.from_bytes(buffer.raw[: ctypes.sizeof(ctypes.c_long)], sys.byteorder) & 0xFFFFFFFF
+    if magic in _LOCAL_TYPES:
+        return _LOCAL_TYPES[magic], True
+    return _NETWORK_TYPES.get(magic, f"type {magic:#x}"), False
+
+
+def cached_times(fd: int) -> tuple[int, int] | None:
+    """(mtime_ns, ctime_ns) of an open file as this kernel holds them, if it holds them to be valid; else None.
+
+    Asks for the type only, and forbids to ask the server (AT_STATX_DONT_SYNC): an NFS client then fills in what it
+    has and marks in the mask what it may stand by. Times missing from the mask were invalidated after they came.
+    """
+    if _libc is None or not hasattr(_libc, "statx"):
+        status = os.fstat(fd)
+        return status.st_mtime_ns, status.st_ctime_ns
+    result = _Statx()
+    if _libc.statx(fd, b"", _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC, _STATX_TYPE, ctypes.byref(result)) != 0:
+        return None
+    if result.mask & (_STATX_MTIME | _STATX_CTIME) != _STATX_MTIME | _STATX_CTIME:
+        return None
+    return (
+        result.mtime.seconds * 1_000_000_000 + result.mtime.nanoseconds,
+        result.ctime.seconds * 1_000_000_000 + result.ctime.nanoseconds,
+    )

@@ -1,0 +1,404 @@
+"""A store in memory, with fault injection: what the tests of everything above a store run on.
+
+It fulfils both contracts as strictly as any store does: several handles ("workers") share one `MemoryState`, every
+operation is one step under one lock, tags are revisions, and an answer is never an object that another caller holds.
+
+Faults belong to a handle, the truth to the state, so a second handle without faults can always look at what really
+happened. A failure that matters is of one of two sorts, and code above a store must survive both: nothing happened,
+or it happened and the answer was lost. `Fault` names them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import BinaryIO, Literal, get_args
+
+from quire.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError, StoreFull, StoreReadOnly
+from quire.store.contracts import (
+    Digests,
+    Names,
+    OpenBlob,
+    Record,
+    Staged,
+    Staging,
+    StoredBlob,
+    check_blob_key,
+    check_record_key,
+)
+
+Operation = Literal["read", "write", "names", "stage", "stage.write", "finish", "publish", "open", "remove"]
+"""The operations of a store that can be made to fail."""
+
+
+class Fault(StrEnum):
+    """How an operation fails."""
+
+    BEFORE = "before"
+    """Raises StoreError; nothing happened."""
+    FULL = "full"
+    """Raises StoreFull; nothing happened."""
+    READ_ONLY = "read-only"
+    """Raises StoreReadOnly; nothing happened."""
+    AFTER = "after"
+    """Raises StoreError although it was done, durably: the answer was lost."""
+    CONFLICT = "conflict"
+    """Raises Conflict although nobody was in the way; nothing happened."""
+    UNKNOWN_BEFORE = "unknown, not done"
+    """Raises OutcomeUnknown; nothing happened."""
+    UNKNOWN_AFTER = "unknown, done"
+    """Raises OutcomeUnknown although it was done, durably."""
+
+
+_CHANGES = (Fault.BEFORE, Fault.FULL, Fault.READ_ONLY)
+_POSSIBLE: dict[Operation, tuple[Fault, ...]] = {
+    "read": (Fault.BEFORE,),
+    "write": (*_CHANGES, Fault.AFTER, Fault.CONFLICT, Fault.UNKNOWN_BEFORE, Fault.UNKNOWN_AFTER),
+    "names": (Fault.BEFORE,),
+    "stage": _CHANGES,
+    "stage.write": _CHANGES,
+    "finish": (*_CHANGES, Fault.AFTER),
+    "publish": (*_CHANGES, Fault.AFTER, Fault.CONFLICT),
+    "open": (Fault.BEFORE,),
+    "remove": (Fault.BEFORE, Fault.READ_ONLY, Fault.AFTER),
+}
+_ERRORS: dict[Fault, type[StoreError]] = {
+    Fault.FULL: StoreFull,
+    Fault.READ_ONLY: StoreReadOnly,
+    Fault.CONFLICT: Conflict,
+    Fault.UNKNOWN_BEFORE: OutcomeUnknown,
+    Fault.UNKNOWN_AFTER: OutcomeUnknown,
+}
+_LATE = {Fault.AFTER, Fault.UNKNOWN_AFTER}
+
+
+class Faults:
+    """Which operations of a handle fail, and how: scripted (`next`, `call`), seeded (`random`), or both.
+
+    A scripted step is used up by the operation it is for, in the order in which the steps were given; operations
+    without one follow the seed, if there is one. The same calls in the same order always meet the same faults.
+    """
+
+    def __init__(self) -> None:
+        self.happened: list[tuple[Operation, Fault]] = []
+        """Every fault so far, in order."""
+        self._lock = threading.Lock()
+        self._script: dict[Operation, deque[Fault | Callable[[], object] | None]] = {}
+        self._random: random.Random | None = None
+        self._probability = 0.0
+        self._drawn: frozenset[Operation] = frozenset()
+
+    @classmethod
+    def random(cls, seed: int, probability: float, operations: tuple[Operation, ...] = get_args(Operation)) -> Faults:
+        """Each of the `operations` fails with this probability (0 to 1), in a way that the contracts allow it to.
+
+        A spurious conflict of `publish` is never drawn: there, Conflict promises that the key has its bytes.
+        """
+        faults = cls()
+        faults._random = random.Random(seed)  # noqa: S311 - reproducible test data, no secret
+        faults._probability = probability
+        faults._drawn = frozenset(operations)
+        return faults
+
+    def next(self, operation: Operation, fault: Fault, *, skip: int = 0) -> None:
+        """Let the next call of `operation` fail, or the one after `skip` good ones.
+
+        Raises ValueError when no store fails in this way there: a test of it would prove nothing.
+        """
+        if fault not in _POSSIBLE[operation]:
+            raise ValueError(f"A store's {operation} cannot fail as {fault.name}; choose from {_POSSIBLE[operation]}.")
+        self._append(operation, fault, skip)
+
+    def call(self, operation: Operation, action: Callable[[], object], *, skip: int = 0) -> None:
+        """Run `action` right before the next call of `operation`: another worker's step, at exactly that moment."""
+        self._append(operation, action, skip)
+
+    @contextmanager
+    def around(self, operation: Operation, subject: str) -> Iterator[None]:
+        """For stores: the body is the operation. Raises what the plan says, before the body or after it."""
+        fault = self._decide(operation)
+        error = None
+        if fault is not None:
+            error = _ERRORS.get(fault, StoreError)(f"Injected fault: {operation} of {subject!r} failed ({fault}).")
+        if error is not None and fault not in _LATE:
+            raise error
+        yield
+        if error is not None:
+            raise error
+
+    def _append(self, operation: Operation, step: Fault | Callable[[], object], skip: int) -> None:
+        with self._lock:
+            self._script.setdefault(operation, deque()).extend([*[None] * skip, step])
+
+    def _decide(self, operation: Operation) -> Fault | None:
+        with self._lock:
+            step = self._next_step(operation)
+            if isinstance(step, Fault):
+                self.happened.append((operation, step))
+                return step
+        if step is not None:
+            step()  # outside the lock: it may use this very handle
+        return None
+
+    def _next_step(self, operation: Operation) -> Fault | Callable[[], object] | None:
+        script = self._script.get(operation)
+        if script:
+            return script.popleft()
+        if self._random is None or operation not in self._drawn:
+            return None
+        possible = [fault for fault in _POSSIBLE[operation] if (operation, fault) != ("publish", Fault.CONFLICT)]
+        # Both numbers are drawn each time, so that one decision never shifts the choices of the later ones.
+        chance, fault = self._random.random(), self._random.choice(possible)
+        return fault if chance < self._probability else None
+
+
+@dataclass(slots=True, eq=False)
+class _Incoming:
+    """Bytes on their way in."""
+
+    touched: float
+    content: bytearray = field(default_factory=bytearray)
+
+
+@dataclass(frozen=True, slots=True)
+class _Blob:
+    content: bytes
+    published: float
+
+
+class MemoryState:
+    """What all handles on one store share; the part that would be a directory or a bucket.
+
+    `clock` gives seconds, for the ages of blobs and stagings only.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.lock = threading.Lock()
+        self.clock = clock
+        self.revisions: dict[str, tuple[int, bytes | None]] = {}
+        """Revision and document by key. A deleted record keeps its revision, so that no tag ever comes back."""
+        self.present: dict[str, set[str]] = {}
+        self.changes: dict[str, int] = {}
+        """How often the set of present names under a prefix has changed."""
+        self.blobs: dict[str, _Blob] = {}
+        self.incoming: set[_Incoming] = set()
+
+
+class MemoryStore:
+    """One worker's handle on a store in memory. Threads may share it.
+
+    `MemoryStore()` begins a new store; `store.shared()`, or `MemoryStore(store.state)`, is another handle on it.
+    """
+
+    def __init__(
+        self, state: MemoryState | None = None, faults: Faults | None = None, *, writable: bool = True
+    ) -> None:
+        self.state = state or MemoryState()
+        self.faults = faults or Faults()
+        self._writable = writable
+        self._records = MemoryRecords(self.state, self.faults, writable=writable)
+        self._blobs = MemoryBlobs(self.state, self.faults, writable=writable)
+
+    def shared(self, faults: Faults | None = None, *, writable: bool = True) -> MemoryStore:
+        """Another handle on the same store, with faults of its own (by default none)."""
+        return MemoryStore(self.state, faults, writable=writable)
+
+    @property
+    def records(self) -> MemoryRecords:
+        return self._records
+
+    @property
+    def blobs(self) -> MemoryBlobs:
+        return self._blobs
+
+    @property
+    def validates_inline(self) -> bool:
+        return True
+
+    @property
+    def writable(self) -> bool:
+        return self._writable
+
+    def sweep(self, older_than: float) -> int:
+        return self._blobs.sweep(older_than)
+
+
+def _check_writable(writable: bool) -> None:
+    if not writable:
+        raise StoreReadOnly("This handle on the store is read-only; nothing was written.")
+
+
+class MemoryRecords:
+    """See `contracts.Records`."""
+
+    def __init__(self, state: MemoryState, faults: Faults, *, writable: bool) -> None:
+        self._state = state
+        self._faults = faults
+        self._writable = writable
+
+    def read(self, key: str, known: Record | None = None) -> Record:
+        check_record_key(key)
+        with self._faults.around("read", key), self._state.lock:
+            revision, data = self._state.revisions.get(key, (0, None))
+        if known is not None and (known.key, known.tag) == (key, str(revision)):
+            return known
+        return Record(key, data, str(revision))
+
+    def write(self, key: str, data: bytes | None, expected: Record) -> Record:
+        *folders, name = check_record_key(key)
+        prefix = "/".join(folders)
+        if expected.key != key:
+            raise ValueError(f"expected is the record {expected.key}, not {key}")
+        _check_writable(self._writable)
+        with self._faults.around("write", key), self._state.lock:
+            revision, _ = self._state.revisions.get(key, (0, None))
+            if expected.tag != str(revision):
+                raise Conflict(f"The record {key} was changed by somebody else; read it again.")
+            self._state.revisions[key] = revision + 1, data
+            present = self._state.present.setdefault(prefix, set())
+            if (name in present) != (data is not None):
+                present ^= {name}
+                self._state.changes[prefix] = self._state.changes.get(prefix, 0) + 1
+        return Record(key, data, str(revision + 1))
+
+    def names(self, prefix: str, known: Names | None = None) -> Names:
+        check_record_key(prefix)
+        with self._faults.around("names", prefix), self._state.lock:
+            tag = str(self._state.changes.get(prefix, 0))
+            if known is not None and (known.prefix, known.tag) == (prefix, tag):
+                return known
+            return Names(prefix, tuple(sorted(self._state.present.get(prefix, ()))), tag)
+
+
+class MemoryBlobs:
+    """See `contracts.Blobs`."""
+
+    def __init__(self, state: MemoryState, faults: Faults, *, writable: bool) -> None:
+        self._state = state
+        self._faults = faults
+        self._writable = writable
+
+    def stage(self, algorithms: tuple[str, ...] = ()) -> Staging:
+        _check_writable(self._writable)
+        with self._faults.around("stage", "new bytes"):
+            return MemoryStaging(self._state, self._faults, algorithms)
+
+    def publish(self, staged: Staged, key: str) -> None:
+        check_blob_key(key)
+        _check_writable(self._writable)
+        assert isinstance(staged, MemoryStaged), "bytes staged in another kind of store"
+        with self._faults.around("publish", key), self._state.lock:
+            if key in self._state.blobs:
+                raise Conflict(f"The blob {key} is there already; it keeps its bytes.")
+            if staged.incoming not in self._state.incoming:
+                raise StoreError(f"The bytes staged for {key} are gone (published, discarded or swept); upload again.")
+            self._state.incoming.remove(staged.incoming)
+            self._state.blobs[key] = _Blob(bytes(staged.incoming.content), self._state.clock())
+
+    def open(self, key: str) -> OpenBlob:
+        check_blob_key(key)
+        with self._faults.around("open", key), self._state.lock:
+            blob = self._state.blobs.get(key)
+        if blob is None:
+            raise BlobMissing(f"There is no blob {key} in the store (any more).")
+        return OpenBlob(io.BytesIO(blob.content), len(blob.content), None)
+
+    def remove(self, key: str) -> None:
+        check_blob_key(key)
+        _check_writable(self._writable)
+        with self._faults.around("remove", key), self._state.lock:
+            self._state.blobs.pop(key, None)
+
+    def list(self, prefix: str = "") -> Iterator[StoredBlob]:
+        if prefix:
+            check_blob_key(prefix)
+        with self._state.lock:
+            now = self._state.clock()
+            stored = [
+                StoredBlob(key, len(blob.content), max(0.0, now - blob.published))
+                for key, blob in self._state.blobs.items()
+                if not prefix or key.startswith(prefix + "/")
+            ]
+        return iter(stored)
+
+    def sweep(self, older_than: float) -> int:
+        _check_writable(self._writable)
+        with self._state.lock:
+            now = self._state.clock()
+            old = {incoming for incoming in self._state.incoming if now - incoming.touched >= older_than}
+            self._state.incoming -= old
+        return len(old)
+
+
+class MemoryStaging:
+    """See `contracts.Staging`."""
+
+    def __init__(self, state: MemoryState, faults: Faults, algorithms: tuple[str, ...]) -> None:
+        self._state = state
+        self._faults = faults
+        self._algorithms = algorithms
+        self._finished = False
+        self._incoming = _Incoming(state.clock())
+        with state.lock:
+            state.incoming.add(self._incoming)
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        with self._faults.around("stage.write", "staged bytes"), self._state.lock:
+            self._check_open()
+            self._incoming.content += chunk
+            self._incoming.touched = self._state.clock()
+
+    def finish(self) -> Staged:
+        with self._faults.around("finish", "staged bytes"), self._state.lock:
+            self._check_open()
+            self._finished = True
+            return MemoryStaged(self._state, self._incoming, _digests(self._incoming.content, self._algorithms))
+
+    def discard(self) -> None:
+        with self._state.lock:
+            self._state.incoming.discard(self._incoming)
+
+    def _check_open(self) -> None:
+        if self._finished or self._incoming not in self._state.incoming:
+            raise StoreError("These staged bytes are complete or gone (discarded or swept); begin again.")
+
+
+class MemoryStaged:
+    """See `contracts.Staged`."""
+
+    def __init__(self, state: MemoryState, incoming: _Incoming, digests: Digests) -> None:
+        self._state = state
+        self._digests = digests
+        self.incoming = incoming
+
+    @property
+    def size(self) -> int:
+        return len(self.incoming.content)
+
+    @property
+    def digests(self) -> Digests:
+        return self._digests
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self.incoming.content)
+
+    def discard(self) -> None:
+        with self._state.lock:
+            self._state.incoming.discard(self.incoming)
+
+
+def _digests(content: bytearray, algorithms: tuple[str, ...]) -> Digests:
+    return Digests(
+        sha256=hashlib.sha256(content).hexdigest(),
+        md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        blake2b_256=hashlib.blake2b(content, digest_size=32).hexdigest(),
+        other={name: hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in algorithms},
+    )

@@ -1,0 +1,76 @@
+"""Small durable steps on a POSIX file system that records and blobs have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+
+
+def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+    """write(2) until everything is written; a short write is not an error."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def create_durable(path: str, data: bytes) -> None:
+    """A new file with this content, fsynced; the directory that names it is not."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        write_all(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable (fsync(2): the file's own fsync does not)."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directories(root: str, path: str) -> None:
+    """Every missing directory from below `root` down to `path`, each made durable in its parent."""
+    missing = []
+    while path != root and not os.path.isdir(path):
+        missing.append(path)
+        path = path.rpartition("/")[0]
+    for directory in reversed(missing):
+        try:
+            os.mkdir(directory)
+        except FileExistsError:
+            continue  # made by another worker meanwhile, who may not have synced it yet
+        finally:
+            sync_directory(directory.rpartition("/")[0])
+
+
+def is_same_file(path: str, other: str) -> bool:
+    """Whether two names are of one inode, asked of the server: a replayed LINK answers EEXIST though it was ours."""
+    try:
+        fd = os.open(other, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        there = os.fstat(fd)
+    finally:
+        os.close(fd)
+    try:
+        here = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return (here.st_ino, here.st_dev) == (there.st_ino, there.st_dev)
+
+
+def remove_quietly(path: str) -> None:
+    """Unlink; that it is gone, or cannot be removed now, is no error: the sweep finds what is left."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def unique_name() -> str:
+    """A name that nobody else makes."""
+    return secrets.token_hex(16)

@@ -1,0 +1,91 @@
+"""What must be true of a distribution before it is published: name, digests, archive and metadata agree."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from quire.errors import DigestMismatch, InvalidDistribution
+from quire.metadata import CoreMetadata, check_agreement, parse_metadata, read_metadata
+from quire.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
+from quire.store.contracts import Digests, Staged
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A distribution that was examined and may be published."""
+
+    parsed: ParsedFilename
+    staged: Staged
+    project_name: str
+    """The project's name as this distribution spells it."""
+    metadata: bytes | None
+    """The core metadata document, to be offered beside the file (PEP 658); None when there is none."""
+    requires_python: str | None
+    signature: bytes | None = None
+    """A detached OpenPGP signature."""
+    attestations: bytes | None = None
+    """PEP 740 attestations as the client sent them: a JSON list."""
+    uploader: str | None = None
+    uploaded: str | None = None
+    """RFC 3339 time to record; None for the time of publication."""
+
+
+def examine(
+    staged: Staged,
+    filename: str,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    digests: Mapping[str, str] | None = None,
+    signature: bytes | None = None,
+    attestations: bytes | None = None,
+    uploader: str | None = None,
+    uploaded: str | None = None,
+) -> Upload:
+    """Check staged bytes against everything that is claimed of them.
+
+    `name`, `version`: what the client says they are; None when it said nothing. `digests`: hex digests by the names
+    of the fields of `Digests`.
+    Raises InvalidName, DigestMismatch, InvalidDistribution.
+    """
+    parsed = parse_filename(filename)
+    _check_digests(filename, staged.digests, digests or {})
+    if name is not None and normalize_name(name) != parsed.project:
+        raise InvalidDistribution(f"The upload says that it is the project {name}, but the file is named {filename}.")
+    if version is not None and not same_version(version, parsed.version):
+        raise InvalidDistribution(f"The upload says that it is version {version}, but the file is named {filename}.")
+    if staged.size == 0:
+        raise InvalidDistribution(f"The file {filename} is empty.")
+    core: CoreMetadata | None = None
+    with staged.open() as file:
+        document = read_metadata(file, parsed)
+    if document is not None:
+        core = parse_metadata(document)
+        check_agreement(parsed, core)
+    elif parsed.kind is Kind.SDIST:
+        raise InvalidDistribution(
+            f"The sdist {filename} has no PKG-INFO in its top folder; build it with a current tool."
+        )
+    return Upload(
+        parsed=parsed,
+        staged=staged,
+        project_name=core.name if core is not None else name or parsed.project,
+        metadata=document if core is not None else None,
+        requires_python=core.requires_python if core is not None else None,
+        signature=signature,
+        attestations=attestations,
+        uploader=uploader,
+        uploaded=uploaded,
+    )
+
+
+def _check_digests(filename: str, actual: Digests, claimed: Mapping[str, str]) -> None:
+    for algorithm in ("sha256", "blake2b_256", "md5"):
+        claim = claimed.get(algorithm)
+        if claim and not hmac.compare_digest(claim.lower().encode(), str(getattr(actual, algorithm)).encode()):
+            raise DigestMismatch(
+                f"The {algorithm} digest of {filename} is {getattr(actual, algorithm)} here, but the client announced "
+                f"{claim[:128]}; the file was damaged on its way, upload it again."
+            )

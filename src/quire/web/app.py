@@ -1,0 +1,130 @@
+"""The application: which handler answers what, and what surrounds every request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from quire.config import Settings
+from quire.errors import QuireError, StoreError
+from quire.web import browse, files, pages, uploads, xmlrpc
+from quire.web.problems import HttpError, problem_response
+from quire.web.service import Service
+
+log = structlog.get_logger(__name__)
+
+
+def create_application(settings: Settings) -> Starlette:
+    """The ASGI application. Holds no thread and no open file until the first request.
+
+    Raises ConfigurationError, StoreError, UnknownLayout.
+    """
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    routes = _routes(settings)
+    prefix = settings.server_base_url
+    application = Starlette(
+        routes=[Mount(prefix, routes=routes)] if prefix else routes,
+        middleware=[Middleware(RequestLog, settings=settings)],
+        exception_handlers={QuireError: _on_error, HTTPException: _on_http_exception, Exception: _on_bug},
+        lifespan=lifespan,
+    )
+    application.router.redirect_slashes = False
+    application.state.service = service
+    return application
+
+
+def _routes(settings: Settings) -> list[BaseRoute]:
+    return [
+        Route("/", browse.home, methods=["GET"]),
+        Route("/", uploads.post, methods=["POST"]),
+        Route("/legacy", uploads.post, methods=["POST"]),
+        Route("/legacy/", uploads.post, methods=["POST"]),
+        Route("/simple/", uploads.post, methods=["POST"]),
+        Route("/simple/", pages.projects_page, methods=["GET"]),
+        Route("/simple", pages.add_slash, methods=["GET"]),
+        Route("/simple/{name}/", pages.project_page, methods=["GET"]),
+        Route("/simple/{name}", pages.add_slash, methods=["GET"]),
+        Route("/packages", pages.add_slash, methods=["GET"]),
+        Route("/packages/", browse.packages, methods=["GET"]),
+        Route("/packages/{path:path}", files.download, methods=["GET"]),
+        Route("/RPC2", xmlrpc.call, methods=["POST"]),
+        Route("/pypi", xmlrpc.call, methods=["POST"]),
+        Route(settings.health_endpoint, browse.health, methods=["GET"]),
+        Route("/favicon.ico", browse.nothing, methods=["GET"]),
+        Route("/pypi/{name}/json", browse.project_json, methods=["GET"]),
+        Route("/pypi/{name}/{version}/json", browse.project_json, methods=["GET"]),
+        Route("/{name}/json", browse.project_json, methods=["GET"]),
+        Route("/{name}", browse.to_project, methods=["GET"]),
+        Route("/{name}/", browse.to_project, methods=["GET"]),
+    ]
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, QuireError)
+    if isinstance(error, StoreError):
+        log.error("store error", path=request.url.path, error=str(error), cause=repr(error.__cause__))
+    return problem_response(request, error)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    sentences = {404: "There is nothing at this address.", 405: "This address does not take this method."}
+    headers = dict(error.headers) if error.headers else None
+    return problem_response(
+        request, HttpError(error.status_code, sentences.get(error.status_code, error.detail), headers)
+    )
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    """A defect of quire: the client gets a sentence, the log gets the traceback (from the server error middleware)."""
+    return problem_response(request, HttpError(500, "The index has a defect here; its log tells the operator more."))
+
+
+class RequestLog:
+    """One log line a request, and one a response, in the formats of pypiserver's `--log-*-frmt`."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self._settings.verbosity < 1:
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        status = 0
+
+        async def noting_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        finally:
+            client = scope.get("client")
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                milliseconds=round((time.perf_counter() - begun) * 1000, 1),
+                client=client[0] if client else "",
+            )

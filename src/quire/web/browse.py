@@ -1,0 +1,154 @@
+"""What people and pypiserver's clients find beside the simple API: home page, file list, JSON, redirects, health."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+
+import quire
+from quire.auth import Action
+from quire.errors import InvalidName, NotFound, StoreError
+from quire.metadata import CoreMetadata, parse_metadata
+from quire.names import normalize_name
+from quire.pypi_json import describing_file, render_release_json, select_release
+from quire.repository import Listed, ProjectView, file_path, require
+from quire.simple import make_page
+from quire.web.pages import page_response, service_of
+from quire.web.service import Service
+
+_AT_ONCE = 32
+_OLD_TAG = re.compile(r"\{\{\s*!")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("quire.web"), autoescape=True, undefined=jinja2.ChainableUndefined
+    )
+
+
+@cache
+def _template(path: str | None) -> jinja2.Template:
+    """The welcome page. pypiserver's templates use the same `{{URL}}`; its `{{!URL}}` (unescaped) is understood."""
+    if path is None:
+        return _environment().get_template("welcome.html")
+    text = Path(path).read_text(encoding="utf-8")
+    return _environment().from_string(_OLD_TAG.sub("{{", text))
+
+
+async def home(request: Request) -> Response:
+    """GET /: never needs a login, so that health checks and people find something."""
+    service = service_of(request)
+    url = service.proxies.base_url(request, service.settings.server_base_url)
+    prefix = "/" + url.split("://", 1)[1].partition("/")[2]
+    text = _template(service.settings.welcome).render(
+        URL=url,
+        VERSION=quire.__version__,
+        NUMPKGS=await count_files(service),
+        PACKAGES=f"{prefix}packages/",
+        SIMPLE=f"{prefix}simple/",
+    )
+    return HTMLResponse(text)
+
+
+async def packages(request: Request) -> Response:
+    """GET /packages/: every file that can be downloaded."""
+    service = service_of(request)
+    await service.authorize(request, Action.LIST)
+    links = []
+    async for view in every_project(service):
+        for each in view.offered.values():
+            path = file_path(view.name, each).removeprefix("packages/")
+            text = each.dropin.relative_path if each.dropin is not None else each.file.filename
+            links.append((f"{path}#sha256={each.file.sha256}", text))
+    body = await service.in_reader(_environment().get_template("packages.html").render, links=links)
+    return await page_response(request, make_page("text/html; charset=utf-8", body.encode()))
+
+
+async def project_json(request: Request) -> Response:
+    """GET /pypi/<name>/json, /pypi/<name>/<version>/json and pypiserver's /<name>/json."""
+    service = service_of(request)
+    await service.authorize(request, Action.LIST)
+    asked, version = request.path_params["name"], request.path_params.get("version")
+    try:
+        name = normalize_name(asked)
+    except InvalidName as error:
+        raise NotFound(str(error)) from error
+    if name != asked:
+        depth = "../../" if version is not None else "../"
+        rest = f"{quote(version)}/json" if version is not None else "json"
+        return RedirectResponse(f"{depth}{name}/{rest}", 301)
+    view = require(await service.project(name))
+    base = service.proxies.base_url(request, service.settings.server_base_url)
+    listed = list(view.files.values())
+    files = [each.file for each in listed]
+    shown = select_release(files, version)
+    describing = describing_file(files, shown)
+    metadata = await _core_metadata(service, view.files[describing.filename]) if describing is not None else None
+    body = render_release_json(
+        view.hosted.name if view.hosted is not None else name,
+        [(each.file, f"{base}{file_path(name, each)}") for each in listed],
+        version,
+        metadata,
+        status=view.status,
+        project_url=f"{base}simple/{name}/",
+    )
+    return await page_response(request, make_page("application/json", body))
+
+
+async def to_project(request: Request) -> Response:
+    """GET /<anything>[/]: pypiserver sends it to the project's page."""
+    name = request.path_params["name"]
+    up = "../" if request.url.path.endswith("/") else ""
+    status = 302 if request.scope.get("http_version") == "1.0" else 303
+    return RedirectResponse(f"{up}simple/{quote(name)}/", status)
+
+
+async def health(request: Request) -> Response:
+    """The liveness endpoint: this process answers."""
+    return PlainTextResponse("Ok")
+
+
+async def nothing(request: Request) -> Response:
+    """What browsers ask for by themselves."""
+    raise NotFound("There is nothing here.")
+
+
+async def every_project(service: Service) -> AsyncIterator[ProjectView]:
+    """Every project that has files, in order of names; some at a time, so that memory stays bounded."""
+    names = (await service.names()).names
+    for first in range(0, len(names), _AT_ONCE):
+        for view in await asyncio.gather(*(service.project(name) for name in names[first : first + _AT_ONCE])):
+            if view.offered:
+                yield view
+
+
+async def count_files(service: Service) -> int:
+    """How many files can be downloaded."""
+    total = 0
+    async for view in every_project(service):
+        total += len(view.offered)
+    return total
+
+
+async def _core_metadata(service: Service, listed: Listed) -> CoreMetadata | None:
+    if listed.dropin is not None:
+        document = await service.in_reader(service.folder.metadata_document, listed.dropin)
+        return parse_metadata(document, strict=False) if document is not None else None
+
+    def read() -> bytes:
+        with service.store.blobs.open(f"{listed.file.blob}/{listed.file.filename}.metadata").file as file:
+            return file.read()
+
+    try:
+        return parse_metadata(await service.in_reader(read), strict=False)
+    except StoreError:
+        return None  # the listing tells all that installers need

@@ -1,0 +1,241 @@
+"""Downloads: distributions and their companions, whole or in part (RFC 9110, 13 to 15)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from quire.auth import Action
+from quire.errors import InvalidName, NotFound, StoreError
+from quire.folder import DropIn
+from quire.names import guess_filename, is_normalized
+from quire.repository import Listed, open_dropin
+from quire.store.contracts import OpenBlob
+from quire.web.pages import matches, service_of
+from quire.web.service import Service
+
+CHUNK = 256 * 1024
+_HOSTED = re.compile(r"(?P<project>[a-z0-9-]+)/(?P<sha256>[0-9a-f]{64})/(?P<filename>[^/]+)")
+_SINGLE_RANGE = re.compile(r"bytes=\s*(?:(\d+)-(\d*)|-(\d+))\s*", re.IGNORECASE)
+_COMPANIONS = (".metadata", ".asc", ".attestations")
+_YEAR = 31_536_000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a download path stands for."""
+
+    listed: Listed
+    companion: str = ""
+    """"" for the distribution itself, else one of the suffixes of its companions."""
+    permanent: bool = False
+    """Whether the URL can never mean other bytes."""
+
+
+async def download(request: Request) -> Response:
+    """GET /packages/<path>: a file, or a companion of one (`.metadata`, `.asc`)."""
+    service = service_of(request)
+    await service.authorize(request, Action.DOWNLOAD)
+    path = request.path_params["path"]
+    target = await _find(service, path)
+    file = target.listed.file
+    blob, digest = await _open(service, target)
+    cache_control = _cache_control(service, permanent=target.permanent)
+    headers = {"ETag": f'"{digest}"', "Cache-Control": cache_control, "Accept-Ranges": "bytes"}
+    return FileResponse(
+        blob,
+        headers=headers | {"Content-Type": content_type(file.filename, target.companion)},
+        service=service,
+    )
+
+
+async def _find(service: Service, path: str) -> Target:
+    """Raises NotFound. The path is only ever compared with what is listed; it never reaches a file system."""
+    filename, companion = _split_companion(path.rpartition("/")[2])
+    hosted = _HOSTED.fullmatch(path)
+    if hosted is not None and is_normalized(hosted["project"]):
+        view = await service.project(hosted["project"])
+        listed = view.offered.get(filename)
+        if listed is not None and listed.file.sha256 == hosted["sha256"]:
+            return Target(listed, companion, permanent=True)
+    dropin = await service.in_reader(service.folder.find, path.removesuffix(companion) if companion else path)
+    if dropin is not None:
+        view = await service.project(dropin.project)
+        if view.status.offers_files:
+            return Target(Listed(dropin.file, dropin), companion)
+    # An old address of a file that was imported since: pypiserver's URLs end in the filename, which names the project.
+    parsed = guess_filename(filename)
+    if parsed is not None and is_normalized(parsed.project):
+        listed = (await service.project(parsed.project)).offered.get(filename)
+        if listed is not None and hosted is None:
+            return Target(listed, companion)
+    raise NotFound(f"The file {filename[:200]} does not exist.")
+
+
+def _split_companion(filename: str) -> tuple[str, str]:
+    for suffix in _COMPANIONS:
+        if filename.endswith(suffix):
+            return filename.removesuffix(suffix), suffix
+    return filename, ""
+
+
+async def _open(service: Service, target: Target) -> tuple[OpenBlob | bytes, str]:
+    """The bytes, and a digest of them for the validator."""
+    file, dropin = target.listed.file, target.listed.dropin
+    missing = NotFound(f"The file {file.filename}{target.companion} does not exist.")
+    if target.companion == ".metadata" and file.metadata_sha256 is None:
+        raise missing
+    if target.companion == ".asc" and not file.signed:
+        raise missing
+    if target.companion == ".attestations" and not file.attested:
+        raise missing
+    digest = {"": file.sha256, ".metadata": file.metadata_sha256 or ""}.get(
+        target.companion, f"{file.sha256}{target.companion}"
+    )
+    if dropin is not None:
+        return await _open_dropin(service, dropin, target.companion, missing), digest
+    try:
+        key = f"{file.blob}/{file.filename}{target.companion}"
+        if service.store.validates_inline:
+            return service.store.blobs.open(key), digest
+        return await service.in_reader(service.store.blobs.open, key), digest
+    except InvalidName as error:
+        raise missing from error
+
+
+async def _open_dropin(service: Service, dropin: DropIn, companion: str, missing: NotFound) -> OpenBlob | bytes:
+    if companion == ".metadata":
+        document = await service.in_reader(service.folder.metadata_document, dropin)
+        if document is None:
+            raise missing
+        return document
+    opened = await service.in_reader(open_dropin, service.folder, dropin, signature=companion == ".asc")
+    if opened is None:
+        raise missing
+    return opened
+
+
+def _cache_control(service: Service, *, permanent: bool) -> str:
+    """Immutable where the URL carries the digest; private where a login is needed, so that no shared cache leaks it."""
+    scope = "private" if Action.DOWNLOAD in service.settings.authenticate else "public"
+    if permanent:
+        return f"{scope}, max-age={_YEAR}, immutable"
+    if service.settings.cache_control is not None:
+        return f"{scope}, max-age={service.settings.cache_control}"
+    return "no-cache"
+
+
+def content_type(filename: str, companion: str = "") -> str:
+    """Never text/html or anything a browser would run: what is published is data."""
+    if companion == ".metadata":
+        return "text/plain; charset=utf-8"
+    if companion == ".attestations":
+        return "application/json"
+    if companion == ".asc":
+        return "application/pgp-signature"
+    if filename.endswith((".whl", ".zip", ".egg")):
+        return "application/zip"
+    if filename.endswith((".tar.gz", ".tgz")):
+        return "application/gzip"
+    return "application/octet-stream"
+
+
+class FileResponse(Response):
+    """Sends an opened file, or some bytes: all of it, one range (206), or why not (304, 416).
+
+    A request for several ranges at once gets the whole (RFC 9110, 14.2 leaves that to the server).
+    """
+
+    def __init__(self, body: OpenBlob | bytes, *, headers: Mapping[str, str], service: Service) -> None:
+        self._content = body
+        self._service = service
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self.init_headers({**headers})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content = self._content
+        try:
+            await self._answer(Request(scope), content, send)
+        finally:
+            if isinstance(content, OpenBlob):
+                content.file.close()
+
+    async def _answer(self, request: Request, content: OpenBlob | bytes, send: Send) -> None:
+        size = content.size if isinstance(content, OpenBlob) else len(content)
+        start, stop = 0, size
+        etag = self.headers["etag"]
+        if matches(request.headers.get("if-none-match"), etag):
+            del self.headers["content-type"]
+            await self._send_start(send, 304)
+            await send({"type": "http.response.body", "body": b""})
+            return
+        asked = request.headers.get("range")
+        if asked is not None and request.headers.get("if-range", etag) == etag:
+            chosen = single_range(asked, size)
+            if chosen is not None and chosen[0] >= chosen[1]:
+                self.headers["content-range"] = f"bytes */{size}"
+                self.headers["content-length"] = "0"
+                await self._send_start(send, 416)
+                await send({"type": "http.response.body", "body": b""})
+                return
+            if chosen is not None:
+                start, stop = chosen
+                self.headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
+                self.status_code = 206
+        self.headers["content-length"] = str(stop - start)
+        await self._send_start(send, self.status_code)
+        if request.method == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+        elif isinstance(content, bytes):
+            await send({"type": "http.response.body", "body": content[start:stop]})
+        elif (
+            content.path is not None
+            and stop - start == size
+            and "http.response.pathsend" in request.scope.get("extensions", {})
+        ):
+            await send({"type": "http.response.pathsend", "path": content.path})
+        else:
+            await self._send_chunks(send, content, start, stop)
+
+    async def _send_start(self, send: Send, status: int) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": self.raw_headers})
+
+    async def _send_chunks(self, send: Send, content: OpenBlob, start: int, stop: int) -> None:
+        def read() -> bytes:
+            content.file.seek(start)
+            return content.file.read(min(CHUNK, stop - start))
+
+        while start < stop:
+            try:
+                chunk = await self._service.in_reader(read)
+            except OSError as error:  # ESTALE: removed on another machine while it was being sent
+                raise StoreError("The file went away while it was being sent.") from error
+            if not chunk:
+                raise StoreError("The file became shorter while it was being sent.")
+            start += len(chunk)
+            await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
+        if stop == 0:
+            await send({"type": "http.response.body", "body": b""})
+
+
+def single_range(header: str, size: int) -> tuple[int, int] | None:
+    """[start, stop) of a Range header with one byte range; None to ignore it; start >= stop when unsatisfiable.
+
+    RFC 9110, 14.1.2 and 14.2: an invalid or unknown range is ignored.
+    """
+    match = _SINGLE_RANGE.fullmatch(header)
+    if match is None or any(len(number or "") > 18 for number in match.groups()):
+        return None
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        return (max(0, size - int(suffix)), size) if int(suffix) else (size, size)
+    if last and int(last) < int(first):
+        return None
+    return int(first), min(size, int(last) + 1 if last else size)

@@ -1,0 +1,279 @@
+"""The form that uploads come in (multipart/form-data, RFC 7578), read as a stream with bounds on everything.
+
+The file goes to the store's staging as it arrives, hashed on its way; of the other fields only those that are used are
+kept. The parser calls back synchronously; what it hands over is gathered and written by a thread, a megabyte at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, QuerystringParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from quire.errors import InvalidRequest, TooLarge
+from quire.store.contracts import Staging
+from quire.web.problems import HttpError
+from quire.web.service import Service
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks, QuerystringCallbacks
+
+_WRITE_BYTES = 1024 * 1024
+MAX_FIELD_BYTES = 64 * 1024
+MAX_DOCUMENT_BYTES = 1024 * 1024
+"""For the signature and the attestations."""
+MAX_OTHER_BYTES = 16 * 1024 * 1024
+"""Of everything but the file: descriptions are long, and read from the file's own metadata instead."""
+_DOCUMENTS = frozenset({"gpg_signature", "attestations"})
+_KEPT = frozenset(
+    {
+        *(":action", "protocol_version", "name", "version", "filetype", "pyversion", "metadata_version"),
+        *("sha256_digest", "md5_digest", "blake2_256_digest"),
+        *_DOCUMENTS,
+    }
+)
+
+
+@dataclass(slots=True)
+class Form:
+    """What arrived."""
+
+    fields: dict[str, bytes] = field(default_factory=dict)
+    """The kept fields; of `gpg_signature` the file's bytes."""
+    filename: str | None = None
+    """Of the part named `content`; None when there was none."""
+    content: Staging | None = None
+
+    def text(self, name: str) -> str | None:
+        """A field as text; None when it was not sent or is empty. Raises InvalidRequest when it is not UTF-8."""
+        try:
+            return self.fields.get(name, b"").decode().strip() or None
+        except UnicodeDecodeError:
+            raise InvalidRequest(f"The form field {name} is not UTF-8 text.") from None
+
+
+class _Reader:
+    """The parser's callbacks: fills a Form, and gathers the file's bytes in `pending`."""
+
+    def __init__(self, service: Service, form: Form) -> None:
+        self.form = form
+        self.pending: list[bytes] = []
+        self.pending_bytes = 0
+        self.complete = False
+        self._service = service
+        self._content_bytes = 0
+        self._other_bytes = 0
+        self._header_name = b""
+        self._header_value = b""
+        self._name: str | None = None
+        self._value: bytearray | None = None
+        self._in_content = False
+
+    # multipart
+
+    def on_part_begin(self) -> None:
+        self._name, self._value, self._in_content = None, None, False
+
+    def on_header_begin(self) -> None:
+        self._header_name = self._header_value = b""
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def on_header_end(self) -> None:
+        if self._header_name.lower() != b"content-disposition":
+            return
+        _, options = parse_options_header(self._header_value)
+        self._begin(_text(options.get(b"name")), _text(options.get(b"filename")))
+
+    def on_headers_finished(self) -> None:
+        if self._name is None:
+            raise InvalidRequest("A part of the form has no name; send it as multipart/form-data.")
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._take(data[start:end])
+
+    def on_part_end(self) -> None:
+        if self._name is not None and self._value is not None:
+            self.form.fields[self._name] = bytes(self._value)
+
+    def on_end(self) -> None:
+        self.complete = True
+
+    # urlencoded
+
+    def on_field_start(self) -> None:
+        self._header_name = b""
+        self._name = None
+
+    def on_field_name(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+        if len(self._header_name) > 1000:
+            raise InvalidRequest("A form field has a name of over 1,000 bytes.")
+
+    def on_field_data(self, data: bytes, start: int, end: int) -> None:
+        if self._name is None:
+            self._begin(_unquoted(self._header_name), None)
+        self._take(data[start:end])
+
+    def on_field_end(self) -> None:
+        if self._name is not None and self._value is not None:
+            self.form.fields[self._name] = _unquoted(bytes(self._value)).encode()
+
+    # both
+
+    def _begin(self, name: str | None, filename: str | None) -> None:
+        self._name = name or ""
+        self._in_content = name == "content"
+        self._value = None
+        if self._in_content:
+            if self.form.filename is not None:
+                raise InvalidRequest("The form has more than one file named 'content'; upload files one by one.")
+            if filename is None:
+                raise InvalidRequest("The form field 'content' must be a file with a filename.")
+            self.form.filename = filename
+        elif name in _KEPT:
+            if name in self.form.fields:
+                raise InvalidRequest(f"The form field {name} was sent twice.")
+            self._value = bytearray()
+
+    def _take(self, data: bytes) -> None:
+        if self._in_content:
+            self._content_bytes += len(data)
+            if self._content_bytes > self._service.settings.max_upload_size:
+                raise too_large(self._service)
+            self.pending.append(data)
+            self.pending_bytes += len(data)
+            return
+        self._other_bytes += len(data)
+        if self._other_bytes > MAX_OTHER_BYTES:
+            raise TooLarge("The form's fields are larger than 16 MiB together; shorten the description.")
+        if self._value is not None:
+            limit = MAX_DOCUMENT_BYTES if self._name in _DOCUMENTS else MAX_FIELD_BYTES
+            if len(self._value) + len(data) > limit:
+                raise TooLarge(f"The form field {self._name} is larger than {limit // 1024} KiB.")
+            self._value += data
+
+
+@contextlib.asynccontextmanager
+async def received_form(request: Request, service: Service) -> AsyncIterator[Form]:
+    """The form of a request, complete. Its file is discarded at the end of the block, unless it was published.
+
+    Raises InvalidRequest (not a form, damaged, truncated), TooLarge, HttpError 408 when the client falls silent.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > service.settings.max_upload_size + MAX_OTHER_BYTES:
+        raise too_large(service)
+    form = Form()
+    try:
+        reader = _Reader(service, form)
+        parser = _parser(request, reader)
+        try:
+            async for chunk in _chunks(request, service.settings.body_timeout):
+                parser.write(chunk)
+                if reader.pending_bytes >= _WRITE_BYTES:
+                    await _flush(service, reader)
+            parser.finalize()
+        except FormParserError as error:
+            raise InvalidRequest(f"The form is damaged ({error}); upload again.") from error
+        if not reader.complete:
+            raise InvalidRequest("The form ended before its last boundary; the upload was cut off, repeat it.")
+        if form.filename is not None:
+            await _flush(service, reader)
+        yield form
+    finally:
+        if form.content is not None:
+            await service.in_writer(form.content.discard)
+
+
+async def _flush(service: Service, reader: _Reader) -> None:
+    data, reader.pending, reader.pending_bytes = b"".join(reader.pending), [], 0
+    form = reader.form
+    if form.content is None:
+        form.content = await service.in_writer(service.store.blobs.stage, _further_algorithms(service))
+    if data:
+        await service.in_writer(form.content.write, data)
+
+
+def _further_algorithms(service: Service) -> tuple[str, ...]:
+    algorithm = service.settings.hash_algorithm
+    return () if algorithm in {None, "sha256", "md5"} else (str(algorithm),)
+
+
+def _parser(request: Request, reader: _Reader) -> MultipartParser | QuerystringParser:
+    content_type, options = parse_options_header(request.headers.get("content-type"))
+    if content_type == b"application/x-www-form-urlencoded":
+        fields: QuerystringCallbacks = {
+            "on_field_start": reader.on_field_start,
+            "on_field_name": reader.on_field_name,
+            "on_field_data": reader.on_field_data,
+            "on_field_end": reader.on_field_end,
+            "on_end": reader.on_end,
+        }
+        return QuerystringParser(fields)
+    boundary = options.get(b"boundary")
+    if content_type != b"multipart/form-data" or not boundary:
+        raise InvalidRequest("An upload is a form; send it as multipart/form-data with a boundary.")
+    parts: MultipartCallbacks = {
+        "on_part_begin": reader.on_part_begin,
+        "on_header_begin": reader.on_header_begin,
+        "on_header_field": reader.on_header_field,
+        "on_header_value": reader.on_header_value,
+        "on_header_end": reader.on_header_end,
+        "on_headers_finished": reader.on_headers_finished,
+        "on_part_data": reader.on_part_data,
+        "on_part_end": reader.on_part_end,
+        "on_end": reader.on_end,
+    }
+    try:
+        return MultipartParser(boundary, parts)
+    except FormParserError as error:
+        raise InvalidRequest(f"The form's boundary cannot be used ({error}).") from error
+
+
+async def _chunks(request: Request, patience: float) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises HttpError 408 when nothing arrives for `patience` seconds."""
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(patience):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise HttpError(
+                408, f"Nothing of the upload arrived for {patience:g} seconds; repeat it.", {"Connection": "close"}
+            ) from None
+        except ClientDisconnect:
+            raise InvalidRequest("The client went away before the upload was complete.") from None
+        if chunk:
+            yield chunk
+
+
+def too_large(service: Service) -> TooLarge:
+    """The error for a file over the limit."""
+    limit = service.settings.max_upload_size
+    return TooLarge(f"The file is larger than this index takes ({limit:,} bytes); the operator can raise the limit.")
+
+
+def _text(value: bytes | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _unquoted(value: bytes) -> str:
+    return unquote_plus(value.decode("latin-1"), errors="replace")

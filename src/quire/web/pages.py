@@ -1,0 +1,117 @@
+"""The simple API's pages over HTTP (PEP 503, 691): negotiation, redirects, validators."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from quire.auth import Action
+from quire.errors import InvalidName, NotFound
+from quire.names import is_normalized, normalize_name
+from quire.negotiation import MediaType, negotiate, negotiate_encoding
+from quire.simple import Page
+from quire.web.problems import HttpError
+from quire.web.service import Service
+
+_RENDER_IN_THREAD = 500  # files or names; below, rendering takes less than handing it over
+
+
+def service_of(request: Request) -> Service:
+    """The service of this application."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def projects_page(request: Request) -> Response:
+    """GET /simple/: the list of projects."""
+    service = service_of(request)
+    await service.authorize(request, Action.LIST)
+    media_type = _negotiated(request)
+    view = await service.names()
+    if len(view.names) > _RENDER_IN_THREAD:
+        page = await service.in_reader(view.page, media_type)
+    else:
+        page = view.page(media_type)
+    response = await page_response(request, page)
+    service.project_names.memory.put("", view)
+    return response
+
+
+async def project_page(request: Request) -> Response:
+    """GET /simple/<name>/: the files of a project."""
+    service = service_of(request)
+    await service.authorize(request, Action.LIST)
+    asked = request.path_params["name"]
+    if not is_normalized(asked):
+        return RedirectResponse(f"../{_normalized(asked)}/", 301)
+    media_type = _negotiated(request)
+    view = await service.project(asked)
+    if not view.exists:
+        return _elsewhere(request, service, asked)
+    algorithm = service.settings.hash_algorithm
+    if len(view.files) > _RENDER_IN_THREAD:
+        page = await service.in_reader(view.page, media_type, algorithm)
+    else:
+        page = view.page(media_type, algorithm)
+    response = await page_response(request, page)
+    service.projects.memory.put(asked, view)
+    return response
+
+
+async def add_slash(request: Request) -> Response:
+    """GET of a page without its final slash."""
+    service = service_of(request)
+    await service.authorize(request, Action.LIST)
+    last = request.path_params.get("name") or request.url.path.rstrip("/").rpartition("/")[2]
+    query = f"?{request.url.query}" if request.url.query else ""
+    if "name" in request.path_params:
+        last = _normalized(last)
+    return RedirectResponse(f"{last}/{query}", 301)
+
+
+async def page_response(request: Request, page: Page) -> Response:
+    """A page with its validator, encoded as accepted; 304 when the client has it already (RFC 9110, 13 and 15.4.5)."""
+    encoding = negotiate_encoding(request.headers.get("accept-encoding"))
+    if encoding != "identity" and len(page.body) > 1_000_000:
+        body, etag = await service_of(request).in_reader(page.encoded, encoding)
+    else:
+        body, etag = page.encoded(encoding)
+    headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept, Accept-Encoding"}
+    if matches(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    if encoding != "identity" and body is not page.body:
+        headers["Content-Encoding"] = encoding
+    return Response(body, headers=headers | {"Content-Type": page.content_type})
+
+
+def matches(if_none_match: str | None, etag: str) -> bool:
+    """Weak comparison of If-None-Match (RFC 9110, 13.1.2)."""
+    if if_none_match is None:
+        return False
+    candidates = [candidate.strip().removeprefix("W/") for candidate in if_none_match.split(",")]
+    return etag in candidates or "*" in candidates
+
+
+def _negotiated(request: Request) -> MediaType:
+    media_type = negotiate(request.headers.get("accept"), request.query_params.get("format"))
+    if media_type is None:
+        offered = ", ".join(str(each) for each in MediaType)
+        raise HttpError(406, f"None of the accepted media types can be served; accept one of {offered}.")
+    return media_type
+
+
+def _normalized(name: str) -> str:
+    try:
+        return normalize_name(name)
+    except InvalidName as error:
+        raise NotFound(str(error)) from error
+
+
+def _elsewhere(request: Request, service: Service, name: str) -> Response:
+    """What pypiserver calls fallback: send the client to the public index for what is not here."""
+    fallback = service.settings.fallback_url
+    if fallback is None:
+        raise NotFound(f"The project {name} does not exist.")
+    # 303 came with HTTP/1.1 (RFC 9110, 15.4.4)
+    status = 302 if request.scope.get("http_version") == "1.0" else 303
+    return RedirectResponse(f"{fallback.rstrip('/')}/{name}/", status, headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,151 @@
+"""What the handlers call: one per worker process, made from the settings, holding no truth of its own.
+
+Nothing here starts a thread or opens a file before the first request, so a server may make it and fork after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import structlog
+from starlette.requests import Request
+
+from quire.auth import Accepted, Action, Authenticator, Passwords, Throttled, parse_basic
+from quire.config import Settings
+from quire.errors import NotFound, StoreError
+from quire.folder import Folder
+from quire.freshness import Barrier
+from quire.index import Index
+from quire.model import File
+from quire.names import is_normalized
+from quire.repository import NamesView, ProjectNames, Projects, ProjectView
+from quire.store.posix import PosixStore
+from quire.web.problems import HttpError
+from quire.web.proxies import TrustedProxies
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READ_THREADS = 16
+WRITE_THREADS = 32  # a write mostly waits for the disk
+REMOVAL_DELAY = 300.0
+"""Seconds that a file no longer listed stays on disk: who is downloading it over NFS could not finish otherwise."""
+
+log = structlog.get_logger(__name__)
+
+
+class Service:
+    """Everything one worker needs to answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises ConfigurationError, StoreError, UnknownLayout."""
+        self.settings = settings
+        self.store = PosixStore.open(settings.root, read_only=settings.read_only)
+        self.index = Index(self.store, settings.index)
+        self.folder = Folder(
+            [Path(directory) for directory in settings.directories], digests=self.store.records, index=settings.index
+        )
+        self.proxies = TrustedProxies(settings.trusted_proxies)
+        self.authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
+        self._reading: ThreadPoolExecutor | None = None
+        self._writing: ThreadPoolExecutor | None = None
+        inline = self.store.validates_inline and self.folder.validates_inline
+        self.projects: Barrier[ProjectView] = Barrier(
+            Projects(self.index, self.folder),
+            inline=inline,
+            memory_limit=settings.cache_size,
+            executor=self._readers,
+        )
+        self.project_names: Barrier[NamesView] = Barrier(
+            ProjectNames(self.index, self.folder),
+            inline=inline,
+            memory_limit=settings.cache_size,
+            executor=self._readers,
+        )
+
+    @property
+    def read_only(self) -> bool:
+        """Whether uploads and other changes are refused."""
+        return not self.store.writable
+
+    def close(self) -> None:
+        """Let go of threads. For the end of the process."""
+        for executor in (self._reading, self._writing):
+            if executor is not None:
+                executor.shutdown(wait=False, cancel_futures=True)
+        if self.authenticator is not None:
+            self.authenticator.close()
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    async def project(self, name: str) -> ProjectView:
+        """The project of this normalized name as it is now; see ProjectView.exists. Raises NotFound for a bad name."""
+        if not is_normalized(name):
+            raise NotFound(f"{name[:200]!r} is not a normalized project name.")
+        return await self.projects.get(name)
+
+    async def names(self) -> NamesView:
+        """The list of projects as it is now."""
+        return await self.project_names.get("")
+
+    # -- access -------------------------------------------------------------------------------------------------------
+
+    async def authorize(self, request: Request, action: Action) -> str | None:
+        """The user who may do this; None when nobody had to log in. Raises HttpError 401, 403, 429."""
+        if action not in self.settings.authenticate:
+            return None
+        credentials = parse_basic(request.headers.get("authorization"))
+        challenge = {"WWW-Authenticate": 'Basic realm="quire", charset="UTF-8"'}
+        if credentials is None or self.authenticator is None:
+            raise HttpError(401, f"To {action} needs a login; give a user name and a password.", challenge)
+        verdict = await self.authenticator.authenticate(credentials, self.proxies.client_address(request))
+        if isinstance(verdict, Accepted):
+            if self.authenticator.may(verdict.username, action):
+                return verdict.username
+            raise HttpError(
+                403, f"The user {verdict.username} has no right to {action}; ask the operator of the index."
+            )
+        if isinstance(verdict, Throttled):
+            raise HttpError(
+                429,
+                f"Too many failed logins; try again in {verdict.retry_after} seconds.",
+                {"Retry-After": str(verdict.retry_after)},
+            )
+        raise HttpError(401, "The user name or the password is wrong.", challenge)
+
+    # -- threads ------------------------------------------------------------------------------------------------------
+
+    def _readers(self) -> ThreadPoolExecutor:
+        if self._reading is None:
+            self._reading = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="read")
+        return self._reading
+
+    def _writers(self) -> ThreadPoolExecutor:
+        if self._writing is None:
+            self._writing = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="write")
+        return self._writing
+
+    async def in_reader(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking work that only reads."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers(), partial(function, *args, **kwargs))
+
+    async def in_writer(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run blocking work that writes. Reads never wait behind it."""
+        return await asyncio.get_running_loop().run_in_executor(self._writers(), partial(function, *args, **kwargs))
+
+    def remove_blobs_later(self, files: tuple[File, ...]) -> None:
+        """Give the space of files that are no longer listed back, after a delay for those who still download them."""
+        if files:
+            loop = asyncio.get_running_loop()
+            loop.call_later(REMOVAL_DELAY, lambda: self._writers().submit(self._remove_blobs, files))
+
+    def _remove_blobs(self, files: tuple[File, ...]) -> None:
+        try:
+            self.index.remove_blobs(files)
+        except StoreError as error:
+            log.warning("blobs not removed, gc will", error=str(error))

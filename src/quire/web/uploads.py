@@ -1,0 +1,145 @@
+"""POST of the legacy upload API: `file_upload`, and the other actions that old clients know."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import Any
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from quire.auth import Action
+from quire.changes import Selection
+from quire.errors import InvalidDistribution, InvalidName, InvalidRequest, NotFound, ReadOnlyFile
+from quire.index import Change
+from quire.names import normalize_name, same_version
+from quire.store.contracts import Staging
+from quire.upload import Upload, examine
+from quire.web.forms import Form, received_form
+from quire.web.pages import service_of
+from quire.web.problems import HttpError
+from quire.web.service import Service
+
+log = structlog.get_logger(__name__)
+
+
+async def post(request: Request) -> Response:
+    """POST /, /legacy/, /simple/: a form whose `:action` says what to do."""
+    service = service_of(request)
+    user = await service.authorize(request, Action.UPDATE)
+    if service.read_only:
+        raise HttpError(403, "This index is served read-only; publish to the server that takes uploads.")
+    async with received_form(request, service) as form:
+        action = form.text(":action")
+        if action is None:
+            raise InvalidRequest("The form field ':action' is missing; to publish a file it is 'file_upload'.")
+        if action == "file_upload":
+            return await _file_upload(service, form, user)
+        if action == "remove_pkg":
+            return await _remove_package(service, form, user)
+        if action == "doc_upload":
+            return await _doc_upload(service, form)
+        if action in {"submit", "verify"}:
+            # distutils' register: projects come to be by their first file, so there is nothing to do
+            return PlainTextResponse("Nothing to register: publish a file.\n")
+        raise InvalidRequest(f"The ':action' {action[:100]!r} is not supported; to publish a file it is 'file_upload'.")
+
+
+async def _file_upload(service: Service, form: Form, user: str | None) -> Response:
+    if form.content is None or form.filename is None:
+        raise InvalidRequest("The form has no file; send the distribution as the file field 'content'.")
+    protocol = form.text("protocol_version")
+    if protocol not in {None, "1"}:
+        raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
+    attestations = _attestations(form)
+    upload = await service.in_writer(_examine, form.content, form, user, attestations)
+    view = await service.project(upload.parsed.project)
+    change = await service.in_writer(
+        service.index.publish, [upload], overwrite=service.settings.overwrite, taken=view.taken
+    )
+    filename = upload.parsed.filename
+    if not change.changed:
+        log.info("already published", file=filename, user=user)
+        return PlainTextResponse(f"{filename} was already published with the same content; nothing changed.\n")
+    service.remove_blobs_later(change.removed)
+    log.info("published", project=change.name, file=filename, size=upload.staged.size, user=user)
+    return PlainTextResponse(f"{filename} was published.\n")
+
+
+def _examine(content: Staging, form: Form, user: str | None, attestations: bytes | None) -> Upload:
+    return examine(
+        content.finish(),
+        form.filename or "",
+        name=form.text("name"),
+        version=form.text("version"),
+        digests={
+            algorithm: digest
+            for algorithm, field in (
+                ("sha256", "sha256_digest"),
+                ("blake2b_256", "blake2_256_digest"),
+                ("md5", "md5_digest"),
+            )
+            if (digest := form.text(field)) is not None
+        },
+        signature=form.fields.get("gpg_signature") or None,
+        attestations=attestations,
+        uploader=user,
+    )
+
+
+def _attestations(form: Form) -> bytes | None:
+    """PEP 740: a JSON list of attestation objects. Raises InvalidRequest for anything else."""
+    sent = form.fields.get("attestations")
+    if not sent:
+        return None
+    try:
+        document: Any = json.loads(sent)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, list) or not document or not all(isinstance(each, dict) for each in document):
+        raise InvalidRequest("The form field 'attestations' is not a JSON list of attestation objects (PEP 740).")
+    return sent
+
+
+async def _remove_package(service: Service, form: Form, user: str | None) -> Response:
+    """`remove_pkg`: delete a release. Every file of it, or none if one is a drop-in file."""
+    name, version = form.text("name"), form.text("version")
+    if name is None or version is None:
+        raise InvalidRequest("To remove a release the form needs the fields 'name' and 'version'.")
+    try:
+        project = normalize_name(name)
+    except InvalidName as error:
+        raise NotFound(str(error)) from error
+    view = await service.project(project)
+    files = [each for each in view.files.values() if same_version(each.file.version, version)]
+    if not files:
+        raise NotFound(f"The project {name} has no release {version}.")
+    for each in files:
+        if each.dropin is not None:
+            raise ReadOnlyFile(
+                f"The file {each.file.filename} lies in a served directory; remove it there, or run 'quire import'."
+            )
+    change: Change = await service.in_writer(service.index.delete, project, Selection(version=version))
+    service.remove_blobs_later(change.removed)
+    log.info("deleted", project=project, version=version, user=user)
+    return PlainTextResponse(f"{name} {version} was deleted.\n")
+
+
+async def _doc_upload(service: Service, form: Form) -> Response:
+    """`doc_upload`: checked as pypiserver does, and like there not kept."""
+    if form.content is None:
+        raise InvalidRequest("The form has no file; send the documentation as the file field 'content'.")
+
+    def has_index(content: Staging) -> bool:
+        with content.finish().open() as file, zipfile.ZipFile(file) as archive:
+            return "index.html" in archive.namelist()
+
+    try:
+        complete = await service.in_writer(has_index, form.content)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise InvalidDistribution("The documentation is not a zip file.") from error
+    if not complete:
+        raise InvalidDistribution("The documentation has no index.html at its top.")
+    return PlainTextResponse("This index does not serve documentation; nothing was kept.\n")

@@ -1,0 +1,213 @@
+"""Real server processes for tests: start, wait until the port answers, ask, stop by pid.
+
+Also the smallest applications that show what a server does, and a way to run them in it:
+`python -m tests.serving SETTINGS TARGET`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import quire
+from quire import logs, servers
+from quire.config import SETTINGS_VARIABLE, Settings
+from quire.errors import ConfigurationError
+
+DEADLINE = 30.0
+"""Seconds that a server may take to start, stop or replace a worker; reached only when it is broken."""
+
+_SOURCES = [str(Path(quire.__file__).parent.parent), str(Path(__file__).parent.parent)]
+
+
+@dataclass
+class Served:
+    """A running server process."""
+
+    process: subprocess.Popen[bytes]
+    host: str
+    port: int
+    log: Path
+
+    def get(self, path: str = "/") -> tuple[int, str, str]:
+        """Status, reason and body of a GET, on a connection of its own."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=DEADLINE)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.reason, response.read().decode()
+        finally:
+            connection.close()
+
+    def worker(self) -> int:
+        """The pid of the process that answers this request."""
+        return int(json.loads(self.get("/about")[2])["pid"])
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal to the main process, wait for it to end; its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(DEADLINE)
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port that nobody listens on."""
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+        return int(listener.getsockname()[1])
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The environment for a process that imports quire and tests, free of settings that are not the test's."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("QUIRE_", "GUNICORN_", "PYPISERVER_")) and name not in {"PORT", "WEB_CONCURRENCY"}
+    }
+    return kept | {"PYTHONPATH": os.pathsep.join(_SOURCES), "PYTHONUNBUFFERED": "1"} | variables
+
+
+def quire_command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "quire", *map(str, arguments)]
+
+
+def run_quire(
+    *arguments: object, cwd: Path, environ: Mapping[str, str] | None = None, user: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a `quire` that ends by itself."""
+    return subprocess.run(
+        quire_command(*arguments),
+        cwd=cwd,
+        env=environ or environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+        user=user,
+    )
+
+
+@contextmanager
+def running(
+    command: Sequence[str], port: int, *, cwd: Path, host: str = "127.0.0.1", environ: Mapping[str, str] | None = None
+) -> Iterator[Served]:
+    """The command as a process that listens on the port; killed at the end if it still runs."""
+    log = cwd / f"output-{port}.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environ or environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a process group of its own, for the tests of Ctrl-C
+        ) as process,
+    ):
+        served = Served(process, host, port, log)
+        try:
+            _wait_until_it_listens(served)
+            yield served
+        finally:
+            if process.poll() is None:
+                served.process.terminate()
+                try:
+                    process.wait(DEADLINE)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def serving(
+    settings: Settings, cwd: Path, target: str | None = None, listening: int | None = None, **variables: str
+) -> AbstractContextManager[Served]:
+    """`running` for the small application below, in the server that the settings name.
+
+    `listening`: the port to wait for, when it is not the settings'.
+    """
+    if target is None:
+        target = "tests.serving:wsgi_application" if settings.server == "wsgiref" else "tests.serving:application"
+    command = [sys.executable, "-m", "tests.serving", settings.dump(), target]
+    host = "127.0.0.1" if settings.host == "0.0.0.0" else settings.host
+    return running(command, listening or settings.port, cwd=cwd, host=host, environ=environment(**variables))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for the condition. Raises AssertionError when the deadline passes first."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def _wait_until_it_listens(served: Served) -> None:
+    def answers() -> bool:
+        assert served.process.poll() is None, f"ended with {served.process.returncode}: {served.output()}"
+        try:
+            served.get("/health")
+        except OSError:
+            return False
+        except http.client.HTTPException:
+            return False
+        return True
+
+    until(answers)
+
+
+def _about() -> bytes:
+    settings = Settings.load(os.environ[SETTINGS_VARIABLE])
+    return json.dumps({"pid": os.getpid(), "root": settings.root}).encode()
+
+
+async def application(
+    scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+) -> None:
+    """ASGI: tells its pid."""
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": _about()})
+
+
+async def failing(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:
+    """ASGI: an application that cannot start."""
+    assert scope["type"] == "lifespan"
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "cannot start"})
+
+
+def wsgi_application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """WSGI: tells its pid."""
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [_about()]
+
+
+def main() -> int:
+    settings = Settings.load(sys.argv[1])
+    logs.configure(settings)
+    try:
+        return servers.run(settings, sys.argv[2])
+    except ConfigurationError as error:
+        print(f"refused: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,836 @@
+"""Credentials, the htpasswd file, and what checking a password may cost."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from passlib import hash as libpass
+from structlog.testing import capture_logs
+
+from quire.auth import (
+    MAX_HEADER_CHARACTERS,
+    MAX_PASSWORD_FILE_BYTES,
+    SETTLE_SECONDS,
+    Accepted,
+    Action,
+    Authenticator,
+    Credentials,
+    Limits,
+    Passwords,
+    Policy,
+    Throttled,
+    Verdict,
+    Wrong,
+    parse_actions,
+    parse_basic,
+    parse_users,
+    verify_password,
+)
+from quire.errors import ConfigurationError
+
+HOME = "192.0.2.1"
+ELSEWHERE = "192.0.2.2"
+
+
+def bcrypt_hash(password: str | bytes, ident: str = "2b") -> str:
+    secret = password.encode() if isinstance(password, str) else password
+    return "$" + ident + bcrypt.hashpw(secret[:72], bcrypt.gensalt(4)).decode()[3:]
+
+
+def sha1_hash(password: str) -> str:
+    return str(libpass.ldap_sha1.hash(password))
+
+
+SCHEMES: dict[str, Callable[[str], str]] = {
+    "bcrypt-2y": lambda password: bcrypt_hash(password, "2y"),
+    "bcrypt-2b": bcrypt_hash,
+    "bcrypt-2a": lambda password: bcrypt_hash(password, "2a"),
+    "bcrypt-libpass": lambda password: str(libpass.bcrypt.using(rounds=4).hash(password)),
+    "apr1": lambda password: str(libpass.apr_md5_crypt.hash(password)),
+    "sha1": sha1_hash,
+    "sha256-crypt": lambda password: str(libpass.sha256_crypt.using(rounds=1000).hash(password)),
+    "sha512-crypt": lambda password: str(libpass.sha512_crypt.using(rounds=1000).hash(password)),
+}
+
+
+class Clock:
+    """Monotonic seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Checker:
+    """Stands for the hash check: counts, records what it was asked, and waits at a gate that tests may shut."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.open = threading.Event()
+        self.open.set()
+
+    def __call__(self, password: str, stored: str) -> bool:
+        self.asked.append((password, stored))
+        assert self.open.wait(30), "the test never opened the gate"
+        return verify_password(password, stored)
+
+
+def write(path: Path, **users: str) -> Path:
+    """An htpasswd file that is a new file every time, as editors and deployments leave one."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text("".join(f"{user}:{stored}\n" for user, stored in users.items()))
+    fresh.replace(path)
+    return path
+
+
+@contextmanager
+def authenticator(
+    path: Path, limits: Limits | None = None, clock: Clock | None = None
+) -> Iterator[tuple[Authenticator, Checker]]:
+    checker, clock = Checker(), clock or Clock()
+    made = Authenticator(Passwords(path, clock=clock), limits, clock=clock, verify=checker)
+    try:
+        yield made, checker
+    finally:
+        checker.open.set()
+        made.close()
+
+
+def ask(made: Authenticator, username: str, password: str, address: str = HOME) -> Verdict:
+    return asyncio.run(made.authenticate(Credentials(username, password), address))
+
+
+async def parked(*calls: Coroutine[Any, Any, Verdict]) -> list[asyncio.Task[Verdict]]:
+    """The calls as tasks, each run until it first has to wait.
+
+    The loop runs what is ready in the order it became ready, so after one turn every new task has had its first step.
+    """
+    tasks = [asyncio.create_task(call) for call in calls]
+    await asyncio.sleep(0)
+    return tasks
+
+
+# -- actions ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("download, list", {Action.DOWNLOAD, Action.LIST}),
+        ("UPDATE", {Action.UPDATE}),
+        ("download,list,update,list", set(Action)),
+        (".", set()),
+        (". , Update", {Action.UPDATE}),
+    ],
+)
+def test_actions_are_parsed(text: str, expected: set[Action]) -> None:
+    """Case, spaces and repetition do not matter, and '.' adds nothing."""
+    assert parse_actions(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "download,", "upload", "list;update", "down load"])
+def test_unknown_actions_are_refused_in_one_sentence(text: str) -> None:
+    """A slip in the setting is named, not passed over."""
+    with pytest.raises(ConfigurationError, match="choose from download, list and update"):
+        parse_actions(text)
+
+
+def test_policy_protects_uploads_unless_told_otherwise() -> None:
+    """The default is pypiserver's: update needs a login, reading does not."""
+    assert [action for action in Action if Policy().needs_login(action)] == [Action.UPDATE]
+    assert not Policy(frozenset()).needs_login(Action.UPDATE)
+    assert Policy(frozenset(Action)).needs_login(Action.LIST)
+
+
+# -- the Authorization header -----------------------------------------------------------------------------------------
+
+
+def basic(data: bytes, scheme: str = "Basic ") -> str:
+    return scheme + base64.b64encode(data).decode()
+
+
+@given(username=st.text(), password=st.text())
+def test_basic_credentials_round_trip(username: str, password: str) -> None:
+    """Any username without colon and control characters, and any password, come back as they were sent."""
+    username = "".join(character for character in username if character.isprintable() and character != ":")
+    password = password.encode("utf-8", "ignore").decode()
+    assert parse_basic(basic(f"{username}:{password}".encode())) == Credentials(username, password)
+
+
+def test_scheme_is_matched_in_any_case() -> None:
+    """RFC 7235: the scheme's name is case-insensitive; a password keeps its colons."""
+    assert parse_basic(basic(b"alice:a:b:", "bAsIc  ")) == Credentials("alice", "a:b:")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Basic",
+        "Basic ",
+        "Bearer " + base64.b64encode(b"alice:secret").decode(),
+        "Basic alice:secret",
+        "Basic YWxpY2U6c2VjcmV0=",  # padding too many
+        "Basic YWxpY2U6c2VjcmU",  # padding missing
+        "Basic YWxp\nY2U6c2VjcmV0",
+        "Basic YWxpY2U6c2VjcmV0 x",
+        "Basic é",
+        "Basic \ud800",
+        basic(b"no colon"),
+        basic("alice:pä".encode("latin-1")),
+        basic(b"al\0ice:secret"),
+        basic(b"alice\n:secret"),
+    ],
+)
+def test_malformed_headers_are_no_credentials(header: str | None) -> None:
+    """Whatever is not RFC 7617 in UTF-8 is treated like no header, never an error."""
+    assert parse_basic(header) is None
+
+
+@given(st.text())
+def test_no_header_raises(header: str) -> None:
+    """No text makes the parser fail."""
+    parse_basic(header)
+    parse_basic("Basic " + header)
+
+
+def test_long_headers_are_not_read() -> None:
+    """The header is bounded at 8 KiB."""
+    fits = basic(b"alice:" + b"x" * 6000)
+    assert len(fits) <= MAX_HEADER_CHARACTERS
+    assert parse_basic(fits) is not None
+    assert parse_basic(basic(b"alice:" + b"x" * 6200)) is None
+
+
+def test_credentials_never_show_the_password() -> None:
+    """Neither repr nor str nor a format string has it."""
+    shown = f"{Credentials('alice', 'hunter2')} {Credentials('alice', 'hunter2')!r} {[Credentials('alice', 'hunter2')]}"
+    assert "alice" in shown
+    assert "hunter2" not in shown
+
+
+# -- hashes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("password", ["secret", "", "pass:with:colons", "pässwörd пароль 🔑", " lead and trail "])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_each_scheme_verifies(tmp_path: Path, scheme: str, password: str) -> None:
+    """Real hashes of every supported scheme accept their password and no other."""
+    with authenticator(write(tmp_path / "htpasswd", alice=SCHEMES[scheme](password))) as (made, _):
+        assert ask(made, "alice", password) == Accepted("alice")
+        assert ask(made, "alice", password + "x") == Wrong()
+        assert ask(made, "alice", password.upper() + "y") == Wrong()
+
+
+def test_known_answers_of_other_programs() -> None:
+    """Hashes that `openssl` and crypt(3) made of the password "secret" verify."""
+    for stored in (
+        "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=",
+        "$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/",
+        "$5$abcdefgh$gruCpC7VkOTspMQTTSAR8mtlO9Upms.fwqE5y16JVM.",
+        "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.",
+        "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
+    ):
+        assert dict(parse_users(f"alice:{stored}".encode(), "f").hashes) == {"alice": stored}
+        assert verify_password("secret", stored)
+        assert not verify_password("Secret", stored)
+
+
+@pytest.mark.parametrize("ident", ["2a", "2b", "2y"])
+def test_bcrypt_reads_72_bytes(tmp_path: Path, ident: str) -> None:
+    """As in Apache, what follows the 72nd byte of a bcrypt password does not count, even in mid-character."""
+    long, wide = "0123456789" * 10, "x" + "é" * 60
+    path = write(tmp_path / "htpasswd", alice=bcrypt_hash(long, ident), bob=bcrypt_hash(wide, ident))
+    with authenticator(path) as (made, _):
+        assert ask(made, "alice", long) == Accepted("alice")
+        assert ask(made, "alice", long[:72]) == Accepted("alice")
+        assert ask(made, "alice", long[:72] + "other") == Accepted("alice")
+        assert ask(made, "alice", long[:71]) == Wrong()
+        assert ask(made, "bob", wide) == Accepted("bob")
+        assert ask(made, "bob", long * 50) == Wrong()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("password", ["secret\0", "sec\0ret", "\0", "x" * 6000, "\ud800"])
+def test_impossible_passwords_are_wrong(tmp_path: Path, scheme: str, password: str) -> None:
+    """NUL bytes, endless passwords and lone surrogates are wrong passwords, not errors."""
+    with authenticator(write(tmp_path / "htpasswd", alice=SCHEMES[scheme]("secret"))) as (made, _):
+        assert ask(made, "alice", password) == Wrong()
+        assert ask(made, "nobody", password) == Wrong()
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "secret",
+        "rl.3StKT.4T8M",  # DES crypt
+        "$1$abcdefgh$irWbblnpmw.5z7wgBnprh0",
+        "$2x$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
+        "{SSHA}" + sha1_hash("secret")[5:],
+        "!",
+        "",
+    ],
+)
+def test_plain_text_and_unsupported_hashes_never_match(tmp_path: Path, stored: str) -> None:
+    """Such a user is named in a warning, cannot log in even with the stored text itself, and has no rights."""
+    path = write(tmp_path / "htpasswd", alice=stored, bob=sha1_hash("b"))
+    with capture_logs() as logs, authenticator(path) as (made, checker):
+        assert ask(made, "alice", stored) == Wrong()
+        assert ask(made, "alice", "secret") == Wrong()
+        assert not made.may("alice", Action.UPDATE)
+        assert ask(made, "bob", "b") == Accepted("bob")
+        assert made.may("bob", Action.UPDATE)
+    assert [(log["log_level"], log["users"]) for log in logs] == [("warning", ["alice"])]
+    assert all(asked != stored for _, asked in checker.asked)
+    if len(stored) > 1:
+        assert stored not in str(logs)
+
+
+# -- the file ---------------------------------------------------------------------------------------------------------
+
+
+def test_comments_blank_lines_and_crlf_are_allowed() -> None:
+    """What Apache reads over is read over; of two entries for a user the first counts."""
+    first, second = sha1_hash("first"), sha1_hash("second")
+    users = parse_users(f"# team\r\n\r\nalice:{first}\r\n  # more\nalice:{second}\njörg:{second}".encode(), "f")
+    assert dict(users.hashes) == {"alice": first, "jörg": second}
+    assert first not in repr(users)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"alice",
+        b"alice:secret:more\n",
+        b"\x1f\x8b\x08garbage\n",
+        b"al\xffice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n",
+        b"al\tice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n",
+        b"a" * 300 + b":{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n",
+        b"alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n\0\0\0\0",
+        b"alice:\0\0\0\0",
+    ],
+)
+def test_malformed_files_are_refused(tmp_path: Path, data: bytes) -> None:
+    """A file that is no htpasswd file stops the program at start with one sentence that quotes no secret."""
+    path = tmp_path / "htpasswd"
+    path.write_bytes(data)
+    with pytest.raises(ConfigurationError, match=r"The password file .*htpasswd is malformed \(") as caught:
+        Passwords(path)
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_cut_through_a_hash_is_noticed(scheme: str) -> None:
+    """A file that ends in the midst of a hash never yields a user with half a hash, which libpass would accept."""
+    stored = SCHEMES[scheme]("secret")
+    for cut in range(len(stored)):
+        try:
+            with capture_logs():
+                users = parse_users(f"alice:{stored[:cut]}".encode(), "f")
+        except ConfigurationError:
+            continue
+        assert not users.hashes  # cut so early that it is no supported hash at all
+
+
+@given(st.binary(max_size=200))
+def test_no_file_content_raises_anything_else(data: bytes) -> None:
+    """Garbage is refused by ConfigurationError or read as users, nothing else."""
+    try:
+        with capture_logs():
+            parse_users(data, "f")
+    except ConfigurationError:
+        pass
+
+
+def test_unusable_files_stop_the_program_at_start(tmp_path: Path) -> None:
+    """Missing, a folder, a FIFO, a link to itself, too large: one sentence each, and no waiting."""
+    fifo, folder, loop, large = (tmp_path / name for name in ("fifo", "folder", "loop", "large"))
+    os.mkfifo(fifo)
+    folder.mkdir()
+    loop.symlink_to(loop)
+    large.write_bytes(b"#" * (MAX_PASSWORD_FILE_BYTES + 1))
+    for path in (tmp_path / "missing", fifo, folder, loop, Path("a\0b")):
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            Passwords(path)
+    with pytest.raises(ConfigurationError, match="larger than 1 MiB"):
+        Passwords(large)
+    large.write_bytes(b"#" * MAX_PASSWORD_FILE_BYTES)
+    assert not Passwords(large).current().hashes
+
+
+def test_file_is_reloaded_when_it_changes(tmp_path: Path) -> None:
+    """The next request after a change sees it: a new password, a new user, a removed one; else the snapshot stays."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("old"), bob=sha1_hash("b"))
+    with authenticator(path) as (made, _):
+        assert ask(made, "alice", "old") == Accepted("alice")
+        write(path, alice=sha1_hash("new"), carol=sha1_hash("c"))
+        assert ask(made, "alice", "old") == Wrong()
+        assert ask(made, "alice", "new") == Accepted("alice")
+        assert ask(made, "carol", "c") == Accepted("carol")
+        assert ask(made, "bob", "b") == Wrong()
+        assert made.may("carol", Action.UPDATE)
+        assert not made.may("bob", Action.UPDATE)
+        write(path)
+        assert ask(made, "alice", "new") == Wrong()
+
+
+def test_snapshot_stays_while_the_file_does(tmp_path: Path) -> None:
+    """An unchanged file is not parsed again, be it settled or not."""
+    clock = Clock()
+    passwords = Passwords(write(tmp_path / "htpasswd", alice=sha1_hash("a")), clock=clock)
+    first = passwords.current()
+    for _ in range(3):
+        assert passwords.current() is first
+        clock.now += SETTLE_SECONDS
+
+
+def test_change_within_one_tick_is_seen(tmp_path: Path) -> None:
+    """A change that leaves time, size and inode as they were is seen while the file is young."""
+    clock = Clock()
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("old"))
+    passwords = Passwords(path, clock=clock)
+    before, status = passwords.current(), path.stat()
+    clock.now += SETTLE_SECONDS / 2
+    path.write_text(f"alice:{sha1_hash('new')}\n")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (status.st_mtime_ns, status.st_ino)
+    assert passwords.current() is not before
+
+
+def test_settled_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the file is older than any tick, a look is one stat and no more."""
+    clock = Clock()
+    passwords = Passwords(write(tmp_path / "htpasswd", alice=sha1_hash("a")), clock=clock)
+    clock.now += SETTLE_SECONDS
+    users = passwords.current()
+
+    def refuse(*_: object) -> int:
+        raise AssertionError("the file was opened")
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert passwords.current() is users
+
+
+@pytest.mark.parametrize("what", ["missing", "folder", "garbage", "half", "large"])
+def test_unusable_change_keeps_the_last_good_users(tmp_path: Path, what: str) -> None:
+    """A file that is gone, no file, garbage or half written costs one warning; the repaired one counts."""
+    clock = Clock()
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("a"))
+    passwords = Passwords(path, clock=clock)
+    good = passwords.current()
+    path.unlink()
+    if what == "folder":
+        path.mkdir()
+    elif what != "missing":
+        contents = {
+            "garbage": "no htpasswd file",
+            "half": f"bob:{sha1_hash('b')}\nalice:{bcrypt_hash('secret')[:40]}",
+            "large": "#" * (MAX_PASSWORD_FILE_BYTES + 1),
+        }
+        path.write_text(contents[what])
+    with capture_logs() as logs:
+        for _ in range(4):
+            assert passwords.current() is good
+            clock.now += SETTLE_SECONDS
+    assert [log["event"] for log in logs] == ["passwords_not_loaded"]
+    assert str(path) in logs[0]["reason"]
+    if what == "folder":
+        path.rmdir()
+    write(path, bob=sha1_hash("b"))
+    assert set(passwords.current().hashes) == {"bob"}
+
+
+def test_each_unusable_change_is_warned_about(tmp_path: Path) -> None:
+    """A second damaged file is a second warning, even with the same content."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("a"))
+    passwords = Passwords(path)
+    with capture_logs() as logs:
+        for stamp in (1, 1, 2):
+            path.write_text("garbage")
+            os.utime(path, ns=(stamp, stamp))
+            passwords.current()
+    assert len(logs) == 2
+
+
+def test_file_without_permission_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions come back without a new time, size or inode; the file is then read all the same."""
+    clock = Clock()
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("a"))
+    passwords = Passwords(path, clock=clock)
+    write(path, bob=sha1_hash("b"))
+
+    def denied(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(os, "open", denied)
+        for _ in range(3):
+            assert set(passwords.current().hashes) == {"alice"}
+            clock.now += SETTLE_SECONDS
+    assert len(logs) == 1
+    assert set(passwords.current().hashes) == {"bob"}
+
+
+# -- remembering ------------------------------------------------------------------------------------------------------
+
+
+def test_verified_password_is_remembered_for_a_while(tmp_path: Path) -> None:
+    """One check serves for 300 seconds, from any address, and not a moment longer."""
+    clock = Clock()
+    path = write(tmp_path / "htpasswd", alice=bcrypt_hash("secret"))
+    with authenticator(path, clock=clock) as (made, checker):
+        for address in (HOME, ELSEWHERE, HOME):
+            assert ask(made, "alice", "secret", address) == Accepted("alice")
+        clock.now += 299
+        assert ask(made, "alice", "secret") == Accepted("alice")
+        assert len(checker.asked) == made.hash_checks == 1
+        clock.now += 1
+        assert ask(made, "alice", "secret") == Accepted("alice")
+        assert len(checker.asked) == made.hash_checks == 2
+
+
+def test_only_the_very_same_credentials_are_remembered(tmp_path: Path) -> None:
+    """Shifting letters between name and password, or another user with the password, is another question."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"), alices=sha1_hash("other"))
+    with authenticator(path) as (made, checker):
+        assert ask(made, "alice", "secret") == Accepted("alice")
+        assert ask(made, "alices", "ecret") == Wrong()
+        assert ask(made, "alices", "secret") == Wrong()
+        assert ask(made, "alice", "secret") == Accepted("alice")
+        assert len(checker.asked) == 3
+
+
+def test_everything_is_forgotten_when_the_file_changes(tmp_path: Path) -> None:
+    """Even a user whose entry did not change is checked again."""
+    path, same = tmp_path / "htpasswd", sha1_hash("secret")
+    with authenticator(write(path, alice=same)) as (made, checker):
+        assert ask(made, "alice", "secret") == Accepted("alice")
+        write(path, alice=same, bob=same)
+        assert ask(made, "alice", "secret") == Accepted("alice")
+        assert len(checker.asked) == 2
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    """The user who was not seen for the longest time is dropped."""
+    path = write(tmp_path / "htpasswd", **{user: sha1_hash(user) for user in "abc"})
+    with authenticator(path, Limits(remember_users=2)) as (made, checker):
+        for user in "abacab":  # c drives out b, b drives out c
+            assert ask(made, user, user) == Accepted(user)
+        assert [password for password, _ in checker.asked] == ["a", "b", "c", "b"]
+
+
+def test_nothing_remembered_is_a_password(tmp_path: Path) -> None:
+    """Neither the password nor a plain digest of it is kept, and two processes keep different ones."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("hunter2"))
+    kept = []
+    for _ in range(2):
+        with authenticator(path) as (made, _checker):
+            ask(made, "alice", "hunter2")
+            kept.append(made._remembered["alice"].digest)
+            assert "hunter2" not in repr(vars(made))
+    assert kept[0] != kept[1]
+
+
+# -- one check for many -----------------------------------------------------------------------------------------------
+
+
+def test_concurrent_requests_share_one_check(tmp_path: Path) -> None:
+    """500 requests with the same new credentials cost one check; so do 500 with the same wrong ones."""
+
+    async def scenario(made: Authenticator, checker: Checker) -> None:
+        for password, expected in (("secret", Accepted("alice")), ("wrong", Wrong())):
+            checker.open.clear()
+            tasks = await parked(*(made.authenticate(Credentials("alice", password), HOME) for _ in range(500)))
+            assert not any(task.done() for task in tasks)
+            checker.open.set()
+            assert await asyncio.gather(*tasks) == [expected] * 500
+
+    with authenticator(write(tmp_path / "htpasswd", alice=bcrypt_hash("secret"))) as (made, checker):
+        asyncio.run(scenario(made, checker))
+        assert len(checker.asked) == made.hash_checks == 2
+
+
+def test_client_that_hangs_up_does_not_spoil_the_check(tmp_path: Path) -> None:
+    """The first of those who share a check is cancelled: the others get their answer, and it is remembered."""
+
+    async def scenario(made: Authenticator, checker: Checker) -> None:
+        checker.open.clear()
+        first, second = await parked(*(made.authenticate(Credentials("alice", "secret"), HOME) for _ in range(2)))
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        checker.open.set()
+        assert await second == Accepted("alice")
+        assert await made.authenticate(Credentials("alice", "secret"), HOME) == Accepted("alice")
+
+    with authenticator(write(tmp_path / "htpasswd", alice=sha1_hash("secret"))) as (made, checker):
+        asyncio.run(scenario(made, checker))
+        assert len(checker.asked) == 1
+
+
+def test_check_of_an_older_file_is_not_joined_or_remembered(tmp_path: Path) -> None:
+    """A request after the change gets a check of its own, and the outcome of the old one is not kept."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"))
+
+    async def scenario(made: Authenticator, checker: Checker) -> None:
+        checker.open.clear()
+        (before,) = await parked(made.authenticate(Credentials("alice", "secret"), HOME))
+        write(path, alice=sha1_hash("changed"))
+        (after,) = await parked(made.authenticate(Credentials("alice", "secret"), HOME))
+        checker.open.set()
+        assert await before == Accepted("alice")
+        assert await after == Wrong()
+        assert await made.authenticate(Credentials("alice", "secret"), HOME) == Wrong()
+
+    with authenticator(path) as (made, checker):
+        asyncio.run(scenario(made, checker))
+
+
+def test_waiting_checks_are_bounded(tmp_path: Path) -> None:
+    """When enough checks wait, others are told to come back, without being charged; sharing is still possible."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"), bob=sha1_hash("b"))
+
+    async def scenario(made: Authenticator, checker: Checker) -> None:
+        assert await made.authenticate(Credentials("bob", "b"), HOME) == Accepted("bob")
+        checker.open.clear()
+        guesses = [made.authenticate(Credentials(f"user{n}", "guess"), ELSEWHERE) for n in range(3)]
+        tasks = await parked(*guesses)
+        for _ in range(50):
+            assert await made.authenticate(Credentials("alice", "secret"), HOME) == Throttled(1)
+        assert await made.authenticate(Credentials("bob", "b"), HOME) == Accepted("bob")
+        tasks += await parked(made.authenticate(Credentials("user0", "guess"), HOME))
+        checker.open.set()
+        assert await asyncio.gather(*tasks) == [Wrong()] * 4
+        assert await made.authenticate(Credentials("alice", "secret"), HOME) == Accepted("alice")
+
+    with authenticator(path, Limits(max_pending=3, threads=1)) as (made, checker):
+        asyncio.run(scenario(made, checker))
+        assert made.hash_checks == 5
+
+
+def test_loop_that_ends_leaves_nothing_pending(tmp_path: Path) -> None:
+    """Checks cut off by the end of their event loop do not count as pending for ever."""
+
+    async def leave(made: Authenticator, checker: Checker) -> None:
+        checker.open.clear()
+        await parked(made.authenticate(Credentials("user0", "guess"), HOME))
+        await asyncio.sleep(0)  # user0's check is with its thread now
+        await parked(made.authenticate(Credentials("user1", "guess"), HOME))  # and user1's has not had its first step
+        assert made.hash_checks == 1
+        assert len(made._pending) == 2
+
+    with authenticator(write(tmp_path / "htpasswd", alice=sha1_hash("secret")), Limits(max_pending=2)) as (made, gate):
+        asyncio.run(leave(made, gate))
+        gate.open.set()
+        assert not made._pending
+        assert not made._checks
+        assert ask(made, "alice", "secret") == Accepted("alice")
+
+
+def test_threads_start_with_the_first_check(tmp_path: Path) -> None:
+    """Nothing that a fork would lose exists before, and after close() a new pool is made when needed."""
+    with authenticator(write(tmp_path / "htpasswd", alice=sha1_hash("secret")), Limits(remember_seconds=0)) as (
+        made,
+        _,
+    ):
+        assert made._pool is None
+        made.close()
+        for _ in range(2):
+            assert ask(made, "alice", "secret") == Accepted("alice")
+            made.close()
+        assert made.hash_checks == 2
+
+
+# -- the price of failing ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_unknown_users_cost_what_known_ones_cost(tmp_path: Path, scheme: str) -> None:
+    """One check each, against a hash of the same scheme, cost and length, which nothing matches."""
+    stored = SCHEMES[scheme]("secret")
+    path = write(tmp_path / "htpasswd", alice=stored)
+    with authenticator(path) as (made, checker):
+        assert ask(made, "alice", "wrong") == Wrong()
+        assert ask(made, "nobody", "wrong") == Wrong()
+        assert ask(made, "nobody", "secret") == Wrong()
+    (_, known), (_, unknown), _ = checker.asked
+    assert known == stored != unknown
+    assert len(unknown) == len(stored)
+    assert unknown.rpartition("$")[0] == stored.rpartition("$")[0]
+    assert set(parse_users(f"x:{unknown}".encode(), "f").hashes) == {"x"}  # a whole hash: its check does all the work
+
+
+def test_dummy_follows_the_most_common_scheme(tmp_path: Path) -> None:
+    """In a mixed file an unknown user looks like the many; a file without usable hashes needs no dummy."""
+    users = parse_users(
+        f"a:{sha1_hash('a')}\nb:{bcrypt_hash('b')}\nc:{bcrypt_hash('c', '2y')}\nd:{SCHEMES['apr1']('d')}".encode(), "f"
+    )
+    assert users.dummy is not None
+    assert users.dummy.startswith("$2b$04$")
+    assert parse_users(b"", "f").dummy is None
+    with authenticator(write(tmp_path / "htpasswd")) as (made, _):
+        assert ask(made, "alice", "") == Wrong()
+
+
+def test_matching_the_dummy_lets_nobody_in(tmp_path: Path) -> None:
+    """Even a check that says yes to everything does not make an unknown user known."""
+    passwords = Passwords(write(tmp_path / "htpasswd", alice=sha1_hash("secret")))
+    made = Authenticator(passwords, verify=lambda _password, _stored: True)
+    assert ask(made, "nobody", "x") == Wrong()
+    assert ask(made, "alice", "x") == Accepted("alice")
+    made.close()
+
+
+def test_failures_are_throttled_and_forgiven(tmp_path: Path) -> None:
+    """Ten failures, then nothing is checked until one is forgiven, six seconds later; after the window all are."""
+    clock = Clock()
+    with authenticator(write(tmp_path / "htpasswd", alice=sha1_hash("secret")), clock=clock) as (made, checker):
+        for n in range(10):
+            assert ask(made, "alice", f"guess{n}") == Wrong()
+        assert ask(made, "alice", "guess") == Throttled(6)
+        assert ask(made, "alice", "secret") == Throttled(6)  # a guess that is right must look like any other
+        clock.now += 5.5
+        assert ask(made, "alice", "guess") == Throttled(1)
+        assert len(checker.asked) == 10
+        clock.now += 0.5
+        assert ask(made, "alice", "guess") == Wrong()
+        assert ask(made, "alice", "guess") == Throttled(6)
+        clock.now += 60
+        assert [ask(made, "alice", f"more{n}") for n in range(11)] == [Wrong()] * 10 + [Throttled(6)]
+
+
+@pytest.mark.parametrize("failures", [1, 3, 7, 10, 49])
+def test_exactly_the_limit_may_fail(tmp_path: Path, failures: int) -> None:
+    """Fractions do not cost an attempt, however long the clock has been running."""
+    clock = Clock()
+    clock.now = 123_456_789.123
+    with authenticator(write(tmp_path / "htpasswd", alice=sha1_hash("secret")), Limits(failures=failures), clock) as (
+        made,
+        _,
+    ):
+        verdicts = [ask(made, "alice", f"guess{n}") for n in range(failures + 1)]
+    assert verdicts[:-1] == [Wrong()] * failures
+    assert isinstance(verdicts[-1], Throttled)
+
+
+def test_guesses_sent_at_once_are_counted_at_once(tmp_path: Path) -> None:
+    """The attempt is charged before the check: 30 parallel guesses get 10 checks."""
+
+    async def scenario(made: Authenticator) -> list[Verdict]:
+        guesses = (made.authenticate(Credentials("alice", f"guess{n}"), HOME) for n in range(30))
+        return list(await asyncio.gather(*guesses))
+
+    with authenticator(write(tmp_path / "htpasswd", alice=sha1_hash("secret"))) as (made, checker):
+        verdicts = asyncio.run(scenario(made))
+        assert verdicts.count(Wrong()) == len(checker.asked) == 10
+        assert verdicts.count(Throttled(6)) == 20
+
+
+def test_success_costs_nothing(tmp_path: Path) -> None:
+    """A right password gives its attempt back, however often it has to be checked."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"))
+    with authenticator(path, Limits(remember_seconds=0)) as (made, checker):
+        assert [ask(made, "alice", "secret") for _ in range(30)] == [Accepted("alice")] * 30
+        assert len(checker.asked) == 30
+        assert [ask(made, "alice", f"guess{n}") for n in range(10)] == [Wrong()] * 10
+
+
+def test_nobody_is_locked_out_by_others(tmp_path: Path) -> None:
+    """Failures at one address leave the user's other addresses alone, and other users at that address."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"), bob=sha1_hash("b"))
+    with authenticator(path) as (made, _):
+        while not isinstance(ask(made, "alice", "guess", ELSEWHERE), Throttled):
+            pass
+        assert ask(made, "bob", "b", ELSEWHERE) == Accepted("bob")
+        assert ask(made, "alice", "secret", HOME) == Accepted("alice")
+
+
+def test_remembered_password_is_never_throttled(tmp_path: Path) -> None:
+    """Failures beside it do not stop a program that has the right password, even when it must be checked again."""
+    clock = Clock()
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"))
+    with authenticator(path, Limits(failure_seconds=6000), clock) as (made, checker):
+        assert ask(made, "alice", "secret") == Accepted("alice")
+        while not isinstance(ask(made, "alice", "guess"), Throttled):
+            pass
+        assert ask(made, "alice", "secret") == Accepted("alice")
+        clock.now += 301
+        before = len(checker.asked)
+        assert ask(made, "alice", "secret") == Accepted("alice")
+        assert len(checker.asked) == before + 1
+        assert isinstance(ask(made, "alice", "guess"), Throttled)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+        ("unix:", "", False),
+    ],
+)
+def test_addresses_of_one_network_are_one_address(tmp_path: Path, one: str, other: str, same: bool) -> None:
+    """A host owns a whole IPv6 /64; IPv4 stays one address whichever way it is written; other text is taken as is."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"))
+    with authenticator(path, Limits(failures=1)) as (made, _):
+        assert ask(made, "alice", "guess", one) == Wrong()
+        assert isinstance(ask(made, "alice", "guess", other), Throttled if same else Wrong)
+
+
+def test_counting_failures_needs_bounded_memory(tmp_path: Path) -> None:
+    """Many made-up names leave no more buckets than allowed, and none holds the name itself."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"))
+    with authenticator(path, Limits(failure_buckets=5)) as (made, _):
+        for n in range(20):
+            assert ask(made, f"user{n}" + "x" * 5000, "guess") == Wrong()
+        assert len(made._throttle._forgiven) == 5
+        assert all(len(key) == 32 for key in made._throttle._forgiven)
+
+
+# -- nothing leaks ----------------------------------------------------------------------------------------------------
+
+
+def test_failing_hash_library_is_a_wrong_password_and_a_log_line(tmp_path: Path) -> None:
+    """An error inside the check lets nobody in, is logged by its class alone, and does not reach the client."""
+
+    def broken(password: str, stored: str) -> bool:
+        raise RuntimeError(f"cannot check {password} against {stored}")
+
+    stored = sha1_hash("hunter2")
+    made = Authenticator(Passwords(write(tmp_path / "htpasswd", alice=stored)), verify=broken)
+    with capture_logs() as logs:
+        assert ask(made, "alice", "hunter2") == Wrong()
+        assert ask(made, "hunter2", "alice") == Wrong()  # a password typed into the wrong field
+    made.close()
+    assert [(log["event"], log["error"], log["username"]) for log in logs] == [
+        ("password_check_failed", "RuntimeError", "alice"),
+        ("password_check_failed", "RuntimeError", None),
+    ]
+    assert "hunter2" not in str(logs)
+    assert stored not in str(logs)
+
+
+def test_ordinary_requests_log_nothing(tmp_path: Path) -> None:
+    """Neither success nor failure nor throttling writes a line here; the access log has them."""
+    with capture_logs() as logs, authenticator(write(tmp_path / "htpasswd", alice=sha1_hash("secret"))) as (made, _):
+        for password in ("secret", *("guess" * n for n in range(12))):
+            ask(made, "alice", password)
+    assert logs == []

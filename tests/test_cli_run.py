@@ -1,0 +1,222 @@
+"""`quire run` and `quire serve` as commands: what they accept, and how they end when they cannot begin."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+import quire
+from quire import cli
+from quire.commands import run as run_command
+from quire.config import Settings, resolve
+from quire.errors import ConfigurationError
+from tests.serving import environment, free_port, quire_command, run_quire, running
+
+PYPISERVER_FLAGS = [
+    *("-p 9000", "--port 9000", "-i 127.0.0.1", "-H 127.0.0.1", "--interface 127.0.0.1", "--host 127.0.0.1"),
+    *("-a update", "--authenticate download,list", "-P users", "--passwords users", "--disable-fallback"),
+    *("--fallback-url http://mirror.example/simple/", "--health-endpoint /alive", "--server gunicorn"),
+    *("--server cherrypy", "-o", "--overwrite", "--welcome home.html", "--cache-control 60", "--log-file log"),
+    *("--log-stream stderr", "--log-stream none", "--log-frmt %(message)s", "--log-req-frmt %s"),
+    *("--log-res-frmt %(status)s", "--log-err-frmt %(body)s", "--server-base-url /pypi", "--hash-algo md5"),
+    *("--hash-algo off", "--backend auto", "--backend simple-dir", "--backend cached-dir", "-v", "-vv", "--verbose"),
+    "-a . -P .",
+]
+
+
+def _settings(*argv: str) -> Settings:
+    """The settings that a command line makes, without serving."""
+    parser, _ = cli.make_parser()
+    arguments: argparse.Namespace = parser.parse_args(argv)
+    flags = vars(arguments) | {"directories": arguments.directories or None}
+    return resolve(flags, {}, arguments.setting_defaults, arguments.config)
+
+
+@pytest.mark.parametrize("flags", PYPISERVER_FLAGS)
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_accepts_every_flag_of_pypiserver(command: str, flags: str) -> None:
+    """Each flag of `pypi-server run` parses, before and after the directories, and makes settings."""
+    assert _settings(command, *flags.split(), "a", "b").directories[1] == f"{Path.cwd()}/b"
+    assert _settings(command, "a", *flags.split()) == _settings(command, *flags.split(), "a")
+
+
+def test_flags_have_their_meaning() -> None:
+    """A command line as pypiserver's own documentation has them."""
+    line = (
+        "run -p 9000 -i 127.0.0.1 -P users -a download,list,update -o --disable-fallback -vv packages "
+        "--server-base-url /pypi --hash-algo md5 --cache-control 60 --workers 4 --max-upload-size 1G"
+    )
+    settings = _settings(*line.split())
+    assert (settings.port, settings.host, settings.workers) == (9000, "127.0.0.1", 4)
+    assert settings.authenticate == ("download", "list", "update")
+    assert settings.passwords == f"{Path.cwd()}/users"
+    assert settings.overwrite
+    assert settings.fallback_url is None
+    assert settings.server_base_url == "/pypi"
+    assert settings.hash_algorithm == "md5"
+    assert settings.cache_control == 60
+    assert settings.max_upload_size == 1024**3
+    assert settings.log_level == "DEBUG"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["run", "-p", "x", "."], "--port: 'x' is not a whole number."),
+        (["run", "--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        (["no-such-command"], "invalid choice: 'no-such-command'"),
+        ([], "the following arguments are required: COMMAND"),
+        (["run", "missing"], "/missing cannot be served: No such file or directory"),
+        (["run", ".", "missing"], "/missing cannot be served: No such file or directory"),
+        (["run", "a-file"], "/a-file cannot be served: Not a directory"),
+        (["run", "."], "has layout 'quire 999'"),
+        (["run", "in-the-way"], "Move it away."),
+        (["run", "-P", "missing", "empty"], "--passwords: the file"),
+        (["run", "-P", "empty", "empty"], "--passwords: the file"),
+        (["run", "--welcome", "missing", "empty"], "--welcome: the file"),
+        (["run", "--log-file", "missing/log", "empty"], "missing/log cannot be opened for writing"),
+        (["run", "-a", ".", "empty"], "give both '-a .' and '-P .'"),
+        (["serve", "--config", "missing.toml"], "The configuration file missing.toml does not exist."),
+    ],
+)
+def test_what_cannot_begin_is_one_sentence_and_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    """Wrong flags, directories and files: `quire: error: <sentence>` on stderr, nothing else, exit code 2."""
+    (tmp_path / "quire").mkdir()
+    (tmp_path / "quire" / "format").write_text("quire 999\n")
+    (tmp_path / "in-the-way" / "quire").mkdir(parents=True)
+    (tmp_path / "in-the-way" / "quire" / "setup.py").write_text("")
+    (tmp_path / "a-file").write_text("")
+    (tmp_path / "empty").mkdir()
+    ended = run_quire(*arguments, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("quire: error: ")
+    assert ended.stderr.count("\n") == 1
+    assert sentence in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    """--version works at both levels; --help tells what --backend means today, and every flag."""
+    for arguments in (["--version"], ["run", "--version"]):
+        assert run_quire(*arguments, cwd=tmp_path).stdout == f"quire {quire.__version__}\n"
+    text = " ".join(run_quire("run", "--help", cwd=tmp_path).stdout.split())
+    assert "all three mean the same engine, which is always consistent" in text
+    for flag in PYPISERVER_FLAGS:
+        assert flag.split()[0].replace("-vv", "-v") in text
+
+
+def test_a_store_that_cannot_be_written_is_served_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where reading still works the service starts, with a warning, and refuses changes."""
+    from quire.store import posix
+
+    monkeypatch.setattr(posix, "_can_write", lambda home: False)
+    settings = Settings(directories=(str(tmp_path),), authenticate=())
+    with capture_logs() as lines:
+        prepared = run_command.prepare(settings)
+    assert prepared.read_only
+    assert [line["log_level"] for line in lines] == ["warning"]
+    assert f"The directory {tmp_path} cannot be written; serving it read-only" in lines[0]["event"]
+
+
+def test_read_only_leaves_a_directory_as_it_is(tmp_path: Path) -> None:
+    """--read-only makes no store."""
+    prepared = run_command.prepare(Settings(directories=(str(tmp_path),), read_only=True))
+    assert prepared.read_only
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_is_made_in_the_first_directory_only(tmp_path: Path) -> None:
+    """The other directories are drop-in folders."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    run_command.prepare(Settings(directories=(f"{tmp_path}/a", f"{tmp_path}/b")))
+    assert (tmp_path / "a" / "quire" / "format").exists()
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+def test_uploads_without_any_user_are_warned_of(tmp_path: Path) -> None:
+    """As with pypiserver nobody can upload without a password file; but here the log says so."""
+    with capture_logs() as lines:
+        run_command.prepare(Settings(directories=(str(tmp_path),)))
+    assert "Nobody can update" in lines[0]["event"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(("mode", "refused"), [(0o700, True), (0o711, True), (0o744, True), (0o755, False)])
+def test_permissions(mode: int, refused: bool, tmp_path: Path) -> None:
+    """A directory that the user cannot read is refused; one that it can read but not write is served read-only."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    folder.chmod(mode)
+    program = (
+        "import os, sys; from quire.commands.run import prepare; from quire.config import Settings;"
+        "import quire.store.posix, quire.errors;"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534);"
+        "\ntry: print('read_only', prepare(Settings(directories=(sys.argv[1],))).read_only)"
+        "\nexcept quire.errors.ConfigurationError as error: print('refused', error)"
+    )
+    for parent in tmp_path.parents:  # pytest's own folders are for their owner only
+        if parent.is_relative_to("/tmp/") and parent != Path("/tmp"):
+            parent.chmod(0o755)
+    tmp_path.chmod(0o755)
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(folder)], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert ended.stderr == ""
+    assert ("refused" in ended.stdout) == refused
+    if refused:
+        assert "Permission denied" in ended.stdout
+    else:
+        assert "read_only True" in ended.stdout
+
+
+def test_the_commands_are_found() -> None:
+    """Each module in COMMANDS offers its parsers and its run."""
+    _, owners = cli.make_parser()
+    assert owners["run"] is owners["serve"]
+    assert all(callable(module.run) for module in owners.values())
+
+
+def test_errors_of_commands_have_their_exit_codes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Errors raised on purpose are one line; Ctrl-C is 130."""
+
+    def fail(error: BaseException) -> int:
+        def run(_arguments: argparse.Namespace) -> int:
+            raise error
+
+        monkeypatch.setattr(run_command, "run", run)
+        return cli.main(["run"])
+
+    assert fail(ConfigurationError("It is set wrongly.")) == 2
+    assert capsys.readouterr().err == "quire: error: It is set wrongly.\n"
+    assert fail(quire.errors.NotFound("There is no such file.")) == 1
+    assert fail(KeyboardInterrupt()) == 130
+
+
+@pytest.mark.parametrize("server", ["granian", "uvicorn", "gunicorn", "wsgiref"])
+def test_serves_an_index(server: str, tmp_path: Path) -> None:
+    """`quire run` in each server answers the health check and the project list, logs to its file, ends with 0."""
+    pytest.importorskip("quire.web.entry")
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    port = free_port()
+    command = quire_command(
+        *("run", packages, "-p", port, "-i", "127.0.0.1", "-a", ".", "-P", ".", "--server", server, "-v"),
+        *("--workers", 2, "--log-stream", "none", "--log-file", tmp_path / "quire.log"),
+    )
+    with running(command, port, cwd=tmp_path) as served:
+        assert served.get("/health")[0] == 200
+        status, _, body = served.get("/simple/")
+        assert status == 200
+        assert "<html" in body.lower()
+        assert served.stop() == 0
+    assert "Traceback" not in served.output()
+    assert f"with {server}" in (tmp_path / "quire.log").read_text() or server == "gunicorn"

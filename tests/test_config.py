@@ -1,0 +1,319 @@
+"""Settings: where values come from, what they may be, and how they reach other processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quire import setting_values as values
+from quire.config import (
+    DEFAULT_FALLBACK_URL,
+    OPTIONS,
+    RUN_DEFAULTS,
+    SERVE_DEFAULTS,
+    Settings,
+    from_environment,
+    resolve,
+    usable_cores,
+)
+from quire.errors import ConfigurationError
+from quire.logs import interpolate
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads a quire.toml that lies where pytest was started."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def test_defaults_are_pypiservers(tmp_path: Path) -> None:
+    """`quire run` without flags listens and behaves as `pypi-server run` without flags."""
+    settings = resolve({}, {})
+    assert settings.directories == (f"{tmp_path}/packages",)
+    assert (settings.host, settings.port, settings.server) == ("0.0.0.0", 8080, "auto")
+    assert settings.authenticate == ("update",)
+    assert settings.passwords is None
+    assert settings.fallback_url == DEFAULT_FALLBACK_URL
+    assert settings.health_endpoint == "/health"
+    assert settings.hash_algorithm == "sha256"
+    assert not settings.overwrite
+    assert settings.cache_control is None
+    assert settings.server_base_url == ""
+    assert settings.log_level == "WARNING"
+    assert settings.max_upload_size == 2 * 1024**3
+    assert settings.body_timeout == 60
+    assert settings.index == "main"
+    assert settings.trusted_proxies == ()
+    assert settings.workers == usable_cores()
+    assert not settings.workers_chosen
+
+
+def test_serve_defaults_are_private() -> None:
+    """`quire serve` is seen by this machine only and asks no public index, until a fallback is named."""
+    settings = resolve({}, {}, SERVE_DEFAULTS)
+    assert settings.host == "127.0.0.1"
+    assert settings.fallback_url is None
+    assert settings.log_level == "INFO"
+    other = "http://mirror.example/simple"
+    assert resolve({"fallback_url": other}, {}, SERVE_DEFAULTS).fallback_url == other + "/"
+    disabled = resolve({"fallback_url": other, "disable_fallback": True}, {}, SERVE_DEFAULTS)
+    assert disabled.fallback_url is None
+    assert resolve({}, {"QUIRE_DISABLE_FALLBACK": "no"}, SERVE_DEFAULTS).fallback_url == DEFAULT_FALLBACK_URL
+
+
+def test_precedence(tmp_path: Path) -> None:
+    """Flag before QUIRE_* before quire.toml before other programs' variables before the default."""
+    environ = {"PORT": "1005", "PYPISERVER_PORT": "1004"}
+    assert resolve({}, {"PORT": "1005"}).port == 1005
+    assert resolve({}, environ).port == 1004
+    (tmp_path / "quire.toml").write_text("port = 1003\n")
+    assert resolve({}, environ).port == 1003
+    environ["QUIRE_PORT"] = "1002"
+    assert resolve({}, environ).port == 1002
+    assert resolve({"port": "1001"}, environ).port == 1001
+    assert resolve({"port": None}, environ).port == 1002
+
+
+def test_only_a_choice_made_for_quire_overrules_a_gunicorn_configuration() -> None:
+    """GUNICORN_WORKERS is a default; --workers and QUIRE_WORKERS are choices."""
+    borrowed = resolve({}, {"GUNICORN_WORKERS": "7"})
+    assert (borrowed.workers, borrowed.workers_chosen) == (7, False)
+    assert resolve({}, {"GUNICORN_WORKERS": ""}).workers == usable_cores()
+    chosen = resolve({}, {"GUNICORN_WORKERS": "7", "QUIRE_WORKERS": "3"})
+    assert (chosen.workers, chosen.workers_chosen) == (3, True)
+
+
+def test_configuration_file(tmp_path: Path) -> None:
+    """Keys with - or _, native TOML values, paths relative to the file; `--config` before QUIRE_CONFIG."""
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "index.toml").write_text(
+        'directories = ["packages", "/srv/more"]\nmax-upload-size = "500M"\nread_only = true\n'
+        'authenticate = ["update", "list"]\npasswords = "users"\nbody-timeout = 1.5\n'
+        'trusted-proxies = ["10.0.0.0/8", "::1"]\ndisable-fallback = true\n'
+    )
+    settings = resolve({}, {"QUIRE_CONFIG": "/nonexistent"}, config_file="etc/index.toml")
+    assert settings.directories == (f"{folder}/packages", "/srv/more")
+    assert settings.max_upload_size == 500 * 1024**2
+    assert settings.read_only
+    assert settings.authenticate == ("list", "update")
+    assert settings.passwords == f"{folder}/users"
+    assert settings.body_timeout == 1.5
+    assert settings.trusted_proxies == ("10.0.0.0/8", "::1/128")
+    assert settings.fallback_url is None
+    assert resolve({}, {"QUIRE_CONFIG": "etc/index.toml"}) == settings
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"prot = 8080\n", r"quire.toml sets 'prot', which is no setting of quire; the settings are .*port"),
+        (b"port = 99999\n", r"port in quire.toml: 99999 is out of range; it must be from 0 to 65535\."),
+        (b"port = \n", r"quire.toml is not TOML: .*line 1"),
+        (b"\xff\xfe", r"quire.toml is not TOML"),
+        (b"overwrite = 3\n", r"overwrite in quire.toml: 3 is neither true nor false"),
+        (b"port = true\n", r"port in quire.toml: True is not a whole number"),
+        (b"directories = []\n", r"directories in quire.toml: it names no directory"),
+        (b"directories = [3]\n", r"directories in quire.toml: 3 is not text"),
+    ],
+)
+def test_a_wrong_configuration_file_is_one_sentence(content: bytes, sentence: str, tmp_path: Path) -> None:
+    """Unknown keys, wrong values and what is no TOML are told with the file's name."""
+    (tmp_path / "quire.toml").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=sentence):
+        resolve({}, {})
+
+
+def test_a_named_configuration_file_must_exist(tmp_path: Path) -> None:
+    """Only the quire.toml that nobody named may be absent."""
+    with pytest.raises(ConfigurationError, match=r"configuration file missing\.toml does not exist"):
+        resolve({}, {}, config_file="missing.toml")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        resolve({}, {"QUIRE_CONFIG": str(tmp_path)})
+
+
+WRONG = [
+    ("port", "http", "--port: 'http' is not a whole number"),
+    ("port", "-1", "--port: -1 is out of range"),
+    ("workers", "0", "--workers: 0 is out of range"),
+    ("server", "apache", "--server: 'apache' is none of auto, granian"),
+    ("backend", "redis", "--backend: 'redis' is none of auto, simple-dir, cached-dir"),
+    ("hash_algo", "sha999", "--hash-algo: 'sha999' is no usable hash algorithm"),
+    ("hash_algo", "shake_128", "--hash-algo: 'shake_128' is no usable hash algorithm"),
+    ("hash_algo", "yes", "--hash-algo: 'yes' is no usable hash algorithm"),
+    ("health_endpoint", "health", "--health-endpoint"),
+    ("health_endpoint", "/he alth", "--health-endpoint"),
+    ("authenticate", "update,.", "'.' .no authentication. must stand alone"),
+    ("authenticate", "upload", "use download, list and update"),
+    ("authenticate", "", "use download, list and update"),
+    ("fallback_url", "simple/", "--fallback-url"),
+    ("fallback_url", "ftp://x/", "--fallback-url"),
+    ("fallback_url", "http://x:y/", "--fallback-url"),
+    ("fallback_url", "http://x/a b", "--fallback-url"),
+    ("server_base_url", "/../x", "--server-base-url"),
+    ("server_base_url", "http://host/x", "--server-base-url"),
+    ("cache_control", "soon", "--cache-control"),
+    ("log_stream", "syslog", "--log-stream: 'syslog' is none of stdout, stderr, none"),
+    ("log_frmt", "%(nothing)s", "--log-frmt"),
+    ("log_frmt", "no field", "--log-frmt"),
+    ("log_req_frmt", "%(status)", "--log-req-frmt"),
+    ("max_upload_size", "2X", "--max-upload-size: '2X' is not a size"),
+    ("max_upload_size", "0", "--max-upload-size"),
+    ("body_timeout", "never", "--body-timeout"),
+    ("body_timeout", "-1", "--body-timeout"),
+    ("body_timeout", "inf", "--body-timeout"),
+    ("trusted_proxies", "proxy.example", "--trusted-proxies: 'proxy.example' is neither"),
+    ("index", "../main", "--index"),
+    ("index", "Main", "--index"),
+    ("host", "a b", "--host"),
+    ("host", "", "--host: the value is empty"),
+    ("directories", ["a\0b"], "the directory: the value holds a NUL"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "sentence"), WRONG)
+def test_a_wrong_value_is_one_sentence(name: str, value: Any, sentence: str) -> None:
+    """Each names the flag, and ends as a sentence does."""
+    with pytest.raises(ConfigurationError, match=sentence) as caught:
+        resolve({name: value}, {})
+    assert str(caught.value).endswith(".")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_variable_is_named() -> None:
+    """A bad value in the environment is told with the variable's name, also a borrowed one."""
+    with pytest.raises(ConfigurationError, match="environment variable QUIRE_PORT: 'x' is not a whole number"):
+        resolve({}, {"QUIRE_PORT": "x"})
+    with pytest.raises(ConfigurationError, match="environment variable PYPISERVER_PORT"):
+        resolve({}, {"PYPISERVER_PORT": "x"})
+
+
+@pytest.mark.parametrize("flags", [{"authenticate": "."}, {"passwords": "."}, {"authenticate": ".", "passwords": "f"}])
+def test_no_authentication_must_be_said_twice(flags: dict[str, object]) -> None:
+    """As in pypiserver: `-a .` and `-P .` belong together."""
+    with pytest.raises(ConfigurationError, match=r"give both '-a \.' and '-P \.'"):
+        resolve(flags, {})
+
+
+def test_no_authentication() -> None:
+    """`-a . -P .` needs no login for anything."""
+    settings = resolve({"authenticate": ".", "passwords": "."}, {})
+    assert settings.authenticate == ()
+    assert settings.passwords is None
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "field", "value"),
+    [
+        ("authenticate", " Download, UPDATE,update ", "authenticate", ("download", "update")),
+        ("hash_algo", "md5", "hash_algorithm", "md5"),
+        ("hash_algo", "off", "hash_algorithm", None),
+        ("hash_algo", "0", "hash_algorithm", None),
+        ("server", "GEVENT", "server", "gevent"),
+        ("server_base_url", "/", "server_base_url", ""),
+        ("server_base_url", "python/index/", "server_base_url", "/python/index"),
+        ("fallback_url", "https://mirror.example:8443/simple", "fallback_url", "https://mirror.example:8443/simple/"),
+        ("max_upload_size", "2G", "max_upload_size", 2 * 1024**3),
+        ("max_upload_size", "1.5 GiB", "max_upload_size", 3 * 1024**3 // 2),
+        ("max_upload_size", "500mb", "max_upload_size", 500 * 1024**2),
+        ("max_upload_size", "1048576", "max_upload_size", 1024**2),
+        ("trusted_proxies", "*", "trusted_proxies", ("*",)),
+        ("trusted_proxies", "10.1.2.3/8, ::1", "trusted_proxies", ("10.0.0.0/8", "::1/128")),
+        ("trusted_proxies", "", "trusted_proxies", ()),
+        ("host", "[::1]", "host", "::1"),
+        ("verbose", 3, "verbosity", 3),
+        ("cache_control", "3600", "cache_control", 3600),
+        ("port", "0", "port", 0),
+    ],
+)
+def test_values(name: str, raw: object, field: str, value: object) -> None:
+    """What is accepted, and the form it takes in the settings."""
+    assert getattr(resolve({name: raw}, {}), field) == value
+
+
+def test_paths_are_absolute(tmp_path: Path) -> None:
+    """Relative and home paths are settled at once; several directories come from one variable."""
+    settings = resolve({"passwords": "users", "welcome": "~/home.html"}, {"QUIRE_DIRECTORIES": f"a{os.pathsep}/b"})
+    assert settings.passwords == f"{tmp_path}/users"
+    assert settings.welcome == f"{tmp_path}/home.html"
+    assert settings.directories == (f"{tmp_path}/a", "/b")
+
+
+def test_all_options_reach_a_setting() -> None:
+    """Every option but the ones that only mean something together is a field of Settings."""
+    for defaults in (RUN_DEFAULTS, SERVE_DEFAULTS):
+        assert set(defaults) <= {option.name for option in OPTIONS}
+    settings = resolve({"backend": "simple-dir"}, {})
+    assert settings == resolve({"backend": "cached-dir"}, {}) == resolve({"backend": "auto"}, {})
+
+
+def test_settings_are_frozen() -> None:
+    """Nobody changes a setting after the start."""
+    with pytest.raises(AttributeError):
+        resolve({}, {}).port = 1  # type: ignore[misc]
+
+
+@given(
+    st.builds(
+        Settings,
+        directories=st.lists(st.text(max_size=9), min_size=1, max_size=3).map(tuple),
+        port=st.integers(0, 65535),
+        passwords=st.none() | st.text(max_size=9),
+        authenticate=st.lists(st.sampled_from(values.ACTIONS), max_size=3).map(tuple),
+        max_upload_size=st.integers(1, 2**61),
+        body_timeout=st.floats(0.001, 1e6),
+        log_format=st.text(max_size=9),
+    )
+)
+def test_dump_and_load(settings: Settings) -> None:
+    """A worker process gets exactly the settings of the process that started it."""
+    assert Settings.load(settings.dump()) == settings
+    assert from_environment({"QUIRE_SETTINGS": settings.dump(), "QUIRE_PORT": "1"}) == settings
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"directories": ["a"], "colour": 1}', '{"directories": 1}'])
+def test_load_refuses_what_dump_never_wrote(text: str) -> None:
+    """Garbage in QUIRE_SETTINGS is one sentence."""
+    with pytest.raises(ConfigurationError, match="QUIRE_SETTINGS is not what this version of quire writes"):
+        Settings.load(text)
+
+
+def test_a_server_of_ones_own_reads_the_environment() -> None:
+    """Without QUIRE_SETTINGS an application is set up by QUIRE_* with serve's defaults."""
+    settings = from_environment({"QUIRE_DIRECTORIES": "/srv", "QUIRE_OVERWRITE": "yes"})
+    assert settings == msgspec.structs.replace(
+        resolve({"directories": ["/srv"], "overwrite": True}, {}, SERVE_DEFAULTS), overwrite=True
+    )
+
+
+@given(st.text(max_size=40))
+def test_parsers_raise_nothing_but_value_errors(raw: str) -> None:
+    """Whatever a person writes, every parser gives a value or says what is wrong."""
+    for option in OPTIONS:
+        try:
+            option.parse(raw)
+        except ValueError as error:
+            assert str(error)  # noqa: PT017 - the parsers differ in what they accept
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("%(status)s", "200"),
+        ("%(nothing)s of %(status)s", "- of 200"),
+        ("%s", "{'status': 200}"),
+        ("plain", "plain"),
+        ("100%", "100% {'status': 200}"),
+        ("%(status)y", "%(status)y {'status': 200}"),
+    ],
+)
+def test_interpolation_never_fails(template: str, expected: str) -> None:
+    """The formats for requests, responses and errors cannot break a request."""
+    assert interpolate(template, {"status": 200}) == expected

@@ -1,0 +1,955 @@
+"""Drop-in folders: what lies in a directory is what is served, now."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from quire.errors import ConfigurationError, StoreError
+from quire.folder import DropIn, Folder, FolderProject
+from quire.folder_facts import Facts, measure
+from quire.folder_scan import Stamp, Tree
+from quire.names import ParsedFilename
+from quire.store.contracts import Record
+from quire.store.directory import Directories, Identity
+from quire.store.memory import Fault, Faults, MemoryStore
+from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
+
+KEY = "main/dropins/alpha"
+ZIP = make_wheel("alpha", "1.0")
+"""A complete zip, whatever it may be called."""
+MEASURE = "quire.folder_digests.measure"
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def much_later() -> float:
+    """A wall clock by which everything written in a test is old."""
+    return time.time() + 7200
+
+
+def put(folder: Path, name: str = "alpha", version: str = "1.0", **options: Any) -> Path:
+    """A wheel copied into a folder; the options are those of make_wheel."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / wheel_name(name, version)
+    path.write_bytes(make_wheel(name, version, **options))
+    return path
+
+
+def listed(folder: Folder, name: str = "alpha", known: FolderProject | None = None) -> list[str]:
+    """The relative paths of a project's files."""
+    return [drop_in.relative_path for drop_in in folder.project(name, known).files]
+
+
+def only(folder: Folder, name: str = "alpha") -> DropIn:
+    """The one file of a project."""
+    (drop_in,) = folder.project(name).files
+    return drop_in
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The filenames that were read and hashed, in order."""
+    names: list[str] = []
+
+    def counting(path: str, stamp: Stamp, parsed: ParsedFilename, *rest: object) -> Facts | None:
+        names.append(parsed.filename)
+        return measure(path, stamp, parsed, *rest)  # type: ignore[arg-type] # passed on as they came
+
+    monkeypatch.setattr(MEASURE, counting)
+    return names
+
+
+# -- what is listed ---------------------------------------------------------------------------------------------------
+
+
+def test_an_old_file_gets_full_data(tmp_path: Path) -> None:
+    """A file that was just copied has size, digests, time, requires-python and metadata like an uploaded one."""
+    path = put(tmp_path, "Alpha.Beta", "1.0", requires_python=">=3.9")
+    os.utime(path, ns=(0, 1_580_601_600_123_456_789))
+    folder = Folder([tmp_path])
+    drop_in = only(folder, "alpha-beta")
+    data = path.read_bytes()
+    assert drop_in.file.filename == path.name
+    assert (drop_in.file.version, drop_in.file.size) == ("1.0", len(data))
+    assert drop_in.file.hashes == {
+        "sha256": sha256(data),
+        "md5": hashlib.md5(data).hexdigest(),
+        "blake2b_256": hashlib.blake2b(data, digest_size=32).hexdigest(),
+    }
+    assert drop_in.file.uploaded == "2020-02-02T00:00:00.123456Z"
+    assert drop_in.file.requires_python == ">=3.9"
+    assert (drop_in.file.blob, drop_in.file.signed, drop_in.file.yanked) == (None, False, False)
+    assert drop_in.path == str(path)
+    assert drop_in.project == "alpha-beta"
+    assert drop_in.stamp == Stamp.of(path.stat())
+    document = folder.metadata_document(drop_in)
+    assert document == metadata_text("Alpha.Beta", "1.0", requires_python=">=3.9").encode()
+    assert drop_in.file.metadata_sha256 == sha256(document or b"")
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_every_change_is_in_the_very_next_answer(tmp_path: Path, network: bool) -> None:
+    """Adding, renaming, replacing and removing show at once, also when no time passes, and also as on NFS."""
+    folder = Folder([tmp_path], network=network, clock=Clock())
+    assert folder.names() == ()
+    path = put(tmp_path)
+    assert folder.names() == ("alpha",)
+    before = folder.project("alpha")
+    assert [drop_in.relative_path for drop_in in before.files] == [path.name]
+
+    other = path.with_name(wheel_name("alpha", "2.0"))
+    path.rename(other)
+    assert listed(folder, known=before) == [other.name]
+
+    other.write_bytes(make_wheel("alpha", "2.0", files={"more.py": b"x = 1\n"}))
+    assert only(folder).file.sha256 == sha256(other.read_bytes())
+
+    replacement = tmp_path / ".partial"
+    replacement.write_bytes(make_wheel("alpha", "2.0"))
+    replacement.rename(other)
+    assert only(folder).file.sha256 == sha256(other.read_bytes())
+
+    other.unlink()
+    assert folder.names() == ()
+    assert folder.project("alpha", before).files == ()
+    assert folder.find(other.name) is None
+
+
+def test_unchanged_is_the_same_object(tmp_path: Path) -> None:
+    """What is known is given back as long as nothing changes, and the quick questions agree once times have settled."""
+    put(tmp_path)
+    clock = Clock()
+    folder = Folder([tmp_path], settle=2.5, clock=clock, wall=much_later)
+    names, known = folder.names(), folder.project("alpha")
+    absent = folder.project("beta")
+    assert not folder.unchanged("alpha", known)  # a change within the same tick of the clock would not be seen
+    clock.now += 2.5
+    assert folder.names(names) is names
+    assert folder.project("alpha", known) is known
+    assert folder.project("beta", absent) is absent
+    assert folder.unchanged("alpha", known)
+    assert folder.unchanged("beta", absent)
+    assert folder.names_unchanged(names)
+    assert not folder.unchanged("beta", known)
+    assert not folder.unchanged("alpha", None)
+
+    put(tmp_path, "beta")
+    assert not folder.names_unchanged(names)
+    assert not folder.unchanged("alpha", known)
+    assert folder.names(names) == ("alpha", "beta")
+    assert folder.project("alpha", known) is known
+    assert folder.project("beta", absent) is not absent
+
+
+def test_a_rewrite_in_place_is_noticed_by_the_quick_question(tmp_path: Path) -> None:
+    """No directory changes when a file is overwritten under its name; its stamp does."""
+    path = put(tmp_path)
+    clock = Clock()
+    folder = Folder([tmp_path], settle=1.0, clock=clock, wall=much_later)
+    known = folder.project("alpha")
+    clock.now += 1
+    assert folder.project("alpha", known) is known
+    path.write_bytes(make_wheel("alpha", "1.0", requires_python=">=3.10"))
+    assert not folder.unchanged("alpha", known)
+    assert folder.project("alpha", known).files[0].file.requires_python == ">=3.10"
+
+
+def test_folders_are_searched_recursively(tmp_path: Path) -> None:
+    """Nested folders are served under their relative paths; dot names and the store under `quire/` are not."""
+    put(tmp_path / "a" / "b c" / "ü", "deep")
+    put(tmp_path / ".hidden", "secret")
+    put(tmp_path / "quire" / "blobs", "hosted")
+    (tmp_path / "quire" / "format").write_text("1\n")
+    put(tmp_path / "a" / "quire", "nested")
+    (tmp_path / "a" / "quire" / "format").write_text("no store, since it is not directly under the root\n")
+    (tmp_path / ".dot-1.0.zip").write_bytes(b"")
+    put(tmp_path / "excluded", "other")
+    folder = Folder([tmp_path], exclude=[tmp_path / "excluded"])
+    assert folder.names() == ("deep", "nested")
+    assert listed(folder, "deep") == ["a/b c/ü/deep-1.0-py3-none-any.whl"]
+    assert folder.all_files() == (
+        ("a/b c/ü/deep-1.0-py3-none-any.whl", "deep"),
+        ("a/quire/nested-1.0-py3-none-any.whl", "nested"),
+    )
+    assert folder.all_files() is folder.all_files()
+    assert folder.count() == 2
+
+
+def test_quire_is_a_folder_like_any_other_until_a_store_is_in_it(tmp_path: Path) -> None:
+    """The mark of a store decides, in the very next answer."""
+    put(tmp_path / "quire")
+    folder = Folder([tmp_path])
+    assert folder.names() == ("alpha",)
+    (tmp_path / "quire" / "format").write_text("1\n")
+    assert folder.names() == ()
+
+
+def test_the_first_root_wins(tmp_path: Path) -> None:
+    """Of copies one is listed: the first root's, then the shortest path. The others are found by their own path."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    name = put(second).name
+    put(first / "b" / "c", requires_python=">=3.10")
+    put(first / "zz", requires_python=">=3.11")
+    put(first / "aa", requires_python=">=3.12")
+    folder = Folder([first, second, first])
+    assert listed(folder) == [f"aa/{name}"]
+    assert [folder.find(path) is not None for path, _ in folder.all_files()] == [True] * 4
+    found = folder.find(name)
+    assert found is not None
+    assert found.path == str(second / name)
+    known = folder.project("alpha")
+    put(first, requires_python=">=3.13")  # now both roots have this very path
+    assert only(folder).file.requires_python == ">=3.13"
+    assert folder.project("alpha", known) is not known
+    found = folder.find(name)
+    assert found is not None
+    assert found.path == str(first / name)
+    assert folder.count() == 4
+
+
+def test_a_root_within_another(tmp_path: Path) -> None:
+    """Overlapping roots show a file under both of its relative paths and list it once."""
+    name = put(tmp_path / "inner").name
+    folder = Folder([tmp_path, tmp_path / "inner"])
+    assert [path for path, _ in folder.all_files()] == [name, f"inner/{name}"]
+    assert listed(folder) == [f"inner/{name}"]
+    (tmp_path / "inner" / name).unlink()
+    assert folder.names() == ()
+
+
+def test_copies_do_not_keep_a_listing_from_being_known(tmp_path: Path, measured: list[str]) -> None:
+    """A copy that is not listed is not read, and does not make every answer a new one."""
+    for place in ("a", "b"):
+        put(tmp_path / place)
+    folder = Folder([tmp_path], clock=Clock())
+    known = folder.project("alpha")
+    assert folder.project("alpha", known) is known
+    assert len(measured) == 1
+
+
+def test_what_is_no_distribution_is_not_listed(tmp_path: Path) -> None:
+    """Foreign, garbage and undecodable names, directories named like files, FIFOs: none is listed, none does harm."""
+    for name in ("README.txt", "x.whl", "noversion.whl", "alpha-1.0.tar.gz.part", "a\nb-1.0.zip", "alpha-1.0.tar.gz~"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / os.fsdecode(b"bad\xff-1.0.zip")).write_bytes(b"x")
+    (tmp_path / os.fsdecode(b"dir\xff")).mkdir()
+    (tmp_path / "dir-1.0.tar.gz").mkdir()
+    os.mkfifo(tmp_path / "fifo-1.0.tar.gz")
+    folder = Folder([tmp_path])
+    assert folder.names() == ()
+    assert folder.all_files() == ()
+    assert folder.find("fifo-1.0.tar.gz") is None
+
+
+def test_garbage_with_a_good_name_is_not_offered(tmp_path: Path) -> None:
+    """A project may be named all of whose files are no archives; it has no files to offer."""
+    (tmp_path / wheel_name("alpha", "1.0")).write_bytes(b"not a zip at all")
+    (tmp_path / sdist_name("alpha", "1.0")).write_bytes(b"")
+    folder = Folder([tmp_path])
+    assert folder.names() == ("alpha",)
+    assert folder.project("alpha").files == ()
+    assert folder.find(wheel_name("alpha", "1.0")) is None
+
+
+def test_an_installer_nobody_can_look_into_is_served(tmp_path: Path) -> None:
+    """Formats that cannot be judged are listed as they are, without metadata."""
+    (tmp_path / "alpha-1.0.win-amd64-py2.7.exe").write_bytes(b"MZ")
+    drop_in = only(folder := Folder([tmp_path]))
+    assert drop_in.file.metadata_sha256 is None
+    assert folder.metadata_document(drop_in) is None
+
+
+# -- links, and names of strangers ------------------------------------------------------------------------------------
+
+
+def test_links_are_followed_only_into_the_folders(tmp_path: Path) -> None:
+    """A link to a listed directory's file is served; out of the roots, to dot names, into the store: it is not."""
+    root = tmp_path / "root"
+    real = put(root / "real", "alpha", "1.0")
+    outside = put(tmp_path / "outside", "alpha", "2.0")
+    hidden = put(root / ".hidden", "alpha", "3.0")
+    stored = put(root / "quire" / "blobs", "alpha", "4.0")
+    (root / "quire" / "format").write_text("1\n")
+    (root / "quire" / "blobs" / "loop").symlink_to(root)
+    for target in (outside, hidden, stored):
+        (root / target.name).symlink_to(target)
+    (root / "linked").symlink_to(tmp_path / "outside")
+    (root / wheel_name("alpha", "5.0")).symlink_to("nowhere")
+    link = root / wheel_name("beta", "1.0")
+    link.symlink_to(real)
+    folder = Folder([root])
+    assert listed(folder) == [f"real/{real.name}"]
+    drop_in = only(folder, "beta")
+    assert (drop_in.path, drop_in.relative_path) == (str(real), link.name)
+    assert folder.find(outside.name) is None
+
+    known = folder.project("beta")
+    real.write_bytes(make_wheel("alpha", "1.0", requires_python=">=3.12"))
+    assert folder.project("beta", known).files[0].file.requires_python == ">=3.12"
+    link.unlink()
+    link.symlink_to(outside)
+    assert folder.project("beta", known).files == ()
+    assert len(Folder([root, tmp_path / "outside"]).project("beta").files) == 1
+
+
+def test_a_strangers_path_never_reaches_the_file_system(tmp_path: Path) -> None:
+    """Only paths that were found in the folders are answered for, spelled exactly as found."""
+    root = tmp_path / "root"
+    path = put(root)
+    (tmp_path / "x-1.0.zip").write_bytes(ZIP)
+    folder = Folder([root])
+    for hostile in (
+        "../x-1.0.zip",
+        f"../root/{path.name}",
+        f"./{path.name}",
+        f"/{path.name}",
+        str(path),
+        f"{path.name}/",
+        f"{path.name}\0",
+        f"\udcff{path.name}",
+        path.name.upper(),
+        "",
+        ".",
+        "a" * 100_000,
+    ):
+        assert folder.find(hostile) is None
+        assert folder.find_signature(f"{hostile}.asc") is None
+    assert folder.project("../root").files == ()
+    assert folder.find(path.name) is not None
+
+
+def test_signatures(tmp_path: Path) -> None:
+    """`<file>.asc` makes a file signed and is found by its own path; a link or an orphan is not."""
+    path = put(tmp_path)
+    folder = Folder([tmp_path])
+    known = folder.project("alpha")
+    assert not known.files[0].file.signed
+    assert folder.find_signature(f"{path.name}.asc") is None
+    (tmp_path / f"{path.name}.asc").write_text("signature")
+    (tmp_path / "orphan-1.0.zip.asc").write_text("signature")
+    assert folder.project("alpha", known).files[0].file.signed
+    assert folder.find_signature(f"{path.name}.asc") == f"{path}.asc"
+    assert folder.find_signature(path.name) is None
+    assert folder.find_signature("orphan-1.0.zip.asc") is None
+    (tmp_path / f"{path.name}.asc").unlink()
+    (tmp_path / f"{path.name}.asc").symlink_to("/etc/hostname")
+    assert not only(folder).file.signed
+
+
+# -- files on their way -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("filename", "data"),
+    [
+        (wheel_name("alpha", "1.0"), make_wheel("alpha", "1.0", files={"big.bin": os.urandom(50_000)})),
+        (sdist_name("alpha", "1.0"), make_sdist("alpha", "1.0")),
+    ],
+)
+def test_a_file_being_copied_is_listed_when_it_is_complete(tmp_path: Path, filename: str, data: bytes) -> None:
+    """Nobody ever sees the part of a file; the whole file shows at once."""
+    folder = Folder([tmp_path], clock=Clock())
+    known = folder.project("alpha")
+    path = tmp_path / filename
+    for size in (0, 1, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:size])
+        known = folder.project("alpha", known)
+        assert known.files == ()
+        assert folder.find(filename) is None
+    path.write_bytes(data)
+    assert folder.project("alpha", known).files[0].file.sha256 == sha256(data)
+
+
+def test_a_copy_is_listed_as_long_as_the_preferred_one_is_incomplete(tmp_path: Path) -> None:
+    """Overwriting one of two copies does not take the file from the listing."""
+    path = put(tmp_path)
+    copy = put(tmp_path / "copy")
+    folder = Folder([tmp_path], clock=Clock())
+    assert listed(folder) == [path.name]
+    path.write_bytes(b"PK")
+    assert listed(folder) == [f"copy/{copy.name}"]
+
+
+def test_a_growing_file_is_not_read_again_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a judgement that took long, twice as long passes before the next; then the file is listed."""
+    clock = Clock()
+    measured = []
+
+    def slow(*arguments: object) -> Facts | None:
+        clock.now += 10
+        measured.append(arguments)
+        return measure(*arguments)  # type: ignore[arg-type] # passed on as they came
+
+    monkeypatch.setattr(MEASURE, slow)
+    data = make_sdist("alpha", "1.0")
+    path = tmp_path / sdist_name("alpha", "1.0")
+    path.write_bytes(data[:50])
+    folder = Folder([tmp_path], clock=clock)
+    known = folder.project("alpha")
+    for size in (60, 70, 80, len(data)):
+        path.write_bytes(data[:size])
+        known = folder.project("alpha", known)
+        assert known.files == ()
+    assert len(measured) == 1
+    clock.now += 20
+    assert not folder.unchanged("alpha", known)
+    assert folder.project("alpha", known).files[0].file.sha256 == sha256(data)
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_listed(tmp_path: Path) -> None:
+    """Digests of two halves of two files are never shown nor recorded; the next answer has the right ones."""
+    path = put(tmp_path)
+    changes = [make_wheel("alpha", "1.0", requires_python=">=3.12")]
+
+    def change(relative_path: str, done: int, total: int) -> None:
+        if changes:
+            path.write_bytes(changes.pop())
+
+    store = MemoryStore()
+    folder = Folder([tmp_path], digests=store.records, progress=change)
+    known = folder.project("alpha")
+    assert known.files == ()
+    assert store.records.read(KEY).data is None
+    assert folder.project("alpha", known).files[0].file.sha256 == sha256(path.read_bytes())
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    """Whoever asked hears the path, the bytes read and the bytes to read, up to the end."""
+    path = put(tmp_path / "sub", files={"big.bin": os.urandom(1_500_000)})
+    told: list[tuple[str, int, int]] = []
+    Folder([tmp_path], progress=lambda *each: told.append(each)).project("alpha")
+    size = path.stat().st_size
+    assert told == [(f"sub/{path.name}", 1024 * 1024, size), (f"sub/{path.name}", size, size)]
+
+
+# -- times that do not tell -------------------------------------------------------------------------------------------
+
+
+def test_changes_within_one_tick_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the identity of a directory may still be shared by a later change, the directory is listed each time.
+
+    Here its times never move at all, which shows both: that they are not believed before `settle`, and are after it.
+    """
+    original = Directories.open
+
+    def frozen(self: Directories, path: str) -> tuple[int, Identity | None] | None:
+        opened = original(self, path)
+        return None if opened is None else (opened[0], Identity(1, 1, 1))
+
+    monkeypatch.setattr(Directories, "open", frozen)
+    clock = Clock()
+    folder = Folder([tmp_path], settle=2.5, clock=clock)
+    assert folder.names() == ()
+    put(tmp_path, "alpha")
+    assert folder.names() == ("alpha",)
+    clock.now += 2.4
+    put(tmp_path, "beta")
+    assert folder.names() == ("alpha", "beta")
+    clock.now += 0.1
+    put(tmp_path, "gamma")
+    assert folder.names() == ("alpha", "beta", "gamma")
+    put(tmp_path, "delta")
+    assert folder.names() == ("alpha", "beta", "gamma")
+
+
+def test_an_uncertain_identity_is_never_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the system cannot say what state a directory is in, it is listed each time."""
+    original = Directories.open
+
+    def uncertain(self: Directories, path: str) -> tuple[int, Identity | None] | None:
+        opened = original(self, path)
+        return None if opened is None else (opened[0], None)
+
+    monkeypatch.setattr(Directories, "open", uncertain)
+    clock = Clock()
+    folder = Folder([tmp_path], settle=1.0, clock=clock)
+    names = folder.names()
+    clock.now += 10
+    assert folder.names(names) is names
+    assert not folder.names_unchanged(names)
+    put(tmp_path)
+    assert folder.names(names) == ("alpha",)
+
+
+def test_a_young_file_is_read_a_second_time(tmp_path: Path, measured: list[str]) -> None:
+    """A rewrite of equal size within one tick keeps the stamp; reading again after `settle` finds it."""
+    first = make_wheel("alpha", "1.0", requires_python=">=3.10")
+    second = make_wheel("alpha", "1.0", requires_python=">=3.11")
+    assert len(first) == len(second)
+    path = tmp_path / wheel_name("alpha", "1.0")
+    path.write_bytes(first)
+    stamp = path.stat().st_mtime_ns
+    store, clock = MemoryStore(), Clock()
+    folder = Folder([tmp_path], digests=store.records, settle=2.5, clock=clock)
+    known = folder.project("alpha")
+    with path.open("r+b") as file:
+        file.write(second)
+    os.utime(path, ns=(stamp, stamp))
+    assert folder.project("alpha", known) is known
+    clock.now += 2.5
+    folder.names()
+    assert not folder.unchanged("alpha", known)
+    known = folder.project("alpha", known)
+    assert known.files[0].file.sha256 == sha256(second)
+    clock.now += 1000
+    assert folder.project("alpha", known) is known
+    assert folder.unchanged("alpha", known)
+    assert len(measured) == 2
+    other = Folder([tmp_path], digests=store.shared().records, settle=2.5, clock=clock)
+    assert only(other).file.sha256 == sha256(second)
+    assert len(measured) == 2
+
+
+def test_a_second_reading_with_the_same_result_changes_nothing(tmp_path: Path, measured: list[str]) -> None:
+    """Whoever holds the answer keeps it when a young file turns out to be what it was."""
+    put(tmp_path)
+    clock = Clock()
+    folder = Folder([tmp_path], clock=clock)
+    known = folder.project("alpha")
+    clock.now += 5
+    assert folder.project("alpha", known) is known
+    assert folder.project("alpha", known) is known
+    assert len(measured) == 2
+
+
+@pytest.mark.parametrize("seconds", [-(10**11), 10**12])
+def test_a_time_beyond_the_calendar(tmp_path: Path, seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file with an impossible mtime is served without a time."""
+    put(tmp_path)
+    original = Stamp.of
+    monkeypatch.setattr(Stamp, "of", lambda status: original(status)._replace(mtime_ns=seconds * 10**9))
+    assert only(Folder([tmp_path])).file.uploaded is None
+
+
+# -- what workers share -----------------------------------------------------------------------------------------------
+
+
+def test_the_next_worker_reads_nothing_again(tmp_path: Path, measured: list[str]) -> None:
+    """Facts that one worker found serve the others, wherever the folder is mounted for them."""
+    root = tmp_path / "here"
+    path = put(root)
+    (root / "broken-1.0.zip").write_bytes(b"")
+    store = MemoryStore()
+    first = Folder([root], digests=store.records, wall=much_later)
+    expected = only(first)
+    first.project("broken")
+    assert len(measured) == 2
+    root.rename(tmp_path / "there")
+    second = Folder([tmp_path / "there"], digests=store.shared().records, wall=much_later)
+    assert only(second).file == expected.file
+    assert second.find(path.name) is not None
+    assert second.project("broken").files == ()
+    assert len(measured) == 2
+
+
+def test_in_memory_only_each_worker_reads_for_itself_once(tmp_path: Path, measured: list[str]) -> None:
+    """Without a store everything works, and what was read is remembered without a `known`."""
+    put(tmp_path)
+    folder = Folder([tmp_path], wall=much_later)
+    assert only(folder) == only(folder)
+    assert len(measured) == 1
+
+
+def test_the_derived_document(tmp_path: Path) -> None:
+    """People can read it; it forgets files that are gone, and keeps what other servers know of further roots."""
+    one, two = put(tmp_path, "alpha", "1.0"), put(tmp_path, "alpha", "2.0")
+    store = MemoryStore()
+    folder = Folder([tmp_path], digests=store.records, wall=much_later)
+    folder.project("alpha")
+    record = store.records.read(KEY)
+    document = json.loads(record.data or b"")
+    assert document["format"] == 1
+    assert sorted(document["files"]) == [f"0/{one.name}", f"0/{two.name}"]
+    entry = document["files"][f"0/{one.name}"]
+    assert (entry["size"], entry["mtime_ns"], entry["inode"]) == Stamp.of(one.stat())
+    assert entry["complete"] is True
+    assert entry["hashes"]["sha256"] == sha256(one.read_bytes())
+
+    document["files"]["1/elsewhere/x.whl"] = entry
+    store.records.write(KEY, json.dumps(document).encode(), record)
+    one.unlink()
+    put(tmp_path, "alpha", "3.0")
+    folder.project("alpha")
+    document = json.loads(store.records.read(KEY).data or b"")
+    assert sorted(document["files"]) == [f"0/{two.name}", f"0/{wheel_name('alpha', '3.0')}", "1/elsewhere/x.whl"]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"\xff\0 not json",
+        b"[]",
+        b"{}",
+        b'{"format": "1", "files": 7}',
+        b'{"format": 1, "files": {"0/alpha-1.0-py3-none-any.whl": {"size": "x"}, "y": 3}}',
+        b'{"format": 1, "files": {"0/alpha-1.0-py3-none-any.whl": {"size": 1, "mtime_ns": 1, "inode": 1}}}',
+    ],
+)
+def test_a_damaged_document_is_rebuilt(tmp_path: Path, garbage: bytes) -> None:
+    """Garbage in the derived record costs a second reading, and is replaced."""
+    path = put(tmp_path)
+    store = MemoryStore()
+    store.records.write(KEY, garbage, store.records.read(KEY))
+    folder = Folder([tmp_path], digests=store.records, wall=much_later)
+    assert only(folder).file.sha256 == sha256(path.read_bytes())
+    document = json.loads(store.records.read(KEY).data or b"")
+    assert list(document["files"]) == [f"0/{path.name}"]
+
+
+def test_a_newer_document_is_left_alone(tmp_path: Path) -> None:
+    """A record of a newer quire is neither believed nor overwritten."""
+    path = put(tmp_path)
+    store = MemoryStore()
+    newer = store.records.write(KEY, b'{"format": 2, "files": {}}', store.records.read(KEY))
+    folder = Folder([tmp_path], digests=store.records)
+    assert only(folder).file.sha256 == sha256(path.read_bytes())
+    assert store.records.read(KEY).tag == newer.tag
+
+
+def test_a_stale_entry_is_not_believed(tmp_path: Path) -> None:
+    """An entry whose size, mtime or inode is not the file's own is computed again."""
+    path = put(tmp_path)
+    store = MemoryStore()
+    Folder([tmp_path], digests=store.records, wall=much_later).project("alpha")
+    path.write_bytes(make_wheel("alpha", "1.0", requires_python=">=3.12"))
+    folder = Folder([tmp_path], digests=store.shared().records, wall=much_later)
+    assert only(folder).file.sha256 == sha256(path.read_bytes())
+
+
+def test_two_writers_merge(tmp_path: Path, measured: list[str]) -> None:
+    """When another worker stores its share first, both shares end up in the record."""
+    one, two = put(tmp_path, "alpha", "1.0"), put(tmp_path, "alpha", "2.0")
+    faults = Faults()
+    store = MemoryStore(faults=faults)
+    mine = Folder([tmp_path], digests=store.records, wall=much_later)
+    other = Folder([tmp_path], digests=store.shared().records, wall=much_later)
+    faults.call("write", lambda: other.find(two.name))
+    mine.find(one.name)
+    document = json.loads(store.records.read(KEY).data or b"")
+    assert sorted(document["files"]) == [f"0/{one.name}", f"0/{two.name}"]
+    assert sorted(measured) == [one.name, two.name]
+
+
+@pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER, Fault.FULL, Fault.READ_ONLY, Fault.CONFLICT])
+def test_a_store_that_cannot_be_written_costs_no_answer(tmp_path: Path, fault: Fault) -> None:
+    """Every way a write can fail leaves the answer right; what was not stored is stored with what comes next."""
+    put(tmp_path)
+    faults = Faults()
+    store = MemoryStore(faults=faults)
+    folder = Folder([tmp_path], digests=store.records, wall=much_later)
+    for _ in range(20):
+        faults.next("write", fault)
+    with capture_logs() as logs:
+        assert len(folder.project("alpha").files) == 1
+    assert all("digests" in line["event"] for line in logs)
+    store.faults._script.clear()
+    put(tmp_path, "alpha", "2.0")
+    assert len(folder.project("alpha").files) == 2
+    stored = store.records.read(KEY).data
+    if fault is Fault.READ_ONLY:
+        assert stored is None
+    else:
+        assert len(json.loads(stored or b"")["files"]) == 2
+
+
+def test_a_store_that_cannot_be_read_costs_no_answer(tmp_path: Path) -> None:
+    """A failing read of the derived record means reading the files, with a line in the log."""
+    put(tmp_path)
+    faults = Faults()
+    faults.next("read", Fault.BEFORE)
+    folder = Folder([tmp_path], digests=MemoryStore(faults=faults).records)
+    with capture_logs() as logs:
+        assert len(folder.project("alpha").files) == 1
+    assert [line["event"] for line in logs] == ["stored digests not readable"]
+
+
+def test_a_read_only_store_is_read(tmp_path: Path, measured: list[str]) -> None:
+    """A worker that may not write still takes what others computed."""
+    put(tmp_path)
+    store = MemoryStore()
+    Folder([tmp_path], digests=store.records, wall=much_later).project("alpha")
+    Folder([tmp_path], digests=store.shared(writable=False).records, wall=much_later).project("alpha")
+    assert len(measured) == 1
+
+
+def test_a_name_too_long_for_a_record(tmp_path: Path) -> None:
+    """A project that no record can be named after is served all the same."""
+    name = "a" * 198
+    (tmp_path / f"{name}-1.0.zip").write_bytes(ZIP)
+    folder = Folder([tmp_path], digests=MemoryStore().records)
+    assert len(folder.project(name).files) == 1
+
+
+def test_long_work_is_stored_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed in the middle of many gigabytes has not worked for nothing."""
+    monkeypatch.setattr("quire.folder_digests._SAVE_AFTER_BYTES", 1)
+    for version in ("1.0", "2.0", "3.0"):
+        put(tmp_path, "alpha", version)
+    faults = Faults()
+    store = MemoryStore(faults=faults)
+    written: list[int] = []
+
+    def look() -> None:
+        record: Record = store.shared().records.read(KEY)
+        written.append(len(json.loads(record.data)["files"]) if record.data else 0)
+
+    for _ in range(3):
+        faults.call("write", look)
+    Folder([tmp_path], digests=store.records, wall=much_later).project("alpha")
+    assert written == [0, 1, 2]
+
+
+def test_further_algorithms(tmp_path: Path, measured: list[str]) -> None:
+    """Asked-for digests are there, also when an earlier worker did not compute them; unknown ones are refused."""
+    path = put(tmp_path)
+    store = MemoryStore()
+    Folder([tmp_path], digests=store.records, wall=much_later).project("alpha")
+    folder = Folder([tmp_path], digests=store.records, algorithms=["sha512"], wall=much_later)
+    assert only(folder).file.hashes["sha512"] == hashlib.sha512(path.read_bytes()).hexdigest()
+    assert len(measured) == 2
+    for name in ("sha257", "shake_128", ""):
+        with pytest.raises(ConfigurationError, match="hash algorithm"):
+            Folder([tmp_path], algorithms=[name])
+
+
+# -- metadata ---------------------------------------------------------------------------------------------------------
+
+
+def test_metadata_of_an_sdist_is_offered_only_if_it_is_final(tmp_path: Path) -> None:
+    """PEP 643: what an sdist calls dynamic, or wrote before 2.2, may differ from what is built; it is kept back."""
+    for version, metadata in {
+        "1.0": metadata_text("alpha", "1.0"),
+        "2.0": metadata_text("alpha", "2.0", extra="Dynamic: Requires-Dist\n"),
+        "3.0": metadata_text("alpha", "3.0", metadata_version="2.1"),
+    }.items():
+        (tmp_path / sdist_name("alpha", version)).write_bytes(make_sdist("alpha", version, metadata=metadata))
+    folder = Folder([tmp_path])
+    files = folder.project("alpha").files
+    assert [drop_in.file.metadata_sha256 is not None for drop_in in files] == [True, False, False]
+    assert [drop_in.file.requires_python for drop_in in files] == [">=3.8"] * 3
+    assert folder.metadata_document(files[0]) == metadata_text("alpha", "1.0").encode()
+
+
+@pytest.mark.parametrize("metadata", ["no metadata at all", "Metadata-Version: 2.1\n\n", "\x00\x01"])
+def test_damaged_metadata_does_not_hide_a_file(tmp_path: Path, metadata: str) -> None:
+    """An old wheel that no standard would pass is served as before, only without metadata."""
+    put(tmp_path, metadata=metadata)
+    assert only(Folder([tmp_path])).file.metadata_sha256 is None
+
+
+def test_metadata_of_a_replaced_file_is_not_given_out(tmp_path: Path) -> None:
+    """The document always has the digest that was announced; a file replaced or gone since has none."""
+    path = put(tmp_path)
+    folder = Folder([tmp_path])
+    old = only(folder)
+    path.write_bytes(make_wheel("alpha", "1.0", requires_python=">=3.12"))
+    assert folder.metadata_document(old) is None
+    new = only(folder)
+    assert folder.metadata_document(new) is not None
+    path.unlink()
+    assert folder.metadata_document(old) is None
+    assert folder.metadata_document(new) is not None  # remembered
+
+
+def test_little_metadata_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory for documents is bounded; the least recently used goes first."""
+    monkeypatch.setattr("quire.folder._REMEMBERED_METADATA_BYTES", 2 * len(metadata_text("alpha", "1.0")))
+    for version in ("1.0", "2.0", "3.0"):
+        put(tmp_path, "alpha", version)
+    folder = Folder([tmp_path])
+    files = folder.project("alpha").files
+    for number in (0, 1, 0, 2):
+        assert folder.metadata_document(files[number]) is not None
+    shutil.rmtree(tmp_path)
+    assert [folder.metadata_document(drop_in) is not None for drop_in in files] == [True, False, True]
+
+
+# -- directories that cannot be read ----------------------------------------------------------------------------------
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, where: Path, number: int) -> Callable[[], None]:
+    """Let opening one directory fail with this errno; the result makes it work again."""
+    original = Directories.open
+
+    def opens(self: Directories, path: str) -> tuple[int, Identity | None] | None:
+        if path == str(where):
+            raise OSError(number, os.strerror(number), path)
+        return original(self, path)
+
+    monkeypatch.setattr(Directories, "open", opens)
+    return lambda: monkeypatch.setattr(Directories, "open", original)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.ELOOP])
+def test_an_unreadable_directory_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """What is below it vanishes, with one warning; the rest is served; it is back as soon as it can be read."""
+    put(tmp_path, "alpha")
+    put(tmp_path / "sub", "beta")
+    clock = Clock()
+    folder = Folder([tmp_path], clock=clock)
+    assert folder.names() == ("alpha", "beta")
+    repair = failing(monkeypatch, tmp_path / "sub", number)
+    with capture_logs() as logs:
+        names = folder.names()
+        assert names == ("alpha",)
+        clock.now += 10
+        assert folder.names(names) is names
+        assert folder.names_unchanged(names)
+    assert [(line["event"], line["path"]) for line in logs] == [("directory left out", str(tmp_path / "sub"))]
+    repair()
+    assert not folder.names_unchanged(names)
+    assert folder.names() == ("alpha", "beta")
+
+
+def test_an_answer_that_would_be_too_short_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing disk or missing descriptors are an error, never a shorter list; and nothing is forgotten by it."""
+    put(tmp_path / "one", "alpha")
+    (tmp_path / "two").mkdir()
+    clock = Clock()
+    folder = Folder([tmp_path / "one", tmp_path / "two"], clock=clock, settle=1.0)
+    known = folder.names()
+    clock.now += 1
+    folder.names()
+    put(tmp_path / "one", "beta")
+    repair = failing(monkeypatch, tmp_path / "two", errno.EMFILE)
+    with pytest.raises(StoreError, match=r"two cannot be read \(Too many open files\)"):
+        folder.names()
+    assert not folder.names_unchanged(known)
+    clock.now += 5
+    repair()
+    assert folder.names() == ("alpha", "beta")
+
+
+def test_a_missing_root(tmp_path: Path) -> None:
+    """One sentence as long as it is missing; the right answer as soon as it is there."""
+    folder = Folder([tmp_path / "later"], clock=Clock())
+    with pytest.raises(StoreError, match="cannot be read"):
+        folder.names()
+    with pytest.raises(StoreError, match="cannot be read"):
+        folder.find("x")
+    assert not folder.names_unchanged(())
+    put(tmp_path / "later")
+    names = folder.names()
+    assert names == ("alpha",)
+    shutil.rmtree(tmp_path / "later")
+    with pytest.raises(StoreError, match="cannot be read"):
+        folder.project("alpha")
+    (tmp_path / "later").write_text("a file")
+    with pytest.raises(StoreError, match="cannot be read"):
+        folder.project("alpha")
+
+
+def test_a_directory_that_vanishes_is_no_error(tmp_path: Path) -> None:
+    """Removing a whole folder shows at once, and so does a new one in its place."""
+    put(tmp_path / "sub" / "sub")
+    folder = Folder([tmp_path])
+    assert folder.names() == ("alpha",)
+    shutil.rmtree(tmp_path / "sub")
+    assert folder.names() == ()
+    put(tmp_path / "sub" / "sub", "beta")
+    assert folder.names() == ("beta",)
+
+
+def test_an_unreadable_file_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without permission is not listed, with one warning, and is listed once it may be read."""
+    put(tmp_path, "alpha", "1.0")
+    put(tmp_path, "alpha", "2.0")
+    folder = Folder([tmp_path])
+
+    def refusing(path: str, *rest: object) -> Facts | None:
+        if "1.0" in path:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return measure(path, *rest)  # type: ignore[arg-type] # passed on as they came
+
+    monkeypatch.setattr(MEASURE, refusing)
+    with capture_logs() as logs:
+        known = folder.project("alpha")
+        assert listed(folder, known=known) == [wheel_name("alpha", "2.0")]
+    assert [line["event"] for line in logs] == ["file left out"]
+    monkeypatch.setattr(MEASURE, measure)
+    assert len(listed(folder, known=known)) == 2
+
+
+def test_the_tree_never_waits_on_the_event_loop(tmp_path: Path) -> None:
+    """While another thread is scanning, the quick question answers "ask in a thread" instead of waiting."""
+    tree = Tree([tmp_path], settle=0.0)
+    tree.refresh()
+    assert tree.current() is not None
+    with tree._lock:
+        assert tree.current() is None
+
+
+# -- against the plain truth ------------------------------------------------------------------------------------------
+
+_PLACES = st.sampled_from(["", "a", "a/b", "c"])
+_NAMES = st.sampled_from(["alpha-1.0.zip", "alpha-2.0.zip", "beta-1.0.zip", ".dot-1.0.zip", "note.txt"])
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(["add", "remove", "move", "clear"]), _PLACES, _NAMES, _PLACES), min_size=1, max_size=12
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(_STEPS, st.booleans())
+def test_any_history_is_followed(steps: list[tuple[str, str, str, str]], network: bool) -> None:
+    """After each of any steps, the list is what a walk through the directory finds."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name).resolve()
+        folder = Folder([root], network=network)
+        known = folder.project("alpha")
+        for action, place, filename, target in steps:
+            path = root / place / filename
+            if action == "add":
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(ZIP)
+            elif action == "remove":
+                path.unlink(missing_ok=True)
+            elif action == "move" and path.exists():
+                (root / target).mkdir(parents=True, exist_ok=True)
+                path.rename(root / target / filename)
+            elif action == "clear" and place and (root / place).exists():
+                shutil.rmtree(root / place)
+            found = sorted(
+                str(path.relative_to(root)) for path in root.rglob("*-*.zip") if not path.name.startswith(".")
+            )
+            assert [path for path, _ in folder.all_files()] == found
+            known = folder.project("alpha", known)
+            expected = {path.rpartition("/")[2] for path in found if "alpha" in path}
+            assert {drop_in.file.filename for drop_in in known.files} == expected
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=50))
+def test_only_found_paths_are_found(text: str) -> None:
+    """Whatever a client asks for, an answer is one of the listed files."""
+    with tempfile.TemporaryDirectory() as name:
+        put(Path(name))
+        folder = Folder([Path(name)])
+        found = folder.find(text)
+        assert found is None or found.relative_path == text == wheel_name("alpha", "1.0")

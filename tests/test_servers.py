@@ -1,0 +1,238 @@
+"""The HTTP servers, as real processes on the loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from quire import servers
+from quire.config import Settings
+from quire.errors import ConfigurationError
+from quire.servers import binding
+from tests.serving import Served, free_port, run_quire, serving, until
+
+ALL = ["granian", "uvicorn", "gunicorn", "wsgiref"]
+WITH_WORKERS = ["granian", "uvicorn", "gunicorn"]
+IPV6 = "::1"
+
+
+def _settings(tmp_path: Path, server: str, workers: int = 1, **more: object) -> Settings:
+    defaults: dict[str, object] = {"host": "127.0.0.1", "port": free_port(), "verbosity": 1}
+    return Settings(directories=(str(tmp_path),), server=server, workers=workers, **(defaults | more))  # type: ignore[arg-type]
+
+
+def _other_worker(served: Served, dead: int) -> bool:
+    """Whether a request is answered, by another process than the dead one."""
+    try:
+        return served.worker() != dead
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("server", ALL)
+def test_serves_with_the_settings_and_ends_cleanly(server: str, tmp_path: Path) -> None:
+    """Each server runs the application with QUIRE_SETTINGS, and SIGTERM is exit code 0 without a traceback."""
+    with serving(_settings(tmp_path, server), tmp_path) as served:
+        status, _, body = served.get("/about")
+        assert status == 200
+        assert f'"root": "{tmp_path}"' in body
+        assert served.stop(signal.SIGTERM) == 0
+    assert "Traceback" not in served.output()
+
+
+@pytest.mark.parametrize("server", ALL)
+def test_ctrl_c_is_a_clean_end(server: str, tmp_path: Path) -> None:
+    """SIGINT to the whole process group, as a terminal sends it, is exit code 0 without a traceback."""
+    with serving(_settings(tmp_path, server, workers=2), tmp_path) as served:
+        first = served.worker()
+        if server in WITH_WORKERS:
+            until(lambda: _other_worker(served, first))
+        os.killpg(served.process.pid, signal.SIGINT)
+        assert served.process.wait(30) == 0
+    assert "Traceback" not in served.output()
+
+
+@pytest.mark.parametrize("server", WITH_WORKERS)
+def test_a_killed_worker_is_replaced(server: str, tmp_path: Path) -> None:
+    """With two workers both answer; when one is killed requests go on being answered, by two again."""
+    with serving(_settings(tmp_path, server, workers=2), tmp_path) as served:
+        first = served.worker()
+        until(lambda: _other_worker(served, first))
+        os.kill(first, signal.SIGKILL)
+        seen: set[int] = set()
+
+        def two_others() -> bool:
+            try:
+                seen.add(served.worker())
+            except OSError:  # a connection that the killed worker had taken
+                return False
+            return len(seen - {first}) == 2
+
+        until(two_others)
+        assert served.stop() == 0
+
+
+@pytest.mark.parametrize("server", WITH_WORKERS)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_application_that_cannot_start_ends_the_server(server: str, workers: int, tmp_path: Path) -> None:
+    """A server whose workers cannot start does not pretend to run: it ends, with an exit code that says so."""
+    settings = _settings(tmp_path, server, workers=workers)
+    with pytest.raises(AssertionError, match=r"ended with [1-9]"), serving(settings, tmp_path, "tests.serving:failing"):
+        pass
+
+
+@pytest.mark.parametrize("server", ALL)
+def test_a_port_in_use_is_one_sentence(server: str, tmp_path: Path) -> None:
+    """Also where the server would share the port (SO_REUSEPORT) or retry for seconds."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = run_quire("serve", tmp_path, "-p", port, "--server", server, "--log-stream", "none", cwd=tmp_path)
+    assert ended.returncode == 2
+    sentence = f"The address 127.0.0.1:{port} is in use by another program; stop it, or choose another --port."
+    assert ended.stderr == f"quire: error: {sentence}\n"
+
+
+@pytest.mark.parametrize("server", ALL)
+def test_a_megabyte_of_headers_is_refused(server: str, tmp_path: Path) -> None:
+    """It gets an error status or a closed connection, never the application; other requests are served on."""
+    with serving(_settings(tmp_path, server), tmp_path) as served:
+        connection = http.client.HTTPConnection(served.host, served.port, timeout=30)
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", "/", headers={"X-Large": "a" * 1024**2})
+                assert connection.getresponse().status in {400, 431}
+            except ConnectionError:  # closed before all of it was sent
+                pass
+        assert served.get()[0] == 200
+        assert served.stop() == 0
+
+
+@pytest.mark.parametrize("header", ["Content-Length: x", "Content-Length: -1", "Transfer-Encoding: chunked"])
+def test_wsgiref_refuses_bodies_of_unknown_length(header: str, tmp_path: Path) -> None:
+    """What the standard library's server leaves unchecked is a 4xx, not a traceback."""
+    with serving(_settings(tmp_path, "wsgiref"), tmp_path) as served:
+        with socket.create_connection((served.host, served.port), timeout=30) as connection:
+            connection.sendall(f"POST / HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
+            assert connection.recv(64).split()[1] in {b"400", b"411"}
+        assert served.stop() == 0
+    assert "Traceback" not in served.output()
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "203.0.113.7", "2001:db8::7"])
+def test_an_address_of_elsewhere_is_one_sentence(host: str) -> None:
+    """Unknown hosts, and addresses that are not this machine's."""
+    with pytest.raises(ConfigurationError, match="--host"):
+        binding.bind(host, 8080)
+
+
+def test_binding_takes_a_free_port() -> None:
+    """Port 0 is resolved before the server starts, so that all its workers use the same one."""
+    host, port = binding.free_address("localhost", 0)
+    assert host == "127.0.0.1"
+    assert port > 0
+
+
+@pytest.mark.parametrize("server", ALL)
+def test_ipv6(server: str, tmp_path: Path) -> None:
+    """An IPv6 host works in every server."""
+    try:
+        port = free_port(IPV6)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serving(_settings(tmp_path, server, host=IPV6, port=port), tmp_path) as served:
+        assert served.get()[0] == 200
+        assert served.stop() == 0
+
+
+GUNICORN_CONF = """
+import os
+worker_class = "gevent"
+preload_app = True
+workers = 2
+threads = 4
+def post_fork(server, worker):
+    open(f"forked-{worker.pid}", "w").close()
+def when_ready(server):
+    server.log.info("the hook ran")
+"""
+
+
+def test_gunicorn_conf_is_honoured(tmp_path: Path) -> None:
+    """Workers, preloading and hooks of gunicorn.conf.py count; what cannot is said in one line, with the reason."""
+    (tmp_path / "gunicorn.conf.py").write_text(GUNICORN_CONF)
+    with serving(_settings(tmp_path, "gunicorn", workers=1), tmp_path) as served:
+        first = served.worker()
+        until(lambda: _other_worker(served, first))
+        served.stop()
+    assert len(list(tmp_path.glob("forked-*"))) == 2
+    assert "the hook ran" in served.output()
+    lines = [line for line in served.output().splitlines() if "overrides" in line]
+    assert len(lines) == 1
+    assert "worker_class 'gevent' by gunicorn's own ASGI worker" in lines[0]
+
+
+def test_gunicorn_precedence(tmp_path: Path) -> None:
+    """GUNICORN_CMD_ARGS is stronger than gunicorn.conf.py, and that than the host and port given to quire."""
+    given, configured, decisive = free_port(), free_port(), free_port()
+    (tmp_path / "gunicorn.conf.py").write_text(f"bind = '127.0.0.1:{configured}'\nworkers = 3\n")
+    settings = _settings(tmp_path, "gunicorn", port=given)
+    environ = {"GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{decisive} -k sync"}
+    with serving(settings, tmp_path, listening=decisive, **environ) as served:
+        served.stop()
+    assert f"127.0.0.1:{decisive}" in served.output()
+    assert "overrides" not in served.output()  # nobody asked for sync: it is only gunicorn's default, spelt out
+    assert served.output().count("Booting worker") == 3
+
+
+def test_gunicorn_workers_flag_wins(tmp_path: Path) -> None:
+    """An explicit --workers of quire is stronger than gunicorn's configuration, and the log says so."""
+    (tmp_path / "gunicorn.conf.py").write_text("workers = 3\n")
+    with serving(_settings(tmp_path, "gunicorn", workers=1, workers_chosen=True), tmp_path) as served:
+        served.stop()
+    assert served.output().count("Booting worker") == 1
+    assert "workers = 3, as --workers 1 was given" in served.output()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("workers = 2\nworkers = 1 / 0\n", "fails in line 2 with ZeroDivisionError: division by zero"),
+        ("workers = \n", "fails in line 1 with SyntaxError"),
+        ("workers = -1\n", "gunicorn's configuration is wrong"),
+        ("import a_module_that_nobody_has\n", "fails in line 1 with ModuleNotFoundError"),
+    ],
+)
+def test_a_broken_gunicorn_conf_is_one_sentence(content: str, sentence: str, tmp_path: Path) -> None:
+    """A gunicorn.conf.py that does not run, or holds a wrong value: exit code 2, and no traceback."""
+    (tmp_path / "gunicorn.conf.py").write_text(content)
+    ended = run_quire("run", tmp_path, "--server", "gunicorn", "-p", free_port(), cwd=tmp_path)
+    assert ended.returncode == 2
+    assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
+def test_a_missing_server_names_the_extra(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An optional server that is not installed is one sentence that says what to install."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == server]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, f"quire.servers.with_{server}", raising=False)
+    monkeypatch.setitem(sys.modules, server, None)
+    with pytest.raises(ConfigurationError, match=rf"install quire\[{server}\]"):
+        servers.run(_settings(tmp_path, server))
+
+
+@pytest.mark.parametrize("server", ["gevent", "cherrypy", "twisted", "paste", "waitress"])
+def test_servers_of_old_mean_the_default(server: str, tmp_path: Path) -> None:
+    """pypiserver's other servers are understood, and granian serves."""
+    assert servers.chosen_server(_settings(tmp_path, server)) == "granian"
