@@ -25,8 +25,11 @@ from quire import logs, servers
 from quire.config import SETTINGS_VARIABLE, Settings
 from quire.errors import ConfigurationError
 
-DEADLINE = 30.0
-"""Seconds that a server may take to start, stop or replace a worker; reached only when it is broken."""
+DEADLINE = 25.0
+"""Seconds that a server may take to start, stop or replace a worker; reached only when it is broken.
+
+Less than the grace that servers give their workers: one that must be killed is broken too.
+"""
 
 _SOURCES = [str(Path(quire.__file__).parent.parent), str(Path(__file__).parent.parent)]
 
@@ -101,9 +104,15 @@ def run_quire(
 
 @contextmanager
 def running(
-    command: Sequence[str], port: int, *, cwd: Path, host: str = "127.0.0.1", environ: Mapping[str, str] | None = None
+    command: Sequence[str],
+    port: int,
+    *,
+    cwd: Path,
+    host: str = "127.0.0.1",
+    environ: Mapping[str, str] | None = None,
+    wait: bool = True,
 ) -> Iterator[Served]:
-    """The command as a process that listens on the port; killed at the end if it still runs."""
+    """The command as a process that listens on the port, stopped at the end; without `wait` it may not listen yet."""
     log = cwd / f"output-{port}.log"
     with (
         log.open("wb") as output,
@@ -119,7 +128,8 @@ def running(
     ):
         served = Served(process, host, port, log)
         try:
-            _wait_until_it_listens(served)
+            if wait:
+                _wait_until_it_listens(served)
             yield served
         finally:
             if process.poll() is None:
@@ -128,6 +138,12 @@ def running(
                     process.wait(DEADLINE)
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
+
+
+def starting(settings: Settings, cwd: Path, target: str) -> AbstractContextManager[Served]:
+    """`serving`, without waiting until it does."""
+    command = [sys.executable, "-m", "tests.serving", settings.dump(), target]
+    return running(command, settings.port, cwd=cwd, wait=False)
 
 
 def serving(
@@ -184,6 +200,15 @@ async def application(
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": _about()})
+
+
+def __getattr__(name: str) -> Any:
+    """`slow_application` takes long to import: until the file `go` is in the working directory."""
+    if name != "slow_application":
+        raise AttributeError(name)
+    Path(f"importing-{os.getpid()}").touch()
+    until(Path("go").exists)
+    return application
 
 
 async def failing(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:

@@ -79,6 +79,7 @@ def test_flags_have_their_meaning() -> None:
         (["run", "in-the-way"], "Move it away."),
         (["run", "-P", "missing", "empty"], "--passwords: the file"),
         (["run", "-P", "empty", "empty"], "--passwords: the file"),
+        (["run", "-P", "no-users", "empty"], "no-users"),
         (["run", "--welcome", "missing", "empty"], "--welcome: the file"),
         (["run", "--log-file", "missing/log", "empty"], "missing/log cannot be opened for writing"),
         (["run", "-a", ".", "empty"], "give both '-a .' and '-P .'"),
@@ -92,6 +93,7 @@ def test_what_cannot_begin_is_one_sentence_and_exit_code_2(arguments: list[str],
     (tmp_path / "in-the-way" / "quire").mkdir(parents=True)
     (tmp_path / "in-the-way" / "quire" / "setup.py").write_text("")
     (tmp_path / "a-file").write_text("")
+    (tmp_path / "no-users").write_text("this is no htpasswd file\n")
     (tmp_path / "empty").mkdir()
     ended = run_quire(*arguments, cwd=tmp_path)
     assert ended.returncode == 2
@@ -156,7 +158,7 @@ def test_permissions(mode: int, refused: bool, tmp_path: Path) -> None:
     folder.chmod(mode)
     program = (
         "import os, sys; from quire.commands.run import prepare; from quire.config import Settings;"
-        "import quire.store.posix, quire.errors;"
+        "import quire.store.posix, quire.web.app, quire.errors;"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534);"
         "\ntry: print('read_only', prepare(Settings(directories=(sys.argv[1],))).read_only)"
         "\nexcept quire.errors.ConfigurationError as error: print('refused', error)"

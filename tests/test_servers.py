@@ -16,7 +16,7 @@ from quire import servers
 from quire.config import Settings
 from quire.errors import ConfigurationError
 from quire.servers import binding
-from tests.serving import Served, free_port, run_quire, serving, until
+from tests.serving import Served, free_port, run_quire, serving, starting, until
 
 ALL = ["granian", "uvicorn", "gunicorn", "wsgiref"]
 WITH_WORKERS = ["granian", "uvicorn", "gunicorn"]
@@ -76,6 +76,17 @@ def test_a_killed_worker_is_replaced(server: str, tmp_path: Path) -> None:
             return len(seen - {first}) == 2
 
         until(two_others)
+        assert served.stop() == 0
+
+
+@pytest.mark.parametrize("server", WITH_WORKERS)
+def test_a_server_that_still_starts_ends_at_once(server: str, tmp_path: Path) -> None:
+    """SIGTERM while the workers import the application ends them, and is not lost until they are killed."""
+    settings = _settings(tmp_path, server, workers=2)
+    with starting(settings, tmp_path, "tests.serving:slow_application") as served:
+        until(lambda: len(list(tmp_path.glob("importing-*"))) == 2)
+        if server == "uvicorn":  # its workers look at signals when the import is done
+            (tmp_path / "go").touch()
         assert served.stop() == 0
 
 

@@ -180,10 +180,10 @@ class ListsDeleted(MemoryRecords):
         return Names(prefix, tuple(sorted(key.rpartition("/")[2] for key in keys)), str(len(keys)))
 
 
-class ListsFolders(MemoryRecords):
+class ListsByPrefix(MemoryRecords):
     def names(self, prefix: str, known: Names | None = None) -> Names:
-        below = [key.removeprefix(prefix + "/") for key in self._state.revisions if key.startswith(prefix + "/")]
-        return Names(prefix, tuple(sorted({name.partition("/")[0] for name in below})), str(len(below)))
+        found = [key.rpartition("/")[2] for key in self._state.revisions if key.startswith(prefix)]
+        return Names(prefix, tuple(sorted(found)), str(len(found)))
 
 
 class ListsUnsorted(MemoryRecords):
@@ -301,7 +301,7 @@ FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
     (TrustsNames, "names_are_right_while_they_change"),
     (ListsDeleted, "names_follow_the_records"),
     (ListsDeleted, "many_names_are_complete"),
-    (ListsFolders, "names_are_direct_children"),
+    (ListsByPrefix, "names_are_those_of_one_folder"),
     (ListsUnsorted, "similar_keys_are_different_records"),
     (Overwrites, "a_taken_key_keeps_its_bytes"),
     (Overwrites, "racing_publishers_have_one_winner"),

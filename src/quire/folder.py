@@ -73,9 +73,6 @@ class _Validation:
     due: float
     """From when on (`clock`) the files must be judged again although they look the same."""
 
-    def holds(self, candidates: tuple[Candidate, ...], looks: tuple[Look | None, ...], now: float) -> bool:
-        return self.candidates == candidates and self.looks == looks and now < self.due
-
 
 class Folder:
     """The drop-in files under one or several roots. Of files with the same name, the first root's is listed."""
@@ -169,12 +166,10 @@ class Folder:
         Raises StoreError when a root cannot be read.
         """
         listing = self._tree.refresh()
+        if known is not None and self._holds(name, known, listing):
+            return known
         candidates = listing.projects.get(name, ())
         looks = tuple(self._tree.look(candidate, listing) for candidate in candidates)
-        if known is not None and known.name == name:
-            validation = known.validation
-            if isinstance(validation, _Validation) and validation.holds(candidates, looks, self._clock()):
-                return known
         if not candidates:
             with self._lock:
                 self._facts.pop(name, None)
@@ -190,17 +185,19 @@ class Folder:
 
     def unchanged(self, name: str, known: FolderProject | None) -> bool:
         """Whether `project` would certainly return `known`. False when that takes longer to find out."""
-        listing = self._tree.current()
-        if listing is None or known is None or known.name != name:
+        if known is None:
             return False
+        listing = self._tree.current()
+        return listing is not None and self._holds(name, known, listing)
+
+    def _holds(self, name: str, known: FolderProject, listing: Listing) -> bool:
         validation = known.validation
-        if not isinstance(validation, _Validation):
+        if known.name != name or not isinstance(validation, _Validation):
             return False
         candidates = listing.projects.get(name, ())
-        if candidates != validation.candidates:
+        if validation.candidates != candidates or self._clock() >= validation.due:
             return False
-        looks = tuple(self._tree.look(candidate, listing) for candidate in candidates)
-        return validation.holds(candidates, looks, self._clock())
+        return self._tree.is_same(candidates, validation.looks, listing)
 
     def _judge(
         self, facts: ProjectFacts, candidates: tuple[Candidate, ...], looks: tuple[Look | None, ...]

@@ -124,11 +124,11 @@ class ProjectFacts:
         What the record has of files in the first `roots` roots that are no candidates any more goes. What it has of
         further roots stays: it belongs to a server that has them.
         """
+        self._bytes = 0
+        if not self._fresh or self._records is None:
+            return
         ours, keys = {str(number) for number in range(roots)}, {candidate.key for candidate in candidates}
         fresh = {key: facts for key, facts in self._fresh.items() if key in keys}
-        self._bytes = 0
-        if not fresh or self._records is None:
-            return
         try:
             for _ in range(_SAVE_ATTEMPTS):
                 self._read()
@@ -167,7 +167,7 @@ class ProjectFacts:
         return facts.stamp == look.stamp and is_enough
 
     def _is_settled(self, look: Look) -> bool:
-        return self._rules.wall() - look.ctime > _OLD
+        return self._rules.wall() - look.ctime_ns / 1e9 > _OLD
 
     def _measure(self, candidate: Candidate, look: Look, first_met: float, is_settled: bool) -> Facts | None:
         began, notify = self._rules.clock(), self._rules.progress

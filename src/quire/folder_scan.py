@@ -78,8 +78,8 @@ class Look(NamedTuple):
     path: str
     """Absolute, and real: a symbolic link has been followed."""
     stamp: Stamp
-    ctime: float
-    """Seconds since the epoch by the file system's clock; nobody can set it, unlike the mtime."""
+    ctime_ns: int
+    """By the file system's clock; nobody can set it, unlike the mtime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,28 @@ class Tree:
                 status = os.stat(path, follow_symlinks=False)
         except OSError:
             return None
-        return Look(path, Stamp.of(status), status.st_ctime) if stat.S_ISREG(status.st_mode) else None
+        return Look(path, Stamp.of(status), status.st_ctime_ns) if stat.S_ISREG(status.st_mode) else None
+
+    def is_same(self, candidates: Sequence[Candidate], looks: Sequence[Look | None], listing: Listing) -> bool:
+        """Whether `look` would find all of them as it did before. This is the inner loop of every validation."""
+        for candidate, before in zip(candidates, looks, strict=True):
+            if before is None or candidate.is_link or self._openers[candidate.root].network:
+                if self.look(candidate, listing) != before:
+                    return False
+                continue
+            try:
+                status = os.lstat(candidate.path)
+            except OSError:
+                return False
+            size, mtime_ns, inode = before.stamp
+            if (
+                status.st_mtime_ns != mtime_ns
+                or status.st_ctime_ns != before.ctime_ns
+                or status.st_size != size
+                or status.st_ino != inode
+            ):
+                return False
+        return True
 
     # -- one directory, under the lock --------------------------------------------------------------------------------
 

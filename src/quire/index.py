@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 
 from quire import changes
 from quire.changes import Selection
-from quire.errors import Conflict, OutcomeUnknown, QuireError, StoreError, StoreFull, StoreReadOnly
+from quire.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.model import File, Project, Status, decode_project, encode_project
 from quire.names import normalize_name
 from quire.store.contracts import Record, Store
@@ -141,17 +141,31 @@ class Index:
         """Set the project's PEP 792 status. Raises NotFound."""
         return self._change(normalize_name(name), lambda project: changes.set_status(project, name, status, reason))
 
+    def amend(self, name: str, transition: Callable[[Project | None], Project]) -> Change:
+        """Any other change, for repairs. `transition` gives back the very project it got when nothing is to change.
+
+        It may be called several times, each time with what is stored by then.
+        """
+        return self._change(normalize_name(name), transition)
+
     def _change(self, name: str, transition: Callable[[Project | None], Project]) -> Change:
         key = self.key(name)
         deadline = time.monotonic() + PATIENCE
         pause = 0.0005
+        in_doubt: Project | None = None  # what was there before a write of ours whose outcome is unknown
+        doubtful = False
         while True:
             with self._turns[hash(name) % _STRIPES]:
                 record = self.store.records.read(key)
                 before = self.decode(record)
-                after: Project | None = transition(before)
+                try:
+                    after: Project | None = transition(before)
+                except NotFound:
+                    if doubtful:  # what was to be taken out is gone: our write had gone through
+                        return Change(name, in_doubt, before, record.tag)
+                    raise
                 if after is before:
-                    return Change(name, before, before, record.tag)
+                    return Change(name, in_doubt if doubtful else before, before, record.tag)
                 if after is not None and changes.is_empty(after):
                     after = None
                 try:
@@ -159,7 +173,8 @@ class Index:
                     written = self.store.records.write(key, data, record)
                     return Change(name, before, after, written.tag)
                 except (Conflict, OutcomeUnknown) as error:
-                    # OutcomeUnknown is safe to repeat: every transition finds its own work done.
+                    if isinstance(error, OutcomeUnknown) and not doubtful:
+                        in_doubt, doubtful = before, True
                     if time.monotonic() > deadline:
                         raise StoreError(
                             f"The project {name} is being changed by too many at once; repeat later."

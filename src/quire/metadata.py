@@ -53,6 +53,7 @@ about time only, since nothing is kept: it lets a small upload cost a second or 
 _CHUNK = 64 * 1024
 _MAX_DIRECTORY_BYTES = 32 * 1024 * 1024  # of a zip: 100,000 members with names of 300 bytes
 _MAX_HEADER_BYTES = 256 * 1024  # of a tar, before one member: tarfile takes long names and pax records whole
+_MAX_GLOBAL_HEADERS = 100  # tarfile keeps the global pax records, each of which may have that size
 _MAX_PATH_CHARS = 4096  # PATH_MAX; nobody could extract a longer one
 _MAX_LINKS = 10_000  # links are remembered, to refuse members beneath them
 _MAX_STREAMS = 100_000  # gzip and its like may be concatenated; each costs a new decoder
@@ -647,7 +648,7 @@ class _ForwardReader:
             pass
 
     def _pieces(self, size: int) -> Iterator[memoryview]:
-        while size:
+        while size > 0:
             if not self._piece:
                 self._piece = memoryview(next(self._chunks, b""))
                 if not self._piece:
@@ -698,7 +699,7 @@ def _tar_members(reader: _ForwardReader, parsed: ParsedFilename) -> Iterator[tar
         count += 1
         if count > MAX_MEMBERS:
             raise _Unbounded(f"{quoted(parsed.filename)} has more than {MAX_MEMBERS} members.")
-        if len(archive.pax_headers) > _MAX_FIELD_NAMES:
+        if member.size < 0 or len(archive.pax_headers) > _MAX_GLOBAL_HEADERS:
             raise _damaged_tar(parsed)
         yield member
     # tarfile also takes a missing or unreadable header for the end; only a block of zeros is one.

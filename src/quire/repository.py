@@ -162,8 +162,10 @@ class Projects(Source[ProjectView]):
         return ProjectView(key, record, self._index.decode(record), known.folder)
 
     def load(self, key: str, known: ProjectView | None) -> ProjectView:
-        record = self._index.store.records.read(self._index.key(key), known.record if known is not None else None)
+        # The folder first: a file that is moved into the store is published before it leaves the folder, so in this
+        # order it is seen in one of them at least.
         folder = self._folder.project(key, known.folder if known is not None else None) if self._folder else None
+        record = self._index.store.records.read(self._index.key(key), known.record if known is not None else None)
         if known is not None and record is known.record and folder is known.folder:
             return known
         if known is not None and record is known.record:
@@ -179,15 +181,18 @@ class ProjectNames(Source[NamesView]):
         self._folder = folder
 
     def quick(self, key: str, known: NamesView | None) -> NamesView | None:
-        if known is None or self._index.store.records.names(self._index.prefix, known.hosted) is not known.hosted:
+        if known is None:
             return None
         if self._folder is not None and not self._folder.names_unchanged(known.folder):
+            return None
+        if self._index.store.records.names(self._index.prefix, known.hosted) is not known.hosted:
             return None
         return known
 
     def load(self, key: str, known: NamesView | None) -> NamesView:
-        hosted = self._index.store.records.names(self._index.prefix, known.hosted if known is not None else None)
+        # the folder first, as for a project
         folder = self._folder.names(known.folder if known is not None else None) if self._folder is not None else ()
+        hosted = self._index.store.records.names(self._index.prefix, known.hosted if known is not None else None)
         if known is not None and hosted is known.hosted and folder is known.folder:
             return known
         return NamesView(hosted, folder)

@@ -9,10 +9,10 @@ A rule works in a sandbox of its own, under keys that nobody else uses, so a sto
 removes its blobs and deletes its records afterwards (a store that keeps tombstones keeps theirs).
 
 Theory of operation. Most rules are short scenes of two workers, one of which remembers an older answer, since
-memory is where stores go wrong. Three rules then search for what nobody thought of: one runs a long seeded sequence of
-operations against a dictionary, and two let threads race. Their verdicts never depend on who wins or how long
-anything takes: each checks only what must hold in every interleaving (a value acknowledged before a read began
-is a lower bound for what it may answer; a key that did not change around a listing is listed or not, for certain).
+memory is where stores go wrong. Others search for what nobody thought of: one runs a long seeded sequence of operations
+against a dictionary, several let threads race. Their verdicts never depend on who wins or how long anything takes: each
+checks only what must hold in every interleaving. For example, a document that a write acknowledged, or that any reader
+got, before a read began is a lower bound for what that read may answer.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ __all__ = [
     "Faults",
     "MemoryStore",
     "Report",
+    "Rule",
     "Sandbox",
     "check_rule",
     "check_store",
@@ -448,22 +449,23 @@ def unchanged_names_are_the_same_object(sandbox: Sandbox) -> None:
     _require(found is known, "names must be the very same object when only a document under one of them changed.")
 
 
-def names_are_direct_children(sandbox: Sandbox) -> None:
-    """Only records directly under the prefix have their names in it; longer keys and longer names do not leak."""
+def names_are_those_of_one_folder(sandbox: Sandbox) -> None:
+    """Only records in the folder itself have their names in it: none of a folder below, beside, or named alike."""
     one, other = sandbox.worker(), sandbox.worker()
-    for name in ("here/a", "here-too/b", "here2/c", "here/deep/d", "here/deep/deeper/e", "f"):
-        _create(one, sandbox.record(name), _document(1))
-    for prefix, expected in (
-        ("", ("f",)),
-        ("/here", ("a",)),
-        ("/here/deep", ("d",)),
-        ("/here/deep/deeper", ("e",)),
-        ("/here-too", ("b",)),
-        ("/her", ()),
-        ("/nowhere/at/all", ()),
+    for key in ("here/a", "here-too/b", "here2/c", "deep/er/d", "deep/er/e", "deep/er2/f"):
+        _create(one, sandbox.record(key), _document(1))
+    for folder, expected in (
+        ("here", ("a",)),
+        ("here-too", ("b",)),
+        ("here2", ("c",)),
+        ("deep/er", ("d", "e")),
+        ("deep/er2", ("f",)),
+        ("her", ()),
+        ("deep/e", ()),
+        ("nowhere/at/all", ()),
     ):
-        found = other.records.names(sandbox.folder + prefix).names
-        _require(found == expected, f"names({prefix!r}) are {found}, not {expected}.")
+        found = other.records.names(f"{sandbox.folder}/{folder}").names
+        _require(found == expected, f"names in {folder!r} are {found}, not {expected}.")
 
 
 def many_names_are_complete(sandbox: Sandbox) -> None:
@@ -615,48 +617,49 @@ def readers_see_whole_documents_in_order(sandbox: Sandbox) -> None:
 
 
 def names_are_right_while_they_change(sandbox: Sandbox) -> None:
-    """A listing has each name whose record was present all the while, and none whose was absent all the while."""
-    rounds, per_writer = 8, 2
+    """A change of names is in every listing that begins after the change was acknowledged, or was in any listing."""
+    rounds = 15  # the even ones create, the odd ones delete
+    names = [[f"name{writer}{number}" for number in range(2)] for writer in range(2)]
+    begun = {name: -1 for mine in names for name in mine}  # the round of each name, set before its change
+    certain = dict(begun)  # the round that everybody must see from now on
+    writing = len(names)
     lock = threading.Lock()
-    states: dict[str, tuple[int, bool | None]] = {}  # how often changed, and present; None while it changes
-    writing = 2
 
-    def change(worker: Store, names: Sequence[str]) -> None:
+    def change(worker: Store, mine: Sequence[str]) -> None:
         nonlocal writing
         try:
-            known = {name: worker.records.read(sandbox.record(name)) for name in names}
-            for number in range(rounds):
-                for name in names:
+            for turn in range(rounds):
+                for name in mine:
+                    key = sandbox.record(name)
                     with lock:
-                        states[name] = number, None
-                    data = _document(number) if known[name].data is None else None
-                    known[name] = worker.records.write(sandbox.record(name), data, known[name])
+                        begun[name] = turn
+                    worker.records.write(key, None if turn % 2 else _document(turn), worker.records.read(key))
                     with lock:
-                        states[name] = number, data is not None
+                        certain[name] = turn
         finally:
             with lock:
                 writing -= 1
 
-    def watch(worker: Store) -> None:
-        known = None
-        while True:
+    def watch(worker: Store, known: Names) -> None:
+        ended = False
+        while not ended:
             with lock:
-                before, ended = dict(states), not writing
+                ended, begun_before, certain_before = not writing, dict(begun), dict(certain)
             known = worker.records.names(sandbox.folder, known)
             with lock:
-                after = dict(states)
-            for name, (number, present) in before.items():
-                if present is not None and after[name] == (number, present):
-                    said = "missing" if present else "still listed"
-                    _require((name in known.names) == present, f"a name is {said} though its change was acknowledged.")
-            if ended:
-                return
+                for name, turn in begun.items():
+                    if begun_before[name] != turn:
+                        continue
+                    right = (name in known.names) == (turn % 2 == 0)
+                    said = "still listed" if turn % 2 else "missing"
+                    _require(right or certain_before[name] != turn, f"a name is {said} after its change was known.")
+                    if right:
+                        certain[name] = turn
 
-    writers = [[f"name{writer}{number}" for number in range(per_writer)] for writer in range(writing)]
-    for name in (name for names in writers for name in names):
-        sandbox.record(name)
-    watchers = [partial(watch, sandbox.worker()) for _ in range(2)]
-    _race([*(partial(change, sandbox.worker(), names) for names in writers), *watchers])
+    watchers = [
+        partial(watch, worker, worker.records.names(sandbox.folder)) for worker in (sandbox.worker(), sandbox.worker())
+    ]
+    _race([*(partial(change, sandbox.worker(), mine) for mine in names), *watchers])
 
 
 def names_agree_after_a_race(sandbox: Sandbox) -> None:
@@ -958,7 +961,7 @@ RULES: tuple[Rule, ...] = (
     record_keys_cannot_escape,
     names_follow_the_records,
     unchanged_names_are_the_same_object,
-    names_are_direct_children,
+    names_are_those_of_one_folder,
     many_names_are_complete,
     any_sequence_agrees_with_a_model,
     racing_writers_lose_nothing,

@@ -59,6 +59,7 @@ def prepare(settings: Settings) -> Settings:
     Raises ConfigurationError when a directory or file cannot be used at all.
     """
     from quire.store.posix import PosixStore  # noqa: PLC0415 - the flags' help needs no store
+    from quire.web.app import create_application  # noqa: PLC0415 - nor the application
 
     for directory in settings.directories:
         _check_directory(directory)
@@ -67,17 +68,19 @@ def prepare(settings: Settings) -> Settings:
             _check_file(file, flag)
     try:
         store = PosixStore.open(settings.root, create=not settings.read_only, read_only=settings.read_only)
+        # Made once here, for the errors that it finds as much as for the workers: forked, they share its modules.
+        create_application(settings)
     except QuireError as error:
         raise ConfigurationError(str(error)) from error
+    if not (settings.read_only or store.writable):
+        _log.warning(f"The directory {settings.root} cannot be written; serving it read-only, without uploads.")
+        settings = msgspec.structs.replace(settings, read_only=True)
     if settings.authenticate and settings.passwords is None:
         _log.warning(
             f"Nobody can {' or '.join(settings.authenticate)}: that needs a login, and there is no password file. "
             "Give one with -P, or '-a . -P .' for no authentication."
         )
-    if settings.read_only or store.writable:
-        return settings
-    _log.warning(f"The directory {settings.root} cannot be written; serving it read-only, without uploads.")
-    return msgspec.structs.replace(settings, read_only=True)
+    return settings
 
 
 def _check_directory(directory: str) -> None:

@@ -12,6 +12,7 @@ from quire import logs
 from quire.config import Settings
 from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
 from quire.servers.binding import free_address
+from quire.servers.loading import load_in_forked_worker
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
@@ -44,7 +45,7 @@ def serve(settings: Settings, target: str) -> int:
     )
     _log.info(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with granian", workers=settings.workers)
     try:
-        server.serve()
+        server.serve(target_loader=load_in_forked_worker)
     except SystemExit as stopped:
         # Ctrl-C reaches the workers as well; granian then counts their leaving as failures
         return 0 if server.interrupt_signal else int(stopped.code or 0)

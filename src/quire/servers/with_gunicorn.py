@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any
 
 import structlog
-from gunicorn import util
 from gunicorn.app.base import Application
 from gunicorn.config import Config, get_default_config_file
 from gunicorn.errors import ConfigError
@@ -24,6 +23,7 @@ from quire.config import Settings
 from quire.errors import ConfigurationError
 from quire.servers import GRACE_SECONDS
 from quire.servers.binding import free_address
+from quire.servers.loading import load, signals_end_the_process
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
@@ -45,8 +45,8 @@ class _Application(Application):  # type: ignore[misc]  # gunicorn ships no type
         super().__init__(prog="gunicorn")
 
     def load(self) -> Callable[..., Any]:
-        loaded: Callable[..., Any] = util.import_app(self._target)
-        return loaded
+        with signals_end_the_process():
+            return load(self._target)
 
     def do_load_config(self) -> None:
         """Raises ConfigurationError, where gunicorn itself would print and leave."""

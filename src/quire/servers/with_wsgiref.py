@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 import socket
+import sys
 from socketserver import ThreadingMixIn
 from types import FrameType
 from typing import Any
@@ -13,8 +13,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import structlog
 
 from quire.config import Settings
-from quire.errors import ConfigurationError
 from quire.servers.binding import bind
+from quire.servers.loading import load
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
@@ -23,11 +23,7 @@ def serve(settings: Settings, target: str) -> int:
     """See quire.servers.run. Raises ConfigurationError when the target cannot be imported."""
     listener = bind(settings.host, settings.port)
     host, port = listener.getsockname()[:2]
-    module, _, attribute = target.partition(":")
-    try:
-        application = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(f"The application {target} cannot be loaded ({error}).") from error
+    application = load(target)
     _log.warning(
         f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with wsgiref, "
         "one process and no limits: for trying out only."
@@ -60,7 +56,11 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def handle_error(self, _request: object, client_address: object) -> None:
-        _log.info("connection broken", client=client_address, exc_info=True)
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):  # the client went away, or said nothing for too long
+            _log.debug("connection broken", client=client_address, error=error)
+        else:
+            _log.error("request failed", client=client_address, exc_info=True)
 
 
 class _Handler(WSGIRequestHandler):

@@ -3,8 +3,9 @@
 A store knows nothing of Python packaging, and whoever uses one knows nothing of directories or buckets.
 `quire.testing.check_store` is the executable form of this page; a store that passes it can carry an index.
 
-Keys are `/`-separated. Each part of a record key matches `[a-z0-9][a-z0-9_-]*`; parts of a blob key may be any
-filename that is not empty, `.` or `..` and holds neither `/` nor NUL.
+Keys are `/`-separated. A folder of keys holds records or further folders, never both. Each part of a record key
+matches `[a-z0-9][a-z0-9_-]*`; parts of a blob key may be any filename that is not empty, `.` or `..` and holds neither
+`/` nor NUL.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Record:
 
     `data` is None when nothing is stored under the key: never written, or deleted. Absence has a tag like
     anything else, so that it is revalidated, compared and swapped like anything else.
-    `tag` is opaque and equal exactly for equal stored states of one key.
+    `tag` is opaque and equal exactly for equal stored states of one key. Every write makes a new state, also of equal
+    bytes; a tag never returns. Never written and deleted are two states.
     `validation` belongs to the store that made the record; nobody else reads it.
     """
 
@@ -43,7 +45,7 @@ class Record:
 
 
 class Names:
-    """The names directly under a prefix that have a present record, sorted. `tag` changes whenever they do."""
+    """The names in a folder that have a present record, sorted. `tag` changes whenever they do."""
 
     __slots__ = ("names", "prefix", "tag", "validation")
 
@@ -73,7 +75,7 @@ class Records(Protocol):
         ...
 
     def names(self, prefix: str, known: Names | None = None) -> Names:
-        """The present names directly under `prefix` now: the very object `known` when they are unchanged."""
+        """The present names in the folder `prefix` now: the very object `known` when they are unchanged."""
         ...
 
 

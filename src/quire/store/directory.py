@@ -32,7 +32,8 @@ from typing import NamedTuple
 
 from quire.store.filesystem import cached_times
 
-_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_ROOT_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FLAGS = _ROOT_FLAGS | os.O_NOFOLLOW
 _ATTEMPTS = 4
 _GONE = {errno.ENOENT, errno.ESTALE}
 
@@ -146,7 +147,7 @@ class Directories:
 
     def _descriptor(self, path: str) -> int | None:
         try:
-            return os.open(path, _FLAGS)
+            return os.open(path, _ROOT_FLAGS if path == self.root else _FLAGS)
         except OSError as error:
             if error.errno not in _GONE or path == self.root:
                 raise

@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from quire.errors import BlobMissing, Conflict, InvalidName, StoreReadOnly
@@ -26,6 +26,35 @@ from quire.store.posix_files import (
     unique_name,
     write_all,
 )
+
+
+_CHUNK = 1024 * 1024
+_CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES}
+
+
+class _Digester:
+    """All digests of one stream of bytes."""
+
+    def __init__(self, algorithms: tuple[str, ...]) -> None:
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._blake2b_256 = hashlib.blake2b(digest_size=32)
+        self._other = {name: hashlib.new(name) for name in algorithms}
+
+    def update(self, chunk: bytes | bytearray | memoryview) -> None:
+        self._sha256.update(chunk)
+        self._md5.update(chunk)
+        self._blake2b_256.update(chunk)
+        for digest in self._other.values():
+            digest.update(chunk)
+
+    def digests(self) -> Digests:
+        return Digests(
+            sha256=self._sha256.hexdigest(),
+            md5=self._md5.hexdigest(),
+            blake2b_256=self._blake2b_256.hexdigest(),
+            other={name: digest.hexdigest() for name, digest in self._other.items()},
+        )
 
 
 class PosixStaged:
@@ -50,10 +79,7 @@ class PosixStaging:
     def __init__(self, path: str, algorithms: tuple[str, ...]) -> None:
         self._path = path
         self._size = 0
-        self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._blake2b_256 = hashlib.blake2b(digest_size=32)
-        self._other = {name: hashlib.new(name) for name in algorithms}
+        self._digester = _Digester(algorithms)
         with store_errors("take an upload in"):
             self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
@@ -63,11 +89,7 @@ class PosixStaging:
         with store_errors("take an upload in"):
             write_all(self._fd, chunk)
         self._size += len(chunk)
-        self._sha256.update(chunk)
-        self._md5.update(chunk)
-        self._blake2b_256.update(chunk)
-        for digest in self._other.values():
-            digest.update(chunk)
+        self._digester.update(chunk)
 
     def finish(self) -> PosixStaged:
         if self._fd is None:
@@ -78,13 +100,7 @@ class PosixStaging:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-        digests = Digests(
-            sha256=self._sha256.hexdigest(),
-            md5=self._md5.hexdigest(),
-            blake2b_256=self._blake2b_256.hexdigest(),
-            other={name: digest.hexdigest() for name, digest in self._other.items()},
-        )
-        return PosixStaged(self._path, self._size, digests)
+        return PosixStaged(self._path, self._size, self._digester.digests())
 
     def discard(self) -> None:
         if self._fd is not None:
@@ -107,6 +123,53 @@ class PosixBlobs:
     def stage(self, algorithms: tuple[str, ...] = ()) -> PosixStaging:
         self._check_writable("take an upload in")
         return PosixStaging(f"{self._incoming}/{unique_name()}", algorithms)
+
+    def adopt(self, path: str, notify: Callable[[int], object] = lambda _: None) -> PosixStaged | None:
+        """Stage a file that lies on the same file system, by a hard link instead of a copy.
+
+        The store and the other name then share one inode: whoever writes into the file in place, by that name,
+        changes what is published. So this is only for files that nobody will write into, and it is not done where
+        anybody but this user could: the file must belong to it, with no write permission for group or others.
+        None when it cannot be done (another file system, such permissions, no hard links); copy it then.
+        The link is made first and hashed through its own name, so it does not matter what happens to `path` meanwhile.
+        `notify` is called with the size of each piece that was read. Raises StoreError when `path` cannot be read.
+        """
+        self._check_writable("take a file in")
+        staging = f"{self._incoming}/{unique_name()}"
+        with store_errors("take a file in"):
+            try:
+                os.link(path, staging, follow_symlinks=False)
+            except OSError as error:
+                if error.errno in _CANNOT_LINK:
+                    return None
+                raise
+            staged = None
+            try:
+                staged = self._measure_link(staging, notify)
+            finally:
+                if staged is None:
+                    remove_quietly(staging)
+            return staged
+
+    @staticmethod
+    def _measure_link(path: str, notify: Callable[[int], object]) -> PosixStaged | None:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENXIO, errno.EACCES}:  # not a plain file, or not ours to read
+                return None
+            raise
+        with open(fd, "rb", buffering=0) as file:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+                return None
+            digester, size = _Digester(()), 0
+            while chunk := file.read(_CHUNK):
+                digester.update(chunk)
+                size += len(chunk)
+                notify(len(chunk))
+            os.fsync(fd)
+        return PosixStaged(path, size, digester.digests())
 
     def publish(self, staged: Staged, key: str) -> None:
         check_blob_key(key)
@@ -186,7 +249,8 @@ class PosixBlobs:
             now = self.now()
             for entry in os.scandir(self._incoming):
                 with contextlib.suppress(FileNotFoundError):
-                    if now - entry.stat(follow_symlinks=False).st_mtime < older_than:
+                    # the ctime: a link to an old file (see `adopt`) is as young as the link
+                    if now - entry.stat(follow_symlinks=False).st_ctime < older_than:
                         continue
                     if entry.is_dir(follow_symlinks=False):  # a first revision that never appeared
                         for name in os.listdir(entry.path):

@@ -35,7 +35,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import random
 import re
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -56,6 +58,7 @@ _REVISION = re.compile(r"(\d{8,})\.json")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _ABSENT = "0"
 _ATTEMPTS = 8
+_PATIENCE = 10.0  # seconds to wait for an instant at which no project is just being deleted or re-created
 _TOMBSTONE = b"null\n"
 _DELETED = ".deleted"
 _CHANGING = ".changing"
@@ -94,6 +97,8 @@ class PosixRecords:
         self._settle = settle
         self._writable = writable
         self._prune_age = prune_age
+        self._home = home
+        self._home_seen = os.path.isdir(home)
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -117,6 +122,7 @@ class PosixRecords:
         except NotADirectoryError:
             opened = None  # somebody's file, not a record
         if opened is None:
+            self._check_home()
             return known if known is not None and known.tag == _ABSENT else Record(key, None, _ABSENT)
         fd, identity = opened
         try:
@@ -142,6 +148,13 @@ class PosixRecords:
             )
         finally:
             os.close(fd)
+
+    def _check_home(self) -> None:
+        """Raise when the store as a whole is gone: a volume that is not mounted must not look like deleted projects."""
+        if os.path.isdir(self._home):
+            self._home_seen = True
+        elif self._home_seen:
+            raise OSError(errno.ENODEV, "The store is gone", self._home)
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -259,22 +272,25 @@ class PosixRecords:
             check_record_key(prefix)
             known = None
         path = f"{self._top}/{prefix}"
+        deadline = time.monotonic() + _PATIENCE
         with store_errors(f"list {prefix}"):
-            for _ in range(_ATTEMPTS):
+            while time.monotonic() < deadline:
                 try:
                     names = self._names(path, prefix, known)
                 except OSError as error:
                     if error.errno not in {errno.ENOENT, errno.ESTALE} or not os.path.isdir(self._directories.root):
                         raise
-                    continue
+                    names = None
                 if names is not None:
                     return names
+                time.sleep(random.uniform(0, 0.01))  # noqa: S311 - lets writers finish, hides nothing
         raise StoreError(f"The names in {prefix} change faster than they can be listed; repeat.")
 
     def _names(self, path: str, prefix: str, known: Names | None) -> Names | None:
         """None when a change came between, so that the list would not be true at one instant."""
         opened = self._directories.open(path)
         if opened is None:
+            self._check_home()
             return known if known is not None and known.tag == _ABSENT else Names(prefix, (), _ABSENT)
         fd, identity = opened
         try:
@@ -341,6 +357,15 @@ class PosixRecords:
                 sync_directory(path.rpartition("/")[0])
                 return
             record = again
+
+    def settle_marker(self, key: str) -> None:
+        """Make the marker of a name match its record, if they do not (which no writer leaves behind). For repairs."""
+        if not self._writable:
+            raise StoreReadOnly(f"The store cannot tidy the record {key}: it is served read-only.")
+        check_record_key(key)
+        path = f"{self._top}/{key}"
+        with store_errors(f"tidy the record {key}"), self._announced(path):
+            self._settle_marker(path, key)
 
     def prefixes(self) -> list[str]:
         """Every folder that holds names, e.g. "main/projects"."""

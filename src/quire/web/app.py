@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,12 +12,13 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quire.config import Settings
 from quire.errors import QuireError, StoreError
 from quire.web import browse, files, pages, uploads, xmlrpc
+from quire.web.linger import Linger
 from quire.web.problems import HttpError, problem_response
+from quire.web.request_log import RequestLog
 from quire.web.service import Service
 
 log = structlog.get_logger(__name__)
@@ -39,8 +39,8 @@ def create_application(settings: Settings) -> Starlette:
     routes = _routes(settings)
     prefix = settings.server_base_url
     application = Starlette(
-        routes=[Mount(prefix, routes=routes)] if prefix else routes,
-        middleware=[Middleware(RequestLog, settings=settings)],
+        routes=_below(prefix, routes) if prefix else routes,
+        middleware=[Middleware(RequestLog, settings=settings), Middleware(Linger)],
         exception_handlers={QuireError: _on_error, HTTPException: _on_http_exception, Exception: _on_bug},
         lifespan=lifespan,
     )
@@ -75,6 +75,15 @@ def _routes(settings: Settings) -> list[BaseRoute]:
     ]
 
 
+def _below(prefix: str, routes: list[BaseRoute]) -> list[BaseRoute]:
+    """Everything under a prefix; the prefix without its slash is the home page too."""
+    return [
+        Route(prefix, browse.home, methods=["GET"]),
+        Route(prefix, uploads.post, methods=["POST"]),
+        Mount(prefix, routes=routes),
+    ]
+
+
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, QuireError)
     if isinstance(error, StoreError):
@@ -94,37 +103,3 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 async def _on_bug(request: Request, error: Exception) -> Response:
     """A defect of quire: the client gets a sentence, the log gets the traceback (from the server error middleware)."""
     return problem_response(request, HttpError(500, "The index has a defect here; its log tells the operator more."))
-
-
-class RequestLog:
-    """One log line a request, and one a response, in the formats of pypiserver's `--log-*-frmt`."""
-
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app = app
-        self._settings = settings
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._settings.verbosity < 1:
-            await self._app(scope, receive, send)
-            return
-        begun = time.perf_counter()
-        status = 0
-
-        async def noting_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, noting_send)
-        finally:
-            client = scope.get("client")
-            log.info(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                milliseconds=round((time.perf_counter() - begun) * 1000, 1),
-                client=client[0] if client else "",
-            )

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
 import jinja2
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 import quire
 from quire.auth import Action
@@ -19,12 +17,12 @@ from quire.errors import InvalidName, NotFound, StoreError
 from quire.metadata import CoreMetadata, parse_metadata
 from quire.names import normalize_name
 from quire.pypi_json import describing_file, render_release_json, select_release
-from quire.repository import Listed, ProjectView, file_path, require
-from quire.simple import make_page
-from quire.web.pages import page_response, service_of
+from quire.repository import Listed, Projects, file_path, require
+from quire.simple import Page, make_page
+from quire.web.overview import file_links
+from quire.web.pages import moved, page_response, see_other, service_of
 from quire.web.service import Service
 
-_AT_ONCE = 32
 _OLD_TAG = re.compile(r"\{\{\s*!")
 
 
@@ -49,10 +47,11 @@ async def home(request: Request) -> Response:
     service = service_of(request)
     url = service.proxies.base_url(request, service.settings.server_base_url)
     prefix = "/" + url.split("://", 1)[1].partition("/")[2]
+    number = await service.file_count.get(service.in_reader)
     text = _template(service.settings.welcome).render(
         URL=url,
         VERSION=quire.__version__,
-        NUMPKGS=await count_files(service),
+        NUMPKGS="some" if number is None else number,
         PACKAGES=f"{prefix}packages/",
         SIMPLE=f"{prefix}simple/",
     )
@@ -63,14 +62,14 @@ async def packages(request: Request) -> Response:
     """GET /packages/: every file that can be downloaded."""
     service = service_of(request)
     await service.authorize(request, Action.LIST)
-    links = []
-    async for view in every_project(service):
-        for each in view.offered.values():
-            path = file_path(view.name, each).removeprefix("packages/")
-            text = each.dropin.relative_path if each.dropin is not None else each.file.filename
-            links.append((f"{path}#sha256={each.file.sha256}", text))
-    body = await service.in_reader(_environment().get_template("packages.html").render, links=links)
-    return await page_response(request, make_page("text/html; charset=utf-8", body.encode()))
+    names = (await service.names()).names
+
+    def page() -> Page:
+        links = file_links(Projects(service.index, service.folder), names)
+        body = _environment().get_template("packages.html").render(links=links)
+        return make_page("text/html; charset=utf-8", body.encode())
+
+    return await page_response(request, await service.in_reader(page))
 
 
 async def project_json(request: Request) -> Response:
@@ -85,7 +84,7 @@ async def project_json(request: Request) -> Response:
     if name != asked:
         depth = "../../" if version is not None else "../"
         rest = f"{quote(version)}/json" if version is not None else "json"
-        return RedirectResponse(f"{depth}{name}/{rest}", 301)
+        return moved(request, f"{depth}{name}/{rest}")
     view = require(await service.project(name))
     base = service.proxies.base_url(request, service.settings.server_base_url)
     listed = list(view.files.values())
@@ -108,8 +107,7 @@ async def to_project(request: Request) -> Response:
     """GET /<anything>[/]: pypiserver sends it to the project's page."""
     name = request.path_params["name"]
     up = "../" if request.url.path.endswith("/") else ""
-    status = 302 if request.scope.get("http_version") == "1.0" else 303
-    return RedirectResponse(f"{up}simple/{quote(name)}/", status)
+    return see_other(request, f"{up}simple/{quote(name)}/")
 
 
 async def health(request: Request) -> Response:
@@ -120,23 +118,6 @@ async def health(request: Request) -> Response:
 async def nothing(request: Request) -> Response:
     """What browsers ask for by themselves."""
     raise NotFound("There is nothing here.")
-
-
-async def every_project(service: Service) -> AsyncIterator[ProjectView]:
-    """Every project that has files, in order of names; some at a time, so that memory stays bounded."""
-    names = (await service.names()).names
-    for first in range(0, len(names), _AT_ONCE):
-        for view in await asyncio.gather(*(service.project(name) for name in names[first : first + _AT_ONCE])):
-            if view.offered:
-                yield view
-
-
-async def count_files(service: Service) -> int:
-    """How many files can be downloaded."""
-    total = 0
-    async for view in every_project(service):
-        total += len(view.offered)
-    return total
 
 
 async def _core_metadata(service: Service, listed: Listed) -> CoreMetadata | None:

@@ -6,18 +6,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from quire.auth import Action
-from quire.errors import InvalidName, NotFound, StoreError
+from quire.errors import InvalidName, NotFound
 from quire.folder import DropIn
 from quire.names import guess_filename, is_normalized
 from quire.repository import Listed, open_dropin
 from quire.store.contracts import OpenBlob
 from quire.web.pages import matches, service_of
 from quire.web.service import Service
+
+log = structlog.get_logger(__name__)
 
 CHUNK = 256 * 1024
 _HOSTED = re.compile(r"(?P<project>[a-z0-9-]+)/(?P<sha256>[0-9a-f]{64})/(?P<filename>[^/]+)")
@@ -148,7 +151,8 @@ def content_type(filename: str, companion: str = "") -> str:
 class FileResponse(Response):
     """Sends an opened file, or some bytes: all of it, one range (206), or why not (304, 416).
 
-    A request for several ranges at once gets the whole (RFC 9110, 14.2 leaves that to the server).
+    A request for several ranges at once gets the whole (RFC 9110, 14.2 leaves that to the server). When the bytes end
+    too early the response stays incomplete: the server then closes the connection, by which the client knows.
     """
 
     def __init__(self, body: OpenBlob | bytes, *, headers: Mapping[str, str], service: Service) -> None:
@@ -169,43 +173,47 @@ class FileResponse(Response):
 
     async def _answer(self, request: Request, content: OpenBlob | bytes, send: Send) -> None:
         size = content.size if isinstance(content, OpenBlob) else len(content)
-        start, stop = 0, size
-        etag = self.headers["etag"]
-        if matches(request.headers.get("if-none-match"), etag):
+        if matches(request.headers.get("if-none-match"), self.headers["etag"]):
             del self.headers["content-type"]
-            await self._send_start(send, 304)
-            await send({"type": "http.response.body", "body": b""})
+            await self._send_whole(send, 304, b"")
             return
-        asked = request.headers.get("range")
-        if asked is not None and request.headers.get("if-range", etag) == etag:
-            chosen = single_range(asked, size)
-            if chosen is not None and chosen[0] >= chosen[1]:
-                self.headers["content-range"] = f"bytes */{size}"
-                self.headers["content-length"] = "0"
-                await self._send_start(send, 416)
-                await send({"type": "http.response.body", "body": b""})
-                return
-            if chosen is not None:
-                start, stop = chosen
-                self.headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
-                self.status_code = 206
+        chosen = None
+        if request.method == "GET" and request.headers.get("if-range", self.headers["etag"]) == self.headers["etag"]:
+            chosen = single_range(request.headers.get("range", ""), size)
+        start, stop = chosen or (0, size)
+        if chosen is not None and start >= stop:
+            sentence = f"The file has {size} bytes; none of them is in the range that was asked for.\n".encode()
+            self.headers["content-range"] = f"bytes */{size}"
+            self.headers["content-type"] = "text/plain; charset=utf-8"
+            self.headers["content-length"] = str(len(sentence))
+            self.headers["cache-control"] = "no-store"
+            await self._send_whole(send, 416, sentence)
+            return
+        if chosen is not None:
+            self.headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
+            self.status_code = 206
         self.headers["content-length"] = str(stop - start)
-        await self._send_start(send, self.status_code)
-        if request.method == "HEAD":
-            await send({"type": "http.response.body", "body": b""})
+        if request.method == "HEAD" or stop == start:
+            await self._send_whole(send, self.status_code, b"")
         elif isinstance(content, bytes):
-            await send({"type": "http.response.body", "body": content[start:stop]})
+            await self._send_whole(send, self.status_code, content[start:stop])
         elif (
             content.path is not None
             and stop - start == size
             and "http.response.pathsend" in request.scope.get("extensions", {})
         ):
+            await self._send_start(send, self.status_code)
             await send({"type": "http.response.pathsend", "path": content.path})
         else:
+            await self._send_start(send, self.status_code)
             await self._send_chunks(send, content, start, stop)
 
     async def _send_start(self, send: Send, status: int) -> None:
         await send({"type": "http.response.start", "status": status, "headers": self.raw_headers})
+
+    async def _send_whole(self, send: Send, status: int, body: bytes) -> None:
+        await self._send_start(send, status)
+        await send({"type": "http.response.body", "body": body})
 
     async def _send_chunks(self, send: Send, content: OpenBlob, start: int, stop: int) -> None:
         def read() -> bytes:
@@ -216,13 +224,13 @@ class FileResponse(Response):
             try:
                 chunk = await self._service.in_reader(read)
             except OSError as error:  # ESTALE: removed on another machine while it was being sent
-                raise StoreError("The file went away while it was being sent.") from error
+                log.warning("download broken off", path=content.path, error=str(error))
+                return
             if not chunk:
-                raise StoreError("The file became shorter while it was being sent.")
+                log.warning("download broken off", path=content.path, error="the file became shorter")
+                return
             start += len(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
-        if stop == 0:
-            await send({"type": "http.response.body", "body": b""})
 
 
 def single_range(header: str, size: int) -> tuple[int, int] | None:

@@ -43,7 +43,7 @@ async def project_page(request: Request) -> Response:
     await service.authorize(request, Action.LIST)
     asked = request.path_params["name"]
     if not is_normalized(asked):
-        return RedirectResponse(f"../{_normalized(asked)}/", 301)
+        return moved(request, f"../{_normalized(asked)}/")
     media_type = _negotiated(request)
     view = await service.project(asked)
     if not view.exists:
@@ -63,10 +63,21 @@ async def add_slash(request: Request) -> Response:
     service = service_of(request)
     await service.authorize(request, Action.LIST)
     last = request.path_params.get("name") or request.url.path.rstrip("/").rpartition("/")[2]
-    query = f"?{request.url.query}" if request.url.query else ""
     if "name" in request.path_params:
         last = _normalized(last)
-    return RedirectResponse(f"{last}/{query}", 301)
+    return moved(request, f"{last}/")
+
+
+def moved(request: Request, location: str) -> Response:
+    """301 to another spelling of the same address; the query goes along."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"{location}{query}", 301)
+
+
+def see_other(request: Request, location: str) -> Response:
+    """303; 302 for a client of HTTP/1.0, which has no 303 (RFC 9110, 15.4.4). Never to be remembered."""
+    old = request.scope.get("http_version") in {"1.0", "1"}  # granian says 1
+    return RedirectResponse(location, 302 if old else 303, headers={"Cache-Control": "no-cache"})
 
 
 async def page_response(request: Request, page: Page) -> Response:
@@ -112,6 +123,4 @@ def _elsewhere(request: Request, service: Service, name: str) -> Response:
     fallback = service.settings.fallback_url
     if fallback is None:
         raise NotFound(f"The project {name} does not exist.")
-    # 303 came with HTTP/1.1 (RFC 9110, 15.4.4)
-    status = 302 if request.scope.get("http_version") == "1.0" else 303
-    return RedirectResponse(f"{fallback.rstrip('/')}/{name}/", status, headers={"Cache-Control": "no-cache"})
+    return see_other(request, f"{fallback.rstrip('/')}/{name}/")

@@ -53,7 +53,8 @@ class TrustedProxies:
         if self.trusts(request.client.host if request.client is not None else ""):
             scheme = _first(request, "x-forwarded-proto") or scheme
             host = _first(request, "x-forwarded-host") or host
-            prefix = (_first(request, "x-forwarded-prefix") or "").rstrip("/") + prefix
+            outer = _first(request, "x-forwarded-prefix").strip("/")
+            prefix = f"/{outer}{prefix}" if outer else prefix
         if scheme not in {"http", "https"}:
             scheme = "http"
         return f"{scheme}://{host}{prefix}/"

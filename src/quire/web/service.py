@@ -25,6 +25,7 @@ from quire.model import File
 from quire.names import is_normalized
 from quire.repository import NamesView, ProjectNames, Projects, ProjectView
 from quire.store.posix import PosixStore
+from quire.web.overview import FileCount
 from quire.web.problems import HttpError
 from quire.web.proxies import TrustedProxies
 
@@ -50,6 +51,7 @@ class Service:
         self.folder = Folder(
             [Path(directory) for directory in settings.directories], digests=self.store.records, index=settings.index
         )
+        self.file_count = FileCount(self.index, self.folder)
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
         self._reading: ThreadPoolExecutor | None = None

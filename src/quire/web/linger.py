@@ -1,0 +1,60 @@
+"""Answers to requests that are refused before their body was read.
+
+Theory of operation. A client sends a wheel of a gigabyte and reads the answer when it is through. A server that refuses
+it at once (no login, too large) and closes the connection resets it, since bytes arrive at a closed socket; the reset
+overtakes the answer, and the client shows a broken pipe instead of the sentence. So the answer is sent, and then what
+still arrives is thrown away for a while before the connection is closed (RFC 9112, 9.6). Clients that look at the
+answer while they send stop at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LINGER_SECONDS = 30.0
+"""How long a refused client may go on sending."""
+SILENCE_SECONDS = 2.0
+"""How long one that sends nothing is waited for."""
+
+
+class Linger:
+    """Middleware: ends no response before the request's body has been read, within bounds."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _has_body(scope):
+            await self._app(scope, receive, send)
+            return
+        unread = True
+
+        async def noting_receive() -> Message:
+            nonlocal unread
+            message = await receive()
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                unread = False
+            return message
+
+        async def lingering_send(message: Message) -> None:
+            if unread and message["type"] == "http.response.start":
+                MutableHeaders(raw=message["headers"])["Connection"] = "close"
+            if unread and message["type"] == "http.response.body" and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER_SECONDS):
+                        while unread:
+                            await asyncio.wait_for(noting_receive(), SILENCE_SECONDS)
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        await self._app(scope, noting_receive, lingering_send)
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers

@@ -1,0 +1,217 @@
+"""An index to ask: a real server process over a directory of its own, and requests as clients send them.
+
+What a client library would tidy up before sending it (a truncated body, an HTTP/1.0 request) goes over a raw socket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import io
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import httpx
+
+from quire.index import Index
+from quire.store.posix import PosixStore
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import DEADLINE, Served, environment, free_port, quire_command, running, until
+
+JSON_V1 = "application/vnd.pypi.simple.v1+json"
+HTML_V1 = "application/vnd.pypi.simple.v1+html"
+OPEN = ("-a", ".", "-P", ".", "--disable-fallback")
+"""Flags of an index where everybody may do everything."""
+TWINE = {"User-Agent": "twine/7.0.0 CPython/3.11"}
+_BOUNDARY = "----------quire-tests"
+
+
+@dataclass
+class Site:
+    """A served directory."""
+
+    root: Path
+    served: Served
+    client: httpx.Client
+    """Follows no redirects; its base URL has the prefix."""
+
+    @property
+    def base(self) -> str:
+        """The URL of the index, ended by a slash."""
+        return f"{str(self.client.base_url).rstrip('/')}/"
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return self.client.get(path, headers=_dashed(headers))
+
+    def listing(self, project: str) -> dict[str, Any]:
+        """The project's page as JSON."""
+        answer = self.get(f"/simple/{project}/", accept=JSON_V1)
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    def filenames(self, project: str) -> list[str]:
+        return [file["filename"] for file in self.listing(project)["files"]]
+
+    def projects(self) -> list[str]:
+        return [each["name"] for each in self.get("/simple/", accept=JSON_V1).json()["projects"]]
+
+    def file_url(self, project: str, filename: str) -> str:
+        """The absolute URL that the listing gives for a file."""
+        page = self.client.build_request("GET", f"/simple/{project}/").url
+        (url,) = [file["url"] for file in self.listing(project)["files"] if file["filename"] == filename]
+        return str(page.join(url))
+
+    def index(self) -> Index:
+        """The same index as another process sees it."""
+        return Index(PosixStore.open(self.root))
+
+    def staged(self) -> list[str]:
+        """What lies in the staging folder."""
+        folder = self.root / "quire" / "incoming"
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def blobs(self) -> list[str]:
+        """Every stored file."""
+        folder = self.root / "quire" / "blobs"
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+    def raw(self, *pieces: bytes, half_close: bool = False) -> RawAnswer:
+        """Send these bytes on a connection of their own; the answer to them."""
+        with self.connect() as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+            return raw_answer(connection)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection((self.served.host, self.served.port), timeout=DEADLINE)
+
+
+@dataclass(frozen=True)
+class RawAnswer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def raw_answer(connection: socket.socket, method: str = "GET") -> RawAnswer:
+    """The next response on this connection."""
+    response = http.client.HTTPResponse(connection, method=method)
+    response.begin()
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return RawAnswer(response.status, headers, response.read())
+
+
+@contextmanager
+def serve(folder: Path, *flags: object, user: int | None = None, **variables: str) -> Iterator[Site]:
+    """A `quire run` with one worker over `folder`/packages, which is made if it is not there."""
+    root = folder / "packages"
+    root.mkdir(exist_ok=True)
+    port = free_port()
+    command = quire_command("run", "-p", port, "-i", "127.0.0.1", "--workers", 1, *flags, root)
+    prefix = str(flags[flags.index("--server-base-url") + 1]) if "--server-base-url" in flags else ""
+    with (
+        running(command, port, cwd=folder, environ=environment(**variables)) as served,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}{prefix}", timeout=DEADLINE) as client,
+    ):
+        yield Site(root, served, client)
+
+
+def password_file(folder: Path, **users: str) -> Path:
+    """An htpasswd file of these users and passwords, as cheap as bcrypt can be; replaced in one step if it is there."""
+    lines = [f"{user}:{bcrypt.hashpw(word.encode(), bcrypt.gensalt(4)).decode()}\n" for user, word in users.items()]
+    staging = folder / "users.new"
+    staging.write_text("".join(lines))
+    return staging.replace(folder / "users")
+
+
+# -- uploads ----------------------------------------------------------------------------------------------------------
+
+Part = tuple[str, str] | tuple[str, str, bytes]
+"""(field, value), or (field, filename, content)."""
+
+
+def multipart(parts: Sequence[Part], boundary: str = _BOUNDARY) -> bytes:
+    """The body of a form."""
+    body = io.BytesIO()
+    for part in parts:
+        disposition = f'form-data; name="{part[0]}"'
+        content = part[1].encode()
+        if len(part) == 3:
+            disposition += f'; filename="{part[1]}"'
+            content = part[2]
+        body.write(f"--{boundary}\r\nContent-Disposition: {disposition}\r\n".encode())
+        if len(part) == 3:
+            body.write(b"Content-Type: application/octet-stream\r\n")
+        body.write(b"\r\n" + content + b"\r\n")
+    body.write(f"--{boundary}--\r\n".encode())
+    return body.getvalue()
+
+
+def content_type(boundary: str = _BOUNDARY) -> str:
+    return f"multipart/form-data; boundary={boundary}"
+
+
+def twine_form(
+    filename: str, content: bytes, *, name: str, version: str, replaced: Mapping[str, str | None] | None = None
+) -> list[Part]:
+    """The parts of the form that twine sends. `replaced`: other values of fields; None leaves one out."""
+    fields: dict[str, str | None] = {
+        ":action": "file_upload",
+        "protocol_version": "1",
+        "name": name,
+        "version": version,
+        "filetype": "bdist_wheel" if filename.endswith(".whl") else "sdist",
+        "pyversion": "py3" if filename.endswith(".whl") else "source",
+        "metadata_version": "2.4",
+        "summary": "A summary: with ümlauts",
+        "description": "One line.\nAnother one.\n",
+        "md5_digest": hashlib.md5(content).hexdigest(),
+        "sha256_digest": hashlib.sha256(content).hexdigest(),
+        "blake2_256_digest": hashlib.blake2b(content, digest_size=32).hexdigest(),
+    }
+    fields |= replaced or {}
+    parts: list[Part] = [(field, value) for field, value in fields.items() if value is not None]
+    return [*parts, ("classifiers", "Private :: A"), ("classifiers", "Private :: B"), ("content", filename, content)]
+
+
+def post(site: Site, parts: Sequence[Part], path: str = "/", **headers: str) -> httpx.Response:
+    """Send a form."""
+    return site.client.post(path, content=multipart(parts), headers={"content-type": content_type(), **_dashed(headers)})
+
+
+def publish(site: Site, filename: str, content: bytes, *, name: str, version: str, **headers: str) -> httpx.Response:
+    """Upload a distribution as twine does."""
+    return post(site, twine_form(filename, content, name=name, version=version), **headers)
+
+
+def publish_wheel(site: Site, name: str, version: str = "1.0", **files: bytes) -> str:
+    """Upload a wheel that is accepted; its filename. `files`: further content, to make it another one."""
+    filename = wheel_name(name, version)
+    answer = publish(site, filename, make_wheel(name, version, files=files), name=name, version=version)
+    assert answer.status_code == 200, answer.text
+    return filename
+
+
+@contextmanager
+def nothing_changes(site: Site) -> Iterator[None]:
+    """Whatever is asked in this block leaves no trace: not in a listing, not among the blobs, not in staging."""
+
+    def everything() -> tuple[object, ...]:
+        return site.projects(), site.get("/packages/").text, site.blobs()
+
+    before = everything()
+    yield
+    until(lambda: not site.staged())
+    assert everything() == before
+
+
+def _dashed(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}

@@ -1,0 +1,178 @@
+"""The read barrier: who may share which validation, and how memory stays bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from quire.errors import StoreError
+from quire.freshness import Barrier, Memory
+
+
+class Number:
+    """A value that knows its size."""
+
+    def __init__(self, number: int, size: int = 1) -> None:
+        self.number = number
+        self.bytes_in_memory = size
+
+
+class Source:
+    """Counts loads; each waits until it is let go. What is read is what was stored when the load began."""
+
+    def __init__(self) -> None:
+        self.stored = 0
+        self.loads = 0
+        self.begun = threading.Semaphore(0)
+        self.gate = threading.Semaphore(0)
+        self.fail = False
+        self.quick_answer: Number | None = None
+
+    def quick(self, key: str, known: Number | None) -> Number | None:
+        return self.quick_answer
+
+    def load(self, key: str, known: Number | None) -> Number:
+        self.loads += 1
+        read = self.stored
+        failing = self.fail
+        self.begun.release()
+        self.gate.acquire()
+        if failing:
+            raise StoreError("The store is away.")
+        return known if known is not None and known.number == read else Number(read)
+
+
+@pytest.fixture
+def executor() -> Iterator[Callable[[], ThreadPoolExecutor]]:
+    with ThreadPoolExecutor(4) as pool:
+        yield lambda: pool
+
+
+async def begun(source: Source) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, source.begun.acquire)
+
+
+async def queued() -> None:
+    """Let every task that can run now run until it waits."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_nobody_shares_a_validation_that_began_before(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """A request during a validation waits for the next one, and sees what was stored when it came."""
+    source = Source()
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=False, memory_limit=100, executor=executor)
+        first = asyncio.create_task(barrier.get("k"))
+        await begun(source)
+        source.stored = 1  # acknowledged to somebody now
+        late = [asyncio.create_task(barrier.get("k")) for _ in range(500)]
+        await queued()
+        source.gate.release(2)
+        assert (await first).number == 0
+        assert {(await task).number for task in late} == {1}
+        assert source.loads == 2  # one for the first, one for all the others
+
+    asyncio.run(scenario())
+
+
+def test_other_keys_do_not_wait(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """A slow key holds up nobody else."""
+    source = Source()
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=False, memory_limit=100, executor=executor)
+        slow = asyncio.create_task(barrier.get("slow"))
+        other = asyncio.create_task(barrier.get("other"))
+        await begun(source)
+        await begun(source)
+        source.gate.release(2)
+        await asyncio.gather(slow, other)
+
+    asyncio.run(scenario())
+
+
+def test_inline_answers_need_no_thread(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """What can be had at once is; what cannot goes through a load."""
+    source = Source()
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=True, memory_limit=100, executor=executor)
+        source.quick_answer = Number(7)
+        assert await barrier.get("k") is source.quick_answer
+        assert source.loads == 0
+        assert barrier.memory.get("k") is source.quick_answer
+        source.quick_answer = None
+        source.gate.release()
+        assert (await barrier.get("k")).number == 0
+        assert source.loads == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_failure_reaches_everybody_who_waited_and_nobody_later(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """An error is an answer like any other: not remembered."""
+    source = Source()
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=False, memory_limit=100, executor=executor)
+        source.fail = True
+        tasks = [asyncio.create_task(barrier.get("k")) for _ in range(3)]
+        await begun(source)
+        source.gate.release()
+        await begun(source)
+        source.fail = False
+        late = asyncio.create_task(barrier.get("k"))
+        await queued()
+        source.gate.release(2)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [StoreError] * 3
+        assert (await late).number == 0
+
+    asyncio.run(scenario())
+
+
+def test_who_goes_away_cancels_nobody(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """A client that disconnects does not take the validation of the others with it."""
+    source = Source()
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=False, memory_limit=100, executor=executor)
+        first = asyncio.create_task(barrier.get("k"))
+        await begun(source)
+        second = asyncio.create_task(barrier.get("k"))
+        third = asyncio.create_task(barrier.get("k"))
+        await queued()
+        first.cancel()
+        second.cancel()
+        source.gate.release(2)
+        assert (await third).number == 0
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    asyncio.run(scenario())
+
+
+def test_memory_drops_the_least_recently_used_by_bytes() -> None:
+    """The sum of sizes stays below the limit; the last value is kept even if it alone is larger."""
+    memory: Memory[Number] = Memory(100)
+    for key in "abc":
+        memory.put(key, Number(0, 40))
+    assert memory.get("a") is None
+    assert memory.get("b") is not None
+    memory.put("d", Number(0, 40))  # c was used less recently than b
+    assert memory.get("c") is None
+    assert memory.bytes == 80
+    grown = memory.get("b")
+    assert grown is not None
+    grown.bytes_in_memory = 90
+    memory.put("b", grown)
+    assert memory.get("d") is None
+    memory.put("huge", Number(0, 1000))
+    assert len(memory) == 1
+    assert memory.bytes == 1000

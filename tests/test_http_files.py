@@ -1,0 +1,302 @@
+"""Downloads over HTTP: whole, in part, revalidated, with their companions, and what becomes of old addresses."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quire.changes import Selection
+from quire.model import Status
+from quire.web.files import content_type, single_range
+from tests.asking import OPEN, Site, password_file, post, publish, publish_wheel, serve, twine_form
+from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
+from tests.serving import until
+
+SIZE = 700_000
+"""Bytes of the big member: some chunks of a download, and an incompressible rest."""
+BIG = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(SIZE // 32))
+WHEEL = make_wheel("big", "1.0", files={"data": BIG})
+DROPPED = make_wheel("dropped", "1.0", files={"data": BIG})
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An index with a hosted wheel `big`, and the same kind of wheel `dropped` in a folder of the directory."""
+    folder = tmp_path_factory.mktemp("files")
+    with serve(folder, *OPEN, "-o") as site:
+        publish(site, wheel_name("big", "1.0"), WHEEL, name="big", version="1.0")
+        (site.root / "old one").mkdir()
+        (site.root / "old one" / wheel_name("dropped", "1.0")).write_bytes(DROPPED)
+        (site.root / "old one" / f"{wheel_name('dropped', '1.0')}.asc").write_bytes(b"a signature")
+        until(lambda: "dropped" in site.projects())
+        yield site
+
+
+@pytest.fixture(params=["big", "dropped"])
+def url(site: Site, request: pytest.FixtureRequest) -> str:
+    """The URL of the hosted and of the dropped-in file; their contents are `_content(url)`."""
+    return site.file_url(request.param, wheel_name(request.param, "1.0"))
+
+
+def _content(url: str) -> bytes:
+    return WHEEL if "big" in url else DROPPED
+
+
+def test_serves_the_file(site: Site, url: str) -> None:
+    """The bytes, their number and kind, and a validator; HEAD has the same headers."""
+    answer = site.client.get(url)
+    assert answer.status_code == 200
+    assert answer.content == _content(url)
+    assert answer.headers["content-length"] == str(len(_content(url)))
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert answer.headers["etag"] == f'"{hashlib.sha256(_content(url)).hexdigest()}"'
+    assert "content-encoding" not in answer.headers
+    head = site.client.head(url)
+    assert (head.status_code, head.content) == (200, b"")
+    assert dict(head.headers) | {"date": ""} == dict(answer.headers) | {"date": ""}
+
+
+def test_a_hosted_file_may_be_kept_for_ever(site: Site) -> None:
+    """Its URL has its digest, so it is immutable; a drop-in file's has not, so it is revalidated."""
+    hosted = site.client.get(site.file_url("big", wheel_name("big", "1.0")))
+    assert hosted.headers["cache-control"] == "public, max-age=31536000, immutable"
+    dropped = site.client.get(site.file_url("dropped", wheel_name("dropped", "1.0")))
+    assert dropped.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        ("bytes=0-0", slice(1)),
+        ("bytes=0-99", slice(100)),
+        ("bytes=100-499999", slice(100, 500_000)),
+        ("bytes={last}-", slice(-1, None)),
+        ("bytes={last}-{last}", slice(-1, None)),
+        ("bytes=5-{beyond}", slice(5, None)),
+        ("bytes=-22", slice(-22, None)),
+        ("bytes=-{beyond}", slice(None)),
+        ("bytes=0-", slice(None)),
+        ("Bytes= 3-4", slice(3, 5)),
+    ],
+)
+def test_serves_a_range(site: Site, url: str, asked: str, part: slice) -> None:
+    """206 for the first, last, open and suffix ranges, cut to the file's end."""
+    content = _content(url)
+    answer = site.client.get(url, headers={"range": asked.format(last=len(content) - 1, beyond=len(content) * 2)})
+    start, stop, _ = part.indices(len(content))
+    assert answer.status_code == 206
+    assert answer.content == content[part]
+    assert answer.headers["content-range"] == f"bytes {start}-{stop - 1}/{len(content)}"
+    assert answer.headers["content-length"] == str(stop - start)
+    assert answer.headers["etag"] == site.client.head(url).headers["etag"]
+
+
+@pytest.mark.parametrize("asked", ["bytes={size}-", "bytes=999999999-", "bytes=-0"])
+def test_a_range_beyond_the_end(site: Site, url: str, asked: str) -> None:
+    """416 with the length, one sentence, and nothing that a cache would keep for a year."""
+    answer = site.client.get(url, headers={"range": asked.format(size=len(_content(url)))})
+    assert answer.status_code == 416
+    assert answer.headers["content-range"] == f"bytes */{len(_content(url))}"
+    assert answer.headers["cache-control"] == "no-store"
+    assert len(answer.text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("asked", ["bytes=", "bytes=9-1", "bytes=a-b", "lines=1-2", "bytes=0-1,4-5", f"bytes={'9' * 40}-", "-5"])
+def test_ignores_an_invalid_range(site: Site, url: str, asked: str) -> None:
+    """What is no range, or several at once, gets the whole file."""
+    answer = site.client.get(url, headers={"range": asked})
+    assert (answer.status_code, answer.content == _content(url)) == (200, True)
+    assert "content-range" not in answer.headers
+
+
+def test_head_has_no_range(site: Site, url: str) -> None:
+    """Ranges are defined for GET alone (RFC 9110, 14.2)."""
+    answer = site.client.head(url, headers={"range": "bytes=0-9"})
+    assert (answer.status_code, answer.headers["content-length"]) == (200, str(len(_content(url))))
+
+
+def test_if_range(site: Site, url: str) -> None:
+    """The part if the client's other part is of this very file, else the whole; a date or a weak tag never matches."""
+    etag = site.client.head(url).headers["etag"]
+    assert site.client.get(url, headers={"range": "bytes=0-9", "if-range": etag}).status_code == 206
+    for other in ('"other"', f"W/{etag}", "Mon, 02 Feb 2026 10:00:00 GMT", ""):
+        answer = site.client.get(url, headers={"range": "bytes=0-9", "if-range": other})
+        assert (answer.status_code, len(answer.content)) == (200, len(_content(url))), other
+
+
+def test_revalidates(site: Site, url: str) -> None:
+    """304 with its headers; it counts before a range does (RFC 9110, 13.2.2)."""
+    answer = site.client.get(url)
+    for headers in ({}, {"range": "bytes=0-9"}, {"range": "bytes=9999999-"}):
+        again = site.client.get(url, headers={"if-none-match": answer.headers["etag"], **headers})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["etag"] == answer.headers["etag"]
+        assert again.headers["cache-control"] == answer.headers["cache-control"]
+
+
+def test_companions(site: Site) -> None:
+    """`.metadata` is the document whose digest the page tells, `.asc` the signature; else they are missing."""
+    for project in ("big", "dropped"):
+        (file,) = site.listing(project)["files"]
+        metadata = site.client.get(f"{site.file_url(project, file['filename'])}.metadata")
+        assert hashlib.sha256(metadata.content).hexdigest() == file["core-metadata"]["sha256"]
+        assert metadata.text.startswith("Metadata-Version: 2.4\n")
+        assert metadata.headers["content-type"] == "text/plain; charset=utf-8"
+        assert site.client.get(metadata.url, headers={"range": "bytes=0-3"}).content == metadata.content[:4]
+    assert site.client.get(f"{site.file_url('dropped', wheel_name('dropped', '1.0'))}.asc").content == b"a signature"
+    assert site.client.get(f"{site.file_url('big', wheel_name('big', '1.0'))}.asc").status_code == 404
+
+
+def test_a_published_signature(site: Site) -> None:
+    """An upload's `gpg_signature` is served beside the file, and the page says so."""
+    filename, content = wheel_name("signed", "1.0"), make_wheel("signed", "1.0")
+    form = twine_form(filename, content, name="signed", version="1.0")
+    assert post(site, [*form, ("gpg_signature", f"{filename}.asc", b"-----PGP")]).status_code == 200
+    assert site.listing("signed")["files"][0]["gpg-sig"] is True
+    answer = site.client.get(f"{site.file_url('signed', filename)}.asc")
+    assert (answer.content, answer.headers["content-type"]) == (b"-----PGP", "application/pgp-signature")
+
+
+def test_old_address_of_an_imported_file(site: Site) -> None:
+    """pypiserver's /packages/<filename>, with and without its folder, still leads to a file that is hosted now."""
+    for path in (wheel_name("big", "1.0"), f"some/folder/{wheel_name('big', '1.0')}"):
+        answer = site.get(f"/packages/{path}")
+        assert (answer.status_code, answer.content) == (200, WHEEL)
+        assert answer.headers["cache-control"] == "no-cache"
+        assert site.get(f"/packages/{path}.metadata").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nothing-1.0.tar.gz",
+        "big/../../../etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        "%2e%2e/%2e%2e/etc/passwd",
+        "quire/format",
+        "quire/records/main/projects/big/00000001.json",
+        "/etc/passwd",
+        "a%00b.whl",
+        f"big/{'0' * 64}/{wheel_name('big', '1.0')}",
+        f"other/{hashlib.sha256(WHEEL).hexdigest()}/{wheel_name('big', '1.0')}",
+        f"big/{hashlib.sha256(WHEEL).hexdigest()}/other-1.0-py3-none-any.whl",
+        "x" * 5000,
+        "%ff%fe",
+    ],
+)
+def test_there_is_nothing_else(site: Site, path: str) -> None:
+    """404 and one sentence for whatever is not listed; no path of a request reaches the file system."""
+    answer = site.raw(f"GET /packages/{path} HTTP/1.0\r\n\r\n".encode())
+    assert answer.status == 404
+    assert len(answer.body.splitlines()) == 1
+    assert len(answer.body) < 500
+
+
+def test_overwritten_and_deleted(site: Site) -> None:
+    """Other content has another URL; the old one is missing at once, and both are after the deletion."""
+    filename = publish_wheel(site, "replaced")
+    old = site.file_url("replaced", filename)
+    publish_wheel(site, "replaced", more=b"content")
+    new = site.file_url("replaced", filename)
+    assert old != new
+    assert (site.client.get(old).status_code, site.client.get(new).status_code) == (404, 200)
+    site.index().delete("replaced", Selection(filename=filename))
+    assert (site.client.get(new).status_code, site.client.get(f"{new}.metadata").status_code) == (404, 404)
+    assert site.get("/simple/replaced/").status_code == 404
+
+
+def test_quarantined(site: Site) -> None:
+    """PEP 792: the files of a quarantined project are not offered under any address, and are again afterwards."""
+    filename = publish_wheel(site, "suspect")
+    url = site.file_url("suspect", filename)
+    site.index().set_status("suspect", Status.QUARANTINED, "found malware")
+    assert [site.client.get(address).status_code for address in (url, f"{url}.metadata")] == [404, 404]
+    assert site.get(f"/packages/{filename}").status_code == 404
+    assert site.listing("suspect")["files"] == []
+    site.index().set_status("suspect", Status.ACTIVE)
+    assert site.client.get(url).status_code == 200
+
+
+def test_a_dropped_file_that_changes(site: Site) -> None:
+    """Replaced, it is served as it is now, and described as it is now; removed, it is gone at once."""
+    path = site.root / wheel_name("moving", "1.0")
+    for content in (make_wheel("moving", "1.0"), make_wheel("moving", "1.0", files={"more": b"x"})):
+        staging = site.root.parent / "staging"
+        staging.write_bytes(content)
+        os.replace(staging, path)
+        (file,) = site.listing("moving")["files"]
+        assert file["hashes"]["sha256"] == hashlib.sha256(content).hexdigest()
+        assert site.client.get(site.file_url("moving", path.name)).content == content
+    path.unlink()
+    assert site.get(f"/packages/{path.name}").status_code == 404
+    assert "moving" not in site.projects()
+
+
+def test_a_link_out_of_the_directory_is_not_followed(site: Site, tmp_path: Path) -> None:
+    """What a name in the directory points to elsewhere is not given away."""
+    (tmp_path / "secret").write_bytes(make_wheel("leak", "1.0"))
+    path = site.root / wheel_name("leak", "1.0")
+    path.symlink_to("/etc/passwd")
+    assert site.get(f"/packages/{path.name}").status_code == 404
+    path.unlink()
+
+
+def test_an_sdist_and_its_kind(site: Site) -> None:
+    """An sdist is gzip by type, and never unpacked on its way by a Content-Encoding."""
+    content = make_sdist("source", "1.0")
+    publish(site, sdist_name("source", "1.0"), content, name="source", version="1.0")
+    answer = site.client.get(site.file_url("source", sdist_name("source", "1.0")))
+    assert (answer.content, answer.headers["content-type"]) == (content, "application/gzip")
+    assert "content-encoding" not in answer.headers
+
+
+def test_metadata_of_an_sdist_only_when_it_is_static(site: Site) -> None:
+    """PEP 658 data of an sdist is offered from metadata 2.2 on without Dynamic; Requires-Python always."""
+    dynamic = metadata_text("stale", "1.0", extra="Dynamic: Requires-Dist\n")
+    old = metadata_text("stale", "2.0", metadata_version="2.1")
+    for version, metadata in (("1.0", dynamic), ("2.0", old), ("3.0", metadata_text("stale", "3.0"))):
+        content = make_sdist("stale", version, metadata=metadata)
+        assert publish(site, sdist_name("stale", version), content, name="stale", version=version).status_code == 200
+    files = site.listing("stale")["files"]
+    assert [file["core-metadata"] is not False for file in files] == [False, False, True]
+    assert [file["requires-python"] for file in files] == [">=3.8"] * 3
+    assert site.client.get(f"{site.file_url('stale', sdist_name('stale', '1.0'))}.metadata").status_code == 404
+
+
+def test_private_when_a_login_is_needed(tmp_path: Path) -> None:
+    """No shared cache may keep what needs a login."""
+    with serve(tmp_path, "-a", "download,update", "-P", password_file(tmp_path, ann="secret")) as site:
+        site.client.auth = ("ann", "secret")
+        filename = publish_wheel(site, "closed")
+        answer = site.client.get(site.file_url("closed", filename))
+        assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
+
+
+def test_cache_control_flag_is_for_addresses_without_digest(tmp_path: Path) -> None:
+    """`--cache-control` sets max-age where quire would revalidate, and shortens nothing that is immutable."""
+    with serve(tmp_path, *OPEN, "--cache-control", 60) as site:
+        filename = publish_wheel(site, "one")
+        assert site.get(f"/packages/{filename}").headers["cache-control"] == "public, max-age=60"
+        assert "immutable" in site.client.get(site.file_url("one", filename)).headers["cache-control"]
+
+
+@given(st.text("bytes= 0123456789-,", max_size=30), st.integers(0, 10**6))
+def test_no_range_leads_out_of_the_file(header: str, size: int) -> None:
+    """Whatever is asked: ignored, unsatisfiable, or within the file."""
+    chosen = single_range(f"bytes={header}", size)
+    if chosen is not None and chosen[0] < chosen[1]:
+        assert 0 <= chosen[0] < chosen[1] <= size
+
+
+@pytest.mark.parametrize("name", ["a.html-1.0.zip", "a-1.0.tar.bz2", "a-1.0.svg", "a-1.0.js"])
+@pytest.mark.parametrize("companion", ["", ".metadata", ".asc", ".attestations"])
+def test_nothing_is_served_that_a_browser_runs(name: str, companion: str) -> None:
+    """What is published is data, whatever it is called."""
+    assert not {"html", "xml", "javascript"} & set(content_type(name, companion).replace("/", " ").split())

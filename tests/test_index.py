@@ -1,0 +1,431 @@
+"""The writer of projects, over a store in memory whose every operation may fail, against a plain model."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from quire.changes import Selection
+from quire.errors import (
+    DamagedRecord,
+    FileExists,
+    InvalidRequest,
+    NotFound,
+    ProjectClosed,
+    QuireError,
+    StoreError,
+    StoreFull,
+)
+from quire.index import Index, blob_keys
+from quire.model import File, Project, Status, decode_project, encode_project
+from quire.store.contracts import Store
+from quire.store.memory import Fault, Faults, MemoryState, MemoryStore
+from quire.upload import Upload, examine
+from tests.distributions import make_wheel, wheel_name
+
+
+def staged_wheel(store: Store, name: str, version: str, *, variant: str = "", signature: bytes | None = None) -> Upload:
+    staging = store.blobs.stage()
+    staging.write(make_wheel(name, version, files={"variant.txt": variant.encode()}))
+    return examine(staging.finish(), wheel_name(name, version), signature=signature)
+
+
+def blobs(store: Store) -> set[str]:
+    return {blob.key for blob in store.blobs.list()}
+
+
+def referenced(index: Index) -> set[str]:
+    keys = set()
+    for name in index.names():
+        project = index.project(name)
+        assert project is not None
+        for file in project.files.values():
+            keys |= set(blob_keys(file))
+    return keys
+
+
+def test_a_published_file_is_recorded_whole() -> None:
+    """Size, digests, metadata and spelling are in the record; file and metadata are in the store."""
+    store = MemoryStore(MemoryState())
+    index = Index(store)
+    change = index.publish([staged_wheel(store, "My.Project", "1.0", signature=b"sig")])
+    project = index.project("my-project")
+    assert project is not None
+    assert change.after == project
+    assert project.name == "My.Project"
+    [file] = project.files.values()
+    content = make_wheel("My.Project", "1.0", files={"variant.txt": b""})
+    assert file.size == len(content)
+    assert set(file.hashes) == {"sha256", "blake2b_256", "md5"}
+    assert file.requires_python == ">=3.8"
+    assert file.metadata_sha256 is not None
+    assert file.uploaded is not None
+    assert len(file.uploaded) == len("2026-01-01T00:00:00.000000Z")
+    assert blobs(store) == set(blob_keys(file))
+    assert store.blobs.open(blob_keys(file)[0]).file.read() == content
+    assert store.blobs.open(f"{blob_keys(file)[0]}.asc").file.read() == b"sig"
+
+
+def test_several_files_appear_in_one_step() -> None:
+    """A release of two files is one revision of the record; if one is refused, none appears."""
+    store = MemoryStore(MemoryState())
+    index = Index(store)
+    absent = store.records.read(index.key("a"))
+    index.publish([staged_wheel(store, "a", "1.0"), staged_wheel(store, "a", "1.1")])
+    first = store.records.read(index.key("a"), absent)
+    assert len(decode_project(first.data or b"").files) == 2
+    with pytest.raises(FileExists, match="already exists"):
+        index.publish([staged_wheel(store, "a", "1.2"), staged_wheel(store, "a", "1.0", variant="other")])
+    assert store.records.read(index.key("a"), first) is first
+    assert blobs(store) == referenced(index)
+
+
+def test_the_same_again_changes_nothing() -> None:
+    """Publishing equal content again succeeds, writes no revision and leaves no blob."""
+    store = MemoryStore(MemoryState())
+    index = Index(store)
+    index.publish([staged_wheel(store, "a", "1.0")])
+    record = store.records.read(index.key("a"))
+    change = index.publish([staged_wheel(store, "a", "1.0")])
+    assert not change.changed
+    assert store.records.read(index.key("a"), record) is record
+    assert blobs(store) == referenced(index)
+
+
+def test_overwriting_replaces_and_tells_what_to_remove() -> None:
+    """With overwrite the entry is replaced, and the old blobs are reported for removal."""
+    store = MemoryStore(MemoryState())
+    index = Index(store)
+    index.publish([staged_wheel(store, "a", "1.0")])
+    change = index.publish([staged_wheel(store, "a", "1.0", variant="new")], overwrite=True)
+    assert len(change.removed) == 1
+    index.remove_blobs(change.removed)
+    assert blobs(store) == referenced(index)
+
+
+def test_a_drop_in_file_counts_as_taken() -> None:
+    """A name taken beside the record: equal content changes nothing, other content is refused."""
+    store = MemoryStore(MemoryState())
+    index = Index(store)
+    upload = staged_wheel(store, "a", "1.0")
+    taken = {upload.parsed.filename: upload.staged.digests.sha256}
+    assert not index.publish([upload], taken=taken).changed
+    with pytest.raises(FileExists):
+        index.publish([staged_wheel(store, "a", "1.0", variant="x")], taken=taken)
+    assert index.names() == ()
+    assert blobs(store) == set()
+
+
+def test_delete_file_release_project() -> None:
+    """Each selection takes out just what it names; without files the project is gone, and can come back."""
+    store = MemoryStore(MemoryState())
+    index = Index(store)
+    for version in ("1.0", "1.1", "2.0"):
+        index.publish([staged_wheel(store, "a", version)])
+    index.delete("A", Selection(filename=wheel_name("a", "1.0")))
+    index.delete("a", Selection(version="1.1.0"))
+    project = index.project("a")
+    assert project is not None
+    assert list(project.files) == [wheel_name("a", "2.0")]
+    with pytest.raises(NotFound):
+        index.delete("a", Selection(version="9"))
+    assert index.delete("a", Selection()).after is None
+    assert index.names() == ()
+    with pytest.raises(NotFound):
+        index.delete("a", Selection())
+    index.publish([staged_wheel(store, "a", "1.0", variant="another")])
+    assert index.names() == ("a",)
+
+
+def test_yank_and_unyank() -> None:
+    """A yank has a reason or none, is told per file, and can be taken back."""
+    store = MemoryStore(MemoryState())
+    index = Index(store)
+    index.publish([staged_wheel(store, "a", "1.0"), staged_wheel(store, "a", "2.0")])
+    index.yank("a", Selection(version="1.0"), "broken")
+    index.yank("a", Selection(filename=wheel_name("a", "2.0")))
+    project = index.project("a")
+    assert project is not None
+    assert [file.yanked for file in project.files.values()] == ["broken", True]
+    assert not index.yank("a", Selection(version="1.0"), "broken").changed
+    index.unyank("a", Selection())
+    project = index.project("a")
+    assert project is not None
+    assert [file.yanked for file in project.files.values()] == [False, False]
+    with pytest.raises(InvalidRequest):
+        index.yank("a", Selection(), "two\nlines")
+
+
+@pytest.mark.parametrize("status", [Status.ARCHIVED, Status.QUARANTINED])
+def test_closed_projects_refuse_uploads(status: Status) -> None:
+    """PEP 792: no uploads to archived and quarantined projects, until they are opened again."""
+    store = MemoryStore(MemoryState())
+    index = Index(store)
+    index.publish([staged_wheel(store, "a", "1.0")])
+    index.set_status("a", status, "why")
+    with pytest.raises(ProjectClosed, match=status):
+        index.publish([staged_wheel(store, "a", "2.0")])
+    assert blobs(store) == referenced(index)
+    index.set_status("a", Status.ACTIVE)
+    assert index.publish([staged_wheel(store, "a", "2.0")]).changed
+    with pytest.raises(NotFound):
+        index.set_status("nothing", Status.ACTIVE)
+
+
+def test_fields_of_a_newer_quire_survive() -> None:
+    """What this version does not know is written back as it was found."""
+    store = MemoryStore(MemoryState())
+    index = Index(store)
+    index.publish([staged_wheel(store, "a", "1.0")])
+    record = store.records.read(index.key("a"))
+    document: dict[str, Any] = json.loads(record.data or b"")
+    document["tracks"] = ["x"]
+    document["files"][wheel_name("a", "1.0")]["scan"] = {"clean": True}
+    store.records.write(index.key("a"), json.dumps(document).encode(), record)
+    index.yank("a", Selection())
+    written = json.loads(store.records.read(index.key("a")).data or b"")
+    assert written["tracks"] == ["x"]
+    assert written["files"][wheel_name("a", "1.0")]["scan"] == {"clean": True}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"{", b"[]", b'"x"', b'{"format":1}', b'{"format":"1","name":"a","files":{}}', b'{"format":2,"name":"a"}',
+     b'{"format":1,"name":"a","files":{"f":{"version":"1"}}}', b'{"format":1,"name":"a","files":{},"status":"odd"}',
+     b"\x00" * 100, b"\xff\xfe"],
+)  # fmt: skip
+def test_a_damaged_record_is_never_overwritten(data: bytes) -> None:
+    """Garbage, half a document, a newer format: every change is refused with a sentence, nothing is lost."""
+    store = MemoryStore(MemoryState())
+    index = Index(store)
+    store.records.write(index.key("a"), data, store.records.read(index.key("a")))
+    with pytest.raises(DamagedRecord, match="main/projects/a"):
+        index.publish([staged_wheel(store, "a", "1.0")])
+    with pytest.raises(DamagedRecord):
+        index.delete("a", Selection())
+    assert store.records.read(index.key("a")).data == data
+    assert blobs(store) == set()
+
+
+def test_fifty_at_once_lose_nothing() -> None:
+    """Many writers of one project, each with its own handle as if in its own process: every file is there."""
+    state = MemoryState()
+    errors: list[BaseException] = []
+
+    def publish(number: int) -> None:
+        store = MemoryStore(state)
+        try:
+            Index(store).publish([staged_wheel(store, "a", f"1.{number}")])
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=publish, args=(number,)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    project = Index(MemoryStore(state)).project("a")
+    assert project is not None
+    assert len(project.files) == 50
+
+
+@pytest.mark.parametrize("operation", ["stage", "stage.write", "finish", "publish", "write"])
+@pytest.mark.parametrize("fault", [Fault.FULL, Fault.READ_ONLY])
+def test_a_full_store_keeps_nothing_of_a_failed_upload(operation: Any, fault: Fault) -> None:
+    """No space at any step: the sentence of the store, no entry, no blob left behind."""
+    state = MemoryState()
+    upload = staged_wheel(MemoryStore(state), "a", "1.0")
+    faults = Faults()
+    store = MemoryStore(state, faults)
+    faults.next(operation, fault)
+    with contextlib.suppress(StoreFull, StoreError):
+        Index(store).publish([upload])
+    clean = MemoryStore(state)
+    assert blobs(clean) == referenced(Index(clean))
+
+
+VERSIONS = ("1.0", "1.1", "2.0")
+PROJECTS = ("alpha", "beta")
+
+
+class IndexMachine(RuleBasedStateMachine):
+    """Random changes through a store that fails at random, against dictionaries.
+
+    What is acknowledged must be there. What failed with a refusal must not have happened. What failed with a store
+    error may or may not have happened, as a whole; the model then takes over what is found.
+    """
+
+    @initialize(seed=st.integers(0, 2**32))
+    def begin(self, seed: int) -> None:
+        self.state = MemoryState()
+        self.faulty = Index(MemoryStore(self.state, Faults.random(seed, 0.1)))
+        self.truth = Index(MemoryStore(self.state))
+        self.model: dict[str, dict[str, tuple[str, bool | str]]] = {}
+        self.status: dict[str, Status] = {}
+
+    def found(self, name: str) -> dict[str, tuple[str, bool | str]]:
+        project = self.truth.project(name)
+        files: dict[str, File] = project.files if project is not None else {}
+        return {filename: (file.sha256, file.yanked) for filename, file in files.items()}
+
+    def attempt(self, name: str, action: Any, expected: Any) -> None:
+        """Run; `expected` computes the model's files of the project, or raises what must be raised."""
+        before = dict(self.model.get(name, {}))
+        try:
+            after = expected(before)
+            refusal = None
+        except QuireError as error:
+            after, refusal = before, type(error)
+        happened: type[QuireError] | None
+        try:
+            action()
+        except StoreError:
+            happened = StoreError
+            assert self.found(name) in (before, after)
+        except QuireError as error:
+            happened = type(error)
+        else:
+            happened = None
+        if happened is not StoreError:
+            assert happened is refusal
+            assert self.found(name) == after
+        self.model[name] = self.found(name)
+        project = self.truth.project(name)
+        self.status[name] = project.status if project is not None else Status.ACTIVE
+
+    @rule(
+        name=st.sampled_from(PROJECTS),
+        versions=st.lists(st.sampled_from(VERSIONS), min_size=1, max_size=2, unique=True),
+        variant=st.sampled_from(("", "x")),
+        overwrite=st.booleans(),
+    )
+    def publish(self, name: str, versions: list[str], variant: str, overwrite: bool) -> None:
+        uploads = [staged_wheel(self.truth.store, name, version, variant=variant) for version in versions]
+        facts = {upload.parsed.filename: upload.staged.digests.sha256 for upload in uploads}
+
+        def expected(before: dict[str, tuple[str, bool | str]]) -> dict[str, tuple[str, bool | str]]:
+            if not self.status.get(name, Status.ACTIVE).accepts_uploads:
+                raise ProjectClosed("")
+            after = dict(before)
+            for filename, sha256 in facts.items():
+                if filename in after and after[filename][0] == sha256:
+                    continue
+                if filename in after and not overwrite:
+                    raise FileExists("")
+                after[filename] = (sha256, False)
+            return after
+
+        self.attempt(name, lambda: self.faulty.publish(uploads, overwrite=overwrite), expected)
+
+    @rule(name=st.sampled_from(PROJECTS), version=st.sampled_from((*VERSIONS, None)))
+    def delete(self, name: str, version: str | None) -> None:
+        self.select(name, version, lambda value: None, lambda s: self.faulty.delete(name, s))
+
+    @rule(
+        name=st.sampled_from(PROJECTS),
+        version=st.sampled_from((*VERSIONS, None)),
+        reason=st.sampled_from((None, "bad")),
+    )
+    def yank(self, name: str, version: str | None, reason: str | None) -> None:
+        self.select(
+            name, version, lambda value: (value[0], reason or True), lambda s: self.faulty.yank(name, s, reason)
+        )
+
+    @rule(name=st.sampled_from(PROJECTS), version=st.sampled_from((*VERSIONS, None)))
+    def unyank(self, name: str, version: str | None) -> None:
+        self.select(name, version, lambda value: (value[0], False), lambda s: self.faulty.unyank(name, s))
+
+    def select(self, name: str, version: str | None, change: Any, action: Any) -> None:
+        chosen = None if version is None else wheel_name(name, version)
+
+        def expected(before: dict[str, tuple[str, bool | str]]) -> dict[str, tuple[str, bool | str]]:
+            if not any(chosen in {None, filename} for filename in before):
+                raise NotFound("")
+            changed = {f: change(value) if chosen in {None, f} else value for f, value in before.items()}
+            return {f: value for f, value in changed.items() if value is not None}
+
+        self.attempt(name, lambda: action(Selection(version=version)), expected)
+
+    @rule(name=st.sampled_from(PROJECTS), status=st.sampled_from(Status))
+    def set_status(self, name: str, status: Status) -> None:
+        def expected(before: dict[str, tuple[str, bool | str]]) -> dict[str, tuple[str, bool | str]]:
+            if not before and self.truth.project(name) is None:
+                raise NotFound("")
+            return before
+
+        self.attempt(name, lambda: self.faulty.set_status(name, status), expected)
+
+    @invariant()
+    def every_listed_file_is_there(self) -> None:
+        """No entry without its bytes, at any time."""
+        if hasattr(self, "truth"):
+            assert referenced(self.truth) <= blobs(self.truth.store)
+
+
+TestIndex = IndexMachine.TestCase
+TestIndex.settings = settings(max_examples=40, stateful_step_count=20)
+
+
+_text = st.text(max_size=20)
+
+
+@st.composite
+def projects(draw: st.DrawFn) -> Project:
+    files = {}
+    for number in range(draw(st.integers(0, 4))):
+        filename = f"f{number}-1.tar.gz"
+        files[filename] = File(
+            filename=filename,
+            version=draw(_text),
+            size=draw(st.integers(0, 2**40)),
+            hashes={"sha256": draw(_text), "md5": draw(_text)},
+            uploaded=draw(st.none() | _text),
+            requires_python=draw(st.none() | _text),
+            yanked=draw(st.booleans() | st.text(min_size=1)),
+            metadata_sha256=draw(st.none() | _text),
+            signed=draw(st.booleans()),
+            attested=draw(st.booleans()),
+            uploader=draw(st.none() | _text),
+            blob=draw(st.none() | _text),
+            unknown=draw(st.dictionaries(st.from_regex(r"x_[a-z]{1,5}", fullmatch=True), st.integers() | _text)),
+        )
+    return Project(
+        name=draw(_text),
+        status=draw(st.sampled_from(Status)),
+        status_reason=draw(st.none() | _text),
+        files=files,
+        unknown=draw(st.dictionaries(st.from_regex(r"x_[a-z]{1,5}", fullmatch=True), st.lists(_text, max_size=2))),
+    )
+
+
+@given(projects())
+def test_documents_round_trip(project: Project) -> None:
+    """Whatever is in a project, its document says it all, in readable JSON."""
+    data = encode_project(project)
+    assert decode_project(data) == project
+    assert encode_project(decode_project(data)) == data
+    assert b"\n " in data
+
+
+@given(
+    st.binary(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | _text,
+        lambda c: (
+            st.lists(c, max_size=3)
+            | st.dictionaries(st.sampled_from(["format", "name", "files", "status", "hashes"]), c, max_size=4)
+        ),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_no_document_is_an_unexpected_error(data: bytes) -> None:
+    """Any bytes are a project or a DamagedRecord."""
+    with contextlib.suppress(DamagedRecord):
+        decode_project(data)

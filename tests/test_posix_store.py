@@ -1,0 +1,511 @@
+"""What only the POSIX store can get wrong: pruning, stalled writers, replayed calls, dying half-way, foreign files."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quire.errors import (
+    Conflict,
+    OutcomeUnknown,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    UnknownLayout,
+)
+from quire.store import posix_records
+from quire.store.contracts import Record
+from quire.store.directory import Directories, Identity, SettleRule
+from quire.store.filesystem import cached_times, filesystem_type
+from quire.store.posix import PosixStore
+
+KEY = "main/projects/foo"
+
+
+def document(number: int) -> bytes:
+    return json.dumps({"number": number}).encode()
+
+
+def folder(root: Path, key: str = KEY) -> Path:
+    return root / "quire" / "records" / key
+
+
+def write_many(store: PosixStore, count: int, *, start: Record | None = None) -> Record:
+    record = start or store.records.read(KEY)
+    for number in range(count):
+        record = store.records.write(KEY, document(number), record)
+    return record
+
+
+def test_the_layout_is_readable(tmp_path: Path) -> None:
+    """Visible names, one JSON document a revision, nothing left in incoming."""
+    store = PosixStore.open(tmp_path)
+    write_many(store, 2)
+    assert (tmp_path / "quire" / "format").read_text() == "quire 1\n"
+    assert sorted(path.name for path in folder(tmp_path).iterdir()) == ["00000001.json", "00000002.json"]
+    assert (folder(tmp_path) / "00000002.json").read_bytes() == document(1)
+    assert list((tmp_path / "quire" / "incoming").iterdir()) == []
+
+
+def test_pruning_keeps_the_newest_and_the_young(tmp_path: Path) -> None:
+    """Old revisions go once they are old; young ones stay, the newest always."""
+    patient = PosixStore.open(tmp_path)
+    record = write_many(patient, 30)
+    assert len(list(folder(tmp_path).iterdir())) == 30
+    eager = PosixStore.open(tmp_path, prune_age=0)
+    write_many(eager, 1, start=record)
+    kept = sorted(path.name for path in folder(tmp_path).iterdir())
+    assert kept == [f"{number:08d}.json" for number in range(28, 32)]
+    assert eager.records.read(KEY).data == patient.records.read(KEY).data
+
+
+def test_a_writer_that_slept_past_pruning_is_not_believed(tmp_path: Path) -> None:
+    """Its link finds the old name free; it must not be told that it wrote, and nobody may read what it linked."""
+    store = PosixStore.open(tmp_path, prune_age=0)
+    stale = write_many(store, 3)
+    current = write_many(store, 40, start=stale)
+    assert not (folder(tmp_path) / "00000004.json").exists()
+    with pytest.raises(OutcomeUnknown):
+        store.records.write(KEY, b'{"from": "the past"}', stale)
+    assert store.records.read(KEY).tag == current.tag
+    assert PosixStore.open(tmp_path).records.read(KEY).data == current.data
+
+
+def test_a_writer_that_is_overtaken_at_once_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others build upon a revision before its writer has listed: it was committed, not in conflict."""
+    store, other = PosixStore.open(tmp_path), PosixStore.open(tmp_path)
+    first = write_many(store, 1)
+    real_link = os.link
+
+    def link_and_be_overtaken(source: str, target: str) -> None:
+        monkeypatch.setattr(os, "link", real_link)
+        real_link(source, target)
+        for number in (7, 8):
+            other.records.write(KEY, document(number), other.records.read(KEY))
+
+    monkeypatch.setattr(os, "link", link_and_be_overtaken)
+    written = store.records.write(KEY, document(5), first)
+    assert written.tag.startswith("2.")
+    assert store.records.read(KEY, written).data == document(8)
+
+
+def test_a_replayed_link_is_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A LINK that the network repeats answers EEXIST for the name that it made itself."""
+    store = PosixStore.open(tmp_path)
+    first = write_many(store, 1)
+    real_link = os.link
+
+    def link_twice(source: str, target: str) -> None:
+        real_link(source, target)
+        real_link(source, target)
+
+    monkeypatch.setattr(os, "link", link_twice)
+    assert store.records.write(KEY, document(2), first).data == document(2)
+    staging = store.blobs.stage()
+    staging.write(b"x")
+    store.blobs.publish(staging.finish(), "foo/x/file")
+    with store.blobs.open("foo/x/file").file as file:
+        assert file.read() == b"x"
+
+
+def test_a_replayed_rename_is_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A RENAME that the network repeats answers ENOENT, for the source has gone where it should."""
+    store = PosixStore.open(tmp_path)
+    real_rename = os.rename
+
+    def rename_twice(source: str, target: str) -> None:
+        real_rename(source, target)
+        real_rename(source, target)
+
+    monkeypatch.setattr(os, "rename", rename_twice)
+    assert write_many(store, 1).data == document(0)
+
+
+def test_two_who_create_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second first revision is a conflict, and leaves nothing behind."""
+    store, other = PosixStore.open(tmp_path), PosixStore.open(tmp_path)
+    absent = store.records.read(KEY)
+    real_rename = os.rename
+
+    def be_late(source: str, target: str) -> None:
+        monkeypatch.setattr(os, "rename", real_rename)
+        other.records.write(KEY, document(1), other.records.read(KEY))
+        real_rename(source, target)
+
+    monkeypatch.setattr(os, "rename", be_late)
+    with pytest.raises(Conflict):
+        store.records.write(KEY, document(2), absent)
+    assert store.records.read(KEY).data == document(1)
+    assert list((tmp_path / "quire" / "incoming").iterdir()) == []
+
+
+def stage_something(store: PosixStore) -> None:
+    staging = store.blobs.stage()
+    try:
+        staging.write(b"x")
+        staging.finish()
+    finally:
+        staging.discard()
+
+
+class Died(BaseException):
+    """What a test raises in place of a process that is gone."""
+
+
+@pytest.mark.parametrize("step", range(1, 40))
+@pytest.mark.parametrize("delete_first", [False, True])
+def test_dying_at_any_call_needs_no_repair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, delete_first: bool
+) -> None:
+    """A writer that stops before its n-th call to the file system leaves list and records in agreement."""
+    store = PosixStore.open(tmp_path)
+    record = write_many(store, 1)
+    if delete_first:
+        record = store.records.write(KEY, None, record)
+    calls = 0
+
+    def dying(real: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls >= step:
+                raise Died
+            return real(*args, **kwargs)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("open", "link", "unlink", "fsync", "write", "rename", "mkdir"):
+            patch.setattr(os, name, dying(getattr(os, name)))
+        try:
+            store.records.write(KEY, document(5) if delete_first else None, record)
+        except Died:
+            acknowledged = False
+        else:
+            acknowledged = True
+    other = PosixStore.open(tmp_path)
+    present = other.records.read(KEY).data is not None
+    assert other.records.names("main/projects").names == (("foo",) if present else ())
+    if acknowledged:
+        assert present == delete_first
+    # life goes on without repair
+    now = other.records.write(KEY, document(9), other.records.read(KEY))
+    assert other.records.names("main/projects").names == ("foo",)
+    now = other.records.write(KEY, None, now)
+    assert other.records.names("main/projects").names == ()
+    other.sweep(older_than=0)
+    assert sorted(path.name for path in folder(tmp_path).parent.iterdir()) == ["foo", "foo.deleted"]
+    assert list((tmp_path / "quire" / "incoming").iterdir()) == []
+    assert other.records.names("main/projects").names == ()
+
+
+def test_deleting_and_creating_at_once_never_hides_a_project(tmp_path: Path) -> None:
+    """Many who delete and publish one name: at the end, and at every acknowledged step alone, list and record agree."""
+    rounds = 30
+    errors: list[str] = []
+    barrier = threading.Barrier(4)
+
+    def change(present: bool) -> None:
+        store = PosixStore.open(tmp_path)
+        for number in range(rounds):
+            barrier.wait()
+            while True:
+                record = store.records.read(KEY)
+                if (record.data is not None) == present:
+                    break
+                try:
+                    store.records.write(KEY, document(number) if present else None, record)
+                except (Conflict, OutcomeUnknown):
+                    continue
+                break
+            barrier.wait()
+            if present:
+                listed = store.records.names("main/projects").names == ("foo",)
+                if listed != (store.records.read(KEY).data is not None):
+                    errors.append(f"round {number}: listed is {listed}")
+            barrier.wait()
+
+    threads = [threading.Thread(target=change, args=(present,)) for present in (True, True, False, False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_foreign_things_are_not_records(tmp_path: Path) -> None:
+    """Files and folders that are not quire's are not listed as projects, and break nothing."""
+    store = PosixStore.open(tmp_path)
+    write_many(store, 1)
+    projects = folder(tmp_path).parent
+    (projects / "README").write_text("hello")
+    (projects / ".nfs0001").write_text("x")
+    (projects / "file").write_text("x")
+    (projects / "Upper").mkdir()
+    (projects / "link").symlink_to(tmp_path)
+    (folder(tmp_path) / "notes.txt").write_text("x")
+    (folder(tmp_path) / ".nfs0002").write_text("x")
+    (folder(tmp_path) / "00000009.json.bak").write_text("x")
+    other = PosixStore.open(tmp_path)
+    assert other.records.names("main/projects").names == ("foo",)
+    assert other.records.read(KEY).data == document(0)
+    assert other.records.read("main/projects/file").data is None
+    with pytest.raises(StoreError, match="not quire's"):
+        other.records.write("main/projects/file", document(1), other.records.read("main/projects/file"))
+    assert (projects / "file").read_text() == "x"
+
+
+def test_changes_within_one_tick_are_seen(tmp_path: Path) -> None:
+    """Two revisions whose directory times look the same: before an identity is settled, it is not believed."""
+    reader, writer = PosixStore.open(tmp_path), PosixStore.open(tmp_path)
+    record = write_many(writer, 1)
+    known = reader.records.read(KEY)
+    for number in range(200):
+        record = writer.records.write(KEY, document(number), record)
+        known = reader.records.read(KEY, known)
+        assert known.data == document(number)
+
+
+def test_an_identity_is_believed_only_when_settled() -> None:
+    """The rule itself, with a clock of its own: the listing must begin `settle` after the identity was first seen."""
+    now = [100.0]
+    rule = SettleRule(clock=lambda: now[0])
+    coarse = Identity(1, 5_000_000_000, 5_000_000_000)
+    seen = rule.see(coarse, None)
+    assert not seen.settled
+    now[0] += 2.4
+    assert not rule.see(coarse, seen).settled
+    now[0] += 0.2
+    assert rule.see(coarse, seen).settled
+    fine = Identity(1, 5_000_000_000, 5_123_456_789)
+    seen = rule.see(fine, seen)
+    assert not seen.settled
+    now[0] += 0.11
+    assert rule.see(fine, seen).settled
+    assert not rule.see(None, seen).settled
+
+
+def test_faked_modification_times_do_not_make_a_file_system_fine() -> None:
+    """An mtime can be set by anybody; only the kernel's own ctime shows how fine it stamps."""
+    rule = SettleRule()
+    rule.observe(Identity(1, 123_456_789, 5_000_000_000))
+    assert rule.seconds == 2.5
+
+
+def test_a_settled_directory_is_not_listed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steady state costs an open and a fstat, however many revisions and names there are."""
+    store = PosixStore.open(tmp_path, settle=0)
+    write_many(store, 3)
+    known = store.records.read(KEY)
+    known = store.records.read(KEY, known)
+    names = store.records.names("main/projects")
+    names = store.records.names("main/projects", names)
+
+    def no_listing(*_: object) -> None:
+        raise AssertionError("listed")
+
+    monkeypatch.setattr(os, "scandir", no_listing)
+    monkeypatch.setattr(os, "listdir", no_listing)
+    assert store.records.read(KEY, known) is known
+    assert store.records.names("main/projects", names) is names
+
+
+def test_on_a_network_absence_is_believed_after_its_parent_was_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first "no such file" is the client's memory; the parent is opened, and the name looked up in it again."""
+    store = PosixStore.open(tmp_path, network=True)
+    write_many(store, 1)
+    real_open = os.open
+    lied: list[object] = []
+
+    def forgetful_open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if dir_fd is None and str(path).endswith("/foo") and not lied:
+            lied.append(path)
+            raise FileNotFoundError(errno.ENOENT, "no such file", path)
+        return real_open(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", forgetful_open)
+    assert store.records.read(KEY).data == document(0)
+    assert lied
+
+
+def test_a_late_reply_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times that the kernel does not stand by give no identity: list, and remember nothing."""
+    monkeypatch.setattr("quire.store.directory.cached_times", lambda fd: None)
+    directories = Directories(str(tmp_path), network=True)
+    opened = directories.open(str(tmp_path))
+    assert opened is not None
+    os.close(opened[0])
+    assert opened[1] is None
+    store = PosixStore.open(tmp_path, network=True, settle=0)
+    known = write_many(store, 1)
+    for number in range(5):
+        PosixStore.open(tmp_path).records.write(KEY, document(number), store.records.read(KEY))
+        known = store.records.read(KEY, known)
+        assert known.data == document(number)
+
+
+def test_a_late_reply_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One dropped answer costs one more open, not the identity."""
+    asked: list[int] = []
+
+    def late_once(fd: int) -> tuple[int, int] | None:
+        asked.append(fd)
+        status = os.fstat(fd)
+        return None if len(asked) == 1 else (status.st_mtime_ns, status.st_ctime_ns)
+
+    monkeypatch.setattr("quire.store.directory.cached_times", late_once)
+    opened = Directories(str(tmp_path), network=True).open(str(tmp_path))
+    assert opened is not None
+    os.close(opened[0])
+    assert opened[1] is not None
+
+
+def test_the_kernel_tells_times_and_type(tmp_path: Path) -> None:
+    """statx and statfs through ctypes agree with os.stat. A kernel may leave times out that were not asked for."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        status = os.fstat(fd)
+        assert cached_times(fd) in {None, (status.st_mtime_ns, status.st_ctime_ns)}
+    finally:
+        os.close(fd)
+    name, local = filesystem_type(str(tmp_path))
+    assert isinstance(name, str)
+    assert isinstance(local, bool)
+    with pytest.raises(FileNotFoundError):
+        filesystem_type(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [
+        (errno.ENOSPC, StoreFull),
+        (errno.EDQUOT, StoreFull),
+        (errno.EROFS, StoreReadOnly),
+        (errno.EACCES, StoreReadOnly),
+        (errno.EIO, StoreError),
+    ],
+)
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "link"])
+def test_every_failing_call_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, error: type[StoreError]
+) -> None:
+    """Errors of the file system become the contract's, without a path; nothing is half-written."""
+    store = PosixStore.open(tmp_path)
+    record = write_many(store, 1)
+    with monkeypatch.context() as patch:
+
+        def failing(*_: object, **__: object) -> None:
+            raise OSError(number, os.strerror(number), "/secret/path")
+
+        patch.setattr(os, call, failing)
+        with pytest.raises(error) as raised:
+            store.records.write(KEY, document(5), record)
+        if call != "link":
+            with pytest.raises(error):
+                stage_something(store)
+    assert "/secret/path" not in str(raised.value)
+    assert PosixStore.open(tmp_path).records.read(KEY).data in {document(0), document(5)}
+    assert (PosixStore.open(tmp_path).records.read(KEY).data == document(0)) or call == "fsync"
+
+
+def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """write(2) may take less than it was given."""
+    real_write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real_write(fd, bytes(data[:3])))
+    store = PosixStore.open(tmp_path)
+    write_many(store, 1)
+    staging = store.blobs.stage()
+    staging.write(b"0123456789")
+    store.blobs.publish(staging.finish(), "a/b/c")
+    with store.blobs.open("a/b/c").file as file:
+        assert file.read() == b"0123456789"
+    assert store.records.read(KEY).data == document(0)
+
+
+def test_opening_what_is_not_a_store(tmp_path: Path) -> None:
+    """Missing, not a directory, a newer layout, somebody's folder: one sentence each."""
+    with pytest.raises(StoreError, match="cannot be used"):
+        PosixStore.open(tmp_path / "missing")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="cannot be used"):
+        PosixStore.open(tmp_path / "file")
+    newer = tmp_path / "newer"
+    (newer / "quire").mkdir(parents=True)
+    (newer / "quire" / "format").write_text("quire 2\n")
+    with pytest.raises(UnknownLayout, match="newer quire"):
+        PosixStore.open(newer)
+    foreign = tmp_path / "foreign"
+    (foreign / "quire").mkdir(parents=True)
+    (foreign / "quire" / "setup.py").write_text("x")
+    with pytest.raises(UnknownLayout, match="in the way"):
+        PosixStore.open(foreign)
+
+
+def test_a_store_that_cannot_be_written_is_served(tmp_path: Path) -> None:
+    """Read-only: everything reads, every change is refused with a sentence."""
+    record = write_many(PosixStore.open(tmp_path), 1)
+    store = PosixStore.open(tmp_path, read_only=True)
+    assert not store.writable
+    assert store.records.read(KEY).data == record.data
+    with pytest.raises(StoreReadOnly):
+        store.records.write(KEY, document(2), record)
+    with pytest.raises(StoreReadOnly):
+        store.blobs.stage()
+
+
+def test_an_empty_directory_is_served_read_only_without_being_touched(tmp_path: Path) -> None:
+    """A directory without a store is an empty index; nothing is made in it."""
+    store = PosixStore.open(tmp_path, read_only=True)
+    assert store.records.names("main/projects").names == ()
+    assert store.records.read(KEY).data is None
+    assert list(store.blobs.list()) == []
+    assert list(tmp_path.iterdir()) == []
+    write_many(PosixStore.open(tmp_path), 1)
+    assert store.records.read(KEY).data == document(0)
+
+
+def test_a_directory_that_vanishes_is_an_error_not_absence(tmp_path: Path) -> None:
+    """An unmounted volume must not look like an index from which everything was deleted."""
+    root = tmp_path / "root"
+    root.mkdir()
+    store = PosixStore.open(root)
+    record = write_many(store, 1)
+    root.rename(tmp_path / "away")
+    with pytest.raises(StoreError):
+        store.records.read(KEY, record)
+    with pytest.raises(StoreError):
+        store.records.names("main/projects")
+    root.mkdir()  # a mount point without its volume
+    with pytest.raises(StoreError):
+        store.records.read(KEY, record)
+    with pytest.raises(StoreError):
+        store.records.names("main/projects")
+    root.rmdir()
+    (tmp_path / "away").rename(root)
+    assert store.records.read(KEY, record).data == document(0)
+
+
+def test_many_workers_may_make_the_store_at_once(tmp_path: Path) -> None:
+    """The folder appears complete, once."""
+    stores: list[PosixStore] = []
+    threads = [threading.Thread(target=lambda: stores.append(PosixStore.open(tmp_path))) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(stores) == 16
+    assert all(store.writable for store in stores)
+    assert [path.name for path in tmp_path.iterdir()] == ["quire"]
+
+
+def test_constants_fit_together() -> None:
+    """Pruning starts well above what it keeps."""
+    assert posix_records.PRUNE_ABOVE > posix_records.KEEP_REVISIONS >= 2
