@@ -100,6 +100,8 @@ class Credentials:
 def parse_basic(header: str | None) -> Credentials | None:
     """The credentials of an Authorization header as RFC 7617 has them, in UTF-8.
 
+    Clients that never heard of a charset send Latin-1 (requests does, whatever the challenge says). Bytes that are not
+    UTF-8 are taken for that; Latin-1 text that happens to be UTF-8 is next to unheard of.
     None when there is no header, it is another scheme, malformed, or longer than 8 KiB.
     """
     if header is None or len(header) > MAX_HEADER_CHARACTERS:
@@ -109,9 +111,13 @@ def parse_basic(header: str | None) -> Credentials | None:
     if scheme.lower() != "basic" or len(token) % 4:  # some Pythons let a surplus "=" pass
         return None
     try:
-        text = binascii.a2b_base64(token.encode("ascii"), strict_mode=True).decode("utf-8")
-    except ValueError:  # not ASCII, not base64, not UTF-8
+        data = binascii.a2b_base64(token.encode("ascii"), strict_mode=True)
+    except ValueError:  # not ASCII, not base64
         return None
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
     username, colon, password = text.partition(":")  # RFC 7617: a username holds no colon, a password may
     if not colon or any(character < " " or character == "\x7f" for character in username):
         return None

@@ -2,7 +2,7 @@
 
 A worker that was forked has its parent's signal handlers until it installs its own, after the application is
 imported. A SIGTERM in between sets a flag in nobody's hands and is lost: the parent waits for that worker until its
-patience ends. So, while importing, signals end the process at once.
+patience ends. So, while starting, signals end the process at once.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from __future__ import annotations
 import importlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from quire.errors import ConfigurationError
-
-_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 def load(target: str) -> Callable[..., Any]:
@@ -29,24 +26,14 @@ def load(target: str) -> Callable[..., Any]:
     return found
 
 
-@contextmanager
-def signals_end_the_process() -> Iterator[None]:
-    """Inside the block the default actions of SIGTERM, SIGINT and SIGQUIT; then the handlers of before again."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may change handlers
-        return
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:  # None: installed by something other than Python
-                signal.signal(number, handler)
+def let_signals_end_the_process() -> None:
+    """Give SIGTERM, SIGINT and SIGQUIT their default actions, until the server installs its handlers."""
+    if threading.current_thread() is threading.main_thread():  # only this one may
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_DFL)
 
 
 def load_in_forked_worker(target: str) -> Callable[..., Any]:
-    """`load`, for a worker that installs its own handlers right after it: the parent's never come back."""
-    if threading.current_thread() is threading.main_thread():
-        for number in _ENDING:
-            signal.signal(number, signal.SIG_DFL)
+    """`load`, first thing in a worker that was forked."""
+    let_signals_end_the_process()
     return load(target)

@@ -23,7 +23,9 @@ from quire.config import Settings
 from quire.errors import ConfigurationError
 from quire.servers import GRACE_SECONDS
 from quire.servers.binding import free_address
-from quire.servers.loading import load, signals_end_the_process
+from quire.servers.loading import load
+
+WORKER = "quire.servers.gunicorn_worker.Worker"
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
@@ -45,8 +47,7 @@ class _Application(Application):  # type: ignore[misc]  # gunicorn ships no type
         super().__init__(prog="gunicorn")
 
     def load(self) -> Callable[..., Any]:
-        with signals_end_the_process():
-            return load(self._target)
+        return load(self._target)
 
     def do_load_config(self) -> None:
         """Raises ConfigurationError, where gunicorn itself would print and leave."""
@@ -108,10 +109,9 @@ def _override(configuration: Config, settings: Settings) -> list[str]:
     clauses = []
     chosen = configuration.settings["worker_class"].get()
     name = chosen if isinstance(chosen, str) else getattr(chosen, "__name__", str(chosen))
-    if name not in {"asgi", "gunicorn.workers.gasgi.ASGIWorker", "ASGIWorker"}:
-        configuration.set("worker_class", "asgi")
-        if name != "sync":  # gunicorn's default: nobody chose it, or nobody who minds
-            clauses.append(f"worker_class {name!r} by gunicorn's own ASGI worker, as quire is an ASGI application")
+    if name not in {"sync", "asgi", "gunicorn.workers.gasgi.ASGIWorker"}:  # sync: gunicorn's default, nobody's choice
+        clauses.append(f"worker_class {name!r} by gunicorn's own ASGI worker, as quire is an ASGI application")
+    configuration.set("worker_class", WORKER)
     if configuration.threads > 1:
         clauses.append("threads, as an ASGI worker serves many requests in one thread")
         configuration.set("threads", 1)

@@ -83,6 +83,8 @@ class _Handler(WSGIRequestHandler):
 
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environ()
+        if not environ.get("CONTENT_LENGTH"):  # wsgiref's way to say that there is none
+            environ.pop("CONTENT_LENGTH", None)
         environ["REMOTE_PORT"] = str(self.client_address[1])  # the WSGI adapter makes the client's address of both
         return environ
 

@@ -19,6 +19,8 @@ from quire.errors import InvalidName
 
 _RECORD_KEY_PART = re.compile(r"[a-z0-9][a-z0-9_-]*")
 MAX_KEY_PART_BYTES = 255  # NAME_MAX of every file system in use
+MAX_RECORD_PART = 200
+"""Characters; leaves a store room for suffixes of its own."""
 
 
 class Record:
@@ -200,7 +202,7 @@ def check_record_key(key: str) -> tuple[str, ...]:
     """Split a record key into its parts. Raises InvalidName when a part could leave its folder."""
     parts = tuple(key.split("/"))
     for part in parts:
-        if not _RECORD_KEY_PART.fullmatch(part) or len(part) > MAX_KEY_PART_BYTES - 60:
+        if not _RECORD_KEY_PART.fullmatch(part) or len(part) > MAX_RECORD_PART:
             raise InvalidName(f"{key!r} cannot be a record key; use lower-case letters, digits, '-' and '_'.")
     return parts
 

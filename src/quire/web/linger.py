@@ -2,9 +2,10 @@
 
 Theory of operation. A client sends a wheel of a gigabyte and reads the answer when it is through. A server that refuses
 it at once (no login, too large) and closes the connection resets it, since bytes arrive at a closed socket; the reset
-overtakes the answer, and the client shows a broken pipe instead of the sentence. So the answer is sent, and then what
-still arrives is thrown away for a while before the connection is closed (RFC 9112, 9.6). Clients that look at the
-answer while they send stop at once.
+overtakes the answer, and the client shows a broken pipe instead of the sentence. So the answer's head is sent, then what
+still arrives is thrown away for a while, and then the answer is ended and the connection closed (RFC 9112, 9.6).
+Servers close as soon as the last byte of an answer is out, so its body has to wait until then. Clients that look at
+the head while they send stop sending.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LINGER_SECONDS = 30.0
 """How long a refused client may go on sending."""
-SILENCE_SECONDS = 2.0
+SILENCE_SECONDS = 1.0
 """How long one that sends nothing is waited for."""
 
 
@@ -43,13 +44,11 @@ class Linger:
         async def lingering_send(message: Message) -> None:
             if unread and message["type"] == "http.response.start":
                 MutableHeaders(raw=message["headers"])["Connection"] = "close"
-            if unread and message["type"] == "http.response.body" and not message.get("more_body", False):
-                await send({**message, "more_body": True})
+            elif unread and not message.get("more_body", False):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LINGER_SECONDS):
                         while unread:
                             await asyncio.wait_for(noting_receive(), SILENCE_SECONDS)
-                message = {"type": "http.response.body", "body": b"", "more_body": False}
             await send(message)
 
         await self._app(scope, noting_receive, lingering_send)

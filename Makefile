@@ -1,0 +1,70 @@
+# Everything a checkout needs: Python >= 3.11 with venv and pip, and make. `make` alone prints the list.
+#
+# Theory of operation. The environment .venv has two levels, each with a stamp file that is newer than what it was
+# made from: `run` holds quire and what it needs to serve, `dev` all of that and the tools of the tests. Versions and
+# digests come from requirements/*.txt, so two machines get the same bytes; pip refuses anything else. Delete nothing
+# by hand: when a lock or pyproject.toml changes, the next target installs what changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.run
+DEV := $(VENV)/.dev
+
+# For `make serve`; e.g. make serve PORT=9000 PACKAGES=~/packages
+HOST ?= 127.0.0.1
+PORT ?= 8080
+PACKAGES ?= packages
+
+# For `make test` and `make test-fast`; e.g. make test PYTEST_ARGS="-k upload"
+JOBS ?= 2
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: help serve test test-fast lint format lock upgrade dev clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+serve: $(RUN) ## serve ./packages on http://127.0.0.1:8080, uploads open to this machine (PORT=, PACKAGES=)
+	@mkdir -p "$(PACKAGES)"
+	@echo "publish: uv publish --publish-url http://$(HOST):$(PORT)/ dist/*    install: pip install --index-url http://$(HOST):$(PORT)/simple/ NAME"
+	@exec $(BIN)/quire serve --host "$(HOST)" --port "$(PORT)" -a . -P . "$(PACKAGES)"
+
+test: lint ## lint, types and all tests, real pip, uv, twine, poetry and pdm among them
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+
+test-fast: $(DEV) ## the tests without the real clients
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not clients" $(PYTEST_ARGS)
+
+lint: $(DEV) ## ruff and mypy; changes nothing
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+format: $(DEV) ## rewrite the sources as ruff would have them
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+dev: $(DEV) ## make .venv with everything in it, and nothing more
+
+lock: $(DEV) ## write requirements/*.txt after an edit of pyproject.toml, with as few changes as possible
+	scripts/lock
+
+upgrade: $(DEV) ## write requirements/*.txt with the newest versions
+	scripts/lock --upgrade
+
+clean: ## remove .venv, caches and builds; ./packages stays
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN): pyproject.toml requirements/build.txt requirements/run.txt
+	@scripts/environment $(PYTHON) $(VENV) build run
+	@touch $@
+
+# The dev lock contains the run lock, so both stamps are right after it: `make serve` has nothing left to do.
+$(DEV): pyproject.toml requirements/dev.txt
+	@scripts/environment $(PYTHON) $(VENV) dev
+	@touch $(RUN) $@

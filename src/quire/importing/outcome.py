@@ -1,0 +1,79 @@
+"""What an import tells: the outcome of each file, and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class Outcome(StrEnum):
+    """What became of one file."""
+
+    IMPORTED = "imported"
+    PRESENT = "already published"
+    """With the same content, by an earlier import or an upload."""
+    CONFLICT = "conflict"
+    """Other content is published under this filename. Nothing was changed."""
+    REFUSED = "refused"
+    """It cannot be taken; the note says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one file of the source."""
+
+    path: str
+    """Relative to the source."""
+    project: str
+    filename: str
+    size: int
+    """Bytes; 0 when it could not even be looked at."""
+    outcome: Outcome
+    note: str | None = None
+    """A sentence: why it was refused, or what else should be known."""
+    removed: bool = False
+    """Whether the source was removed."""
+    failed: bool = False
+    """Whether anything that was asked for was not done."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of all of them; filled while the import goes on."""
+
+    results: list[Result] = field(default_factory=list)
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(result.outcome is outcome for result in self.results)
+
+    @property
+    def failed(self) -> list[Result]:
+        """Those for which anything that was asked for was not done, by path."""
+        return sorted((result for result in self.results if result.failed), key=lambda result: result.path)
+
+    @property
+    def imported_bytes(self) -> int:
+        return sum(result.size for result in self.results if result.outcome is Outcome.IMPORTED)
+
+
+class Progress(Protocol):
+    """Who shows how far it is. Called from several threads."""
+
+    def start(self, total: int) -> None:
+        """The bytes that there are to read, about."""
+        ...
+
+    def advance(self, amount: int) -> None:
+        """So many bytes were dealt with."""
+        ...
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def start(self, total: int) -> None:
+        pass
+
+    def advance(self, amount: int) -> None:
+        pass

@@ -1,0 +1,91 @@
+"""Reading the files of an import's source: whole and unchanged, or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from quire.folder_scan import Candidate, Look, Stamp, open_plain
+from quire.index import timestamp
+
+MAX_SIGNATURE_BYTES = 1024 * 1024
+"""As for uploads. Real ones have less than a kilobyte."""
+
+_CHUNK = 1024 * 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Refused(Exception):
+    """This file cannot be taken; the message is a sentence that says why."""
+
+
+def read_unchanged(look: Look, take: Callable[[bytes], object], notify: Callable[[int], object]) -> None:
+    """Hand the file's bytes to `take`. It must be, before and after, the one that was looked at.
+
+    Raises Refused when it is not, or cannot be read; what `take` and `notify` raise passes.
+    """
+    try:
+        file = open(open_plain(look.path), "rb", buffering=0)  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise Refused(f"It cannot be read ({error.strerror}).") from error
+    with file:
+        if Stamp.of(os.fstat(file.fileno())) != look.stamp:
+            raise Refused("It changed while it was looked at; import it again when it is complete.")
+        size = 0
+        while size <= look.stamp.size:
+            try:
+                chunk = file.read(_CHUNK)
+            except OSError as error:
+                raise Refused(f"It cannot be read ({error.strerror}).") from error
+            if not chunk:
+                break
+            take(chunk)
+            size += len(chunk)
+            notify(len(chunk))
+        if size != look.stamp.size or Stamp.of(os.fstat(file.fileno())) != look.stamp:
+            raise Refused("It changed while it was read; import it again when it is complete.")
+
+
+def check_unchanged(look: Look) -> None:
+    """Raises Refused when the file is not any more the one that was looked at."""
+    try:
+        unchanged = Stamp.of(os.stat(look.path, follow_symlinks=False)) == look.stamp
+    except OSError:
+        unchanged = False
+    if not unchanged:
+        raise Refused("It changed while it was read; import it again when it is complete.")
+
+
+def read_signature(candidate: Candidate) -> tuple[bytes | None, str | None]:
+    """The detached signature beside a file; None when there is none. If one had to be left out, a sentence why."""
+    if not candidate.is_signed:
+        return None, None
+    try:
+        with open(open_plain(f"{candidate.path}.asc"), "rb") as file:
+            signature = file.read(MAX_SIGNATURE_BYTES + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+    except OSError as error:
+        return None, f"Its signature could not be read ({error.strerror}), and was left."
+    if not 0 < len(signature) <= MAX_SIGNATURE_BYTES:
+        return None, "What lies beside it as its signature is none, and was left."
+    return signature, None
+
+
+def remove(candidate: Candidate, look: Look) -> str | None:
+    """Remove a source file that is safe in the store (of a symbolic link: the link); the reason when it stays."""
+    try:
+        if Stamp.of(os.stat(look.path, follow_symlinks=False)) != look.stamp:
+            return "The source changed meanwhile, so it was left; import it again."
+        os.unlink(candidate.path)
+    except OSError as error:
+        return f"The source could not be removed ({error.strerror})."
+    return None
+
+
+def rfc3339(nanoseconds: int) -> str | None:
+    """A time since the epoch as records have it; None when the calendar does not reach that far."""
+    try:
+        return timestamp(_EPOCH + timedelta(microseconds=nanoseconds // 1000))
+    except OverflowError:
+        return None

@@ -1,0 +1,1 @@
+"""Real clients (pip, uv, twine, poetry, pdm) against real servers: two ports, one directory."""

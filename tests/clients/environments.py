@@ -1,0 +1,59 @@
+"""The clients' own virtual environments, in `.venvs/` of the repository, made when they are first asked for.
+
+uv makes them, with whatever configuration it finds on the machine; nothing here knows where packages come from.
+An environment is kept as long as its requirements are the same; delete `.venvs/` to get newer clients.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parent.parent.parent / ".venvs"
+DEADLINE = 300.0
+"""Seconds that installing one client may take."""
+
+REQUIREMENTS: dict[str, tuple[str, ...]] = {
+    "pip-newest": ("pip>=26",),
+    "pip-oldest": ("pip==22.2",),  # the first that names Python 3.11 among the versions it supports
+    "pip-html": ("pip==21.3.1",),  # the last that asks for HTML; it still runs on 3.11
+    "twine": ("twine>=7,<8",),
+    "poetry": ("poetry>=2.1",),
+    "pdm": ("pdm>=2.26", "hishel<2"),  # pdm uses a class that hishel 2 has renamed
+    "mirror": ("simple-repository-server>=0.11",),
+}
+
+
+def uv() -> Path:
+    """The uv of this environment, else of the machine."""
+    beside = Path(sys.executable).with_name("uv")
+    found = str(beside) if beside.exists() else shutil.which("uv")
+    assert found is not None, "uv is missing: install the development dependencies"
+    return Path(found)
+
+
+def programs(client: str) -> Path:
+    """The folder with the client's programs (`python`, `twine`, ...), installed first if need be."""
+    environment = FOLDER / client
+    wanted = "\n".join([sys.version, *REQUIREMENTS[client]])
+    made_for = environment / "made-for.txt"
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / f"{client}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes run side by side
+        if not made_for.exists() or made_for.read_text() != wanted:
+            _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(environment))
+            _uv("pip", "install", "--quiet", "--python", str(environment / "bin" / "python"), *REQUIREMENTS[client])
+            made_for.write_text(wanted)
+    return environment / "bin"
+
+
+def _uv(*arguments: str) -> None:
+    environ = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    made = subprocess.run(
+        [str(uv()), *arguments], env=environ, capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+    assert made.returncode == 0, f"uv {' '.join(arguments)} failed:\n{made.stdout}{made.stderr}"

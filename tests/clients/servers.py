@@ -1,0 +1,95 @@
+"""Two servers of different kinds, two workers each, on one directory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from quire.index import Index
+from quire.names import parse_filename
+from quire.store.posix import PosixStore
+from tests.serving import Served, free_port, quire_command, running
+
+_REQUEST = re.compile(r"method=(\S+) path=(\S+) status=(\d+)")
+
+
+@dataclass(frozen=True)
+class Server:
+    """One port."""
+
+    served: Served
+
+    @property
+    def host(self) -> str:
+        """With the port, as it stands in URLs."""
+        return f"{self.served.host}:{self.served.port}"
+
+    @property
+    def url(self) -> str:
+        """Where uploads go."""
+        return f"http://{self.host}/"
+
+    @property
+    def simple(self) -> str:
+        """The index URL."""
+        return f"{self.url}simple/"
+
+    def publish(self, *files: tuple[str, bytes]) -> None:
+        """Publish distributions as the upload form has them."""
+        for filename, content in files:
+            parsed = parse_filename(filename)
+            form = {
+                ":action": "file_upload",
+                "protocol_version": "1",
+                "name": parsed.project,
+                "version": parsed.version,
+                "filetype": str(parsed.kind),
+            }
+            answer = httpx.post(self.url, data=form, files={"content": (filename, content)}, trust_env=False)
+            assert answer.status_code == 200, answer.text
+
+    def requests(self) -> list[tuple[str, str, int]]:
+        """Method, path and status of every request in its log, in order."""
+        return [(method, path, int(status)) for method, path, status in _REQUEST.findall(self.served.output())]
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Both ports, and the directory that they share."""
+
+    root: Path
+    granian: Server
+    gunicorn: Server
+
+    @property
+    def index(self) -> Index:
+        """The same index, from this third process."""
+        return Index(PosixStore.open(self.root))
+
+
+@contextmanager
+def two_servers(folder: Path, *flags: object) -> Iterator[Servers]:
+    """Start both and stop both. `flags`: about access; nobody needs to log in by default."""
+    root = folder / "packages"
+    root.mkdir()
+    flags = flags or ("-a", ".", "-P", ".")
+
+    def command(port: int, server: str) -> list[str]:
+        return quire_command(
+            "run", "-v", "-i", "127.0.0.1", "-p", port, "--server", server, "--workers", 2, "--disable-fallback",
+            *flags, root,
+        )  # fmt: skip - one flag and its value beside the next
+
+    with ExitStack() as stack, ThreadPoolExecutor(2) as starting:
+        both = [
+            running(command(port, server), port, cwd=folder)
+            for port, server in ((free_port(), "granian"), (free_port(), "gunicorn"))
+        ]
+        granian, gunicorn = starting.map(stack.enter_context, both)
+        yield Servers(root, Server(granian), Server(gunicorn))

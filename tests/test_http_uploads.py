@@ -1,0 +1,264 @@
+"""Publishing over HTTP: the forms of twine and uv, what is refused and with which words, and that nothing remains."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from quire.model import Status
+from tests.asking import (
+    JSON_V1,
+    OPEN,
+    TWINE,
+    Part,
+    Site,
+    content_type,
+    multipart,
+    nothing_changes,
+    post,
+    publish,
+    publish_wheel,
+    serve,
+    twine_form,
+)
+from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
+
+LIMIT = 2_000_000
+FILENAME, CONTENT = wheel_name("sample", "1.0"), make_wheel("sample", "1.0")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An index that takes files up to LIMIT bytes and has one project, `there`."""
+    with serve(tmp_path_factory.mktemp("uploads"), *OPEN, "--max-upload-size", LIMIT) as site:
+        publish_wheel(site, "there")
+        yield site
+
+
+def _form(**replaced: str | None) -> list[Part]:
+    """twine's form for the sample wheel; `action` stands for `:action`."""
+    fields = {":action" if name == "action" else name: value for name, value in replaced.items()}
+    return twine_form(FILENAME, CONTENT, name="sample", version="1.0", replaced=fields)
+
+
+# -- what is taken ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/legacy/", "/legacy", "/simple/"])
+def test_takes_twines_form(site: Site, path: str) -> None:
+    """At every address that people give as the repository's, and everything is recorded."""
+    name = f"twine-{path.count(chr(47))}{path.strip(chr(47)) or 0}"
+    filename, content = wheel_name(name, "1.0"), make_wheel(name, "1.0")
+    answer = post(site, twine_form(filename, content, name=name, version="1.0"), path, **{"user-agent": TWINE["User-Agent"]})
+    assert (answer.status_code, answer.text) == (200, f"{filename} was published.\n")
+    (file,) = site.listing(name)["files"]
+    assert file["hashes"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (file["size"], file["requires-python"], file["yanked"]) == (len(content), ">=3.8", False)
+    assert site.client.get(site.file_url(name, filename)).content == content
+    assert site.staged() == []
+
+
+def test_takes_uvs_form(site: Site) -> None:
+    """uv sends the file first, a blake2 digest, no md5, and asks for problem details."""
+    filename, content = sdist_name("from-uv", "1.0"), make_sdist("from-uv", "1.0")
+    parts = twine_form(filename, content, name="from-uv", version="1.0", replaced={"md5_digest": None})
+    answer = post(site, [parts[-1], *parts[:-1]], "/legacy/", accept="application/problem+json", user_agent="uv/0.9.7")
+    assert answer.status_code == 200
+    assert site.filenames("from-uv") == [filename]
+
+
+def test_takes_a_form_with_no_more_than_the_file(site: Site) -> None:
+    """What scripts send with curl: the action and the file."""
+    filename, content = wheel_name("curl", "1.0"), make_wheel("curl", "1.0")
+    assert post(site, [(":action", "file_upload"), ("content", filename, content)]).status_code == 200
+    assert site.filenames("curl") == [filename]
+
+
+def test_keeps_attestations(site: Site) -> None:
+    """PEP 740: a JSON list of objects is kept beside the file; anything else is refused."""
+    filename, content = wheel_name("attested", "1.0"), make_wheel("attested", "1.0")
+    parts = twine_form(filename, content, name="attested", version="1.0")
+    for wrong in ("{}", "[]", "[1]", "not JSON", "[" * 50_000):
+        with nothing_changes(site):
+            answer = post(site, [*parts, ("attestations", wrong)])
+            assert (answer.status_code, "attestations" in answer.text) == (400, True)
+    sent = json.dumps([{"version": 1}])
+    assert post(site, [*parts, ("attestations", sent)]).status_code == 200
+    assert site.client.get(f"{site.file_url('attested', filename)}.attestations").text == sent
+
+
+def test_the_same_again_changes_nothing(site: Site) -> None:
+    """200, and the page is byte for byte the same, its upload time included."""
+    filename = publish_wheel(site, "again")
+    with nothing_changes(site):
+        before = site.get("/simple/again/", accept=JSON_V1)
+        answer = publish(site, filename, make_wheel("again", "1.0"), name="again", version="1.0")
+        assert answer.status_code == 200
+        assert answer.text == f"{filename} was already published with the same content; nothing changed.\n"
+        assert site.get("/simple/again/", accept=JSON_V1).headers["etag"] == before.headers["etag"]
+
+
+@pytest.mark.parametrize(("agent", "status"), [(TWINE["User-Agent"], 400), ("uv/0.9.7", 409), ("curl/8", 409)])
+def test_other_content_already_exists(site: Site, agent: str, status: int) -> None:
+    """The words that twine's --skip-existing looks for, with the status it needs; 409 for everybody else."""
+    with nothing_changes(site):
+        other = make_wheel("there", "1.0", files={"more": b"other"})
+        answer = publish(site, wheel_name("there", "1.0"), other, name="there", version="1.0", user_agent=agent)
+        assert answer.status_code == status
+        assert "already exists" in answer.text
+        assert len(answer.text.splitlines()) == 1
+
+
+def test_overwrite(tmp_path: Path) -> None:
+    """With -o other content takes the name."""
+    with serve(tmp_path, *OPEN, "-o") as site:
+        filename = publish_wheel(site, "one")
+        content = make_wheel("one", "1.0", files={"more": b"other"})
+        assert publish(site, filename, content, name="one", version="1.0").status_code == 200
+        (file,) = site.listing("one")["files"]
+        assert file["hashes"]["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_a_dropped_file_is_not_overwritten(site: Site) -> None:
+    """A file of that name that lies in the directory is there already, and stays as it is."""
+    content = make_wheel("dropped", "1.0")
+    path = site.root / wheel_name("dropped", "1.0")
+    path.write_bytes(content)
+    with nothing_changes(site):
+        other = make_wheel("dropped", "1.0", files={"more": b"other"})
+        answer = publish(site, path.name, other, name="dropped", version="1.0")
+        assert (answer.status_code, "already exists" in answer.text) == (409, True)
+    assert path.read_bytes() == content
+
+
+def test_an_unknown_metadata_version_is_accepted(site: Site) -> None:
+    """The next core metadata version, with fields nobody knows yet."""
+    metadata = metadata_text("future", "1.0", metadata_version="9.7", extra="Unheard-Of: yes\n")
+    content = make_wheel("future", "1.0", metadata=metadata)
+    assert publish(site, wheel_name("future", "1.0"), content, name="future", version="1.0").status_code == 200
+    answer = site.client.get(f"{site.file_url('future', wheel_name('future', '1.0'))}.metadata")
+    assert answer.text == metadata
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [Status.ARCHIVED, Status.QUARANTINED])
+def test_a_closed_project_takes_no_uploads(site: Site, status: Status) -> None:
+    """PEP 792: 403 and why."""
+    name = f"closed-{status}"
+    publish_wheel(site, name)
+    site.index().set_status(name, status, "no longer ours")
+    with nothing_changes(site):
+        answer = publish(site, wheel_name(name, "2.0"), make_wheel(name, "2.0"), name=name, version="2.0")
+        assert (answer.status_code, str(status) in answer.text) == (403, True)
+
+
+@pytest.mark.parametrize("field", ["sha256_digest", "blake2_256_digest", "md5_digest"])
+@pytest.mark.parametrize("digest", ["0" * 64, "not hex", "ä"])
+def test_a_wrong_digest(site: Site, field: str, digest: str) -> None:
+    """Each of the three digests is checked; a right one in capitals is right."""
+    with nothing_changes(site):
+        answer = post(site, _form(**{field: digest}))
+        assert answer.status_code == 400
+        assert "digest of sample-1.0-py3-none-any.whl is" in answer.text
+        assert len(answer.text.splitlines()) == 1
+
+
+def test_digests_are_compared_in_any_case(site: Site) -> None:
+    """Hex in capitals is the same digest."""
+    content = make_wheel("capital", "1.0")
+    digests = {"sha256_digest": hashlib.sha256(content).hexdigest().upper()}
+    parts = twine_form(wheel_name("capital", "1.0"), content, name="capital", version="1.0", replaced=digests)
+    assert post(site, parts).status_code == 200
+
+
+WITHOUT_FILE: list[Part] = [(":action", "file_upload"), ("name", "sample")]
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        (_form(action=None), "The form field ':action' is missing"),
+        (_form(action="mirror"), "The ':action' 'mirror' is not supported"),
+        (_form(protocol_version="2"), "The upload protocol version '2' is not known"),
+        (WITHOUT_FILE, "The form has no file"),
+        ([*WITHOUT_FILE, ("content", "text instead of a file")], "must be a file with a filename"),
+        ([], "The form field ':action' is missing"),
+        ([*_form(), ("name", "other")], "The form field name was sent twice."),
+        ([*_form(), (":action", "remove_pkg")], "The form field :action was sent twice."),
+        ([*_form(), ("content", FILENAME, CONTENT)], "more than one file named 'content'"),
+        (_form(name="other"), "says that it is the project other"),
+        (_form(version="2.0"), "says that it is version 2.0"),
+        (_form(name="-"), "not a valid"),
+    ],
+)
+def test_a_form_that_is_wrong(site: Site, parts: list[Part], sentence: str) -> None:
+    """Missing, doubled and contradicting fields: 400 and one sentence that says which."""
+    with nothing_changes(site):
+        answer = post(site, parts)
+        assert answer.status_code == 400, answer.text
+        assert sentence in answer.text
+        assert len(answer.text.splitlines()) == 1
+
+
+def test_errors_as_problem_details(site: Site) -> None:
+    """RFC 9457 for those who accept it; never for those who do not."""
+    answer = post(site, _form(sha256_digest="0" * 64), accept="application/json;q=0.9, application/problem+json")
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert (document["status"], document["title"]) == (400, "Bad Request")
+    assert document["detail"].startswith("The sha256 digest of sample-1.0")
+    assert post(site, _form(sha256_digest="0" * 64)).headers["content-type"].startswith("text/plain")
+
+
+def test_too_large_by_content_length(site: Site) -> None:
+    """413 before the body is sent, from the announcement alone."""
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type()}\r\nContent-Length: 99000000000\r\n\r\n"
+    with nothing_changes(site):
+        answer = site.raw(head.encode())
+        assert answer.status == 413
+        assert answer.body.decode().startswith(f"The file is larger than this index takes ({LIMIT:,} bytes)")
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_too_large_on_its_way(site: Site, chunked: bool) -> None:
+    """A client that sends all of it before it looks still gets to read the sentence, not a broken connection."""
+    body = multipart(twine_form(FILENAME, b"x" * (20 * LIMIT), name="sample", version="1.0"))
+    pieces = (body[at : at + 100_000] for at in range(0, len(body), 100_000))
+    with nothing_changes(site):
+        connection = http.client.HTTPConnection("127.0.0.1", site.served.port, timeout=30)
+        headers = {"Content-Type": content_type()} | ({} if chunked else {"Content-Length": str(len(body))})
+        connection.request("POST", "/", pieces, headers, encode_chunked=chunked)
+        answer = connection.getresponse()
+        assert answer.status == 413
+        assert b"is larger than this index takes" in answer.read()
+        connection.close()
+
+
+def test_the_limit_itself_is_taken(tmp_path: Path) -> None:
+    """A file of exactly the limit is published, one byte less of a limit refuses it."""
+    content = make_wheel("exact", "1.0", files={"data": bytes(range(256)) * 40})
+    for spare, status in ((0, 200), (-1, 413)):
+        folder = tmp_path / f"limit{spare}"
+        folder.mkdir()
+        with serve(folder, *OPEN, "--max-upload-size", len(content) + spare) as site:
+            answer = publish(site, wheel_name("exact", "1.0"), content, name="exact", version="1.0")
+            assert answer.status_code == status
+
+
+def test_read_only(tmp_path: Path) -> None:
+    """403 and where to go; what is there is served."""
+    with serve(tmp_path, *OPEN) as site:
+        publish_wheel(site, "there")
+    with serve(tmp_path, *OPEN, "--read-only") as site:
+        for parts in (_form(), [(":action", "remove_pkg"), ("name", "there"), ("version", "1.0")]):
+            answer = post(site, parts)
+            assert answer.status_code == 403
+            assert answer.text == "This index is served read-only; publish to the server that takes uploads.\n"
+        assert site.filenames("there") == [wheel_name("there", "1.0")]
