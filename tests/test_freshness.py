@@ -171,7 +171,9 @@ def test_memory_drops_the_least_recently_used_by_bytes() -> None:
     grown = memory.get("b")
     assert grown is not None
     grown.bytes_in_memory = 90
-    memory.put("b", grown)
+    memory.account("b", Number(1))  # an older value, or a newer: not what is remembered
+    assert memory.get("b") is grown
+    memory.account("b", grown)
     assert memory.get("d") is None
     memory.put("huge", Number(0, 1000))
     assert len(memory) == 1

@@ -85,5 +85,9 @@ class BlobMissing(StoreError):
     """No blob is stored under that key (any more)."""
 
 
+class UpstreamError(QuireError):
+    """Another index cannot be reached, refuses, or gives an answer that is not understood."""
+
+
 class ConfigurationError(QuireError):
     """A setting, a flag or a file named by one is wrong; the program cannot start."""

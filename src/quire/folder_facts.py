@@ -11,7 +11,7 @@ import msgspec
 
 from quire.errors import InvalidDistribution
 from quire.folder_scan import Stamp, open_plain
-from quire.metadata import CoreMetadata, is_complete_archive, parse_metadata, read_metadata
+from quire.metadata import CoreMetadata, is_complete_archive, is_static, parse_metadata, read_metadata
 from quire.names import Kind, ParsedFilename
 
 FORMAT = 1
@@ -71,25 +71,17 @@ def measure(
 def offered_metadata(file: BinaryIO, parsed: ParsedFilename) -> tuple[bytes | None, CoreMetadata | None]:
     """The core metadata document to offer beside the file (PEP 658), and whatever metadata could be read at all.
 
-    A wheel's is what an installer will find in it. An sdist's may say something else than the wheel built from it,
-    unless it follows PEP 643 (metadata 2.2) and declares no field dynamic; an installer that relied on another one
-    would miss dependencies. What is in a drop-in file is nobody's promise, so damage means: none.
+    A wheel's is what an installer will find in it; an sdist's has to be static. What is in a drop-in file is nobody's
+    promise, so damage means: none.
     """
     try:
         document = read_metadata(file, parsed)
         metadata = None if document is None else parse_metadata(document, strict=False)
     except (InvalidDistribution, OSError):
         return None, None
-    if metadata is None or not (parsed.kind is Kind.WHEEL or (parsed.kind is Kind.SDIST and _is_static(metadata))):
+    if metadata is None or not (parsed.kind is Kind.WHEEL or (parsed.kind is Kind.SDIST and is_static(metadata))):
         return None, metadata
     return document, metadata
-
-
-def _is_static(metadata: CoreMetadata) -> bool:
-    major, _, minor = metadata.metadata_version.partition(".")
-    if not (major.isdecimal() and minor.isdecimal()) or (int(major), int(minor)) < (2, 2):
-        return False
-    return not metadata.fields.get("dynamic")
 
 
 class _Hasher(Protocol):

@@ -66,8 +66,14 @@ class Memory(Generic[V]):
         self._entries.move_to_end(key)
         return entry[0]
 
+    def account(self, key: str, value: V) -> None:
+        """Take notice that a value has grown. One that is not remembered any more stays forgotten."""
+        entry = self._entries.get(key)
+        if entry is not None and entry[0] is value:
+            self.put(key, value)
+
     def put(self, key: str, value: V) -> None:
-        """Remember, or account anew for what has grown."""
+        """Remember, in place of what was remembered under this key."""
         before = self._entries.pop(key, None)
         size = value.bytes_in_memory
         self.bytes += size - (before[1] if before is not None else 0)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quire.errors import DigestMismatch, InvalidDistribution
-from quire.metadata import CoreMetadata, check_agreement, parse_metadata, read_metadata
+from quire.metadata import CoreMetadata, check_agreement, is_static, parse_metadata, read_metadata
 from quire.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
 from quire.store.contracts import Digests, Staged
 
@@ -21,7 +21,7 @@ class Upload:
     project_name: str
     """The project's name as this distribution spells it."""
     metadata: bytes | None
-    """The core metadata document, to be offered beside the file (PEP 658); None when there is none."""
+    """The core metadata document, to be offered beside the file (PEP 658); None when there is none to be relied on."""
     requires_python: str | None
     signature: bytes | None = None
     """A detached OpenPGP signature."""
@@ -53,9 +53,9 @@ def examine(
     parsed = parse_filename(filename)
     _check_digests(filename, staged.digests, digests or {})
     if name is not None and normalize_name(name) != parsed.project:
-        raise InvalidDistribution(f"The upload says that it is the project {name}, but the file is named {filename}.")
+        raise InvalidDistribution(f"The upload says that it is the project {name[:200]}, but the file is named {filename}.")
     if version is not None and not same_version(version, parsed.version):
-        raise InvalidDistribution(f"The upload says that it is version {version}, but the file is named {filename}.")
+        raise InvalidDistribution(f"The upload says that it is version {version[:200]}, but the file is named {filename}.")
     if staged.size == 0:
         raise InvalidDistribution(f"The file {filename} is empty.")
     core: CoreMetadata | None = None
@@ -68,11 +68,13 @@ def examine(
         raise InvalidDistribution(
             f"The sdist {filename} has no PKG-INFO in its top folder; build it with a current tool."
         )
+    # PEP 658: of a wheel; of an sdist if it holds for every wheel built from it; of nothing else.
+    offered = core is not None and (parsed.kind is Kind.WHEEL or (parsed.kind is Kind.SDIST and is_static(core)))
     return Upload(
         parsed=parsed,
         staged=staged,
         project_name=core.name if core is not None else name or parsed.project,
-        metadata=document if core is not None else None,
+        metadata=document if offered else None,
         requires_python=core.requires_python if core is not None else None,
         signature=signature,
         attestations=attestations,

@@ -23,7 +23,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "pip-html": ("pip==21.3.1",),  # the last that asks for HTML; it still runs on 3.11
     "twine": ("twine>=7,<8",),
     "poetry": ("poetry>=2.1",),
-    "pdm": ("pdm>=2.26", "hishel<2"),  # pdm uses a class that hishel 2 has renamed
+    "pdm": ("pdm[locked]>=2.29",),  # with the dependencies it was tested with: newer ones break it
     "mirror": ("simple-repository-server>=0.11",),
 }
 

@@ -179,7 +179,9 @@ class ProjectImport:
         for queued in queue:
             published = self._published.get(queued.upload.parsed.filename)
             if published is not None and published.sha256 == queued.upload.staged.digests.sha256:
-                self._settle(queued.candidate, queued.look, Outcome.IMPORTED, published, queued.note, queued.linked)
+                self._settle(
+                    queued.candidate, queued.look, Outcome.IMPORTED, published, queued.note, linked=queued.linked
+                )
             else:
                 sentence = "It was published, and then deleted or replaced by somebody else."
                 self._done(queued.candidate, queued.look, Outcome.CONFLICT, sentence)
@@ -191,6 +193,7 @@ class ProjectImport:
         outcome: Outcome,
         published: File,
         note: str | None = None,
+        *,
         linked: bool = False,
     ) -> None:
         """The file is in the store: remove the source if it is to be moved."""
@@ -201,8 +204,9 @@ class ProjectImport:
             return
         reason = None if linked else self._read_back(published)
         if reason is None:
-            note = note or self._remove_signature(candidate, published)
             reason = self._importer.remove_source(candidate, look)
+        if reason is None:
+            note = note or self._remove_signature(candidate, published)
         self._done(candidate, look, outcome, reason or note, removed=reason is None)
 
     def _read_back(self, published: File) -> str | None:

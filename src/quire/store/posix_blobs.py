@@ -27,7 +27,6 @@ from quire.store.posix_files import (
     write_all,
 )
 
-
 _CHUNK = 1024 * 1024
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.ENOENT}
 

@@ -11,20 +11,18 @@ from typing import Any
 
 from a2wsgi import ASGIMiddleware
 
-from quire.config import SETTINGS_VARIABLE, Settings
+from quire.config import from_environment
 from quire.logs import configure
 from quire.web.app import create_application
-
-
-def _settings() -> Settings:
-    return Settings.load(os.environ[SETTINGS_VARIABLE])
+from quire.web.reasons import teach_servers
 
 
 def __getattr__(name: str) -> Any:
     """Importing this module does nothing, so that a server may fork in between."""
     if name == "application":
-        settings = _settings()
+        settings = from_environment(os.environ)
         configure(settings)
+        teach_servers()
         application = globals()["application"] = create_application(settings)
         return application
     if name == "wsgi_application":

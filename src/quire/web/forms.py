@@ -31,6 +31,7 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 """For the signature and the attestations."""
 MAX_OTHER_BYTES = 16 * 1024 * 1024
 """Of everything but the file: descriptions are long, and read from the file's own metadata instead."""
+MAX_PARTS = 10_000
 _DOCUMENTS = frozenset({"gpg_signature", "attestations"})
 _KEPT = frozenset(
     {
@@ -69,7 +70,7 @@ class _Reader:
         self.complete = False
         self._service = service
         self._content_bytes = 0
-        self._other_bytes = 0
+        self._parts = 0
         self._header_name = b""
         self._header_value = b""
         self._name: str | None = None
@@ -79,6 +80,7 @@ class _Reader:
     # multipart
 
     def on_part_begin(self) -> None:
+        self._count_part()
         self._name, self._value, self._in_content = None, None, False
 
     def on_header_begin(self) -> None:
@@ -113,6 +115,7 @@ class _Reader:
     # urlencoded
 
     def on_field_start(self) -> None:
+        self._count_part()
         self._header_name = b""
         self._name = None
 
@@ -131,6 +134,16 @@ class _Reader:
             self.form.fields[self._name] = _unquoted(bytes(self._value)).encode()
 
     # both
+
+    def check_size(self, received: int) -> None:
+        """Bound what is not the file, boundaries and headers included, by the bytes of the whole form so far."""
+        if received - self._content_bytes > MAX_OTHER_BYTES:
+            raise TooLarge("The form's fields are larger than 16 MiB together; shorten the description.")
+
+    def _count_part(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise TooLarge(f"The form has more than {MAX_PARTS:,} fields.")
 
     def _begin(self, name: str | None, filename: str | None) -> None:
         self._name = name or ""
@@ -155,9 +168,6 @@ class _Reader:
             self.pending.append(data)
             self.pending_bytes += len(data)
             return
-        self._other_bytes += len(data)
-        if self._other_bytes > MAX_OTHER_BYTES:
-            raise TooLarge("The form's fields are larger than 16 MiB together; shorten the description.")
         if self._value is not None:
             limit = MAX_DOCUMENT_BYTES if self._name in _DOCUMENTS else MAX_FIELD_BYTES
             if len(self._value) + len(data) > limit:
@@ -179,8 +189,11 @@ async def received_form(request: Request, service: Service) -> AsyncIterator[For
         reader = _Reader(service, form)
         parser = _parser(request, reader)
         try:
-            async for chunk in _chunks(request, service.settings.body_timeout):
+            received = 0
+            async for chunk in body_chunks(request, service.settings.body_timeout):
+                received += len(chunk)
                 parser.write(chunk)
+                reader.check_size(received)
                 if reader.pending_bytes >= _WRITE_BYTES:
                     await _flush(service, reader)
             parser.finalize()
@@ -241,7 +254,7 @@ def _parser(request: Request, reader: _Reader) -> MultipartParser | QuerystringP
         raise InvalidRequest(f"The form's boundary cannot be used ({error}).") from error
 
 
-async def _chunks(request: Request, patience: float) -> AsyncIterator[bytes]:
+async def body_chunks(request: Request, patience: float) -> AsyncIterator[bytes]:
     """The body as it arrives. Raises HttpError 408 when nothing arrives for `patience` seconds."""
     stream = request.stream()
     while True:

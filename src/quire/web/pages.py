@@ -33,7 +33,7 @@ async def projects_page(request: Request) -> Response:
     else:
         page = view.page(media_type)
     response = await page_response(request, page)
-    service.project_names.memory.put("", view)
+    service.project_names.memory.account("", view)
     return response
 
 
@@ -54,7 +54,7 @@ async def project_page(request: Request) -> Response:
     else:
         page = view.page(media_type, algorithm)
     response = await page_response(request, page)
-    service.projects.memory.put(asked, view)
+    service.projects.memory.account(asked, view)
     return response
 
 

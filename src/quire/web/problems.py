@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire import errors
+from quire.web.reasons import Status
 
 STATUS: tuple[tuple[type[errors.QuireError], int], ...] = (
     # The first class that fits counts, so a subclass stands before its base.
@@ -55,9 +56,15 @@ def problem_response(request: Request, error: errors.QuireError) -> Response:
         headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
     headers["Cache-Control"] = "no-store"
     sentence = " ".join(str(error).split())
+    status = Status(status, sentence)
     response: Response
     if _accepts_problem(request):
-        document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": sentence}
+        document = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": int(status),
+            "detail": sentence,
+        }
         response = Response(
             msgspec.json.encode(document), status_code=status, headers=headers, media_type="application/problem+json"
         )

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import xmlrpc.client
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import defusedxml.ElementTree
+import structlog
 from defusedxml.common import DefusedXmlException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.auth import Action
-from quire.errors import InvalidRequest, TooLarge
+from quire.errors import DamagedRecord, InvalidRequest, TooLarge
 from quire.names import version_sort_key
 from quire.repository import ProjectView
+from quire.web.forms import body_chunks
 from quire.web.pages import service_of
+
+log = structlog.get_logger(__name__)
 
 MAX_CALL_BYTES = 64 * 1024
 MAX_RESULTS = 100
+MAX_TERMS = 20
 
 
 async def call(request: Request) -> Response:
@@ -25,7 +32,7 @@ async def call(request: Request) -> Response:
     service = service_of(request)
     await service.authorize(request, Action.LIST)
     body = bytearray()
-    async for chunk in request.stream():
+    async for chunk in body_chunks(request, service.settings.body_timeout):
         body += chunk
         if len(body) > MAX_CALL_BYTES:
             raise TooLarge("The XML-RPC call is larger than 64 KiB.")
@@ -33,12 +40,17 @@ async def call(request: Request) -> Response:
     if method != "search":
         return _answer(xmlrpc.client.Fault(-32601, f"The method {str(method)[:100]} does not exist; only search does."))
     terms = search_terms(parameters)
-    names = [name for name in (await service.names()).names if not terms or any(term in name for term in terms)]
     results: list[dict[str, Any]] = []
-    for name in names[:MAX_RESULTS]:
-        view = await service.project(name)
+    for name in await service.in_reader(_matching, (await service.names()).names, terms):
+        try:
+            view = await service.project(name)
+        except DamagedRecord as error:
+            log.error("left out of a search", error=str(error))
+            continue
         if view.offered:
             results.append(_result(view, len(results)))
+            if len(results) == MAX_RESULTS:
+                break
     return _answer((results,))
 
 
@@ -58,11 +70,22 @@ def parse_call(body: bytes) -> tuple[tuple[Any, ...], str | None]:
 
 
 def search_terms(parameters: tuple[Any, ...]) -> list[str]:
-    """What pip asks for: search({"name": [...], "summary": [...]}, "or"). Names are compared normalized."""
+    """What pip asks for: search({"name": [...], "summary": [...]}, "or"). Names are compared normalized.
+
+    Raises InvalidRequest when there are more terms than anybody types.
+    """
     spec = parameters[0] if parameters else {}
     wanted = spec.get("name", []) if isinstance(spec, dict) else spec
     terms = wanted if isinstance(wanted, list) else [wanted]
+    if len(terms) > MAX_TERMS:
+        raise InvalidRequest(f"A search takes at most {MAX_TERMS} terms.")
     return [str(term).strip().lower().replace("_", "-").replace(".", "-") for term in terms if str(term).strip()]
+
+
+def _matching(names: Sequence[str], terms: list[str]) -> list[str]:
+    """A few more than are answered with, since some may have no files."""
+    found = (name for name in names if not terms or any(term in name for term in terms))
+    return list(islice(found, 2 * MAX_RESULTS))
 
 
 def _result(view: ProjectView, ordering: int) -> dict[str, Any]:

@@ -1,0 +1,29 @@
+"""How much of an archive is read, whatever it says of itself.
+
+Used as `limits.NAME`, so that there is one place at which a test can lower them.
+"""
+
+from __future__ import annotations
+
+MAX_METADATA_BYTES = 4 * 1024 * 1024
+"""Largest core metadata document. The longest real ones hold a README of a few hundred KiB."""
+
+MAX_MEMBERS = 100_000
+"""Most members of an archive. The largest real sdists have about 60,000."""
+
+MIN_EXPANDED_LIMIT = 512 * 1024 * 1024
+MAX_EXPANSION = 50
+"""An sdist may expand to MIN_EXPANDED_LIMIT bytes, or to MAX_EXPANSION times its size if that is more.
+
+Source code shrinks to a fifth and test data to a twentieth, a bomb to a thousandth (bzip2: a millionth). The bound is
+about time only, since nothing is kept: it lets a small upload cost a second or two of one core, and no more.
+"""
+
+CHUNK = 64 * 1024
+MAX_DIRECTORY_BYTES = 32 * 1024 * 1024  # of a zip: 100,000 members with names of 300 bytes
+MAX_HEADER_BYTES = 256 * 1024  # of a tar, before one member: tarfile takes long names and pax records whole
+MAX_GLOBAL_HEADERS = 100  # tarfile keeps the global pax records, each of which may have that size
+MAX_PATH_CHARS = 4096  # PATH_MAX; nobody could extract a longer one
+MAX_LINKS = 10_000  # links are remembered, to refuse members beneath them
+MAX_STREAMS = 100_000  # gzip and its like may be concatenated; each costs a new decoder
+LZMA_MEMORY = 128 * 1024 * 1024  # what `xz -9` needs is 65 MiB; the format could ask for 4 GiB

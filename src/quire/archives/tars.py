@@ -1,0 +1,135 @@
+"""Tar archives, streamed: sdists."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from typing import IO, Any, BinaryIO, cast
+
+from quire.archives import limits
+from quire.archives.members import check_member_name, is_absolute, split_name
+from quire.archives.refusals import Unbounded, ambiguous, damaged_tar, oversized, unsafe
+from quire.errors import InvalidDistribution
+from quire.names import ParsedFilename, quoted
+
+
+class ForwardReader:
+    """The file object that tarfile reads headers from. What it may take is bounded; data is skipped, not kept."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._piece = memoryview(b"")
+        self._position = 0
+        self.header_bytes = 0
+        """Read by tarfile since somebody set this to zero."""
+        self.last_header = b""
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        """Skip to a later position, or to the end if that comes first. A sound tar never points back."""
+        if position < self._position:
+            raise tarfile.ReadError("a header points back")
+        for _ in self._pieces(position - self._position):
+            pass
+
+    def read(self, size: int) -> bytes:
+        """For tarfile, which takes records of any stated size at once."""
+        self.header_bytes += size
+        if size < 0 or self.header_bytes > limits.MAX_HEADER_BYTES:
+            raise tarfile.ReadError("a header is too long")
+        self.last_header = self.take(size)
+        return self.last_header
+
+    def take(self, size: int) -> bytes:
+        """The next bytes; fewer at the end."""
+        return b"".join(self._pieces(size))
+
+    def drain(self) -> None:
+        """Read on to the end of the compressed stream, where its checksum is."""
+        for _ in self._chunks:
+            pass
+
+    def _pieces(self, size: int) -> Iterator[memoryview]:
+        while size > 0:
+            if not self._piece:
+                self._piece = memoryview(next(self._chunks, b""))
+                if not self._piece:
+                    return
+            piece, self._piece = self._piece[:size], self._piece[size:]
+            size -= len(piece)
+            self._position += len(piece)
+            yield piece
+
+
+def read_tar_sdist(chunks: Iterator[bytes], parsed: ParsedFilename) -> bytes | None:
+    reader = ForwardReader(chunks)
+    links: set[tuple[str, ...]] = set()
+    document = None
+    for member in tar_members(reader, parsed):
+        parts = _check_tar_member(member, links, parsed)
+        if len(parts) == 2 and parts[1] == "PKG-INFO":
+            if document is not None:
+                raise ambiguous(parsed)
+            if member.type not in {tarfile.REGTYPE, tarfile.AREGTYPE} or member.issparse():
+                raise unsafe(member.name, "is not a plain file", parsed)
+            if member.size > limits.MAX_METADATA_BYTES:
+                raise oversized(member.name, parsed)
+            document = reader.take(member.size)  # the data follows the header, where the reader stands now
+    return document
+
+
+def tar_members(reader: ForwardReader, parsed: ParsedFilename) -> Iterator[tarfile.TarInfo]:
+    """The members in their order; the reader stands at a member's data while it is the current one.
+
+    Exhausted only if the archive has its end mark, and the stream below it its own.
+    """
+    archive: tarfile.TarFile | None = None
+    count = 0
+    while True:
+        reader.header_bytes = 0
+        try:
+            if archive is None:
+                archive = tarfile.TarFile(fileobj=cast("IO[bytes]", reader), mode="r", encoding="utf-8")
+            member = archive.next()
+        except (InvalidDistribution, OSError):
+            raise
+        except Exception:  # noqa: BLE001 - tarfile raises TarError and on odd input a dozen others, RecursionError too
+            raise damaged_tar(parsed) from None
+        cast("Any", archive).members.clear()  # it would keep them all; the attribute is public, but not in typeshed
+        if member is None:
+            break
+        count += 1
+        if count > limits.MAX_MEMBERS:
+            raise Unbounded(f"{quoted(parsed.filename)} has more than {limits.MAX_MEMBERS} members.")
+        if member.size < 0 or len(archive.pax_headers) > limits.MAX_GLOBAL_HEADERS:
+            raise damaged_tar(parsed)
+        yield member
+    # tarfile also takes a missing or unreadable header for the end; only a block of zeros is one.
+    if not count or reader.last_header != bytes(tarfile.BLOCKSIZE):
+        raise damaged_tar(parsed)
+    reader.drain()
+
+
+def _check_tar_member(member: tarfile.TarInfo, links: set[tuple[str, ...]], parsed: ParsedFilename) -> tuple[str, ...]:
+    """The parts of a member's name. Raises InvalidDistribution where PEP 721's data filter would, and somewhat before.
+
+    The filter looks at the disk to see where a link leads. Nothing is on the disk here, so what would need a look is
+    refused: members beneath a link, and links that go up after having gone down. `links` collects the links so far.
+    """
+    parts = check_member_name(member.name, parsed)
+    if any(parts[:depth] in links for depth in range(1, len(parts))):
+        raise unsafe(member.name, "lies beneath a link", parsed)
+    if member.issym() or member.islnk():
+        target = parts(member.linkname)
+        climbs = next((depth for depth, part in enumerate(target) if part != ".."), len(target))
+        room = len(parts) - 1 if member.issym() else 0  # a hard link's target is named from the archive's root
+        if _is_absolute(member.linkname) or climbs > room or ".." in target[climbs:]:
+            raise unsafe(member.name, "is a link out of the archive", parsed)
+        links.add(parts)
+        if len(links) > limits.MAX_LINKS:
+            raise Unbounded(f"{quoted(parsed.filename)} has more than {limits.MAX_LINKS} links.")
+    elif not (member.isreg() or member.isdir()):
+        raise unsafe(member.name, "is a device or another special file", parsed)
+    return parts

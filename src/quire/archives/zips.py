@@ -1,0 +1,239 @@
+"""Zip archives, by their central directory: wheels, eggs, old sdists."""
+
+from __future__ import annotations
+
+import re
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from quire.archives import limits
+from quire.archives.members import check_member_name, parts
+from quire.archives.refusals import Unbounded, ambiguous, damaged_zip, oversized, unsafe
+from quire.errors import InvalidDistribution, InvalidName
+from quire.names import Kind, ParsedFilename, normalize_name, quoted, same_version
+
+_END_RECORD = struct.Struct("<4s4H2LH")
+_END_LOCATOR_64 = struct.Struct("<4sLQL")
+_END_RECORD_64 = struct.Struct("<4sQ2H2L4Q")
+_DIRECTORY_ENTRY = struct.Struct("<4sBB5H3L5H2L")
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+_STORED, _DEFLATED = 0, 8
+_ENCRYPTED, _UTF8_NAME = 0x1, 0x800
+_UNIX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ZipMember:
+    """One entry of a central directory. `offset` is where its local header begins in the file."""
+
+    name: str
+    path: str
+    """The name without `.` and empty parts, which whoever extracts it leaves out."""
+    raw_name: bytes
+    encrypted: bool
+    method: int
+    crc: int
+    compressed: int
+    size: int
+    offset: int
+    is_link: bool
+
+
+def read_wheel(file: BinaryIO, parsed: ParsedFilename) -> bytes:
+    members = zip_members(file, parsed)
+    found = [member for member in members if re.fullmatch(r"[^/]+\.dist-info/METADATA", member.path)]
+    if len(found) != 1:
+        what = "no" if not found else f"{len(found)}"
+        raise InvalidDistribution(
+            f"The wheel {quoted(parsed.filename)} has {what} .dist-info/METADATA at its top; it needs exactly one."
+        )
+    directory = found[0].path.partition("/")[0]
+    if not _names_release(directory.removesuffix(".dist-info"), parsed):
+        raise InvalidDistribution(
+            f"The wheel {quoted(parsed.filename)} has its metadata in {quoted(directory)}, "
+            "which is of another project or version than the filename."
+        )
+    if sum(member.path == f"{directory}/WHEEL" for member in members) != 1:
+        raise InvalidDistribution(
+            f"The wheel {quoted(parsed.filename)} needs exactly one {quoted(directory + '/WHEEL')}; build it again."
+        )
+    return _read_zip_member(file, found[0], parsed)
+
+
+def _names_release(stem: str, parsed: ParsedFilename) -> bool:
+    """Whether `<name>-<version>` is of this release. Old tools left dashes in both, so every dash may separate."""
+    for dash in re.finditer("-", stem):
+        try:
+            name = normalize_name(stem[: dash.start()])
+        except InvalidName:
+            continue
+        if name == parsed.project and same_version(stem[dash.end() :], parsed.version):
+            return True
+    return False
+
+
+def read_egg(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
+    found = [member for member in zip_members(file, parsed) if member.path == "EGG-INFO/PKG-INFO"]
+    if len(found) > 1:
+        raise InvalidDistribution(f"The egg {quoted(parsed.filename)} has EGG-INFO/PKG-INFO more than once.")
+    return _read_zip_member(file, found[0], parsed) if found else None
+
+
+def read_zip_sdist(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
+    found = []
+    for member in zip_members(file, parsed):
+        if member.is_link:
+            raise unsafe(member.name, "is a link", parsed)
+        if re.fullmatch(r"[^/]+/PKG-INFO", member.path):
+            found.append(member)
+    if len(found) > 1:
+        raise ambiguous(parsed)
+    return _read_zip_member(file, found[0], parsed) if found else None
+
+
+def zip_members(file: BinaryIO, parsed: ParsedFilename) -> list[ZipMember]:
+    """The central directory, checked: complete, in its place, every member within the file and safely named."""
+    start, size, count, base = _find_directory(file, parsed)
+    if count > limits.MAX_MEMBERS or size > limits.MAX_DIRECTORY_BYTES:
+        raise Unbounded(f"{quoted(parsed.filename)} has {count} members; {limits.MAX_MEMBERS} is the limit.")
+    file.seek(start)
+    directory = file.read(size)
+    try:
+        members = list(_parse_directory(directory, base))
+    except (struct.error, ValueError):
+        raise damaged_zip(parsed) from None
+    if len(members) != count:
+        raise damaged_zip(parsed)
+    if not members:
+        raise InvalidDistribution(f"{quoted(parsed.filename)} is an empty archive.")
+    for member in members:
+        if member.offset + _LOCAL_HEADER.size + len(member.raw_name) + member.compressed > start:
+            raise damaged_zip(parsed)
+        check_member_name(member.name, parsed)
+    return members
+
+
+def _find_directory(file: BinaryIO, parsed: ParsedFilename) -> tuple[int, int, int, int]:
+    """Where the central directory begins, its bytes, its entries, and what to add to the offsets in it."""
+    length = file.seek(0, 2)
+    tail_start = max(0, length - _END_RECORD.size - 0xFFFF)
+    file.seek(tail_start)
+    tail = file.read(length - tail_start)
+    # Without a comment the end record is the end; with one, it is the last thing that looks like one.
+    at = len(tail) - _END_RECORD.size
+    if at < 0 or not (tail.startswith(b"PK\x05\x06", at) and tail.endswith(b"\0\0")):
+        at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or at + _END_RECORD.size > len(tail):
+        raise InvalidDistribution(f"{quoted(parsed.filename)} is not a zip archive, or its end is missing.")
+    _, disk, first_disk, here, count, size, offset, comment = _END_RECORD.unpack_from(tail, at)
+    if at + _END_RECORD.size + comment != len(tail) or disk or first_disk or here != count:
+        raise damaged_zip(parsed)
+    end = tail_start + at
+    if count == 0xFFFF or 0xFFFFFFFF in {size, offset}:
+        end, size, count, offset = _zip64_directory(file, end) or (end, size, count, offset)
+    start = end - size
+    base = start - offset
+    if start < 0 or base < 0:
+        raise damaged_zip(parsed)
+    if base:
+        # Bytes before the archive: those that make an egg a shell script, or an archive within a truncated one.
+        file.seek(0)
+        if parsed.kind is not Kind.EGG or file.read(2) != b"#!":
+            raise damaged_zip(parsed)
+    return start, size, count, base
+
+
+def _zip64_directory(file: BinaryIO, end: int) -> tuple[int, int, int, int] | None:
+    """End, size, count and offset of the directory as the zip64 records before the end record have them, if any."""
+    place = end - _END_LOCATOR_64.size - _END_RECORD_64.size
+    if place < 0:
+        return None
+    file.seek(place)
+    records = file.read(end - place)
+    if len(records) != end - place or not records.startswith(b"PK\x06\x06"):
+        return None
+    if not records.startswith(b"PK\x06\x07", _END_RECORD_64.size):
+        return None
+    *_, count, size, offset = _END_RECORD_64.unpack_from(records)
+    return place, size, count, offset
+
+
+def _parse_directory(directory: bytes, base: int) -> Iterator[ZipMember]:
+    """Raises ValueError or struct.error when it is not a sequence of whole entries."""
+    at = 0
+    while at < len(directory):
+        entry = _DIRECTORY_ENTRY.unpack_from(directory, at)
+        system, flags, method = entry[2], entry[4], entry[5]
+        crc, compressed, size, name_length, extra_length, comment_length = entry[8:14]
+        attributes, offset = entry[16:18]
+        at += _DIRECTORY_ENTRY.size
+        raw_name = directory[at : at + name_length]
+        extra = directory[at + name_length : at + name_length + extra_length]
+        at += name_length + extra_length + comment_length
+        if entry[0] != b"PK\x01\x02" or at > len(directory):
+            raise ValueError("not an entry")
+        size, compressed, offset = _zip64_sizes(extra, size, compressed, offset)
+        name = raw_name.decode("utf-8" if flags & _UTF8_NAME else "cp437")
+        yield ZipMember(
+            name=name,
+            path="/".join(parts(name)),
+            raw_name=raw_name,
+            encrypted=bool(flags & _ENCRYPTED),
+            method=method,
+            crc=crc,
+            compressed=compressed,
+            size=size,
+            offset=base + offset,
+            is_link=system == _UNIX and stat.S_ISLNK(attributes >> 16),
+        )
+
+
+def _zip64_sizes(extra: bytes, *sizes: int) -> list[int]:
+    """The sizes with those that did not fit into 32 bits taken from the extra field 1, where they stand in order."""
+    wide: list[int] = []
+    while len(extra) >= 4 and 0xFFFFFFFF in sizes:
+        kind, length = struct.unpack_from("<2H", extra)
+        if kind == 1:
+            wide = [number for (number,) in struct.iter_unpack("<Q", extra[4 : 4 + length // 8 * 8])]
+            break
+        extra = extra[4 + length :]
+    return [wide.pop(0) if size == 0xFFFFFFFF and wide else size for size in sizes]
+
+
+def _read_zip_member(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> bytes:
+    """A member that holds a metadata document. Stops at the limit, whatever the sizes in the archive say."""
+    if member.encrypted or member.method not in {_STORED, _DEFLATED}:
+        raise InvalidDistribution(
+            f"{quoted(member.name)} in {quoted(parsed.filename)} is encrypted or compressed in an unusual way; "
+            "only stored and deflated members are read."
+        )
+    file.seek(member.offset)
+    header = file.read(_LOCAL_HEADER.size)
+    if len(header) < _LOCAL_HEADER.size:
+        raise damaged_zip(parsed)
+    signature, *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    if signature != b"PK\x03\x04" or file.read(name_length) != member.raw_name:
+        raise damaged_zip(parsed)
+    file.seek(extra_length, 1)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    document = bytearray()
+    remaining = member.compressed
+    while remaining and len(document) <= limits.MAX_METADATA_BYTES:
+        chunk = file.read(min(limits.CHUNK, remaining))
+        if not chunk:
+            raise damaged_zip(parsed)
+        remaining -= len(chunk)
+        try:
+            room = limits.MAX_METADATA_BYTES + 1 - len(document)
+            document += chunk if member.method == _STORED else inflater.decompress(chunk, room)
+        except zlib.error:
+            raise damaged_zip(parsed) from None
+    if len(document) > limits.MAX_METADATA_BYTES:
+        raise oversized(member.name, parsed)
+    if len(document) != member.size or zlib.crc32(document) != member.crc:
+        raise damaged_zip(parsed)
+    return bytes(document)

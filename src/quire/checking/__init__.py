@@ -1,0 +1,28 @@
+"""Is everything that the records promise really in the store, and what is in it that no record promises?
+
+Theory of operation
+-------------------
+Both questions are asked of a store in use, where a file's bytes are stored before the record that lists them, and
+removed after the record that no longer does. So whoever looks at one and then at the other may see a gap that nobody
+made. Two rules keep such gaps out of the answers:
+
+- What a record lacks is told only if the record, read again after the gap was seen, still promises it. The promise is
+  taken back before the bytes are, so bytes missing under a promise that stands are really missing.
+- What no record lists is told with its age, and is garbage only when it is older than a grace period, an hour unless
+  somebody says otherwise. A publication links its blobs and then writes its record, seconds later; it can lose a blob
+  to `collect_garbage` only if it stood still for the whole hour in between. Ages are by the clock that stamps the
+  files, so it does not matter whose clock is wrong. Records are read after the blobs were listed, and once more right
+  before each removal.
+
+A record that cannot be read promises something unknown; nothing of its project is ever called garbage.
+
+A blob belongs to no index in particular, so the records of all indexes of a store count.
+"""
+
+from __future__ import annotations
+
+from quire.checking.check import Check
+from quire.checking.collect import GRACE, Collected, collect_garbage
+from quire.checking.findings import Checked, Finding, Severity
+
+__all__ = ["GRACE", "Check", "Checked", "Collected", "Finding", "Severity", "collect_garbage"]

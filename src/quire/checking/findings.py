@@ -1,0 +1,67 @@
+"""What a check tells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How bad it is."""
+
+    DAMAGE = "damage"
+    """Something that is listed cannot be served, or not as it was published."""
+    ORPHAN = "orphan"
+    """Stored bytes that no record lists: they cost space only, and `quire gc` removes them when they are old."""
+    LEFTOVER = "leftover"
+    """What somebody who died, or is at work, left: harmless."""
+    FOREIGN = "foreign"
+    """Not made by quire; never touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    severity: Severity
+    code: str
+    """A word for scripts; it does not change between versions."""
+    where: str
+    """The key of a record, or a path relative to the store's folder."""
+    sentence: str
+    size: int = 0
+    """Bytes that it occupies."""
+    young: bool = False
+    """Whether it may belong to a change that is under way."""
+    repair: str | None = None
+    """What was done about it; None when nothing was."""
+
+    @property
+    def is_open_damage(self) -> bool:
+        return self.severity is Severity.DAMAGE and self.repair is None
+
+
+@dataclass(slots=True)
+class Checked:
+    """The result of a check."""
+
+    findings: list[Finding] = field(default_factory=list)
+    projects: int = 0
+    files: int = 0
+    bytes: int = 0
+    """Of the files whose content was read; 0 in a quick check."""
+
+    @property
+    def counts(self) -> Counter[Severity]:
+        return Counter(finding.severity for finding in self.findings)
+
+    @property
+    def has_damage(self) -> bool:
+        """Whether there was any, repaired or not."""
+        return any(finding.severity is Severity.DAMAGE for finding in self.findings)
+
+    @property
+    def has_open_damage(self) -> bool:
+        """Whether any is left."""
+        return any(finding.is_open_damage for finding in self.findings)

@@ -1,0 +1,85 @@
+"""The sentence of an error as the HTTP/1.1 reason phrase, where a server can be brought to send one.
+
+twine shows nothing of a failed upload but the reason phrase. ASGI has no place for it, so the application sends a
+status that is an int with an attribute `reason` (`Status`), which every server takes for the number
+that it is. gunicorn, uvicorn and the WSGI adapter each look the phrase up by that number; here they are taught to ask
+the number first. granian (hyper) has no such place: its clients find the sentence in the body, as all do.
+(RFC 9112, 4: a client should ignore the phrase; it is for people.)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+MAX_REASON_CHARACTERS = 300
+
+
+class Status(int):
+    """A status code that brings its own reason phrase: printable Latin-1 in one line."""
+
+    reason: str
+
+    def __new__(cls, code: int, sentence: str) -> Status:
+        status = super().__new__(cls, code)
+        text = " ".join(sentence.split())[:MAX_REASON_CHARACTERS]
+        status.reason = (
+            "".join(c if c.isprintable() else "?" for c in text).encode("latin-1", "replace").decode("latin-1")
+        )
+        return status
+
+
+def reason_of(status: object) -> str | None:
+    """The phrase that comes with a status; None when it is a plain number."""
+    reason = getattr(status, "reason", None)
+    return reason if isinstance(reason, str) else None
+
+
+class _Phrases(dict[Any, Any]):
+    """A server's table of phrases, that asks the status first."""
+
+    def __init__(self, table: Mapping[Any, Any], *, form: str) -> None:
+        """`form`: how the table spells an entry, from the number and the phrase."""
+        super().__init__(table)
+        self._form = form
+        self._default = table
+
+    def __getitem__(self, status: Any) -> Any:
+        known = self._default[status]
+        reason = reason_of(status)
+        if reason is None:
+            return known
+        text = self._form.format(int(status), reason)
+        return text.encode("latin-1") if isinstance(known, bytes) else text
+
+
+def teach_servers() -> None:
+    """Let the servers that are loaded in this process send reasons. May be called again."""
+    _replace_table("uvicorn.protocols.http.h11_impl", "STATUS_PHRASES", "{1}")
+    _replace_table("a2wsgi.asgi", "StatusStringMapping", "{0} {1}")
+    _teach_gunicorn()
+
+
+def _teach_gunicorn() -> None:
+    module = sys.modules.get("gunicorn.asgi.protocol")
+    plain = getattr(module, "_get_cached_status_line", None)
+    if module is None or plain is None or getattr(plain, "asks_the_status", False):
+        return  # not loaded, or another version of gunicorn: it goes on with the standard phrases
+
+    def status_line(version: tuple[int, int], status: int, reason: str | None = None) -> bytes:
+        said = reason_of(status)
+        if said is None:
+            line: bytes = plain(version, status, reason)
+            return line
+        return f"HTTP/{version[0]}.{version[1]} {int(status)} {said}\r\n".encode("latin-1")
+
+    status_line.asks_the_status = True  # type: ignore[attr-defined]  # a mark for the second call
+    setattr(module, "_get_cached_status_line", status_line)  # noqa: B010 - the module does not declare it for us
+
+
+def _replace_table(module_name: str, attribute: str, form: str) -> None:
+    module = sys.modules.get(module_name)
+    table = getattr(module, attribute, None)
+    if module is not None and isinstance(table, Mapping) and not isinstance(table, _Phrases):
+        setattr(module, attribute, _Phrases(table, form=form))
