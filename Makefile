@@ -56,8 +56,8 @@ lock: $(DEV) ## write requirements/*.txt after an edit of pyproject.toml, with a
 upgrade: $(DEV) ## write requirements/*.txt with the newest versions
 	scripts/lock --upgrade
 
-clean: ## remove .venv, caches and builds; ./packages stays
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+clean: ## remove .venv, the clients of the tests, caches and builds; ./packages stays
+	rm -rf $(VENV) .venvs build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN): pyproject.toml requirements/build.txt requirements/run.txt

@@ -110,18 +110,24 @@ def raw_answer(connection: socket.socket, method: str = "GET") -> RawAnswer:
 
 
 @contextmanager
-def serve(folder: Path, *flags: object, user: int | None = None, **variables: str) -> Iterator[Site]:
-    """A `quire run` with one worker over `folder`/packages, which is made if it is not there."""
+def serve(folder: Path, *flags: object, unprivileged: bool = False, **variables: str) -> Iterator[Site]:
+    """A `quire run` with one worker over `folder`/packages, which is made if it is not there.
+
+    Whatever was asked of it, it must not have logged a traceback. `unprivileged`: for root, to have no other rights to files than the permissions give.
+    """
     root = folder / "packages"
     root.mkdir(exist_ok=True)
     port = free_port()
     command = quire_command("run", "-p", port, "-i", "127.0.0.1", "--workers", 1, *flags, root)
+    if unprivileged:
+        command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]
     prefix = str(flags[flags.index("--server-base-url") + 1]) if "--server-base-url" in flags else ""
     with (
         running(command, port, cwd=folder, environ=environment(**variables)) as served,
         httpx.Client(base_url=f"http://127.0.0.1:{port}{prefix}", timeout=DEADLINE) as client,
     ):
         yield Site(root, served, client)
+        assert "Traceback" not in served.output(), served.output()
 
 
 def password_file(folder: Path, **users: str) -> Path:
@@ -184,7 +190,9 @@ def twine_form(
 
 def post(site: Site, parts: Sequence[Part], path: str = "/", **headers: str) -> httpx.Response:
     """Send a form."""
-    return site.client.post(path, content=multipart(parts), headers={"content-type": content_type(), **_dashed(headers)})
+    return site.client.post(
+        path, content=multipart(parts), headers={"content-type": content_type(), **_dashed(headers)}
+    )
 
 
 def publish(site: Site, filename: str, content: bytes, *, name: str, version: str, **headers: str) -> httpx.Response:
@@ -192,10 +200,13 @@ def publish(site: Site, filename: str, content: bytes, *, name: str, version: st
     return post(site, twine_form(filename, content, name=name, version=version), **headers)
 
 
-def publish_wheel(site: Site, name: str, version: str = "1.0", **files: bytes) -> str:
+def publish_wheel(
+    site: Site, name: str, version: str = "1.0", *, files: Mapping[str, bytes] | None = None, **headers: str
+) -> str:
     """Upload a wheel that is accepted; its filename. `files`: further content, to make it another one."""
     filename = wheel_name(name, version)
-    answer = publish(site, filename, make_wheel(name, version, files=files), name=name, version=version)
+    content = make_wheel(name, version, files=files)
+    answer = publish(site, filename, content, name=name, version=version, **headers)
     assert answer.status_code == 200, answer.text
     return filename
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quire import setting_values as values
+from quire.auth import Action
 from quire.config import (
     DEFAULT_FALLBACK_URL,
     OPTIONS,
@@ -151,8 +152,12 @@ WRONG = [
     ("health_endpoint", "health", "--health-endpoint"),
     ("health_endpoint", "/he alth", "--health-endpoint"),
     ("authenticate", "update,.", "'.' .no authentication. must stand alone"),
+    ("authenticate", ". , Update", "'.' .no authentication. must stand alone"),
     ("authenticate", "upload", "use download, list and update"),
     ("authenticate", "", "use download, list and update"),
+    ("authenticate", "download,", "use download, list and update"),
+    ("authenticate", "list;update", "use download, list and update"),
+    ("authenticate", "down load", "use download, list and update"),
     ("fallback_url", "simple/", "--fallback-url"),
     ("fallback_url", "ftp://x/", "--fallback-url"),
     ("fallback_url", "http://x:y/", "--fallback-url"),
@@ -213,6 +218,9 @@ def test_no_authentication() -> None:
     ("name", "raw", "field", "value"),
     [
         ("authenticate", " Download, UPDATE,update ", "authenticate", ("download", "update")),
+        ("authenticate", "download, list", "authenticate", ("download", "list")),
+        ("authenticate", "UPDATE", "authenticate", ("update",)),
+        ("authenticate", "download,list,update,list", "authenticate", tuple(Action)),
         ("hash_algo", "md5", "hash_algorithm", "md5"),
         ("hash_algo", "off", "hash_algorithm", None),
         ("hash_algo", "0", "hash_algorithm", None),

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import random
 import shutil
 import tempfile
 import time
@@ -25,7 +26,8 @@ from quire.folder_scan import Stamp, Tree
 from quire.names import ParsedFilename
 from quire.store.contracts import Record
 from quire.store.directory import Directories, Identity
-from quire.store.memory import Fault, Faults, MemoryStore
+from quire.store.faults import Fault, Faults
+from quire.store.memory import MemoryStore
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 
 KEY = "main/dropins/alpha"
@@ -368,9 +370,10 @@ def test_signatures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("filename", "data"),
     [
-        (wheel_name("alpha", "1.0"), make_wheel("alpha", "1.0", files={"big.bin": os.urandom(50_000)})),
+        (wheel_name("alpha", "1.0"), make_wheel("alpha", "1.0", files={"big.bin": random.Random(1).randbytes(50_000)})),
         (sdist_name("alpha", "1.0"), make_sdist("alpha", "1.0")),
     ],
+    ids=["wheel", "sdist"],
 )
 def test_a_file_being_copied_is_listed_when_it_is_complete(tmp_path: Path, filename: str, data: bytes) -> None:
     """Nobody ever sees the part of a file; the whole file shows at once."""

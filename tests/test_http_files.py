@@ -108,7 +108,9 @@ def test_a_range_beyond_the_end(site: Site, url: str, asked: str) -> None:
     assert len(answer.text.splitlines()) == 1
 
 
-@pytest.mark.parametrize("asked", ["bytes=", "bytes=9-1", "bytes=a-b", "lines=1-2", "bytes=0-1,4-5", f"bytes={'9' * 40}-", "-5"])
+@pytest.mark.parametrize(
+    "asked", ["bytes=", "bytes=9-1", "bytes=a-b", "lines=1-2", "bytes=0-1,4-5", f"bytes={'9' * 40}-", "-5"]
+)
 def test_ignores_an_invalid_range(site: Site, url: str, asked: str) -> None:
     """What is no range, or several at once, gets the whole file."""
     answer = site.client.get(url, headers={"range": asked})
@@ -203,7 +205,7 @@ def test_overwritten_and_deleted(site: Site) -> None:
     """Other content has another URL; the old one is missing at once, and both are after the deletion."""
     filename = publish_wheel(site, "replaced")
     old = site.file_url("replaced", filename)
-    publish_wheel(site, "replaced", more=b"content")
+    publish_wheel(site, "replaced", files={"more": b"content"})
     new = site.file_url("replaced", filename)
     assert old != new
     assert (site.client.get(old).status_code, site.client.get(new).status_code) == (404, 200)

@@ -84,7 +84,15 @@ def test_chunks_that_end_too_early(site: Site) -> None:
         assert b"cut off" in answer.body
 
 
-@pytest.mark.parametrize("headers", [b"Content-Length: x\r\n", b"Content-Length: -5\r\n", b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Transfer-Encoding: chunked\r\n\r\nzz"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: x\r\n",
+        b"Content-Length: -5\r\n",
+        b"Content-Length: 5\r\nContent-Length: 6\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nzz",
+    ],
+)
 def test_lengths_that_are_none(site: Site, headers: bytes) -> None:
     """The server refuses them itself, or closes the connection; others are served on."""
     with nothing_changes(site), site.connect() as connection:
@@ -198,16 +206,22 @@ def _wheel(*members: tuple[str, bytes], compression: int = zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
-def _member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tuple[tarfile.TarInfo, bytes]:
+def _sdist(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> bytes:
+    """An sdist with one more member."""
     member = tarfile.TarInfo(name)
     member.type = kind
     member.linkname = target
-    return member, b""
+    return make_sdist("sample", "1.0", members=[(member, b"")])
 
 
-BOMB = _wheel(("sample-1.0.dist-info/METADATA", b"Metadata-Version: 2.1\nName: sample\nVersion: 1.0\n" + b"\n" * 300_000_000))
+BOMB = _wheel(
+    ("sample-1.0.dist-info/WHEEL", b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"),
+    ("sample-1.0.dist-info/METADATA", metadata_text("sample", "1.0").encode() + b"\n" * 300_000_000),
+)
 GOOD = metadata_text("sample", "1.0")
 SDIST = make_sdist("sample", "1.0")
+OTHER_SDIST = make_sdist("sample", "1.0", metadata=metadata_text("other", "1.0"))
+TAR = sdist_name("sample", "1.0")
 
 
 @pytest.mark.parametrize(
@@ -228,18 +242,18 @@ SDIST = make_sdist("sample", "1.0")
         (FILENAME, make_wheel("sample", "1.0", metadata=GOOD.replace(">=3.8", "not a specifier"))),
         (FILENAME, make_wheel("sample", "1.0", metadata="\n")),
         (FILENAME, SDIST),
-        (sdist_name("sample", "1.0"), CONTENT),
-        (sdist_name("sample", "1.0"), SDIST[:-20]),
-        (sdist_name("sample", "1.0"), b"\x1f\x8b" + b"\0" * 1000),
-        (sdist_name("sample", "1.0"), make_sdist("sample", "1.0", metadata=metadata_text("other", "1.0"))),
-        (sdist_name("sample", "1.0"), make_sdist("sample", "1.0", members=[_member("/etc/passwd")])),
-        (sdist_name("sample", "1.0"), make_sdist("sample", "1.0", members=[_member("sample-1.0/../../x")])),
-        (sdist_name("sample", "1.0"), make_sdist("sample", "1.0", members=[_member("sample-1.0/l", tarfile.SYMTYPE, "/etc/passwd")])),
-        (sdist_name("sample", "1.0"), make_sdist("sample", "1.0", members=[_member("sample-1.0/l", tarfile.SYMTYPE, "../../x")])),
-        (sdist_name("sample", "1.0"), make_sdist("sample", "1.0", members=[_member("sample-1.0/l", tarfile.LNKTYPE, "../x")])),
-        (sdist_name("sample", "1.0"), make_sdist("sample", "1.0", members=[_member("sample-1.0/d", tarfile.CHRTYPE)])),
+        (TAR, CONTENT),
+        (TAR, SDIST[:-20]),
+        (TAR, b"\x1f\x8b" + b"\0" * 1000),
+        (TAR, OTHER_SDIST),
+        (TAR, _sdist("/etc/passwd")),
+        (TAR, _sdist("sample-1.0/../../x")),
+        (TAR, _sdist("sample-1.0/l", tarfile.SYMTYPE, "/etc/passwd")),
+        (TAR, _sdist("sample-1.0/l", tarfile.SYMTYPE, "../../x")),
+        (TAR, _sdist("sample-1.0/l", tarfile.LNKTYPE, "../x")),
+        (TAR, _sdist("sample-1.0/d", tarfile.CHRTYPE)),
     ],
-)  # fmt: skip
+)
 def test_archives_that_are_refused(site: Site, filename: str, content: bytes) -> None:
     """Bombs, fragments, other formats, members that lead out, metadata that disagrees: 400 and one sentence."""
     with nothing_changes(site):
@@ -247,6 +261,13 @@ def test_archives_that_are_refused(site: Site, filename: str, content: bytes) ->
         assert answer.status_code == 400, answer.text
         assert len(answer.text.splitlines()) == 1
         assert "Traceback" not in answer.text
+
+
+def test_a_bomb_is_not_unpacked(site: Site) -> None:
+    """300 MB of metadata in 300 KB of wheel are given up at the limit, and the sentence says why."""
+    assert len(BOMB) < 400_000
+    answer = publish(site, FILENAME, BOMB, name="sample", version="1.0")
+    assert "exceeds 4194304 bytes" in answer.text
 
 
 # -- slow and huge clients --------------------------------------------------------------------------------------------
@@ -288,7 +309,7 @@ def test_a_slow_body_that_keeps_coming_is_taken(impatient: Site) -> None:
     ],
 )
 def test_hostile_heads(site: Site, head: bytes) -> None:
-    """Megabytes of headers, TLS to a plain port, garbage: a 4xx or a closed connection, and everybody else is served."""
+    """Megabytes of headers, TLS, garbage: a 4xx or a closed connection, and everybody else is served on."""
     with site.connect() as connection:
         try:
             connection.sendall(head + b"\r\n\r\n")

@@ -54,7 +54,9 @@ def test_takes_twines_form(site: Site, path: str) -> None:
     """At every address that people give as the repository's, and everything is recorded."""
     name = f"twine-{path.count(chr(47))}{path.strip(chr(47)) or 0}"
     filename, content = wheel_name(name, "1.0"), make_wheel(name, "1.0")
-    answer = post(site, twine_form(filename, content, name=name, version="1.0"), path, **{"user-agent": TWINE["User-Agent"]})
+    answer = post(
+        site, twine_form(filename, content, name=name, version="1.0"), path, **{"user-agent": TWINE["User-Agent"]}
+    )
     assert (answer.status_code, answer.text) == (200, f"{filename} was published.\n")
     (file,) = site.listing(name)["files"]
     assert file["hashes"]["sha256"] == hashlib.sha256(content).hexdigest()

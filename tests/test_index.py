@@ -26,7 +26,8 @@ from quire.errors import (
 from quire.index import Index, blob_keys
 from quire.model import File, Project, Status, decode_project, encode_project
 from quire.store.contracts import Store
-from quire.store.memory import Fault, Faults, MemoryState, MemoryStore
+from quire.store.faults import Fault, Faults
+from quire.store.memory import MemoryState, MemoryStore
 from quire.upload import Upload, examine
 from tests.distributions import make_wheel, wheel_name
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from quire.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError, StoreFull, StoreReadOnly
 from quire.store.contracts import Record, Staged
-from quire.store.memory import Fault, Faults, MemoryState, MemoryStore, Operation
+from quire.store.faults import Fault, Faults, Operation
+from quire.store.memory import MemoryState, MemoryStore
 
 KEY = "main/projects/foo"
 

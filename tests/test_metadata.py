@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quire import metadata
+from quire.archives import limits
+from quire.archives.limits import MAX_METADATA_BYTES
 from quire.errors import InvalidDistribution
 from quire.metadata import (
-    MAX_METADATA_BYTES,
     CoreMetadata,
     check_agreement,
     is_complete_archive,
@@ -431,7 +431,7 @@ def test_encrypted_and_unusually_compressed_metadata() -> None:
 
 def test_too_many_members(monkeypatch: pytest.MonkeyPatch) -> None:
     """The number is bounded in zips and tars; the file is whole nevertheless."""
-    monkeypatch.setattr(metadata, "MAX_MEMBERS", 5)
+    monkeypatch.setattr(limits, "MAX_MEMBERS", 5)
     wheel = make_zip([*wheel_contents(), *((str(number), b"") for number in range(5))])
     assert "members" in refused(wheel, WHEEL)
     assert complete(wheel, WHEEL)
@@ -473,7 +473,7 @@ def test_largest_metadata() -> None:
 
 def test_sdist_that_expands_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sum of what a stream expands to is bounded, in little memory."""
-    monkeypatch.setattr(metadata, "MIN_EXPANDED_LIMIT", 10 * 1024 * 1024)
+    monkeypatch.setattr(limits, "MIN_EXPANDED_LIMIT", 10 * 1024 * 1024)
     bomb = gzip.compress(make_tar([("foo-1.0/PKG-INFO", PKG_INFO), ("foo-1.0/zeros", bytes(30 * 1024 * 1024))]))
     assert peak_memory(lambda: refused(bomb, SDIST)) < 2 * 1024 * 1024
     assert "expands" in refused(bomb, SDIST)

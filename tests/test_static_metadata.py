@@ -49,7 +49,9 @@ def _examine(filename: str, content: bytes) -> Upload:
     return examine(staging.finish(), filename)
 
 
-@pytest.mark.parametrize(("metadata_version", "extra", "offered"), [("2.1", "", False), ("2.4", DYNAMIC, False), ("2.4", "", True)])
+@pytest.mark.parametrize(
+    ("metadata_version", "extra", "offered"), [("2.1", "", False), ("2.4", DYNAMIC, False), ("2.4", "", True)]
+)
 def test_an_uploaded_sdist(metadata_version: str, extra: str, offered: bool) -> None:
     """Its metadata is offered only when static; what Python it requires is recorded always."""
     text = _text(metadata_version, extra)

@@ -15,7 +15,8 @@ from quire.errors import BlobMissing
 from quire.store.contracts import Digests, Names, OpenBlob, Record, Staged, Staging, Store, StoredBlob
 from quire.store.memory import MemoryBlobs, MemoryRecords, MemoryStaged, MemoryState, MemoryStore
 from quire.store.posix import PosixStore
-from quire.testing import EXCLUSIVE_RULES, RULES, THREADS, Rule, check_rule, check_store
+from quire.testing import EXCLUSIVE_RULES, RULES, Rule, check_rule, check_store
+from quire.testing.helpers import THREADS
 
 Factory = Callable[[], Store]
 

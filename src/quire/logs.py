@@ -42,7 +42,7 @@ def dict_config(settings: Settings) -> dict[str, Any]:
         "root": {"handlers": list(handlers), "level": settings.log_level},
         "loggers": {
             # these report every chunk and connection at DEBUG, which nobody means by -vv
-            name: {"level": "INFO"}
+            name: {"level": "INFO" if settings.log_level in {"DEBUG", "NOTSET"} else settings.log_level}
             for name in ("asyncio", "httpcore", "httpx", "python_multipart")
         },
     }

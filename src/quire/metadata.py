@@ -52,7 +52,7 @@ def read_metadata(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
     when an sdist or egg has none, or the file is of a kind or compression that is not looked into.
     An sdist is read to its end on the way, so that what returns is a sound archive without unsafe members.
     `file` must be seekable; its position before and after does not matter. Raises InvalidDistribution when the bytes
-    are no such archive, are truncated or damaged, exceed a limit of this module, or hold members that must not be
+    are no such archive, are truncated or damaged, exceed a limit of `quire.archives`, or hold members that must not be
     extracted. OSError of the file itself passes through.
     """
     if parsed.kind is Kind.WHEEL:
@@ -72,7 +72,7 @@ def is_complete_archive(file: BinaryIO, parsed: ParsedFilename) -> bool:
 
     A zip needs its central directory at its very end and every member before it; a compressed tar must be readable to
     the end of its stream, a bare one to its end mark. True for formats that cannot be judged (installers, `.tar.Z`)
-    and for archives beyond the limits of this module. OSError of the file itself passes through.
+    and for archives beyond the limits of `quire.archives`. OSError of the file itself passes through.
     """
     filename = parsed.filename.lower()
     try:

@@ -273,12 +273,13 @@ def _file_entry(file: File, url: str) -> _FileEntry:
     )
 
 
-# PEP 691 allows only what hashlib.new() computes without further parameters; these need a length.
-_NOT_OFFERED: Final = {"blake2b_256", "shake_128", "shake_256"}
+# Lock files repeat what is offered here: `uv pip compile` all of it, `pip lock` the first. pip then refuses a file of
+# requirements that has any other algorithm in it, so these three are all, and the one that is always there is first.
+_OFFERED: Final = ("sha256", "sha384", "sha512")
 
 
 def _offered_hashes(hashes: dict[str, str]) -> dict[str, str]:
-    return {name: hashes[name] for name in sorted(hashes) if name not in _NOT_OFFERED}
+    return {name: hashes[name] for name in _OFFERED if name in hashes}
 
 
 def _projects_json(names: Sequence[str]) -> bytes:

@@ -110,7 +110,7 @@ def parse_page(project: str, content_type: str, body: bytes, url: str) -> tuple[
         charset = header.get_content_charset("utf-8")
         try:
             text = body.decode(charset, errors="replace")
-        except LookupError:
+        except (LookupError, ValueError):
             text = body.decode(errors="replace")
         return _parse_html(project, text, url)
     raise UpstreamError(f"The index answers with {content_type[:80]!a}, which is no page of the Simple API.")
@@ -196,13 +196,12 @@ def _file(
     try:
         parsed = parse_filename(filename)
         url = urljoin(base, link).partition("#")[0]
-        usable = (
-            parsed.project == project and urlsplit(url).scheme in {"http", "https"} and bool(urlsplit(url).hostname)
-        )
-        httpx.URL(url)
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        httpx.URL(url)  # it is stricter than urllib, and must not fail later
     except (InvalidName, ValueError, httpx.InvalidURL):
         return None
-    if not usable or (size is not None and size < 0):
+    if not usable or parsed.project != project or (size is not None and size < 0):
         return None
     digests = {
         name.lower(): digest.lower() for name, digest in hashes.items() if re.fullmatch(r"[0-9A-Fa-f]{32,256}", digest)
@@ -289,13 +288,11 @@ class Upstream:
         open_sink: Callable[[], S],
         *,
         limit: int,
-        progress: Callable[[int], object] = lambda _: None,
     ) -> S:
         """Read a file into a sink, and check its size and digest. Each attempt opens a new sink, of which the last is
         returned; the others are discarded.
 
-        `limit`: the most bytes; `progress` gets the number of each piece's, and their negative sum before an attempt
-        is repeated. Raises UpstreamError, DigestMismatch, TooLarge, and whatever the sink raises.
+        `limit`: the most bytes. Raises UpstreamError, DigestMismatch, TooLarge, and whatever the sink raises.
         """
         filename = file.parsed.filename
         if not any(algorithm in file.hashes for algorithm in _DIGESTS):
@@ -304,7 +301,7 @@ class Upstream:
             )
         if (file.size or 0) > limit:
             raise TooLarge(f"The file {filename} has {file.size} bytes; the limit is {limit}, see --max-upload-size.")
-        return await self._attempts(lambda: self._read_file(file, open_sink, limit, progress))
+        return await self._attempts(lambda: self._read_file(file, open_sink, limit))
 
     async def _attempts(self, ask: Callable[[], Awaitable[T]]) -> T:
         attempt = 0
@@ -326,9 +323,7 @@ class Upstream:
             body = await _read_body(response)
             return parse_page(name, response.headers.get("Content-Type", ""), body, str(response.url))
 
-    async def _read_file(
-        self, file: UpstreamFile, open_sink: Callable[[], S], limit: int, progress: Callable[[int], object]
-    ) -> S:
+    async def _read_file(self, file: UpstreamFile, open_sink: Callable[[], S], limit: int) -> S:
         filename = file.parsed.filename
         algorithm = next(name for name in _DIGESTS if name in file.hashes)
         digest, size, sink = hashlib.new(algorithm), 0, open_sink()
@@ -342,7 +337,6 @@ class Upstream:
                         raise _wrong_size(file, limit)
                     digest.update(chunk)
                     sink.write(chunk)
-                    progress(len(chunk))
             if file.size is not None and size != file.size:
                 raise _wrong_size(file, limit)
             if not hmac.compare_digest(digest.hexdigest(), file.hashes[algorithm]):
@@ -352,7 +346,6 @@ class Upstream:
                 )
         except BaseException:
             sink.discard()
-            progress(-size)
             raise
         return sink
 

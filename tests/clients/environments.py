@@ -1,7 +1,8 @@
 """The clients' own virtual environments, in `.venvs/` of the repository, made when they are first asked for.
 
 uv makes them, with whatever configuration it finds on the machine; nothing here knows where packages come from.
-An environment is kept as long as its requirements are the same; delete `.venvs/` to get newer clients.
+What is installed is locked in `requirements/clients/`, written from REQUIREMENTS; an environment is kept as long as
+its lock is the same.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).parent.parent.parent / ".venvs"
+_PROJECT = Path(__file__).parent.parent.parent
+FOLDER = _PROJECT / ".venvs"
+LOCKS = _PROJECT / "requirements" / "clients"
 DEADLINE = 300.0
 """Seconds that installing one client may take."""
 
@@ -24,7 +27,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "twine": ("twine>=7,<8",),
     "poetry": ("poetry>=2.1",),
     "pdm": ("pdm[locked]>=2.29",),  # with the dependencies it was tested with: newer ones break it
-    "mirror": ("simple-repository-server>=0.11",),
+    "mirror": ("simple-repository-server>=0.10",),
 }
 
 
@@ -39,14 +42,15 @@ def uv() -> Path:
 def programs(client: str) -> Path:
     """The folder with the client's programs (`python`, `twine`, ...), installed first if need be."""
     environment = FOLDER / client
-    wanted = "\n".join([sys.version, *REQUIREMENTS[client]])
+    lock_file = LOCKS / f"{client}.txt"
+    wanted = f"{sys.version}\n{lock_file.read_text()}"
     made_for = environment / "made-for.txt"
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / f"{client}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # test processes run side by side
         if not made_for.exists() or made_for.read_text() != wanted:
             _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(environment))
-            _uv("pip", "install", "--quiet", "--python", str(environment / "bin" / "python"), *REQUIREMENTS[client])
+            _uv("pip", "sync", "--quiet", "--python", str(environment / "bin" / "python"), str(lock_file))
             made_for.write_text(wanted)
     return environment / "bin"
 

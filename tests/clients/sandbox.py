@@ -38,6 +38,10 @@ class Sandbox:
         return {
             "PATH": os.defpath,
             "HOME": str(self.home),
+            # Whoever would go elsewhere than to the servers of the test fails at once: nobody listens there.
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "NO_PROXY": "127.0.0.1",
             "LANG": "C.UTF-8",
             "COLUMNS": "200",
             "NO_COLOR": "1",
@@ -76,15 +80,15 @@ class Sandbox:
         )
         return Result(done.returncode, done.stdout)
 
-    def pip(self, version: str, *arguments: object, **variables: str) -> Result:
+    def pip(self, version: str, *arguments: object) -> Result:
         """`pip` of the environment of that name, never asking."""
-        return self.run(environments.programs(version) / "python", "-m", "pip", "--no-input", *arguments, **variables)
+        return self.run(environments.programs(version) / "python", "-m", "pip", "--no-input", *arguments)
 
     def uv(self, *arguments: object, cwd: Path | None = None, **variables: str) -> Result:
         return self.run(environments.uv(), *arguments, cwd=cwd, **variables)
 
-    def twine(self, *arguments: object, **variables: str) -> Result:
-        return self.run(environments.programs("twine") / "twine", "--no-color", *arguments, **variables)
+    def twine(self, *arguments: object) -> Result:
+        return self.run(environments.programs("twine") / "twine", "--no-color", *arguments)
 
     def target(self) -> Path:
         """A new empty folder to install into."""

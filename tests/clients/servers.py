@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
@@ -40,8 +41,8 @@ class Server:
         """The index URL."""
         return f"{self.url}simple/"
 
-    def publish(self, *files: tuple[str, bytes]) -> None:
-        """Publish distributions as the upload form has them."""
+    def publish(self, *files: tuple[str, bytes], login: tuple[str, str] | None = None) -> None:
+        """Publish distributions as the upload form has them. `login`: user and password."""
         for filename, content in files:
             parsed = parse_filename(filename)
             form = {
@@ -51,8 +52,13 @@ class Server:
                 "version": parsed.version,
                 "filetype": str(parsed.kind),
             }
-            answer = httpx.post(self.url, data=form, files={"content": (filename, content)}, trust_env=False)
+            content_field = {"content": (filename, content)}
+            answer = httpx.post(self.url, data=form, files=content_field, auth=login, trust_env=False)
             assert answer.status_code == 200, answer.text
+
+    def simple_as(self, user: str, password: str) -> str:
+        """The index URL with credentials in it."""
+        return f"http://{quote(user, safe='')}:{quote(password, safe='')}@{self.host}/simple/"
 
     def requests(self) -> list[tuple[str, str, int]]:
         """Method, path and status of every request in its log, in order."""
@@ -82,8 +88,19 @@ def two_servers(folder: Path, *flags: object) -> Iterator[Servers]:
 
     def command(port: int, server: str) -> list[str]:
         return quire_command(
-            "run", "-v", "-i", "127.0.0.1", "-p", port, "--server", server, "--workers", 2, "--disable-fallback",
-            *flags, root,
+            "run",
+            "-v",
+            "-i",
+            "127.0.0.1",
+            "-p",
+            port,
+            "--server",
+            server,
+            "--workers",
+            2,
+            "--disable-fallback",
+            *flags,
+            root,
         )  # fmt: skip - one flag and its value beside the next
 
     with ExitStack() as stack, ThreadPoolExecutor(2) as starting:

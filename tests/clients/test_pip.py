@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 
 import pytest
 
 from quire.changes import Selection
+from tests.clients.releases import FULL, sdist, wheel
 from tests.clients.sandbox import Sandbox, imported, installed, ok, refused
 from tests.clients.servers import Server, Servers
-from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
+from tests.distributions import make_wheel, wheel_name
 from tests.serving import until
 
 pytestmark = pytest.mark.clients
 
 every_pip = pytest.mark.parametrize("pip", ["pip-newest", "pip-oldest", "pip-html"])
-
-
-def _wheel(name: str, version: str, extra: str = "", requires_python: str = ">=3.8") -> tuple[str, bytes]:
-    metadata = metadata_text(name, version, extra=extra, requires_python=requires_python)
-    return wheel_name(name, version), make_wheel(name, version, metadata=metadata)
-
-
-def _sdist(name: str, version: str) -> tuple[str, bytes]:
-    return sdist_name(name, version), make_sdist(name, version)
 
 
 @every_pip
@@ -36,7 +29,7 @@ def test_a_wheel_goes_through_one_port_and_comes_out_of_the_other(
     there, here = servers.granian, servers.gunicorn
     if direction == "gunicorn to granian":
         there, here = here, there
-    there.publish(_wheel(name, "1.0"))
+    there.publish(wheel(name, "1.0"))
     target = sandbox.target()
     ok(sandbox.pip(pip, "install", "--index-url", here.simple, "--target", target, name))
     assert imported(target, name.replace("-", "_")) == "1.0"
@@ -46,7 +39,7 @@ def test_a_wheel_goes_through_one_port_and_comes_out_of_the_other(
 def test_an_sdist_is_built_and_installed(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """An sdist with an in-tree build backend installs with nothing else to be fetched."""
     name = f"source-{pip}"
-    servers.granian.publish(_sdist(name, "1.0"))
+    servers.granian.publish(sdist(name, "1.0"))
     target = sandbox.target()
     ok(sandbox.pip(pip, "install", "--index-url", servers.gunicorn.simple, "--target", target, name))
     assert imported(target, name.replace("-", "_")) == "1.0"
@@ -56,12 +49,11 @@ def test_an_sdist_is_built_and_installed(servers: Servers, sandbox: Sandbox, pip
 def test_extras_of_projects_that_need_each_other(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """Requires-Dist leads from one private project to the next and back, with extras and a version bound."""
     one, two, three = (f"ring-{number}-{pip}" for number in ("one", "two", "three"))
-    full = 'Provides-Extra: full\nRequires-Dist: {} ; extra == "full"\n'
     servers.granian.publish(
-        _wheel(one, "1.0", full.format(f"{two}[full]>=2")),
-        _wheel(two, "1.0"),
-        _wheel(two, "2.0", full.format(f"{one}<2") + f'Requires-Dist: {three} ; extra == "full"\n'),
-        _wheel(three, "1.0"),
+        wheel(one, "1.0", FULL.format(f"{two}[full]>=2")),
+        wheel(two, "1.0"),
+        wheel(two, "2.0", FULL.format(f"{one}<2") + f'Requires-Dist: {three} ; extra == "full"\n'),
+        wheel(three, "1.0"),
     )
     target = sandbox.target()
     ok(sandbox.pip(pip, "install", "--index-url", servers.gunicorn.simple, "--target", target, f"{one}[full]"))
@@ -73,13 +65,13 @@ def test_extras_of_projects_that_need_each_other(servers: Servers, sandbox: Sand
 def test_required_hashes(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """--require-hashes installs with the right hash, and refuses with another one."""
     name = f"hashed-{pip}"
-    wheel = _wheel(name, "1.0")
-    servers.granian.publish(wheel)
+    published = wheel(name, "1.0")
+    servers.granian.publish(published)
     requirements = sandbox.home / "requirements.txt"
     command = ("install", "--index-url", servers.gunicorn.simple, "--require-hashes", "-r", requirements)
     requirements.write_text(f"{name}==1.0 --hash=sha256:{'0' * 64}\n")
     assert "DO NOT MATCH THE HASHES" in refused(sandbox.pip(pip, *command, "--target", sandbox.target()))
-    requirements.write_text(f"{name}==1.0 --hash=sha256:{hashlib.sha256(wheel[1]).hexdigest()}\n")
+    requirements.write_text(f"{name}==1.0 --hash=sha256:{hashlib.sha256(published[1]).hexdigest()}\n")
     ok(sandbox.pip(pip, *command, "--target", sandbox.target()))
 
 
@@ -87,9 +79,9 @@ def test_required_hashes(servers: Servers, sandbox: Sandbox, pip: str) -> None:
 def test_download_keeps_the_published_bytes(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """`pip download` ends with the very bytes that were published."""
     name = f"fetched-{pip}"
-    wheel, sdist = _wheel(name, "1.0"), _sdist(name, "1.0")
-    servers.granian.publish(wheel, sdist)
-    for (filename, content), kind in ((wheel, "--only-binary"), (sdist, "--no-binary")):
+    binary, source = wheel(name, "1.0"), sdist(name, "1.0")
+    servers.granian.publish(binary, source)
+    for (filename, content), kind in ((binary, "--only-binary"), (source, "--no-binary")):
         arguments = ("--index-url", servers.gunicorn.simple, "--no-deps", kind, ":all:", "-d", sandbox.home, name)
         ok(sandbox.pip(pip, "download", *arguments))
         assert (sandbox.home / filename).read_bytes() == content
@@ -99,7 +91,7 @@ def test_download_keeps_the_published_bytes(servers: Servers, sandbox: Sandbox, 
 def test_index_versions(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """`pip index versions` lists the releases, newest first, pre-releases only when asked for."""
     name = f"listed-{pip}"
-    servers.granian.publish(*(_wheel(name, version) for version in ("1.0", "1.10", "1.9", "2.0rc1")))
+    servers.granian.publish(*(wheel(name, version) for version in ("1.0", "1.10", "1.9", "2.0rc1")))
     command = ("index", "versions", "--index-url", servers.gunicorn.simple, name)
     assert "Available versions: 1.10, 1.9, 1.0" in ok(sandbox.pip(pip, *command))
     assert "Available versions: 2.0rc1, 1.10, 1.9, 1.0" in ok(sandbox.pip(pip, *command, "--pre"))
@@ -116,7 +108,7 @@ def test_an_unknown_project_is_a_clear_failure(servers: Servers, sandbox: Sandbo
 def test_requires_python_is_respected(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """A release for another Python is passed over."""
     name = f"pythons-{pip}"
-    servers.granian.publish(_wheel(name, "1.0"), _wheel(name, "2.0", requires_python=">=4"))
+    servers.granian.publish(wheel(name, "1.0"), wheel(name, "2.0", requires_python=">=4"))
     target = sandbox.target()
     ok(sandbox.pip(pip, "install", "--index-url", servers.gunicorn.simple, "--target", target, name))
     assert imported(target, name.replace("-", "_")) == "1.0"
@@ -126,7 +118,7 @@ def test_requires_python_is_respected(servers: Servers, sandbox: Sandbox, pip: s
 def test_pre_releases_only_when_asked_for(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """The newest final release is installed, with --pre the release candidate."""
     name = f"candidate-{pip}"
-    servers.granian.publish(_wheel(name, "1.0"), _wheel(name, "2.0rc1"))
+    servers.granian.publish(wheel(name, "1.0"), wheel(name, "2.0rc1"))
     for flags, expected in (((), "1.0"), (("--pre",), "2.0rc1")):
         target = sandbox.target()
         ok(sandbox.pip(pip, "install", "--index-url", servers.gunicorn.simple, "--target", target, *flags, name))
@@ -137,7 +129,7 @@ def test_pre_releases_only_when_asked_for(servers: Servers, sandbox: Sandbox, pi
 def test_yanked_releases_are_for_those_who_pin_them(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """A release yanked while the servers run is skipped at once, installed with its reason shown when pinned."""
     name = f"yanked-{pip}"
-    servers.granian.publish(_wheel(name, "1.0"), _wheel(name, "2.0"))
+    servers.granian.publish(wheel(name, "1.0"), wheel(name, "2.0"))
     install = ("install", "--index-url", servers.gunicorn.simple)
     before, after, pinned = sandbox.target(), sandbox.target(), sandbox.target()
     ok(sandbox.pip(pip, *install, "--target", before, name))
@@ -157,12 +149,12 @@ def _asked(server: Server, method: str, ending: str, status: int) -> bool:
 
 def test_newest_pip_resolves_from_the_metadata_alone(servers: Servers, sandbox: Sandbox) -> None:
     """PEP 658: resolving fetches `.metadata`, not the wheels."""
-    servers.granian.publish(_wheel("lazy", "1.0", "Requires-Dist: lazy-needs\n"), _wheel("lazy-needs", "1.0"))
+    servers.granian.publish(wheel("lazy", "1.0", "Requires-Dist: lazy-needs\n"), wheel("lazy-needs", "1.0"))
     arguments = ("--index-url", servers.gunicorn.simple, "--use-feature=fast-deps", "lazy")
     said = ok(sandbox.pip("pip-newest", "install", "--dry-run", "--ignore-installed", *arguments))
     assert "Would install lazy-1.0 lazy-needs-1.0" in said
     for filename in (wheel_name("lazy", "1.0"), wheel_name("lazy-needs", "1.0")):
-        until(lambda ending=f"/{filename}.metadata": _asked(servers.gunicorn, "GET", ending, 200))  # type: ignore[misc] - a default binds the loop's value
+        until(partial(_asked, servers.gunicorn, "GET", f"/{filename}.metadata", 200))
         assert not _asked(servers.gunicorn, "GET", f"/{filename}", 200)
 
 
@@ -173,14 +165,14 @@ def test_oldest_pip_resolves_from_ranges_of_the_wheel(servers: Servers, sandbox:
     servers.granian.publish((filename, make_wheel("ranged", "1.0", files={"padding.bin": padding})))
     arguments = ("--dry-run", "--index-url", servers.gunicorn.simple, "--use-feature=fast-deps", "ranged")
     assert "Would install ranged-1.0" in ok(sandbox.pip("pip-oldest", "install", *arguments))
-    until(lambda: _asked(servers.gunicorn, "GET", f"/{filename}", 206))
+    until(partial(_asked, servers.gunicorn, "GET", f"/{filename}", 206))
 
 
 @pytest.mark.parametrize("path", ["pypi", "RPC2"])
 @pytest.mark.parametrize("pip", ["pip-newest", "pip-oldest"])
 def test_search(servers: Servers, sandbox: Sandbox, pip: str, path: str) -> None:
     """`pip search` finds a project by a part of its name, and says so when there is none."""
-    servers.granian.publish(_wheel("needle", "1.0"), _wheel("needle", "1.2"), _wheel("straw", "1.0"))
+    servers.granian.publish(wheel("needle", "1.0"), wheel("needle", "1.2"), wheel("straw", "1.0"))
     said = ok(sandbox.pip(pip, "search", "--index", f"{servers.gunicorn.url}{path}", "needl"))
     assert "needle (1.2)" in said
     assert "straw" not in said
@@ -192,7 +184,7 @@ def test_ten_releases_each_seen_at_once(servers: Servers, sandbox: Sandbox) -> N
     ports = [servers.granian, servers.gunicorn]
     for number in range(10):
         there, here = ports[number % 2], ports[1 - number % 2]
-        filename, content = _wheel("tenfold", f"1.{number}")
+        filename, content = wheel("tenfold", f"1.{number}")
         there.publish((filename, content))
         arguments = ("--index-url", here.simple, "--no-deps", "-d", sandbox.home, "tenfold")
         ok(sandbox.pip("pip-newest", "download", *arguments))

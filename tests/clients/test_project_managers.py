@@ -18,7 +18,8 @@ def _project(sandbox: Sandbox, name: str, more: str = "", dependencies: str = ""
     folder = sandbox.home / name
     folder.mkdir()
     (folder / "pyproject.toml").write_text(
-        f'[project]\nname = "{name}"\nversion = "1.0"\nrequires-python = ">=3.11"\ndependencies = [{dependencies}]\n{more}'
+        f'[project]\nname = "{name}"\nversion = "1.0"\nrequires-python = ">=3.11"\n'
+        f"dependencies = [{dependencies}]\n{more}"
     )
     return folder
 
@@ -67,7 +68,7 @@ def test_poetry_publishes(servers: Servers, sandbox: Sandbox) -> None:
 
 
 def test_poetry_installs_from_its_source(servers: Servers, sandbox: Sandbox) -> None:
-    """With the index as the primary source, a wheel and its locked hash are installed; a new release is seen at once."""
+    """With the index as the primary source, the wheel is locked and installed; a new release is seen at once."""
     name, wheel = wheel_name("stanza", "1.0"), make_wheel("stanza", "1.0")
     servers.granian.publish((name, wheel), (sdist_name("stanza", "1.0"), make_sdist("stanza", "1.0")))
     source = (
@@ -84,7 +85,7 @@ def test_poetry_installs_from_its_source(servers: Servers, sandbox: Sandbox) -> 
 
 
 def test_pdm_publishes(servers: Servers, sandbox: Sandbox) -> None:
-    """Published through one port, again through the other; changed content fails with the sentence, or is skipped."""
+    """Published through one port, again through the other; changed content fails, or is skipped."""
     project = _project(sandbox, "pebble")
     _build(project)
     publish = ("publish", "--no-build", "--username", "anybody", "--password", "anything", "--repository")
@@ -93,7 +94,7 @@ def test_pdm_publishes(servers: Servers, sandbox: Sandbox) -> None:
     before = servers.index.project("pebble")
     _build(project, more=b"")
     said = refused(_pdm(sandbox, project, *publish, servers.granian.url))
-    assert "already exists with other content" in said
+    assert "409 Conflict" in said  # pdm shows nothing more of an answer
     ok(_pdm(sandbox, project, *publish, servers.granian.url, "--skip-existing"))
     assert servers.index.project("pebble") == before
 

@@ -51,12 +51,16 @@ def test_twine_uploads_and_uploads_again(servers: Servers, sandbox: Sandbox) -> 
 
 @pytest.mark.parametrize("kind", ["granian", "gunicorn"])
 def test_twine_shows_why_changed_content_is_refused(servers: Servers, sandbox: Sandbox, kind: str) -> None:
-    """Other content under a published name fails; twine's --verbose shows the sentence."""
+    """Other content under a published name fails with the sentence.
+
+    Without --verbose twine shows no more than the reason phrase, which granian cannot set.
+    """
     server: Server = getattr(servers, kind)
     name = f"twinechanged{kind}"
     ok(_twine(sandbox, server, *_dist(sandbox, name, "dist")))
     before = servers.index.project(name)
-    said = refused(_twine(sandbox, server, "--verbose", *_dist(sandbox, name, "other", more=b"")))
+    flags = ("--verbose",) if kind == "granian" else ()
+    said = refused(_twine(sandbox, server, *flags, *_dist(sandbox, name, "other", more=b"")))
     assert f"The file {wheel_name(name, '1.0')} already exists with other content" in said
     assert servers.index.project(name) == before
 
@@ -122,12 +126,10 @@ def test_uv_publish_shows_why_changed_content_is_refused(servers: Servers, sandb
 
 
 @pytest.mark.parametrize("kind", ["granian", "gunicorn"])
-def test_uv_publish_shows_why_a_damaged_file_is_refused(servers: Servers, sandbox: Sandbox, kind: str) -> None:
-    """A wheel whose content is not what its RECORD's archive promises is refused in a sentence, and not listed."""
+def test_uv_publish_shows_why_a_pretending_file_is_refused(servers: Servers, sandbox: Sandbox, kind: str) -> None:
+    """A wheel whose metadata is of another release is refused in a sentence, and not listed."""
     server: Server = getattr(servers, kind)
     wheel = sandbox.home / wheel_name("pretender", "1.0")
-    content = make_wheel("pretender", "1.0", metadata=metadata_text("pretender", "2.0"))
-    wheel.write_bytes(content)
-    print(refused(_uv_publish(sandbox, server, wheel)))
+    wheel.write_bytes(make_wheel("pretender", "1.0", metadata=metadata_text("pretender", "2.0")))
+    assert f"version 2.0, but the file is named {wheel.name}" in refused(_uv_publish(sandbox, server, wheel))
     assert servers.index.project("pretender") is None
-    assert 0

@@ -7,22 +7,18 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pytest
+import pytest, httpx
 
 from quire.changes import Selection
+from tests.clients.releases import FULL, sdist, wheel
 from tests.clients.sandbox import Sandbox, imported, installed, ok, refused
 from tests.clients.servers import Servers
-from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
+from tests.distributions import make_wheel, wheel_name
 from tests.serving import until
 
 pytestmark = pytest.mark.clients
 
 LONG_AGO = datetime(2021, 5, 5, tzinfo=UTC)
-
-
-def _wheel(name: str, version: str, extra: str = "", requires_python: str = ">=3.8") -> tuple[str, bytes]:
-    metadata = metadata_text(name, version, extra=extra, requires_python=requires_python)
-    return wheel_name(name, version), make_wheel(name, version, metadata=metadata)
 
 
 def _days_from_now(days: int) -> str:
@@ -55,18 +51,17 @@ def _compile(servers: Servers, sandbox: Sandbox, requirement: str, *arguments: s
 
 def test_wheel_and_sdist(servers: Servers, sandbox: Sandbox) -> None:
     """uv installs the wheel, and builds the sdist when told to, of what went through the other port."""
-    servers.granian.publish(_wheel("both", "1.0"), (sdist_name("both", "1.0"), make_sdist("both", "1.0")))
+    servers.granian.publish(wheel("both", "1.0"), sdist("both", "1.0"))
     assert imported(_install(servers, sandbox, "both"), "both") == "1.0"
     assert imported(_install(servers, sandbox, "both", "--no-binary", "both", "--no-cache"), "both") == "1.0"
 
 
 def test_extras_and_the_metadata_alone(servers: Servers, sandbox: Sandbox) -> None:
     """Projects that need each other resolve from their `.metadata`, without a wheel."""
-    full = 'Provides-Extra: full\nRequires-Dist: {} ; extra == "full"\n'
     servers.granian.publish(
-        _wheel("pair-one", "1.0", full.format("pair-two[full]>=2")),
-        _wheel("pair-two", "1.0"),
-        _wheel("pair-two", "2.0", full.format("pair-one<2")),
+        wheel("pair-one", "1.0", FULL.format("pair-two[full]>=2")),
+        wheel("pair-two", "1.0"),
+        wheel("pair-two", "2.0", FULL.format("pair-one<2")),
     )
     assert _compile(servers, sandbox, "pair-one[full]") == ["pair-one==1.0", "pair-two==2.0"]
     filename = wheel_name("pair-one", "1.0")
@@ -77,54 +72,60 @@ def test_extras_and_the_metadata_alone(servers: Servers, sandbox: Sandbox) -> No
 
 def test_required_hashes(servers: Servers, sandbox: Sandbox) -> None:
     """--require-hashes installs with the right hash, and refuses with another one."""
-    wheel = _wheel("hashed", "1.0")
-    servers.granian.publish(wheel)
+    published = wheel("hashed", "1.0")
+    servers.granian.publish(published)
     requirements = sandbox.home / "requirements.txt"
     command = ("pip", "install", "--default-index", servers.gunicorn.simple, "--require-hashes", "-r", requirements)
     requirements.write_text(f"hashed==1.0 --hash=sha256:{'0' * 64}\n")
     assert "Hash mismatch" in refused(sandbox.uv(*command, "--target", sandbox.target()))
-    requirements.write_text(f"hashed==1.0 --hash=sha256:{hashlib.sha256(wheel[1]).hexdigest()}\n")
+    requirements.write_text(f"hashed==1.0 --hash=sha256:{hashlib.sha256(published[1]).hexdigest()}\n")
     ok(sandbox.uv(*command, "--target", sandbox.target()))
 
 
 def test_exclude_newer_reads_the_upload_time(servers: Servers, sandbox: Sandbox) -> None:
     """What was uploaded now is not there for who resolves as of yesterday; a drop-in file has its own time."""
-    servers.granian.publish(_wheel("dated", "2.0"))
+    servers.granian.publish(wheel("dated", "2.0"))
     older = servers.root / wheel_name("dated", "1.0")
     older.write_bytes(make_wheel("dated", "1.0"))
     os.utime(older, (LONG_AGO.timestamp(), LONG_AGO.timestamp()))
     assert _compile(servers, sandbox, "dated") == ["dated==2.0"]
     assert _compile(servers, sandbox, "dated", "--exclude-newer", _days_from_now(2)) == ["dated==2.0"]
     assert _compile(servers, sandbox, "dated", "--exclude-newer", _days_from_now(-1)) == ["dated==1.0"]
-    servers.granian.publish(_wheel("only-now", "1.0"))
+    servers.granian.publish(wheel("only-now", "1.0"))
     command = ("pip", "install", "--default-index", servers.gunicorn.simple, "--target", sandbox.target(), "only-now")
     assert "only-now" in refused(sandbox.uv(*command, "--exclude-newer", _days_from_now(-1)))
     ok(sandbox.uv(*command))
 
 
 def test_add_lock_and_sync_a_project(servers: Servers, sandbox: Sandbox) -> None:
-    """`uv add --index` writes a lock file with hashes, sizes and upload times; `uv sync` installs from the other port."""
-    wheel = _wheel("locked", "1.0")
-    servers.granian.publish(wheel)
+    """`uv add` locks hashes, sizes and upload times; `uv sync --index` installs from the other port."""
+    published = wheel("locked", "1.0")
+    servers.granian.publish(published)
     project = _project(sandbox)
     ok(sandbox.uv("add", "--default-index", servers.gunicorn.simple, "locked", cwd=project))
     lock = (project / "uv.lock").read_text()
-    assert f'hash = "sha256:{hashlib.sha256(wheel[1]).hexdigest()}"' in lock
-    assert f"size = {len(wheel[1])}" in lock
+    assert f'hash = "sha256:{hashlib.sha256(published[1]).hexdigest()}"' in lock
+    assert f"size = {len(published[1])}" in lock
     assert 'upload-time = "' in lock
-    servers.gunicorn.publish(_wheel("locked", "1.1"))
-    ok(sandbox.uv("sync", "--index", servers.granian.simple, cwd=project))
+    servers.gunicorn.publish(wheel("locked", "1.1"))
+    both = {"UV_DEFAULT_INDEX": servers.gunicorn.simple}
+    ok(sandbox.uv("sync", "--index", servers.granian.simple, cwd=project, **both))
     python = project / ".venv" / "bin" / "python"
     show = ("-c", "import locked; print(locked.VERSION)")
     assert ok(sandbox.run(python, *show)).strip() == "1.0"
-    ok(sandbox.uv("lock", "--upgrade", "--default-index", servers.granian.simple, cwd=project))
+    print(servers.granian.requests()[-6:], servers.gunicorn.requests()[-6:])
+    print((project/"uv.lock").read_text())
+    print(ok(sandbox.uv("lock", "-v", "--upgrade", "--default-index", servers.granian.simple, cwd=project)))
+    print(servers.granian.requests()[-6:], servers.gunicorn.requests()[-6:])
+    print((project/"uv.lock").read_text())
+    print(httpx.get(servers.granian.simple + "locked/").text)
     ok(sandbox.uv("sync", "--default-index", servers.granian.simple, cwd=project))
     assert ok(sandbox.run(python, *show)).strip() == "1.1"
 
 
 def test_lock_as_of_yesterday(servers: Servers, sandbox: Sandbox) -> None:
     """`uv lock --exclude-newer` finds nothing of what was uploaded today, and finds it without."""
-    servers.granian.publish(_wheel("fresh", "1.0"))
+    servers.granian.publish(wheel("fresh", "1.0"))
     project = _project(sandbox)
     command = ("add", "--no-sync", "--default-index", servers.gunicorn.simple, "fresh")
     refused(sandbox.uv(*command, "--exclude-newer", _days_from_now(-1), cwd=project))
@@ -133,7 +134,7 @@ def test_lock_as_of_yesterday(servers: Servers, sandbox: Sandbox) -> None:
 
 def test_yanked_releases_are_for_those_who_pin_them(servers: Servers, sandbox: Sandbox) -> None:
     """A release yanked while the servers run is skipped at once, and installed with its reason shown when pinned."""
-    servers.granian.publish(_wheel("yanked", "1.0"), _wheel("yanked", "2.0"))
+    servers.granian.publish(wheel("yanked", "1.0"), wheel("yanked", "2.0"))
     assert _compile(servers, sandbox, "yanked") == ["yanked==2.0"]
     servers.index.yank("yanked", Selection(version="2.0"), "eats data")
     assert _compile(servers, sandbox, "yanked") == ["yanked==1.0"]
@@ -143,13 +144,13 @@ def test_yanked_releases_are_for_those_who_pin_them(servers: Servers, sandbox: S
 
 def test_requires_python_is_respected(servers: Servers, sandbox: Sandbox) -> None:
     """A release for another Python is passed over."""
-    servers.granian.publish(_wheel("pythons", "1.0"), _wheel("pythons", "2.0", requires_python=">=4"))
+    servers.granian.publish(wheel("pythons", "1.0"), wheel("pythons", "2.0", requires_python=">=4"))
     assert _compile(servers, sandbox, "pythons") == ["pythons==1.0"]
 
 
 def test_pre_releases_only_when_asked_for(servers: Servers, sandbox: Sandbox) -> None:
     """The newest final release is resolved, with --prerelease=allow the release candidate."""
-    servers.granian.publish(_wheel("candidate", "1.0"), _wheel("candidate", "2.0rc1"))
+    servers.granian.publish(wheel("candidate", "1.0"), wheel("candidate", "2.0rc1"))
     assert _compile(servers, sandbox, "candidate") == ["candidate==1.0"]
     assert _compile(servers, sandbox, "candidate", "--prerelease=allow") == ["candidate==2.0rc1"]
 
@@ -163,5 +164,5 @@ def test_an_unknown_project_is_a_clear_failure(servers: Servers, sandbox: Sandbo
 def test_ten_releases_each_seen_at_once(servers: Servers, sandbox: Sandbox) -> None:
     """Publish to one server, resolve from the other, ten times, with uv's cache on and no retry."""
     for number in range(10):
-        servers.granian.publish(_wheel("tenfold", f"1.{number}"))
+        servers.granian.publish(wheel("tenfold", f"1.{number}"))
         assert _compile(servers, sandbox, "tenfold") == [f"tenfold==1.{number}"]

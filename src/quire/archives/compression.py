@@ -62,7 +62,10 @@ _CODECS = (
 
 
 def tar_chunks(file: BinaryIO, filename: str) -> Iterator[bytes] | None:
-    """The tar in a file, piece by piece, by the suffix of its name; None when its compression is not known here."""
+    """The tar in a file, piece by piece, by the suffix of its name; None when its compression is not known here.
+
+    Going through it raises InvalidDistribution when the compressed stream is damaged, cut off or too long.
+    """
     filename = filename.lower()
     if filename.endswith(".tar"):
         return plain_chunks(file)
@@ -73,6 +76,7 @@ def tar_chunks(file: BinaryIO, filename: str) -> Iterator[bytes] | None:
 
 
 def plain_chunks(file: BinaryIO) -> Iterator[bytes]:
+    """The whole file as it is, piece by piece."""
     file.seek(0)
     while chunk := file.read(limits.CHUNK):
         yield chunk

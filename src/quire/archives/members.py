@@ -10,10 +10,13 @@ from quire.names import ParsedFilename
 
 
 def check_member_name(name: str, parsed: ParsedFilename) -> tuple[str, ...]:
-    """The parts of a member's name, if it names something within the archive's own folder on any system."""
-    if _is_absolute(name):
+    """The parts of a member's name, if it names something within the archive's own folder on any system.
+
+    Raises InvalidDistribution.
+    """
+    if is_absolute(name):
         raise unsafe(name, "has an absolute name", parsed)
-    parts = parts(name)
+    parts = split_name(name)
     if ".." in parts:
         raise unsafe(name, "has '..' in its name", parsed)
     if "\0" in name or len(name) > limits.MAX_PATH_CHARS:
@@ -21,9 +24,11 @@ def check_member_name(name: str, parsed: ParsedFilename) -> tuple[str, ...]:
     return parts
 
 
-def parts(name: str) -> tuple[str, ...]:
+def split_name(name: str) -> tuple[str, ...]:
+    """The parts of a name without those that lead nowhere, by either kind of slash; `..` is one of them."""
     return tuple(part for part in name.replace("\\", "/").split("/") if part not in {"", "."})
 
 
-def _is_absolute(name: str) -> bool:
+def is_absolute(name: str) -> bool:
+    """Whether a name begins at a root on any system: with a slash of either kind, or a drive."""
     return re.match(r"[/\\]|[A-Za-z]:[/\\]", name) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, cast
 
 from quire.archives import limits
 from quire.archives.members import check_member_name, is_absolute, split_name
@@ -64,6 +64,10 @@ class ForwardReader:
 
 
 def read_tar_sdist(chunks: Iterator[bytes], parsed: ParsedFilename) -> bytes | None:
+    """The `<root>/PKG-INFO` of a whole tar without unsafe members; None when it has none.
+
+    Raises InvalidDistribution.
+    """
     reader = ForwardReader(chunks)
     links: set[tuple[str, ...]] = set()
     document = None
@@ -83,7 +87,7 @@ def read_tar_sdist(chunks: Iterator[bytes], parsed: ParsedFilename) -> bytes | N
 def tar_members(reader: ForwardReader, parsed: ParsedFilename) -> Iterator[tarfile.TarInfo]:
     """The members in their order; the reader stands at a member's data while it is the current one.
 
-    Exhausted only if the archive has its end mark, and the stream below it its own.
+    Exhausted only if the archive has its end mark, and the stream below it its own. Raises InvalidDistribution.
     """
     archive: tarfile.TarFile | None = None
     count = 0
@@ -122,10 +126,10 @@ def _check_tar_member(member: tarfile.TarInfo, links: set[tuple[str, ...]], pars
     if any(parts[:depth] in links for depth in range(1, len(parts))):
         raise unsafe(member.name, "lies beneath a link", parsed)
     if member.issym() or member.islnk():
-        target = parts(member.linkname)
+        target = split_name(member.linkname)
         climbs = next((depth for depth, part in enumerate(target) if part != ".."), len(target))
         room = len(parts) - 1 if member.issym() else 0  # a hard link's target is named from the archive's root
-        if _is_absolute(member.linkname) or climbs > room or ".." in target[climbs:]:
+        if is_absolute(member.linkname) or climbs > room or ".." in target[climbs:]:
             raise unsafe(member.name, "is a link out of the archive", parsed)
         links.add(parts)
         if len(links) > limits.MAX_LINKS:

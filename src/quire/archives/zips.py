@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from quire.archives import limits
-from quire.archives.members import check_member_name, parts
+from quire.archives.members import check_member_name, split_name
 from quire.archives.refusals import Unbounded, ambiguous, damaged_zip, oversized, unsafe
 from quire.errors import InvalidDistribution, InvalidName
 from quire.names import Kind, ParsedFilename, normalize_name, quoted, same_version
@@ -44,6 +44,7 @@ class ZipMember:
 
 
 def read_wheel(file: BinaryIO, parsed: ParsedFilename) -> bytes:
+    """METADATA in the one .dist-info of this release. Raises InvalidDistribution, also when there is none (PEP 427)."""
     members = zip_members(file, parsed)
     found = [member for member in members if re.fullmatch(r"[^/]+\.dist-info/METADATA", member.path)]
     if len(found) != 1:
@@ -77,6 +78,7 @@ def _names_release(stem: str, parsed: ParsedFilename) -> bool:
 
 
 def read_egg(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
+    """The EGG-INFO/PKG-INFO; None when there is none. Raises InvalidDistribution."""
     found = [member for member in zip_members(file, parsed) if member.path == "EGG-INFO/PKG-INFO"]
     if len(found) > 1:
         raise InvalidDistribution(f"The egg {quoted(parsed.filename)} has EGG-INFO/PKG-INFO more than once.")
@@ -84,6 +86,7 @@ def read_egg(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
 
 
 def read_zip_sdist(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
+    """The `<root>/PKG-INFO`; None when there is none. Raises InvalidDistribution."""
     found = []
     for member in zip_members(file, parsed):
         if member.is_link:
@@ -96,7 +99,10 @@ def read_zip_sdist(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
 
 
 def zip_members(file: BinaryIO, parsed: ParsedFilename) -> list[ZipMember]:
-    """The central directory, checked: complete, in its place, every member within the file and safely named."""
+    """The central directory, checked: complete, in its place, every member within the file and safely named.
+
+    Raises InvalidDistribution.
+    """
     start, size, count, base = _find_directory(file, parsed)
     if count > limits.MAX_MEMBERS or size > limits.MAX_DIRECTORY_BYTES:
         raise Unbounded(f"{quoted(parsed.filename)} has {count} members; {limits.MAX_MEMBERS} is the limit.")
@@ -180,7 +186,7 @@ def _parse_directory(directory: bytes, base: int) -> Iterator[ZipMember]:
         name = raw_name.decode("utf-8" if flags & _UTF8_NAME else "cp437")
         yield ZipMember(
             name=name,
-            path="/".join(parts(name)),
+            path="/".join(split_name(name)),
             raw_name=raw_name,
             encrypted=bool(flags & _ENCRYPTED),
             method=method,

@@ -18,7 +18,7 @@ from quire.importing.outcome import NoProgress, Progress
 from quire.index import Index
 from quire.model import FORMAT, File, Project
 from quire.names import is_normalized, normalize_name
-from quire.store.contracts import Record, Store, StoredBlob
+from quire.store.contracts import OpenBlob, Record, Store, StoredBlob
 from quire.store.posix_check import Kind, Oddity, PosixInspector
 
 _CHUNK = 1024 * 1024
@@ -88,7 +88,7 @@ class Check:
             return
         try:
             record = self._store.records.read(key)
-            project = self._decode(record)
+            project = Index.decode(record)
         except DamagedRecord as error:
             if self._store.records.read(key, record) is not record:
                 self._check_record(index, name)  # somebody has just written another one
@@ -101,10 +101,6 @@ class Check:
         if project is not None:
             self._checked.projects += 1
             self._check_project(index, name, project)
-
-    @staticmethod
-    def _decode(record: Record) -> Project | None:
-        return Index.decode(record)
 
     def _damaged_record(self, index: Index, name: str, record: Record, error: DamagedRecord) -> None:
         if _is_newer(record.data or b""):
@@ -146,9 +142,7 @@ class Check:
 
     def _check_companions(self, index: Index, name: str, file: File, where: str) -> None:
         if file.metadata_sha256 is not None:
-            found = self._check_blob(
-                f"{file.blob}/{file.filename}.metadata", "metadata", sha256=file.metadata_sha256, small=True
-            )
+            found = self._check_blob(f"{file.blob}/{file.filename}.metadata", "metadata", sha256=file.metadata_sha256)
             if found is not None and self._is_promised(index, name, file):
                 repair = self._repairs.renew_metadata(index, name, file) if self._repairs is not None else None
                 self._found(Severity.DAMAGE, *_at(where, found), repair=repair)
@@ -178,7 +172,7 @@ class Check:
         return self._check_blob(f"{file.blob}/{file.filename}", "file", size=file.size, sha256=file.sha256)
 
     def _check_blob(
-        self, key: str, word: str, *, size: int | None = None, sha256: str | None = None, small: bool = False
+        self, key: str, word: str, *, size: int | None = None, sha256: str | None = None
     ) -> tuple[str, str] | None:
         try:
             opened = self._store.blobs.open(key)
@@ -189,20 +183,21 @@ class Check:
         with opened.file:
             if size is not None and opened.size != size:
                 return f"damaged-{word}", f"The stored {word} has {opened.size} bytes instead of {size}."
-            if sha256 is None or self._quick:
-                return None
-            hasher = hashlib.sha256()
             try:
-                while chunk := opened.file.read(_CHUNK):
-                    hasher.update(chunk)
-                    self._progress.advance(len(chunk))
+                digest = sha256 if self._quick or sha256 is None else self._digest(opened)
             except OSError as error:
                 return f"unreadable-{word}", f"The stored {word} cannot be read ({error.strerror})."
-        if not small:
-            self._checked.bytes += opened.size
-        if hasher.hexdigest() != sha256:
-            return f"damaged-{word}", f"The stored {word} has the sha256 {hasher.hexdigest()} instead of {sha256}."
-        return None
+        if digest == sha256:
+            return None
+        return f"damaged-{word}", f"The stored {word} has the sha256 {digest} instead of {sha256}."
+
+    def _digest(self, opened: OpenBlob) -> str:
+        hasher = hashlib.sha256()
+        while chunk := opened.file.read(_CHUNK):
+            hasher.update(chunk)
+            self._checked.bytes += len(chunk)
+            self._progress.advance(len(chunk))
+        return hasher.hexdigest()
 
     def _check_unlisted(self, indexes: Sequence[Index]) -> None:
         """Blobs that no record lists, by what the records say now that all blobs were listed."""

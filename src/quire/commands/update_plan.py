@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
@@ -75,11 +76,11 @@ def plan(
     `present`: at least one file; `directory`: where everything goes instead of beside the present files.
     """
     highest = max((each.parsed.version for each in present), key=version_sort_key)
-    usable = [file for file in offered if not file.yanked and file.parsed.kind in {Kind.WHEEL, Kind.SDIST}]
-    version = newest([file.parsed.version for file in usable], highest, unstable=unstable)
+    files = usable(offered)
+    version = newest([file.parsed.version for file in files], highest, unstable=unstable)
     if version is None:
         return None
-    release = [file for file in usable if same_version(file.parsed.version, version)]
+    release = [file for file in files if same_version(file.parsed.version, version)]
     fetches: dict[tuple[str, str | None], Fetch] = {}
     updated = sorted(
         (each for each in present if same_version(each.parsed.version, highest)),
@@ -93,13 +94,20 @@ def plan(
     return Update(project, highest, version, updated[0].directory, tuple(fetches.values()))
 
 
+def usable(offered: Iterable[UpstreamFile]) -> list[UpstreamFile]:
+    """The files that count: wheels and sdists that are not yanked."""
+    return [file for file in offered if not file.yanked and file.parsed.kind in {Kind.WHEEL, Kind.SDIST}]
+
+
 def newest(versions: Sequence[str], present: str, *, unstable: bool = False) -> str | None:
     """The version to update to; None when there is none. See "Which release" above."""
-    higher = sorted((v for v in versions if version_sort_key(v) > version_sort_key(present)), key=version_sort_key)
+    higher = [version for version in versions if version_sort_key(version) > version_sort_key(present)]
     final = [version for version in higher if not is_prerelease(version)]
-    if unstable or is_prerelease(present) or all(map(is_prerelease, versions)):
-        final = (not unstable and final) or higher
-    return final[-1] if final else None
+    if unstable or (not final and (is_prerelease(present) or all(map(is_prerelease, versions)))):
+        allowed = higher
+    else:
+        allowed = final
+    return max(allowed, key=version_sort_key, default=None)
 
 
 def counterpart(present: ParsedFilename, release: Sequence[UpstreamFile]) -> UpstreamFile | None:
@@ -130,30 +138,30 @@ def _likeness(present: frozenset[Tag], file: UpstreamFile) -> tuple[int, int, tu
     """How well a wheel takes the place of one with these tags: the first number is 0 when it does not at all."""
     _, _, build, tags = parse_wheel_filename(file.parsed.filename)
     common = len({tag.platform for tag in tags} & {tag.platform for tag in present})
-    families = {family for tag in tags for family in _families(tag.platform)}
-    rank = 0
+    rank = max((_fits(mine, tag) for mine in present for tag in tags), default=0)
     if tags == present:
         rank = 4
-    elif any(
-        (mine.interpreter, mine.abi) == (tag.interpreter, tag.abi) and _families(mine.platform) & _families(tag.platform)
-        for mine in present
-        for tag in tags
-    ):
-        rank = 3
-    elif any(
-        tag.abi == "abi3" and _minor(tag.interpreter) <= _minor(mine.interpreter) and _families(mine.platform) & families
-        for mine in present
-        for tag in tags
-    ):
-        rank = 2
-    elif any(tag.platform == "any" and tag.abi == "none" and not tag.interpreter.startswith("py2") for tag in tags):
+    elif rank == 0 and any(_is_pure(tag) for tag in tags):
         rank = 1
     return rank, common, (build[0], build[1]) if build else (-1, "")
+
+
+def _fits(mine: Tag, tag: Tag) -> int:
+    if not _families(mine.platform) & _families(tag.platform):
+        return 0
+    if (mine.interpreter, mine.abi) == (tag.interpreter, tag.abi):
+        return 3
+    return 2 if tag.abi == "abi3" and 0 <= _minor(tag.interpreter) <= _minor(mine.interpreter) else 0
+
+
+def _is_pure(tag: Tag) -> bool:
+    return tag.platform == "any" and tag.abi == "none" and not tag.interpreter.startswith("py2")
 
 
 _PLATFORM = re.compile(r"(manylinux|musllinux|macosx|linux)(?:\d+|_\d+_\d+)?_(.+)")
 
 
+@lru_cache(maxsize=1000)
 def _families(platform: str) -> frozenset[str]:
     """The platform without the release of its system; several for a macOS binary that holds several machines' code."""
     match = _PLATFORM.fullmatch(platform)

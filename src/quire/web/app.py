@@ -33,7 +33,10 @@ def create_application(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        housekeeping = service.begin_housekeeping()
         yield
+        if housekeeping is not None:
+            housekeeping.cancel()
         service.close()
 
     routes = _routes(settings)

@@ -17,7 +17,7 @@ from quire.errors import InvalidName, NotFound, StoreError
 from quire.metadata import CoreMetadata, parse_metadata
 from quire.names import normalize_name
 from quire.pypi_json import describing_file, render_release_json, select_release
-from quire.repository import Listed, Projects, file_path, require
+from quire.repository import Listed, file_path, require
 from quire.simple import Page, make_page
 from quire.web.overview import file_links
 from quire.web.pages import moved, page_response, see_other, service_of
@@ -62,10 +62,9 @@ async def packages(request: Request) -> Response:
     """GET /packages/: every file that can be downloaded."""
     service = service_of(request)
     await service.authorize(request, Action.LIST)
-    names = (await service.names()).names
 
     def page() -> Page:
-        links = file_links(Projects(service.index, service.folder), names)
+        links = file_links(service.index, service.folder)
         body = _environment().get_template("packages.html").render(links=links)
         return make_page("text/html; charset=utf-8", body.encode())
 

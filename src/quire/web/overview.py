@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 
 import structlog
 
-from quire.errors import DamagedRecord, QuireError
+from quire.errors import QuireError, StoreError
 from quire.folder import Folder
 from quire.index import Index
-from quire.repository import Projects, file_path
+from quire.repository import ProjectNames, Projects, file_path
 from quire.store.contracts import Names, Record
 
 PAUSE = 2.0
@@ -70,35 +70,37 @@ class FileCount:
         hosted: dict[str, tuple[Record, int]] = {}
         for name in self._names.names:
             known = self._hosted.get(name)
-            record = records.read(self._index.key(name), known[0] if known is not None else None)
-            if known is not None and record is known[0]:
-                hosted[name] = known
+            try:
+                record = records.read(self._index.key(name), known[0] if known is not None else None)
+                if known is not None and record is known[0]:
+                    hosted[name] = known
+                    continue
+                project = self._index.decode(record)
+            except StoreError:
+                self._names = records.names(self._index.prefix, self._names)  # raises if it is not this project alone
                 continue
             # Of the record only what revalidates it is kept.
             light = Record(record.key, b"", record.tag, record.validation)
-            hosted[name] = (light, self._files_in(record))
+            offers = project is not None and project.status.offers_files
+            hosted[name] = (light, len(project.files) if project is not None and offers else 0)
         self._hosted = hosted
         return sum(number for _, number in hosted.values()) + self._folder.count()
 
-    def _files_in(self, record: Record) -> int:
-        try:
-            project = self._index.decode(record)
-        except DamagedRecord:
-            return 0
-        return len(project.files) if project is not None and project.status.offers_files else 0
 
-
-def file_links(projects: Projects, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+def file_links(index: Index, folder: Folder) -> Iterator[tuple[str, str]]:
     """(path below `packages/` with its fragment, text) of every file that can be downloaded. Blocks.
 
-    A project whose record is damaged is left out: its own page tells what is wrong, the others are not its hostages.
-    Raises StoreError.
+    A project that cannot be read is left out: its own page tells what is wrong, the others are not its hostages.
+    Raises StoreError when it is not that project alone.
     """
-    for name in names:
+    projects, every = Projects(index, folder), ProjectNames(index, folder)
+    listed = every.load("", None)
+    for name in listed.names:
         try:
             view = projects.load(name, None)
-        except DamagedRecord as error:
-            log.error("left out of the list of files", error=str(error))
+        except StoreError as error:
+            every.load("", listed)
+            log.error("left out of the list of files", project=name, error=str(error))
             continue
         for each in view.offered.values():
             path = file_path(name, each).removeprefix("packages/")

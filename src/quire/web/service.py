@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 from starlette.requests import Request
 
-from quire.auth import Accepted, Action, Authenticator, Passwords, Throttled, parse_basic
+from quire.auth import Accepted, Action, Authenticator, Throttled, parse_basic
 from quire.config import Settings
 from quire.errors import NotFound, StoreError
 from quire.folder import Folder
@@ -23,8 +23,10 @@ from quire.freshness import Barrier
 from quire.index import Index
 from quire.model import File
 from quire.names import is_normalized
+from quire.passwords import Passwords
 from quire.repository import NamesView, ProjectNames, Projects, ProjectView
 from quire.store.posix import PosixStore
+from quire.web.housekeeping import keep_house
 from quire.web.overview import FileCount
 from quire.web.problems import HttpError
 from quire.web.proxies import TrustedProxies
@@ -74,6 +76,12 @@ class Service:
     def read_only(self) -> bool:
         """Whether uploads and other changes are refused."""
         return not self.store.writable
+
+    def begin_housekeeping(self) -> asyncio.Task[None] | None:
+        """Sweep the store now and then; the task to cancel at the end. None when it cannot be written."""
+        if self.read_only:
+            return None
+        return asyncio.create_task(keep_house(lambda age: self.in_writer(self.store.sweep, age)))
 
     def close(self) -> None:
         """Let go of threads. For the end of the process."""

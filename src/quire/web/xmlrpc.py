@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.auth import Action
-from quire.errors import DamagedRecord, InvalidRequest, TooLarge
+from quire.errors import InvalidRequest, StoreError, TooLarge
 from quire.names import version_sort_key
 from quire.repository import ProjectView
 from quire.web.forms import body_chunks
@@ -44,8 +44,9 @@ async def call(request: Request) -> Response:
     for name in await service.in_reader(_matching, (await service.names()).names, terms):
         try:
             view = await service.project(name)
-        except DamagedRecord as error:
-            log.error("left out of a search", error=str(error))
+        except StoreError as error:
+            await service.names()  # raises if it is not this project alone
+            log.error("left out of a search", project=name, error=str(error))
             continue
         if view.offered:
             results.append(_result(view, len(results)))
@@ -63,7 +64,7 @@ def parse_call(body: bytes) -> tuple[tuple[Any, ...], str | None]:
         # xmlrpc.client's own parser expands entities; this one refuses them, and looks at everything first
         defusedxml.ElementTree.fromstring(body, forbid_dtd=True)
         return xmlrpc.client.loads(body)
-    except (DefusedXmlException, ValueError, SyntaxError, TypeError, AttributeError, IndexError, KeyError) as error:
+    except (DefusedXmlException, ValueError, SyntaxError, TypeError, AttributeError, LookupError) as error:
         raise InvalidRequest("This is not a safe XML-RPC call.") from error
     except xmlrpc.client.Error as error:
         raise InvalidRequest("This is not an XML-RPC call.") from error
@@ -72,14 +73,16 @@ def parse_call(body: bytes) -> tuple[tuple[Any, ...], str | None]:
 def search_terms(parameters: tuple[Any, ...]) -> list[str]:
     """What pip asks for: search({"name": [...], "summary": [...]}, "or"). Names are compared normalized.
 
-    Raises InvalidRequest when there are more terms than anybody types.
+    Raises InvalidRequest for terms that are no text, and for more of them than anybody types.
     """
     spec = parameters[0] if parameters else {}
     wanted = spec.get("name", []) if isinstance(spec, dict) else spec
     terms = wanted if isinstance(wanted, list) else [wanted]
     if len(terms) > MAX_TERMS:
         raise InvalidRequest(f"A search takes at most {MAX_TERMS} terms.")
-    return [str(term).strip().lower().replace("_", "-").replace(".", "-") for term in terms if str(term).strip()]
+    if not all(isinstance(term, str) for term in terms):
+        raise InvalidRequest("What to search for must be text.")
+    return [term.strip().lower().replace("_", "-").replace(".", "-") for term in terms if term.strip()]
 
 
 def _matching(names: Sequence[str], terms: list[str]) -> list[str]:

@@ -1,0 +1,77 @@
+"""`quire check`: is everything that is listed really there, and unharmed?
+
+JSON: {"store": directory, "projects": int, "files": int, "bytes": int, "damage": int, "findings": [{"severity":
+"damage" | "orphan" | "leftover" | "foreign", "code": str, "where": str, "sentence": str, "size": int, "young": bool,
+"repair": str | null}]}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from quire.checking import Check, Checked, Severity
+from quire.commands.common import add_store_flags, count, in_words, open_store, plain, print_json
+from quire.commands.progress import Meter
+
+_DESCRIPTION = """\
+Look at every record, and read every stored file and compare its digest. Safe while servers run. Exit code 1 when there
+is damage that is not repaired; what nobody lists (orphans, leftovers, foreign files) only costs space.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `check`."""
+    parser = subparsers.add_parser("check", help="look for damage in the store", description=_DESCRIPTION)
+    parser.add_argument("--quick", action="store_true", help="believe the sizes; read no file")
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="go back to the newest good revision of a damaged record, take files that cannot be served out of their "
+        "listing, and tidy up; what goes out of use is kept in the folder damaged/ of the store",
+    )
+    add_store_flags(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check. Raises ConfigurationError, StoreError."""
+    opened = open_store(arguments, writes=arguments.repair, asks_the_time=True)
+    with Meter("check") as meter:
+        checked = Check(
+            opened.store,
+            opened.indexes,
+            opened.inspector,
+            quick=arguments.quick,
+            repair=arguments.repair,
+            progress=meter,
+        ).run()
+    if arguments.json:
+        print_json(
+            {
+                "store": str(opened.home),
+                "projects": checked.projects,
+                "files": checked.files,
+                "bytes": checked.bytes,
+                "damage": checked.counts[Severity.DAMAGE],
+                "findings": [dataclasses.asdict(finding) for finding in checked.findings],
+            }
+        )
+    else:
+        _print(checked)
+    return 1 if checked.has_open_damage else 0
+
+
+def _print(checked: Checked) -> None:
+    young = [finding for finding in checked.findings if finding.young and finding.severity is not Severity.DAMAGE]
+    for finding in checked.findings:
+        if finding not in young:
+            repair = f" Repaired: {finding.repair}" if finding.repair is not None else ""
+            print(plain(f"{finding.severity}: {finding.where}: {finding.sentence}{repair}"))
+    read = f", {in_words(checked.bytes)} read" if checked.bytes else ""
+    print(f"{count(checked.projects, 'project')}, {count(checked.files, 'file')}{read}.")
+    if young:
+        print(f"{count(len(young), 'thing')} not listed, but so young that a change may be under way.")
+    counts = [(severity, checked.counts[severity]) for severity in Severity]
+    words = [f"{severity} {number}" for severity, number in counts if number]
+    print(f"Found: {', '.join(words)}." if words else "Everything is in order.")

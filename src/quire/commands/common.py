@@ -1,0 +1,204 @@
+"""What the commands that work straight on a store have in common: which store, which index, who, and how to print."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from quire import logs
+from quire.config import RUN_DEFAULTS, Settings, resolve
+from quire.errors import ConfigurationError, QuireError
+from quire.folder import Folder
+from quire.folder_scan import Candidate, Tree
+from quire.index import Index
+from quire.store.posix import HOME, PosixStore
+from quire.store.posix_check import PosixInspector
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A store, as the command line named it."""
+
+    settings: Settings
+    store: PosixStore
+    index: Index
+
+    @property
+    def home(self) -> Path:
+        """The store's folder."""
+        return Path(self.store.root) / HOME
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a store at all, or just a directory that could carry one."""
+        return self.home.is_dir()
+
+    @property
+    def inspector(self) -> PosixInspector:
+        return PosixInspector(self.store)
+
+    def indexes(self) -> list[Index]:
+        """All indexes of the store."""
+        return [Index(self.store, name) for name in self.inspector.indexes()]
+
+    def folder(self) -> Folder:
+        """The drop-in files that are served with the store."""
+        roots = [Path(directory) for directory in self.settings.directories]
+        return Folder(roots, digests=self.store.records, index=self.settings.index)
+
+    def candidates(self, project: str) -> tuple[Candidate, ...]:
+        """The drop-in files of a project by their names alone, without reading any."""
+        return Tree([Path(directory) for directory in self.settings.directories]).refresh().projects.get(project, ())
+
+
+def add_store_flags(parser: argparse.ArgumentParser, *, as_json: bool = True) -> None:
+    """The flags that say which store and index, and how to print."""
+    add = parser.add_argument
+    add(
+        "-d",
+        "--directory",
+        action="append",
+        metavar="DIR",
+        help="the served directory that carries the store (default: QUIRE_DIRECTORIES, quire.toml, ~/packages); "
+        "repeat it for further directories that are served with it",
+    )
+    add("--index", metavar="NAME", help="the index of the store (default: main)")
+    add("--config", metavar="FILE", help="a configuration file (default: quire.toml in the working directory)")
+    if as_json:
+        add("--json", action="store_true", help="print JSON, for scripts")
+
+
+def add_user_flag(parser: argparse.ArgumentParser) -> None:
+    """Who does it, for the log."""
+    parser.add_argument("--user", metavar="NAME", help="who does it, for the log (default: the user of this system)")
+
+
+def user_of(arguments: argparse.Namespace) -> str:
+    """The name to log."""
+    if arguments.user:
+        return str(arguments.user)
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        return str(os.getuid())
+
+
+def open_store(
+    arguments: argparse.Namespace,
+    *,
+    writes: bool,
+    required: bool = True,
+    create: bool = False,
+    asks_the_time: bool = False,
+) -> Opened:
+    """The store that the flags, the environment or quire.toml name.
+
+    `writes`: whether the command is going to change it. `required`: whether there must be one already.
+    `asks_the_time`: whether ages matter; only who may write can ask a file system for its time.
+    Raises ConfigurationError when it cannot be used for that.
+    """
+    flags = {"directories": arguments.directory, "index": arguments.index}
+    settings = resolve(flags, os.environ, RUN_DEFAULTS, arguments.config)
+    # The answers go to stdout, and must not be mixed with anything.
+    stream = "none" if settings.log_stream == "none" else "stderr"
+    logs.configure(msgspec.structs.replace(settings, log_stream=stream))
+    _check_owner(settings.root, writes=writes)
+    try:
+        store = PosixStore.open(settings.root, create=create, read_only=not (writes or asks_the_time))
+    except QuireError as error:
+        raise ConfigurationError(str(error)) from error
+    opened = Opened(settings, store, Index(store, settings.index))
+    if not opened.exists and create:
+        raise ConfigurationError(f"The directory {store.root} cannot be written; run this as the user who serves it.")
+    if not opened.exists and required:
+        raise ConfigurationError(f"There is no store in {store.root}; name the directory that carries it with -d.")
+    if writes and opened.exists and not store.writable:
+        raise ConfigurationError(
+            f"The store in {store.root} cannot be written by this user; run this as the user who serves it."
+        )
+    return opened
+
+
+def _check_owner(root: str, *, writes: bool) -> None:
+    """What root makes belongs to root, and a server that runs as somebody else could not add to it."""
+    if not writes or os.geteuid() != 0:
+        return
+    for path in (f"{root}/{HOME}", root):
+        try:
+            owner = os.stat(path).st_uid
+        except OSError:
+            continue
+        if owner != 0:
+            raise ConfigurationError(
+                f"{path} belongs to the user {owner}, and what root adds there that user's server could not change; "
+                f"run this as that user (sudo -u '#{owner}' quire ...)."
+            )
+        return
+
+
+# -- printing ---------------------------------------------------------------------------------------------------------
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout. Its keys are an interface: they are added to, and never change."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; else lines with tabs, without a head, whole."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(map(plain, row)))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", justify="right" if column == "Size" else "left")
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    Console(highlight=False).print(table)
+
+
+def plain(text: str) -> str:
+    """Text that strangers wrote, without what would move a terminal's cursor or break a line."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def in_words(size: int) -> str:
+    """Bytes as people read them."""
+    if size < 1000:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("kB", "MB", "GB"):
+        value /= 1000
+        if value < 999.5:
+            return f"{value:.1f} {unit}"
+    return f"{value / 1000:.1f} TB"
+
+
+def duration(text: str) -> float:
+    """Seconds, from `90`, `90s`, `15m`, `1h` or `2d`. For argparse."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write it like 90s, 15m, 1h or 2d")
+    return float(match[1]) * _SECONDS[match[2]]

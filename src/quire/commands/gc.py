@@ -1,0 +1,60 @@
+"""`quire gc`: give back the space of what nobody lists.
+
+JSON: {"store": directory, "dry_run": bool, "removed": [{"key": str, "size": int}], "bytes": int, "swept": int,
+"young": int, "skipped": [project]}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from quire.checking import GRACE, collect_garbage
+from quire.commands.common import add_store_flags, count, duration, in_words, open_store, print_json
+
+_DESCRIPTION = """\
+Remove stored bytes that no record lists and that are older than an hour: of deleted files, and of uploads that ended
+half-way. Safe while servers run: an upload stores its bytes seconds before its record lists them. (Do not make the
+hour much shorter than the slowest upload, nor than a download of a file that was just deleted, on NFS.)
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `gc`."""
+    parser = subparsers.add_parser("gc", help="remove what nobody lists", description=_DESCRIPTION)
+    parser.add_argument(
+        "--older-than", type=duration, default=GRACE, metavar="AGE", help="like 90s, 15m, 1h, 2d (default: 1h)"
+    )
+    parser.add_argument("--dry-run", "-n", action="store_true", help="only say what would be removed")
+    add_store_flags(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Collect. Raises ConfigurationError, StoreError."""
+    opened = open_store(arguments, writes=not arguments.dry_run, asks_the_time=True)
+    collected = collect_garbage(
+        opened.store, opened.indexes, older_than=arguments.older_than, dry_run=arguments.dry_run
+    )
+    if arguments.json:
+        print_json(
+            {
+                "store": str(opened.home),
+                "dry_run": arguments.dry_run,
+                "removed": [{"key": blob.key, "size": blob.size} for blob in collected.blobs],
+                "bytes": collected.bytes,
+                "swept": collected.swept,
+                "young": collected.young,
+                "skipped": collected.skipped,
+            }
+        )
+    else:
+        for project in collected.skipped:
+            print(
+                f"{project}: its record is damaged, so nothing of it was removed; run 'quire check'.", file=sys.stderr
+            )
+        done = "would be removed" if arguments.dry_run else "removed"
+        swept = f", {count(collected.swept, 'remnant')} swept" if collected.swept else ""
+        young = f"; {count(collected.young, 'unlisted blob')} left for being young" if collected.young else ""
+        print(f"{count(len(collected.blobs), 'blob')} {done}, {in_words(collected.bytes)}{swept}{young}.")
+    return 1 if collected.skipped else 0

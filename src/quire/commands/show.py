@@ -1,0 +1,117 @@
+"""`quire show`: a project or a release in detail, with the core metadata that describes it.
+
+JSON: {"project": str, "name": str (as spelled), "status": str, "status_reason": str | null, "versions": [str],
+"version": str | null (the release shown), "files": [as in `quire ls --json`], "metadata": {...} | null (the fields of
+the core metadata, as packaging.metadata.RawMetadata names them)}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from typing import Any
+
+from quire.commands.common import (
+    Opened,
+    add_store_flags,
+    count,
+    in_words,
+    open_store,
+    plain,
+    print_json,
+    print_table,
+)
+from quire.commands.ls import describe, view_of
+from quire.errors import NotFound, QuireError
+from quire.metadata import CoreMetadata, parse_metadata
+from quire.names import normalize_name, same_version
+from quire.pypi_json import describing_file, select_release
+from quire.repository import Listed, ProjectView
+from quire.simple import release_versions
+
+_SHOWN = ("summary", "author", "author_email", "license", "license_expression", "home_page", "requires_dist")
+_LIMIT = 400
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `show`."""
+    text = "show a project or a release in detail"
+    parser = subparsers.add_parser("show", help=text, description=f"{text[:1].upper()}{text[1:]}.")
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("version", metavar="VERSION", nargs="?", help="default: the newest")
+    add_store_flags(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show it. Raises NotFound, StoreError."""
+    opened = open_store(arguments, writes=False, required=False)
+    view = view_of(opened, normalize_name(arguments.project))
+    files = [each.file for each in view.files.values()]
+    versions = release_versions(files)
+    if arguments.version is not None and not any(same_version(found, arguments.version) for found in versions):
+        raise NotFound(f"The project {view.name} has no release {arguments.version}.")
+    version = select_release(files, arguments.version) if versions else None
+    shown = [each for each in view.files.values() if version is None or same_version(each.file.version, version)]
+    metadata = _metadata(opened, view, version)
+    name = view.hosted.name if view.hosted is not None else metadata.name if metadata is not None else view.name
+    if arguments.json:
+        print_json(
+            {
+                "project": view.name,
+                "name": name,
+                "status": str(view.status),
+                "status_reason": view.status_reason,
+                "versions": versions,
+                "version": version,
+                "files": [describe(each) for each in shown],
+                "metadata": metadata.fields if metadata is not None else None,
+            }
+        )
+        return 0
+    size = sum(file.size for file in files)
+    reason = f" ({view.status_reason})" if view.status_reason else ""
+    rows = [
+        ("Name", name),
+        ("Status", f"{view.status}{reason}"),
+        ("Releases", f"{len(versions)}: {textwrap.shorten(', '.join(reversed(versions)), _LIMIT, placeholder=' ...')}"),
+        ("Files", f"{count(len(files), 'file')}, {in_words(size)}"),
+        ("Shown", version or "all files"),
+    ]
+    if metadata is not None:
+        fields: dict[str, Any] = dict(metadata.fields)
+        if metadata.requires_python:
+            rows.append(("Requires-Python", metadata.requires_python))
+        rows += [(key.replace("_", "-").capitalize(), _text(fields[key])) for key in _SHOWN if fields.get(key)]
+    rows += [("File", _line(each)) for each in shown]
+    print_table(("", ""), rows)
+    return 0
+
+
+def _metadata(opened: Opened, view: ProjectView, version: str | None) -> CoreMetadata | None:
+    file = describing_file([each.file for each in view.files.values()], version) if version is not None else None
+    if file is None:
+        return None
+    listed = view.files[file.filename]
+    try:
+        if listed.dropin is not None:
+            document = opened.folder().metadata_document(listed.dropin)
+        else:
+            with opened.store.blobs.open(f"{file.blob}/{file.filename}.metadata").file as stored:
+                document = stored.read()
+        return None if document is None else parse_metadata(document, strict=False)
+    except (QuireError, OSError):
+        return None  # 'quire check' tells why
+
+
+def _text(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return textwrap.shorten(plain(text), _LIMIT, placeholder=" ...")
+
+
+def _line(listed: Listed) -> str:
+    file = listed.file
+    marks = ["yanked"] if file.yanked is not False else []
+    marks += [f"drop-in: {listed.dropin.relative_path}"] if listed.dropin is not None else []
+    marks += [f"by {file.uploader}"] if file.uploader else []
+    words = [file.filename, in_words(file.size), (file.uploaded or "")[:19], f"sha256 {file.sha256}", *marks]
+    return ", ".join(word for word in words if word)

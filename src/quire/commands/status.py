@@ -1,0 +1,61 @@
+"""`quire status`: show or set a project's status (PEP 792).
+
+JSON: {"project": str, "status": "active" | "archived" | "deprecated" | "quarantined", "reason": str | null,
+"changed": bool}.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import structlog
+
+from quire.commands.common import add_store_flags, add_user_flag, open_store, plain, print_json, user_of
+from quire.errors import InvalidRequest, NotFound, ReadOnlyFile
+from quire.model import Status
+from quire.names import normalize_name
+
+_log = structlog.get_logger(__name__)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `status`."""
+    parser = subparsers.add_parser(
+        "status",
+        help="show or set a project's status",
+        description="Show or set a project's status: active; archived (no more uploads); deprecated (others are "
+        "better); quarantined (no files are offered, no uploads are taken).",
+    )
+    parser.add_argument("project", metavar="PROJECT")
+    parser.add_argument("status", nargs="?", choices=[str(status) for status in Status], metavar="STATUS")
+    parser.add_argument("--reason", metavar="TEXT", help="why; people see it")
+    add_store_flags(parser)
+    add_user_flag(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show or set it. Raises NotFound, ReadOnlyFile, StoreError."""
+    name = normalize_name(arguments.project)
+    if arguments.status is None and arguments.reason is not None:
+        raise InvalidRequest("A reason goes with a status; name the status as well.")
+    opened = open_store(arguments, writes=arguments.status is not None, required=False)
+    project = opened.index.project(name)
+    if project is None:
+        if not opened.candidates(name):
+            raise NotFound(f"The project {name} does not exist.")
+        if arguments.status is not None:
+            raise ReadOnlyFile(f"The project {name} has drop-in files only; import them first ('quire import').")
+    changed = False
+    if arguments.status is not None:
+        change = opened.index.set_status(name, Status(arguments.status), arguments.reason)
+        project, changed = change.after, change.changed
+        if changed:
+            _log.info("status set", project=name, status=arguments.status, user=user_of(arguments))
+    status = project.status if project is not None else Status.ACTIVE
+    reason = project.status_reason if project is not None else None
+    if arguments.json:
+        print_json({"project": name, "status": str(status), "reason": reason, "changed": changed})
+    else:
+        print(f"{name}: {status}{f' ({plain(reason)})' if reason else ''}")
+    return 0

@@ -1,0 +1,97 @@
+"""`quire update`: which of the served projects have a newer release on another index, and get it (the flags)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import Any
+
+from quire import __version__, logs
+from quire import setting_values as values
+from quire.config import DEFAULT_FALLBACK_URL, RUN_DEFAULTS, resolve
+from quire.errors import ConfigurationError
+
+_MORE = """\
+The other index learns the name of every project that it is asked for, and whoever can publish under such a name there
+decides what is offered as its update. Name your private projects in a file for --ignorelist-file.
+Exit code: 0 done, or nothing to do; 1 a project could not be asked for or fetched; 2 a setting is wrong.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `update`."""
+    parser = subparsers.add_parser(
+        "update",
+        help="find newer releases of the served projects on another index, and get them",
+        description="Ask another index for newer releases of the projects in the directories (with --hosted also of "
+        "those in the store of the first one), and print a pip command for each; with -x, download them: beside the "
+        "present files, or into the store where the present ones are hosted.",
+        epilog=_MORE,
+    )
+    add = parser.add_argument
+    add("directories", nargs="*", metavar="DIRECTORY", help="the served directories (default: ~/packages)")
+    add("-x", "--execute", action="store_true", help="download and check the files instead of printing pip commands")
+    add("-d", "--download-directory", metavar="DIR", help="put all downloads there (default: beside the present files)")
+    add(
+        "-u",
+        "--allow-unstable",
+        action="store_true",
+        help="take pre-releases too; without it only where no final release exists, or a pre-release is present and "
+        "no final release is higher",
+    )
+    add(
+        "--ignorelist-file",
+        "--blacklist-file",
+        metavar="FILE",
+        help="names of projects to leave alone and never ask for, one a line; '#' begins a comment",
+    )
+    add(
+        "--index-url",
+        metavar="URL",
+        help=f"the Simple API of the index to ask (default: the fallback URL, {DEFAULT_FALLBACK_URL})",
+    )
+    add(
+        "--hosted",
+        action="store_true",
+        help="ask for the projects that were published to this index too; without it only drop-in files are updated",
+    )
+    add("--json", action="store_true", help="print one JSON document instead")
+    add("--config", metavar="FILE", help="a configuration file (default: quire.toml in the working directory)")
+    add("--index", metavar="NAME", help="the index of the store to update (default: main)")
+    add("--max-upload-size", metavar="SIZE", help="refuse larger files, e.g. 500M (default: 2G)")
+    add("--hash-algo", metavar="NAME", help="accepted as 'quire run' does; downloads are verified by sha256 anyway")
+    add("--backend", metavar="NAME", help="auto, simple-dir or cached-dir: all three mean the same")
+    add("--version", action="version", version=f"quire {__version__}")
+    add("-v", "--verbose", action="count", help="log more; repeat for yet more")
+    add("--log-file", metavar="FILE", help="log to FILE as well")
+    add("--log-stream", metavar="STREAM", help="log to stdout, stderr (the default here) or none")
+    add("--log-frmt", metavar="FORMAT", help="the format of log lines, of logging.LogRecord's attributes")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask, and print or fetch. Raises ConfigurationError, UpstreamError when the index cannot be reached at all."""
+    from quire.commands.update_job import Job, read_ignorelist, update  # noqa: PLC0415 - an HTTP client, for this only
+
+    flags = vars(arguments) | {"directories": arguments.directories or None}
+    settings = resolve(flags, os.environ, {**RUN_DEFAULTS, "log_stream": "stderr"}, arguments.config)
+    logs.configure(settings)
+    index_url = _setting("--index-url", values.http_url, arguments.index_url)
+    job = Job(
+        settings=settings,
+        index_url=index_url or settings.fallback_url or DEFAULT_FALLBACK_URL,
+        directory=_setting("--download-directory", values.path, arguments.download_directory),
+        unstable=arguments.allow_unstable,
+        execute=arguments.execute,
+        as_json=arguments.json,
+        hosted=arguments.hosted,
+        ignored=None if arguments.ignorelist_file is None else read_ignorelist(arguments.ignorelist_file),
+    )
+    return update(job)
+
+
+def _setting(flag: str, parse: Callable[[object], str], raw: str | None) -> str | None:
+    try:
+        return None if raw is None else parse(raw)
+    except ValueError as error:
+        raise ConfigurationError(f"{flag}: {error}.") from None

@@ -1,0 +1,57 @@
+"""`quire yank` and `quire unyank`: PEP 592.
+
+JSON: {"project": str, "selection": str, "changed": bool, "files": [{"filename": str, "version": str, "yanked":
+false | true | reason}]}; the files are those that were meant, as they are now.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import structlog
+
+from quire.changes import check_reason
+from quire.commands.common import add_store_flags, add_user_flag, count, open_store, print_json, user_of
+from quire.commands.selecting import select
+from quire.names import normalize_name
+
+_log = structlog.get_logger(__name__)
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `yank` and `unyank`."""
+    for name, text in (
+        ("yank", "mark a release or a file as yanked: installers take it only when it is pinned"),
+        ("unyank", "take the yanked mark away"),
+    ):
+        parser = subparsers.add_parser(name, help=text, description=f"{text[:1].upper()}{text[1:]}.")
+        parser.add_argument("project", metavar="PROJECT")
+        parser.add_argument("what", metavar="VERSION-OR-FILENAME")
+        if name == "yank":
+            parser.add_argument("--reason", metavar="TEXT", help="why; people see it")
+        add_store_flags(parser)
+        add_user_flag(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it. Raises NotFound, ReadOnlyFile, StoreError."""
+    name = normalize_name(arguments.project)
+    reason = check_reason(arguments.reason) if arguments.command == "yank" else None
+    opened = open_store(arguments, writes=True, required=False)
+    selection = select(name, opened.index.project(name), opened.candidates(name), arguments.what)
+    if arguments.command == "yank":
+        change = opened.index.yank(name, selection, reason)
+    else:
+        change = opened.index.unyank(name, selection)
+    files = [file for file in change.after.files.values() if selection.includes(file)] if change.after else []
+    if change.changed:
+        _log.info(f"{arguments.command}ed", project=name, what=str(selection), user=user_of(arguments))
+    if arguments.json:
+        entries = [{"filename": file.filename, "version": file.version, "yanked": file.yanked} for file in files]
+        print_json({"project": name, "selection": str(selection), "changed": change.changed, "files": entries})
+        return 0
+    done = "is yanked" if arguments.command == "yank" else "is not yanked"
+    already = "" if change.changed else " already; nothing changed"
+    print(f"{name}: {selection} ({count(len(files), 'file')}) {done}{already}.")
+    return 0

@@ -1,0 +1,295 @@
+"""What a store promises of its blobs."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from quire.errors import BlobMissing, Conflict, InvalidName, StoreError
+from quire.store.contracts import Staged, Store
+from quire.testing.helpers import THREADS, content_of, create, document, race, refused, require
+from quire.testing.sandbox import CENTURY, Rule, Sandbox
+
+
+def staged_bytes_have_their_digests(sandbox: Sandbox) -> None:
+    """Size and digests are those of the bytes, however they came, with the further algorithms that were asked for."""
+    worker = sandbox.worker()
+    for chunks in ([], [b"hello"], [b"", b"he", b"", b"llo"], [bytes(range(256)) * 4096] * 3 + [b"tail"]):
+        content = b"".join(chunks)
+        staged = sandbox.staged(worker, *chunks, algorithms=("sha512", "sha3_256"))
+        require(staged.size == len(content), f"size is {staged.size} for {len(content)} bytes.")
+        digests = staged.digests
+        for name, found, digest in (
+            ("sha256", digests.sha256, hashlib.sha256(content)),
+            ("md5", digests.md5, hashlib.md5(content, usedforsecurity=False)),
+            ("blake2b_256", digests.blake2b_256, hashlib.blake2b(content, digest_size=32)),
+            ("sha512", digests.other.get("sha512"), hashlib.sha512(content)),
+            ("sha3_256", digests.other.get("sha3_256"), hashlib.sha3_256(content)),
+        ):
+            require(found == digest.hexdigest(), f"{name} of {len(content)} staged bytes is {found}.")
+    staging = sandbox.staging(worker)
+    chunk = bytearray(b"reused by the caller")
+    staging.write(memoryview(chunk)[:6])
+    staging.write(chunk)
+    chunk[:] = bytes(len(chunk))
+    staged = staging.finish()
+    with staged.open() as file:
+        require(file.read() == b"reusedreused by the caller", "staged bytes change with the caller's buffer.")
+
+
+def staged_bytes_can_be_read_but_not_found(sandbox: Sandbox) -> None:
+    """Staged bytes are open to whoever staged them, seekable, as often as wanted; no key and no list shows them."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    content = bytes(range(256)) * 300
+    staged = sandbox.staged(worker, content)
+    with staged.open() as file, staged.open() as second:
+        require(file.seekable(), "Staged.open must give a seekable file.")
+        file.seek(-10, 2)
+        require(file.read() == content[-10:], "the end of staged bytes is wrong.")
+        file.seek(1000)
+        require(file.read(500) == content[1000:1500], "the middle of staged bytes is wrong.")
+        require(second.read() == content, "a second reader of staged bytes must have its own position.")
+    for observer in (worker, other):
+        require(content_of(observer, sandbox.blob()) is None, "staged bytes are found under a key.")
+        require(not list(observer.blobs.list(sandbox.folder)), "staged bytes are listed.")
+
+
+def a_published_blob_is_open_to_all_at_once(sandbox: Sandbox) -> None:
+    """After publish returned every worker opens the blob, also one that had just seen it missing."""
+    worker, other, fresh = (sandbox.worker() for _ in range(3))
+    names = [
+        "file",
+        "file.metadata",
+        "new folder/f-1.0+local!.tar.gz",
+        "a/b/c/d",
+        "a/b/ü",
+        "a/b/" + "x" * 255,
+        "a/b/%2e%2e",
+    ]
+    for number, name in enumerate(names):
+        key, content = sandbox.blob(name), b"content %d" % number * 1000 * number
+        for observer in (worker, other):
+            with refused(BlobMissing, "opening what was never published"):
+                observer.blobs.open(key).file.close()
+        worker.blobs.publish(sandbox.staged(worker, content), key)
+        for observer in (other, worker, fresh):
+            require(content_of(observer, key) == content, f"{name!r} is missing or wrong right after it was published.")
+        opened = other.blobs.open(key)
+        with opened.file as file:
+            file.seek(len(content) // 2)
+            require(file.read() == content[len(content) // 2 :], "an open blob must be seekable.")
+        if opened.path is not None:
+            require(Path(opened.path).read_bytes() == content, "OpenBlob.path is not where the bytes are.")
+
+
+def a_taken_key_keeps_its_bytes(sandbox: Sandbox) -> None:
+    """Publishing under a key that is taken raises Conflict; the first bytes stay, the others can still go elsewhere."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    key, elsewhere = sandbox.blob("taken"), sandbox.blob("elsewhere")
+    worker.blobs.publish(sandbox.staged(worker, b"first"), key)
+    for late in (worker, other):
+        for content in (b"second", b"first"):
+            with refused(Conflict, "publish under a key that is taken"):
+                late.blobs.publish(sandbox.staged(late, content), key)
+            require(content_of(late, key) == b"first", "a key got other bytes.")
+    staged = sandbox.staged(other, b"second")
+    with refused(Conflict, "publish under a key that is taken"):
+        other.blobs.publish(staged, key)
+    other.blobs.publish(staged, elsewhere)
+    require(
+        content_of(worker, elsewhere) == b"second", "bytes refused under one key must be publishable under another."
+    )
+
+
+def a_removed_blob_is_missing_at_once(sandbox: Sandbox) -> None:
+    """After remove returned nobody opens the blob; who has it open reads its bytes or an error."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    key, content = sandbox.blob("folder/file"), b"content" * 50_000
+    for _ in range(3):
+        worker.blobs.publish(sandbox.staged(worker, content), key)
+        opened = other.blobs.open(key)
+        with opened.file as file:
+            begin = file.read(10)
+            worker.blobs.remove(key)
+            for observer in (other, worker):
+                with refused(BlobMissing, "opening what was removed"):
+                    observer.blobs.open(key).file.close()
+            with suppress(OSError, StoreError):
+                require(begin + file.read() == content, "a reader of a removed blob got other bytes.")
+        require(not list(other.blobs.list(sandbox.folder)), "a removed blob is listed.")
+        worker.blobs.remove(key)
+        other.blobs.remove(key)
+    worker.blobs.remove(sandbox.blob("never/there"))
+
+
+def discarding_is_harmless(sandbox: Sandbox) -> None:
+    """Discard forgets bytes that were not published, any number of times, and never touches a published blob."""
+    worker = sandbox.worker()
+    unfinished = sandbox.staging(worker)
+    unfinished.write(b"half")
+    unfinished.discard()
+    unfinished.discard()
+    key = sandbox.blob("discarded")
+    staged = sandbox.staged(worker, b"whole")
+    staged.discard()
+    staged.discard()
+    with refused(StoreError, "publishing what was discarded"):
+        worker.blobs.publish(staged, key)
+    require(content_of(worker, key) is None, "discarded bytes were published.")
+    staging = sandbox.staging(worker)
+    staging.write(b"kept")
+    staged = staging.finish()
+    worker.blobs.publish(staged, key)
+    for _ in range(2):
+        staged.discard()
+        staging.discard()
+    require(content_of(sandbox.worker(), key) == b"kept", "discard after publish removed the published blob.")
+
+
+def blobs_are_listed(sandbox: Sandbox) -> None:
+    """`list` has every blob in the folder and below, with key, size and an age that is not negative; no others."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    sizes = {"pro/a.whl": 3, "pro/deep/er/b.whl": 0, "pro-2/c.whl": 70_000, "pro2/d.whl": 5, "top": 1}
+    for name, size in sizes.items():
+        worker.blobs.publish(sandbox.staged(worker, b"x" * size), sandbox.blob(name))
+    for prefix, expected in (("", set(sizes)), ("/pro", {"pro/a.whl", "pro/deep/er/b.whl"}), ("/nowhere", set())):
+        found = list(other.blobs.list(sandbox.folder + prefix))
+        names = sorted(blob.key.removeprefix(sandbox.folder + "/") for blob in found)
+        require(names == sorted(expected), f"list of {prefix!r} has {names}, not {sorted(expected)}.")
+        for blob in found:
+            require(blob.size == sizes[blob.key.removeprefix(sandbox.folder + "/")], f"list has a wrong size: {blob}.")
+            require(0 <= blob.age < CENTURY, f"list has an impossible age: {blob}.")
+    everything = {blob.key for blob in other.blobs.list()}
+    require(everything >= {sandbox.blob(name) for name in sizes}, "list without a prefix leaves blobs out.")
+
+
+def blob_keys_cannot_escape(sandbox: Sandbox) -> None:
+    """A key that could leave its folder is refused as InvalidName by every operation; staged bytes survive that."""
+    worker = sandbox.worker()
+    staged = sandbox.staged(worker, b"content")
+    inside = sandbox.folder
+    hostile = ["", "..", ".", "../x", "a/../b", "a/..", "/abs", "a/", "a//b", "./a", "a\0b", "a" * 300, "ü" * 128]
+    for key in [*hostile, f"{inside}/../../x", f"{inside}/\0", f"{inside}/" + "a" * 256]:
+        with refused(InvalidName, f"publish({key!r})"):
+            worker.blobs.publish(staged, key)
+        with refused(InvalidName, f"open({key!r})"):
+            worker.blobs.open(key).file.close()
+        with refused(InvalidName, f"remove({key!r})"):
+            worker.blobs.remove(key)
+    worker.blobs.publish(staged, sandbox.blob())
+    require(
+        content_of(worker, sandbox.blob()) == b"content", "bytes refused under a bad key must still be publishable."
+    )
+
+
+def racing_publishers_have_one_winner(sandbox: Sandbox) -> None:
+    """Of several workers that publish under one key one wins; nobody ever opens a part of a blob."""
+    published = threading.Event()
+
+    def publish(worker: Store, staged: Staged, key: str) -> bool:
+        try:
+            worker.blobs.publish(staged, key)
+        except Conflict:
+            return False
+        finally:
+            published.set()
+        return True
+
+    def read(worker: Store, contents: list[bytes], key: str) -> bool:
+        finished = False
+        while not finished:
+            finished = published.is_set()
+            content = content_of(worker, key)
+            require(content is None or content in contents, "a reader opened a part of a blob.")
+            require(content is not None or not finished, "a blob is missing though it was published.")
+        return False
+
+    for turn in range(4):
+        published.clear()
+        key = sandbox.blob(f"folder{turn}/file")
+        contents = [b"%d" % (number * (turn % 2)) * 400_000 for number in range(THREADS)]
+        jobs = []
+        for content in contents:
+            worker = sandbox.worker()
+            jobs.append(partial(publish, worker, sandbox.staged(worker, content), key))
+        won = race([*jobs, partial(read, sandbox.worker(), contents, key)])
+        require(won.count(True) == 1, f"{won.count(True)} of {THREADS} workers that published under one key won.")
+        require(content_of(sandbox.worker(), key) == contents[won.index(True)], "the blob is not the winner's.")
+
+
+def neighbours_do_not_disturb_each_other(sandbox: Sandbox) -> None:
+    """While others publish into one folder and empty it, each worker finds what it published, and only that."""
+
+    def come_and_go(worker: Store, name: str) -> None:
+        key = sandbox.blob(f"folder/below/{name}")
+        for turn in range(8):
+            content = f"{name} {turn}".encode()
+            worker.blobs.publish(sandbox.staged(worker, content), key)
+            require(content_of(worker, key) == content, "a blob is missing while others in its folder come and go.")
+            worker.blobs.remove(key)
+            require(content_of(worker, key) is None, "a removed blob is there while others in its folder come and go.")
+
+    race([partial(come_and_go, sandbox.worker(), f"file{number}") for number in range(THREADS)])
+    require(not list(sandbox.worker().blobs.list(sandbox.folder)), "a removed blob is listed.")
+
+
+def a_sweep_spares_the_young(sandbox: Sandbox) -> None:
+    """A sweep leaves alone what was touched within the given time: staged bytes, complete or not, and blobs."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    staging = sandbox.staging(worker)
+    staging.write(b"first ")
+    staged, key = sandbox.staged(worker, b"staged"), sandbox.blob("staged")
+    other.blobs.sweep(CENTURY)
+    other.sweep(CENTURY)
+    staging.write(b"second")
+    worker.blobs.publish(staged, key)
+    worker.blobs.publish(staging.finish(), sandbox.blob())
+    other.blobs.sweep(CENTURY)
+    other.sweep(CENTURY)
+    require(content_of(other, key) == b"staged", "a sweep removed a young staging or a blob.")
+    require(content_of(other, sandbox.blob()) == b"first second", "a sweep removed bytes that were still coming in.")
+
+
+def a_sweep_spares_the_published(sandbox: Sandbox) -> None:
+    """A sweep of everything removes all that is staged, says how many, and touches no blob and no record."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    key = sandbox.record()
+    record = create(worker, key, document(1))
+    deleted = create(worker, sandbox.record("deleted"), document(1))
+    worker.records.write(deleted.key, None, deleted)
+    worker.blobs.publish(sandbox.staged(worker, b"published"), sandbox.blob("published"))
+    other.sweep(0)
+    for sweep in (other.blobs.sweep, other.sweep):
+        sandbox.staging(worker).write(b"half")
+        staged = sandbox.staged(worker, b"whole")
+        swept = sweep(0)
+        require(swept == 2, f"a sweep of two stagings says {swept}.")
+        require(sweep(0) == 0, "a second sweep found something left.")
+        with refused(StoreError, "publishing what was swept"):
+            worker.blobs.publish(staged, sandbox.blob("swept"))
+        require(content_of(worker, sandbox.blob("swept")) is None, "swept bytes were published.")
+        require(content_of(other, sandbox.blob("published")) == b"published", "a sweep removed a published blob.")
+        require(worker.records.read(key, record) is record, "a sweep changed a record.")
+        require(other.records.names(sandbox.folder).names == ("record",), "a sweep changed the names.")
+
+
+RULES: tuple[Rule, ...] = (
+    staged_bytes_have_their_digests,
+    staged_bytes_can_be_read_but_not_found,
+    a_published_blob_is_open_to_all_at_once,
+    a_taken_key_keeps_its_bytes,
+    a_removed_blob_is_missing_at_once,
+    discarding_is_harmless,
+    blobs_are_listed,
+    blob_keys_cannot_escape,
+    racing_publishers_have_one_winner,
+    neighbours_do_not_disturb_each_other,
+    a_sweep_spares_the_young,
+)
+"""Safe on a store in use."""
+
+EXCLUSIVE_RULES: tuple[Rule, ...] = (a_sweep_spares_the_published,)
+"""These disturb whoever else uses the store: uploads under way would fail."""

@@ -1,0 +1,214 @@
+"""What a store promises of its records, one at a time."""
+
+from __future__ import annotations
+
+from quire.errors import Conflict, InvalidName
+from quire.store.contracts import MAX_RECORD_PART, Record
+from quire.testing.helpers import create, document, refused, require
+from quire.testing.sandbox import Rule, Sandbox
+
+
+def a_store_describes_itself(sandbox: Sandbox) -> None:
+    """`writable` and `validates_inline` are booleans, and a store under test is writable."""
+    store = sandbox.worker()
+    require(store.writable is True, "the store is not writable, so it cannot be checked.")
+    require(isinstance(store.validates_inline, bool), "`validates_inline` must be True or False.")
+
+
+def absence_is_an_answer(sandbox: Sandbox) -> None:
+    """A key without a record reads as data None, with a tag that is the same for every worker; it can be kept."""
+    first, second = sandbox.worker(), sandbox.worker()
+    key = sandbox.record()
+    absent = first.records.read(key)
+    require(absent.key == key and absent.data is None, "a key that was never written must read as data None.")
+    require(isinstance(absent.tag, str), "absence must have a tag.")
+    require(second.records.read(key).tag == absent.tag, "two workers must see the same tag for the same absence.")
+    require(first.records.read(key, absent) is absent, "known absence must be returned as the very same object.")
+    require(first.records.names(sandbox.folder).names == (), "a folder that was never written has no names.")
+
+
+def a_write_is_read_at_once(sandbox: Sandbox) -> None:
+    """After a write returned, every worker reads it, whatever that worker knew before."""
+    writer, fresh, knows_absence, knows_old = (sandbox.worker() for _ in range(4))
+    key = sandbox.record()
+    absent = knows_absence.records.read(key)
+    old = create(writer, key, document(1))
+    require(old.data == document(1), "write must return the record as it is now stored.")
+    require(
+        knows_absence.records.read(key, absent).data == document(1), "a worker that knew of absence still answers it."
+    )
+    remembered = knows_old.records.read(key)
+    for number in range(2, 12):
+        written = writer.records.write(key, document(number), old)
+        for who, reader, known in (
+            ("a worker that knew nothing", fresh, None),
+            ("a worker that knew an older document", knows_old, remembered),
+            ("a worker that once knew of absence", knows_absence, absent),
+            ("the writer itself", writer, old),
+        ):
+            found = reader.records.read(key, known)
+            require(found.data == document(number), f"{who} did not read what a completed write had stored.")
+            require(found.tag == written.tag, f"{who} sees another tag than the writer.")
+        old = written
+        if number % 3 == 0:
+            remembered = knows_old.records.read(key, remembered)
+
+
+def documents_are_kept_exactly(sandbox: Sandbox) -> None:
+    """What is read is what was written, to the byte, for small documents and large ones."""
+    writer, reader = sandbox.worker(), sandbox.worker()
+    key = sandbox.record()
+    for data in (b"{}", b'{"a": 1}\r\n\n', '{"a": "ü€😀"}'.encode(), document(7, 2_000_000), b'{"\\u0000": 1}', b"{}"):
+        create(writer, key, data)
+        require(reader.records.read(key).data == data, f"a document of {len(data)} bytes did not come back the same.")
+
+
+def an_unchanged_record_is_the_same_object(sandbox: Sandbox) -> None:
+    """`read(key, known)` returns `known` itself while nothing changed, also what `write` returned."""
+    writer, reader = sandbox.worker(), sandbox.worker()
+    key = sandbox.record()
+    written = create(writer, key, document(1))
+    known = reader.records.read(key)
+    for _ in range(3):
+        require(reader.records.read(key, known) is known, "an unchanged record must be the very object that was known.")
+        require(writer.records.read(key, written) is written, "what write returned must be known to the next read.")
+    deleted = writer.records.write(key, None, written)
+    require(writer.records.read(key, deleted) is deleted, "a deletion that is known must be the very same object.")
+    require(reader.records.read(key, known) is not known, "a deleted record must not be answered from memory.")
+
+
+def every_write_makes_a_new_state(sandbox: Sandbox) -> None:
+    """Tags are equal for equal states only. A write makes a new state even if it brings old content back."""
+    workers = sandbox.worker(), sandbox.worker()
+    key = sandbox.record()
+    first = workers[0].records.read(key)
+    seen = {first.tag: "the absence before the first write"}
+    current = first
+    for step, data in enumerate((b'"A"', b'"B"', b'"A"', b'"A"', None, b'"A"', None)):
+        stale = current
+        current = workers[step % 2].records.write(key, data, workers[step % 2].records.read(key))
+        require(current.tag not in seen, f"write {step} ({data!r}) has the tag of {seen.get(current.tag)}.")
+        for worker in workers:
+            found = worker.records.read(key)
+            require(found.tag == current.tag, "two workers see different tags for the same state.")
+            with refused(Conflict, f"a write that expects the state before write {step}"):
+                worker.records.write(key, b'"stale"', stale)
+            with refused(Conflict, "a write that expects the absence before the first write, after it"):
+                worker.records.write(key, b'"stale"', first)
+        seen[current.tag] = f"write {step} ({data!r})"
+
+
+def a_conflict_changes_nothing(sandbox: Sandbox) -> None:
+    """A write that is refused leaves document, tag and names as they are, for a write and for a deletion."""
+    one, other = sandbox.worker(), sandbox.worker()
+    key, elsewhere = sandbox.record("present"), sandbox.record("absent")
+    absent, unborn = other.records.read(key), other.records.read(elsewhere)
+    create(one, key, document(1))
+    stale = other.records.read(key)
+    current = one.records.write(key, document(2), one.records.read(key))
+    gone = one.records.write(elsewhere, None, create(one, elsewhere, document(3)))
+    for expected in (absent, stale):
+        for data in (document(4), None):
+            with refused(Conflict, "a write whose expected record is no longer the stored one"):
+                other.records.write(key, data, expected)
+            found = other.records.read(key)
+            require((found.data, found.tag) == (document(2), current.tag), "a refused write changed the record.")
+    with refused(Conflict, "a write that expects the absence before a record's whole life, after it"):
+        other.records.write(elsewhere, document(5), unborn)
+    require(other.records.read(elsewhere).tag == gone.tag, "a refused write changed a deleted record.")
+    require(other.records.names(sandbox.folder).names == ("present",), "a refused write changed the names.")
+    require(one.records.read(key, current) is current, "a refused write made the record look changed.")
+
+
+def a_deleted_record_is_absent(sandbox: Sandbox) -> None:
+    """Data None deletes, for everybody at once; the absence can be expected, written over, and deleted again."""
+    one, other = sandbox.worker(), sandbox.worker()
+    key = sandbox.record()
+    known = before = None
+    for number in range(4):
+        present = create(one, key, document(number))
+        if before is not None:
+            require(other.records.read(key, before) is not before, "a record from before a deletion is taken for new.")
+            with refused(Conflict, "a write that expects a record from before a deletion and a re-creation"):
+                other.records.write(key, document(-1), before)
+        before = known = other.records.read(key, known)
+        require(known.data == document(number), "a record written over its deletion must be present.")
+        deleted = one.records.write(key, None, present)
+        require(deleted.data is None, "write must return an absent record for a deletion.")
+        found = other.records.read(key, known)
+        require(found.data is None, "a worker that knew the record must see it absent as soon as it is deleted.")
+        require(found.tag == deleted.tag, "two workers must see the same tag for a deleted record.")
+        with refused(Conflict, "a write that expects a record as it was before its deletion"):
+            other.records.write(key, document(-1), known)
+        known = found
+    again = other.records.write(key, None, other.records.read(key))
+    require(again.data is None and one.records.read(key).data is None, "deleting what is absent must leave it absent.")
+    require(one.records.names(sandbox.folder).names == (), "a record deleted twice must not have a name.")
+    unborn = sandbox.record("unborn")
+    one.records.write(unborn, None, one.records.read(unborn))
+    require(other.records.read(unborn).data is None, "deleting what never was must leave it absent.")
+    require(other.records.names(sandbox.folder).names == (), "deleting what never was must not make a name.")
+    create(other, unborn, document(9))
+    require(one.records.read(unborn).data == document(9), "what was deleted unborn must be writable.")
+
+
+def similar_keys_are_different_records(sandbox: Sandbox) -> None:
+    """Keys that only look alike, and the longest ones allowed, each have their own record."""
+    writer, reader = sandbox.worker(), sandbox.worker()
+    names = [
+        "a-b",
+        "a_b",
+        "ab",
+        "a",
+        "0",
+        "00",
+        "a--b",
+        "a-",
+        "b" * MAX_RECORD_PART,
+        "b" * (MAX_RECORD_PART - 1),
+        "tmp",
+        "incoming",
+        "records",
+        "00000001",
+    ]
+    for number, name in enumerate(names):
+        create(writer, sandbox.record(name), document(number))
+    for number, name in enumerate(names):
+        require(reader.records.read(sandbox.record(name)).data == document(number), f"{name!r} is not kept apart.")
+    require(reader.records.names(sandbox.folder).names == tuple(sorted(names)), "names must be sorted and complete.")
+
+
+def record_keys_cannot_escape(sandbox: Sandbox) -> None:
+    """A key that could leave its folder is refused as InvalidName by every operation, before anything else."""
+    records = sandbox.worker().records
+    inside = sandbox.folder
+    hostile = ["../x", "A", "", "a//b", "a/.b", "a/../b", "/a", "a/", ".", "..", "a\n", "a\0", "a.b", "ä", "-a", "a b"]
+    for key in [
+        *hostile,
+        f"{inside}/../../x",
+        f"{inside}/" + "a" * (MAX_RECORD_PART + 1),
+        f"{inside}/" + "a" * 300,
+        f"{inside}/X",
+    ]:
+        with refused(InvalidName, f"read({key!r})"):
+            records.read(key)
+        for data in (b"{}", None):
+            with refused(InvalidName, f"write({key!r})"):
+                records.write(key, data, Record(key, None, ""))
+        if key:
+            with refused(InvalidName, f"names({key!r})"):
+                records.names(key)
+
+
+RULES: tuple[Rule, ...] = (
+    a_store_describes_itself,
+    absence_is_an_answer,
+    a_write_is_read_at_once,
+    documents_are_kept_exactly,
+    an_unchanged_record_is_the_same_object,
+    every_write_makes_a_new_state,
+    a_conflict_changes_nothing,
+    a_deleted_record_is_absent,
+    similar_keys_are_different_records,
+    record_keys_cannot_escape,
+)

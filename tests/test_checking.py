@@ -1,0 +1,393 @@
+"""The check of a store and its garbage collection: every sort of damage is found, repaired without loss, and a store in
+use is never accused or robbed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from quire.changes import Selection
+from quire.checking import Check, Checked, Finding, Severity, collect_garbage
+from quire.checking.references import project_of
+from quire.index import Index, blob_keys
+from quire.model import File, Status, decode_project, encode_project
+from quire.store.contracts import StoredBlob
+from quire.store.memory import MemoryState, MemoryStore
+from quire.store.posix import PosixStore
+from quire.store.posix_check import PosixInspector
+from quire.upload import examine
+from tests.distributions import make_wheel, wheel_name
+
+WHEEL = wheel_name("alpha", "1.0")
+
+
+def publish(index: Index, name: str = "alpha", version: str = "1.0") -> File:
+    """A wheel with all companions."""
+    staging = index.store.blobs.stage()
+    staging.write(make_wheel(name, version))
+    upload = examine(staging.finish(), wheel_name(name, version), signature=b"signature", attestations=b"[{}]")
+    change = index.publish([upload])
+    assert change.after is not None
+    return change.after.files[wheel_name(name, version)]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    return Index(PosixStore.open(tmp_path))
+
+
+def check(root: Path, **options: Any) -> Checked:
+    """A check by a process of its own."""
+    store = PosixStore.open(root)
+    inspector = PosixInspector(store)
+    return Check(store, lambda: [Index(store, name) for name in inspector.indexes()], inspector, **options).run()
+
+
+def only(checked: Checked) -> Finding:
+    (finding,) = checked.findings
+    return finding
+
+
+def blob_path(root: Path, file: File, suffix: str = "") -> Path:
+    return root / "quire" / "blobs" / str(file.blob) / f"{file.filename}{suffix}"
+
+
+def damage_record(root: Path, name: str = "alpha") -> Path:
+    """Overwrite the highest revision with garbage."""
+    highest = max((root / "quire" / "records" / "main" / "projects" / name).glob("*.json"))
+    highest.write_bytes(b'{"format": 1, "na')
+    return highest
+
+
+def test_a_good_store_is_in_order(tmp_path: Path, index: Index) -> None:
+    """Nothing is found in a store with uploads, deletions, a project created again, and two indexes."""
+    publish(index)
+    publish(index, "beta")
+    publish(Index(index.store, "other"), "gamma")
+    index.set_status("alpha", Status.DEPRECATED, "old")
+    index.remove_blobs(index.delete("beta", Selection()).removed)
+    checked = check(tmp_path)
+    assert checked.findings == []
+    assert (checked.projects, checked.files, checked.has_damage) == (2, 2, False)
+    assert checked.bytes > 0
+    publish(index, "beta")
+    assert check(tmp_path, quick=True).findings == []
+    assert check(tmp_path, repair=True).findings == []
+
+
+def test_keys_of_blobs_are_recognised(index: Index) -> None:
+    """What the index stores is known as a project's; what nobody would store is not."""
+    file = publish(index)
+    assert {project_of(key) for key in blob_keys(file)} == {"alpha"}
+    for key in ("alpha/file", "alpha/publication/file", "Alpha/" + str(file.blob)[6:] + "/f", "a/b/c/d"):
+        assert project_of(key) is None
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "code", "quick"),
+    [
+        ("", None, "missing-file", True),
+        ("", b"short", "damaged-file", True),
+        ("", "same size", "damaged-file", False),
+        (".metadata", None, "missing-metadata", True),
+        (".metadata", b"other", "damaged-metadata", False),
+        (".asc", None, "missing-signature", True),
+        (".attestations", None, "missing-attestations", True),
+    ],
+)
+def test_damaged_blobs(tmp_path: Path, index: Index, suffix: str, content: Any, code: str, quick: bool) -> None:
+    """Each is found (by a quick check where it can), and repaired: what is listed can be served, nothing is lost."""
+    file = publish(index)
+    publish(index, version="2.0")
+    path = blob_path(tmp_path, file, suffix)
+    before = path.read_bytes()
+    path.unlink()
+    broken = b"x" * len(before) if content == "same size" else content
+    if broken is not None:
+        path.write_bytes(broken)
+    found = only(check(tmp_path))
+    assert (found.severity, found.code, found.where) == (Severity.DAMAGE, code, f"main/projects/alpha/{WHEEL}")
+    assert check(tmp_path, quick=True).has_damage is quick
+    repaired = check(tmp_path, repair=True)
+    assert repaired.has_damage
+    assert not repaired.has_open_damage
+    assert not check(tmp_path).has_damage
+    after = index.project("alpha")
+    assert after is not None
+    assert (WHEEL in after.files) is bool(suffix)
+    if suffix == ".metadata":
+        assert path.read_bytes() == before
+        assert after.files[WHEEL].metadata_sha256 == hashlib.sha256(before).hexdigest()
+    if suffix == ".asc":
+        assert not after.files[WHEEL].signed
+    if suffix == ".attestations":
+        assert not after.files[WHEEL].attested
+    if broken is not None:
+        kept = tmp_path / "quire" / "damaged" / "blobs" / str(file.blob) / path.name
+        assert kept.read_bytes() == broken
+
+
+def test_a_damaged_record_goes_back_to_the_newest_good_revision(tmp_path: Path, index: Index) -> None:
+    """What is lost is told; the damaged document and the files that it alone listed are kept."""
+    publish(index)
+    index.yank("alpha", Selection(filename=WHEEL), "reason")
+    lost = publish(index, version="2.0")
+    path = damage_record(tmp_path)
+    found = only(check(tmp_path))
+    assert (found.code, found.repair) == ("damaged-record", None)
+    repaired = check(tmp_path, repair=True)
+    finding = next(each for each in repaired.findings if each.severity is Severity.DAMAGE)
+    assert "Revision 2 is in force again, so the changes of revision 3 are lost" in str(finding.repair)
+    assert lost.filename in str(finding.repair)
+    project = index.project("alpha")
+    assert project is not None
+    assert {name: file.yanked for name, file in project.files.items()} == {WHEEL: "reason"}
+    kept = tmp_path / "quire" / "damaged"
+    assert (kept / "records" / "main" / "projects" / "alpha" / path.name).read_bytes() == path.read_bytes()
+    for key in blob_keys(lost):
+        assert (kept / "blobs" / key).exists()
+    again = check(tmp_path)
+    assert {each.severity for each in again.findings} == {Severity.ORPHAN}
+    publish(index, version="2.0")
+
+
+@pytest.mark.parametrize("deleted_before", [False, True])
+def test_a_record_without_a_good_revision_is_left_alone(tmp_path: Path, index: Index, deleted_before: bool) -> None:
+    """There is nothing to go back to, or only "deleted": neither the record nor a blob of it is touched."""
+    if deleted_before:
+        publish(index)
+        index.remove_blobs(index.delete("alpha", Selection()).removed)
+    publish(index)
+    path = damage_record(tmp_path)
+    before = path.read_bytes()
+    checked = check(tmp_path, repair=True)
+    assert checked.has_open_damage
+    assert "restore it from a backup" in only(checked).sentence
+    assert path.read_bytes() == before
+    collected = collect_garbage(index.store, lambda: [index], older_than=0)
+    assert (collected.skipped, collected.blobs) == (["alpha"], [])
+
+
+def test_a_newer_format_is_not_repaired(tmp_path: Path, index: Index) -> None:
+    """What only a newer quire understands is told, and never replaced by an older revision."""
+    publish(index)
+    key = index.key("alpha")
+    record = index.store.records.read(key)
+    newer = (record.data or b"").replace(b'"format": 1', b'"format": 999')
+    index.store.records.write(key, newer, record)
+    found = only(check(tmp_path, repair=True))
+    assert (found.code, found.repair) == ("newer-format", None)
+    assert index.store.records.read(key).data == newer
+
+
+def test_a_record_under_another_name(tmp_path: Path, index: Index) -> None:
+    """The display name must be a spelling of the key."""
+    publish(index)
+    key = index.key("alpha")
+    record = index.store.records.read(key)
+    project = decode_project(record.data or b"")
+    index.store.records.write(key, encode_project(msgspec.structs.replace(project, name="beta")), record)
+    assert only(check(tmp_path)).code == "wrong-name"
+    assert not check(tmp_path, repair=True).has_open_damage
+    assert check(tmp_path).findings == []
+
+
+def test_what_is_not_listed_is_no_damage(tmp_path: Path, index: Index) -> None:
+    """Orphans, leftovers and foreign names are told apart, with their age, and foreign ones are never touched."""
+    publish(index)
+    orphaned = publish(index, "beta")
+    index.delete("beta", Selection())
+    home = tmp_path / "quire"
+    index.store.blobs.stage()
+    foreign = [
+        home / "notes.txt",
+        home / "records" / "file",
+        home / "records" / "main" / "projects" / "Upper",
+        home / "records" / "main" / "projects" / "alpha" / "backup.json~",
+        home / "records" / "main" / "projects" / "gone.deleted",
+        home / "blobs" / "alpha" / "file",
+        home / "blobs" / "file",
+    ]
+    for path in foreign:
+        path.write_bytes(b"somebody's")
+    (home / "blobs" / "alpha" / ("a" * 64 + "-00000000")).mkdir()
+    (home / "records" / "main" / "projects" / ".nfs0001").write_bytes(b"")
+    checked = check(tmp_path)
+    assert not checked.has_damage
+    found: dict[Severity, set[str]] = {severity: set() for severity in Severity}
+    for finding in checked.findings:
+        found[finding.severity].add(finding.where)
+        assert finding.young is (finding.severity is not Severity.FOREIGN)
+    assert found[Severity.FOREIGN] == {str(path.relative_to(home)) for path in foreign}
+    assert found[Severity.ORPHAN] == {f"blobs/{key}" for key in blob_keys(orphaned)}
+    assert len(found[Severity.LEFTOVER]) == 2
+    old = check(tmp_path, grace=0, repair=True)
+    assert {each.where for each in old.findings if each.repair} == found[Severity.LEFTOVER]
+    after = check(tmp_path)
+    assert {each.severity for each in after.findings} == {Severity.FOREIGN, Severity.ORPHAN}
+    assert all(path.exists() for path in foreign)
+
+
+def test_the_list_of_names_is_put_right(tmp_path: Path, index: Index) -> None:
+    """A marker without reason hides a project, a missing one shows a deleted one; an announcement means neither."""
+    publish(index)
+    publish(index, "beta")
+    index.delete("beta", Selection())
+    names = tmp_path / "quire" / "records" / "main" / "projects"
+    (names / "alpha.deleted").touch()
+    (names / "beta.deleted").unlink()
+    (names / "empty").mkdir()
+    assert index.names() != ("alpha",)
+    (names / "alpha.00.changing").touch()
+    codes = [(each.code, each.where.rpartition("/")[2]) for each in check(tmp_path).findings if each.code != "orphan"]
+    assert codes == [("announcement", "alpha.00.changing"), ("marker", "beta"), ("no-revision", "empty")]
+    (names / "alpha.00.changing").unlink()
+    assert [each.code for each in check(tmp_path).findings if each.severity is Severity.DAMAGE] == ["marker", "marker"]
+    assert not check(tmp_path, repair=True, grace=0).has_open_damage
+    assert Index(PosixStore.open(tmp_path)).names() == ("alpha",)
+    assert {each.severity for each in check(tmp_path).findings} == {Severity.ORPHAN}
+
+
+def between(store: Any, action: Callable[[], object], name: str) -> None:
+    """Run `action` once, right after the named method of the store's blobs has answered."""
+    original = getattr(store.blobs, name)
+    done: list[bool] = []
+
+    def listing(*arguments: Any) -> Iterator[StoredBlob]:
+        found = list(original(*arguments))
+        if not done:
+            done.append(True)
+            action()
+        return iter(found)
+
+    setattr(store.blobs, name, listing)
+
+
+def test_a_store_in_use_is_not_accused() -> None:
+    """Whatever is published, replaced or deleted between the check's looks is no damage and no orphan."""
+    state = MemoryState()
+    store = MemoryStore(state)
+    worker = Index(MemoryStore(state))
+    publish(worker)
+    publish(worker, "beta")
+
+    def meanwhile() -> None:
+        publish(worker, "gamma")
+        worker.remove_blobs(worker.delete("beta", Selection()).removed)
+
+    between(store, meanwhile, "list")
+    assert Check(store, lambda: [Index(store)]).run().findings == []
+
+
+def test_a_file_deleted_while_it_is_looked_for() -> None:
+    """The record was read before the deletion, the blob looked for after it: no damage."""
+    state = MemoryState()
+    store = MemoryStore(state)
+    worker = Index(MemoryStore(state))
+    publish(worker)
+    store.faults.call("open", lambda: worker.remove_blobs(worker.delete("alpha", Selection()).removed))
+    assert Check(store, lambda: [Index(store)]).run().findings == []
+
+
+def test_a_record_damaged_for_a_moment() -> None:
+    """A record that another writer has replaced when it is looked at again is judged by what it is then."""
+    state = MemoryState()
+    store = MemoryStore(state)
+    worker = Index(MemoryStore(state))
+    publish(worker)
+    key = worker.key("alpha")
+    good = worker.store.records.read(key).data
+    worker.store.records.write(key, b"garbage", worker.store.records.read(key))
+    store.faults.call("read", lambda: worker.store.records.write(key, good, worker.store.records.read(key)), skip=1)
+    assert Check(store, lambda: [Index(store)]).run().findings == []
+
+
+def test_garbage_is_what_nobody_lists_and_is_old(tmp_path: Path, index: Index) -> None:
+    """Deleted files' blobs go, listed ones stay, in all indexes; a dry run only says so."""
+    kept = publish(index)
+    other = Index(index.store, "other")
+    publish(other)
+    orphan = publish(index, "beta")
+    index.delete("beta", Selection())
+    staging = index.store.blobs.stage()
+    store = PosixStore.open(tmp_path)
+
+    def indexes() -> list[Index]:
+        return [Index(store, name) for name in PosixInspector(store).indexes()]
+
+    young = collect_garbage(store, indexes)
+    assert (young.blobs, young.young, young.swept) == ([], 4, 0)
+    dry = collect_garbage(store, indexes, older_than=0, dry_run=True)
+    assert {blob.key for blob in dry.blobs} == set(blob_keys(orphan))
+    collected = collect_garbage(store, indexes, older_than=0)
+    assert {blob.key for blob in collected.blobs} == set(blob_keys(orphan))
+    assert (collected.bytes, collected.swept) == (dry.bytes, 1)
+    staging.discard()
+    assert check(tmp_path).findings == []
+    assert blob_path(tmp_path, kept).exists()
+
+
+def test_garbage_is_judged_by_the_record_right_before_it_goes() -> None:
+    """A publication that had stored its blobs before the listing and writes its record after it loses nothing."""
+    state = MemoryState()
+    store, worker = MemoryStore(state), Index(MemoryStore(state))
+    write = worker.store.records.write
+    collected = []
+
+    def collecting(*arguments: Any) -> Any:
+        worker.store.records.write = write  # type: ignore[method-assign] # back to what it was
+        between(store, lambda: write(*arguments), "list")
+        collected.append(collect_garbage(store, lambda: [Index(store)], older_than=0))
+        raise AssertionError("the record was written by the action above")
+
+    worker.store.records.write = collecting  # type: ignore[method-assign, assignment] # the test's moment
+    with pytest.raises(AssertionError):
+        publish(worker)
+    assert [each.blobs for each in collected] == [[]]
+    project = worker.project("alpha")
+    assert project is not None
+    for key in blob_keys(project.files[WHEEL]):
+        store.blobs.open(key).file.close()
+
+
+def test_foreign_files_are_no_garbage(tmp_path: Path, index: Index) -> None:
+    """Only what a publication could have stored is ever removed."""
+    path = tmp_path / "quire" / "blobs" / "alpha" / "not-a-publication" / "file"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"somebody's")
+    assert collect_garbage(index.store, lambda: [index], older_than=0).blobs == []
+    assert path.exists()
+
+
+def test_a_store_that_cannot_be_written_is_checked_all_the_same(tmp_path: Path, index: Index) -> None:
+    """Looking needs no right to write."""
+    blob_path(tmp_path, publish(index)).unlink()
+    store = PosixStore.open(tmp_path, read_only=True)
+    found = only(Check(store, lambda: [Index(store)], PosixInspector(store)).run())
+    assert found.code == "missing-file"
+
+
+def test_progress_is_told(tmp_path: Path, index: Index) -> None:
+    """The bytes announced are the bytes of all blobs; those advanced are what was read."""
+    publish(index)
+
+    @dataclasses.dataclass
+    class Meter:
+        total: int = 0
+        done: int = 0
+
+        def start(self, total: int) -> None:
+            self.total = total
+
+        def advance(self, amount: int) -> None:
+            self.done += amount
+
+    meter = Meter()
+    checked = check(tmp_path, progress=meter)
+    assert 0 < meter.done == checked.bytes <= meter.total

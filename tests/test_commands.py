@@ -1,0 +1,446 @@
+"""The commands that work straight on a store: what they print for people and for scripts, and how they end."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import sys
+import urllib.request
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from quire import cli
+from quire.changes import Selection
+from quire.commands import common
+from quire.commands.progress import Meter
+from quire.commands.selecting import select
+from quire.errors import NotFound
+from quire.index import Index
+from quire.store.posix import PosixStore
+from quire.upload import examine
+from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
+from tests.serving import free_port, quire_command, run_quire, running
+
+WHEEL = wheel_name("alpha", "1.0")
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No configuration but the test's, and logging as it was afterwards."""
+    for name in [*os.environ]:
+        if name.startswith("QUIRE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    for handler in root.handlers:
+        if handler not in handlers:
+            handler.close()
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    """A store in ./root."""
+    (tmp_path / "root").mkdir()
+    return Index(PosixStore.open(tmp_path / "root"))
+
+
+def publish(index: Index, name: str = "alpha", version: str = "1.0", *, sdist: bool = False) -> None:
+    staging = index.store.blobs.stage()
+    staging.write(make_sdist(name, version) if sdist else make_wheel(name, version))
+    filename = sdist_name(name, version) if sdist else wheel_name(name, version)
+    index.publish([examine(staging.finish(), filename, uploader="somebody")])
+
+
+def put(folder: Path, name: str = "alpha", version: str = "1.0") -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / wheel_name(name, version)
+    path.write_bytes(make_wheel(name, version))
+    return path
+
+
+class Quire:
+    """Runs commands on ./root in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str, code: int = 0, directory: str | None = "root") -> tuple[str, str]:
+        """What was written to stdout and stderr."""
+        flags = ["-d", directory] if directory is not None else []
+        assert cli.main([arguments[0], *flags, *arguments[1:]]) == code
+        captured = self._capsys.readouterr()
+        return captured.out, captured.err
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        """The document on stdout, all of it."""
+        return json.loads(self(*arguments, "--json", code=code)[0])
+
+    def error(self, *arguments: str, code: int = 1) -> str:
+        """The one line on stderr; nothing may be on stdout."""
+        out, err = self(*arguments, code=code)
+        assert out == ""
+        assert err.startswith("quire: error: ")
+        assert err.count("\n") == 1
+        return err
+
+
+@pytest.fixture
+def quire(capsys: pytest.CaptureFixture[str]) -> Quire:
+    return Quire(capsys)
+
+
+def test_yank_and_unyank(quire: Quire, index: Index) -> None:
+    """A release or a file, with a reason; repeating it changes nothing."""
+    publish(index)
+    publish(index, sdist=True)
+    publish(index, version="2.0")
+    out, _ = quire("yank", "Alpha", "1.0.0", "--reason", "it burns")
+    assert out == "alpha: the release 1.0.0 (2 files) is yanked.\n"
+    assert quire("yank", "alpha", "1.0", "--reason", "it burns")[0].endswith("already; nothing changed.\n")
+    project = index.project("alpha")
+    assert project is not None
+    assert [file.yanked for file in project.files.values()] == ["it burns", "it burns", False]
+    assert quire.json("unyank", "alpha", WHEEL) == {
+        "project": "alpha",
+        "selection": f"the file {WHEEL}",
+        "changed": True,
+        "files": [{"filename": WHEEL, "version": "1.0", "yanked": False}],
+    }
+    assert "does not have the release 3" in quire.error("yank", "alpha", "3")
+    assert "The project beta does not exist" in quire.error("yank", "beta", "1")
+    assert "not a valid project name" in quire.error("yank", "../x", "1")
+    assert "longer than 500" in quire.error("yank", "alpha", "1.0", "--reason", "x" * 501)
+
+
+def test_delete(quire: Quire, index: Index, tmp_path: Path) -> None:
+    """A file, a release, a project; the bytes go too (on a local file system)."""
+    for version in ("1.0", "2.0", "3.0"):
+        publish(index, version=version)
+    assert quire.json("delete", "alpha", WHEEL)["deleted"] == [WHEEL]
+    assert quire("delete", "alpha", "2.0")[0].startswith("alpha: 1 file deleted")
+    assert "--all" in quire.error("delete", "alpha")
+    assert "--all" in quire.error("delete", "alpha", "3.0", "--all")
+    assert "add --yes" in quire.error("delete", "alpha", "--all")
+    assert index.project("alpha") is not None
+    quire("delete", "alpha", "--all", "--yes")
+    assert index.project("alpha") is None
+    assert [path for path in (tmp_path / "root" / "quire" / "blobs").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 1), ("", 1)])
+def test_delete_asks_on_a_terminal(
+    quire: Quire, index: Index, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    """Only yes is yes."""
+    publish(index)
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    _, err = quire("delete", "alpha", "1.0", code=code)
+    assert "Delete the release 1.0 of alpha (1 file, " in err
+    assert (index.project("alpha") is None) is (code == 0)
+
+
+def test_status(quire: Quire, index: Index) -> None:
+    """Shown and set, with a reason."""
+    publish(index)
+    assert quire("status", "alpha")[0] == "alpha: active\n"
+    assert quire("status", "alpha", "deprecated", "--reason", "use beta")[0] == "alpha: deprecated (use beta)\n"
+    assert quire.json("status", "alpha") == {
+        "project": "alpha",
+        "status": "deprecated",
+        "reason": "use beta",
+        "changed": False,
+    }
+    assert quire.json("status", "alpha", "active")["changed"]
+    assert "name the status" in quire.error("status", "alpha", "--reason", "x")
+    assert "does not exist" in quire.error("status", "beta", "archived")
+
+
+def test_drop_in_files_are_shown_but_not_changed(quire: Quire, index: Index, tmp_path: Path) -> None:
+    """They are listed with what they are, and every change says what to do instead."""
+    path = put(tmp_path / "root")
+    publish(index, version="2.0")
+    publish(index, "beta")
+    assert quire("ls")[0] == "alpha\tdrop-in and stored\nbeta\t\n"
+    assert quire.json("ls") == {
+        "index": "main",
+        "projects": [
+            {"name": "alpha", "stored": True, "drop_in": True},
+            {"name": "beta", "stored": True, "drop_in": False},
+        ],
+    }
+    for command in (["yank", "alpha", "1.0"], ["delete", "alpha", "1.0"], ["delete", "alpha", "--all", "--yes"]):
+        assert "is a drop-in file" in quire.error(*command)
+    assert path.exists()
+    files = quire.json("ls", "alpha")["files"]
+    assert [(file["filename"], file["drop_in"], file["path"]) for file in files] == [
+        (WHEEL, True, str(path)),
+        (wheel_name("alpha", "2.0"), False, None),
+    ]
+    put(tmp_path / "root", "gamma")
+    assert quire("status", "gamma")[0] == "gamma: active\n"
+    assert "import them first" in quire.error("status", "gamma", "archived")
+
+
+def test_deleting_does_not_uncover_a_drop_in_file(quire: Quire, index: Index, tmp_path: Path) -> None:
+    """Behind a stored file may lie one of the same name, which would be served instead: that is refused."""
+    path = put(tmp_path / "root")
+    publish(index)
+    assert "is a drop-in file" in quire.error("delete", "alpha", "1.0")
+    quire("yank", "alpha", "1.0")
+    path.unlink()
+    quire("delete", "alpha", "1.0")
+
+
+def test_ls_and_show(quire: Quire, index: Index) -> None:
+    """What is known of the files of a project, and the metadata of a release."""
+    publish(index)
+    publish(index, version="2.0")
+    quire("yank", "alpha", "1.0", "--reason", "old")
+    assert quire("ls", "alpha")[0].splitlines()[0].split("\t")[::4] == [WHEEL, "yanked: old"]
+    out, _ = quire("show", "alpha")
+    assert "Shown\t2.0\n" in out
+    assert "Summary\talpha for tests\n" in out
+    shown = quire.json("show", "alpha", "1.0.0")
+    assert (shown["version"], shown["versions"]) == ("1.0", ["1.0", "2.0"])
+    assert shown["metadata"]["summary"] == "alpha for tests"
+    assert [(file["filename"], file["uploader"]) for file in shown["files"]] == [(WHEEL, "somebody")]
+    assert "has no release 3" in quire.error("show", "alpha", "3")
+    assert "does not exist" in quire.error("show", "beta")
+
+
+def test_what_strangers_wrote_cannot_move_the_cursor(quire: Quire, index: Index) -> None:
+    """Control characters of metadata are not printed."""
+    staging = index.store.blobs.stage()
+    metadata = "Metadata-Version: 2.1\nName: alpha\nVersion: 1.0\nSummary: \x1b[31mred\x1b[0m\n\n"
+    staging.write(make_wheel("alpha", "1.0", metadata=metadata))
+    index.publish([examine(staging.finish(), WHEEL)])
+    out, _ = quire("show", "alpha")
+    assert "\x1b" not in out
+    assert "[31mred" in out
+
+
+def test_tables_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head, and names in brackets as they are."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    common.print_table(("File", "Size"), [("[bold]x[/bold]", "1 B")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["File", "Size"]
+    assert lines[1].split() == ["[bold]x[/bold]", "1", "B"]
+
+
+def test_import(quire: Quire, tmp_path: Path) -> None:
+    """Makes the store, publishes, tells what could not be taken, and can be repeated."""
+    (tmp_path / "root").mkdir()
+    put(tmp_path / "in")
+    (tmp_path / "in" / "half-1.0.zip").write_bytes(b"PK")
+    out, err = quire("import", "in", code=1)
+    assert out == f"in: 1 file imported, {common.in_words(len(make_wheel('alpha', '1.0')))}; 1 refused.\n"
+    assert "half-1.0.zip: refused: It is not a complete archive" in err
+    (tmp_path / "in" / "half-1.0.zip").unlink()
+    document = quire.json("import", "in", "--move")
+    assert [(each["present"], each["imported"], each["removed"]) for each in document["sources"]] == [(1, 0, 1)]
+    assert document["sources"][0]["files"][0]["outcome"] == "already published"
+    assert "does not exist" in quire.error("import", "missing", code=2)
+    assert Index(PosixStore.open(tmp_path / "root")).names() == ("alpha",)
+
+
+def test_import_a_served_folder_into_itself(quire: Quire, tmp_path: Path) -> None:
+    """`quire import --move DIR --into DIR` leaves the store alone in the directory."""
+    put(tmp_path / "root")
+    put(tmp_path / "root", "beta")
+    quire("import", "--move", "--link", "root", "--into", "root", directory=None)
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["quire"]
+    assert quire("ls")[0] == "alpha\t\nbeta\t\n"
+
+
+def test_check_and_gc(quire: Quire, index: Index, tmp_path: Path) -> None:
+    """Damage is exit code 1 until it is repaired; what is unlisted is collected."""
+    publish(index)
+    publish(index, "beta")
+    assert quire("check")[0].endswith("Everything is in order.\n")
+    index.delete("beta", Selection())
+    (wheel,) = (tmp_path / "root" / "quire" / "blobs" / "alpha").rglob(WHEEL)
+    wheel.write_bytes(b"damaged")
+    out, _ = quire("check", "--quick", code=1)
+    assert f"damage: main/projects/alpha/{WHEEL}: The stored file has 7 bytes instead of" in out
+    document = quire.json("check", code=1)
+    assert document["damage"] == 1
+    assert {finding["severity"] for finding in document["findings"]} == {"damage", "orphan"}
+    assert "Repaired: It was taken out of the listing" in quire("check", "--repair")[0]
+    assert quire("check")[0].startswith("0 projects, 0 files.\n2 things not listed")
+    assert quire("gc")[0] == "0 blobs removed, 0 B; 2 unlisted blobs left for being young.\n"
+    assert len(quire.json("gc", "--older-than", "0", "--dry-run")["removed"]) == 2
+    assert len(quire.json("gc", "--older-than", "0s")["removed"]) == 2
+    assert quire.json("check")["findings"] == []
+
+
+def test_where_the_store_is(quire: Quire, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag, QUIRE_DIRECTORIES, quire.toml, ~/packages; further directories are drop-in folders."""
+    publish(index)
+    publish(Index(index.store, "other"), "gamma")
+    put(tmp_path / "second", "beta")
+    assert quire("ls", "--index", "other")[0] == "gamma\t\n"
+    assert quire("ls", "-d", "second")[0] == "alpha\t\nbeta\tdrop-in\n"
+    (tmp_path / "quire.toml").write_text('directories = ["root", "second"]\n')
+    assert quire("ls", directory=None)[0] == "alpha\t\nbeta\tdrop-in\n"
+    monkeypatch.setenv("QUIRE_DIRECTORIES", "root")
+    assert quire("ls", directory=None)[0] == "alpha\t\n"
+    monkeypatch.delenv("QUIRE_DIRECTORIES")
+    (tmp_path / "quire.toml").unlink()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "root").rename(tmp_path / "home" / "packages")
+    assert quire("ls", directory=None)[0] == "alpha\t\n"
+
+
+def test_directories_that_cannot_be_used(quire: Quire, tmp_path: Path) -> None:
+    """Missing, without a store, not a store, a newer layout: one sentence and exit code 2; nothing is made."""
+    assert "No such file or directory" in quire.error("ls", code=2)
+    (tmp_path / "root").mkdir()
+    assert "There is no store" in quire.error("check", code=2)
+    assert "There is no store" in quire.error("gc", code=2)
+    assert "does not exist" in quire.error("yank", "alpha", "1.0")
+    assert list((tmp_path / "root").iterdir()) == []
+    (tmp_path / "root" / "quire").mkdir()
+    (tmp_path / "root" / "quire" / "format").write_text("quire 999\n")
+    assert "layout 'quire 999'" in quire.error("ls", code=2)
+
+
+def test_a_damaged_record_is_one_sentence(quire: Quire, index: Index) -> None:
+    """Commands that need it say so, and name the remedy."""
+    publish(index)
+    index.store.records.write(index.key("alpha"), b"garbage", index.store.records.read(index.key("alpha")))
+    for command in (["yank", "alpha", "1.0"], ["ls", "alpha"], ["show", "alpha"], ["status", "alpha"]):
+        assert "quire check" in quire.error(*command)
+    assert quire("gc", code=1)[1].startswith("alpha: its record is damaged")
+
+
+def test_root_does_not_write_into_the_store_of_another_user(
+    quire: Quire, index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The server could not change what root makes; reading is fine."""
+    publish(index)
+    real = os.stat
+
+    def others(path: Any, *arguments: Any, **options: Any) -> Any:
+        status = real(path, *arguments, **options)
+        if path != str(tmp_path / "root" / "quire"):
+            return status
+        fields = list(status)
+        fields[4] = 1234
+        return os.stat_result(fields)
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "stat", others)
+    assert "sudo -u '#1234'" in quire.error("yank", "alpha", "1.0", code=2)
+    quire("ls", "alpha")
+    quire("check")
+
+
+def test_changes_are_logged_with_the_user(quire: Quire, index: Index, tmp_path: Path) -> None:
+    """Where the operator keeps a log, a change of the command line is in it."""
+    publish(index)
+    (tmp_path / "quire.toml").write_text(
+        'log-file = "log"\nverbose = 1\nlog-stream = "none"\nlog-frmt = "%(message)s"\n'
+    )
+    quire("yank", "alpha", "1.0", "--user", "jane")
+    assert (tmp_path / "log").read_text() == 'yanked project=alpha what="the release 1.0" user=jane\n'.replace('"', "'")
+
+
+def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line every few seconds, on stderr."""
+    now = [0.0]
+    monkeypatch.setattr("quire.commands.progress.time.monotonic", lambda: now[0])
+    with Meter("import x") as meter:
+        meter.start(3_000_000)
+        meter.advance(1_000_000)
+        now[0] = 6.0
+        meter.advance(500_000)
+        meter.advance(500_000)
+    assert capsys.readouterr().err == "quire: import x: 1.5 MB of 3.0 MB\n"
+
+
+def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar, that is gone afterwards; stdout stays clean."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Meter("check") as meter:
+        meter.start(2)
+        meter.advance(2)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("1h", 3600), ("2D", 172800)])
+def test_durations(text: str, seconds: float) -> None:
+    """As people write them."""
+    assert common.duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "-1", "1w", "1 h 2"])
+def test_what_is_no_duration(text: str) -> None:
+    """Anything else is refused with an example."""
+    with pytest.raises(ArgumentTypeError, match="write it like"):
+        common.duration(text)
+
+
+def test_sizes_in_words() -> None:
+    """At most four digits."""
+    sizes = (0, 999, 1000, 999_499, 999_950, 10**9, 10**13)
+    assert [common.in_words(size) for size in sizes] == [
+        *("0 B", "999 B", "1.0 kB", "999.5 kB", "1.0 MB", "1.0 GB", "10.0 TB")
+    ]
+
+
+def test_select_needs_something() -> None:
+    """Neither a record nor a drop-in file: there is no such project."""
+    with pytest.raises(NotFound):
+        select("alpha", None, (), None)
+
+
+def test_servers_go_on_meanwhile(tmp_path: Path) -> None:
+    """A real server, and commands in processes of their own: each change is in the server's very next answer."""
+    path = put(tmp_path / "root")
+    port = free_port()
+    command = quire_command("serve", "-p", port, "--workers", "2", "-a", ".", "-P", ".", "root")
+    with running(command, port, cwd=tmp_path) as served:
+        page = "/simple/alpha/"
+        assert WHEEL in served.get(page)[2]
+        assert run_quire("import", "--move", "root", "--into", "root", cwd=tmp_path).returncode == 0
+        assert not path.exists()
+        assert WHEEL in served.get(page)[2]
+        assert "data-yanked" not in served.get(page)[2]
+        assert run_quire("yank", "alpha", "1.0", "-d", "root", cwd=tmp_path).returncode == 0
+        assert "data-yanked" in served.get(page)[2]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/packages/{WHEEL}", timeout=10) as response:
+            assert response.read() == make_wheel("alpha", "1.0")
+        assert run_quire("check", "-d", "root", cwd=tmp_path).returncode == 0
+        assert run_quire("delete", "alpha", "--all", "--yes", "-d", "root", cwd=tmp_path).returncode == 0
+        assert served.get(page)[0] == 404
+
+
+def test_a_process_prints_nothing_else(tmp_path: Path, index: Index) -> None:
+    """In a process of its own: JSON alone on stdout, nothing on stderr; an error the other way round."""
+    publish(index)
+    done = run_quire("show", "alpha", "-d", "root", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["project"] == "alpha"
+    failed = run_quire("show", "beta", "-d", "root", "--json", cwd=tmp_path)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == "quire: error: The project beta does not exist.\n"

@@ -1,0 +1,55 @@
+"""What workers that died have left behind goes away by itself, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from quire.errors import StoreError
+from quire.store.posix import PosixStore
+from quire.web import housekeeping
+from quire.web.housekeeping import ABANDONED_AFTER, keep_house
+
+
+def test_only_the_abandoned_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload that nobody wrote to for a day is removed; before that it, and at any time what is published, stays."""
+    store = PosixStore.open(tmp_path)
+    published = store.blobs.stage()
+    published.write(b"published")
+    store.blobs.publish(published.finish(), "foo/x/file")
+    store.blobs.stage().write(b"under way")
+    incoming = tmp_path / "quire" / "incoming"
+    assert store.sweep(ABANDONED_AFTER) == 0
+    assert [path.read_bytes() for path in incoming.iterdir()] == [b"under way"]
+    monkeypatch.setattr(store.blobs, "now", lambda: time.time() + ABANDONED_AFTER + 60)
+    assert store.sweep(ABANDONED_AFTER) == 1
+    assert list(incoming.iterdir()) == []
+    with store.blobs.open("foo/x/file").file as file:
+        assert file.read() == b"published"
+
+
+def test_a_failing_sweep_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is away for a while does not end the housekeeping."""
+    monkeypatch.setattr(housekeeping, "EVERY", 0.0)
+    monkeypatch.setattr("random.uniform", lambda low, high: 0.0)
+
+    async def scenario() -> list[float]:
+        ages: list[float] = []
+        done = asyncio.Event()
+
+        async def sweep(age: float) -> int:
+            ages.append(age)
+            if len(ages) == 1:
+                raise StoreError("The store is away.")
+            done.set()
+            return 1
+
+        task = asyncio.create_task(keep_house(sweep))
+        await done.wait()
+        task.cancel()
+        return ages
+
+    assert asyncio.run(scenario())[:2] == [ABANDONED_AFTER, ABANDONED_AFTER]

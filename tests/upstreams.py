@@ -1,0 +1,102 @@
+"""A small index for tests that read another one: a real HTTP server in a thread, whose answers a test writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+JSON = "application/vnd.pypi.simple.v1+json"
+
+
+@dataclass
+class Answer:
+    """What the server sends for one request."""
+
+    body: bytes = b""
+    content_type: str = "application/octet-stream"
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    length: int | None = None
+    """Content-Length to claim; None for the truth."""
+
+
+class FakeIndex:
+    """Answers by path. The last one of a path's answers is repeated; an unknown path gets 404."""
+
+    def __init__(self, port: int) -> None:
+        self.base = f"http://127.0.0.1:{port}"
+        self.url = f"{self.base}/simple/"
+        self.answers: dict[str, list[Answer]] = {}
+        self.requests: list[tuple[str, Mapping[str, str]]] = []
+        """Path and headers (names in lower case) of every request."""
+
+    def at(self, path: str, *answers: Answer) -> None:
+        self.answers[path] = list(answers)
+
+    def has(self, project: str, files: Mapping[str, bytes], **changes: Mapping[str, Any]) -> None:
+        """Offer files of a project, as JSON; `changes` by filename with `.` and `-` as `_` change their entries."""
+        entries = []
+        for filename, data in files.items():
+            entry: dict[str, Any] = {
+                "filename": filename,
+                "url": f"../../files/{filename}",
+                "hashes": {"sha256": hashlib.sha256(data).hexdigest()},
+                "size": len(data),
+                "yanked": False,
+            }
+            entry |= changes.get(filename.replace(".", "_").replace("-", "_"), {})
+            entries.append(entry)
+            self.at(f"/files/{filename}", Answer(data))
+        self.at(f"/simple/{project}/", page(entries))
+
+    def answer(self, path: str) -> Answer:
+        answers = self.answers.get(path)
+        if not answers:
+            return Answer(b"no such thing", "text/plain", 404)
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for path, _ in self.requests]
+
+
+def page(entries: Sequence[Mapping[str, Any]], version: str = "1.4") -> Answer:
+    """A project page in JSON."""
+    document = {"meta": {"api-version": version}, "name": "x", "files": list(entries), "versions": []}
+    return Answer(json.dumps(document).encode(), JSON)
+
+
+@contextmanager
+def serving_index() -> Iterator[FakeIndex]:
+    """A FakeIndex on a free port, served until the end of the block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            index.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+            answer = index.answer(self.path)
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.content_type)
+            self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server gives it
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        index = FakeIndex(server.server_port)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield index
+        finally:
+            server.shutdown()
+            thread.join()
