@@ -86,6 +86,8 @@ def test_a_client_that_goes_away(site: Site) -> None:
 
 def test_a_silent_client(site: Site) -> None:
     """408 after the body timeout."""
+    if site.root.parent.name.startswith("wsgiref"):
+        pytest.skip("a WSGI server reads the body by itself, and has a timeout of its own")
     head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type()}\r\nContent-Length: 5000\r\n\r\n"
     with nothing_changes(site), site.connect() as connection:
         connection.sendall(head.encode() + b"--")
@@ -94,11 +96,12 @@ def test_a_silent_client(site: Site) -> None:
 
 def test_a_file_that_is_cut_while_it_is_sent(site: Site) -> None:
     """The client sees an incomplete answer, the log a line; never other bytes that pass for the rest."""
+    if site.root.parent.name.startswith("wsgiref"):
+        pytest.skip("WSGI has no way to break an answer off but an exception, which its servers log")
     name = wheel_name("cut", "1.0")
     content = make_wheel("cut", "1.0", files={"data": os.urandom(30_000_000)})
     (site.root / name).write_bytes(content)
     with site.connect() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(f"GET /packages/{name} HTTP/1.1\r\nHost: x\r\nRange: bytes=1-\r\n\r\n".encode())
         connection.recv(1000)
         os.truncate(site.root / name, 1_000_000)
@@ -108,6 +111,14 @@ def test_a_file_that_is_cut_while_it_is_sent(site: Site) -> None:
         assert received < len(content) - 1
     (site.root / name).unlink()
     until(lambda: "broken off" in site.served.output())
+
+
+def test_addresses_that_are_no_text(site: Site) -> None:
+    """Bytes that are not UTF-8, escaped or not: a 4xx or a redirect, never a defect."""
+    for target in (b"/%ff%fe/", b"/simple/%ff/", b"/packages/%80.whl", b"/simple/?%ff", b"/simple/?format=\xff", b"/\xff"):
+        with site.connect() as connection:
+            connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(10) in {b"HTTP/1.1 2", b"HTTP/1.1 3", b"HTTP/1.1 4", b"HTTP/1.0 4", b""}, target
 
 
 def test_it_still_serves(site: Site) -> None:

@@ -43,6 +43,7 @@ class Sandbox:
             "HTTPS_PROXY": "http://127.0.0.1:9",
             "NO_PROXY": "127.0.0.1",
             "LANG": "C.UTF-8",
+            "PYTHONDONTWRITEBYTECODE": "1",  # releases differ in one digit, and bytecode is kept by size and second
             "COLUMNS": "200",
             "NO_COLOR": "1",
             "TMPDIR": str(self._folder("tmp")),

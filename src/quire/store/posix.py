@@ -102,8 +102,8 @@ class PosixStore:
         """Remove or finish what workers that died left behind, untouched for `older_than` seconds; returns how many."""
         swept = self.blobs.sweep(older_than)
         now = self.blobs.now()
-        for prefix in self.records.prefixes():
-            swept += self.records.settle_announcements(prefix, older_than, now)
+        for prefix in self.records.listing.prefixes():
+            swept += self.records.listing.settle_announcements(prefix, older_than, now)
         return swept
 
 

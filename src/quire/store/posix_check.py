@@ -81,7 +81,7 @@ class PosixInspector:
 
     def indexes(self) -> tuple[str, ...]:
         """The names of all indexes in the store."""
-        prefixes = [prefix.partition("/") for prefix in self._store.records.prefixes()]
+        prefixes = [prefix.partition("/") for prefix in self._store.records.listing.prefixes()]
         return tuple(sorted(index for index, _, kind in prefixes if kind == "projects" and _NAME.fullmatch(index)))
 
     def names(self, prefix: str) -> tuple[str, ...]:
@@ -215,7 +215,7 @@ class PosixInspector:
         """Put one right; says what was done, or None when that is nobody's to decide. Sweeping is the store's work."""
         if oddity.kind in {Kind.MARKER, Kind.NO_REVISION}:
             assert oddity.key is not None
-            self._store.records.settle_marker(oddity.key)
+            self._store.records.listing.settle_marker(oddity.key)
             return "The list of names agrees with the record now."
         if oddity.kind is Kind.EMPTY_DIRECTORY:
             with contextlib.suppress(OSError):  # somebody puts a file there, or it is gone: either is fine

@@ -19,15 +19,7 @@ was never pruned, so others built upon ours: committed. Neither: it cannot be to
 younger than a minute by the server's clock. The highest revision is never pruned, and a reader that loses the
 revision it was about to open lists again.
 
-*Listing* names: a name is listed when it has a directory, unless a marker `foo.deleted` lies beside it. The marker
-and the record cannot change in one step, so whoever is about to make a record present or absent first announces it:
-it creates `foo.<unique>.changing` beside the directory, then commits, then makes the marker match the record, reading
-the record again after every change of the marker until both agree, and only then removes its announcement. While any
-announcement for foo lies there, nobody believes the marker: the record itself is asked. Hence:
-- the last one to change the marker has afterwards seen the record agree with it: without an announcement it is right;
-- a writer that dies leaves an announcement: the list stays right and costs one more read, until a sweep settles it;
-- creating or removing either name changes the identity of the parent, so no reader misses it.
-A list that had to ask records is taken again until nothing changed meanwhile, so that it is true at one instant.
+Listing names is a matter of its own: see `posix_names`.
 """
 
 from __future__ import annotations
@@ -35,10 +27,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import re
-import time
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from quire.errors import Conflict, OutcomeUnknown, StoreError, StoreReadOnly
@@ -53,6 +42,7 @@ from quire.store.posix_files import (
     sync_directory,
     unique_name,
 )
+from quire.store.posix_names import PosixNames
 
 _REVISION = re.compile(r"(\d{8,})\.json")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -99,6 +89,14 @@ class PosixRecords:
         self._prune_age = prune_age
         self._home = home
         self._home_seen = os.path.isdir(home)
+        self.listing = PosixNames(
+            self._top,
+            directories=directories,
+            settle=settle,
+            writable=writable,
+            read=self.read,
+            check_store=self._check_home,
+        )
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
@@ -173,10 +171,11 @@ class PosixRecords:
                     return expected
                 return self._create(path, key, content)
             appears_or_vanishes = (data is None) != (expected.data is None)
-            with self._announced(path) if appears_or_vanishes else contextlib.nullcontext():
+            if not appears_or_vanishes:
+                return self._replace(path, key, content, number, expected)
+            with self.listing.announced(key):
                 record = self._replace(path, key, content, number, expected)
-                if appears_or_vanishes:
-                    self._settle_marker(path, key)
+                self.listing.match_marker(key)
             return record
 
     def _create(self, path: str, key: str, content: bytes) -> Record:
@@ -268,133 +267,7 @@ class PosixRecords:
     # -- names --------------------------------------------------------------------------------------------------------
 
     def names(self, prefix: str, known: Names | None = None) -> Names:
-        if known is None or known.prefix != prefix:
-            check_record_key(prefix)
-            known = None
-        path = f"{self._top}/{prefix}"
-        deadline = time.monotonic() + _PATIENCE
-        with store_errors(f"list {prefix}"):
-            while time.monotonic() < deadline:
-                try:
-                    names = self._names(path, prefix, known)
-                except OSError as error:
-                    if error.errno not in {errno.ENOENT, errno.ESTALE} or not os.path.isdir(self._directories.root):
-                        raise
-                    names = None
-                if names is not None:
-                    return names
-                time.sleep(random.uniform(0, 0.01))  # noqa: S311 - lets writers finish, hides nothing
-        raise StoreError(f"The names in {prefix} change faster than they can be listed; repeat.")
-
-    def _names(self, path: str, prefix: str, known: Names | None) -> Names | None:
-        """None when a change came between, so that the list would not be true at one instant."""
-        opened = self._directories.open(path)
-        if opened is None:
-            self._check_home()
-            return known if known is not None and known.tag == _ABSENT else Names(prefix, (), _ABSENT)
-        fd, identity = opened
-        try:
-            before = known.validation if known is not None else None
-            if isinstance(before, Seen) and before.settled and before.identity == identity:
-                return known
-            seen = self._settle.see(identity, before if isinstance(before, Seen) else None)
-            names, deleted, changing = _scan_names(fd)
-        finally:
-            os.close(fd)
-        if changing:
-            seen = Seen(None, seen.first_seen, False)
-            absent = {name for name in changing & names if self.read(f"{prefix}/{name}").data is None}
-            if self._scan(path) != (names, deleted, changing):
-                return None
-            deleted = deleted - changing | absent
-        listed = tuple(sorted(names - deleted))
-        if known is not None and known.names == listed and known.tag != _ABSENT:
-            known.validation = seen
-            return known
-        return Names(prefix, listed, unique_name(), seen)
-
-    def _scan(self, path: str) -> tuple[set[str], set[str], set[str]] | None:
-        opened = self._directories.open(path)
-        if opened is None:
-            return None
-        try:
-            return _scan_names(opened[0])
-        finally:
-            os.close(opened[0])
-
-    @contextlib.contextmanager
-    def _announced(self, path: str) -> Iterator[None]:
-        """Keep readers from believing the marker of `path` while it and the record change one after the other."""
-        announcement = f"{path}.{unique_name()}{_CHANGING}"
-        os.close(os.open(announcement, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-        parent = path.rpartition("/")[0]
-        sync_directory(parent)
-        settled = False
-        try:
-            yield
-            settled = True
-        except Conflict:
-            settled = True  # nothing was written, so the marker is as right as it was
-            raise
-        finally:
-            if settled:
-                os.unlink(announcement)
-                sync_directory(parent)
-
-    def _settle_marker(self, path: str, key: str) -> None:
-        """Make the marker match the record; may be called by anybody who keeps an announcement."""
-        marker = f"{path}{_DELETED}"
-        record = self.read(key)
-        while True:
-            if record.data is None:
-                with contextlib.suppress(FileExistsError):
-                    os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-            else:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(marker)
-            again = self.read(key, record)
-            if again.tag == record.tag:
-                sync_directory(path.rpartition("/")[0])
-                return
-            record = again
-
-    def settle_marker(self, key: str) -> None:
-        """Make the marker of a name match its record, if they do not (which no writer leaves behind). For repairs."""
-        if not self._writable:
-            raise StoreReadOnly(f"The store cannot tidy the record {key}: it is served read-only.")
-        check_record_key(key)
-        path = f"{self._top}/{key}"
-        with store_errors(f"tidy the record {key}"), self._announced(path):
-            self._settle_marker(path, key)
-
-    def prefixes(self) -> list[str]:
-        """Every folder that holds names, e.g. "main/projects"."""
-        found = []
-        for directory, folders, _ in os.walk(self._top):
-            depth = directory.removeprefix(self._top).count("/")
-            if depth == 2:
-                found.append(directory.removeprefix(f"{self._top}/"))
-                folders.clear()
-        return sorted(found)
-
-    def settle_announcements(self, prefix: str, older_than: float, now: float) -> int:
-        """Finish what writers that died had announced. For the sweep; `now` is the server's time. Returns how many."""
-        path = f"{self._top}/{prefix}"
-        settled = 0
-        with store_errors(f"tidy {prefix}"):
-            if not os.path.isdir(path):
-                return 0
-            for filename in os.listdir(path):
-                name, _, rest = filename.partition(".")
-                announcement = f"{path}/{filename}"
-                if not rest.endswith(_CHANGING.removeprefix(".")) or not _NAME.fullmatch(name):
-                    continue
-                with contextlib.suppress(FileNotFoundError):
-                    if now - os.stat(announcement).st_mtime >= older_than:
-                        self._settle_marker(f"{path}/{name}", f"{prefix}/{name}")
-                        os.unlink(announcement)
-                        settled += 1
-        return settled
+        return self.listing.names(prefix, known)
 
 
 def _tag(number: int, inode: int) -> str:
@@ -420,21 +293,3 @@ def _read_file(directory: int, name: str) -> bytes:
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory)
     with open(fd, "rb", buffering=0) as file:
         return file.readall()
-
-
-def _scan_names(fd: int) -> tuple[set[str], set[str], set[str]]:
-    """(names with a directory, names with a deleted marker, names with an announcement)."""
-    names: set[str] = set()
-    deleted: set[str] = set()
-    changing: set[str] = set()
-    with os.scandir(fd) as entries:
-        for entry in entries:
-            name, dot, rest = entry.name.partition(".")
-            if not dot:
-                if _NAME.fullmatch(name) and entry.is_dir(follow_symlinks=False):
-                    names.add(name)
-            elif f".{rest}" == _DELETED:
-                deleted.add(name)
-            elif rest.endswith(_CHANGING):
-                changing.add(name)
-    return names, deleted, changing

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from a2wsgi import ASGIMiddleware
-
 from quire.config import from_environment
 from quire.logs import configure
 from quire.web.app import create_application
 from quire.web.reasons import teach_servers
+from quire.web.wsgi import WSGIApplication
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +25,6 @@ def __getattr__(name: str) -> Any:
         application = globals()["application"] = create_application(settings)
         return application
     if name == "wsgi_application":
-        wsgi_application = globals()["wsgi_application"] = ASGIMiddleware(__getattr__("application"))
+        wsgi_application = globals()["wsgi_application"] = WSGIApplication(__getattr__("application"))
         return wsgi_application
     raise AttributeError(name)

@@ -264,9 +264,7 @@ async def body_chunks(request: Request, patience: float) -> AsyncIterator[bytes]
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise HttpError(
-                408, f"Nothing of the upload arrived for {patience:g} seconds; repeat it.", {"Connection": "close"}
-            ) from None
+            raise HttpError(408, f"Nothing of the upload arrived for {patience:g} seconds; repeat it.") from None
         except ClientDisconnect:
             raise InvalidRequest("The client went away before the upload was complete.") from None
         if chunk:

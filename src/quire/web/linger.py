@@ -42,8 +42,8 @@ class Linger:
             return message
 
         async def lingering_send(message: Message) -> None:
-            if unread and message["type"] == "http.response.start":
-                MutableHeaders(raw=message["headers"])["Connection"] = "close"
+            if unread and message["type"] == "http.response.start" and "wsgi_environ" not in scope:
+                MutableHeaders(raw=message["headers"])["Connection"] = "close"  # PEP 3333 leaves that to the server
             elif unread and not message.get("more_body", False):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LINGER_SECONDS):

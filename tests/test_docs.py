@@ -1,0 +1,316 @@
+"""The documentation: links lead somewhere, tables are those of the program, examples run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from quire.cli import make_parser
+from quire.config import RUN_DEFAULTS, Settings, resolve
+from quire.index import Index
+from quire.model import File, decode_project, encode_project
+from quire.names import parse_filename
+from quire.store.posix import PosixStore
+from quire.upload import examine
+from quire.web.app import create_application
+from quire.web.problems import STATUS
+from tests.clients import environments
+from tests.clients.sandbox import Sandbox
+from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
+from tests.serving import environment, free_port, quire_command, running
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+_FENCE = re.compile(r"(?:<!-- run: (?P<mark>\S+) -->\n)?^ *```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.M | re.S)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def blocks(page: Path, language: str, mark: str | None = None) -> list[str]:
+    """The fenced blocks of a language; with `mark` only those that `<!-- run: mark -->` stands above."""
+    found = _FENCE.finditer(page.read_text())
+    return [m["text"] for m in found if m["language"] == language and (mark is None or m["mark"] == mark)]
+
+
+def block(page: Path, language: str, mark: str) -> str:
+    """The one block with that mark."""
+    (text,) = blocks(page, language, mark)
+    return text
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The arguments of every `quire ...` line in a page's shell examples."""
+    for text in blocks(page, "sh"):
+        for line in text.splitlines():
+            words = shlex.split(line, comments=True)
+            if words and words[0] == "quire":
+                yield words[1:]
+
+
+def shell(script: str, cwd: Path, **variables: str) -> str:
+    """What a script, that must not fail, prints."""
+    done = subprocess.run(
+        ["sh", "-euc", script], cwd=cwd, env=environment(**variables), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def published(root: Path) -> Index:
+    """An index with one release of acme-tools, a wheel and an sdist."""
+    root.mkdir()
+    index = Index(PosixStore.open(root))
+    contents = (
+        (wheel_name("acme-tools", "1.0"), make_wheel("acme-tools", "1.0")),
+        (sdist_name("acme-tools", "1.0"), make_sdist("acme-tools", "1.0")),
+    )
+    uploads = []
+    for filename, content in contents:
+        staging = index.store.blobs.stage()
+        staging.write(content)
+        uploads.append(examine(staging.finish(), filename))
+    index.publish(uploads)
+    return index
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    """The script that writes the tables."""
+    specification = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "reference.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+# -- pages ------------------------------------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments that lead to a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file of the repository, and its fragment a heading there."""
+    for link in _LINK.findall(page.read_text()):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, fragment = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), link
+        assert not fragment or fragment in anchors(target), link
+
+
+def test_every_page_can_be_found() -> None:
+    """Starting at the README, links lead to every page."""
+    found, new = set[Path](), [ROOT / "README.md"]
+    while new:
+        page = new.pop()
+        found.add(page)
+        links = (link.partition("#")[0] for link in _LINK.findall(page.read_text()))
+        targets = {(page.parent / link).resolve() for link in links if link.endswith(".md")}
+        new += [target for target in targets - found if target.exists() and target not in new]
+    assert set(PAGES) - found == set()
+
+
+@every_page
+def test_commands_are_understood(page: Path) -> None:
+    """Every `quire ...` line of an example is one that the program takes."""
+    parser, _ = make_parser()
+    for words in commands(page):
+        parser.parse_args(words)
+
+
+# -- reference --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "reference").glob("*.md")), ids=lambda page: page.name)
+def test_tables_are_those_of_the_program(page: Path, reference: ModuleType) -> None:
+    """Flags and settings are listed as they are now; if not: scripts/reference.py."""
+    assert page.read_text() == reference.rewritten(page.read_text()), "run scripts/reference.py"
+
+
+def test_every_command_has_its_table(reference: ModuleType) -> None:
+    """No command is missing from the reference."""
+    assert reference.missing() == set()
+
+
+def test_every_endpoint_is_documented(tmp_path: Path) -> None:
+    """Every route of the application stands in http.md, by its fixed parts."""
+    page = (DOCS / "reference" / "http.md").read_text()
+    application = create_application(Settings(directories=(str(tmp_path),)))
+    for route in application.routes:
+        path = re.sub(r"\{(\w+)(:path)?\}", lambda m: m[1].upper(), str(getattr(route, "path", "")))
+        spellings = {path, path.replace("/NAME", "/ANYTHING"), path.rstrip("/"), f"{path}/"}
+        assert path == "/favicon.ico" or any(f"{spelling}`" in page for spelling in spellings), path
+
+
+def test_every_error_is_documented() -> None:
+    """Every class of error stands in http.md with the status that it maps to."""
+    page = (DOCS / "reference" / "http.md").read_text()
+    for kind, status in STATUS:
+        assert re.search(rf"^\| {status} \|.*`{kind.__name__}`.*\|$", page, re.M), kind
+
+
+def test_the_example_record_is_one() -> None:
+    """The documented record is, byte for byte, what the program would write, and its table has every field."""
+    page = DOCS / "reference" / "store.md"
+    example = block(page, "json", "record")
+    project = decode_project(example.encode())
+    assert encode_project(project).decode() == example
+    (file,) = project.files.values()
+    assert (project.unknown, file.unknown) == ({}, {})
+    for field in {"format", "name", "status", "status_reason", "files", *File.__struct_fields__} - {
+        "filename",
+        "unknown",
+    }:
+        assert f"| `{field}` |" in page.read_text(), field
+        assert f'"{field}"' in example, field
+
+
+def test_the_example_configuration_is_one(tmp_path: Path) -> None:
+    """The documented quire.toml is taken, and means what it says."""
+    file = tmp_path / "quire.toml"
+    file.write_text(block(DOCS / "reference" / "settings.md", "toml", "toml"))
+    settings = resolve({}, {}, config_file=str(file))
+    assert settings.directories == (str(tmp_path / "packages"), "/mnt/old-packages")
+    assert settings.passwords == str(tmp_path / "htpasswd")
+    assert settings.max_upload_size == 500 * 1024**2
+    assert settings.fallback_url is None
+
+
+def test_pypiservers_flags_are_documented() -> None:
+    """Every flag of `pypi-server run` stands in the page about moving over, and is one of ours."""
+    config = pytest.importorskip("pypiserver.config")
+    page = (DOCS / "pypiserver.md").read_text()
+    theirs, ours = _run_parser(config.get_parser()), _run_parser(make_parser()[0])
+    flags = {flag for action in theirs._actions for flag in action.option_strings} - {"-h", "--help", "--verbose"}
+    known = {flag for action in ours._actions for flag in action.option_strings}
+    assert flags <= known
+    assert {flag for flag in flags if f"`{flag}`" not in page} == set()
+
+
+def _run_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The parser of the command `run`."""
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    run: argparse.ArgumentParser = commands.choices["run"]
+    return run
+
+
+# -- examples ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "code", [code for page in PAGES for code in blocks(page, "python", "python")], ids=lambda code: code.split("\n")[-2]
+)
+def test_python_examples_run(code: str) -> None:
+    """An example in Python runs as it stands there."""
+    subprocess.run([sys.executable, "-c", code], env=environment(), check=True, timeout=60)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "pypiserver.md"], ids=lambda page: page.name)
+def test_the_switch_is_one_word(page: Path) -> None:
+    """The documented command of a pypiserver deployment means here what it means there."""
+    words = next(words for words in commands(page) if words[0] == "run")
+    assert shlex.join(words) == (
+        "run -p 8080 --server gunicorn --backend simple-dir --authenticate download,list,update -P /data/.htpasswd"
+    )
+    flags = vars(make_parser()[0].parse_args(words)) | {"directories": None}
+    settings = resolve(flags, {}, RUN_DEFAULTS)
+    assert settings.port == 8080
+    assert settings.server == "gunicorn"
+    assert settings.authenticate == ("download", "list", "update")
+    assert settings.passwords == "/data/.htpasswd"
+    assert settings.directories == (str(Path.home() / "packages"),)
+    assert settings.fallback_url is not None
+
+
+def test_going_back(tmp_path: Path) -> None:
+    """pypiserver reads the directory as it is; the documented command puts the files where it would have put them."""
+    root = tmp_path / "packages"
+    published(root)
+    names = {wheel_name("acme-tools", "1.0"), sdist_name("acme-tools", "1.0")}
+    backend = pytest.importorskip("pypiserver.backend")
+    assert {Path(package.fn).name for package in backend.listdir(root)} == names
+    shell(block(DOCS / "pypiserver.md", "sh", "go-back"), tmp_path)
+    assert {path.name for path in root.iterdir()} == names | {"quire"}
+    assert (root / wheel_name("acme-tools", "1.0")).read_bytes() == make_wheel("acme-tools", "1.0")
+
+
+def test_reading_the_store_by_hand(tmp_path: Path) -> None:
+    """The documented commands show the record and the files."""
+    index = published(tmp_path / "packages")
+    shown = shell(block(DOCS / "reference" / "store.md", "sh", "by-hand"), tmp_path)
+    project = index.project("acme-tools")
+    assert project is not None
+    assert encode_project(project).decode() in shown
+    assert all(f"packages/quire/blobs/{file.blob}/{name}\n" in shown for name, file in project.files.items())
+
+
+@pytest.mark.clients
+def test_the_five_minutes(tmp_path: Path) -> None:
+    """The README's commands, on a free port: serve, publish with uv and twine, install with uv and pip."""
+    readme = ROOT / "README.md"
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "dist").mkdir()
+    for filename, content in (
+        (wheel_name("acme-tools", "1.0"), make_wheel("acme-tools", "1.0")),
+        (sdist_name("acme-tools", "1.0"), make_sdist("acme-tools", "1.0")),
+    ):
+        assert parse_filename(filename).project == "acme-tools"
+        (tmp_path / "dist" / filename).write_bytes(content)
+    port = free_port()
+    words = shlex.split(block(readme, "sh", "serve"))
+    assert words[:2] == ["quire", "serve"]
+    folders = [environments.uv().parent, environments.programs("twine"), environments.programs("pip-newest")]
+    home = tmp_path / "home"
+    home.mkdir()
+    variables = Sandbox(home).environ(
+        # uv first by a name of its own: its folder has other programs too
+        PATH=os.pathsep.join([str(_only(tmp_path / "bin", folders)), os.defpath]),
+        PIP_TARGET=str(tmp_path / "installed"),
+    )
+    # One worker: it listens when it answers. Of several, some kernels hand connections to those that do not listen yet.
+    with running(quire_command(*words[1:2], "--port", port, "--workers", 1, *words[2:]), port, cwd=tmp_path):
+        for mark in ("publish", "install"):
+            script = block(readme, "sh", mark).replace("localhost:8080", f"localhost:{port}")
+            assert str(port) in script
+            done = subprocess.run(
+                ["sh", "-euc", script],
+                cwd=tmp_path,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout
+    for site in (tmp_path / "installed", *(tmp_path / ".venv" / "lib").glob("python*/site-packages")):
+        assert (site / "acme_tools.py").read_text() == "VERSION = '1.0'\n"
+
+
+def _only(folder: Path, sources: list[Path]) -> Path:
+    """A folder with uv, twine and pip in it, and nothing else."""
+    folder.mkdir()
+    for program, source in zip(("uv", "twine", "pip"), sources, strict=True):
+        (folder / program).symlink_to(source / program)
+    return folder
