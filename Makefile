@@ -23,7 +23,7 @@ PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast lint format lock upgrade dev clean
+.PHONY: help serve test test-fast test-nfs lint format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -38,6 +38,10 @@ test: lint ## lint, types and all tests, real pip, uv, twine, poetry and pdm amo
 
 test-fast: $(DEV) ## the tests without the real clients
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not clients" $(PYTEST_ARGS)
+
+test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian, root; makes .cache/nfs once)
+	$(BIN)/python -m tests.nfs.rig
+	$(BIN)/python -m pytest tests/nfs $(PYTEST_ARGS)
 
 lint: $(DEV) ## ruff and mypy; changes nothing
 	$(BIN)/python -m ruff check .

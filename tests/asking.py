@@ -113,7 +113,8 @@ def raw_answer(connection: socket.socket, method: str = "GET") -> RawAnswer:
 def serve(folder: Path, *flags: object, unprivileged: bool = False, **variables: str) -> Iterator[Site]:
     """A `quire run` with one worker over `folder`/packages, which is made if it is not there.
 
-    Whatever was asked of it, it must not have logged a traceback. `unprivileged`: for root, to have no other rights to files than the permissions give.
+    Whatever was asked of it, it must not have logged a traceback. `unprivileged`: for root, to have no other rights to
+    files than the permissions give.
     """
     root = folder / "packages"
     root.mkdir(exist_ok=True)

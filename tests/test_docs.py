@@ -198,20 +198,33 @@ def test_the_example_configuration_is_one(tmp_path: Path) -> None:
 
 def test_pypiservers_flags_are_documented() -> None:
     """Every flag of `pypi-server run` stands in the page about moving over, and is one of ours."""
-    config = pytest.importorskip("pypiserver.config")
     page = (DOCS / "pypiserver.md").read_text()
-    theirs, ours = _run_parser(config.get_parser()), _run_parser(make_parser()[0])
-    flags = {flag for action in theirs._actions for flag in action.option_strings} - {"-h", "--help", "--verbose"}
-    known = {flag for action in ours._actions for flag in action.option_strings}
+    flags = set(_in_pypiserver(_PRINT_FLAGS)) - {"-h", "--help", "--verbose"}
+    (run,) = (each for each in make_parser()[0]._actions if isinstance(each, argparse._SubParsersAction))
+    known = {flag for action in run.choices["run"]._actions for flag in action.option_strings}
     assert flags <= known
     assert {flag for flag in flags if f"`{flag}`" not in page} == set()
 
 
-def _run_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """The parser of the command `run`."""
-    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    run: argparse.ArgumentParser = commands.choices["run"]
-    return run
+_PRINT_FLAGS = """
+from pypiserver.config import get_parser
+(run,) = (action.choices["run"] for action in get_parser()._actions if action.dest == "cmd")
+print("\\n".join(flag for action in run._actions for flag in action.option_strings))
+"""
+_PRINT_NAMES = """
+import sys
+from pathlib import Path
+from pypiserver.backend import listdir
+print("\\n".join(Path(package.fn).name for package in listdir(Path(sys.argv[1]))))
+"""
+
+
+def _in_pypiserver(code: str, *arguments: object) -> list[str]:
+    """The lines that code of pypiserver's prints; in a process of its own, for it changes how Python imports."""
+    if importlib.util.find_spec("pypiserver") is None:
+        pytest.skip("pypiserver is not installed")
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 # -- examples ---------------------------------------------------------------------------------------------------------
@@ -247,8 +260,7 @@ def test_going_back(tmp_path: Path) -> None:
     root = tmp_path / "packages"
     published(root)
     names = {wheel_name("acme-tools", "1.0"), sdist_name("acme-tools", "1.0")}
-    backend = pytest.importorskip("pypiserver.backend")
-    assert {Path(package.fn).name for package in backend.listdir(root)} == names
+    assert sorted(_in_pypiserver(_PRINT_NAMES, root)) == sorted(names)
     shell(block(DOCS / "pypiserver.md", "sh", "go-back"), tmp_path)
     assert {path.name for path in root.iterdir()} == names | {"quire"}
     assert (root / wheel_name("acme-tools", "1.0")).read_bytes() == make_wheel("acme-tools", "1.0")
@@ -283,12 +295,13 @@ def test_the_five_minutes(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     variables = Sandbox(home).environ(
+        UV_PYTHON="",  # it would install into that one
         # uv first by a name of its own: its folder has other programs too
         PATH=os.pathsep.join([str(_only(tmp_path / "bin", folders)), os.defpath]),
         PIP_TARGET=str(tmp_path / "installed"),
+        NO_PROXY="localhost",
     )
-    # One worker: it listens when it answers. Of several, some kernels hand connections to those that do not listen yet.
-    with running(quire_command(*words[1:2], "--port", port, "--workers", 1, *words[2:]), port, cwd=tmp_path):
+    with running(quire_command(*words[1:2], "--port", port, "--workers", 2, *words[2:]), port, cwd=tmp_path):
         for mark in ("publish", "install"):
             script = block(readme, "sh", mark).replace("localhost:8080", f"localhost:{port}")
             assert str(port) in script
@@ -309,8 +322,9 @@ def test_the_five_minutes(tmp_path: Path) -> None:
 
 
 def _only(folder: Path, sources: list[Path]) -> Path:
-    """A folder with uv, twine and pip in it, and nothing else."""
+    """A folder with uv, twine, pip and Python in it, and nothing else."""
     folder.mkdir()
     for program, source in zip(("uv", "twine", "pip"), sources, strict=True):
         (folder / program).symlink_to(source / program)
+    (folder / "python3").symlink_to(Path(sys.executable).resolve())
     return folder

@@ -302,3 +302,18 @@ def test_no_range_leads_out_of_the_file(header: str, size: int) -> None:
 def test_nothing_is_served_that_a_browser_runs(name: str, companion: str) -> None:
     """What is published is data, whatever it is called."""
     assert not {"html", "xml", "javascript"} & set(content_type(name, companion).replace("/", " ").split())
+
+
+def test_another_hash_in_links(tmp_path: Path) -> None:
+    """`--hash-algo` names the hash of links, of hosted and dropped-in files; JSON has all; `off` leaves it out."""
+    with serve(tmp_path, *OPEN, "--hash-algo", "sha512") as site:
+        publish_wheel(site, "hosted")
+        (site.root / wheel_name("dropped", "1.0")).write_bytes(DROPPED)
+        for project in ("hosted", "dropped"):
+            (file,) = site.listing(project)["files"]
+            content = site.client.get(site.file_url(project, file["filename"])).content
+            digest = hashlib.sha512(content).hexdigest()
+            assert f"#sha512={digest}" in site.get(f"/simple/{project}/").text
+            assert (file["hashes"]["sha512"], len(file["hashes"]["sha256"])) == (digest, 64)
+    with serve(tmp_path, *OPEN, "--hash-algo", "off") as site:
+        assert "#" not in site.get("/simple/hosted/").text

@@ -14,7 +14,7 @@ import pytest
 import quire
 from tests.asking import Site, content_type, multipart, password_file, publish_wheel, serve
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
-from tests.serving import DEADLINE, environment, free_port, running
+from tests.serving import DEADLINE, environment, free_port, running, until
 
 FALLBACK = "http://fallback.invalid/simple/"
 CLIENT = "http://index.test"
@@ -217,6 +217,7 @@ def test_log_formats(tmp_path: Path) -> None:
     formats = ("--log-req-frmt", "REQ %(REQUEST_METHOD)s %(PATH_INFO)s", "--log-res-frmt", "RES %(status)s")
     with serve(tmp_path, "-a", ".", "-P", ".", "-v", *formats, "--log-err-frmt", "ERR %(body)s") as site:
         assert site.get("/simple/-/").status_code == 404
+        until(lambda: "ERR" in site.served.output())
         output = site.served.output()
     assert "REQ GET /simple/-/" in output
     assert "RES 404 Not Found" in output
@@ -224,4 +225,4 @@ def test_log_formats(tmp_path: Path) -> None:
     with serve(tmp_path, "-a", ".", "-P", ".", "-v") as site:
         site.get("/simple/?a=b")
         line = r"request method=GET path=/simple/ status=200 milliseconds=\S+ client=127.0.0.1"
-        assert re.search(line, site.served.output())
+        until(lambda: re.search(line, site.served.output()) is not None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 from collections.abc import Iterator
 
@@ -115,10 +116,17 @@ def test_a_file_that_is_cut_while_it_is_sent(site: Site) -> None:
 
 def test_addresses_that_are_no_text(site: Site) -> None:
     """Bytes that are not UTF-8, escaped or not: a 4xx or a redirect, never a defect."""
-    for target in (b"/%ff%fe/", b"/simple/%ff/", b"/packages/%80.whl", b"/simple/?%ff", b"/simple/?format=\xff", b"/\xff"):
+    for target in (
+        b"/%ff%fe/",
+        b"/simple/%ff/",
+        b"/packages/%80.whl",
+        b"/simple/?%ff",
+        b"/simple/?format=\xff",
+        b"/\xff",
+    ):
         with site.connect() as connection:
             connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert connection.recv(10) in {b"HTTP/1.1 2", b"HTTP/1.1 3", b"HTTP/1.1 4", b"HTTP/1.0 4", b""}, target
+            assert re.match(rb"HTTP/1\.[01] [234]|$", connection.recv(10)), target
 
 
 def test_it_still_serves(site: Site) -> None:

@@ -18,6 +18,7 @@ from quire.errors import (
     FileExists,
     InvalidRequest,
     NotFound,
+    OutcomeUnknown,
     ProjectClosed,
     QuireError,
     StoreError,
@@ -213,6 +214,92 @@ def test_a_damaged_record_is_never_overwritten(data: bytes) -> None:
         index.delete("a", Selection())
     assert store.records.read(index.key("a")).data == data
     assert blobs(store) == set()
+
+
+def scripted(state: MemoryState, fault: Fault, between: Any) -> Index:
+    """A publication's write fails with `fault`; `between` runs before the read that follows it, its third."""
+    faults = Faults()
+    faults.next("write", fault)
+    faults.call("read", between, skip=2)
+    return Index(MemoryStore(state, faults))
+
+
+def test_after_doubt_a_closed_project_keeps_its_files() -> None:
+    """The write went through, then somebody archived the project: not known to be done, and no bytes are removed."""
+    state = MemoryState()
+    truth = Index(MemoryStore(state))
+    upload = staged_wheel(truth.store, "a", "1.0")
+    doubting = scripted(state, Fault.UNKNOWN_AFTER, lambda: truth.set_status("a", Status.ARCHIVED))
+    with pytest.raises(OutcomeUnknown):
+        doubting.publish([upload])
+    assert referenced(truth) <= blobs(truth.store)
+    project = truth.project("a")
+    assert project is not None
+    assert len(project.files) == 1
+
+
+def test_after_doubt_nothing_is_published_twice() -> None:
+    """The write went through, then somebody deleted the file: the same blobs are not listed again, they are going."""
+    state = MemoryState()
+    truth = Index(MemoryStore(state))
+    upload = staged_wheel(truth.store, "a", "1.0")
+
+    def delete() -> None:
+        truth.remove_blobs(truth.delete("a", Selection()).removed)
+
+    with pytest.raises(OutcomeUnknown):
+        scripted(state, Fault.UNKNOWN_AFTER, delete).publish([upload])
+    assert truth.project("a") is None
+    assert referenced(truth) <= blobs(truth.store)
+
+
+def test_after_doubt_a_deletion_does_not_take_what_came_later() -> None:
+    """The deletion went through, then somebody published again: that upload was acknowledged and stays."""
+    state = MemoryState()
+    truth = Index(MemoryStore(state))
+    truth.publish([staged_wheel(truth.store, "a", "1.0")])
+    faults = Faults()
+    faults.next("write", Fault.UNKNOWN_AFTER)
+    faults.call("read", lambda: truth.publish([staged_wheel(truth.store, "a", "1.0", variant="new")]), skip=1)
+    with pytest.raises(OutcomeUnknown):
+        Index(MemoryStore(state, faults)).delete("a", Selection())
+    project = truth.project("a")
+    assert project is not None
+    assert len(project.files) == 1
+
+
+@pytest.mark.parametrize("operation", ["publish", "delete", "yank"])
+def test_after_doubt_what_is_found_done_is_done(operation: str) -> None:
+    """The write went through and nobody came between: the change is reported as made, with what it removed."""
+    state = MemoryState()
+    truth = Index(MemoryStore(state))
+    truth.publish([staged_wheel(truth.store, "a", "1.0")])
+    faults = Faults()
+    faults.next("write", Fault.UNKNOWN_AFTER)
+    index = Index(MemoryStore(state, faults))
+    if operation == "publish":
+        change = index.publish([staged_wheel(truth.store, "a", "1.0", variant="x")], overwrite=True)
+        assert len(change.removed) == 1
+    elif operation == "delete":
+        change = index.delete("a", Selection())
+        assert len(change.removed) == 1
+    else:
+        change = index.yank("a", Selection())
+    assert change.changed
+
+
+def test_a_publication_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its blobs may have been collected as garbage by then, so it must not be listed any more."""
+    state = MemoryState()
+    store = MemoryStore(state)
+    now = [0.0]
+    monkeypatch.setattr("quire.index._now", lambda: now[0])
+    faults = Faults()
+    faults.call("publish", lambda: now.__setitem__(0, 601.0))
+    upload = staged_wheel(store, "a", "1.0")
+    with pytest.raises(StoreError, match="too long"):
+        Index(MemoryStore(state, faults)).publish([upload])
+    assert Index(store).names() == ()
 
 
 def test_fifty_at_once_lose_nothing() -> None:

@@ -22,7 +22,7 @@ from quire.errors import (
 from quire.store import posix_records
 from quire.store.contracts import Record
 from quire.store.directory import Directories, Identity, SettleRule
-from quire.store.filesystem import cached_times, filesystem_type
+from quire.store.filesystem import cached_times, filesystem_type, mount_options
 from quire.store.posix import PosixStore
 
 KEY = "main/projects/foo"
@@ -504,6 +504,209 @@ def test_many_workers_may_make_the_store_at_once(tmp_path: Path) -> None:
     assert len(stores) == 16
     assert all(store.writable for store in stores)
     assert [path.name for path in tmp_path.iterdir()] == ["quire"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+@pytest.mark.parametrize("step", range(1, 30))
+@pytest.mark.parametrize("scenario", ["create", "replace", "delete", "recreate"])
+def test_nothing_was_written_is_only_said_when_it_is_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, step: int, scenario: str
+) -> None:
+    """The n-th call fails: StoreFull and StoreReadOnly promise that nothing happened, since callers then clean up."""
+    store = PosixStore.open(tmp_path)
+    record = store.records.read(KEY)
+    if scenario != "create":
+        record = store.records.write(KEY, document(0), record)
+    if scenario == "recreate":
+        record = store.records.write(KEY, None, record)
+    calls = 0
+
+    def failing(real: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == step:
+                raise OSError(number, os.strerror(number))
+            return real(*args, **kwargs)
+
+        return call
+
+    failure: StoreError | None = None
+    with monkeypatch.context() as patch:
+        for name in ("open", "link", "unlink", "fsync", "write", "rename", "mkdir"):
+            patch.setattr(os, name, failing(getattr(os, name)))
+        try:
+            store.records.write(KEY, None if scenario == "delete" else document(7), record)
+        except StoreError as error:
+            failure = error
+    other = PosixStore.open(tmp_path)
+    now = other.records.read(KEY)
+    if isinstance(failure, StoreFull | StoreReadOnly):
+        assert now.tag == record.tag
+    if failure is None:
+        assert now.tag != record.tag
+    assert other.records.names("main/projects").names == (("foo",) if now.data is not None else ())
+    assert other.records.write(KEY, document(9), now).data == document(9)
+    assert other.records.names("main/projects").names == ("foo",)
+
+
+def test_a_refused_write_leaves_no_announcement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a death may leave one: each costs every listing a read."""
+    store = PosixStore.open(tmp_path)
+    record = write_many(store, 1)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", full)
+        with pytest.raises(StoreFull):
+            store.records.write(KEY, None, record)
+    assert sorted(path.name for path in folder(tmp_path).parent.iterdir()) == ["foo"]
+
+
+def test_an_announcement_left_behind_is_not_listed_around_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead writer's announcement costs one validation of its record, not a listing per request."""
+    store = PosixStore.open(tmp_path, settle=0)
+    record = write_many(store, 1)
+    (folder(tmp_path).parent / "foo.0123.changing").touch()
+    names = store.records.names("main/projects")
+    names = store.records.names("main/projects", names)
+    with monkeypatch.context() as patch:
+
+        def no_listing(*_: object) -> None:
+            raise AssertionError("listed")
+
+        patch.setattr(os, "scandir", no_listing)
+        assert store.records.names("main/projects", names) is names
+    record = PosixStore.open(tmp_path).records.write(KEY, None, record)
+    assert store.records.names("main/projects", names).names == ()
+    assert not store.sweep(older_than=3600)
+    assert store.sweep(older_than=0) == 1
+    assert sorted(path.name for path in folder(tmp_path).parent.iterdir()) == ["foo", "foo.deleted"]
+
+
+def test_a_deletion_does_not_slip_through_a_long_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing is several system calls. A deletion that ends between them is either seen or not yet made."""
+    store, other = PosixStore.open(tmp_path), PosixStore.open(tmp_path)
+    record = write_many(store, 1)
+    for number in range(3):
+        key = f"main/projects/other{number}"
+        store.records.write(key, document(0), store.records.read(key))
+    real_scandir = os.scandir
+    deleted: list[Record] = []
+
+    class Slow:
+        """Yields the folder's state of before the deletion, which happens when half of it was read."""
+
+        def __init__(self, directory: Any) -> None:
+            with real_scandir(directory) as entries:
+                self.entries = list(entries)
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def __iter__(self) -> Any:
+            for position, entry in enumerate(self.entries):
+                if position == len(self.entries) // 2 and not deleted:
+                    deleted.append(record)
+                    with monkeypatch.context() as patch:
+                        patch.setattr(os, "scandir", real_scandir)
+                        other.records.write(KEY, None, record)
+                yield entry
+
+    monkeypatch.setattr(os, "scandir", Slow)
+    assert "foo" not in store.records.names("main/projects").names
+
+
+def test_the_sweep_does_not_empty_what_a_slow_writer_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first revision is swept just before its rename: the writer fails, no empty project appears."""
+    store, sweeper = PosixStore.open(tmp_path), PosixStore.open(tmp_path)
+    write_many(store, 1)
+    key = "main/projects/bar"
+    real_rename = os.rename
+
+    def swept_first(source: str, target: str) -> None:
+        monkeypatch.setattr(os, "rename", real_rename)
+        sweeper.sweep(older_than=0)
+        real_rename(source, target)
+
+    monkeypatch.setattr(os, "rename", swept_first)
+    with pytest.raises(StoreError):
+        store.records.write(key, document(1), store.records.read(key))
+    assert store.records.names("main/projects").names == ("foo",)
+    assert store.records.write(key, document(1), store.records.read(key)).data == document(1)
+
+
+def test_what_another_worker_did_not_make_certain_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds a change already made makes it durable before saying so; directories of others are synced once."""
+    record = write_many(PosixStore.open(tmp_path), 1)
+    store = PosixStore.open(tmp_path)
+    synced: list[str] = []
+    real_fsync = os.fsync
+
+    def noting(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        real_fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    store.records.confirm(record)
+    home = tmp_path / "quire"
+    assert {str(home / part) for part in ("records/main/projects/foo", "records/main/projects", "records/main")} <= {
+        *synced
+    }
+    synced.clear()
+    store.records.confirm(record)
+    assert synced == [str(home / "records/main/projects/foo")]
+
+
+def test_a_write_that_is_cancelled_does_not_reach_another_file(tmp_path: Path) -> None:
+    """Discarding waits for a write under way, so its descriptor's number cannot be another file's yet."""
+    store = PosixStore.open(tmp_path)
+    staging = store.blobs.stage()
+    writing, go_on = threading.Event(), threading.Event()
+    real_write = os.write
+
+    def slow_write(fd: int, data: Any) -> int:
+        writing.set()
+        go_on.wait()
+        return real_write(fd, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "write", slow_write)
+        writer = threading.Thread(target=staging.write, args=(b"AAAA",))
+        writer.start()
+        writing.wait()
+    discarder = threading.Thread(target=staging.discard)
+    discarder.start()
+    other = store.blobs.stage()
+    other.write(b"BB")
+    go_on.set()
+    writer.join()
+    discarder.join()
+    with other.finish().open() as file:
+        assert file.read() == b"BB"
+    with pytest.raises(StoreError):
+        staging.write(b"more")
+
+
+def test_nocto_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount option that switches off what the promise rests on."""
+    monkeypatch.setattr("quire.store.posix.mount_options", lambda path: frozenset({"rw", "nocto"}))
+    with pytest.raises(StoreError, match="nocto"):
+        PosixStore.open(tmp_path, network=True)
+    PosixStore.open(tmp_path, network=False)
+
+
+def test_mount_options_are_those_of_the_directory() -> None:
+    """Read from the kernel's own table."""
+    assert mount_options("/proc") & {"rw", "ro"}
+    assert mount_options("/nowhere/at/all") == frozenset()
 
 
 def test_constants_fit_together() -> None:

@@ -28,7 +28,11 @@ from quire.upload import Upload
 
 PATIENCE = 60.0
 """Seconds that a change keeps trying while others are faster."""
+PUBLICATION_SECONDS = 600.0
+"""A publication that stored its blobs longer ago than this is given up: `collect_garbage` takes blobs that no record
+names, and must be able to tell them from those that are about to be named. Its grace is longer than this."""
 _STRIPES = 64
+_DOUBT = "It is not known whether the change of {} was made; look, and repeat it if it was not."
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +107,16 @@ class Index:
 
         stored: list[File] = []
         try:
-            before = self.project(name)
+            record = self.store.records.read(self.key(name))
+            before = self.decode(record)
             if before is not None and transition(before) is before:
-                return Change(name, before, before, "")
+                self.store.records.confirm(record)
+                return Change(name, before, before, record.tag)
+            until = _now() + PUBLICATION_SECONDS
             for upload, file in zip(uploads, files, strict=True):
                 stored.append(file)
                 self._store_blobs(upload, file)
-            change = self._change(name, transition)
+            change = self._change(name, transition, until=until)
         except (StoreFull, StoreReadOnly):
             self.remove_blobs(stored)
             raise
@@ -148,34 +155,44 @@ class Index:
         """
         return self._change(normalize_name(name), transition)
 
-    def _change(self, name: str, transition: Callable[[Project | None], Project]) -> Change:
+    def _change(
+        self, name: str, transition: Callable[[Project | None], Project], *, until: float | None = None
+    ) -> Change:
+        """The loop. `until`: the time (of `_now`) after which nothing is written any more."""
         key = self.key(name)
-        deadline = time.monotonic() + PATIENCE
+        deadline = _now() + PATIENCE
         pause = 0.0005
-        in_doubt: Project | None = None  # what was there before a write of ours whose outcome is unknown
-        doubtful = False
+        in_doubt: list[Project | None] = []  # what was there before a write of ours whose outcome is unknown
         while True:
             with self._turns[hash(name) % _STRIPES]:
                 record = self.store.records.read(key)
                 before = self.decode(record)
                 try:
                     after: Project | None = transition(before)
-                except NotFound:
-                    if doubtful:  # what was to be taken out is gone: our write had gone through
-                        return Change(name, in_doubt, before, record.tag)
-                    raise
+                except QuireError as error:
+                    if not in_doubt:
+                        raise
+                    if not isinstance(error, NotFound):
+                        raise OutcomeUnknown(_DOUBT.format(name)) from error
+                    after = before  # what was to be taken out is gone: our write had gone through
                 if after is before:
-                    return Change(name, in_doubt if doubtful else before, before, record.tag)
+                    self.store.records.confirm(record)
+                    return Change(name, in_doubt[0] if in_doubt else before, before, record.tag)
+                if in_doubt:
+                    # Our write was lost, or somebody has undone it since. To do it again would undo what they did.
+                    raise OutcomeUnknown(_DOUBT.format(name))
                 if after is not None and changes.is_empty(after):
                     after = None
+                if until is not None and _now() > until:
+                    raise StoreError(f"Publishing to {name} took too long, nothing was published; repeat it.")
                 try:
                     data = encode_project(after) if after is not None else None
                     written = self.store.records.write(key, data, record)
                     return Change(name, before, after, written.tag)
-                except (Conflict, OutcomeUnknown) as error:
-                    if isinstance(error, OutcomeUnknown) and not doubtful:
-                        in_doubt, doubtful = before, True
-                    if time.monotonic() > deadline:
+                except OutcomeUnknown:
+                    in_doubt.append(before)
+                except Conflict as error:
+                    if _now() > deadline:
                         raise StoreError(
                             f"The project {name} is being changed by too many at once; repeat later."
                         ) from error
@@ -204,6 +221,12 @@ class Index:
                     self.store.blobs.remove(key)
                 except StoreError:
                     return
+
+
+def _now() -> float:
+    """Seconds that go on while the machine sleeps, where the system can tell them (clock_gettime(2))."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def blob_keys(file: File) -> tuple[str, ...]:

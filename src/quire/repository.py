@@ -8,6 +8,7 @@ of it. A hosted file comes before a drop-in file of the same name.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from quire.store.contracts import Names, OpenBlob, Record
 
 _OBJECT_BYTES = 1200  # a File with its strings, as measured with 10,000 of them
 
+_SAFE = "/!+"  # legal in a path (RFC 3986, 3.3), and some clients quote once more what is quoted without need
 _SMALL_RECORD = 50_000  # bytes; decoded and merged in a few milliseconds, for which a thread is not worth its while
 
 
@@ -138,8 +140,8 @@ def file_path(project: str, listed: Listed) -> str:
     file's is its relative path, as pypiserver has it.
     """
     if listed.dropin is not None:
-        return f"packages/{quote(listed.dropin.relative_path)}"
-    return f"packages/{project}/{listed.file.sha256}/{quote(listed.file.filename)}"
+        return f"packages/{quote(listed.dropin.relative_path, safe=_SAFE)}"
+    return f"packages/{project}/{listed.file.sha256}/{quote(listed.file.filename, safe=_SAFE)}"
 
 
 class Projects(Source[ProjectView]):
@@ -208,7 +210,7 @@ def open_dropin(folder: Folder, dropin: DropIn, *, signature: bool = False) -> O
     except OSError:
         return None
     status = os.fstat(fd)
-    if not signature and Stamp.of(status) != dropin.stamp:
+    if not stat.S_ISREG(status.st_mode) or (not signature and Stamp.of(status) != dropin.stamp):
         os.close(fd)
         return None
     return OpenBlob(file=open(fd, "rb", buffering=0), size=status.st_size, path=path)

@@ -53,9 +53,13 @@ def examine(
     parsed = parse_filename(filename)
     _check_digests(filename, staged.digests, digests or {})
     if name is not None and normalize_name(name) != parsed.project:
-        raise InvalidDistribution(f"The upload says that it is the project {name[:200]}, but the file is named {filename}.")
+        raise InvalidDistribution(
+            f"The upload says that it is the project {name[:200]}, but the file is named {filename}."
+        )
     if version is not None and not same_version(version, parsed.version):
-        raise InvalidDistribution(f"The upload says that it is version {version[:200]}, but the file is named {filename}.")
+        raise InvalidDistribution(
+            f"The upload says that it is version {version[:200]}, but the file is named {filename}."
+        )
     if staged.size == 0:
         raise InvalidDistribution(f"The file {filename} is empty.")
     core: CoreMetadata | None = None

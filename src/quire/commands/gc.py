@@ -12,12 +12,15 @@ from typing import Any
 
 from quire.checking import GRACE, collect_garbage
 from quire.commands.common import add_store_flags, count, duration, in_words, open_store, print_json
+from quire.errors import ConfigurationError
 
 _DESCRIPTION = """\
 Remove stored bytes that no record lists and that are older than an hour: of deleted files, and of uploads that ended
-half-way. Safe while servers run: an upload stores its bytes seconds before its record lists them. (Do not make the
-hour much shorter than the slowest upload, nor than a download of a file that was just deleted, on NFS.)
+half-way. Safe while servers run: a publication that has not listed its bytes ten minutes after storing them gives up,
+and nothing younger than fifteen minutes is removed, unless you say that nobody uses the store (--offline).
 """
+MIN_AGE = 900.0
+"""Seconds; above `quire.index.PUBLICATION_SECONDS` with room for a slow last write."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -26,12 +29,20 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--older-than", type=duration, default=GRACE, metavar="AGE", help="like 90s, 15m, 1h, 2d (default: 1h)"
     )
+    parser.add_argument(
+        "--offline", action="store_true", help="no server and no other command uses the store: then any age will do"
+    )
     parser.add_argument("--dry-run", "-n", action="store_true", help="only say what would be removed")
     add_store_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Collect. Raises ConfigurationError, StoreError."""
+    if arguments.older_than < MIN_AGE and not (arguments.offline or arguments.dry_run):
+        raise ConfigurationError(
+            "--older-than: under 15m it could take what is just being uploaded; "
+            "wait, or stop all servers and add --offline."
+        )
     opened = open_store(arguments, writes=not arguments.dry_run, asks_the_time=True)
     collected = collect_garbage(
         opened.store, opened.indexes, older_than=arguments.older_than, dry_run=arguments.dry_run

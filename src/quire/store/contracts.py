@@ -76,6 +76,12 @@ class Records(Protocol):
         """
         ...
 
+    def confirm(self, record: Record) -> None:
+        """Make certain that a record just read will last. For who finds its change made by somebody else, who may
+        have died between making it visible and making it durable. Raises StoreError.
+        """
+        ...
+
     def names(self, prefix: str, known: Names | None = None) -> Names:
         """The present names in the folder `prefix` now: the very object `known` when they are unchanged."""
         ...

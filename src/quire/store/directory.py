@@ -43,6 +43,9 @@ FINE_SETTLE = 0.1
 """Seconds that cover ticks of 1 to 10 ms tenfold."""
 
 
+_FILE_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO somebody left must not block us
+
+
 class Identity(NamedTuple):
     """What tells one state of a directory from another, as far as its clock's ticks go."""
 
@@ -127,7 +130,7 @@ class Directories:
         """Open a file for reading, its directory first; None when there is none."""
         if not self.network:
             try:
-                return os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                return os.open(f"{directory}/{name}", _FILE_FLAGS)
             except FileNotFoundError:
                 return None
         for _ in range(_ATTEMPTS):
@@ -135,7 +138,7 @@ class Directories:
             if opened is None:
                 return None
             try:
-                return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=opened[0])
+                return os.open(name, _FILE_FLAGS, dir_fd=opened[0])
             except FileNotFoundError:
                 return None
             except OSError as error:

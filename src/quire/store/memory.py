@@ -141,6 +141,9 @@ class MemoryRecords:
                 self._state.changes[prefix] = self._state.changes.get(prefix, 0) + 1
         return Record(key, data, str(revision + 1))
 
+    def confirm(self, record: Record) -> None:
+        """Nothing here outlives the process, and nothing is visible that is less certain than the rest."""
+
     def names(self, prefix: str, known: Names | None = None) -> Names:
         check_record_key(prefix)
         with self._faults.around("names", prefix), self._state.lock:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from quire.errors import StoreError, StoreReadOnly, UnknownLayout
 from quire.store.directory import Directories, SettleRule
-from quire.store.filesystem import filesystem_type
+from quire.store.filesystem import filesystem_type, mount_options
 from quire.store.posix_blobs import PosixBlobs
 from quire.store.posix_errors import store_errors
-from quire.store.posix_files import create_durable, remove_quietly, sync_directory, unique_name
+from quire.store.posix_files import DurableDirectories, create_durable, remove_quietly, sync_directory, unique_name
 from quire.store.posix_records import PRUNE_AGE, PosixRecords
 
 LAYOUT = 1
@@ -51,11 +51,17 @@ class PosixStore:
         self.writable = writable
         self.validates_inline = not network
         directories = Directories(str(root), network=network)
+        durable = DurableDirectories(home)
         self.settle_rule = SettleRule(settle)
         self.records = PosixRecords(
-            home, directories=directories, settle=self.settle_rule, writable=writable, prune_age=prune_age
+            home,
+            directories=directories,
+            durable=durable,
+            settle=self.settle_rule,
+            writable=writable,
+            prune_age=prune_age,
         )
-        self.blobs = PosixBlobs(home, directories=directories, writable=writable)
+        self.blobs = PosixBlobs(home, directories=directories, durable=durable, writable=writable)
 
     @classmethod
     def open(
@@ -84,6 +90,12 @@ class PosixStore:
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else "unknown error"
             raise StoreError(f"The directory {root} cannot be used: {reason}. Create it, or name another.") from error
+        network = not local if network is None else network
+        if network and "nocto" in mount_options(str(root)):
+            raise StoreError(
+                f"The directory {root} is mounted with the option nocto, with which workers on different machines see "
+                f"different files; mount it without."
+            )
         home = root / HOME
         if not read_only and create:
             with contextlib.suppress(StoreReadOnly):
@@ -92,7 +104,7 @@ class PosixStore:
         return cls(
             root,
             writable=not read_only and _can_write(home),
-            network=not local if network is None else network,
+            network=network,
             filesystem=filesystem,
             settle=settle,
             prune_age=prune_age,
@@ -110,6 +122,8 @@ class PosixStore:
 def _create_layout(home: Path) -> None:
     """Make the store's folder, complete, in one step."""
     if home.exists():
+        with store_errors(f"make certain of its folder {home}"):
+            sync_directory(str(home.parent))  # whoever made it may have died before it did
         return
     staging = home.with_name(f".quire-{unique_name()}")
     with store_errors(f"make its folder {home}"):

@@ -11,19 +11,21 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from quire.errors import BlobMissing, Conflict, InvalidName, StoreReadOnly
+from quire.errors import BlobMissing, Conflict, InvalidName, StoreError, StoreReadOnly
 from quire.store.contracts import Digests, OpenBlob, Staged, StoredBlob, check_blob_key
 from quire.store.directory import Directories
 from quire.store.posix_errors import store_errors
 from quire.store.posix_files import (
+    DurableDirectories,
     is_same_file,
-    make_directories,
     remove_quietly,
     sync_directory,
     unique_name,
+    unless_gone,
     write_all,
 )
 
@@ -79,41 +81,48 @@ class PosixStaging:
         self._path = path
         self._size = 0
         self._digester = _Digester(algorithms)
+        # A cancelled request discards while its last write still runs in a thread; the descriptor's number must not
+        # be given to somebody else's file before that write is done with it.
+        self._lock = threading.Lock()
         with store_errors("take an upload in"):
             self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        if self._fd is None:
-            raise ValueError("this upload was finished or discarded")
-        with store_errors("take an upload in"):
-            write_all(self._fd, chunk)
-        self._size += len(chunk)
-        self._digester.update(chunk)
+        with self._lock, store_errors("take an upload in"):
+            write_all(self._open_descriptor(), chunk)
+            self._size += len(chunk)
+            self._digester.update(chunk)
 
     def finish(self) -> PosixStaged:
-        if self._fd is None:
-            raise ValueError("this upload was finished or discarded")
-        fd, self._fd = self._fd, None
-        with store_errors("make an upload durable"):
+        with self._lock, store_errors("make an upload durable"):
+            fd = self._open_descriptor()
+            self._fd = None
             try:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-        return PosixStaged(self._path, self._size, self._digester.digests())
+            return PosixStaged(self._path, self._size, self._digester.digests())
 
     def discard(self) -> None:
-        if self._fd is not None:
-            fd, self._fd = self._fd, None
-            with contextlib.suppress(OSError):
-                os.close(fd)
-        remove_quietly(self._path)
+        with self._lock:
+            if self._fd is not None:
+                fd, self._fd = self._fd, None
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+            remove_quietly(self._path)
+
+    def _open_descriptor(self) -> int:
+        if self._fd is None:
+            raise StoreError("This upload was finished or given up already; repeat it.")
+        return self._fd
 
 
 class PosixBlobs:
     """Fulfils `contracts.Blobs` below `<home>/blobs`. Safe to use from several threads."""
 
-    def __init__(self, home: str, *, directories: Directories, writable: bool) -> None:
+    def __init__(self, home: str, *, directories: Directories, durable: DurableDirectories, writable: bool) -> None:
         self._home = home
+        self._durable = durable
         self._top = f"{home}/blobs"
         self._incoming = f"{home}/incoming"
         self._directories = directories
@@ -193,7 +202,10 @@ class PosixBlobs:
             except FileNotFoundError:
                 if not os.path.exists(staged.path):
                     raise
-                make_directories(self._home, directory)
+                self._durable.ensure(directory.rpartition("/")[0])
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(directory)
+                sync_directory(directory.rpartition("/")[0])
 
     def open(self, key: str) -> OpenBlob:
         path = f"{self._top}/{'/'.join(check_blob_key(key))}"
@@ -230,7 +242,9 @@ class PosixBlobs:
             check_blob_key(prefix)
         with store_errors("list the files"):
             now = self.now()
-            for directory, _, filenames in os.walk(f"{self._top}/{prefix}" if prefix else self._top):
+            for directory, _, filenames in os.walk(
+                f"{self._top}/{prefix}" if prefix else self._top, onerror=unless_gone
+            ):
                 for filename in filenames:
                     path = f"{directory}/{filename}"
                     try:
@@ -252,9 +266,12 @@ class PosixBlobs:
                     if now - entry.stat(follow_symlinks=False).st_ctime < older_than:
                         continue
                     if entry.is_dir(follow_symlinks=False):  # a first revision that never appeared
-                        for name in os.listdir(entry.path):
-                            os.unlink(f"{entry.path}/{name}")
-                        os.rmdir(entry.path)
+                        # Taken away by name first: if its writer is only slow, its rename fails, and says so.
+                        doomed = f"{self._incoming}/{unique_name()}"
+                        os.rename(entry.path, doomed)
+                        for name in os.listdir(doomed):
+                            os.unlink(f"{doomed}/{name}")
+                        os.rmdir(doomed)
                     else:
                         os.unlink(entry.path)
                     swept += 1

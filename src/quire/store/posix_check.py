@@ -19,13 +19,13 @@ from quire.errors import InvalidName, StoreReadOnly
 from quire.store.contracts import check_record_key
 from quire.store.posix import HOME, PosixStore
 from quire.store.posix_errors import store_errors
-from quire.store.posix_files import create_durable, is_same_file, make_directories, sync_directory
+from quire.store.posix_files import DurableDirectories, create_durable, is_same_file, sync_directory
 
 DAMAGED = "damaged"
 """The folder of the store in which repairs keep what they take out of use. Nothing reads it; people may empty it."""
 
 _FOLDERS = {"records", "blobs", "incoming", DAMAGED}
-_REVISION = re.compile(r"(\d{8,})\.json")
+_REVISION = re.compile(r"([0-9]{8,18})\.json")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _MARKER = re.compile(r"([a-z0-9][a-z0-9_-]*)\.deleted")
 _ANNOUNCEMENT = re.compile(r"([a-z0-9][a-z0-9_-]*)\.[0-9a-f]+\.changing")
@@ -228,7 +228,7 @@ class PosixInspector:
         target = f"{self._home}/{DAMAGED}/blobs/{key}"
         self._check_writable()
         with store_errors("keep a damaged file aside"):
-            make_directories(self._home, target.rpartition("/")[0])
+            DurableDirectories(self._home).ensure(target.rpartition("/")[0])
             try:
                 os.link(f"{self._home}/blobs/{key}", target, follow_symlinks=False)
             except FileExistsError:
@@ -244,7 +244,7 @@ class PosixInspector:
         target = f"{self._home}/{DAMAGED}/records/{key}/{number:08d}.json"
         self._check_writable()
         with store_errors("keep a damaged record aside"):
-            make_directories(self._home, target.rpartition("/")[0])
+            DurableDirectories(self._home).ensure(target.rpartition("/")[0])
             with contextlib.suppress(FileExistsError):  # an earlier repair was interrupted after this
                 create_durable(target, data)
             sync_directory(target.rpartition("/")[0])

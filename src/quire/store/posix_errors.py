@@ -23,15 +23,28 @@ def store_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        reading = doing.startswith(_READING)  # "nothing was written" is for who writes
+        if error.errno in _FULL and not reading:
             raise StoreFull(
                 f"The store cannot {doing}: the disk or the quota is full. Free space and repeat."
             ) from error
-        if error.errno in _READ_ONLY and not doing.startswith(_READING):
+        if error.errno in _READ_ONLY and not reading:
             raise StoreReadOnly(
                 f"The store cannot {doing}: it is read-only for the server ({os.strerror(error.errno or 0)})."
             ) from error
         text = os.strerror(error.errno) if error.errno else "unknown error"
         raise StoreError(
             f"The store cannot {doing}: {text}. Repeat later, or ask the operator of the index."
+        ) from error
+
+
+@contextmanager
+def after_commit(subject: str) -> Iterator[None]:
+    """Raise a plain StoreError instead of OSError: the change is visible, nobody may be told that it was not made."""
+    try:
+        yield
+    except OSError as error:
+        text = os.strerror(error.errno) if error.errno else "unknown error"
+        raise StoreError(
+            f"{subject} was written, but the store failed before it was certain to last: {text}. Repeat the change."
         ) from error

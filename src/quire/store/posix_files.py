@@ -33,19 +33,35 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def make_directories(root: str, path: str) -> None:
-    """Every missing directory from below `root` down to `path`, each made durable in its parent."""
-    missing = []
-    while path != root and not os.path.isdir(path):
-        missing.append(path)
-        path = path.rpartition("/")[0]
-    for directory in reversed(missing):
-        try:
-            os.mkdir(directory)
-        except FileExistsError:
-            continue  # made by another worker meanwhile, who may not have synced it yet
-        finally:
-            sync_directory(directory.rpartition("/")[0])
+class DurableDirectories:
+    """Makes directories, and makes certain that they last: one whose maker died before it synced may not.
+
+    What was made certain is remembered, so this costs one fsync per directory and process.
+    """
+
+    _REMEMBERED = 20_000
+
+    def __init__(self, root: str) -> None:
+        """`root` exists; directories below it are meant."""
+        self._root = root
+        self._certain: set[str] = set()
+
+    def ensure(self, path: str) -> None:
+        """Every directory from below the root down to `path` exists, and its parent names it durably."""
+        if path == self._root or path in self._certain:
+            return
+        parent = path.rpartition("/")[0]
+        self.ensure(parent)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path)
+        sync_directory(parent)
+        if len(self._certain) >= self._REMEMBERED:
+            self._certain.clear()
+        self._certain.add(path)
+
+    def is_certain(self, path: str) -> bool:
+        """Whether `ensure` has nothing to do."""
+        return path in self._certain
 
 
 def is_same_file(path: str, other: str) -> bool:
@@ -74,3 +90,9 @@ def remove_quietly(path: str) -> None:
 def unique_name() -> str:
     """A name that nobody else makes."""
     return secrets.token_hex(16)
+
+
+def unless_gone(error: OSError) -> None:
+    """For os.walk: what vanished meanwhile is left out; what cannot be read is an error, not an empty folder."""
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -10,7 +10,14 @@ announcement for foo lies there, nobody believes the marker: the record itself i
 - the last one to change the marker has afterwards seen the record agree with it: without an announcement it is right;
 - a writer that dies leaves an announcement: the list stays right and costs one more read, until a sweep settles it;
 - creating or removing either name changes the identity of the parent, so no reader misses it.
-A list that had to ask records is taken again until nothing changed meanwhile, so that it is true at one instant.
+
+A folder of thousands of names is listed by several system calls, between which it changes. If announcements were read
+after markers, a deletion could slip through: no marker yet when its place was passed, no announcement any more when
+that place came. So the folder is listed twice, and the announcements of both lists count: one that the first list
+missed was removed before it ended, so the second finds its marker; or it was made after the first began, and then the
+change belongs to the future of this answer. For each name the list is thus linearizable. To be true of all names at
+one instant it is listed again until two lists in a row are equal, a few times at the most: while projects are created
+faster than their folder can be listed, an answer may show a younger project and not yet a slightly older one.
 """
 
 from __future__ import annotations
@@ -18,22 +25,41 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import re
-import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from quire.errors import Conflict, StoreError, StoreReadOnly
+from quire.errors import StoreError, StoreReadOnly
 from quire.store.contracts import Names, Record, check_record_key
-from quire.store.directory import Directories, Seen, SettleRule
-from quire.store.posix_errors import store_errors
-from quire.store.posix_files import sync_directory, unique_name
+from quire.store.directory import Directories, Identity, Seen, SettleRule
+from quire.store.posix_errors import after_commit, store_errors
+from quire.store.posix_files import sync_directory, unique_name, unless_gone
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NOTHING = "0"  # the tag of a folder that is not there
-_PATIENCE = 10.0  # seconds to wait for an instant at which no project is just being deleted or re-created
+_ATTEMPTS = 8
+_QUIET_ATTEMPTS = 3  # how often to list again for two equal lists in a row, before taking what there is
 _DELETED = ".deleted"
 _CHANGING = ".changing"
+
+
+class _Scan(NamedTuple):
+    """One listing of a folder."""
+
+    names: set[str]
+    """That have a directory."""
+    deleted: set[str]
+    """That have a marker."""
+    changing: set[str]
+    """That have an announcement."""
+
+
+class _Validation(NamedTuple):
+    """The `validation` of Names: what they were concluded from."""
+
+    seen: Seen
+    announced: tuple[Record, ...]
+    """The records that were asked because their markers could not be believed."""
 
 
 class PosixNames:
@@ -58,79 +84,100 @@ class PosixNames:
         self._check_store = check_store
 
     def names(self, prefix: str, known: Names | None = None) -> Names:
+        """See `contracts.Records.names`."""
         if known is None or known.prefix != prefix:
             check_record_key(prefix)
             known = None
         path = f"{self._top}/{prefix}"
-        deadline = time.monotonic() + _PATIENCE
         with store_errors(f"list {prefix}"):
-            while time.monotonic() < deadline:
+            for _ in range(_ATTEMPTS):
                 try:
-                    names = self._names(path, prefix, known)
+                    return self._names(path, prefix, known)
                 except OSError as error:
                     if error.errno not in {errno.ENOENT, errno.ESTALE} or not os.path.isdir(self._directories.root):
                         raise
-                    names = None
-                if names is not None:
-                    return names
-                time.sleep(random.uniform(0, 0.01))  # noqa: S311 - lets writers finish, hides nothing
-        raise StoreError(f"The names in {prefix} change faster than they can be listed; repeat.")
+        raise StoreError(f"The folder {prefix} changes faster than it can be listed; repeat.")
 
-    def _names(self, path: str, prefix: str, known: Names | None) -> Names | None:
-        """None when a change came between, so that the list would not be true at one instant."""
+    def _names(self, path: str, prefix: str, known: Names | None) -> Names:
+        before = known.validation if known is not None else None
         opened = self._directories.open(path)
         if opened is None:
             self._check_store()
             return known if known is not None and known.tag == _NOTHING else Names(prefix, (), _NOTHING)
         fd, identity = opened
         try:
-            before = known.validation if known is not None else None
-            if isinstance(before, Seen) and before.settled and before.identity == identity:
+            if known is not None and isinstance(before, _Validation) and self._holds(before, identity):
                 return known
-            seen = self._settle.see(identity, before if isinstance(before, Seen) else None)
-            names, deleted, changing = _scan_names(fd)
+            seen = self._settle.see(identity, before.seen if isinstance(before, _Validation) else None)
+            first = _scan(fd)
         finally:
             os.close(fd)
-        if changing:
-            seen = Seen(None, seen.first_seen, False)
-            absent = {name for name in changing & names if self._read(f"{prefix}/{name}", None).data is None}
-            if self._scan(path) != (names, deleted, changing):
-                return None
-            deleted = deleted - changing | absent
-        listed = tuple(sorted(names - deleted))
+        second = self._scan(path)
+        for _ in range(_QUIET_ATTEMPTS):
+            if first == second:
+                break
+            first, second = second, self._scan(path)
+        announced = {
+            name: self._read(f"{prefix}/{name}", None) for name in (first.changing | second.changing) & second.names
+        }
+        deleted = second.deleted - announced.keys()
+        deleted |= {name for name, record in announced.items() if record.data is None}
+        listed = tuple(sorted(second.names - deleted))
+        validation = _Validation(seen, tuple(announced.values()))
         if known is not None and known.names == listed and known.tag != _NOTHING:
-            known.validation = seen
+            known.validation = validation
             return known
-        return Names(prefix, listed, unique_name(), seen)
+        return Names(prefix, listed, unique_name(), validation)
 
-    def _scan(self, path: str) -> tuple[set[str], set[str], set[str]] | None:
+    def _holds(self, validation: _Validation, identity: Identity | None) -> bool:
+        """Whether nothing changed: neither the folder nor a record that was asked in place of a marker."""
+        return (
+            validation.seen.settled
+            and validation.seen.identity == identity
+            and all(self._read(record.key, record) is record for record in validation.announced)
+        )
+
+    def _scan(self, path: str) -> _Scan:
         opened = self._directories.open(path)
         if opened is None:
-            return None
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         try:
-            return _scan_names(opened[0])
+            return _scan(opened[0])
         finally:
             os.close(opened[0])
 
     @contextlib.contextmanager
     def announced(self, key: str) -> Iterator[None]:
         """Keep readers from believing the marker of a name while it and the record change one after the other."""
-        path = f"{self._top}/{key}"
-        announcement = f"{path}.{unique_name()}{_CHANGING}"
-        os.close(os.open(announcement, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-        parent = path.rpartition("/")[0]
-        sync_directory(parent)
-        settled = False
+        announcement = self._announce(key)
         try:
             yield
-            settled = True
-        except Conflict:
-            settled = True  # nothing was written, so the marker is as right as it was
+        except Exception:
+            # Only a death may leave an announcement behind. What came of the write is read from the record.
+            with contextlib.suppress(OSError, StoreError):
+                self.match_marker(key)
+                self._withdraw(announcement)
             raise
-        finally:
-            if settled:
-                os.unlink(announcement)
-                sync_directory(parent)
+        with after_commit(f"The record {key}"):
+            while not self._withdraw(announcement):
+                # It was swept: we slept for very long, and our last change of the marker may have been a late one.
+                announcement = self._announce(key)
+                self.match_marker(key)
+
+    def _announce(self, key: str) -> str:
+        announcement = f"{self._top}/{key}.{unique_name()}{_CHANGING}"
+        os.close(os.open(announcement, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        sync_directory(announcement.rpartition("/")[0])
+        return announcement
+
+    def _withdraw(self, announcement: str) -> bool:
+        """False when somebody else had removed it."""
+        try:
+            os.unlink(announcement)
+        except FileNotFoundError:
+            return False
+        sync_directory(announcement.rpartition("/")[0])
+        return True
 
     def match_marker(self, key: str) -> None:
         """Make the marker match the record; only for who keeps an announcement meanwhile."""
@@ -161,7 +208,7 @@ class PosixNames:
     def prefixes(self) -> list[str]:
         """Every folder that holds names, e.g. "main/projects"."""
         found = []
-        for directory, folders, _ in os.walk(self._top):
+        for directory, folders, _ in os.walk(self._top, onerror=unless_gone):
             depth = directory.removeprefix(self._top).count("/")
             if depth == 2:
                 found.append(directory.removeprefix(f"{self._top}/"))
@@ -184,13 +231,13 @@ class PosixNames:
                     if now - os.stat(announcement).st_mtime >= older_than:
                         # under an announcement of its own: the other's owner may only be slow, and remove it
                         self.settle_marker(f"{prefix}/{name}")
-                        os.unlink(announcement)
+                        with contextlib.suppress(FileNotFoundError):
+                            os.unlink(announcement)
                         settled += 1
         return settled
 
 
-def _scan_names(fd: int) -> tuple[set[str], set[str], set[str]]:
-    """(names with a directory, names with a deleted marker, names with an announcement)."""
+def _scan(fd: int) -> _Scan:
     names: set[str] = set()
     deleted: set[str] = set()
     changing: set[str] = set()
@@ -204,4 +251,4 @@ def _scan_names(fd: int) -> tuple[set[str], set[str], set[str]]:
                 deleted.add(name)
             elif rest.endswith(_CHANGING):
                 changing.add(name)
-    return names, deleted, changing
+    return _Scan(names, deleted, changing)

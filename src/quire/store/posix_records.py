@@ -19,6 +19,9 @@ was never pruned, so others built upon ours: committed. Neither: it cannot be to
 younger than a minute by the server's clock. The highest revision is never pruned, and a reader that loses the
 revision it was about to open lists again.
 
+A reader may see a revision between its link and its fsync. If the power fails just then, what it saw never was: its
+writer had not been told that it was done. Whoever finds its change already made syncs before it says so (`confirm`).
+
 Listing names is a matter of its own: see `posix_names`.
 """
 
@@ -33,18 +36,18 @@ from typing import NamedTuple
 from quire.errors import Conflict, OutcomeUnknown, StoreError, StoreReadOnly
 from quire.store.contracts import Names, Record, check_record_key
 from quire.store.directory import Directories, Seen, SettleRule
-from quire.store.posix_errors import store_errors
+from quire.store.posix_errors import after_commit, store_errors
 from quire.store.posix_files import (
+    DurableDirectories,
     create_durable,
     is_same_file,
-    make_directories,
     remove_quietly,
     sync_directory,
     unique_name,
 )
 from quire.store.posix_names import PosixNames
 
-_REVISION = re.compile(r"(\d{8,})\.json")
+_REVISION = re.compile(r"([0-9]{8,18})\.json")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _ABSENT = "0"
 _ATTEMPTS = 8
@@ -79,6 +82,7 @@ class PosixRecords:
         directories: Directories,
         settle: SettleRule,
         writable: bool,
+        durable: DurableDirectories,
         prune_age: float = PRUNE_AGE,
     ) -> None:
         self._top = f"{home}/records"
@@ -86,6 +90,7 @@ class PosixRecords:
         self._directories = directories
         self._settle = settle
         self._writable = writable
+        self._durable = durable
         self._prune_age = prune_age
         self._home = home
         self._home_seen = os.path.isdir(home)
@@ -175,20 +180,31 @@ class PosixRecords:
                 return self._replace(path, key, content, number, expected)
             with self.listing.announced(key):
                 record = self._replace(path, key, content, number, expected)
-                self.listing.match_marker(key)
+                with after_commit(f"The record {key}"):
+                    self.listing.match_marker(key)
             return record
+
+    def confirm(self, record: Record) -> None:
+        if not self._writable or record.tag == _ABSENT:
+            return
+        path = f"{self._top}/{record.key}"
+        with after_commit(f"The record {record.key}"):
+            sync_directory(path)
+            self._durable.ensure(path)
 
     def _create(self, path: str, key: str, content: bytes) -> Record:
         """The first revision together with its directory, in one step."""
         staging = f"{self._incoming}/{unique_name()}"
         parent = path.rpartition("/")[0]
-        make_directories(self._top.rpartition("/")[0], parent)
+        self._durable.ensure(parent)
         os.mkdir(staging)
         document = f"{staging}/{_filename(1)}"
         try:
             create_durable(document, content)
             sync_directory(staging)
-            inode = self._revisions(staging)[1]
+            inode = self._revisions(staging).get(1)
+            if inode is None:
+                raise StoreError(f"The record {key} was swept away while it was being written; repeat the change.")
             try:
                 os.rename(staging, path)
             except OSError as error:
@@ -209,7 +225,8 @@ class PosixRecords:
             with contextlib.suppress(OSError):
                 os.rmdir(staging)
             raise
-        sync_directory(parent)
+        with after_commit(f"The record {key}"):
+            sync_directory(parent)
         return Record(key, content, _tag(1, inode), _Revision(1, inode, None))
 
     def _replace(self, path: str, key: str, content: bytes, number: int, expected: Record) -> Record:
@@ -222,8 +239,10 @@ class PosixRecords:
             except FileExistsError as error:
                 if not is_same_file(staging, target):
                     raise Conflict(f"The record {key} was changed by somebody else meanwhile.") from error
-            sync_directory(path)
-            revisions = self._revisions(path)
+            with after_commit(f"The record {key}"):
+                sync_directory(path)
+                self._durable.ensure(path)
+                revisions = self._revisions(path)
             if max(revisions, default=0) != number:
                 self._judge_overtaken(key, number, expected, revisions)
         finally:
@@ -248,10 +267,10 @@ class PosixRecords:
         if len(revisions) <= PRUNE_ABOVE:
             return
         numbers = sorted(revisions)
-        now = os.stat(f"{path}/{_filename(numbers[-1])}").st_mtime
+        now = os.stat(f"{path}/{_filename(numbers[-1])}").st_ctime
         for number in numbers[:-KEEP_REVISIONS]:
             file = f"{path}/{_filename(number)}"
-            if now - os.stat(file).st_mtime < self._prune_age:
+            if now - os.stat(file).st_ctime < self._prune_age:
                 return
             os.unlink(file)
 
@@ -282,7 +301,8 @@ def _filename(number: int) -> str:
 def _revisions(fd: int) -> dict[int, int]:
     """Revision numbers with their inodes; every other name (dot names, foreign files) is ignored."""
     with os.scandir(fd) as entries:
-        return {int(match[1]): entry.inode() for entry in entries if (match := _REVISION.fullmatch(entry.name))}
+        found = {int(match[1]): entry for entry in entries if (match := _REVISION.fullmatch(entry.name))}
+        return {number: entry.inode() for number, entry in found.items() if entry.name == _filename(number)}
 
 
 def _highest(fd: int) -> tuple[int, int]:

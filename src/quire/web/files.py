@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -217,12 +218,12 @@ class FileResponse(Response):
 
     async def _send_chunks(self, send: Send, content: OpenBlob, start: int, stop: int) -> None:
         def read() -> bytes:
-            content.file.seek(start)
-            return content.file.read(min(CHUNK, stop - start))
+            # by position: a request that is cancelled closes the file, and its number may be another one's by now
+            return os.pread(content.file.fileno(), min(CHUNK, stop - start), start)
 
         while start < stop:
             try:
-                chunk = await self._service.in_reader(read)
+                chunk = await self._service.in_sender(read)
             except OSError as error:  # ESTALE: removed on another machine while it was being sent
                 log.warning("download broken off", path=content.path, error=str(error))
                 return

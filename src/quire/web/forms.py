@@ -213,14 +213,9 @@ async def _flush(service: Service, reader: _Reader) -> None:
     data, reader.pending, reader.pending_bytes = b"".join(reader.pending), [], 0
     form = reader.form
     if form.content is None:
-        form.content = await service.in_writer(service.store.blobs.stage, _further_algorithms(service))
+        form.content = await service.in_writer(service.store.blobs.stage, service.further_algorithms)
     if data:
         await service.in_writer(form.content.write, data)
-
-
-def _further_algorithms(service: Service) -> tuple[str, ...]:
-    algorithm = service.settings.hash_algorithm
-    return () if algorithm in {None, "sha256", "md5"} else (str(algorithm),)
 
 
 def _parser(request: Request, reader: _Reader) -> MultipartParser | QuerystringParser:

@@ -35,6 +35,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 READ_THREADS = 16
+SEND_THREADS = 16  # of their own: slow disks under downloads must not hold up the listings
 WRITE_THREADS = 32  # a write mostly waits for the disk
 REMOVAL_DELAY = 300.0
 """Seconds that a file no longer listed stays on disk: who is downloading it over NFS could not finish otherwise."""
@@ -51,12 +52,16 @@ class Service:
         self.store = PosixStore.open(settings.root, read_only=settings.read_only)
         self.index = Index(self.store, settings.index)
         self.folder = Folder(
-            [Path(directory) for directory in settings.directories], digests=self.store.records, index=settings.index
+            [Path(directory) for directory in settings.directories],
+            digests=self.store.records,
+            index=settings.index,
+            algorithms=self.further_algorithms,
         )
         self.file_count = FileCount(self.index, self.folder)
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
         self._reading: ThreadPoolExecutor | None = None
+        self._sending: ThreadPoolExecutor | None = None
         self._writing: ThreadPoolExecutor | None = None
         inline = self.store.validates_inline and self.folder.validates_inline
         self.projects: Barrier[ProjectView] = Barrier(
@@ -73,6 +78,12 @@ class Service:
         )
 
     @property
+    def further_algorithms(self) -> tuple[str, ...]:
+        """The hash of file links, where it is none that every file has anyway."""
+        algorithm = self.settings.hash_algorithm
+        return () if algorithm in {None, "sha256", "md5"} else (str(algorithm),)
+
+    @property
     def read_only(self) -> bool:
         """Whether uploads and other changes are refused."""
         return not self.store.writable
@@ -85,7 +96,7 @@ class Service:
 
     def close(self) -> None:
         """Let go of threads. For the end of the process."""
-        for executor in (self._reading, self._writing):
+        for executor in (self._reading, self._sending, self._writing):
             if executor is not None:
                 executor.shutdown(wait=False, cancel_futures=True)
         if self.authenticator is not None:
@@ -143,6 +154,12 @@ class Service:
     async def in_reader(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work that only reads."""
         return await asyncio.get_running_loop().run_in_executor(self._readers(), partial(function, *args, **kwargs))
+
+    async def in_sender(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Read a piece of a file that is being downloaded."""
+        if self._sending is None:
+            self._sending = ThreadPoolExecutor(SEND_THREADS, thread_name_prefix="send")
+        return await asyncio.get_running_loop().run_in_executor(self._sending, partial(function, *args, **kwargs))
 
     async def in_writer(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work that writes. Reads never wait behind it."""

@@ -1,4 +1,4 @@
-"""The application for WSGI servers (PEP 3333), by way of an adapter from ASGI; what the adapter passes over is done here.
+"""The application for WSGI servers (PEP 3333), by an adapter from ASGI; what the adapter passes over is done here.
 
 - A path or query that is not text in the encoding it should have raises in the adapter: it is answered with 400.
 - A body that ends before its announced length would be read again and again: it is a client that went away.
@@ -8,20 +8,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
 
 from a2wsgi import ASGIMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Environ = dict[str, Any]
+_GIVEN_UP = "quire.given_up"
 
 
 class WSGIApplication:
     """An ASGI application as a WSGI one."""
 
     def __init__(self, application: ASGIApp) -> None:
-        self._adapted = ASGIMiddleware(_Complete(application))
+        # The adapter declares the messages of ASGI one by one, Starlette as plain mappings.
+        self._adapted: Callable[..., Iterable[bytes]] = ASGIMiddleware(cast("Any", _Complete(application)))
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         if not _is_readable(environ):
@@ -29,8 +31,12 @@ class WSGIApplication:
             headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(sentence)))]
             start_response("400 Bad Request", headers)
             return [sentence]
-        chunks: Iterable[bytes] = self._adapted(environ, start_response)
-        return chunks
+        return self._whole(environ, start_response)
+
+    def _whole(self, environ: Environ, start_response: Callable[..., Any]) -> Iterator[bytes]:
+        yield from self._adapted(environ, start_response)
+        if _GIVEN_UP in environ:  # the adapter may have overlooked the exception
+            raise ConnectionAbortedError(environ[_GIVEN_UP])
 
 
 def _is_readable(environ: Environ) -> bool:
@@ -66,4 +72,5 @@ class _Complete:
 
         await self._application(scope, receive_all, noting_send)
         if begun and not complete:
-            raise ConnectionAbortedError("the response was given up half-way")
+            scope["wsgi_environ"][_GIVEN_UP] = "the response was given up half-way"
+            raise ConnectionAbortedError(scope["wsgi_environ"][_GIVEN_UP])

@@ -1,0 +1,220 @@
+"""Changes without a pause through one client, reads without a pause through another: is every read fresh?
+
+Theory of operation. Each writer owns one project and takes it through a fixed sequence of states: the first state is
+absence, the next has one file, and so on (see `state`). Before a change it says that it begins, after the
+acknowledgement that it ended, both by a number in shared memory. A reader notes the number that ended before it asks
+and the number that had begun when it was answered. The answer is right exactly if it is one of the states between the
+two, and not one before the state that this reader was given last. States that look alike (absence) count as
+the earliest that is possible, so no right answer is ever called wrong.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from quire.changes import Selection
+from quire.index import Index
+from quire.names import parse_filename
+from quire.repository import NamesView, ProjectNames, Projects, ProjectView
+from quire.store.posix import PosixStore
+from quire.upload import Upload
+from tests.nfs.guest.mounts import new_folder
+
+State = frozenset[tuple[str, bool]]
+"""(filename, whether it is yanked)"""
+_CYCLE = 6
+_PROCESSES = multiprocessing.get_context("fork")
+
+
+def filename(project: str, number: int, file: int) -> str:
+    """The nth file of the cycle that this state belongs to."""
+    return f"{project}-{number // _CYCLE}.{file}-py3-none-any.whl"
+
+
+def state(project: str, number: int) -> State:
+    """The files after change `number`; after change 0 there are none, nor after every sixth."""
+    files: tuple[tuple[int, bool], ...] = (
+        (),
+        ((0, False),),
+        ((0, False), (1, False)),
+        ((0, True), (1, False)),
+        ((1, False),),
+        ((1, False), (2, False)),
+    )[number % _CYCLE]
+    return frozenset((filename(project, number, file), yanked) for file, yanked in files)
+
+
+def change(index: Index, project: str, number: int) -> None:
+    """Lead from state `number - 1` to state `number`."""
+    step = number % _CYCLE
+    if step == 0:
+        index.delete(project, Selection())
+    elif step == 3:
+        index.yank(project, Selection(filename=filename(project, number, 0)))
+    elif step == 4:
+        index.delete(project, Selection(filename=filename(project, number, 0)))
+    else:
+        publish(index, filename(project, number, {1: 0, 2: 1, 5: 2}[step]))
+
+
+def publish(index: Index, name: str, content: bytes = b"a wheel, as far as a store cares") -> None:
+    """Publish bytes under a wheel's name, without a look into them."""
+    staging = index.store.blobs.stage()
+    staging.write(content)
+    parsed = parse_filename(name)
+    index.publish([Upload(parsed, staging.finish(), parsed.project, None, None)])
+
+
+class Board:
+    """For each project the number of the last change that began and of the last that ended, for all processes."""
+
+    def __init__(self, projects: int) -> None:
+        self._begun = _PROCESSES.Array("Q", projects, lock=False)
+        self._ended = _PROCESSES.Array("Q", projects, lock=False)
+
+    def begin(self, project: int, number: int) -> None:
+        self._begun[project] = number
+
+    def end(self, project: int, number: int) -> None:
+        self._ended[project] = number
+
+    def begun(self, project: int) -> int:
+        return int(self._begun[project])
+
+    def ended(self, project: int) -> int:
+        return int(self._ended[project])
+
+
+class Reader:
+    """Asks as a worker does, remembering what it was answered, and judges every answer."""
+
+    def __init__(self, index: Index, board: Board, projects: Sequence[str]) -> None:
+        self._board = board
+        self._projects = projects
+        self._views = Projects(index, None)
+        self._lists = ProjectNames(index, None)
+        self._known: dict[str, ProjectView] = {}
+        self._known_names: NamesView | None = None
+        self._given = [0] * len(projects)
+        self.reads = 0
+        self.remembered = 0
+        self.violations: list[str] = []
+
+    def read_project(self, which: int) -> None:
+        project = self._projects[which]
+        least = max(self._board.ended(which), self._given[which])
+        before = self._known.get(project)
+        view = self._known[project] = self._views.load(project, before)
+        most = self._board.begun(which)
+        self.reads += 1
+        self.remembered += view is before
+        answer = frozenset((name, bool(listed.file.yanked)) for name, listed in view.files.items())
+        possible = (number for number in range(least, most + 1) if state(project, number) == answer)
+        self._judge(which, project, next(possible, None), f"{sorted(answer)}, not one of {least} to {most}")
+
+    def read_names(self) -> None:
+        least = [max(self._board.ended(which), self._given[which]) for which in range(len(self._projects))]
+        before = self._known_names
+        view = self._known_names = self._lists.load("", before)
+        self.reads += 1
+        self.remembered += view is before
+        for which, project in enumerate(self._projects):
+            most = self._board.begun(which)
+            numbers = range(least[which], most + 1)
+            possible = (number for number in numbers if bool(state(project, number)) == (project in view.names))
+            what = "listed" if project in view.names else "not listed"
+            self._judge(which, project, next(possible, None), f"{what}, at no state of {least[which]} to {most}")
+
+    def _judge(self, which: int, project: str, number: int | None, otherwise: str) -> None:
+        if number is None:
+            self.violations.append(f"{project} was {otherwise}")
+        else:
+            self._given[which] = number
+
+
+def _write(index: Index, board: Board, which: int, project: str, until: float) -> dict[str, Any]:
+    choose = random.Random(which)
+    number = 0
+    while time.monotonic() < until:
+        board.begin(which, number + 1)
+        change(index, project, number + 1)
+        number += 1
+        board.end(which, number)
+        if choose.random() < 0.3:
+            time.sleep(choose.random() * 0.3)  # so that readers come to rest, and remember
+    return {"changes": number}
+
+
+def _read(index: Index, board: Board, projects: Sequence[str], seed: int, until: float) -> dict[str, Any]:
+    choose = random.Random(seed)
+    reader = Reader(index, board, projects)
+    while time.monotonic() < until:
+        if choose.random() < 0.2:
+            reader.read_names()
+        else:
+            reader.read_project(choose.randrange(len(projects)))
+    return {"reads": reader.reads, "remembered": reader.remembered, "violations": reader.violations}
+
+
+def in_processes(jobs: Sequence[Callable[[], dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """Run each job in a process of its own; what they return. Raises RuntimeError when one fails."""
+    answers: Any = _PROCESSES.SimpleQueue()
+
+    def run(job: Callable[[], dict[str, Any]]) -> None:
+        try:
+            answers.put(job())
+        except BaseException:  # noqa: BLE001 - shown by the process that waits
+            answers.put({"failed": traceback.format_exc()})
+
+    processes = [_PROCESSES.Process(target=run, args=(job,)) for job in jobs]
+    for process in processes:
+        process.start()
+    for _ in jobs:
+        answer = answers.get()
+        if "failed" in answer:
+            for process in processes:
+                process.kill()
+            raise RuntimeError(answer["failed"])
+        yield answer
+    for process in processes:
+        process.join()
+
+
+def run(
+    writers: Sequence[str],
+    readers: Sequence[str],
+    seconds: float = 20.0,
+    opened: Callable[[Path], PosixStore] = PosixStore.open,
+) -> dict[str, Any]:
+    """Hammer with one writer on each of `writers` (mount points) and one reader on each of `readers`."""
+    folder = new_folder()
+    projects = [f"project{number}" for number in range(len(writers))]
+    board = Board(len(projects))
+    opened(Path(writers[0]) / folder)
+    until = time.monotonic() + seconds
+    jobs: list[Callable[[], dict[str, Any]]] = []
+    for number, mount in enumerate(writers):
+        jobs.append(
+            lambda mount=mount, number=number: _write(
+                Index(opened(Path(mount) / folder)), board, number, projects[number], until
+            )
+        )
+    for number, mount in enumerate(readers):
+        jobs.append(
+            lambda mount=mount, number=number: _read(
+                Index(opened(Path(mount) / folder)), board, projects, number, until
+            )
+        )
+    total: dict[str, Any] = {"changes": 0, "reads": 0, "remembered": 0, "violations": []}
+    for answer in in_processes(jobs):
+        for key, value in answer.items():
+            total[key] += value
+    total["violated"] = len(total["violations"])
+    total["violations"] = total["violations"][:5]
+    return total

@@ -1,0 +1,27 @@
+"""The same directory as two NFS clients see it, and as the server does."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+
+from quire.store.posix import PosixStore
+
+A, B, SERVER = Path("/run/a"), Path("/run/b"), Path("/run/exp")
+
+
+def new_folder() -> str:
+    """The name of a new directory on the export, which both clients see."""
+    name = uuid.uuid4().hex
+    (A / name).mkdir()
+    os.listdir(B)
+    return name
+
+
+def stores(folder: str) -> Callable[[], PosixStore]:
+    """A factory of handles on the store in `folder`: the first through one client, the next through the other."""
+    clients = cycle((A, B))
+    return lambda: PosixStore.open(next(clients) / folder)
