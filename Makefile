@@ -20,10 +20,15 @@ PACKAGES ?= packages
 JOBS ?= 2
 PYTEST_ARGS ?=
 
+# For `make torture`; e.g. make torture SECONDS=60 SEED=7 TORTURE_ARGS="--workers 2"
+SECONDS ?= 1800
+SEED ?= 1
+TORTURE_ARGS ?=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-nfs lint format lock upgrade dev clean
+.PHONY: help serve test test-fast test-faults test-nfs torture lint format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -39,9 +44,15 @@ test: lint ## lint, types and all tests, real pip, uv, twine, poetry and pdm amo
 test-fast: $(DEV) ## the tests without the real clients
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not clients" $(PYTEST_ARGS)
 
+test-faults: $(DEV) ## kills and fails a change at every system call, cuts the power, kills servers (minutes; root for some)
+	$(BIN)/python -m pytest tests/faults -m faults -n $(JOBS) $(PYTEST_ARGS)
+
 test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian, root; makes .cache/nfs once)
 	$(BIN)/python -m tests.nfs.rig
 	$(BIN)/python -m pytest tests/nfs $(PYTEST_ARGS)
+
+torture: $(DEV) ## servers under load while their workers are killed; every answer is judged (SECONDS=, SEED=)
+	$(BIN)/python -m tests.linearizability torture --seconds $(SECONDS) --seed $(SEED) $(TORTURE_ARGS)
 
 lint: $(DEV) ## ruff and mypy; changes nothing
 	$(BIN)/python -m ruff check .

@@ -21,6 +21,7 @@ LAYERS = (
     "simple",
     "pypi_json",
     "store",
+    "testing",
     "changes",
     "upload",
     "index",
@@ -34,6 +35,7 @@ LAYERS = (
     "checking",
     "upstream",
     "passwords",
+    "diagnosis",
     "auth",
     "setting_values",
     "config",
@@ -43,7 +45,6 @@ LAYERS = (
     "commands",
     "cli",
     "__main__",
-    "testing",
 )
 """From the ground up: a module imports from its own layer and those before it."""
 

@@ -128,11 +128,12 @@ def test_delete(quire: Quire, index: Index, tmp_path: Path) -> None:
     """A file, a release, a project; the bytes go too (on a local file system)."""
     for version in ("1.0", "2.0", "3.0"):
         publish(index, version=version)
-    assert quire.json("delete", "alpha", WHEEL)["deleted"] == [WHEEL]
-    assert quire("delete", "alpha", "2.0")[0].startswith("alpha: 1 file deleted")
+    assert quire.json("delete", "alpha", WHEEL, "--yes")["deleted"] == [WHEEL]
+    assert quire("delete", "--yes", "alpha", "2.0")[0].startswith("alpha: 1 file deleted")
     assert "--all" in quire.error("delete", "alpha")
     assert "--all" in quire.error("delete", "alpha", "3.0", "--all")
     assert "add --yes" in quire.error("delete", "alpha", "--all")
+    assert "add --yes" in quire.error("delete", "alpha", "3.0")
     assert index.project("alpha") is not None
     quire("delete", "alpha", "--all", "--yes")
     assert index.project("alpha") is None
@@ -205,7 +206,23 @@ def test_deleting_does_not_uncover_a_drop_in_file(quire: Quire, index: Index, tm
     assert "is a drop-in file" in quire.error("delete", "alpha", "1.0")
     quire("yank", "alpha", "1.0")
     path.unlink()
-    quire("delete", "alpha", "1.0")
+    quire("delete", "alpha", "1.0", "--yes")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "delete alpha --user me 1.0 --yes",
+        "delete --yes alpha --user=me 1.0",
+        "status alpha --reason why deprecated",
+        "show alpha --json 1.0",
+        "show alpha -- 1.0",
+    ],
+)
+def test_flags_may_stand_anywhere(quire: Quire, index: Index, line: str) -> None:
+    """Also between the project and what of it is meant, which argparse before Python 3.13 does not understand."""
+    publish(index)
+    quire(*line.split())
 
 
 def test_ls_and_show(quire: Quire, index: Index) -> None:
@@ -411,7 +428,7 @@ def test_sizes_in_words() -> None:
 def test_select_needs_something() -> None:
     """Neither a record nor a drop-in file: there is no such project."""
     with pytest.raises(NotFound):
-        select("alpha", None, (), None)
+        select("alpha", None, (), None, root="/packages")
 
 
 def test_servers_go_on_meanwhile(tmp_path: Path) -> None:

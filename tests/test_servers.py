@@ -239,7 +239,7 @@ def test_a_missing_server_names_the_extra(server: str, tmp_path: Path, monkeypat
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, f"quire.servers.with_{server}", raising=False)
     monkeypatch.setitem(sys.modules, server, None)
-    with pytest.raises(ConfigurationError, match=rf"install quire\[{server}\]"):
+    with pytest.raises(ConfigurationError, match=rf"with its extra \[{server}\]"):
         servers.run(_settings(tmp_path, server))
 
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Protocol, cast
 from quire import __version__
 from quire.errors import ConfigurationError, QuireError, UnknownLayout
 
-COMMANDS = ("run", "ls", "show", "yank", "delete", "status", "import_", "check", "gc", "update")
+COMMANDS = ("run", "ls", "show", "yank", "delete", "status", "import_", "check", "gc", "doctor", "update")
 """The modules of quire.commands, in the order that the help lists them."""
 
 
@@ -33,7 +33,33 @@ class Command(Protocol):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, whose errors look like every other error of quire."""
+    """argparse, whose errors look like every other error of quire, and that takes flags between PROJECT and VERSION.
+
+    argparse up to Python 3.12 gives an optional positional its value as soon as it meets a flag: nothing, if it has not
+    come by then. So flags with their values are brought to the front first.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if args is not None and any(action.nargs == "?" for action in self._get_positional_actions()):
+            args = self._flags_first(list(args))
+        return super().parse_known_args(args, namespace)
+
+    def _flags_first(self, args: list[str]) -> list[str]:
+        flags: list[str] = []
+        positionals: list[str] = []
+        rest = iter(args)
+        for word in rest:
+            if word == "--":
+                return [*flags, word, *positionals, *rest]
+            known = self._option_string_actions
+            action = known.get(word) or next((known[flag] for flag in known if flag.startswith(word)), None)
+            if not word.startswith("-") or word == "-":
+                positionals.append(word)
+                continue
+            flags.append(word)
+            if action is not None and action.nargs is None:
+                flags += [value for _, value in zip("1", rest, strict=False)]
+        return [*flags, *positionals]
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"quire: error: {message}; see '{self.prog} --help'.\n")

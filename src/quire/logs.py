@@ -44,7 +44,9 @@ def dict_config(settings: Settings) -> dict[str, Any]:
             # these report every chunk and connection at DEBUG, which nobody means by -vv
             name: {"level": "INFO" if settings.log_level in {"DEBUG", "NOTSET"} else settings.log_level}
             for name in ("asyncio", "httpcore", "httpx", "python_multipart")
-        },
+        }
+        # where it serves is what everybody who starts a server wants to read
+        | {"quire.servers": {"level": "INFO" if settings.log_level == "WARNING" else settings.log_level}},
     }
 
 

@@ -244,7 +244,7 @@ def _guess(filename: str) -> tuple[str, str, Kind] | None:
         return None if match is None else (match[1], match[2], Kind.OTHER)
     name, version, has_platform = _split_stem(stem)
     if kind == ".egg":
-        return name, version, Kind.EGG
+        return _guess_egg(filename) or (name, version, Kind.EGG)
     return name, version, Kind.OTHER if has_platform else Kind.SDIST
 
 
@@ -260,6 +260,15 @@ def _guess_wheel(filename: str, stem: str) -> tuple[str, str, Kind] | None:
         if parts[index][:1].isdigit():
             return "-".join(parts[:index]), parts[index], Kind.WHEEL
     return None
+
+
+def _guess_egg(filename: str) -> tuple[str, str, Kind] | None:
+    """As setuptools names them: `a-140-py3.11.egg` is version 140 of `a`, not version `py3.11` of `a-140`."""
+    try:
+        parsed = _parse_egg(filename)
+    except InvalidName:
+        return None
+    return parsed.project, parsed.version, parsed.kind
 
 
 def _split_stem(stem: str) -> tuple[str, str, bool]:

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quire.errors import DigestMismatch, InvalidDistribution
+from quire.errors import DigestMismatch, InvalidDistribution, StoreError
 from quire.metadata import CoreMetadata, check_agreement, is_static, parse_metadata, read_metadata
 from quire.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
 from quire.store.contracts import Digests, Staged
@@ -48,7 +48,7 @@ def examine(
 
     `name`, `version`: what the client says they are; None when it said nothing. `digests`: hex digests by the names
     of the fields of `Digests`.
-    Raises InvalidName, DigestMismatch, InvalidDistribution.
+    Raises InvalidName, DigestMismatch, InvalidDistribution; StoreError when the bytes cannot be read back.
     """
     parsed = parse_filename(filename)
     _check_digests(filename, staged.digests, digests or {})
@@ -63,8 +63,14 @@ def examine(
     if staged.size == 0:
         raise InvalidDistribution(f"The file {filename} is empty.")
     core: CoreMetadata | None = None
-    with staged.open() as file:
-        document = read_metadata(file, parsed)
+    try:
+        with staged.open() as file:
+            document = read_metadata(file, parsed)
+    except OSError as error:  # the store's disk, not the client's archive
+        raise StoreError(
+            f"The upload cannot be read back from the store: {error.strerror or error}. "
+            f"Repeat later, or ask the operator of the index."
+        ) from error
     if document is not None:
         core = parse_metadata(document)
         check_agreement(parsed, core)

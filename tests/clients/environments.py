@@ -28,6 +28,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "poetry": ("poetry>=2.1",),
     "pdm": ("pdm[locked]>=2.29",),  # with the dependencies it was tested with: newer ones break it
     "mirror": ("simple-repository-server>=0.10",),
+    "pypiserver-cached": ("pypiserver[cache]==2.4.2", "gunicorn>=27"),  # with its cache, as people deploy it
 }
 
 

@@ -46,6 +46,8 @@ mount -t rpc_pipefs rpc /run/rpc_pipefs
 mount -t nfsd nfsd /proc/fs/nfsd
 echo 0 >/proc/sys/fs/leases-enable # EFS grants no delegations, so neither does this server
 echo 1048576 >/proc/fs/nfsd/max_block_size
+echo 10 >/proc/fs/nfsd/nfsv4leasetime # seconds; the least that is allowed, so that a restart is soon got over
+echo 10 >/proc/fs/nfsd/nfsv4gracetime
 nfsdcld
 exportfs -o rw,sync,no_root_squash,no_subtree_check,fsid=0,insecure '*:/run/exp'
 rpc.nfsd --no-nfs-version 3 --nfs-version 4.1 --no-udp 8
@@ -63,6 +65,10 @@ for client in a b; do
     ip -n $client addr add 10.0.$number.2/24 dev eth0
     ip -n $client link set eth0 up
     ip -n $client link set lo up
+    if [ -n "${quire_delay:-}" ]; then
+        tc qdisc add dev to-$client root netem delay "$quire_delay"
+        tc -netns $client qdisc add dev eth0 root netem delay "$quire_delay"
+    fi
 done
 
 # The options that EFS recommends; nosharecache keeps the kernel from joining the two.

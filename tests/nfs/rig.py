@@ -57,19 +57,22 @@ class ProgramError(Exception):
 
 
 def prepare() -> Path:
-    """The root file system with today's init.sh, made now if it is not there. Raises RigError when it cannot be made here."""
+    """The root file system, made now if it is not there, with today's init.sh. Raises RigError."""
+    _check_host()
     rootfs = CACHE / "rootfs"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not rootfs.is_dir():
-            _check_host()
+            _install_tools()
             building = CACHE / "rootfs.new"
             shutil.rmtree(building, ignore_errors=True)
             print(f"Making a root file system of Debian packages in {rootfs} (about a minute) ...", flush=True)
             _build(building)
             building.rename(rootfs)
-        shutil.copy(Path(__file__).with_name("init.sh"), rootfs / "init.sh")
+        # in place of the one there, not into it: a machine that runs may still be reading that
+        shutil.copy(Path(__file__).with_name("init.sh"), rootfs / "init.sh.new")
+        (rootfs / "init.sh.new").rename(rootfs / "init.sh")
     return rootfs
 
 
@@ -77,7 +80,10 @@ def _check_host() -> None:
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise RigError("The NFS rig runs on Linux on x86-64 only: User-mode Linux exists for nothing else.")
     if os.geteuid() != 0:
-        raise RigError("The NFS rig needs root, to make its file system and to mount in it; run it as root.")
+        raise RigError("The NFS rig needs root, to make its root file system and to boot from it; run it as root.")
+
+
+def _install_tools() -> None:
     if shutil.which("mmdebstrap") is None:
         if shutil.which("apt-get") is None:
             raise RigError("The NFS rig needs the program mmdebstrap, and there is no apt-get to install it with.")
@@ -107,6 +113,8 @@ class Machine:
 
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, exchange: Path) -> None:
         self.kernel = ""
+        self.lost = False
+        """Whether it stopped answering; nothing can be run any more."""
         self._process = process
         self._control = control
         self._answers = control.makefile("r")
@@ -122,12 +130,12 @@ class Machine:
                 raise RigError(f"The clients cannot be mounted with the options {options!r}: {self.console()}")
             self._options = options
 
-    def run(self, program: str, *, seconds: int = 120, **arguments: Any) -> dict[str, Any]:
+    def run(self, program: str, *, timeout: int = 150, **arguments: Any) -> dict[str, Any]:
         """Run `tests.nfs.guest.<program>` and return what it reports. Raises ProgramError when it fails or hangs."""
         self._programs += 1
         files = self._exchange / str(self._programs)
         files.with_suffix(".json").write_text(json.dumps({"program": program, "arguments": arguments}))
-        status = self._ask(f"run {self._programs} {seconds}", seconds + 30)
+        status = self._ask(f"run {self._programs} {timeout}", timeout + 30)
         if status != "0":
             errors = files.with_suffix(".err").read_text(errors="replace")
             raise ProgramError(f"{program} ended with {status}:\n{errors[-5000:]}")
@@ -155,23 +163,25 @@ class Machine:
         self._control.close()
 
     def _ask(self, line: str, seconds: float) -> str:
-        self._control.sendall(f"{line}\n".encode())
+        with contextlib.suppress(OSError):  # then there will be no answer either
+            self._control.sendall(f"{line}\n".encode())
         return self._answer(seconds)
 
     def _answer(self, seconds: float) -> str:
         self._control.settimeout(seconds)
         try:
             line = self._answers.readline()
-        except TimeoutError:
+        except OSError:  # TimeoutError among them
             line = ""
         if not line:
+            self.lost = True
             raise RigError(f"The machine does not answer any more: {self.console()}")
         return line.strip()
 
 
 @contextmanager
-def booted(file_system: FileSystem) -> Iterator[Machine]:
-    """A machine whose server exports this file system, empty. Raises RigError."""
+def booted(file_system: FileSystem, delay: str = "") -> Iterator[Machine]:
+    """A machine whose server exports this file system, empty. `delay`: of the wire, each way, e.g. "500us"."""
     rootfs = prepare()
     with tempfile.TemporaryDirectory(prefix="machine-", dir=CACHE) as folder:
         exchange = Path(folder)
@@ -180,7 +190,7 @@ def booted(file_system: FileSystem) -> Iterator[Machine]:
         control, guest_end = socket.socketpair()
         with guest_end, (exchange / "console").open("wb") as console:
             process = subprocess.Popen(
-                _boot_command(rootfs, exchange, file_system, guest_end.fileno()),
+                _boot_command(rootfs, exchange, file_system, delay, guest_end.fileno()),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -197,7 +207,7 @@ def booted(file_system: FileSystem) -> Iterator[Machine]:
             machine.stop()
 
 
-def _boot_command(rootfs: Path, exchange: Path, file_system: FileSystem, serial: int) -> list[str]:
+def _boot_command(rootfs: Path, exchange: Path, file_system: FileSystem, delay: str, serial: int) -> list[str]:
     return [
         f"{rootfs}/usr/bin/linux.uml",
         "rootfstype=hostfs",
@@ -214,6 +224,7 @@ def _boot_command(rootfs: Path, exchange: Path, file_system: FileSystem, serial:
         "quiet",
         "panic=1",
         f"quire_fs={file_system}",
+        f"quire_delay={delay}",
         f"quire_exchange={exchange}",
         f"quire_python={sys.executable}",
         f"quire_path={PROJECT}:{PROJECT / 'src'}",

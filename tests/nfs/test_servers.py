@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.nfs.rig import Machine
+from tests.nfs.conftest import Recorded
 
 
-@pytest.mark.parametrize("machine", ["ext4", "xfs"], indirect=True)
-def test_what_one_server_acknowledges_the_other_serves(machine: Machine) -> None:
+@pytest.mark.parametrize("file_system", ["ext4", "xfs"])
+def test_what_one_server_acknowledges_the_other_serves(machine: Recorded) -> None:
     """Two servers with two workers each: uploads and deletions through either are in all next answers of the other."""
-    report = machine.run("servers", seconds=300, rounds=24)
-    print(report)
+    report = machine.run("servers", timeout=300, rounds=24)
     assert report["stale"] == []

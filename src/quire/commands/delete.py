@@ -41,15 +41,18 @@ def run(arguments: argparse.Namespace) -> int:
         )
     opened = open_store(arguments, writes=True, required=False)
     hosted = opened.index.project(name)
-    selection = select(name, hosted, opened.candidates(name), arguments.what, uncovers=True)
+    selection = select(
+        name, hosted, opened.candidates(name), arguments.what, root=str(opened.store.root), uncovers=True
+    )
     meant = [file for file in hosted.files.values() if selection.includes(file)] if hosted is not None else []
     if not arguments.yes:
         what = f"the whole project {name}" if arguments.all else f"{selection} of {name}"
         question = f"Delete {what} ({count(len(meant), 'file')}, {in_words(sum(file.size for file in meant))})?"
         if not sys.stdin.isatty():
-            if arguments.all:
-                raise InvalidRequest("To delete a whole project without being asked, add --yes.")
-        elif not _confirmed(question):
+            raise InvalidRequest(
+                f"{question} There is no terminal to ask at: to delete without being asked, add --yes."
+            )
+        if not _confirmed(question):
             print("Nothing was deleted.", file=sys.stderr)
             return 1
     change = opened.index.delete(name, selection)

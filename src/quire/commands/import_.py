@@ -67,6 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.into is not None:
         arguments.directory = [arguments.into, *(arguments.directory or [])]
     for source in arguments.sources:
+        if os.path.isfile(source):
+            raise ConfigurationError(f"{source} is a file; name the folder that it lies in, all of which is imported.")
         if not os.path.isdir(source):
             raise ConfigurationError(f"The directory {source} does not exist; name the folder to import.")
     opened = open_store(arguments, writes=True, create=True)

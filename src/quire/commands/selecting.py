@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Sequence
 
 from quire.changes import Selection
@@ -10,14 +11,19 @@ from quire.folder_scan import Candidate
 from quire.model import Project
 from quire.names import same_version
 
-_IMPORT = "import it first ('quire import --move'), or change it where it lies"
-
 
 def select(
-    name: str, hosted: Project | None, dropins: Sequence[Candidate], wanted: str | None, *, uncovers: bool = False
+    name: str,
+    hosted: Project | None,
+    dropins: Sequence[Candidate],
+    wanted: str | None,
+    *,
+    root: str,
+    uncovers: bool = False,
 ) -> Selection:
-    """What a change may be made to. `wanted`: a filename, a version, or None for all of the project.
+    """What a change may be made to.
 
+    `wanted`: a filename, a version, or None for all of the project. `root`: the directory of the store, for advice.
     `uncovers`: whether a drop-in file behind a hosted one of its name would be seen afterwards, as after deleting.
     Raises NotFound; ReadOnlyFile when a drop-in file is among what is meant: nothing of it is changed then.
     """
@@ -31,7 +37,12 @@ def select(
             selection.version is None or same_version(selection.version, parsed.version)
         )
         if is_meant and (uncovers or parsed.filename not in files):
-            raise ReadOnlyFile(f"{parsed.filename} is a drop-in file, {dropin.path}; {_IMPORT}.")
+            folder = dropin.path.removesuffix(f"/{dropin.relative}")
+            raise ReadOnlyFile(
+                f"{parsed.filename} is a drop-in file; change it where it lies ({dropin.path}), or take all files of "
+                f"that directory into the store first: "
+                f"quire import --move {shlex.quote(folder)} --into {shlex.quote(root)}"
+            )
     return selection
 
 

@@ -39,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     name = normalize_name(arguments.project)
     reason = check_reason(arguments.reason) if arguments.command == "yank" else None
     opened = open_store(arguments, writes=True, required=False)
-    selection = select(name, opened.index.project(name), opened.candidates(name), arguments.what)
+    selection = select(
+        name, opened.index.project(name), opened.candidates(name), arguments.what, root=str(opened.store.root)
+    )
     if arguments.command == "yank":
         change = opened.index.yank(name, selection, reason)
     else:

@@ -58,7 +58,9 @@ def run(settings: Settings, target: str | None = None) -> int:
     except ModuleNotFoundError as error:
         if extra is None or (error.name or "").startswith("quire"):
             raise
-        raise ConfigurationError(f"The server {name} is not installed; install quire[{extra}].") from error
+        raise ConfigurationError(
+            f"The server {name} is not installed; install it beside quire, or quire with its extra [{extra}]."
+        ) from error
     os.environ[SETTINGS_VARIABLE] = settings.dump()
     serve: Callable[[Settings, str], int] = module.serve
     return serve(settings, target or (WSGI_TARGET if name == "wsgiref" else ASGI_TARGET))

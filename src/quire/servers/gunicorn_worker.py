@@ -1,21 +1,41 @@
-"""gunicorn's ASGI worker, that can also be stopped while it starts."""
+"""gunicorn's ASGI worker, that can also be stopped while it starts, and that gives up clients which never finish."""
 
 from __future__ import annotations
 
-from gunicorn.workers.gasgi import ASGIWorker
+from typing import Any
 
+from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.workers import gasgi
+
+from quire.servers.limits import HEAD_SECONDS
 from quire.servers.loading import let_signals_end_the_process
 
 
-class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
+class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
+    """One connection. gunicorn itself waits for ever for a connection's first request."""
+
+    def _start_http1(self, buffered: bytes = b"") -> None:
+        # the timer of the time between requests, which ends with the next head: let it run before the first one too
+        self._keepalive_handle = self.worker.loop.call_later(HEAD_SECONDS, self._keepalive_timeout)
+        super()._start_http1(buffered)
+
+    def _will_close(self, request: Any, response_requires_close: bool) -> bool:
+        # gunicorn does not look at a Connection header of the application, which ends connections after chunked bodies
+        return bool(request.chunked or super()._will_close(request, response_requires_close))
+
+
+class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
     """One worker process: an event loop that serves many requests at once.
 
     gunicorn's own installs its signal handlers before it imports the application. uvloop loses what arrives before it
     runs, and the arbiter then waits for the worker until its patience ends.
     """
 
+    _listens = False
+
     def init_process(self) -> None:
         let_signals_end_the_process()  # until here the arbiter's handlers are in force, inherited by the fork
+        gasgi.ASGIProtocol = Protocol  # where the worker looks it up; it has no setting for it
         super().init_process()
 
     def init_signals(self) -> None:
@@ -24,3 +44,11 @@ class Worker(ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
     def run(self) -> None:
         self.loop.call_soon(super().init_signals)
         super().run()
+
+    def notify(self) -> None:
+        """Called every second, first when the worker has begun to listen."""
+        super().notify()
+        if not self._listens and self.servers:
+            self._listens = True
+            for each in self.sockets:  # the event loop listens with 100; who connects then waits a second or more
+                each.sock.listen(self.cfg.backlog)

@@ -12,6 +12,7 @@ from quire import logs
 from quire.config import Settings
 from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
 from quire.servers.binding import free_address
+from quire.servers.limits import HEAD_SECONDS, connections_for, raise_descriptor_limit
 from quire.servers.loading import load_in_forked_worker
 
 _log = structlog.stdlib.get_logger("quire.servers")
@@ -33,10 +34,11 @@ def serve(settings: Settings, target: str) -> int:
         workers=settings.workers,
         loop=Loops.auto,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(max_buffer_size=MAX_HEAD_BYTES),
+        http1_settings=HTTP1Settings(max_buffer_size=MAX_HEAD_BYTES, header_read_timeout=HEAD_SECONDS * 1000),
         websockets=False,
         backlog=2048,
-        backpressure=1024,  # slow uploads and downloads each hold one; granian's share per worker would be too few
+        # every open connection holds one, idle or not; when all are taken nobody else is even accepted
+        backpressure=connections_for(raise_descriptor_limit()),
         log_level=level,
         log_dictconfig=logging_setup,
         log_access=False,

@@ -8,6 +8,7 @@ which the sync, gthread and gevent workers cannot run.
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from quire.config import Settings
 from quire.errors import ConfigurationError
 from quire.servers import GRACE_SECONDS
 from quire.servers.binding import free_address
+from quire.servers.limits import raise_descriptor_limit
 from quire.servers.loading import load
 
 WORKER = "quire.servers.gunicorn_worker.Worker"
@@ -34,6 +36,7 @@ def serve(settings: Settings, target: str) -> int:
     """See quire.servers.run. gunicorn leaves by SystemExit, in the main process and in its workers."""
     application = _Application(settings, target)
     _check_addresses(application.cfg)
+    raise_descriptor_limit()
     application.run()
     return 0
 
@@ -99,6 +102,8 @@ def _our_defaults(settings: Settings) -> dict[str, Any]:
         "workers": settings.workers,
         "proc_name": "quire",
         "graceful_timeout": GRACE_SECONDS,
+        # gunicorn ends a body that is silent for this long without a word; the application, a little earlier, with one
+        "timeout": max(30, math.ceil(settings.body_timeout) + 5),
         # a thread in the main process and a socket in the home directory, for a tool that few people run
         "control_socket_disable": True,
     }

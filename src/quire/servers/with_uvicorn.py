@@ -14,12 +14,15 @@ from quire import logs
 from quire.config import Settings
 from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
 from quire.servers.binding import bind
+from quire.servers.limits import raise_descriptor_limit
+from quire.servers.uvicorn_protocol import Protocol
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
 
 def serve(settings: Settings, target: str) -> int:
     """See quire.servers.run."""
+    raise_descriptor_limit()
     listener = bind(settings.host, settings.port)
     listener.set_inheritable(True)
     host, port = listener.getsockname()[:2]
@@ -28,7 +31,7 @@ def serve(settings: Settings, target: str) -> int:
     config = Config(
         target,
         workers=settings.workers,
-        http="h11",  # httptools collects a header of any size in memory
+        http=Protocol,  # over h11: httptools collects a header of any size in memory
         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         proxy_headers=False,  # the application reads X-Forwarded-* itself, as --trusted-proxies says
         server_header=False,

@@ -97,13 +97,15 @@ class PosixStore:
                 f"different files; mount it without."
             )
         home = root / HOME
+        is_certain = not create  # that the store's folder lasts; nothing may be acknowledged in one that does not
         if not read_only and create:
             with contextlib.suppress(StoreReadOnly):
                 _create_layout(home)
+                is_certain = True
         _check_layout(home)
         return cls(
             root,
-            writable=not read_only and _can_write(home),
+            writable=not read_only and is_certain and _can_write(home),
             network=network,
             filesystem=filesystem,
             settle=settle,
@@ -112,19 +114,20 @@ class PosixStore:
 
     def sweep(self, older_than: float) -> int:
         """Remove or finish what workers that died left behind, untouched for `older_than` seconds; returns how many."""
-        swept = self.blobs.sweep(older_than)
-        now = self.blobs.now()
-        for prefix in self.records.listing.prefixes():
-            swept += self.records.listing.settle_announcements(prefix, older_than, now)
-        return swept
+        with store_errors("sweep what was left behind"):
+            swept = self.blobs.sweep(older_than)
+            now = self.blobs.now()
+            for prefix in self.records.listing.prefixes():
+                swept += self.records.listing.settle_announcements(prefix, older_than, now)
+            return swept
 
 
 def _create_layout(home: Path) -> None:
     """Make the store's folder, complete, in one step."""
-    if home.exists():
-        with store_errors(f"make certain of its folder {home}"):
+    with store_errors(f"make certain of its folder {home}"):
+        if home.exists():
             sync_directory(str(home.parent))  # whoever made it may have died before it did
-        return
+            return
     staging = home.with_name(f".quire-{unique_name()}")
     with store_errors(f"make its folder {home}"):
         os.mkdir(staging)

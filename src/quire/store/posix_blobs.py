@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -265,13 +266,13 @@ class PosixBlobs:
                     # the ctime: a link to an old file (see `adopt`) is as young as the link
                     if now - entry.stat(follow_symlinks=False).st_ctime < older_than:
                         continue
-                    if entry.is_dir(follow_symlinks=False):  # a first revision that never appeared
+                    if entry.is_dir(
+                        follow_symlinks=False
+                    ):  # a first revision that never appeared, or what a killed doctor tried
                         # Taken away by name first: if its writer is only slow, its rename fails, and says so.
                         doomed = f"{self._incoming}/{unique_name()}"
                         os.rename(entry.path, doomed)
-                        for name in os.listdir(doomed):
-                            os.unlink(f"{doomed}/{name}")
-                        os.rmdir(doomed)
+                        shutil.rmtree(doomed)
                     else:
                         os.unlink(entry.path)
                     swept += 1

@@ -310,6 +310,7 @@ def _highest(fd: int) -> tuple[int, int]:
 
 
 def _read_file(directory: int, name: str) -> bytes:
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory)
+    # O_NONBLOCK: a pipe of that name, which no quire made, must not be waited for
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     with open(fd, "rb", buffering=0) as file:
         return file.readall()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import structlog
@@ -15,11 +15,14 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from quire.config import Settings
 from quire.errors import QuireError, StoreError
-from quire.web import browse, files, pages, uploads, xmlrpc
+from quire.web import browse, files, openapi, pages, uploads, xmlrpc
+from quire.web.framing import Framing
 from quire.web.linger import Linger
 from quire.web.problems import HttpError, problem_response
 from quire.web.request_log import RequestLog
 from quire.web.service import Service
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +46,7 @@ def create_application(settings: Settings) -> Starlette:
     prefix = settings.server_base_url
     application = Starlette(
         routes=_below(prefix, routes) if prefix else routes,
-        middleware=[Middleware(RequestLog, settings=settings), Middleware(Linger)],
+        middleware=[Middleware(RequestLog, settings=settings), Middleware(Framing), Middleware(Linger)],
         exception_handlers={QuireError: _on_error, HTTPException: _on_http_exception, Exception: _on_bug},
         lifespan=lifespan,
     )
@@ -54,12 +57,10 @@ def create_application(settings: Settings) -> Starlette:
 
 def _routes(settings: Settings) -> list[BaseRoute]:
     return [
-        Route("/", browse.home, methods=["GET"]),
-        Route("/", uploads.post, methods=["POST"]),
+        Route("/", _either(browse.home, uploads.post), methods=["GET", "POST"]),
         Route("/legacy", uploads.post, methods=["POST"]),
         Route("/legacy/", uploads.post, methods=["POST"]),
-        Route("/simple/", uploads.post, methods=["POST"]),
-        Route("/simple/", pages.projects_page, methods=["GET"]),
+        Route("/simple/", _either(pages.projects_page, uploads.post), methods=["GET", "POST"]),
         Route("/simple", pages.add_slash, methods=["GET"]),
         Route("/simple/{name}/", pages.project_page, methods=["GET"]),
         Route("/simple/{name}", pages.add_slash, methods=["GET"]),
@@ -69,6 +70,7 @@ def _routes(settings: Settings) -> list[BaseRoute]:
         Route("/RPC2", xmlrpc.call, methods=["POST"]),
         Route("/pypi", xmlrpc.call, methods=["POST"]),
         Route(settings.health_endpoint, browse.health, methods=["GET"]),
+        Route("/openapi.json", openapi.openapi, methods=["GET"]),
         Route("/favicon.ico", browse.nothing, methods=["GET"]),
         Route("/pypi/{name}/json", browse.project_json, methods=["GET"]),
         Route("/pypi/{name}/{version}/json", browse.project_json, methods=["GET"]),
@@ -81,10 +83,18 @@ def _routes(settings: Settings) -> list[BaseRoute]:
 def _below(prefix: str, routes: list[BaseRoute]) -> list[BaseRoute]:
     """Everything under a prefix; the prefix without its slash is the home page too."""
     return [
-        Route(prefix, browse.home, methods=["GET"]),
-        Route(prefix, uploads.post, methods=["POST"]),
+        Route(prefix, _either(browse.home, uploads.post), methods=["GET", "POST"]),
         Mount(prefix, routes=routes),
     ]
+
+
+def _either(get: Handler, post: Handler) -> Handler:
+    """One route for both, so that the answer to other methods names both in its Allow (RFC 9110, 15.5.6)."""
+
+    async def answer(request: Request) -> Response:
+        return await (post if request.method == "POST" else get)(request)
+
+    return answer
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -32,6 +32,7 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 MAX_OTHER_BYTES = 16 * 1024 * 1024
 """Of everything but the file: descriptions are long, and read from the file's own metadata instead."""
 MAX_PARTS = 10_000
+_MAX_BLANK_BYTES = 1024
 _DOCUMENTS = frozenset({"gpg_signature", "attestations"})
 _KEPT = frozenset(
     {
@@ -190,7 +191,8 @@ async def received_form(request: Request, service: Service) -> AsyncIterator[For
         parser = _parser(request, reader)
         try:
             received = 0
-            async for chunk in body_chunks(request, service.settings.body_timeout):
+            chunks = body_chunks(request, service.settings.body_timeout)
+            async for chunk in _without_blank_start(chunks) if isinstance(parser, MultipartParser) else chunks:
                 received += len(chunk)
                 parser.write(chunk)
                 reader.check_size(received)
@@ -264,6 +266,25 @@ async def body_chunks(request: Request, patience: float) -> AsyncIterator[bytes]
             raise InvalidRequest("The client went away before the upload was complete.") from None
         if chunk:
             yield chunk
+
+
+async def _without_blank_start(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The body from its first boundary on; some clients send a line end before it.
+
+    After one the parser would skip whatever stands before the next dash, but only within one chunk: whether such a form
+    is taken must not depend on how the network cut it. Raises InvalidRequest for many line ends.
+    """
+    blank, begun = 0, False
+    async for chunk in chunks:
+        if begun:
+            yield chunk
+        elif rest := chunk.lstrip(b"\r\n"):
+            begun = True
+            yield rest
+        else:
+            blank += len(chunk)
+        if blank > _MAX_BLANK_BYTES:
+            raise InvalidRequest("The form begins with nothing but line ends; send it as multipart/form-data.")
 
 
 def too_large(service: Service) -> TooLarge:

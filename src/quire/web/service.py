@@ -131,12 +131,15 @@ class Service:
             raise HttpError(
                 403, f"The user {verdict.username} has no right to {action}; ask the operator of the index."
             )
+        client = self.proxies.client_address(request)
         if isinstance(verdict, Throttled):
+            log.info("login not looked at, too many failures", user=credentials.username[:100], client=client)
             raise HttpError(
                 429,
                 f"Too many failed logins; try again in {verdict.retry_after} seconds.",
                 {"Retry-After": str(verdict.retry_after)},
             )
+        log.warning("login failed", user=credentials.username[:100], client=client)
         raise HttpError(401, "The user name or the password is wrong.", challenge)
 
     # -- threads ------------------------------------------------------------------------------------------------------

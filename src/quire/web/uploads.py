@@ -116,10 +116,11 @@ async def _remove_package(service: Service, form: Form, user: str | None) -> Res
     files = [each for each in view.files.values() if same_version(each.file.version, version)]
     if not files:
         raise NotFound(f"The project {name} has no release {version}.")
-    for each in files:
-        if each.dropin is not None:
+    # also one that a hosted file of its name hides: it would come to light by the removal
+    for dropin in view.folder.files if view.folder is not None else ():
+        if same_version(dropin.file.version, version):
             raise ReadOnlyFile(
-                f"The file {each.file.filename} lies in a served directory; remove it there, or run 'quire import'."
+                f"The file {dropin.file.filename} lies in a served directory; remove it there, or run 'quire import'."
             )
     change: Change = await service.in_writer(service.index.delete, project, Selection(version=version))
     service.remove_blobs_later(change.removed)

@@ -10,11 +10,10 @@ the earliest that is possible, so no right answer is ever called wrong.
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,12 @@ from quire.names import parse_filename
 from quire.repository import NamesView, ProjectNames, Projects, ProjectView
 from quire.store.posix import PosixStore
 from quire.upload import Upload
-from tests.nfs.guest.mounts import new_folder
+from tests.nfs.guest.mounts import new_folder, restart_server
+from tests.nfs.guest.processes import Counters, Job, together
 
 State = frozenset[tuple[str, bool]]
 """(filename, whether it is yanked)"""
 _CYCLE = 6
-_PROCESSES = multiprocessing.get_context("fork")
 
 
 def filename(project: str, number: int, file: int) -> str:
@@ -75,20 +74,8 @@ class Board:
     """For each project the number of the last change that began and of the last that ended, for all processes."""
 
     def __init__(self, projects: int) -> None:
-        self._begun = _PROCESSES.Array("Q", projects, lock=False)
-        self._ended = _PROCESSES.Array("Q", projects, lock=False)
-
-    def begin(self, project: int, number: int) -> None:
-        self._begun[project] = number
-
-    def end(self, project: int, number: int) -> None:
-        self._ended[project] = number
-
-    def begun(self, project: int) -> int:
-        return int(self._begun[project])
-
-    def ended(self, project: int) -> int:
-        return int(self._ended[project])
+        self.begun = Counters(projects)
+        self.ended = Counters(projects)
 
 
 class Reader:
@@ -108,10 +95,10 @@ class Reader:
 
     def read_project(self, which: int) -> None:
         project = self._projects[which]
-        least = max(self._board.ended(which), self._given[which])
+        least = max(self._board.ended[which], self._given[which])
         before = self._known.get(project)
         view = self._known[project] = self._views.load(project, before)
-        most = self._board.begun(which)
+        most = self._board.begun[which]
         self.reads += 1
         self.remembered += view is before
         answer = frozenset((name, bool(listed.file.yanked)) for name, listed in view.files.items())
@@ -119,13 +106,13 @@ class Reader:
         self._judge(which, project, next(possible, None), f"{sorted(answer)}, not one of {least} to {most}")
 
     def read_names(self) -> None:
-        least = [max(self._board.ended(which), self._given[which]) for which in range(len(self._projects))]
+        least = [max(self._board.ended[which], self._given[which]) for which in range(len(self._projects))]
         before = self._known_names
         view = self._known_names = self._lists.load("", before)
         self.reads += 1
         self.remembered += view is before
         for which, project in enumerate(self._projects):
-            most = self._board.begun(which)
+            most = self._board.begun[which]
             numbers = range(least[which], most + 1)
             possible = (number for number in numbers if bool(state(project, number)) == (project in view.names))
             what = "listed" if project in view.names else "not listed"
@@ -142,10 +129,10 @@ def _write(index: Index, board: Board, which: int, project: str, until: float) -
     choose = random.Random(which)
     number = 0
     while time.monotonic() < until:
-        board.begin(which, number + 1)
+        board.begun[which] = number + 1
         change(index, project, number + 1)
         number += 1
-        board.end(which, number)
+        board.ended[which] = number
         if choose.random() < 0.3:
             time.sleep(choose.random() * 0.3)  # so that readers come to rest, and remember
     return {"changes": number}
@@ -162,57 +149,41 @@ def _read(index: Index, board: Board, projects: Sequence[str], seed: int, until:
     return {"reads": reader.reads, "remembered": reader.remembered, "violations": reader.violations}
 
 
-def in_processes(jobs: Sequence[Callable[[], dict[str, Any]]]) -> Iterator[dict[str, Any]]:
-    """Run each job in a process of its own; what they return. Raises RuntimeError when one fails."""
-    answers: Any = _PROCESSES.SimpleQueue()
-
-    def run(job: Callable[[], dict[str, Any]]) -> None:
-        try:
-            answers.put(job())
-        except BaseException:  # noqa: BLE001 - shown by the process that waits
-            answers.put({"failed": traceback.format_exc()})
-
-    processes = [_PROCESSES.Process(target=run, args=(job,)) for job in jobs]
-    for process in processes:
-        process.start()
-    for _ in jobs:
-        answer = answers.get()
-        if "failed" in answer:
-            for process in processes:
-                process.kill()
-            raise RuntimeError(answer["failed"])
-        yield answer
-    for process in processes:
-        process.join()
+def _restart(every: float, until: float) -> dict[str, Any]:
+    restarts = 0
+    while time.monotonic() + every < until:
+        time.sleep(every)
+        restart_server()
+        restarts += 1
+    return {"restarts": restarts}
 
 
 def run(
     writers: Sequence[str],
     readers: Sequence[str],
     seconds: float = 20.0,
+    restart_every: float = 0.0,
     opened: Callable[[Path], PosixStore] = PosixStore.open,
 ) -> dict[str, Any]:
-    """Hammer with one writer on each of `writers` (mount points) and one reader on each of `readers`."""
+    """Hammer with one writer on each of `writers` (mount points) and one reader on each of `readers`.
+
+    `restart_every`: the NFS server is restarted every so many seconds; 0 for never.
+    """
     folder = new_folder()
     projects = [f"project{number}" for number in range(len(writers))]
     board = Board(len(projects))
-    opened(Path(writers[0]) / folder)
     until = time.monotonic() + seconds
-    jobs: list[Callable[[], dict[str, Any]]] = []
+    jobs: list[Job] = []
     for number, mount in enumerate(writers):
-        jobs.append(
-            lambda mount=mount, number=number: _write(
-                Index(opened(Path(mount) / folder)), board, number, projects[number], until
-            )
-        )
+        index = Index(opened(Path(mount) / folder))
+        jobs.append(partial(_write, index, board, number, projects[number], until))
     for number, mount in enumerate(readers):
-        jobs.append(
-            lambda mount=mount, number=number: _read(
-                Index(opened(Path(mount) / folder)), board, projects, number, until
-            )
-        )
-    total: dict[str, Any] = {"changes": 0, "reads": 0, "remembered": 0, "violations": []}
-    for answer in in_processes(jobs):
+        index = Index(opened(Path(mount) / folder))
+        jobs.append(partial(_read, index, board, projects, number, until))
+    if restart_every:
+        jobs.append(partial(_restart, restart_every, until))
+    total: dict[str, Any] = {"changes": 0, "reads": 0, "remembered": 0, "restarts": 0, "violations": []}
+    for answer in together(jobs):
         for key, value in answer.items():
             total[key] += value
     total["violated"] = len(total["violations"])

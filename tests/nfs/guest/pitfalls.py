@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from itertools import count
 from unittest import mock
 
 from quire.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError
-from quire.index import Index
 from quire.store import directory, posix_blobs, posix_records
 from quire.store.directory import FINE_SETTLE, Directories, Identity
 from quire.store.posix import PosixStore
-from tests.nfs.guest import hammer
 from tests.nfs.guest.mounts import SERVER, A, B, new_folder
+from tests.nfs.guest.processes import Counters, background
 
 KEY = "main/projects/foo"
 Scene = Callable[[], Iterator[bool]]
 """Yields for every play whether the answer was right."""
 
 
-def run(scene: str, guarded: bool, seconds: float = 30.0) -> dict[str, int]:
-    """Play a scene until it ends, or until `seconds` have passed."""
+def run(scene: str, guarded: bool, seconds: float = 30.0, until_wrong: bool = False) -> dict[str, int]:
+    """Play a scene until it ends, or until `seconds` have passed, or until the answer is wrong if that is enough."""
     play, unguarded = _SCENES[scene]
     until = time.monotonic() + seconds
     plays = wrong = 0
@@ -36,15 +36,15 @@ def run(scene: str, guarded: bool, seconds: float = 30.0) -> dict[str, int]:
         for right in play():
             plays += 1
             wrong += not right
-            if time.monotonic() > until:
+            if time.monotonic() > until or (wrong and until_wrong):
                 break
     return {"plays": plays, "wrong": wrong}
 
 
-def _pair(**options: float) -> tuple[PosixStore, PosixStore]:
+def _pair() -> tuple[PosixStore, PosixStore]:
     """A store through both clients: who changes it, and who asks."""
     folder = new_folder()
-    return PosixStore.open(A / folder), PosixStore.open(B / folder, settle=options.get("settle"))
+    return PosixStore.open(A / folder), PosixStore.open(B / folder)
 
 
 def _write(store: PosixStore, key: str, data: bytes | None) -> None:
@@ -109,8 +109,8 @@ def a_name_appears() -> Iterator[bool]:
 def a_blob_appears() -> Iterator[bool]:
     """The reader has asked for it before it was published."""
     writer, reader = _pair()
+    _publish(writer, "foo/one/first", b"so that the directory is there")
     for number in range(20):
-        _publish(writer, "foo/one/first", b"so that the directory is there") if number == 0 else None
         key = f"foo/one/{number}"
         with contextlib.suppress(BlobMissing):
             reader.blobs.open(key).file.close()
@@ -119,6 +119,23 @@ def a_blob_appears() -> Iterator[bool]:
             with reader.blobs.open(key).file as file:
                 yield file.read() == b"here"
         except BlobMissing:
+            yield False
+
+
+def a_blob_vanishes() -> Iterator[bool]:
+    """The reader has opened it before it was removed."""
+    writer, reader = _pair()
+    for number in range(20):
+        key = f"foo/{number}/file"
+        _publish(writer, key, b"here")
+        reader.blobs.open(key).file.close()
+        writer.blobs.remove(key)
+        try:
+            reader.blobs.open(key).file.close()
+            yield False
+        except BlobMissing:
+            yield True
+        except StoreError:
             yield False
 
 
@@ -165,39 +182,32 @@ def a_writer_stalls_while_revisions_are_pruned() -> Iterator[bool]:
 def late_replies() -> Iterator[bool]:
     """A worker changes a directory while others on the same machine ask for its identity."""
     name = new_folder()
-    source, path = B / name / "source", str(B / name)
-    source.touch()
-    board = hammer.Board(1)
-    until = time.monotonic() + 3600
+    path = str(B / name)
+    acknowledged = Counters(1)
+    (B / name / "source").touch()
 
-    def write() -> dict[str, int]:
-        number = 0
-        while time.monotonic() < until:
-            number += 1
-            os.link(source, f"{path}/{number}")
-            board.end(0, os.stat(SERVER / name).st_mtime_ns)
-            time.sleep(0.002 if number % 5 else 0.01)
-        return {}
+    def change() -> None:
+        for number in count():
+            os.link(f"{path}/source", f"{path}/{number}")
+            acknowledged[0] = os.stat(SERVER / name).st_mtime_ns
+            if number >= 20:
+                os.unlink(f"{path}/{number - 20}")
+            time.sleep(random.choice((0, 0, 0.01, 0.03)))
 
-    writers = [hammer.start(write) for _ in range(1)]
-    readers = [hammer.start(lambda: _ask_on(path, until)) for _ in range(1)]
-    directories = Directories(str(B), network=True)
-    try:
+    def ask() -> bool:
+        least = acknowledged[0]
+        identity = directories.identity(path)
+        time.sleep(random.random() * 0.002)
+        return identity is None or identity.mtime_ns >= least
+
+    def keep_asking() -> None:
         while True:
-            acknowledged = board.ended(0)
-            identity = directories.identity(path)
-            yield identity is None or identity.mtime_ns >= acknowledged
-    finally:
-        for process in (*writers, *readers):
-            process.kill()
-            process.join()
+            ask()
 
-
-def _ask_on(path: str, until: float) -> dict[str, int]:
     directories = Directories(str(B), network=True)
-    while time.monotonic() < until:
-        directories.identity(path)
-    return {}
+    with background([change, keep_asking]):
+        while True:
+            yield ask()
 
 
 # -- safeguards taken away --------------------------------------------------------------------------------------------
@@ -258,14 +268,14 @@ def _no_validity() -> AbstractContextManager[object]:
 @contextmanager
 def _no_comparing_of_inodes() -> Iterator[None]:
     with (
-        mock.patch.object(posix_records, "is_same_file", lambda *_: False),
-        mock.patch.object(posix_blobs, "is_same_file", lambda *_: False),
+        mock.patch.object(posix_records, "is_same_file", return_value=False),
+        mock.patch.object(posix_blobs, "is_same_file", return_value=False),
     ):
         yield
 
 
 def _no_judging() -> AbstractContextManager[object]:
-    return mock.patch.object(posix_records.PosixRecords, "_judge_overtaken", lambda *_: None)
+    return mock.patch.object(posix_records.PosixRecords, "_judge_overtaken")
 
 
 _SCENES: dict[str, tuple[Scene, Callable[[], AbstractContextManager[object]]]] = {
@@ -275,6 +285,7 @@ _SCENES: dict[str, tuple[Scene, Callable[[], AbstractContextManager[object]]]] =
     "absence": (a_record_appears, _absence_believed),
     "names": (a_name_appears, _held_descriptors),
     "blob": (a_blob_appears, _blob_by_path),
+    "vanished blob": (a_blob_vanishes, _blob_by_path),
     "link": (a_link_is_repeated, _no_comparing_of_inodes),
     "pruning": (a_writer_stalls_while_revisions_are_pruned, _no_judging),
 }

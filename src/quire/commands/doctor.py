@@ -1,0 +1,255 @@
+"""`quire doctor`: does this volume keep quire's promise?
+
+JSON: {"directory": str, "verdict": "keeps" | "breaks" | "unknown", "findings": [{"code": str, "weight": "breaks" |
+"unsure" | "advice", "sentence": str, "advice": str}], "filesystem": {...}, "store": {...}, "peer": null | {"name": str,
+"side": 0 | 1}, "rounds": int, "quick": bool, "rules": [str], "questions": [{"code": str, "question": str, "asked": int,
+"wrong": int, "required": bool, "said": str}], "measures": {"read_ms": float | null, ...}}. docs/how-to/doctor.md says
+what the codes mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from quire.commands.common import count, in_words, plain, print_json, print_table
+from quire.config import RUN_DEFAULTS, resolve
+from quire.diagnosis.doctor import QUICK_ROUNDS, ROUNDS, WAIT, Observer, Report, Request, document, examine
+from quire.diagnosis.findings import Finding, Measures, Verdict, Weight
+
+_DESCRIPTION = """\
+Try out whether a volume does what quire needs to keep its promise: that what one worker acknowledged is in every
+worker's next answer, and on disk. Everything is tried in a folder of its own that is removed afterwards; servers go on.
+What other machines see can only be told with --peer: run the same command on two machines that have the volume mounted.
+Exit code 0: the volume keeps the promise; 1: it does not; 2: it cannot be told, or the command line is wrong.
+"""
+EXIT_CODES = {Verdict.KEEPS: 0, Verdict.BREAKS: 1, Verdict.UNKNOWN: 2}
+_VERDICTS = {
+    Verdict.KEEPS: "Yes: this volume keeps quire's promise.",
+    Verdict.BREAKS: "No: this volume does not keep quire's promise.",
+    Verdict.UNKNOWN: "Not known: it cannot be told whether this volume keeps quire's promise.",
+}
+_HEADINGS = {Weight.BREAKS: "Because", Weight.UNSURE: "Not known because", Weight.ADVICE: "Note"}
+_EVERY = 5.0
+_MAX_ROUNDS = 1_000_000
+_MAX_WAIT = 3000
+"""Seconds; well under the age at which servers sweep what lies in incoming/."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `doctor`."""
+    parser = subparsers.add_parser(
+        "doctor", help="try out whether a volume keeps quire's promise", description=_DESCRIPTION
+    )
+    add = parser.add_argument
+    add(
+        "directory",
+        nargs="?",
+        metavar="DIR",
+        help="the directory that is, or is to be, served (default: QUIRE_DIRECTORIES, quire.toml, ~/packages)",
+    )
+    add("--peer", action="store_true", help="play it with a second machine, on which the same command is run")
+    add(
+        "--wait",
+        type=_seconds,
+        default=WAIT,
+        metavar="SECONDS",
+        help=f"how long to wait for the second machine (default: {WAIT:.0f})",
+    )
+    add(
+        "--rounds",
+        type=_rounds,
+        metavar="N",
+        help=f"changes to make and ask about (default: {ROUNDS}; {QUICK_ROUNDS} with --quick); with --peer the "
+        f"number of the machine that was first",
+    )
+    add("--quick", action="store_true", help="seconds instead of a minute: fewer rounds, no races within one machine")
+    add("--config", metavar="FILE", help="a configuration file (default: quire.toml in the working directory)")
+    add("--json", action="store_true", help="print JSON, for scripts")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Examine and say what was found. Raises ConfigurationError."""
+    flags = {"directories": None if arguments.directory is None else [arguments.directory]}
+    settings = resolve(flags, os.environ, RUN_DEFAULTS, arguments.config)
+    request = Request(
+        settings.root,
+        peer=arguments.peer,
+        wait=arguments.wait,
+        rounds=arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS),
+        quick=arguments.quick,
+    )
+    with _terminable(), _Screen() as screen:
+        report = examine(request, screen)
+    if arguments.json:
+        print_json(document(report))
+    else:
+        _print(report)
+    return EXIT_CODES[report.verdict]
+
+
+# -- printing ---------------------------------------------------------------------------------------------------------
+
+
+def _print(report: Report) -> None:
+    _print_volume(report)
+    if report.found.tallies:
+        print()
+        _print_tallies(report)
+    _print_measures(report.found.measures)
+    print(f"\n{_VERDICTS[report.verdict]}")
+    for weight in Weight:
+        for finding in report.found.findings:
+            if finding.weight is weight:
+                _print_finding(finding)
+
+
+def _print_volume(report: Report) -> None:
+    seen = report.volume
+    mount = seen.mount
+    print(plain(f"Directory: {seen.root} ({'with' if seen.has_store else 'without'} a store)"))
+    where = f", {mount.source} mounted at {mount.point}" if mount is not None else ""
+    print(plain(f"File system: {seen.filesystem}{where}; {seen.kernel}"))
+    if seen.options:
+        print(plain(f"Options: {','.join(seen.options)}"))
+    inodes = "" if seen.free_inodes is None else f", {seen.free_inodes:,} inodes"
+    print(f"Free: {in_words(seen.free_bytes)}{inodes}. User {seen.user}, umask {seen.umask:03o}.")
+    if report.peer is not None:
+        print(plain(f"Played with: {report.peer.name}"))
+
+
+def _print_tallies(report: Report) -> None:
+    for required in (True, False):
+        print("Asked right after a change:" if required else "For comparison, what quire does not rely on:")
+        rows = [
+            (tally.question, "always right" if not tally.wrong else f"wrong {tally.wrong} of {tally.asked}")
+            for tally in report.found.tallies
+            if tally.required is required and tally.asked
+        ]
+        print_table(("", ""), [(f"  {question}", answer) for question, answer in rows])
+    if report.found.rules:
+        print(f"The store's rules: {count(len(report.found.rules), 'rule')} held.")
+
+
+def _print_measures(measures: Measures) -> None:
+    parts = []
+    if measures.read_ms is not None:
+        asked = ""
+        if measures.read_operations is not None:
+            words = ", ".join(f"{number:g} {name}" for name, number in measures.read_operations.items())
+            asked = f" ({words or 'nothing asked'})"
+        parts.append(f"asking whether a record changed {measures.read_ms:g} ms{asked}")
+    if measures.commit_ms is not None:
+        parts.append(f"changing it {measures.commit_ms:g} ms")
+    if measures.notice_ms is not None:
+        parts.append(f"the other side sees a new file after {measures.notice_ms:g} ms")
+    if parts:
+        print(f"Medians: {'; '.join(parts)}.")
+    if measures.settle_s is not None:
+        tick = "none seen" if measures.tick_ms is None else f"{measures.tick_ms:g} ms"
+        print(
+            f"Clock: steps of {tick}, a folder is believed {measures.settle_s:g} s after a change, "
+            f"the stamping clock is {measures.clock_skew_s or 0:+.3f} s off."
+        )
+
+
+def _print_finding(finding: Finding) -> None:
+    advice = f" {finding.advice}" if finding.advice else ""
+    print(plain(f"{_HEADINGS[finding.weight]}: {finding.sentence}{advice}"))
+
+
+# -- the terminal -----------------------------------------------------------------------------------------------------
+
+
+class _Screen(Observer):
+    """A bar on a terminal, a line every few seconds elsewhere; on stderr."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._title, self._total = "", 0
+        self._told = time.monotonic()
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+
+    def __enter__(self) -> _Screen:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def step(self, title: str, total: int) -> None:
+        self._title, self._total = title, total
+        if self._bar is not None:
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(title, total=total)
+
+    def advance(self, done: int) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done)
+            return
+        now = time.monotonic()
+        if now - self._told >= _EVERY:
+            self._told = now
+            print(f"quire: doctor: {self._title}: {done} of {self._total}", file=sys.stderr, flush=True)
+
+    def say(self, sentence: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(plain(f"quire: doctor: {sentence}"), highlight=False, markup=False)
+        else:
+            print(plain(f"quire: doctor: {sentence}"), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP tidy up as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= _MAX_WAIT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {_MAX_WAIT}")
+    return seconds
+
+
+def _rounds(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MAX_ROUNDS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rounds from 1 to {_MAX_ROUNDS}")
+    return int(text)

@@ -1,0 +1,390 @@
+"""The whole examination, in its order: look, try, meet, play, measure, conclude."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from quire.diagnosis import conformance, measures, primitives, volume
+from quire.diagnosis.duet import Duet
+from quire.diagnosis.findings import Finding, Found, Tally, Verdict, Weight, judge_tallies, verdict
+from quire.diagnosis.mail import Mail, PeerGone
+from quire.diagnosis.mounts import Mount
+from quire.diagnosis.rendezvous import Meeting, Party, Plan, describe, meet
+from quire.diagnosis.scratch import KeepAlive, make_store, open_store, remove, scratch
+from quire.errors import ConfigurationError, StoreError, UnknownLayout
+from quire.store.directory import Directories
+from quire.store.posix import PosixStore
+from quire.store.posix_files import unique_name
+
+ROUNDS = 200
+"""Rounds of each play, unless told otherwise."""
+QUICK_ROUNDS = 30
+WAIT = 300.0
+"""Seconds to wait for the second machine."""
+_REPORT_PATIENCE = 600.0
+_REPETITIONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to do."""
+
+    root: str
+    peer: bool = False
+    """Whether a second machine takes part."""
+    wait: float = WAIT
+    rounds: int = ROUNDS
+    quick: bool = False
+    network: bool | None = None
+    """Whether to take the care that a network file system needs; None finds out, as the store does."""
+
+
+class Observer:
+    """Is told how far it is. Does nothing; see commands.doctor."""
+
+    def step(self, title: str, total: int) -> None:
+        """Something begins that has `total` parts."""
+
+    def advance(self, done: int) -> None:
+        """So many parts are done."""
+
+    def say(self, sentence: str) -> None:
+        """A word to whoever waits."""
+
+
+@dataclass(slots=True)
+class Report:
+    """The result."""
+
+    volume: volume.Volume
+    network: bool
+    plan: Plan
+    found: Found = field(default_factory=Found)
+    peer: Party | None = None
+    """The other side, when there was one on a second mount or machine."""
+    side: int | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        return verdict(self.found.findings)
+
+
+def examine(request: Request, observer: Observer | None = None) -> Report:
+    """Examine a directory. Raises ConfigurationError when it is no directory, or cannot be asked anything."""
+    observer = observer or Observer()
+    try:
+        root = os.path.realpath(os.path.expanduser(request.root), strict=True)
+        os.listdir(root)
+        seen = volume.look_at(root)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The directory {request.root} cannot be examined: {error.strerror or error}. Create it, or name another."
+        ) from error
+    network = not seen.local if request.network is None else request.network
+    report = Report(seen, network, Plan(request.rounds, request.quick))
+    findings = report.found.findings
+    findings += volume.judge(seen)
+    findings += _refusal(root, {finding.code for finding in findings})
+    identifier = unique_name()[:16]
+    directories = Directories(root, network=network)
+    try:
+        with scratch(root, identifier) as folder:
+            _Examination(report, request, observer, root=root, folder=folder, directories=directories).run(identifier)
+    except PeerGone as error:
+        findings.append(Finding("peer-gone", Weight.UNSURE, str(error)))
+    except (OSError, StoreError) as error:
+        findings += _interrupted(error, seen)
+    return report
+
+
+class _Examination:
+    """What is done in the scratch folder."""
+
+    def __init__(
+        self,
+        report: Report,
+        request: Request,
+        observer: Observer,
+        *,
+        root: str,
+        folder: str,
+        directories: Directories,
+    ) -> None:
+        self._report = report
+        self._request = request
+        self._observer = observer
+        self._root = root
+        self._folder = folder
+        self._directories = directories
+        self._keep_alive = KeepAlive(folder)
+
+    def run(self, identifier: str) -> None:
+        """Fill the report. Raises PeerGone, StoreError, OSError."""
+        findings = self._report.found.findings
+        self._observer.step("trying the file system", 1)
+        os.mkdir(f"{self._folder}/primitives")
+        findings += primitives.try_primitives(f"{self._folder}/primitives", self._directories)
+        self._observer.advance(1)
+        works = not {finding.code for finding in findings} & primitives.NEEDED
+        if self._request.peer:
+            self._with_peer(identifier, works=works)
+        else:
+            if works:
+                self._play_alone()
+                self._solo()
+            if self._report.network:
+                findings.append(_ALONE)
+
+    def _play_alone(self) -> None:
+        """Both sides in this process: what workers on one machine see of each other."""
+        mail = f"{self._folder}/alone"
+        Mail.make(mail)
+        plan, network = self._report.plan, self._report.network
+        sides = [Mail(mail, side, self._directories) for side in (0, 1)]
+        stop = threading.Event()
+        failures: list[Exception] = []
+
+        def play_other() -> None:
+            try:
+                Duet(self._folder, 1, sides[1], plan, network=network).play()
+            except (OSError, StoreError) as error:
+                failures.append(error)
+                stop.set()
+
+        for side in sides:
+            side.stopped = stop.is_set
+        thread = threading.Thread(target=play_other, daemon=True)
+        thread.start()
+        try:
+            self._play(0, self._folder, sides[0])
+        except PeerGone:
+            if failures and not isinstance(failures[0], PeerGone):
+                raise failures[0] from None
+            raise
+        finally:
+            stop.set()
+            thread.join(5)
+
+    def _play(self, side: int, folder: str, mail: Mail) -> None:
+        found = self._report.found
+        self._observer.step("asking right after changes", 2 * self._report.plan.rounds)
+        duet = Duet(
+            folder,
+            side,
+            mail,
+            self._report.plan,
+            network=self._report.network,
+            advance=lambda done, _: self._advance(done),
+        )
+        try:
+            duet.play()
+        finally:  # a play that broke off has found something, too
+            tallies = duet.tallies()
+            found.tallies += tallies
+            found.findings += [*duet.judge_notices(), *judge_tallies(tallies)]
+            found.measures = replace(found.measures, notice_ms=duet.notice_ms)
+
+    def _solo(self) -> None:
+        """The conformance suite and the measurements, in a store of this side's own."""
+        found, plan = self._report.found, self._report.plan
+        place = f"{self._folder}/solo"
+        make_store(place)
+        chosen = conformance.rules(quick=plan.quick)
+        self._observer.step("checking the store's rules", len(chosen))
+        found.rules, broken = conformance.check(
+            lambda: open_store(place, network=self._report.network), chosen, self._advance
+        )
+        found.findings += broken
+        self._observer.step("measuring", 1)
+        os.mkdir(f"{self._folder}/clock")
+        mount = self._report.volume.mount
+        measured = measures.measure(
+            f"{self._folder}/clock",
+            open_store(place, network=self._report.network),
+            None if mount is None else mount.point,
+            _REPETITIONS // 4 if plan.quick else _REPETITIONS,
+        )
+        found.measures = replace(measured, notice_ms=found.measures.notice_ms)
+        found.findings += measures.judge(found.measures)
+        self._observer.advance(1)
+
+    def _advance(self, done: int) -> None:
+        self._keep_alive()
+        self._observer.advance(done)
+
+    def _with_peer(self, identifier: str, *, works: bool) -> None:
+        request, report = self._request, self._report
+        meeting = meet(
+            self._root,
+            self._folder,
+            describe(self._root, identifier),
+            report.plan,
+            self._directories,
+            wait=request.wait,
+            waiting=lambda: self._observer.say(
+                f"waiting for the second machine; run the same command there (quire doctor --peer DIR) within "
+                f"{request.wait:.0f} s"
+            ),
+        )
+        if meeting is None:
+            report.found.findings.append(_NOBODY)
+            if works:
+                self._play_alone()
+                self._solo()
+            return
+        report.peer, report.side, report.plan = meeting.other, meeting.side, meeting.plan
+        self._observer.say(f"playing with {meeting.other.name}")
+        self._judge_peer(describe(self._root, identifier), meeting.other)
+        try:
+            self._play_with(meeting, works=works)
+        finally:
+            with suppress(OSError):
+                meeting.mail.end()
+
+    def _play_with(self, meeting: Meeting, *, works: bool) -> None:
+        found, mail = self._report.found, meeting.mail
+        others_work = mail.exchange(works)
+        try:
+            if works and others_work:
+                self._play(meeting.side, meeting.folder, mail)
+                self._solo()
+            # What one side found concerns both, so that both come to the same verdict.
+            self._observer.step("waiting for the other machine's report", 1)
+            mine = {
+                "findings": [asdict(each) for each in found.findings],
+                "tallies": [asdict(each) for each in found.tallies],
+            }
+            theirs = mail.exchange(mine, _REPORT_PATIENCE)
+        except PeerGone:
+            if meeting.side == 1:
+                remove(meeting.folder)  # its owner may have died; if not, it is removing it anyway
+            raise
+        self._merge(theirs, meeting.other.name)
+        if meeting.side == 0:
+            with suppress(PeerGone):  # the guest has what it needs, or it never will
+                mail.wait(patience=10.0)
+        else:
+            mail.post("bye")
+        self._observer.advance(1)
+
+    def _merge(self, theirs: Any, name: str) -> None:
+        found = self._report.found
+        told = {tally["code"]: Tally(**tally) for tally in theirs["tallies"]}
+        found.tallies = [
+            tally if _SHARED.issuperset({tally.code}) or tally.code not in told else _sum(tally, told[tally.code])
+            for tally in found.tallies
+        ]
+        known = {finding.code for finding in found.findings}
+        for each in theirs["findings"]:
+            finding = Finding(**{**each, "weight": Weight(each["weight"])})
+            if finding.code not in known or (finding.weight is Weight.BREAKS and finding.code not in _SHARED):
+                found.findings.append(replace(finding, sentence=f"On {name}: {finding.sentence}"))
+
+    def _judge_peer(self, me: Party, other: Party) -> None:
+        report = self._report
+        if not me.shares_memory_with(other):
+            if not report.network and me.boot != other.boot:
+                report.found.findings.append(_STRANGE)
+        elif report.network:
+            report.found.findings.append(_SAME_MOUNT)
+
+
+_SHARED = {"link-race", "create-race", "mkdir-race", "lost-update"}
+"""Counted by both sides together already."""
+_ALONE = Finding(
+    "alone",
+    Weight.UNSURE,
+    "What other machines see of a change, and when, cannot be told from one machine alone.",
+    "Run this with --peer here and on a second machine that has the volume mounted.",
+)
+_NOBODY = Finding(
+    "no-peer",
+    Weight.UNSURE,
+    "No second machine joined.",
+    "Run the same command with --peer on both, for the same directory; if it was, they do not see the same volume.",
+)
+_SAME_MOUNT = Finding(
+    "same-mount",
+    Weight.UNSURE,
+    "Both sides ran on one machine, over the same mount, so neither could be behind the other.",
+    "Run the second one on another machine.",
+)
+_STRANGE = Finding(
+    "shared-local",
+    Weight.UNSURE,
+    "The file system is one of a single machine, yet another machine sees the directory; quire does not take the care "
+    "here that a shared volume needs.",
+    "Share it by NFS 4.1.",
+)
+
+
+def _sum(mine: Tally, theirs: Tally) -> Tally:
+    return replace(
+        mine, asked=mine.asked + theirs.asked, wrong=mine.wrong + theirs.wrong, said=mine.said or theirs.said
+    )
+
+
+def _refusal(root: str, known: set[str]) -> list[Finding]:
+    """Why a server would not start here, unless that was found already."""
+    try:
+        PosixStore.open(Path(root), create=False, read_only=True)
+    except UnknownLayout as error:
+        return [Finding("layout", Weight.UNSURE, str(error))]
+    except StoreError as error:
+        return [] if "nocto" in known else [Finding("refused", Weight.BREAKS, str(error))]
+    return []
+
+
+def _interrupted(error: Exception, seen: volume.Volume) -> list[Finding]:
+    """What it means that not everything could be tried."""
+    if "ro" in seen.options or seen.unwritable:
+        return []  # said already
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return [
+        Finding(
+            "incomplete",
+            Weight.UNSURE,
+            f"Not everything could be tried: {text}",
+            "Repair that, and run this again.",
+        )
+    ]
+
+
+def document(report: Report) -> dict[str, Any]:
+    """The report for scripts. Its keys are an interface: they are added to, and never change their meaning."""
+    seen, found = report.volume, report.found
+    mount = seen.mount or Mount("", seen.filesystem, "", ())
+    return {
+        "directory": seen.root,
+        "verdict": str(report.verdict),
+        "findings": [asdict(finding) for finding in found.findings],
+        "filesystem": {
+            "type": seen.filesystem,
+            "local": seen.local,
+            "careful": report.network,
+            "mount_point": mount.point,
+            "source": mount.source,
+            "options": list(mount.options),
+            "kernel": seen.kernel,
+            "free_bytes": seen.free_bytes,
+            "free_inodes": seen.free_inodes,
+        },
+        "store": {
+            "present": seen.has_store,
+            "user": seen.user,
+            "umask": f"{seen.umask:03o}",
+            "unwritable": seen.unwritable,
+            "foreign_owners": seen.foreign_owners,
+        },
+        "peer": None if report.peer is None else {"name": report.peer.name, "side": report.side},
+        "rounds": report.plan.rounds,
+        "quick": report.plan.quick,
+        "rules": found.rules,
+        "questions": [asdict(tally) for tally in found.tallies],
+        "measures": asdict(found.measures),
+    }

@@ -1,0 +1,121 @@
+"""Messages between two sides through the directory that both see.
+
+Theory of operation
+-------------------
+The directory is the thing under test, so a message may arrive late. That is safe: a late message only means that the
+question it triggers is asked late, and a late question finds fewer wrong answers, never more. It could hide something
+only if messages were delayed as long as answers are wrong. So messages go through a folder of their own, each under a
+name of its own, looked up with everything that makes a client ask its server (a fresh open of the folder, the name in
+it, else a listing); their delay is measured and told; and while a side waits it keeps asking what it will be asked, so
+that its memory and its client's are as warm, and as independent of the messages, as those of a server under load.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from quire.errors import StoreError
+from quire.store.directory import Directories
+from quire.store.posix_files import unique_name, write_all
+
+PATIENCE = 60.0
+"""Seconds of silence after which the other side counts as gone."""
+_MAX_BYTES = 4 * 1024 * 1024
+_PAUSE = 0.0005
+_LOOK_FOR_END = 0.25
+
+
+class PeerGone(StoreError):
+    """The other side ended, or does not answer any more."""
+
+
+class Mail:
+    """One side's end. Both count their messages alike, as they play the same script."""
+
+    def __init__(self, folder: str, side: int, directories: Directories) -> None:
+        """`folder` is the same for both; `side` 0 or 1."""
+        self._folder = folder
+        self._mine, self._theirs = ("a", "b") if side == 0 else ("b", "a")
+        self._directories = directories
+        self._turn = 0
+        self.stopped: Callable[[], bool] = lambda: False
+        """Asked while waiting; True ends the waiting with PeerGone."""
+
+    @staticmethod
+    def make(folder: str) -> None:
+        """The folders of both sides."""
+        os.mkdir(folder)
+        for side in ("a", "b"):
+            os.mkdir(f"{folder}/{side}")
+
+    def post(self, content: object = None) -> None:
+        """Send the message of this turn."""
+        put(f"{self._folder}/{self._mine}", f"{self._turn:08d}", content)
+        self._turn += 1
+
+    def wait(self, meanwhile: Callable[[], object] | None = None, patience: float = PATIENCE) -> Any:
+        """The other side's message of this turn; `meanwhile` is called between looking for it. Raises PeerGone."""
+        folder, name = f"{self._folder}/{self._theirs}", f"{self._turn:08d}"
+        now = time.monotonic()
+        until, look = now + patience, now + _LOOK_FOR_END
+        while True:
+            found = get(folder, name, self._directories)
+            if found is not None:
+                self._turn += 1
+                return found["content"]
+            now = time.monotonic()
+            if now >= look:
+                look = now + _LOOK_FOR_END
+                if self.stopped() or get(folder, "ended", self._directories) is not None:
+                    raise PeerGone("The other side ended before it was done; run both again.")
+            if now >= until:
+                raise PeerGone(f"The other side was silent for {patience:.0f} seconds; run both again.")
+            if meanwhile is not None:
+                meanwhile()
+            time.sleep(_PAUSE)
+
+    def exchange(self, content: object, patience: float = PATIENCE) -> Any:
+        """Send mine and wait for theirs, of the same turn."""
+        self.post(content)
+        self._turn -= 1
+        return self.wait(patience=patience)
+
+    def end(self) -> None:
+        """Tell the other side, who may be waiting, that nothing follows. Raises OSError."""
+        put(f"{self._folder}/{self._mine}", "ended", None)
+
+
+def put(folder: str, name: str, content: object) -> None:
+    """A message that appears complete."""
+    staging = f"{folder}/.{unique_name()}"
+    fd = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        write_all(fd, json.dumps({"content": content}).encode())
+    finally:
+        os.close(fd)
+    os.rename(staging, f"{folder}/{name}")
+
+
+def get(folder: str, name: str, directories: Directories) -> dict[str, Any] | None:
+    """A message, when it can be seen. Raises PeerGone when the folder is gone: its owner removes it at the end."""
+    opened = directories.open(folder)
+    if opened is None:
+        raise PeerGone("The other side ended and tidied up; run both again.")
+    try:
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=opened[0])
+        except FileNotFoundError:
+            if name not in os.listdir(opened[0]):
+                return None
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=opened[0])
+        with open(fd, "rb", buffering=0) as file:
+            found = json.loads(file.read(_MAX_BYTES))
+    except (OSError, ValueError):
+        return None  # not for certain yet
+    finally:
+        os.close(opened[0])
+    return found if isinstance(found, dict) and "content" in found else None

@@ -1,0 +1,126 @@
+"""How fast the volume is, how fine its clock, and what one question costs its server."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
+
+from quire.diagnosis.findings import Finding, Measures, Weight
+from quire.diagnosis.mounts import operations
+from quire.store.contracts import Record
+from quire.store.posix import PosixStore
+from quire.store.posix_files import remove_quietly
+
+_KEY = "doctor/measures/record"
+_LONGEST = 10.0
+"""Seconds for one measurement: on a slow volume fewer repetitions must do."""
+_CLOCK_SECONDS = 2.2
+"""Long enough to see whole seconds change twice."""
+_CLOCK_STEPS = 20
+_SKEWED = 60.0
+
+
+def measure(folder: str, store: PosixStore, mount_point: str | None, repetitions: int) -> Measures:
+    """All of it. `folder` is empty, on the same volume as the store, and nobody else's. Raises StoreError, OSError."""
+    tick, skew = _clock(folder)
+    record = store.records.read(_KEY)
+
+    def commit() -> None:
+        nonlocal record
+        record = store.records.write(_KEY, b'{"doctor": true}', record)
+
+    commits = _times(commit, max(5, repetitions // 4))
+    record = _settled(store, record)
+    before = operations(mount_point) if mount_point is not None else None
+    reads = _times(lambda: store.records.read(_KEY, record), repetitions)
+    after = operations(mount_point) if mount_point is not None else None
+    asked = None
+    if before is not None and after is not None:
+        differences = {name: after[name] - before.get(name, 0) for name in after if name != "SEQUENCE"}
+        asked = {name: round(count / len(reads), 2) for name, count in sorted(differences.items()) if count}
+    return Measures(
+        read_ms=round(median(reads) * 1000, 4),
+        read_operations=asked,
+        commit_ms=round(median(commits) * 1000, 3),
+        tick_ms=None if tick is None else round(tick * 1000, 6),
+        settle_s=store.settle_rule.seconds,
+        clock_skew_s=round(skew, 3),
+    )
+
+
+def judge(measures: Measures) -> list[Finding]:
+    """What follows for the promise."""
+    findings = []
+    if measures.settle_s is not None and (measures.tick_ms is None or measures.tick_ms / 1000 >= measures.settle_s):
+        step = "more than two seconds" if measures.tick_ms is None else f"{measures.tick_ms / 1000:g} s"
+        findings.append(
+            Finding(
+                "coarse-times",
+                Weight.BREAKS,
+                f"Timestamps come in steps of {step}, and a folder is believed {measures.settle_s:g} s after its last "
+                f"change: two changes can look like one.",
+                "Use a file system with finer timestamps.",
+            )
+        )
+    if measures.clock_skew_s is not None and abs(measures.clock_skew_s) > _SKEWED:
+        findings.append(
+            Finding(
+                "clock",
+                Weight.ADVICE,
+                f"The clock that stamps the files is {abs(measures.clock_skew_s):.0f} s "
+                f"{'ahead of' if measures.clock_skew_s > 0 else 'behind'} this machine's. The promise does not depend "
+                f"on it; upload times are this machine's.",
+                "Let both machines use NTP.",
+            )
+        )
+    return findings
+
+
+def _times(do: Callable[[], object], repetitions: int) -> list[float]:
+    """Seconds of each repetition."""
+    times: list[float] = []
+    until = time.monotonic() + _LONGEST
+    while len(times) < repetitions and (len(times) < 3 or time.monotonic() < until):
+        began = time.perf_counter()
+        do()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def _settled(store: PosixStore, record: Record) -> Record:
+    """The record as a reader has it who has known it for a while: one question is enough for him."""
+    record = store.records.read(_KEY, record)
+    until = time.monotonic() + 3 * store.settle_rule.seconds
+    while time.monotonic() < until:
+        time.sleep(store.settle_rule.seconds / 2)
+        record = store.records.read(_KEY, record)
+    return record
+
+
+def _clock(folder: str) -> tuple[float | None, float]:
+    """(smallest step of the times that new files get, how far they are ahead of this machine's clock), in seconds.
+
+    The step is None when it was not seen. A file's time lies in the step in which it was made, so it says that the
+    server's clock was behind this one's by up to a step more than it is.
+    """
+    stamps: set[int] = set()
+    skews: list[float] = []
+    until = time.monotonic() + _CLOCK_SECONDS
+    while time.monotonic() < until and len(stamps) < _CLOCK_STEPS:
+        path = f"{folder}/{len(skews)}"
+        before = time.time()
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            stamp = os.fstat(fd).st_ctime_ns
+        finally:
+            os.close(fd)
+            remove_quietly(path)
+        stamps.add(stamp)
+        skews.append(stamp / 1e9 - (before + time.time()) / 2)
+        time.sleep(0.0005)
+    ordered = sorted(stamps)
+    steps = [(after - before) / 1e9 for before, after in pairwise(ordered)]
+    return min(steps, default=None), median(skews)

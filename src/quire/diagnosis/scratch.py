@@ -1,0 +1,87 @@
+"""The folder in which everything is tried: on the volume, out of everybody's sight, removed afterwards.
+
+In a store it lies in `quire/incoming/`, where files on their way in are; should this program be killed, a server's
+sweep removes it an hour later. In a directory without a store it is a dot name, which is served to nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from quire.store.directory import Directories
+from quire.store.posix import HOME, PosixStore
+
+_IN_STORE = "doctor-"
+_BESIDE = ".quire-doctor-"
+_ATTEMPTS = 25
+_PAUSE = 0.2
+_TOUCH = 60.0
+
+
+@contextmanager
+def scratch(root: str, identifier: str) -> Iterator[str]:
+    """A new folder; gone afterwards, whatever happens meanwhile. Raises OSError when it cannot be made."""
+    incoming = f"{root}/{HOME}/incoming"
+    path = f"{incoming}/{_IN_STORE}{identifier}" if os.path.isdir(incoming) else f"{root}/{_BESIDE}{identifier}"
+    os.mkdir(path)
+    try:
+        yield path
+    finally:
+        remove(path)
+
+
+class KeepAlive:
+    """Keeps a folder young while it is used, so that no server's sweep takes it for a leftover."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._next = time.monotonic() + _TOUCH
+
+    def __call__(self) -> None:
+        """Cheap; call it often."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _TOUCH
+            os.utime(self._path)
+
+
+def remove(path: str) -> bool:
+    """Remove a folder and all in it; whether it is gone. Somebody may still be adding to it for a moment."""
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(path, ignore_errors=True)
+        if not os.path.lexists(path):
+            return True
+        time.sleep(_PAUSE)
+    return False
+
+
+def others(root: str, directories: Directories) -> list[str]:
+    """The scratch folders that are there now, also those of other machines."""
+    found = []
+    for base, prefix in ((f"{root}/{HOME}/incoming", _IN_STORE), (root, _BESIDE)):
+        with contextlib.suppress(NotADirectoryError):
+            opened = directories.open(base)
+            if opened is None:
+                continue
+            try:
+                found += [f"{base}/{name}" for name in os.listdir(opened[0]) if name.startswith(prefix)]
+            finally:
+                os.close(opened[0])
+    return sorted(found)
+
+
+def make_store(path: str) -> None:
+    """A store of its own in a new folder."""
+    os.mkdir(path)
+    PosixStore.open(path, network=False)  # as if local: it is only to be made, and nocto must not refuse it
+
+
+def open_store(path: str, *, network: bool) -> PosixStore:
+    """A new, independent handle, also where `PosixStore.open` would refuse the mount."""
+    return PosixStore(Path(path), writable=True, network=network)

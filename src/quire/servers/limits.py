@@ -1,0 +1,41 @@
+"""What one client may take from all others: bounds on heads that do not end and on connections.
+
+Theory of operation. Whoever connects and says nothing, or a byte now and then, costs a connection until somebody hangs
+up. The application bounds the silence within a body (`--body-timeout`); before that, only the server knows of the
+connection. So each server gets the same deadline for a whole head (line and headers), from the moment that it could
+begin: granian has one, for gunicorn and uvicorn their protocols are extended here. It counts from the beginning and not
+from the last byte, or a byte every second would hold a connection for ever.
+
+The number of connections is bounded by file descriptors; a worker that has none left can open no file to answer with.
+"""
+
+from __future__ import annotations
+
+import resource
+
+HEAD_SECONDS = 30
+"""How long a client may take for a request's line and headers."""
+
+MAX_CONNECTIONS = 4096
+"""Open connections of a worker. A head may take 64 KiB of memory each, so this is 256 MiB at the very worst."""
+
+_WANTED_DESCRIPTORS = 16_384
+_OWN_DESCRIPTORS = 256
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files as far as the hard limit and our needs go; returns it. Children inherit it.
+
+    The usual soft limit of 1,024 is there for programs that use select(2), which none of the servers does.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_WANTED_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return _WANTED_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+
+
+def connections_for(descriptors: int) -> int:
+    """How many connections a worker with so many file descriptors may hold: each may open a file as well."""
+    return max(64, min(MAX_CONNECTIONS, (descriptors - _OWN_DESCRIPTORS) // 2))

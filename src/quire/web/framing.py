@@ -1,0 +1,82 @@
+"""Requests of which two readers may not agree where they end or whom they address (RFC 9112, 3.2 and 6).
+
+Theory of operation. Behind a proxy that reads a message's length otherwise than the server does, the tail of one
+client's body becomes the beginning of another's request. Servers refuse most of such messages, each one others; what
+some of them let through is refused here, whichever server it is:
+
+- Content-Length beside Transfer-Encoding (6.1: "ought to be handled as an error"), Transfer-Encoding that is not
+  `chunked`, once (6.1), more than one Content-Length.
+- More than one Host, or one that is no host: it would get into absolute URLs (3.2).
+
+And servers read the sizes, extensions and trailers of chunks with different care. So the connection ends with
+a chunked body: whatever comes behind it is nobody's request. That costs who uploads in chunks one connection.
+"""
+
+from __future__ import annotations
+
+import re
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from quire.web.problems import HttpError, problem_response
+
+_HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.%A-Za-z]*\])(?::[0-9]{0,5})?")
+"""RFC 3986, 3.2.2 and 3.2.3, as far as it matters: nothing that ends an authority or a URL."""
+
+
+class Framing:
+    """Middleware: refuses ambiguous requests, and lets no request follow a chunked one on its connection."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        lengths, encodings, hosts = _header_values(scope)
+        sentence = problem_with(lengths, encodings, hosts)
+        # PEP 3333 leaves the connection to the server; HTTP/2 has no such header
+        may_close = "wsgi_environ" not in scope and str(scope.get("http_version", "1.1")).startswith("1")
+        if sentence is not None:
+            response = problem_response(Request(scope), HttpError(400, sentence))
+            if may_close:
+                response.headers["Connection"] = "close"
+            await response(scope, receive, send)
+            return
+        if not encodings or not may_close:
+            await self._app(scope, receive, send)
+            return
+
+        async def closing_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(raw=message["headers"])["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, receive, closing_send)
+
+
+def problem_with(lengths: list[bytes], encodings: list[bytes], hosts: list[bytes]) -> str | None:
+    """What is ambiguous about a request with these Content-Length, Transfer-Encoding and Host lines; None: nothing."""
+    if len(lengths) > 1 or (lengths and not (lengths[0].isdigit() and len(lengths[0]) < 20)):
+        return "The Content-Length of this request is not one number."
+    if encodings and lengths:
+        return "This request has both a Content-Length and a Transfer-Encoding; send one of them."
+    if len(encodings) > 1 or (encodings and encodings[0].strip().lower() != b"chunked"):
+        return "The Transfer-Encoding of this request is not 'chunked'; no other is understood."
+    if len(hosts) > 1 or (hosts and _HOST.fullmatch(hosts[0].strip()) is None):
+        return "The Host of this request is not one host name."
+    return None
+
+
+def _header_values(scope: Scope) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    lengths: list[bytes] = []
+    encodings: list[bytes] = []
+    hosts: list[bytes] = []
+    into = {b"content-length": lengths, b"transfer-encoding": encodings, b"host": hosts}
+    for name, value in scope["headers"]:
+        if (values := into.get(name.lower())) is not None:
+            values.append(value)
+    return lengths, encodings, hosts

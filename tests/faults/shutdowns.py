@@ -1,0 +1,199 @@
+"""Real file systems that lose power: ext4 and xfs in an image, shut down at every call of a change.
+
+The ioctl that file system developers test their journals with (EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN) lets a mounted
+file system forget at once whatever is not on its disk: nothing is written back, the journal's open transaction is
+dropped. Unmounted and mounted again it recovers as after a power cut. Needs root and loop devices.
+
+`python -m tests.faults.shutdowns ext4 SCENARIO` prints the counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.faults.judging import Judge, Violated, state_of
+from tests.faults.ptracing import Call
+from tests.faults.publisher import SCENARIOS
+from tests.faults.sweep import Stage, scratch
+
+_GOINGDOWN = 0x8004587D  # _IOR('X', 125, u32), the same number for both
+_NO_LOG_FLUSH = 2
+_SIZES = {"ext4": "24M", "ext4-writeback": "24M", "xfs": "320M"}  # what mkfs.xfs insists on; the image is sparse
+_MAKE = {
+    "ext4": ("mkfs.ext4", "-q", "-F"),
+    "ext4-writeback": ("mkfs.ext4", "-q", "-F"),
+    "xfs": ("mkfs.xfs", "-q", "-f"),
+}
+FILESYSTEMS = tuple(_MAKE)
+
+
+@dataclasses.dataclass
+class Shutdowns:
+    """What was done, and found."""
+
+    filesystem: str
+    scenario: str
+    cuts: int = 0
+    told: int = 0
+    """Those after the acknowledgement."""
+    after: int = 0
+    """Those that left the change made."""
+    violations: list[str] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.filesystem} {self.scenario}: {self.cuts} power cuts, {self.told} after the acknowledgement, "
+            f"{self.after} left the change made, {len(self.violations)} violations, {self.seconds:.0f} s"
+        )
+
+
+def unavailable(filesystem: str) -> str | None:
+    """Why this cannot be done here; None when it can."""
+    if os.geteuid() != 0:
+        return "only root mounts file systems"
+    if shutil.which(_MAKE[filesystem][0]) is None:
+        return f"{_MAKE[filesystem][0]} is not installed"
+    folder = scratch()
+    try:
+        image = _Image(folder, filesystem)
+        with image.mounted() as root:
+            _shut_down(root)
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"no {filesystem} can be mounted and shut down here: {error}"
+    finally:
+        shutil.rmtree(folder)
+    return None
+
+
+class _Image:
+    def __init__(self, folder: Path, filesystem: str) -> None:
+        self._filesystem = filesystem
+        self._template = folder / "template.img"
+        self._image = folder / "image.img"
+        self._mount = folder / "mount"
+        self._mount.mkdir(exist_ok=True)
+        subprocess.run(["truncate", "-s", _SIZES[filesystem], self._template], check=True)
+        _quiet(*_MAKE[filesystem], self._template)
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin again with the template."""
+        _quiet("cp", "--sparse=always", self._template, self._image)
+
+    def keep(self) -> None:
+        """Make what is there the template."""
+        _quiet("cp", "--sparse=always", self._image, self._template)
+
+    @contextlib.contextmanager
+    def mounted(self) -> Iterator[str]:
+        """The folder for the store in it."""
+        kind, _, mode = self._filesystem.partition("-")
+        options = f"loop,data={mode}" if mode else "loop"
+        _quiet("mount", "-t", kind, "-o", options, self._image, self._mount)
+        try:
+            root = self._mount / "root"
+            root.mkdir(exist_ok=True)
+            yield str(root)
+        finally:
+            _quiet("umount", self._mount)
+
+
+def cut_everywhere(
+    stage: Stage, folder: Path, filesystem: str, *, shard: tuple[int, int] = (0, 1), sample: int = 1
+) -> Shutdowns:
+    """Cut the power right before each call of the change (or every `sample`th), and at its end."""
+    result = Shutdowns(filesystem, stage.scenario.name)
+    began = time.monotonic()
+    image = _Image(folder, filesystem)
+    with image.mounted() as root:
+        shutil.copytree(stage.template, root, dirs_exist_ok=True)
+        calls = stage.run(root).calls
+    image.renew()
+    with image.mounted() as root:
+        shutil.copytree(stage.template, root, dirs_exist_ok=True)
+    image.keep()
+    moments = [call.number for call in calls if call.changes or call.store_number is None]
+    for number in moments[shard[0] :: shard[1] * sample]:
+        image.renew()
+        _cut(stage, image, number, result)
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _cut(stage: Stage, image: _Image, number: int, result: Shutdowns) -> None:
+    with image.mounted() as root:
+
+        def power_fails(call: Call) -> bool:
+            if call.number != number:
+                return False
+            _shut_down(root)
+            return True
+
+        run = stage.run(root, at_call=power_fails)
+        where = str(run.calls[-1]).replace(root, "")
+    result.cuts += 1
+    result.told += run.said.startswith(b"ACK")
+    with image.mounted() as root:
+        try:
+            result.after += _is_after(stage.judge, stage, root)
+            stage.judge.judge(root, run.said)
+        except Violated as violation:
+            result.violations.append(f"before {where}, said {run.said.decode().strip()!r}: {violation}")
+
+
+def _is_after(judge: Judge, stage: Stage, root: str) -> bool:
+    return state_of(stage.scenario.open(root)) == judge.after
+
+
+def _shut_down(root: str) -> None:
+    fd = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, _GOINGDOWN, struct.pack("I", _NO_LOG_FLUSH))
+    finally:
+        os.close(fd)
+
+
+def _quiet(*command: str | Path) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("filesystem", choices=FILESYSTEMS)
+    parser.add_argument("scenario", choices=[*SCENARIOS, "all"])
+    parser.add_argument("--shard", default="0/1")
+    parser.add_argument("--sample", type=int, default=1)
+    arguments = parser.parse_args()
+    number, _, of = arguments.shard.partition("/")
+    failed = False
+    for name in SCENARIOS if arguments.scenario == "all" else [arguments.scenario]:
+        folder = scratch()
+        try:
+            result = cut_everywhere(
+                Stage(SCENARIOS[name], folder),
+                folder,
+                arguments.filesystem,
+                shard=(int(number), int(of)),
+                sample=arguments.sample,
+            )
+        finally:
+            shutil.rmtree(folder)
+        failed = failed or bool(result.violations)
+        print(result, *(text[:700] for text in result.violations), sep="\n  ", flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""How long fuzzing may take: seconds in the test suite, as long as one likes with QUIRE_FUZZ_SECONDS."""
+
+from __future__ import annotations
+
+import os
+
+
+def seconds(usual: float) -> int:
+    """The seconds for one target. `usual`: in `make test`."""
+    return int(os.environ.get("QUIRE_FUZZ_SECONDS", usual))

@@ -1,0 +1,102 @@
+"""`python -m tests.linearizability torture`: a long run against servers of its own, or against running ones."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.linearizability.plan import Plan
+from tests.linearizability.servers import Victim, quire_servers
+from tests.linearizability.torture import Report, torture
+
+
+def main() -> int:
+    """0: every answer explained; 1: not."""
+    arguments = _parser().parse_args()
+    with ExitStack() as stack:
+        folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-")))
+        folder.mkdir(parents=True, exist_ok=True)
+        report = _run(arguments, folder, stack)
+    if arguments.report is not None:
+        arguments.report.write_text(f"{report.to_json()}\n")
+    print(report.table())
+    return 0 if report.is_clean else 1
+
+
+def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Report:
+    victims = [Victim(pid, arguments.kill_every or 2.0) for pid in arguments.kill_workers_of]
+    stores: list[Path] = arguments.store
+    if arguments.url:
+        servers = [(parts.hostname or "127.0.0.1", parts.port or 80) for parts in map(urlsplit, arguments.url)]
+        doubt = arguments.doubt
+    else:
+        if not stores:
+            stores = [folder / "packages"]
+            stores[0].mkdir()
+        started = stack.enter_context(
+            quire_servers(
+                arguments.server or ("granian", "gunicorn"),
+                stores,
+                folder,
+                arguments.workers,
+                kill_every=arguments.kill_every,
+            )
+        )
+        servers = [(served.host, served.port) for served, _ in started]
+        if not arguments.no_kills:
+            victims += [victim for _, victim in started]
+        doubt = arguments.doubt if arguments.doubt is not None else 10.0
+    plan = Plan(
+        seed=arguments.seed,
+        seconds=arguments.seconds,
+        servers=tuple(servers),
+        stores=tuple(map(str, stores)),
+        reader_processes=arguments.reader_processes,
+        readers=arguments.readers,
+        pause=arguments.pause,
+        doubt=doubt,
+        kill_hands=not arguments.no_kills,
+    )
+    return torture(plan, folder, victims, _tell)
+
+
+_told = [0.0]
+
+
+def _tell(line: str) -> None:
+    """A line that replaces itself on a terminal; elsewhere one line each half minute."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+    elif time.monotonic() - _told[0] > 30:
+        _told[0] = time.monotonic()
+        print(line, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.linearizability", description=__doc__)
+    add = parser.add_subparsers(dest="command", required=True).add_parser("torture").add_argument
+    add("--seconds", type=float, default=1800.0)
+    add("--seed", type=int, default=1, help="the same seed asks for the same operations in the same order")
+    add("--url", action="append", default=[], help="a server that is running; repeat it. Otherwise some are started")
+    add("--store", type=Path, action="append", default=[], help="the served directory; repeat it for several mounts")
+    add("--server", action="append", default=None, help="a kind of server to start (default: granian and gunicorn)")
+    add("--workers", type=int, default=4, help="of each server that is started")
+    add("--kill-workers-of", type=int, action="append", default=[], metavar="PID", help="of a server given by --url")
+    add("--kill-every", type=float, default=0.0, metavar="SECONDS", help="of each server (default: all it bears)")
+    add("--no-kills", action="store_true")
+    add("--doubt", type=float, metavar="SECONDS", help="see Plan.doubt (default: 10; with --url no limit)")
+    add("--reader-processes", type=int, default=2)
+    add("--readers", type=int, default=4, help="threads in each of them")
+    add("--pause", type=float, default=0.15, help="seconds between two changes of a writer, on the average")
+    add("--keep", type=Path, metavar="DIR", help="an empty folder for the recordings and the store")
+    add("--report", type=Path, metavar="FILE", help="write the report as JSON as well")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""A process that changes a store with no server between: as the command line does, or an operator's script.
+
+`python -m tests.linearizability.hand DIRECTORY` takes one JSON document per line and answers each with one: {"done":
+true | false}, where false means that there was nothing to change. It may be killed at any moment, and is.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from quire.changes import Selection
+from quire.errors import NotFound, QuireError
+from quire.index import Index
+from quire.store.posix import PosixStore
+from quire.upload import Upload, examine
+
+
+def main() -> None:
+    index = Index(PosixStore.open(Path(sys.argv[1])))
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        try:
+            answer: dict[str, object] = {"done": _obey(index, json.loads(line))}
+        except QuireError as error:
+            answer = {"error": str(error)}
+        print(json.dumps(answer), flush=True)
+
+
+def _obey(index: Index, order: dict[str, Any]) -> bool:
+    project = order["project"]
+    selection = Selection(filename=order.get("filename"), version=order.get("version"))
+    try:
+        if order["do"] == "publish":
+            uploads = [_upload(index, filename, content) for filename, content in order["files"]]
+            change = index.publish(uploads, overwrite=True)
+        elif order["do"] == "yank":
+            change = index.yank(project, selection, order["reason"])
+        elif order["do"] == "unyank":
+            change = index.unyank(project, selection)
+        else:
+            change = index.delete(project, selection)
+    except NotFound:
+        return False
+    index.remove_blobs(change.removed)
+    return True
+
+
+def _upload(index: Index, filename: str, content: str) -> Upload:
+    staging = index.store.blobs.stage()
+    staging.write(base64.b64decode(content))
+    return examine(staging.finish(), filename)
+
+
+if __name__ == "__main__":
+    main()

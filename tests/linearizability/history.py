@@ -1,0 +1,81 @@
+"""A history: who asked what of one project, when, and what came of it. In columns, for millions of operations."""
+
+from __future__ import annotations
+
+from array import array
+from typing import NamedTuple
+
+from tests.linearizability.model import NOTHING, Action, State
+
+NEVER = 2**62
+"""The end of an operation that may still take effect at any time (nanoseconds)."""
+
+
+class Operation(NamedTuple):
+    """One operation of a history."""
+
+    action: Action
+    """What was written, or what was seen. An operation that failed, or a read that got no answer, is not recorded."""
+    invoked: int
+    """Nanoseconds of CLOCK_MONOTONIC, which is one clock for all processes of a machine."""
+    ended: int
+    """When the answer was there; for a write of unknown outcome: when it can take effect no more, NEVER if always."""
+    certain: bool
+    """Whether it took effect; False: it may have, or will, until it ends, or never."""
+    client: int
+
+
+class History:
+    """The operations on one project, in any order."""
+
+    def __init__(self, initial: State = NOTHING) -> None:
+        self.initial = initial
+        """The files before the first operation."""
+        self.actions: list[Action] = []
+        """The distinct actions; most pages are seen thousands of times."""
+        self.action = array("i")
+        self.invoked = array("q")
+        self.ended = array("q")
+        self.certain = array("b")
+        self.client = array("i")
+        self._numbers: dict[Action, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+    def __getitem__(self, index: int) -> Operation:
+        return Operation(
+            self.actions[self.action[index]],
+            self.invoked[index],
+            self.ended[index],
+            bool(self.certain[index]),
+            self.client[index],
+        )
+
+    def number(self, action: Action) -> int:
+        """The place of an action in `actions`; it is put there if it is new."""
+        number = self._numbers.get(action)
+        if number is None:
+            number = self._numbers[action] = len(self.actions)
+            self.actions.append(action)
+        return number
+
+    def add(self, action: Action, invoked: int, ended: int, *, client: int = 0, certain: bool = True) -> None:
+        self.add_number(self.number(action), invoked, ended, client=client, certain=certain)
+
+    def add_number(self, number: int, invoked: int, ended: int, *, client: int, certain: bool = True) -> None:
+        """The same for an action whose number is known."""
+        self.action.append(number)
+        self.invoked.append(invoked)
+        self.ended.append(ended)
+        self.certain.append(certain)
+        self.client.append(client)
+
+    def extend(self, other: History) -> None:
+        """Take over all operations of another recording of the same project."""
+        numbers = [self.number(action) for action in other.actions]
+        self.action.extend(numbers[number] for number in other.action)
+        self.invoked.extend(other.invoked)
+        self.ended.extend(other.ended)
+        self.certain.extend(other.certain)
+        self.client.extend(other.client)

@@ -1,0 +1,56 @@
+"""What a run does: everything that the processes of a run must know, and nothing that happens in it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from tests.distributions import sdist_name, wheel_name
+
+VERSIONS = ("1.0", "2.0", "3.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run. The seed decides which operations each client asks for, in which order; the timing is the machine's."""
+
+    seed: int
+    seconds: float
+    servers: tuple[tuple[str, int], ...]
+    """(host, port)"""
+    stores: tuple[str, ...] = ()
+    """The directory as its users mount it; some changes are made straight on it, as the command line does. May be
+    empty: then there are no such changes."""
+    projects: tuple[str, ...] = ("alder", "birch", "cedar", "elder", "hazel", "maple")
+    reader_processes: int = 2
+    readers: int = 4
+    """Threads in each of them; every one has a connection of its own."""
+    uploaders: int = 4
+    """Threads that publish and delete over HTTP."""
+    hands: int = 2
+    """Processes that work straight on the store; only with `stores`."""
+    pause: float = 0.15
+    """Seconds that a writer rests between two changes, on the average."""
+    doubt: float | None = 10.0
+    """Seconds after which a change of unknown outcome can take effect no more: a killed process does nothing, and a
+    server that answered is done. None: it may at any time, for servers and networks that nobody here controls."""
+    kill_hands: bool = True
+    plain: bool = False
+    """Ask only what pypiserver has: HTML pages, and files without a digest in their URL."""
+
+    def random(self, who: str) -> random.Random:
+        """The choices of one client."""
+        return random.Random(f"{self.seed} {who}")
+
+
+def filenames(project: str, version: str) -> tuple[str, ...]:
+    """What a release can consist of."""
+    return (wheel_name(project, version), sdist_name(project, version))
+
+
+def all_filenames(project: str) -> tuple[str, ...]:
+    return tuple(filename for version in VERSIONS for filename in filenames(project, version))
+
+
+def version_of(project: str, filename: str) -> str:
+    return next(version for version in VERSIONS if filename in filenames(project, version))

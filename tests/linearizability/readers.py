@@ -1,0 +1,143 @@
+"""Clients that ask, as fast as they can, and write down what they were told."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+from tests.linearizability import pages
+from tests.linearizability.http import Answer, Connection, NoAnswer, NotSent
+from tests.linearizability.model import NOTHING, Holds, Lacks, Listed, Missing, Page
+from tests.linearizability.plan import Plan
+from tests.linearizability.recording import Recording, now
+
+_JSON = b"Accept: application/vnd.pypi.simple.v1+json\r\n"
+_HTML = b"Accept: text/html\r\n"
+_STAY = 150
+"""Requests on one connection, on the average: a connection belongs to one worker, and all are to be asked."""
+_REMEMBERED = 12
+
+
+class Reader:
+    """One client with one connection at a time. Every answer is one operation; a broken connection is none."""
+
+    def __init__(self, plan: Plan, name: str, number: int, recording: Recording) -> None:
+        self._plan = plan
+        self._choose: random.Random = plan.random(name)
+        self._routes: random.Random = plan.random(f"{name} routes")
+        self._number = number
+        self._recording = recording
+        self._connection = self._reconnected()
+        self._pages: dict[tuple[str, bool], tuple[bytes, int]] = {}
+        """By project and whether it is JSON: the validator, and the number of what that page said."""
+        self._names: dict[bool, tuple[bytes, frozenset[str]]] = {}
+        self._seen: dict[str, list[tuple[str, str]]] = {project: [] for project in plan.projects}
+        """The last files that pages showed."""
+        self.reads = 0
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def step(self) -> None:
+        """Ask one thing. The seed repeats the choices; only which file a download means depends on what was shown."""
+        choose = self._choose
+        kind, project, pick, leave = (
+            choose.random(),
+            choose.choice(self._plan.projects),
+            choose.random(),
+            choose.random(),
+        )
+        if leave < 1 / _STAY:
+            self._connection.close()
+            self._connection = self._reconnected()
+        try:
+            if kind < 0.10:
+                self._download(project, pick)
+            elif kind < 0.25:
+                self._list(is_json=pick < 0.8)
+            else:
+                self._page(project, is_json=pick < 0.85)
+        except (NoAnswer, NotSent):
+            self._recording.counts["read lost"] += 1
+            self._connection.close()
+            self._connection = self._reconnected()
+
+    def _reconnected(self) -> Connection:
+        return Connection(*self._routes.choice(self._plan.servers))
+
+    def _page(self, project: str, *, is_json: bool) -> None:
+        is_json = is_json and not self._plan.plain
+        headers = _JSON if is_json else _HTML
+        known = self._pages.get((project, is_json))
+        if known is not None:
+            headers += b"If-None-Match: %b\r\n" % known[0]
+        self._connection.connect()
+        invoked = now()
+        answer = self._connection.get(f"/simple/{project}/", headers)
+        ended = now()
+        history = self._recording.histories[project]
+        if answer.status == 304 and known is not None:
+            number = known[1]
+        elif answer.status == 404:
+            number = history.number(Page(NOTHING))
+        elif answer.status == 200:
+            page = pages.project_json(answer.body) if is_json else pages.project_html(answer.body)
+            number = history.number(page)
+            if answer.etag is not None:
+                self._pages[project, is_json] = answer.etag, number
+            seen = self._seen[project]
+            seen += [(entry.filename, entry.sha256) for entry in page.files]
+            del seen[:-_REMEMBERED]
+        else:
+            return self._odd("page", answer)
+        history.add_number(number, invoked, ended, client=self._number)
+        return self._count("page")
+
+    def _list(self, *, is_json: bool) -> None:
+        is_json = is_json and not self._plan.plain
+        headers = _JSON if is_json else _HTML
+        known = self._names.get(is_json)
+        if known is not None:
+            headers += b"If-None-Match: %b\r\n" % known[0]
+        self._connection.connect()
+        invoked = now()
+        answer = self._connection.get("/simple/", headers)
+        ended = now()
+        if answer.status == 304 and known is not None:
+            names = known[1]
+        elif answer.status == 200:
+            names = frozenset(pages.names_json(answer.body) if is_json else pages.names_html(answer.body))
+            if answer.etag is not None:
+                self._names[is_json] = answer.etag, names
+        else:
+            return self._odd("list", answer)
+        for project, history in self._recording.histories.items():
+            number = history.number(Listed(project in names))
+            history.add_number(number, invoked, ended, client=self._number)
+        return self._count("list")
+
+    def _download(self, project: str, pick: float) -> None:
+        seen = self._seen[project]
+        if not seen:
+            return None
+        filename, sha256 = seen[int(pick * len(seen))]
+        path = f"/packages/{filename}" if self._plan.plain else f"/packages/{project}/{sha256}/{filename}"
+        self._connection.connect()
+        invoked = now()
+        answer = self._connection.get(path)
+        if answer.status == 200:
+            got = hashlib.sha256(answer.body).hexdigest()
+            self._recording.done(project, Holds(filename, got), invoked, self._number)
+        elif answer.status == 404:
+            gone = Missing(frozenset({filename})) if self._plan.plain else Lacks(filename, sha256)
+            self._recording.done(project, gone, invoked, self._number)
+        else:
+            return self._odd("download", answer)
+        return self._count("download")
+
+    def _count(self, what: str) -> None:
+        self.reads += 1
+        self._recording.counts[what] += 1
+
+    def _odd(self, what: str, answer: Answer) -> None:
+        self._recording.odd[f"{what}: {answer.status} {answer.body[:120].decode(errors='replace')}"] += 1

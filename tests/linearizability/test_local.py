@@ -1,0 +1,31 @@
+"""Twenty seconds of everything at once on a local directory: some order explains every answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.linearizability.plan import Plan
+from tests.linearizability.servers import quire_servers
+from tests.linearizability.torture import torture
+
+SECONDS = 20.0
+
+
+def test_every_answer_is_explained(tmp_path: Path) -> None:
+    """Two servers of different kinds, several workers each, all of them killed in turn, and hands on the store."""
+    root = tmp_path / "packages"
+    root.mkdir()
+    with quire_servers(("granian", "gunicorn"), [root], tmp_path, workers=4, kill_every=1.0) as servers:
+        plan = Plan(
+            seed=1,
+            seconds=SECONDS,
+            servers=tuple((served.host, served.port) for served, _ in servers),
+            stores=(str(root),),
+            reader_processes=1,
+        )
+        report = torture(plan, tmp_path, [victim for _, victim in servers])
+    assert report.is_clean, report.table()
+    # that it was a test at all
+    assert report.workers_killed >= 2, report.table()
+    assert report.changes >= 20, report.table()
+    assert report.reads_judged >= 1000, report.table()

@@ -1,0 +1,174 @@
+"""A run from its plan to its report: clients, kills, the judge, and what came of it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tests.linearizability import pages
+from tests.linearizability.checker import Verdict, Violation, check
+from tests.linearizability.clients import Processes, Progress
+from tests.linearizability.history import NEVER, Operation
+from tests.linearizability.model import NOTHING, State
+from tests.linearizability.plan import Plan
+from tests.linearizability.recording import merged
+from tests.linearizability.servers import Killer, Victim
+
+_READS = ("page", "list", "download")
+_SHOWN = 5
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run found."""
+
+    seed: int
+    seconds: float
+    servers: int
+    operations: int = 0
+    """Answered or of unknown outcome; not counted are reads without an answer and changes that were never sent."""
+    reads_judged: int = 0
+    changes: int = 0
+    """That took effect."""
+    refused: int = 0
+    unknown: int = 0
+    workers_killed: int = 0
+    hands_killed: int = 0
+    violations: int = 0
+    undecided: int = 0
+    longest_history: int = 0
+    """Operations in the history of one project."""
+    most_presents: int = 0
+    """Configurations that the judge had to keep at once."""
+    counts: dict[str, int] = field(default_factory=dict)
+    odd: dict[str, int] = field(default_factory=dict)
+    """Answers that no client should get."""
+    examples: list[str] = field(default_factory=list)
+    """The first violations, in words."""
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.violations or self.undecided or self.odd)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+    def table(self) -> str:
+        """For people."""
+        rows: list[tuple[str, object]] = [
+            ("seed", self.seed),
+            ("seconds", round(self.seconds)),
+            ("servers", self.servers),
+            ("operations", f"{self.operations:,}"),
+            ("reads judged", f"{self.reads_judged:,}"),
+            ("changes", f"{self.changes:,} ({self.refused:,} more refused, {self.unknown:,} of unknown outcome)"),
+            ("kills", f"{self.workers_killed + self.hands_killed:,} ({self.workers_killed:,} of workers)"),
+            ("longest history", f"{self.longest_history:,}"),
+            ("violations", f"{self.violations:,}"),
+        ]
+        if self.undecided:
+            rows.append(("undecided", f"{self.undecided:,}"))
+        rows += [("odd answer", f"{number:,} x {what}") for what, number in self.odd.items()]
+        lines = [f"  {name:<16} {value}" for name, value in rows]
+        return "\n".join([*lines, *(f"\n{example}" for example in self.examples)])
+
+
+def torture(
+    plan: Plan,
+    folder: Path,
+    victims: Sequence[Victim] = (),
+    tell: Callable[[str], object] = lambda _: None,
+) -> Report:
+    """Run the plan against servers that are running. `folder`: where the recordings go, for a second look."""
+    initial = {project: _files(plan, project) for project in plan.projects}
+    progress = Progress()
+    processes = Processes(plan, folder, progress)
+    began = time.monotonic()
+    processes.start()
+    try:
+        with Killer(victims, plan.random("killer")) as killer:
+            while processes.are_running:
+                time.sleep(0.25)
+                passed = time.monotonic() - began
+                tell(
+                    f"{passed:5.0f} of {plan.seconds:.0f} s: {progress.reads.value:,} reads, "
+                    f"{progress.writes.value:,} changes, {killer.kills + progress.kills.value:,} kills"
+                )
+        processes.join()
+    finally:
+        processes.kill()
+    seconds = time.monotonic() - began
+    tell("reading the recordings")
+    histories, counts, odd = merged(processes.recordings, initial)
+    verdicts = {}
+    for project, history in histories.items():
+        tell(f"judging {project}: {len(history):,} operations")
+        verdicts[project] = check(history)
+    return _report(plan, seconds, killer.kills, counts, odd, verdicts)
+
+
+def _report(
+    plan: Plan, seconds: float, kills: int, counts: Counter[str], odd: Counter[str], verdicts: dict[str, Verdict]
+) -> Report:
+    changes = sum(counts[verb] for verb in ("publish", "delete", "yank", "unyank"))
+    reads = sum(counts[kind] for kind in _READS)
+    convicted = [(project, violation) for project, verdict in verdicts.items() for violation in verdict.violations]
+    convicted.sort(key=lambda pair: pair[1].operation.ended)
+    return Report(
+        seed=plan.seed,
+        seconds=seconds,
+        servers=len(plan.servers),
+        operations=reads + changes + counts["refused"] + counts["unknown"],
+        reads_judged=reads,
+        changes=changes,
+        refused=counts["refused"],
+        unknown=counts["unknown"],
+        workers_killed=kills,
+        hands_killed=counts["hands killed"],
+        violations=len(convicted),
+        undecided=sum(verdict.undecided for verdict in verdicts.values()),
+        longest_history=max(verdict.operations for verdict in verdicts.values()),
+        most_presents=max(verdict.most_presents for verdict in verdicts.values()),
+        counts=dict(counts),
+        odd=dict(odd.most_common(20)),
+        examples=[in_words(project, violation) for project, violation in convicted[:_SHOWN]],
+    )
+
+
+def in_words(project: str, violation: Violation) -> str:
+    """A violation with what is needed to understand it; times in milliseconds from the answer that is wrong."""
+    zero = violation.operation.ended
+
+    def told(operation: Operation) -> str:
+        ended = "..." if operation.ended == NEVER else f"{(operation.ended - zero) / 1e6:.3f}"
+        doubt = "" if operation.certain else ", of unknown outcome"
+        return f"[{(operation.invoked - zero) / 1e6:.3f}, {ended}] client {operation.client}{doubt}: {operation.action}"
+
+    lines = [f"{project}: no order explains", f"  {told(violation.operation)}"]
+    for state in violation.possible:
+        lines += ["  where there could have been", *(f"    {entry}" for entry in sorted(state, key=str))]
+    for title, operations in (("while", violation.under_way), ("after", violation.before)):
+        if operations:
+            lines += [f"  {title}", *(f"    {told(operation)}" for operation in operations)]
+    return "\n".join(lines)
+
+
+def _files(plan: Plan, project: str) -> State:
+    """The files that are there before the run."""
+    host, port = plan.servers[0]
+    connection = http.client.HTTPConnection(host, port, timeout=60)
+    try:
+        connection.request("GET", f"/simple/{project}/", headers={"Accept": "text/html"})
+        answer = connection.getresponse()
+        body = answer.read()
+    finally:
+        connection.close()
+    if answer.status == 404:
+        return NOTHING
+    assert answer.status == 200, f"{answer.status} for the page of {project}: {body[:200]!r}"
+    return pages.project_html(body).files

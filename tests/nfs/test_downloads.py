@@ -1,0 +1,24 @@
+"""Files that are deleted on one machine while another one sends them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.nfs.conftest import Recorded
+
+
+@pytest.mark.parametrize("midway", [True, False], ids=["midway", "about-to-begin"])
+@pytest.mark.parametrize("file_system", ["ext4", "tmpfs"])
+def test_a_download_of_a_deleted_file_completes_or_is_a_404(machine: Recorded, midway: bool) -> None:
+    """Never an error of the server, never fewer bytes than it said, never other bytes; and a 404 ever after."""
+    rounds, size = (8, 20_000_000) if midway else (30, 300_000)
+    report = machine.run("downloads", rounds=rounds, size=size, midway=midway)
+    assert set(report) <= {"complete", "404"}
+    assert report["complete"] > 0
+
+
+@pytest.mark.parametrize("file_system", ["ext4"])
+def test_a_download_that_cannot_be_completed_is_broken_off(machine: Recorded) -> None:
+    """A server that was restarted has lost what it kept of a deleted file: the client must notice that bytes lack."""
+    report = machine.run("downloads", rounds=4, size=20_000_000, midway=True, restart=True)
+    assert all(outcome in {"complete", "404"} or outcome.startswith("broken off") for outcome in report)

@@ -1,0 +1,794 @@
+"""`quire doctor`: what it says of good volumes and bad ones, how two sides meet, that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quire import cli
+from quire.commands import doctor as command
+from quire.diagnosis import primitives, probes, rendezvous, scratch, volume
+from quire.diagnosis.doctor import Observer, Report, Request, document, examine
+from quire.diagnosis.duet import Duet
+from quire.diagnosis.findings import Finding, Measures, Tally, Verdict, Weight, judge_tallies, verdict
+from quire.diagnosis.mail import Mail, PeerGone
+from quire.diagnosis.measures import judge as judge_measures
+from quire.diagnosis.mounts import Mount, mount_of, mounts_below, operations, read_mounts
+from quire.errors import ConfigurationError, StoreError
+from quire.store import directory, posix_files
+from quire.store.contracts import Names
+from quire.store.directory import Directories, SettleRule
+from quire.store.posix import PosixStore
+from quire.store.posix_names import PosixNames
+from quire.store.posix_records import PosixRecords
+from tests.serving import quire_command
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No configuration but the test's."""
+    for name in [*os.environ]:
+        if name.startswith("QUIRE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def empty() -> Iterator[Path]:
+    """A directory in memory where there is one: much is synced here, and disks take their time."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def root(empty: Path) -> Path:
+    """A directory with a store in use."""
+    store = PosixStore.open(empty)
+    store.records.write("main/projects/foo", b'"kept"', store.records.read("main/projects/foo"))
+    return empty
+
+
+_DISK: dict[str, Any] = {
+    "filesystem": "ext4",
+    "local": True,
+    "mount": Mount("/", "ext4", "/dev/sda1", ("relatime", "rw")),
+    "nested": [],
+    "delegations": None,
+    "free_bytes": 10**12,
+    "free_inodes": 10**9,
+    "user": 1000,
+}
+_look_at = volume.look_at
+
+
+def facts(**more: Any) -> Callable[[str], volume.Volume]:
+    """Instead of `look_at`: the facts of the machine that runs the tests are not what is tested."""
+    return lambda root: replace(_look_at(root), **(_DISK | more))
+
+
+def stands_by(fd: int) -> tuple[int, int]:
+    """Instead of `cached_times`: some kernels stand by no times of a local disk, where nobody asks them to."""
+    status = os.fstat(fd)
+    return status.st_mtime_ns, status.st_ctime_ns
+
+
+@pytest.fixture(autouse=True)
+def _quiet_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(volume, "look_at", facts())
+    monkeypatch.setattr(directory, "cached_times", stands_by)
+
+
+def everything_below(path: Path) -> set[str]:
+    return {str(each.relative_to(path)) for each in path.rglob("*")}
+
+
+def quick(root: Path, **more: Any) -> Report:
+    return examine(Request(str(root), quick=True, rounds=more.pop("rounds", 6), **more))
+
+
+def codes(report: Report, weight: Weight | None = None) -> set[str]:
+    return {each.code for each in report.found.findings if weight is None or each.weight is weight}
+
+
+def wrong(report: Report) -> set[str]:
+    return {each.code for each in report.found.tallies if each.wrong}
+
+
+# -- good volumes -----------------------------------------------------------------------------------------------------
+
+
+def test_a_local_disk_keeps_the_promise_and_is_left_as_it_was(root: Path) -> None:
+    """Alone, with a store in use: yes; every question was asked; not a name more or less afterwards."""
+    before = everything_below(root)
+    report = quick(root)
+    assert report.verdict is Verdict.KEEPS, report.found.findings
+    assert everything_below(root) == before
+    assert all(tally.asked > 0 for tally in report.found.tallies)
+    assert {"changed", "appeared", "deleted", "names", "file", "file-gone", "listing", "link-race", "lost-update"} <= {
+        tally.code for tally in report.found.tallies
+    }
+    assert report.found.rules
+    measured = report.found.measures
+    assert None not in {measured.read_ms, measured.commit_ms, measured.notice_ms, measured.tick_ms}
+    assert measured.read_operations is None
+
+
+def test_a_directory_without_a_store_gets_none(empty: Path) -> None:
+    """What is to be served can be examined before; nothing is made of it."""
+    assert quick(empty).verdict is Verdict.KEEPS
+    assert everything_below(empty) == set()
+
+
+def test_settled_rounds_are_right_too(root: Path) -> None:
+    """Without --quick the reader is left until it trusts its memory."""
+    report = examine(Request(str(root), rounds=2))
+    assert report.verdict is Verdict.KEEPS, report.found.findings
+    assert len(report.found.rules) > len(quick(root).found.rules)
+
+
+def test_a_network_volume_cannot_be_judged_alone(root: Path) -> None:
+    """Treated like NFS nothing is wrong either, but one machine cannot tell what another one sees."""
+    report = quick(root, network=True)
+    assert report.verdict is Verdict.UNKNOWN
+    assert codes(report, Weight.UNSURE) == {"alone"}
+    assert not wrong(report)
+
+
+# -- two sides --------------------------------------------------------------------------------------------------------
+
+_SIDE = """
+import json, sys
+from quire.diagnosis import volume
+from quire.diagnosis.doctor import Request, document, examine
+from quire.store import directory
+from tests.test_doctor import facts, stands_by
+volume.look_at, directory.cached_times = facts(), stands_by
+options = json.loads(sys.argv[1])
+print(json.dumps(document(examine(Request(**options)))))
+"""
+
+
+def sides(root: Path, *options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Processes that run at once, one for each set of options; their reports."""
+    common = {"root": str(root), "peer": True, "wait": 60, "quick": True, "rounds": 6}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _SIDE, json.dumps(common | more)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent.parent,
+        )
+        for more in options
+    ]
+    reports = []
+    for process in processes:
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode == 0
+        reports.append(json.loads(out))
+    return reports
+
+
+def test_two_processes_meet_and_agree(root: Path) -> None:
+    """Started at the same time, each finds the other; one plan counts; the verdict is one; nothing is left."""
+    before = everything_below(root)
+    one, other = sides(root, {"rounds": 4}, {"rounds": 8})
+    assert (one["verdict"], other["verdict"]) == ("keeps", "keeps"), (one["findings"], other["findings"])
+    assert {one["peer"]["side"], other["peer"]["side"]} == {0, 1}
+    assert one["rounds"] == other["rounds"] == (one if one["peer"]["side"] == 0 else other)["rounds"]
+    asked = {each["code"]: each["asked"] for each in one["questions"]}
+    assert asked["changed"] == one["rounds"]
+    assert asked == {each["code"]: each["asked"] for each in other["questions"]}
+    assert everything_below(root) == before
+
+
+def test_two_processes_over_one_network_mount_prove_nothing(root: Path) -> None:
+    """Neither can be behind the other; said in both reports, and nothing was wrong."""
+    for report in sides(root, {"network": True}, {"network": True}):
+        assert report["verdict"] == "unknown"
+        assert {each["code"] for each in report["findings"] if each["weight"] != "advice"} == {"same-mount"}
+        assert not any(each["wrong"] for each in report["questions"])
+
+
+def test_nobody_joins(root: Path) -> None:
+    """The examination goes on alone, and does not claim more than it saw."""
+    heard: list[str] = []
+
+    class Listener(Observer):
+        def say(self, sentence: str) -> None:
+            heard.append(sentence)
+
+    report = examine(Request(str(root), peer=True, wait=0.2, quick=True, rounds=2), Listener())
+    assert report.verdict is Verdict.UNKNOWN
+    assert "no-peer" in codes(report)
+    assert report.found.tallies
+    assert any("run the same command there" in sentence for sentence in heard)
+
+
+def party(identifier: str, **more: Any) -> rendezvous.Party:
+    return replace(rendezvous.Party(identifier, "host", "boot", 1), **more)
+
+
+def test_an_invitation_of_the_dead_is_passed_over(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody was killed while waiting: its folder answers nobody, and two living sides meet all the same."""
+    monkeypatch.setattr(rendezvous, "_ANSWER_PATIENCE", 0.3)
+    directories = Directories(str(root), network=False)
+    plan = rendezvous.Plan(1, True)
+
+    def nothing() -> None:
+        pass
+
+    with scratch.scratch(str(root), "00dead") as dead, scratch.scratch(str(root), "11") as one:
+        assert rendezvous.meet(str(root), dead, party("00dead"), plan, directories, wait=0, waiting=nothing) is None
+        found: list[rendezvous.Meeting | None] = []
+        thread = threading.Thread(
+            target=lambda: found.append(
+                rendezvous.meet(str(root), one, party("11"), plan, directories, wait=30, waiting=nothing)
+            )
+        )
+        thread.start()
+        with scratch.scratch(str(root), "22") as other:
+            met = rendezvous.meet(str(root), other, party("22"), plan, directories, wait=30, waiting=nothing)
+            thread.join()
+    (host,) = found
+    assert met is not None
+    assert host is not None
+    assert (met.side, met.other.identifier) == (1, "11")
+    assert (host.side, host.other.identifier) == (0, "22")
+
+
+def test_another_version_is_refused(root: Path) -> None:
+    """Sides that would play different things say so instead of finding fault with the volume."""
+    directories = Directories(str(root), network=False)
+    plan = rendezvous.Plan(1, True)
+    with scratch.scratch(str(root), "00") as old, scratch.scratch(str(root), "11") as new:
+        rendezvous.meet(str(root), old, party("00", protocol=0), plan, directories, wait=0, waiting=lambda: None)
+        with pytest.raises(StoreError, match="another version"):
+            rendezvous.meet(str(root), new, party("11"), plan, directories, wait=0, waiting=lambda: None)
+
+
+def test_two_mounts_of_one_machine_are_two_sides() -> None:
+    """The same kernel with another device number is another mount; without a boot identifier nothing is assumed."""
+    assert party("a").shares_memory_with(party("b"))
+    assert not party("a").shares_memory_with(party("b", device=2))
+    assert not party("a").shares_memory_with(party("b", boot="other"))
+    assert not party("a", boot="").shares_memory_with(party("b", boot=""))
+
+
+def test_a_side_that_ends_is_not_waited_for(tmp_path: Path) -> None:
+    """It says so, or its folder is gone; else patience runs out."""
+    Mail.make(str(tmp_path / "mail"))
+    directories = Directories(str(tmp_path), network=False)
+    one, other = (Mail(str(tmp_path / "mail"), side, directories) for side in (0, 1))
+    other.post({"a": 1})
+    assert one.wait() == {"a": 1}
+    with pytest.raises(PeerGone, match="silent"):
+        one.wait(patience=0)
+    other.end()
+    with pytest.raises(PeerGone, match="before it was done"):
+        one.wait()
+    scratch.remove(str(tmp_path / "mail"))
+    with pytest.raises(PeerGone, match="tidied up"):
+        one.wait()
+
+
+# -- bad volumes ------------------------------------------------------------------------------------------------------
+
+
+def test_hard_links_that_do_not_exist(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else can be tried then, and the reason is one sentence."""
+
+    def link(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+    report = quick(root)
+    assert report.verdict is Verdict.BREAKS
+    assert codes(report, Weight.BREAKS) == {"no-hard-links"}
+    assert not report.found.tallies
+
+
+def test_a_link_that_replaces(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """link() that takes a name which is there loses changes."""
+    link = os.link
+
+    def replacing(source: str, target: str, **more: Any) -> None:
+        if os.path.exists(target):
+            os.unlink(target)
+        link(source, target, **more)
+
+    monkeypatch.setattr(os, "link", replacing)
+    assert codes(quick(root), Weight.BREAKS) == {"link-replaces"}
+
+
+def test_a_link_that_two_win(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exclusive on each machine, not between them: only the race of two sides finds it."""
+    link = os.link
+
+    def lenient(source: str, target: str, **more: Any) -> None:
+        try:
+            link(source, target, **more)
+        except FileExistsError:
+            if "/races/link/" not in target:
+                raise
+
+    monkeypatch.setattr(os, "link", lenient)
+    report = quick(root)
+    assert codes(report, Weight.BREAKS) == {"link-race"}
+    (tally,) = (each for each in report.found.tallies if each.wrong)
+    assert tally.wrong == tally.asked
+
+
+def test_without_fsync(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directories that cannot be synced make nothing durable."""
+
+    def refuse(fd: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    assert codes(quick(root), Weight.BREAKS) >= {"no-fsync"}
+
+
+def test_exclusive_creation_that_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """O_EXCL that is ignored, and a directory renamed onto a full one."""
+    real_open, rename = os.open, os.rename
+
+    def lenient(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        return real_open(path, flags & ~os.O_EXCL, *more, **named)
+
+    def replacing(source: str, target: str) -> None:
+        scratch.remove(target)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "open", lenient)
+    monkeypatch.setattr(os, "rename", replacing)
+    found = {each.code for each in primitives.try_primitives(str(tmp_path), Directories(str(tmp_path), network=False))}
+    assert {"no-exclusive-create", "rename-replaces"} <= found
+
+
+def test_inodes_that_differ_between_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems invent a number for each name; a repeated LINK could not be recognised."""
+    monkeypatch.setattr(primitives, "is_same_file", lambda *_: False)
+    directories = Directories(str(tmp_path), network=False)
+    assert [each.code for each in primitives.try_primitives(str(tmp_path), directories)] == ["link-inode"]
+
+
+def test_short_names_and_other_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short names are a matter of advice; an unexpected error is not, unless the disk is only full."""
+
+    def fails(number: int) -> Callable[..., None]:
+        def create(path: str, data: bytes) -> None:
+            if "creating_a_long_name" in path:
+                raise OSError(number, os.strerror(number))
+            posix_files.create_durable(path, data)
+
+        return create
+
+    weights = []
+    for number in (errno.ENAMETOOLONG, errno.EIO, errno.ENOSPC):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        monkeypatch.setattr(primitives, "create_durable", fails(number))
+        (finding,) = primitives.try_primitives(str(folder), Directories(str(folder), network=False))
+        weights.append((finding.code, finding.weight))
+    assert weights == [
+        ("short-names", Weight.ADVICE),
+        ("cannot-try", Weight.BREAKS),
+        ("cannot-try", Weight.UNSURE),
+    ]
+
+
+def test_times_that_stand_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that answers fstat from memory for good, after an open too; or one that never stands by its answer."""
+    monkeypatch.setattr(primitives, "COARSE_SETTLE", 0.1)
+    directories = Directories(str(tmp_path), network=False)
+    identity = directories.identity(str(tmp_path))
+    monkeypatch.setattr(Directories, "identity", lambda *_: identity)
+    (tmp_path / "one").mkdir()
+    assert [each.code for each in primitives.try_primitives(str(tmp_path / "one"), directories)] == ["still-times"]
+    monkeypatch.setattr(Directories, "identity", lambda *_: None)
+    (tmp_path / "other").mkdir()
+    (finding,) = primitives.try_primitives(str(tmp_path / "other"), directories)
+    assert (finding.code, finding.weight) == ("never-certain", Weight.ADVICE)
+
+
+def remembering(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """A client that answers opens and fstats of directories from memory so many times, as a FUSE mount may.
+
+    Every handle on the store stands for a machine with a memory of its own.
+    """
+    open_directory = Directories.open
+    memories: dict[tuple[int, str], tuple[int, Any]] = {}
+
+    def stale(self: Directories, path: str) -> Any:
+        opened = open_directory(self, path)
+        if "/duet/store/quire/records" not in path or opened is None:
+            return opened
+        left, identity = memories.get((id(self), path), (0, None))
+        if left == 0:
+            left, identity = times, opened[1]
+        memories[id(self), path] = left - 1, identity
+        return opened[0], identity
+
+    monkeypatch.setattr(Directories, "open", stale)
+
+
+def test_stale_attributes_are_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client answers from memory for a while: the play of two sides convicts it."""
+    monkeypatch.setattr(SettleRule, "__init__", _settles_at_once)
+    remembering(monkeypatch, 50)
+    report = quick(root, rounds=12)
+    assert report.verdict is Verdict.BREAKS
+    assert {"changed", "names"} <= wrong(report)
+    assert {"changed", "names"} <= codes(report, Weight.BREAKS)
+
+
+def _settles_at_once(
+    self: SettleRule, seconds: float | None = None, clock: Callable[[], float] = time.monotonic
+) -> None:
+    self.seconds = 0.0
+    self.clock = clock
+    self._may_refine = False
+
+
+def test_listings_that_miss_names_are_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server with a coarse change attribute: opened and listed, a folder lacks what came in the same tick."""
+    names = probes.Probe._names
+    memories: dict[int, list[str]] = {}
+
+    def forgetful(self: probes.Probe) -> list[str]:
+        before = memories.get(id(self), [])
+        memories[id(self)] = names(self)
+        return before
+
+    monkeypatch.setattr(probes.Probe, "_names", forgetful)
+    report = quick(root, rounds=12)
+    assert codes(report, Weight.BREAKS) == {"listing"}
+    (finding,) = (each for each in report.found.findings if each.code == "listing")
+    assert "change attribute" in finding.advice
+
+
+def test_a_store_that_fails_in_play_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors in place of answers count as wrong answers and are quoted."""
+    names = PosixRecords.names
+
+    def failing(self: PosixRecords, prefix: str, known: Names | None = None) -> Names:
+        if prefix == "doctor/names" and known is not None and known.names:
+            raise StoreError("The store cannot list doctor/names: Input/output error.")
+        return names(self, prefix, known)
+
+    monkeypatch.setattr(PosixRecords, "names", failing)
+    report = quick(root)
+    assert report.verdict is Verdict.BREAKS
+    said = [each.said for each in report.found.tallies if each.code == "names"]
+    assert "Input/output error" in said[0]
+
+
+def test_a_broken_rule_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the conformance suite finds is a finding, in its own words."""
+    monkeypatch.setattr(PosixNames, "match_marker", lambda *_: None)
+    report = quick(root)
+    assert report.verdict is Verdict.BREAKS
+    assert any("names" in each.sentence for each in report.found.findings if each.code == "conformance")
+
+
+def test_late_messages_are_told() -> None:
+    """They may have hidden wrong answers, so nothing is claimed."""
+    mail = Mail("/nowhere", 0, Directories("/", network=False))
+    duet = Duet("/nowhere", 0, mail, rendezvous.Plan(1, True), network=False)
+    assert duet.judge_notices() == []
+    duet.notice_ms = 900.0
+    assert [(each.code, each.weight) for each in duet.judge_notices()] == [("slow-notices", Weight.UNSURE)]
+
+
+def test_a_full_disk_is_no_verdict(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When not even a folder can be made, it cannot be told; nothing is said against the volume."""
+
+    def full(path: str, *_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(os, "mkdir", full)
+    report = quick(root)
+    assert report.verdict is Verdict.UNKNOWN
+    assert codes(report) == {"incomplete"}
+
+
+# -- what is concluded from looking -----------------------------------------------------------------------------------
+
+
+def judged(**known: Any) -> set[tuple[str, Weight]]:
+    mount = Mount(
+        "/data", known.get("filesystem", "ext4"), known.pop("source", "server:/"), known.pop("options", ("rw",))
+    )
+    seen = replace(_look_at("/"), unwritable=[], foreign_owners=[], umask=0o022, **(_DISK | known | {"mount": mount}))
+    return {(each.code, each.weight) for each in volume.judge(seen)}
+
+
+NFS = {"filesystem": "nfs4", "local": False}
+GOOD = ("hard", "relatime", "rw", "vers=4.1")
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        ({}, None),
+        (NFS | {"options": GOOD}, None),
+        (NFS | {"options": (*GOOD, "nocto")}, ("nocto", Weight.BREAKS)),
+        (NFS | {"options": ("hard", "rw", "vers=3")}, ("nfs-version", Weight.ADVICE)),
+        (NFS | {"options": ("soft", "rw", "vers=4.1")}, ("soft", Weight.ADVICE)),
+        (NFS | {"options": (*GOOD, "noac")}, ("slow-options", Weight.ADVICE)),
+        (NFS | {"options": GOOD, "delegations": True}, ("directory-delegations", Weight.UNSURE)),
+        (NFS | {"options": GOOD, "delegations": False}, None),
+        (NFS | {"options": ("rw", "vers=4.0"), "delegations": True}, None),
+        (NFS | {"options": GOOD, "delegations": True, "source": "fs-1.efs.eu-west-1.amazonaws.com:/"}, None),
+        ({"filesystem": "fuse.sshfs", "local": False}, ("caching-client", Weight.UNSURE)),
+        ({"filesystem": "cifs", "local": False}, ("caching-client", Weight.UNSURE)),
+        ({"filesystem": "9p", "local": False}, ("caching-client", Weight.UNSURE)),
+        ({"filesystem": "virtiofs", "local": False}, ("caching-client", Weight.UNSURE)),
+        ({"filesystem": "ceph", "local": False}, ("unknown-filesystem", Weight.UNSURE)),
+        ({"filesystem": "tmpfs"}, ("volatile", Weight.BREAKS)),
+        ({"filesystem": "overlay"}, ("container-layer", Weight.ADVICE)),
+        ({"options": ("ro",)}, ("read-only", Weight.BREAKS)),
+        ({"options": ("nobarrier", "rw")}, ("unsafe-writes", Weight.BREAKS)),
+        ({"nested": ["/data/quire/blobs"]}, ("nested-mount", Weight.BREAKS)),
+        ({"free_bytes": 10**6}, ("space", Weight.ADVICE)),
+        ({"free_inodes": 5}, ("inodes", Weight.ADVICE)),
+        ({"free_inodes": None}, None),
+        ({"user": 0}, ("root", Weight.ADVICE)),
+    ],
+)
+def test_judging_the_facts(known: dict[str, Any], expected: tuple[str, Weight] | None) -> None:
+    """Each fact alone has its one consequence, and good ones have none."""
+    assert judged(**known) == ({expected} if expected else set())
+
+
+def test_who_may_write() -> None:
+    """Folders that this user cannot write, and folders of others, are named."""
+    seen = replace(_look_at("/"), **_DISK, unwritable=["/data/quire/records"], foreign_owners=[7, 8])
+    findings = {each.code: each for each in volume.judge(seen)}
+    assert "/data/quire/records" in findings["permission"].sentence
+    assert "7, 8" in findings["owners"].sentence
+
+
+def test_the_facts_of_this_machine(root: Path) -> None:
+    """Looking raises nothing, finds the store, and agrees with the kernel about what is free."""
+    seen = _look_at(str(root))
+    assert seen.has_store
+    assert seen.mount is not None
+    assert str(root).startswith(seen.mount.point)
+    assert 0 <= seen.umask <= 0o777
+    assert seen.free_bytes > 0
+    assert seen.user == os.geteuid()
+    assert seen.unwritable == []
+
+
+def test_nocto_is_diagnosed_though_the_store_refuses_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store would not open; the doctor says why once, and tries everything all the same."""
+    mount = Mount("/", "nfs4", "server:/", (*GOOD, "nocto"))
+    monkeypatch.setattr(volume, "look_at", facts(local=False, filesystem="nfs4", mount=mount))
+    monkeypatch.setattr("quire.store.posix.filesystem_type", lambda _: ("nfs", False))
+    monkeypatch.setattr("quire.store.posix.mount_options", lambda _: frozenset({"nocto"}))
+    report = quick(root)
+    assert codes(report, Weight.BREAKS) == {"nocto"}
+    assert report.found.tallies
+    assert report.found.rules
+
+
+def test_a_folder_in_the_way_is_told(empty: Path) -> None:
+    """A folder named quire that is no store."""
+    (empty / "quire").mkdir()
+    (empty / "quire" / "mine").touch()
+    report = quick(empty)
+    assert codes(report, Weight.UNSURE) == {"layout"}
+
+
+@pytest.mark.parametrize(
+    ("measures", "expected"),
+    [
+        (Measures(tick_ms=4.0, settle_s=0.1, clock_skew_s=0.0), set()),
+        (Measures(tick_ms=1000.0, settle_s=2.5, clock_skew_s=-0.9), set()),
+        (Measures(tick_ms=1000.0, settle_s=0.1, clock_skew_s=0.0), {("coarse-times", Weight.BREAKS)}),
+        (Measures(tick_ms=None, settle_s=2.5, clock_skew_s=0.0), {("coarse-times", Weight.BREAKS)}),
+        (Measures(tick_ms=4.0, settle_s=0.1, clock_skew_s=-90.0), {("clock", Weight.ADVICE)}),
+    ],
+)
+def test_judging_the_clock(measures: Measures, expected: set[tuple[str, Weight]]) -> None:
+    """Timestamps coarser than what the store waits for break the promise; a clock that is off does not."""
+    assert {(each.code, each.weight) for each in judge_measures(measures)} == expected
+
+
+def test_verdicts() -> None:
+    """What breaks outweighs what is unsure; advice weighs nothing; a single wrong answer is one too many."""
+    breaks, unsure, advice = (Finding("code", weight, "So it is.") for weight in Weight)
+    assert verdict([]) is verdict([advice]) is Verdict.KEEPS
+    assert verdict([advice, unsure]) is Verdict.UNKNOWN
+    assert verdict([unsure, breaks]) is Verdict.BREAKS
+    assert (
+        judge_tallies([Tally("stat", "stat", 10, 10, required=False), Tally("changed", "A", 9, 0, required=True)]) == []
+    )
+    (finding,) = judge_tallies([Tally("changed", "A record", 1000, 1, required=True)])
+    assert finding.weight is Weight.BREAKS
+    assert "wrong 1 of 1000 times" in finding.sentence
+
+
+MOUNTINFO = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
+40 22 0:35 / /data rw,relatime shared:9 - nfs4 server:/export rw,vers=4.1,hard
+41 40 0:36 / /data/my\040files rw - fuse.sshfs me@there: rw
+42 22 0:37 / /data2 rw - tmpfs tmpfs rw
+broken line
+"""
+MOUNTSTATS = """device /dev/sda1 mounted on / with fstype ext4
+device server:/export mounted on /data with fstype nfs4 statvers=1.1
+\tage:\t1
+\tper-op statistics
+\t        NULL: 1 1 0 44 24 0 0 0 0
+\t     GETATTR: 17 17 0 3 4 5 6 7 0
+device server:/other mounted on /data2 with fstype nfs4 statvers=1.1
+\tper-op statistics
+\t     GETATTR: 99 17 0 3 4 5 6 7 0
+"""
+
+
+def test_reading_mounts(tmp_path: Path) -> None:
+    """The longest mount point that is a folder above; names with blanks; mounts inside; counts of one mount."""
+    info, stats = tmp_path / "mountinfo", tmp_path / "mountstats"
+    info.write_text(MOUNTINFO)
+    stats.write_text(MOUNTSTATS)
+    mounts = read_mounts(str(info))
+    found = mount_of("/data/packages", mounts)
+    assert found == Mount("/data", "nfs4", "server:/export", ("hard", "relatime", "rw", "vers=4.1"))
+    assert [mount.point if (mount := mount_of(path, mounts)) else None for path in ("/data22", "/data/my files/x")] == [
+        "/",
+        "/data/my files",
+    ]
+    assert mounts_below("/data", mounts) == ["/data/my files"]
+    assert operations("/data", str(stats)) == {"NULL": 1, "GETATTR": 17}
+    assert operations("/", str(stats)) is None
+    assert operations("/data", str(tmp_path / "none")) is None
+    assert read_mounts(str(tmp_path / "none")) == []
+
+
+# -- tidying up -------------------------------------------------------------------------------------------------------
+
+
+def test_an_interruption_leaves_nothing(root: Path) -> None:
+    """Ctrl-C in the middle of the play."""
+    before = everything_below(root)
+
+    class Interrupting(Observer):
+        def advance(self, done: int) -> None:
+            if done == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        examine(Request(str(root), quick=True, rounds=6), Interrupting())
+    assert everything_below(root) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_nothing(root: Path, number: int) -> None:
+    """The command waits for a second machine and is ended by the keyboard or by an orchestrator."""
+    before = everything_below(root)
+    process = subprocess.Popen(
+        quire_command("doctor", str(root), "--peer"), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert process.stderr is not None
+    with process.stderr:
+        assert "waiting for the second machine" in process.stderr.readline()
+        assert everything_below(root) != before
+        process.send_signal(number)
+        assert process.wait(30) in {130, 128 + number}
+    assert everything_below(root) == before
+
+
+def test_what_a_killed_doctor_leaves_is_swept(root: Path) -> None:
+    """Its folder has folders in it; a server's sweep removes them all, once they are old."""
+    left = root / "quire" / "incoming" / "doctor-0123"
+    (left / "duet" / "probes").mkdir(parents=True)
+    (left / "duet" / "file").touch()
+    assert PosixStore.open(root).sweep(older_than=-1) == 1
+    assert everything_below(root / "quire" / "incoming") == set()
+
+
+def test_a_folder_in_use_stays_young(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no sweep takes a long examination's folder away."""
+    os.utime(tmp_path, (0, 0))
+    keep = scratch.KeepAlive(str(tmp_path))
+    keep()
+    assert tmp_path.stat().st_mtime == 0
+    monkeypatch.setattr(time, "monotonic", lambda: float("inf"))
+    keep()
+    assert tmp_path.stat().st_mtime > 0
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def run(*arguments: str) -> int:
+    return cli.main(["doctor", *arguments])
+
+
+def test_the_command_for_people(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names the file system and ends with a verdict in plain words; the exit code is 0."""
+    assert run(str(root), "--quick", "--rounds", "2") == 0
+    out = capsys.readouterr().out
+    assert "File system: ext4, /dev/sda1 mounted at /" in out
+    assert "Options: relatime,rw" in out
+    assert "Yes: this volume keeps quire's promise." in out
+    assert "always right" in out
+    assert "a folder is believed 0.1 s after a change" in out
+
+
+def test_the_command_for_scripts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One JSON document with the documented keys."""
+    assert run(str(root), "--quick", "--rounds", "2", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["verdict"] == "keeps"
+    assert report["findings"] == []
+    assert report["rounds"] == 2
+    assert set(report) == {
+        *("directory", "verdict", "findings", "filesystem", "store", "peer", "rounds", "quick"),
+        *("rules", "questions", "measures"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("weight", "code", "word"),
+    [(Weight.BREAKS, 1, "Because:"), (Weight.UNSURE, 2, "Not known because:"), (Weight.ADVICE, 0, "Note:")],
+)
+def test_exit_codes(
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    weight: Weight,
+    code: int,
+    word: str,
+) -> None:
+    """0, 1 and 2 are the three verdicts; each reason comes with what to change."""
+    report = Report(volume.look_at(str(root)), False, rendezvous.Plan(1, True))
+    report.found.findings.append(Finding("some", weight, "So it is.", "Change it."))
+    report.found.tallies.append(Tally("stat", "stat", 10, 7, required=False))
+    report.found.measures = Measures(read_ms=1.0, read_operations={"GETATTR": 1.0})
+    report.peer, report.side = party("x", name="other-machine"), 0
+    monkeypatch.setattr(command, "examine", lambda *_: report)
+    assert run(str(root)) == code
+    out = capsys.readouterr().out
+    assert f"{word} So it is. Change it." in out
+    assert "wrong 7 of 10" in out
+    assert "1 GETATTR" in out
+    assert "Played with: other-machine" in out
+
+
+def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory that is none, and flags that are nonsense: one line, exit code 2."""
+    assert run(str(tmp_path / "missing")) == 2
+    assert "cannot be examined: No such file or directory" in capsys.readouterr().err
+    for flags in (["--rounds", "0"], ["--rounds", "many"], ["--wait", "-1"], ["--wait", "soon"]):
+        with pytest.raises(SystemExit) as ended:
+            run(str(tmp_path), *flags)
+        assert ended.value.code == 2
+
+
+def test_the_report_can_be_written_as_json(root: Path) -> None:
+    """Also when next to nothing could be told."""
+    seen = replace(volume.look_at(str(root)), mount=None, free_inodes=None)
+    json.dumps(document(Report(seen, False, rendezvous.Plan(1, True))))
+
+
+def test_a_missing_directory_is_a_configuration_error(tmp_path: Path) -> None:
+    """For who uses the library."""
+    with pytest.raises(ConfigurationError):
+        examine(Request(str(tmp_path / "missing")))

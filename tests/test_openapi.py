@@ -1,0 +1,134 @@
+"""The OpenAPI document says what the application does: the same addresses, methods and statuses."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.routing import Mount, Route
+
+import quire.web
+from quire.auth import Action
+from quire.config import Settings
+from quire.web.app import create_application
+from quire.web.openapi import document
+from quire.web.problems import STATUS
+from tests.asking import password_file
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "http.md"
+
+
+def _ask(root: Path, *requests: tuple[str, str, dict[str, Any]], **settings: Any) -> list[httpx.Response]:
+    """The application's answers to requests: method, path and what else httpx takes."""
+    application = create_application(Settings(directories=(str(root),), **settings))
+
+    async def ask() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://index") as client:
+            return [await client.request(method, path, **more) for method, path, more in requests]
+
+    return asyncio.run(ask())
+
+
+def _operations(found: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(path, method): one for path, methods in found["paths"].items() for method, one in methods.items()}
+
+
+@pytest.mark.parametrize("health", ["/health", "/_alive"])
+def test_every_route_is_described_and_no_other(health: str, tmp_path: Path) -> None:
+    """Addresses and methods are those of the application's routes; HEAD goes with GET."""
+    application = create_application(Settings(directories=(str(tmp_path),), health_endpoint=health))
+    routes = {
+        (re.sub(r":path}", "}", route.path), method.lower())
+        for route in application.routes
+        if isinstance(route, Route)
+        for method in (route.methods or set()) - {"HEAD"}
+    }
+    assert set(_operations(document(health))) == routes
+
+
+def test_path_parameters_are_those_of_the_path() -> None:
+    """Each is described once, and as required."""
+    for (path, _), operation in _operations(document()).items():
+        described = [each["name"] for each in operation.get("parameters", []) if each["in"] == "path"]
+        assert described == re.findall(r"{(\w+)}", path), path
+
+
+def _statuses_in_code() -> set[int]:
+    """What handlers raise as HttpError, and the table of the other errors."""
+    found = {status for _, status in STATUS}
+    for path in Path(quire.web.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "HttpError":
+                first = node.args[0]
+                if isinstance(first, ast.Constant) and isinstance(first.value, int):
+                    found.add(first.value)
+    return found
+
+
+def test_every_status_is_described_and_no_other() -> None:
+    """Of errors: what the code can raise. 405 belongs to no operation, 500 would be a defect."""
+    described = {int(each) for operation in _operations(document()).values() for each in operation["responses"]}
+    assert {each for each in described if each >= 400} == _statuses_in_code() - {405, 500} | {416}
+    assert {each for each in described if each < 400} == {200, 206, 301, 302, 303, 304}
+
+
+def test_the_reference_has_the_same_errors() -> None:
+    """The table of errors in docs/reference/http.md, but for 405."""
+    errors = REFERENCE.read_text().partition("## Errors")[2]
+    listed = {int(each) for each in re.findall(r"^\| (\d{3}) \|", errors, re.MULTILINE)}
+    described = {int(each) for operation in _operations(document()).values() for each in operation["responses"]}
+    assert listed - {405} == {each for each in described if each >= 400}
+
+
+def test_every_reference_within_the_document_leads_somewhere() -> None:
+    """And every schema is used."""
+    found = document()
+    names = set(re.findall(r"'#/components/schemas/(\w+)'", repr(found)))
+    assert names == set(found["components"]["schemas"])
+
+
+@pytest.mark.parametrize("prefix", ["", "/python"])
+def test_it_is_served(prefix: str, tmp_path: Path) -> None:
+    """As JSON with a validator; below a prefix too, which its relative server then is."""
+    path = f"{prefix}/openapi.json"
+    (answer,) = _ask(tmp_path, ("GET", path, {}), server_base_url=prefix)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json() == document()
+    unchanged = {"headers": {"If-None-Match": answer.headers["etag"]}}
+    assert _ask(tmp_path, ("GET", path, unchanged), server_base_url=prefix)[0].status_code == 304
+
+
+def test_it_needs_the_login_that_listings_need(tmp_path: Path) -> None:
+    """Who may not list does not learn what else there is."""
+    users = password_file(tmp_path, reader="secret")
+    root = tmp_path / "packages"
+    root.mkdir()
+    requests: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", "/openapi.json", {}),
+        ("GET", "/openapi.json", {"auth": ("reader", "secret")}),
+    ]
+    settings: dict[str, Any] = {"passwords": str(users), "authenticate": frozenset({Action.LIST})}
+    assert [answer.status_code for answer in _ask(root, *requests, **settings)] == [401, 200]
+
+
+def test_allow_names_every_method_of_an_address(tmp_path: Path) -> None:
+    """RFC 9110, 15.5.6: a 405 lists what the address takes, uploads among it."""
+    for answer in _ask(tmp_path, ("PUT", "/", {}), ("PUT", "/simple/", {})):
+        assert answer.status_code == 405
+        assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+
+
+def test_mounts_are_no_way_round(tmp_path: Path) -> None:
+    """Below a prefix there are the same routes."""
+    application = create_application(Settings(directories=(str(tmp_path),), server_base_url="/python"))
+    (mount,) = (route for route in application.routes if isinstance(route, Mount))
+    plain = create_application(Settings(directories=(str(tmp_path),)))
+    assert [r.path for r in mount.routes if isinstance(r, Route)] == [
+        r.path for r in plain.routes if isinstance(r, Route)
+    ]
