@@ -25,10 +25,13 @@ SECONDS ?= 1800
 SEED ?= 1
 TORTURE_ARGS ?=
 
+# For `make fuzz`: seconds for each target; e.g. make fuzz FUZZ_SECONDS=20 PYTEST_ARGS="-k archives"
+FUZZ_SECONDS ?= 120
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-faults test-nfs torture lint format lock upgrade dev clean
+.PHONY: help serve test test-fast test-faults test-nfs torture fuzz lint format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -53,6 +56,9 @@ test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian
 
 torture: $(DEV) ## servers under load while their workers are killed; every answer is judged (SECONDS=, SEED=)
 	$(BIN)/python -m tests.linearizability torture --seconds $(SECONDS) --seed $(SEED) $(TORTURE_ARGS)
+
+fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for each; finds go to .cache/fuzz
+	QUIRE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -n $(JOBS) $(PYTEST_ARGS)
 
 lint: $(DEV) ## ruff and mypy; changes nothing
 	$(BIN)/python -m ruff check .

@@ -6,12 +6,14 @@ The judge comes as other processes do: with a handle of its own, and, as a witne
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from quire.changes import Selection
 from quire.checking import Check, Severity, collect_garbage
 from quire.errors import NotFound, QuireError, StoreError
 from quire.index import Change, Index, blob_keys
+from quire.model import File
 from quire.store.contracts import Names, Record
 from quire.store.posix import PosixStore
 from quire.store.posix_check import PosixInspector
@@ -30,6 +32,7 @@ class Violated(Exception):
 
 
 def expect(truth: object, sentence: str) -> None:
+    """Raise Violated with the sentence, unless it is so."""
     if not truth:
         raise Violated(sentence)
 
@@ -55,8 +58,8 @@ class Witness:
         expect(set(names) == set(state), f"a remembered list of names is stale: {names}")
 
 
-def _files(files: object) -> dict[str, tuple[str, bool | str, str | None]]:
-    return {file.filename: (file.sha256, file.yanked, file.metadata_sha256) for file in files}  # type: ignore[attr-defined]  # any files
+def _files(files: Iterable[File]) -> dict[str, tuple[str, bool | str, str | None]]:
+    return {file.filename: (file.sha256, file.yanked, file.metadata_sha256) for file in files}
 
 
 def state_of(index: Index) -> State:

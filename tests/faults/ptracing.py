@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-_TRACEME, _PEEKUSER, _GETREGS, _SETREGS, _SYSCALL, _SETOPTIONS = 0, 3, 12, 13, 24, 0x4200
+_TRACEME, _GETREGS, _SETREGS, _SYSCALL, _SETOPTIONS = 0, 12, 13, 24, 0x4200
 _OPTIONS = 0x1 | 0x100000  # TRACESYSGOOD: tell stops of calls from signals; EXITKILL: no child outlives us
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _AT_FDCWD = 2**64 - 100

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-import atheris  # type: ignore[import-untyped]  # it ships no types
+import atheris
 
 from tests.fuzz.atheris_flags import FOUND
 

@@ -91,7 +91,6 @@ def seeds() -> dict[str, dict[str, bytes]]:
             "revisions": b"f00000001.json\n" + _DOCUMENT + b"\0\0f00000002.json\n" + _DOCUMENT,
             "rubbish": b"f.nfs01\nx\0\0d00000003.json\n\0\0f00000002.json~\n\0\0f00000001.json\n" + _DOCUMENT,
             "link": b"l00000001.json\n/etc/hostname",
-            "pipe": b"p00000001.json\n",
         },
     }
 

@@ -44,8 +44,8 @@ def _paths(outside: Path) -> list[str]:
 
 
 def _ask_everywhere(site: Site, path: str) -> Iterator[httpx.Response]:
-    """This value in every parameter that there is, as it is and escaped once or twice."""
-    for spelt in dict.fromkeys((quote(path, safe="/"), quote(path, safe=""), quote(quote(path, safe=""), safe=""))):
+    """This value in every parameter that there is, its slashes as they are and escaped."""
+    for spelt in dict.fromkeys((quote(path, safe="/"), quote(path, safe=""))):
         for address in (
             *("/simple/{}/", "/simple/{}", "/packages/{}", "/packages/there/{}", "/packages/{}.metadata"),
             *("/pypi/{}/json", "/pypi/there/{}/json", "/{}/json", "/{}", "/{}/", "/simple/?format={}"),
@@ -95,6 +95,23 @@ def _touched(trace: str) -> Iterator[tuple[str, str, bool]]:
             path = name.encode("latin-1", "replace").decode("unicode_escape")
             absolute = os.path.normpath(os.path.join(directory or "/", path))
             yield call[1], absolute, bool(writes) and not reads and "stat" not in call[1]
+
+
+def test_the_trace_is_understood() -> None:
+    """Relative to a directory, climbing out of one, and octal bytes: the paths that the system was asked for."""
+    lines = [
+        '12 openat(AT_FDCWD</work>, "/store/../secret", O_RDONLY|O_CLOEXEC) = 3</secret>',
+        '12 openat(5</store/a>, "b", O_WRONLY|O_CREAT, 0666) = 6</store/a/b>',
+        '12 linkat(AT_FDCWD</work>, "/store/x", 4</store/d>, "\\303\\244", 0) = 0',
+        '12 newfstatat(7</store>, "../y", {st_mode=S_IFREG|0644, ...}, 0) = 0',
+    ]
+    assert list(_touched("\n".join(lines))) == [
+        ("openat", "/secret", False),
+        ("openat", "/store/a/b", True),
+        ("linkat", "/store/x", True),
+        ("linkat", "/store/d/\xc3\xa4", True),
+        ("newfstatat", "/y", False),
+    ]
 
 
 @pytest.mark.skipif(not _can_trace(), reason="needs strace, and the right to trace")

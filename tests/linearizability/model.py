@@ -38,7 +38,7 @@ Filenames: TypeAlias = frozenset[str] | None
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Add files or replace them, in one step. One that is there with the same content stays as it is."""
+    """Add files or replace them (overwriting is on), in one step. One with the same content stays as it is."""
 
     files: tuple[tuple[str, str], ...]
     """(filename, sha256)"""

@@ -16,8 +16,8 @@ from tests.asking import OPEN
 from tests.serving import Served, free_port, quire_command, running, until
 
 _LEAST = {"granian": 6.0, "gunicorn": 1.0, "uvicorn": 1.0}
-"""Seconds between two deaths of one worker's successor: granian takes a worker that dies twice within 5.5 seconds for
-one that cannot start, and ends; it may be killed as often as that for each of its workers, the oldest first."""
+"""Seconds in which every worker of a server may be killed once, the oldest first. granian takes a worker that dies
+twice within 5.5 seconds for one that cannot start, and ends."""
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,10 @@ class Mail:
                 if self.stopped() or get(folder, "ended", self._directories) is not None:
                     raise PeerGone("The other side ended before it was done; run both again.")
             if now >= until:
-                raise PeerGone(f"The other side was silent for {patience:.0f} seconds; run both again.")
+                raise PeerGone(
+                    f"Nothing was seen of the other side for {patience:.0f} seconds: it ended, or what it writes is not "
+                    f"seen here; run both again."
+                )
             if meanwhile is not None:
                 meanwhile()
             time.sleep(_PAUSE)
