@@ -74,8 +74,8 @@ class Mail:
                     raise PeerGone("The other side ended before it was done; run both again.")
             if now >= until:
                 raise PeerGone(
-                    f"Nothing was seen of the other side for {patience:.0f} seconds: it ended, or what it writes is not "
-                    f"seen here; run both again."
+                    f"Nothing was seen of the other side for {patience:.0f} seconds: it ended, or what it writes is "
+                    f"not seen here; run both again."
                 )
             if meanwhile is not None:
                 meanwhile()
