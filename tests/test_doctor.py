@@ -530,6 +530,7 @@ GOOD = ("hard", "relatime", "rw", "vers=4.1")
         (NFS | {"options": ("hard", "rw", "vers=3")}, ("nfs-version", Weight.ADVICE)),
         (NFS | {"options": ("soft", "rw", "vers=4.1")}, ("soft", Weight.ADVICE)),
         (NFS | {"options": (*GOOD, "noac")}, ("slow-options", Weight.ADVICE)),
+        (NFS | {"options": (*GOOD, "lookupcache=none")}, ("slow-options", Weight.ADVICE)),
         (NFS | {"options": GOOD, "delegations": True}, ("directory-delegations", Weight.UNSURE)),
         (NFS | {"options": GOOD, "delegations": False}, None),
         (NFS | {"options": ("rw", "vers=4.0"), "delegations": True}, None),

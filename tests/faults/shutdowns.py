@@ -125,7 +125,8 @@ def cut_everywhere(
         shutil.copytree(stage.template, root, dirs_exist_ok=True)
     image.keep()
     moments = [call.number for call in calls if call.changes or call.store_number is None]
-    for number in moments[shard[0] :: shard[1] * sample]:
+    chosen = dict.fromkeys([*moments[shard[0] :: shard[1] * sample], moments[-1]])  # the last one: after the answer
+    for number in chosen:
         image.renew()
         _cut(stage, image, number, result)
     result.seconds = time.monotonic() - began

@@ -20,6 +20,7 @@ _LITTLE_SPACE = 1024**3
 _FEW_INODES = 10_000
 _LOOK_AT = 2_000
 """Folders of the store whose owner is asked, at the most."""
+_SLOW = {"noac", "sync", "lookupcache=none", "acdirmin=0", "acdirmax=0", "actimeo=0"}
 _VOLATILE = {"tmpfs", "ramfs"}
 _CACHING = {
     "cifs": "A CIFS client",
@@ -161,11 +162,15 @@ def _judge_nfs(volume: Volume) -> Iterator[Finding]:
             "It is mounted soft: when the server is slow, uploads fail without anybody knowing whether they were done.",
             "Mount it with hard.",
         )
-    if "noac" in options or "sync" in options:
+    slow = sorted(_SLOW.intersection(options))
+    if slow:
         yield Finding(
-            "slow-options", Weight.ADVICE, "noac and sync make everything slower, and quire needs neither of them.",
-            "Mount it without noac and sync.",
-        )  # fmt: skip
+            "slow-options",
+            Weight.ADVICE,
+            f"Mounted with {', '.join(slow)}, one question can cost the server many requests instead of one, and quire "
+            f"does not need it.",
+            f"Mount it without {', '.join(slow)}.",
+        )
     source = volume.mount.source if volume.mount is not None else ""
     if volume.delegations and not version.startswith(("3", "4.0")) and ".efs." not in source:
         yield Finding(
