@@ -59,10 +59,6 @@ class DurableDirectories:
             self._certain.clear()
         self._certain.add(path)
 
-    def is_certain(self, path: str) -> bool:
-        """Whether `ensure` has nothing to do."""
-        return path in self._certain
-
 
 def is_same_file(path: str, other: str) -> bool:
     """Whether two names are of one inode, asked of the server: a replayed LINK answers EEXIST though it was ours."""
