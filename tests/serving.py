@@ -6,6 +6,7 @@ Also the smallest applications that show what a server does, and a way to run th
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -209,6 +210,17 @@ def __getattr__(name: str) -> Any:
     Path(f"importing-{os.getpid()}").touch()
     until(Path("go").exists)
     return application
+
+
+async def slow_startup(
+    scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+) -> None:
+    """ASGI: `application`, which is still starting until a while after the file `go` is in the working directory."""
+    if scope["type"] == "lifespan":
+        await asyncio.to_thread(Path(f"starting-{os.getpid()}").touch)
+        await asyncio.to_thread(until, Path("go").exists)
+        await asyncio.sleep(0.5)  # so that what was sent before `go` arrives now, when the application is not ready yet
+    await application(scope, receive, send)
 
 
 async def failing(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:

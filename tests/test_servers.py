@@ -16,7 +16,7 @@ from quire import servers
 from quire.config import Settings
 from quire.errors import ConfigurationError
 from quire.servers import binding
-from tests.serving import Served, free_port, run_quire, serving, starting, until
+from tests.serving import DEADLINE, Served, free_port, run_quire, serving, starting, until
 
 ALL = ["granian", "uvicorn", "gunicorn", "wsgiref"]
 WITH_WORKERS = ["granian", "uvicorn", "gunicorn"]
@@ -88,6 +88,16 @@ def test_a_server_that_still_starts_ends_at_once(server: str, tmp_path: Path) ->
         if server == "uvicorn":  # its workers look at signals when the import is done
             (tmp_path / "go").touch()
         assert served.stop() == 0
+
+
+@pytest.mark.parametrize("server", WITH_WORKERS)
+def test_a_stop_in_the_middle_of_the_startup_is_not_forgotten(server: str, tmp_path: Path) -> None:
+    """SIGTERM that arrives when a worker has its handlers but does not listen yet ends it all the same."""
+    with starting(_settings(tmp_path, server, workers=2), tmp_path, "tests.serving:slow_startup") as served:
+        until(lambda: len(list(tmp_path.glob("starting-*"))) == 2)
+        served.process.send_signal(signal.SIGTERM)
+        (tmp_path / "go").touch()
+        assert served.process.wait(DEADLINE) == 0
 
 
 @pytest.mark.parametrize("server", WITH_WORKERS)

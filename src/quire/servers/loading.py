@@ -1,13 +1,16 @@
-"""Importing the application in a worker process.
+"""Importing the application in a worker process, and how a worker that is not ready yet can be stopped.
 
-A worker that was forked has its parent's signal handlers until it installs its own, after the application is
-imported. A SIGTERM in between sets a flag in nobody's hands and is lost: the parent waits for that worker until its
-patience ends. So, while starting, signals end the process at once.
+Theory of operation. A worker that was forked has its parent's signal handlers until it installs its own, after the
+application is imported. A SIGTERM in between sets a flag in nobody's hands and is lost: the parent waits for that
+worker until its patience ends. So from its first moment on, while starting, signals end the process at once. That
+first moment is the fork itself: signals are blocked around it, and one that arrived meanwhile is delivered to the
+child when its handlers are the default ones.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -33,7 +36,19 @@ def let_signals_end_the_process() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def load_in_forked_worker(target: str) -> Callable[..., Any]:
-    """`load`, first thing in a worker that was forked."""
-    let_signals_end_the_process()
-    return load(target)
+def forked_workers_obey_signals() -> None:
+    """Have every process that this one forks from now on begin with `let_signals_end_the_process`, with no gap.
+
+    For a main process whose server forks its workers itself; once per process, since it cannot be undone.
+    """
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+
+    def begin() -> None:
+        let_signals_end_the_process()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signals),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals),
+        after_in_child=begin,
+    )

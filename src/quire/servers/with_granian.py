@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
@@ -13,7 +13,7 @@ from quire.config import Settings
 from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
 from quire.servers.binding import free_address
 from quire.servers.limits import HEAD_SECONDS, connections_for, raise_descriptor_limit
-from quire.servers.loading import load_in_forked_worker
+from quire.servers.loading import forked_workers_obey_signals, load
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
@@ -33,6 +33,8 @@ def serve(settings: Settings, target: str) -> int:
         interface=Interfaces.ASGI,
         workers=settings.workers,
         loop=Loops.auto,
+        # the other mode can miss the end of a worker that is told to stop while it starts, and waits until it is killed
+        runtime_mode=RuntimeModes.st,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(max_buffer_size=MAX_HEAD_BYTES, header_read_timeout=HEAD_SECONDS * 1000),
         websockets=False,
@@ -46,8 +48,9 @@ def serve(settings: Settings, target: str) -> int:
         workers_kill_timeout=GRACE_SECONDS,
     )
     _log.info(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with granian", workers=settings.workers)
+    forked_workers_obey_signals()
     try:
-        server.serve(target_loader=load_in_forked_worker)
+        server.serve(target_loader=load)
     except SystemExit as stopped:
         # Ctrl-C reaches the workers as well; granian then counts their leaving as failures
         return 0 if server.interrupt_signal else int(stopped.code or 0)
