@@ -13,6 +13,7 @@ SOURCES = Path(quire.__file__).parent
 
 LAYERS = (
     "errors",
+    "metrics",
     "names",
     "model",
     "archives",
@@ -23,6 +24,7 @@ LAYERS = (
     "store",
     "testing",
     "changes",
+    "audit",
     "upload",
     "index",
     "folder_scan",
@@ -40,6 +42,7 @@ LAYERS = (
     "setting_values",
     "config",
     "logs",
+    "runtime",
     "web",
     "servers",
     "commands",

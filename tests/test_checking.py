@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import msgspec
 import pytest
 
 from quire.changes import Selection
-from quire.checking import Check, Checked, Finding, Severity, collect_garbage
+from quire.checking import GRACE, Check, Checked, Finding, Severity, collect_garbage
 from quire.checking.references import project_of
+from quire.errors import StoreError
 from quire.index import Index, blob_keys
 from quire.model import File, Status, decode_project, encode_project
 from quire.store.contracts import StoredBlob
+from quire.store.faults import Fault
 from quire.store.memory import MemoryState, MemoryStore
 from quire.store.posix import PosixStore
 from quire.store.posix_check import PosixInspector
@@ -391,3 +394,133 @@ def test_progress_is_told(tmp_path: Path, index: Index) -> None:
     meter = Meter()
     checked = check(tmp_path, progress=meter)
     assert 0 < meter.done == checked.bytes <= meter.total
+
+
+class Clock:
+    """Seconds, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_garbage_is_left_to_those_who_download_it() -> None:
+    """However old a file is: what was deleted or replaced a moment ago stays, and goes when that is long ago."""
+    clock = Clock()
+    state = MemoryState(clock)
+    index = Index(MemoryStore(state))
+    deleted, replaced = publish(index), publish(index, "beta")
+    clock.now += 10 * GRACE
+    index.delete("alpha", Selection())
+    staging = index.store.blobs.stage()
+    staging.write(make_wheel("beta", "1.0", files={"other": b"content"}))
+    index.publish([examine(staging.finish(), wheel_name("beta", "1.0"))], overwrite=True)
+    keys = {*blob_keys(deleted), *blob_keys(replaced)}
+    collected = collect_garbage(index.store, lambda: [index])
+    assert (collected.blobs, collected.young) == ([], len(keys))
+    clock.now += GRACE + 1
+    assert {blob.key for blob in collect_garbage(index.store, lambda: [index]).blobs} == keys
+
+
+def test_a_deletion_while_garbage_is_collected_is_seen() -> None:
+    """The blobs were listed, old as they are, before the deletion; the record was read after it."""
+    clock = Clock()
+    state = MemoryState(clock)
+    store, worker = MemoryStore(state), Index(MemoryStore(state))
+    publish(worker)
+    clock.now += 10 * GRACE
+    between(store, lambda: worker.delete("alpha", Selection()), "list")
+    collected = collect_garbage(store, lambda: [Index(store)])
+    assert (collected.blobs, collected.young) == ([], 4)
+
+
+def test_a_deleter_that_dies_leaves_nothing_that_is_old() -> None:
+    """The age begins anew before the commit: a death right after it leaves nothing for the collector to take at once,
+    and one right before it leaves the file listed."""
+    clock = Clock()
+    state = MemoryState(clock)
+    store = MemoryStore(state)
+    index = Index(store)
+    file = publish(index)
+    clock.now += 10 * GRACE
+    for fault in (Fault.BEFORE, Fault.AFTER):
+        store.faults.next("write", fault)
+        with pytest.raises(StoreError):
+            index.delete("alpha", Selection())
+        other = MemoryStore(state)
+        assert collect_garbage(other, lambda: [Index(other)]).blobs == []  # noqa: B023 - called at once
+    assert index.project("alpha") is None
+    clock.now += GRACE + 1
+    assert {blob.key for blob in collect_garbage(store, lambda: [index]).blobs} == set(blob_keys(file))
+
+
+def test_a_deletion_does_not_depend_on_ages() -> None:
+    """That an age cannot be set is no reason not to delete."""
+    store = MemoryStore()
+    index = Index(store)
+    publish(index)
+    for _ in range(4):
+        store.faults.next("renew", Fault.BEFORE)
+    index.delete("alpha", Selection())
+    assert len(store.faults.happened) == 4
+    assert index.project("alpha") is None
+
+
+def test_ages_are_those_of_the_disk(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the clock of the file system a day ahead, a file is old, until it is deleted; its times stay."""
+    file = publish(index)
+    path = blob_path(tmp_path, file)
+    os.utime(path, (5, 7))
+    store = PosixStore.open(tmp_path)
+    monkeypatch.setattr(store.blobs, "now", lambda: path.stat().st_ctime + GRACE)
+    assert [blob.age for blob in store.blobs.list() if blob.key.endswith(".whl")] == [GRACE]
+    before = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == before:  # until the clock of the file system has moved on
+        index.store.blobs.renew(f"{file.blob}/{file.filename}")
+    assert (path.stat().st_atime, path.stat().st_mtime) == (5, 7)
+    monkeypatch.setattr(store.blobs, "now", lambda: before / 1e9 + GRACE)
+    index.delete("alpha", Selection())
+    left = collect_garbage(store, lambda: [Index(store)])
+    assert (left.blobs, left.young) == ([], 4)
+    monkeypatch.setattr(store.blobs, "now", lambda: before / 1e9 + 2 * GRACE)
+    assert len(collect_garbage(store, lambda: [Index(store)]).blobs) == 4
+    assert list(path.parent.parent.iterdir()) == []
+
+
+def test_empty_folders_of_publications_are_removed_when_they_are_old(tmp_path: Path, index: Index) -> None:
+    """What a publisher or remover that died left goes; what has anything in it, and folders of projects, stay."""
+    kept = publish(index)
+    folders = [tmp_path / "quire" / "blobs" / name / ("a" * 64 + "-00000000") for name in ("alpha", "gone")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    assert collect_garbage(index.store, lambda: [index]).swept == 0
+    assert collect_garbage(index.store, lambda: [index], older_than=0, dry_run=True).swept == 0
+    assert all(folder.exists() for folder in folders)
+    collected = collect_garbage(index.store, lambda: [index], older_than=0)
+    assert collected.swept == 2
+    assert [folder.exists() for folder in folders] == [False, False]
+    assert [folder.parent.exists() for folder in folders] == [True, True]
+    assert blob_path(tmp_path, kept).exists()
+
+
+def test_a_folder_that_is_removed_while_it_is_published_into(
+    tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time a publisher has made its folder, a collector takes it for an empty one; the publication succeeds."""
+    collector = PosixStore.open(tmp_path)
+    real = os.link
+    met: list[int] = []
+
+    def overtaken(source: str, target: str, **more: Any) -> None:
+        if "/blobs/" in target and len(met) < 3:
+            met.append(collector.blobs.remove_empty_folders(0))
+        real(source, target, **more)
+
+    publish(index, "beta")
+    monkeypatch.setattr(os, "link", overtaken)
+    file = publish(index)
+    assert sum(met) == 2  # the first link is tried before there is a folder
+    assert blob_path(tmp_path, file).exists()
+    assert check(tmp_path).findings == []

@@ -118,7 +118,7 @@ def test_a_store_that_cannot_be_written_is_served_read_only(tmp_path: Path, monk
     """Where reading still works the service starts, with a warning, and refuses changes."""
     from quire.store import posix
 
-    monkeypatch.setattr(posix, "_can_write", lambda home: False)
+    monkeypatch.setattr(posix, "can_write", lambda home: False)
     settings = Settings(directories=(str(tmp_path),), authenticate=())
     with capture_logs() as lines:
         prepared = run_command.prepare(settings)

@@ -325,3 +325,23 @@ def test_parsers_raise_nothing_but_value_errors(raw: str) -> None:
 def test_interpolation_never_fails(template: str, expected: str) -> None:
     """The formats for requests, responses and errors cannot break a request."""
     assert interpolate(template, {"status": 200}) == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "100000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "999999999 100000\n"}, None),
+        ({"cpu.max": "rubbish"}, None),
+        ({}, None),
+    ],
+)
+def test_a_containers_quota_limits_the_workers(tmp_path: Path, files: dict[str, str], cores: int | None) -> None:
+    """Half a processor is one worker; where there is no quota, or a larger one, there are as many as processors."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert usable_cores(tmp_path) == (cores or len(os.sched_getaffinity(0)))

@@ -15,6 +15,7 @@ from types import ModuleType
 
 import pytest
 
+from quire.audit.entries import entries_of
 from quire.cli import make_parser
 from quire.config import RUN_DEFAULTS, Settings, resolve
 from quire.index import Index
@@ -53,7 +54,7 @@ def block(page: Path, language: str, mark: str) -> str:
 def commands(page: Path) -> Iterator[list[str]]:
     """The arguments of every `quire ...` line in a page's shell examples."""
     for text in blocks(page, "sh"):
-        for line in text.splitlines():
+        for line in text.replace("\\\n", " ").splitlines():  # a backslash at its end continues a line
             words = shlex.split(line, comments=True)
             if words and words[0] == "quire":
                 yield words[1:]
@@ -272,7 +273,8 @@ def test_reading_the_store_by_hand(tmp_path: Path) -> None:
     shown = shell(block(DOCS / "reference" / "store.md", "sh", "by-hand"), tmp_path)
     project = index.project("acme-tools")
     assert project is not None
-    assert encode_project(project).decode() in shown
+    entries = entries_of(index.store.records.read(index.key("acme-tools")))
+    assert encode_project(project, entries).decode() in shown
     assert all(f"packages/quire/blobs/{file.blob}/{name}\n" in shown for name, file in project.files.items())
 
 

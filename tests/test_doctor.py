@@ -25,6 +25,7 @@ from quire.diagnosis.doctor import Observer, Report, Request, document, examine
 from quire.diagnosis.duet import Duet
 from quire.diagnosis.findings import Finding, Measures, Tally, Verdict, Weight, judge_tallies, verdict
 from quire.diagnosis.mail import Mail, PeerGone
+from quire.diagnosis.measures import advise_coarse_changes
 from quire.diagnosis.measures import judge as judge_measures
 from quire.diagnosis.mounts import Mount, mount_of, mounts_below, operations, read_mounts
 from quire.errors import ConfigurationError, StoreError
@@ -32,6 +33,7 @@ from quire.store import directory, posix_files
 from quire.store.contracts import Names
 from quire.store.directory import Directories, SettleRule
 from quire.store.posix import PosixStore
+from quire.store.posix_changes import Changes
 from quire.store.posix_names import PosixNames
 from quire.store.posix_records import PosixRecords
 from tests.serving import quire_command
@@ -459,6 +461,43 @@ def test_listings_that_miss_names_are_found(root: Path, monkeypatch: pytest.Monk
     assert codes(report, Weight.BREAKS) == {"listing"}
     (finding,) = (each for each in report.found.findings if each.code == "listing")
     assert "change attribute" in finding.advice
+    assert "QUIRE_COARSE_CHANGES=" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("tick_ms", "now", "said"),
+    [
+        (10.000128, 0.0, "set QUIRE_COARSE_CHANGES=0.02 (--coarse-changes 0.02)"),
+        (0.2, 0.0, "set QUIRE_COARSE_CHANGES=0.001 "),
+        (1000.0, 0.0, "set QUIRE_COARSE_CHANGES=2 "),
+        (4.0, 0.008, "It is set to --coarse-changes 0.008, which is not enough"),
+        (None, 0.0, "twice the step of its clock"),
+    ],
+)
+def test_the_setting_for_a_coarse_server_is_named_with_its_value(tick_ms: float | None, now: float, said: str) -> None:
+    """From the clock as it was measured; other findings get no such advice."""
+    finding, other = Finding("listing", Weight.BREAKS, "So.", "Export xfs."), Finding("changed", Weight.BREAKS, "So.")
+    advice = advise_coarse_changes(finding, Measures(tick_ms=tick_ms), now).advice
+    assert advice.startswith("Export xfs. ")
+    assert said in advice
+    assert advise_coarse_changes(other, Measures(tick_ms=tick_ms), now) == other
+
+
+def test_it_is_examined_as_servers_are_set(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the setting everything that is asked about was announced; nothing that is not the doctor's was touched."""
+    announced: set[str] = set()
+    announce = Changes.announce
+
+    def noting(self: Changes, *directories: str) -> None:
+        if self.tick:
+            announced.update(directories)
+        announce(self, *directories)
+
+    monkeypatch.setattr(Changes, "announce", noting)
+    assert quick(root, coarse_changes=0.001).verdict is Verdict.KEEPS
+    assert all("/doctor-" in directory for directory in announced)
+    assert any(directory.endswith("/probes/listing") for directory in announced)
+    assert any("/records/" in directory for directory in announced)
 
 
 def test_a_store_that_fails_in_play_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,8 +31,14 @@ class Source:
         self.gate = threading.Semaphore(0)
         self.fail = False
         self.quick_answer: Number | None = None
+        self.turns = 0
+        self.looks = 0
+
+    def begin_turn(self) -> None:
+        self.turns += 1
 
     def quick(self, key: str, known: Number | None) -> Number | None:
+        self.looks += 1
         return self.quick_answer
 
     def load(self, key: str, known: Number | None) -> Number:
@@ -108,9 +114,39 @@ def test_inline_answers_need_no_thread(executor: Callable[[], ThreadPoolExecutor
         assert source.loads == 0
         assert barrier.memory.get("k") is source.quick_answer
         source.quick_answer = None
+        await queued()
         source.gate.release()
         assert (await barrier.get("k")).number == 0
         assert source.loads == 1
+
+    asyncio.run(scenario())
+
+
+def test_whoever_was_queued_before_a_look_shares_it_and_nobody_else(
+    executor: Callable[[], ThreadPoolExecutor],
+) -> None:
+    """Requests of one turn of the event loop cost one look. One that comes after it looks again and sees the change."""
+    source = Source()
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=True, memory_limit=100, executor=executor)
+        old, new = Number(1), Number(2)
+        source.quick_answer = old
+        seen: list[Number] = []
+
+        async def ask() -> None:
+            seen.append(await barrier.get("k"))
+
+        async def ask_and_be_followed() -> None:
+            await ask()
+            source.quick_answer = new  # a change, acknowledged now
+            later.append(asyncio.create_task(ask()))  # by whoever heard of it
+
+        later: list[asyncio.Task[None]] = []
+        await asyncio.gather(ask_and_be_followed(), ask(), ask())
+        await asyncio.gather(*later)
+        assert seen == [old, old, old, new]
+        assert (source.looks, source.turns) == (2, 2)
 
     asyncio.run(scenario())
 

@@ -96,7 +96,8 @@ def test_a_silent_client(site: Site) -> None:
 
 
 def test_a_file_that_is_cut_while_it_is_sent(site: Site) -> None:
-    """The client sees an incomplete answer, the log a line; never other bytes that pass for the rest."""
+    """The client sees an incomplete answer, never other bytes that pass for the rest; and the log has a line of it,
+    but for granian, which sends files by itself."""
     if site.root.parent.name.startswith("wsgiref"):
         pytest.skip("WSGI has no way to break an answer off but an exception, which its servers log")
     name = wheel_name("cut", "1.0")
@@ -111,7 +112,7 @@ def test_a_file_that_is_cut_while_it_is_sent(site: Site) -> None:
             received += len(data)
         assert received < len(content) - 1
     (site.root / name).unlink()
-    until(lambda: "broken off" in site.served.output())
+    until(lambda: site.root.parent.name.startswith("granian") or "broken off" in site.served.output())
 
 
 def test_addresses_that_are_no_text(site: Site) -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from quire.archives import limits
 from quire.archives.limits import MAX_METADATA_BYTES
-from quire.errors import InvalidDistribution
+from quire.errors import InvalidDistribution, StoreError
 from quire.metadata import (
     CoreMetadata,
     check_agreement,
@@ -761,3 +761,18 @@ def test_inflating_one_member_never_trusts_its_own_end() -> None:
     at = data.index(b"foo-1.0.dist-info/METADATA") + len("foo-1.0.dist-info/METADATA")
     data[at : at + len(packed)] = packed
     assert "damaged" in refused(bytes(data), WHEEL)
+
+
+@pytest.mark.parametrize("error", [StoreError("The store cannot be read."), OSError(5, "Input/output error")])
+@pytest.mark.parametrize("name", ["foo-1.0.tar", "foo-1.0.tar.gz", "foo-1.0.zip", "foo-1.0-py3-none-any.whl"])
+def test_errors_of_the_file_itself_pass(name: str, error: Exception) -> None:
+    """A disk that fails in the middle of an archive does not make it a damaged one."""
+
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise error
+
+    parsed = guess_filename(name)
+    assert parsed is not None
+    with pytest.raises(type(error)):
+        read_metadata(Failing(bytes(4096)), parsed)

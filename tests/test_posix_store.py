@@ -24,6 +24,7 @@ from quire.store.contracts import Record
 from quire.store.directory import Directories, Identity, SettleRule
 from quire.store.filesystem import cached_times, filesystem_type, mount_options
 from quire.store.posix import PosixStore
+from quire.store.posix_staging import PosixStaged
 
 KEY = "main/projects/foo"
 
@@ -712,3 +713,20 @@ def test_mount_options_are_those_of_the_directory() -> None:
 def test_constants_fit_together() -> None:
     """Pruning starts well above what it keeps."""
     assert posix_records.PRUNE_ABOVE > posix_records.KEEP_REVISIONS >= 2
+
+
+def test_a_disk_that_fails_under_an_examination_is_not_the_clients_fault(tmp_path: Path) -> None:
+    """Reading staged bytes back gives the store's error, whoever reads; a seek to nowhere stays the reader's own."""
+    store = PosixStore.open(tmp_path)
+    staging = store.blobs.stage()
+    staging.write(b"x")
+    digests = staging.finish().digests
+    unreadable = PosixStaged("/proc/self/mem", 1, digests)  # its first bytes cannot be read: EIO
+    with unreadable.open() as file:
+        for size in (-1, 10):
+            with pytest.raises(StoreError, match=os.strerror(errno.EIO)):
+                file.read(size)
+        with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+            file.seek(-1, os.SEEK_END)
+    with pytest.raises(StoreError):
+        PosixStaged(str(tmp_path / "gone"), 1, digests).open()

@@ -23,6 +23,7 @@ from quire.simple import (
     Page,
     ProjectListing,
     make_page,
+    patch_projects,
     release_versions,
     render_project,
     render_projects,
@@ -390,3 +391,26 @@ def test_pages_are_equal_in_every_process() -> None:
     ]
     assert outputs[0] == outputs[1]
     assert outputs[0].count("\n") == 3
+
+
+_SOME_NAMES = st.sets(st.from_regex(r"[a-c](-?[a-c0-9]){0,3}", fullmatch=True), max_size=12)
+
+
+@given(before=_SOME_NAMES, after=_SOME_NAMES, media_type=st.sampled_from(list(MediaType)))
+def test_a_patched_list_is_the_rendered_one(before: set[str], after: set[str], media_type: MediaType) -> None:
+    """Whatever came and went: the same bytes and validator as rendering anew, or no patch at all."""
+    old, new = sorted(before), sorted(after)
+    patched = patch_projects(render_projects(old, media_type), media_type, old, new)
+    if patched is not None:
+        assert patched == render_projects(new, media_type)
+
+
+@pytest.mark.parametrize("media_type", list(MediaType))
+@pytest.mark.parametrize("name", ["a", "m1", "z"])
+def test_one_name_more_or_less_is_patched(name: str, media_type: MediaType) -> None:
+    """At the beginning, in the middle, at the end."""
+    names = [f"m{number}" for number in range(10)]
+    more = sorted({*names, name, "m1"} - ({"m1"} if name == "m1" else set()))
+    for before, after in ((names, more), (more, names)):
+        patched = patch_projects(render_projects(before, media_type), media_type, before, after)
+        assert patched == render_projects(after, media_type)

@@ -100,8 +100,8 @@ class RemembersByItself(MemoryRecords):
         cache: dict[str, Record] = self.__dict__.setdefault("cache", {})
         return cache.setdefault(key, super().read(key, known))
 
-    def write(self, key: str, data: bytes | None, expected: Record) -> Record:
-        written = super().write(key, data, expected)
+    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+        written = super().write(key, data, expected, note)
         self.__dict__.setdefault("cache", {})[key] = written
         return written
 
@@ -120,16 +120,16 @@ class TagsByContent(MemoryRecords):
         tag = hashlib.sha256(found.data or b"").hexdigest()
         return known if known is not None and known.tag == tag else Record(key, found.data, tag)
 
-    def write(self, key: str, data: bytes | None, expected: Record) -> Record:
+    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
         current = super().read(key)
         stale = self.read(key).tag != expected.tag
-        super().write(key, data, Record(key, None, "stale") if stale else current)
+        super().write(key, data, Record(key, None, "stale") if stale else current, note)
         return self.read(key)
 
 
 class WritesBlindly(MemoryRecords):
-    def write(self, key: str, data: bytes | None, expected: Record) -> Record:
-        return super().write(key, data, self.read(key))
+    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+        return super().write(key, data, self.read(key), note)
 
 
 class ChecksThenWrites(MemoryRecords):
@@ -137,10 +137,10 @@ class ChecksThenWrites(MemoryRecords):
 
     barrier = threading.Barrier(THREADS)
 
-    def write(self, key: str, data: bytes | None, expected: Record) -> Record:
+    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
         current = self.read(key)
         if threading.current_thread() is threading.main_thread() or current.tag != expected.tag:
-            return super().write(key, data, expected)
+            return super().write(key, data, expected, note)
         self.barrier.wait(30)
         with self._state.lock:
             revision, _ = self._state.revisions.get(key, (0, None))
@@ -151,8 +151,8 @@ class ChecksThenWrites(MemoryRecords):
 class ForgetsDeletions(MemoryRecords):
     """Deletes for real, so that a later record has the tags of the earlier one."""
 
-    def write(self, key: str, data: bytes | None, expected: Record) -> Record:
-        written = super().write(key, data, expected)
+    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+        written = super().write(key, data, expected, note)
         if data is None:
             del self._state.revisions[key]
             return self.read(key)
@@ -260,6 +260,11 @@ class ChecksNoBlobKeys(MemoryBlobs):
         self._state.blobs.pop(key, None)
 
 
+class RemovesTheYoung(MemoryBlobs):
+    def remove_old(self, key: str, older_than: float) -> bool:
+        return super().remove_old(key, 0)
+
+
 class WrongBlake(MemoryBlobs):
     def stage(self, algorithms: tuple[str, ...] = ()) -> Staging:
         staging = super().stage(algorithms)
@@ -315,6 +320,7 @@ FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
     (SweepsEverything, "a_sweep_spares_the_young"),
     (SweepsNothing, "a_sweep_spares_the_published"),
     (ChecksNoBlobKeys, "blob_keys_cannot_escape"),
+    (RemovesTheYoung, "only_old_blobs_are_removed_by_age"),
     (WrongBlake, "staged_bytes_have_their_digests"),
     (DiscardsPublished, "discarding_is_harmless"),
 ]

@@ -196,6 +196,7 @@ class Authenticator:
         self._throttle = _Throttle(self._limits, clock)
         self._users = passwords.current()
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
+        self._headers: OrderedDict[bytes, tuple[str, _Remembered]] = OrderedDict()
         self._checks: dict[bytes, asyncio.Task[bool]] = {}
         self._pending: set[asyncio.Task[bool]] = set()
         self._pool: ThreadPoolExecutor | None = None
@@ -207,6 +208,7 @@ class Authenticator:
         if users is not self._users:
             self._users = users
             self._remembered.clear()
+            self._headers.clear()
             self._checks.clear()  # those who wait get their answer; nobody joins them
         digest = self._digest(username, credentials.password)
         remembered = self._remembered.get(username)
@@ -227,9 +229,35 @@ class Authenticator:
         # shielded: a client that hangs up must not take the answer away from those who share the check
         return Accepted(username) if await asyncio.shield(check) else Wrong()
 
+    def remembers(self, header: str, action: Action) -> bool:
+        """Whether the credentials of this Authorization header were found good lately, still count, and suffice.
+
+        False says nothing about them: `authenticate` finds out. Never waits, never raises.
+        """
+        if len(header) > MAX_HEADER_CHARACTERS:
+            return False
+        digest = self._digest(header)
+        known = self._headers.get(digest)
+        users = self._passwords.current()
+        if known is not None and users is self._users:
+            username, remembered = known
+            if self._remembered.get(username) is remembered and self._clock() < remembered.until:
+                return _may(users, username, action)
+        self._headers.pop(digest, None)
+        credentials = parse_basic(header)
+        remembered_now = None if credentials is None else self._remembered.get(credentials.username)
+        if credentials is None or remembered_now is None or users is not self._users:
+            return False
+        if not hmac.compare_digest(remembered_now.digest, self._digest(credentials.username, credentials.password)):
+            return False
+        self._headers[digest] = (credentials.username, remembered_now)
+        if len(self._headers) > self._limits.remember_users:
+            self._headers.popitem(last=False)
+        return self._clock() < remembered_now.until and _may(users, credentials.username, action)
+
     def may(self, username: str, action: Action) -> bool:
-        """Whether this user, logged in, has the right to `action`. As yet every user has every right."""
-        return username in self._passwords.current().hashes
+        """Whether this user, logged in, has the right to `action`."""
+        return _may(self._passwords.current(), username, action)
 
     def close(self) -> None:
         """Drop the checks that have not begun and let the threads end."""
@@ -291,6 +319,11 @@ class Authenticator:
             data = part.encode("utf-8", "surrogatepass")
             digest.update(len(data).to_bytes(8) + data)
         return digest.digest()
+
+
+def _may(users: Users, username: str, _action: Action) -> bool:
+    """As yet every user has every right."""
+    return username in users.hashes
 
 
 def _network(address: str) -> str:

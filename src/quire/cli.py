@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Protocol, cast
 from quire import __version__
 from quire.errors import ConfigurationError, QuireError, UnknownLayout
 
-COMMANDS = ("run", "ls", "show", "yank", "delete", "status", "import_", "check", "gc", "doctor", "update")
+COMMANDS = ("run", "ls", "show", "yank", "delete", "status", "log", "import_", "check", "gc", "doctor", "update")
 """The modules of quire.commands, in the order that the help lists them."""
 
 

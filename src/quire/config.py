@@ -68,6 +68,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A path prefix such as `/python` under which everything is served; never ends with a slash."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose X-Forwarded-* are believed; `*` for everybody's."""
+    accel_redirect: tuple[str, ...] = ()
+    """What the proxy calls the directories, in their order, to send downloads itself; none: quire sends them."""
 
     authenticate: tuple[str, ...] = ("update",)
     """The actions (download, list, update) that need a login."""
@@ -90,13 +92,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Bytes."""
     body_timeout: float = 60.0
     """Seconds of silence after which an upload is given up."""
+    coarse_changes: float = 0.0
+    """Seconds in which the file server's change attribute moves on; 0 where it counts changes, as most do."""
     cache_size: int = 128 * 1024**2
     """Bytes of memory that each worker spends on pages."""
+
+    drain_seconds: float = 0.0
+    """Seconds that the server goes on after SIGTERM, with /ready answering 503, before it stops."""
+    metrics: str = "list"
+    """Who may read /metrics: whoever may `list`, everybody (`open`), who logs in (`authenticated`), nobody (`off`)."""
 
     verbosity: int = 0
     log_file: str | None = None
     log_stream: str = "stdout"
     """`stdout`, `stderr` or `none`."""
+    log_style: str = "human"
+    """`human`, in `log_format`, or `json`: an object a line."""
+    log_sample: float = 1.0
+    """The share, 0 to 1, of the quick and successful downloads and listings that is logged."""
     log_format: str = "%(asctime)s|%(name)s|%(levelname)s|%(thread)d|%(message)s"
     log_request_format: str = "%(bottle.request)s"
     log_response_format: str = "%(status)s"
@@ -149,6 +162,7 @@ OPTIONS = (
     Option("workers", values.integer(1, 1024), "--workers", ("GUNICORN_WORKERS", "WEB_CONCURRENCY")),
     Option("server_base_url", values.base_path, "--server-base-url"),
     Option("trusted_proxies", values.networks, "--trusted-proxies"),
+    Option("accel_redirect", values.internal_locations, "--accel-redirect"),
     Option("authenticate", values.actions, "--authenticate"),
     Option("passwords", values.password_file, "--passwords"),
     Option("disable_fallback", values.boolean, "--disable-fallback"),
@@ -162,10 +176,15 @@ OPTIONS = (
     Option("read_only", values.boolean, "--read-only"),
     Option("max_upload_size", values.size, "--max-upload-size"),
     Option("body_timeout", values.seconds, "--body-timeout"),
+    Option("coarse_changes", values.tick, "--coarse-changes"),
     Option("cache_size", values.size, "--cache-size"),
+    Option("drain_seconds", values.fraction(3600), "--drain-seconds"),
+    Option("metrics", values.one_of("list", "open", "authenticated", "off"), "--metrics"),
     Option("verbose", values.integer(0, 9), "--verbose"),
     Option("log_file", values.path, "--log-file"),
     Option("log_stream", values.one_of("stdout", "stderr", "none"), "--log-stream"),
+    Option("log_format", values.one_of("human", "json"), "--log-format"),
+    Option("log_sample", values.fraction(1), "--log-sample"),
     Option("log_frmt", values.log_format, "--log-frmt"),
     Option("log_req_frmt", values.message_format, "--log-req-frmt"),
     Option("log_res_frmt", values.message_format, "--log-res-frmt"),
@@ -176,6 +195,7 @@ OPTIONS = (
 _FIELDS = {
     "hash_algo": "hash_algorithm",
     "verbose": "verbosity",
+    "log_format": "log_style",
     "log_frmt": "log_format",
     "log_req_frmt": "log_request_format",
     "log_res_frmt": "log_response_format",
@@ -295,7 +315,11 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
     """Settings from parsed values; the rules between settings are here."""
     merged = {**defaults, **given}
     fields = {_FIELDS.get(name, name): value for name, value in merged.items() if name not in _NOT_FIELDS}
-    fields.setdefault("directories", (str(Path.home() / "packages"),))
+    if "directories" not in fields:
+        try:
+            fields["directories"] = (values.path("~/packages"),)
+        except ValueError:  # a user id without a name, and no HOME: there is no home to look in
+            raise ConfigurationError("This user has no home, where ~/packages would be; name the directory.") from None
     fields.setdefault("workers", usable_cores())
     authenticate, passwords = fields.get("authenticate", ("update",)), given.get("passwords")
     # pypiserver's rule: switching off authentication must be said twice, so that nobody does it by a slip
@@ -305,12 +329,32 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
             "to authenticate give neither, but actions to -a and an htpasswd file to -P."
         )
     fields["passwords"] = None if passwords == "." else passwords
+    if len(fields.get("accel_redirect", ())) > len(fields["directories"]):
+        raise ConfigurationError(
+            "--accel-redirect names more locations than there are directories; give at most one for each directory."
+        )
+    if fields.get("accel_redirect") and not fields.get("trusted_proxies"):
+        raise ConfigurationError(
+            "--accel-redirect is for trusted proxies only, and there are none; name them with --trusted-proxies."
+        )
     # naming a fallback is asking for it, unless it is switched off as plainly
     disabled = given.get("disable_fallback", defaults.get("disable_fallback", False) and "fallback_url" not in given)
     fields["fallback_url"] = None if disabled else given.get("fallback_url", DEFAULT_FALLBACK_URL)
     return Settings(**fields)
 
 
-def usable_cores() -> int:
-    """How many processors this process may run on."""
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many processors this process may use: those it may run on, and no more than a container's quota, rounded up.
+
+    A container with a quota of half a processor still runs on all of its machine's, half a processor's time in all.
+    `cgroup`: where cpu.max (cgroups v2, see cgroups(7)) or cpu/cpu.cfs_quota_us and its period (v1) are.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = map(int, " ".join((cgroup / file).read_text() for file in files).split())
+        except (OSError, ValueError):  # no such cgroups, or "max": no quota
+            continue
+        if quota > 0 and period > 0:
+            cores = min(cores, -(-quota // period))
+    return max(1, cores)

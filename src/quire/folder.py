@@ -183,11 +183,18 @@ class Folder:
             return known
         return FolderProject(name, files, validation)
 
-    def unchanged(self, name: str, known: FolderProject | None) -> bool:
-        """Whether `project` would certainly return `known`. False when that takes longer to find out."""
+    def current(self) -> Listing | None:
+        """All files by name, if that can be had at once and is certainly true now; for `unchanged`."""
+        return self._tree.current()
+
+    def unchanged(self, name: str, known: FolderProject | None, listing: Listing | None = None) -> bool:
+        """Whether `project` would certainly return `known`. False when that takes longer to find out.
+
+        `listing`: what `current` returned just now, for one who asks about several projects.
+        """
         if known is None:
             return False
-        listing = self._tree.current()
+        listing = listing or self._tree.current()
         return listing is not None and self._holds(name, known, listing)
 
     def _holds(self, name: str, known: FolderProject, listing: Listing) -> bool:
@@ -195,7 +202,11 @@ class Folder:
         if known.name != name or not isinstance(validation, _Validation):
             return False
         candidates = listing.projects.get(name, ())
-        if validation.candidates != candidates or self._clock() >= validation.due:
+        if validation.candidates is not candidates and validation.candidates != candidates:
+            return False
+        if not candidates:
+            return True
+        if self._clock() >= validation.due:
             return False
         return self._tree.is_same(candidates, validation.looks, listing)
 

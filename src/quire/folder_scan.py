@@ -264,8 +264,11 @@ class Tree:
     # -- one directory, under the lock --------------------------------------------------------------------------------
 
     def _is_unchanged(self, directory: _Directory) -> bool:
+        opener, seen = self._openers[directory.root], directory.seen
+        if seen is not None and seen.settled and opener.has(directory.path, seen.identity):
+            return True
         try:
-            identity = self._openers[directory.root].identity(directory.path)
+            identity = opener.identity(directory.path)
         except OSError as error:
             return directory.failed and error.errno in _UNREADABLE
         return _is_believed(directory.seen, identity)

@@ -12,6 +12,12 @@ second; and a cold burst of five hundred clients causes one load, or two.
 On a file system that answers in microseconds the validation runs inline, on the event loop, and nothing of this is
 needed unless something changed: then loading (reading, hashing, merging) goes to a thread, through the same gate.
 
+Even microseconds are shared. An event loop runs its callbacks in the order in which they were queued. So before the
+first validation of a turn a callback is queued that ends the turn. Whoever runs before that callback was queued before
+it, and so arrived before the validation began: what it found is fresh for them too. Whoever arrives later runs later,
+and finds the turn over. (A request that itself waited for a change in a thread was queued when the change was through:
+if that was before the end of the turn was queued, then the change was made before the validation.)
+
 Remembered values are dropped, least recently used first, when together they exceed a number of bytes. Dropping one is
 never wrong: the next request loads it again.
 """
@@ -23,6 +29,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Generic, Protocol, TypeVar
+
+from quire.metrics.tally import BarrierTally
 
 
 class Sized(Protocol):
@@ -38,6 +46,10 @@ V_co = TypeVar("V_co", bound=Sized, covariant=True)
 
 class Source(Protocol[V]):
     """Where values come from. Both methods may be called from any thread, and raise QuireError."""
+
+    def begin_turn(self) -> None:
+        """Forget what earlier calls of `quick` found: only those between two calls of this may share it."""
+        ...
 
     def quick(self, key: str, known: V | None) -> V | None:
         """The value now, if it can be had at once: `known` if it is still true; None when it takes a `load`."""
@@ -96,7 +108,15 @@ class _Flight(Generic[V]):
 class Barrier(Generic[V]):
     """Fresh values by key. Belongs to one event loop."""
 
-    def __init__(self, source: Source[V], *, inline: bool, memory_limit: int, executor: Callable[[], Executor]) -> None:
+    def __init__(
+        self,
+        source: Source[V],
+        *,
+        inline: bool,
+        memory_limit: int,
+        executor: Callable[[], Executor],
+        tally: BarrierTally | None = None,
+    ) -> None:
         """`inline`: try `source.quick` on the event loop first. `executor`: where loads run; asked when needed."""
         self._source = source
         self._inline = inline
@@ -104,16 +124,45 @@ class Barrier(Generic[V]):
         self.memory: Memory[V] = Memory(memory_limit)
         self._flights: dict[str, _Flight[V]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tally = tally or BarrierTally()
+        self._turn: dict[str, V] = {}
+        self._turn_has_begun = False
+
+    def at_once(self, key: str) -> V | None:
+        """The value as it was at some moment after the present request arrived, if it can be had without waiting.
+
+        To be called from a callback or task of the event loop, which is what "the present request" means.
+        """
+        if not self._inline:
+            return None
+        fresh = self._turn.get(key)
+        if fresh is not None:
+            self._tally.asked += 1
+            return fresh
+        if not self._turn_has_begun:
+            self._turn_has_begun = True
+            asyncio.get_running_loop().call_soon(self._end_turn)  # before anything is looked at
+            self._source.begin_turn()
+        known = self.memory.get(key)
+        self._tally.validated += 1
+        fresh = self._source.quick(key, known)
+        if fresh is not None:
+            self._tally.asked += 1
+            if fresh is not known:
+                self.memory.put(key, fresh)
+            self._turn[key] = fresh
+        return fresh
+
+    def _end_turn(self) -> None:
+        self._turn_has_begun = False
+        self._turn.clear()
 
     async def get(self, key: str) -> V:
         """The value as it was at some moment after this call began. Raises what the source raises."""
-        if self._inline:
-            known = self.memory.get(key)
-            fresh = self._source.quick(key, known)
-            if fresh is not None:
-                if fresh is not known:
-                    self.memory.put(key, fresh)
-                return fresh
+        fresh = self.at_once(key)
+        if fresh is not None:
+            return fresh
+        self._tally.asked += 1
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(_future())
@@ -129,6 +178,8 @@ class Barrier(Generic[V]):
         loop = asyncio.get_running_loop()
         while True:
             known = self.memory.get(key)
+            self._tally.validated += 1
+            self._tally.loaded += 1
             try:
                 value = await loop.run_in_executor(self._executor(), self._source.load, key, known)
             except BaseException as error:

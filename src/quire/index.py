@@ -3,12 +3,14 @@
 A change is a pure function of `changes`, applied to the stored document and swapped in if nobody else was faster;
 else it is applied to what the faster one left. THE COMMIT POINT OF EVERY CHANGE IS THE RECORD'S WRITE: blobs are
 durable before it and invisible until it. Blobs that a change made unreachable are removed after it, or, if the
-process dies first, by `collect_garbage`. Every publication stores its blobs under a key of its own, so removing is
-never in the way of somebody who publishes the same bytes again.
+process dies first, by `collect_garbage`, whose patience with them (somebody may be downloading) begins when they were
+last renewed: right before the write that lists them no longer. Every publication stores its blobs under a key of its
+own, so removing is never in the way of somebody who publishes the same bytes again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 import secrets
@@ -19,6 +21,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from quire import changes
+from quire.audit.archive import archive_key, relieve
+from quire.audit.entries import Entry, Origin, encode_note, entries_of, make_entry
 from quire.changes import Selection
 from quire.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.model import File, Project, Status, decode_project, encode_project
@@ -54,17 +58,23 @@ class Change:
     @property
     def removed(self) -> tuple[File, ...]:
         """The entries that are no longer listed; their blobs may be removed."""
-        kept = {file.blob for file in self.after.files.values()} if self.after is not None else set()
-        files = self.before.files.values() if self.before is not None else ()
-        return tuple(file for file in files if file.blob is not None and file.blob not in kept)
+        return _dropped(self.before, self.after)
 
 
 class Index:
     """One named index in a store. Safe to use from several threads and any number of processes."""
 
-    def __init__(self, store: Store, name: str = "main") -> None:
+    def __init__(self, store: Store, name: str = "main", origin: Origin | None = None) -> None:
+        """`origin`: who makes the changes that do not say so themselves, for the audit log."""
         self.store = store
+        self.origin = origin or Origin()
         self.name = name
+        self.conflicts = 0
+        """Writes that somebody else was faster with, so far; for metrics."""
+        self.in_doubt = 0
+        """Writes whose outcome the store did not know."""
+        self.made: dict[str, int] = {}
+        """Changes that were made, by action."""
         self.prefix = f"{name}/projects"
         # Threads of one process that change the same project take turns here, instead of colliding in the store.
         self._turns = tuple(threading.Lock() for _ in range(_STRIPES))
@@ -88,11 +98,17 @@ class Index:
     # -- changes ------------------------------------------------------------------------------------------------------
 
     def publish(
-        self, uploads: Sequence[Upload], *, overwrite: bool = False, taken: Mapping[str, str] | None = None
+        self,
+        uploads: Sequence[Upload],
+        *,
+        overwrite: bool = False,
+        taken: Mapping[str, str] | None = None,
+        origin: Origin | None = None,
     ) -> Change:
         """Publish one or several distributions of one project in one atomic step, or none of them.
 
-        `taken`: see changes.publish. The staged bytes are used up in any case.
+        `taken`: see changes.publish. `origin`: as everywhere, who asks for it, for the audit log. The staged bytes are
+        used up in any case.
         Raises FileExists, ProjectClosed, and StoreError in its kinds.
         """
         if len({upload.parsed.project for upload in uploads}) != 1:
@@ -116,7 +132,7 @@ class Index:
             for upload, file in zip(uploads, files, strict=True):
                 stored.append(file)
                 self._store_blobs(upload, file)
-            change = self._change(name, transition, until=until)
+            change = self._change(name, transition, "publish", origin, until=until)
         except (StoreFull, StoreReadOnly):
             self.remove_blobs(stored)
             raise
@@ -132,36 +148,54 @@ class Index:
         self.remove_blobs([file for file in stored if file.blob not in listed])
         return change
 
-    def delete(self, name: str, selection: Selection) -> Change:
+    def delete(self, name: str, selection: Selection, *, origin: Origin | None = None) -> Change:
         """Delete a file, a release, or the whole project. Raises NotFound."""
-        return self._change(normalize_name(name), lambda project: changes.delete(project, selection))
+        return self._change(normalize_name(name), lambda project: changes.delete(project, selection), "delete", origin)
 
-    def yank(self, name: str, selection: Selection, reason: str | None = None) -> Change:
+    def yank(
+        self, name: str, selection: Selection, reason: str | None = None, *, origin: Origin | None = None
+    ) -> Change:
         """Yank files (PEP 592). Raises NotFound."""
-        return self._change(normalize_name(name), lambda project: changes.yank(project, selection, reason))
+        name = normalize_name(name)
+        return self._change(name, lambda project: changes.yank(project, selection, reason), "yank", origin)
 
-    def unyank(self, name: str, selection: Selection) -> Change:
+    def unyank(self, name: str, selection: Selection, *, origin: Origin | None = None) -> Change:
         """Take the yanked mark away. Raises NotFound."""
-        return self._change(normalize_name(name), lambda project: changes.unyank(project, selection))
+        return self._change(normalize_name(name), lambda project: changes.unyank(project, selection), "unyank", origin)
 
-    def set_status(self, name: str, status: Status, reason: str | None = None) -> Change:
+    def set_status(
+        self, name: str, status: Status, reason: str | None = None, *, origin: Origin | None = None
+    ) -> Change:
         """Set the project's PEP 792 status. Raises NotFound."""
-        return self._change(normalize_name(name), lambda project: changes.set_status(project, name, status, reason))
 
-    def amend(self, name: str, transition: Callable[[Project | None], Project]) -> Change:
+        def transition(project: Project | None) -> Project:
+            return changes.set_status(project, name, status, reason)
+
+        return self._change(normalize_name(name), transition, "status", origin)
+
+    def amend(
+        self, name: str, transition: Callable[[Project | None], Project], *, origin: Origin | None = None
+    ) -> Change:
         """Any other change, for repairs. `transition` gives back the very project it got when nothing is to change.
 
         It may be called several times, each time with what is stored by then.
         """
-        return self._change(normalize_name(name), transition)
+        return self._change(normalize_name(name), transition, "amend", origin)
 
     def _change(
-        self, name: str, transition: Callable[[Project | None], Project], *, until: float | None = None
+        self,
+        name: str,
+        transition: Callable[[Project | None], Project],
+        action: str,
+        origin: Origin | None,
+        *,
+        until: float | None = None,
     ) -> Change:
         """The loop. `until`: the time (of `_now`) after which nothing is written any more."""
         key = self.key(name)
         deadline = _now() + PATIENCE
         pause = 0.0005
+        renewed: set[str] = set()
         in_doubt: list[Project | None] = []  # what was there before a write of ours whose outcome is unknown
         while True:
             with self._turns[hash(name) % _STRIPES]:
@@ -185,19 +219,30 @@ class Index:
                     after = None
                 if until is not None and _now() > until:
                     raise StoreError(f"Publishing to {name} took too long, nothing was published; repeat it.")
+                self._renew(_dropped(before, after), renewed)
                 try:
-                    data = encode_project(after) if after is not None else None
-                    written = self.store.records.write(key, data, record)
+                    log = relieve(self.store.records, archive_key(self.name, name), record, entries_of(record))
+                    log.append(make_entry(action, before, after, origin or self.origin, log))
+                    written = self._write(record, after, log)
+                    self.made[action] = self.made.get(action, 0) + 1
                     return Change(name, before, after, written.tag)
                 except OutcomeUnknown:
+                    self.in_doubt += 1
                     in_doubt.append(before)
                 except Conflict as error:
+                    self.conflicts += 1
                     if _now() > deadline:
                         raise StoreError(
                             f"The project {name} is being changed by too many at once; repeat later."
                         ) from error
             time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, hides nothing
             pause = min(pause * 2, 0.25)
+
+    def _write(self, record: Record, after: Project | None, log: Sequence[Entry]) -> Record:
+        """The commit: the project and the entries of its latest changes, in one step."""
+        if after is None:
+            return self.store.records.write(record.key, None, record, encode_note(log))
+        return self.store.records.write(record.key, encode_project(after, log), record)
 
     # -- blobs --------------------------------------------------------------------------------------------------------
 
@@ -213,6 +258,15 @@ class Index:
                     staging.discard()
         self.store.blobs.publish(upload.staged, f"{file.blob}/{file.filename}")
 
+    def _renew(self, files: Iterable[File], renewed: set[str]) -> None:
+        """Let the age of what is about to be unlisted begin anew, once. Failure only makes garbage of it sooner."""
+        for file in files:
+            for key in blob_keys(file):
+                if key not in renewed:
+                    renewed.add(key)
+                    with contextlib.suppress(QuireError):
+                        self.store.blobs.renew(key)
+
     def remove_blobs(self, files: Iterable[File]) -> None:
         """Remove what files of `Change.removed` had stored. Failure is left to collect_garbage."""
         for file in files:
@@ -221,6 +275,13 @@ class Index:
                     self.store.blobs.remove(key)
                 except StoreError:
                     return
+
+
+def _dropped(before: Project | None, after: Project | None) -> tuple[File, ...]:
+    """The entries of one that the other no longer has."""
+    kept = {file.blob for file in after.files.values()} if after is not None else set()
+    files = before.files.values() if before is not None else ()
+    return tuple(file for file in files if file.blob is not None and file.blob not in kept)
 
 
 def _now() -> float:

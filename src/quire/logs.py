@@ -2,20 +2,79 @@
 
 An event `log.info("published", filename=...)` becomes the line `published filename=...` in the format that
 `--log-frmt` gives, so that the format strings and files of a pypiserver set-up keep working, and so that the lines of
-servers and libraries look like ours.
+servers and libraries look like ours. With `--log-format json` it becomes an object with the fields as they are.
+
+Whatever is logged, by us or by a library, goes through `redacted` at the very end: no password that was part of a URL,
+and no Authorization header, reaches a file.
 """
 
 from __future__ import annotations
 
+import logging
 import logging.config
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import structlog
 
 from quire.config import Settings
 from quire.errors import ConfigurationError
 from quire.setting_values import Anything
+
+_USERINFO = re.compile(r"(?<=//)[^/?#\s\"'@]*@")
+_AUTHORIZATION = re.compile(r"(authorization\W{1,6}(?:basic|bearer|token|digest)\s+)[^\s\"',}]+", re.IGNORECASE)
+_FIELDS = "quire_fields"
+_MAX_TEXT = 20_000
+"""Characters of one value in a JSON line; log shippers cut or refuse lines of some 32 KiB and more."""
+
+
+def redacted(text: str) -> str:
+    """The text without the user part of URLs and without what follows `Authorization: Basic` and its like."""
+    if "@" in text:
+        text = _USERINFO.sub("***@", text)
+    if "uthorization" in text or "UTHORIZATION" in text:
+        text = _AUTHORIZATION.sub(r"\1***", text)
+    return text
+
+
+class LineFormatter(logging.Formatter):
+    """A line in the format that was given."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+class JsonFormatter(logging.Formatter):
+    """An object a line: time, level, logger, event, then the fields of the event, and exception if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Mapping[str, Any] | None = getattr(record, _FIELDS, None)
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage() if fields is None else str(fields.get("event", "")),
+            "process": record.process,
+        }
+        for name, value in (fields or {}).items():
+            if name not in line:
+                line[name] = value if isinstance(value, int | float | bool | None) else str(value)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        cleaned = {name: _cleaned(value) for name, value in line.items()}
+        return msgspec.json.encode(cleaned).decode()
+
+
+def _cleaned(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    # surrogates, which a path may have, cannot be written as UTF-8
+    return redacted(value[:_MAX_TEXT]).encode("utf-8", "backslashreplace").decode()
 
 
 def dict_config(settings: Settings) -> dict[str, Any]:
@@ -37,7 +96,7 @@ def dict_config(settings: Settings) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"lines": {"format": settings.log_format}},
+        "formatters": {"lines": _formatter(settings)},
         "handlers": handlers,
         "root": {"handlers": list(handlers), "level": settings.log_level},
         "loggers": {
@@ -48,6 +107,12 @@ def dict_config(settings: Settings) -> dict[str, Any]:
         # where it serves is what everybody who starts a server wants to read
         | {"quire.servers": {"level": "INFO" if settings.log_level == "WARNING" else settings.log_level}},
     }
+
+
+def _formatter(settings: Settings) -> dict[str, Any]:
+    if settings.log_style == "json":
+        return {"()": "quire.logs.JsonFormatter"}
+    return {"()": "quire.logs.LineFormatter", "fmt": settings.log_format}
 
 
 def configure(settings: Settings) -> None:
@@ -79,8 +144,10 @@ def _as_line(_logger: object, _method: str, event: Mapping[str, Any]) -> tuple[t
     """The arguments of logging's method: one line of text, and the exception for logging to format."""
     fields = dict(event)
     passed: dict[str, Any] = {name: fields.pop(name) for name in ("exc_info", "stack_info") if name in fields}
+    event = dict(fields)
     words = [str(fields.pop("event", ""))]
     words += [f"{name}={_field(value)}" for name, value in fields.items()]
+    passed["extra"] = {_FIELDS: event}
     # logging applies % only when it has arguments, and it gets none; a client's line break must not start a line
     return (" ".join(words).replace("\r", "\\r").replace("\n", "\\n"),), passed
 

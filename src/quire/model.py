@@ -6,6 +6,7 @@ know are kept and written back, so that a newer quire on the same store loses no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -81,12 +82,12 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     unknown: dict[str, Any] = {}
 
 
-_PROJECT_FIELDS = {"format", "name", "status", "status_reason", "files"}
+_PROJECT_FIELDS = {"format", "name", "status", "status_reason", "files", "log"}
 _FILE_FIELDS = set(File.__struct_fields__) - {"unknown", "filename"}
 
 
-def encode_project(project: Project) -> bytes:
-    """The document of a project, as it is stored."""
+def encode_project(project: Project, log: Sequence[dict[str, Any]] = ()) -> bytes:
+    """The document of a project, as it is stored. `log`: the entries of its latest changes (see `quire.audit`)."""
     document: dict[str, Any] = {"format": FORMAT, "name": project.name, "status": str(project.status)}
     if project.status_reason is not None:
         document["status_reason"] = project.status_reason
@@ -97,6 +98,8 @@ def encode_project(project: Project) -> bytes:
         entry.pop("unknown", None)
         files[filename] = entry | file.unknown
     document |= project.unknown
+    if log:
+        document["log"] = log
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 

@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from quire.errors import NotFound
 from quire.folder import DropIn, Folder, FolderProject
-from quire.folder_scan import Stamp, open_plain
+from quire.folder_scan import Listing, Stamp, open_plain
 from quire.freshness import Source
 from quire.index import Index
 from quire.model import File, Project, Status
 from quire.negotiation import MediaType
-from quire.simple import Page, ProjectListing, render_project, render_projects, sort_files
+from quire.simple import Page, ProjectListing, patch_projects, render_project, render_projects, sort_files
 from quire.store.contracts import Names, OpenBlob, Record
 
 _OBJECT_BYTES = 1200  # a File with its strings, as measured with 10,000 of them
 
 _SAFE = "/!+"  # legal in a path (RFC 3986, 3.3), and some clients quote once more what is quoted without need
+_PATCHED_NAMES = 2000  # fewer are rendered in a millisecond or two
 _SMALL_RECORD = 50_000  # bytes; decoded and merged in a few milliseconds, for which a thread is not worth its while
 
 
@@ -43,6 +44,9 @@ class _Pages:
 
     def __init__(self) -> None:
         self._pages: dict[object, Page] = {}
+
+    def known(self, key: object) -> Page | None:
+        return self._pages.get(key)
 
     def get(self, key: object, render: Callable[[], Page]) -> Page:
         page = self._pages.get(key)
@@ -64,6 +68,8 @@ class ProjectView:
         self.hosted = hosted
         self.folder = folder
         self.pages = _Pages()
+        self.prepared: dict[object, object] = {}
+        """What those who serve the pages keep with them; dropped when the project changes."""
         files: dict[str, Listed] = {}
         if folder is not None:
             files = {dropin.file.filename: Listed(dropin.file, dropin) for dropin in folder.files}
@@ -99,11 +105,16 @@ class ProjectView:
 
     @property
     def bytes_in_memory(self) -> int:
-        return 2000 + _OBJECT_BYTES * len(self.files) + len(self.record.data or b"") + self.pages.bytes_in_memory
+        objects = _OBJECT_BYTES * (len(self.files) + len(self.prepared))
+        return 2000 + objects + len(self.record.data or b"") + self.pages.bytes_in_memory
 
     def page(self, media_type: MediaType, hash_algorithm: str | None) -> Page:
         """The simple API's page of the project, with file URLs relative to `/simple/<name>/`."""
         return self.pages.get((media_type, hash_algorithm), lambda: self._render(media_type, hash_algorithm))
+
+    def rendered(self, media_type: MediaType, hash_algorithm: str | None) -> Page | None:
+        """What `page` returns if that has nothing left to do; else None."""
+        return self.pages.known((media_type, hash_algorithm))
 
     def _render(self, media_type: MediaType, hash_algorithm: str | None) -> Page:
         listing = ProjectListing(
@@ -118,11 +129,20 @@ class ProjectView:
 class NamesView:
     """The list of projects as it was at one moment."""
 
-    def __init__(self, hosted: Names, folder: tuple[str, ...]) -> None:
+    def __init__(self, hosted: Names, folder: tuple[str, ...], before: NamesView | None = None) -> None:
+        """`before`: an earlier list, whose pages may be patched into those of this one."""
         self.hosted = hosted
         self.folder = folder
-        self.names: Sequence[str] = sorted({*hosted.names, *folder}) if folder else hosted.names
+        self.names = tuple(sorted({*hosted.names, *folder})) if folder else hosted.names
         self.pages = _Pages()
+        for media_type in MediaType if before is not None and len(self.names) >= _PATCHED_NAMES else ():
+            assert before is not None
+            page = before.rendered(media_type)
+            patched = None if page is None else patch_projects(page, media_type, before.names, self.names)
+            if patched is not None:
+                self.pages.get(media_type, lambda patched=patched: patched)  # type: ignore[misc]
+        self.prepared: dict[object, object] = {}
+        """As in ProjectView."""
 
     @property
     def bytes_in_memory(self) -> int:
@@ -131,6 +151,10 @@ class NamesView:
     def page(self, media_type: MediaType) -> Page:
         """The simple API's project list."""
         return self.pages.get(media_type, lambda: render_projects(self.names, media_type))
+
+    def rendered(self, media_type: MediaType) -> Page | None:
+        """What `page` returns if that has nothing left to do; else None."""
+        return self.pages.known(media_type)
 
 
 def file_path(project: str, listed: Listed) -> str:
@@ -150,12 +174,18 @@ class Projects(Source[ProjectView]):
     def __init__(self, index: Index, folder: Folder | None) -> None:
         self._index = index
         self._folder = folder
+        self._listing: Listing | None = None  # of the folder, as this turn's first request found it
+
+    def begin_turn(self) -> None:
+        self._listing = None
 
     def quick(self, key: str, known: ProjectView | None) -> ProjectView | None:
         if known is None:
             return None
-        if known.folder is not None and not (self._folder is not None and self._folder.unchanged(key, known.folder)):
-            return None
+        if self._folder is not None and known.folder is not None:
+            self._listing = self._listing or self._folder.current()
+            if self._listing is None or not self._folder.unchanged(key, known.folder, self._listing):
+                return None
         record = self._index.store.records.read(known.record.key, known.record)
         if record is known.record:
             return known
@@ -182,6 +212,9 @@ class ProjectNames(Source[NamesView]):
         self._index = index
         self._folder = folder
 
+    def begin_turn(self) -> None:
+        """Nothing is kept: there is one key, and the barrier shares its value."""
+
     def quick(self, key: str, known: NamesView | None) -> NamesView | None:
         if known is None:
             return None
@@ -197,7 +230,7 @@ class ProjectNames(Source[NamesView]):
         hosted = self._index.store.records.names(self._index.prefix, known.hosted if known is not None else None)
         if known is not None and hosted is known.hosted and folder is known.folder:
             return known
-        return NamesView(hosted, folder)
+        return NamesView(hosted, folder, known)
 
 
 def open_dropin(folder: Folder, dropin: DropIn, *, signature: bool = False) -> OpenBlob | None:

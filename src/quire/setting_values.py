@@ -77,6 +77,29 @@ def seconds(raw: Raw) -> float:
     return number
 
 
+def fraction(highest: float) -> Callable[[Raw], float]:
+    """A parser of numbers from 0 to `highest`, both included."""
+
+    def parse(raw: Raw) -> float:
+        try:
+            number = math.nan if isinstance(raw, bool) else float(str(raw))
+        except ValueError:
+            number = math.nan
+        if not 0 <= number <= highest:
+            raise ValueError(f"{raw!r} is not a number from 0 to {highest:g}")
+        return number
+
+    return parse
+
+
+def tick(raw: Raw) -> float:
+    """A number of seconds that every change may wait for: positive, and 10 at the most."""
+    number = seconds(raw)
+    if number > 10:
+        raise ValueError(f"{raw!r} is more than 10 seconds; 20 milliseconds are 0.02")
+    return number
+
+
 def size(raw: Raw) -> int:
     """A positive number of bytes: `1048576`, `500M`, `2G`, `2GiB`; units are powers of 1024."""
     match = None if isinstance(raw, bool) else _SIZE.fullmatch(str(raw).strip())
@@ -154,6 +177,18 @@ def base_path(raw: Raw) -> str:
         raise ValueError(f"{raw!r} is no path prefix; write something like /python")
     prefix = "/".join(part for part in raw.split("/") if part)
     return f"/{prefix}" if prefix else ""
+
+
+def internal_locations(raw: Raw) -> tuple[str, ...]:
+    """Path prefixes such as /_files/, each begun and ended by a slash; nothing means none."""
+    found = []
+    for word in words(raw):
+        if not word:
+            continue
+        if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+/?", word):
+            raise ValueError(f"{word!r} is no internal location of a proxy; write something like /_files/")
+        found.append(f"{word.rstrip('/')}/")
+    return tuple(found)
 
 
 def http_url(raw: Raw) -> str:

@@ -31,6 +31,9 @@ API_VERSION: Final = "1.4"
 _MIN_COMPRESSED_BYTES: Final = 1024  # what fits into one packet anyway is not worth a decompressor
 _ZSTD_LEVEL: Final = 9  # some 40 ms for the JSON of 10,000 files, once per page and process
 _GZIP_LEVEL: Final = 6
+_LARGE_BYTES: Final = 1_000_000  # of a page that a single new project makes anew: time counts for more than bytes
+_MOST_PATCHED: Final = 64
+_COMPARED_AT_ONCE: Final = 4096
 
 
 # -- pages ------------------------------------------------------------------------------------------------------------
@@ -70,6 +73,11 @@ class Page:
             compressed = self._compressed[encoding] = _compress(self.body, encoding)
         return compressed, f'{self.etag[:-1]}-{encoding}"'
 
+    def has(self, encoding: Encoding) -> bool:
+        """Whether `encoded` has nothing left to do."""
+        encoding = self.encoding_for(encoding)
+        return encoding == "identity" or encoding in self._compressed
+
     @property
     def size_in_memory(self) -> int:
         """Bytes held by the body and the compressed forms made so far; it grows when one is made."""
@@ -84,9 +92,11 @@ def make_page(content_type: str, body: bytes) -> Page:
 
 
 def _compress(body: bytes, encoding: Encoding) -> bytes:
+    is_large = len(body) > _LARGE_BYTES
     if encoding == "zstd":
-        return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body)  # a compressor is not for sharing by threads
-    return gzip.compress(body, _GZIP_LEVEL, mtime=0)
+        level = 3 if is_large else _ZSTD_LEVEL
+        return zstandard.ZstdCompressor(level=level).compress(body)  # a compressor is not for sharing by threads
+    return gzip.compress(body, 1 if is_large else _GZIP_LEVEL, mtime=0)
 
 
 # -- what is listed ---------------------------------------------------------------------------------------------------
@@ -137,6 +147,45 @@ def render_projects(names: Sequence[str], media_type: MediaType) -> Page:
     return make_page(_content_type(media_type), _projects_html(names))
 
 
+def patch_projects(page: Page, media_type: MediaType, before: Sequence[str], after: Sequence[str]) -> Page | None:
+    """What `render_projects(after, ...)` gives, made from its page of `before`; None where that is not worth it.
+
+    Both are sorted, and of one type. What differs lies between their common beginning and their common end; one name of
+    these is exchanged as well, so that neither side of the exchange is empty. A list of 100,000 to which one is added
+    costs a quarter of rendering it.
+    """
+    shortest = min(len(before), len(after))
+    start = _common_beginning(before, after, shortest)
+    end = _common_beginning(before[::-1], after[::-1], shortest - start)
+    if start:
+        start -= 1
+    elif end:
+        end -= 1
+    old, new = before[start : len(before) - end], after[start : len(after) - end]
+    if not old or not new or len(old) + len(new) > _MOST_PATCHED:
+        return None
+    is_json = media_type is MediaType.JSON_V1
+    replaced = _project_entries(old, is_json=is_json)
+    place = page.body.index(replaced)
+    body = b"".join((page.body[:place], _project_entries(new, is_json=is_json), page.body[place + len(replaced) :]))
+    return make_page(_content_type(media_type), body)
+
+
+def _common_beginning(one: Sequence[str], other: Sequence[str], most: int) -> int:
+    """How many of the first `most` names are the same."""
+    for start in range(0, most, _COMPARED_AT_ONCE):
+        stop = min(start + _COMPARED_AT_ONCE, most)
+        if one[start:stop] != other[start:stop]:
+            return next(place for place in range(start, stop) if one[place] != other[place])
+    return most
+
+
+def _project_entries(names: Sequence[str], *, is_json: bool) -> bytes:
+    if is_json:
+        return b",".join(msgspec.json.encode(_ProjectEntry(name)) for name in names)
+    return "".join(map(_project_link, names)).encode()
+
+
 # -- HTML -------------------------------------------------------------------------------------------------------------
 
 
@@ -156,8 +205,12 @@ def _project_html(listing: ProjectListing, hash_algorithm: str | None) -> bytes:
 
 
 def _projects_html(names: Sequence[str]) -> bytes:
-    escaped = map(escape, names)
-    return _document("Simple index", [], [f'    <a href="{name}/">{name}</a><br>\n' for name in escaped])
+    return _document("Simple index", [], [_project_link(name) for name in names])
+
+
+def _project_link(name: str) -> str:
+    name = escape(name)
+    return f'    <a href="{name}/">{name}</a><br>\n'
 
 
 def _document(title: str, meta: list[str], links: list[str]) -> bytes:

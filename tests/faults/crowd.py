@@ -25,7 +25,7 @@ conflicts: Counter[int] = Counter()
 class CountingRecords(PosixRecords):
     """Counts the conflicts of whoever writes."""
 
-    def write(self, key: str, data: bytes | None, expected: Record) -> Record:
+    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
         try:
             return super().write(key, data, expected)
         except Conflict:

@@ -128,6 +128,7 @@ _SHAPES = {
     265: _Shape("linkat", paths=((0, 1), (2, 3)), changes=True),
     266: _Shape("symlinkat", paths=((1, 2),), changes=True),
     267: _Shape("readlinkat", paths=((0, 1),)),
+    280: _Shape("utimensat", paths=((0, 1),)),  # a file's age is nothing that a crash may not lose
     285: _Shape("fallocate", fd=0, changes=True),
     316: _Shape("renameat2", paths=((0, 1), (2, 3)), changes=True),
     326: _Shape("copy_file_range", fd=2, changes=True),

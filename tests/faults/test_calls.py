@@ -76,8 +76,10 @@ def test_a_sweep_convicts_a_record_that_appears_before_its_file(folder: Path, mo
         else:
             publish(blobs, staged, key)
 
-    def write_first(records: PosixRecords, key: str, data: bytes | None, expected: Record) -> Record:
-        record = write(records, key, data, expected)
+    def write_first(
+        records: PosixRecords, key: str, data: bytes | None, expected: Record, note: bytes | None = None
+    ) -> Record:
+        record = write(records, key, data, expected, note)
         while later:
             later.pop()()
         return record

@@ -9,7 +9,7 @@ from typing import IO, Any, cast
 from quire.archives import limits
 from quire.archives.members import check_member_name, is_absolute, split_name
 from quire.archives.refusals import Unbounded, ambiguous, damaged_tar, oversized, unsafe
-from quire.errors import InvalidDistribution
+from quire.errors import QuireError
 from quire.names import ParsedFilename, quoted
 
 
@@ -97,7 +97,7 @@ def tar_members(reader: ForwardReader, parsed: ParsedFilename) -> Iterator[tarfi
             if archive is None:
                 archive = tarfile.TarFile(fileobj=cast("IO[bytes]", reader), mode="r", encoding="utf-8")
             member = archive.next()
-        except (InvalidDistribution, OSError):
+        except (QuireError, OSError):  # what reading the file raised
             raise
         except Exception:  # noqa: BLE001 - tarfile raises TarError and on odd input a dozen others, RecursionError too
             raise damaged_tar(parsed) from None

@@ -14,6 +14,14 @@ made. Two rules keep such gaps out of the answers:
   files, so it does not matter whose clock is wrong. Records are read after the blobs were listed, and once more right
   before each removal.
 
+A third rule is for those who download. Over NFS a download breaks off when its file is removed, so a file stays for a
+while after it was taken out of its record. The age counts for that as well: whoever is about to write a record that
+lists a blob no longer, renews the blob's age first (`Index`), at most a minute before. An unlisted blob that is older
+than the grace has therefore been unlisted for as long, but for that minute, or was never listed. Renewing comes before
+the commit, so that no death in between leaves a blob both unlisted and old; one that stays listed has only become
+younger, which nobody minds. And the collector asks for the age once more *after* the record no longer listed the blob:
+the one it was told by the list may be from before the deletion.
+
 A record that cannot be read promises something unknown; nothing of its project is ever called garbage.
 
 A blob belongs to no index in particular, so the records of all indexes of a store count.

@@ -180,13 +180,13 @@ class Check:
             return f"missing-{word}", f"The stored {word} is missing."
         except StoreError as error:
             return f"unreadable-{word}", str(error)
-        with opened.file:
-            if size is not None and opened.size != size:
-                return f"damaged-{word}", f"The stored {word} has {opened.size} bytes instead of {size}."
-            try:
+        try:
+            with opened.file:
+                if size is not None and opened.size != size:
+                    return f"damaged-{word}", f"The stored {word} has {opened.size} bytes instead of {size}."
                 digest = sha256 if self._quick or sha256 is None else self._digest(opened)
-            except OSError as error:
-                return f"unreadable-{word}", f"The stored {word} cannot be read ({error.strerror})."
+        except OSError as error:
+            return f"unreadable-{word}", f"The stored {word} cannot be read ({error.strerror})."
         if digest == sha256:
             return None
         return f"damaged-{word}", f"The stored {word} has the sha256 {digest} instead of {sha256}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from quire.checking.references import References, project_of
 from quire.errors import DamagedRecord
@@ -14,15 +15,22 @@ GRACE = 3600.0
 """Seconds that unlisted bytes are given to become listed."""
 
 
+@runtime_checkable
+class _HasFolders(Protocol):
+    """Blobs that lie in folders, which may be left behind empty; see PosixBlobs."""
+
+    def remove_empty_folders(self, older_than: float) -> int: ...
+
+
 @dataclass(slots=True)
 class Collected:
     """What was removed, or would be."""
 
     blobs: list[StoredBlob] = field(default_factory=list)
     swept: int = 0
-    """Remnants of uploads and changes that ended without tidying up."""
+    """Remnants of uploads, changes and removals that ended without tidying up."""
     young: int = 0
-    """Unlisted blobs that were left because they may be about to be listed."""
+    """Unlisted blobs that were left because they may be about to be listed, or are just being downloaded."""
     skipped: list[str] = field(default_factory=list)
     """Projects whose record cannot be understood, so that nothing of theirs was removed."""
 
@@ -56,14 +64,15 @@ def collect_garbage(
             for blob in blobs:
                 if blob.key in references.now():
                     continue
-                if blob.age < older_than:
+                # The age in the list may be from before the record changed, so it is asked for again.
+                if blob.age < older_than or not (dry_run or store.blobs.remove_old(blob.key, older_than)):
                     collected.young += 1
                     continue
-                if not dry_run:
-                    store.blobs.remove(blob.key)
                 collected.blobs.append(blob)
         except DamagedRecord:
             collected.skipped.append(project)
     if not dry_run:
         collected.swept = store.sweep(older_than)
+        if isinstance(store.blobs, _HasFolders):
+            collected.swept += store.blobs.remove_empty_folders(older_than)
     return collected

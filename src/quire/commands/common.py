@@ -7,6 +7,7 @@ import getpass
 import json
 import os
 import re
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quire import logs
+from quire.audit.entries import Origin
 from quire.config import RUN_DEFAULTS, Settings, resolve
 from quire.errors import ConfigurationError, QuireError
 from quire.folder import Folder
@@ -47,7 +49,7 @@ class Opened:
     @property
     def exists(self) -> bool:
         """Whether there is a store at all, or just a directory that could carry one."""
-        return self.home.is_dir()
+        return os.path.isdir(self.home)  # unlike Path.is_dir it raises nothing; what is wrong is told by who opens it
 
     @property
     def inspector(self) -> PosixInspector:
@@ -55,7 +57,7 @@ class Opened:
 
     def indexes(self) -> list[Index]:
         """All indexes of the store."""
-        return [Index(self.store, name) for name in self.inspector.indexes()]
+        return [Index(self.store, name, self.index.origin) for name in self.inspector.indexes()]
 
     def folder(self) -> Folder:
         """The drop-in files that are served with the store."""
@@ -91,12 +93,18 @@ def add_user_flag(parser: argparse.ArgumentParser) -> None:
 
 def user_of(arguments: argparse.Namespace) -> str:
     """The name to log."""
-    if arguments.user:
+    if getattr(arguments, "user", None):
         return str(arguments.user)
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name
         return str(os.getuid())
+
+
+def origin_of(arguments: argparse.Namespace) -> Origin:
+    """Who makes the changes of this command, for the audit log."""
+    command = f"quire {getattr(arguments, 'command', '')}".strip()
+    return Origin(user=user_of(arguments), command=command, host=socket.gethostname())
 
 
 def open_store(
@@ -120,10 +128,15 @@ def open_store(
     logs.configure(msgspec.structs.replace(settings, log_stream=stream))
     _check_owner(settings.root, writes=writes)
     try:
-        store = PosixStore.open(settings.root, create=create, read_only=not (writes or asks_the_time))
+        store = PosixStore.open(
+            settings.root,
+            create=create,
+            read_only=not (writes or asks_the_time),
+            coarse_changes=settings.coarse_changes,
+        )
     except QuireError as error:
         raise ConfigurationError(str(error)) from error
-    opened = Opened(settings, store, Index(store, settings.index))
+    opened = Opened(settings, store, Index(store, settings.index, origin=origin_of(arguments)))
     if not opened.exists and create:
         raise ConfigurationError(f"The directory {store.root} cannot be written; run this as the user who serves it.")
     if not opened.exists and required:

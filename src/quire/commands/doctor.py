@@ -89,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         wait=arguments.wait,
         rounds=arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS),
         quick=arguments.quick,
+        coarse_changes=settings.coarse_changes,
     )
     with _terminable(), _Screen() as screen:
         report = examine(request, screen)

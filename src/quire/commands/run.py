@@ -67,7 +67,12 @@ def prepare(settings: Settings) -> Settings:
         if file is not None:
             _check_file(file, flag)
     try:
-        store = PosixStore.open(settings.root, create=not settings.read_only, read_only=settings.read_only)
+        store = PosixStore.open(
+            settings.root,
+            create=not settings.read_only,
+            read_only=settings.read_only,
+            coarse_changes=settings.coarse_changes,
+        )
         # Made once here, for the errors that it finds as much as for the workers: forked, they share its modules.
         create_application(settings)
     except QuireError as error:
@@ -134,6 +139,18 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, fallback: str) -> Non
         metavar="NETWORKS",
         help="addresses and networks whose X-Forwarded-* are believed ('*': all)",
     )
+    add(
+        "--accel-redirect",
+        metavar="LOCATIONS",
+        help="let a trusted proxy send downloads, by X-Accel-Redirect: its internal location for the directory, "
+        "e.g. /_files/; with commas for several directories (default: none)",
+    )
+    add(
+        "--drain-seconds",
+        metavar="SECONDS",
+        help="after SIGTERM go on serving for so long, while /ready answers 503, so that load balancers notice "
+        "(default: 0)",
+    )
     access = parser.add_argument_group("access")
     add = access.add_argument
     add(
@@ -145,8 +162,20 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, fallback: str) -> Non
     add("-P", "--passwords", metavar="FILE", help="an htpasswd file; it is read again when it changes")
     add("-o", "--overwrite", action="store_const", const=True, help="let an upload replace a file of the same name")
     add("--read-only", action="store_const", const=True, help="refuse every change")
+    add(
+        "--metrics",
+        metavar="WHO",
+        help="who may read /metrics: list (whoever may list the projects; the default), open (everybody), "
+        "authenticated (whoever logs in) or off",
+    )
     add("--max-upload-size", metavar="SIZE", help="refuse larger files, e.g. 500M (default: 2G)")
     add("--body-timeout", metavar="SECONDS", help="give an upload up after this much silence (default: 60)")
+    add(
+        "--coarse-changes",
+        metavar="SECONDS",
+        help="for file servers whose change attribute is as coarse as their clock: wait so long around each change, so "
+        "that others notice it; 'quire doctor --peer' tells whether, and how long (default: off)",
+    )
     pages = parser.add_argument_group("pages")
     add = pages.add_argument
     add(
@@ -172,6 +201,17 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, fallback: str) -> Non
     add("-v", "--verbose", action="count", help="log more; repeat for yet more")
     add("--log-file", metavar="FILE", help="log to FILE as well")
     add("--log-stream", metavar="STREAM", help="log to stdout (the default), stderr or none")
+    add(
+        "--log-format",
+        metavar="NAME",
+        help="human (the default: lines as --log-frmt says) or json (an object a line, with all fields)",
+    )
+    add(
+        "--log-sample",
+        metavar="SHARE",
+        help="log this share of quick successful reads, e.g. 0.01 (default: 1); errors, changes and slow requests "
+        "are always logged",
+    )
     add("--log-frmt", metavar="FORMAT", help="the format of log lines, of logging.LogRecord's attributes")
     add("--log-req-frmt", metavar="FORMAT", help="what to log of a request; '%%s' for everything")
     add("--log-res-frmt", metavar="FORMAT", help="what to log of a response; '%%s' for everything")

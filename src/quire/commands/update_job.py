@@ -124,7 +124,12 @@ def _open_index(settings: Settings, *, writing: bool) -> Index:
                 f"The directory {directory} cannot be read: {os.strerror(error.errno or 0)}; create it or name another."
             ) from error
     try:
-        store = PosixStore.open(settings.root, create=False, read_only=settings.read_only or not writing)
+        store = PosixStore.open(
+            settings.root,
+            create=False,
+            read_only=settings.read_only or not writing,
+            coarse_changes=settings.coarse_changes,
+        )
     except StoreError as error:
         raise ConfigurationError(str(error)) from error
     return Index(store, settings.index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ class Request:
     quick: bool = False
     network: bool | None = None
     """Whether to take the care that a network file system needs; None finds out, as the store does."""
+    coarse_changes: float = 0.0
+    """As servers are set; see PosixStore.open."""
 
 
 class Observer:
@@ -99,6 +102,9 @@ def examine(request: Request, observer: Observer | None = None) -> Report:
         findings.append(Finding("peer-gone", Weight.UNSURE, str(error)))
     except (OSError, StoreError) as error:
         findings += _interrupted(error, seen)
+    report.found.findings = [
+        measures.advise_coarse_changes(each, report.found.measures, request.coarse_changes) for each in findings
+    ]
     return report
 
 
@@ -144,14 +150,13 @@ class _Examination:
         """Both sides in this process: what workers on one machine see of each other."""
         mail = f"{self._folder}/alone"
         Mail.make(mail)
-        plan, network = self._report.plan, self._report.network
         sides = [Mail(mail, side, self._directories) for side in (0, 1)]
         stop = threading.Event()
         failures: list[Exception] = []
 
         def play_other() -> None:
             try:
-                Duet(self._folder, 1, sides[1], plan, network=network).play()
+                self._duet(1, self._folder, sides[1]).play()
             except (OSError, StoreError) as error:
                 failures.append(error)
                 stop.set()
@@ -173,14 +178,7 @@ class _Examination:
     def _play(self, side: int, folder: str, mail: Mail) -> None:
         found = self._report.found
         self._observer.step("asking right after changes", 2 * self._report.plan.rounds)
-        duet = Duet(
-            folder,
-            side,
-            mail,
-            self._report.plan,
-            network=self._report.network,
-            advance=lambda done, _: self._advance(done),
-        )
+        duet = self._duet(side, folder, mail, lambda done, _: self._advance(done))
         try:
             duet.play()
         finally:  # a play that broke off has found something, too
@@ -196,22 +194,29 @@ class _Examination:
         make_store(place)
         chosen = conformance.rules(quick=plan.quick)
         self._observer.step("checking the store's rules", len(chosen))
-        found.rules, broken = conformance.check(
-            lambda: open_store(place, network=self._report.network), chosen, self._advance
-        )
+        found.rules, broken = conformance.check(lambda: self._open_store(place), chosen, self._advance)
         found.findings += broken
         self._observer.step("measuring", 1)
         os.mkdir(f"{self._folder}/clock")
         mount = self._report.volume.mount
         measured = measures.measure(
             f"{self._folder}/clock",
-            open_store(place, network=self._report.network),
+            self._open_store(place),
             None if mount is None else mount.point,
             _REPETITIONS // 4 if plan.quick else _REPETITIONS,
         )
         found.measures = replace(measured, notice_ms=found.measures.notice_ms)
         found.findings += measures.judge(found.measures)
         self._observer.advance(1)
+
+    def _open_store(self, place: str) -> PosixStore:
+        return open_store(place, network=self._report.network, coarse_changes=self._request.coarse_changes)
+
+    def _duet(
+        self, side: int, folder: str, mail: Mail, advance: Callable[[int, int], object] = lambda done, total: None
+    ) -> Duet:
+        report, coarse = self._report, self._request.coarse_changes
+        return Duet(folder, side, mail, report.plan, network=report.network, coarse_changes=coarse, advance=advance)
 
     def _advance(self, done: int) -> None:
         self._keep_alive()

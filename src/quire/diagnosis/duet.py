@@ -30,6 +30,7 @@ from quire.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError
 from quire.store.contracts import Record
 from quire.store.directory import Directories
 from quire.store.posix import PosixStore
+from quire.store.posix_changes import Changes
 
 T = TypeVar("T")
 
@@ -90,15 +91,19 @@ class Duet:
         plan: Plan,
         *,
         network: bool,
+        coarse_changes: float = 0.0,
         advance: Callable[[int, int], object] = lambda done, total: None,
     ) -> None:
-        """`folder` is the same for both sides; side 0 makes what is in it. `advance`: rounds done, of how many."""
+        """`folder` is the same for both sides; side 0 makes what is in it. `coarse_changes`: see PosixStore.open.
+        `advance`: rounds done, of how many.
+        """
         self._folder = f"{folder}/duet"
         self._side = side
         self._mail = mail
         self._plan = plan
         self._advance = advance
         self._network = network
+        self._changes = Changes(coarse_changes)
         self._counts = Counts()
         self._directories = Directories(self._folder, network=network)
         self._raced: list[Tally] = []
@@ -113,13 +118,13 @@ class Duet:
         probes: list[Probe] = []
         try:
             if self._side == 0:
-                probes = make_probes(f"{self._folder}/probes", self._directories, creates=True)
+                probes = self._probes(creates=True)
                 Races.make(f"{self._folder}/races")
             self._mail.exchange("ready")
             if self._side == 1:
-                probes = make_probes(f"{self._folder}/probes", self._directories, creates=False)
+                probes = self._probes(creates=False)
             self._echo()
-            store = open_store(f"{self._folder}/store", network=self._network)
+            store = open_store(f"{self._folder}/store", network=self._network, coarse_changes=self._changes.tick)
             self._compare(probes)
         finally:
             for probe in probes:
@@ -129,6 +134,9 @@ class Duet:
         races = Races(f"{self._folder}/races", self._side, self._mail, store, quick=self._plan.quick)
         for tally in races.run():
             self._raced.append(tally)
+
+    def _probes(self, *, creates: bool) -> list[Probe]:
+        return make_probes(f"{self._folder}/probes", self._directories, creates=creates, changes=self._changes)
 
     def tallies(self) -> list[Tally]:
         """What was asked so far."""

@@ -8,10 +8,15 @@ only if messages were delayed as long as answers are wrong. So messages go throu
 name of its own, looked up with everything that makes a client ask its server (a fresh open of the folder, the name in
 it, else a listing); their delay is measured and told; and while a side waits it keeps asking what it will be asked, so
 that its memory and its client's are as warm, and as independent of the messages, as those of a server under load.
+
+Where the server's change attribute is as coarse as its clock, a client may not notice a name until the folder changes
+again. So whoever waits for a reply touches, now and then, the folders in which it left word (`nudge`). A folder that is
+asked about is never touched.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -27,6 +32,7 @@ PATIENCE = 60.0
 _MAX_BYTES = 4 * 1024 * 1024
 _PAUSE = 0.0005
 _LOOK_FOR_END = 0.25
+_REMIND = 0.1
 
 
 class PeerGone(StoreError):
@@ -61,7 +67,7 @@ class Mail:
         """The other side's message of this turn; `meanwhile` is called between looking for it. Raises PeerGone."""
         folder, name = f"{self._folder}/{self._theirs}", f"{self._turn:08d}"
         now = time.monotonic()
-        until, look = now + patience, now + _LOOK_FOR_END
+        until, look, remind = now + patience, now + _LOOK_FOR_END, now + _REMIND
         while True:
             found = get(folder, name, self._directories)
             if found is not None:
@@ -77,6 +83,10 @@ class Mail:
                     f"Nothing was seen of the other side for {patience:.0f} seconds: it ended, or what it writes is "
                     f"not seen here; run both again."
                 )
+            if now >= remind:
+                remind = now + _REMIND
+                nudge(f"{self._folder}/{self._mine}")
+                nudge(self._folder.rpartition("/")[0])  # where the host's answer to the guest lies
             if meanwhile is not None:
                 meanwhile()
             time.sleep(_PAUSE)
@@ -90,6 +100,12 @@ class Mail:
     def end(self) -> None:
         """Tell the other side, who may be waiting, that nothing follows. Raises OSError."""
         put(f"{self._folder}/{self._mine}", "ended", None)
+
+
+def nudge(folder: str) -> None:
+    """Let clients notice what came into a folder. Failure only makes a message late."""
+    with contextlib.suppress(OSError):
+        os.utime(folder)
 
 
 def put(folder: str, name: str, content: object) -> None:

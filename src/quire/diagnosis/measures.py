@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 
@@ -77,6 +78,25 @@ def judge(measures: Measures) -> list[Finding]:
             )
         )
     return findings
+
+
+def advise_coarse_changes(finding: Finding, measured: Measures, now: float) -> Finding:
+    """To a finding that the change attribute is coarse: the setting that makes up for it, by the clock's step as it
+    was measured. `now`: what it is set to, 0 for off.
+    """
+    if finding.code != "listing" or finding.weight is not Weight.BREAKS:
+        return finding
+    if measured.tick_ms is None:
+        return replace(finding, advice=f"{finding.advice} Or set --coarse-changes to twice the step of its clock.")
+    tick = max(round(2 * measured.tick_ms), 1) / 1000  # seconds; with room for a clock that is late now and then
+    enough = f"Or set QUIRE_COARSE_CHANGES={tick:g} (--coarse-changes {tick:g})"
+    if now >= tick:
+        enough = f"It is set to --coarse-changes {now:g}, which is not enough; if both machines had it, set it higher,"
+    return replace(
+        finding,
+        advice=f"{finding.advice} {enough} for every server and every command that uses the volume, and run this again "
+        f"with it: the clock moves in steps of {measured.tick_ms:g} ms, and each change then waits for two.",
+    )
 
 
 def _times(do: Callable[[], object], repetitions: int) -> list[float]:

@@ -14,10 +14,12 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from quire.store.directory import Directories
+from quire.store.posix_changes import Changes
 from quire.store.posix_files import create_durable
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_BURST = 8
+_BURST = 24
+"""Names: enough to go on for more than a tick of a clock, so that the last ones share theirs with a listing."""
 
 
 class Probe(ABC):
@@ -27,9 +29,11 @@ class Probe(ABC):
     question: ClassVar[str]
     required: ClassVar[bool] = False
 
-    def __init__(self, folder: str, directories: Directories, *, creates: bool) -> None:
+    def __init__(self, folder: str, directories: Directories, *, creates: bool, changes: Changes | None = None) -> None:
+        """`changes`: how the store makes its changes to be noticed; what quire relies on is tried with that."""
         self.folder = f"{folder}/{self.code}"
         self.directories = directories
+        self.changes = changes or Changes()
         if creates:
             os.mkdir(self.folder)
 
@@ -73,6 +77,7 @@ class Listing(Probe):
     def change(self, number: int) -> None:
         for part in range(_BURST if number % 4 < 2 else 1):
             os.mkdir(f"{self.folder}/{number}-{part}")
+        self.changes.announce(self.folder)
 
     def sees(self, number: int) -> bool:
         expected = {f"{number}-{part}" for part in range(_BURST if number % 4 < 2 else 1)}
@@ -92,6 +97,7 @@ class Opening(Probe):
 
     def change(self, number: int) -> None:
         create_durable(f"{self.folder}/{number}", b"here")
+        self.changes.announce(self.folder)
 
     def sees(self, number: int) -> bool:
         fd = self.directories.open_file(self.folder, str(number))
@@ -105,8 +111,8 @@ class OpenAndFstat(Probe):
     code = "open-fstat"
     question = "Opening a folder and fstat of it"
 
-    def __init__(self, folder: str, directories: Directories, *, creates: bool) -> None:
-        super().__init__(folder, directories, creates=creates)
+    def __init__(self, folder: str, directories: Directories, *, creates: bool, changes: Changes | None = None) -> None:
+        super().__init__(folder, directories, creates=creates, changes=changes)
         self._known: tuple[int, ...] = ()
 
     def remember(self, number: int) -> None:
@@ -135,8 +141,8 @@ class Held(OpenAndFstat):
     code = "held-fstat"
     question = "fstat of a folder that is held open"
 
-    def __init__(self, folder: str, directories: Directories, *, creates: bool) -> None:
-        super().__init__(folder, directories, creates=creates)
+    def __init__(self, folder: str, directories: Directories, *, creates: bool, changes: Changes | None = None) -> None:
+        super().__init__(folder, directories, creates=creates, changes=changes)
         self._fd: int | None = None
 
     def _identity(self) -> tuple[int, ...]:
@@ -171,8 +177,8 @@ class Replaced(Probe):
     code = "replaced-by-name"
     question = "Opening a replaced file by its name alone"
 
-    def __init__(self, folder: str, directories: Directories, *, creates: bool) -> None:
-        super().__init__(folder, directories, creates=creates)
+    def __init__(self, folder: str, directories: Directories, *, creates: bool, changes: Changes | None = None) -> None:
+        super().__init__(folder, directories, creates=creates, changes=changes)
         self._fd: int | None = None
 
     def remember(self, number: int) -> None:
@@ -202,9 +208,9 @@ class Replaced(Probe):
 KINDS: tuple[type[Probe], ...] = (Listing, Opening, OpenAndFstat, Stat, Held, AskedBefore, Replaced)
 
 
-def make_probes(folder: str, directories: Directories, *, creates: bool) -> list[Probe]:
+def make_probes(folder: str, directories: Directories, *, creates: bool, changes: Changes | None = None) -> list[Probe]:
     """One of each kind; one side `creates` their folders, before the other begins."""
-    return [kind(folder, directories, creates=creates) for kind in KINDS]
+    return [kind(folder, directories, creates=creates, changes=changes) for kind in KINDS]
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

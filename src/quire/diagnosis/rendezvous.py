@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from quire.diagnosis.mail import Mail, PeerGone, get, put
+from quire.diagnosis.mail import Mail, PeerGone, get, nudge, put
 from quire.diagnosis.scratch import others
 from quire.errors import StoreError
 from quire.store.directory import Directories
@@ -111,6 +111,7 @@ def meet(
             told = True
             waiting()
         time.sleep(_POLL)
+        nudge(folder)
 
 
 def _visit(place: str, me: Party, directories: Directories) -> Plan | None:
@@ -124,6 +125,7 @@ def _visit(place: str, me: Party, directories: Directories) -> Plan | None:
                 content = answer["content"]
                 return Plan(**content["plan"]) if content["to"] == me.identifier else None
             time.sleep(_POLL)
+            nudge(f"{place}/guests")
     except (OSError, PeerGone):
         return None
     return None

@@ -1,7 +1,7 @@
 """The folder in which everything is tried: on the volume, out of everybody's sight, removed afterwards.
 
 In a store it lies in `quire/incoming/`, where files on their way in are; should this program be killed, a server's
-sweep removes it an hour later. In a directory without a store it is a dot name, which is served to nobody.
+sweep removes it when it is a day old. In a directory without a store it is a dot name, which is served to nobody.
 """
 
 from __future__ import annotations
@@ -82,6 +82,6 @@ def make_store(path: str) -> None:
     PosixStore.open(path, network=False)  # as if local: it is only to be made, and nocto must not refuse it
 
 
-def open_store(path: str, *, network: bool) -> PosixStore:
+def open_store(path: str, *, network: bool, coarse_changes: float = 0.0) -> PosixStore:
     """A new, independent handle, also where `PosixStore.open` would refuse the mount."""
-    return PosixStore(Path(path), writable=True, network=network)
+    return PosixStore(Path(path), writable=True, network=network, coarse_changes=coarse_changes)

@@ -27,25 +27,18 @@ def read_unchanged(look: Look, take: Callable[[bytes], object], notify: Callable
     Raises Refused when it is not, or cannot be read; what `take` and `notify` raise passes.
     """
     try:
-        file = open(open_plain(look.path), "rb", buffering=0)  # noqa: SIM115 - closed below
+        with open(open_plain(look.path), "rb", buffering=0) as file:
+            if Stamp.of(os.fstat(file.fileno())) != look.stamp:
+                raise Refused("It changed while it was looked at; import it again when it is complete.")
+            size = 0
+            while size <= look.stamp.size and (chunk := file.read(_CHUNK)):
+                take(chunk)  # raises the store's errors, none of the disk's
+                size += len(chunk)
+                notify(len(chunk))
+            if size != look.stamp.size or Stamp.of(os.fstat(file.fileno())) != look.stamp:
+                raise Refused("It changed while it was read; import it again when it is complete.")
     except OSError as error:
-        raise Refused(f"It cannot be read ({error.strerror}).") from error
-    with file:
-        if Stamp.of(os.fstat(file.fileno())) != look.stamp:
-            raise Refused("It changed while it was looked at; import it again when it is complete.")
-        size = 0
-        while size <= look.stamp.size:
-            try:
-                chunk = file.read(_CHUNK)
-            except OSError as error:
-                raise Refused(f"It cannot be read ({error.strerror}).") from error
-            if not chunk:
-                break
-            take(chunk)
-            size += len(chunk)
-            notify(len(chunk))
-        if size != look.stamp.size or Stamp.of(os.fstat(file.fileno())) != look.stamp:
-            raise Refused("It changed while it was read; import it again when it is complete.")
+        raise Refused(f"It cannot be read ({error.strerror or error}).") from error
 
 
 def check_unchanged(look: Look) -> None:

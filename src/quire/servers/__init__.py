@@ -15,6 +15,7 @@ import structlog
 
 from quire.config import SETTINGS_VARIABLE, UNSUPPORTED_SERVERS, Settings
 from quire.errors import ConfigurationError
+from quire.runtime import shared_folder
 
 ASGI_TARGET = "quire.web.entry:application"
 WSGI_TARGET = "quire.web.entry:wsgi_application"
@@ -63,4 +64,5 @@ def run(settings: Settings, target: str | None = None) -> int:
         ) from error
     os.environ[SETTINGS_VARIABLE] = settings.dump()
     serve: Callable[[Settings, str], int] = module.serve
-    return serve(settings, target or (WSGI_TARGET if name == "wsgiref" else ASGI_TARGET))
+    with shared_folder():
+        return serve(settings, target or (WSGI_TARGET if name == "wsgiref" else ASGI_TARGET))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
@@ -12,10 +14,16 @@ from quire import logs
 from quire.config import Settings
 from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
 from quire.servers.binding import free_address
+from quire.servers.draining import Drain
 from quire.servers.limits import HEAD_SECONDS, connections_for, raise_descriptor_limit
 from quire.servers.loading import forked_workers_obey_signals, load
+from quire.servers.rsgi import RSGIApplication
 
 _log = structlog.stdlib.get_logger("quire.servers")
+
+
+def _load(target: str) -> Any:
+    return RSGIApplication(load(target))
 
 
 def serve(settings: Settings, target: str) -> int:
@@ -30,7 +38,7 @@ def serve(settings: Settings, target: str) -> int:
         target,
         address=host,
         port=port,
-        interface=Interfaces.ASGI,
+        interface=Interfaces.RSGI,
         workers=settings.workers,
         loop=Loops.auto,
         # the other mode can miss the end of a worker that is told to stop while it starts, and waits until it is killed
@@ -48,9 +56,11 @@ def serve(settings: Settings, target: str) -> int:
         workers_kill_timeout=GRACE_SECONDS,
     )
     _log.info(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with granian", workers=settings.workers)
+    handler = Drain.of(settings).before(server.signal_handler_interrupt)
+    server.signal_handler_interrupt = handler  # type: ignore[method-assign]  # where granian looks it up
     forked_workers_obey_signals()
     try:
-        server.serve(target_loader=load)
+        server.serve(target_loader=_load)
     except SystemExit as stopped:
         # Ctrl-C reaches the workers as well; granian then counts their leaving as failures
         return 0 if server.interrupt_signal else int(stopped.code or 0)

@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import Any
 
 import structlog
-from gunicorn.app.base import Application
+from gunicorn.app.base import Application, BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config, get_default_config_file
 from gunicorn.errors import ConfigError
 
@@ -24,6 +25,7 @@ from quire.config import Settings
 from quire.errors import ConfigurationError
 from quire.servers import GRACE_SECONDS
 from quire.servers.binding import free_address
+from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
 from quire.servers.loading import load
 
@@ -41,12 +43,38 @@ def serve(settings: Settings, target: str) -> int:
     return 0
 
 
-class _Application(Application):  # type: ignore[misc]  # gunicorn ships no types
+class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn's main process."""
+
+    drain: Drain
+
+    def handle_term(self) -> None:
+        if not self.drain.goes_on():
+            super().handle_term()
+
+
+class _Running(BaseApplication):  # type: ignore[misc]  # as above
+    """The last step of gunicorn's `run`, where it makes its main process; comes after `Application` in the order."""
+
+    drain: Drain
+
+    def run(self) -> None:
+        """Raises ConfigurationError where gunicorn itself would print and leave."""
+        try:
+            arbiter = _Arbiter(self)
+            arbiter.drain = self.drain
+            arbiter.run()
+        except RuntimeError as error:
+            raise ConfigurationError(f"gunicorn cannot serve: {error}.") from error
+
+
+class _Application(Application, _Running):  # type: ignore[misc]  # as above
     """Configuration and target, as gunicorn's arbiter asks for them; again at each reload (SIGHUP)."""
 
     def __init__(self, settings: Settings, target: str) -> None:
         self._settings = settings
         self._target = target
+        self.drain = Drain.of(settings)
         super().__init__(prog="gunicorn")
 
     def load(self) -> Callable[..., Any]:

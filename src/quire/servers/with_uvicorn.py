@@ -14,6 +14,7 @@ from quire import logs
 from quire.config import Settings
 from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
 from quire.servers.binding import bind
+from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
 from quire.servers.uvicorn_protocol import Protocol
 
@@ -43,10 +44,12 @@ def serve(settings: Settings, target: str) -> int:
     )
     _log.info(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with uvicorn", workers=settings.workers)
     if settings.workers > 1:
-        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor = _Supervisor(config, sockets=[listener])
+        supervisor.drain = Drain.of(settings)
         supervisor.run()
         return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
-    server = Server(config)
+    server = _Server(config)
+    server.drain = Drain.of(settings)
     # uvicorn raises the signal that stopped it once more when it is done; by then there is nothing left to stop
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -54,6 +57,26 @@ def serve(settings: Settings, target: str) -> int:
     except KeyboardInterrupt:
         return 0
     return 0 if server.started else 1
+
+
+class _Supervisor(Multiprocess):
+    """uvicorn's main process, when it has workers."""
+
+    drain: Drain
+
+    def handle_term(self) -> None:
+        if not self.drain.goes_on():
+            super().handle_term()
+
+
+class _Server(Server):
+    """uvicorn's server, when it is the only process."""
+
+    drain: Drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig != signal.SIGTERM or not self.drain.goes_on():
+            super().handle_exit(sig, frame)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

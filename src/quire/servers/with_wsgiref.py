@@ -14,6 +14,7 @@ import structlog
 
 from quire.config import Settings
 from quire.servers.binding import bind
+from quire.servers.draining import Drain
 from quire.servers.loading import load
 
 _log = structlog.stdlib.get_logger("quire.servers")
@@ -30,7 +31,13 @@ def serve(settings: Settings, target: str) -> int:
     )
     server = _Server(listener)
     server.set_app(application)
-    signal.signal(signal.SIGTERM, _interrupt)
+    drain = Drain.of(settings)
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        if not drain.goes_on():
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         server.serve_forever()
     except KeyboardInterrupt:
@@ -93,7 +100,3 @@ class _Handler(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the overridden method's signature
         _log.debug(format % args, client=self.address_string())
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -30,16 +30,20 @@ class Record:
     anything else, so that it is revalidated, compared and swapped like anything else.
     `tag` is opaque and equal exactly for equal stored states of one key. Every write makes a new state, also of equal
     bytes; a tag never returns. Never written and deleted are two states.
+    `note` is what whoever deleted the record left to say; None for a record that is there, and when nothing was left.
     `validation` belongs to the store that made the record; nobody else reads it.
     """
 
-    __slots__ = ("data", "key", "tag", "validation")
+    __slots__ = ("data", "key", "note", "tag", "validation")
 
-    def __init__(self, key: str, data: bytes | None, tag: str, validation: object = None) -> None:
+    def __init__(
+        self, key: str, data: bytes | None, tag: str, validation: object = None, note: bytes | None = None
+    ) -> None:
         self.key = key
         self.data = data
         self.tag = tag
         self.validation = validation
+        self.note = note
 
     def __repr__(self) -> str:
         size = "absent" if self.data is None else f"{len(self.data)} bytes"
@@ -68,8 +72,10 @@ class Records(Protocol):
         """
         ...
 
-    def write(self, key: str, data: bytes | None, expected: Record) -> Record:
+    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
         """Replace atomically what is stored, if it is still `expected`; None deletes. Durable when it returns.
+
+        `note`: a JSON document kept in place of a deleted one, in the same step; ignored when `data` is given.
 
         Raises Conflict (nothing written) when the stored one is no longer `expected`; StoreReadOnly, StoreFull
         (nothing written); another StoreError when it is not known whether it was written.
@@ -149,7 +155,7 @@ class StoredBlob:
     key: str
     size: int
     age: float
-    """Seconds since it was published, by the store's clock; never negative."""
+    """Seconds since it was published or last renewed, by the store's clock; never negative."""
 
 
 class Blobs(Protocol):
@@ -169,6 +175,14 @@ class Blobs(Protocol):
 
     def remove(self, key: str) -> None:
         """Remove; a missing one is no error."""
+        ...
+
+    def renew(self, key: str) -> None:
+        """Let a blob's age begin anew; a missing one is no error. For who is about to stop listing it: see `gc`."""
+        ...
+
+    def remove_old(self, key: str, older_than: float) -> bool:
+        """Remove it if it was published and last renewed at least `older_than` seconds ago, as it is now; whether."""
         ...
 
     def list(self, prefix: str = "") -> Iterator[StoredBlob]:

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from quire.errors import Conflict, OutcomeUnknown, StoreError, StoreFull, StoreReadOnly
 
-Operation = Literal["read", "write", "names", "stage", "stage.write", "finish", "publish", "open", "remove"]
+Operation = Literal["read", "write", "names", "stage", "stage.write", "finish", "publish", "open", "remove", "renew"]
 """The operations of a store that can be made to fail."""
 
 
@@ -50,6 +50,7 @@ _POSSIBLE: dict[Operation, tuple[Fault, ...]] = {
     "publish": (*_CHANGES, Fault.AFTER, Fault.CONFLICT),
     "open": (Fault.BEFORE,),
     "remove": (Fault.BEFORE, Fault.READ_ONLY, Fault.AFTER),
+    "renew": (Fault.BEFORE, Fault.READ_ONLY, Fault.AFTER),
 }
 _ERRORS: dict[Fault, type[StoreError]] = {
     Fault.FULL: StoreFull,

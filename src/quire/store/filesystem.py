@@ -20,6 +20,8 @@ _LOCAL_TYPES = {
     0xCA451A4E: "bcachefs",
     0x00C0FFEE: "hostfs",
 }
+_LAYERS = {"overlay", "hostfs"}
+"""Local types that show another file system's attributes, and may remember them."""
 _NETWORK_TYPES = {0x6969: "nfs", 0xFF534D42: "cifs", 0xFE534D42: "smb2", 0x65735546: "fuse", 0x01021997: "9p"}
 
 _AT_EMPTY_PATH = 0x1000
@@ -76,6 +78,15 @@ def filesystem_type(path: str) -> tuple[str, bool]:
     if magic in _LOCAL_TYPES:
         return _LOCAL_TYPES[magic], True
     return _NETWORK_TYPES.get(magic, f"type {magic:#x}"), False
+
+
+def own_device(path: str) -> int | None:
+    """The device number of the file system of `path`, if it is one that this kernel alone keeps; else None."""
+    try:
+        kind, is_local = filesystem_type(path)
+        return os.stat(path).st_dev if is_local and kind in _LOCAL_TYPES.values() and kind not in _LAYERS else None
+    except OSError:
+        return None
 
 
 def cached_times(fd: int) -> tuple[int, int] | None:

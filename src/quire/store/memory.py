@@ -44,6 +44,7 @@ class _Incoming:
 class _Blob:
     content: bytes
     published: float
+    """Or last renewed."""
 
 
 class MemoryState:
@@ -57,6 +58,8 @@ class MemoryState:
         self.clock = clock
         self.revisions: dict[str, tuple[int, bytes | None]] = {}
         """Revision and document by key. A deleted record keeps its revision, so that no tag ever comes back."""
+        self.notes: dict[str, bytes | None] = {}
+        """What the deletions of deleted records left to say."""
         self.present: dict[str, set[str]] = {}
         self.changes: dict[str, int] = {}
         """How often the set of present names under a prefix has changed."""
@@ -120,26 +123,29 @@ class MemoryRecords:
         check_record_key(key)
         with self._faults.around("read", key), self._state.lock:
             revision, data = self._state.revisions.get(key, (0, None))
+            note = self._state.notes.get(key)
         if known is not None and (known.key, known.tag) == (key, str(revision)):
             return known
-        return Record(key, data, str(revision))
+        return Record(key, data, str(revision), note=note)
 
-    def write(self, key: str, data: bytes | None, expected: Record) -> Record:
+    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
         *folders, name = check_record_key(key)
         prefix = "/".join(folders)
         if expected.key != key:
             raise ValueError(f"expected is the record {expected.key}, not {key}")
         _check_writable(self._writable)
+        note = note if data is None else None
         with self._faults.around("write", key), self._state.lock:
             revision, _ = self._state.revisions.get(key, (0, None))
             if expected.tag != str(revision):
                 raise Conflict(f"The record {key} was changed by somebody else; read it again.")
             self._state.revisions[key] = revision + 1, data
+            self._state.notes[key] = note
             present = self._state.present.setdefault(prefix, set())
             if (name in present) != (data is not None):
                 present ^= {name}
                 self._state.changes[prefix] = self._state.changes.get(prefix, 0) + 1
-        return Record(key, data, str(revision + 1))
+        return Record(key, data, str(revision + 1), note=note)
 
     def confirm(self, record: Record) -> None:
         """Nothing here outlives the process, and nothing is visible that is less certain than the rest."""
@@ -191,6 +197,24 @@ class MemoryBlobs:
         _check_writable(self._writable)
         with self._faults.around("remove", key), self._state.lock:
             self._state.blobs.pop(key, None)
+
+    def renew(self, key: str) -> None:
+        check_blob_key(key)
+        _check_writable(self._writable)
+        with self._faults.around("renew", key), self._state.lock:
+            blob = self._state.blobs.get(key)
+            if blob is not None:
+                self._state.blobs[key] = _Blob(blob.content, self._state.clock())
+
+    def remove_old(self, key: str, older_than: float) -> bool:
+        check_blob_key(key)
+        _check_writable(self._writable)
+        with self._faults.around("remove", key), self._state.lock:
+            blob = self._state.blobs.get(key)
+            if blob is None or self._state.clock() - blob.published < older_than:
+                return False
+            del self._state.blobs[key]
+            return True
 
     def list(self, prefix: str = "") -> Iterator[StoredBlob]:
         if prefix:

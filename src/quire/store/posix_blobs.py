@@ -2,23 +2,33 @@
 
 A key is written once. Whoever publishes makes the key unique, so that removing what one publication stored can
 never remove what another one did, however long either of them slept.
+
+*Ages* are those of the inode (ctime): a link makes a blob young, and so does setting its times to what they are, which
+is how `renew` begins its age anew. An NFS client answers `stat` of a file from memory that may be a minute old, so who
+is about to remove by age (`remove_old`) opens the file first, as for reading it.
+
+*Folders.* A publication's folder goes with its last blob. It stays, empty, when its remover died in between, when its
+publisher died before the first link, or when an NFS client that had the blob open left a `.nfs...` name in it for a
+while. `remove_empty_folders` takes those that are old and empty, two levels below `blobs/`. That is safe at any time:
+rmdir(2) fails on a folder that has anything in it, and a publisher that finds the folder gone, between its mkdir and
+its link, makes it again and syncs its parent again (`_link`); kernels look a path up once more, asking the server,
+before they let ESTALE out of a link. A project's folder is never removed: `DurableDirectories` remembers that it is
+there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import shutil
 import stat
-import threading
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
 
-from quire.errors import BlobMissing, Conflict, InvalidName, StoreError, StoreReadOnly
-from quire.store.contracts import Digests, OpenBlob, Staged, StoredBlob, check_blob_key
+from quire.errors import BlobMissing, Conflict, InvalidName, StoreReadOnly
+from quire.store.contracts import OpenBlob, Staged, StoredBlob, check_blob_key
 from quire.store.directory import Directories
+from quire.store.posix_changes import Changes
 from quire.store.posix_errors import store_errors
 from quire.store.posix_files import (
     DurableDirectories,
@@ -27,102 +37,28 @@ from quire.store.posix_files import (
     sync_directory,
     unique_name,
     unless_gone,
-    write_all,
 )
+from quire.store.posix_staging import Digester, PosixStaged, PosixStaging
 
 _CHUNK = 1024 * 1024
+_ATTEMPTS = 8
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.ENOENT}
-
-
-class _Digester:
-    """All digests of one stream of bytes."""
-
-    def __init__(self, algorithms: tuple[str, ...]) -> None:
-        self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._blake2b_256 = hashlib.blake2b(digest_size=32)
-        self._other = {name: hashlib.new(name) for name in algorithms}
-
-    def update(self, chunk: bytes | bytearray | memoryview) -> None:
-        self._sha256.update(chunk)
-        self._md5.update(chunk)
-        self._blake2b_256.update(chunk)
-        for digest in self._other.values():
-            digest.update(chunk)
-
-    def digests(self) -> Digests:
-        return Digests(
-            sha256=self._sha256.hexdigest(),
-            md5=self._md5.hexdigest(),
-            blake2b_256=self._blake2b_256.hexdigest(),
-            other={name: digest.hexdigest() for name, digest in self._other.items()},
-        )
-
-
-class PosixStaged:
-    """Fulfils `contracts.Staged`."""
-
-    def __init__(self, path: str, size: int, digests: Digests) -> None:
-        self.path = path
-        self.size = size
-        self.digests = digests
-
-    def open(self) -> BinaryIO:
-        with store_errors("read an upload back"):
-            return open(self.path, "rb")
-
-    def discard(self) -> None:
-        remove_quietly(self.path)
-
-
-class PosixStaging:
-    """Fulfils `contracts.Staging`."""
-
-    def __init__(self, path: str, algorithms: tuple[str, ...]) -> None:
-        self._path = path
-        self._size = 0
-        self._digester = _Digester(algorithms)
-        # A cancelled request discards while its last write still runs in a thread; the descriptor's number must not
-        # be given to somebody else's file before that write is done with it.
-        self._lock = threading.Lock()
-        with store_errors("take an upload in"):
-            self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-
-    def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        with self._lock, store_errors("take an upload in"):
-            write_all(self._open_descriptor(), chunk)
-            self._size += len(chunk)
-            self._digester.update(chunk)
-
-    def finish(self) -> PosixStaged:
-        with self._lock, store_errors("make an upload durable"):
-            fd = self._open_descriptor()
-            self._fd = None
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            return PosixStaged(self._path, self._size, self._digester.digests())
-
-    def discard(self) -> None:
-        with self._lock:
-            if self._fd is not None:
-                fd, self._fd = self._fd, None
-                with contextlib.suppress(OSError):
-                    os.close(fd)
-            remove_quietly(self._path)
-
-    def _open_descriptor(self) -> int:
-        if self._fd is None:
-            raise StoreError("This upload was finished or given up already; repeat it.")
-        return self._fd
 
 
 class PosixBlobs:
     """Fulfils `contracts.Blobs` below `<home>/blobs`. Safe to use from several threads."""
 
-    def __init__(self, home: str, *, directories: Directories, durable: DurableDirectories, writable: bool) -> None:
+    def __init__(
+        self,
+        home: str,
+        *,
+        directories: Directories,
+        durable: DurableDirectories,
+        writable: bool,
+        changes: Changes | None = None,
+    ) -> None:
         self._home = home
+        self._changes = changes or Changes()
         self._durable = durable
         self._top = f"{home}/blobs"
         self._incoming = f"{home}/incoming"
@@ -172,7 +108,7 @@ class PosixBlobs:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
                 return None
-            digester, size = _Digester(()), 0
+            digester, size = Digester(()), 0
             while chunk := file.read(_CHUNK):
                 digester.update(chunk)
                 size += len(chunk)
@@ -187,26 +123,34 @@ class PosixBlobs:
         target = f"{self._top}/{key}"
         directory = target.rpartition("/")[0]
         with store_errors("publish a file"):
-            self._link(staged, target, directory)
+            made = self._link(staged, target, directory)
             sync_directory(directory)
+            self._changes.announce(directory, *made)
             remove_quietly(staged.path)
 
-    def _link(self, staged: PosixStaged, target: str, directory: str) -> None:
+    def _link(self, staged: PosixStaged, target: str, directory: str) -> tuple[str, ...]:
+        """Returns the directory in which one was made for it, if it was."""
+        parent = directory.rpartition("/")[0]
+        made: tuple[str, ...] = ()
+        remaining = _ATTEMPTS
         while True:
             try:
                 os.link(staged.path, target)
-                return
+                return made
             except FileExistsError as error:
                 if is_same_file(staged.path, target):  # a LINK of ours that the network repeated
-                    return
+                    return made
                 raise Conflict("A file is already stored under this key.") from error
-            except FileNotFoundError:
-                if not os.path.exists(staged.path):
+            except OSError as error:
+                gone = error.errno in {errno.ENOENT, errno.ESTALE} and os.path.exists(staged.path)
+                remaining -= 1
+                if not (gone and remaining):
                     raise
-                self._durable.ensure(directory.rpartition("/")[0])
+                self._durable.ensure(parent)
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(directory)
-                sync_directory(directory.rpartition("/")[0])
+                    made = (parent,)
+                sync_directory(parent)
 
     def open(self, key: str) -> OpenBlob:
         path = f"{self._top}/{'/'.join(check_blob_key(key))}"
@@ -237,6 +181,41 @@ class PosixBlobs:
             if directory.rpartition("/")[0] not in {self._top, self._home}:
                 with contextlib.suppress(OSError):  # not empty, or gone: either is fine
                     os.rmdir(directory)
+            self._changes.announce(directory, directory.rpartition("/")[0])
+
+    def renew(self, key: str) -> None:
+        path = f"{self._top}/{'/'.join(check_blob_key(key))}"
+        self._check_writable("renew a file's age")
+        with store_errors("renew a file's age"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            status = os.stat(path, follow_symlinks=False)
+            # the same times: a file that was linked in (see `adopt`) shares them with its other name
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+
+    def remove_old(self, key: str, older_than: float) -> bool:
+        self._check_writable("remove a file")
+        try:
+            opened = self.open(key)
+        except BlobMissing:
+            return False
+        with opened.file, store_errors("remove a file"):
+            age = max(0.0, self.now() - os.fstat(opened.file.fileno()).st_ctime)
+        if age < older_than:
+            return False
+        self.remove(key)
+        return True
+
+    def remove_empty_folders(self, older_than: float) -> int:
+        """Remove folders of publications that are empty, and untouched for `older_than` seconds; returns how many."""
+        self._check_writable("remove empty folders")
+        removed = 0
+        with store_errors("remove empty folders"):
+            now = self.now()
+            for project in _folders(self._top):
+                for publication in _folders(project):
+                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                        if now - os.stat(publication, follow_symlinks=False).st_ctime >= older_than:
+                            removed += _remove_if_empty(publication)
+        return removed
 
     def list(self, prefix: str = "") -> Iterator[StoredBlob]:
         if prefix:
@@ -295,3 +274,21 @@ class PosixBlobs:
     def _check_writable(self, doing: str) -> None:
         if not self._writable:
             raise StoreReadOnly(f"The store cannot {doing}: it is served read-only.")
+
+
+def _folders(path: str) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _remove_if_empty(path: str) -> bool:
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
+            return False
+        raise
+    return True

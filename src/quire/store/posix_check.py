@@ -20,6 +20,7 @@ from quire.store.contracts import check_record_key
 from quire.store.posix import HOME, PosixStore
 from quire.store.posix_errors import store_errors
 from quire.store.posix_files import DurableDirectories, create_durable, is_same_file, sync_directory
+from quire.store.posix_records import split_tombstone
 
 DAMAGED = "damaged"
 """The folder of the store in which repairs keep what they take out of use. Nothing reads it; people may empty it."""
@@ -106,8 +107,7 @@ class PosixInspector:
             )
             for number in numbers:
                 with contextlib.suppress(FileNotFoundError), open(f"{directory}/{number:08d}.json", "rb") as file:
-                    data = file.read()
-                    yield Revision(number, None if data.strip() == b"null" else data)
+                    yield Revision(number, split_tombstone(file.read())[0])
 
     # -- what is odd --------------------------------------------------------------------------------------------------
 

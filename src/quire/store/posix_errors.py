@@ -9,9 +9,31 @@ from contextlib import contextmanager
 
 from quire.errors import StoreError, StoreFull, StoreReadOnly
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+PASSING = frozenset(
+    {
+        *(errno.EIO, errno.ESTALE, errno.EINTR, errno.EAGAIN, errno.ETIMEDOUT, errno.EBUSY),
+        *(errno.ENOMEM, errno.ENFILE, errno.EMFILE),
+    }
+)
+"""Errors that may be over a moment later: of a network, a server that restarts, a system short of something."""
+
+_GONE = frozenset({errno.ENOENT, errno.ESTALE})
 _READING = ("read", "list", "open")
+
+
+def reason(error: OSError) -> str:
+    """The errno in words, without the path."""
+    return os.strerror(error.errno) if error.errno else "unknown error"
+
+
+def is_vanishing(error: OSError, root: str) -> bool:
+    """Whether a name was pruned or replaced between being listed and being opened, so that asking again answers.
+
+    Not so when the root itself is gone: then nothing will ever answer.
+    """
+    return error.errno in _GONE and os.path.isdir(root)
 
 
 @contextmanager
@@ -24,17 +46,16 @@ def store_errors(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         reading = doing.startswith(_READING)  # "nothing was written" is for who writes
-        if error.errno in _FULL and not reading:
+        if error.errno in FULL and not reading:
             raise StoreFull(
                 f"The store cannot {doing}: the disk or the quota is full. Free space and repeat."
             ) from error
-        if error.errno in _READ_ONLY and not reading:
+        if error.errno in READ_ONLY and not reading:
             raise StoreReadOnly(
                 f"The store cannot {doing}: it is read-only for the server ({os.strerror(error.errno or 0)})."
             ) from error
-        text = os.strerror(error.errno) if error.errno else "unknown error"
         raise StoreError(
-            f"The store cannot {doing}: {text}. Repeat later, or ask the operator of the index."
+            f"The store cannot {doing}: {reason(error)}. Repeat later, or ask the operator of the index."
         ) from error
 
 
@@ -44,7 +65,7 @@ def after_commit(subject: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        text = os.strerror(error.errno) if error.errno else "unknown error"
         raise StoreError(
-            f"{subject} was written, but the store failed before it was certain to last: {text}. Repeat the change."
+            f"{subject} was written, but the store failed before it was certain to last: {reason(error)}. "
+            f"Repeat the change."
         ) from error

@@ -6,6 +6,8 @@ import contextlib
 import os
 import secrets
 
+from quire.store.posix_changes import Changes
+
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
     """write(2) until everything is written; a short write is not an error."""
@@ -41,9 +43,10 @@ class DurableDirectories:
 
     _REMEMBERED = 20_000
 
-    def __init__(self, root: str) -> None:
-        """`root` exists; directories below it are meant."""
+    def __init__(self, root: str, changes: Changes | None = None) -> None:
+        """`root` exists; directories below it are meant. `changes`: how new ones are made to be noticed."""
         self._root = root
+        self._changes = changes or Changes()
         self._certain: set[str] = set()
 
     def ensure(self, path: str) -> None:
@@ -52,9 +55,13 @@ class DurableDirectories:
             return
         parent = path.rpartition("/")[0]
         self.ensure(parent)
+        made = False
         with contextlib.suppress(FileExistsError):
             os.mkdir(path)
+            made = True
         sync_directory(parent)
+        if made:
+            self._changes.announce(parent)
         if len(self._certain) >= self._REMEMBERED:
             self._certain.clear()
         self._certain.add(path)

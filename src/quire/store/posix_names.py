@@ -32,7 +32,8 @@ from typing import NamedTuple
 from quire.errors import StoreError, StoreReadOnly
 from quire.store.contracts import Names, Record, check_record_key
 from quire.store.directory import Directories, Identity, Seen, SettleRule
-from quire.store.posix_errors import after_commit, store_errors
+from quire.store.posix_changes import Changes
+from quire.store.posix_errors import after_commit, is_vanishing, store_errors
 from quire.store.posix_files import sync_directory, unique_name, unless_gone
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -72,6 +73,7 @@ class PosixNames:
         directories: Directories,
         settle: SettleRule,
         writable: bool,
+        changes: Changes | None = None,
         read: Callable[[str, Record | None], Record],
         check_store: Callable[[], None],
     ) -> None:
@@ -80,6 +82,7 @@ class PosixNames:
         self._directories = directories
         self._settle = settle
         self._writable = writable
+        self._changes = changes or Changes()
         self._read = read
         self._check_store = check_store
 
@@ -89,12 +92,16 @@ class PosixNames:
             check_record_key(prefix)
             known = None
         path = f"{self._top}/{prefix}"
+        if known is not None and isinstance(before := known.validation, _Validation):
+            identity = before.seen.identity
+            if self._directories.has(path, identity) and self._holds(before, identity):
+                return known
         with store_errors(f"list {prefix}"):
             for _ in range(_ATTEMPTS):
                 try:
                     return self._names(path, prefix, known)
                 except OSError as error:
-                    if error.errno not in {errno.ENOENT, errno.ESTALE} or not os.path.isdir(self._directories.root):
+                    if not is_vanishing(error, self._directories.root):
                         raise
         raise StoreError(f"The folder {prefix} changes faster than it can be listed; repeat.")
 
@@ -168,6 +175,7 @@ class PosixNames:
         announcement = f"{self._top}/{key}.{unique_name()}{_CHANGING}"
         os.close(os.open(announcement, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         sync_directory(announcement.rpartition("/")[0])
+        self._changes.announce(announcement.rpartition("/")[0])
         return announcement
 
     def _withdraw(self, announcement: str) -> bool:
@@ -208,11 +216,12 @@ class PosixNames:
     def prefixes(self) -> list[str]:
         """Every folder that holds names, e.g. "main/projects"."""
         found = []
-        for directory, folders, _ in os.walk(self._top, onerror=unless_gone):
-            depth = directory.removeprefix(self._top).count("/")
-            if depth == 2:
-                found.append(directory.removeprefix(f"{self._top}/"))
-                folders.clear()
+        with store_errors("list its indexes"):
+            for directory, folders, _ in os.walk(self._top, onerror=unless_gone):
+                depth = directory.removeprefix(self._top).count("/")
+                if depth == 2:
+                    found.append(directory.removeprefix(f"{self._top}/"))
+                    folders.clear()
         return sorted(found)
 
     def settle_announcements(self, prefix: str, older_than: float, now: float) -> int:

@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 `records/main/projects/foo/00000017.json` is the seventeenth document stored under `main/projects/foo`; the highest
-revision is the record. A deleted record is a revision that says `null`. The directory, once there, stays for good:
-NFS clients go on in a directory that was renamed or replaced.
+revision is the record. A deleted record is a revision that says `null`, and on further lines what its deleter had to
+note. The directory, once there, stays for good: NFS clients go on in a directory that was renamed or replaced.
 
 *Writing* revision 18 over 17: the document is written and fsynced in `incoming/`, then link()ed to `00000018.json`.
 THE LINK IS THE COMMIT POINT. It fails if the name exists, also between NFS clients, which makes it the
@@ -36,7 +36,8 @@ from typing import NamedTuple
 from quire.errors import Conflict, OutcomeUnknown, StoreError, StoreReadOnly
 from quire.store.contracts import Names, Record, check_record_key
 from quire.store.directory import Directories, Seen, SettleRule
-from quire.store.posix_errors import after_commit, store_errors
+from quire.store.posix_changes import Changes
+from quire.store.posix_errors import after_commit, is_vanishing, store_errors
 from quire.store.posix_files import (
     DurableDirectories,
     create_durable,
@@ -83,6 +84,7 @@ class PosixRecords:
         settle: SettleRule,
         writable: bool,
         durable: DurableDirectories,
+        changes: Changes | None = None,
         prune_age: float = PRUNE_AGE,
     ) -> None:
         self._top = f"{home}/records"
@@ -91,6 +93,7 @@ class PosixRecords:
         self._settle = settle
         self._writable = writable
         self._durable = durable
+        self._changes = changes or Changes()
         self._prune_age = prune_age
         self._home = home
         self._home_seen = os.path.isdir(home)
@@ -99,6 +102,7 @@ class PosixRecords:
             directories=directories,
             settle=settle,
             writable=writable,
+            changes=self._changes,
             read=self.read,
             check_store=self._check_home,
         )
@@ -106,16 +110,21 @@ class PosixRecords:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def read(self, key: str, known: Record | None = None) -> Record:
-        if known is None or known.key != key:
+        path = f"{self._top}/{key}"
+        if known is not None and known.key == key:
+            before = known.validation
+            seen = before.seen if isinstance(before, _Revision) else None
+            if seen is not None and seen.settled and self._directories.has(path, seen.identity):
+                return known
+        else:
             check_record_key(key)
             known = None
-        path = f"{self._top}/{key}"
         with store_errors(f"read the record {key}"):
             for _ in range(_ATTEMPTS):
                 try:
                     return self._read(path, key, known)
                 except OSError as error:
-                    if error.errno not in {errno.ENOENT, errno.ESTALE} or not os.path.isdir(self._directories.root):
+                    if not is_vanishing(error, self._directories.root):
                         raise
         raise StoreError(f"The record {key} changes faster than it can be read; repeat.")
 
@@ -143,12 +152,8 @@ class PosixRecords:
             if number == 0:
                 return Record(key, None, _ABSENT, _Revision(0, 0, seen))
             data = _read_file(fd, _filename(number))
-            return Record(
-                key,
-                None if data.strip() == b"null" else data,
-                _tag(number, inode),
-                _Revision(number, inode, seen),
-            )
+            content, note = split_tombstone(data)
+            return Record(key, content, _tag(number, inode), _Revision(number, inode, seen), note)
         finally:
             os.close(fd)
 
@@ -161,7 +166,7 @@ class PosixRecords:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def write(self, key: str, data: bytes | None, expected: Record) -> Record:
+    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
         check_record_key(key)
         if expected.key != key:
             raise ValueError(f"expected is a record of {expected.key}, not of {key}")
@@ -169,7 +174,7 @@ class PosixRecords:
             raise StoreReadOnly(f"The store cannot write the record {key}: it is served read-only.")
         path = f"{self._top}/{key}"
         number = int(expected.tag.partition(".")[0]) + 1
-        content = _TOMBSTONE if data is None else data
+        content = _TOMBSTONE + (note or b"") if data is None else data
         with store_errors(f"write the record {key}"):
             if expected.tag == _ABSENT and not os.path.isdir(path):
                 if data is None:
@@ -191,6 +196,7 @@ class PosixRecords:
         with after_commit(f"The record {record.key}"):
             sync_directory(path)
             self._durable.ensure(path)
+            self._changes.announce(path, path.rpartition("/")[0])
 
     def _create(self, path: str, key: str, content: bytes) -> Record:
         """The first revision together with its directory, in one step."""
@@ -227,6 +233,7 @@ class PosixRecords:
             raise
         with after_commit(f"The record {key}"):
             sync_directory(parent)
+            self._changes.announce(parent)
         return Record(key, content, _tag(1, inode), _Revision(1, inode, None))
 
     def _replace(self, path: str, key: str, content: bytes, number: int, expected: Record) -> Record:
@@ -234,6 +241,7 @@ class PosixRecords:
         target = f"{path}/{_filename(number)}"
         create_durable(staging, content)
         try:
+            self._changes.await_tick()
             try:
                 os.link(staging, target)
             except FileExistsError as error:
@@ -242,6 +250,7 @@ class PosixRecords:
             with after_commit(f"The record {key}"):
                 sync_directory(path)
                 self._durable.ensure(path)
+                self._changes.announce(path)
                 revisions = self._revisions(path)
             if max(revisions, default=0) != number:
                 self._judge_overtaken(key, number, expected, revisions)
@@ -249,12 +258,9 @@ class PosixRecords:
             remove_quietly(staging)
         with contextlib.suppress(OSError):  # committed: what remains is tidying
             self._prune(path, revisions)
-        return Record(
-            key,
-            None if content is _TOMBSTONE else content,
-            _tag(number, revisions.get(number, 0)),
-            _Revision(number, revisions.get(number, 0), None),
-        )
+        data, note = split_tombstone(content)
+        inode = revisions.get(number, 0)
+        return Record(key, data, _tag(number, inode), _Revision(number, inode, None), note)
 
     def _judge_overtaken(self, key: str, number: int, expected: Record, revisions: dict[int, int]) -> None:
         """Ours is linked but not the highest: return when others built upon it, else raise."""
@@ -287,6 +293,14 @@ class PosixRecords:
 
     def names(self, prefix: str, known: Names | None = None) -> Names:
         return self.listing.names(prefix, known)
+
+
+def split_tombstone(content: bytes) -> tuple[bytes | None, bytes | None]:
+    """The document of a revision, or (None, the note) of one that says that the record is deleted."""
+    if not content.startswith(b"null"):
+        return content, None
+    first, _, rest = content.partition(b"\n")
+    return (None, rest.strip() or None) if first.strip() == b"null" else (content, None)
 
 
 def _tag(number: int, inode: int) -> str:

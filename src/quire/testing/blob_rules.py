@@ -149,6 +149,28 @@ def discarding_is_harmless(sandbox: Sandbox) -> None:
     require(content_of(sandbox.worker(), key) == b"kept", "discard after publish removed the published blob.")
 
 
+def only_old_blobs_are_removed_by_age(sandbox: Sandbox) -> None:
+    """`remove_old` takes a blob that is old enough and says so, and leaves a younger one; `renew` changes no bytes."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    key = sandbox.blob("folder/file")
+    require(not worker.blobs.remove_old(key, 0), "remove_old says that it removed what was never there.")
+    worker.blobs.renew(key)
+    require(content_of(other, key) is None, "renew made a blob.")
+    worker.blobs.publish(sandbox.staged(worker, b"content"), key)
+    for observer in (worker, other):
+        observer.blobs.renew(key)
+        require(not observer.blobs.remove_old(key, CENTURY), "remove_old removed a young blob.")
+        require(content_of(worker, key) == b"content", "renew or remove_old changed a blob that is to stay.")
+    require(other.blobs.remove_old(key, 0), "remove_old left a blob that is old enough.")
+    for observer in (worker, other):
+        require(content_of(observer, key) is None, "a blob is there after remove_old removed it.")
+    for hostile in ("..", "a/../b", "/abs", "a\0b"):
+        with refused(InvalidName, f"renew({hostile!r})"):
+            worker.blobs.renew(hostile)
+        with refused(InvalidName, f"remove_old({hostile!r})"):
+            worker.blobs.remove_old(hostile, 0)
+
+
 def blobs_are_listed(sandbox: Sandbox) -> None:
     """`list` has every blob in the folder and below, with key, size and an age that is not negative; no others."""
     worker, other = sandbox.worker(), sandbox.worker()
@@ -283,6 +305,7 @@ RULES: tuple[Rule, ...] = (
     a_taken_key_keeps_its_bytes,
     a_removed_blob_is_missing_at_once,
     discarding_is_harmless,
+    only_old_blobs_are_removed_by_age,
     blobs_are_listed,
     blob_keys_cannot_escape,
     racing_publishers_have_one_winner,

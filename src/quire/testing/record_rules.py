@@ -152,6 +152,24 @@ def a_deleted_record_is_absent(sandbox: Sandbox) -> None:
     require(one.records.read(unborn).data == document(9), "what was deleted unborn must be writable.")
 
 
+def a_deletion_keeps_its_note(sandbox: Sandbox) -> None:
+    """What a deletion notes is read by everybody, with the absence; it goes with the next write, and needs no data."""
+    one, other = sandbox.worker(), sandbox.worker()
+    key = sandbox.record()
+    present = create(one, key, document(1))
+    require(present.note is None, "a record that is there has no note.")
+    for note in (b'{"deleted by": "one"}', document(2, 100_000), None):
+        deleted = one.records.write(key, None, other.records.read(key), note)
+        require(deleted.data is None and deleted.note == note, "write must return the note that it has kept.")
+        found = other.records.read(key)
+        require(found.data is None and found.note == note, "a deletion's note did not come back the same.")
+        require(found.tag == deleted.tag, "two workers must see the same tag for a deletion with a note.")
+        require(one.records.names(sandbox.folder).names == (), "a deleted record with a note must not have a name.")
+    back = one.records.write(key, document(3), other.records.read(key), b'{"not": "kept"}')
+    require((back.data, back.note) == (document(3), None), "a record that is there again must have no note.")
+    require(other.records.read(key).note is None, "the note of an earlier deletion must go with the next write.")
+
+
 def similar_keys_are_different_records(sandbox: Sandbox) -> None:
     """Keys that only look alike, and the longest ones allowed, each have their own record."""
     writer, reader = sandbox.worker(), sandbox.worker()
@@ -209,6 +227,7 @@ RULES: tuple[Rule, ...] = (
     every_write_makes_a_new_state,
     a_conflict_changes_nothing,
     a_deleted_record_is_absent,
+    a_deletion_keeps_its_note,
     similar_keys_are_different_records,
     record_keys_cannot_escape,
 )

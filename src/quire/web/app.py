@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from quire.config import Settings
 from quire.errors import QuireError, StoreError
-from quire.web import browse, files, openapi, pages, uploads, xmlrpc
+from quire.web import browse, files, metrics, openapi, pages, ready, uploads, xmlrpc
 from quire.web.framing import Framing
 from quire.web.linger import Linger
 from quire.web.problems import HttpError, problem_response
@@ -36,17 +36,23 @@ def create_application(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        housekeeping = service.begin_housekeeping()
+        tasks = [service.begin_housekeeping(), service.metrics.begin()]
         yield
-        if housekeeping is not None:
-            housekeeping.cancel()
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+        service.metrics.close()
         service.close()
 
     routes = _routes(settings)
     prefix = settings.server_base_url
     application = Starlette(
         routes=_below(prefix, routes) if prefix else routes,
-        middleware=[Middleware(RequestLog, settings=settings), Middleware(Framing), Middleware(Linger)],
+        middleware=[
+            Middleware(RequestLog, settings=settings, tally=service.metrics.tally),
+            Middleware(Framing),
+            Middleware(Linger),
+        ],
         exception_handlers={QuireError: _on_error, HTTPException: _on_http_exception, Exception: _on_bug},
         lifespan=lifespan,
     )
@@ -70,6 +76,8 @@ def _routes(settings: Settings) -> list[BaseRoute]:
         Route("/RPC2", xmlrpc.call, methods=["POST"]),
         Route("/pypi", xmlrpc.call, methods=["POST"]),
         Route(settings.health_endpoint, browse.health, methods=["GET"]),
+        Route("/ready", ready.ready, methods=["GET"]),
+        Route("/metrics", metrics.metrics, methods=["GET"]),
         Route("/openapi.json", openapi.openapi, methods=["GET"]),
         Route("/favicon.ico", browse.nothing, methods=["GET"]),
         Route("/pypi/{name}/json", browse.project_json, methods=["GET"]),
@@ -100,6 +108,7 @@ def _either(get: Handler, post: Handler) -> Handler:
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, QuireError)
     if isinstance(error, StoreError):
+        request.app.state.service.metrics.tally.store_error(error)
         log.error("store error", path=request.url.path, error=str(error), cause=repr(error.__cause__))
     return problem_response(request, error)
 

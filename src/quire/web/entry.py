@@ -12,7 +12,10 @@ from typing import Any
 from quire.config import from_environment
 from quire.logs import configure
 from quire.web.app import create_application
+from quire.web.quick import Quick, QuickASGI
 from quire.web.reasons import teach_servers
+from quire.web.routes import RouteTable
+from quire.web.tracing import traced
 from quire.web.wsgi import WSGIApplication
 
 
@@ -22,9 +25,13 @@ def __getattr__(name: str) -> Any:
         settings = from_environment(os.environ)
         configure(settings)
         teach_servers()
-        application = globals()["application"] = create_application(settings)
+        general = create_application(settings)
+        application = globals()["application"] = QuickASGI(
+            traced(general, RouteTable(settings.server_base_url, settings.health_endpoint), os.environ),
+            Quick(general.state.service),
+        )
         return application
     if name == "wsgi_application":
-        wsgi_application = globals()["wsgi_application"] = WSGIApplication(__getattr__("application"))
+        wsgi_application = globals()["wsgi_application"] = WSGIApplication(__getattr__("application").application)
         return wsgi_application
     raise AttributeError(name)

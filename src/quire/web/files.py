@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from quire.auth import Action
 from quire.errors import InvalidName, NotFound
 from quire.folder import DropIn
+from quire.model import File
 from quire.names import guess_filename, is_normalized
 from quire.repository import Listed, open_dropin
 from quire.store.contracts import OpenBlob
@@ -24,7 +25,9 @@ from quire.web.service import Service
 log = structlog.get_logger(__name__)
 
 CHUNK = 256 * 1024
-_HOSTED = re.compile(r"(?P<project>[a-z0-9-]+)/(?P<sha256>[0-9a-f]{64})/(?P<filename>[^/]+)")
+RANGE = "quire.response.range"
+"""An ASGI extension: {"type": RANGE, "path": str, "start": int, "stop": int} sends these bytes of a file."""
+HOSTED = re.compile(r"(?P<project>[a-z0-9-]+)/(?P<sha256>[0-9a-f]{64})/(?P<filename>[^/]+)")
 _SINGLE_RANGE = re.compile(r"bytes=\s*(?:(\d+)-(\d*)|-(\d+))\s*", re.IGNORECASE)
 _COMPANIONS = (".metadata", ".asc", ".attestations")
 _YEAR = 31_536_000
@@ -49,19 +52,30 @@ async def download(request: Request) -> Response:
     target = await _find(service, path)
     file = target.listed.file
     blob, digest = await _open(service, target)
-    cache_control = _cache_control(service, permanent=target.permanent)
-    headers = {"ETag": f'"{digest}"', "Cache-Control": cache_control, "Accept-Ranges": "bytes"}
-    return FileResponse(
-        blob,
-        headers=headers | {"Content-Type": content_type(file.filename, target.companion)},
-        service=service,
-    )
+    headers = file_headers(service, digest, file.filename, target.companion, permanent=target.permanent)
+    return FileResponse(blob, headers=headers, service=service)
+
+
+def file_headers(service: Service, digest: str, filename: str, companion: str, *, permanent: bool) -> dict[str, str]:
+    """The headers of a file, or of a companion of it. `permanent`: whether its URL can never mean other bytes."""
+    return {
+        "ETag": f'"{digest}"',
+        "Cache-Control": _cache_control(service, permanent=permanent),
+        "Accept-Ranges": "bytes",
+        "Content-Type": content_type(filename, companion),
+    }
+
+
+def file_digest(file: File, companion: str) -> str:
+    """What names the bytes of a file, or of a companion of it."""
+    digests = {"": file.sha256, ".metadata": file.metadata_sha256 or ""}
+    return digests.get(companion, f"{file.sha256}{companion}")
 
 
 async def _find(service: Service, path: str) -> Target:
     """Raises NotFound. The path is only ever compared with what is listed; it never reaches a file system."""
-    filename, companion = _split_companion(path.rpartition("/")[2])
-    hosted = _HOSTED.fullmatch(path)
+    filename, companion = split_companion(path.rpartition("/")[2])
+    hosted = HOSTED.fullmatch(path)
     if hosted is not None and is_normalized(hosted["project"]):
         view = await service.project(hosted["project"])
         listed = view.offered.get(filename)
@@ -81,7 +95,8 @@ async def _find(service: Service, path: str) -> Target:
     raise NotFound(f"The file {filename[:200]} does not exist.")
 
 
-def _split_companion(filename: str) -> tuple[str, str]:
+def split_companion(filename: str) -> tuple[str, str]:
+    """A filename without the suffix of a companion, and that suffix, "" if it has none."""
     for suffix in _COMPANIONS:
         if filename.endswith(suffix):
             return filename.removesuffix(suffix), suffix
@@ -98,9 +113,7 @@ async def _open(service: Service, target: Target) -> tuple[OpenBlob | bytes, str
         raise missing
     if target.companion == ".attestations" and not file.attested:
         raise missing
-    digest = {"": file.sha256, ".metadata": file.metadata_sha256 or ""}.get(
-        target.companion, f"{file.sha256}{target.companion}"
-    )
+    digest = file_digest(file, target.companion)
     if dropin is not None:
         return await _open_dropin(service, dropin, target.companion, missing), digest
     try:
@@ -176,6 +189,7 @@ class FileResponse(Response):
         size = content.size if isinstance(content, OpenBlob) else len(content)
         if matches(request.headers.get("if-none-match"), self.headers["etag"]):
             del self.headers["content-type"]
+            del self.headers["content-length"]  # a 304 may only name the length of the 200 (RFC 9110, 8.6)
             await self._send_whole(send, 304, b"")
             return
         chosen = None
@@ -190,21 +204,26 @@ class FileResponse(Response):
             self.headers["cache-control"] = "no-store"
             await self._send_whole(send, 416, sentence)
             return
+        if (location := self._service.handed_over(request, content)) is not None:
+            self.headers["x-accel-redirect"] = location
+            del self.headers["accept-ranges"]  # the proxy says it for itself, and sees to the range
+            await self._send_whole(send, 200, b"")
+            return
         if chosen is not None:
             self.headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
             self.status_code = 206
         self.headers["content-length"] = str(stop - start)
+        extensions = request.scope.get("extensions") or {}
         if request.method == "HEAD" or stop == start:
             await self._send_whole(send, self.status_code, b"")
         elif isinstance(content, bytes):
             await self._send_whole(send, self.status_code, content[start:stop])
-        elif (
-            content.path is not None
-            and stop - start == size
-            and "http.response.pathsend" in request.scope.get("extensions", {})
-        ):
+        elif content.path is not None and stop - start == size and "http.response.pathsend" in extensions:
             await self._send_start(send, self.status_code)
             await send({"type": "http.response.pathsend", "path": content.path})
+        elif content.path is not None and RANGE in extensions:
+            await self._send_start(send, self.status_code)
+            await send({"type": RANGE, "path": content.path, "start": start, "stop": stop})
         else:
             await self._send_start(send, self.status_code)
             await self._send_chunks(send, content, start, stop)

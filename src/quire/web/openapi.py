@@ -80,6 +80,16 @@ def _paths(health_endpoint: str) -> Json:
         health_endpoint: {
             "get": _operation("Whether this worker answers", {200: _content("text/plain")}, login=False),
         },
+        "/ready": {
+            "get": _operation(
+                "Whether this server should be sent requests", {200: _content("text/plain")}, 503, login=False
+            ),
+        },
+        "/metrics": {
+            "get": _operation(
+                "The metrics of all workers, for Prometheus", {200: _content("text/plain")}, 403, 404, 503
+            ),
+        },
         "/openapi.json": {
             "get": _operation(
                 "This document", {200: _content("application/json", {"type": "object"}), 304: _unchanged()}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from quire.auth import Action
 from quire.errors import InvalidName, NotFound
 from quire.names import is_normalized, normalize_name
-from quire.negotiation import MediaType, negotiate, negotiate_encoding
+from quire.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.simple import Page
 from quire.web.problems import HttpError
 from quire.web.service import Service
@@ -87,12 +89,26 @@ async def page_response(request: Request, page: Page) -> Response:
         body, etag = await service_of(request).in_reader(page.encoded, encoding)
     else:
         body, etag = page.encoded(encoding)
-    headers = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept, Accept-Encoding"}
+    headers = page_headers(page, etag, encoding, is_encoded=body is not page.body)
     if matches(request.headers.get("if-none-match"), etag):
-        return Response(status_code=304, headers=headers)
-    if encoding != "identity" and body is not page.body:
-        headers["Content-Encoding"] = encoding
-    return Response(body, headers=headers | {"Content-Type": page.content_type})
+        return Response(status_code=304, headers=headers.validators)
+    return Response(body, headers=headers.validators | headers.content)
+
+
+class PageHeaders(NamedTuple):
+    """The headers of a page: those that a 304 repeats (RFC 9110, 15.4.5), and those of its content."""
+
+    validators: dict[str, str]
+    content: dict[str, str]
+
+
+def page_headers(page: Page, etag: str, encoding: Encoding, *, is_encoded: bool) -> PageHeaders:
+    """The headers of a page that is sent in this coding, or as it is although the coding was accepted."""
+    validators = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept, Accept-Encoding"}
+    content = {"Content-Type": page.content_type}
+    if encoding != "identity" and is_encoded:
+        content["Content-Encoding"] = encoding
+    return PageHeaders(validators, content)
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:

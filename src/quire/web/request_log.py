@@ -1,65 +1,214 @@
-"""Log lines of requests: one each with what an operator looks for, or pypiserver's if its formats were given."""
+"""What is known of a request beside its answer: its id, a line in the log, its place in the metrics, a trace.
+
+One middleware does all of it, since each one costs every request. A line has what an operator looks for, or is
+pypiserver's if its formats were given.
+"""
 
 from __future__ import annotations
 
+import itertools
+import random
+import re
+import secrets
 import time
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from starlette.datastructures import URL, Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from quire.audit.entries import Origin
 from quire.config import Settings
 from quire.logs import interpolate
+from quire.metrics.tally import Tally
+from quire.names import is_normalized
+from quire.web.proxies import TrustedProxies
+from quire.web.routes import RouteTable
 
 log = structlog.get_logger(__name__)
 
+SLOW_SECONDS = 1.0
+"""A request that took longer is always logged."""
+MAX_ID_CHARACTERS = 64
+
 _FORMATS = ("log_request_format", "log_response_format", "log_error_format")
-_SECRET = {"authorization", "cookie", "proxy-authorization"}
+_SECRET = re.compile(r"auth|cookie|token|secret|password|api-?key|session|credential", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(
+    r"((?:^|[&;?])[^=&;]*(?:auth|token|secret|pass|key|sig)[^=&;]*=)[^&;#\s]*", re.IGNORECASE
+)
+_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+=@/-]{0,63}")
+_NOTES = "quire.notes"
+
+
+class Notes:
+    """What handlers find out about a request, for the log and the audit log. Empty where it does not apply."""
+
+    __slots__ = ("action", "file", "project", "request_id", "user")
+
+    def __init__(self, request_id: str = "") -> None:
+        self.request_id = request_id
+        self.user: str | None = None
+        self.project = ""
+        self.action = ""
+        self.file = ""
+
+
+def notes_of(scope: Scope) -> Notes:
+    """The notes of a request, to be written to; of one that nobody logs, too."""
+    notes: Notes | None = scope.get(_NOTES)
+    if notes is None:
+        notes = scope[_NOTES] = Notes()
+    return notes
+
+
+def origin_of(request: Request, user: str | None, proxies: TrustedProxies) -> Origin:
+    """Who asks for a change by this request, for the audit log."""
+    return Origin(
+        user=user,
+        address=proxies.client_address(request) or None,
+        agent=request.headers.get("user-agent"),
+        request=notes_of(request.scope).request_id or None,
+    )
+
+
+class RequestIds:
+    """Ids for requests that come without one: some random digits of this process, and a number."""
+
+    def __init__(self) -> None:
+        self._process = ""
+        self._numbers = itertools.count(1)
+
+    def of(self, sent: bytes | None) -> str:
+        """The id that the client (or a proxy) sent, if it is a harmless one: up to 64 letters, digits and `._:+=@/-`.
+        Else a new one."""
+        if sent is not None and _ID.fullmatch(sent):
+            return sent.decode("ascii")
+        if not self._process:
+            self._process = secrets.token_hex(4)  # at first use, after any fork: each process has its own
+        return f"{self._process}-{next(self._numbers):x}"
+
+
+class AccessLog:
+    """The line of a request, for the middleware and for whoever answers without it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._routes = RouteTable(settings.server_base_url, settings.health_endpoint)
+        self.is_on = settings.verbosity > 0
+        """Whether any request is logged; else `line` need not be called."""
+
+    def line(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        *,
+        sent: int,
+        client: str,
+        notes: Notes,
+        received: int = 0,
+    ) -> None:
+        """Log a request, or not, as the sampling has it. `sent`, `received`: bytes of bodies."""
+        share = self._settings.log_sample
+        if method not in {"GET", "HEAD"} or not 100 <= status < 500 or seconds > SLOW_SECONDS:
+            share = 1.0
+        elif share < 1.0 and random.random() >= share:  # noqa: S311 - a sample, no secret
+            return
+        found = {
+            "received": received,
+            "user": notes.user,
+            "project": notes.project or _project_in(path.removeprefix(self._settings.server_base_url)),
+            "action": notes.action,
+            "file": notes.file,
+        }
+        fields: dict[str, object] = {
+            "method": method,
+            "path": path,
+            "status": status,
+            "milliseconds": round(seconds * 1000, 1),
+            "client": client,
+            "request": notes.request_id,
+            "sent": sent,
+            "route": self._routes.of(method, path).name.lower(),
+            "index": self._settings.index,
+            **{name: value for name, value in found.items() if value},
+        }
+        if share < 1.0:
+            fields["share"] = share
+        log.info("request", **fields)
 
 
 class RequestLog:
-    """Middleware. Logs from the first `-v` on."""
+    """Middleware. Lines are written from the first `-v` on; ids and counts are always there."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, tally: Tally | None = None) -> None:
         self._app = app
         self._settings = settings
+        self._tally = tally
+        self._ids = RequestIds()
+        self._log = AccessLog(settings)
+        self._proxies = TrustedProxies(settings.trusted_proxies)
+        self._routes = RouteTable(settings.server_base_url, settings.health_endpoint)
         default = Settings(directories=settings.directories)
         self._formatted = any(getattr(settings, name) != getattr(default, name) for name in _FORMATS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._settings.verbosity < 1:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         begun = time.perf_counter()
+        received = sent = status = 0
         start: Message = {"status": 0, "headers": []}
         reason = b""
-        if self._formatted:
+        notes = scope[_NOTES] = Notes(self._ids.of(_header(scope, b"x-request-id")))
+        identification = (b"x-request-id", notes.request_id.encode())
+        if self._log.is_on and self._formatted:
             log.info(interpolate(self._settings.log_request_format, request_properties(scope)))
 
         async def noting_send(message: Message) -> None:
-            nonlocal start, reason
-            if message["type"] == "http.response.start":
-                start = message
-            elif message["type"] == "http.response.body" and start["status"] >= 400:
-                reason = message.get("body", b"")[:1000]
+            nonlocal start, reason, sent, status
+            kind = message["type"]
+            if kind == "http.response.start":
+                start, status = message, int(message["status"])
+                message = {**message, "headers": [*message["headers"], identification]}
+            elif kind == "http.response.body":
+                body = message.get("body", b"")
+                sent += len(body)
+                if status >= 400 and self._formatted:
+                    reason = body[:1000]
+            else:  # a file, or a part of one, that the server sends by itself
+                sent += _content_length(start)
             await send(message)
 
+        async def noting_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
+
         try:
-            await self._app(scope, receive, noting_send)
+            await self._app(scope, noting_receive if scope["method"] not in {"GET", "HEAD"} else receive, noting_send)
         finally:
-            if self._formatted:
+            seconds = time.perf_counter() - begun
+            if self._tally is not None:
+                self._tally.request(self._routes.of(scope["method"], scope["path"]), status, seconds, sent)
+                self._tally.received += received
+            if self._log.is_on and self._formatted:
                 self._log_response(start, reason)
-            else:
-                client = scope.get("client")
-                log.info(
-                    "request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=start["status"],
-                    milliseconds=round((time.perf_counter() - begun) * 1000, 1),
-                    client=client[0] if client else "",
+            elif self._log.is_on:
+                client = self._proxies.client_address(Request(scope))
+                self._log.line(
+                    scope["method"],
+                    scope["path"],
+                    status,
+                    seconds,
+                    sent=sent,
+                    received=received,
+                    client=client,
+                    notes=notes,
                 )
 
     def _log_response(self, start: Message, reason: bytes) -> None:
@@ -68,7 +217,7 @@ class RequestLog:
         properties: dict[str, Any] = {
             "status": line,
             "status_code": status,
-            "headers": dict(Headers(raw=list(start["headers"]))),
+            "headers": {name: _masked(name, value) for name, value in Headers(raw=list(start["headers"])).items()},
             "body": reason.decode(errors="replace").strip(),
         }
         log.info(interpolate(self._settings.log_response_format, properties))
@@ -80,17 +229,45 @@ class RequestLog:
 def request_properties(scope: Scope) -> dict[str, object]:
     """A request under the names of a WSGI environment (PEP 3333), without what is secret."""
     client = scope.get("client")
+    url = _SECRET_PARAMETER.sub(r"\1***", str(URL(scope=scope)))
     properties: dict[str, object] = {
         "REQUEST_METHOD": scope["method"],
         "PATH_INFO": scope["path"],
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "QUERY_STRING": _SECRET_PARAMETER.sub(r"\1***", scope["query_string"].decode("latin-1")),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "REMOTE_ADDR": client[0] if client else "",
         "wsgi.url_scheme": scope["scheme"],
-        "bottle.request": f"<Request: {scope['method']} {URL(scope=scope)}>",
+        "bottle.request": f"<Request: {scope['method']} {url}>",
     }
     for name, value in Headers(scope=scope).items():
-        if name not in _SECRET:
+        if not _SECRET.search(name):
             key = name.upper().replace("-", "_")
             properties[key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"] = value
     return properties
+
+
+def _masked(name: str, value: str) -> str:
+    return "***" if _SECRET.search(name) and name != "www-authenticate" else value
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return None
+
+
+def _content_length(start: Message) -> int:
+    for name, value in start["headers"]:
+        if name.lower() == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+def _project_in(path: str) -> str:
+    """The project that a path is about, if it names one as it is spelled in addresses."""
+    parts = path.split("/", 3)
+    if len(parts) > 2 and parts[1] in {"simple", "packages", "pypi"} and is_normalized(parts[2]):
+        return parts[2]
+    return ""

@@ -6,6 +6,7 @@ Nothing here starts a thread or opens a file before the first request, so a serv
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -25,11 +26,17 @@ from quire.model import File
 from quire.names import is_normalized
 from quire.passwords import Passwords
 from quire.repository import NamesView, ProjectNames, Projects, ProjectView
+from quire.runtime import folder_of, is_draining
+from quire.store.contracts import OpenBlob
 from quire.store.posix import PosixStore
+from quire.web.accel import internal_location
 from quire.web.housekeeping import keep_house
 from quire.web.overview import FileCount
 from quire.web.problems import HttpError
 from quire.web.proxies import TrustedProxies
+from quire.web.ready import Readiness, StoreProbe
+from quire.web.request_log import notes_of
+from quire.web.worker_metrics import WorkerMetrics
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,7 +56,9 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigurationError, StoreError, UnknownLayout."""
         self.settings = settings
-        self.store = PosixStore.open(settings.root, read_only=settings.read_only)
+        self.store = PosixStore.open(
+            settings.root, read_only=settings.read_only, coarse_changes=settings.coarse_changes
+        )
         self.index = Index(self.store, settings.index)
         self.folder = Folder(
             [Path(directory) for directory in settings.directories],
@@ -58,6 +67,8 @@ class Service:
             algorithms=self.further_algorithms,
         )
         self.file_count = FileCount(self.index, self.folder)
+        self.metrics = WorkerMetrics(settings)
+        self.readiness = Readiness(StoreProbe(self.index), lambda: is_draining(folder_of(os.environ)))
         self.proxies = TrustedProxies(settings.trusted_proxies)
         self.authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
         self._reading: ThreadPoolExecutor | None = None
@@ -69,13 +80,16 @@ class Service:
             inline=inline,
             memory_limit=settings.cache_size,
             executor=self._readers,
+            tally=self.metrics.tally.barriers["project"],
         )
         self.project_names: Barrier[NamesView] = Barrier(
             ProjectNames(self.index, self.folder),
             inline=inline,
             memory_limit=settings.cache_size,
             executor=self._readers,
+            tally=self.metrics.tally.barriers["projects"],
         )
+        self.metrics.watch(self.index, self.readiness, project=self.projects.memory, projects=self.project_names.memory)
 
     @property
     def further_algorithms(self) -> tuple[str, ...]:
@@ -124,14 +138,19 @@ class Service:
         challenge = {"WWW-Authenticate": 'Basic realm="quire", charset="UTF-8"'}
         if credentials is None or self.authenticator is None:
             raise HttpError(401, f"To {action} needs a login; give a user name and a password.", challenge)
+        checks = self.authenticator.hash_checks
         verdict = await self.authenticator.authenticate(credentials, self.proxies.client_address(request))
+        logins = self.metrics.tally.logins
         if isinstance(verdict, Accepted):
+            logins["remembered" if self.authenticator.hash_checks == checks else "checked"] += 1
+            notes_of(request.scope).user = verdict.username
             if self.authenticator.may(verdict.username, action):
                 return verdict.username
             raise HttpError(
                 403, f"The user {verdict.username} has no right to {action}; ask the operator of the index."
             )
         client = self.proxies.client_address(request)
+        logins["throttled" if isinstance(verdict, Throttled) else "wrong"] += 1
         if isinstance(verdict, Throttled):
             log.info("login not looked at, too many failures", user=credentials.username[:100], client=client)
             raise HttpError(
@@ -141,6 +160,15 @@ class Service:
             )
         log.warning("login failed", user=credentials.username[:100], client=client)
         raise HttpError(401, "The user name or the password is wrong.", challenge)
+
+    def handed_over(self, request: Request, content: OpenBlob | bytes) -> str | None:
+        """Where the proxy that asks finds the file, to send it itself; None for everybody else, and for HEAD."""
+        locations = self.settings.accel_redirect
+        if not locations or request.method != "GET" or not isinstance(content, OpenBlob) or not content.size:
+            return None
+        if request.client is None or not self.proxies.trusts(request.client.host):
+            return None
+        return internal_location(content.path, self.folder.roots, locations)
 
     # -- threads ------------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -12,7 +14,15 @@ from starlette.responses import PlainTextResponse, Response
 
 from quire.auth import Action
 from quire.changes import Selection
-from quire.errors import InvalidDistribution, InvalidName, InvalidRequest, NotFound, ReadOnlyFile
+from quire.errors import (
+    InvalidDistribution,
+    InvalidName,
+    InvalidRequest,
+    NotFound,
+    QuireError,
+    ReadOnlyFile,
+    StoreError,
+)
 from quire.index import Change
 from quire.names import normalize_name, same_version
 from quire.store.contracts import Staging
@@ -20,6 +30,7 @@ from quire.upload import Upload, examine
 from quire.web.forms import Form, received_form
 from quire.web.pages import service_of
 from quire.web.problems import HttpError
+from quire.web.request_log import notes_of, origin_of
 from quire.web.service import Service
 
 log = structlog.get_logger(__name__)
@@ -36,9 +47,10 @@ async def post(request: Request) -> Response:
         if action is None:
             raise InvalidRequest("The form field ':action' is missing; to publish a file it is 'file_upload'.")
         if action == "file_upload":
-            return await _file_upload(service, form, user)
+            with _counted(service):
+                return await _file_upload(request, service, form, user)
         if action == "remove_pkg":
-            return await _remove_package(service, form, user)
+            return await _remove_package(request, service, form, user)
         if action == "doc_upload":
             return await _doc_upload(service, form)
         if action in {"submit", "verify"}:
@@ -47,7 +59,20 @@ async def post(request: Request) -> Response:
         raise InvalidRequest(f"The ':action' {action[:100]!r} is not supported; to publish a file it is 'file_upload'.")
 
 
-async def _file_upload(service: Service, form: Form, user: str | None) -> Response:
+@contextlib.contextmanager
+def _counted(service: Service) -> Iterator[None]:
+    """Count an upload that comes to nothing: by its client's fault, or by the store's."""
+    try:
+        yield
+    except StoreError:
+        service.metrics.tally.uploads["failed"] += 1
+        raise
+    except QuireError:
+        service.metrics.tally.uploads["refused"] += 1
+        raise
+
+
+async def _file_upload(request: Request, service: Service, form: Form, user: str | None) -> Response:
     if form.content is None or form.filename is None:
         raise InvalidRequest("The form has no file; send the distribution as the file field 'content'.")
     protocol = form.text("protocol_version")
@@ -56,13 +81,22 @@ async def _file_upload(service: Service, form: Form, user: str | None) -> Respon
     attestations = _attestations(form)
     upload = await service.in_writer(_examine, form.content, form, user, attestations)
     view = await service.project(upload.parsed.project)
-    change = await service.in_writer(
-        service.index.publish, [upload], overwrite=service.settings.overwrite, taken=view.taken
-    )
     filename = upload.parsed.filename
+    notes = notes_of(request.scope)
+    notes.project, notes.file, notes.action = upload.parsed.project, filename, "publish"
+    change = await service.in_writer(
+        service.index.publish,
+        [upload],
+        overwrite=service.settings.overwrite,
+        taken=view.taken,
+        origin=origin_of(request, user, service.proxies),
+    )
+    tally = service.metrics.tally
+    tally.uploads["published" if change.changed else "unchanged"] += 1
     if not change.changed:
         log.info("already published", file=filename, user=user)
         return PlainTextResponse(f"{filename} was already published with the same content; nothing changed.\n")
+    tally.uploaded += upload.staged.size
     service.remove_blobs_later(change.removed)
     log.info("published", project=change.name, file=filename, size=upload.staged.size, user=user)
     return PlainTextResponse(f"{filename} was published.\n")
@@ -103,7 +137,7 @@ def _attestations(form: Form) -> bytes | None:
     return sent
 
 
-async def _remove_package(service: Service, form: Form, user: str | None) -> Response:
+async def _remove_package(request: Request, service: Service, form: Form, user: str | None) -> Response:
     """`remove_pkg`: delete a release. Every file of it, or none if one is a drop-in file."""
     name, version = form.text("name"), form.text("version")
     if name is None or version is None:
@@ -122,7 +156,12 @@ async def _remove_package(service: Service, form: Form, user: str | None) -> Res
             raise ReadOnlyFile(
                 f"The file {dropin.file.filename} lies in a served directory; remove it there, or run 'quire import'."
             )
-    change: Change = await service.in_writer(service.index.delete, project, Selection(version=version))
+    change: Change = await service.in_writer(
+        service.index.delete,
+        project,
+        Selection(version=version),
+        origin=origin_of(request, user, service.proxies),
+    )
     service.remove_blobs_later(change.removed)
     log.info("deleted", project=project, version=version, user=user)
     return PlainTextResponse(f"{name} {version} was deleted.\n")

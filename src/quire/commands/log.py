@@ -1,0 +1,116 @@
+"""`quire log`: who changed what, when, from where.
+
+JSON: a list of the entries as they are stored (see docs/reference/logs.md), each with its `project`; with --follow one
+such object a line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from quire.audit.entries import Entry
+from quire.audit.reading import Logged, LogReader, Wanted
+from quire.commands.common import add_store_flags, count, open_store, plain, print_json, print_table
+from quire.names import normalize_name
+
+ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend")
+FOLLOW_SECONDS = 2.0
+"""Between two looks of --follow."""
+_FILES_SHOWN = 3
+_AGO = re.compile(r"([0-9]+)\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `log`."""
+    text = "show who changed what, when, and from where"
+    parser = subparsers.add_parser("log", help=text, description=f"{text[:1].upper()}{text[1:]}; the oldest first.")
+    add = parser.add_argument
+    add("project", metavar="PROJECT", nargs="?", help="default: all, deleted ones as well")
+    add(
+        "--since", type=moment, metavar="TIME", help="from then on: 2026-11-23, 2026-11-23T12:00Z, or an age such as 2d"
+    )
+    add("--user", metavar="NAME", help="changes of this user only")
+    add("--action", choices=ACTIONS, metavar="ACTION", help=f"changes of this kind only: {', '.join(ACTIONS)}")
+    add("--follow", action="store_true", help="go on, and print changes as they are made, until interrupted")
+    add_store_flags(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show it. Raises StoreError."""
+    name = normalize_name(arguments.project) if arguments.project is not None else None
+    opened = open_store(arguments, writes=False)
+    reader = LogReader(opened.store.records, opened.index.name, opened.index.prefix)
+    wanted = Wanted(since=arguments.since, user=arguments.user, action=arguments.action)
+
+    def names() -> tuple[str, ...]:
+        return (name,) if name is not None else opened.inspector.names(opened.index.prefix)
+
+    found = reader.all(names(), wanted)
+    if not arguments.follow:
+        if arguments.json:
+            print_json([_document(logged) for logged in found])
+        else:
+            print_table(
+                ("Time", "Project", "Revision", "Action", "User", "From", "What"), [_row(each) for each in found]
+            )
+        return 0
+    told: set[str] = set()
+    while True:
+        for logged in reader.news(names, wanted, told):
+            as_json = msgspec.json.encode(_document(logged)).decode
+            print(as_json() if arguments.json else "\t".join(map(plain, _row(logged))), flush=True)
+        time.sleep(FOLLOW_SECONDS)
+
+
+def moment(text: str) -> str:
+    """A moment as the log writes it, from a date, a time (UTC when it has no offset) or an age. For argparse."""
+    age = _AGO.fullmatch(text.strip().lower())
+    try:
+        if age is not None:
+            when = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        else:
+            when = datetime.fromisoformat(text.strip())
+            when = (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a time such as 2026-11-23T12:00Z nor an age such as 90m, 12h or 2d"
+        ) from None
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _document(logged: Logged) -> Entry:
+    return {"project": logged.project} | logged.entry
+
+
+def _row(logged: Logged) -> list[str]:
+    entry = logged.entry
+    where = [str(entry[name]) for name in ("command", "host", "address") if entry.get(name)]
+    return [
+        logged.at,
+        logged.project,
+        str(logged.revision),
+        str(entry.get("action", "?")),
+        str(entry.get("user") or "-"),
+        " ".join(where) or "-",
+        _what(entry),
+    ]
+
+
+def _what(entry: Entry) -> str:
+    files = [file for file in entry.get("files", ()) if isinstance(file, dict)]
+    words = [f"{file.get('filename')} ({str(file.get('sha256'))[:12]})" for file in files[:_FILES_SHOWN]]
+    further = len(files) - len(words) + int(entry.get("more_files", 0))
+    if further:
+        words.append(f"and {count(further, 'file')} more")
+    if entry.get("status"):
+        words.append(f"status {entry['status']}")
+    if entry.get("reason"):
+        words.append(f"because: {entry['reason']}")
+    return ", ".join(words)

@@ -1,0 +1,104 @@
+"""Every metric: its name, what it means, and which labels it has. The documentation is checked against this list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+Mode = Literal["", "livesum", "livemin", "livemax"]
+
+
+class Route(IntEnum):
+    """What was asked for; the value of the label is the name in lower case."""
+
+    HOME = 0
+    PROJECTS = 1
+    PROJECT = 2
+    FILE = 3
+    METADATA = 4
+    UPLOAD = 5
+    PACKAGES = 6
+    JSON = 7
+    RPC = 8
+    HEALTH = 9
+    READY = 10
+    METRICS = 11
+    OTHER = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric."""
+
+    name: str
+    """As it is exposed, a counter with its `_total`."""
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    mode: Mode = ""
+    """Of a gauge: how the values of the workers become one."""
+
+    @property
+    def family(self) -> str:
+        """The name without what the kind appends."""
+        return self.name.removesuffix("_total") if self.kind == "counter" else self.name
+
+
+SECONDS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""The upper bounds of the histogram of durations; one more bin is above all."""
+
+UPLOAD_RESULTS = ("published", "unchanged", "refused", "failed")
+CHANGE_ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend")
+LOGIN_RESULTS = ("remembered", "checked", "wrong", "throttled")
+STORE_ERRORS = (
+    *("StoreError", "Conflict", "OutcomeUnknown", "StoreReadOnly", "StoreFull"),
+    *("UnknownLayout", "DamagedRecord", "BlobMissing", "other"),
+)
+CACHES = ("project", "projects")
+
+REQUESTS = Metric("quire_requests_total", "counter", "Requests that were answered.", ("route", "status"))
+DURATION = Metric(
+    "quire_request_duration_seconds", "histogram", "From the head of a request to the end of its answer.", ("route",)
+)
+SENT = Metric("quire_sent_bytes_total", "counter", "Bytes of bodies that were sent.", ("route",))
+RECEIVED = Metric("quire_received_bytes_total", "counter", "Bytes of bodies that were received.")
+BARRIER_REQUESTS = Metric(
+    "quire_barrier_requests_total", "counter", "Questions for a fresh page that the read barrier answered.", ("cache",)
+)
+VALIDATIONS = Metric(
+    "quire_validations_total", "counter", "Times that the store was asked whether a page is still true.", ("cache",)
+)
+LOADS = Metric("quire_loads_total", "counter", "Validations that ran in a thread, to load if need be.", ("cache",))
+UPLOADS = Metric("quire_uploads_total", "counter", "Uploads, by what came of them.", ("result",))
+UPLOADED = Metric("quire_uploaded_bytes_total", "counter", "Bytes of the files that were published.")
+CHANGES = Metric("quire_changes_total", "counter", "Changes that were made to projects.", ("action",))
+CONFLICTS = Metric(
+    "quire_conflicts_total", "counter", "Writes of a record that somebody else was faster with; they are repeated."
+)
+IN_DOUBT = Metric("quire_writes_in_doubt_total", "counter", "Writes of a record whose outcome the store did not know.")
+STORE_FAILURES = Metric("quire_store_errors_total", "counter", "Requests that the store failed.", ("error",))
+LOGINS = Metric("quire_logins_total", "counter", "Credentials that were looked at, by how.", ("result",))
+CACHE_BYTES = Metric("quire_cache_bytes", "gauge", "Memory that remembered pages take.", ("cache",), "livesum")
+CACHE_ENTRIES = Metric(
+    "quire_cache_entries", "gauge", "Projects (or lists) that are remembered.", ("cache",), "livesum"
+)
+WORKERS = Metric("quire_workers", "gauge", "Workers that are alive.", (), "livesum")
+READY = Metric("quire_ready", "gauge", "1 when the last check of every worker found the store usable.", (), "livemin")
+DRAINING = Metric("quire_draining", "gauge", "1 while the server is being stopped.", (), "livemax")
+LOOP_LAG = Metric(
+    "quire_loop_lag_seconds", "gauge", "How late the most burdened worker's event loop last was.", (), "livemax"
+)
+MEMORY = Metric("quire_resident_bytes", "gauge", "Memory of the workers.", (), "livesum")
+CPU = Metric("quire_cpu_seconds_total", "counter", "Processor time of the workers.")
+INFO = Metric("quire_info", "gauge", "Always 1; which version runs, in which server.", ("version", "server"), "livemax")
+
+METRICS = (
+    *(REQUESTS, DURATION, SENT, RECEIVED, BARRIER_REQUESTS, VALIDATIONS, LOADS, UPLOADS, UPLOADED, CHANGES, CONFLICTS),
+    *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
+    INFO,
+)

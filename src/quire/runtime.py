@@ -1,0 +1,74 @@
+"""What the processes of one server share: a private folder that lives as long as its main process.
+
+It holds the workers' metrics and, while the server is being stopped, a mark that tells them so. It is made where
+temporary files go (TMPDIR), else in /dev/shm, which a container with a read-only root has as well. Nothing in it is
+missed after the server ended, and nothing of the store is in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+RUNTIME_VARIABLE = "QUIRE_RUNTIME"
+"""The environment variable by which worker processes find the folder."""
+
+_PREFIX = "quire-"
+_MARK = "draining"
+
+
+@contextmanager
+def shared_folder() -> Iterator[Path | None]:
+    """Make the folder and name it in the environment, for this process and those that it starts; None when there is
+    nowhere to make one. It is removed at the end, by the process that made it: a fork of it may come by here as well.
+    """
+    folder = _make()
+    if folder is None:
+        os.environ.pop(RUNTIME_VARIABLE, None)
+        yield None
+        return
+    maker = os.getpid()
+    os.environ[RUNTIME_VARIABLE] = str(folder)
+    try:
+        yield folder
+    finally:
+        if os.getpid() == maker:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.environ.pop(RUNTIME_VARIABLE, None)
+
+
+def folder_of(environ: Mapping[str, str]) -> Path | None:
+    """The folder that the main process made; None when there is none, as under somebody's own server."""
+    named = environ.get(RUNTIME_VARIABLE)
+    return Path(named) if named and os.path.isdir(named) else None
+
+
+def own_folder() -> Path | None:
+    """A folder for a process that no main process made one for. None when there is nowhere to make it."""
+    return _make()
+
+
+def mark_draining(folder: Path) -> None:
+    """Tell all workers that the server is about to stop. Does nothing when the folder has gone."""
+    try:
+        (folder / _MARK).touch()
+    except OSError:
+        return
+
+
+def is_draining(folder: Path | None) -> bool:
+    """Whether the server is about to stop. Costs a look into a local folder."""
+    return folder is not None and os.path.exists(folder / _MARK)
+
+
+def _make() -> Path | None:
+    for parent in (None, "/dev/shm"):  # noqa: S108 - a private folder in it, made by mkdtemp
+        try:
+            return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        except OSError:
+            continue
+    return None

@@ -1,0 +1,130 @@
+"""Staging on a POSIX file system: bytes on their way in, and read back before they are published."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import threading
+from typing import TYPE_CHECKING, BinaryIO
+
+from quire.errors import StoreError
+from quire.store.contracts import Digests
+from quire.store.posix_errors import reason, store_errors
+from quire.store.posix_files import remove_quietly, write_all
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class Digester:
+    """All digests of one stream of bytes."""
+
+    def __init__(self, algorithms: tuple[str, ...]) -> None:
+        self._sha256 = hashlib.sha256()
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._blake2b_256 = hashlib.blake2b(digest_size=32)
+        self._other = {name: hashlib.new(name) for name in algorithms}
+
+    def update(self, chunk: bytes | bytearray | memoryview) -> None:
+        self._sha256.update(chunk)
+        self._md5.update(chunk)
+        self._blake2b_256.update(chunk)
+        for digest in self._other.values():
+            digest.update(chunk)
+
+    def digests(self) -> Digests:
+        return Digests(
+            sha256=self._sha256.hexdigest(),
+            md5=self._md5.hexdigest(),
+            blake2b_256=self._blake2b_256.hexdigest(),
+            other={name: digest.hexdigest() for name, digest in self._other.items()},
+        )
+
+
+class _StagedBytes(io.FileIO):
+    """A reader whose disk errors are the store's: who examines an upload must not take them for a damaged archive."""
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        with store_errors("read an upload back"):
+            return super().readinto(buffer)
+
+    def readall(self) -> bytes:
+        with store_errors("read an upload back"):
+            return super().readall()
+
+    def seekable(self) -> bool:
+        return True  # it is a plain file; asking the disk would take an error for a no
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # before the beginning: the caller's doing
+                raise
+            raise StoreError(f"The store cannot read an upload back: {reason(error)}.") from error
+
+    def close(self) -> None:
+        with store_errors("read an upload back"):
+            super().close()
+
+
+class PosixStaged:
+    """Fulfils `contracts.Staged`."""
+
+    def __init__(self, path: str, size: int, digests: Digests) -> None:
+        self.path = path
+        self.size = size
+        self.digests = digests
+
+    def open(self) -> BinaryIO:
+        with store_errors("read an upload back"):
+            return io.BufferedReader(_StagedBytes(self.path))
+
+    def discard(self) -> None:
+        remove_quietly(self.path)
+
+
+class PosixStaging:
+    """Fulfils `contracts.Staging`."""
+
+    def __init__(self, path: str, algorithms: tuple[str, ...]) -> None:
+        self._path = path
+        self._size = 0
+        self._digester = Digester(algorithms)
+        # A cancelled request discards while its last write still runs in a thread; the descriptor's number must not
+        # be given to somebody else's file before that write is done with it.
+        self._lock = threading.Lock()
+        with store_errors("take an upload in"):
+            self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        with self._lock, store_errors("take an upload in"):
+            write_all(self._open_descriptor(), chunk)
+            self._size += len(chunk)
+            self._digester.update(chunk)
+
+    def finish(self) -> PosixStaged:
+        with self._lock, store_errors("make an upload durable"):
+            fd = self._open_descriptor()
+            self._fd = None
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            return PosixStaged(self._path, self._size, self._digester.digests())
+
+    def discard(self) -> None:
+        with self._lock:
+            if self._fd is not None:
+                fd, self._fd = self._fd, None
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+            remove_quietly(self._path)
+
+    def _open_descriptor(self) -> int:
+        if self._fd is None:
+            raise StoreError("This upload was finished or given up already; repeat it.")
+        return self._fd

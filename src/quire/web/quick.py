@@ -1,0 +1,205 @@
+"""Answers that need no more than a look: a page of the simple API that has been served before, and is still true.
+
+Theory of operation. These are nearly all of an index's requests. When one comes, everything that does not depend on
+the moment was done for an earlier one: the page was rendered and compressed, the headers were put together, the
+Accept and Authorization headers of this very spelling were understood. What is left is what makes the answer right:
+that this client may have it, and that the page is still true (`quire.freshness`). So these few steps stand before the
+general application, and whatever is not plain - another method, a query, a body, an ambiguous frame, a page that has
+to be rendered, a validation that has to wait - is left to it: `answer` returns None. There is nothing that only this
+module can answer, and nothing that it answers otherwise than the application would.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from quire.auth import Action
+from quire.errors import QuireError
+from quire.metrics.catalog import Route
+from quire.names import is_normalized
+from quire.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
+from quire.repository import NamesView, ProjectView
+from quire.simple import Page
+from quire.web.answer import Answer, Headers
+from quire.web.framing import problem_with
+from quire.web.pages import matches, page_headers
+from quire.web.quick_files import QuickFiles
+from quire.web.request_log import AccessLog, Notes, RequestIds
+from quire.web.service import Service
+
+_MAX_HOSTS = 64
+
+
+class Prepared:
+    """A page in one content coding, with the answers that it can be."""
+
+    __slots__ = ("etag", "ok", "unchanged")
+
+    def __init__(self, page: Page, encoding: Encoding, route: Route) -> None:
+        body, self.etag = page.encoded(encoding)
+        headers = page_headers(page, self.etag, encoding, is_encoded=body is not page.body)
+        shared = [(name.lower(), value) for name, value in headers.validators.items()]
+        self.ok = Answer(200, shared + [(name.lower(), value) for name, value in headers.content.items()], body, route)
+        self.unchanged = Answer(304, shared, b"", route)
+
+
+class Quick:
+    """Answers from what one worker has ready. Belongs to its event loop."""
+
+    def __init__(self, service: Service) -> None:
+        settings = service.settings
+        self._service = service
+        self._simple = f"{settings.server_base_url}/simple/"
+        self._protected = Action.LIST in settings.authenticate
+        self._algorithm = settings.hash_algorithm
+        self._hosts: set[str] = set()
+        self._tally = service.metrics.tally
+        self._log = AccessLog(settings)
+        self._ids = RequestIds()
+        self.sends_files = False
+        """Whether the server can be handed an answer that is a file."""
+        self._files = QuickFiles(service, self._is_known)
+
+    def respond(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
+        """The answer to a GET without a query, which is then counted and logged as given; None when the general
+        application has to find it.
+
+        `path`: percent-decoded. `client`: tells the address of who asks.
+        """
+        begun = time.perf_counter()
+        answer = self.answer(path, headers)
+        if answer is None or (answer.path is not None and not self.sends_files):
+            return None
+        sent = answer.size or len(answer.body)
+        request_id = headers.get("x-request-id") if "x-request-id" in headers else None
+        if request_id is not None or self._log.is_on:
+            request_id = self._ids.of(None if request_id is None else request_id.encode("latin-1"))
+            answer = answer._replace(headers=[*answer.headers, ("x-request-id", request_id)])
+        seconds = time.perf_counter() - begun
+        self._tally.request(answer.route, answer.status, seconds, sent)
+        if request_id is not None and self._log.is_on:
+            self._log.line("GET", path, answer.status, seconds, sent=sent, client=client(), notes=Notes(request_id))
+        return answer
+
+    def answer(self, path: str, headers: Headers) -> Answer | None:
+        """What `respond` gives, without a trace of it."""
+        if path.startswith(self._simple):
+            find = self._page
+        elif path.startswith(self._files.prefix):
+            find = self._files.answer
+        else:
+            return None
+        try:
+            return find(path, headers) if self._is_plain(headers) else None
+        except QuireError:  # the application meets the same, and has a sentence for it
+            return None
+
+    def _page(self, path: str, headers: Headers) -> Answer | None:
+        if self._protected and not self._is_known(headers, Action.LIST):
+            return None
+        media_type = negotiate(headers.get("accept"))
+        if media_type is None:
+            return None
+        accepted = negotiate_encoding(headers.get("accept-encoding"))
+        find = self._names if path == self._simple else self._project
+        prepared = find(path, media_type, accepted)
+        if prepared is None:
+            return None
+        if "if-none-match" in headers and matches(headers.get("if-none-match"), prepared.etag):
+            return prepared.unchanged
+        return prepared.ok
+
+    def _project(self, path: str, media_type: MediaType, accepted: Encoding) -> Prepared | None:
+        name = path[len(self._simple) : -1]
+        projects = self._service.projects
+        if path[-1] != "/" or (projects.memory.get(name) is None and not is_normalized(name)):
+            return None
+        view = projects.at_once(name)
+        if view is None or not view.exists:
+            return None
+        prepared = view.prepared.get((media_type, accepted))
+        return prepared if isinstance(prepared, Prepared) else self._prepare(view, media_type, accepted)
+
+    def _names(self, _path: str, media_type: MediaType, accepted: Encoding) -> Prepared | None:
+        view = self._service.project_names.at_once("")
+        if view is None:
+            return None
+        prepared = view.prepared.get((media_type, accepted))
+        return prepared if isinstance(prepared, Prepared) else self._prepare(view, media_type, accepted)
+
+    def _prepare(self, view: ProjectView | NamesView, media_type: MediaType, accepted: Encoding) -> Prepared | None:
+        """From what the general application made for the request before this one; None when it has yet to."""
+        if isinstance(view, ProjectView):
+            page, route = view.rendered(media_type, self._algorithm), Route.PROJECT
+        else:
+            page, route = view.rendered(media_type), Route.PROJECTS
+        if page is None or not page.has(accepted):
+            return None
+        prepared = view.prepared[media_type, accepted] = Prepared(page, accepted, route)
+        return prepared
+
+    def _is_plain(self, headers: Headers) -> bool:
+        """Whether the request has no body, and one host that is one (see `quire.web.framing`)."""
+        if "content-length" in headers or "transfer-encoding" in headers:
+            return False
+        hosts = headers.get_all("host")
+        if len(hosts) != 1:
+            return False
+        host = hosts[0]
+        if host in self._hosts:
+            return True
+        if not host.isascii() or problem_with([], [], [host.encode()]) is not None:
+            return False
+        if len(self._hosts) < _MAX_HOSTS and len(host) < 256:
+            self._hosts.add(host)
+        return True
+
+    def _is_known(self, headers: Headers, action: Action) -> bool:
+        """Whether these credentials were found good lately, still are, and suffice."""
+        authenticator, header = self._service.authenticator, headers.get("authorization")
+        return authenticator is not None and header is not None and authenticator.remembers(header, action)
+
+
+class QuickASGI:
+    """An ASGI application with quick answers before it."""
+
+    def __init__(self, application: ASGIApp, quick: Quick) -> None:
+        self.application = application
+        self.quick = quick
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]:
+            client = scope.get("client") or ("", 0)
+            answer = self.quick.respond(scope["path"], ASGIHeaders(scope["headers"]), lambda: client[0])
+            if answer is not None:
+                lines = [(name.encode(), value.encode()) for name, value in answer.headers]
+                if answer.status != 304:
+                    lines.append((b"content-length", str(len(answer.body)).encode()))
+                await send({"type": "http.response.start", "status": answer.status, "headers": lines})
+                await send({"type": "http.response.body", "body": answer.body})
+                return
+        await self.application(scope, receive, send)
+
+
+class ASGIHeaders:
+    """The header lines of an ASGI scope."""
+
+    __slots__ = ("_first", "_lines")
+
+    def __init__(self, lines: Sequence[tuple[bytes, bytes]]) -> None:
+        self._lines = lines
+        self._first = dict(reversed(lines)) if len(lines) > 1 else dict(lines)
+
+    def __contains__(self, name: str) -> bool:
+        return name.encode() in self._first
+
+    def get(self, name: str) -> str | None:
+        value = self._first.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+    def get_all(self, name: str) -> list[str]:
+        wanted = name.encode()
+        return [value.decode("latin-1") for found, value in self._lines if found == wanted]

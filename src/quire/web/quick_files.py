@@ -1,0 +1,96 @@
+"""Quick answers for files: see `quire.web.quick`. Only hosted files, whole; the listing decides, as for everybody."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from quire.auth import Action
+from quire.metrics.catalog import Route
+from quire.repository import ProjectView
+from quire.store.contracts import OpenBlob
+from quire.web.answer import Answer, Headers
+from quire.web.files import HOSTED, file_digest, file_headers, split_companion
+from quire.web.pages import matches
+from quire.web.service import Service
+
+SMALL_FILE = 128 * 1024
+"""Bytes. A file up to this size that is in the system's memory is read at once: handing it to a thread costs more."""
+_COMPANIONS = {"", ".metadata"}
+
+
+class _PreparedFile:
+    """A file that was offered when its project's view was made, which is asked anew each time."""
+
+    __slots__ = ("etag", "headers", "key", "route", "unchanged")
+
+    def __init__(self, key: str, headers: dict[str, str], route: Route) -> None:
+        self.key = key
+        self.route = route
+        self.etag = headers["ETag"]
+        self.headers = [(name.lower(), value) for name, value in headers.items()]
+        self.unchanged = Answer(304, [pair for pair in self.headers if pair[0] != "content-type"], b"", route)
+
+
+class QuickFiles:
+    """Answers to downloads from what one worker has ready."""
+
+    def __init__(self, service: Service, is_known: Callable[[Headers, Action], bool]) -> None:
+        """`is_known`: whether the credentials of a request suffice for an action."""
+        settings = service.settings
+        self._service = service
+        self._is_known = is_known
+        self.prefix = f"{settings.server_base_url}/packages/"
+        self._protected = Action.DOWNLOAD in settings.authenticate
+        self._is_off = bool(settings.accel_redirect)
+
+    def answer(self, path: str, headers: Headers) -> Answer | None:
+        """The answer to a plain GET; None when the general application has to find it."""
+        if self._is_off or "range" in headers or (self._protected and not self._is_known(headers, Action.DOWNLOAD)):
+            return None
+        rest = path[len(self.prefix) :]
+        view = self._service.projects.at_once(rest.partition("/")[0])
+        if view is None:
+            return None
+        prepared = view.prepared.get(rest) or self._prepare(view, rest)
+        if not isinstance(prepared, _PreparedFile):
+            return None
+        if "if-none-match" in headers and matches(headers.get("if-none-match"), prepared.etag):
+            return prepared.unchanged
+        return self._whole(prepared)
+
+    def _whole(self, prepared: _PreparedFile) -> Answer:
+        blob = self._service.store.blobs.open(prepared.key)
+        with blob.file:
+            content = _content_in_memory(blob) if blob.size <= SMALL_FILE else None
+        if content is not None:
+            return Answer(200, prepared.headers, content, prepared.route)
+        headers = [*prepared.headers, ("content-length", str(blob.size))]
+        return Answer(200, headers, b"", prepared.route, blob.path, blob.size)
+
+    def _prepare(self, view: ProjectView, rest: str) -> _PreparedFile | None:
+        filename, companion = split_companion(rest.rpartition("/")[2])
+        hosted = HOSTED.fullmatch(rest)
+        listed = view.offered.get(filename)
+        if hosted is None or listed is None or listed.dropin is not None or companion not in _COMPANIONS:
+            return None
+        file = listed.file
+        if file.sha256 != hosted["sha256"] or hosted["project"] != view.name:
+            return None
+        if companion and file.metadata_sha256 is None:
+            return None
+        headers = file_headers(self._service, file_digest(file, companion), filename, companion, permanent=True)
+        route = Route.METADATA if companion else Route.FILE
+        prepared = view.prepared[rest] = _PreparedFile(f"{file.blob}/{filename}{companion}", headers, route)
+        return prepared
+
+
+def _content_in_memory(blob: OpenBlob) -> bytes | None:
+    """All bytes of the file if they can be had without waiting for a disk; else None."""
+    content = bytearray(blob.size)
+    try:
+        if blob.size and os.preadv(blob.file.fileno(), [content], 0, os.RWF_NOWAIT) != blob.size:
+            return None
+    except (OSError, AttributeError):  # a file system or a system that cannot promise that
+        return None
+    return bytes(content)

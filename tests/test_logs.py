@@ -1,0 +1,258 @@
+"""Log lines: their fields, their two forms, what is sampled, and that no secret is ever in them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from quire.config import Settings
+from quire.logs import JsonFormatter, LineFormatter, redacted
+from quire.web.request_log import MAX_ID_CHARACTERS, AccessLog, Notes, RequestIds
+from tests.asking import OPEN, Site, content_type, multipart, password_file, publish, publish_wheel, serve, twine_form
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import until
+
+SECRET = "hunter2-Geheim"
+JSON = ("-v", "--log-format", "json")
+
+
+def lines(site: Site) -> list[dict[str, Any]]:
+    """The objects that a server has logged."""
+    return [json.loads(line) for line in site.served.output().splitlines() if line.startswith("{")]
+
+
+def requests_of(site: Site, path: str) -> list[dict[str, Any]]:
+    return [line for line in lines(site) if line["event"] == "request" and line["path"] == path]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("GET https://alice:hunter2@host/simple/", "GET https://***@host/simple/"),
+        ("https://token@host", "https://***@host"),
+        ("//a:b@c and http://d:e@f", "//***@c and http://***@f"),
+        ("mail to alice@example.org", "mail to alice@example.org"),
+        ("https://host/path@1", "https://host/path@1"),
+        ("Authorization: Basic YWxpY2U6aHVudGVyMg==", "Authorization: Basic ***"),
+        ("{'authorization': 'Bearer abc.def'}", "{'authorization': 'Bearer ***'}"),
+        ("basic authentication works", "basic authentication works"),
+    ],
+)
+def test_what_is_redacted(text: str, expected: str) -> None:
+    """User parts of URLs and Authorization headers go, in any text; nothing else does."""
+    assert redacted(text) == expected
+
+
+def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:
+    made = logging.LogRecord("some.library", logging.WARNING, "file.py", 7, message, arguments, None)
+    made.__dict__.update(extra)
+    return made
+
+
+def test_lines_of_libraries_are_redacted_too() -> None:
+    """Whoever logs, and however: message, arguments and traceback go through the same place."""
+    for formatter in (LineFormatter("%(message)s"), JsonFormatter()):
+        assert SECRET not in formatter.format(record("asking %s", f"https://alice:{SECRET}@mirror/simple/"))
+        try:
+            raise ValueError(f"https://alice:{SECRET}@mirror/")
+        except ValueError as error:
+            failed = record("failed")
+            failed.exc_info = (ValueError, error, error.__traceback__)
+        line = formatter.format(failed)
+        assert SECRET not in line
+        assert "ValueError" in line
+
+
+def test_a_json_line_is_one_object_whatever_is_in_it() -> None:
+    """Line breaks, quotes, surrogates and objects of any kind become text; long text is cut."""
+    fields = {"event": "odd", "path": 'a\nb"c\udcff', "what": object(), "number": 1.5, "long": "x" * 10**6}
+    line = JsonFormatter().format(record("odd", quire_fields=fields))
+    assert "\n" not in line
+    found = json.loads(line)
+    assert found["event"] == "odd"
+    assert found["path"] == 'a\nb"c\\udcff'
+    assert found["number"] == 1.5
+    assert len(found["long"]) == 20_000
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", found["time"])
+
+
+def test_an_event_cannot_forge_a_line_field() -> None:
+    """A field named like one that every line has does not replace it."""
+    line = json.loads(JsonFormatter().format(record("x", quire_fields={"event": "x", "level": "lie", "time": "lie"})))
+    assert line["level"] == "warning"
+    assert line["time"] != "lie"
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"a b", b"x" * (MAX_ID_CHARACTERS + 1), b"a\r\nb", b"-x", "ä".encode(), b"a;b", b'a"b', b"a\0"]
+)
+def test_a_request_id_that_could_do_harm_is_replaced(sent: bytes) -> None:
+    """Only short, plain ids are taken over from outside."""
+    assert RequestIds().of(sent) != sent.decode("latin-1")
+
+
+def test_request_ids_are_different() -> None:
+    """Within a process and between processes."""
+    one, other = RequestIds(), RequestIds()
+    made = [each.of(None) for each in (one, other) for _ in range(1000)]
+    assert len(set(made)) == 2000
+    assert one.of(b"0af7651916cd43dd-8448eb211c80319c") == "0af7651916cd43dd-8448eb211c80319c"
+
+
+def test_sampling_leaves_out_quick_reads_only() -> None:
+    """With a sample of none, errors of the server, changes and slow requests are logged all the same."""
+    access = AccessLog(Settings(directories=("/nowhere",), verbosity=1, log_sample=0.0))
+    for method, status, seconds, logged in (
+        ("GET", 200, 0.01, False),
+        ("HEAD", 304, 0.01, False),
+        ("GET", 404, 0.01, False),
+        ("GET", 503, 0.01, True),
+        ("POST", 200, 0.01, True),
+        ("GET", 200, 3.0, True),
+        ("GET", 0, 0.01, True),
+    ):
+        path = f"/{method}/{status}/{seconds}"
+        with structlog.testing.capture_logs() as captured:
+            access.line(method, path, status, seconds, sent=1, client="192.0.2.1", notes=Notes("id"))
+        assert [line["path"] for line in captured] == ([path] if logged else [])
+        assert not any("share" in line for line in captured)
+
+
+# -- real servers -----------------------------------------------------------------------------------------------------
+
+
+def test_a_request_has_its_fields(tmp_path: Path) -> None:
+    """Each documented field is in the line of an upload by a user; the id goes in, into both logs, and out again."""
+    users = password_file(tmp_path, alice=SECRET)
+    with serve(tmp_path, "-a", "update", "-P", users, "--disable-fallback", *JSON) as site:
+        content = make_wheel("acme", "1.0")
+        body = multipart(twine_form(wheel_name("acme", "1.0"), content, name="acme", version="1.0"))
+        answer = site.client.post(
+            "/",
+            content=body,
+            headers={"content-type": content_type(), "x-request-id": "from-the-proxy-7", "user-agent": "twine/7"},
+            auth=httpx.BasicAuth("alice", SECRET),
+        )
+        assert answer.status_code == 200
+        assert answer.headers["x-request-id"] == "from-the-proxy-7"
+        until(lambda: bool(requests_of(site, "/")))
+        found = next(line for line in requests_of(site, "/") if line["method"] == "POST")
+        assert found["milliseconds"] > 0
+        expected = {
+            "status": 200,
+            "client": "127.0.0.1",
+            "request": "from-the-proxy-7",
+            "route": "upload",
+            "index": "main",
+            "received": len(body),
+            "sent": len(answer.content),
+            "user": "alice",
+            "project": "acme",
+            "action": "publish",
+            "file": wheel_name("acme", "1.0"),
+        }
+        assert {name: found[name] for name in expected} == expected
+        (entry,) = [line for line in audit(site) if line["action"] == "publish"]
+        assert (entry["user"], entry["request"], entry["agent"]) == ("alice", "from-the-proxy-7", "twine/7")
+        assert entry["address"] == "127.0.0.1"
+        assert entry["revision"] == 1
+        assert documented() >= set(found)
+
+
+def audit(site: Site) -> list[dict[str, Any]]:
+    from quire.audit.reading import LogReader
+
+    index = site.index()
+    reader = LogReader(index.store.records, index.name, index.prefix)
+    return [logged.entry for logged in reader.all(index.names())]
+
+
+def documented() -> set[str]:
+    """The fields that docs/reference/logs.md has in its tables."""
+    text = (Path(__file__).parent.parent / "docs" / "reference" / "logs.md").read_text()
+    return set(re.findall(r"^\| `(\w+)` \|", text, re.M))
+
+
+def test_entries_of_the_audit_log_are_documented(tmp_path: Path) -> None:
+    """Every field that an entry can have is in the table, and every kind of change."""
+    from quire.audit.entries import Origin, make_entry
+    from quire.commands.log import ACTIONS
+    from quire.metrics.catalog import CHANGE_ACTIONS
+    from quire.model import Project, Status
+
+    origin = Origin(*"uarqch")
+    before = Project(name="a")
+    entry = make_entry("status", before, Project(name="a", status=Status.ARCHIVED, status_reason="r"), origin, ())
+    text = (Path(__file__).parent.parent / "docs" / "reference" / "logs.md").read_text()
+    assert documented() >= {*entry, "files", "more_files", "project"}
+    assert ACTIONS == CHANGE_ACTIONS
+    assert all(f"`{action}`" in text for action in ACTIONS)
+
+
+def test_a_login_is_in_no_log(tmp_path: Path) -> None:
+    """The password comes as userinfo, header, form field, query and referrer; right or wrong: it is nowhere."""
+    users = password_file(tmp_path, alice=SECRET)
+    basic = base64.b64encode(f"alice:{SECRET}".encode()).decode()
+    pypiserver_formats = (
+        *("--log-req-frmt", "%s", "--log-res-frmt", "%s", "--log-err-frmt", "%s"),
+        *("--log-file", str(tmp_path / "more.log"), "-v", "-v", "-v"),
+    )
+    for number, flags in enumerate((JSON, (*JSON, "-v", "-v"), ("-v",), pypiserver_formats)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with serve(folder, "-a", "list,download,update", "-P", users, "--disable-fallback", *flags) as site:
+            for header in (f"Basic {basic}", f"Bearer {SECRET}", f"Basic {base64.b64encode(SECRET.encode()).decode()}"):
+                site.get("/simple/", authorization=header, referer=f"https://alice:{SECRET}@host/")
+                site.get(f"/simple/?password={SECRET}&token={SECRET}", authorization=header, x_api_key=SECRET)
+            site.client.get("/simple/", auth=httpx.BasicAuth("alice", SECRET + "x"))
+            site.client.get("/simple/", headers={"Cookie": f"session={SECRET}", "X-Auth-Token": SECRET})
+            filename, content = wheel_name("acme", "1.0"), make_wheel("acme", "1.0")
+            fields: dict[str, str | None] = {"password": SECRET, "token": SECRET}
+            form = twine_form(filename, content, name="acme", version="1.0", replaced=fields)
+            body = multipart(form)
+            for authorization in (f"Basic {basic}", "Basic bm9ib2R5Om5vdGhpbmc="):
+                site.client.post(
+                    "/", content=body, headers={"content-type": content_type(), "authorization": authorization}
+                )
+            request = f"GET http://alice:{SECRET}@host/simple/ HTTP/1.1\r\nHost: host\r\nConnection: close\r\n\r\n"
+            site.raw(request.encode())
+            assert site.get("/health").status_code == 200
+            output = site.served.output()
+            assert output
+            more = tmp_path / "more.log"
+            for text in (output, more.read_text() if more.exists() else ""):
+                assert SECRET not in text
+                assert basic not in text
+            assert SECRET not in json.dumps(audit(site))
+
+
+def test_every_answer_has_an_id(tmp_path: Path) -> None:
+    """Also errors and downloads; a harmful one that came is not sent back."""
+    with serve(tmp_path, *OPEN, *JSON) as site:
+        publish_wheel(site, "acme")
+        url = site.file_url("acme", wheel_name("acme", "1.0"))
+        for _ in range(3):  # then a worker has them ready
+            assert site.get("/simple/acme/").status_code == site.get(url).status_code == 200
+        for path in ("/packages/", "/simple/absent/", "/simple/acme/", "/nothing/here/at/all", url):
+            sent = site.client.get(path, headers={"X-Request-ID": "abc-1"})
+            assert sent.headers["x-request-id"] == "abc-1"
+            made = site.client.get(path, headers={"X-Request-ID": "<script>"})
+            assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]+", made.headers["x-request-id"])
+
+
+def test_refused_uploads_are_in_the_log_and_not_in_the_audit_log(tmp_path: Path) -> None:
+    """What changed nothing is a line with its status, and no entry."""
+    with serve(tmp_path, *OPEN, *JSON) as site:
+        publish_wheel(site, "acme")
+        other = make_wheel("acme", "1.0", files={"x": b"y"})
+        assert publish(site, wheel_name("acme", "1.0"), other, name="acme", version="1.0").status_code == 409
+        until(lambda: [line["status"] for line in requests_of(site, "/")] == [200, 409])
+        assert len(audit(site)) == 1

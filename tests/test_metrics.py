@@ -1,0 +1,318 @@
+"""Metrics: the counts of all workers on one page, bounded, for those who may see them."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from quire.config import Settings
+from quire.metrics import catalog
+from quire.metrics.catalog import METRICS, Metric, Route
+from quire.metrics.files import ProcessFiles, Value, page
+from quire.metrics.tally import Tally
+from quire.web.routes import RouteTable
+from quire.web.worker_metrics import WorkerMetrics
+from tests.asking import OPEN, Site, password_file, publish, publish_wheel, serve
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import environment, until
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def samples(text: str) -> Samples:
+    """Every sample of a page, read by an independent parser."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(text: str, name: str, **labels: str) -> float:
+    return samples(text).get((name, frozenset(labels.items())), 0.0)
+
+
+def shown(folder: Path) -> str:
+    return page(folder, "")[0].decode()
+
+
+def written(folder: Path, *values: Value) -> ProcessFiles:
+    """The files of this process, with these values."""
+    files = ProcessFiles(folder)
+    files.write(values)
+    return files
+
+
+def elsewhere(folder: Path, code: str) -> None:
+    """Run Python in a process of its own, that ends before this returns; `folder` and `files` are there."""
+    program = (
+        "import sys; from pathlib import Path; from quire.metrics import catalog; "
+        "from quire.metrics.files import ProcessFiles; folder = Path(sys.argv[1]); files = ProcessFiles(folder); "
+    )
+    subprocess.run([sys.executable, "-c", program + code, str(folder)], check=True, env=environment())
+
+
+def test_the_dead_are_counted_on_and_their_gauges_go(tmp_path: Path) -> None:
+    """Counters and histograms of dead workers stay in the sums, once; what they last had in memory does not."""
+    mine = written(tmp_path, (catalog.UPLOADED, (), 1.0), (catalog.WORKERS, (), 1))
+    for _ in range(5):
+        elsewhere(
+            tmp_path,
+            "files.write([(catalog.UPLOADED, (), 10.0), (catalog.WORKERS, (), 1)]); "
+            "files.write_histogram(catalog.DURATION, ('file',), [2] + [0] * 17 + [1], 7.5)",
+        )
+    for _ in range(3):
+        text = shown(tmp_path)
+        assert value(text, "quire_uploaded_bytes_total") == 51
+        assert value(text, "quire_workers") == 1
+        assert value(text, "quire_request_duration_seconds_count", route="file") == 15
+        assert value(text, "quire_request_duration_seconds_sum", route="file") == 37.5
+        assert value(text, "quire_request_duration_seconds_bucket", route="file", le="0.0001") == 10
+        assert value(text, "quire_request_duration_seconds_bucket", route="file", le="60.0") == 10
+    assert len(list(tmp_path.glob("*.db"))) <= 4
+    mine.close()
+
+
+def test_a_number_that_comes_again_is_another_process(tmp_path: Path) -> None:
+    """The file of an earlier process with the pid of a living one is a dead one's."""
+    written(tmp_path, (catalog.WORKERS, (), 1)).close()
+    (mine,) = tmp_path.glob("gauge_livesum_*.db")
+    mine.rename(tmp_path / f"gauge_livesum_{os.getpid()}-1.db")
+    assert value(shown(tmp_path), "quire_workers") == 0
+
+
+def test_gauges_of_the_living_become_one(tmp_path: Path) -> None:
+    """Memory is added up; the lag is the largest; ready is the least."""
+    written(tmp_path, (catalog.MEMORY, (), 100), (catalog.LOOP_LAG, (), 0.5), (catalog.READY, (), 1)).close()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        born = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19]
+        for path in list(tmp_path.glob("gauge_*.db")):
+            kind = path.stem.rpartition("_")[0]
+            path.rename(tmp_path / f"{kind}_{other.pid}-{born}.db")
+        written(tmp_path, (catalog.MEMORY, (), 23), (catalog.LOOP_LAG, (), 0.1), (catalog.READY, (), 0)).close()
+        text = shown(tmp_path)
+        assert value(text, "quire_resident_bytes") == 123
+        assert value(text, "quire_loop_lag_seconds") == 0.5
+        assert value(text, "quire_ready") == 0
+        other.communicate()
+
+
+def test_bins_are_those_of_prometheus() -> None:
+    """A duration falls into the first bin whose bound is not below it; an unknown status counts as 0."""
+    tally = Tally()
+    for seconds in (0.0, 0.0001, 0.00011, 60.0, 61.0):
+        tally.request(Route.FILE, 200, seconds, 7)
+    tally.request(Route.FILE, 7000, 0.0, 0)
+    route = tally.routes[Route.FILE]
+    assert route.bins[0] == 3
+    assert route.bins[1] == 1
+    assert (route.bins[-2], route.bins[-1]) == (1, 1)
+    assert (route.statuses[200], route.statuses[0], route.sent, route.count) == (5, 1, 35, 6)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route"),
+    [
+        ("GET", "/", Route.HOME),
+        ("GET", "/simple/", Route.PROJECTS),
+        ("GET", "/simple/acme/", Route.PROJECT),
+        ("GET", "/simple/acme", Route.OTHER),
+        ("GET", "/packages/acme/0/a.whl", Route.FILE),
+        ("GET", "/packages/acme/0/a.whl.metadata", Route.METADATA),
+        ("GET", "/packages/", Route.PACKAGES),
+        ("POST", "/", Route.UPLOAD),
+        ("POST", "/legacy/", Route.UPLOAD),
+        ("POST", "/RPC2", Route.RPC),
+        ("GET", "/pypi/acme/json", Route.JSON),
+        ("GET", "/alive", Route.HEALTH),
+        ("GET", "/ready", Route.READY),
+        ("GET", "/metrics", Route.METRICS),
+        ("GET", "/anything", Route.OTHER),
+        ("BREW", "/../..", Route.OTHER),
+    ],
+)
+def test_routes_are_told_by_path(method: str, path: str, route: Route) -> None:
+    """Also below a prefix; beside it everything is something else."""
+    assert RouteTable("", "/alive").of(method, path) is route
+    assert RouteTable("/python", "/alive").of(method, f"/python{path}") is route
+    assert RouteTable("/python", "/alive").of(method, "/simple/") is Route.OTHER
+
+
+def test_the_number_of_series_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked for, labels come from fixed lists; nothing of a path, header or error's text is one."""
+    monkeypatch.setenv("QUIRE_RUNTIME", str(tmp_path))
+    worker = WorkerMetrics(Settings(directories=("/nowhere",)))
+    table = RouteTable("", "/health")
+    chance = random.Random(7)
+    for number in range(20_000):
+        first, last = chance.choice(["simple", "packages", "pypi", "x"]), chance.choice(["", "json", "a"])
+        path = f"/{first}/secret-{number}/{last}"
+        worker.tally.request(table.of("GET", path), chance.choice([200, 304, 404, 500, number]), 0.001, 1)
+
+    class SecretError(Exception):
+        """An error that no list knows."""
+
+    worker.tally.store_error(SecretError("secret"))
+    body = worker.page("")[0].decode()
+    worker.close()
+    assert "secret" not in body.lower()
+    assert value(body, "quire_store_errors_total", error="other") == 1
+    allowed = {
+        "route": {route.name.lower() for route in Route},
+        "status": {str(status) for status in range(600)},
+        "cache": set(catalog.CACHES),
+        "result": {*catalog.UPLOAD_RESULTS, *catalog.LOGIN_RESULTS},
+        "action": set(catalog.CHANGE_ACTIONS),
+        "error": set(catalog.STORE_ERRORS),
+        "le": {*map(str, catalog.SECONDS), "+Inf"},
+    }
+    for _, labels in samples(body):
+        for name, label in labels:
+            assert name in {"version", "server"} or label in allowed[name], (name, label)
+
+
+def test_every_metric_is_documented() -> None:
+    """docs/reference/metrics.md names exactly the metrics that there are, with their kinds and labels."""
+    text = (Path(__file__).parent.parent / "docs" / "reference" / "metrics.md").read_text()
+    rows = re.findall(r"^\| `(quire_\w+)` \| (\w+) \|([^|]*)\|", text, re.M)
+    described = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+    assert described == {metric.name: (metric.kind, set(metric.labels)) for metric in METRICS}
+
+
+# -- real servers -----------------------------------------------------------------------------------------------------
+
+
+def answered(site: Site, **headers: str) -> str:
+    answer = site.get("/metrics", **headers)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def test_a_server_counts_what_it_does(tmp_path: Path) -> None:
+    """Listings, downloads, uploads of each outcome, bytes both ways, errors of clients: all is counted, once."""
+    with serve(tmp_path, *OPEN) as site:
+        before = answered(site)
+        filename = publish_wheel(site, "acme")
+        content = make_wheel("acme", "1.0")
+        publish(site, filename, content, name="acme", version="1.0")
+        other = make_wheel("acme", "1.0", files={"x": b"y"})
+        assert publish(site, filename, other, name="acme", version="1.0").status_code == 409
+        for _ in range(3):
+            assert site.get("/simple/acme/").status_code == 200
+        assert site.get("/simple/absent/").status_code == 404
+        assert site.get(site.file_url("acme", filename)).content == content
+        after = answered(site)
+
+        def grew(name: str, **labels: str) -> float:
+            return value(after, name, **labels) - value(before, name, **labels)
+
+        assert grew("quire_uploads_total", result="published") == 1
+        assert grew("quire_uploads_total", result="unchanged") == 1
+        assert grew("quire_uploads_total", result="refused") == 1
+        assert grew("quire_uploaded_bytes_total") == len(content)
+        assert grew("quire_changes_total", action="publish") == 1
+        assert grew("quire_requests_total", route="upload", status="200") == 2
+        assert grew("quire_requests_total", route="upload", status="409") == 1
+        assert grew("quire_requests_total", route="project", status="404") == 1
+        assert grew("quire_requests_total", route="project", status="200") == 4
+        assert grew("quire_requests_total", route="file", status="200") == 1
+        assert grew("quire_sent_bytes_total", route="file") == len(content)
+        assert grew("quire_received_bytes_total") > 2 * len(content)
+        assert grew("quire_request_duration_seconds_count", route="project") == 5
+        assert grew("quire_barrier_requests_total", cache="project") >= 5
+        assert grew("quire_validations_total", cache="project") >= grew("quire_loads_total", cache="project") >= 1
+        assert value(after, "quire_cache_bytes", cache="project") > 0
+        assert value(after, "quire_workers") == 1
+        assert value(after, "quire_ready") == 1
+        assert value(after, "quire_resident_bytes") > 1_000_000
+
+
+def test_every_metric_is_on_the_page(tmp_path: Path) -> None:
+    """A server that was used shows every metric of the catalogue, with its help, and none besides."""
+    with serve(tmp_path, *OPEN) as site:
+        publish_wheel(site, "acme")
+        site.get("/simple/acme/")
+        families = {family.name: family for family in text_string_to_metric_families(answered(site))}
+        assert set(families) == {metric.family for metric in METRICS}
+        for metric in METRICS:
+            assert (families[metric.family].type, families[metric.family].documentation) == (metric.kind, metric.help)
+            assert labels_of(metric) >= {name for sample in families[metric.family].samples for name in sample.labels}
+
+
+def labels_of(metric: Metric) -> set[str]:
+    return {*metric.labels, *(("le",) if metric.kind == "histogram" else ())}
+
+
+@pytest.mark.parametrize("server", ["granian", "gunicorn", "uvicorn"])
+def test_the_page_is_of_all_workers(server: str, tmp_path: Path) -> None:
+    """Two workers, fresh connections: every answer comes to be counted, whoever gave it, and whoever is asked."""
+    with serve(tmp_path, *OPEN, "--server", server, "--workers", 2) as site:
+        until(lambda: value(fresh(site), "quire_workers") == 2)
+        already = value(fresh(site), "quire_requests_total", route="projects", status="200")
+        for _ in range(30):
+            assert httpx.get(f"{site.base}simple/").status_code == 200
+        wanted = already + 30
+        until(lambda: value(fresh(site), "quire_requests_total", route="projects", status="200") == wanted)
+
+
+def fresh(site: Site) -> str:
+    """The page, by a connection of its own."""
+    return httpx.get(f"{site.base}metrics").text
+
+
+def test_who_may_read_the_metrics(tmp_path: Path) -> None:
+    """By default whoever may list; `open` everybody; `authenticated` whoever logs in; `off` nobody."""
+    users = password_file(tmp_path, alice="secret")
+    login = httpx.BasicAuth("alice", "secret")
+    cases = {
+        ("list", "update"): (200, 200),
+        ("list", "list,update"): (401, 200),
+        ("open", "list,update"): (200, 200),
+        ("authenticated", "update"): (401, 200),
+        ("off", "update"): (404, 404),
+    }
+    for (metrics, protected), expected in cases.items():
+        with serve(tmp_path, "-a", protected, "-P", users, "--disable-fallback", "--metrics", metrics) as site:
+            anonymous = site.get("/metrics").status_code
+            known = site.client.get("/metrics", auth=login).status_code
+            wrong = site.client.get("/metrics", auth=httpx.BasicAuth("alice", "guess")).status_code
+            assert (anonymous, known) == expected, (metrics, protected)
+            assert wrong == expected[0]
+
+
+def test_credentials_are_counted_by_how_they_were_looked_at(tmp_path: Path) -> None:
+    """One check, then answers from memory, then a wrong one."""
+    users = password_file(tmp_path, alice="secret")
+    with serve(tmp_path, "-a", "list,update", "-P", users, "--disable-fallback", "--metrics", "open") as site:
+        for _ in range(4):
+            assert site.client.get("/packages/", auth=httpx.BasicAuth("alice", "secret")).status_code == 200
+        assert site.client.get("/packages/", auth=httpx.BasicAuth("alice", "guess")).status_code == 401
+        text = answered(site)
+        assert value(text, "quire_logins_total", result="checked") == 1
+        assert value(text, "quire_logins_total", result="remembered") == 3
+        assert value(text, "quire_logins_total", result="wrong") == 1
+
+
+def test_openmetrics_is_spoken_to_who_asks_for_it(tmp_path: Path) -> None:
+    """What Prometheus itself accepts best is answered in that form."""
+    with serve(tmp_path, *OPEN) as site:
+        answer = site.get("/metrics", accept="application/openmetrics-text;version=1.0.0")
+        assert answer.headers["content-type"].startswith("application/openmetrics-text")
+        assert answer.text.endswith("# EOF\n")
+
+
+def test_no_project_is_named(tmp_path: Path) -> None:
+    """A page of metrics tells nobody what is published here."""
+    with serve(tmp_path, *OPEN) as site:
+        publish_wheel(site, "top-secret-plan")
+        site.get("/simple/top-secret-plan/")
+        assert "plan" not in answered(site)
+        assert wheel_name("top-secret-plan", "1.0") not in answered(site)

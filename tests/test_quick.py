@@ -1,0 +1,187 @@
+"""Quick answers: the same as the general application's, given only for what it has answered before, and never stale."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from quire.config import Settings
+from quire.index import Index
+from quire.model import Status
+from quire.store.posix import PosixStore
+from quire.upload import examine
+from quire.web.app import create_application
+from quire.web.quick import ASGIHeaders, Quick
+from tests.asking import HTML_V1, JSON_V1, OPEN, Site, password_file, publish, publish_wheel, serve
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import DEADLINE
+
+PLAIN = [(b"host", b"127.0.0.1")]
+VOLATILE = {"date", "x-request-id"}
+
+
+@pytest.fixture(scope="module", params=["granian", "gunicorn", "uvicorn"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("quick")
+    with serve(folder, *OPEN, "--server", request.param, "--workers", "1") as site:
+        for number in range(12):  # enough for its pages to be compressed
+            publish_wheel(site, "demo", f"1.{number}")
+        publish(site, wheel_name("large", "1.0"), _large_wheel(), name="large", version="1.0")
+        yield site
+
+
+def _large_wheel() -> bytes:
+    return make_wheel("large", "1.0", files={"large/data": bytes(range(256)) * 4000})
+
+
+@pytest.mark.parametrize("path", ["/simple/", "/simple/demo/"])
+@pytest.mark.parametrize("accept", [None, "*/*", JSON_V1, HTML_V1, "text/html;q=0.1, application/json"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip", "zstd", "br"])
+def test_the_same_answer_as_without(site: Site, path: str, accept: str | None, encoding: str) -> None:
+    """However often a page is asked for, status, headers and bytes are those of the first time; so is a 304."""
+    headers = {"accept-encoding": encoding} | ({"accept": accept} if accept is not None else {})
+    answers = [site.client.get(path, headers=headers) for _ in range(3)]
+    general = site.client.get(f"{path}?a-query=keeps-it-general", headers=headers)
+    for answer in answers:
+        assert answer.status_code == general.status_code
+        assert answer.content == general.content
+        assert _lasting(answer) == _lasting(general)
+    if general.status_code != 200:
+        return
+    headers["if-none-match"] = f'"other", {general.headers["etag"]}'
+    again, general = site.client.get(path, headers=headers), site.client.get(f"{path}?x", headers=headers)
+    assert (again.status_code, again.content) == (304, b"")
+    assert _lasting(again) == _lasting(general)
+
+
+@pytest.mark.parametrize("companion", ["", ".metadata", ".asc"])
+@pytest.mark.parametrize("project", ["demo", "large"])
+def test_the_same_file_as_without(site: Site, project: str, companion: str) -> None:
+    """So are files: small and large ones, and what lies beside them."""
+    url = site.listing(project)["files"][0]["url"]
+    path = f"/simple/{project}/{url}{companion}"
+    answers = [site.client.get(path) for _ in range(3)]
+    general = site.client.get(f"{path}?a-query=keeps-it-general")
+    for answer in answers:
+        assert answer.status_code == general.status_code == (404 if companion == ".asc" else 200)
+        assert answer.content == general.content
+        assert _lasting(answer) == _lasting(general)
+    if companion != ".asc":
+        headers = {"if-none-match": general.headers["etag"]}
+        again, general = site.client.get(path, headers=headers), site.client.get(f"{path}?x", headers=headers)
+        assert (again.status_code, again.content) == (304, b"")
+        assert _lasting(again) == _lasting(general)
+
+
+def _lasting(answer: httpx.Response) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if name not in VOLATILE}
+
+
+class Worker:
+    """One worker's application and its quick answers, without a server."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        application = create_application(
+            Settings(directories=(str(folder),), **({"authenticate": (), "fallback_url": None} | settings))  # type: ignore[arg-type]
+        )
+        self.service = application.state.service
+        self.quick = Quick(self.service)
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(application), base_url="http://127.0.0.1", headers={"accept-encoding": ""}
+        )
+
+    def ask(self, path: str, *lines: tuple[bytes, bytes]) -> int | None:
+        answer = self.quick.answer(path, ASGIHeaders([*PLAIN, *lines]))
+        return None if answer is None else answer.status
+
+    async def prepare(self, path: str, *lines: tuple[bytes, bytes]) -> None:
+        """Ask the application until the answer is ready: the directories behind it have to be settled first."""
+        headers = {name.decode(): value.decode() for name, value in lines}
+        deadline = time.monotonic() + DEADLINE
+        while self.ask(path, *lines) != 200:
+            assert time.monotonic() < deadline, "it was never answered quickly"
+            assert (await self.client.get(path, headers=headers)).status_code == 200
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0)
+
+
+def test_only_what_was_answered_before(tmp_path: Path) -> None:
+    """A page is answered quickly from its second time on, in the forms that were asked for."""
+    worker = Worker(tmp_path)
+
+    async def scenario() -> None:
+        assert worker.ask("/simple/") is None
+        await worker.prepare("/simple/")
+        assert worker.ask("/simple/", (b"accept", JSON_V1.encode())) is None
+        assert worker.ask("/simple/absent/") is None
+        assert worker.ask("/simple/..%2f/") is None
+        assert worker.ask("/simple/Not.Normal/") is None
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [(b"content-length", b"0")],
+        [(b"transfer-encoding", b"chunked")],
+        [(b"host", b"other")],
+        [(b"accept", b"image/png")],
+    ],
+)
+def test_what_is_not_plain_is_left_to_the_application(tmp_path: Path, lines: list[tuple[bytes, bytes]]) -> None:
+    """A body, an ambiguous frame or host, a media type that cannot be served."""
+    worker = Worker(tmp_path)
+
+    async def scenario() -> None:
+        await worker.prepare("/simple/")
+        assert worker.ask("/simple/", *lines) is None
+        assert worker.quick.answer("/simple/", ASGIHeaders([(b"host", b"a b")])) is None
+        assert worker.quick.answer("/simple/", ASGIHeaders([])) is None
+
+    asyncio.run(scenario())
+
+
+def test_a_login_is_needed_where_it_was(tmp_path: Path) -> None:
+    """Only credentials that were found good are taken, only as long as the password file has them."""
+    users = password_file(tmp_path, alice="secret")
+    worker = Worker(tmp_path, authenticate=("list",), passwords=str(users))
+    login = (b"authorization", httpx.BasicAuth("alice", "secret")._auth_header.encode())
+    wrong = (b"authorization", httpx.BasicAuth("alice", "guess")._auth_header.encode())
+
+    async def scenario() -> None:
+        assert worker.ask("/simple/", login) is None
+        await worker.prepare("/simple/", login)
+        assert [worker.ask("/simple/", login) for _ in range(2)] == [200, 200]
+        assert worker.ask("/simple/") is None
+        assert worker.ask("/simple/", wrong) is None
+        password_file(tmp_path, bob="another")
+        assert worker.ask("/simple/", login) is None
+        assert (await worker.client.get("/simple/", auth=("alice", "secret"))).status_code == 401
+
+    asyncio.run(scenario())
+
+
+def test_a_change_by_another_process_is_in_the_very_next_answer(tmp_path: Path) -> None:
+    """What was ready is not given any more once the store says otherwise."""
+    worker = Worker(tmp_path)
+    store = PosixStore.open(str(tmp_path))
+    other = Index(store)
+    staging = store.blobs.stage()
+    staging.write(make_wheel("demo", "1.0"))
+    other.publish([examine(staging.finish(), wheel_name("demo", "1.0"))])
+
+    async def scenario() -> None:
+        for reason in ("two", "three"):
+            await worker.prepare("/simple/demo/")
+            other.set_status("demo", Status.ARCHIVED, reason)
+            await asyncio.sleep(0)
+            assert worker.ask("/simple/demo/") is None
+            assert reason in (await worker.client.get("/simple/demo/")).text
+
+    asyncio.run(scenario())

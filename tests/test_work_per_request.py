@@ -1,0 +1,65 @@
+"""What one request costs, as counts of work: no machine is too busy or too slow for these.
+
+The limits are a little above what is true now. Who makes a request dearer on purpose raises them, and says why.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchmarks import regress
+from benchmarks.processes import Unavailable
+
+pytestmark = pytest.mark.xdist_group("work per request")
+
+# What the store, the socket and granian's own threads take: three looks at directories among them.
+SYSTEM_CALLS = {"page": 12, "page, gzip": 12, "304": 12, "list": 12}
+UPLOAD = {"fsync": 8, "link": 5, "openat": 20, "all": 180}
+"""Three files, the folders that name them, and a project's folders once in ten uploads: each made to last, once."""
+# (Python functions, C functions, bytecode instructions); other versions of Python have other instructions, within this.
+PYTHON = {
+    "page": (34, 38, 1000),
+    "page, gzip": (34, 38, 1000),
+    "304": (36, 42, 1050),
+    "list": (34, 34, 950),
+}
+LOGIN = (8, 13, 200)
+"""What a known password may add to each."""
+
+
+def test_system_calls_of_a_request(tmp_path: Path) -> None:
+    """A page that is known costs a few system calls: its directory is looked at, nothing is listed and nothing read."""
+    with regress.worker(tmp_path) as (running, port):
+        for what, question in regress.questions(port).items():
+            try:
+                counts = regress.page_calls(running, port, question)
+            except Unavailable as unavailable:
+                pytest.skip(str(unavailable))
+            assert counts["all"] <= SYSTEM_CALLS[what], (what, counts)
+            assert counts.get("getdents64", 0) < 0.1, (what, counts)
+
+
+def test_system_calls_of_an_upload(tmp_path: Path) -> None:
+    """An upload makes its three files and their names durable, and syncs nothing else."""
+    with regress.worker(tmp_path) as (running, port):
+        try:
+            counts = regress.upload_calls(running, port)
+        except Unavailable as unavailable:
+            pytest.skip(str(unavailable))
+        for name, most in UPLOAD.items():
+            assert counts[name] <= most, (name, counts)
+
+
+@pytest.mark.parametrize("protected", [False, True], ids=["open", "with a login"])
+def test_python_of_a_request(tmp_path: Path, protected: bool) -> None:
+    """The interpreter calls few functions for a page that is known, and the same few each time; a login adds few."""
+    counter = tmp_path / "counter"
+    more = LOGIN if protected else (0, 0, 0)
+    with regress.worker(tmp_path, protected=protected, counting=counter) as (_, port):
+        for what, question in regress.questions(port, protected=protected).items():
+            work = regress.python_work(port, counter, question)
+            calls, c_calls, instructions = (limit + extra for limit, extra in zip(PYTHON[what], more, strict=True))
+            assert 0 < work.calls <= calls, (what, work)
+            assert 0 < work.c_calls <= c_calls, (what, work)
+            assert 0 < work.instructions <= instructions, (what, work)
