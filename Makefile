@@ -28,10 +28,13 @@ TORTURE_ARGS ?=
 # For `make fuzz`: seconds for each target; e.g. make fuzz FUZZ_SECONDS=20 PYTEST_ARGS="-k archives"
 FUZZ_SECONDS ?= 120
 
+# For `make bench`; e.g. make bench BENCH_ARGS="--only pages --corpora S,M --seconds 2"; see python -m benchmarks run --help
+BENCH_ARGS ?=
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-faults test-nfs torture fuzz lint format lock upgrade dev clean
+.PHONY: help serve test test-fast test-faults test-nfs test-deploy torture fuzz bench lint format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -52,13 +55,20 @@ test-faults: $(DEV) ## kills and fails a change at every system call, cuts the p
 
 test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian, root; makes .cache/nfs once)
 	$(BIN)/python -m tests.nfs.rig
-	$(BIN)/python -m pytest tests/nfs $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/nfs -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+
+test-deploy: $(DEV) ## what is in deploy/, started for real or checked against real schemas (Debian, root; minutes)
+	scripts/deploy-tools
+	$(BIN)/python -m pytest tests/deploy -m deploy $(PYTEST_ARGS)
 
 torture: $(DEV) ## servers under load while their workers are killed; every answer is judged (SECONDS=, SEED=)
 	$(BIN)/python -m tests.linearizability torture --seconds $(SECONDS) --seed $(SEED) $(TORTURE_ARGS)
 
 fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for each; finds go to .cache/fuzz
 	QUIRE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -n $(JOBS) $(PYTEST_ARGS)
+
+bench: $(DEV) ## quire beside other indexes and nginx, into docs/benchmarks.md (3/4 hour, 10 GB; Debian, root; BENCH_ARGS=)
+	$(BIN)/python -m benchmarks run $(BENCH_ARGS)
 
 lint: $(DEV) ## ruff and mypy; changes nothing
 	$(BIN)/python -m ruff check .

@@ -62,6 +62,16 @@ class Reader:
             self._connection.close()
             self._connection = self._reconnected()
 
+    def look_at_everything(self) -> None:
+        """Every list and page in both forms, and every file that they show. Raises NoAnswer, NotSent."""
+        for is_json in (True, False):
+            self._list(is_json=is_json)
+            for project in self._plan.projects:
+                self._page(project, is_json=is_json)
+        for project, files in self._seen.items():
+            for filename, sha256 in dict.fromkeys(files):
+                self._download_file(project, filename, sha256)
+
     def _reconnected(self) -> Connection:
         return Connection(*self._routes.choice(self._plan.servers))
 
@@ -120,7 +130,9 @@ class Reader:
         seen = self._seen[project]
         if not seen:
             return None
-        filename, sha256 = seen[int(pick * len(seen))]
+        return self._download_file(project, *seen[int(pick * len(seen))])
+
+    def _download_file(self, project: str, filename: str, sha256: str) -> None:
         path = f"/packages/{filename}" if self._plan.plain else f"/packages/{project}/{sha256}/{filename}"
         self._connection.connect()
         invoked = now()

@@ -7,7 +7,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +31,18 @@ class Victim:
 
 @contextmanager
 def quire_servers(
-    kinds: Sequence[str], roots: Sequence[Path], folder: Path, workers: int, *, kill_every: float = 0.0
+    kinds: Sequence[str],
+    roots: Sequence[Path],
+    folder: Path,
+    workers: int,
+    *,
+    kill_every: float = 0.0,
+    program: Callable[..., list[str]] = quire_command,
 ) -> Iterator[list[tuple[Served, Victim]]]:
     """One quire server of each kind; the nth serves the nth root (or the only one).
 
-    `kill_every`: seconds; the victims' pause when it is longer than what that kind of server bears.
+    `kill_every`: seconds; the victims' pause when it is longer than what that kind of server bears. `program`: the
+    command line of quire with these arguments.
     """
     with ExitStack() as stack:
         started = []
@@ -44,14 +51,17 @@ def quire_servers(
             home = folder / f"server-{number}"
             home.mkdir()
             flags = ("-p", port, "-H", "127.0.0.1", *OPEN, "-o", "--workers", workers, "--server", kind)
-            command = quire_command("run", *flags, roots[number % len(roots)])
+            command = program("run", *flags, roots[number % len(roots)])
             served = stack.enter_context(running(command, port, cwd=home))
             started.append((served, Victim(served.process.pid, max(kill_every, _LEAST[kind] / workers))))
         for served, _ in started:
             until(lambda pid=served.process.pid: len(workers_of(pid)) >= workers)  # type: ignore[misc]  # as above
-        yield started
+        try:
+            yield started
+        finally:  # also when something failed: this is why it did
+            for served, _ in started:
+                assert served.process.poll() is None, f"a server ended by itself: {served.output()[-5000:]}"
         for served, _ in started:
-            assert served.process.poll() is None, f"a server ended by itself: {served.output()}"
             assert "Traceback" not in served.output(), served.output()
 
 

@@ -13,7 +13,7 @@ from tests.linearizability import pages, readers, writers
 from tests.linearizability.checker import check
 from tests.linearizability.history import NEVER, History
 from tests.linearizability.http import Answer, NoAnswer
-from tests.linearizability.model import Entry, Page, Publish
+from tests.linearizability.model import Entry, Lacks, Page, Publish
 from tests.linearizability.plan import Plan, all_filenames
 from tests.linearizability.readers import Reader
 from tests.linearizability.recording import Recording
@@ -145,6 +145,32 @@ def test_an_unchanged_page_is_the_page_of_its_validator() -> None:
     history = recording.histories["alder"]
     assert [history[index].action for index in (0, 1)] == [Page(frozenset())] * 2
     assert page.etag in Told.order[1]
+
+
+def test_a_last_look_finds_what_is_listed_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both lists, both forms of the page, and every file on it once: the one that cannot be had is the violation."""
+    filename, digest = all_filenames("alder")[0], "0" * 64
+    file = File(filename=filename, version="1.0", size=1, hashes={"sha256": digest})
+    listing = ProjectListing(name="alder", status=Status.ACTIVE, status_reason=None, files=((file, f"../{filename}"),))
+
+    def answer(_: Told, asked: str) -> Answer:
+        Told.order.append(asked)
+        media_type = MediaType.JSON_V1 if "json" in asked else MediaType.HTML
+        if asked.startswith("GET /simple/ "):
+            return Answer(200, None, render_projects(("alder",), media_type).body)
+        if asked.startswith("GET /simple/alder/ "):
+            return Answer(200, None, render_project(listing, media_type).body)
+        return Answer(404, None, b"")
+
+    monkeypatch.setattr(Told, "_answer", answer)
+    plan = Plan(seed=3, seconds=0.0, servers=PLAN.servers, projects=("alder",))
+    recording = Recording(plan)
+    Reader(plan, "last reader", 1, recording).look_at_everything()
+    history = History(frozenset({Entry(filename, digest, None)}))
+    history.extend(recording.histories["alder"])
+    (violation,) = check(history).violations
+    assert violation.operation.action == Lacks(filename, digest)
+    assert len(Told.order) == 5
 
 
 def test_a_violation_is_told_in_words() -> None:

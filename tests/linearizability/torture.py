@@ -7,16 +7,19 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from tests import serving
 from tests.linearizability import pages
 from tests.linearizability.checker import Verdict, Violation, check
 from tests.linearizability.clients import Processes, Progress
 from tests.linearizability.history import NEVER, Operation
+from tests.linearizability.http import NoAnswer, NotSent
 from tests.linearizability.model import NOTHING, State
 from tests.linearizability.plan import Plan
-from tests.linearizability.recording import merged
+from tests.linearizability.readers import Reader
+from tests.linearizability.recording import Recording, merged
 from tests.linearizability.servers import Killer, Victim
 
 _READS = ("page", "list", "download")
@@ -102,14 +105,40 @@ def torture(
         processes.join()
     finally:
         processes.kill()
+    tell("a last look at everything")
+    recordings = [*processes.recordings, _last_look(plan, folder / "last")]
     seconds = time.monotonic() - began
     tell("reading the recordings")
-    histories, counts, odd = merged(processes.recordings, initial)
+    histories, counts, odd = merged(recordings, initial)
     verdicts = {}
     for project, history in histories.items():
         tell(f"judging {project}: {len(history):,} operations")
         verdicts[project] = check(history)
     return _report(plan, seconds, killer.kills, counts, odd, verdicts)
+
+
+def _last_look(plan: Plan, path: Path) -> Path:
+    """Ask each server for everything, when nothing changes any more: what is lost then stays lost. The recording.
+
+    Raises NoAnswer, NotSent when a server does not answer although nobody kills its workers any more.
+    """
+    recording = Recording(plan)
+    for number, server in enumerate(plan.servers):
+        only = replace(plan, servers=(server,))
+        deadline = time.monotonic() + serving.DEADLINE
+        while True:
+            reader = Reader(only, f"last reader {number}", 1000 + number, recording)
+            try:
+                reader.look_at_everything()
+                break
+            except (NoAnswer, NotSent):  # of a worker that was killed last
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.5)
+            finally:
+                reader.close()
+    recording.save(path)
+    return path
 
 
 def _report(

@@ -9,30 +9,29 @@ Python and the same packages as these tests (see init.sh).
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
 import platform
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.nfs.kernel import PROJECT, Kernel, RigError, wire
+
 FileSystem = Literal["ext4", "ext4-seconds", "xfs", "tmpfs"]
 """What the server exports; ext4-seconds has timestamps of whole seconds."""
+CoarseFileSystem = Literal["xfs-coarse"]
+"""One without a counter of changes: its change attribute is as coarse as the clock. For tests that name it."""
 
-PROJECT = Path(__file__).parent.parent.parent
 CACHE = PROJECT / ".cache" / "nfs"
-BOOT_TIMEOUT = 120.0
-"""Seconds; a boot takes 5 to 10 of them on an idle machine."""
 _PACKAGES = (
     "busybox",
     "e2fsprogs",
@@ -45,11 +44,8 @@ _PACKAGES = (
     "xfsprogs",
 )
 _MEMORY = "1024M"
+_SERVER_MEMORY = "512M"  # of a server alone
 _DISK = 1024**3  # bytes; a sparse file
-
-
-class RigError(Exception):
-    """The machine cannot be built, booted or used; the sentence says why."""
 
 
 class ProgramError(Exception):
@@ -111,31 +107,40 @@ def _call(*command: object, env: dict[str, str] | None = None) -> None:
 class Machine:
     """A booted machine. Both clients are mounted with EFS's options until `mount` says otherwise."""
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, exchange: Path) -> None:
-        self.kernel = ""
-        self.lost = False
-        """Whether it stopped answering; nothing can be run any more."""
-        self._process = process
-        self._control = control
-        self._answers = control.makefile("r")
-        self._exchange = exchange
+    def __init__(self, clients: Kernel) -> None:
+        self._clients = clients
         self._programs = 0
         self._options: str | None = None
+
+    @property
+    def kernel(self) -> str:
+        """Its version."""
+        return self._clients.name
+
+    @property
+    def lost(self) -> bool:
+        """Whether it stopped answering; nothing can be run any more."""
+        return self._clients.lost
+
+    @property
+    def exchange(self) -> Path:
+        """The folder that programs see as /run/exchange."""
+        return self._clients.folder
 
     def mount(self, options: str = "") -> None:
         """Mount both clients anew with these options besides EFS's, unless they are mounted so."""
         if self._options != options:
             self._options = None
-            if self._ask(f"mount {options or '-'}", 60) != "0":
+            if self._clients.ask(f"mount {options or '-'}", 60) != "0":
                 raise RigError(f"The clients cannot be mounted with the options {options!r}: {self.console()}")
             self._options = options
 
     def run(self, program: str, *, timeout: int = 150, **arguments: Any) -> dict[str, Any]:
         """Run `tests.nfs.guest.<program>` and return what it reports. Raises ProgramError when it fails or hangs."""
         self._programs += 1
-        files = self._exchange / str(self._programs)
+        files = self.exchange / str(self._programs)
         files.with_suffix(".json").write_text(json.dumps({"program": program, "arguments": arguments}))
-        status = self._ask(f"run {self._programs} {timeout}", timeout + 30)
+        status = self._clients.ask(f"run {self._programs} {timeout}", timeout + 30)
         if status != "0":
             errors = files.with_suffix(".err").read_text(errors="replace")
             raise ProgramError(f"{program} ended with {status}:\n{errors[-5000:]}")
@@ -144,91 +149,87 @@ class Machine:
 
     def console(self) -> str:
         """The end of what the kernel and init.sh said."""
-        return (self._exchange / "console").read_text(errors="replace")[-3000:]
+        return self._clients.console()
 
-    def wait_until_ready(self) -> None:
-        word, _, self.kernel = self._answer(BOOT_TIMEOUT).partition(" ")
-        if word != "ready":
-            raise RigError(f"The machine does not boot: {self.console()}")
 
-    def stop(self) -> None:
-        with contextlib.suppress(OSError):
-            self._control.sendall(b"off\n")
-        self._answers.close()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._control.close()
+class PairOfMachines(Machine):
+    """Two kernels: one has both clients, the other is the server, whose power can be cut."""
 
-    def _ask(self, line: str, seconds: float) -> str:
-        with contextlib.suppress(OSError):  # then there will be no answer either
-            self._control.sendall(f"{line}\n".encode())
-        return self._answer(seconds)
+    def __init__(self, clients: Kernel, server: Kernel, boot_again: Callable[[], Kernel]) -> None:
+        super().__init__(clients)
+        self.server = server
+        self._boot_again = boot_again
 
-    def _answer(self, seconds: float) -> str:
-        self._control.settimeout(seconds)
-        try:
-            line = self._answers.readline()
-        except OSError:  # TimeoutError among them
-            line = ""
-        if not line:
-            self.lost = True
-            raise RigError(f"The machine does not answer any more: {self.console()}")
-        return line.strip()
+    def cut_power(self) -> bool:
+        """Kill the server's kernel in the midst of its work and boot another one on the same disk.
+
+        Returns whether something that was never synchronised is gone, as it must be: otherwise that was no power cut.
+        """
+        if self.server.ask("unsynced", 60) != "0":
+            raise RigError(f"The server cannot write: {self.server.console()}")
+        self.server.kill()
+        self.server = self._boot_again()
+        return self.server.ask("synced", 60) != "0"
 
 
 @contextmanager
-def booted(file_system: FileSystem, delay: str = "") -> Iterator[Machine]:
+def booted(file_system: FileSystem | CoarseFileSystem, delay: str = "") -> Iterator[Machine]:
     """A machine whose server exports this file system, empty. `delay`: of the wire, each way, e.g. "500us"."""
     rootfs = prepare()
-    with tempfile.TemporaryDirectory(prefix="machine-", dir=CACHE) as folder:
-        exchange = Path(folder)
-        with (exchange / "disk").open("wb") as disk:
-            disk.truncate(_DISK)
-        control, guest_end = socket.socketpair()
-        with guest_end, (exchange / "console").open("wb") as console:
-            process = subprocess.Popen(
-                _boot_command(rootfs, exchange, file_system, delay, guest_end.fileno()),
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                pass_fds=[guest_end.fileno()],
-                env=os.environ | {"TMPDIR": "/dev/shm"},  # where User-mode Linux keeps its memory
-                start_new_session=True,
-            )
-        machine = Machine(process, control, exchange)
+    with _folder("machine") as folder:
+        _make_disk(folder)
+        kernel = Kernel(rootfs, folder, memory=_MEMORY, role="both", fs=file_system, delay=delay)
         try:
-            machine.wait_until_ready()
+            kernel.wait_until_ready()
+            machine = Machine(kernel)
             machine.mount()
             yield machine
         finally:
-            machine.stop()
+            kernel.stop()
 
 
-def _boot_command(rootfs: Path, exchange: Path, file_system: FileSystem, delay: str, serial: int) -> list[str]:
-    return [
-        f"{rootfs}/usr/bin/linux.uml",
-        "rootfstype=hostfs",
-        f"rootflags={rootfs}",
-        "rw",
-        f"mem={_MEMORY}",
-        f"ubda={exchange}/disk",
-        f"uml_dir={exchange}",
-        "init=/init.sh",
-        "con0=null,fd:1",
-        "con=null",
-        f"ssl0=fd:{serial}",
-        "ssl=null",
-        "quiet",
-        "panic=1",
-        f"quire_fs={file_system}",
-        f"quire_delay={delay}",
-        f"quire_exchange={exchange}",
-        f"quire_python={sys.executable}",
-        f"quire_path={PROJECT}:{PROJECT / 'src'}",
-    ]
+@contextmanager
+def booted_apart(file_system: FileSystem) -> Iterator[PairOfMachines]:
+    """The same with the server in a kernel of its own."""
+    rootfs = prepare()
+    with ExitStack() as stack:
+        wires = [stack.enter_context(_wire()) for _ in range(2)]
+        folder = stack.enter_context(_folder("server"))
+        _make_disk(folder)
+
+        def boot_server(disk: str = "used") -> Kernel:
+            ends = [end for end, _ in wires]
+            kernel = Kernel(rootfs, folder, memory=_SERVER_MEMORY, wires=ends, role="server", fs=file_system, disk=disk)
+            stack.callback(kernel.kill)
+            kernel.wait_until_ready()
+            return kernel
+
+        server = boot_server("new")
+        ends = [end for _, end in wires]
+        clients = Kernel(rootfs, stack.enter_context(_folder("clients")), memory=_MEMORY, wires=ends, role="clients")
+        stack.callback(clients.kill)
+        clients.wait_until_ready()
+        machines = PairOfMachines(clients, server, boot_server)
+        machines.mount()
+        yield machines
+
+
+@contextmanager
+def _folder(name: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=CACHE) as folder:
+        yield Path(folder)
+
+
+def _make_disk(folder: Path) -> None:
+    with (folder / "disk").open("wb") as disk:
+        disk.truncate(_DISK)
+
+
+@contextmanager
+def _wire() -> Iterator[tuple[socket.socket, socket.socket]]:
+    one, other = wire()
+    with one, other:
+        yield one, other
 
 
 if __name__ == "__main__":

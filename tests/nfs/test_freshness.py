@@ -31,6 +31,17 @@ def test_no_read_misses_an_acknowledged_change(
     assert report["remembered"] > 0
 
 
+@pytest.mark.parametrize("options", ["actimeo=0", "noac", "lookupcache=none"])
+@pytest.mark.parametrize("file_system", ["ext4"])
+def test_no_read_misses_a_change_with_mount_options(machine: Recorded, hammering: float, options: str) -> None:
+    """Nor does one with any other mount option of consequence that is supported."""
+    machine.mount(options)
+    report = _hammer(machine, hammering, [A, B], [A, B])
+    assert report["violations"] == []
+    assert report["changes"] > 10
+    assert report["reads"] > 100
+
+
 @pytest.mark.parametrize("file_system", ["ext4", "xfs"])
 def test_no_read_misses_a_change_when_the_server_restarts(machine: Recorded, hammering: float) -> None:
     """Clients wait for a server that restarts, and go on with what it has; nothing acknowledged is lost meanwhile."""

@@ -8,9 +8,9 @@ from quire.testing import check_store
 from tests.nfs.guest.mounts import new_folder, stores
 
 
-def run() -> dict[str, object]:
-    """Every rule, with handles that take turns on the two mounts."""
-    factory = stores(new_folder())
+def run(tick: float = 0.0) -> dict[str, object]:
+    """Every rule, with handles that take turns on the two mounts. `tick`: see PosixStore.open's `coarse_changes`."""
+    factory = stores(new_folder(), tick)
     store = factory()
     began = time.monotonic()
     report = check_store(factory, exclusive=True)

@@ -22,10 +22,10 @@ def new_folder() -> str:
     return name
 
 
-def stores(folder: str) -> Callable[[], PosixStore]:
+def stores(folder: str, coarse_changes: float = 0.0) -> Callable[[], PosixStore]:
     """A factory of handles on the store in `folder`: the first through one client, the next through the other."""
     clients = cycle((A, B))
-    return lambda: PosixStore.open(next(clients) / folder)
+    return lambda: PosixStore.open(next(clients) / folder, coarse_changes=coarse_changes)
 
 
 def restart_server() -> None:

@@ -1,0 +1,38 @@
+"""What `quire doctor` says of a volume, alone on one client, or with both clients as the two machines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from tests.nfs.guest.mounts import A, B, new_folder
+from tests.serving import environment
+
+
+def run(peer: bool, settings: dict[str, str] | None = None) -> dict[str, Any]:
+    """The exit codes and the documents of both (or of the one), and what they left in the directory.
+
+    `settings`: QUIRE_* variables.
+    """
+    folder = new_folder()
+    options = ["--quick", "--json", *(["--peer"] if peer else [])]
+    doctors = [
+        subprocess.Popen(
+            [sys.executable, "-m", "quire", "doctor", *options, str(mount / folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(**(settings or {})),
+        )
+        for mount in ((A, B) if peer else (A,))
+    ]
+    answers = [doctor.communicate() for doctor in doctors]
+    for doctor, (_, errors) in zip(doctors, answers, strict=True):
+        assert doctor.returncode in {0, 1, 2}, errors
+    return {
+        "codes": [doctor.returncode for doctor in doctors],
+        "documents": [json.loads(output) for output, _ in answers],
+        "left": [str(path) for path in sorted((A / folder).rglob("*"))],
+    }

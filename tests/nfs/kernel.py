@@ -1,0 +1,141 @@
+"""One User-mode Linux kernel with init.sh in it: a process to start, to ask and to kill, and wires between two."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+PROJECT = Path(__file__).parent.parent.parent
+BOOT_TIMEOUT = 120.0
+"""Seconds; a boot takes 5 to 10 of them on an idle machine."""
+
+
+class RigError(Exception):
+    """The machine cannot be built, booted or used; the sentence says why."""
+
+
+class Kernel:
+    """A kernel that is booting or has booted."""
+
+    def __init__(
+        self, rootfs: Path, folder: Path, *, memory: str, wires: Sequence[socket.socket] = (), **settings: str
+    ) -> None:
+        """`folder`: its /run/exchange, with its disk if it has one. `settings`: see init.sh."""
+        self.folder = folder
+        self.lost = False
+        """Whether it stopped answering; nothing can be asked any more."""
+        self.name = ""
+        control, guest_end = socket.socketpair()
+        descriptors = [guest_end.fileno(), *(wire.fileno() for wire in wires)]
+        with guest_end, self._console.open("ab") as console:
+            self._process = subprocess.Popen(
+                _command(rootfs, folder, memory, descriptors, settings),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                pass_fds=descriptors,
+                env=os.environ | {"TMPDIR": "/dev/shm"},  # where User-mode Linux keeps its memory
+                start_new_session=True,
+            )
+        self._control = control
+        self._answers = control.makefile("r")
+
+    @property
+    def _console(self) -> Path:
+        return self.folder / "console"
+
+    def console(self) -> str:
+        """The end of what the kernel and init.sh said."""
+        return self._console.read_text(errors="replace")[-3000:]
+
+    def wait_until_ready(self) -> None:
+        word, _, self.name = self._answer(BOOT_TIMEOUT).partition(" ")
+        if word != "ready":
+            raise RigError(f"The machine does not boot: {self.console()}")
+
+    def ask(self, line: str, seconds: float) -> str:
+        """Its answer to a line; init.sh lists them. Raises RigError when none comes in time."""
+        with contextlib.suppress(OSError):  # then there will be no answer either
+            self._control.sendall(f"{line}\n".encode())
+        return self._answer(seconds)
+
+    def stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self._control.sendall(b"off\n")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(15)
+        self.kill()
+
+    def kill(self) -> None:
+        """Cut its power: what it has not yet written to its disk is gone."""
+        self.lost = True
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._answers.close()
+        self._control.close()
+
+    def _answer(self, seconds: float) -> str:
+        self._control.settimeout(seconds)
+        try:
+            line = self._answers.readline()
+        except OSError:  # TimeoutError among them
+            line = ""
+        if not line:
+            self.lost = True
+            raise RigError(f"The machine does not answer any more: {self.console()}")
+        return line.strip()
+
+
+def _command(
+    rootfs: Path, folder: Path, memory: str, descriptors: Sequence[int], settings: dict[str, str]
+) -> list[str]:
+    serial, *wires = descriptors
+    settings = settings | {
+        "exchange": str(folder),
+        "python": sys.executable,
+        "path": f"{PROJECT}:{PROJECT / 'src'}",
+    }
+    return [
+        f"{rootfs}/usr/bin/linux.uml",
+        "rootfstype=hostfs",
+        f"rootflags={rootfs}",
+        "rw",
+        f"mem={memory}",
+        *([f"ubda={folder}/disk"] if (folder / "disk").exists() else []),
+        f"uml_dir={folder}",
+        "init=/init.sh",
+        "con0=null,fd:1",
+        "con=null",
+        f"ssl0=fd:{serial}",
+        "ssl=null",
+        "quiet",
+        "panic=1",
+        # with addresses of its own, or the other side would look for the old ones after a boot
+        *(
+            f"vec{number}:transport=fd,fd={wire},mac=52:54:00:00:0{number}:{settings['role'].encode().hex()[:2]}"
+            for number, wire in enumerate(wires)
+        ),
+        *(f"quire_{name}={value}" for name, value in settings.items()),
+    ]
+
+
+def wire() -> tuple[socket.socket, socket.socket]:
+    """The ends of a wire between two kernels. Frames are datagrams: like a wire it drops what nobody takes.
+
+    The ends outlive the kernels that hold them, so one kernel may be replaced while the other runs.
+    """
+    ends = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    for end in ends:
+        end.bind(("127.0.0.1", 0))
+    one, other = ends
+    one.connect(other.getsockname())
+    other.connect(one.getsockname())
+    return one, other
