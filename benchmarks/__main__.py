@@ -1,0 +1,129 @@
+"""The command line: `python -m benchmarks run`, `report`, `corpora`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from benchmarks import results as kept
+from benchmarks.corpora import CORPORA
+from benchmarks.environments import CACHE, PROJECT, program
+from benchmarks.measures import burst, files, growth, memory, nfs, pages, starting, uploads, visible
+from benchmarks.peers import PEERS
+from benchmarks.processes import Unavailable
+from benchmarks.report import write_report
+from benchmarks.results import Results
+from benchmarks.suite import Suite
+
+LATEST = PROJECT / "benchmarks" / "results" / "latest.json"
+PAGE = PROJECT / "docs" / "benchmarks.md"
+PARTIAL = CACHE / "partial"
+"""Where a run of a selection goes, which is no report to publish."""
+
+SECTIONS: dict[str, Callable[[Suite], None]] = {
+    "pages": pages.measure,
+    "auth": pages.measure_authenticated,
+    "growth": growth.measure,
+    "files": files.measure,
+    "uploads": uploads.measure,
+    "visible": visible.measure,
+    "starting": starting.measure,
+    "memory": memory.measure,
+    "burst": burst.measure,
+    "nfs": nfs.measure,
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = made.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="measure, and write the report")
+    run.add_argument("--only", type=_choice(SECTIONS), default=list(SECTIONS), help=f"of {', '.join(SECTIONS)}")
+    run.add_argument("--corpora", type=_choice(CORPORA), default=list(CORPORA), help=f"of {', '.join(CORPORA)}")
+    run.add_argument("--peers", type=_choice(PEERS), default=list(PEERS), help=f"beside quire: {', '.join(PEERS)}")
+    run.add_argument("--seconds", type=float, default=3.0, help="of each shot (default: 3)")
+    run.add_argument("--publish", action="store_true", help="write docs/ also from a selection")
+    report = commands.add_parser("report", help="write the report of the last run once more")
+    report.add_argument("results", type=Path, nargs="?", default=LATEST)
+    report.add_argument("--page", type=Path, default=PAGE, help="where to write it (default: docs/benchmarks.md)")
+    corpora = commands.add_parser("corpora", help="make the corpora, and measure nothing")
+    corpora.add_argument("names", type=_choice(CORPORA), nargs="?", default=list(CORPORA))
+    return made
+
+
+def _choice(allowed: Iterable[str]) -> Callable[[str], list[str]]:
+    def parse(text: str) -> list[str]:
+        names = [name for name in text.split(",") if name]
+        if unknown := [name for name in names if name not in allowed]:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not among {', '.join(allowed)}")
+        return names
+
+    return parse
+
+
+def run(arguments: argparse.Namespace) -> Path:
+    """Measure what was asked for; the page with the report. A section that breaks loses its own figures only."""
+    program("wrk")
+    began = time.monotonic()
+    whole = (arguments.only, arguments.corpora, arguments.peers) == (list(SECTIONS), list(CORPORA), list(PEERS))
+    folder = None if whole or arguments.publish else PARTIAL
+    output, page = (LATEST, PAGE) if folder is None else (folder / "results.json", folder / "benchmarks.md")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    results = Results(started=kept.now(), arguments=[f"--seconds {arguments.seconds:g}", *_selection(arguments)])
+    with tempfile.TemporaryDirectory(prefix="work-", dir=CACHE) as work:
+        suite = Suite(
+            results,
+            [CORPORA[name] for name in CORPORA if name in arguments.corpora],
+            [PEERS[name] for name in PEERS if name in {"quire", *arguments.peers}],
+            arguments.seconds,
+            Path(work),
+        )
+        for name, measure in SECTIONS.items():
+            if name in arguments.only:
+                try:
+                    measure(suite)
+                except Exception as error:  # noqa: BLE001 - hours of other figures must not be lost with it
+                    traceback.print_exc()
+                    suite.missing(name, "*", "*", error)
+                results.took = time.monotonic() - began
+                results.machine, results.versions = kept.machine(CACHE), kept.versions()
+                results.save(output)  # after each, so that what breaks later costs nothing
+    write_report(results, page)
+    return page
+
+
+def _selection(arguments: argparse.Namespace) -> list[str]:
+    chosen = (("only", SECTIONS), ("corpora", CORPORA), ("peers", PEERS))
+    return [
+        f"--{name} {','.join(getattr(arguments, name))}"
+        for name, everything in chosen
+        if getattr(arguments, name) != list(everything)
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a text stream
+    arguments = parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped on the way out
+    try:
+        if arguments.command == "run":
+            print(f"report: {run(arguments)}")
+        elif arguments.command == "report":
+            write_report(Results.load(arguments.results), arguments.page)
+        else:
+            for name in arguments.names:
+                CORPORA[name].store, CORPORA[name].flat, CORPORA[name].tree
+    except Unavailable as error:
+        print(f"The benchmarks cannot run: {error}.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

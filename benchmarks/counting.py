@@ -1,0 +1,72 @@
+"""quire's application in a worker that counts what Python does for it, and tells whoever connects.
+
+The counters run in the thread that imports the application, which is the one that answers; they slow it down a
+hundredfold, and change none of the numbers. Served as `benchmarks.counting:application`; the Unix socket is named by
+BENCH_COUNTER.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+SOCKET_VARIABLE = "BENCH_COUNTER"
+
+
+class Counter:
+    """Function calls, and bytecode instructions."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        """Of Python functions; a coroutine that goes on counts again."""
+        self.c_calls = 0
+        """Of functions written in C."""
+        self.instructions = 0
+
+    def install(self) -> None:
+        """In this thread, from now on."""
+        sys.setprofile(self._profile)
+        sys.settrace(self._enter)
+
+    def _profile(self, frame: FrameType, event: str, argument: object) -> None:
+        if event == "call":
+            self.calls += 1
+        elif event == "c_call":
+            self.c_calls += 1
+
+    def _enter(self, frame: FrameType, event: str, argument: object) -> Any:
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        return self._step
+
+    def _step(self, frame: FrameType, event: str, argument: object) -> Any:
+        if event == "opcode":
+            self.instructions += 1
+        return self._step
+
+
+def _tell(counter: Counter, listener: socket.socket) -> None:
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(json.dumps(vars(counter)).encode())
+
+
+def __getattr__(name: str) -> Any:
+    """Importing this module does nothing; asking for the application begins the counting."""
+    if name != "application":
+        raise AttributeError(name)
+    from quire.web.entry import application  # noqa: PLC0415 - builds it from the worker's settings
+
+    counter = Counter()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(os.environ[SOCKET_VARIABLE])
+    listener.listen()
+    threading.Thread(target=_tell, args=(counter, listener), daemon=True).start()
+    counter.install()
+    return application

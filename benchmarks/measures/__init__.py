@@ -1,0 +1,1 @@
+"""What is measured. Each module notes its shots and figures in the suite's results."""

@@ -1,0 +1,123 @@
+"""Server processes under measurement: start, wait until they answer, look at their memory, stop by pid."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+STOP_SECONDS = 20.0
+"""How long a server may take to end before it is killed."""
+
+
+class Unavailable(Exception):
+    """A figure cannot be had: a server that is not installed, does not start or answers wrongly. Says why; the report
+    prints the sentence in place of the figure."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server's main process."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pids(self) -> list[int]:
+        """The process and all its descendants."""
+        return family(self.process.pid)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of all its processes: proportional set size, so that what they share counts once."""
+        return sum(proportional_set_size(pid) for pid in self.pids)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time that its living processes have used."""
+        return sum(_cpu_seconds(pid) for pid in self.pids)
+
+    def tail(self) -> str:
+        """The last lines that it printed."""
+        return self.log.read_text(errors="replace")[-1500:].strip()
+
+
+@contextmanager
+def started(command: Sequence[str], log: Path, *, environ: Mapping[str, str], cwd: Path) -> Iterator[Running]:
+    """The command as a process in a session of its own; afterwards all of it is gone."""
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            yield Running(process, log)
+        finally:
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # its session is its own: nobody else is hit
+    process.wait()
+
+
+def wait_for(running: Running, ready: Callable[[], bool], seconds: float) -> float:
+    """Ask again and again until `ready`; how long that took. Errors of the connection mean "not yet".
+
+    Raises Unavailable when the process ends or the time is over.
+    """
+    began = time.monotonic()
+    while True:
+        if running.process.poll() is not None:
+            raise Unavailable(f"it ended with {running.process.returncode} while starting: {running.tail()[-300:]}")
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if ready():
+                return time.monotonic() - began
+        if time.monotonic() - began > seconds:
+            raise Unavailable(f"it gave no right answer within {seconds:.0f} s after its start")
+        time.sleep(0.005)
+
+
+def family(pid: int) -> list[int]:
+    """A process and its descendants, those that still exist (proc(5), /proc/pid/task/tid/children)."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += [int(child) for child in task.read_text().split()]
+    return [each for each in found if Path(f"/proc/{each}").exists()]
+
+
+def proportional_set_size(pid: int) -> int:
+    """Bytes (proc(5), smaps_rollup); 0 for a process that is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _cpu_seconds(pid: int) -> float:
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0

@@ -1,0 +1,232 @@
+"""Work per request: system calls, function calls and bytecode instructions of one worker. Counts, not times.
+
+They say nothing about speed on some machine, and so nothing disturbs them: what makes a request dearer shows in them
+on any machine, however busy. `python -m benchmarks.regress` prints them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.asking import password_file
+from tests.serving import environment, free_port
+
+from benchmarks.counting import SOCKET_VARIABLE
+from benchmarks.processes import Running, Unavailable, started, wait_for
+from benchmarks.uploading import Uploader, releases
+from quire.config import Settings
+
+REQUESTS = 200
+"""Each count is the mean of this many; what a worker does now and then by itself disappears in it."""
+FEW = 40
+"""Enough for counts that have no noise, from a worker that is slowed down by counting."""
+PROJECT = "work-0"
+WAITING = frozenset({"futex", "sched_yield", "epoll_wait", "epoll_pwait", "clock_nanosleep", "restart_syscall"})
+"""System calls by which the server's threads wait for each other: as many as the machine's business makes of them."""
+SETTLED_SECONDS = 3.0
+"""After this long without a change the store no longer lists a directory anew (`quire.store.directory`)."""
+_LINE = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", re.M)
+_USER, _PASSWORD = "worker", "at work"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked again and again."""
+
+    path: str
+    headers: Mapping[str, str]
+    status: int
+
+
+@dataclass(frozen=True)
+class Python:
+    """What the interpreter does for one request."""
+
+    calls: float
+    c_calls: float
+    instructions: float
+
+
+class Asker:
+    """One client with one connection."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def ask(self, question: Question, times: int = 1) -> http.client.HTTPResponse:
+        """The last answer, read to its end. Raises Unavailable for a wrong one."""
+        for _ in range(times):
+            self._connection.request("GET", question.path, headers=dict(question.headers))
+            response = self._connection.getresponse()
+            response.read()
+            if response.status != question.status:
+                raise Unavailable(f"{question.path} was answered {response.status}, not {question.status}")
+        return response
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def worker(folder: Path, *, protected: bool = False, counting: Path | None = None) -> Iterator[tuple[Running, int]]:
+    """A server with one worker and a project with ten files, and its port. `counting`: the socket of its counter."""
+    root = folder / "packages"
+    root.mkdir(exist_ok=True)
+    everything = ("download", "list", "update")
+    settings = Settings(
+        directories=(str(root),),
+        host="127.0.0.1",
+        port=free_port(),
+        workers=1,
+        authenticate=everything if protected else (),
+        passwords=str(password_file(folder, **{_USER: _PASSWORD})) if protected else None,
+    )
+    target = "quire.web.entry:application" if counting is None else "benchmarks.counting:application"
+    program = "import sys; from quire import servers, logs; from quire.config import Settings; "
+    program += "s = Settings.load(sys.argv[1]); logs.configure(s); sys.exit(servers.run(s, sys.argv[2]))"
+    environ = environment(**({SOCKET_VARIABLE: str(counting)} if counting is not None else {}))
+    command = [sys.executable, "-c", program, settings.dump(), target]
+    with started(command, folder / "worker.log", environ=environ, cwd=folder) as running:
+        wait_for(running, lambda: _answers(settings.port), 60)
+        yield running, settings.port
+
+
+def questions(port: int, *, protected: bool = False) -> dict[str, Question]:
+    """Publish the project if it is not there; what can be asked of it. With `protected` as somebody who logs in."""
+    login = {"Authorization": "Basic d29ya2VyOmF0IHdvcms="} if protected else {}
+    uploader = Uploader(port, "/", login)
+    for release in releases("work", 10):
+        uploader.send(release)
+    uploader.close()
+    html, packed = {"Accept": "text/html"} | login, {"Accept": "text/html", "Accept-Encoding": "gzip"} | login
+    page = f"/simple/{PROJECT}/"
+    asker = Asker(port)
+    with contextlib.closing(asker):
+        etag = str(asker.ask(Question(page, html, 200)).headers["ETag"])
+        asked = {
+            "page": Question(page, html, 200),
+            "page, gzip": Question(page, packed, 200),
+            "304": Question(page, html | {"If-None-Match": etag}, 304),
+            "list": Question("/simple/", html, 200),
+        }
+        settle(asker, asked)
+    return asked
+
+
+def settle(asker: Asker, asked: Mapping[str, Question]) -> None:
+    """Ask until the worker trusts what it has seen."""
+    deadline = time.monotonic() + SETTLED_SECONDS
+    while time.monotonic() < deadline:
+        for question in asked.values():
+            asker.ask(question)
+
+
+def python_work(port: int, counter: Path, question: Question, times: int = FEW) -> Python:
+    """Of a worker that counts."""
+    asker = Asker(port)
+    with contextlib.closing(asker):
+        asker.ask(question, 5)
+        before = _counted(counter)
+        asker.ask(question, times)
+        after = _counted(counter)
+    return Python(*((after[name] - before[name]) / times for name in ("calls", "c_calls", "instructions")))
+
+
+def page_calls(running: Running, port: int, question: Question, times: int = REQUESTS) -> dict[str, float]:
+    """System calls of the server's worker per request; see `system_calls`."""
+    asker = Asker(port)
+    with contextlib.closing(asker):
+        asker.ask(question, 5)
+        return system_calls(running, lambda: asker.ask(question, times), times)
+
+
+def upload_calls(running: Running, port: int, times: int = FEW) -> dict[str, float]:
+    """System calls of the server's worker per upload, each of ten to a project followed by ten to the next."""
+    uploader = Uploader(port, "/", {})
+    first, *rest = releases(f"{PROJECT}-upload", times + 1)
+    with contextlib.closing(uploader):
+        uploader.send(first)
+        return system_calls(running, lambda: [uploader.send(release) for release in rest], times)
+
+
+def system_calls(running: Running, act: Callable[[], object], times: int) -> dict[str, float]:
+    """What strace counts in the server's worker while somebody acts `times` times, per time, by name.
+
+    "all" is their sum, without `WAITING`. Raises Unavailable.
+    """
+    (pid,) = [each for each in running.pids if each != running.process.pid][-1:] or [running.process.pid]
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "counts"
+        command = ["strace", "-f", "-c", "-o", str(table), "-p", str(pid)]
+        try:
+            strace = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        except FileNotFoundError as error:
+            raise Unavailable("strace is not installed") from error
+        with strace:
+            assert strace.stderr is not None
+            said = strace.stderr.readline()
+            if "attached" not in said:
+                strace.kill()
+                raise Unavailable(f"strace cannot watch the worker: {said.strip()}")
+            try:
+                act()
+            finally:
+                strace.send_signal(signal.SIGINT)
+                strace.stderr.read()
+        counts = {name: int(count) / times for count, name in _LINE.findall(table.read_text()) if name != "total"}
+    return {"all": sum(count for name, count in counts.items() if name not in WAITING)} | counts
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+
+
+def _counted(path: Path) -> dict[str, int]:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        text = b""
+        while chunk := connection.recv(4096):
+            text += chunk
+    counts: dict[str, int] = json.loads(text)
+    return counts
+
+
+def main() -> None:
+    """Print all counts."""
+    for protected in (False, True):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            with worker(folder, protected=protected) as (running, port):
+                print("protected" if protected else "open")
+                asked = questions(port, protected=protected)
+                for what, question in asked.items():
+                    counts = page_calls(running, port, question)
+                    print(f"  {what}:", ", ".join(f"{name} {count:.2f}" for name, count in counts.items()))
+                if not protected:
+                    counts = upload_calls(running, port)
+                    print("  upload:", ", ".join(f"{name} {count:.2f}" for name, count in counts.items()))
+            counter = folder / "counter"
+            with worker(folder, protected=protected, counting=counter) as (_, port):
+                asked = questions(port, protected=protected)
+                for what, question in asked.items():
+                    print(f"  {what}:", python_work(port, counter, question))
+
+
+if __name__ == "__main__":
+    main()

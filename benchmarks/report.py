@@ -1,0 +1,144 @@
+"""docs/benchmarks.md and its plots, from results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.corpora import BIG, CORPORA
+from benchmarks.measures import burst, files, growth, memory, pages, starting, uploads, visible
+from benchmarks.plots import FOLDER, plots
+from benchmarks.results import Results
+from benchmarks.suite import BCRYPT_COST
+from benchmarks.tables import figures, over_nfs, rates, servers_of, table, targets
+
+_INTRODUCTION = """# Benchmarks
+
+<!-- Written by `python -m benchmarks`; edit benchmarks/report.py instead. -->
+
+quire asks the file system before every answer whether its page is still true. This page shows what that costs:
+beside nginx that serves the same pages as static files (nothing on this machine is faster), beside a handler in the
+same Python server that always returns the same 4 KB (nothing in Python is faster), and beside other indexes with the
+same files.
+"""
+_METHOD = """## How it was measured
+
+- Everything runs on one machine, the load too: one thread of wrk with 32 connections that stay open. A server has
+  two workers, nginx as well.
+- A, B, A, C, A: quire is measured before and after each other server, and a ratio is between neighbours. What
+  disturbs the machine disturbs both. "±" is how far quire's own shots lie apart.
+- Before a load, answers are checked: the page must list the last file, the archive must be the archive. A server
+  that answers too slowly for wrk is asked by as many clients as it has workers, one request after the other.
+- Corpora: S 100 projects with 3 files each, M 1,000 with 10, L 10,000 with 10, XL 100,000 with 10. Their files are
+  wheels of 1 KB. Uploads go to an empty index unless said otherwise. Passwords are hashed by bcrypt with cost {cost}.
+- pypiserver runs in gunicorn with two gevent workers. simple-repository-server and devpi-server have one process.
+- Latencies are what clients saw while all their connections were at work on the same processors.
+"""
+_LISTINGS = """## Listings
+
+Requests per second; in brackets, how many times as fast quire is.
+"""
+_SIZES = """## The size of the store
+
+The same questions to quire with stores of several sizes, one between two of the other. Pages of S have 3 files, all
+others have 10.
+"""
+_UPLOADS = """## Uploads
+
+The loop is bare system calls that write the same bytes under as many names and fsync each file and each
+directory.
+"""
+_BURST = """## The burst
+
+{wheels} wheels; {clients} clients at once, each with a password. Each asks for /simple/X, follows the redirect, asks
+for /simple/X/ once more and fetches the wheel, on a new connection each time, from the moment the server is up.
+{uploads:g} uploads a second go on meanwhile. Latencies are of single requests.
+"""
+_NFS = """## NFS
+
+1,000 projects with 10 files each on NFSv4.1, in a machine of its own that is slow and has one processor: its round
+trips per request count, not its times.
+"""
+_REPEAT = """## How to repeat it
+
+```sh
+make bench                                                       # everything
+make bench BENCH_ARGS="--only pages --corpora S,M --seconds 2"   # a part, into .cache/bench/partial
+```
+
+It installs what it needs: the peers from locks with digests into `.venvs/bench-*`, and, as root on Debian, nginx and
+wrk. The corpora go to `.cache/bench`; XL takes about 10 GB and 2 million inodes there. All figures of this page are
+in `benchmarks/results/latest.json`.
+"""
+
+
+def write_report(results: Results, page: Path) -> None:
+    """Write the page, and the plots beside it."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    folder = page.parent / FOLDER
+    folder.mkdir(exist_ok=True)
+    page_plot, list_plot, start_plot, memory_plot = plots(results, folder)
+    everywhere = list(CORPORA)
+
+    def by_size(*measures: str) -> list[str]:
+        return [figures(results, [measure], everywhere, servers_of(results, measure)) for measure in measures]
+
+    def rated(*measures: str) -> list[str]:
+        return [rates(results, measure, [*everywhere, BIG.name, uploads.EMPTY]) for measure in measures]
+
+    seen = [visible.MEDIAN, visible.LONGEST, visible.STALE]
+    storm = [burst.RATE, burst.P50, burst.P95, burst.P99, burst.UPLOADS, burst.UPLOAD_P95, burst.ERRORS, burst.CLIENT]
+    sections = (
+        ("", [_INTRODUCTION, page_plot]),
+        ("## Targets\n", [targets(results)]),
+        (
+            _LISTINGS,
+            [
+                *rated(pages.PAGE, pages.LIST),
+                list_plot,
+                *rated(pages.ONE, pages.UNCHANGED, pages.JSON, pages.GZIP, pages.AUTHENTICATED),
+            ],
+        ),
+        (_SIZES, rated(growth.PAGE, growth.FILE, uploads.GROWTH)),
+        (
+            "## Downloads\n",
+            [
+                *rated(files.SMALL, files.LARGE),
+                figures(results, [files.MEMORY], [BIG.name], servers_of(results, files.MEMORY)),
+                *rated(files.PART),
+            ],
+        ),
+        (
+            _UPLOADS,
+            [
+                *rated(uploads.ONE, uploads.EIGHT),
+                figures(results, seen, [uploads.EMPTY], servers_of(results, visible.MEDIAN)),
+            ],
+        ),
+        (
+            "## Cold start\n",
+            [
+                start_plot,
+                *by_size(starting.FIRST_PAGE, starting.FIRST_LIST),
+                *by_size(starting.COLD_MEDIAN, starting.COLD, starting.WARM_MEDIAN),
+            ],
+        ),
+        ("## Memory\n", [memory_plot, *by_size(memory.IDLE, memory.LOADED, memory.WORKER)]),
+        (
+            _BURST.format(wheels=burst.WHEELS, clients=burst.CLIENTS, uploads=burst.UPLOADS_PER_SECOND),
+            [figures(results, storm, [burst.WHERE], servers_of(results, burst.RATE))],
+        ),
+        (_NFS, [over_nfs(results)]),
+        (_METHOD.format(cost=BCRYPT_COST), [_circumstances(results)]),
+    )
+    parts: list[str] = []
+    for heading, contents in sections:
+        if any(contents):  # what was not measured is not spoken of
+            parts += filter(None, [heading, *contents])
+    page.write_text("\n".join(parts).rstrip() + "\n")
+
+
+def _circumstances(results: Results) -> str:
+    facts = results.machine | results.versions
+    told = table(("", ""), list(facts.items()))
+    arguments = " ".join(results.arguments)
+    return f"## The run\n\n{results.started}, {results.took / 60:.0f} minutes, `{arguments}`.\n\n{told}\n{_REPEAT}"

@@ -1,0 +1,250 @@
+"""What was measured, as it is kept in JSON, and the ratios in it.
+
+A shot is one load on one server. Shots of one question make a group, in the order in which they were taken: quire, a
+peer, quire, the next peer, quire. A peer is compared with the two shots of quire around its own, so that a machine
+that slows down meanwhile slows down both.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.environments import PROJECT, installed_version
+from benchmarks.load import Load
+
+BASE = "quire"
+
+
+class Shot(msgspec.Struct, frozen=True, kw_only=True):
+    """One load on one server."""
+
+    measure: str
+    corpus: str
+    server: str
+    """A peer's name, with "+bcrypt" when everybody had to log in, or with "@" and a corpus of its own."""
+    order: int
+    """Its place in its group."""
+    rate: float
+    """Right answers per second."""
+    seconds: float
+    requests: int
+    bytes: int
+    errors: int
+    p50: float
+    """Milliseconds, as p99 and max."""
+    p99: float
+    max: float
+    connections: int
+
+    @property
+    def bytes_per_second(self) -> float:
+        return self.bytes / self.seconds
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One number that is no rate of a load."""
+
+    measure: str
+    corpus: str
+    server: str
+    value: float
+    unit: str
+    note: str = ""
+
+
+class Missing(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure that could not be had, and why."""
+
+    measure: str
+    corpus: str
+    server: str
+    reason: str
+
+
+class Results(msgspec.Struct, kw_only=True):
+    """Everything of one run."""
+
+    started: str
+    took: float = 0.0
+    """Seconds."""
+    arguments: list[str] = []
+    machine: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    shots: list[Shot] = []
+    figures: list[Figure] = []
+    missing: list[Missing] = []
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def add(self, measure: str, corpus: str, server: str, order: int, load: Load) -> None:
+        self.shots.append(
+            Shot(
+                measure=measure,
+                corpus=corpus,
+                server=server,
+                order=order,
+                rate=load.rate,
+                seconds=load.seconds,
+                requests=load.requests,
+                bytes=load.bytes,
+                errors=load.errors,
+                p50=load.p50,
+                p99=load.p99,
+                max=load.max,
+                connections=load.connections,
+            )
+        )
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, path: Path) -> Results:
+        return msgspec.json.decode(path.read_bytes(), type=cls)
+
+    def of(self, measure: str, corpus: str, server: str | None = None) -> list[Shot]:
+        """The shots of a group, in their order; of one server only if named."""
+        found = [shot for shot in self.shots if (shot.measure, shot.corpus) == (measure, corpus)]
+        return sorted((each for each in found if server in {None, each.server}), key=lambda shot: shot.order)
+
+    def rate(self, measure: str, corpus: str, server: str) -> float | None:
+        """The mean of a server's shots; None when there is none."""
+        rates = [shot.rate for shot in self.of(measure, corpus, server)]
+        return sum(rates) / len(rates) if rates else None
+
+    def ratio(self, measure: str, corpus: str, server: str, base: str = BASE) -> float | None:
+        """The server's rate over that of `base`, each shot against the nearest of `base` before and after it."""
+        group = self.of(measure, corpus)
+        ratios = []
+        for position, shot in enumerate(group):
+            if shot.server == server:
+                before = [each.rate for each in group[:position] if each.server == base][-1:]
+                after = [each.rate for each in group[position + 1 :] if each.server == base][:1]
+                around = before + after
+                if around and sum(around):
+                    ratios.append(shot.rate / (sum(around) / len(around)))
+        return sum(ratios) / len(ratios) if ratios else None
+
+    def spread(self, measure: str, corpus: str, server: str = BASE) -> float | None:
+        """How far a server's own shots lie apart, as a share of their mean: the machine's noise."""
+        rates = [shot.rate for shot in self.of(measure, corpus, server)]
+        mean = sum(rates) / len(rates) if rates else 0
+        return (max(rates) - min(rates)) / mean if len(rates) > 1 and mean else None
+
+    def figure(self, measure: str, corpus: str, server: str = BASE) -> Figure | None:
+        """The last one taken."""
+        found = [each for each in self.figures if (each.measure, each.corpus, each.server) == (measure, corpus, server)]
+        return found[-1] if found else None
+
+    def value(self, measure: str, corpus: str, server: str = BASE) -> float | None:
+        figure = self.figure(measure, corpus, server)
+        return None if figure is None else figure.value
+
+    def reason(self, measure: str, corpus: str, server: str) -> str | None:
+        """Why there is no such figure; None when nothing is known of it. A measure "*" stands for all."""
+        for each in self.missing:
+            if (each.corpus, each.server) == (corpus, server) and each.measure in {measure, "*"}:
+                return each.reason
+        return None
+
+    def measures(self) -> list[str]:
+        """Of the shots, in the order in which they were taken."""
+        return list(dict.fromkeys(shot.measure for shot in self.shots))
+
+
+def order_of(base: str, others: Sequence[str]) -> Iterator[str]:
+    """A B A C A: the base around each of the others; twice the base alone when there are none."""
+    for other in others or (base,):
+        if other != base:
+            yield base
+            yield other
+        else:
+            yield base
+    yield base
+
+
+# -- the circumstances ------------------------------------------------------------------------------------------------
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def machine(directory: Path) -> dict[str, str]:
+    """What the run happened on; `directory`: where the corpora are."""
+    cpu = re.search(r"^model name\s*:\s*(.+)$", _text("/proc/cpuinfo"), re.M)
+    memory = re.search(r"^MemTotal:\s*(\d+)", _text("/proc/meminfo"), re.M)
+    system = re.search(r'^PRETTY_NAME="(.+)"$', _text("/etc/os-release"), re.M)
+    return {
+        "processors": f"{len(os.sched_getaffinity(0))} x {cpu[1].strip() if cpu else platform.machine()}",
+        "memory": f"{int(memory[1]) / 1024**2:.0f} GiB" if memory else "unknown",
+        "file system": _file_system(directory),
+        "system": f"{system[1] if system else sys.platform}, Linux {platform.release()}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of everything that was compared; what is not installed is left out."""
+    found = {"Python": platform.python_version(), "quire": _own_version()}
+    for distribution in ("granian", "uvloop", "gunicorn", "starlette", "msgspec", "bcrypt"):
+        try:
+            found[distribution] = version(distribution)
+        except PackageNotFoundError:
+            continue
+    for environment, distribution in (
+        ("pypiserver", "pypiserver"),
+        ("pypiserver", "gevent"),
+        ("devpi-server", "devpi-server"),
+        ("simple-repository-server", "simple-repository-server"),
+    ):
+        if number := installed_version(environment, distribution):
+            found[distribution] = number
+    found["nginx"] = _first_number(["nginx", "-v"])
+    found["wrk"] = _first_number(["wrk", "-v"])
+    return {name: number for name, number in found.items() if number}
+
+
+def _own_version() -> str:
+    done = _output(["git", "-C", str(PROJECT), "describe", "--always", "--dirty"])
+    return f"{version('quire')} ({done.strip()})" if done.strip() else version("quire")
+
+
+def _first_number(command: Sequence[str]) -> str:
+    found = re.search(r"(?:nginx/|wrk )(?:debian/)?([0-9][0-9.]*)", _output(command))
+    return found[1] if found else ""
+
+
+def _output(command: Sequence[str]) -> str:
+    environ = os.environ | {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"}
+    try:
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout + done.stderr
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
+
+
+def _file_system(directory: Path) -> str:
+    """The type of the file system that a directory is on (proc(5), mountinfo)."""
+    mounts: Iterable[list[str]] = (line.split() for line in _text("/proc/self/mounts").splitlines())
+    held = [(fields[1], fields[2]) for fields in mounts if directory.is_relative_to(fields[1])]
+    return max(held, key=lambda each: len(each[0]), default=("", "unknown"))[1]

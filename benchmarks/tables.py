@@ -1,0 +1,154 @@
+"""The tables of the report, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.measures import nfs, uploads
+from benchmarks.nfs_guest import UPLOADS
+from benchmarks.peers import PEERS
+from benchmarks.results import BASE, Results
+from benchmarks.suite import SUFFIX
+from benchmarks.targets import TARGETS, number
+
+
+def title(label: str) -> str:
+    """A server's name for people, from its label in the results."""
+    if label == uploads.LOOP:
+        return "the loop of system calls"
+    name, _, corpus = label.partition("@")
+    name, _, login = name.partition(SUFFIX[0])
+    shown = PEERS[name].title if name in PEERS else name
+    return f"{shown}{f', {corpus}' if corpus else ''}{', with bcrypt' if login else ''}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose numbers are on the right."""
+    lines = [f"| {' | '.join(head)} |", f"|---{'|---:' * (len(head) - 1)}|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
+
+
+def targets(results: Results) -> str:
+    rows = []
+    for target in TARGETS:
+        figure, reached = target.judge(results)
+        rows.append((target.what, target.goal, figure, {True: "yes", False: "**no**", None: ""}[reached]))
+    return table(("", "target", "measured", "reached"), rows)
+
+
+def rates(results: Results, measure: str, corpora: Sequence[str]) -> str:
+    """A table of rates: a row for each server, a column for each corpus; below it what is missing and why."""
+    shown = [corpus for corpus in corpora if results.of(measure, corpus)]
+    if not shown:
+        return ""
+    servers = list(dict.fromkeys(shot.server for corpus in shown for shot in results.of(measure, corpus)))
+    servers += [
+        each.server
+        for each in results.missing
+        if each.measure in {measure, "*"} and each.corpus in shown and each.server not in servers
+    ]
+    reasons: list[str] = []
+    rows = [
+        (title(server), *(_rate(results, measure, corpus, server, reasons) for corpus in shown))
+        for server in dict.fromkeys(servers)
+        if any(
+            results.rate(measure, corpus, server) is not None or results.reason(measure, corpus, server)
+            for corpus in shown
+        )
+    ]
+    return f"**{_capital(measure)}**\n\n{table(('', *shown), rows)}{_footnotes(reasons)}"
+
+
+def _rate(results: Results, measure: str, corpus: str, server: str, reasons: list[str]) -> str:
+    rate = results.rate(measure, corpus, server)
+    if rate is None:
+        return _why(results.reason(measure, corpus, server), reasons)
+    errors = sum(shot.errors for shot in results.of(measure, corpus, server))
+    text = number(rate) + (f", {errors} errors" if errors else "")
+    if server == BASE:
+        spread = results.spread(measure, corpus)
+        return f"{text}{f' ±{spread / 2:.0%}' if spread is not None else ''}"
+    ratio = results.ratio(measure, corpus, server)
+    return f"{text} ({number(1 / ratio)}x)" if ratio else text
+
+
+def servers_of(results: Results, measure: str) -> list[str]:
+    noted = [each.server for each in results.figures if each.measure == measure]
+    noted += [each.server for each in results.missing if each.measure == measure]
+    order = {name: index for index, name in enumerate(PEERS)}
+    return sorted(dict.fromkeys(noted), key=lambda label: order.get(label.partition(SUFFIX)[0], len(order)))
+
+
+def figures(results: Results, measures: Sequence[str], corpora: Sequence[str], servers: Sequence[str]) -> str:
+    """A table of figures: a row for each server, a column for each corpus or, if there is one corpus, each measure."""
+    shown = [corpus for corpus in corpora if any(results.figure(m, corpus, s) for m in measures for s in servers)]
+    if not shown:
+        return ""
+    reasons: list[str] = []
+    columns = [(measure, corpus) for measure in measures for corpus in shown]
+    rows = [(title(each), *(_figure(results, *column, each, reasons) for column in columns)) for each in servers]
+    if len(shown) > 1:
+        return f"**{_capital(measures[0])}**\n\n{table(('', *shown), rows)}{_footnotes(reasons)}"
+    if len(measures) > 1 and len(servers) < len(measures):  # many columns of words are hard to read: turn it round
+        turned = [(_capital(measure), *(row[place + 1] for row in rows)) for place, measure in enumerate(measures)]
+        return f"{table(('', *map(title, servers)), turned)}{_footnotes(reasons)}"
+    return f"{table(('', *map(_capital, measures)), rows)}{_footnotes(reasons)}"
+
+
+def _figure(results: Results, measure: str, corpus: str, server: str, reasons: list[str]) -> str:
+    figure = results.figure(measure, corpus, server)
+    if figure is None:
+        return _why(results.reason(measure, corpus, server), reasons)
+    text = f"{number(figure.value)} {figure.unit}".strip()
+    return f"{text}{_why(figure.note, reasons)}" if figure.note and "error" in measure and figure.value else text
+
+
+def over_nfs(results: Results) -> str:
+    questions = [
+        each.measure.removeprefix(f"{nfs.TRIPS}: ")
+        for each in results.figures
+        if each.measure.startswith(f"{nfs.TRIPS}: ")
+    ]
+    if not questions:
+        reason = results.reason("nfs", "*", "*")
+        return f"Not measured: {reason}.\n" if reason else ""
+    rows = []
+    for question in questions:
+        trips = results.figure(f"{nfs.TRIPS}: {question}", nfs.WHERE)
+        rate = results.value(f"{nfs.RATE}: {question}", nfs.WHERE)
+        median = results.value(f"{nfs.MEDIAN}: {question}", nfs.WHERE)
+        assert trips is not None
+        rows.append(
+            (
+                question,
+                number(trips.value),
+                trips.note,
+                number(rate) if rate is not None else "",
+                number(median) if median is not None else "",
+            )
+        )
+    stale = results.figure(nfs.STALE, nfs.WHERE)
+    told = ""
+    if stale is not None:
+        told = f"\nOf {UPLOADS} uploads through one client, {number(stale.value)} were missing in the first answer "
+        told += "through the other.\n"
+    head = ("", "round trips per request", "of which", "requests/s", "median, ms")
+    return table(head, rows) + told
+
+
+def _why(reason: str | None, reasons: list[str]) -> str:
+    if not reason:
+        return "-"
+    if reason not in reasons:
+        reasons.append(reason)
+    return f"[{reasons.index(reason) + 1}]"
+
+
+def _footnotes(reasons: Sequence[str]) -> str:
+    lines = "".join(f"[{index}] {' '.join(reason.split())}  \n" for index, reason in enumerate(reasons, 1))
+    return f"\n{lines}" if lines else ""
+
+
+def _capital(text: str) -> str:
+    text = text.removeprefix("burst: ")
+    return text[:1].upper() + text[1:]

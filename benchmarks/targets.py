@@ -1,0 +1,120 @@
+"""What quire is meant to reach, and whether it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.corpora import BIG
+from benchmarks.measures import burst, files, growth, memory, nfs, pages, starting, uploads
+from benchmarks.results import BASE, Results
+from benchmarks.suite import SUFFIX
+
+Verdict = tuple[str, bool | None]
+"""The figure, and whether it reaches the target; None when it was not measured."""
+NOT_MEASURED: Verdict = ("not measured", None)
+_AUTHENTICATED = f"{BASE}{SUFFIX}"
+_FLAT_MIB = 32
+"""How much memory may grow by and be called flat."""
+
+
+@dataclass(frozen=True)
+class Target:
+    what: str
+    goal: str
+    judge: Callable[[Results], Verdict]
+
+
+def _beside(measure: str, corpus: str, peer: str, least: float) -> Callable[[Results], Verdict]:
+    """quire's rate over a peer's."""
+
+    def judge(results: Results) -> Verdict:
+        ratio = results.ratio(measure, corpus, peer)
+        if not ratio:
+            return NOT_MEASURED
+        return f"{number(1 / ratio)}", 1 / ratio >= least
+
+    return judge
+
+
+def _at_most(measure: str, corpus: str, server: str, most: float) -> Callable[[Results], Verdict]:
+    def judge(results: Results) -> Verdict:
+        figure = results.figure(measure, corpus, server)
+        if figure is None:
+            return NOT_MEASURED
+        return f"{number(figure.value)} {figure.unit}".strip(), figure.value <= most
+
+    return judge
+
+
+def _logging_in(results: Results) -> Verdict:
+    ratio = results.ratio(pages.AUTHENTICATED, "M", _AUTHENTICATED)
+    return NOT_MEASURED if ratio is None else (number(ratio), ratio >= 0.85)
+
+
+def _growing(measure: str) -> Callable[[Results], Verdict]:
+    """The largest store's rate over the base's; both have pages with as many files."""
+
+    def judge(results: Results) -> Verdict:
+        shots = [shot for shot in results.shots if shot.measure == measure and shot.server == f"{BASE}@XL"]
+        ratio = results.ratio(measure, shots[0].corpus, f"{BASE}@XL") if shots else None
+        if ratio is None:
+            return NOT_MEASURED
+        return f"XL: {number(ratio)} of {shots[0].corpus}", ratio >= 0.9
+
+    return judge
+
+
+def _list_by_bytes(results: Results) -> Verdict:
+    """Bytes per second of the project list must not fall while the list grows."""
+    small, large = results.of(pages.LIST, "M", BASE), results.of(pages.LIST, "XL", BASE)
+    if not small or not large:
+        return NOT_MEASURED
+    speeds = [sum(shot.bytes_per_second for shot in shots) / len(shots) for shots in (small, large)]
+    return f"{speeds[1] / 2**20:,.0f} MiB/s, M {speeds[0] / 2**20:,.0f}", speeds[1] >= 0.9 * speeds[0]
+
+
+def _on_nfs_under_load(results: Results) -> Verdict:
+    trips = results.value(f"{nfs.TRIPS}: page, 2,000 a second", nfs.WHERE)
+    rate = results.value(f"{nfs.RATE}: page, 2,000 a second", nfs.WHERE)
+    if trips is None or rate is None:
+        return NOT_MEASURED
+    return f"{number(trips)} at {rate:,.0f}/s", trips <= 0.2 and rate >= 1800
+
+
+_BURST = f"{BASE}{SUFFIX}"
+TARGETS = (
+    Target("project page, M, beside nginx", "at least 0.5", _beside(pages.PAGE, "M", "nginx", 0.5)),
+    Target("beside pypiserver simple-dir", "at least 1,000", _beside(pages.PAGE, "M", "simple-dir", 1000)),
+    Target("beside pypiserver cached-dir", "at least 30", _beside(pages.PAGE, "M", "cached-dir", 30)),
+    Target("the same with a bcrypt login, beside without", "at least 0.85", _logging_in),
+    Target("beside the bare handler of the same server", "at least 0.85", _beside(pages.PAGE, "M", "bare", 0.85)),
+    Target("growth to XL: project page", "at least 0.9", _growing(growth.PAGE)),
+    Target("growth to XL: small file", "at least 0.9", _growing(growth.FILE)),
+    Target("growth to XL: upload", "at least 0.9", _growing(uploads.GROWTH)),
+    Target("growth to XL: project list", "proportional to its bytes", _list_by_bytes),
+    Target("304, M, beside nginx", "at least 0.5", _beside(pages.UNCHANGED, "M", "nginx", 0.5)),
+    Target("files of 20 MB, beside nginx", "at least 0.9", _beside(files.LARGE, BIG.name, "nginx", 0.9)),
+    Target("memory while they are sent", "flat", _at_most(files.MEMORY, BIG.name, BASE, _FLAT_MIB)),
+    Target(
+        "uploads, 1 client, beside the loop", "at least 0.5", _beside(uploads.ONE, uploads.EMPTY, uploads.LOOP, 0.5)
+    ),
+    Target(
+        "uploads, 8 clients, beside 8 loops", "at least 0.5", _beside(uploads.EIGHT, uploads.EMPTY, uploads.LOOP, 0.5)
+    ),
+    Target("cold start, XL: first project page", "under 1 s", _at_most(starting.FIRST_PAGE, "XL", BASE, 1)),
+    Target("cold start, XL: first project list", "under 3 s", _at_most(starting.FIRST_LIST, "XL", BASE, 3)),
+    Target("memory of a worker, XL", "under 150 MiB", _at_most(memory.WORKER, "XL", BASE, 150)),
+    Target("NFS, idle: round trips per page", "at most 1", _at_most(f"{nfs.TRIPS}: page, idle", nfs.WHERE, BASE, 1)),
+    Target("NFS, 2,000 requests/s on one page", "at most 0.2", _on_nfs_under_load),
+    Target("burst of 510: errors", "none", _at_most(burst.ERRORS, burst.WHERE, _BURST, 0)),
+    Target("burst of 510: p95", "under 1 s", _at_most(burst.P95, burst.WHERE, _BURST, 1)),
+    Target("burst of 510: p99", "under 1.5 s", _at_most(burst.P99, burst.WHERE, _BURST, 1.5)),
+)
+
+
+def number(value: float) -> str:
+    """As many digits as say something."""
+    if value >= 100 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.095 else f"{value:.2g}"
