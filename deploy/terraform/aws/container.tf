@@ -1,0 +1,78 @@
+# The container: what is run, with which settings, mounts and rights.
+
+locals {
+  uid            = 9898 # as in pypiserver's image, so that its volumes fit
+  packages_path  = "/data/packages"
+  scratch_path   = "/tmp"
+  container_name = "quire"
+
+  # Word for word what the module for pypiserver runs, but for the server. There is no /data/.htpasswd in the container:
+  # the image's entry point then takes the one in QUIRE_HTPASSWD.
+  container_command = concat(
+    ["run", "-p", tostring(local.container_port), "--server", var.server, "--backend", "simple-dir"],
+    ["--authenticate", join(",", var.authenticate), "-P", "/data/.htpasswd"],
+    var.disable_fallback ? ["--disable-fallback"] : [],
+    var.extra_arguments,
+  )
+
+  container_environment = merge(
+    {
+      GUNICORN_WORKERS      = tostring(local.workers)
+      QUIRE_TRUSTED_PROXIES = join(",", data.aws_subnet.load_balancer[*].cidr_block)
+      QUIRE_VERBOSE         = "1" # a line for each request, from which the metrics are made
+      QUIRE_LOG_FORMAT      = "json"
+      QUIRE_DRAIN_SECONDS   = "5" # should a load balancer's node hear late that the task is going
+    },
+    # gunicorn closes idle connections after 2 seconds, long before the load balancer would: some requests would be
+    # sent into a connection that is being closed
+    var.server == "gunicorn" ? { GUNICORN_CMD_ARGS = "--keep-alive ${var.idle_timeout + 5}" } : {},
+    var.environment_variables,
+  )
+
+  container_definition = {
+    name      = local.container_name
+    image     = local.image
+    essential = true
+    command   = local.container_command
+    user      = "${local.uid}:${local.uid}"
+
+    environment = [for name, value in local.container_environment : { name = name, value = value }]
+    secrets = [{
+      name      = "QUIRE_HTPASSWD"
+      valueFrom = "${aws_secretsmanager_secret.htpasswd.arn}:::${aws_secretsmanager_secret_version.htpasswd.version_id}"
+    }]
+
+    portMappings = [{ containerPort = local.container_port, hostPort = local.container_port, protocol = "tcp" }]
+
+    readonlyRootFilesystem = true
+    mountPoints            = [{ sourceVolume = "packages", containerPath = local.packages_path, readOnly = false }]
+    volumesFrom            = []
+    systemControls         = []
+    linuxParameters = {
+      capabilities = { add = [], drop = ["ALL"] }
+      tmpfs        = [{ containerPath = local.scratch_path, size = 64, mountOptions = ["rw", "noexec", "nosuid", "nodev"] }]
+    }
+
+    # Alive, not ready: a task that has lost the volume gets no requests any more (the load balancer sees to that), but
+    # the program in it is not at fault, and starting it anew would not help.
+    healthCheck = {
+      command     = ["CMD", "/opt/quire/bin/python", "-P", "-m", "quire_image.health"]
+      interval    = 15
+      timeout     = 5
+      retries     = 3
+      startPeriod = 15
+    }
+    stopTimeout = var.stop_timeout
+
+    logConfiguration = {
+      logDriver = "awslogs"
+      options = {
+        "awslogs-group"         = aws_cloudwatch_log_group.service.name
+        "awslogs-region"        = local.region
+        "awslogs-stream-prefix" = var.service_name
+        "mode"                  = "non-blocking" # a log service that is slow must not make the index slow
+        "max-buffer-size"       = "16m"
+      }
+    }
+  }
+}

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Writes deploy/monitoring/dashboard.json, Grafana's dashboard, from the list of panels below.
+
+.venv/bin/python scripts/dashboard.py            # write it
+.venv/bin/python scripts/dashboard.py --check    # exit code 1 when it is out of date
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).parent.parent / "deploy" / "monitoring" / "dashboard.json"
+_SOURCE = {"type": "prometheus", "uid": "${source}"}
+_OF = '{job="$job", instance=~"$instance"}'
+_ERRORS = '{job="$job", instance=~"$instance", status=~"[45].."}'
+_DURATIONS = "sum by (le, route) (rate(quire_request_duration_seconds_bucket$OF[$__rate_interval]))"
+
+
+def _rate(name: str) -> str:
+    return f"sum by (cache) (rate({name}$OF[$__rate_interval]))"
+
+
+# title, unit, (legend, query)...; $OF stands for the selector
+PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
+    ("Ready", "short", (("{{instance}}", "quire_ready$OF"), ("draining {{instance}}", "quire_draining$OF"))),
+    ("Workers", "short", (("{{instance}}", "quire_workers$OF"),)),
+    ("Requests", "reqps", (("{{route}}", "sum by (route) (rate(quire_requests_total$OF[$__rate_interval]))"),)),
+    (
+        "Answers that are errors",
+        "reqps",
+        (
+            (
+                "{{status}} {{route}}",
+                f"sum by (status, route) (rate(quire_requests_total{_ERRORS}[$__rate_interval]))",
+            ),
+        ),
+    ),
+    (
+        "Duration",
+        "s",
+        tuple(
+            (
+                f"{name} {{{{route}}}}",
+                f"histogram_quantile({quantile}, {_DURATIONS})",
+            )
+            for name, quantile in (("median", 0.5), ("99 of 100", 0.99))
+        ),
+    ),
+    (
+        "Requests for each validation",
+        "short",
+        (
+            (
+                "{{cache}}",
+                f"{_rate('quire_barrier_requests_total')} / {_rate('quire_validations_total')}",
+            ),
+        ),
+    ),
+    (
+        "Questions to the store",
+        "ops",
+        (
+            ("validations {{cache}}", "sum by (cache) (rate(quire_validations_total$OF[$__rate_interval]))"),
+            ("loads {{cache}}", "sum by (cache) (rate(quire_loads_total$OF[$__rate_interval]))"),
+        ),
+    ),
+    (
+        "Bytes",
+        "Bps",
+        (
+            ("sent {{route}}", "sum by (route) (rate(quire_sent_bytes_total$OF[$__rate_interval]))"),
+            ("received", "sum(rate(quire_received_bytes_total$OF[$__rate_interval]))"),
+        ),
+    ),
+    ("Uploads", "short", (("{{result}}", "sum by (result) (increase(quire_uploads_total$OF[$__rate_interval]))"),)),
+    ("Published", "bytes", (("bytes", "sum(increase(quire_uploaded_bytes_total$OF[$__rate_interval]))"),)),
+    ("Changes", "short", (("{{action}}", "sum by (action) (increase(quire_changes_total$OF[$__rate_interval]))"),)),
+    (
+        "Conflicts and doubts",
+        "short",
+        (
+            ("conflicts", "sum(increase(quire_conflicts_total$OF[$__rate_interval]))"),
+            ("in doubt", "sum(increase(quire_writes_in_doubt_total$OF[$__rate_interval]))"),
+        ),
+    ),
+    (
+        "Errors of the store",
+        "short",
+        (("{{error}}", "sum by (error) (increase(quire_store_errors_total$OF[$__rate_interval]))"),),
+    ),
+    ("Logins", "ops", (("{{result}}", "sum by (result) (rate(quire_logins_total$OF[$__rate_interval]))"),)),
+    (
+        "Memory",
+        "bytes",
+        (
+            ("{{instance}}", "quire_resident_bytes$OF"),
+            ("pages {{cache}}", "sum by (cache) (quire_cache_bytes$OF)"),
+        ),
+    ),
+    ("Remembered", "short", (("{{cache}}", "sum by (cache) (quire_cache_entries$OF)"),)),
+    (
+        "Processors",
+        "short",
+        (("{{instance}}", "sum by (instance) (rate(quire_cpu_seconds_total$OF[$__rate_interval]))"),),
+    ),
+    ("Event loop lag", "s", (("{{instance}}", "quire_loop_lag_seconds$OF"),)),
+    ("Versions", "short", (("{{version}} {{server}}", "count by (version, server) (quire_info$OF)"),)),
+)
+
+
+def panel(number: int, title: str, unit: str, queries: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """A time series; two in a row."""
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": title,
+        "datasource": _SOURCE,
+        "gridPos": {"h": 8, "w": 12, "x": 12 * (number % 2), "y": 8 * (number // 2)},
+        "fieldConfig": {"defaults": {"unit": unit, "min": 0, "custom": {"fillOpacity": 10}}, "overrides": []},
+        "options": {
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+            "tooltip": {"mode": "multi", "sort": "desc"},
+        },
+        "targets": [
+            {
+                "refId": chr(ord("A") + index),
+                "datasource": _SOURCE,
+                "expr": query.replace("$OF", _OF),
+                "legendFormat": legend,
+                "editorMode": "code",
+                "range": True,
+            }
+            for index, (legend, query) in enumerate(queries)
+        ],
+    }
+
+
+def variable(name: str, label: str, kind: str, **more: Any) -> dict[str, Any]:
+    """A choice at the top of the dashboard."""
+    return {"name": name, "label": label, "type": kind, "hide": 0, "refresh": 1, "current": {}, "options": [], **more}
+
+
+def dashboard() -> dict[str, Any]:
+    """The whole, in the JSON model of Grafana from 10 on."""
+    return {
+        "uid": "quire",
+        "title": "quire",
+        "description": "A private Python package index. Metrics: docs/reference/metrics.md.",
+        "tags": ["quire"],
+        "schemaVersion": 39,
+        "version": 1,
+        "editable": True,
+        "graphTooltip": 1,
+        "refresh": "30s",
+        "time": {"from": "now-6h", "to": "now"},
+        "timezone": "browser",
+        "annotations": {"list": []},
+        "links": [],
+        "templating": {
+            "list": [
+                variable("source", "Prometheus", "datasource", query="prometheus"),
+                variable("job", "Job", "query", datasource=_SOURCE, query="label_values(quire_info, job)"),
+                variable(
+                    "instance",
+                    "Server",
+                    "query",
+                    datasource=_SOURCE,
+                    query='label_values(quire_info{job="$job"}, instance)',
+                    includeAll=True,
+                    multi=True,
+                ),
+            ]
+        },
+        "panels": [panel(number, *each) for number, each in enumerate(PANELS)],
+    }
+
+
+def main() -> int:
+    """See the module's text."""
+    text = json.dumps(dashboard(), indent=1) + "\n"
+    if "--check" in sys.argv:
+        return 0 if FILE.exists() and FILE.read_text() == text else 1
+    FILE.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

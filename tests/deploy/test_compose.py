@@ -1,0 +1,204 @@
+"""deploy/compose as it stands: two containers of quire behind nginx on one volume; both are replaced under load.
+
+podman-compose reads the same compose.yaml that Docker does; only the names of the images and the published port differ.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.clients import environments
+from tests.deploy.image_clients import LOGIN, clients
+from tests.deploy.image_podman import PROJECT, Container, Podman
+from tests.serving import free_port
+
+pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("containers")]
+
+COMPOSE = PROJECT / "deploy" / "compose"
+QUIRES = {"quire-1": "10.98.98.11:8080", "quire-2": "10.98.98.12:8080"}
+"""The containers of quire, and where each of them can be asked without nginx."""
+ROUNDS = 2
+"""How often both are replaced."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The services of compose.yaml."""
+
+    podman: Podman
+    name: str
+    environ: dict[str, str]
+    port: int
+
+    @property
+    def host(self) -> str:
+        """nginx, with the port, as it stands in URLs."""
+        return f"127.0.0.1:{self.port}"
+
+    def compose(self, *arguments: str) -> str:
+        """Run podman-compose; what it said. Raises AssertionError when it fails."""
+        program = environments.programs("podman-compose") / "podman-compose"
+        done = subprocess.run(
+            [program, "--project-name", self.name, "--file", COMPOSE / "compose.yaml", *arguments],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
+        return said
+
+    def container(self, service: str) -> Container:
+        return Container(self.podman, f"{self.name}_{service}_1")
+
+    def replace(self, service: str) -> None:
+        """Stop the container and put a new one in its place, as for a new image; until it is healthy."""
+        self.compose("up", "--detach", "--no-deps", "--force-recreate", service)
+        self.container(service).wait_until_healthy()
+
+
+@pytest.fixture(scope="module")
+def project(podman: Podman, image: str, nginx_image: str) -> Iterator[Project]:
+    """The services, up and healthy; removed at the end with their volume."""
+    port = free_port()
+    environ = podman.environ | {
+        "QUIRE_IMAGE": image,
+        "NGINX_IMAGE": nginx_image,
+        "QUIRE_LISTEN": f"127.0.0.1:{port}",
+        "QUIRE_USER": LOGIN[0],
+        "QUIRE_PASSWORD": LOGIN[1],
+    }
+    made = Project(podman, "quire-tests", environ, port)
+    made.compose("down", "--volumes")  # what an interrupted run left
+    try:
+        made.compose("up", "--detach")
+        for service in QUIRES:
+            made.container(service).wait_until_healthy()
+        yield made
+    finally:
+        made.compose("down", "--volumes")
+
+
+def _listed(host: str, name: str) -> set[str]:
+    """The versions of a project that this address lists."""
+    answer = httpx.get(
+        f"http://{host}/simple/{name}/",
+        headers={"Accept": "application/vnd.pypi.simple.v1+json"},
+        auth=LOGIN,
+        trust_env=False,
+    )
+    assert answer.status_code == 200, answer.text
+    return set(answer.json()["versions"])
+
+
+def test_what_nginx_takes_both_containers_have(project: Project, tmp_path: Path) -> None:
+    """Published through nginx, installed from each container alone, and through nginx; logins count everywhere."""
+    programs = clients(tmp_path)
+    programs.twine(project.host, "shared")
+    for host in (*QUIRES.values(), project.host):
+        assert _listed(host, "shared") == {"1.0"}
+        programs.uv_install(project.host, "shared")
+    programs.pip_install(project.host, "shared")
+    answer = httpx.get(f"http://{project.host}/simple/shared/", trust_env=False)
+    assert answer.status_code == 401
+
+
+def _refusals(project: Project) -> str:
+    """What nginx did not answer as it should have, and the last that everybody said."""
+    lines = project.container("nginx").logs().splitlines()
+    usual = {"200", "206", "301", "303", "304", "401"}
+    wrong = [line for line in lines if line.startswith("20") and line.split('"')[2].split()[0] not in usual]
+    rest = [line for service in (*QUIRES, "nginx") for line in project.container(service).logs().splitlines()[-15:]]
+    return "\n".join([*wrong, *rest])
+
+
+@dataclass
+class Load:
+    """Clients that work without a pause until they are told to end; each counts what it did."""
+
+    project: Project
+    folder: Path
+    over: threading.Event = field(default_factory=threading.Event)
+    done: dict[str, int] = field(default_factory=dict)
+    acknowledged: dict[str, set[str]] = field(default_factory=dict)
+    """Versions by project whose publication a client reported as done."""
+
+    def publisher(self, kind: str) -> None:
+        """Publish one version after the other, and install each at once, by turns with pip and with uv."""
+        programs = clients(self.folder / kind)
+        publish: Callable[[str, str, str], None] = programs.twine if kind == "twine" else programs.uv_publish
+        name, versions = f"by{kind}", self.acknowledged.setdefault(f"by{kind}", set())
+        while not self.over.is_set():
+            version = f"1.{len(versions)}"
+            publish(self.project.host, name, version)
+            versions.add(version)
+            install = programs.pip_install if len(versions) % 2 else programs.uv_install
+            install(self.project.host, name, version)
+            self._count(kind)
+            self._count("install of what was just published")
+
+    def installer(self, kind: str) -> None:
+        """Install the same release again and again."""
+        programs = clients(self.folder / f"{kind}-installer")
+        install = programs.pip_install if kind == "pip" else programs.uv_install
+        while not self.over.is_set():
+            install(self.project.host, "shared")
+            self._count(f"{kind} install")
+
+    def _count(self, what: str) -> None:
+        self.done[what] = self.done.get(what, 0) + 1
+
+    @contextmanager
+    def running(self) -> Iterator[list[Future[None]]]:
+        """All four at work; at the end, or at the first failure of one of them, all are ended. Raises its error."""
+        with ThreadPoolExecutor(4) as pool:
+            futures = [pool.submit(self.publisher, kind) for kind in ("twine", "uv")]
+            futures += [pool.submit(self.installer, kind) for kind in ("pip", "uv")]
+            try:
+                yield futures
+            finally:
+                self.over.set()
+        for future in futures:
+            future.result()
+
+
+def test_both_containers_can_be_replaced_under_load(
+    project: Project, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """One after the other, while twine and uv publish and pip and uv install: no command fails, no upload is lost.
+
+    The clients are told not to retry anything.
+    """
+    programs = clients(tmp_path)
+    programs.twine(project.host, "shared")  # the same file again is a success, whoever came first
+    names = [f"{project.name}_{service}_1" for service in (*QUIRES, "nginx")]
+    before = [project.podman("inspect", "--format", "{{.Id}}", name) for name in names]
+    load = Load(project, tmp_path / "load")
+    with load.running() as futures:
+        for service in list(QUIRES) * ROUNDS:
+            project.replace(service)
+            for failed in filter(Future.done, futures):
+                assert failed.exception() is None, f"{failed.exception()}\n{_refusals(project)}"
+    after = [project.podman("inspect", "--format", "{{.Id}}", name) for name in names]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [False, False, True]
+    assert all(load.acknowledged.values())
+    for name, versions in load.acknowledged.items():
+        for host in (*QUIRES.values(), project.host):
+            assert _listed(host, name) == versions
+    record_property(
+        "deploy",
+        f"rolling replacement of both containers, {ROUNDS} times: no failure in "
+        + ", ".join(f"{count} {what}" for what, count in sorted(load.done.items())),
+    )

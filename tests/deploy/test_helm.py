@@ -1,0 +1,435 @@
+"""The Helm chart: what helm makes of many sets of values, what it refuses, and quire started as the chart starts it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.asking import content_type, multipart, password_file, twine_form
+from tests.deploy import helm_rig as rig
+from tests.deploy import systemd_rig
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import DEADLINE, Served, free_port
+
+pytestmark = pytest.mark.deploy
+
+DIGEST = f"sha256:{'0' * 64}"
+EVERYTHING: dict[str, Any] = {
+    "replicas": 4,
+    "image": {"repository": "registry.example.org:5000/tools/quire", "digest": DIGEST, "pullSecrets": ["pull"]},
+    "fullnameOverride": "packages",
+    "workers": 4,
+    "baseUrl": "/pypi/",
+    "directories": ["/data/old"],
+    "overwrite": True,
+    "maxUploadSize": "500M",
+    "fallbackUrl": "https://mirror.example/simple/",
+    "trustedProxies": ["10.0.0.0/8", "::1"],
+    "extraArgs": ["--cache-size", "64M"],
+    "extraEnv": [{"name": "TZ", "value": "UTC"}],
+    "auth": {"existingSecret": "quire-htpasswd", "key": "users", "authenticate": ["download", "list", "update"]},
+    "persistence": {"subPath": "packages", "size": "1Ti", "storageClassName": "efs", "annotations": {"a": "b"}},
+    "service": {"type": "NodePort", "port": 8000, "annotations": {"a": "b"}},
+    "ingress": {
+        "enabled": True,
+        "className": "nginx",
+        "annotations": {"nginx.ingress.kubernetes.io/proxy-body-size": "0"},
+        "hosts": ["pypi.example.org", "*.pypi.example.org"],
+        "tls": [{"hosts": ["pypi.example.org"], "secretName": "pypi-tls"}],
+    },
+    "resources": {"requests": {"cpu": 1, "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
+    "autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 9, "targetCPUUtilizationPercentage": 60},
+    "podDisruptionBudget": {"maxUnavailable": "50%"},
+    "networkPolicy": {
+        "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}],
+        "metricsFrom": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}],
+        "egress": [{"ports": [{"port": 53, "protocol": "UDP"}]}],
+    },
+    "serviceMonitor": {
+        "enabled": True,
+        "interval": "15s",
+        "authSecret": "scraper",
+        "labels": {"release": "prometheus"},
+    },
+    "serviceAccount": {"name": "packages", "annotations": {"a": "b"}},
+    "drainSeconds": 10,
+    "terminationGracePeriodSeconds": 90,
+    "podAnnotations": {"a": "b"},
+    "podLabels": {"team": "tools"},
+    "nodeSelector": {"kubernetes.io/arch": "amd64"},
+    "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {"nodeAffinity": {}},
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
+    ],
+    "priorityClassName": "important",
+    "extraVolumes": [{"name": "old", "persistentVolumeClaim": {"claimName": "old"}}],
+    "extraVolumeMounts": [{"name": "old", "mountPath": "/data/old", "readOnly": True}],
+}
+
+SETS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "everything": EVERYTHING,
+    "open": {
+        "auth": {"disabled": True},
+        "networkPolicy": {"enabled": False},
+        "podDisruptionBudget": {"enabled": False},
+    },
+    "existing claim, read-only": {"persistence": {"existingClaim": "efs-packages"}, "readOnly": True, "replicas": 6},
+    "one replica": {"persistence": {"accessModes": ["ReadWriteOncePod"]}, "replicas": 1, "drainSeconds": 0},
+    "somebody's account": {"serviceAccount": {"create": False, "name": "packages"}, "nameOverride": "pypi"},
+    "plain ingress": {"ingress": {"enabled": True, "hosts": ["pypi.example.org"]}, "auth": {"existingSecret": "users"}},
+    "scaled": {"autoscaling": {"enabled": True}, "persistence": {"keep": False}},
+}
+
+every_helm = pytest.mark.parametrize("helm", sorted(rig.HELMS))
+every_set = pytest.mark.parametrize("name", sorted(SETS))
+
+
+@pytest.fixture
+def defaults(tmp_path: Path) -> list[rig.Document]:
+    """What the chart makes of its own values."""
+    return rig.rendered("helm 4", rig.given(tmp_path, {}))
+
+
+def _container(documents: list[rig.Document]) -> dict[str, Any]:
+    (container,) = rig.one(documents, "Deployment")["spec"]["template"]["spec"]["containers"]
+    found: dict[str, Any] = container
+    return found
+
+
+def _environ(documents: list[rig.Document]) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in _container(documents)["env"]}
+
+
+# -- every set of values ----------------------------------------------------------------------------------------------
+
+
+@every_helm
+@every_set
+def test_lint(tmp_path: Path, helm: str, name: str) -> None:
+    """helm finds nothing to say, not even a warning."""
+    said = rig.helm(helm, "lint", "--strict", rig.CHART, "--values", rig.given(tmp_path, SETS[name]))
+    assert said.code == 0, said.output
+    assert "[WARNING]" not in said.output
+
+
+@every_set
+def test_kubernetes_takes_it(tmp_path: Path, name: str) -> None:
+    """Every document fits the schema of every version, which knows all fields; both helms render the same."""
+    values = rig.given(tmp_path, SETS[name])
+    documents = rig.rendered("helm 4", values)
+    assert rig.rendered("helm 3", values) == documents
+    for document in documents:
+        if document["kind"] != "ServiceMonitor":  # an operator's, not Kubernetes' own
+            for version in rig.KUBERNETES:
+                rig.validate(document, version)
+
+
+def test_the_schemas_would_see_a_slip(defaults: list[rig.Document]) -> None:
+    """A misspelled field and a value of the wrong kind do not pass."""
+    deployment = rig.one(defaults, "Deployment")
+    deployment["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(AssertionError, match="readynessProbe"):
+        rig.validate(deployment, rig.KUBERNETES[-1])
+    service = rig.one(defaults, "Service")
+    service["spec"]["ports"][0]["port"] = "http"
+    with pytest.raises(AssertionError, match="spec/ports/0/port"):
+        rig.validate(service, rig.KUBERNETES[-1])
+
+
+@every_set
+def test_restricted(tmp_path: Path, name: str) -> None:
+    """The pods keep to the `restricted` Pod Security Standard, and have neither a token nor a writable root."""
+    pod = rig.one(rig.rendered("helm 4", rig.given(tmp_path, SETS[name])), "Deployment")["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert {pod["securityContext"][key] for key in ("runAsUser", "runAsGroup", "fsGroup")} == {9898}
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    allowed = {"persistentVolumeClaim", "emptyDir", "secret"}
+    assert {kind for volume in pod["volumes"] for kind in set(volume) - {"name"}} <= allowed
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert "memory" in container["resources"]["limits"]
+
+
+@every_set
+def test_names_fit_together(tmp_path: Path, name: str) -> None:
+    """Selectors find the pods, the Ingress the Service, the autoscaler the Deployment, pods their claim."""
+    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS[name]))
+    deployment = rig.one(documents, "Deployment")
+    template = deployment["spec"]["template"]
+    selector = deployment["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= template["metadata"]["labels"].items()
+    ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
+    by_kind = {document["kind"]: document for document in documents}
+    service = by_kind["Service"]
+    assert service["spec"]["selector"] == selector
+    assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+    for kind in ("PodDisruptionBudget", "ServiceMonitor"):
+        if kind in by_kind:
+            assert by_kind[kind]["spec"]["selector"]["matchLabels"] == selector
+    if "NetworkPolicy" in by_kind:
+        assert by_kind["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == selector
+    if "HorizontalPodAutoscaler" in by_kind:
+        target = by_kind["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
+        assert (target["kind"], target["name"]) == ("Deployment", deployment["metadata"]["name"])
+        assert "replicas" not in deployment["spec"]
+    if "Ingress" in by_kind:
+        for rule in by_kind["Ingress"]["spec"]["rules"]:
+            (path,) = rule["http"]["paths"]
+            backend = path["backend"]["service"]
+            assert backend["name"] == service["metadata"]["name"]
+            assert backend["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}
+    if "ServiceAccount" in by_kind:
+        assert by_kind["ServiceAccount"]["metadata"]["name"] == template["spec"]["serviceAccountName"]
+        assert by_kind["ServiceAccount"]["automountServiceAccountToken"] is False
+    claims = [
+        each["persistentVolumeClaim"]["claimName"] for each in template["spec"]["volumes"] if each["name"] == "packages"
+    ]
+    if "PersistentVolumeClaim" in by_kind:
+        assert claims == [by_kind["PersistentVolumeClaim"]["metadata"]["name"]]
+    volumes = {volume["name"] for volume in template["spec"]["volumes"]}
+    assert {mount["name"] for mount in template["spec"]["containers"][0]["volumeMounts"]} <= volumes
+
+
+# -- single values ----------------------------------------------------------------------------------------------------
+
+
+def test_defaults(defaults: list[rig.Document]) -> None:
+    """What is made without a word: two pods on a volume that both can write, seen inside the cluster only."""
+    assert rig.kinds(defaults) == {
+        "Deployment",
+        "Service",
+        "ServiceAccount",
+        "PersistentVolumeClaim",
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+    }  # fmt: skip - one line of names
+    deployment = rig.one(defaults, "Deployment")
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    claim = rig.one(defaults, "PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    policy = rig.one(defaults, "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["egress"] == []
+    assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
+    probes = {kind: _container(defaults)[f"{kind}Probe"]["httpGet"]["path"] for kind in ("liveness", "readiness")}
+    assert probes == {"liveness": "/health", "readiness": "/ready"}
+    assert "QUIRE_PASSWORDS" not in _environ(defaults)
+
+
+def test_the_prefix_is_everywhere(tmp_path: Path) -> None:
+    """baseUrl moves the probes, the metrics and the Ingress along with quire."""
+    documents = rig.rendered("helm 4", rig.given(tmp_path, EVERYTHING))
+    assert _environ(documents)["QUIRE_SERVER_BASE_URL"] == "/pypi"
+    container = _container(documents)
+    paths = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
+    assert paths == {"/pypi/health", "/pypi/ready"}
+    login = {key: {"name": "scraper", "key": key} for key in ("username", "password")}
+    assert rig.one(documents, "ServiceMonitor")["spec"]["endpoints"] == [
+        {"port": "http", "path": "/pypi/metrics", "interval": "15s", "basicAuth": login}
+    ]
+    rules = rig.one(documents, "Ingress")["spec"]["rules"]
+    assert [rule["host"] for rule in rules] == ["pypi.example.org", "*.pypi.example.org"]
+    assert {rule["http"]["paths"][0]["path"] for rule in rules} == {"/pypi"}
+
+
+def test_an_existing_claim(tmp_path: Path) -> None:
+    """It is used, and none is made; read-only is said to the mount and to quire."""
+    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS["existing claim, read-only"]))
+    assert "PersistentVolumeClaim" not in rig.kinds(documents)
+    volumes = rig.one(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "packages", "persistentVolumeClaim": {"claimName": "efs-packages"}} in volumes
+    (mount,) = (each for each in _container(documents)["volumeMounts"] if each["name"] == "packages")
+    assert mount == {"name": "packages", "mountPath": "/data/packages", "readOnly": True}
+    assert _environ(documents)["QUIRE_READ_ONLY"] == "true"
+
+
+def test_the_image(tmp_path: Path) -> None:
+    """A digest comes before a tag; without both it is the chart's version of quire, which is this one."""
+    from quire import __version__
+
+    assert _container(rig.rendered("helm 4", rig.given(tmp_path, {})))["image"] == f"quire:{__version__}"
+    tagged = rig.given(tmp_path, {"image": {"tag": "edge"}})
+    assert _container(rig.rendered("helm 4", tagged))["image"] == "quire:edge"
+    assert _container(rig.rendered("helm 4", rig.given(tmp_path, EVERYTHING)))["image"].endswith(f"quire@{DIGEST}")
+
+
+def test_metrics_for_others(tmp_path: Path) -> None:
+    """With `from`, only the named ones reach the port, and those of `metricsFrom` as well."""
+    policy = rig.one(rig.rendered("helm 4", rig.given(tmp_path, EVERYTHING)), "NetworkPolicy")["spec"]
+    named = EVERYTHING["networkPolicy"]
+    assert [rule["from"] for rule in policy["ingress"]] == [named["from"], named["metricsFrom"]]
+    assert policy["egress"] == named["egress"]
+
+
+def test_the_values_of_the_guide(tmp_path: Path) -> None:
+    """What docs/how-to/kubernetes.md has people write is taken, and names what the page's other commands name."""
+    page = (rig.PROJECT / "docs" / "how-to" / "kubernetes.md").read_text()
+    found = re.search(r"<!-- run: values -->\n```yaml\n(.*?)```", page, re.S)
+    assert found is not None
+    documents = rig.rendered("helm 3", rig.given(tmp_path, yaml.safe_load(found[1])))
+    for document in documents:
+        rig.validate(document, rig.KUBERNETES[-1])
+    name = rig.one(documents, "Deployment")["metadata"]["name"]
+    assert f"deployment/{name} " in page
+    assert _environ(documents)["QUIRE_PASSWORDS"].endswith("/htpasswd")
+    assert "create secret generic quire-htpasswd --from-file=htpasswd" in page
+
+
+# -- refusals ---------------------------------------------------------------------------------------------------------
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"replcas": 3}, "replcas"),
+    ({"auth": {"secret": "x"}}, "secret"),
+    ({"replicas": "two"}, "replicas"),
+    ({"replicas": -1}, "replicas"),
+    ({"workers": 0}, "workers"),
+    ({"image": {"digest": "sha256:abc"}}, "digest"),
+    ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
+    ({"baseUrl": "/py pi"}, "baseUrl"),
+    ({"baseUrl": "/pypi\n- name: X"}, "baseUrl"),
+    ({"directories": ["relative"]}, "directories"),
+    ({"directories": ["/a:/b"]}, "directories"),
+    ({"maxUploadSize": "much"}, "maxUploadSize"),
+    ({"fallbackUrl": "mirror.example"}, "fallbackUrl"),
+    ({"trustedProxies": ["ingress"]}, "trustedProxies"),
+    ({"auth": {"authenticate": []}}, "authenticate"),
+    ({"auth": {"authenticate": ["delete"]}}, "authenticate"),
+    ({"auth": {"authenticate": "update"}}, "authenticate"),
+    ({"auth": {"existingSecret": "Not A Name"}}, "existingSecret"),
+    ({"auth": {"key": "../htpasswd"}}, "key"),
+    ({"persistence": {"size": "large"}}, "size"),
+    ({"persistence": {"accessModes": []}}, "accessModes"),
+    ({"persistence": {"accessModes": ["ReadOnlyMany"]}}, "accessModes"),
+    ({"persistence": {"subPath": "/etc"}}, "subPath"),
+    ({"service": {"port": 0}}, "port"),
+    ({"service": {"type": "ExternalName"}}, "type"),
+    ({"ingress": {"enabled": "yes"}}, "enabled"),
+    ({"ingress": {"hosts": ["https://pypi.example.org"]}}, "hosts"),
+    ({"resources": {"limits": {"memory": "lots"}}}, "memory"),
+    ({"autoscaling": {"targetCPUUtilizationPercentage": 0}}, "targetCPUUtilizationPercentage"),
+    ({"podDisruptionBudget": {"maxUnavailable": 0}}, "maxUnavailable"),
+    ({"podDisruptionBudget": {"maxUnavailable": "0%"}}, "maxUnavailable"),
+    ({"serviceMonitor": {"interval": "often"}}, "interval"),
+    ({"drainSeconds": -1}, "drainSeconds"),
+    ({"metrics": "all"}, "metrics"),
+    ({"logFormat": "xml"}, "logFormat"),
+    ({"extraVolumes": [{}]}, "extraVolumes"),
+    ({"auth": {"disabled": True, "existingSecret": "users"}}, "exclude each other"),
+    ({"ingress": {"enabled": True}}, "needs at least one name"),
+    ({"autoscaling": {"enabled": True, "minReplicas": 9}}, "minReplicas is greater"),
+    ({"persistence": {"accessModes": ["ReadWriteOnce"]}}, "Several replicas share one volume"),
+    (
+        {"persistence": {"accessModes": ["ReadWriteOnce"]}, "replicas": 1, "autoscaling": {"enabled": True}},
+        "Several replicas",
+    ),
+    ({"terminationGracePeriodSeconds": 5}, "must be greater than drainSeconds"),
+    ({"serviceMonitor": {"enabled": True}, "metrics": "off"}, "which are off"),
+    ({"serviceMonitor": {"enabled": True}, "metrics": "authenticated"}, "serviceMonitor.authSecret"),
+    ({"serviceMonitor": {"enabled": True}, "auth": {"authenticate": ["list", "update"]}}, "serviceMonitor.authSecret"),
+]  # fmt: skip - a case in a line
+
+
+@every_helm
+@pytest.mark.parametrize(("values", "named"), WRONG, ids=[json.dumps(values)[:60] for values, _ in WRONG])
+def test_wrong_values_are_refused(tmp_path: Path, helm: str, values: dict[str, Any], named: str) -> None:
+    """helm says which value is wrong, and renders nothing."""
+    assert named in rig.refusal(helm, rig.given(tmp_path, values))
+
+
+# -- what people read -------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_values_is_true() -> None:
+    """README.md lists every value with its default; if not: python -m tests.deploy.helm_rig."""
+    readme = (rig.CHART / "README.md").read_text()
+    assert readme == rig.rewritten(readme), "run python -m tests.deploy.helm_rig"
+
+
+def test_the_schema_describes_exactly_the_values() -> None:
+    """What is in one of values.yaml and values.schema.json is in the other, and has a meaning."""
+    values = yaml.safe_load((rig.CHART / "values.yaml").read_text())
+    schema = json.loads((rig.CHART / "values.schema.json").read_text())
+
+    def compare(described: dict[str, Any], given: dict[str, Any], where: str) -> None:
+        assert set(described["properties"]) - {"global"} == set(given), where
+        assert described["additionalProperties"] is False, where
+        for key, value in given.items():
+            assert described["properties"][key]["description"].endswith("."), f"{where}{key}"
+            if "properties" in described["properties"][key]:
+                compare(described["properties"][key], value, f"{where}{key}.")
+
+    compare(schema, values, "")
+
+
+def test_notes(tmp_path: Path) -> None:
+    """After an installation helm says where quire is, what is missing, and what to mind."""
+    said = rig.notes(rig.given(tmp_path, {}))
+    assert "http://index-quire.tools/simple/" in said
+    assert "Nobody can update yet" in said
+    assert "port-forward service/index-quire 8080:80" in said
+    everything = rig.notes(rig.given(tmp_path, EVERYTHING))
+    assert "https://pypi.example.org/pypi/simple/" in everything
+    assert "Nobody" not in everything
+    assert "in clear" not in everything
+    assert "Nobody needs a login" in rig.notes(rig.given(tmp_path, SETS["open"]))
+    assert "passwords cross the network in clear" in rig.notes(rig.given(tmp_path, SETS["plain ingress"]))
+    for text in (said, everything):
+        assert not re.search(r"\n{3,}|[ \t]\n", text), repr(text)
+
+
+# -- at work ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Served, list[rig.Document]]]:
+    """quire as the rendered container starts it: its arguments, environment, user, mounts and read-only root."""
+    values = {"baseUrl": "/pypi", "auth": {"existingSecret": "users"}, "workers": 1}
+    documents = rig.rendered("helm 4", rig.given(tmp_path, values))
+    container = _container(documents)
+    port = free_port()
+    folders = {name: tmp_path / name for name in ("packages", "auth")}
+    for folder in folders.values():
+        folder.mkdir()
+    password_file(tmp_path, alice="s3cret").rename(folders["auth"] / "htpasswd")
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    assert set(mounts) == {"packages", "auth", "tmp"}
+    assert mounts["auth"]["readOnly"] is True
+    sandbox = systemd_rig.Sandbox(
+        environ=_environ(documents) | {"PATH": "/opt/quire/bin:/usr/bin", "QUIRE_PORT": str(port)},
+        writable={mounts["packages"]["mountPath"]: folders["packages"]},
+        readable={mounts["auth"]["mountPath"]: folders["auth"]},
+    )
+    with systemd_rig.started(sandbox, ["quire", *container["args"]], port, tmp_path) as running:
+        yield running, documents
+
+
+def test_quire_runs_as_rendered(served: tuple[Served, list[rig.Document]]) -> None:
+    """The liveness probe is answered under the prefix, an upload with a login is taken, and listed."""
+    running, documents = served
+    with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", timeout=DEADLINE, trust_env=False) as client:
+        assert client.get(_container(documents)["livenessProbe"]["httpGet"]["path"]).status_code == 200
+        wheel = make_wheel("demo", "1.0")
+        body = multipart(twine_form(wheel_name("demo", "1.0"), wheel, name="demo", version="1.0"))
+        headers = {"content-type": content_type()}
+        assert client.post("/pypi/", content=body, headers=headers).status_code == 401
+        assert client.post("/pypi/", content=body, headers=headers, auth=("alice", "s3cret")).status_code == 200
+        assert wheel_name("demo", "1.0") in client.get("/pypi/simple/demo/").text
+        assert client.get("/pypi/simple/nothing/").status_code == 404
+    assert "Traceback" not in running.output()

@@ -1,0 +1,139 @@
+"""What the image's entry point decides by itself, without a container."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from quire.errors import ConfigurationError
+from quire_image import __main__ as entry
+from quire_image import credentials, health, private
+from tests.serving import free_port, quire_command, running
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ([], ["run"]),
+        (["-p", "9000"], ["run", "-p", "9000"]),
+        (["run", "-p", "9000"], ["run", "-p", "9000"]),
+        (["update", "-x"], ["update", "-x"]),
+        (["--version"], ["--version"]),
+        (["--help"], ["--help"]),
+    ],
+)
+def test_a_container_without_a_command_runs_quire(arguments: list[str], command: list[str]) -> None:
+    """Nothing, or nothing but flags, means `run`; every other command is quire's."""
+    assert entry.complete(arguments) == command
+
+
+def test_a_user_and_a_password_make_a_password_file() -> None:
+    """The line has the user's name and a bcrypt hash of exactly that password."""
+    text = credentials.htpasswd({"QUIRE_USER": "alice", "QUIRE_PASSWORD": "sesame öffne dich"})
+    user, _, stored = text.removesuffix("\n").partition(":")
+    assert user == "alice"
+    assert bcrypt.checkpw("sesame öffne dich".encode(), stored.encode())
+    assert not bcrypt.checkpw(b"sesame", stored.encode())
+
+
+@pytest.mark.parametrize("content", [b"sesame", b"sesame\n", b"sesame\r\n"])
+def test_a_password_can_come_from_a_file(tmp_path: Path, content: bytes) -> None:
+    """One line end at the end is the editor's, not the password's; an empty variable is one that is not set."""
+    (tmp_path / "secret").write_bytes(content)
+    variables = {"QUIRE_USER": "alice", "QUIRE_PASSWORD": "", "QUIRE_PASSWORD_FILE": str(tmp_path / "secret")}
+    stored = credentials.htpasswd(variables).removesuffix("\n").partition(":")[2]
+    assert bcrypt.checkpw(b"sesame", stored.encode())
+
+
+def test_a_whole_password_file_is_taken_as_it_is() -> None:
+    """Any scheme, any number of users."""
+    content = "# users\nalice:$2y$05$abc\nbob:{SHA}abc"
+    assert credentials.htpasswd({"QUIRE_HTPASSWD": content, "QUIRE_USER": ""}) == content + "\n"
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"QUIRE_USER": "alice"}, "QUIRE_USER is set without a password"),
+        ({"QUIRE_PASSWORD": "sesame"}, "A password is set without QUIRE_USER"),
+        ({"QUIRE_USER": "a:b", "QUIRE_PASSWORD": "sesame"}, "'a:b' is no user name"),
+        ({"QUIRE_USER": "a\nb", "QUIRE_PASSWORD": "sesame"}, r"'a\\nb' is no user name"),
+        ({"QUIRE_USER": "#a", "QUIRE_PASSWORD": "sesame"}, "'#a' is no user name"),
+        ({"QUIRE_USER": "alice", "QUIRE_PASSWORD": "sesame" * 20}, "longer than 72 bytes"),
+        ({"QUIRE_USER": "alice", "QUIRE_PASSWORD": "sesame\0"}, "NUL"),
+        ({"QUIRE_USER": "alice", "QUIRE_PASSWORD": "sesame", "QUIRE_PASSWORD_FILE": "/f"}, "are both set"),
+        ({"QUIRE_USER": "alice", "QUIRE_PASSWORD_FILE": "/nowhere/f"}, "the file /nowhere/f cannot be read"),
+        ({"QUIRE_USER": "alice", "QUIRE_PASSWORD_FILE": "/dev/zero"}, "does not hold a password"),
+        ({"QUIRE_USER": "alice", "QUIRE_PASSWORD_FILE": "/dev/null"}, "does not hold a password"),
+        ({"QUIRE_HTPASSWD": "sesame"}, "is not the content of an htpasswd file"),
+        ({"QUIRE_HTPASSWD": " \n"}, "is not the content of an htpasswd file"),
+        ({"QUIRE_HTPASSWD": "alice:sesame", "QUIRE_USER": "alice"}, "set only the one or the other"),
+    ],
+)
+def test_wrong_variables_are_told_in_one_sentence(variables: dict[str, str], sentence: str) -> None:
+    """The sentence names the variable, and never the password."""
+    with pytest.raises(ConfigurationError, match=sentence) as refused:
+        credentials.htpasswd(variables)
+    assert "sesame" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_private_folder_is_for_one_user_only(tmp_path: Path) -> None:
+    """Folder and file can be read by their owner alone; the same name is used again, and found."""
+    environ = {"TMPDIR": str(tmp_path)}
+    folder = private.make(environ)
+    assert folder is not None
+    assert folder.parent == tmp_path
+    file = private.write(folder, "htpasswd", "alice:old\n")
+    assert private.write(folder, "htpasswd", "alice:new\n") == file
+    assert (folder.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+    assert file.read_text() == "alice:new\n"
+    assert private.make(environ) == folder
+    assert private.find(environ, "htpasswd") == file
+    assert [each.name for each in folder.iterdir()] == ["htpasswd"]
+
+
+def test_nothing_is_written_to_a_folder_that_others_prepared(tmp_path: Path) -> None:
+    """A link, or a folder open to others, in its place is passed over: /tmp is everybody's."""
+    (tmp_path / "first").mkdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    first = private.make({"TMPDIR": str(tmp_path / "first")})
+    assert first is not None
+    first.rmdir()
+    first.symlink_to(tmp_path / "elsewhere")
+    assert private.make({"TMPDIR": str(tmp_path / "first")}) != first
+    first.unlink()
+    first.mkdir()
+    first.chmod(0o755)
+    assert private.make({"TMPDIR": str(tmp_path / "first")}) != first
+
+
+def test_another_password_file_is_the_last_flag() -> None:
+    """The last -P counts for quire, wherever the first one stands; after -- there are only directories."""
+    file = Path("/tmp/f")
+    assert entry._with_password_file(["run", "-P", "/a", "/data"], file) == ["run", "-P", "/a", "/data", "-P", "/tmp/f"]
+    assert entry._with_password_file(["run", "--", "/data"], file) == ["run", "-P", "/tmp/f", "--", "/data"]
+
+
+def test_the_health_check_asks_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 is healthy; another code, no server and no HTTP are not."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    folder = private.make(os.environ)
+    assert folder is not None
+    port = free_port()
+
+    def healthy(path: str) -> bool:
+        private.write(folder, health.NOTE, f"127.0.0.1\n{port}\n{path}\n")
+        return health.main() == 0
+
+    assert not healthy("/health")
+    (tmp_path / "packages").mkdir()
+    command = quire_command(
+        "run", "-i", "127.0.0.1", "-p", port, "-a", ".", "-P", ".", "--workers", 1, tmp_path / "packages"
+    )
+    with running(command, port, cwd=tmp_path):
+        assert healthy("/health")
+        assert not healthy("/packages/none-1.0.tar.gz")

@@ -1,0 +1,205 @@
+"""What is in deploy/monitoring: Prometheus itself reads the rules, scrapes a real quire, and evaluates every query."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+
+from quire.metrics.catalog import METRICS
+from tests.asking import OPEN, Site, publish_wheel, serve
+from tests.serving import DEADLINE, environment, free_port, until
+
+ROOT = Path(__file__).parent.parent.parent
+MONITORING = ROOT / "deploy" / "monitoring"
+DASHBOARD = MONITORING / "dashboard.json"
+_CHOICES = {"$job": "quire", "$instance": ".*", "$__rate_interval": "1m"}
+_SUFFIXES = ("", "_bucket", "_sum", "_count")
+
+
+def queries() -> list[str]:
+    """Every query of the dashboard, with the choices that its reader would have made."""
+    document = json.loads(DASHBOARD.read_text())
+    found = [target["expr"] for panel in document["panels"] for target in panel["targets"]]
+    for name, choice in _CHOICES.items():
+        found = [query.replace(name, choice) for query in found]
+    return found
+
+
+def rules() -> str:
+    return (MONITORING / "alerts.yml").read_text()
+
+
+def names(text: str) -> set[str]:
+    """The metrics that a query names."""
+    return set(re.findall(r"\bquire_\w+", text))
+
+
+def script() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("dashboard", ROOT / "scripts" / "dashboard.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_dashboard_is_what_its_script_writes() -> None:
+    """If not: scripts/dashboard.py."""
+    assert json.loads(DASHBOARD.read_text()) == script().dashboard(), "run scripts/dashboard.py"
+
+
+def test_the_dashboard_has_the_shape_that_grafana_reads() -> None:
+    """The fields without which Grafana refuses a dashboard or shows nothing: ids, places, sources, queries."""
+    document = json.loads(DASHBOARD.read_text())
+    assert isinstance(document["schemaVersion"], int)
+    assert document["title"]
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,40}", document["uid"])
+    assert "id" not in document or document["id"] is None
+    panels: list[dict[str, Any]] = document["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+    assert len(places) == len(panels)
+    variables = {variable["name"] for variable in document["templating"]["list"]}
+    for panel in panels:
+        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24
+        assert panel["type"] == "timeseries"
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]) > 0
+        for target in panel["targets"]:
+            assert target["datasource"]["uid"] == "${source}"
+            used = set(re.findall(r"\$(\w+)", target["expr"]))
+            assert used <= variables | {"__rate_interval"}
+    assert {"source", "job", "instance"} <= variables
+
+
+def test_every_metric_is_shown_or_watched() -> None:
+    """Dashboard and rules name metrics that exist only; and every metric is on the dashboard."""
+    exposed = {f"{metric.name}{suffix}" for metric in METRICS for suffix in _SUFFIXES}
+    shown = {name for query in queries() for name in names(query)}
+    assert shown | names(re.sub(r"^.*(summary|action):.*$", "", rules(), flags=re.M)) <= exposed
+    assert {metric.name for metric in METRICS} <= {re.sub("_bucket$", "", name) for name in shown}
+
+
+def program(name: str) -> str:
+    found = shutil.which(name)
+    assert found is not None, f"{name} is missing; install the Debian package prometheus"
+    return found
+
+
+def checked(*arguments: object) -> str:
+    """What a program prints that must succeed."""
+    done = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def prometheus(folder: Path, site: Site) -> Iterator[httpx.Client]:
+    """Prometheus with the configuration of deploy/monitoring, which scrapes the site every second instead of 15."""
+    text = (MONITORING / "prometheus.yml").read_text()
+    for old, new in (("127.0.0.1:8080", f"127.0.0.1:{site.served.port}"), ("15s", "1s")):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "prometheus.yml").write_text(text)
+    shutil.copy(MONITORING / "alerts.yml", folder)
+    port = free_port()
+    command = [
+        program("prometheus"),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with (
+        (folder / "prometheus.log").open("wb") as output,
+        subprocess.Popen(command, cwd=folder, env=environment(), stdout=output, stderr=output) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=DEADLINE) as client,
+    ):
+        try:
+            until(lambda: _answers(client))
+            yield client
+        finally:
+            process.terminate()
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/status/runtimeinfo").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def results(client: httpx.Client, query: str) -> list[dict[str, Any]]:
+    """What a query gives; it must be one that Prometheus takes."""
+    answer = client.get("/query", params={"query": query})
+    assert answer.status_code == 200, (query, answer.text)
+    found: list[dict[str, Any]] = answer.json()["data"]["result"]
+    return found
+
+
+@pytest.mark.deploy
+def test_promtool_accepts_the_files() -> None:
+    """Prometheus' own checker finds nothing in the rules and the configuration, and nothing to mend in a page."""
+    program("promtool")
+    assert "SUCCESS" in checked("promtool", "check", "rules", MONITORING / "alerts.yml")
+    assert "SUCCESS" in checked("promtool", "check", "config", MONITORING / "prometheus.yml")
+
+
+@pytest.mark.deploy
+def test_promtool_finds_nothing_to_mend_in_a_page(tmp_path: Path) -> None:
+    """Names, units, types and help texts of a real page are as Prometheus' conventions want them."""
+    with serve(tmp_path, *OPEN) as site:
+        publish_wheel(site, "acme")
+        page = site.get("/metrics").content
+    done = subprocess.run(
+        [program("promtool"), "check", "metrics"], input=page, capture_output=True, timeout=DEADLINE, check=False
+    )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+
+
+@pytest.mark.deploy
+def test_prometheus_scrapes_a_real_quire(tmp_path: Path) -> None:
+    """With our configuration Prometheus finds the server up and evaluates every rule; every query of the dashboard is
+    one that it takes, and all that count what was just done have a value."""
+    with serve(tmp_path, *OPEN, "--workers", 2) as site, prometheus(tmp_path, site) as client:
+        publish_wheel(site, "acme")
+        for _ in range(5):
+            site.get("/simple/acme/")
+        until(lambda: [each["value"][1] for each in results(client, 'up{job="quire"}')] == ["1"])
+        until(lambda: bool(results(client, 'quire_uploads_total{result="published"} > 0')))
+        until(lambda: bool(results(client, 'rate(quire_requests_total{route="project"}[1m])')))
+        empty = [query for query in queries() if not results(client, query)]
+        assert [query for query in empty if "[45].." not in query] == []
+        groups = client.get("/rules").json()["data"]["groups"]
+        loaded = {rule["name"] for group in groups for rule in group["rules"]}
+        assert loaded == set(re.findall(r"alert: (\w+)", rules()))
+
+        def evaluated() -> bool:
+            found = [rule for group in client.get("/rules").json()["data"]["groups"] for rule in group["rules"]]
+            return all(rule["health"] == "ok" for rule in found)
+
+        until(evaluated)
+        assert client.get("/alerts").json()["data"]["alerts"] == []
+
+
+@pytest.mark.deploy
+def test_an_alert_fires_when_the_server_is_gone(tmp_path: Path) -> None:
+    """A server that was scraped and then ends makes the first rule go off, once its patience is over."""
+    with serve(tmp_path, *OPEN) as site, prometheus(tmp_path, site) as client:
+        until(lambda: [each["value"][1] for each in results(client, 'up{job="quire"}')] == ["1"])
+        assert site.served.stop() == 0
+        until(
+            lambda: [a["labels"]["alertname"] for a in client.get("/alerts").json()["data"]["alerts"]] == ["QuireDown"]
+        )
+        (alert,) = client.get("/alerts").json()["data"]["alerts"]
+        assert alert["state"] in {"pending", "firing"}
+        assert "does not answer" in alert["annotations"]["summary"]

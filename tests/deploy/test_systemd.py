@@ -1,0 +1,222 @@
+"""The systemd unit: systemd's own judgement of it, and quire at work under its restrictions."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from quire.config import OPTIONS, resolve
+from tests.asking import content_type, multipart, password_file, twine_form
+from tests.deploy import systemd_rig as rig
+from tests.deploy.proxy_rig import program
+from tests.deploy.systemd_seccomp import allowed
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import DEADLINE, Served, free_port
+
+pytestmark = pytest.mark.deploy
+
+SYSTEMD = rig.UNIT.parent
+EXPOSURE = 12
+"""Tenths of systemd's score, from 0 (locked up) to 100; a unit without hardening has 96."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root directory for systemd-analyze with the files where docs/how-to/systemd.md puts them."""
+    places = {
+        "quire.service": "etc/systemd/system",
+        "quire.env": "etc/quire",
+        "volume.conf": "etc/systemd/system/quire.service.d",
+        "sysusers.conf": "usr/lib/sysusers.d",
+    }
+    for name, folder in places.items():
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        target = "quire.conf" if name == "sysusers.conf" else name
+        (tmp_path / folder / target).write_text((SYSTEMD / name).read_text())
+    # the units that ours goes after, as the machine has them
+    shutil.copytree("/usr/lib/systemd/system", tmp_path / "usr/lib/systemd/system", symlinks=True)
+    quire = tmp_path / "opt/quire/bin/quire"
+    quire.parent.mkdir(parents=True)
+    quire.write_text("#!/bin/sh\n")
+    quire.chmod(0o755)
+    return tmp_path
+
+
+def _analyze(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [program("systemd-analyze"), "--no-pager", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+
+
+def test_systemd_understands_the_unit(root: Path) -> None:
+    """`systemd-analyze verify` has nothing to say, neither of an unknown setting nor of a value; with a slip it has."""
+    command = ("verify", "--man=no", f"--root={root}", "quire.service")
+    done = _analyze(*command)
+    about_ours = [line for line in done.stderr.splitlines() if "quire" in line]
+    assert about_ours == [], done.stderr
+    unit = root / "etc/systemd/system/quire.service"
+    unit.write_text(unit.read_text().replace("ProtectSystem=strict", "ProtectSystem=very\nProtectSistem=strict"))
+    slips = _analyze(*command).stderr
+    assert re.search(r"quire.service:\d+: Failed to parse", slips), slips
+    assert "Unknown key 'ProtectSistem'" in slips
+
+
+def test_exposure() -> None:
+    """systemd rates the unit as locked up as a server on the network can be."""
+    command = ("security", "--offline=yes", f"--threshold={EXPOSURE}")
+    done = _analyze(*command, rig.UNIT)
+    assert done.returncode == 0, done.stdout
+    found = re.search(r"Overall exposure level for quire.service: ([0-9.]+)", done.stdout)
+    assert found is not None
+    assert float(found[1]) * 10 <= EXPOSURE
+
+
+def test_the_user_is_made(root: Path) -> None:
+    """systemd-sysusers makes the user and the group that the unit names, with the number of the images."""
+    subprocess.run([program("systemd-sysusers"), f"--root={root}"], check=True, capture_output=True)
+    user = next(line for line in (root / "etc/passwd").read_text().splitlines() if line.startswith("quire:"))
+    name, _, uid, gid, _, home, shell = user.split(":")
+    service = rig.read_unit()["Service"]
+    assert [name] == service["User"] == service["Group"]
+    assert (uid, gid, home) == ("9898", "9898", "/var/lib/quire")
+    assert shell.endswith("nologin")
+
+
+def test_settings_of_the_example_are_settings() -> None:
+    """Every variable of quire.env, those behind a # too, is one that quire reads, and they go together."""
+    text = (SYSTEMD / "quire.env").read_text()
+    commented = dict(re.findall(r"^#(QUIRE_[A-Z_]+)=(.*)$", text, re.M))
+    environ = rig.read_environment(SYSTEMD / "quire.env")
+    settings = resolve({}, environ | commented)
+    assert settings.directories == ("/var/lib/quire/packages",)
+    assert settings.accel_redirect == ("/_files/",)
+    assert settings.host == "127.0.0.1"
+    known = {f"QUIRE_{option.name.upper()}" for option in OPTIONS}
+    assert set(environ | commented) <= known
+
+
+# -- at work ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="module")
+def sandbox(folder: Path) -> rig.Sandbox:
+    """What the unit makes of quire's surroundings; state and settings are those of the examples, but for the port."""
+    state, etc = folder / "state", folder / "etc"
+    (state / "packages").mkdir(parents=True)  # StateDirectory=
+    etc.mkdir()
+    password_file(folder, alice="s3cret").rename(etc / "htpasswd")
+    environ = rig.read_environment(SYSTEMD / "quire.env") | {"QUIRE_PORT": str(free_port())}
+    return rig.of_unit(rig.read_unit()["Service"], environ, state, etc, folder)
+
+
+@pytest.fixture(scope="module")
+def service(sandbox: rig.Sandbox, folder: Path) -> Iterator[Served]:
+    """ExecStart, running."""
+    (command,) = rig.read_unit()["Service"]["ExecStart"]
+    with rig.started(sandbox, shlex.split(command), int(sandbox.environ["QUIRE_PORT"]), folder) as served:
+        yield served
+
+
+def test_quire_works_under_all_restrictions(service: Served, folder: Path) -> None:
+    """Upload with a login, listing, download, and the command line beside it; nothing goes wrong in the log."""
+    wheel = make_wheel("demo", "1.0")
+    base = f"http://127.0.0.1:{service.port}"
+    with httpx.Client(base_url=base, timeout=DEADLINE, trust_env=False) as client:
+        body = multipart(twine_form(wheel_name("demo", "1.0"), wheel, name="demo", version="1.0"))
+        headers = {"content-type": content_type()}
+        assert client.post("/", content=body, headers=headers).status_code == 401
+        assert client.post("/", content=body, headers=headers, auth=("alice", "s3cret")).status_code == 200
+        page = client.get("/simple/demo/", headers={"accept": "application/vnd.pypi.simple.v1+json"})
+        (file,) = page.json()["files"]
+        assert client.get(str(page.url.join(file["url"]))).content == wheel
+    assert list((folder / "state" / "packages" / "quire" / "blobs").rglob("*.whl"))
+    said = service.output()
+    assert "Traceback" not in said
+    assert "not permitted" not in said
+    assert "read-only" not in said
+
+
+def test_other_commands_work_too(sandbox: rig.Sandbox, service: Served) -> None:
+    """`quire check` under the same restrictions."""
+    done = subprocess.run(
+        sandbox.shell_line("/opt/quire/bin/quire", "check", "-d", "/var/lib/quire/packages"),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+_ESCAPES = """
+import ctypes, errno, mmap, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+
+def refused(name, do):
+    try:
+        result = do()
+    except OSError as error:
+        print(name, errno.errorcode[error.errno])
+    else:
+        code = errno.errorcode[ctypes.get_errno()] if result == -1 else "ALLOWED"
+        print(name, code)
+
+refused("write-usr", lambda: open("/usr/x", "w"))
+refused("write-etc", lambda: open("/etc/quire/x", "w"))
+refused("write-root", lambda: open("/x", "w"))
+refused("write-program", lambda: open("/opt/quire/bin/x", "w"))
+refused("write-state", lambda: open("/var/lib/quire/x", "w").close())
+refused("write-tmp", lambda: open("/tmp/x", "w").close())
+refused("write-execute", lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC))
+refused("mount", lambda: libc.mount(b"none", b"/tmp", b"tmpfs", 0, None))
+refused("unshare", lambda: libc.unshare(0x10000000))
+refused("chroot", lambda: os.chroot("/tmp"))
+refused("setuid", lambda: os.setuid(0))
+refused("suid", lambda: os.chmod("/var/lib/quire/x", 0o4755))
+refused("ptrace", lambda: libc.ptrace(16, 1, 0, 0))
+refused("raw", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+refused("netlink", lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW))
+refused("inet", lambda: socket.socket().close())
+refused("nice", lambda: os.setpriority(os.PRIO_PROCESS, 0, 5))
+refused("personality", lambda: libc.personality(0x0040000))
+print("capabilities", *[line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapEff", "CapBnd"))])
+print("no-new-privileges", *[line.split()[1] for line in open("/proc/self/status") if line.startswith("NoNewPrivs")])
+print("user", os.getuid(), os.getgid())
+"""
+
+
+def test_the_sandbox_holds(sandbox: rig.Sandbox) -> None:
+    """What the restrictions under which quire works forbid does fail, and what they allow does not."""
+    done = subprocess.run(
+        sandbox.shell_line("/opt/quire/bin/python", "-c", _ESCAPES),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
+    )
+    found = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert {found.pop(name) for name in ("write-usr", "write-etc", "write-root", "write-program")} == {"EROFS"}
+    assert {found.pop(name) for name in ("write-state", "write-tmp", "inet")} == {"ALLOWED"}
+    assert {found.pop(name) for name in ("raw", "netlink")} == {"EAFNOSUPPORT"}
+    assert found.pop("capabilities") == "0000000000000000 0000000000000000"
+    assert found.pop("no-new-privileges") == "1"
+    assert found.pop("user") == "9898 9898"
+    assert set(found.values()) == {"EPERM"}, found
+
+
+def test_the_list_of_system_calls() -> None:
+    """The unit's list has what a server needs, and neither mounting nor tracing nor changing users."""
+    calls = allowed(rig.read_unit()["Service"]["SystemCallFilter"])
+    assert {"openat", "linkat", "fsync", "sendfile", "epoll_wait", "statx"} <= calls
+    assert not {"mount", "ptrace", "setuid", "reboot", "chroot", "init_module", "setpriority"} & calls
