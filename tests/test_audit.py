@@ -77,6 +77,19 @@ def test_every_kind_of_change_has_its_entry() -> None:
     assert log[5]["files"] == [{"filename": filename, "version": "1.0", "sha256": new}]
 
 
+def test_a_new_reason_of_the_same_status_is_told() -> None:
+    """The entry says what the status and its reason are now."""
+    index = Index(MemoryStore())
+    index.publish([uploaded(index.store, "demo")])
+    for reason in ("one", "two"):
+        index.set_status("demo", Status.DEPRECATED, reason)
+    entries = [logged.entry for logged in log_of(index, "demo")]
+    assert [(entry.get("status"), entry.get("reason")) for entry in entries[1:]] == [
+        ("deprecated", "one"),
+        ("deprecated", "two"),
+    ]
+
+
 def test_what_changes_nothing_leaves_no_entry() -> None:
     """The same upload again, a yank of what is yanked, a refused change: no entry."""
     index = Index(MemoryStore())

@@ -151,6 +151,27 @@ def test_whoever_was_queued_before_a_look_shares_it_and_nobody_else(
     asyncio.run(scenario())
 
 
+def test_what_has_to_be_loaded_is_not_looked_at_again(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """Not in the same turn, nor while it is being loaded: who comes then waits for a load that began after it."""
+    source = Source()
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=True, memory_limit=100, executor=executor)
+        assert [barrier.at_once("k"), barrier.at_once("k"), source.looks] == [None, None, 1]
+        asked = [asyncio.create_task(barrier.get("k")) for _ in range(3)]
+        await begun(source)
+        assert barrier.at_once("k") is None
+        asked.append(asyncio.create_task(barrier.get("k")))
+        await queued()
+        source.stored = 1
+        source.gate.release(2)
+        assert source.looks == 2  # once more in the turn of those who asked
+        assert [(await task).number for task in asked] == [0, 1, 1, 1]
+        assert source.loads == 2
+
+    asyncio.run(scenario())
+
+
 def test_a_failure_reaches_everybody_who_waited_and_nobody_later(executor: Callable[[], ThreadPoolExecutor]) -> None:
     """An error is an answer like any other: not remembered."""
     source = Source()

@@ -15,7 +15,7 @@ import structlog
 
 from quire.config import Settings
 from quire.logs import JsonFormatter, LineFormatter, redacted
-from quire.web.request_log import MAX_ID_CHARACTERS, AccessLog, Notes, RequestIds
+from quire.web.request_log import MAX_ID_CHARACTERS, AccessLog, Notes, RequestIds, request_properties
 from tests.asking import OPEN, Site, content_type, multipart, password_file, publish, publish_wheel, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import until
@@ -39,6 +39,8 @@ def requests_of(site: Site, path: str) -> list[dict[str, Any]]:
         ("GET https://alice:hunter2@host/simple/", "GET https://***@host/simple/"),
         ("https://token@host", "https://***@host"),
         ("//a:b@c and http://d:e@f", "//***@c and http://***@f"),
+        ("https://user:p@ss@host/", "https://***@host/"),
+        ("(b'authorization', b'Basic dXNlcjpw')", "(b'authorization', b'Basic ***')"),
         ("mail to alice@example.org", "mail to alice@example.org"),
         ("https://host/path@1", "https://host/path@1"),
         ("Authorization: Basic YWxpY2U6aHVudGVyMg==", "Authorization: Basic ***"),
@@ -49,6 +51,24 @@ def requests_of(site: Site, path: str) -> list[dict[str, Any]]:
 def test_what_is_redacted(text: str, expected: str) -> None:
     """User parts of URLs and Authorization headers go, in any text; nothing else does."""
     assert redacted(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("a=1&token=abc&b=2", "a=1&token=***&b=2"),
+        ("password=what?and=more&x=1", "password=***?***&x=1"),
+        ("password=what?more", "password=***?***"),
+        ("q=pass", "q=pass"),
+        ("?pass" * 15_000, "?pass" * 15_000),  # in no more time than it has characters
+    ],
+)
+def test_secret_parameters_are_hidden(query: str, expected: str) -> None:
+    """By their names; what hides them looks at each character once."""
+    scope = {"method": "GET", "path": "/", "query_string": query.encode(), "http_version": "1.1", "scheme": "http"}
+    properties = request_properties(scope | {"type": "http", "headers": [], "server": ("host", 80)})
+    assert properties["QUERY_STRING"] == expected
+    assert properties["bottle.request"] == f"<Request: GET http://host/?{expected}>"
 
 
 def record(message: str, *arguments: object, **extra: object) -> logging.LogRecord:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -87,6 +88,47 @@ def test_a_number_that_comes_again_is_another_process(tmp_path: Path) -> None:
     (mine,) = tmp_path.glob("gauge_livesum_*.db")
     mine.rename(tmp_path / f"gauge_livesum_{os.getpid()}-1.db")
     assert value(shown(tmp_path), "quire_workers") == 0
+
+
+def test_a_full_disk_is_an_error_and_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The room for a file is taken before it is written through a map; where there is none, no file is left behind."""
+
+    def full(_descriptor: int, _offset: int, _size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space"):
+        written(tmp_path, (catalog.RECEIVED, (), 1))
+    assert list(tmp_path.glob("*.db")) == []
+
+
+def test_what_a_killed_worker_left_half_done_is_passed_over(tmp_path: Path) -> None:
+    """An empty file, and one of rubbish, of the living and of the dead."""
+    written(tmp_path, (catalog.RECEIVED, (), 1)).close()
+    for name in (f"counter_{os.getpid()}-1.db", "counter_dead.db", "counter_1-1.db"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "counter_2-1.db").write_bytes(b"\xff" * 100)
+    assert value(shown(tmp_path), catalog.RECEIVED.name) == 1
+    assert value(shown(tmp_path), catalog.RECEIVED.name) == 1
+
+
+def test_a_worker_tidies_up_after_the_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that die by and by leave one file a kind, although nobody reads the metrics."""
+    monkeypatch.setenv("QUIRE_RUNTIME", str(tmp_path))
+    for _ in range(3):
+        elsewhere(tmp_path, "files.write([(catalog.RECEIVED, (), 1)])")
+    assert len(list(tmp_path.glob("*.db"))) == 3
+    worker = WorkerMetrics(Settings(directories=(str(tmp_path),)))
+    assert value(worker.page("")[0].decode(), catalog.RECEIVED.name) == 3
+    assert len(list(tmp_path.glob("counter*.db"))) <= 2
+    worker.close()
+
+
+@pytest.mark.parametrize("accept", ["text/plain;version=abc", "application/openmetrics-text;version=x", ";;", "\x00"])
+def test_any_accept_header_is_answered(tmp_path: Path, accept: str) -> None:
+    """A version that is none gets the plain text format."""
+    written(tmp_path, (catalog.RECEIVED, (), 1)).close()
+    assert page(tmp_path, accept)[1].startswith("text/plain")
 
 
 def test_gauges_of_the_living_become_one(tmp_path: Path) -> None:

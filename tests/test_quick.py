@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from quire.config import Settings
 from quire.index import Index
@@ -17,7 +18,7 @@ from quire.store.posix import PosixStore
 from quire.upload import examine
 from quire.web.app import create_application
 from quire.web.quick import ASGIHeaders, Quick
-from tests.asking import HTML_V1, JSON_V1, OPEN, Site, password_file, publish, publish_wheel, serve
+from tests.asking import HTML_V1, JSON_V1, OPEN, Site, password_file, publish, publish_wheel, raw_answer, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE
 
@@ -76,6 +77,15 @@ def test_the_same_file_as_without(site: Site, project: str, companion: str) -> N
         again, general = site.client.get(path, headers=headers), site.client.get(f"{path}?x", headers=headers)
         assert (again.status_code, again.content) == (304, b"")
         assert _lasting(again) == _lasting(general)
+
+
+def test_a_query_beyond_ascii(site: Site) -> None:
+    """Characters as a browser's address line or curl send them, unescaped: an answer, never a defect."""
+    for query in ("q=日本", "q=é", "format=日本"):
+        for path in ("/simple/demo/", "/simple/Demo/", "/absent"):
+            with site.connect() as connection:
+                connection.sendall(f"GET {path}?{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                assert raw_answer(connection).status < 500, (query, path)
 
 
 def _lasting(answer: httpx.Response) -> dict[str, str]:
@@ -163,6 +173,26 @@ def test_a_login_is_needed_where_it_was(tmp_path: Path) -> None:
         password_file(tmp_path, bob="another")
         assert worker.ask("/simple/", login) is None
         assert (await worker.client.get("/simple/", auth=("alice", "secret"))).status_code == 401
+
+    asyncio.run(scenario())
+
+
+def test_a_quick_answer_is_logged_like_any_other(tmp_path: Path) -> None:
+    """With its user, and the client that a trusted proxy names."""
+    users = password_file(tmp_path, alice="secret")
+    settings = {"trusted_proxies": ("127.0.0.1",), "verbosity": 1}
+    worker = Worker(tmp_path, authenticate=("list",), passwords=str(users), **settings)
+    login = (b"authorization", httpx.BasicAuth("alice", "secret")._auth_header.encode())
+
+    async def scenario() -> None:
+        await worker.prepare("/simple/", login)
+        headers = ASGIHeaders([*PLAIN, login, (b"x-forwarded-for", b"192.0.2.9"), (b"x-request-id", b"an-id")])
+        with capture_logs() as lines:
+            answer = worker.quick.respond("/simple/", headers, lambda: "127.0.0.1")
+        assert answer is not None
+        assert ("x-request-id", "an-id") in answer.headers
+        (line,) = lines
+        assert (line["user"], line["client"], line["request"], line["status"]) == ("alice", "192.0.2.9", "an-id", 200)
 
     asyncio.run(scenario())
 

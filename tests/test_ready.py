@@ -89,6 +89,7 @@ def test_a_store_that_hangs_is_not_ready_and_is_asked_once() -> None:
         readiness = Readiness(lambda: go.wait(DEADLINE), never, patience=0.01)
         assert [await readiness.problem() for _ in range(5)] == [SILENT] * 5
         assert readiness.checks == 1
+        assert readiness.failed
         go.set()
         while await readiness.problem() is not None:  # each question waits for as long as the patience is
             assert readiness.checks == 1

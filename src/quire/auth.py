@@ -229,31 +229,34 @@ class Authenticator:
         # shielded: a client that hangs up must not take the answer away from those who share the check
         return Accepted(username) if await asyncio.shield(check) else Wrong()
 
-    def remembers(self, header: str, action: Action) -> bool:
-        """Whether the credentials of this Authorization header were found good lately, still count, and suffice.
+    def remembers(self, header: str, action: Action) -> str | None:
+        """Whose the credentials of this Authorization header are, if they were found good lately, still count, and
+        suffice.
 
-        False says nothing about them: `authenticate` finds out. Never waits, never raises.
+        None says nothing about them: `authenticate` finds out. Never waits, never raises.
         """
         if len(header) > MAX_HEADER_CHARACTERS:
-            return False
+            return None
         digest = self._digest(header)
         known = self._headers.get(digest)
         users = self._passwords.current()
         if known is not None and users is self._users:
             username, remembered = known
             if self._remembered.get(username) is remembered and self._clock() < remembered.until:
-                return _may(users, username, action)
+                self._remembered.move_to_end(username)
+                return username if _may(users, username, action) else None
         self._headers.pop(digest, None)
         credentials = parse_basic(header)
         remembered_now = None if credentials is None else self._remembered.get(credentials.username)
         if credentials is None or remembered_now is None or users is not self._users:
-            return False
+            return None
         if not hmac.compare_digest(remembered_now.digest, self._digest(credentials.username, credentials.password)):
-            return False
+            return None
         self._headers[digest] = (credentials.username, remembered_now)
         if len(self._headers) > self._limits.remember_users:
             self._headers.popitem(last=False)
-        return self._clock() < remembered_now.until and _may(users, credentials.username, action)
+        counts = self._clock() < remembered_now.until and _may(users, credentials.username, action)
+        return credentials.username if counts else None
 
     def may(self, username: str, action: Action) -> bool:
         """Whether this user, logged in, has the right to `action`."""

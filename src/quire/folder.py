@@ -138,7 +138,7 @@ class Folder:
     def names_unchanged(self, known: tuple[str, ...]) -> bool:
         """Whether `names` would certainly return `known`. False when that takes longer to find out."""
         listing = self._tree.current()
-        return listing is not None and listing.names == known
+        return listing is not None and (listing.names is known or listing.names == known)
 
     def all_files(self) -> tuple[tuple[str, str], ...]:
         """(relative path, project) of every file, copies included, sorted; judged by filenames alone.

@@ -126,6 +126,7 @@ class Barrier(Generic[V]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._tally = tally or BarrierTally()
         self._turn: dict[str, V] = {}
+        self._missed: set[str] = set()  # in this turn: not to be looked at twice
         self._turn_has_begun = False
 
     def at_once(self, key: str) -> V | None:
@@ -133,8 +134,8 @@ class Barrier(Generic[V]):
 
         To be called from a callback or task of the event loop, which is what "the present request" means.
         """
-        if not self._inline:
-            return None
+        if not self._inline or key in self._flights or key in self._missed:
+            return None  # it takes a load, which `get` begins or joins
         fresh = self._turn.get(key)
         if fresh is not None:
             self._tally.asked += 1
@@ -151,11 +152,14 @@ class Barrier(Generic[V]):
             if fresh is not known:
                 self.memory.put(key, fresh)
             self._turn[key] = fresh
+        else:
+            self._missed.add(key)
         return fresh
 
     def _end_turn(self) -> None:
         self._turn_has_begun = False
         self._turn.clear()
+        self._missed.clear()
 
     async def get(self, key: str) -> V:
         """The value as it was at some moment after this call began. Raises what the source raises."""

@@ -24,8 +24,10 @@ from quire.config import Settings
 from quire.errors import ConfigurationError
 from quire.setting_values import Anything
 
-_USERINFO = re.compile(r"(?<=//)[^/?#\s\"'@]*@")
-_AUTHORIZATION = re.compile(r"(authorization\W{1,6}(?:basic|bearer|token|digest)\s+)[^\s\"',}]+", re.IGNORECASE)
+_USERINFO = re.compile(r"(?<=//)[^/?#\s\"']*@")
+_AUTHORIZATION = re.compile(
+    r"(authorization(?:\W|b(?=['\"])){1,8}(?:basic|bearer|token|digest)\s+)[^\s\"',}]+", re.IGNORECASE
+)
 _FIELDS = "quire_fields"
 _MAX_TEXT = 20_000
 """Characters of one value in a JSON line; log shippers cut or refuse lines of some 32 KiB and more."""

@@ -220,9 +220,7 @@ class ProjectNames(Source[NamesView]):
             return None
         if self._folder is not None and not self._folder.names_unchanged(known.folder):
             return None
-        if self._index.store.records.names(self._index.prefix, known.hosted) is not known.hosted:
-            return None
-        return known
+        return known if self._index.store.records.names_unchanged(known.hosted) else None
 
     def load(self, key: str, known: NamesView | None) -> NamesView:
         # the folder first, as for a project

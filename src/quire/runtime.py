@@ -42,9 +42,9 @@ def shared_folder() -> Iterator[Path | None]:
 
 
 def folder_of(environ: Mapping[str, str]) -> Path | None:
-    """The folder that the main process made; None when there is none, as under somebody's own server."""
+    """The folder that the main process made; None when there is none that this process may use."""
     named = environ.get(RUNTIME_VARIABLE)
-    return Path(named) if named and os.path.isdir(named) else None
+    return Path(named) if named and os.access(named, os.R_OK | os.W_OK | os.X_OK) else None
 
 
 def own_folder() -> Path | None:

@@ -50,8 +50,8 @@ def _append(records: Records, key: str, entries: Sequence[Entry]) -> None:
     for _ in range(_ATTEMPTS):
         record = records.read(key)
         before = record.data or b""
-        present = {entry.get("id") for entry in _entries(before.splitlines()[-_COMPARED:])}
-        lines = [msgspec.json.encode(entry) + b"\n" for entry in entries if entry.get("id") not in present]
+        present = {str(entry.get("id")) for entry in _entries(before.splitlines()[-_COMPARED:])}
+        lines = [msgspec.json.encode(entry) + b"\n" for entry in entries if str(entry.get("id")) not in present]
         if not lines:
             records.confirm(record)
             return

@@ -97,7 +97,9 @@ def make_entry(
         entry["more_files"] = len(changed) - MOST_FILES
     if action == "yank" and changed and changed[0][1] is not None and isinstance(changed[0][1].yanked, str):
         entry["reason"] = changed[0][1].yanked
-    if after is not None and (before is None or before.status is not after.status):
+    if after is not None and (
+        before is None or (before.status, before.status_reason) != (after.status, after.status_reason)
+    ):
         if before is not None or action == "status":
             entry["status"] = str(after.status)
         if after.status_reason is not None:
@@ -116,7 +118,7 @@ def _changed_files(before: Project | None, after: Project | None) -> list[tuple[
     old: Mapping[str, File] = before.files if before is not None else {}
     new: Mapping[str, File] = after.files if after is not None else {}
     gone: list[tuple[File | None, File | None]] = [(file, None) for name, file in old.items() if name not in new]
-    return gone + [(old.get(name), file) for name, file in new.items() if old.get(name) is not file]
+    return gone + [(old.get(name), file) for name, file in new.items() if old.get(name) != file]
 
 
 def _described(old: File | None, new: File | None) -> dict[str, str]:

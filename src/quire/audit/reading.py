@@ -75,7 +75,7 @@ class LogReader:
 
     def news(self, names: Callable[[], Iterable[str]], wanted: Wanted, told: set[str]) -> list[Logged]:
         """What was not told yet, of all projects; their ids are added to `told`."""
-        new = [logged for logged in self.all(names(), wanted) if logged.entry.get("id") not in told]
+        new = [logged for logged in self.all(names(), wanted) if str(logged.entry.get("id")) not in told]
         told.update(str(logged.entry.get("id")) for logged in new)
         return new
 
@@ -86,7 +86,7 @@ class LogReader:
 
 def _once(project: str, entries: Iterable[Entry]) -> list[Logged]:
     """Each id once, in the order of the revisions."""
-    by_id = {entry.get("id"): entry for entry in entries}
+    by_id = {str(entry.get("id")): entry for entry in entries}
     return sorted((Logged(project, entry) for entry in by_id.values()), key=lambda logged: logged.revision)
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -26,6 +28,8 @@ Value = tuple[Metric, Labels, float]
 
 _LOCK = "lock"
 _DEAD = "dead"
+_RESERVED_BYTES = 128 * 1024
+"""Room for all series of one file, taken at once: to write where a full disk has none kills the process (SIGBUS)."""
 _BOUNDS = (*map(str, SECONDS), "+Inf")
 
 
@@ -70,8 +74,9 @@ class ProcessFiles:
         kind = f"{metric.kind}_{metric.mode}" if metric.mode else metric.kind
         file = self._files.get(kind)
         if file is None:
-            file = MmapedDict(str(self._folder / f"{kind}_{self._name}.db"))  # type: ignore[no-untyped-call]  # as above
-            self._files[kind] = file
+            path = self._folder / f"{kind}_{self._name}.db"
+            _reserve(path)
+            file = self._files[kind] = MmapedDict(str(path))  # type: ignore[no-untyped-call]  # as above
         return file
 
 
@@ -80,7 +85,10 @@ def page(folder: Path, accept: str) -> tuple[bytes, str]:
 
     Raises OSError when the folder cannot be used.
     """
-    encode, media_type = choose_encoder(accept)
+    try:
+        encode, media_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is none
+        encode, media_type = choose_encoder("")
     registry = CollectorRegistry()
     registry.register(_All(folder))
     return encode(registry), media_type
@@ -95,13 +103,19 @@ class _All(Collector):
     def collect(self) -> Iterator[Family]:
         with _locked(self._folder):
             _bury(self._folder)
-            files = sorted(str(path) for path in self._folder.glob("*.db"))
+            files = sorted(str(path) for path in self._folder.glob("*.db") if _is_readable(path))
             merged = list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]  # as above
         yield from sorted(merged, key=lambda family: str(family.name))
 
     def describe(self) -> list[Family]:
         """Nothing is read just for being registered."""
         return []
+
+
+def bury(folder: Path) -> None:
+    """Fold the counts of processes that have ended into one file a kind. Raises OSError."""
+    with _locked(folder):
+        _bury(folder)
 
 
 @contextlib.contextmanager
@@ -129,9 +143,10 @@ def _bury(folder: Path) -> None:
 
 
 def _add_up(sum_path: Path, paths: list[Path]) -> None:
-    files = [str(path) for path in (*paths, sum_path) if path.exists()]
+    files = [str(path) for path in (*paths, sum_path) if path.exists() and _is_readable(path)]
     staging = sum_path.with_suffix(".new")
     staging.unlink(missing_ok=True)
+    _reserve(staging)
     values = MmapedDict(str(staging))  # type: ignore[no-untyped-call]  # as above
     for family in MultiProcessCollector.merge(files, accumulate=False):  # type: ignore[no-untyped-call]  # as above
         for sample in family.samples:
@@ -140,6 +155,27 @@ def _add_up(sum_path: Path, paths: list[Path]) -> None:
             values.write_value(key, sample.value, 0.0)  # type: ignore[no-untyped-call]  # as above
     values.close()  # type: ignore[no-untyped-call]  # as above
     staging.rename(sum_path)
+
+
+def _reserve(path: Path) -> None:
+    """Take the file's room on the disk, or raise OSError and leave no file."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _RESERVED_BYTES)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether a file is whole; one whose writer was killed at its very first step is not."""
+    try:
+        values = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]  # as above
+        return all(json.loads(key) for key, *_ in values)
+    except (OSError, ValueError, RuntimeError, struct.error):
+        return False
 
 
 def _is_alive(owner: str) -> bool:

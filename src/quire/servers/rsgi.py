@@ -5,12 +5,14 @@ of them does. RSGI hands over the parsed request, and takes the whole response, 
 (`quire.web.quick`) is given here, and for the rest this module is an ASGI server: it makes a scope of the request,
 messages of its body, and a response of the messages that come back.
 
-- A response of one message is sent in one call. A longer one is streamed; but granian queues what it is given without
-  limit, so a file is never streamed through here: it is named, and granian sends it, whole (`http.response.pathsend`)
+- A response of one message is sent in one call. A longer one is streamed, and needs a Content-Length, since granian
+  ends one that was given up half-way as if it were complete. And it queues what it is given without limit, so a file
+  is never streamed through here: it is named, and granian sends it, whole (`http.response.pathsend`)
   or a part of it (`quire.web.files.RANGE`).
 - granian ends the iteration over a body that breaks off as if it were complete. Where the length was announced it is
   compared, and a body that is too short is a client that went away. (One sent in chunks ends by its own marks.)
-- Header values that are not ASCII cannot be had; the name is passed on with a value that nothing accepts.
+- Header lines that are not ASCII cannot be had. A name that has no other lines is passed on with a value that nothing
+  accepts.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from quire.web.answer import Headers
 from quire.web.files import RANGE
-from quire.web.quick import Quick
+from quire.web.quick import Quick, QuickASGI
 
 _UNREADABLE = b"\xff"
 
@@ -63,15 +65,16 @@ class RSGIProtocol(Protocol):
 
 
 class RSGIApplication:
-    """An ASGI application for granian; with its `quick` answers, if it has such an attribute."""
+    """An ASGI application for granian; one with quick answers gives them here."""
 
     def __init__(self, application: ASGIApp) -> None:
         self._application = application
-        self._quick: Quick | None = getattr(application, "quick", None)
-        if self._quick is not None:
-            self._quick.sends_files = True
-        # the general part alone: what is not answered quickly need not be asked again
-        self._general: ASGIApp = getattr(application, "application", application)
+        self._quick: Quick | None = None
+        self._general = application
+        if isinstance(application, QuickASGI):
+            self._quick = application.quick
+            self._quick.files.sends_files = True
+            self._general = application.application  # what is not answered quickly need not be asked again
         self._lifespan: _Lifespan | None = None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -112,7 +115,7 @@ class _Exchange:
             "scheme": scope.scheme,
             "path": scope.path,
             "raw_path": None,
-            "query_string": scope.query_string.encode("latin-1"),
+            "query_string": scope.query_string.encode(),  # as granian decoded it; it refuses what is not UTF-8
             "root_path": "",
             "headers": headers,
             "client": _address(scope.client),
@@ -177,6 +180,8 @@ class _Exchange:
                 self._protocol.response_empty(status, headers)
         else:
             if self._stream is None:
+                if all(name.lower() != "content-length" for name, _ in headers):
+                    raise RuntimeError("A response in pieces needs a Content-Length here.")
                 self._stream = self._protocol.response_stream(status, headers)
             if body:
                 await self._stream.send_bytes(body)
@@ -185,7 +190,7 @@ class _Exchange:
             self._stream = None  # letting go of it is what ends the response
 
     def end(self) -> None:
-        """The application is through. Raises when it left the response unfinished: granian closes the connection."""
+        """The application is through. Raises when it left the response unfinished."""
         self._stream = None
         if not self._is_answered:
             raise ConnectionAbortedError("the response was given up half-way")

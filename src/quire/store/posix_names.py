@@ -105,6 +105,26 @@ class PosixNames:
                         raise
         raise StoreError(f"The folder {prefix} changes faster than it can be listed; repeat.")
 
+    def unchanged(self, known: Names) -> bool:
+        """See `contracts.Records.names_unchanged`."""
+        path, before = f"{self._top}/{known.prefix}", known.validation
+        if known.tag == _NOTHING:
+            return self._is_absent(path)
+        if not isinstance(before, _Validation):
+            return False
+        identity = before.seen.identity
+        if not self._directories.has(path, identity):
+            identity = self._directories.identity(path)
+        return identity is not None and self._holds(before, identity)
+
+    def _is_absent(self, path: str) -> bool:
+        opened = self._directories.open(path)
+        if opened is None:
+            self._check_store()
+            return True
+        os.close(opened[0])
+        return False
+
     def _names(self, path: str, prefix: str, known: Names | None) -> Names:
         before = known.validation if known is not None else None
         opened = self._directories.open(path)

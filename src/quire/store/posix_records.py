@@ -294,6 +294,10 @@ class PosixRecords:
     def names(self, prefix: str, known: Names | None = None) -> Names:
         return self.listing.names(prefix, known)
 
+    def names_unchanged(self, known: Names) -> bool:
+        with store_errors(f"list {known.prefix}"):
+            return self.listing.unchanged(known)
+
 
 def split_tombstone(content: bytes) -> tuple[bytes | None, bytes | None]:
     """The document of a revision, or (None, the note) of one that says that the record is deleted."""

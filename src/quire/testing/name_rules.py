@@ -20,8 +20,9 @@ def names_follow_the_records(sandbox: Sandbox) -> None:
         for data, expected in ((document(number), ("coming", "steady")), (None, ("steady",))):
             before = known
             create(one, coming, data) if data else one.records.write(coming, None, one.records.read(coming))
-            known = other.records.names(sandbox.folder, known)
             what = "written" if data else "deleted"
+            require(not other.records.names_unchanged(known), f"names_unchanged misses a record just {what}.")
+            known = other.records.names(sandbox.folder, known)
             require(known.prefix == sandbox.folder, "Names.prefix must be the prefix that was asked for.")
             require(known.names == expected, f"a worker that knew the names before missed a record just {what}.")
             require(known.tag != before.tag, f"the tag of the names must change when a record is {what}.")
@@ -36,6 +37,7 @@ def unchanged_names_are_the_same_object(sandbox: Sandbox) -> None:
     require(other.records.names(sandbox.folder, empty) is empty, "an unchanged lack of names must be the same object.")
     key = sandbox.record()
     record = create(one, key, document(1))
+    require(not other.records.names_unchanged(empty), "names_unchanged misses the first name.")
     known = other.records.names(sandbox.folder, empty)
     for number in range(2, 6):
         require(other.records.names(sandbox.folder, known) is known, "unchanged names must be the very same object.")

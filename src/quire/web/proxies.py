@@ -37,9 +37,13 @@ class TrustedProxies:
     def client_address(self, request: Request) -> str:
         """The address of whoever asks: the last one in X-Forwarded-For that is not itself a trusted proxy."""
         address = request.client.host if request.client is not None else ""
+        return self.address(address, request.headers.get("x-forwarded-for", ""))
+
+    def address(self, address: str, forwarded: str) -> str:
+        """The same, of the address that is connected and the header's value."""
         if not self.trusts(address):
             return address
-        for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+        for hop in reversed(forwarded.split(",")):
             if not hop.strip():
                 continue
             address = hop.strip()[:64]

@@ -59,9 +59,8 @@ class Quick:
         self._tally = service.metrics.tally
         self._log = AccessLog(settings)
         self._ids = RequestIds()
-        self.sends_files = False
-        """Whether the server can be handed an answer that is a file."""
-        self._files = QuickFiles(service, self._is_known)
+        self._user: str | None = None  # who was found to be logged in by the request that is being answered
+        self.files = QuickFiles(service, self._is_known)
 
     def respond(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
         """The answer to a GET without a query, which is then counted and logged as given; None when the general
@@ -69,9 +68,11 @@ class Quick:
 
         `path`: percent-decoded. `client`: tells the address of who asks.
         """
+        if self._log.is_on and self._log.is_formatted:
+            return None
         begun = time.perf_counter()
         answer = self.answer(path, headers)
-        if answer is None or (answer.path is not None and not self.sends_files):
+        if answer is None:
             return None
         sent = answer.size or len(answer.body)
         request_id = headers.get("x-request-id") if "x-request-id" in headers else None
@@ -80,16 +81,22 @@ class Quick:
             answer = answer._replace(headers=[*answer.headers, ("x-request-id", request_id)])
         seconds = time.perf_counter() - begun
         self._tally.request(answer.route, answer.status, seconds, sent)
+        if self._user is not None:
+            self._tally.logins["remembered"] += 1
         if request_id is not None and self._log.is_on:
-            self._log.line("GET", path, answer.status, seconds, sent=sent, client=client(), notes=Notes(request_id))
+            notes = Notes(request_id)
+            notes.user = self._user
+            address = self._service.proxies.address(client(), headers.get("x-forwarded-for") or "")
+            self._log.line("GET", path, answer.status, seconds, sent=sent, client=address, notes=notes)
         return answer
 
     def answer(self, path: str, headers: Headers) -> Answer | None:
         """What `respond` gives, without a trace of it."""
+        self._user = None
         if path.startswith(self._simple):
             find = self._page
-        elif path.startswith(self._files.prefix):
-            find = self._files.answer
+        elif path.startswith(self.files.prefix):
+            find = self.files.answer
         else:
             return None
         try:
@@ -100,8 +107,9 @@ class Quick:
     def _page(self, path: str, headers: Headers) -> Answer | None:
         if self._protected and not self._is_known(headers, Action.LIST):
             return None
-        media_type = negotiate(headers.get("accept"))
-        if media_type is None:
+        accept = headers.get("accept")
+        media_type = negotiate(accept)
+        if media_type is None or (accept is None and "accept" in headers):
             return None
         accepted = negotiate_encoding(headers.get("accept-encoding"))
         find = self._names if path == self._simple else self._project
@@ -160,7 +168,9 @@ class Quick:
     def _is_known(self, headers: Headers, action: Action) -> bool:
         """Whether these credentials were found good lately, still are, and suffice."""
         authenticator, header = self._service.authenticator, headers.get("authorization")
-        return authenticator is not None and header is not None and authenticator.remembers(header, action)
+        if authenticator is not None and header is not None:
+            self._user = authenticator.remembers(header, action)
+        return self._user is not None
 
 
 class QuickASGI:

@@ -43,6 +43,8 @@ class QuickFiles:
         self.prefix = f"{settings.server_base_url}/packages/"
         self._protected = Action.DOWNLOAD in settings.authenticate
         self._is_off = bool(settings.accel_redirect)
+        self.sends_files = False
+        """Whether the server can be handed an answer that is a file."""
 
     def answer(self, path: str, headers: Headers) -> Answer | None:
         """The answer to a plain GET; None when the general application has to find it."""
@@ -59,12 +61,14 @@ class QuickFiles:
             return prepared.unchanged
         return self._whole(prepared)
 
-    def _whole(self, prepared: _PreparedFile) -> Answer:
+    def _whole(self, prepared: _PreparedFile) -> Answer | None:
         blob = self._service.store.blobs.open(prepared.key)
         with blob.file:
             content = _content_in_memory(blob) if blob.size <= SMALL_FILE else None
         if content is not None:
             return Answer(200, prepared.headers, content, prepared.route)
+        if not self.sends_files:
+            return None
         headers = [*prepared.headers, ("content-length", str(blob.size))]
         return Answer(200, headers, b"", prepared.route, blob.path, blob.size)
 
@@ -82,6 +86,7 @@ class QuickFiles:
         headers = file_headers(self._service, file_digest(file, companion), filename, companion, permanent=True)
         route = Route.METADATA if companion else Route.FILE
         prepared = view.prepared[rest] = _PreparedFile(f"{file.blob}/{filename}{companion}", headers, route)
+        self._service.projects.memory.account(view.name, view)
         return prepared
 
 

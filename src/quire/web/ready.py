@@ -73,18 +73,26 @@ class Readiness:
         self._verdict: str | None = None
         self._until = float("-inf")
         self._check: asyncio.Future[str | None] | None = None
+        self._begun = float("-inf")
         self.checks = 0
         """How many were begun."""
 
     @property
     def failed(self) -> bool:
-        """Whether the last check that came back found the store unusable."""
-        return self._verdict is not None
+        """Whether the last check found the store unusable, or has not come back in time."""
+        return self._hangs or self._verdict is not None
+
+    @property
+    def _hangs(self) -> bool:
+        return self._check is not None and self._clock() - self._begun > self._patience
 
     async def problem(self) -> str | None:
         """Why this server should not be sent requests, in a sentence; None when it should."""
         if self._draining():
             return DRAINING
+        if self._hangs:
+            await asyncio.sleep(0)  # in case it has just come back
+            return SILENT if self._hangs else await self.problem()
         if self._check is None and self._clock() < self._until:
             return self._verdict
         if self._check is None:
@@ -99,6 +107,7 @@ class Readiness:
         loop = asyncio.get_running_loop()
         check: asyncio.Future[str | None] = loop.create_future()
         self._check = check
+        self._begun = self._clock()
         self.checks += 1
 
         def done(verdict: str | None) -> None:

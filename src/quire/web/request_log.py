@@ -35,9 +35,8 @@ MAX_ID_CHARACTERS = 64
 
 _FORMATS = ("log_request_format", "log_response_format", "log_error_format")
 _SECRET = re.compile(r"auth|cookie|token|secret|password|api-?key|session|credential", re.IGNORECASE)
-_SECRET_PARAMETER = re.compile(
-    r"((?:^|[&;?])[^=&;]*(?:auth|token|secret|pass|key|sig)[^=&;]*=)[^&;#\s]*", re.IGNORECASE
-)
+_PARAMETER_ENDS = re.compile(r"([&;?])")
+_SECRET_PARAMETER = re.compile(r"auth|token|secret|pass|key|sig", re.IGNORECASE)
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+=@/-]{0,63}")
 _NOTES = "quire.notes"
 
@@ -98,6 +97,9 @@ class AccessLog:
         self._routes = RouteTable(settings.server_base_url, settings.health_endpoint)
         self.is_on = settings.verbosity > 0
         """Whether any request is logged; else `line` need not be called."""
+        default = Settings(directories=settings.directories)
+        self.is_formatted = any(getattr(settings, name) != getattr(default, name) for name in _FORMATS)
+        """Whether pypiserver's formats were given, which need to know all of the request; only `RequestLog` does."""
 
     def line(
         self,
@@ -152,8 +154,6 @@ class RequestLog:
         self._log = AccessLog(settings)
         self._proxies = TrustedProxies(settings.trusted_proxies)
         self._routes = RouteTable(settings.server_base_url, settings.health_endpoint)
-        default = Settings(directories=settings.directories)
-        self._formatted = any(getattr(settings, name) != getattr(default, name) for name in _FORMATS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -165,7 +165,7 @@ class RequestLog:
         reason = b""
         notes = scope[_NOTES] = Notes(self._ids.of(_header(scope, b"x-request-id")))
         identification = (b"x-request-id", notes.request_id.encode())
-        if self._log.is_on and self._formatted:
+        if self._log.is_on and self._log.is_formatted:
             log.info(interpolate(self._settings.log_request_format, request_properties(scope)))
 
         async def noting_send(message: Message) -> None:
@@ -177,7 +177,7 @@ class RequestLog:
             elif kind == "http.response.body":
                 body = message.get("body", b"")
                 sent += len(body)
-                if status >= 400 and self._formatted:
+                if status >= 400 and self._log.is_formatted:
                     reason = body[:1000]
             else:  # a file, or a part of one, that the server sends by itself
                 sent += _content_length(start)
@@ -196,7 +196,7 @@ class RequestLog:
             if self._tally is not None:
                 self._tally.request(self._routes.of(scope["method"], scope["path"]), status, seconds, sent)
                 self._tally.received += received
-            if self._log.is_on and self._formatted:
+            if self._log.is_on and self._log.is_formatted:
                 self._log_response(start, reason)
             elif self._log.is_on:
                 client = self._proxies.client_address(Request(scope))
@@ -229,11 +229,11 @@ class RequestLog:
 def request_properties(scope: Scope) -> dict[str, object]:
     """A request under the names of a WSGI environment (PEP 3333), without what is secret."""
     client = scope.get("client")
-    url = _SECRET_PARAMETER.sub(r"\1***", str(URL(scope=scope)))
+    url = _without_secrets(str(URL(scope=scope)))
     properties: dict[str, object] = {
         "REQUEST_METHOD": scope["method"],
         "PATH_INFO": scope["path"],
-        "QUERY_STRING": _SECRET_PARAMETER.sub(r"\1***", scope["query_string"].decode("latin-1")),
+        "QUERY_STRING": _without_secrets(scope["query_string"].decode("latin-1")),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "REMOTE_ADDR": client[0] if client else "",
         "wsgi.url_scheme": scope["scheme"],
@@ -244,6 +244,20 @@ def request_properties(scope: Scope) -> dict[str, object]:
             key = name.upper().replace("-", "_")
             properties[key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"] = value
     return properties
+
+
+def _without_secrets(text: str) -> str:
+    """A URL or a query without the values of parameters that are secret by their names."""
+    parts, hides = _PARAMETER_ENDS.split(text), False  # parameters, and between them what separates them
+    for place in range(0, len(parts), 2):
+        name, equals, _ = parts[place].partition("=")
+        if equals and _SECRET_PARAMETER.search(name):
+            parts[place], hides = f"{name}=***", True
+        elif hides and parts[place - 1] == "?":  # a value may hold question marks
+            parts[place] = "***"
+        else:
+            hides = False
+    return "".join(parts)
 
 
 def _masked(name: str, value: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ import quire
 from quire.config import Settings
 from quire.metrics import catalog
 from quire.metrics.catalog import Metric, Route
-from quire.metrics.files import ProcessFiles, Value, page
+from quire.metrics.files import ProcessFiles, Value, bury, page
 from quire.metrics.tally import RouteTally, Tally
 from quire.runtime import folder_of, is_draining, own_folder
 from quire.web.problems import HttpError
@@ -67,6 +69,10 @@ class WorkerMetrics:
         self._own: Path | None = None
         self._owner = 0
         self._lag = 0.0
+        self._lock = (
+            threading.Lock()
+        )  # over the files: a page is made in a thread, the counts written by the event loop
+        self._is_failing = False
 
     def watch(self, index: Writing, readiness: Readiness | None, **memories: Memory) -> None:
         """What is asked for its numbers at each write: the index, and each of catalog.CACHES by its name."""
@@ -74,15 +80,18 @@ class WorkerMetrics:
 
     def begin(self) -> asyncio.Task[None] | None:
         """Write once a second from now on; the task to cancel at the end. None when there is nowhere to write."""
-        return asyncio.create_task(self._go_on()) if self._open() else None
+        if self._settings.metrics == "off" or not self._open():
+            return None
+        return asyncio.create_task(self._go_on())
 
     def close(self) -> None:
         """Write a last time."""
         if self._files is None or self._owner != os.getpid():
             return
         self._write()
-        self._files.close()
-        self._files = None
+        with self._lock:
+            self._files.close()
+            self._files = None
         if self._own is not None:
             shutil.rmtree(self._own, ignore_errors=True)
 
@@ -91,7 +100,10 @@ class WorkerMetrics:
         if not self._open() or self._folder is None:
             raise HttpError(503, "The metrics have nowhere to be written; give the server a TMPDIR that it can write.")
         self._write()
-        return page(self._folder, accept)
+        try:
+            return page(self._folder, accept)
+        except OSError as error:
+            raise HttpError(503, "The metrics cannot be read; the server's temporary folder is damaged.") from error
 
     async def _go_on(self) -> None:
         while True:
@@ -101,6 +113,10 @@ class WorkerMetrics:
             self._write()
 
     def _open(self) -> bool:
+        with self._lock:
+            return self._open_files()
+
+    def _open_files(self) -> bool:
         if self._files is not None and self._owner == os.getpid():
             return True
         folder = folder_of(os.environ)
@@ -109,11 +125,18 @@ class WorkerMetrics:
             folder = self._own = own_folder()
         if folder is None:
             return False
+        with contextlib.suppress(OSError):
+            bury(folder)  # who follows a dead worker tidies up after it
         self._folder, self._files, self._owner = folder, ProcessFiles(folder), os.getpid()
         return True
 
     def _write(self) -> None:
-        assert self._files is not None
+        with self._lock:
+            self._write_files()
+
+    def _write_files(self) -> None:
+        if self._files is None:
+            return
         try:
             for route, tally in zip(Route, self.tally.routes, strict=True):
                 if tally.count:
@@ -121,7 +144,11 @@ class WorkerMetrics:
                     self._files.write_histogram(catalog.DURATION, label, tally.bins, tally.seconds)
             self._files.write(self._values())
         except (OSError, ValueError) as error:  # a full disk; a folder that somebody removed
-            log.warning("metrics not written", error=str(error))
+            if not self._is_failing:  # once, not every second
+                log.warning("metrics not written", error=str(error))
+            self._is_failing = True
+        else:
+            self._is_failing = False
 
     def _values(self) -> Iterator[Value]:
         tally = self.tally
