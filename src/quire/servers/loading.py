@@ -18,6 +18,8 @@ from typing import Any
 
 from quire.errors import ConfigurationError
 
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
 
 def load(target: str) -> Callable[..., Any]:
     """The object that "module:attribute" names. Raises ConfigurationError when there is none."""
@@ -32,8 +34,18 @@ def load(target: str) -> Callable[..., Any]:
 def let_signals_end_the_process() -> None:
     """Give SIGTERM, SIGINT and SIGQUIT their default actions, until the server installs its handlers."""
     if threading.current_thread() is threading.main_thread():  # only this one may
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        for number in _STOPPING:
             signal.signal(number, signal.SIG_DFL)
+
+
+def hold_signals() -> None:
+    """Keep signals waiting until `release_signals`: an event loop that does not run yet would lose them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+
+
+def release_signals() -> None:
+    """Have signals delivered, those that waited at once. To be called by the event loop when it runs."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
 
 def forked_workers_obey_signals() -> None:
@@ -41,14 +53,9 @@ def forked_workers_obey_signals() -> None:
 
     For a main process whose server forks its workers itself; once per process, since it cannot be undone.
     """
-    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
     def begin() -> None:
         let_signals_end_the_process()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        release_signals()
 
-    os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, signals),
-        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, signals),
-        after_in_child=begin,
-    )
+    os.register_at_fork(before=hold_signals, after_in_parent=release_signals, after_in_child=begin)

@@ -25,6 +25,7 @@ import structlog
 from granian.rsgi import Scope as RSGIScope
 from starlette.types import ASGIApp, Message, Scope
 
+from quire.servers.loading import release_signals
 from quire.web.answer import Headers
 from quire.web.files import RANGE
 from quire.web.quick import Quick, QuickASGI
@@ -81,6 +82,7 @@ class RSGIApplication:
         """Start the application. Raises what it fails with; the worker then ends."""
         self._lifespan = _Lifespan(self._application)
         loop.run_until_complete(self._lifespan.startup())
+        loop.call_soon(release_signals)  # when it runs for good; until then uvloop would lose them
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let the application end."""

@@ -16,14 +16,16 @@ from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
 from quire.servers.binding import free_address
 from quire.servers.draining import Drain
 from quire.servers.limits import HEAD_SECONDS, connections_for, raise_descriptor_limit
-from quire.servers.loading import forked_workers_obey_signals, load
+from quire.servers.loading import forked_workers_obey_signals, hold_signals, load
 from quire.servers.rsgi import RSGIApplication
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
 
 def _load(target: str) -> Any:
-    return RSGIApplication(load(target))
+    application = RSGIApplication(load(target))
+    hold_signals()  # the application lets go of them when its event loop runs
+    return application
 
 
 def serve(settings: Settings, target: str) -> int:
