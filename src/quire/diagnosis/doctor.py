@@ -135,6 +135,9 @@ class _Examination:
         self._observer.step("trying the file system", 1)
         os.mkdir(f"{self._folder}/primitives")
         findings += primitives.try_primitives(f"{self._folder}/primitives", self._directories)
+        # Before anything can break off: the advice on what is found may need the clock's step.
+        os.mkdir(f"{self._folder}/clock")
+        self._report.found.measures = measures.measure_clock(f"{self._folder}/clock")
         self._observer.advance(1)
         works = not {finding.code for finding in findings} & primitives.NEEDED
         if self._request.peer:
@@ -197,15 +200,13 @@ class _Examination:
         found.rules, broken = conformance.check(lambda: self._open_store(place), chosen, self._advance)
         found.findings += broken
         self._observer.step("measuring", 1)
-        os.mkdir(f"{self._folder}/clock")
         mount = self._report.volume.mount
-        measured = measures.measure(
-            f"{self._folder}/clock",
+        found.measures = measures.measure(
+            found.measures,
             self._open_store(place),
             None if mount is None else mount.point,
             _REPETITIONS // 4 if plan.quick else _REPETITIONS,
         )
-        found.measures = replace(measured, notice_ms=found.measures.notice_ms)
         found.findings += measures.judge(found.measures)
         self._observer.advance(1)
 

@@ -24,9 +24,16 @@ _CLOCK_STEPS = 20
 _SKEWED = 60.0
 
 
-def measure(folder: str, store: PosixStore, mount_point: str | None, repetitions: int) -> Measures:
-    """All of it. `folder` is empty, on the same volume as the store, and nobody else's. Raises StoreError, OSError."""
+def measure_clock(folder: str) -> Measures:
+    """The clock that stamps the volume's files; nothing else is filled in. `folder` is empty and nobody else's, and so
+    it is again. Raises OSError.
+    """
     tick, skew = _clock(folder)
+    return Measures(tick_ms=None if tick is None else round(tick * 1000, 6), clock_skew_s=round(skew, 3))
+
+
+def measure(known: Measures, store: PosixStore, mount_point: str | None, repetitions: int) -> Measures:
+    """What is known, and all the rest. Raises StoreError, OSError."""
     record = store.records.read(_KEY)
 
     def commit() -> None:
@@ -42,13 +49,12 @@ def measure(folder: str, store: PosixStore, mount_point: str | None, repetitions
     if before is not None and after is not None:
         differences = {name: after[name] - before.get(name, 0) for name in after if name != "SEQUENCE"}
         asked = {name: round(count / len(reads), 2) for name, count in sorted(differences.items()) if count}
-    return Measures(
+    return replace(
+        known,
         read_ms=round(median(reads) * 1000, 4),
         read_operations=asked,
         commit_ms=round(median(commits) * 1000, 3),
-        tick_ms=None if tick is None else round(tick * 1000, 6),
         settle_s=store.settle_rule.seconds,
-        clock_skew_s=round(skew, 3),
     )
 
 

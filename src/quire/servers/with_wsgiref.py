@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+import threading
 from socketserver import ThreadingMixIn
 from types import FrameType
 from typing import Any
@@ -33,15 +34,15 @@ def serve(settings: Settings, target: str) -> int:
     server.set_app(application)
     drain = Drain.of(settings)
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        if not drain.goes_on():
-            raise KeyboardInterrupt
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        # From a thread, as it waits for the loop that this handler interrupts. Not by an exception: one that is raised
+        # in somebody's callback is only printed.
+        threading.Thread(target=server.shutdown, daemon=True).start()
 
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGTERM, drain.before(stop))
+    signal.signal(signal.SIGINT, stop)  # also where it is ignored, as in a shell's background jobs: as other servers do
     try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        return 0
+        server.serve_forever(poll_interval=0.1)
     finally:
         server.server_close()
     return 0
