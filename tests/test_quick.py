@@ -171,6 +171,7 @@ def test_a_login_is_needed_where_it_was(tmp_path: Path) -> None:
         assert worker.ask("/simple/") is None
         assert worker.ask("/simple/", wrong) is None
         password_file(tmp_path, bob="another")
+        await asyncio.sleep(0)  # whoever asks from now on arrived after it
         assert worker.ask("/simple/", login) is None
         assert (await worker.client.get("/simple/", auth=("alice", "secret"))).status_code == 401
 

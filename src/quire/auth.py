@@ -195,6 +195,7 @@ class Authenticator:
         self._verify = verify
         self._throttle = _Throttle(self._limits, clock)
         self._users = passwords.current()
+        self._users_of_turn: Users | None = None
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
         self._headers: OrderedDict[bytes, tuple[str, _Remembered]] = OrderedDict()
         self._checks: dict[bytes, asyncio.Task[bool]] = {}
@@ -233,13 +234,14 @@ class Authenticator:
         """Whose the credentials of this Authorization header are, if they were found good lately, still count, and
         suffice.
 
-        None says nothing about them: `authenticate` finds out. Never waits, never raises.
+        None says nothing about them: `authenticate` finds out. Never waits, never raises. To be called from a callback
+        or task of the event loop: those that run in one turn of it share one look at the file (see `quire.freshness`).
         """
         if len(header) > MAX_HEADER_CHARACTERS:
             return None
-        digest = self._digest(header)
+        digest = hashlib.blake2b(header.encode("utf-8", "surrogatepass"), key=self._key, person=b"header").digest()
         known = self._headers.get(digest)
-        users = self._passwords.current()
+        users = self._users_of_turn or self._begin_turn()
         if known is not None and users is self._users:
             username, remembered = known
             if self._remembered.get(username) is remembered and self._clock() < remembered.until:
@@ -257,6 +259,14 @@ class Authenticator:
             self._headers.popitem(last=False)
         counts = self._clock() < remembered_now.until and _may(users, credentials.username, action)
         return credentials.username if counts else None
+
+    def _begin_turn(self) -> Users:
+        asyncio.get_running_loop().call_soon(self._end_turn)  # before the look, so that it is fresh for all before that
+        self._users_of_turn = self._passwords.current()
+        return self._users_of_turn
+
+    def _end_turn(self) -> None:
+        self._users_of_turn = None
 
     def may(self, username: str, action: Action) -> bool:
         """Whether this user, logged in, has the right to `action`."""

@@ -97,6 +97,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cache_size: int = 128 * 1024**2
     """Bytes of memory that each worker spends on pages."""
 
+    keep_alive_seconds: int = 75
+    """How long a connection may be idle between two requests: longer than load balancers keep theirs, most for 60."""
     drain_seconds: float = 0.0
     """Seconds that the server goes on after SIGTERM, with /ready answering 503, before it stops."""
     metrics: str = "list"
@@ -178,6 +180,7 @@ OPTIONS = (
     Option("body_timeout", values.seconds, "--body-timeout"),
     Option("coarse_changes", values.tick, "--coarse-changes"),
     Option("cache_size", values.size, "--cache-size"),
+    Option("keep_alive_seconds", values.integer(1, 86_400), "--keep-alive-seconds"),
     Option("drain_seconds", values.fraction(3600), "--drain-seconds"),
     Option("metrics", values.one_of("list", "open", "authenticated", "off"), "--metrics"),
     Option("verbose", values.integer(0, 9), "--verbose"),

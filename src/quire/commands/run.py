@@ -146,6 +146,11 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, fallback: str) -> Non
         "e.g. /_files/; with commas for several directories (default: none)",
     )
     add(
+        "--keep-alive-seconds",
+        metavar="SECONDS",
+        help="keep idle connections for so long: longer than a load balancer before it does (default: 75)",
+    )
+    add(
         "--drain-seconds",
         metavar="SECONDS",
         help="after SIGTERM go on serving for so long, while /ready answers 503, so that load balancers notice "
