@@ -8,32 +8,15 @@ import pytest
 
 from tests.deploy import image_build
 from tests.deploy.image_podman import Podman, prepare
+from tests.long_suites import leave_out, print_notes
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out those that need Debian's packages, unless an expression for markers speaks of them."""
-    if "deploy" in config.option.markexpr:
-        return
-    left_out = [item for item in items if item.get_closest_marker("deploy") is not None]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+    leave_out(config, items, "deploy")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the tests measured."""
-    notes = [
-        str(value)
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if isinstance(report, pytest.TestReport) and report.when == "call"
-        for name, value in report.user_properties
-        if name == "deploy"
-    ]
-    if notes:
-        terminalreporter.section("deploy")
-        for note in sorted(notes):
-            terminalreporter.line(note)
+    print_notes(terminalreporter, "deploy")
 
 
 @pytest.fixture(scope="session")
