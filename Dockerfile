@@ -48,6 +48,10 @@ RUN groupadd --gid 9898 quire \
     && mkdir -p /data/packages \
     && chown -R 9898:9898 /data
 COPY --from=builder /opt/quire /opt/quire
+# Slim Pythons come without their own bytecode, and a container that cannot write would compile it at every start: this
+# keeps what quire loads.
+RUN /opt/quire/bin/python -P -c "import quire.cli; quire.cli.make_parser(); \
+import quire.web.entry, quire.servers.with_granian, quire.servers.with_gunicorn"
 ENV PATH=/opt/quire/bin:$PATH \
     HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -59,7 +59,7 @@ test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian
 
 test-deploy: $(DEV) ## what is in deploy/, started for real or checked against real schemas (Debian, root; minutes)
 	scripts/deploy-tools
-	$(BIN)/python -m pytest tests/deploy -m deploy $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/deploy -m deploy -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 torture: $(DEV) ## servers under load while their workers are killed; every answer is judged (SECONDS=, SEED=)
 	$(BIN)/python -m tests.linearizability torture --seconds $(SECONDS) --seed $(SEED) $(TORTURE_ARGS)

@@ -146,7 +146,7 @@ def variable(name: str, label: str, kind: str, **more: Any) -> dict[str, Any]:
 def dashboard() -> dict[str, Any]:
     """The whole, in the JSON model of Grafana from 10 on."""
     return {
-        "uid": "quire",
+        "uid": "quire-overview",
         "title": "quire",
         "description": "A private Python package index. Metrics: docs/reference/metrics.md.",
         "tags": ["quire"],

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.deploy import image_build
-from tests.deploy.image_podman import Podman, prepare
+from tests.deploy.image_podman import Podman, Unusable, prepare
 from tests.long_suites import leave_out, print_notes
 
 
@@ -21,8 +21,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def podman() -> Podman:
-    """podman with a store of the tests' own."""
-    return prepare()
+    """podman with a store of the tests' own; without it the test is skipped."""
+    try:
+        return prepare()
+    except Unusable as why:
+        pytest.skip(str(why))
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,10 @@ class PodmanError(Exception):
     """A podman command failed; holds what it said."""
 
 
+class Unusable(Exception):
+    """This machine cannot run containers at all; holds why."""
+
+
 @dataclass(frozen=True)
 class Podman:
     """The program, with its settings."""
@@ -137,6 +141,8 @@ class Container:
 
     def wait_until_healthy(self) -> None:
         """Raises AssertionError, with its logs, when it ends or does not become healthy."""
+        if self.port:
+            self.wait_until_it_answers()  # each look of the health check starts a program in the container
         deadline = time.monotonic() + DEADLINE
         while not self.healthy():
             assert self.state()["Running"], f"{self.name} ended: {self.logs()}"
@@ -161,11 +167,11 @@ class Container:
 
 
 def prepare() -> Podman:
-    """podman, ready to use. Raises PodmanError when it cannot work on this machine."""
+    """podman, ready to use. Raises Unusable, and PodmanError when it is there and does not work."""
     if os.geteuid() != 0:
-        raise PodmanError("The tests of the image need root, as other users may not start containers with any uid.")
+        raise Unusable("needs root: other users may not start containers with any uid")
     if missing := [program for program in ("podman", "runc", "mmdebstrap") if shutil.which(program) is None]:
-        raise PodmanError(f"{' and '.join(missing)} is missing; scripts/deploy-tools installs it.")
+        raise Unusable(f"{' and '.join(missing)} is missing; scripts/deploy-tools installs it, as root on Debian")
     CACHE.mkdir(parents=True, exist_ok=True)
     _replace(CACHE / "containers.conf", _settings())
     _replace(

@@ -21,7 +21,7 @@ from tests.deploy.image_clients import LOGIN, clients
 from tests.deploy.image_podman import PROJECT, Container, Podman
 from tests.serving import free_port
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("containers")]
+pytestmark = pytest.mark.deploy
 
 COMPOSE = PROJECT / "deploy" / "compose"
 QUIRES = {"quire-1": "10.98.98.11:8080", "quire-2": "10.98.98.12:8080"}

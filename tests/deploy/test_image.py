@@ -15,7 +15,7 @@ from tests import htpasswd
 from tests.deploy.image_clients import LOGIN, clients
 from tests.deploy.image_podman import Podman, volume
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("containers")]
+pytestmark = pytest.mark.deploy
 
 OPEN = ("-a", ".", "-P", ".")
 COMMAND = (

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from pathlib import Path
 
 import bcrypt
 import pytest
+import yaml
 
 from quire.errors import ConfigurationError
+from quire.servers import GRACE_SECONDS
 from quire_image import __main__ as entry
 from quire_image import credentials, health, private
 from tests.serving import free_port, quire_command, running
@@ -137,3 +141,27 @@ def test_the_health_check_asks_a_server(tmp_path: Path, monkeypatch: pytest.Monk
     with running(command, port, cwd=tmp_path):
         assert healthy("/health")
         assert not healthy("/packages/none-1.0.tar.gz")
+
+
+# -- deploy/compose ---------------------------------------------------------------------------------------------------
+
+COMPOSE = Path(__file__).parent.parent.parent / "deploy" / "compose"
+
+
+def test_commands_of_the_compose_page_name_the_file() -> None:
+    """They can be run at the top of a checkout as they stand; services that they name are those of the file."""
+    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]
+    commands = re.findall(r"^docker compose (.+)$", (COMPOSE / "README.md").read_text(), re.M)
+    assert len(commands) >= 5
+    for command in commands:
+        flag, file, verb, *rest = shlex.split(command)
+        assert (flag, file) == ("--file", "deploy/compose/compose.yaml"), command
+        assert verb in {"up", "down", "logs"}
+        assert {word for word in rest if not word.startswith("--")} <= services.keys(), command
+
+
+def test_containers_have_the_time_that_a_stop_may_take() -> None:
+    """compose kills what has not ended in time: that is later than the grace of running requests."""
+    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]
+    for name in ("quire-1", "quire-2"):
+        assert int(services[name]["stop_grace_period"].removesuffix("s")) > GRACE_SECONDS

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from quire.config import resolve
 from tests.asking import content_type, multipart, password_file, raw_answer, twine_form
-from tests.deploy.proxy_rig import PREFIX, PROXIES, Proxied, behind
+from tests.deploy.proxy_rig import DEPLOY, PREFIX, PROXIES, Proxied, behind
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import until
 
@@ -143,3 +145,12 @@ def test_the_proxy_is_content_with_its_configuration(proxied: Proxied) -> None:
     said = proxied.log.read_text()
     assert not {"[warn]", "[alert]", "[crit]", '"level":"error"', "deprecated"} & set(said.split()), said
     assert "not formatted" not in said.replace(" bind", "") or proxied.name == "caddy"
+
+
+def test_the_proxies_close_idle_connections_first() -> None:
+    """quire keeps them longer than Caddy is told to, and than nginx does by itself (60 s), as it is told nothing."""
+    found = re.search(r"^\s*keepalive ([0-9]+)s$", (DEPLOY / "caddy" / "Caddyfile").read_text(), re.M)
+    assert found is not None
+    assert int(found[1]) < resolve({}, {}).keep_alive_seconds
+    assert "keepalive_timeout" not in (DEPLOY / "nginx" / "quire.conf").read_text()
+    assert resolve({}, {}).keep_alive_seconds > 60

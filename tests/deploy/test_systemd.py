@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from quire.config import OPTIONS, resolve
+from quire.servers import GRACE_SECONDS
 from tests.asking import content_type, multipart, password_file, twine_form
 from tests.deploy import systemd_rig as rig
 from tests.deploy.proxy_rig import program
@@ -99,6 +100,18 @@ def test_settings_of_the_example_are_settings() -> None:
     assert settings.host == "127.0.0.1"
     known = {f"QUIRE_{option.name.upper()}" for option in OPTIONS}
     assert set(environ | commented) <= known
+
+
+def test_a_stop_has_the_time_that_it_may_take() -> None:
+    """systemd kills what has not ended in time: that is later than the longest draining that the example knows and the
+    grace of the requests after it together."""
+    commented = dict(re.findall(r"^#(QUIRE_[A-Z_]+)=(.*)$", (SYSTEMD / "quire.env").read_text(), re.M))
+    drain = resolve({}, {"QUIRE_DRAIN_SECONDS": commented["QUIRE_DRAIN_SECONDS"]}).drain_seconds
+    service = rig.read_unit()["Service"]
+    (patience,) = service["TimeoutStopSec"]
+    assert int(patience) > drain + GRACE_SECONDS
+    assert drain > 0
+    assert service["KillMode"] == ["mixed"]  # the main process alone is told to stop
 
 
 # -- at work ----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from tests.deploy.terraform_values import Unknown, evaluate
 from tests.deploy.terraform_variations import VARIATIONS
 from tests.deploy.test_terraform_shape import spoken_of
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("terraform-provider")]
+pytestmark = pytest.mark.deploy
 
 _KINDS = ("resource", "data", "ephemeral")
 

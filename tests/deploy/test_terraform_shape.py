@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from quire.cli import make_parser
-from quire.servers.limits import HEAD_SECONDS
-from tests.deploy.terraform_module import module, plan
+from tests.deploy.terraform_module import module, plan, rendered_container_definition
 from tests.deploy.terraform_syntax import MODULE, Block, Node, Reference, read, references
 from tests.deploy.terraform_tables import README, rewritten
 from tests.deploy.terraform_values import evaluate
@@ -203,5 +202,10 @@ def test_documented_figures_are_the_modules() -> None:
     page = (MODULE.parent.parent.parent / "docs" / "aws.md").read_text()
     filters, alarms = (made.resources(f"aws_cloudwatch_{name}") for name in ("log_metric_filter", "metric_alarm"))
     assert f"{len(filters)} metrics, one of them for each status; {len(alarms)} alarms" in page
-    assert f"(25 s; quire keeps them for {HEAD_SECONDS} s)" in README.read_text()
-    assert made.inputs["idle_timeout"] == 25
+    idle = made.inputs["idle_timeout"]
+    kept = next(
+        each["value"]
+        for each in rendered_container_definition()["environment"]
+        if each["name"] == "QUIRE_KEEP_ALIVE_SECONDS"
+    )
+    assert f"({idle:g} s; quire keeps them for {kept} s)" in README.read_text()

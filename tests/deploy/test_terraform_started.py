@@ -13,7 +13,7 @@ from tests.deploy.image_clients import LOGIN, clients
 from tests.deploy.image_podman import Podman, volume
 from tests.deploy.terraform_module import rendered_container_definition
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("containers")]
+pytestmark = pytest.mark.deploy
 
 TAKEN = {
     *("name", "image", "essential", "command", "user", "environment", "secrets", "portMappings", "mountPoints"),

@@ -22,10 +22,9 @@ locals {
       QUIRE_VERBOSE         = "1" # a line for each request, from which the metrics are made
       QUIRE_LOG_FORMAT      = "json"
       QUIRE_DRAIN_SECONDS   = "5" # should a load balancer's node hear late that the task is going
+      # longer than the load balancer does: else some requests would be sent into a connection that is being closed
+      QUIRE_KEEP_ALIVE_SECONDS = tostring(var.idle_timeout + 15)
     },
-    # gunicorn closes idle connections after 2 seconds, long before the load balancer would: some requests would be
-    # sent into a connection that is being closed
-    var.server == "gunicorn" ? { GUNICORN_CMD_ARGS = "--keep-alive ${var.idle_timeout + 5}" } : {},
     var.environment_variables,
   )
 

@@ -162,9 +162,9 @@ variable "deregistration_delay" {
 }
 
 variable "idle_timeout" {
-  description = "Seconds of silence after which the load balancer closes a connection. It must be less than the 30 seconds that quire keeps idle connections, or requests are sent into connections that are being closed (502)."
+  description = "Seconds of silence after which the load balancer closes a connection. quire is told to keep idle connections for 15 seconds more, so that no request is sent into one that is being closed (502)."
   type        = number
-  default     = 25
+  default     = 60
 
   validation {
     condition     = var.idle_timeout >= 1 && var.idle_timeout <= 4000

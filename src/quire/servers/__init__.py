@@ -11,10 +11,9 @@ import importlib
 import os
 from collections.abc import Callable
 
-import structlog
-
 from quire.config import SETTINGS_VARIABLE, UNSUPPORTED_SERVERS, Settings
 from quire.errors import ConfigurationError
+from quire.lean_structlog import structlog  # here too: a worker that is spawned, not forked, begins with this package
 from quire.runtime import shared_folder
 
 ASGI_TARGET = "quire.web.entry:application"

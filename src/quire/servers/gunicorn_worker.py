@@ -14,6 +14,30 @@ from quire.servers.loading import let_signals_end_the_process
 class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
     """One connection. gunicorn itself waits for ever for a connection's first request."""
 
+    _is_idle = False
+    """Between two requests, and nothing has come of the next one."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.worker.connections.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.worker.connections.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._is_idle = False
+        super().data_received(data)
+
+    def _arm_keepalive_timer(self) -> None:
+        self._is_idle = True
+        super()._arm_keepalive_timer()
+
+    def close_if_idle(self) -> None:
+        """To be called when the worker stops."""
+        if self._is_idle:
+            self._keepalive_timeout()
+
     def _start_http1(self, buffered: bytes = b"") -> None:
         # the timer of the time between requests, which ends with the next head: let it run before the first one too
         self._keepalive_handle = self.worker.loop.call_later(HEAD_SECONDS, self._keepalive_timeout)
@@ -32,8 +56,11 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
     """
 
     _listens = False
+    connections: set[Protocol]
+    """Those that are open."""
 
     def init_process(self) -> None:
+        self.connections = set()
         let_signals_end_the_process()  # until here the arbiter's handlers are in force, inherited by the fork
         gasgi.ASGIProtocol = Protocol  # where the worker looks it up; it has no setting for it
         super().init_process()
@@ -44,6 +71,14 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
     def run(self) -> None:
         self.loop.call_soon(super().init_signals)
         super().run()
+
+    async def _shutdown(self) -> None:
+        """gunicorn itself waits until idle connections have been idle for long enough."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.connections):
+            connection.close_if_idle()
+        await super()._shutdown()
 
     def notify(self) -> None:
         """Called every second, first when the worker has begun to listen."""

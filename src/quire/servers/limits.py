@@ -6,6 +6,11 @@ connection. So each server gets the same deadline for a whole head (line and hea
 begin: granian has one, for gunicorn and uvicorn their protocols are extended here. It counts from the beginning and not
 from the last byte, or a byte every second would hold a connection for ever.
 
+Between two requests a connection may be idle for `--keep-alive-seconds`, longer than the proxies and load balancers
+before it keep theirs: whoever closes first does so while the other one may be sending a request, and a client cannot
+know whether that was carried out. granian has one deadline for this silence and the head after it; gunicorn too, from
+the second request on.
+
 The number of connections is bounded by file descriptors; a worker that has none left can open no file to answer with.
 """
 

@@ -128,9 +128,9 @@ class _Exchange:
         self._protocol = protocol
         self._chunks: Any = None
         self._body_is_read = False
-        self._missing = next(
-            (int(value) for name, value in headers if name == b"content-length" and value.isdigit()), 0
-        )
+        announced = next((int(value) for name, value in headers if name == b"content-length" and value.isdigit()), None)
+        self._has_length = announced is not None
+        self._missing = announced or 0
         self._start: Message | None = None
         self._stream: _Stream | None = None
         self._is_answered = False
@@ -147,12 +147,11 @@ class _Exchange:
         except StopAsyncIteration:
             chunk = b""
         self._missing -= len(chunk)
-        if chunk:
-            return {"type": "http.request", "body": chunk, "more_body": True}
-        self._body_is_read = True
-        if self._missing > 0:
+        # where a length was announced, the end need not be asked for, which takes a turn through granian's threads
+        self._body_is_read = not chunk or (self._has_length and self._missing <= 0)
+        if not chunk and self._missing > 0:
             return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": chunk, "more_body": not self._body_is_read}
 
     async def send(self, message: Message) -> None:
         """See ASGI's HTTP specification."""

@@ -11,13 +11,16 @@ from quire.servers.limits import HEAD_SECONDS
 
 
 class Protocol(H11Protocol):
-    """One connection. uvicorn itself bounds only the silence after a response, until the next byte."""
+    """One connection. uvicorn itself bounds only the silence after a response, until the next byte.
+
+    So the deadline for a head begins with the connection, and later on with a head's first byte.
+    """
 
     _head_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._follow_head()
+        self._begin_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
@@ -31,8 +34,11 @@ class Protocol(H11Protocol):
     def _follow_head(self) -> None:
         if self.conn.their_state is not h11.IDLE:
             self._forget_deadline()
-        elif self._head_deadline is None:
-            self._head_deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        elif self._head_deadline is None and self.conn.trailing_data[0]:  # what has come of the next head
+            self._begin_deadline()
+
+    def _begin_deadline(self) -> None:
+        self._head_deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
     def _forget_deadline(self) -> None:
         if self._head_deadline is not None:

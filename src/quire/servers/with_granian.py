@@ -46,7 +46,11 @@ def serve(settings: Settings, target: str) -> int:
         # the other mode can miss the end of a worker that is told to stop while it starts, and waits until it is killed
         runtime_mode=RuntimeModes.st,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(max_buffer_size=MAX_HEAD_BYTES, header_read_timeout=HEAD_SECONDS * 1000),
+        # one deadline for the whole of a head and for the silence before it: the longer one
+        http1_settings=HTTP1Settings(
+            max_buffer_size=MAX_HEAD_BYTES,
+            header_read_timeout=max(HEAD_SECONDS, settings.keep_alive_seconds) * 1000,
+        ),
         websockets=False,
         backlog=2048,
         # every open connection holds one, idle or not; when all are taken nobody else is even accepted

@@ -130,6 +130,7 @@ def _our_defaults(settings: Settings) -> dict[str, Any]:
         "workers": settings.workers,
         "proc_name": "quire",
         "graceful_timeout": GRACE_SECONDS,
+        "keepalive": settings.keep_alive_seconds,
         # gunicorn ends a body that is silent for this long without a word; the application, a little earlier, with one
         "timeout": max(30, math.ceil(settings.body_timeout) + 5),
         # a thread in the main process and a socket in the home directory, for a tool that few people run

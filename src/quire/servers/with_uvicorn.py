@@ -40,6 +40,7 @@ def serve(settings: Settings, target: str) -> int:
         ws="none",
         log_config=logging_setup,
         backlog=2048,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     _log.info(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with uvicorn", workers=settings.workers)
