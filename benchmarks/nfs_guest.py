@@ -18,7 +18,7 @@ from tests.nfs.guest.mounts import SERVER, A, B
 
 from benchmarks.corpora import Corpus
 from benchmarks.load import ask_quickly, percentile
-from benchmarks.peers import QUIRE, Server, served
+from benchmarks.peers import QUIRE, QUIRE_STORE_ALONE, Server, served
 from benchmarks.uploading import Release, Uploader
 
 SETTLED = 4.0
@@ -28,6 +28,7 @@ _HOUSEKEEPING = {"SEQUENCE", "RENEW"}
 """Operations that keep a lease alive, whatever the load."""
 _IDLE_REQUESTS = 40
 UPLOADS = 20
+NO_DROP_IN = "--no-drop-in"
 _OPERATION = re.compile(r"^\s+([A-Z_]+): (\d+) ", re.M)
 
 
@@ -71,27 +72,43 @@ def _run(seconds: float, projects: int, files_each: int) -> dict[str, Any]:
     corpus = Corpus("NFS", projects, files_each, cache=SERVER / "bench")
     below = corpus.store.relative_to(SERVER)  # made on the server's own disk, which takes a tenth of the time
     report: dict[str, Any] = {}
+    counter = Counter(A)
+    with served(QUIRE_STORE_ALONE, corpus, root=A / below) as server:
+        _settle(server, [server.path(corpus.project(corpus.one)), server.path()])
+        for question, trips in _common(counter, server, corpus, seconds).items():
+            report[f"{question}, {NO_DROP_IN}"] = trips
     with served(QUIRE, corpus, root=A / below) as server, served(QUIRE, corpus, root=B / below) as other:
-        counter = Counter(A)
         page = server.path(corpus.project(corpus.one))
         rotating = [server.path(corpus.project(number)) for number in corpus.asked]
         small_file = server.file_path(corpus.project(corpus.one), corpus.filename(corpus.one, 0))
-        for path in (page, server.path(), *rotating):
-            for _ in range(6):  # so that both workers have it
-                server.ask(path)
-        time.sleep(SETTLED)
-        for path in (page, server.path(), *rotating):
-            for _ in range(6):
-                server.ask(path)
-        for question, path in (("page", page), ("list", server.path()), ("file", small_file)):
-            report[f"{question}, idle"] = _idle(counter, lambda path=path: server.ask(path))  # type: ignore[misc]
-        report["page, 2,000 a second"] = _loaded(counter, server, [page], seconds, rate=2000)
+        _settle(server, [page, server.path(), *rotating])
+        report |= _common(counter, server, corpus, seconds)
+        report["file, idle"] = _idle(counter, lambda: server.ask(small_file))
         report["page, all that goes"] = _loaded(counter, server, [page], seconds)
         report["200 pages in turn, all that goes"] = _loaded(counter, server, rotating, seconds)
         report["list, all that goes"] = _loaded(counter, server, [server.path()], seconds)
         report["file, all that goes"] = _loaded(counter, server, [small_file], seconds)
         report["upload"] = _uploads(counter, server, other)
     return report
+
+
+def _settle(server: Server, paths: list[str]) -> None:
+    """Ask until both workers know these pages, and trust what they have seen."""
+    for path in paths * 6:
+        server.ask(path)
+    time.sleep(SETTLED)
+    for path in paths * 6:
+        server.ask(path)
+
+
+def _common(counter: Counter, server: Server, corpus: Corpus, seconds: float) -> dict[str, dict[str, float]]:
+    """What is asked of every server."""
+    page, names = server.path(corpus.project(corpus.one)), server.path()
+    return {
+        "page, idle": _idle(counter, lambda: server.ask(page)),
+        "list, idle": _idle(counter, lambda: server.ask(names)),
+        "page, 2,000 a second": _loaded(counter, server, [page], seconds, rate=2000),
+    }
 
 
 def _idle(counter: Counter, ask: Callable[[], object]) -> dict[str, float]:

@@ -70,6 +70,8 @@ wrk. The corpora go to `.cache/bench`; XL takes about 10 GB and 2 million inodes
 in `benchmarks/results/latest.json`.
 """
 
+EXPLANATIONS = Path(__file__).parent / "results" / "explanations.md"
+
 
 def write_report(results: Results, page: Path) -> None:
     """Write the page, and the plots beside it."""
@@ -89,7 +91,7 @@ def write_report(results: Results, page: Path) -> None:
     storm = [burst.RATE, burst.P50, burst.P95, burst.P99, burst.UPLOADS, burst.UPLOAD_P95, burst.ERRORS, burst.CLIENT]
     sections = (
         ("", [_INTRODUCTION, page_plot]),
-        ("## Targets\n", [targets(results)]),
+        ("## Targets\n", [targets(results), _explained()]),
         (
             _LISTINGS,
             [
@@ -135,6 +137,11 @@ def write_report(results: Results, page: Path) -> None:
         if any(contents):  # what was not measured is not spoken of
             parts += filter(None, [heading, *contents])
     page.write_text("\n".join(parts).rstrip() + "\n")
+
+
+def _explained() -> str:
+    """What was found out about the targets that are missed; written by hand, for the run that is published."""
+    return f"{EXPLANATIONS.read_text()}" if EXPLANATIONS.exists() else ""
 
 
 def _circumstances(results: Results) -> str:

@@ -13,7 +13,10 @@ SOURCES = Path(quire.__file__).parent
 
 LAYERS = (
     "errors",
+    "lean_structlog",
     "metrics",
+    "allocator",
+    "budget",
     "names",
     "model",
     "archives",

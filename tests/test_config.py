@@ -262,6 +262,14 @@ def test_all_options_reach_a_setting() -> None:
     assert settings == resolve({"backend": "cached-dir"}, {}) == resolve({"backend": "auto"}, {})
 
 
+def test_no_drop_in_is_for_one_directory() -> None:
+    """Further directories are nothing but drop-in folders, so both together make no sense."""
+    assert resolve({"directories": ["/a", "/b"]}, {}).drop_in_roots == ("/a", "/b")
+    assert resolve({"directories": ["/a"]}, {"QUIRE_NO_DROP_IN": "1"}).drop_in_roots == ()
+    with pytest.raises(ConfigurationError, match="--no-drop-in serves the store alone"):
+        resolve({"directories": ["/a", "/b"], "no_drop_in": True}, {})
+
+
 def test_settings_are_frozen() -> None:
     """Nobody changes a setting after the start."""
     with pytest.raises(AttributeError):

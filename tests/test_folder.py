@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from quire.budget import Budget
 from quire.errors import ConfigurationError, StoreError
 from quire.folder import DropIn, Folder, FolderProject
 from quire.folder_facts import Facts, measure
@@ -781,15 +782,16 @@ def test_metadata_of_a_replaced_file_is_not_given_out(tmp_path: Path) -> None:
     assert folder.metadata_document(new) is not None  # remembered
 
 
-def test_little_metadata_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_little_metadata_is_remembered(tmp_path: Path) -> None:
     """Memory for documents is bounded; the least recently used goes first."""
-    monkeypatch.setattr("quire.folder._REMEMBERED_METADATA_BYTES", 2 * len(metadata_text("alpha", "1.0")))
+    budget = Budget(1_000_000)
     for version in ("1.0", "2.0", "3.0"):
         put(tmp_path, "alpha", version)
-    folder = Folder([tmp_path])
+    folder = Folder([tmp_path], budget=budget)
     files = folder.project("alpha").files
     for number in (0, 1, 0, 2):
         assert folder.metadata_document(files[number]) is not None
+        budget.limit = 5 * folder.documents.bytes // 2 if number == 0 and len(folder.documents) == 1 else budget.limit
     shutil.rmtree(tmp_path)
     assert [folder.metadata_document(drop_in) is not None for drop_in in files] == [True, False, True]
 

@@ -9,8 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from quire.budget import Budget
 from quire.errors import StoreError
-from quire.freshness import Barrier, Memory
+from quire.freshness import BUSY, CROWD, Barrier
+
+DEADLINE = 30.0
+"""Seconds; reached only by what would wait for ever."""
 
 
 class Number:
@@ -73,7 +77,7 @@ def test_nobody_shares_a_validation_that_began_before(executor: Callable[[], Thr
     source = Source()
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, memory_limit=100, executor=executor)
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor)
         first = asyncio.create_task(barrier.get("k"))
         await begun(source)
         source.stored = 1  # acknowledged to somebody now
@@ -92,7 +96,7 @@ def test_other_keys_do_not_wait(executor: Callable[[], ThreadPoolExecutor]) -> N
     source = Source()
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, memory_limit=100, executor=executor)
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor)
         slow = asyncio.create_task(barrier.get("slow"))
         other = asyncio.create_task(barrier.get("other"))
         await begun(source)
@@ -108,7 +112,7 @@ def test_inline_answers_need_no_thread(executor: Callable[[], ThreadPoolExecutor
     source = Source()
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=True, memory_limit=100, executor=executor)
+        barrier = Barrier(source, inline=True, budget=Budget(1_000_000), executor=executor)
         source.quick_answer = Number(7)
         assert await barrier.get("k") is source.quick_answer
         assert source.loads == 0
@@ -129,7 +133,7 @@ def test_whoever_was_queued_before_a_look_shares_it_and_nobody_else(
     source = Source()
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=True, memory_limit=100, executor=executor)
+        barrier = Barrier(source, inline=True, budget=Budget(1_000_000), executor=executor)
         old, new = Number(1), Number(2)
         source.quick_answer = old
         seen: list[Number] = []
@@ -156,7 +160,7 @@ def test_what_has_to_be_loaded_is_not_looked_at_again(executor: Callable[[], Thr
     source = Source()
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=True, memory_limit=100, executor=executor)
+        barrier = Barrier(source, inline=True, budget=Budget(1_000_000), executor=executor)
         assert [barrier.at_once("k"), barrier.at_once("k"), source.looks] == [None, None, 1]
         asked = [asyncio.create_task(barrier.get("k")) for _ in range(3)]
         await begun(source)
@@ -177,7 +181,7 @@ def test_a_failure_reaches_everybody_who_waited_and_nobody_later(executor: Calla
     source = Source()
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, memory_limit=100, executor=executor)
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor)
         source.fail = True
         tasks = [asyncio.create_task(barrier.get("k")) for _ in range(3)]
         await begun(source)
@@ -199,7 +203,7 @@ def test_who_goes_away_cancels_nobody(executor: Callable[[], ThreadPoolExecutor]
     source = Source()
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, memory_limit=100, executor=executor)
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor)
         first = asyncio.create_task(barrier.get("k"))
         await begun(source)
         second = asyncio.create_task(barrier.get("k"))
@@ -215,23 +219,75 @@ def test_who_goes_away_cancels_nobody(executor: Callable[[], ThreadPoolExecutor]
     asyncio.run(scenario())
 
 
-def test_memory_drops_the_least_recently_used_by_bytes() -> None:
-    """The sum of sizes stays below the limit; the last value is kept even if it alone is larger."""
-    memory: Memory[Number] = Memory(100)
-    for key in "abc":
-        memory.put(key, Number(0, 40))
-    assert memory.get("a") is None
-    assert memory.get("b") is not None
-    memory.put("d", Number(0, 40))  # c was used less recently than b
-    assert memory.get("c") is None
-    assert memory.bytes == 80
-    grown = memory.get("b")
-    assert grown is not None
-    grown.bytes_in_memory = 90
-    memory.account("b", Number(1))  # an older value, or a newer: not what is remembered
-    assert memory.get("b") is grown
-    memory.account("b", grown)
-    assert memory.get("d") is None
-    memory.put("huge", Number(0, 1000))
-    assert len(memory) == 1
-    assert memory.bytes == 1000
+def test_a_busy_key_gathers_a_crowd(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """Once several requests came together, the next validation waits until it is worth its while, for all of them."""
+    source = Source()
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pause=3600)
+        first = asyncio.create_task(barrier.get("k"))
+        await begun(source)
+        together = [asyncio.create_task(barrier.get("k")) for _ in range(BUSY)]
+        await queued()
+        source.gate.release(100)
+        await first
+        await queued()
+        source.stored = 1  # acknowledged to somebody before the others come
+        together += [asyncio.create_task(barrier.get("k")) for _ in range(CROWD - BUSY)]
+        async with asyncio.timeout(DEADLINE):
+            assert {(await task).number for task in together} == {1}
+        assert source.loads == 2
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("together", range(1, BUSY))
+def test_who_comes_with_few_others_waits_for_nothing(executor: Callable[[], ThreadPoolExecutor], together: int) -> None:
+    """One client asks for one thing after the other, and none of its questions is held back."""
+    source = Source()
+    source.gate.release(100)
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pause=3600)
+        async with asyncio.timeout(DEADLINE):
+            for _ in range(10):
+                await asyncio.gather(*(barrier.get("k") for _ in range(together)))
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_for_a_crowd_does_not_wait_for_ever(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """The pause ends, whoever came; and where nobody comes in it, the next one alone waits for nothing again."""
+    source = Source()
+    source.gate.release(100)
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pause=0.001)
+        async with asyncio.timeout(DEADLINE):
+            for _ in range(5):
+                await asyncio.gather(*(barrier.get("k") for _ in range(CROWD - 1)))
+            await barrier.get("k")
+        assert source.loads >= 6
+
+    asyncio.run(scenario())
+
+
+def test_the_end_of_the_event_loop_is_told_to_those_who_gather(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """A worker that is stopped in a pause leaves nobody waiting."""
+    source = Source()
+    source.gate.release(100)
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pause=3600)
+        ours = asyncio.all_tasks()
+        first = asyncio.create_task(barrier.get("k"))
+        together = [asyncio.create_task(barrier.get("k")) for _ in range(BUSY)]
+        await first
+        await queued()
+        for task in asyncio.all_tasks() - ours - set(together):
+            task.cancel()
+        async with asyncio.timeout(DEADLINE):
+            results = await asyncio.gather(*together, return_exceptions=True)
+        assert [type(result) for result in results] == [asyncio.CancelledError] * BUSY
+
+    asyncio.run(scenario())

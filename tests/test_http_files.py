@@ -318,3 +318,24 @@ def test_another_hash_in_links(tmp_path: Path) -> None:
             assert (file["hashes"]["sha512"], len(file["hashes"]["sha256"])) == (digest, 64)
     with serve(tmp_path, *OPEN, "--hash-algo", "off") as site:
         assert "#" not in site.get("/simple/hosted/").text
+
+
+def test_without_drop_in_folders(tmp_path: Path) -> None:
+    """`--no-drop-in` serves what was published, and nothing of what lies in the directory: not its name, nor its bytes.
+
+    The same name may be published, and what proxies are told of published files is the same.
+    """
+    flags = ("--no-drop-in", "--trusted-proxies", "127.0.0.1", "--accel-redirect", "/_files/")
+    with serve(tmp_path, *OPEN, *flags) as site:
+        filename = wheel_name("dropped", "1.0")
+        (site.root / filename).write_bytes(DROPPED)
+        (site.root / wheel_name("hosted", "2.0")).write_bytes(make_wheel("hosted", "2.0"))
+        published = publish_wheel(site, "hosted")
+        assert site.projects() == ["hosted"]
+        assert site.filenames("hosted") == [published]
+        assert site.client.get("/simple/dropped/").status_code == 404
+        assert site.client.get(f"/packages/{filename}").status_code == 404
+        assert filename not in site.client.get("/packages/").text
+        assert site.client.get(site.file_url("hosted", published)).headers["x-accel-redirect"].startswith("/_files/")
+        publish_wheel(site, "dropped")
+        assert site.projects() == ["dropped", "hosted"]

@@ -666,6 +666,65 @@ def test_what_another_worker_did_not_make_certain_is_synced(tmp_path: Path, monk
     assert synced == [str(home / "records/main/projects/foo")]
 
 
+def unfinished(store: PosixStore, content: bytes) -> PosixStaged:
+    """Staged bytes that publishing makes durable."""
+    staging = store.blobs.stage()
+    staging.write(content)
+    return staging.finish(durable=False)
+
+
+def test_publishing_syncs_each_file_and_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What finish left undone is done when publish_all returns, for the publication's folder and its name as well."""
+    store = PosixStore.open(tmp_path)
+    store.blobs.publish(unfinished(store, b"0"), "foo/first/f")
+    synced: list[tuple[int, int]] = []
+    real_fsync = os.fsync
+
+    def noting(fd: int) -> None:
+        status = os.fstat(fd)
+        synced.append((status.st_dev, status.st_ino))
+        real_fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    pair = [(unfinished(store, b"1"), "foo/second/f.metadata"), (unfinished(store, b"2"), "foo/second/f")]
+    assert synced == []
+    store.blobs.publish_all(pair)
+    project = tmp_path / "quire" / "blobs" / "foo"
+    expected = [project, project / "second", project / "second" / "f", project / "second" / "f.metadata"]
+    assert sorted(synced) == sorted((path.stat().st_dev, path.stat().st_ino) for path in expected)
+    assert list((tmp_path / "quire" / "incoming").iterdir()) == []
+
+
+def test_a_failed_sync_is_never_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that could not be made durable cannot be published any more: a second fsync might succeed for nothing."""
+    store = PosixStore.open(tmp_path)
+    store.blobs.publish(unfinished(store, b"0"), "foo/x/other")  # so that the folders are certain already
+    staged = unfinished(store, b"1")
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(StoreError, match=os.strerror(errno.EIO)):
+            store.blobs.publish(staged, "foo/x/f")
+    with pytest.raises(StoreError, match="given up"):
+        store.blobs.publish(staged, "foo/y/f")
+
+
+def test_descriptors_of_staged_bytes_are_let_go(tmp_path: Path) -> None:
+    """Published, discarded or refused: none stays open."""
+    store = PosixStore.open(tmp_path)
+    before = len(os.listdir("/proc/self/fd"))
+    store.blobs.publish(unfinished(store, b"1"), "foo/x/f")
+    unfinished(store, b"2").discard()
+    refused = unfinished(store, b"3")
+    with pytest.raises(Conflict):
+        store.blobs.publish(refused, "foo/x/f")
+    refused.discard()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_write_that_is_cancelled_does_not_reach_another_file(tmp_path: Path) -> None:
     """Discarding waits for a write under way, so its descriptor's number cannot be another file's yet."""
     store = PosixStore.open(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -270,8 +270,8 @@ class WrongBlake(MemoryBlobs):
         staging = super().stage(algorithms)
         finish = staging.finish
 
-        def finish_wrongly() -> Staged:
-            staged = finish()
+        def finish_wrongly(*, durable: bool = True) -> Staged:
+            staged = finish(durable=durable)
             assert isinstance(staged, MemoryStaged)
             found: Digests = staged.digests
             with staged.open() as file:
@@ -280,6 +280,11 @@ class WrongBlake(MemoryBlobs):
 
         staging.finish = finish_wrongly  # type: ignore[method-assign]  # the flaw
         return staging
+
+
+class PublishesTheFirst(MemoryBlobs):
+    def publish_all(self, blobs: Sequence[tuple[Staged, str]]) -> None:
+        super().publish_all(blobs[:1])
 
 
 class DiscardsPublished(MemoryBlobs):
@@ -311,6 +316,7 @@ FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
     (ListsUnsorted, "similar_keys_are_different_records"),
     (Overwrites, "a_taken_key_keeps_its_bytes"),
     (Overwrites, "racing_publishers_have_one_winner"),
+    (PublishesTheFirst, "blobs_published_together_are_all_there"),
     (RemembersMissing, "a_published_blob_is_open_to_all_at_once"),
     (RemembersContent, "a_removed_blob_is_missing_at_once"),
     (PublishesInParts, "racing_publishers_have_one_winner"),

@@ -13,9 +13,9 @@ from benchmarks.processes import Unavailable
 
 pytestmark = pytest.mark.xdist_group("work per request")
 
-# What the store, the socket and granian's own threads take: three looks at directories among them.
-SYSTEM_CALLS = {"page": 12, "page, gzip": 12, "304": 12, "list": 12}
-UPLOAD = {"fsync": 8, "link": 5, "openat": 20, "all": 180}
+# What the store, the socket and granian's own threads take: two looks at directories among them.
+SYSTEM_CALLS = {"page": 11, "page, gzip": 11, "304": 11, "list": 11}
+UPLOAD = {"fsync": 7, "link": 5, "openat": 15, "all": 130}
 """Three files, the folders that name them, and a project's folders once in ten uploads: each made to last, once."""
 # (Python functions, C functions, bytecode instructions); other versions of Python have other instructions, within this.
 PYTHON = {

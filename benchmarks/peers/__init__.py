@@ -5,11 +5,24 @@ from __future__ import annotations
 from benchmarks.peers.devpi import DEVPI
 from benchmarks.peers.mirror import MIRROR
 from benchmarks.peers.nginx import NGINX
-from benchmarks.peers.ours import BARE, QUIRE, QUIRE_GUNICORN
+from benchmarks.peers.ours import BARE, QUIRE, QUIRE_GUNICORN, QUIRE_STORE_ALONE
 from benchmarks.peers.pypiserver import CACHED_DIR, SIMPLE_DIR
 from benchmarks.peers.server import Login, Peer, Server, served
 
-__all__ = ["BARE", "CACHED_DIR", "DEVPI", "NGINX", "PEERS", "QUIRE", "SIMPLE_DIR", "Login", "Peer", "Server", "served"]
+__all__ = [
+    "BARE",
+    "CACHED_DIR",
+    "DEVPI",
+    "NGINX",
+    "PEERS",
+    "QUIRE",
+    "QUIRE_STORE_ALONE",
+    "SIMPLE_DIR",
+    "Login",
+    "Peer",
+    "Server",
+    "served",
+]
 
 PEERS: dict[str, Peer] = {
     peer.name: peer for peer in (QUIRE, NGINX, BARE, QUIRE_GUNICORN, SIMPLE_DIR, CACHED_DIR, MIRROR, DEVPI)

@@ -22,6 +22,10 @@ def _gunicorn(launch: Launch) -> list[str]:
     return _quire(launch, "--server", "gunicorn")
 
 
+def _store_alone(launch: Launch) -> list[str]:
+    return _quire(launch, "--no-drop-in")
+
+
 def _bare(launch: Launch) -> list[str]:
     settings = Settings(directories=(str(launch.root),), host="127.0.0.1", port=launch.port, workers=WORKERS)
     return [sys.executable, "-m", "benchmarks.bare", settings.dump()]
@@ -29,6 +33,7 @@ def _bare(launch: Launch) -> list[str]:
 
 QUIRE = Peer("quire", "quire", "store", _quire, _EVERYTHING)
 QUIRE_GUNICORN = Peer("quire-gunicorn", "quire in gunicorn", "store", _gunicorn, _EVERYTHING)
+QUIRE_STORE_ALONE = Peer("quire-store", "quire --no-drop-in", "store", _store_alone, _EVERYTHING)
 BARE = Peer(
     "bare",
     "bare handler, 4 KB, same server",

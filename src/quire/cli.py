@@ -10,14 +10,27 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, Protocol, cast
 
 from quire import __version__
 from quire.errors import ConfigurationError, QuireError, UnknownLayout
 
-COMMANDS = ("run", "ls", "show", "yank", "delete", "status", "log", "import_", "check", "gc", "doctor", "update")
-"""The modules of quire.commands, in the order that the help lists them."""
+COMMANDS = {
+    **dict.fromkeys(("run", "serve"), "run"),
+    "ls": "ls",
+    "show": "show",
+    **dict.fromkeys(("yank", "unyank"), "yank"),
+    "delete": "delete",
+    "status": "status",
+    "log": "log",
+    "import": "import_",
+    "check": "check",
+    "gc": "gc",
+    "doctor": "doctor",
+    "update": "update",
+}
+"""The module of quire.commands that each command is in, in the order that the help lists them."""
 
 
 class Command(Protocol):
@@ -65,15 +78,18 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"quire: error: {message}; see '{self.prog} --help'.\n")
 
 
-def make_parser() -> tuple[argparse.ArgumentParser, dict[str, Command]]:
-    """The parser of everything, and the module of each command name."""
+def make_parser(commands: Iterable[str] = COMMANDS) -> tuple[argparse.ArgumentParser, dict[str, Command]]:
+    """The parser, and the module of each command name, with those commands and what else is in their modules.
+
+    A command's module is imported for it, with all that it works with: fewer of them start sooner.
+    """
     parser = Parser(
         prog="quire", description="A private Python package index whose every worker tells the truth at once."
     )
     parser.add_argument("--version", action="version", version=f"quire {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     owners: dict[str, Command] = {}
-    for name in COMMANDS:
+    for name in dict.fromkeys(COMMANDS[command] for command in commands):
         module = cast("Command", importlib.import_module(f"quire.commands.{name}"))
         module.add_parser(subparsers)
         for added in subparsers.choices.keys() - owners.keys():
@@ -81,9 +97,18 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, Command]]:
     return parser, owners
 
 
+def _needed(first: Sequence[str]) -> Iterable[str]:
+    """The commands that the parser must know: `first`, the first word, can only be a command if it has the name of one,
+    and nothing comes after a version; of all else, all commands may have to be told."""
+    if list(first) == ["--version"]:
+        return ()
+    importlib.import_module("quire.lean_structlog")  # now: the commands' modules import structlog as it comes
+    return first if first and first[0] in COMMANDS else COMMANDS
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (sys.argv without the program when None); returns the exit code."""
-    parser, owners = make_parser()
+    parser, owners = make_parser(_needed(sys.argv[1:2] if argv is None else argv[:1]))
     arguments = parser.parse_args(argv)
     try:
         return owners[arguments.command].run(arguments)

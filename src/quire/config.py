@@ -11,7 +11,6 @@ QUIRE_SETTINGS, which the command that started them filled: `Settings.dump` and 
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +85,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hash_algorithm: str | None = "sha256"
     """The hash in the fragment of HTML file links; None for no fragment."""
 
+    no_drop_in: bool = False
+    """Serve what was published to the store, and none of the files that lie in the directory beside it."""
     overwrite: bool = False
     read_only: bool = False
     max_upload_size: int = 2 * 1024**3
@@ -94,8 +95,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds of silence after which an upload is given up."""
     coarse_changes: float = 0.0
     """Seconds in which the file server's change attribute moves on; 0 where it counts changes, as most do."""
-    cache_size: int = 128 * 1024**2
-    """Bytes of memory that each worker spends on pages."""
+    cache_size: int = 64 * 1024**2
+    """Bytes that everything a worker remembers may take together."""
 
     keep_alive_seconds: int = 75
     """How long a connection may be idle between two requests: longer than load balancers keep theirs, most for 60."""
@@ -121,6 +122,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def root(self) -> str:
         """The directory that carries the store."""
         return self.directories[0]
+
+    @property
+    def drop_in_roots(self) -> tuple[str, ...]:
+        """The directories whose files are served where they lie."""
+        return () if self.no_drop_in else self.directories
 
     @property
     def log_level(self) -> str:
@@ -174,6 +180,7 @@ OPTIONS = (
     Option("cache_control", values.integer(0), "--cache-control"),
     Option("hash_algo", values.hash_algorithm, "--hash-algo"),
     Option("backend", values.one_of("auto", "simple-dir", "cached-dir"), "--backend"),
+    Option("no_drop_in", values.boolean, "--no-drop-in"),
     Option("overwrite", values.boolean, "--overwrite"),
     Option("read_only", values.boolean, "--read-only"),
     Option("max_upload_size", values.size, "--max-upload-size"),
@@ -287,6 +294,8 @@ def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[st
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"The configuration file {file or 'quire.toml'} cannot be read: {error}.") from error
     file = file or "quire.toml"
+    import tomllib  # noqa: PLC0415 - a parser, for those who have such a file
+
     try:
         written = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -332,6 +341,11 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
             "to authenticate give neither, but actions to -a and an htpasswd file to -P."
         )
     fields["passwords"] = None if passwords == "." else passwords
+    if fields.get("no_drop_in") and len(fields["directories"]) > 1:
+        raise ConfigurationError(
+            "--no-drop-in serves the store alone, which is in the first directory; name no further directories, "
+            "or serve drop-in files."
+        )
     if len(fields.get("accel_redirect", ())) > len(fields["directories"]):
         raise ConfigurationError(
             "--accel-redirect names more locations than there are directories; give at most one for each directory."

@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 
+from quire.budget import Budget, Memory
 from quire.errors import ConfigurationError
 from quire.folder_digests import SETTLE, Progress, ProjectFacts, Rules, in_turn
 from quire.folder_facts import Facts, offered_metadata
@@ -30,8 +31,7 @@ from quire.model import File
 from quire.names import guess_filename
 from quire.store.contracts import Records
 
-_REMEMBERED_PROJECTS = 2000
-_REMEMBERED_METADATA_BYTES = 8 * 1024 * 1024
+_REMEMBERED_BYTES = 32 * 1024 * 1024  # where no budget is given
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -74,6 +74,16 @@ class _Validation:
     """From when on (`clock`) the files must be judged again although they look the same."""
 
 
+class _Document:
+    """Core metadata that is remembered."""
+
+    __slots__ = ("bytes_in_memory", "content")
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.bytes_in_memory = 100 + len(content)
+
+
 class Folder:
     """The drop-in files under one or several roots. Of files with the same name, the first root's is listed."""
 
@@ -87,6 +97,7 @@ class Folder:
         algorithms: Sequence[str] = (),
         network: bool | None = None,
         progress: Progress | None = None,
+        budget: Budget | None = None,
         settle: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -97,6 +108,7 @@ class Folder:
         `exclude`: directories that are not listed; a store at `<root>/quire` never is.
         `algorithms`: hashlib names to compute besides sha256, md5 and blake2b_256.
         `network`: whether the roots are on a network file system; None asks the system.
+        `budget`: what is remembered of projects and documents is charged to it; None: to one of its own.
         `settle`: seconds after which two changes no longer share a timestamp; None finds out.
         `clock`, `wall`: monotonic seconds; seconds since the epoch.
 
@@ -109,9 +121,11 @@ class Folder:
         self._records = digests
         self._index = index
         self._rules = Rules(tuple(algorithms), progress, SETTLE if settle is None else settle, clock, wall)
-        self._lock = threading.Lock()  # over the three below
-        self._facts: OrderedDict[str, ProjectFacts] = OrderedDict()
-        self._metadata: OrderedDict[str, bytes] = OrderedDict()
+        budget = budget or Budget(_REMEMBERED_BYTES)
+        # Without records there is nothing to get facts back from but the files.
+        self.facts: Memory[ProjectFacts] = Memory(budget if digests is not None else Budget(sys.maxsize))
+        self.documents: Memory[_Document] = Memory(budget)
+        self._lock = threading.Lock()  # over who makes facts, and the pairs
         self._pairs: tuple[Listing | None, tuple[tuple[str, str], ...]] = (None, ())
 
     @property
@@ -171,12 +185,12 @@ class Folder:
         candidates = listing.projects.get(name, ())
         looks = tuple(self._tree.look(candidate, listing) for candidate in candidates)
         if not candidates:
-            with self._lock:
-                self._facts.pop(name, None)
+            self.facts.drop(name)
             return FolderProject(name, (), _Validation((), (), math.inf))
         facts = self._project_facts(name)
         with facts.lock:
             files, due = self._judge(facts, candidates, looks)
+        self.facts.account(name, facts)
         validation = _Validation(candidates, looks, due)
         if known is not None and known.name == name and known.files == files:
             known.validation = validation
@@ -238,13 +252,10 @@ class Folder:
 
     def _project_facts(self, name: str) -> ProjectFacts:
         with self._lock:
-            facts = self._facts.get(name)
+            facts = self.facts.get(name)
             if facts is None:
-                facts = self._facts[name] = ProjectFacts(self._records, f"{self._index}/dropins/{name}", self._rules)
-                # Without a record there is nothing to get them back from but the files.
-                if self._records is not None and len(self._facts) > _REMEMBERED_PROJECTS:
-                    self._facts.popitem(last=False)
-            self._facts.move_to_end(name)
+                facts = ProjectFacts(self._records, f"{self._index}/dropins/{name}", self._rules)
+                self.facts.put(name, facts)
             return facts
 
     # -- single files -------------------------------------------------------------------------------------------------
@@ -266,6 +277,7 @@ class Folder:
             facts.begin(candidates)
             known = facts.of(candidate, look)
             facts.save(candidates, len(self.roots))
+        self.facts.account(candidate.parsed.project, facts)
         return _drop_in(candidate, look, known) if known is not None and known.complete else None
 
     def find_signature(self, relative_path: str) -> str | None:
@@ -284,19 +296,13 @@ class Folder:
         digest = drop_in.file.metadata_sha256
         if digest is None:
             return None
-        with self._lock:
-            document = self._metadata.get(digest)
-            if document is not None:
-                self._metadata.move_to_end(digest)
-                return document
+        known = self.documents.get(digest)
+        if known is not None:
+            return known.content
         document = _read_metadata(drop_in)
         if document is None or hashlib.sha256(document).hexdigest() != digest:
             return None
-        with self._lock:
-            self._metadata[digest] = document
-            size = sum(map(len, self._metadata.values()))
-            while size > _REMEMBERED_METADATA_BYTES:
-                size -= len(self._metadata.popitem(last=False)[1])
+        self.documents.put(digest, _Document(document))
         return document
 
 

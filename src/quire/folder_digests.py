@@ -44,6 +44,9 @@ SETTLE = 2.5
 _OLD = 3600.0
 _SAVE_AFTER_BYTES = 64 * 1024 * 1024  # under a second of hashing: little is lost, little is done twice
 _SAVE_ATTEMPTS = 8
+# What `bytes_in_memory` is reckoned from; tests/test_budget.py holds it against what Python really allocates.
+_PROJECT_BYTES = 1500
+_FACTS_BYTES = 1350  # of one file, with its digests
 
 Progress = Callable[[str, int, int], None]
 """Called while a file is hashed: its relative path, the bytes read so far, the bytes it has."""
@@ -85,6 +88,14 @@ class ProjectFacts:
         self._warned: set[str] = set()
         self._bytes = 0
         self._is_read = False
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """About what is remembered here; it grows as files are judged."""
+        record = self._record
+        document = record.data if record is not None else None
+        number = max(len(self._held), len(self._stored))
+        return _PROJECT_BYTES + len(document or b"") + _FACTS_BYTES * number
 
     def begin(self, candidates: Collection[Candidate]) -> None:
         """Forget what is no longer there, and read the record again when it is needed."""

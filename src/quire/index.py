@@ -27,7 +27,7 @@ from quire.changes import Selection
 from quire.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.model import File, Project, Status, decode_project, encode_project
 from quire.names import normalize_name
-from quire.store.contracts import Record, Store
+from quire.store.contracts import Record, Staged, Store
 from quire.upload import Upload
 
 PATIENCE = 60.0
@@ -132,7 +132,7 @@ class Index:
             for upload, file in zip(uploads, files, strict=True):
                 stored.append(file)
                 self._store_blobs(upload, file)
-            change = self._change(name, transition, "publish", origin, until=until)
+            change = self._change(name, transition, "publish", origin, until=until, known=(record, before))
         except (StoreFull, StoreReadOnly):
             self.remove_blobs(stored)
             raise
@@ -190,8 +190,11 @@ class Index:
         origin: Origin | None,
         *,
         until: float | None = None,
+        known: tuple[Record, Project | None] | None = None,
     ) -> Change:
-        """The loop. `until`: the time (of `_now`) after which nothing is written any more."""
+        """The loop. `until`: the time (of `_now`) after which nothing is written any more. `known`: what was read
+        before; it is read again, which costs less when it is still the same.
+        """
         key = self.key(name)
         deadline = _now() + PATIENCE
         pause = 0.0005
@@ -199,8 +202,9 @@ class Index:
         in_doubt: list[Project | None] = []  # what was there before a write of ours whose outcome is unknown
         while True:
             with self._turns[hash(name) % _STRIPES]:
-                record = self.store.records.read(key)
-                before = self.decode(record)
+                record = self.store.records.read(key, known[0] if known is not None else None)
+                before = known[1] if known is not None and record is known[0] else self.decode(record)
+                known = (record, before)
                 try:
                     after: Project | None = transition(before)
                 except QuireError as error:
@@ -248,15 +252,24 @@ class Index:
 
     def _store_blobs(self, upload: Upload, file: File) -> None:
         companions = {".metadata": upload.metadata, ".asc": upload.signature, ".attestations": upload.attestations}
-        for suffix, document in companions.items():
-            if document is not None:
-                staging = self.store.blobs.stage()
-                try:
-                    staging.write(document)
-                    self.store.blobs.publish(staging.finish(), f"{file.blob}/{file.filename}{suffix}")
-                finally:
-                    staging.discard()
-        self.store.blobs.publish(upload.staged, f"{file.blob}/{file.filename}")
+        key = f"{file.blob}/{file.filename}"
+        blobs: list[tuple[Staged, str]] = []
+        with contextlib.ExitStack() as stack:
+            for suffix, document in companions.items():
+                if document is not None:
+                    staged = self._staged(document)
+                    stack.callback(staged.discard)
+                    blobs.append((staged, f"{key}{suffix}"))
+            self.store.blobs.publish_all([*blobs, (upload.staged, key)])
+
+    def _staged(self, document: bytes) -> Staged:
+        staging = self.store.blobs.stage()
+        try:
+            staging.write(document)
+            return staging.finish(durable=False)
+        except BaseException:
+            staging.discard()
+            raise
 
     def _renew(self, files: Iterable[File], renewed: set[str]) -> None:
         """Let the age of what is about to be unlisted begin anew, once. Failure only makes garbage of it sooner."""
@@ -307,7 +320,7 @@ def blob_keys(file: File) -> tuple[str, ...]:
 def timestamp(moment: datetime | None = None) -> str:
     """PEP 700's upload-time: RFC 3339 in UTC with microseconds. None for now."""
     moment = (moment or datetime.now(UTC)).astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # strftime takes twenty times as long
 
 
 def _entry(upload: Upload) -> File:

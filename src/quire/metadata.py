@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from email.parser import HeaderParser
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from packaging.metadata import RawMetadata, parse_email
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
@@ -21,6 +20,9 @@ from quire.archives.tars import ForwardReader, read_tar_sdist, tar_members
 from quire.archives.zips import read_egg, read_wheel, read_zip_sdist, zip_members
 from quire.errors import InvalidDistribution, InvalidName
 from quire.names import Kind, ParsedFilename, normalize_name, quoted, same_version
+
+if TYPE_CHECKING:
+    from packaging.metadata import RawMetadata
 
 _MAX_FIELD_LINES = 20_000  # of a metadata document; and of different names, see _split_document
 _MAX_FIELD_NAMES = 500
@@ -174,6 +176,8 @@ def parse_metadata(document: bytes, *, strict: bool = True) -> CoreMetadata:
 
 def _parse_fields(text: str) -> tuple[RawMetadata, dict[str, list[str]]]:
     """All fields, and what packaging made nothing of: unknown ones, and repeated ones that may stand only once."""
+    from packaging.metadata import parse_email  # noqa: PLC0415 - with all licences' names, and not for serving pages
+
     try:
         header, body = _split_document(text)
         fields, leftover = parse_email(header)

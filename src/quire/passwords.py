@@ -13,12 +13,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
 
 import structlog
-from passlib.apache import HtpasswdFile
-from passlib.context import CryptContext
 
 from quire.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from passlib.context import CryptContext
 
 MAX_PASSWORD_FILE_BYTES = 1024 * 1024
 BCRYPT_BYTES = 72
@@ -41,7 +44,12 @@ _SCHEMES = {name: (re.compile(start), re.compile(start + rest)) for name, start,
 """By libpass name: how a hash of the scheme begins, and its whole shape. libpass takes a hash whose end is missing
 for a request to make one, and so would not notice a file that is still being written."""
 
-_CONTEXT = CryptContext(schemes=list(_SCHEMES))
+
+@cache
+def _context() -> CryptContext:
+    from passlib.context import CryptContext  # noqa: PLC0415 - large, and for servers with a password file only
+
+    return CryptContext(schemes=list(_SCHEMES))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +66,8 @@ def parse_users(data: bytes, path: str) -> Users:
 
     Those are named in one warning. Raises ConfigurationError when `data` is no such file, or only the half of one.
     """
+    from passlib.apache import HtpasswdFile  # noqa: PLC0415 - as in `_context`
+
     entries: dict[str, bytes] = {}
     try:
         why = "it holds NUL bytes, or a line is not of the form user:hash"
@@ -110,7 +120,7 @@ def verify_password(password: str, stored: str) -> bool:
         return False  # crypt(3) would see the part before it only, and some schemes refuse by exception
     try:
         secret = password.encode("utf-8")
-        return bool(_CONTEXT.verify(secret[:BCRYPT_BYTES] if stored.startswith("$2") else secret, stored))
+        return bool(_context().verify(secret[:BCRYPT_BYTES] if stored.startswith("$2") else secret, stored))
     except ValueError:  # a lone surrogate, or over libpass's limit of 4096 bytes: nobody's password
         return False
 
@@ -135,6 +145,7 @@ class Passwords:
         self._warned: object = None
         self._data = _read(self._path)
         self._users = parse_users(self._data, self._path)
+        _context()  # now, for all workers of a server that forks, and not while somebody waits for a login
 
     def current(self) -> Users:
         """The users now: the very same object while the file is unchanged. Never raises."""

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from sys import getsizeof
 from urllib.parse import quote
 
 from quire.errors import NotFound
@@ -23,10 +24,19 @@ from quire.negotiation import MediaType
 from quire.simple import Page, ProjectListing, patch_projects, render_project, render_projects, sort_files
 from quire.store.contracts import Names, OpenBlob, Record
 
-_OBJECT_BYTES = 1200  # a File with its strings, as measured with 10,000 of them
+# What the memory of a view is reckoned from; tests/test_budget.py holds it against what Python really allocates.
+_VIEW_BYTES = 700  # of a project that is not there: the view, its record's validator, its empty tables
+_HOSTED_BYTES = 900
+_NAMES_BYTES = 1600
+_PAGE_BYTES = 750  # beside the bytes of its forms
+_PREPARED_BYTES = 1500  # an answer ready to be sent, beside the body that it shares with its page
+_FILE_BYTES = 600  # a File and its places in tables, beside the text in it
+_DROPIN_BYTES = 350  # what the folder adds to that
+_STRING_BYTES = 57  # beside its characters
 
 _SAFE = "/!+"  # legal in a path (RFC 3986, 3.3), and some clients quote once more what is quoted without need
 _PATCHED_NAMES = 2000  # fewer are rendered in a millisecond or two
+_FEW_FILES = 200  # merged and sorted in a millisecond
 _SMALL_RECORD = 50_000  # bytes; decoded and merged in a few milliseconds, for which a thread is not worth its while
 
 
@@ -56,13 +66,14 @@ class _Pages:
 
     @property
     def bytes_in_memory(self) -> int:
-        return sum(page.size_in_memory for page in tuple(self._pages.values()))
+        return sum(_PAGE_BYTES + page.size_in_memory for page in tuple(self._pages.values()))
 
 
 class ProjectView:
     """A project as it was at one moment, or its absence."""
 
     def __init__(self, name: str, record: Record, hosted: Project | None, folder: FolderProject | None) -> None:
+        """`record`: the one that `hosted` was decoded from, or its validator."""
         self.name = name
         self.record = record
         self.hosted = hosted
@@ -79,6 +90,9 @@ class ProjectView:
             file.filename: files[file.filename] for file in sort_files([each.file for each in files.values()])
         }
         """Every listed file by filename, sorted; also those that a quarantined project does not offer."""
+        self._fixed_bytes = _VIEW_BYTES + 2 * len(name) + sum(map(_bytes_of, self.files.values()))
+        if hosted is not None:
+            self._fixed_bytes += _HOSTED_BYTES + (4 * len(repr(hosted.unknown)) if hosted.unknown else 0)
 
     @property
     def exists(self) -> bool:
@@ -105,8 +119,7 @@ class ProjectView:
 
     @property
     def bytes_in_memory(self) -> int:
-        objects = _OBJECT_BYTES * (len(self.files) + len(self.prepared))
-        return 2000 + objects + len(self.record.data or b"") + self.pages.bytes_in_memory
+        return self._fixed_bytes + _PREPARED_BYTES * len(self.prepared) + self.pages.bytes_in_memory
 
     def page(self, media_type: MediaType, hash_algorithm: str | None) -> Page:
         """The simple API's page of the project, with file URLs relative to `/simple/<name>/`."""
@@ -143,10 +156,13 @@ class NamesView:
                 self.pages.get(media_type, lambda patched=patched: patched)  # type: ignore[misc]
         self.prepared: dict[object, object] = {}
         """As in ProjectView."""
+        texts = sum(map(len, self.names)) + _STRING_BYTES * len(self.names)
+        tables = {id(table): getsizeof(table) for table in (self.names, hosted.names, folder)}
+        self._fixed_bytes = _NAMES_BYTES + texts + sum(tables.values())
 
     @property
     def bytes_in_memory(self) -> int:
-        return 2000 + 100 * (len(self.names) + len(self.folder)) + self.pages.bytes_in_memory
+        return self._fixed_bytes + _PREPARED_BYTES * len(self.prepared) + self.pages.bytes_in_memory
 
     def page(self, media_type: MediaType) -> Page:
         """The simple API's project list."""
@@ -166,6 +182,24 @@ def file_path(project: str, listed: Listed) -> str:
     if listed.dropin is not None:
         return f"packages/{quote(listed.dropin.relative_path, safe=_SAFE)}"
     return f"packages/{project}/{listed.file.sha256}/{quote(listed.file.filename, safe=_SAFE)}"
+
+
+def _bytes_of(listed: Listed) -> int:
+    """About what a file takes in memory."""
+    file = listed.file
+    texts = (file.version, file.uploaded, file.requires_python, file.metadata_sha256, file.uploader, file.blob)
+    total = _FILE_BYTES + len(file.filename) + sum(_STRING_BYTES + len(text) for text in texts if text is not None)
+    total += sum(_STRING_BYTES + len(digest) for digest in file.hashes.values())
+    if isinstance(file.yanked, str):
+        total += getsizeof(file.yanked)
+    if file.unknown:
+        total += 4 * len(repr(file.unknown))
+    return total + (_DROPIN_BYTES if listed.dropin is not None else 0)
+
+
+def _validator(record: Record) -> Record:
+    """What tells whether a record is still the one that was read: without its document, which was decoded."""
+    return Record(record.key, None if record.data is None else b"", record.tag, record.validation)
 
 
 class Projects(Source[ProjectView]):
@@ -189,9 +223,9 @@ class Projects(Source[ProjectView]):
         record = self._index.store.records.read(known.record.key, known.record)
         if record is known.record:
             return known
-        if len(record.data or b"") > _SMALL_RECORD:
+        if len(record.data or b"") > _SMALL_RECORD or len(known.files) > _FEW_FILES:
             return None
-        return ProjectView(key, record, self._index.decode(record), known.folder)
+        return ProjectView(key, _validator(record), self._index.decode(record), known.folder)
 
     def load(self, key: str, known: ProjectView | None) -> ProjectView:
         # The folder first: a file that is moved into the store is published before it leaves the folder, so in this
@@ -202,7 +236,7 @@ class Projects(Source[ProjectView]):
             return known
         if known is not None and record is known.record:
             return ProjectView(key, record, known.hosted, folder)
-        return ProjectView(key, record, self._index.decode(record), folder)
+        return ProjectView(key, _validator(record), self._index.decode(record), folder)
 
 
 class ProjectNames(Source[NamesView]):

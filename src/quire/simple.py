@@ -86,6 +86,7 @@ class Page:
 
 def make_page(content_type: str, body: bytes) -> Page:
     """The page of this content type and body."""
+    body = _exact(body)
     digest = hashlib.sha256(content_type.encode() + b"\0")
     digest.update(body)
     return Page(content_type, body, f'"{digest.hexdigest()[:32]}"')
@@ -95,8 +96,17 @@ def _compress(body: bytes, encoding: Encoding) -> bytes:
     is_large = len(body) > _LARGE_BYTES
     if encoding == "zstd":
         level = 3 if is_large else _ZSTD_LEVEL
-        return zstandard.ZstdCompressor(level=level).compress(body)  # a compressor is not for sharing by threads
+        return _exact(
+            zstandard.ZstdCompressor(level=level).compress(body)
+        )  # a compressor is not for sharing by threads
     return gzip.compress(body, 1 if is_large else _GZIP_LEVEL, mtime=0)
+
+
+def _exact(data: bytes) -> bytes:
+    """The same bytes in as much memory as they need: encoders and compressors leave room behind them that stays taken,
+    for a compressed page several times its size.
+    """
+    return memoryview(data).tobytes()
 
 
 # -- what is listed ---------------------------------------------------------------------------------------------------

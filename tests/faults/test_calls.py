@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -67,14 +67,13 @@ def test_failure_of_calls(name: str, folder: Path, record_property: Note, *, net
 
 def test_a_sweep_convicts_a_record_that_appears_before_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An index that writes the record first, and then stores the file that it lists, is found out by deaths alone."""
-    publish, write = PosixBlobs.publish, PosixRecords.write
+    publish_all, write = PosixBlobs.publish_all, PosixRecords.write
     later: list[Callable[[], None]] = []
 
-    def publish_later(blobs: PosixBlobs, staged: Staged, key: str) -> None:
-        if key.endswith(".whl"):
-            later.append(lambda: publish(blobs, staged, key))
-        else:
-            publish(blobs, staged, key)
+    def publish_later(blobs: PosixBlobs, wanted: Sequence[tuple[Staged, str]]) -> None:
+        held = [(staged, key) for staged, key in wanted if key.endswith(".whl")]
+        later.append(lambda: publish_all(blobs, held))
+        publish_all(blobs, [each for each in wanted if each not in held])
 
     def write_first(
         records: PosixRecords, key: str, data: bytes | None, expected: Record, note: bytes | None = None
@@ -84,7 +83,7 @@ def test_a_sweep_convicts_a_record_that_appears_before_its_file(folder: Path, mo
             later.pop()()
         return record
 
-    monkeypatch.setattr(PosixBlobs, "publish", publish_later)
+    monkeypatch.setattr(PosixBlobs, "publish_all", publish_later)
     monkeypatch.setattr(PosixRecords, "write", write_first)
     tally = sweep(Stage(SCENARIOS["second"], folder), kills=4, faults=0)
     assert any("is listed, but" in violation for violation in tally.violations)

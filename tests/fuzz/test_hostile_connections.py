@@ -146,7 +146,7 @@ def impatient_site(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     (folder / "packages").mkdir()
     port = free_port()
     command = [sys.executable, "-m", impatient.__name__, "run", *OPEN, "--server", request.param, "-p", str(port)]
-    command += ["-i", "127.0.0.1", "--workers", "1", str(folder / "packages")]
+    command += ["-i", "127.0.0.1", "--workers", "1", "--keep-alive-seconds", "1", str(folder / "packages")]
     with running(command, port, cwd=folder) as served:
         yield served
         assert "Traceback" not in served.output(), served.output()

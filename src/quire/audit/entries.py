@@ -77,7 +77,7 @@ def make_entry(
     entry: Entry = {
         "id": secrets.token_hex(8),
         "revision": next_revision(earlier),
-        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "at": f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z",
         "action": action,
     }
     for name, text, limit in (

@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from quire import logs
 from quire.audit.entries import Origin
@@ -61,12 +58,13 @@ class Opened:
 
     def folder(self) -> Folder:
         """The drop-in files that are served with the store."""
-        roots = [Path(directory) for directory in self.settings.directories]
-        return Folder(roots, digests=self.store.records, index=self.settings.index)
+        roots = [Path(directory) for directory in self.settings.drop_in_roots]
+        return Folder(roots, digests=self.store.records, index=self.settings.index, exclude=[self.home])
 
     def candidates(self, project: str) -> tuple[Candidate, ...]:
         """The drop-in files of a project by their names alone, without reading any."""
-        return Tree([Path(directory) for directory in self.settings.directories]).refresh().projects.get(project, ())
+        roots = [Path(directory) for directory in self.settings.drop_in_roots]
+        return Tree(roots, exclude=[self.home]).refresh().projects.get(project, ())
 
 
 def add_store_flags(parser: argparse.ArgumentParser, *, as_json: bool = True) -> None:
@@ -179,6 +177,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for row in rows:
             print("\t".join(map(plain, row)))
         return
+    from rich.console import Console  # noqa: PLC0415 - large, and for people only
+    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", justify="right" if column == "Size" else "left")

@@ -58,8 +58,10 @@ def prepare(settings: Settings) -> Settings:
 
     Raises ConfigurationError when a directory or file cannot be used at all.
     """
-    from quire.store.posix import PosixStore  # noqa: PLC0415 - the flags' help needs no store
-    from quire.web.app import create_application  # noqa: PLC0415 - nor the application
+    # The flags' help needs no application. The first of these is what workers import: forked, they have it already.
+    import quire.web.entry  # noqa: F401, PLC0415 - see above
+    from quire.store.posix import PosixStore  # noqa: PLC0415 - as above
+    from quire.web.app import create_application  # noqa: PLC0415 - as above
 
     for directory in settings.directories:
         _check_directory(directory)
@@ -200,7 +202,18 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, fallback: str) -> Non
         help="auto, simple-dir or cached-dir: all three mean the same engine, which is always consistent and fast",
     )
     add("--index", metavar="NAME", help="the index of the store to serve (default: main)")
-    add("--cache-size", metavar="SIZE", help="memory for pages in each worker (default: 128M)")
+    add(
+        "--no-drop-in",
+        action="store_const",
+        const=True,
+        help="serve only what was published or imported, not the files that people copy into the directory; on a "
+        "network volume an unchanged page then costs one question instead of two",
+    )
+    add(
+        "--cache-size",
+        metavar="SIZE",
+        help="what each worker may remember in all: projects, pages, lists (default: 64M)",
+    )
     logging = parser.add_argument_group("logging")
     add = logging.add_argument
     add("-v", "--verbose", action="count", help="log more; repeat for yet more")

@@ -83,7 +83,7 @@ CONFLICTS = Metric(
 IN_DOUBT = Metric("quire_writes_in_doubt_total", "counter", "Writes of a record whose outcome the store did not know.")
 STORE_FAILURES = Metric("quire_store_errors_total", "counter", "Requests that the store failed.", ("error",))
 LOGINS = Metric("quire_logins_total", "counter", "Credentials that were looked at, by how.", ("result",))
-CACHE_BYTES = Metric("quire_cache_bytes", "gauge", "Memory that remembered pages take.", ("cache",), "livesum")
+CACHE_BYTES = Metric("quire_cache_bytes", "gauge", "Memory that remembered things take.", ("cache",), "livesum")
 CACHE_ENTRIES = Metric(
     "quire_cache_entries", "gauge", "Projects (or lists) that are remembered.", ("cache",), "livesum"
 )

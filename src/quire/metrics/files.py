@@ -1,7 +1,7 @@
 """The workers' counts in files that all of them can read. See the package's theory of operation.
 
-The format of the files is prometheus_client's, from its multiprocess mode; its own reader adds them up. Its metric
-objects are not used: they take a lock for each addition.
+The format of the files is prometheus_client's, from its multiprocess mode (`values`); its own reader adds them up. Its
+metric objects are not used: they take a lock for each addition.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.mmap_dict import MmapedDict, mmap_key
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING, cast
 
 from quire.metrics.catalog import SECONDS, Metric
+from quire.metrics.values import ValuesFile, value_key
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric as Family
+    from prometheus_client.registry import Collector
 
 Labels = tuple[str, ...]
 Value = tuple[Metric, Labels, float]
@@ -39,7 +38,7 @@ class ProcessFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._name = f"{os.getpid()}-{_birth(os.getpid()) or 0}"
-        self._files: dict[str, MmapedDict] = {}
+        self._files: dict[str, ValuesFile] = {}
         self._keys: dict[tuple[str, Labels], str] = {}
         self._written: dict[tuple[str, Labels], float] = {}
 
@@ -58,7 +57,7 @@ class ProcessFiles:
     def close(self) -> None:
         """Let go of the files; what they say stays."""
         for file in self._files.values():
-            file.close()  # type: ignore[no-untyped-call]  # prometheus_client types only what is public
+            file.close()
         self._files.clear()
 
     def _put(self, metric: Metric, name: str, labels: Labels, value: float, label_names: Labels) -> None:
@@ -66,17 +65,17 @@ class ProcessFiles:
             return
         key = self._keys.get((name, labels))
         if key is None:
-            key = self._keys[name, labels] = mmap_key(metric.family, name, list(label_names), list(labels), metric.help)
-        self._file(metric).write_value(key, float(value), 0.0)  # type: ignore[no-untyped-call]  # as above
+            key = self._keys[name, labels] = value_key(metric.family, name, label_names, labels, metric.help)
+        self._file(metric).write(key, value)
         self._written[name, labels] = value
 
-    def _file(self, metric: Metric) -> MmapedDict:
+    def _file(self, metric: Metric) -> ValuesFile:
         kind = f"{metric.kind}_{metric.mode}" if metric.mode else metric.kind
         file = self._files.get(kind)
         if file is None:
             path = self._folder / f"{kind}_{self._name}.db"
             _reserve(path)
-            file = self._files[kind] = MmapedDict(str(path))  # type: ignore[no-untyped-call]  # as above
+            file = self._files[kind] = ValuesFile(path)
         return file
 
 
@@ -85,17 +84,20 @@ def page(folder: Path, accept: str) -> tuple[bytes, str]:
 
     Raises OSError when the folder cannot be used.
     """
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - large (see `values`), and for this page only
+    from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - as above
+
     try:
         encode, media_type = choose_encoder(accept)
     except (TypeError, ValueError):  # a version that is none
         encode, media_type = choose_encoder("")
     registry = CollectorRegistry()
-    registry.register(_All(folder))
+    registry.register(cast("Collector", _All(folder)))
     return encode(registry), media_type
 
 
-class _All(Collector):
-    """prometheus_client's reader, over the files of those who are alive and the sum of the dead."""
+class _All:
+    """prometheus_client's reader, over the files of those who are alive and the sum of the dead (a Collector)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -104,7 +106,7 @@ class _All(Collector):
         with _locked(self._folder):
             _bury(self._folder)
             files = sorted(str(path) for path in self._folder.glob("*.db") if _is_readable(path))
-            merged = list(MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]  # as above
+            merged = _merged(files)
         yield from sorted(merged, key=lambda family: str(family.name))
 
     def describe(self) -> list[Family]:
@@ -147,14 +149,21 @@ def _add_up(sum_path: Path, paths: list[Path]) -> None:
     staging = sum_path.with_suffix(".new")
     staging.unlink(missing_ok=True)
     _reserve(staging)
-    values = MmapedDict(str(staging))  # type: ignore[no-untyped-call]  # as above
-    for family in MultiProcessCollector.merge(files, accumulate=False):  # type: ignore[no-untyped-call]  # as above
+    values = ValuesFile(staging)
+    for family in _merged(files, accumulate=False):
         for sample in family.samples:
             names, labels = list(sample.labels), list(sample.labels.values())
-            key = mmap_key(family.name, sample.name, names, labels, family.documentation)
-            values.write_value(key, sample.value, 0.0)  # type: ignore[no-untyped-call]  # as above
-    values.close()  # type: ignore[no-untyped-call]  # as above
+            values.write(value_key(family.name, sample.name, names, labels, family.documentation), sample.value)
+    values.close()
     staging.rename(sum_path)
+
+
+def _merged(files: list[str], *, accumulate: bool = True) -> list[Family]:
+    """The sums of the files; of a histogram's bins cumulative ones, if those are wanted."""
+    from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - as in `page`
+
+    # prometheus_client types only what is public
+    return list(MultiProcessCollector.merge(files, accumulate=accumulate))  # type: ignore[no-untyped-call]
 
 
 def _reserve(path: Path) -> None:
@@ -171,8 +180,10 @@ def _reserve(path: Path) -> None:
 
 def _is_readable(path: Path) -> bool:
     """Whether a file is whole; one whose writer was killed at its very first step is not."""
+    from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415 - as in `page`
+
     try:
-        values = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]  # as above
+        values = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]  # as in `_merged`
         return all(json.loads(key) for key, *_ in values)
     except (OSError, ValueError, RuntimeError, struct.error):
         return False

@@ -11,7 +11,7 @@ matches `[a-z0-9][a-z0-9_-]*`; parts of a blob key may be any filename that is n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -115,8 +115,12 @@ class Staging(Protocol):
         """Append. Raises StoreFull, StoreReadOnly, StoreError."""
         ...
 
-    def finish(self) -> Staged:
-        """Make the bytes durable and compute their digests."""
+    def finish(self, *, durable: bool = True) -> Staged:
+        """Make the bytes durable and compute their digests.
+
+        `durable`: False for who publishes or discards them at once: publishing makes them durable then, and what is
+        refused costs no waiting for the disk. A store may hold a descriptor until one of the two is done.
+        """
         ...
 
     def discard(self) -> None:
@@ -125,7 +129,7 @@ class Staging(Protocol):
 
 
 class Staged(Protocol):
-    """Complete, durable bytes that can be published once."""
+    """Complete bytes that can be published once, and are durable then."""
 
     @property
     def size(self) -> int: ...
@@ -171,6 +175,12 @@ class Blobs(Protocol):
 
     def publish(self, staged: Staged, key: str) -> None:
         """Give staged bytes their key; durable when it returns. A key that is taken raises Conflict."""
+        ...
+
+    def publish_all(self, blobs: Sequence[tuple[Staged, str]]) -> None:
+        """`publish` several in one folder, at the price of little more than one. When it raises, it is not known which
+        of them were published: remove them, or leave them to `gc`.
+        """
         ...
 
     def open(self, key: str) -> OpenBlob:

@@ -13,7 +13,7 @@ import hashlib
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -187,6 +187,10 @@ class MemoryBlobs:
             self._state.incoming.remove(staged.incoming)
             self._state.blobs[key] = _Blob(bytes(staged.incoming.content), self._state.clock())
 
+    def publish_all(self, blobs: Sequence[tuple[Staged, str]]) -> None:
+        for staged, key in blobs:
+            self.publish(staged, key)
+
     def open(self, key: str) -> OpenBlob:
         check_blob_key(key)
         with self._faults.around("open", key), self._state.lock:
@@ -258,7 +262,7 @@ class MemoryStaging:
             self._incoming.content += chunk
             self._incoming.touched = self._state.clock()
 
-    def finish(self) -> Staged:
+    def finish(self, *, durable: bool = True) -> Staged:
         with self._faults.around("finish", "staged bytes"), self._state.lock:
             self._check_open()
             self._finished = True

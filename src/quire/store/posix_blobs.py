@@ -3,6 +3,11 @@
 A key is written once. Whoever publishes makes the key unique, so that removing what one publication stored can
 never remove what another one did, however long either of them slept.
 
+*Order.* A publication is made to last after it was linked, not before: file systems with a journal then write all its
+names with its first bytes, in one commit, where otherwise each fsync would begin one. Nobody knows its key until the
+record names it, and that is written when `publish` has returned. A power cut before that leaves garbage that nothing
+names, as it does anyway.
+
 *Ages* are those of the inode (ctime): a link makes a blob young, and so does setting its times to what they are, which
 is how `renew` begins its age anew. An NFS client answers `stat` of a file from memory that may be a minute old, so who
 is about to remove by age (`remove_old`) opens the file first, as for reading it.
@@ -11,7 +16,7 @@ is about to remove by age (`remove_old`) opens the file first, as for reading it
 publisher died before the first link, or when an NFS client that had the blob open left a `.nfs...` name in it for a
 while. `remove_empty_folders` takes those that are old and empty, two levels below `blobs/`. That is safe at any time:
 rmdir(2) fails on a folder that has anything in it, and a publisher that finds the folder gone, between its mkdir and
-its link, makes it again and syncs its parent again (`_link`); kernels look a path up once more, asking the server,
+its link, makes it again and syncs its parent after that (`_link`); kernels look a path up once more, asking the server,
 before they let ESTALE out of a link. A project's folder is never removed: `DurableDirectories` remembers that it is
 there.
 """
@@ -23,7 +28,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from quire.errors import BlobMissing, Conflict, InvalidName, StoreReadOnly
 from quire.store.contracts import OpenBlob, Staged, StoredBlob, check_blob_key
@@ -117,29 +122,40 @@ class PosixBlobs:
         return PosixStaged(path, size, digester.digests())
 
     def publish(self, staged: Staged, key: str) -> None:
-        check_blob_key(key)
-        if not isinstance(staged, PosixStaged):
-            raise TypeError("a blob is published by the store that staged it")
-        target = f"{self._top}/{key}"
-        directory = target.rpartition("/")[0]
-        with store_errors("publish a file"):
-            made = self._link(staged, target, directory)
-            sync_directory(directory)
-            self._changes.announce(directory, *made)
-            remove_quietly(staged.path)
+        self.publish_all([(staged, key)])
 
-    def _link(self, staged: PosixStaged, target: str, directory: str) -> tuple[str, ...]:
-        """Returns the directory in which one was made for it, if it was."""
+    def publish_all(self, blobs: Sequence[tuple[Staged, str]]) -> None:
+        changed: dict[str, bool] = {}
+        taken: list[PosixStaged] = []
+        with store_errors("publish a file"):
+            for staged, key in blobs:
+                check_blob_key(key)
+                if not isinstance(staged, PosixStaged):
+                    raise TypeError("a blob is published by the store that staged it")
+                directory, _, filename = f"{self._top}/{key}".rpartition("/")
+                self._link(staged, f"{directory}/{filename}", directory, changed)
+                taken.append(staged)
+            for staged in taken:
+                staged.make_durable()
+            for directory in changed:
+                sync_directory(directory)
+            self._changes.announce(*(directory for directory, has_new_name in changed.items() if has_new_name))
+            for staged in taken:
+                staged.discard()
+
+    def _link(self, staged: PosixStaged, target: str, directory: str, changed: dict[str, bool]) -> None:
+        """Adds to `changed` the directories that must be synced, and whether a name came into them."""
         parent = directory.rpartition("/")[0]
-        made: tuple[str, ...] = ()
         remaining = _ATTEMPTS
         while True:
             try:
                 os.link(staged.path, target)
-                return made
+                changed[directory] = True
+                return
             except FileExistsError as error:
                 if is_same_file(staged.path, target):  # a LINK of ours that the network repeated
-                    return made
+                    changed[directory] = True
+                    return
                 raise Conflict("A file is already stored under this key.") from error
             except OSError as error:
                 gone = error.errno in {errno.ENOENT, errno.ESTALE} and os.path.exists(staged.path)
@@ -147,10 +163,10 @@ class PosixBlobs:
                 if not (gone and remaining):
                     raise
                 self._durable.ensure(parent)
+                changed.setdefault(parent, False)
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(directory)
-                    made = (parent,)
-                sync_directory(parent)
+                    changed[parent] = True
 
     def open(self, key: str) -> OpenBlob:
         path = f"{self._top}/{'/'.join(check_blob_key(key))}"

@@ -52,6 +52,7 @@ _REVISION = re.compile(r"([0-9]{8,18})\.json")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _ABSENT = "0"
 _ATTEMPTS = 8
+_PIECE = 1024 * 1024
 _PATIENCE = 10.0  # seconds to wait for an instant at which no project is just being deleted or re-created
 _TOMBSTONE = b"null\n"
 _DELETED = ".deleted"
@@ -239,8 +240,8 @@ class PosixRecords:
     def _replace(self, path: str, key: str, content: bytes, number: int, expected: Record) -> Record:
         staging = f"{self._incoming}/{unique_name()}"
         target = f"{path}/{_filename(number)}"
-        create_durable(staging, content)
         try:
+            create_durable(staging, content)  # on a full disk it leaves a part
             self._changes.await_tick()
             try:
                 os.link(staging, target)
@@ -330,5 +331,12 @@ def _highest(fd: int) -> tuple[int, int]:
 def _read_file(directory: int, name: str) -> bytes:
     # O_NONBLOCK: a pipe of that name, which no quire made, must not be waited for
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
-    with open(fd, "rb", buffering=0) as file:
-        return file.readall()
+    try:
+        size = os.fstat(fd).st_size
+        data = os.read(fd, size + 1)
+        if len(data) != size:  # no revision of ours grows, but a read may be short
+            while piece := os.read(fd, _PIECE):
+                data += piece
+        return data
+    finally:
+        os.close(fd)

@@ -74,17 +74,46 @@ class _StagedBytes(io.FileIO):
 class PosixStaged:
     """Fulfils `contracts.Staged`."""
 
-    def __init__(self, path: str, size: int, digests: Digests) -> None:
+    def __init__(self, path: str, size: int, digests: Digests, fd: int | None = None) -> None:
+        """`fd`: through which the bytes were written, when they are not durable yet; it is closed when they are."""
         self.path = path
         self.size = size
         self.digests = digests
+        self._fd = fd
+        self._is_certain = fd is None
+        self._is_removed = False
+        self._lock = threading.Lock()  # as that of PosixStaging
 
     def open(self) -> BinaryIO:
         with store_errors("read an upload back"):
             return io.BufferedReader(_StagedBytes(self.path))
 
+    def make_durable(self) -> None:
+        """fsync the bytes, once, by the descriptor that wrote them: it is the one that learns of failed writes.
+
+        Raises OSError; StoreError when it failed before, or the bytes were discarded.
+        """
+        with self._lock:
+            if self._is_certain:
+                return
+            if self._fd is None:
+                raise StoreError("This upload was given up already; repeat it.")
+            fd, self._fd = self._fd, None
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            self._is_certain = True
+
     def discard(self) -> None:
-        remove_quietly(self.path)
+        with self._lock:
+            if self._fd is not None:
+                fd, self._fd = self._fd, None
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+            if not self._is_removed:
+                self._is_removed = True
+                remove_quietly(self.path)
 
 
 class PosixStaging:
@@ -106,15 +135,13 @@ class PosixStaging:
             self._size += len(chunk)
             self._digester.update(chunk)
 
-    def finish(self) -> PosixStaged:
+    def finish(self, *, durable: bool = True) -> PosixStaged:
         with self._lock, store_errors("make an upload durable"):
-            fd = self._open_descriptor()
+            staged = PosixStaged(self._path, self._size, self._digester.digests(), self._open_descriptor())
             self._fd = None
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            return PosixStaged(self._path, self._size, self._digester.digests())
+            if durable:
+                staged.make_durable()
+            return staged
 
     def discard(self) -> None:
         with self._lock:

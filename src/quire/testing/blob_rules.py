@@ -104,6 +104,33 @@ def a_taken_key_keeps_its_bytes(sandbox: Sandbox) -> None:
     )
 
 
+def blobs_published_together_are_all_there(sandbox: Sandbox) -> None:
+    """publish_all is publish of each, also of bytes that were to be made durable by it; a taken key keeps its bytes."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    contents = {sandbox.blob(f"together/{name}"): name.encode() * 1000 for name in ("file", "file.metadata")}
+    taken = sandbox.blob("together/taken")
+
+    def unfinished(content: bytes) -> Staged:
+        staging = sandbox.staging(worker)
+        staging.write(content)
+        return sandbox.kept(staging.finish(durable=False))
+
+    for key in contents:
+        require(content_of(other, key) is None, "a blob was there before it was published.")
+    worker.blobs.publish_all([(unfinished(content), key) for key, content in contents.items()])
+    for observer in (other, worker, sandbox.worker()):
+        for key, content in contents.items():
+            require(content_of(observer, key) == content, "a blob is missing or wrong after publish_all.")
+    worker.blobs.publish(sandbox.staged(worker, b"first"), taken)
+    with refused(Conflict, "publish_all under a key that is taken"):
+        worker.blobs.publish_all([(unfinished(b"new"), sandbox.blob("together/new")), (unfinished(b"second"), taken)])
+    require(content_of(other, taken) == b"first", "publish_all gave a key other bytes.")
+    staged = unfinished(b"discarded")
+    staged.discard()
+    with refused(StoreError, "publishing what was discarded"):
+        worker.blobs.publish_all([(staged, sandbox.blob("together/discarded"))])
+
+
 def a_removed_blob_is_missing_at_once(sandbox: Sandbox) -> None:
     """After remove returned nobody opens the blob; who has it open reads its bytes or an error."""
     worker, other = sandbox.worker(), sandbox.worker()
@@ -303,6 +330,7 @@ RULES: tuple[Rule, ...] = (
     staged_bytes_can_be_read_but_not_found,
     a_published_blob_is_open_to_all_at_once,
     a_taken_key_keeps_its_bytes,
+    blobs_published_together_are_all_there,
     a_removed_blob_is_missing_at_once,
     discarding_is_harmless,
     only_old_blobs_are_removed_by_age,

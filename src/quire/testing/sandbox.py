@@ -44,7 +44,10 @@ class Sandbox:
         staging = self.staging(worker, algorithms)
         for chunk in chunks:
             staging.write(chunk)
-        staged = staging.finish()
+        return self.kept(staging.finish())
+
+    def kept(self, staged: Staged) -> Staged:
+        """The same, to be discarded at the end."""
         self._stagings.append(staged)
         return staged
 

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from quire.config import Settings
 from quire.errors import QuireError, StoreError
-from quire.web import browse, files, metrics, openapi, pages, ready, uploads, xmlrpc
+from quire.web import browse, files, metrics, openapi, pages, ready, uploads
 from quire.web.framing import Framing
 from quire.web.linger import Linger
 from quire.web.problems import HttpError, problem_response
@@ -73,8 +73,8 @@ def _routes(settings: Settings) -> list[BaseRoute]:
         Route("/packages", pages.add_slash, methods=["GET"]),
         Route("/packages/", browse.packages, methods=["GET"]),
         Route("/packages/{path:path}", files.download, methods=["GET"]),
-        Route("/RPC2", xmlrpc.call, methods=["POST"]),
-        Route("/pypi", xmlrpc.call, methods=["POST"]),
+        Route("/RPC2", _call, methods=["POST"]),
+        Route("/pypi", _call, methods=["POST"]),
         Route(settings.health_endpoint, browse.health, methods=["GET"]),
         Route("/ready", ready.ready, methods=["GET"]),
         Route("/metrics", metrics.metrics, methods=["GET"]),
@@ -103,6 +103,12 @@ def _either(get: Handler, post: Handler) -> Handler:
         return await (post if request.method == "POST" else get)(request)
 
     return answer
+
+
+async def _call(request: Request) -> Response:
+    from quire.web import xmlrpc  # noqa: PLC0415 - two XML parsers, for the few who still search in this way
+
+    return await xmlrpc.call(request)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

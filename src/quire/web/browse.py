@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
@@ -15,6 +15,7 @@ import quire
 from quire.auth import Action
 from quire.errors import InvalidName, NotFound, StoreError
 from quire.metadata import CoreMetadata, parse_metadata
+from quire.model import File
 from quire.names import normalize_name
 from quire.pypi_json import describing_file, render_release_json, select_release
 from quire.repository import Listed, file_path, require
@@ -23,11 +24,16 @@ from quire.web.overview import file_links
 from quire.web.pages import moved, page_response, see_other, service_of
 from quire.web.service import Service
 
+if TYPE_CHECKING:
+    import jinja2
+
 _OLD_TAG = re.compile(r"\{\{\s*!")
 
 
 @cache
 def _environment() -> jinja2.Environment:
+    import jinja2  # noqa: PLC0415 - large, and for people's pages only: installers ask for none of them
+
     return jinja2.Environment(
         loader=jinja2.PackageLoader("quire.web"), autoescape=True, undefined=jinja2.ChainableUndefined
     )
@@ -88,18 +94,25 @@ async def project_json(request: Request) -> Response:
     base = service.proxies.base_url(request, service.settings.server_base_url)
     listed = list(view.files.values())
     files = [each.file for each in listed]
-    shown = select_release(files, version)
-    describing = describing_file(files, shown)
-    metadata = await _core_metadata(service, view.files[describing.filename]) if describing is not None else None
-    body = render_release_json(
-        view.hosted.name if view.hosted is not None else name,
-        [(each.file, f"{base}{file_path(name, each)}") for each in listed],
-        version,
-        metadata,
-        status=view.status,
-        project_url=f"{base}simple/{name}/",
-    )
-    return await page_response(request, make_page("application/json", body))
+
+    def describing() -> File | None:
+        return describing_file(files, select_release(files, version))
+
+    def page(metadata: CoreMetadata | None) -> Page:
+        body = render_release_json(
+            view.hosted.name if view.hosted is not None else name,
+            [(each.file, f"{base}{file_path(name, each)}") for each in listed],
+            version,
+            metadata,
+            status=view.status,
+            project_url=f"{base}simple/{name}/",
+        )
+        return make_page("application/json", body)
+
+    # in a thread: sorting the releases of a project with thousands of them takes seconds
+    described = await service.in_reader(describing)
+    metadata = await _core_metadata(service, view.files[described.filename]) if described is not None else None
+    return await page_response(request, await service.in_reader(page, metadata))
 
 
 async def to_project(request: Request) -> Response:

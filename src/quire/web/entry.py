@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from quire.allocator import give_back_large_blocks
 from quire.config import from_environment
 from quire.logs import configure
 from quire.web.app import create_application
@@ -16,7 +17,6 @@ from quire.web.quick import Quick, QuickASGI
 from quire.web.reasons import teach_servers
 from quire.web.routes import RouteTable
 from quire.web.tracing import traced
-from quire.web.wsgi import WSGIApplication
 
 
 def __getattr__(name: str) -> Any:
@@ -25,6 +25,7 @@ def __getattr__(name: str) -> Any:
         settings = from_environment(os.environ)
         configure(settings)
         teach_servers()
+        give_back_large_blocks(os.environ)
         general = create_application(settings)
         application = globals()["application"] = QuickASGI(
             traced(general, RouteTable(settings.server_base_url, settings.health_endpoint), os.environ),
@@ -32,6 +33,8 @@ def __getattr__(name: str) -> Any:
         )
         return application
     if name == "wsgi_application":
+        from quire.web.wsgi import WSGIApplication  # noqa: PLC0415 - ASGI servers need no adapter
+
         wsgi_application = globals()["wsgi_application"] = WSGIApplication(__getattr__("application").application)
         return wsgi_application
     raise AttributeError(name)

@@ -2,13 +2,17 @@
 
 The file goes to the store's staging as it arrives, hashed on its way; of the other fields only those that are used are
 kept. The parser calls back synchronously; what it hands over is gathered and written by a thread, a megabyte at a time.
+The last piece, which for most files is all of them, is left to whoever uses the file: that is a thread already, and
+handing over to one costs more than writing does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import re
+import threading
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
@@ -17,8 +21,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, QuerystringParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from quire.errors import InvalidRequest, TooLarge
-from quire.store.contracts import Staging
+from quire.errors import InvalidRequest, StoreError, TooLarge
+from quire.store.contracts import Staged, Staging
 from quire.web.problems import HttpError
 from quire.web.service import Service
 
@@ -43,6 +47,62 @@ _KEPT = frozenset(
 )
 
 
+# How every client spells it; anything else is left to the parser, which takes ten times as long.
+_PLAIN_DISPOSITION = re.compile(rb'form-data; name="([A-Za-z0-9_:.-]+)"(?:; filename="([A-Za-z0-9_.+!-]+)")?')
+
+
+class Content:
+    """The form's file on its way into the store. All but `add` may wait for the disk, and is for threads."""
+
+    def __init__(self, stage: Callable[[], Staging]) -> None:
+        self.pending_bytes = 0
+        """Added, and not yet written."""
+        self.is_discarded = False
+        self._stage = stage
+        self._pending: list[bytes] = []
+        self._staging: Staging | None = None
+        self._staged: Staged | None = None
+        # A cancelled request discards while its last write still runs: what that write makes must not stay behind.
+        self._lock = threading.Lock()
+
+    def add(self, data: bytes) -> None:
+        """Append; to be written later. Not while a thread writes."""
+        self._pending.append(data)
+        self.pending_bytes += len(data)
+
+    def write(self) -> None:
+        """Write what was added to the staging, which is begun with the first of it. Raises StoreError in its kinds."""
+        with self._lock:
+            self._write()
+
+    def finish(self) -> Staged:
+        """The whole file, which lasts when it is published. Raises StoreError in its kinds."""
+        with self._lock:
+            self._staged = self._write().finish(durable=False)
+            return self._staged
+
+    def discard(self) -> None:
+        """Forget the bytes if they were not published. May be called at any time, and again."""
+        with self._lock:
+            self.is_discarded = True
+            self._pending.clear()
+            begun = self._staged or self._staging
+            if begun is not None:
+                begun.discard()
+            self._staged = self._staging = None
+
+    def _write(self) -> Staging:
+        if self.is_discarded:
+            raise StoreError("This upload was given up already; repeat it.")
+        if self._staging is None:
+            self._staging = self._stage()
+        data = b"".join(self._pending) if len(self._pending) != 1 else self._pending[0]
+        self._pending, self.pending_bytes = [], 0
+        if data:
+            self._staging.write(data)
+        return self._staging
+
+
 @dataclass(slots=True)
 class Form:
     """What arrived."""
@@ -51,7 +111,8 @@ class Form:
     """The kept fields; of `gpg_signature` the file's bytes."""
     filename: str | None = None
     """Of the part named `content`; None when there was none."""
-    content: Staging | None = None
+    content: Content | None = None
+    """There when `filename` is."""
 
     def text(self, name: str) -> str | None:
         """A field as text; None when it was not sent or is empty. Raises InvalidRequest when it is not UTF-8."""
@@ -62,12 +123,10 @@ class Form:
 
 
 class _Reader:
-    """The parser's callbacks: fills a Form, and gathers the file's bytes in `pending`."""
+    """The parser's callbacks: fills a Form."""
 
     def __init__(self, service: Service, form: Form) -> None:
         self.form = form
-        self.pending: list[bytes] = []
-        self.pending_bytes = 0
         self.complete = False
         self._service = service
         self._content_bytes = 0
@@ -95,6 +154,9 @@ class _Reader:
 
     def on_header_end(self) -> None:
         if self._header_name.lower() != b"content-disposition":
+            return
+        if plain := _PLAIN_DISPOSITION.fullmatch(self._header_value):
+            self._begin(_text(plain[1]), _text(plain[2]))
             return
         _, options = parse_options_header(self._header_value)
         self._begin(_text(options.get(b"name")), _text(options.get(b"filename")))
@@ -156,18 +218,19 @@ class _Reader:
             if filename is None:
                 raise InvalidRequest("The form field 'content' must be a file with a filename.")
             self.form.filename = filename
+            service = self._service
+            self.form.content = Content(lambda: service.store.blobs.stage(service.further_algorithms))
         elif name in _KEPT:
             if name in self.form.fields:
                 raise InvalidRequest(f"The form field {name} was sent twice.")
             self._value = bytearray()
 
     def _take(self, data: bytes) -> None:
-        if self._in_content:
+        if self._in_content and self.form.content is not None:
             self._content_bytes += len(data)
             if self._content_bytes > self._service.settings.max_upload_size:
                 raise too_large(self._service)
-            self.pending.append(data)
-            self.pending_bytes += len(data)
+            self.form.content.add(data)
             return
         if self._value is not None:
             limit = MAX_DOCUMENT_BYTES if self._name in _DOCUMENTS else MAX_FIELD_BYTES
@@ -196,28 +259,17 @@ async def received_form(request: Request, service: Service) -> AsyncIterator[For
                 received += len(chunk)
                 parser.write(chunk)
                 reader.check_size(received)
-                if reader.pending_bytes >= _WRITE_BYTES:
-                    await _flush(service, reader)
+                if form.content is not None and form.content.pending_bytes >= _WRITE_BYTES:
+                    await service.in_writer(form.content.write)
             parser.finalize()
         except FormParserError as error:
             raise InvalidRequest(f"The form is damaged ({error}); upload again.") from error
         if not reader.complete:
             raise InvalidRequest("The form ended before its last boundary; the upload was cut off, repeat it.")
-        if form.filename is not None:
-            await _flush(service, reader)
         yield form
     finally:
-        if form.content is not None:
+        if form.content is not None and not form.content.is_discarded:
             await service.in_writer(form.content.discard)
-
-
-async def _flush(service: Service, reader: _Reader) -> None:
-    data, reader.pending, reader.pending_bytes = b"".join(reader.pending), [], 0
-    form = reader.form
-    if form.content is None:
-        form.content = await service.in_writer(service.store.blobs.stage, service.further_algorithms)
-    if data:
-        await service.in_writer(form.content.write, data)
 
 
 def _parser(request: Request, reader: _Reader) -> MultipartParser | QuerystringParser:

@@ -7,11 +7,15 @@ views: the pages that installers ask for would be pushed out of it.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import structlog
 
+from quire.budget import Budget, Memory
 from quire.errors import QuireError, StoreError
 from quire.folder import Folder
 from quire.index import Index
@@ -28,6 +32,27 @@ PATIENCE = 1.0
 log = structlog.get_logger(__name__)
 
 
+class _Counted:
+    """What a count found: of each project no more than tells whether it has changed, since there may be very many."""
+
+    def __init__(self, names: Names, tags: Sequence[str], numbers: Sequence[int]) -> None:
+        """`tags`, `numbers`: of the record of each name, and of its files; "" and 0 for what could not be read."""
+        self.names = names
+        self._tags = tags
+        self._numbers = numbers
+        texts = sum(map(len, names.names)) + sum(map(len, tags))
+        self.bytes_in_memory = 500 + texts + (57 + 8 + 57 + 8 + 8) * len(tags)
+
+    def of(self, place: int, name: str, names: Names) -> tuple[str, int]:
+        """The tag and the number of a name, which has this place in `names`; "" when it was not among them."""
+        known = self.names.names
+        if names is not self.names:
+            place = bisect_left(known, name)
+            if place == len(known) or known[place] != name:
+                return "", 0
+        return self._tags[place], self._numbers[place]
+
+
 class FileCount:
     """How many files there are: for people, so a few seconds old, and cheap however often it is asked for.
 
@@ -35,15 +60,22 @@ class FileCount:
     unchanged project costs one validation. A drop-in file that is hosted too, or is not complete yet, counts as well.
     """
 
-    def __init__(self, index: Index, folder: Folder, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        index: Index,
+        folder: Folder,
+        *,
+        budget: Budget | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`budget`: what is remembered from one count to the next is charged to it."""
+        self.memory: Memory[_Counted] = Memory(budget or Budget(sys.maxsize))
         self._index = index
         self._folder = folder
         self._clock = clock
         self._number: int | None = None
         self._due = clock()
         self._task: asyncio.Task[None] | None = None
-        self._names: Names | None = None
-        self._hosted: dict[str, tuple[Record, int]] = {}
 
     async def get(self, in_thread: Callable[[Callable[[], int]], Awaitable[int]]) -> int | None:
         """The number, as it was a moment ago; None while it is not known yet. Never raises QuireError."""
@@ -66,25 +98,29 @@ class FileCount:
     def count(self) -> int:
         """Count now. Blocks; one at a time. Raises StoreError."""
         records = self._index.store.records
-        self._names = records.names(self._index.prefix, self._names)
-        hosted: dict[str, tuple[Record, int]] = {}
-        for name in self._names.names:
-            known = self._hosted.get(name)
+        before = self.memory.get("")
+        names = records.names(self._index.prefix, before.names if before is not None else None)
+        tags, numbers = [], array("L")
+        for place, name in enumerate(names.names):
             try:
-                record = records.read(self._index.key(name), known[0] if known is not None else None)
-                if known is not None and record is known[0]:
-                    hosted[name] = known
-                    continue
-                project = self._index.decode(record)
+                tag, number = self._count(name, *(before.of(place, name, names) if before is not None else ("", 0)))
             except StoreError:
-                self._names = records.names(self._index.prefix, self._names)  # raises if it is not this project alone
-                continue
-            # Of the record only what revalidates it is kept.
-            light = Record(record.key, b"", record.tag, record.validation)
-            offers = project is not None and project.status.offers_files
-            hosted[name] = (light, len(project.files) if project is not None and offers else 0)
-        self._hosted = hosted
-        return sum(number for _, number in hosted.values()) + self._folder.count()
+                records.names(self._index.prefix, names)  # raises if it is not this project alone
+                tag, number = "", 0
+            tags.append(tag)
+            numbers.append(number)
+        self.memory.put("", _Counted(names, tags, numbers))
+        return sum(numbers) + self._folder.count()
+
+    def _count(self, name: str, tag: str, number: int) -> tuple[str, int]:
+        """The tag of a project's record, and the number of its files. `tag`, `number`: what they were before."""
+        key = self._index.key(name)
+        known = Record(key, b"", tag) if tag else None
+        record = self._index.store.records.read(key, known)
+        if record is known:
+            return tag, number
+        project = self._index.decode(record)
+        return record.tag, len(project.files) if project is not None and project.status.offers_files else 0
 
 
 def file_links(index: Index, folder: Folder) -> Iterator[tuple[str, str]]:

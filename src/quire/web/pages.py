@@ -15,7 +15,8 @@ from quire.simple import Page
 from quire.web.problems import HttpError
 from quire.web.service import Service
 
-_RENDER_IN_THREAD = 500  # files or names; below, rendering takes less than handing it over
+_RENDER_IN_THREAD = 200  # files or names; below, rendering takes less than handing it over
+_COMPRESS_IN_THREAD = 64 * 1024  # bytes: a few milliseconds, in which others would wait
 
 
 def service_of(request: Request) -> Service:
@@ -85,7 +86,7 @@ def see_other(request: Request, location: str) -> Response:
 async def page_response(request: Request, page: Page) -> Response:
     """A page with its validator, encoded as accepted; 304 when the client has it already (RFC 9110, 13 and 15.4.5)."""
     encoding = negotiate_encoding(request.headers.get("accept-encoding"))
-    if encoding != "identity" and len(page.body) > 1_000_000:
+    if len(page.body) > _COMPRESS_IN_THREAD and not page.has(encoding):
         body, etag = await service_of(request).in_reader(page.encoded, encoding)
     else:
         body, etag = page.encoded(encoding)

@@ -147,6 +147,10 @@ class Quick:
         if page is None or not page.has(accepted):
             return None
         prepared = view.prepared[media_type, accepted] = Prepared(page, accepted, route)
+        if isinstance(view, ProjectView):
+            self._service.projects.memory.account(view.name, view)
+        else:
+            self._service.project_names.memory.account("", view)
         return prepared
 
     def _is_plain(self, headers: Headers) -> bool:

@@ -17,6 +17,7 @@ import structlog
 from starlette.requests import Request
 
 from quire.auth import Accepted, Action, Authenticator, Throttled, parse_basic
+from quire.budget import Budget
 from quire.config import Settings
 from quire.errors import NotFound, StoreError
 from quire.folder import Folder
@@ -28,7 +29,7 @@ from quire.passwords import Passwords
 from quire.repository import NamesView, ProjectNames, Projects, ProjectView
 from quire.runtime import folder_of, is_draining
 from quire.store.contracts import OpenBlob
-from quire.store.posix import PosixStore
+from quire.store.posix import HOME, PosixStore
 from quire.web.accel import internal_location
 from quire.web.housekeeping import keep_house
 from quire.web.overview import FileCount
@@ -56,17 +57,22 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigurationError, StoreError, UnknownLayout."""
         self.settings = settings
+        self.budget = Budget(settings.cache_size)
         self.store = PosixStore.open(
             settings.root, read_only=settings.read_only, coarse_changes=settings.coarse_changes
         )
         self.index = Index(self.store, settings.index)
+        # The store's own folder is never one of packages (PosixStore.open has seen to it), so it need not be looked at.
         self.folder = Folder(
-            [Path(directory) for directory in settings.directories],
+            [Path(directory) for directory in settings.drop_in_roots],
             digests=self.store.records,
             index=settings.index,
+            exclude=[self.store.root / HOME],
             algorithms=self.further_algorithms,
+            budget=self.budget,
         )
-        self.file_count = FileCount(self.index, self.folder)
+        self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
+        self.file_count = FileCount(self.index, self.folder, budget=self.budget)
         self.metrics = WorkerMetrics(settings)
         self.readiness = Readiness(StoreProbe(self.index), lambda: is_draining(folder_of(os.environ)))
         self.proxies = TrustedProxies(settings.trusted_proxies)
@@ -75,21 +81,30 @@ class Service:
         self._sending: ThreadPoolExecutor | None = None
         self._writing: ThreadPoolExecutor | None = None
         inline = self.store.validates_inline and self.folder.validates_inline
+        beside = self.folder if self.folder.roots else None
         self.projects: Barrier[ProjectView] = Barrier(
-            Projects(self.index, self.folder),
+            Projects(self.index, beside),
             inline=inline,
-            memory_limit=settings.cache_size,
+            budget=self.budget,
             executor=self._readers,
             tally=self.metrics.tally.barriers["project"],
         )
         self.project_names: Barrier[NamesView] = Barrier(
-            ProjectNames(self.index, self.folder),
+            ProjectNames(self.index, beside),
             inline=inline,
-            memory_limit=settings.cache_size,
+            budget=self.budget,
             executor=self._readers,
             tally=self.metrics.tally.barriers["projects"],
         )
-        self.metrics.watch(self.index, self.readiness, project=self.projects.memory, projects=self.project_names.memory)
+        self.metrics.watch(
+            self.index,
+            self.readiness,
+            project=self.projects.memory,
+            projects=self.project_names.memory,
+            facts=self.folder.facts,
+            documents=self.folder.documents,
+            count=self.file_count.memory,
+        )
 
     @property
     def further_algorithms(self) -> tuple[str, ...]:
@@ -168,7 +183,7 @@ class Service:
             return None
         if request.client is None or not self.proxies.trusts(request.client.host):
             return None
-        return internal_location(content.path, self.folder.roots, locations)
+        return internal_location(content.path, self._roots, locations)
 
     # -- threads ------------------------------------------------------------------------------------------------------
 

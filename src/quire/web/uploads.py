@@ -6,12 +6,14 @@ import contextlib
 import json
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from quire.audit.entries import Origin
 from quire.auth import Action
 from quire.changes import Selection
 from quire.errors import (
@@ -25,12 +27,11 @@ from quire.errors import (
 )
 from quire.index import Change
 from quire.names import normalize_name, same_version
-from quire.store.contracts import Staging
 from quire.upload import Upload, examine
-from quire.web.forms import Form, received_form
+from quire.web.forms import Content, Form, received_form
 from quire.web.pages import service_of
 from quire.web.problems import HttpError
-from quire.web.request_log import notes_of, origin_of
+from quire.web.request_log import Notes, notes_of, origin_of
 from quire.web.service import Service
 
 log = structlog.get_logger(__name__)
@@ -79,18 +80,10 @@ async def _file_upload(request: Request, service: Service, form: Form, user: str
     if protocol not in {None, "1"}:
         raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
     attestations = _attestations(form)
-    upload = await service.in_writer(_examine, form.content, form, user, attestations)
-    view = await service.project(upload.parsed.project)
+    origin = origin_of(request, user, service.proxies)
+    publication = partial(_publish, service, form.content, form, notes=notes_of(request.scope), origin=origin)
+    upload, change = await service.in_writer(publication, user=user, attestations=attestations)
     filename = upload.parsed.filename
-    notes = notes_of(request.scope)
-    notes.project, notes.file, notes.action = upload.parsed.project, filename, "publish"
-    change = await service.in_writer(
-        service.index.publish,
-        [upload],
-        overwrite=service.settings.overwrite,
-        taken=view.taken,
-        origin=origin_of(request, user, service.proxies),
-    )
     tally = service.metrics.tally
     tally.uploads["published" if change.changed else "unchanged"] += 1
     if not change.changed:
@@ -102,7 +95,33 @@ async def _file_upload(request: Request, service: Service, form: Form, user: str
     return PlainTextResponse(f"{filename} was published.\n")
 
 
-def _examine(content: Staging, form: Form, user: str | None, attestations: bytes | None) -> Upload:
+def _publish(
+    service: Service,
+    content: Content,
+    form: Form,
+    *,
+    user: str | None,
+    attestations: bytes | None,
+    origin: Origin,
+    notes: Notes,
+) -> tuple[Upload, Change]:
+    """All that waits for the disk, in one thread: handing over from one to the next costs more than a system call."""
+    try:
+        upload = _examine(content, form, user, attestations)
+        project = upload.parsed.project
+        notes.project, notes.file, notes.action = project, upload.parsed.filename, "publish"
+        beside = service.folder.project(project)  # as it is now: this request came before
+        return upload, service.index.publish(
+            [upload],
+            overwrite=service.settings.overwrite,
+            taken={each.file.filename: each.file.sha256 for each in beside.files},
+            origin=origin,
+        )
+    finally:
+        content.discard()
+
+
+def _examine(content: Content, form: Form, user: str | None, attestations: bytes | None) -> Upload:
     return examine(
         content.finish(),
         form.filename or "",
@@ -172,7 +191,7 @@ async def _doc_upload(service: Service, form: Form) -> Response:
     if form.content is None:
         raise InvalidRequest("The form has no file; send the documentation as the file field 'content'.")
 
-    def has_index(content: Staging) -> bool:
+    def has_index(content: Content) -> bool:
         with content.finish().open() as file, zipfile.ZipFile(file) as archive:
             return "index.html" in archive.namelist()
 

@@ -72,14 +72,14 @@ class Server:
 
 
 @contextmanager
-def served(roots: Sequence[Path], workers: int = 2) -> Iterator[list[Server]]:
-    """A server for each directory. Afterwards none of them may have logged a traceback."""
+def served(roots: Sequence[Path], workers: int = 2, more: Sequence[str] = ()) -> Iterator[list[Server]]:
+    """A server for each directory, with `more` flags. Afterwards none of them may have logged a traceback."""
     with ExitStack() as stack:
         running = []
         for root in roots:
             folder = Path(tempfile.mkdtemp())
             port = serving.free_port()
-            flags = ("-p", port, "-i", "127.0.0.1", *OPEN, "--workers", workers, root)
+            flags = ("-p", port, "-i", "127.0.0.1", *OPEN, "--workers", workers, *more, root)
             command = serving.quire_command("run", *flags)
             running.append(stack.enter_context(serving.running(command, port, cwd=folder)))
         yield [Server(each.port) for each in running]

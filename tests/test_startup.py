@@ -1,0 +1,158 @@
+"""What a start costs, as counts of imported modules: no machine is too busy or too slow for these.
+
+Importing is nearly all that a server does before its first answer. The limits are a little above what is true now. Who
+makes a start dearer on purpose raises them, and says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from quire import cli
+from tests.asking import OPEN
+from tests.htpasswd import bcrypt_hash
+from tests.serving import DEADLINE, Served, environment, free_port, running
+
+SERVER_MODULES = 490
+VERSION_MODULES = 120
+"""Python's own and those of the environment included, which other versions have more or fewer of."""
+
+# what they are for, and so who may import them: nobody who serves pages to installers
+RARE = {
+    "rich.console": "tables and progress bars on a terminal",  # "rich": -X importtime tells of vain attempts as well
+    "pygments": "comes with rich",
+    "httpx": "quire update",
+    "jinja2": "the home page and the list of all files",
+    "passlib": "a password file",
+    "bcrypt": "a password file",
+    "prometheus_client": "the page of metrics",
+    "packaging.metadata": "uploads, and drop-in files that nobody has looked at yet",
+    "packaging.licenses": "comes with packaging.metadata",
+    "xmlrpc": "pip search",
+    "defusedxml": "pip search",
+    "a2wsgi": "WSGI servers",
+    "opentelemetry": "traces",
+    "tomllib": "quire.toml",
+    "urllib.request": "comes with prometheus_client",
+    "unittest": "nothing at all",
+    "quire.diagnosis": "quire doctor",
+    "quire.checking": "quire check, quire gc",
+    "quire.importing": "quire import",
+    "quire.upstream": "quire update",
+    "quire.testing": "quire doctor",
+}
+
+_LINE = re.compile(r"^import time:[ \d]+\|[ \d]+\|\s*([\w.]+)$", re.MULTILINE)
+
+
+def imported(served: Served) -> Counter[str]:
+    """How many processes of the server have imported each module so far; forked ones have what their parent had."""
+    return Counter(_LINE.findall(served.output()))
+
+
+def rare(modules: Counter[str]) -> set[str]:
+    """Those of RARE that are among the modules."""
+    return {name for name in RARE if any(f"{module}.".startswith(f"{name}.") for module in modules)}
+
+
+def server(port: int, *flags: object) -> list[str]:
+    """The command of a server that writes each import to its output (-X importtime)."""
+    words = ("run", "-p", port, "-i", "127.0.0.1", "--workers", 2, *flags, "packages")
+    return [sys.executable, "-X", "importtime", "-m", "quire", *map(str, words)]
+
+
+def modules_after(*argv: str) -> set[str]:
+    """The modules of a process that has run a command line."""
+    program = (
+        "import contextlib, io, json, sys\nfrom quire import cli\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): cli.main(sys.argv[1:])\n"
+        "print(json.dumps(list(sys.modules)))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *argv],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=DEADLINE,
+    )
+    return set(json.loads(ended.stdout))
+
+
+def choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parsers of the commands."""
+    (action,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
+    found: dict[str, argparse.ArgumentParser] = action.choices
+    return found
+
+
+def test_every_command_is_named_where_it_is_found() -> None:
+    """The table of commands names each one with the module that adds it; alone it has the help that it has in all."""
+    everything, owners = cli.make_parser()
+    assert set(owners) == set(cli.COMMANDS)
+    for name, module in cli.COMMANDS.items():
+        alone, (own, *_) = choices(cli.make_parser([name])[0]), cli.make_parser([name])[1].values()
+        assert getattr(own, "__name__", None) == f"quire.commands.{module}"
+        assert alone[name].format_help() == choices(everything)[name].format_help()
+
+
+def test_the_version_needs_nothing() -> None:
+    """`quire --version` imports no library."""
+    modules = modules_after("--version")
+    assert not modules & {"msgspec", "structlog", "asyncio", "logging"}
+    assert len(modules) <= VERSION_MODULES, len(modules)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_a_command_imports_only_itself(name: str) -> None:
+    """The help of a command imports no other command's module; only the help of `quire` needs all of them."""
+    commands = {
+        module.split(".")[2] for module in modules_after(name, "--help") if module.startswith("quire.commands.")
+    }
+    assert commands & set(cli.COMMANDS.values()) <= {cli.COMMANDS[name]} | ({"ls"} if name == "show" else set())
+
+
+@pytest.mark.parametrize("name", ["granian", "gunicorn"])
+def test_a_server_imports_what_installers_need(name: str, tmp_path: Path) -> None:
+    """A server that answered with the list, and for a project, has imported few modules, once, and nothing rare."""
+    (tmp_path / "packages").mkdir()
+    port = free_port()
+    with running(server(port, *OPEN, "--server", name), port, cwd=tmp_path) as served:
+        assert served.get("/simple/")[0] == 200
+        assert served.get("/simple/nothing/")[0] == 404
+        modules = imported(served)
+        assert modules["quire.web.app"], served.output()[:2000]
+        assert rare(modules) == set()
+        assert len(modules) <= SERVER_MODULES, len(modules)
+        if name == "gunicorn" or multiprocessing.get_start_method() == "fork":  # granian does as the standard library
+            # workers have what the main process imported; what is left is looked for in vain, or gunicorn's own
+            again = {module for module, processes in modules.items() if processes > 1}
+            assert {module for module in again if module.startswith(("quire", "starlette", "granian"))} == set()
+            assert len(again) <= 30, again
+
+        # What is rare can be had all the same.
+        assert served.get("/")[0] == 200
+        assert served.get("/metrics")[0] == 200
+        assert rare(imported(served)) == {"jinja2", "prometheus_client", "urllib.request"}
+
+
+def test_a_password_file_is_prepared_before_the_workers(tmp_path: Path) -> None:
+    """With a password file its library is imported before the first login, by the main process for all workers."""
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "users").write_text(f"alice:{bcrypt_hash('secret')}\n")
+    port = free_port()
+    with running(server(port, "-P", "users", "-a", "list,update"), port, cwd=tmp_path) as served:
+        assert served.get("/simple/")[0] == 401
+        modules = imported(served)
+        if multiprocessing.get_start_method() == "fork":
+            assert modules["passlib.apache"] == modules["passlib.context"] == 1
+        assert rare(modules) <= {"passlib", "bcrypt"}
