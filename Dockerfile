@@ -50,8 +50,8 @@ RUN groupadd --gid 9898 quire \
 COPY --from=builder /opt/quire /opt/quire
 # Slim Pythons come without their own bytecode, and a container that cannot write would compile it at every start: this
 # keeps what quire loads.
-RUN /opt/quire/bin/python -P -c "import quire.cli; quire.cli.make_parser(); \
-import quire.web.entry, quire.servers.with_granian, quire.servers.with_gunicorn"
+RUN PYTHONDONTWRITEBYTECODE= /opt/quire/bin/python -P -c "import quire.cli; quire.cli.make_parser(); \
+import quire.web.entry, quire.servers.with_granian, quire.servers.with_gunicorn, quire_image.health"
 ENV PATH=/opt/quire/bin:$PATH \
     HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
+import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +89,36 @@ def test_the_last_value_is_kept_whatever_its_size() -> None:
     memory.put("small", Value(10))
     assert memory.get("huge") is None
     assert budget.bytes < 1000
+
+
+def test_reading_goes_on_while_another_thread_makes_room() -> None:
+    """Neither trips over what the other one moves or drops."""
+    budget = Budget(20_000)
+    memory: Memory[Value] = Memory(budget)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    failures: list[Exception] = []
+    is_over = threading.Event()
+
+    def read() -> None:
+        try:
+            while not is_over.is_set():
+                for number in range(40):
+                    memory.get(str(number))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told below
+            failures.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for number in range(50_000):
+            memory.put(str(number % 40), Value(1000))
+    finally:
+        is_over.set()
+        reader.join()
+        sys.setswitchinterval(interval)
+    assert failures == []
+    assert budget.bytes == memory.bytes <= budget.limit
 
 
 def test_keys_are_charged() -> None:

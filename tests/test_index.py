@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +32,8 @@ from quire.model import File, Project, Status, decode_project, encode_project
 from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryState, MemoryStore
+from quire.store.posix import PosixStore
+from quire.store.posix_staging import PosixStaged
 from quire.upload import Upload, examine
 from tests.distributions import make_wheel, wheel_name
 
@@ -73,6 +78,21 @@ def test_a_published_file_is_recorded_whole() -> None:
     assert blobs(store) == set(blob_keys(file))
     assert store.blobs.open(blob_keys(file)[0]).file.read() == content
     assert store.blobs.open(f"{blob_keys(file)[0]}.asc").file.read() == b"sig"
+
+
+def test_what_cannot_be_made_to_last_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is linked before it is fsynced; when that fails nothing of it stays, as often as it is tried."""
+    index = Index(PosixStore.open(str(tmp_path)))
+
+    def failing(_: PosixStaged) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    uploads = [staged_wheel(index.store, "demo", "1.0") for _ in range(2)]
+    monkeypatch.setattr(PosixStaged, "make_durable", failing)
+    for upload in uploads:
+        with pytest.raises(StoreError, match="Input/output error"):
+            index.publish([upload])
+    assert blobs(index.store) == set()
 
 
 def test_several_files_appear_in_one_step() -> None:

@@ -100,6 +100,22 @@ def test_a_stop_in_the_middle_of_the_startup_is_not_forgotten(server: str, tmp_p
         assert served.process.wait(DEADLINE) == 0
 
 
+def test_a_stop_right_after_the_fork_is_not_forgotten(tmp_path: Path) -> None:
+    """A worker has its parent's handlers then, which would take the signal for the parent's."""
+    hook = """
+def post_fork(server, worker):
+    import os, pathlib, time
+    pathlib.Path(f"forked-{os.getpid()}").touch()
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+"""
+    (tmp_path / "gunicorn.conf.py").write_text(hook)
+    with starting(_settings(tmp_path, "gunicorn", workers=2), tmp_path, "tests.serving:application") as served:
+        until(lambda: len(list(tmp_path.glob("forked-*"))) == 2)
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(DEADLINE) == 0
+
+
 @pytest.mark.parametrize("server", WITH_WORKERS)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_application_that_cannot_start_ends_the_server(server: str, workers: int, tmp_path: Path) -> None:

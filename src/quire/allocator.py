@@ -15,7 +15,8 @@ from collections.abc import Mapping
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LARGE = 512 * 1024
-"""Bytes. More than any piece of an upload or a download, which come too often for a system call each."""
+"""Bytes. More than any piece of a download, which come too often for a system call each; an upload's come with one to
+the disk anyway."""
 
 
 def give_back_large_blocks(environ: Mapping[str, str]) -> bool:

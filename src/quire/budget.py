@@ -114,13 +114,13 @@ class Memory(Generic[V]):
         self._add(size - entry.size)
         entry.size = size
         while budget.bytes > budget.limit and len(budget._used) > 1:
-            oldest = next(iter(budget._used))
+            oldest, _ = budget._used.popitem(last=False)  # one step: `get` moves entries meanwhile
             oldest.memory._forget(oldest.key)
 
     def _forget(self, key: str) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            del self._budget._used[entry]
+            self._budget._used.pop(entry, None)
             self._add(-entry.size)
 
     def _add(self, size: int) -> None:

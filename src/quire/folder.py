@@ -98,6 +98,7 @@ class Folder:
         network: bool | None = None,
         progress: Progress | None = None,
         budget: Budget | None = None,
+        facts_are_stored: bool = True,
         settle: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -109,6 +110,7 @@ class Folder:
         `algorithms`: hashlib names to compute besides sha256, md5 and blake2b_256.
         `network`: whether the roots are on a network file system; None asks the system.
         `budget`: what is remembered of projects and documents is charged to it; None: to one of its own.
+        `facts_are_stored`: False where `digests` cannot be written; facts are then remembered whatever the budget.
         `settle`: seconds after which two changes no longer share a timestamp; None finds out.
         `clock`, `wall`: monotonic seconds; seconds since the epoch.
 
@@ -122,8 +124,9 @@ class Folder:
         self._index = index
         self._rules = Rules(tuple(algorithms), progress, SETTLE if settle is None else settle, clock, wall)
         budget = budget or Budget(_REMEMBERED_BYTES)
-        # Without records there is nothing to get facts back from but the files.
-        self.facts: Memory[ProjectFacts] = Memory(budget if digests is not None else Budget(sys.maxsize))
+        # Where they are not stored there is nothing to get facts back from but the files.
+        can_be_had_again = digests is not None and facts_are_stored
+        self.facts: Memory[ProjectFacts] = Memory(budget if can_be_had_again else Budget(sys.maxsize))
         self.documents: Memory[_Document] = Memory(budget)
         self._lock = threading.Lock()  # over who makes facts, and the pairs
         self._pairs: tuple[Listing | None, tuple[tuple[str, str], ...]] = (None, ())

@@ -129,9 +129,13 @@ class Index:
                 self.store.records.confirm(record)
                 return Change(name, before, before, record.tag)
             until = _now() + PUBLICATION_SECONDS
-            for upload, file in zip(uploads, files, strict=True):
-                stored.append(file)
-                self._store_blobs(upload, file)
+            try:
+                for upload, file in zip(uploads, files, strict=True):
+                    stored.append(file)
+                    self._store_blobs(upload, file)
+            except BaseException:  # no record can have named them
+                self.remove_blobs(stored)
+                raise
             change = self._change(name, transition, "publish", origin, until=until, known=(record, before))
         except (StoreFull, StoreReadOnly):
             self.remove_blobs(stored)

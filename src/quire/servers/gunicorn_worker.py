@@ -30,8 +30,14 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
         super().data_received(data)
 
     def _arm_keepalive_timer(self) -> None:
-        self._is_idle = True
         super()._arm_keepalive_timer()
+        self._is_idle = True
+        if not self.worker.alive:
+            self._keepalive_timeout()
+
+    def _cancel_keepalive_timer(self) -> None:
+        super()._cancel_keepalive_timer()
+        self._is_idle = False
 
     def close_if_idle(self) -> None:
         """To be called when the worker stops."""
@@ -61,7 +67,7 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def init_process(self) -> None:
         self.connections = set()
-        let_signals_end_the_process()  # until here the arbiter's handlers are in force, inherited by the fork
+        let_signals_end_the_process()  # for who starts gunicorn otherwise: its arbiter's handlers are in force here
         gasgi.ASGIProtocol = Protocol  # where the worker looks it up; it has no setting for it
         super().init_process()
 

@@ -34,7 +34,8 @@ class Protocol(H11Protocol):
     def _follow_head(self) -> None:
         if self.conn.their_state is not h11.IDLE:
             self._forget_deadline()
-        elif self._head_deadline is None and self.conn.trailing_data[0]:  # what has come of the next head
+        elif self._head_deadline is None and (self.conn.trailing_data[0] or self.timeout_keep_alive_task is None):
+            # something of the next head has come, or of the last body when the silence was timed already
             self._begin_deadline()
 
     def _begin_deadline(self) -> None:

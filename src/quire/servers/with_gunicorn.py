@@ -27,7 +27,7 @@ from quire.servers import GRACE_SECONDS
 from quire.servers.binding import free_address
 from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
-from quire.servers.loading import load
+from quire.servers.loading import forked_workers_obey_signals, load
 
 WORKER = "quire.servers.gunicorn_worker.Worker"
 
@@ -39,6 +39,7 @@ def serve(settings: Settings, target: str) -> int:
     application = _Application(settings, target)
     _check_addresses(application.cfg)
     raise_descriptor_limit()
+    forked_workers_obey_signals()
     application.run()
     return 0
 

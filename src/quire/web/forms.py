@@ -58,6 +58,7 @@ class Content:
         self.pending_bytes = 0
         """Added, and not yet written."""
         self.is_discarded = False
+        self._is_owned = False
         self._stage = stage
         self._pending: list[bytes] = []
         self._staging: Staging | None = None
@@ -81,19 +82,40 @@ class Content:
             self._staged = self._write().finish(durable=False)
             return self._staged
 
+    def own(self) -> None:
+        """Take the file over from the request: from here on `give_up` leaves it alone, and the caller discards it.
+
+        Raises StoreError when it was given up before.
+        """
+        with self._lock:
+            self._check()
+            self._is_owned = True
+
     def discard(self) -> None:
         """Forget the bytes if they were not published. May be called at any time, and again."""
         with self._lock:
-            self.is_discarded = True
-            self._pending.clear()
-            begun = self._staged or self._staging
-            if begun is not None:
-                begun.discard()
-            self._staged = self._staging = None
+            self._discard()
 
-    def _write(self) -> Staging:
+    def give_up(self) -> None:
+        """The request is over: discard, unless somebody owns the file."""
+        with self._lock:
+            if not self._is_owned:
+                self._discard()
+
+    def _check(self) -> None:
         if self.is_discarded:
             raise StoreError("This upload was given up already; repeat it.")
+
+    def _discard(self) -> None:
+        self.is_discarded = True
+        self._pending.clear()
+        begun = self._staged or self._staging
+        if begun is not None:
+            begun.discard()
+        self._staged = self._staging = None
+
+    def _write(self) -> Staging:
+        self._check()
         if self._staging is None:
             self._staging = self._stage()
         data = b"".join(self._pending) if len(self._pending) != 1 else self._pending[0]
@@ -269,7 +291,7 @@ async def received_form(request: Request, service: Service) -> AsyncIterator[For
         yield form
     finally:
         if form.content is not None and not form.content.is_discarded:
-            await service.in_writer(form.content.discard)
+            await service.in_writer(form.content.give_up)
 
 
 def _parser(request: Request, reader: _Reader) -> MultipartParser | QuerystringParser:

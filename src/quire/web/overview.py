@@ -57,7 +57,8 @@ class FileCount:
     """How many files there are: for people, so a few seconds old, and cheap however often it is asked for.
 
     Health checks ask for the home page every few seconds. So there is one count at a time in a process, and in it an
-    unchanged project costs one validation. A drop-in file that is hosted too, or is not complete yet, counts as well.
+    unchanged project costs a listing of its record's folder. A drop-in file that is hosted too, or is not complete yet,
+    counts as well.
     """
 
     def __init__(

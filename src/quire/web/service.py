@@ -70,6 +70,7 @@ class Service:
             exclude=[self.store.root / HOME],
             algorithms=self.further_algorithms,
             budget=self.budget,
+            facts_are_stored=self.store.writable,
         )
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self.file_count = FileCount(self.index, self.folder, budget=self.budget)

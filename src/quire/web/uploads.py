@@ -105,7 +105,11 @@ def _publish(
     origin: Origin,
     notes: Notes,
 ) -> tuple[Upload, Change]:
-    """All that waits for the disk, in one thread: handing over from one to the next costs more than a system call."""
+    """All that waits for the disk, in one thread: handing over from one to the next costs more than a system call.
+
+    A request that is cancelled meanwhile does not stop it: what has begun is brought to its end.
+    """
+    content.own()
     try:
         upload = _examine(content, form, user, attestations)
         project = upload.parsed.project
