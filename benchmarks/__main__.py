@@ -77,6 +77,7 @@ def run(arguments: argparse.Namespace) -> Path:
     output, page = (LATEST, PAGE) if folder is None else (folder / "results.json", folder / "benchmarks.md")
     CACHE.mkdir(parents=True, exist_ok=True)
     results = Results(started=kept.now(), arguments=[f"--seconds {arguments.seconds:g}", *_selection(arguments)])
+    own_version = kept.own_version()  # as it is now: the results that are kept change the checkout
     with tempfile.TemporaryDirectory(prefix="work-", dir=CACHE) as work:
         suite = Suite(
             results,
@@ -93,7 +94,7 @@ def run(arguments: argparse.Namespace) -> Path:
                     traceback.print_exc()
                     suite.missing(name, "*", "*", error)
                 results.took = time.monotonic() - began
-                results.machine, results.versions = kept.machine(CACHE), kept.versions()
+                results.machine, results.versions = kept.machine(CACHE), kept.versions(own_version)
                 results.save(output)  # after each, so that what breaks later costs nothing
     write_report(results, page)
     return page

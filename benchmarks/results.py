@@ -196,9 +196,9 @@ def machine(directory: Path) -> dict[str, str]:
     }
 
 
-def versions() -> dict[str, str]:
+def versions(own: str) -> dict[str, str]:
     """Of everything that was compared; what is not installed is left out."""
-    found = {"Python": platform.python_version(), "quire": _own_version()}
+    found = {"Python": platform.python_version(), "quire": own}
     for distribution in ("granian", "uvloop", "gunicorn", "starlette", "msgspec", "bcrypt"):
         try:
             found[distribution] = version(distribution)
@@ -217,7 +217,7 @@ def versions() -> dict[str, str]:
     return {name: number for name, number in found.items() if number}
 
 
-def _own_version() -> str:
+def own_version() -> str:
     done = _output(["git", "-C", str(PROJECT), "describe", "--always", "--dirty"])
     return f"{version('quire')} ({done.strip()})" if done.strip() else version("quire")
 

@@ -115,6 +115,12 @@ TARGETS = (
         "at most 1",
         _at_most(f"{nfs.TRIPS}: page, idle, {NO_DROP_IN}", nfs.WHERE, BASE, 1),
     ),
+    Target("NFS, idle: round trips per list", "at most 1", _at_most(f"{nfs.TRIPS}: list, idle", nfs.WHERE, BASE, 1)),
+    Target(
+        f"the same with {NO_DROP_IN}",
+        "at most 1",
+        _at_most(f"{nfs.TRIPS}: list, idle, {NO_DROP_IN}", nfs.WHERE, BASE, 1),
+    ),
     Target("NFS, 2,000 requests/s on one page", "at most 0.2", _on_nfs_under_load("")),
     Target(f"the same with {NO_DROP_IN}", "at most 0.2", _on_nfs_under_load(f", {NO_DROP_IN}")),
     Target("burst of 510: errors", "none", _at_most(burst.ERRORS, burst.WHERE, _BURST, 0)),

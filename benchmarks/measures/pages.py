@@ -19,6 +19,9 @@ JSON = "project page as JSON, 200 in turn"
 GZIP = "project page, gzip, 200 in turn"
 UNCHANGED = "304 for one project page"
 AUTHENTICATED = "project page, everybody logs in"
+AUTHENTICATED_LIST = "project list, everybody logs in"
+AUTHENTICATED_UNCHANGED = "304, everybody logs in"
+AUTHENTICATED_FILE = "small file, everybody logs in"
 
 
 def measure(suite: Suite) -> None:
@@ -106,4 +109,20 @@ def measure_authenticated(suite: Suite) -> None:
                 paths = [server.path(corpus.project(number)) for number in corpus.asked]
                 return ask(server, paths, server.headers(), suite.seconds)
 
+            def project_list(server: Server) -> Load:
+                return ask(server, [server.path()], server.headers(), suite.seconds)
+
+            def unchanged(server: Server, corpus: Corpus = corpus) -> Load:
+                path = server.path(corpus.project(corpus.one))
+                headers = server.headers() | {"If-None-Match": server.ask(path).headers["etag"]}
+                return ask(server, [path], headers, suite.seconds)
+
+            def small_file(server: Server, corpus: Corpus = corpus) -> Load:
+                path = server.file_path(corpus.project(corpus.one), corpus.filename(corpus.one, 0))
+                return ask(server, [path], server.headers(), suite.seconds)
+
             suite.interleave(AUTHENTICATED, corpus.name, plain | guarded, rotating)
+            ours = plain | {label: server for label, server in guarded.items() if server.peer is QUIRE}
+            suite.interleave(AUTHENTICATED_LIST, corpus.name, ours, project_list)
+            suite.interleave(AUTHENTICATED_UNCHANGED, corpus.name, ours, unchanged)
+            suite.interleave(AUTHENTICATED_FILE, corpus.name, ours, small_file)
