@@ -576,7 +576,7 @@ def test_failing_hash_library_is_a_wrong_password_and_a_log_line(tmp_path: Path)
         assert ask(made, "alice", "hunter2") == Wrong()
         assert ask(made, "hunter2", "alice") == Wrong()  # a password typed into the wrong field
     made.close()
-    assert [(log["event"], log["error"], log["username"]) for log in logs] == [
+    assert [(log["event"], log["error"], log["user"]) for log in logs] == [
         ("password_check_failed", "RuntimeError", "alice"),
         ("password_check_failed", "RuntimeError", None),
     ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import httpx
 import pytest
 import structlog
 
+import quire
 from quire.config import Settings
 from quire.logs import JsonFormatter, LineFormatter, redacted
 from quire.web.request_log import MAX_ID_CHARACTERS, AccessLog, Notes, RequestIds, request_properties
@@ -198,7 +201,92 @@ def audit(site: Site) -> list[dict[str, Any]]:
 def documented() -> set[str]:
     """The fields that docs/reference/logs.md has in its tables."""
     text = (Path(__file__).parent.parent / "docs" / "reference" / "logs.md").read_text()
+    return fields_of(text)
+
+
+def fields_of(text: str) -> set[str]:
+    """The names in the first column of Markdown tables."""
     return set(re.findall(r"^\| `(\w+)` \|", text, re.M))
+
+
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+NO_FIELDS = {"exc_info", "stack_info"}
+"""Arguments of the logging library's own, which become `exception` and `stack`."""
+
+
+def logger_names(tree: ast.Module) -> Iterator[str]:
+    """The names to which a module assigns loggers, whatever they are made by."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and "getlogger" in ast.unparse(node.value).lower().replace("_", ""):
+            for target in node.targets:
+                yield ast.unparse(target)
+
+
+def keys_in(function: ast.AST) -> Iterator[str]:
+    """The constant keys of all dictionaries that a function writes out, and those that it adds to one."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.Dict):
+            yield from (key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str))
+        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            assert isinstance(node.slice, ast.Constant), ast.unparse(node)
+            yield str(node.slice.value)
+
+
+def logged_fields(source: str) -> dict[str, list[str]]:
+    """Name of a field -> the calls that log it, of one module. Fields passed as `**fields` are those of any dictionary
+    in the same function."""
+    tree = ast.parse(source)
+    loggers = set(logger_names(tree))
+    assert loggers <= {"log", "_log"}, f"a logger under another name: {loggers}"
+    found: dict[str, list[str]] = {}
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        method = call.func
+        if not (isinstance(method, ast.Attribute) and ast.unparse(method.value) in loggers):
+            continue
+        assert method.attr in LEVELS, f"{ast.unparse(call)}: what it logs is not known to this test"
+        for keyword in call.keywords:
+            around = [function for function in functions if call in set(ast.walk(function))]
+            for name in [keyword.arg] if keyword.arg is not None else keys_in(around[-1]):
+                found.setdefault(name, []).append(ast.unparse(call))
+    return found
+
+
+def test_fields_are_found_in_the_source() -> None:
+    """The collection below sees plain fields and such as come in a dictionary, in any function, at any level."""
+    source = """
+_log = structlog.stdlib.get_logger("x")
+def outer(error):
+    def inner():
+        fields = {"one": 1}
+        fields["two"] = 2
+        _log.info("some", **fields)
+    _log.exception("event %s", 1, three=3, exc_info=True)
+    other.info("no", four=4)
+"""
+    assert set(logged_fields(source)) == {"one", "two", "three", "exc_info"}
+    with pytest.raises(AssertionError, match="another name"):
+        logged_fields("logger = logging.getLogger()")
+    with pytest.raises(AssertionError, match="not known"):
+        logged_fields("log = structlog.get_logger()\nlog.bind(five=5)")
+
+
+def test_every_field_of_the_log_is_documented() -> None:
+    """What any call in the source logs, and what every JSON line has, is in the tables of the server's log; and nothing
+    else is."""
+    logged: dict[str, list[str]] = {}
+    for path in Path(quire.__file__).parent.rglob("*.py"):
+        for name, calls in logged_fields(path.read_text()).items():
+            logged.setdefault(name, []).extend(calls)
+    failed = record("failed")
+    failed.exc_info = (ValueError, ValueError(), None)
+    failed.stack_info = "Stack"
+    always = set(json.loads(JsonFormatter().format(failed)))
+    text = (Path(__file__).parent.parent / "docs" / "reference" / "logs.md").read_text()
+    servers_log = text[text.index("## The server's log") : text.index("## The audit log")]
+    expected = (set(logged) | always) - NO_FIELDS
+    assert {name: logged.get(name) for name in expected - fields_of(servers_log)} == {}
+    assert fields_of(servers_log) - expected == set()
 
 
 def test_entries_of_the_audit_log_are_documented(tmp_path: Path) -> None:
@@ -276,3 +364,37 @@ def test_refused_uploads_are_in_the_log_and_not_in_the_audit_log(tmp_path: Path)
         assert publish(site, wheel_name("acme", "1.0"), other, name="acme", version="1.0").status_code == 409
         until(lambda: [line["status"] for line in requests_of(site, "/")] == [200, 409])
         assert len(audit(site)) == 1
+
+
+def test_failures_and_changes_have_the_id_of_their_request(tmp_path: Path) -> None:
+    """Lines that tell of a change, of a refused login, or why an answer is 503, lead to the line of their request."""
+    users = password_file(tmp_path, alice=SECRET)
+    with serve(tmp_path, "-a", "update", "-P", users, "--disable-fallback", *JSON) as site:
+
+        def ask(request: str, user: str = "alice", **replaced: str) -> int:
+            form = twine_form(
+                wheel_name("acme", "1.0"), make_wheel("acme", "1.0"), name="acme", version="1.0", replaced=replaced
+            )
+            headers = {"content-type": content_type(), "x-request-id": request}
+            answer = site.client.post("/", content=multipart(form), headers=headers, auth=(user, SECRET))
+            return answer.status_code
+
+        assert ask("guess-0", "mallory") == 401
+        assert 429 in [ask(f"guess-{number}", "mallory") for number in range(1, 15)]
+        assert [ask("new"), ask("again")] == [200, 200]
+        assert ask("gone", **{":action": "remove_pkg"}) == 200
+        away = site.root.rename(tmp_path / "away")
+        assert ask("failing") == 503
+        away.rename(site.root)
+        until(lambda: any(line.get("request") == "failing" for line in requests_of(site, "/")))
+        events = {(line["event"], line.get("request")) for line in lines(site)}
+        assert events >= {
+            ("login failed", "guess-0"),
+            ("published", "new"),
+            ("already published", "again"),
+            ("deleted", "gone"),
+            ("store error", "failing"),
+        }
+        throttled = {request for event, request in events if event.startswith("login not looked at")}
+        assert throttled
+        assert throttled <= {f"guess-{number}" for number in range(15)}

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import bcrypt
@@ -22,10 +23,10 @@ from quire.index import Index
 from quire.store.posix import PosixStore
 from quire.upload import examine
 from tests import operating
-from tests.asking import OPEN, Site, password_file, publish, publish_wheel, serve
+from tests.asking import OPEN, Site, content_type, multipart, password_file, publish, publish_wheel, serve, twine_form
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.operating import Host, blocks, checked, published_in, publishing
-from tests.serving import free_port, running, until
+from tests.serving import DEADLINE, free_port, running, until
 
 ACME = wheel_name("acme-tools", "1.0")
 BLOCKS_ELSEWHERE = {"backup"}
@@ -199,18 +200,78 @@ def test_going_back_on_the_same_volume(host: Host) -> None:
         assert site.filenames("acme-tools") == [wheel_name("acme-tools", "1.1")]
 
 
-def _pypiserver_serves(host: Host, contents: dict[str, bytes]) -> None:
-    """pypiserver, started as the page says, has these files and no others."""
+def test_both_servers_on_one_volume(host: Host) -> None:
+    """quire and a real pypiserver, beside each other as in docs/aws.md: each has at once, byte for byte, what the other
+    took, and takes no other content under its name. What pypiserver has half written is not listed by quire."""
+    if importlib.util.find_spec("pypiserver") is None:  # not importorskip: it changes how this process imports
+        pytest.skip("pypiserver is not installed")
+    contents: dict[str, bytes] = {}
+    with host.serve() as site, _pypiserver(host, "--backend", "simple-dir") as old:
+        servers = (site.client, old)
+
+        def both_have(name: str) -> None:
+            ours = {filename: content for filename, content in contents.items() if name.replace("-", "_") in filename}
+            for server in servers:
+                assert _listed(server, f"/simple/{name}/") == ours
+
+        def send(server: httpx.Client, name: str, version: str, content: bytes) -> int:
+            parts = twine_form(wheel_name(name, version), content, name=name, version=version)
+            return server.post("/", content=multipart(parts), headers={"content-type": content_type()}).status_code
+
+        dropped = set()
+        for name, takers in (("acme-tools", (site.client, old)), ("other", (old, site.client))):
+            for number, taker in enumerate(takers):
+                version = f"1.{number}"
+                filename, content = wheel_name(name, version), make_wheel(name, version)
+                assert send(taker, name, version, content) == 200
+                contents[filename] = content
+                dropped |= {filename} if taker is old else set()
+                both_have(name)
+                different = make_wheel(name, version, files={"data": b"other bytes"})
+                assert [send(server, name, version, different) for server in servers] == [409, 409]
+                both_have(name)
+        assert {path.name for path in host.data.glob("*.whl")} == dropped
+        half, content = wheel_name("other", "4.0"), make_wheel("other", "4.0")
+        with (host.data / half).open("wb", buffering=0) as file:  # as pypiserver writes: in place
+            file.write(content[: len(content) // 2])
+            assert half in _listed(old, "/simple/other/")
+            assert _listed(site.client, "/simple/other/").keys() == {name for name in contents if "other" in name}
+            assert site.get(f"/packages/{half}").status_code == 404
+            file.write(content[len(content) // 2 :])
+        contents[half] = content
+        until(lambda: half in site.filenames("other"))
+        both_have("other")
+    assert "Everything is in order." in host.quire("check", "-d", host.data)
+
+
+def _listed(server: httpx.Client, page: str) -> dict[str, bytes]:
+    """The files of a page, with what the server gives for its links."""
+    answer = server.get(page)
+    assert answer.status_code == 200, answer.text
+    urls = [answer.url.join(path) for path in re.findall(r'href="([^"#]+)', answer.text)]
+    files = {url.path.rpartition("/")[2]: server.get(url).content for url in urls if url.path.startswith("/packages/")}
+    assert len(files) == len(urls)
+    return files
+
+
+@contextmanager
+def _pypiserver(host: Host, *flags: str) -> Iterator[httpx.Client]:
+    """pypiserver, started as the page says, with further flags."""
     port = free_port()
     words = shlex.split(host.script("go-back-serve"))
     assert words[:4] == ["pypi-server", "run", "-p", "8080"]
-    command = [sys.executable, "-m", "pypiserver", "run", "-p", str(port), "-i", "127.0.0.1", *words[4:]]
-    with running(command, port, cwd=host.folder) as served:
-        paths = re.findall(r'href="([^"#]+)', served.get("/packages/")[2])
-        assert sorted(path.rpartition("/")[2] for path in paths) == sorted(contents)
-        for path in paths:
-            answer = httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False)
-            assert answer.content == contents[path.rpartition("/")[2]]
+    command = [sys.executable, "-m", "pypiserver", "run", "-p", str(port), "-i", "127.0.0.1", *flags, *words[4:]]
+    with (
+        running(command, port, cwd=host.folder),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE, trust_env=False) as client,
+    ):
+        yield client
+
+
+def _pypiserver_serves(host: Host, contents: dict[str, bytes]) -> None:
+    """pypiserver has these files and no others."""
+    with _pypiserver(host) as server:
+        assert _listed(server, "/packages/") == contents
 
 
 # -- trouble ----------------------------------------------------------------------------------------------------------

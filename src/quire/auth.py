@@ -317,7 +317,7 @@ class Authenticator:
         except Exception as error:  # noqa: BLE001 - whatever a hash library trips over is no reason to let anybody in
             # neither the error's text nor an unknown username: either may hold a password
             who = credentials.username if stored else None
-            _log.error("password_check_failed", error=type(error).__name__, username=who)
+            _log.error("password_check_failed", error=type(error).__name__, user=who)
             return False
         return matched and stored is not None
 

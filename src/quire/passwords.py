@@ -162,7 +162,7 @@ class Passwords:
             data = _read(self._path)
             if data != self._data:
                 self._users, self._data = parse_users(data, self._path), data
-                _log.info("passwords_loaded", path=self._path, users=len(self._users.hashes))
+                _log.info("passwords_loaded", path=self._path, count=len(self._users.hashes))
         except ConfigurationError as error:
             if self._warned != self._identity:
                 self._warned = self._identity

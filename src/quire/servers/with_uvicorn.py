@@ -69,6 +69,13 @@ class _Supervisor(Multiprocess):
         if not self.drain.goes_on():
             super().handle_term()
 
+    def terminate_all(self) -> None:
+        """Called once, to stop. As long as the listener is open here new connections would wait in its queue, for as
+        long as the workers take to end, for an answer that nobody gives."""
+        super().terminate_all()
+        for listener in self.sockets:
+            listener.close()
+
 
 class _Server(Server):
     """uvicorn's server, when it is the only process."""

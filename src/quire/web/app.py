@@ -19,7 +19,7 @@ from quire.web import browse, files, metrics, openapi, pages, ready, uploads
 from quire.web.framing import Framing
 from quire.web.linger import Linger
 from quire.web.problems import HttpError, problem_response
-from quire.web.request_log import RequestLog
+from quire.web.request_log import RequestLog, notes_of
 from quire.web.service import Service
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -115,7 +115,13 @@ async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, QuireError)
     if isinstance(error, StoreError):
         request.app.state.service.metrics.tally.store_error(error)
-        log.error("store error", path=request.url.path, error=str(error), cause=repr(error.__cause__))
+        log.error(
+            "store error",
+            path=request.url.path,
+            error=str(error),
+            cause=repr(error.__cause__),
+            request=notes_of(request.scope).request_id,
+        )
     return problem_response(request, error)
 
 

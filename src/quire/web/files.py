@@ -20,6 +20,7 @@ from quire.names import guess_filename, is_normalized
 from quire.repository import Listed, open_dropin
 from quire.store.contracts import OpenBlob
 from quire.web.pages import matches, service_of
+from quire.web.request_log import notes_of
 from quire.web.service import Service
 
 log = structlog.get_logger(__name__)
@@ -226,7 +227,7 @@ class FileResponse(Response):
             await send({"type": RANGE, "path": content.path, "start": start, "stop": stop})
         else:
             await self._send_start(send, self.status_code)
-            await self._send_chunks(send, content, start, stop)
+            await self._send_chunks(request, send, content, start, stop)
 
     async def _send_start(self, send: Send, status: int) -> None:
         await send({"type": "http.response.start", "status": status, "headers": self.raw_headers})
@@ -235,7 +236,7 @@ class FileResponse(Response):
         await self._send_start(send, status)
         await send({"type": "http.response.body", "body": body})
 
-    async def _send_chunks(self, send: Send, content: OpenBlob, start: int, stop: int) -> None:
+    async def _send_chunks(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
         def read() -> bytes:
             # by position: a request that is cancelled closes the file, and its number may be another one's by now
             return os.pread(content.file.fileno(), min(CHUNK, stop - start), start)
@@ -244,13 +245,16 @@ class FileResponse(Response):
             try:
                 chunk = await self._service.in_sender(read)
             except OSError as error:  # ESTALE: removed on another machine while it was being sent
-                log.warning("download broken off", path=content.path, error=str(error))
+                self._log_broken(request, content, str(error))
                 return
             if not chunk:
-                log.warning("download broken off", path=content.path, error="the file became shorter")
+                self._log_broken(request, content, "the file became shorter")
                 return
             start += len(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
+
+    def _log_broken(self, request: Request, content: OpenBlob, error: str) -> None:
+        log.warning("download broken off", path=content.path, error=error, request=notes_of(request.scope).request_id)
 
 
 def single_range(header: str, size: int) -> tuple[int, int] | None:

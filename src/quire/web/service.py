@@ -165,16 +165,17 @@ class Service:
             raise HttpError(
                 403, f"The user {verdict.username} has no right to {action}; ask the operator of the index."
             )
-        client = self.proxies.client_address(request)
+        client, request_id = self.proxies.client_address(request), notes_of(request.scope).request_id
+        user = credentials.username[:100]
         logins["throttled" if isinstance(verdict, Throttled) else "wrong"] += 1
         if isinstance(verdict, Throttled):
-            log.info("login not looked at, too many failures", user=credentials.username[:100], client=client)
+            log.info("login not looked at, too many failures", user=user, client=client, request=request_id)
             raise HttpError(
                 429,
                 f"Too many failed logins; try again in {verdict.retry_after} seconds.",
                 {"Retry-After": str(verdict.retry_after)},
             )
-        log.warning("login failed", user=credentials.username[:100], client=client)
+        log.warning("login failed", user=user, client=client, request=request_id)
         raise HttpError(401, "The user name or the password is wrong.", challenge)
 
     def handed_over(self, request: Request, content: OpenBlob | bytes) -> str | None:

@@ -81,17 +81,19 @@ async def _file_upload(request: Request, service: Service, form: Form, user: str
         raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
     attestations = _attestations(form)
     origin = origin_of(request, user, service.proxies)
-    publication = partial(_publish, service, form.content, form, notes=notes_of(request.scope), origin=origin)
+    notes = notes_of(request.scope)
+    publication = partial(_publish, service, form.content, form, notes=notes, origin=origin)
     upload, change = await service.in_writer(publication, user=user, attestations=attestations)
     filename = upload.parsed.filename
     tally = service.metrics.tally
     tally.uploads["published" if change.changed else "unchanged"] += 1
     if not change.changed:
-        log.info("already published", file=filename, user=user)
+        log.info("already published", project=change.name, file=filename, user=user, request=notes.request_id)
         return PlainTextResponse(f"{filename} was already published with the same content; nothing changed.\n")
     tally.uploaded += upload.staged.size
     service.remove_blobs_later(change.removed)
-    log.info("published", project=change.name, file=filename, size=upload.staged.size, user=user)
+    size = upload.staged.size
+    log.info("published", project=change.name, file=filename, size=size, user=user, request=notes.request_id)
     return PlainTextResponse(f"{filename} was published.\n")
 
 
@@ -186,7 +188,7 @@ async def _remove_package(request: Request, service: Service, form: Form, user: 
         origin=origin_of(request, user, service.proxies),
     )
     service.remove_blobs_later(change.removed)
-    log.info("deleted", project=project, version=version, user=user)
+    log.info("deleted", project=project, version=version, user=user, request=notes_of(request.scope).request_id)
     return PlainTextResponse(f"{name} {version} was deleted.\n")
 
 

@@ -19,6 +19,7 @@ from quire.names import version_sort_key
 from quire.repository import ProjectView
 from quire.web.forms import body_chunks
 from quire.web.pages import service_of
+from quire.web.request_log import notes_of
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,8 @@ async def call(request: Request) -> Response:
             view = await service.project(name)
         except StoreError as error:
             await service.names()  # raises if it is not this project alone
-            log.error("left out of a search", project=name, error=str(error))
+            request_id = notes_of(request.scope).request_id
+            log.error("left out of a search", project=name, error=str(error), request=request_id)
             continue
         if view.offered:
             results.append(_result(view, len(results)))

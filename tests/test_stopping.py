@@ -1,0 +1,106 @@
+"""A server that is told to stop while uploads are under way: they end as they would have, or within the grace."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.asking import OPEN, content_type, multipart, raw_answer, twine_form
+from tests.distributions import make_wheel, wheel_name
+from tests.operating import checked, published_in
+from tests.serving import DEADLINE, Served, free_port, quire_command, running, until
+
+SERVERS = ("granian", "gunicorn", "uvicorn")
+WHEEL = wheel_name("acme-tools", "1.0")
+CONTENT = make_wheel("acme-tools", "1.0", files={"data": random.Random(1).randbytes(4 * 1024 * 1024)})
+"""So large that half of it is more than a server keeps in memory before it writes."""
+SHORT_GRACE = """
+import sys
+from quire import servers
+servers.GRACE_SECONDS = 1
+from quire.__main__ import main
+sys.exit(main())
+"""
+"""`quire` with another grace than its 30 seconds, that has no setting."""
+
+
+def halves() -> tuple[bytes, bytes]:
+    """An upload's request, cut in the middle of its body, and the rest."""
+    body = multipart(twine_form(WHEEL, CONTENT, name="acme-tools", version="1.0"))
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type()}\r\nContent-Length: {len(body)}\r\n\r\n"
+    middle = len(body) // 2
+    return head.encode() + body[:middle], body[middle:]
+
+
+def is_written(root: Path) -> bool:
+    """Whether a part of the upload lies in the staging folder; what a worker that starts tries out there is smaller."""
+    sizes = []
+    for path in (root / "quire" / "incoming").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return max(sizes, default=0) >= 1024 * 1024
+
+
+def is_refused(served: Served) -> bool:
+    """Whether nobody listens any more."""
+    try:
+        socket.create_connection((served.host, served.port), timeout=DEADLINE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@contextmanager
+def half_uploaded(folder: Path, command: list[str], *flags: object) -> Iterator[tuple[Served, socket.socket]]:
+    """A server that writes the first half of an upload, and the connection for the rest of it."""
+    root = folder / "packages"
+    root.mkdir()
+    port = free_port()
+    everything = ["run", "-p", port, "-i", "127.0.0.1", *OPEN, *flags, root]
+    with (
+        running([*command, *map(str, everything)], port, cwd=folder) as served,
+        socket.create_connection((served.host, port), timeout=DEADLINE) as connection,
+    ):
+        connection.sendall(halves()[0])
+        until(lambda: is_written(root))
+        yield served, connection
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("server", SERVERS)
+def test_an_upload_under_way_is_finished(server: str, workers: int, tmp_path: Path) -> None:
+    """After SIGTERM nobody is let in any more, and who was uploading gets all of the file in; then the end is clean."""
+    with half_uploaded(tmp_path, quire_command(), "--server", server, "--workers", workers) as (served, connection):
+        served.process.send_signal(signal.SIGTERM)
+        until(lambda: is_refused(served))
+        assert served.process.poll() is None
+        assert published_in(tmp_path / "packages") == set()
+        connection.sendall(halves()[1])
+        answer = raw_answer(connection, "POST")
+        assert (answer.status, served.process.wait(DEADLINE)) == (200, 0), answer.body
+        assert "Traceback" not in served.output(), served.output()
+    root = tmp_path / "packages"
+    assert (published_in(root), checked(root).findings) == ({WHEEL}, [])
+    (blob,) = (root / "quire" / "blobs").rglob(WHEEL)
+    assert blob.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(("server", "workers"), [("granian", 2), ("gunicorn", 2), ("uvicorn", 2), ("uvicorn", 1)])
+def test_an_upload_that_never_ends_does_not_hold_the_server(server: str, workers: int, tmp_path: Path) -> None:
+    """When the grace is over the server ends without what the client never sent, and nothing of it is published."""
+    command = [sys.executable, "-c", SHORT_GRACE]
+    with half_uploaded(tmp_path, command, "--server", server, "--workers", workers) as (served, connection):
+        assert served.stop() == 0, served.output()
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(65536):  # some servers say why; none of their processes holds on to it
+                pass
+    assert published_in(tmp_path / "packages") == set()
+    assert not checked(tmp_path / "packages").has_damage
