@@ -34,10 +34,10 @@ SECTIONS: dict[str, Callable[[Suite], None]] = {
     "files": files.measure,
     "uploads": uploads.measure,
     "visible": visible.measure,
-    "starting": starting.measure,
-    "memory": memory.measure,
     "burst": burst.measure,
     "nfs": nfs.measure,
+    "memory": memory.measure,
+    "starting": starting.measure,
 }
 
 
