@@ -51,7 +51,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--seconds", type=float, default=3.0, help="of each shot (default: 3)")
     run.add_argument("--publish", action="store_true", help="write docs/ also from a selection")
     report = commands.add_parser("report", help="write the report of the last run once more")
-    report.add_argument("results", type=Path, nargs="?", default=LATEST)
+    report.add_argument(
+        "results", type=Path, nargs="*", default=[LATEST], help="several: parts of one, as runs made them"
+    )
+    report.add_argument("--keep", type=Path, help="where to write the results of all parts as one")
     report.add_argument("--page", type=Path, default=PAGE, help="where to write it (default: docs/benchmarks.md)")
     corpora = commands.add_parser("corpora", help="make the corpora, and measure nothing")
     corpora.add_argument("names", type=_choice(CORPORA), nargs="?", default=list(CORPORA))
@@ -76,7 +79,9 @@ def run(arguments: argparse.Namespace) -> Path:
     folder = None if whole or arguments.publish else PARTIAL
     output, page = (LATEST, PAGE) if folder is None else (folder / "results.json", folder / "benchmarks.md")
     CACHE.mkdir(parents=True, exist_ok=True)
-    results = Results(started=kept.now(), arguments=[f"--seconds {arguments.seconds:g}", *_selection(arguments)])
+    results = Results(
+        started=kept.now(), arguments=[" ".join([f"--seconds {arguments.seconds:g}", *_selection(arguments)])]
+    )
     own_version = kept.own_version()  # as it is now: the results that are kept change the checkout
     with tempfile.TemporaryDirectory(prefix="work-", dir=CACHE) as work:
         suite = Suite(
@@ -118,7 +123,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "run":
             print(f"report: {run(arguments)}")
         elif arguments.command == "report":
-            write_report(Results.load(arguments.results), arguments.page)
+            results = Results.joined([Results.load(part) for part in arguments.results])
+            if arguments.keep is not None:
+                results.save(arguments.keep)
+            write_report(results, arguments.page)
         else:
             for name in arguments.names:
                 CORPORA[name].store, CORPORA[name].flat, CORPORA[name].tree

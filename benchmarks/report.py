@@ -156,5 +156,5 @@ def _circumstances(results: Results) -> str:
     broken = [f"{each.measure}: {each.reason}" for each in results.missing if (each.corpus, each.server) == ("*", "*")]
     if broken:
         told += "\nA section broke off: " + "; ".join(broken) + ".\n"
-    arguments = " ".join(results.arguments)
+    arguments = "`, `".join(results.arguments)
     return f"## The run\n\n{results.started}, {results.took / 60:.0f} minutes, `{arguments}`.\n\n{told}\n{_REPEAT}"

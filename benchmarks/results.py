@@ -72,12 +72,13 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Results(msgspec.Struct, kw_only=True):
-    """Everything of one run."""
+    """Everything of one run, or of several that measured parts."""
 
     started: str
     took: float = 0.0
     """Seconds."""
     arguments: list[str] = []
+    """Of each run."""
     machine: dict[str, str] = {}
     versions: dict[str, str] = {}
     shots: list[Shot] = []
@@ -114,6 +115,27 @@ class Results(msgspec.Struct, kw_only=True):
     @classmethod
     def load(cls, path: Path) -> Results:
         return msgspec.json.decode(path.read_bytes(), type=cls)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Results]) -> Results:
+        """Of runs on one machine that each measured a part; what several measured is the last one's."""
+        latest = parts[-1]
+        whole = cls(
+            started=" and ".join(part.started for part in parts),
+            took=sum(part.took for part in parts),
+            arguments=[argument for part in parts for argument in part.arguments],
+            machine=latest.machine,
+            versions=latest.versions,
+        )
+        for part in parts:
+            again = {(shot.measure, shot.corpus) for shot in part.shots}
+            again |= {(figure.measure, figure.corpus) for figure in part.figures}
+            whole.shots = [each for each in whole.shots if (each.measure, each.corpus) not in again]
+            whole.figures = [each for each in whole.figures if (each.measure, each.corpus) not in again]
+            whole.shots += part.shots
+            whole.figures += part.figures
+            whole.missing += part.missing
+        return whole
 
     def of(self, measure: str, corpus: str, server: str | None = None) -> list[Shot]:
         """The shots of a group, in their order; of one server only if named."""

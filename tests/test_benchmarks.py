@@ -295,3 +295,18 @@ def test_a_selection_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args(["run", "--only", "pages,weather"])
     assert "weather" in capsys.readouterr().err
+
+
+def test_parts_make_a_whole() -> None:
+    """Runs that each measured a part are told as one; what two of them measured is the later one's."""
+    first = Results(started="one", took=60, arguments=["--only pages"], versions={"quire": "1"})
+    first.figures = [_figure("memory", 1.0), _figure("start", 2.0)]
+    second = Results(started="two", took=30, arguments=["--only memory"], versions={"quire": "1"})
+    second.figures = [_figure("memory", 3.0)]
+    whole = Results.joined([first, second])
+    assert (whole.started, whole.took, whole.arguments) == ("one and two", 90, ["--only pages", "--only memory"])
+    assert {each.measure: each.value for each in whole.figures} == {"start": 2.0, "memory": 3.0}
+
+
+def _figure(measure: str, value: float) -> Figure:
+    return Figure(measure=measure, corpus="S", server="quire", value=value, unit="s")
