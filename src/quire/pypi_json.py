@@ -82,8 +82,10 @@ def render_release_json(
     shown = select_release([file for file, _ in files], version)
     release = releases[shown]
 
-    def entries(of: list[File]) -> list[dict[str, Any]]:
-        return [_file(file, urls[file.filename]) for file in of] if status.offers_files else []
+    def entries(of: list[File]) -> msgspec.Raw:
+        # One release after the other: to encode all files in one call holds up other threads (see `simple`).
+        shown_files = of if status.offers_files else []
+        return msgspec.Raw(msgspec.json.encode([_file(file, urls[file.filename]) for file in shown_files]))
 
     document: dict[str, Any] = {"info": _info(name, shown, release, metadata, project_url), "last_serial": -1}
     if version is None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from sys import getsizeof
 from urllib.parse import quote
+
+import msgspec
 
 from quire.errors import NotFound
 from quire.folder import DropIn, Folder, FolderProject
@@ -21,7 +22,7 @@ from quire.freshness import Source
 from quire.index import Index
 from quire.model import File, Project, Status
 from quire.negotiation import MediaType
-from quire.simple import Page, ProjectListing, patch_projects, render_project, render_projects, sort_files
+from quire.simple import Links, Page, ProjectListing, patch_projects, render_project, render_projects, sort_files
 from quire.store.contracts import Names, OpenBlob, Record
 
 # What the memory of a view is reckoned from; tests/test_budget.py holds it against what Python really allocates.
@@ -40,9 +41,8 @@ _FEW_FILES = 200  # merged and sorted in a millisecond
 _SMALL_RECORD = 50_000  # bytes; decoded and merged in a few milliseconds, for which a thread is not worth its while
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One file of a listing, and where it is."""
+class Listed(msgspec.Struct, frozen=True, gc=False):
+    """One file of a listing, and where it is. Like its File never part of a cycle."""
 
     file: File
     dropin: DropIn | None
@@ -134,7 +134,10 @@ class ProjectView:
             name=self.name,
             status=self.status,
             status_reason=self.status_reason,
-            files=tuple((each.file, f"../../{file_path(self.name, each)}") for each in self.files.values()),
+            files=Links(
+                files=[each.file for each in self.files.values()],
+                urls=[f"../../{file_path(self.name, each)}" for each in self.files.values()],
+            ),
         )
         return render_project(listing, media_type, hash_algorithm)
 
@@ -220,10 +223,17 @@ class Projects(Source[ProjectView]):
             self._listing = self._listing or self._folder.current()
             if self._listing is None or not self._folder.unchanged(key, known.folder, self._listing):
                 return None
+        records = self._index.store.records
+        if records.unchanged(known.record):
+            return known
+        return None if len(known.files) > _FEW_FILES else self._read_quickly(key, known)
+
+    def _read_quickly(self, key: str, known: ProjectView) -> ProjectView | None:
+        """What is stored now beside a folder that has not changed; None when decoding that takes a thread."""
         record = self._index.store.records.read(known.record.key, known.record)
         if record is known.record:
             return known
-        if len(record.data or b"") > _SMALL_RECORD or len(known.files) > _FEW_FILES:
+        if len(record.data or b"") > _SMALL_RECORD:
             return None
         return ProjectView(key, _validator(record), self._index.decode(record), known.folder)
 

@@ -5,6 +5,9 @@ same ETag, so that a client may revalidate with any worker behind any load balan
 
 HTML says what it said up to API version 1.4 and gets nothing newer (PEP 833). JSON says everything.
 
+A page of very many entries is made some hundred at a time: one call of an encoder holds Python's lock to its end, and
+nobody else is answered meanwhile.
+
 Sources: PEP 503 (HTML, names), 592 (yanked), 629 (versions of the API), 658 and 714 (core metadata), 691 (JSON),
 700 (versions, size, upload-time), 740 (provenance), 792 (status); the living text of all of them is the "Simple
 repository API" specification.
@@ -14,10 +17,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Final
+from io import BytesIO
+from itertools import chain, islice
+from operator import attrgetter
+from typing import Final, TypeVar
 
 import msgspec
 import zstandard
@@ -25,6 +31,8 @@ import zstandard
 from quire.model import File, Status
 from quire.names import version_sort_key
 from quire.negotiation import Encoding, MediaType
+
+T = TypeVar("T")
 
 API_VERSION: Final = "1.4"
 
@@ -34,6 +42,7 @@ _GZIP_LEVEL: Final = 6
 _LARGE_BYTES: Final = 1_000_000  # of a page that a single new project makes anew: time counts for more than bytes
 _MOST_PATCHED: Final = 64
 _COMPARED_AT_ONCE: Final = 4096
+_AT_ONCE: Final = 256  # entries that are encoded in one call
 
 
 # -- pages ------------------------------------------------------------------------------------------------------------
@@ -86,7 +95,11 @@ class Page:
 
 def make_page(content_type: str, body: bytes) -> Page:
     """The page of this content type and body."""
-    body = _exact(body)
+    return _page(content_type, _exact(body))
+
+
+def _page(content_type: str, body: bytes) -> Page:
+    """The same, of a body that takes no more memory than it needs."""
     digest = hashlib.sha256(content_type.encode() + b"\0")
     digest.update(body)
     return Page(content_type, body, f'"{digest.hexdigest()[:32]}"')
@@ -109,7 +122,37 @@ def _exact(data: bytes) -> bytes:
     return memoryview(data).tobytes()
 
 
+def _joined(parts: Iterable[bytes]) -> bytes:
+    """All parts after each other, in as much memory as they need. It grows with each: `join` copies them in one step,
+    of a large page for several milliseconds.
+    """
+    whole = BytesIO()
+    for part in parts:
+        whole.write(part)
+    return whole.getvalue()
+
+
+def _by_slices(entries: Iterable[T]) -> Iterator[list[T]]:
+    entries = iter(entries)
+    while some := list(islice(entries, _AT_ONCE)):
+        yield some
+
+
 # -- what is listed ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Files with their URLs, which are made to pairs when they are asked for: many thousands of those, kept, would set
+    the garbage collector going.
+    """
+
+    files: Sequence[File]
+    urls: Sequence[str]
+    """As many."""
+
+    def __iter__(self) -> Iterator[tuple[File, str]]:
+        return zip(self.files, self.urls, strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +163,21 @@ class ProjectListing:
     """Normalized (PEP 503)."""
     status: Status
     status_reason: str | None
-    files: tuple[tuple[File, str], ...]
+    files: Links | Sequence[tuple[File, str]]
     """Each file with its URL: relative to the page, percent-encoded, without a fragment. In the order to show."""
 
 
 def sort_files(files: Iterable[File]) -> list[File]:
     """The files in the order pages show them: by version (PEP 440), then by filename."""
     files = list(files)
-    keys = {version: version_sort_key(version) for version in {file.version for file in files}}
-    return sorted(files, key=lambda file: (keys[file.version], file.filename))
+    releases: dict[tuple[int, object], list[File]] = {}
+    release_of = {
+        version: releases.setdefault(version_sort_key(version), []) for version in {file.version for file in files}
+    }
+    for file in files:
+        release_of[file.version].append(file)
+    # Each release by itself: one call that sorts all files goes on for a while.
+    return [file for key in sorted(releases) for file in sorted(releases[key], key=attrgetter("filename"))]
 
 
 def release_versions(files: Iterable[File]) -> list[str]:
@@ -146,15 +195,15 @@ def render_project(listing: ProjectListing, media_type: MediaType, hash_algorith
     None for no fragment. JSON always has all known digests. A quarantined project's files are left out (PEP 792).
     """
     if media_type is MediaType.JSON_V1:
-        return make_page(media_type, _project_json(listing))
-    return make_page(_content_type(media_type), _project_html(listing, hash_algorithm))
+        return _page(media_type, _project_json(listing))
+    return _page(_content_type(media_type), _project_html(listing, hash_algorithm))
 
 
 def render_projects(names: Sequence[str], media_type: MediaType) -> Page:
     """The page of all projects. `names`: normalized, in the order to show."""
     if media_type is MediaType.JSON_V1:
-        return make_page(media_type, _projects_json(names))
-    return make_page(_content_type(media_type), _projects_html(names))
+        return _page(media_type, _projects_json(names))
+    return _page(_content_type(media_type), _projects_html(names))
 
 
 def patch_projects(page: Page, media_type: MediaType, before: Sequence[str], after: Sequence[str]) -> Page | None:
@@ -210,12 +259,12 @@ def _project_html(listing: ProjectListing, hash_algorithm: str | None) -> bytes:
         if listing.status_reason:
             meta.append(_meta("pypi:project-status-reason", listing.status_reason))
     files = listing.files if listing.status.offers_files else ()
-    links = [_file_link(file, url, hash_algorithm) for file, url in files]
+    links = (_file_link(file, url, hash_algorithm) for file, url in files)
     return _document(f"Links for {listing.name}", meta, links)
 
 
 def _projects_html(names: Sequence[str]) -> bytes:
-    return _document("Simple index", [], [_project_link(name) for name in names])
+    return _document("Simple index", [], map(_project_link, names))
 
 
 def _project_link(name: str) -> str:
@@ -223,17 +272,20 @@ def _project_link(name: str) -> str:
     return f'    <a href="{name}/">{name}</a><br>\n'
 
 
-def _document(title: str, meta: list[str], links: list[str]) -> bytes:
+def _document(title: str, meta: list[str], links: Iterable[str]) -> bytes:
     title = escape(title)
-    parts = [
+    slices = _by_slices(links)
+    first = next(slices, [])
+    head = [
         '<!DOCTYPE html>\n<html lang="en">\n  <head>\n    <meta charset="utf-8">\n',
         _meta("pypi:repository-version", API_VERSION),
         *meta,
         f"    <title>{title}</title>\n  </head>\n  <body>\n    <h1>{title}</h1>\n",
-        *links,
-        "  </body>\n</html>\n",
     ]
-    return "".join(parts).encode()
+    end = "  </body>\n</html>\n"
+    if len(first) < _AT_ONCE:  # all there are
+        return "".join([*head, *first, end]).encode()
+    return _joined("".join(some).encode() for some in chain([head, first], slices, [[end]]))
 
 
 def _meta(name: str, content: str) -> str:
@@ -272,7 +324,7 @@ class _ProjectStatus(msgspec.Struct, rename="kebab"):
     reason: str | msgspec.UnsetType
 
 
-class _FileEntry(msgspec.Struct, rename="kebab"):
+class _FileEntry(msgspec.Struct, rename="kebab", gc=False):
     """One entry of `files`.
 
     There is no `dist-info-metadata`: pip 22.3 to 23.1 crash on that key in JSON, whatever its value, which is why
@@ -296,30 +348,42 @@ class _ProjectDetail(msgspec.Struct, rename="kebab"):
     name: str
     project_status: _ProjectStatus
     versions: list[str]
-    files: list[_FileEntry]
+    files: list[_FileEntry] = []
+    """The last, for `_with_entries`."""
 
 
-class _ProjectEntry(msgspec.Struct):
+class _ProjectEntry(msgspec.Struct, gc=False):
     name: str
 
 
 class _ProjectList(msgspec.Struct):
     meta: _Meta
-    projects: list[_ProjectEntry]
+    projects: list[_ProjectEntry] = []
+    """As above."""
+
+
+def _with_entries(document: _ProjectDetail | _ProjectList, entries: Iterable[_FileEntry | _ProjectEntry]) -> bytes:
+    """The document with these in its last field, which is an empty list in it."""
+    slices = _by_slices(entries)
+    first = next(slices, [])
+    if len(first) < _AT_ONCE:  # all there are
+        setattr(document, document.__struct_fields__[-1], first)
+        return _exact(msgspec.json.encode(document))
+    empty = msgspec.json.encode(document)
+    begin = [empty[:-2], msgspec.json.encode(first)[1:-1]]
+    return _joined(chain(begin, (b"," + msgspec.json.encode(some)[1:-1] for some in slices), [empty[-2:]]))
 
 
 def _project_json(listing: ProjectListing) -> bytes:
     files = listing.files if listing.status.offers_files else ()
-    return msgspec.json.encode(
-        _ProjectDetail(
-            meta=_Meta(),
-            name=listing.name,
-            project_status=_ProjectStatus(listing.status, listing.status_reason or msgspec.UNSET),
-            # Of a quarantined project too, as in the example of PEP 792: the versions exist, none is offered.
-            versions=release_versions(file for file, _ in listing.files),
-            files=[_file_entry(file, url) for file, url in files],
-        )
+    detail = _ProjectDetail(
+        meta=_Meta(),
+        name=listing.name,
+        project_status=_ProjectStatus(listing.status, listing.status_reason or msgspec.UNSET),
+        # Of a quarantined project too, as in the example of PEP 792: the versions exist, none is offered.
+        versions=release_versions(file for file, _ in listing.files),
     )
+    return _with_entries(detail, (_file_entry(file, url) for file, url in files))
 
 
 def _file_entry(file: File, url: str) -> _FileEntry:
@@ -346,4 +410,4 @@ def _offered_hashes(hashes: dict[str, str]) -> dict[str, str]:
 
 
 def _projects_json(names: Sequence[str]) -> bytes:
-    return msgspec.json.encode(_ProjectList(_Meta(), [_ProjectEntry(name) for name in names]))
+    return _with_entries(_ProjectList(_Meta()), map(_ProjectEntry, names))

@@ -92,6 +92,10 @@ class Records(Protocol):
         """The present names in the folder `prefix` now: the very object `known` when they are unchanged."""
         ...
 
+    def unchanged(self, known: Record) -> bool:
+        """Whether `read` would certainly return `known`. False when it takes reading to tell: this never reads."""
+        ...
+
     def names_unchanged(self, known: Names) -> bool:
         """Whether `names` would certainly return `known`. False when it takes listing to tell: this never lists."""
         ...

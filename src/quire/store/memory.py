@@ -158,6 +158,9 @@ class MemoryRecords:
                 return known
             return Names(prefix, tuple(sorted(self._state.present.get(prefix, ()))), tag)
 
+    def unchanged(self, known: Record) -> bool:
+        return self.read(known.key, known) is known
+
     def names_unchanged(self, known: Names) -> bool:
         return self.names(known.prefix, known) is known
 

@@ -113,9 +113,7 @@ class PosixRecords:
     def read(self, key: str, known: Record | None = None) -> Record:
         path = f"{self._top}/{key}"
         if known is not None and known.key == key:
-            before = known.validation
-            seen = before.seen if isinstance(before, _Revision) else None
-            if seen is not None and seen.settled and self._directories.has(path, seen.identity):
+            if self.unchanged(known):
                 return known
         else:
             check_record_key(key)
@@ -128,6 +126,11 @@ class PosixRecords:
                     if not is_vanishing(error, self._directories.root):
                         raise
         raise StoreError(f"The record {key} changes faster than it can be read; repeat.")
+
+    def unchanged(self, known: Record) -> bool:
+        before = known.validation
+        seen = before.seen if isinstance(before, _Revision) else None
+        return seen is not None and seen.settled and self._directories.has(f"{self._top}/{known.key}", seen.identity)
 
     def _read(self, path: str, key: str, known: Record | None) -> Record:
         try:

@@ -6,7 +6,9 @@ the other QUIRE_* variables, and name `quire.web.entry:application`.
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from typing import Any
 
 from quire.allocator import give_back_large_blocks
@@ -18,6 +20,10 @@ from quire.web.reasons import teach_servers
 from quire.web.routes import RouteTable
 from quire.web.tracing import traced
 
+SWITCH_SECONDS = 0.0005
+"""How long a thread that computes keeps others waiting. The event loop asks for the interpreter several times for each
+answer, and with Python's own 5 ms another thread's rendering of a huge page would hold up everybody's for as often."""
+
 
 def __getattr__(name: str) -> Any:
     """Importing this module does nothing, so that a server may fork in between."""
@@ -26,11 +32,13 @@ def __getattr__(name: str) -> Any:
         configure(settings)
         teach_servers()
         give_back_large_blocks(os.environ)
+        sys.setswitchinterval(SWITCH_SECONDS)
         general = create_application(settings)
         application = globals()["application"] = QuickASGI(
             traced(general, RouteTable(settings.server_base_url, settings.health_endpoint), os.environ),
             Quick(general.state.service),
         )
+        gc.freeze()  # what a worker starts with stays for good: no collection need go through it again
         return application
     if name == "wsgi_application":
         from quire.web.wsgi import WSGIApplication  # noqa: PLC0415 - ASGI servers need no adapter
