@@ -12,10 +12,25 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from benchmarks import results as kept
+from benchmarks import results as circumstances
 from benchmarks.corpora import CORPORA
 from benchmarks.environments import CACHE, PROJECT, program
-from benchmarks.measures import burst, files, growth, memory, nfs, pages, starting, uploads, visible
+from benchmarks.kept import save
+from benchmarks.measures import (
+    authenticated,
+    burst,
+    files,
+    growth,
+    huge,
+    memory,
+    network,
+    nfs,
+    pages,
+    servers,
+    starting,
+    uploads,
+    visible,
+)
 from benchmarks.peers import PEERS
 from benchmarks.processes import Unavailable
 from benchmarks.report import write_report
@@ -29,13 +44,16 @@ PARTIAL = CACHE / "partial"
 
 SECTIONS: dict[str, Callable[[Suite], None]] = {
     "pages": pages.measure,
-    "auth": pages.measure_authenticated,
+    "auth": authenticated.measure,
     "growth": growth.measure,
     "files": files.measure,
+    "servers": servers.measure,
+    "huge": huge.measure,
     "uploads": uploads.measure,
     "visible": visible.measure,
     "burst": burst.measure,
     "nfs": nfs.measure,
+    "network": network.measure,
     "memory": memory.measure,
     "starting": starting.measure,
 }
@@ -80,9 +98,9 @@ def run(arguments: argparse.Namespace) -> Path:
     output, page = (LATEST, PAGE) if folder is None else (folder / "results.json", folder / "benchmarks.md")
     CACHE.mkdir(parents=True, exist_ok=True)
     results = Results(
-        started=kept.now(), arguments=[" ".join([f"--seconds {arguments.seconds:g}", *_selection(arguments)])]
+        started=circumstances.now(), arguments=[" ".join([f"--seconds {arguments.seconds:g}", *_selection(arguments)])]
     )
-    own_version = kept.own_version()  # as it is now: the results that are kept change the checkout
+    own_version = circumstances.own_version()  # as it is now: the results that are kept change the checkout
     with tempfile.TemporaryDirectory(prefix="work-", dir=CACHE) as work:
         suite = Suite(
             results,
@@ -99,8 +117,9 @@ def run(arguments: argparse.Namespace) -> Path:
                     traceback.print_exc()
                     suite.missing(name, "*", "*", error)
                 results.took = time.monotonic() - began
-                results.machine, results.versions = kept.machine(CACHE), kept.versions(own_version)
-                results.save(output)  # after each, so that what breaks later costs nothing
+                results.machine = circumstances.machine(CACHE)
+                results.versions = circumstances.versions(own_version)
+                save(results, output)  # after each, so that what breaks later costs nothing
     write_report(results, page)
     return page
 
@@ -125,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif arguments.command == "report":
             results = Results.joined([Results.load(part) for part in arguments.results])
             if arguments.keep is not None:
-                results.save(arguments.keep)
+                save(results, arguments.keep)
             write_report(results, arguments.page)
         else:
             for name in arguments.names:

@@ -22,7 +22,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -40,6 +40,7 @@ POOL_FILES = 10
 BIG_BYTES = 20_000_000
 ROTATION = 200
 """How many projects a rotating load asks for."""
+HUGE_PROJECT = "huge-project"
 _REVISION = "00000001.json"
 
 
@@ -51,10 +52,12 @@ class Corpus:
     projects: int
     files_each: int
     cache: Path = CACHE
+    huge_files: int = 0
+    """So many files has one further project, `HUGE_PROJECT`, in the store; 0: there is none."""
 
     @property
     def files(self) -> int:
-        return self.projects * self.files_each
+        return self.projects * self.files_each + self.huge_files
 
     @property
     def home(self) -> Path:
@@ -110,6 +113,8 @@ LARGE = Corpus("L", 10_000, 10)
 HUGE = Corpus("XL", 100_000, 10)
 BIG = Corpus("20MB", 1, 1)
 """One project with one file of 20 MB."""
+BESIDE_HUGE = Corpus("huge", 100, 10, huge_files=20_000)
+"""Small projects beside one of 20,000 files; there is only a store of it."""
 CORPORA = {corpus.name: corpus for corpus in (SMALL, MEDIUM, LARGE, HUGE)}
 
 
@@ -216,24 +221,39 @@ def _make_store(corpus: Corpus, folder: Path) -> None:
     records, blobs = folder / HOME / "records" / "main" / "projects", folder / HOME / "blobs"
     records.mkdir(parents=True)
     _in_two_processes(partial(_write_projects, corpus, pool, str(records), str(blobs)), corpus.projects)
+    if corpus.huge_files:
+        _write_project(HUGE_PROJECT, _huge_files(corpus, pool), str(records), str(blobs))
     _check(corpus, Index(PosixStore.open(folder)))
 
 
 def _write_projects(corpus: Corpus, pool: Sequence[_Content], records: str, blobs: str, numbers: range) -> None:
     for number in numbers:
-        name = corpus.project(number)
-        os.mkdir(f"{blobs}/{name}")
-        files = {}
-        for file in range(corpus.files_each):
-            content, filename = _content(pool, number, file), corpus.filename(number, file)
-            publication = f"{name}/{content.sha256}-{number * 16 + file:08x}"
-            os.mkdir(f"{blobs}/{publication}")
-            os.link(content.path, f"{blobs}/{publication}/{filename}")
-            os.link(f"{content.path}.metadata", f"{blobs}/{publication}/{filename}.metadata")
-            files[filename] = _entry(content, filename, f"1.{file}", publication)
-        os.mkdir(f"{records}/{name}")
-        with open(f"{records}/{name}/{_REVISION}", "wb") as record:
-            record.write(encode_project(Project(name=name, files=files)))
+        files = (
+            (corpus.filename(number, file), f"1.{file}", _content(pool, number, file))
+            for file in range(corpus.files_each)
+        )
+        _write_project(corpus.project(number), files, records, blobs)
+
+
+def _huge_files(corpus: Corpus, pool: Sequence[_Content]) -> Iterator[tuple[str, str, _Content]]:
+    stem = HUGE_PROJECT.replace("-", "_")
+    for number in range(corpus.huge_files):
+        yield f"{stem}-1.{number}-py3-none-any.whl", f"1.{number}", pool[number % len(pool)]
+
+
+def _write_project(name: str, described: Iterable[tuple[str, str, _Content]], records: str, blobs: str) -> None:
+    """A project's record and blobs, of the filename, version and content of each file."""
+    os.mkdir(f"{blobs}/{name}")
+    files = {}
+    for number, (filename, version, content) in enumerate(described):
+        publication = f"{name}/{content.sha256}-{number:08x}"
+        os.mkdir(f"{blobs}/{publication}")
+        os.link(content.path, f"{blobs}/{publication}/{filename}")
+        os.link(f"{content.path}.metadata", f"{blobs}/{publication}/{filename}.metadata")
+        files[filename] = _entry(content, filename, version, publication)
+    os.mkdir(f"{records}/{name}")
+    with open(f"{records}/{name}/{_REVISION}", "wb") as record:
+        record.write(encode_project(Project(name=name, files=files)))
 
 
 def _entry(content: _Content, filename: str, version: str, publication: str) -> File:
@@ -254,5 +274,5 @@ def _check(corpus: Corpus, index: Index) -> None:
     """What was written by hand is what quire reads. Raises RuntimeError, e.g. when the store's layout has changed."""
     project = index.project(corpus.project(corpus.one))
     readable = project is not None and len(project.files) == corpus.files_each
-    if not readable or len(index.names()) != corpus.projects:
+    if not readable or len(index.names()) != corpus.projects + bool(corpus.huge_files):
         raise RuntimeError(f"the corpus {corpus.name} is not what quire reads; its layout must have changed")

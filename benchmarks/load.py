@@ -129,6 +129,8 @@ def ask_slowly(server: Server, paths: Sequence[str], headers: Mapping[str, str],
 
 def ask(server: Server, paths: Sequence[str], headers: Mapping[str, str], seconds: float) -> Load:
     """Load for `seconds`, of the kind that the server can stand. Raises Unavailable when it does not answer at all."""
+    if server.answer_seconds is not None and server.answer_seconds > VERY_SLOW_SECONDS:
+        return ask_slowly(server, paths, headers, seconds)
     began = time.perf_counter()
     try:
         answer = server.ask(paths[0], headers, ANSWER_SECONDS)
@@ -137,7 +139,8 @@ def ask(server: Server, paths: Sequence[str], headers: Mapping[str, str], second
     if answer.status >= 400:
         raise Unavailable(f"it answered {paths[0]} with {answer.status}")
     took = time.perf_counter() - began
-    for _ in range(2 * WORKERS):
+    is_known = server.answer_seconds is not None and server.answer_seconds > SLOW_SECONDS
+    for _ in range(0 if is_known else 2 * WORKERS):
         if SLOW_SECONDS < took < VERY_SLOW_SECONDS:  # perhaps only the first time, in this worker
             began = time.perf_counter()
             server.ask(paths[-1], headers, ANSWER_SECONDS)

@@ -14,7 +14,6 @@ from benchmarks.targets import number
 
 FOLDER = "images"
 """The folder of the plots, beside the page."""
-_NEVER_DRAWN = {"quire-gunicorn"}  # it says nothing about growth that quire does not
 
 
 def plots(results: Results, folder: Path) -> list[str]:
@@ -47,7 +46,7 @@ def _lines_of_rates(results: Results, measure: str) -> list[Series]:
     for name in PEERS:
         rates = [(float(corpus.files), results.rate(measure, corpus.name, name)) for corpus in CORPORA.values()]
         found.append((name, [(files_, rate) for files_, rate in rates if rate]))
-    return [_series(name, points) for name, points in found if points and name not in _NEVER_DRAWN]
+    return [_series(name, points) for name, points in found if points]
 
 
 def _lines_of_figures(results: Results, measure: str) -> list[Series]:
@@ -55,4 +54,4 @@ def _lines_of_figures(results: Results, measure: str) -> list[Series]:
     for name in PEERS:
         values = [(float(corpus.files), results.value(measure, corpus.name, name)) for corpus in CORPORA.values()]
         found.append((name, [(files_, value) for files_, value in values if value]))
-    return [_series(name, points) for name, points in found if points and name not in _NEVER_DRAWN]
+    return [_series(name, points) for name, points in found if points]

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-STOP_SECONDS = 20.0
-"""How long a server may take to end before it is killed."""
+STOP_SECONDS = 4.0
+"""How long a server may take to end before it is killed; gunicorn with gevent often takes all that it is given."""
 
 
 class Unavailable(Exception):

@@ -12,6 +12,7 @@ import json
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from tests.asking import password_file
@@ -33,6 +35,8 @@ REQUESTS = 200
 """Each count is the mean of this many; what a worker does now and then by itself disappears in it."""
 FEW = 40
 """Enough for counts that have no noise, from a worker that is slowed down by counting."""
+WINDOWS = 5
+"""So many times Python's work is counted, for the median: what a worker does by itself once is in one of them."""
 PROJECT = "work-0"
 WAITING = frozenset({"futex", "sched_yield", "epoll_wait", "epoll_pwait", "clock_nanosleep", "restart_syscall"})
 """System calls by which the server's threads wait for each other: as many as the machine's business makes of them."""
@@ -82,7 +86,11 @@ class Asker:
 
 @contextmanager
 def worker(folder: Path, *, protected: bool = False, counting: Path | None = None) -> Iterator[tuple[Running, int]]:
-    """A server with one worker and a project with ten files, and its port. `counting`: the socket of its counter."""
+    """A server with one worker and a project with ten files, and its port.
+
+    `counting`: the socket of its counter; such a worker writes no metrics, which it would do once a second, and so in
+    as many of the counted requests as the machine is slow.
+    """
     root = folder / "packages"
     root.mkdir(exist_ok=True)
     everything = ("download", "list", "update")
@@ -93,6 +101,7 @@ def worker(folder: Path, *, protected: bool = False, counting: Path | None = Non
         workers=1,
         authenticate=everything if protected else (),
         passwords=str(password_file(folder, **{_USER: _PASSWORD})) if protected else None,
+        metrics="list" if counting is None else "off",
     )
     target = "quire.web.entry:application" if counting is None else "benchmarks.counting:application"
     program = "import sys; from quire import servers, logs; from quire.config import Settings; "
@@ -135,14 +144,17 @@ def settle(asker: Asker, asked: Mapping[str, Question]) -> None:
 
 
 def python_work(port: int, counter: Path, question: Question, times: int = FEW) -> Python:
-    """Of a worker that counts."""
+    """Of a worker that counts, for each of `times` requests; of several such counts the median."""
     asker = Asker(port)
     with contextlib.closing(asker):
         asker.ask(question, 5)
-        before = _counted(counter)
-        asker.ask(question, times)
-        after = _counted(counter)
-    return Python(*((after[name] - before[name]) / times for name in ("calls", "c_calls", "instructions")))
+        counts = [_counted(counter)]
+        for _ in range(WINDOWS):
+            asker.ask(question, times)
+            counts.append(_counted(counter))
+    names = ("calls", "c_calls", "instructions")
+    windows = [[(after[name] - before[name]) / times for name in names] for before, after in pairwise(counts)]
+    return Python(*map(statistics.median, zip(*windows, strict=True)))
 
 
 def page_calls(running: Running, port: int, question: Question, times: int = REQUESTS) -> dict[str, float]:

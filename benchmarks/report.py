@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.corpora import BIG, CORPORA
-from benchmarks.measures import burst, files, growth, memory, pages, starting, uploads, visible
+from benchmarks.measures import authenticated, burst, files, growth, memory, network, pages, starting, uploads, visible
+from benchmarks.nfs_tables import over_network, over_nfs
 from benchmarks.plots import FOLDER, plots
 from benchmarks.results import Results
 from benchmarks.suite import BCRYPT_COST
-from benchmarks.tables import figures, over_nfs, rates, servers_of, table, targets
+from benchmarks.summary import beside_huge, other_servers, ratios, ratios_logged_in
+from benchmarks.tables import figures, rates, servers_of, table, targets
 
 _INTRODUCTION = """# Benchmarks
 
@@ -28,14 +30,38 @@ _METHOD = """## How it was measured
   What disturbs the machine disturbs both. "±" is how far quire's own shots lie apart. The servers of a table run all
   the time, idle while another one is asked. Starts, memory, the burst and NFS are measured one server after the other.
 - A start is the better one of two, so its files are in the system's memory, as they are for everybody else here.
+  What a server is started on is there already: nginx's pages are rendered, devpi-server's database is filled.
 - Growth is measured between stores whose pages have as many files: M and larger ones.
-- "Flat" memory grows by 32 MiB at most. At 2,000 requests a second 1,800 must be answered.
+- "Flat" memory grows by 32 MiB at most. At 2,000 requests a second 1,800 must be answered; how
+  long a connection waits before its next request is drawn anew each time.
 - Before a load, answers are checked: the page must list the last file, the archive must be the archive. A server
-  that answers too slowly for wrk is asked by as many clients as it has workers, one request after the other.
+  that answers too slowly for wrk is asked by as many clients as it has workers, one request after the other. One that
+  takes over 5 s for a page is measured once, with pages in turn, the list and a cold start.
+- Everybody is asked for every form of an answer. What a server does not have is a footnote.
 - Corpora: S 100 projects with 3 files each, M 1,000 with 10, L 10,000 with 10, XL 100,000 with 10. Their files are
   wheels of 1 KB. Uploads go to an empty index unless said otherwise. Passwords are hashed by bcrypt with cost {cost}.
 - pypiserver runs in gunicorn with two gevent workers. simple-repository-server and devpi-server have one process.
 - Latencies are what clients saw while all their connections were at work on the same processors.
+"""
+_RATIOS = """## Everything, as ratios
+
+How many times as fast quire is as each of the others, in the same run; 0.5x is half as fast. With 1,000 projects of 10
+files (M) unless said otherwise. Where there is nothing, the other has nothing of the kind; the tables below say why.
+"""
+_LOGIN = """## With a login
+
+Everybody has to log in for everything (`-a download,list,update`), with a password hashed by bcrypt. First, how many
+times as fast quire is then: beside itself without a login, and beside pypiserver with the same one. Cold starts, first
+pages and memory with a login are in the tables of these.
+"""
+_HUGE = """## Beside a huge project
+
+What others notice while a project of 20,000 files is published into, and its page asked for, without a pause. A client
+asks for the page of another project of 10 files, one request after the other. All of it shares the processors.
+"""
+_SERVERS = """## In other servers
+
+quire in other servers than the one that it chooses, or with one worker; in brackets beside what it chooses.
 """
 _LISTINGS = """## Listings
 
@@ -61,7 +87,14 @@ out under such a burst had 48 workers on 8 processors: 20 requests a second, a p
 _NFS = """## NFS
 
 1,000 projects with 10 files each on NFSv4.1, in a machine of its own that is slow and has one processor: its round
-trips per request count, not its times.
+trips per request count, not its times. pypiserver has a tenth of these files.
+"""
+_NETWORK = """## A network of one millisecond
+
+The processors of this machine, and in place of NFS a file system (FUSE) that answers each question after {delay:g} ms.
+It asks as an NFS client does: names of folders are remembered for {names} s, attributes never, so that a check of one
+folder is one GETATTR. A page takes two such checks, of its record and of the drop-in folder, and one with
+`--no-drop-in`. Where no names are remembered, each folder of the path is one question more.
 """
 _REPEAT = """## How to repeat it
 
@@ -97,16 +130,17 @@ def write_report(results: Results, page: Path) -> None:
     sections = (
         ("", [_INTRODUCTION, page_plot]),
         ("## Targets\n", [targets(results), _explained()]),
+        (_RATIOS, [ratios(results)]),
         (
             _LISTINGS,
             [
                 *rated(pages.PAGE, pages.LIST),
                 list_plot,
-                *rated(pages.ONE, pages.UNCHANGED, pages.JSON, pages.GZIP, pages.AUTHENTICATED),
-                *rated(pages.AUTHENTICATED_LIST, pages.AUTHENTICATED_UNCHANGED, pages.AUTHENTICATED_FILE),
+                *rated(pages.ONE, pages.UNCHANGED, pages.JSON, pages.LIST_JSON, pages.GZIP),
             ],
         ),
         (_SIZES, rated(growth.PAGE, growth.FILE, uploads.GROWTH)),
+        (_HUGE, [beside_huge(results)]),
         (
             "## Downloads\n",
             [
@@ -123,6 +157,15 @@ def write_report(results: Results, page: Path) -> None:
             ],
         ),
         (
+            _LOGIN,
+            [
+                ratios_logged_in(results),
+                *rated(*authenticated.EVERYWHERE),
+                *rated(*(each for each in authenticated.LISTINGS if each not in authenticated.EVERYWHERE)),
+                *rated(authenticated.LARGE, authenticated.PART, authenticated.UPLOAD, authenticated.UPLOADS),
+            ],
+        ),
+        (
             "## Cold start\n",
             [
                 start_plot,
@@ -135,7 +178,9 @@ def write_report(results: Results, page: Path) -> None:
             _BURST.format(wheels=burst.WHEELS, clients=burst.CLIENTS, uploads=burst.UPLOADS_PER_SECOND),
             [figures(results, storm, [burst.WHERE], servers_of(results, burst.RATE))],
         ),
+        (_SERVERS, [other_servers(results)]),
         (_NFS, [over_nfs(results)]),
+        (_NETWORK.format(delay=network.MILLISECONDS, names=network.NAMES), [over_network(results)]),
         (_METHOD.format(cost=BCRYPT_COST), [_circumstances(results)]),
     )
     parts: list[str] = []

@@ -12,7 +12,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -106,14 +106,11 @@ class Results(msgspec.Struct, kw_only=True):
             )
         )
 
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
-
     # -- reading ------------------------------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, path: Path) -> Results:
+        """What `benchmarks.kept.save` wrote; what it derived is left out, and derived anew."""
         return msgspec.json.decode(path.read_bytes(), type=cls)
 
     @classmethod
@@ -185,17 +182,6 @@ class Results(msgspec.Struct, kw_only=True):
     def measures(self) -> list[str]:
         """Of the shots, in the order in which they were taken."""
         return list(dict.fromkeys(shot.measure for shot in self.shots))
-
-
-def order_of(base: str, others: Sequence[str]) -> Iterator[str]:
-    """A B A C A: the base around each of the others; twice the base alone when there are none."""
-    for other in others or (base,):
-        if other != base:
-            yield base
-            yield other
-        else:
-            yield base
-    yield base
 
 
 # -- the circumstances ------------------------------------------------------------------------------------------------

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
+import itertools
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,12 +19,14 @@ from benchmarks.load import SLOW_SECONDS, VERY_SLOW_SECONDS, Load, ask_quickly
 from benchmarks.peers import Login, Peer, Server, served
 from benchmarks.peers.server import WORKERS
 from benchmarks.processes import Unavailable
-from benchmarks.results import BASE, Figure, Missing, Results, order_of
+from benchmarks.results import BASE, Figure, Missing, Results
 
 BCRYPT_COST = 10
 """Rounds of the passwords, as a power of two: what takes a processor about 70 ms."""
 SUFFIX = "+bcrypt"
 WARM_SECONDS = 1.0
+_STEADY_SECONDS = 1.5
+"""A server that takes longer for a page, after it has answered once already, does not get faster by being asked."""
 
 
 @dataclass
@@ -35,7 +40,13 @@ class Suite:
     seconds: float
     """Of each shot."""
     work: Path
-    """A directory for whatever does not outlive the run, on the disk that the corpora are on."""
+    """A directory for whatever does not outlive the run, on the disk that the corpora are on.
+
+    What writes is given folders of it that stay until the end of the run: for some minutes after very many files were
+    removed, ext4 takes up to a millisecond to find a place for a new one, since it passes over those just given up.
+    """
+    slow: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By peer and corpus: why it is measured there once only, and not in every form."""
     _began: float = field(default_factory=time.monotonic)
 
     def say(self, text: str) -> None:
@@ -50,6 +61,10 @@ class Suite:
     def peer(self, name: str) -> Peer | None:
         """A peer, if it is selected."""
         return next((peer for peer in self.peers if peer.name == name), None)
+
+    def folder(self) -> Path:
+        """A new one in `work`."""
+        return Path(tempfile.mkdtemp(dir=self.work))
 
     # -- noting -------------------------------------------------------------------------------------------------------
 
@@ -68,56 +83,102 @@ class Suite:
         """What goes wrong in here with a server is noted as the reason for a missing figure."""
         try:
             yield
-        except (Unavailable, OSError, RuntimeError) as error:
+        except (Unavailable, OSError, RuntimeError, http.client.HTTPException) as error:
             self.missing(measure, corpus, server, error)
 
     # -- shooting -----------------------------------------------------------------------------------------------------
 
     def interleave(
-        self, measure: str, corpus: str, servers: Mapping[str, Server], shoot: Callable[[Server], Load]
+        self,
+        measure: str,
+        corpus: str,
+        servers: Mapping[str, Server],
+        shoot: Callable[[Server], Load],
+        *,
+        even_slow: bool = False,
     ) -> None:
-        """Shots at all servers by label; see `take`."""
-        self.take(measure, corpus, {label: partial(_shot, shoot, server) for label, server in servers.items()})
+        """Shots at all servers by label; see `take`. Those in `slow` are left out, with that reason, unless
+        `even_slow`."""
+        shots = {}
+        for label, server in servers.items():
+            reason = None if even_slow else self.slow.get((server.name, corpus))
+            if reason is None:
+                shots[label] = partial(_shot, shoot, server)
+            else:
+                self.missing(measure, corpus, label, reason)
+        self.take(measure, corpus, shots)
 
     def take(self, measure: str, corpus: str, shots: Mapping[str, Callable[[int], Load]]) -> None:
         """Take the shots by label, quire's around each other one. They get their place in the order.
 
-        One that raises Unavailable is noted as missing and not taken again.
+        One that cannot be had is noted as missing; then quire's shot before it stands before the next one.
         """
-        lost: set[str] = set()
-        for order, label in enumerate(order_of(BASE, [label for label in shots if label != BASE])):
-            if label in lost or label not in shots:
-                continue
-            try:
-                load = shots[label](order)
-            except (Unavailable, OSError, RuntimeError) as error:
-                lost.add(label)
-                self.missing(measure, corpus, label, error)
-                continue
-            self.results.add(measure, corpus, label, order, load)
-            errors = f", {load.errors} ERRORS" if load.errors else ""
-            self.say(f"  {measure}, {corpus}, {label}: {load.rate:,.1f}/s, p99 {load.p99:,.1f} ms{errors}")
+        orders = itertools.count()
+        has_base = BASE in shots and self._shoot(measure, corpus, BASE, shots[BASE], next(orders))
+        is_last = False  # whether the last shot was quire's, and not the first of all
+        for label in shots:
+            if label != BASE and self._shoot(measure, corpus, label, shots[label], next(orders)):
+                is_last = has_base and self._shoot(measure, corpus, BASE, shots[BASE], next(orders))
+        if has_base and not is_last:
+            self._shoot(measure, corpus, BASE, shots[BASE], next(orders))
+
+    def _shoot(self, measure: str, corpus: str, label: str, shoot: Callable[[int], Load], order: int) -> bool:
+        """Whether there is a figure."""
+        try:
+            load = shoot(order)
+        except (Unavailable, OSError, RuntimeError, http.client.HTTPException) as error:
+            self.missing(measure, corpus, label, error)
+            return False
+        self.results.add(measure, corpus, label, order, load)
+        errors = f", {load.errors} ERRORS" if load.errors else ""
+        self.say(f"  {measure}, {corpus}, {label}: {load.rate:,.1f}/s, p99 {load.p99:,.1f} ms{errors}")
+        return True
 
     @contextmanager
-    def running(self, corpus: Corpus, peers: list[Peer], login: Login | None = None) -> Iterator[dict[str, Server]]:
-        """All these at once, by label, each with the pages in memory that it keeps there; those that do not start are
-        noted."""
+    def running(
+        self, corpus: Corpus, peers: list[Peer], login: Login | None = None, *, measures: Sequence[str] = ("*",)
+    ) -> Iterator[dict[str, Server]]:
+        """All these at once, by label, each with the pages in memory that it keeps there.
+
+        One that does not start is noted as missing in these measures, and so is one that is known to be slow.
+        """
         with ExitStack() as stack:
             servers = {}
             for peer in peers:
-                label = f"{peer.name}{SUFFIX if login is not None else ''}"
-                with self.noting("*", corpus.name, label):
-                    servers[label] = stack.enter_context(served(peer, corpus, login=login))
-                    _warm(servers[label], corpus)
+                label = labelled(peer, login)
+                try:
+                    if reason := self.slow.get((peer.name, corpus.name)):
+                        raise Unavailable(reason)
+                    server = stack.enter_context(served(peer, corpus, login=login))
+                    took = _warm(server, corpus)
+                    servers[label] = replace(server, answer_seconds=took)
+                    if took > VERY_SLOW_SECONDS:
+                        self.slow[peer.name, corpus.name] = (
+                            f"one of its pages takes {took:.0f} s here; only pages in turn, the list and a cold start "
+                            "are measured"
+                        )
+                except (Unavailable, OSError, RuntimeError, http.client.HTTPException) as error:
+                    for measure in measures:
+                        self.missing(measure, corpus.name, label, error)
             yield servers
 
     def login(self) -> Login:
-        """A user whose password is hashed as a deployment has it."""
-        file = self.work / "htpasswd"
-        user, password = "bench", "correct horse battery staple"
-        if not file.exists():
-            file.write_text(f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_COST)).decode()}\n")
-        return Login(user, password, file)
+        """See the function."""
+        return login(self.work)
+
+
+def login(folder: Path) -> Login:
+    """A user whose password is hashed as a deployment has it, in an htpasswd file that is made there."""
+    file = folder / "htpasswd"
+    user, password = "bench", "correct horse battery staple"
+    if not file.exists():
+        file.write_text(f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_COST)).decode()}\n")
+    return Login(user, password, file)
+
+
+def labelled(peer: Peer, login: Login | None) -> str:
+    """What a peer is called in the results."""
+    return f"{peer.name}{SUFFIX if login is not None else ''}"
 
 
 def _shot(shoot: Callable[[Server], Load], server: Server, order: int) -> Load:
@@ -125,14 +186,18 @@ def _shot(shoot: Callable[[Server], Load], server: Server, order: int) -> Load:
     return shoot(server)
 
 
-def _warm(server: Server, corpus: Corpus) -> None:
-    """A second of load before anything counts, so that all workers are up and have seen the password."""
+def _warm(server: Server, corpus: Corpus) -> float:
+    """A second of load before anything counts, so that all workers are up and have seen the password.
+
+    The seconds that a single page then takes.
+    """
     paths = [server.path(corpus.project(number)) for number in corpus.asked]
     for _ in range(2 * WORKERS):  # each on a connection of its own, so that other workers are asked too
         began = time.monotonic()
         server.ask(paths[0])
         took = time.monotonic() - began
-        if took > VERY_SLOW_SECONDS:
-            return
+        if took > _STEADY_SECONDS:
+            return took
     if took < SLOW_SECONDS:
         ask_quickly(server, paths, server.headers(), WARM_SECONDS)
+    return took

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.measures import nfs, uploads
-from benchmarks.nfs_guest import UPLOADS
-from benchmarks.peers import PEERS
+from benchmarks.measures import uploads
+from benchmarks.peers import PEERS, VARIANTS
 from benchmarks.results import BASE, Results
 from benchmarks.suite import SUFFIX
 from benchmarks.targets import TARGETS, number
@@ -18,7 +17,8 @@ def title(label: str) -> str:
         return "the loop of system calls"
     name, _, corpus = label.partition("@")
     name, _, login = name.partition(SUFFIX[0])
-    shown = PEERS[name].title if name in PEERS else name
+    known = PEERS | VARIANTS
+    shown = known[name].title if name in known else name
     return f"{shown}{f', {corpus}' if corpus else ''}{', with bcrypt' if login else ''}"
 
 
@@ -56,7 +56,7 @@ def rates(results: Results, measure: str, corpora: Sequence[str]) -> str:
             for corpus in shown
         )
     ]
-    return f"**{_capital(measure)}**\n\n{table(('', *shown), rows)}{_footnotes(reasons)}"
+    return f"**{capital(measure)}**\n\n{table(('', *shown), rows)}{_footnotes(reasons)}"
 
 
 def _rate(results: Results, measure: str, corpus: str, server: str, reasons: list[str]) -> str:
@@ -88,11 +88,11 @@ def figures(results: Results, measures: Sequence[str], corpora: Sequence[str], s
     columns = [(measure, corpus) for measure in measures for corpus in shown]
     rows = [(title(each), *(_figure(results, *column, each, reasons) for column in columns)) for each in servers]
     if len(shown) > 1:
-        return f"**{_capital(measures[0])}**\n\n{table(('', *shown), rows)}{_footnotes(reasons)}"
+        return f"**{capital(measures[0])}**\n\n{table(('', *shown), rows)}{_footnotes(reasons)}"
     if len(measures) > 1 and len(servers) < len(measures):  # many columns of words are hard to read: turn it round
-        turned = [(_capital(measure), *(row[place + 1] for row in rows)) for place, measure in enumerate(measures)]
+        turned = [(capital(measure), *(row[place + 1] for row in rows)) for place, measure in enumerate(measures)]
         return f"{table(('', *map(title, servers)), turned)}{_footnotes(reasons)}"
-    return f"{table(('', *map(_capital, measures)), rows)}{_footnotes(reasons)}"
+    return f"{table(('', *map(capital, measures)), rows)}{_footnotes(reasons)}"
 
 
 def _figure(results: Results, measure: str, corpus: str, server: str, reasons: list[str]) -> str:
@@ -101,39 +101,6 @@ def _figure(results: Results, measure: str, corpus: str, server: str, reasons: l
         return _why(results.reason(measure, corpus, server), reasons)
     text = f"{number(figure.value)} {figure.unit}".strip()
     return f"{text}{_why(figure.note, reasons)}" if figure.note and "error" in measure and figure.value else text
-
-
-def over_nfs(results: Results) -> str:
-    questions = [
-        each.measure.removeprefix(f"{nfs.TRIPS}: ")
-        for each in results.figures
-        if each.measure.startswith(f"{nfs.TRIPS}: ")
-    ]
-    if not questions:
-        reason = results.reason("nfs", "*", "*")
-        return f"Not measured: {reason}.\n" if reason else ""
-    rows = []
-    for question in questions:
-        trips = results.figure(f"{nfs.TRIPS}: {question}", nfs.WHERE)
-        rate = results.value(f"{nfs.RATE}: {question}", nfs.WHERE)
-        median = results.value(f"{nfs.MEDIAN}: {question}", nfs.WHERE)
-        assert trips is not None
-        rows.append(
-            (
-                question,
-                number(trips.value),
-                trips.note,
-                number(rate) if rate is not None else "",
-                number(median) if median is not None else "",
-            )
-        )
-    stale = results.figure(nfs.STALE, nfs.WHERE)
-    told = ""
-    if stale is not None:
-        told = f"\nOf {UPLOADS} uploads through one client, {number(stale.value)} were missing in the first answer "
-        told += "through the other.\n"
-    head = ("", "round trips per request", "of which", "requests/s", "median, ms")
-    return table(head, rows) + told
 
 
 def _why(reason: str | None, reasons: list[str]) -> str:
@@ -149,6 +116,7 @@ def _footnotes(reasons: Sequence[str]) -> str:
     return f"\n{lines}" if lines else ""
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """A measure's name as a heading."""
     text = text.removeprefix("burst: ")
     return text[:1].upper() + text[1:]

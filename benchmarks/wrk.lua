@@ -1,7 +1,8 @@
 -- For wrk: asks for many paths in turn, at a pace if wanted, and prints what it found as one line of JSON.
 --
 -- BENCH_PATHS: a file with one path a line; without it wrk asks for the one in its URL, without calling Lua at all.
--- BENCH_DELAY: milliseconds that a connection waits before each request, for a load of a fixed rate.
+-- BENCH_DELAY: milliseconds that a connection waits before each request, in the mean, for a load of a fixed rate. Each
+-- wait is drawn anew: with one length for all the connections would go on asking at the same moments.
 
 local paths = os.getenv("BENCH_PATHS")
 local pause = tonumber(os.getenv("BENCH_DELAY") or "")
@@ -24,7 +25,7 @@ end
 
 if pause then
     function delay()
-        return pause
+        return math.random(0, 2 * pause)
     end
 end
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import pytest
 from benchmarks.__main__ import SECTIONS, parser
 from benchmarks.burst import Answered, merged
 from benchmarks.chart import Series, apart, chart
-from benchmarks.corpora import ROTATION, Corpus
+from benchmarks.corpora import HUGE_PROJECT, ROTATION, Corpus
+from benchmarks.kept import derived, save
 from benchmarks.load import Load, parse, percentile
-from benchmarks.measures import burst, memory, nfs, pages, starting, uploads
-from benchmarks.nfs_guest import operations
-from benchmarks.processes import Unavailable, family, proportional_set_size
+from benchmarks.measures import authenticated, burst, huge, memory, nfs, pages, servers, starting, uploads
+from benchmarks.measures.questions import validator
+from benchmarks.nfs_report import operations
+from benchmarks.peers import Peer, Server
+from benchmarks.processes import Running, Unavailable, family, proportional_set_size
 from benchmarks.report import write_report
-from benchmarks.results import Figure, Missing, Results, order_of
+from benchmarks.results import BASE, Figure, Missing, Results
+from benchmarks.suite import Suite
+from benchmarks.summary import beside_huge, other_servers, ratios, ratios_logged_in
 from benchmarks.tables import rates, table, title
 from benchmarks.targets import TARGETS, number
 
@@ -71,10 +79,57 @@ def test_percentiles_are_values_that_occurred() -> None:
 # -- ratios -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_base_stands_around_each_other() -> None:
-    """A B A C A, and A twice when it is alone."""
-    assert list(order_of("a", ["b", "c"])) == ["a", "b", "a", "c", "a"]
-    assert list(order_of("a", [])) == ["a", "a"]
+def taken(suite: Suite, *lost: str, others: tuple[str, ...] = ("b", "c")) -> list[str]:
+    """The servers of a group in the order of their shots, where these cannot be had."""
+
+    def shoot(label: str, order: int) -> Load:
+        del order
+        if label in lost:
+            raise Unavailable("it is not there")
+        return load(100)
+
+    suite.take(pages.PAGE, "M", {label: partial(shoot, label) for label in (BASE, *others)})
+    return [shot.server for shot in suite.results.of(pages.PAGE, "M")]
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    """Without corpora and peers."""
+    return Suite(results(), [], [], 1.0, tmp_path)
+
+
+def test_the_base_stands_around_each_other(suite: Suite) -> None:
+    """A B A C A."""
+    assert taken(suite) == [BASE, "b", BASE, "c", BASE]
+
+
+def test_the_base_alone_is_measured_twice(suite: Suite) -> None:
+    """So that there is something to say about the machine's noise."""
+    assert taken(suite, others=()) == [BASE, BASE]
+
+
+def test_who_is_not_there_takes_no_time_of_the_base(suite: Suite) -> None:
+    """The next one has the shot before; who is missing is noted once, with the reason."""
+    assert taken(suite, "b") == [BASE, "c", BASE]
+    assert [(each.server, each.reason) for each in suite.results.missing] == [("b", "it is not there")]
+
+
+def test_who_is_slow_is_left_out_with_that_reason(suite: Suite) -> None:
+    """But for the few questions that everybody is asked."""
+    server = Server(Peer("b", "b", "none", lambda launch: [], frozenset()), cast("Running", None), 1)
+    suite.slow["b", "M"] = "it takes a minute"
+    suite.interleave(pages.ONE, "M", {"b": server}, lambda server: load(1))
+    suite.interleave(pages.PAGE, "M", {"b": server}, lambda server: load(1), even_slow=True)
+    assert suite.results.reason(pages.ONE, "M", "b") == "it takes a minute"
+    assert [(shot.measure, shot.server) for shot in suite.results.shots] == [(pages.PAGE, "b")]
+
+
+def test_a_client_asks_with_the_validator_that_it_got() -> None:
+    """An entity tag, or else a date; without either there is nothing to ask with."""
+    assert validator({"etag": '"x"', "last-modified": "today"}) == {"If-None-Match": '"x"'}
+    assert validator({"last-modified": "today"}) == {"If-Modified-Since": "today"}
+    with pytest.raises(Unavailable, match="never answers 304"):
+        validator({"content-type": "text/html"})
 
 
 def test_a_ratio_is_between_neighbours() -> None:
@@ -92,8 +147,25 @@ def test_results_are_kept_whole(tmp_path: Path) -> None:
     found = results(("quire", 100), ("nginx", 200))
     found.figures.append(Figure(measure="m", corpus="S", server="quire", value=1.5, unit="s", note="why"))
     found.missing.append(Missing(measure="*", corpus="S", server="devpi", reason="no"))
-    found.save(tmp_path / "deep" / "results.json")
+    save(found, tmp_path / "deep" / "results.json")
     assert Results.load(tmp_path / "deep" / "results.json") == found
+
+
+def test_what_follows_from_results_is_kept_beside_them(tmp_path: Path) -> None:
+    """Ratios are quire's over the other's; each target has its verdict."""
+    found = results(("quire", 100), ("nginx", 190), ("quire", 100))
+    for server, value in (("quire", 0.5), ("nginx", 0.1)):
+        found.figures.append(Figure(measure="start", corpus="M", server=server, value=value, unit="s"))
+    save(found, tmp_path / "results.json")
+    document = json.loads((tmp_path / "results.json").read_text())
+    rates_, figures_ = document["ratios"]
+    assert (rates_["server"], rates_["quire"], rates_["other"], rates_["unit"]) == ("nginx", 100, 190, "/s")
+    assert rates_["ratio"] == pytest.approx(100 / 190)
+    assert (figures_["measure"], figures_["ratio"], figures_["unit"]) == ("start", 5.0, "s")
+    judged = {each["what"]: each["reached"] for each in document["targets"]}
+    assert judged["project page, M, beside nginx"] is True
+    assert judged["304, M, beside nginx"] is None
+    assert len(judged) == len({each.what for each in derived(found).targets})
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -117,6 +189,39 @@ def test_labels_have_names_for_people() -> None:
     assert title("quire+bcrypt") == "quire, with bcrypt"
     assert title("quire@XL") == "quire, XL"
     assert title(uploads.LOOP) == "the loop of system calls"
+
+
+def test_ratios_of_everything_are_one_table() -> None:
+    """A row for each question, a column for each server that was asked any; with a login quire is told beside itself
+    too, through the shots that stand between."""
+    found = results(("quire", 100), ("nginx", 200), ("quire", 100))
+    assert "| Project page, 200 in turn (M) | 0.50x |" in ratios(found)
+    login = results(
+        ("quire", 100), ("quire+bcrypt", 90), ("quire", 100), ("simple-dir+bcrypt", 30), measure=authenticated.PAGE
+    )
+    text = ratios_logged_in(login)
+    assert "|  | quire without | pypiserver, simple-dir, bcrypt |" in text
+    assert "everybody logs in (M) | 0.90x | 3x |" in text
+    assert ratios(results()) == ratios_logged_in(results()) == ""
+
+
+def test_other_servers_are_told_beside_the_chosen_one() -> None:
+    """A row for each, with a reason in place of what could not be had."""
+    found = results(("quire", 200), ("quire-uvicorn", 50), ("quire", 200), measure=servers.PAGE)
+    found.missing.append(Missing(measure=servers.PAGE, corpus="M", server="quire-asgi", reason="it ended"))
+    text = other_servers(found)
+    assert "| quire, uvicorn | 50 (0.25x) |" in text
+    assert "| quire, granian over ASGI | it ended |" in text
+    assert other_servers(results()) == ""
+
+
+def test_latencies_beside_a_huge_project_are_told() -> None:
+    """With and without work on it."""
+    found = results((BASE, 100), (huge.CHANGED, 50), (BASE, 100), measure=huge.KEPT, corpus="huge")
+    text = beside_huge(found)
+    assert "| kept connections, nothing else goes on | 1 | 2 | 3 | 200 | 0 |" in text
+    assert "| kept connections, the huge project is under work | 1 | 2 | 3 | 50 | 0 |" in text
+    assert beside_huge(results()) == ""
 
 
 def test_numbers_say_no_more_than_they_know() -> None:
@@ -160,7 +265,7 @@ def test_targets_are_judged_by_the_figures() -> None:
             found.figures.append(
                 Figure(measure=f"{kind}: page, 2,000 a second", corpus=nfs.WHERE, server="quire", value=value, unit="")
             )
-        assert judged(found, "NFS, 2,000 requests/s on one page") is expected
+        assert judged(found, "NFS in the slow machine, 2,000 requests/s on one page") is expected
 
 
 # -- the whole page ---------------------------------------------------------------------------------------------------
@@ -245,6 +350,17 @@ def test_a_corpus_is_what_quire_reads(tmp_path: Path) -> None:
     assert stored == (corpus.flat / file.filename).read_bytes()
     assert stored == (corpus.tree / corpus.project(2) / file.filename).read_bytes()
     assert len(stored) == file.size
+
+
+def test_a_corpus_can_have_a_huge_project(tmp_path: Path) -> None:
+    """Beside the small ones, in the store."""
+    corpus = Corpus("tiny", 2, 2, cache=tmp_path, huge_files=50)
+    index = Index(PosixStore.open(corpus.store))
+    project = index.project(HUGE_PROJECT)
+    assert project is not None
+    assert len(project.files) == 50
+    assert len(index.names()) == 3
+    assert corpus.files == 54
 
 
 def test_a_rotation_is_spread_over_all_projects() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from benchmarks.corpora import Corpus
-from benchmarks.load import Load, ask
-from benchmarks.measures.pages import check
+from benchmarks.load import Load
+from benchmarks.measures.questions import Questions
 from benchmarks.peers import QUIRE, Server
 from benchmarks.results import BASE
 from benchmarks.suite import Suite
@@ -35,15 +35,10 @@ def measure(suite: Suite) -> None:
                 corpora[server.port] = corpus
 
         def rotating(server: Server) -> Load:
-            corpus = corpora[server.port]
-            check(server, corpus, "html")
-            paths = [server.path(corpus.project(number)) for number in corpus.asked]
-            return ask(server, paths, server.headers(), suite.seconds)
+            return Questions(corpora[server.port], suite.seconds).rotating(server)
 
         def small_file(server: Server) -> Load:
-            corpus = corpora[server.port]
-            path = server.file_path(corpus.project(corpus.one), corpus.filename(corpus.one, 0))
-            return ask(server, [path], server.headers(), suite.seconds)
+            return Questions(corpora[server.port], suite.seconds).small_file(server)
 
         suite.interleave(PAGE, base.name, servers, rotating)
         suite.interleave(FILE, base.name, servers, small_file)

@@ -6,10 +6,10 @@ import time
 
 from benchmarks.corpora import Corpus
 from benchmarks.load import SLOW_SECONDS, ask
-from benchmarks.peers import BARE, QUIRE, Server, served
+from benchmarks.peers import BARE, QUIRE, Login, Peer, Server, served
 from benchmarks.peers.server import WORKERS
 from benchmarks.processes import Unavailable, proportional_set_size
-from benchmarks.suite import Suite
+from benchmarks.suite import Suite, labelled
 
 IDLE = "memory of all processes after the first page"
 LOADED = "memory of all processes after a load on up to 20,000 projects and the list"
@@ -23,14 +23,21 @@ def measure(suite: Suite) -> None:
     for corpus in suite.corpora:
         suite.say(f"memory, corpus {corpus.name}")
         for peer in (QUIRE, *suite.others("page", "list")):
-            with suite.noting(LOADED, corpus.name, peer.name), served(peer, corpus) as server:
-                _measure(suite, corpus, server)
+            measure_peer(suite, corpus, peer)
 
 
-def _measure(suite: Suite, corpus: Corpus, server: Server) -> None:
-    suite.figure(IDLE, corpus.name, server.name, server.running.memory / 2**20, "MiB")
+def measure_peer(suite: Suite, corpus: Corpus, peer: Peer, login: Login | None = None) -> None:
+    label = labelled(peer, login)
+    with suite.noting(LOADED, corpus.name, label), served(peer, corpus, login=login) as server:
+        _measure(suite, corpus, server, label)
+
+
+def _measure(suite: Suite, corpus: Corpus, server: Server, label: str) -> None:
+    suite.figure(IDLE, corpus.name, label, server.running.memory / 2**20, "MiB")
     if server.peer is BARE:
         return
+    if reason := suite.slow.get((server.name, corpus.name)):
+        raise Unavailable(reason)
     began = time.monotonic()
     server.ask(server.path(corpus.project(0)))
     if time.monotonic() - began > SLOW_SECONDS:
@@ -41,10 +48,10 @@ def _measure(suite: Suite, corpus: Corpus, server: Server) -> None:
     ask(server, [server.path()], server.headers(), 1)
     ask(server, paths, server.headers(), seconds)
     whole = server.running.memory
-    suite.figure(LOADED, corpus.name, server.name, whole / 2**20, "MiB")
+    suite.figure(LOADED, corpus.name, label, whole / 2**20, "MiB")
     if server.name == QUIRE.name:
         per_worker = max(_workers(server))
-        suite.figure(WORKER, corpus.name, server.name, per_worker / 2**20, "MiB", f"the larger of {WORKERS}")
+        suite.figure(WORKER, corpus.name, label, per_worker / 2**20, "MiB", f"the larger of {WORKERS}")
 
 
 def _workers(server: Server) -> list[int]:

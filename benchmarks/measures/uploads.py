@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +12,8 @@ from pathlib import Path
 
 from benchmarks.corpora import Corpus
 from benchmarks.load import Load, percentile
-from benchmarks.peers import QUIRE, Peer, Server, served
+from benchmarks.peers import QUIRE, Login, Peer, Server, served
+from benchmarks.peers.server import WORKERS
 from benchmarks.results import BASE
 from benchmarks.suite import Suite
 from benchmarks.uploading import FILES_EACH, Release, Uploader, releases
@@ -36,7 +35,9 @@ Send = Callable[[Release], object]
 def measure(suite: Suite) -> None:
     suite.say("uploads")
     for measured, clients in ((ONE, 1), (EIGHT, 8)):
-        shots = {peer.name: partial(_into_server, suite, peer, clients) for peer in (QUIRE, *suite.others("upload"))}
+        shots = {
+            peer.name: partial(into_server, suite, peer, clients, None) for peer in (QUIRE, *suite.others("upload"))
+        }
         suite.take(measured, EMPTY, shots | {LOOP: partial(_into_loop, suite, clients)})
     if len(suite.corpora) > 1:
         base, *further = suite.corpora
@@ -44,8 +45,11 @@ def measure(suite: Suite) -> None:
         suite.take(GROWTH, base.name, {BASE: partial(_into_corpus, suite, base)} | sized)
 
 
-def _into_server(suite: Suite, peer: Peer, clients: int, order: int) -> Load:
-    with tempfile.TemporaryDirectory(dir=suite.work) as folder, served(peer, None, root=Path(folder)) as server:
+def into_server(suite: Suite, peer: Peer, clients: int, login: Login | None, order: int) -> Load:
+    """Into an empty index of its own; when there is a login the server has seen it before."""
+    with served(peer, None, root=suite.folder(), login=login) as server:
+        for _ in range(2 * WORKERS):
+            server.ask(server.path())
         return upload(server, clients, suite.seconds, f"upload-{order}")
 
 
@@ -57,14 +61,13 @@ def _into_corpus(suite: Suite, corpus: Corpus, order: int) -> Load:
     finally:
         home = corpus.store / HOME
         for folder in (home / "records" / "main" / "projects", home / "blobs"):
+            taken_out = suite.folder()
             for path in folder.glob("upload-*"):
-                shutil.rmtree(path)
+                path.rename(taken_out / path.name)
 
 
 def _into_loop(suite: Suite, clients: int, order: int) -> Load:
-    with tempfile.TemporaryDirectory(dir=suite.work) as folder:
-        loop = Loop(Path(folder))
-        return drive([loop.send] * clients, suite.seconds, f"upload-{order}")
+    return drive([Loop(suite.folder()).send] * clients, suite.seconds, f"upload-{order}")
 
 
 def upload(server: Server, clients: int, seconds: float, prefix: str) -> Load:

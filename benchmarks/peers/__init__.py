@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.peers.devpi import DEVPI
 from benchmarks.peers.mirror import MIRROR
 from benchmarks.peers.nginx import NGINX
-from benchmarks.peers.ours import BARE, QUIRE, QUIRE_GUNICORN, QUIRE_STORE_ALONE
+from benchmarks.peers.ours import BARE, QUIRE, QUIRE_STORE_ALONE, VARIANTS
 from benchmarks.peers.pypiserver import CACHED_DIR, SIMPLE_DIR
 from benchmarks.peers.server import Login, Peer, Server, served
 
@@ -18,13 +18,12 @@ __all__ = [
     "QUIRE",
     "QUIRE_STORE_ALONE",
     "SIMPLE_DIR",
+    "VARIANTS",
     "Login",
     "Peer",
     "Server",
     "served",
 ]
 
-PEERS: dict[str, Peer] = {
-    peer.name: peer for peer in (QUIRE, NGINX, BARE, QUIRE_GUNICORN, SIMPLE_DIR, CACHED_DIR, MIRROR, DEVPI)
-}
+PEERS: dict[str, Peer] = {peer.name: peer for peer in (QUIRE, NGINX, BARE, SIMPLE_DIR, CACHED_DIR, MIRROR, DEVPI)}
 """By name; quire first: every other one is measured between two measurements of it."""

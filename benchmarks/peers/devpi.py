@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.serving import environment, free_port
 
-from benchmarks.corpora import Corpus
+from benchmarks.corpora import BIG, BIG_BYTES, Corpus
 from benchmarks.environments import programs
 from benchmarks.peers.server import Launch, Peer
 from benchmarks.processes import Unavailable, started, wait_for
@@ -83,7 +83,7 @@ def _fill(port: int, corpus: Corpus) -> None:
         nonlocal sent
         uploader = Uploader(port, _INDEX, login)
         for number, file in _locked(files, lock):
-            uploader.send(Release(corpus.project(number), f"1.{file}"))
+            uploader.send(Release(corpus.project(number), f"1.{file}", BIG_BYTES if corpus.name == BIG.name else 0))
             with lock:
                 sent += 1
                 took = time.monotonic() - began

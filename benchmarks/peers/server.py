@@ -100,6 +100,8 @@ class Server:
     running: Running
     port: int
     login: Login | None = None
+    answer_seconds: float | None = None
+    """What one page takes when the server is warm; None when that was not looked at."""
 
     @property
     def name(self) -> str:
@@ -129,9 +131,9 @@ class Server:
         answer = self.ask(self.path(corpus.project(number)))
         return answer.status == 200 and corpus.filename(number, corpus.files_each - 1).encode() in answer.body
 
-    def lists(self, corpus: Corpus) -> bool:
+    def lists(self, corpus: Corpus, form: Form = "html") -> bool:
         """Whether the project list has the last project."""
-        answer = self.ask(self.path())
+        answer = self.ask(self.path(None, form), self.headers(form))
         return answer.status == 200 and corpus.project(corpus.projects - 1).encode() in answer.body
 
     def file_path(self, project: str, filename: str) -> str:

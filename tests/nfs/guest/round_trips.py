@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.nfs_guest import Counter
+from benchmarks import nfs_report
 
 from quire.index import Index
 from quire.store.posix import PosixStore
@@ -42,7 +42,7 @@ def run(flags: Sequence[str], most: int, burst: int) -> dict[str, Any]:
 def _alone(server: Server, path: str, most: int) -> dict[str, float]:
     began = time.monotonic()
     while True:
-        counter = Counter(A)
+        counter = nfs_report.counter(A)
         for _ in range(_ASKED):
             assert server.ask("GET", path).status == 200
         counts = counter.each(_ASKED)
@@ -52,7 +52,7 @@ def _alone(server: Server, path: str, most: int) -> dict[str, float]:
 
 def _together(server: Server, requests: int) -> dict[str, float]:
     """All of them are with the server before the first of its questions is answered."""
-    counter = Counter(A)
+    counter = nfs_report.counter(A)
     with ThreadPoolExecutor(requests) as pool:
         with _unanswered():
             before = _asked(server)

@@ -1,0 +1,35 @@
+"""quire in the servers that it could run in, beside the one that it chooses."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from benchmarks.corpora import BIG, MEDIUM
+from benchmarks.measures import uploads
+from benchmarks.measures.questions import Questions
+from benchmarks.peers import QUIRE, VARIANTS
+from benchmarks.suite import Suite
+
+PAGE = "in other servers: project page, 200 in turn"
+LIST = "in other servers: project list"
+UNCHANGED = "in other servers: 304"
+SMALL = "in other servers: small file"
+LARGE = "in other servers: file of 20 MB"
+UPLOAD = "in other servers: uploads, 1 client"
+MEASURES = (PAGE, LIST, UNCHANGED, SMALL, LARGE, UPLOAD)
+
+
+def measure(suite: Suite) -> None:
+    """On the corpus of 1,000 projects, or on the first one that was chosen."""
+    suite.say("quire in other servers")
+    corpus = MEDIUM if MEDIUM in suite.corpora else suite.corpora[0]
+    ask, peers = Questions(corpus, suite.seconds), [QUIRE, *VARIANTS.values()]
+    with suite.running(corpus, peers, measures=[PAGE, LIST, UNCHANGED, SMALL]) as servers:
+        suite.interleave(PAGE, corpus.name, servers, ask.rotating)
+        suite.interleave(LIST, corpus.name, servers, ask.listed)
+        suite.interleave(UNCHANGED, corpus.name, servers, ask.unchanged)
+        suite.interleave(SMALL, corpus.name, servers, ask.small_file)
+    with suite.running(BIG, peers, measures=[LARGE]) as servers:
+        suite.interleave(LARGE, BIG.name, servers, Questions(BIG, suite.seconds).large_file)
+    shots = {peer.name: partial(uploads.into_server, suite, peer, 1, None) for peer in peers}
+    suite.take(UPLOAD, uploads.EMPTY, shots)
