@@ -1,11 +1,17 @@
 """What one request costs, as counts of work: no machine is too busy or too slow for these.
 
 The limits are a little above what is true now. Who makes a request dearer on purpose raises them, and says why.
+The counting itself is `benchmarks.regress`, which prints the same numbers and judges nothing.
+
+System calls are counted by strace. Where it is not installed, or may not watch other processes, there is nothing to
+count, and these tests are skipped; with QUIRE_TESTS_MUST_COUNT in the environment (as in .ci/run) they fail instead.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from benchmarks import regress
@@ -26,6 +32,17 @@ PYTHON = {
 }
 LOGIN = (8, 13, 220)
 """What a known password may add to each."""
+MUST_COUNT = "QUIRE_TESTS_MUST_COUNT"
+
+
+def cannot_count(why: Unavailable) -> NoReturn:
+    """Skip this test, or fail it where nobody would see that it was skipped."""
+    if os.environ.get(MUST_COUNT):
+        pytest.fail(
+            f"{MUST_COUNT} is set, but system calls cannot be counted here: {why}. Install strace and allow ptrace "
+            "(in a container: --cap-add SYS_PTRACE), or unset the variable to skip what counts them."
+        )
+    pytest.skip(str(why))
 
 
 def test_system_calls_of_a_request(tmp_path: Path) -> None:
@@ -35,7 +52,7 @@ def test_system_calls_of_a_request(tmp_path: Path) -> None:
             try:
                 counts = regress.page_calls(running, port, question)
             except Unavailable as unavailable:
-                pytest.skip(str(unavailable))
+                cannot_count(unavailable)
             assert counts["all"] <= SYSTEM_CALLS[what], (what, counts)
             assert counts.get("getdents64", 0) < 0.1, (what, counts)
 
@@ -46,7 +63,7 @@ def test_system_calls_of_an_upload(tmp_path: Path) -> None:
         try:
             counts = regress.upload_calls(running, port)
         except Unavailable as unavailable:
-            pytest.skip(str(unavailable))
+            cannot_count(unavailable)
         for name, most in UPLOAD.items():
             assert counts[name] <= most, (name, counts)
 
@@ -63,3 +80,19 @@ def test_python_of_a_request(tmp_path: Path, protected: bool) -> None:
             assert 0 < work.calls <= calls, (what, work)
             assert 0 < work.c_calls <= c_calls, (what, work)
             assert 0 < work.instructions <= instructions, (what, work)
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(None, pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_who_must_count_is_told_when_it_cannot_be_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None, outcome: type[BaseException]
+) -> None:
+    """Without strace the counting of system calls is skipped, or fails with a sentence that says what to do."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if value is None:
+        monkeypatch.delenv(MUST_COUNT, raising=False)
+    else:
+        monkeypatch.setenv(MUST_COUNT, value)
+    with regress.worker(tmp_path) as (running, _), pytest.raises(Unavailable) as found:
+        regress.system_calls(running, lambda: None, 1)
+    with pytest.raises(outcome, match="strace is not installed"):
+        cannot_count(found.value)
