@@ -95,7 +95,7 @@ def test_a_version_that_knows_more_fields_works_beside_this_one(root: Path, tmp_
     """Both serve and change one project by turns: each sees at once what the other did, and no field is lost."""
     newer = version_with(
         tmp_path / "newer",
-        model=("return file.filename, entry | file.unknown", 'return file.filename, entry | {"built": [7]} | file.unknown'),
+        model=("entries[filename] = entry | file.unknown", 'entries[filename] = entry | {"built": [7]} | file.unknown'),
     )
     with server(SOURCES.parent, root) as old, server(newer, root) as new:
         expected = set()
