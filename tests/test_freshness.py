@@ -155,6 +155,25 @@ def test_whoever_was_queued_before_a_look_shares_it_and_nobody_else(
     asyncio.run(scenario())
 
 
+def test_who_is_not_queued_shares_no_look(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """Asked alone, the source is looked at each time: in a turn that others have begun, too, which goes on unharmed."""
+
+    async def scenario() -> None:
+        source = Source()
+        source.quick_answer = Number(1)
+        barrier = Barrier(source, inline=True, budget=Budget(1_000_000), executor=executor)
+        assert barrier.at_once("demo") is source.quick_answer
+        before = source.looks
+        source.quick_answer = Number(2)
+        assert barrier.alone("demo") is source.quick_answer
+        assert barrier.alone("demo") is source.quick_answer
+        assert source.looks == before + 2
+        source.quick_answer = None
+        assert barrier.alone("demo") is None
+
+    asyncio.run(scenario())
+
+
 def test_what_has_to_be_loaded_is_not_looked_at_again(executor: Callable[[], ThreadPoolExecutor]) -> None:
     """Not in the same turn, nor while it is being loaded: who comes then waits for a load that began after it."""
     source = Source()

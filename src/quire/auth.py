@@ -230,18 +230,19 @@ class Authenticator:
         # shielded: a client that hangs up must not take the answer away from those who share the check
         return Accepted(username) if await asyncio.shield(check) else Wrong()
 
-    def remembers(self, header: str, action: Action) -> str | None:
+    def remembers(self, header: str, action: Action, *, alone: bool = False) -> str | None:
         """Whose the credentials of this Authorization header are, if they were found good lately, still count, and
         suffice.
 
         None says nothing about them: `authenticate` finds out. Never waits, never raises. To be called from a callback
         or task of the event loop: those that run in one turn of it share one look at the file (see `quire.freshness`).
+        `alone`: share nothing, as `Barrier.alone`.
         """
         if len(header) > MAX_HEADER_CHARACTERS:
             return None
         digest = hashlib.blake2b(header.encode("utf-8", "surrogatepass"), key=self._key, person=b"header").digest()
         known = self._headers.get(digest)
-        users = self._users_of_turn or self._begin_turn()
+        users = self._passwords.current() if alone else self._users_of_turn or self._begin_turn()
         if known is not None and users is self._users:
             username, remembered = known
             if self._remembered.get(username) is remembered and self._clock() < remembered.until:

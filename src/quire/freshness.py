@@ -18,6 +18,9 @@ it, and so arrived before the validation began: what it found is fresh for them 
 and finds the turn over. (A request that itself waited for a change in a thread was queued when the change was through:
 if that was before the end of the turn was queued, then the change was made before the validation.)
 
+That is the order of the queue. What a loop calls directly when bytes arrive, as uvloop does, may run before older
+callbacks that wait in the queue, the end of the turn among them. So a protocol that answers from there asks `alone`.
+
 Over a network a validation is so short that under load each one would serve two or three requests, and the file server
 would be asked nearly as often as the workers. So where validations run in threads, a busy key gathers company: when
 `BUSY` requests or more came together, the next validation begins as soon as `CROWD` requests wait for it, and at the
@@ -169,6 +172,20 @@ class Barrier(Generic[V]):
             self._turn[key] = fresh
         else:
             self._missed.add(key)
+        return fresh
+
+    def alone(self, key: str) -> V | None:
+        """As `at_once`, shared with nobody: for callers that are not queued, as a protocol that receives data."""
+        if not self._inline or key in self._flights:
+            return None
+        known = self.memory.get(key)
+        self._tally.validated += 1
+        self._source.begin_turn()
+        fresh = self._source.quick(key, known)
+        if fresh is not None:
+            self._tally.asked += 1
+            if fresh is not known:
+                self.memory.put(key, fresh)
         return fresh
 
     def _end_turn(self) -> None:

@@ -33,9 +33,32 @@ def bind(host: str, port: int) -> socket.socket:
     raise ConfigurationError(_sentence(host, port, problem)) from problem
 
 
-def _bound(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
+def bind_each(host: str, port: int, count: int) -> list[socket.socket]:
+    """As `bind`, `count` sockets of one address, among which the system shares out connections (SO_REUSEPORT,
+    socket(7)): where workers wait at one socket together, the first to wake takes whatever has come.
+    """
+    if count == 1:
+        return [bind(host, port)]
+    with bind(host, port) as listener:  # with SO_REUSEPORT a port of another quire would be shared, too
+        family, kind, protocol, address = listener.family, listener.type, listener.proto, listener.getsockname()
+    listeners: list[socket.socket] = []
+    try:
+        while len(listeners) < count:
+            listeners.append(_bound(family, kind, protocol, address, shared=True))
+    except OSError as error:
+        for listener in listeners:
+            listener.close()
+        raise ConfigurationError(_sentence(host, port, error)) from error
+    return listeners
+
+
+def _bound(
+    family: int, kind: int, protocol: int, address: tuple[object, ...], *, shared: bool = False
+) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # restarts must not wait for old connections' TIME_WAIT
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6 and address[0] != "::":

@@ -1,35 +1,108 @@
-"""uvicorn's HTTP/1.1 protocol with a deadline for a request's head."""
+"""uvicorn's HTTP/1.1 protocol with quick answers before it, and with a deadline for a request's head."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from quire.servers.limits import HEAD_SECONDS
+from quire.servers.uvicorn_files import FileSender, can_send_files
+from quire.web.files import ZEROCOPY
+from quire.web.plain import PlainRequests
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
 
 
 class Protocol(H11Protocol):
     """One connection. uvicorn itself bounds only the silence after a response, until the next byte.
 
     So the deadline for a head begins with the connection, and later on with a head's first byte.
+
+    A plain request that comes between two others is answered before uvicorn's parser has seen it (`quire.web.plain`);
+    for the parser the connection is then as it was.
+
+    Files are handed to the kernel (`quire.servers.uvicorn_files`).
     """
 
     _head_deadline: asyncio.TimerHandle | None = None
+    _plain: PlainRequests | None = None
+    _is_between_requests = True
+    """Nothing has come that was not answered."""
+    _answered = 0.0
+    """When a plain request was, by the loop's clock."""
+    _files: FileSender | None = None
+    """None where files have to be sent in pieces."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self._plain = getattr(self.app, "plain", None)
+        if can_send_files(transport):
+            self._files = FileSender(transport, self.flow, self.loop)
+            self.app = cast("Any", self._run)  # uvicorn declares the messages of ASGI one by one, without extensions
         self._begin_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
         super().connection_lost(exc)
+        self.app = self.config.loaded_app  # or the connection would hold itself in memory
+        if self._files is not None:
+            self._files.connection_lost()
+
+    def data_received(self, data: bytes) -> None:
+        # a client that sends and does not read is left to uvicorn, which stops reading from it
+        if self._is_between_requests and self._plain is not None and not self.flow.write_paused:
+            response = self._plain.answer(data, self._client_host, self.server_state.default_headers)
+            if response is not None:
+                self.transport.write(response)
+                self._note_answer()
+                return
+        self._is_between_requests = False
+        super().data_received(data)
 
     def handle_events(self) -> None:
         """Called for all that arrives, and when the next request of a connection may begin."""
         super().handle_events()
         self._follow_head()
+        is_idle = self.conn.their_state is h11.IDLE and self.conn.our_state is h11.IDLE
+        self._is_between_requests = is_idle and not self.conn.trailing_data[0]
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Called when the silence was long enough, but for plain requests, which do not begin it anew each time."""
+        remaining = self._answered + self.timeout_keep_alive - self.loop.time()
+        if remaining > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(remaining, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application, which may send files; one that breaks off has to be followed by the connection's end."""
+        cycle, files = self.cycle, self._files
+        assert files is not None
+
+        async def send_files_too(message: Message) -> None:
+            if message["type"] == ZEROCOPY and cycle.response_started and not cycle.response_complete:
+                await files.send(cycle, message)
+            else:
+                await send(message)
+
+        scope["extensions"] = {ZEROCOPY: {}}
+        await self.config.loaded_app(scope, receive, send_files_too)
+
+    def _note_answer(self) -> None:
+        self.server_state.total_requests += 1
+        self._answered = self.loop.time()
+        self._forget_deadline()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _client_host(self) -> str:
+        return self.client[0] if self.client is not None else ""
 
     def _follow_head(self) -> None:
         if self.conn.their_state is not h11.IDLE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from types import FrameType
 
 import structlog
@@ -13,7 +14,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess
 from quire import logs
 from quire.config import Settings
 from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
-from quire.servers.binding import bind
+from quire.servers.binding import bind_each
 from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
 from quire.servers.uvicorn_protocol import Protocol
@@ -24,9 +25,8 @@ _log = structlog.stdlib.get_logger("quire.servers")
 def serve(settings: Settings, target: str) -> int:
     """See quire.servers.run."""
     raise_descriptor_limit()
-    listener = bind(settings.host, settings.port)
-    listener.set_inheritable(True)
-    host, port = listener.getsockname()[:2]
+    listeners = bind_each(settings.host, settings.port, settings.workers)
+    host, port = listeners[0].getsockname()[:2]
     logging_setup = logs.dict_config(settings)
     logging_setup["loggers"]["uvicorn"] = {"level": "INFO" if settings.verbosity else "WARNING"}
     config = Config(
@@ -45,8 +45,7 @@ def serve(settings: Settings, target: str) -> int:
     )
     _log.info(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with uvicorn", workers=settings.workers)
     if settings.workers > 1:
-        supervisor = _Supervisor(config, sockets=[listener])
-        supervisor.drain = Drain.of(settings)
+        supervisor = _Supervisor(config, listeners, Drain.of(settings))
         supervisor.run()
         return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
     server = _Server(config)
@@ -54,16 +53,35 @@ def serve(settings: Settings, target: str) -> int:
     # uvicorn raises the signal that stopped it once more when it is done; by then there is nothing left to stop
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
     except KeyboardInterrupt:
         return 0
     return 0 if server.started else 1
 
 
 class _Supervisor(Multiprocess):
-    """uvicorn's main process, when it has workers."""
+    """uvicorn's main process, when it has workers, each with a listener of its own.
 
-    drain: Drain
+    The main process keeps them open: connections that come while a worker is replaced wait for its successor.
+    """
+
+    def __init__(self, config: Config, listeners: list[socket.socket], drain: Drain) -> None:
+        self._listeners = listeners
+        self.drain = drain
+        super().__init__(config, [])
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """For the worker that is started next: the listener that nobody has; all of them when each has somebody, as
+        when a worker is replaced that still runs."""
+        places = range(len(self._listeners))
+        free = (at for at in places if at >= len(self.processes) or not self.processes[at].process.is_alive())
+        at = next(free, None)
+        return self._listeners if at is None else [self._listeners[at]]
+
+    @sockets.setter
+    def sockets(self, _: list[socket.socket]) -> None:
+        """uvicorn sets what it was given."""
 
     def handle_term(self) -> None:
         if not self.drain.goes_on():
@@ -73,7 +91,7 @@ class _Supervisor(Multiprocess):
         """Called once, to stop. As long as the listener is open here new connections would wait in its queue, for as
         long as the workers take to end, for an answer that nobody gives."""
         super().terminate_all()
-        for listener in self.sockets:
+        for listener in self._listeners:
             listener.close()
 
 

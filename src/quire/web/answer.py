@@ -32,3 +32,10 @@ class Answer(NamedTuple):
     """The file that is the body, in place of `body`; for servers that can send one."""
     size: int = 0
     """Bytes of that file."""
+    lines: bytes = b""
+    """The headers as HTTP/1.1 sends them, each with its end."""
+
+
+def as_lines(headers: Sequence[tuple[str, str]]) -> bytes:
+    """See `Answer.lines`."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")

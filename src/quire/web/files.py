@@ -28,6 +28,10 @@ log = structlog.get_logger(__name__)
 CHUNK = 256 * 1024
 RANGE = "quire.response.range"
 """An ASGI extension: {"type": RANGE, "path": str, "start": int, "stop": int} sends these bytes of a file."""
+ZEROCOPY = "http.response.zerocopysend"
+"""ASGI's own extension: {"type": ZEROCOPY, "file": file, "offset": int, "count": int} sends them of an open file."""
+IN_THREAD = "quire.in_thread"
+"""Beside those: an async function that runs a blocking one with its arguments, where downloads wait for disks."""
 HOSTED = re.compile(r"(?P<project>[a-z0-9-]+)/(?P<sha256>[0-9a-f]{64})/(?P<filename>[^/]+)")
 _SINGLE_RANGE = re.compile(r"bytes=\s*(?:(\d+)-(\d*)|-(\d+))\s*", re.IGNORECASE)
 _COMPANIONS = (".metadata", ".asc", ".attestations")
@@ -225,6 +229,9 @@ class FileResponse(Response):
         elif content.path is not None and RANGE in extensions:
             await self._send_start(send, self.status_code)
             await send({"type": RANGE, "path": content.path, "start": start, "stop": stop})
+        elif ZEROCOPY in extensions:
+            await self._send_start(send, self.status_code)
+            await self._send_open(request, send, content, start, stop)
         else:
             await self._send_start(send, self.status_code)
             await self._send_chunks(request, send, content, start, stop)
@@ -235,6 +242,13 @@ class FileResponse(Response):
     async def _send_whole(self, send: Send, status: int, body: bytes) -> None:
         await self._send_start(send, status)
         await send({"type": "http.response.body", "body": body})
+
+    async def _send_open(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
+        message = {"type": ZEROCOPY, "file": content.file, "offset": start, "count": stop - start}
+        try:
+            await send(message | {IN_THREAD: self._service.in_sender})
+        except OSError as error:
+            self._log_broken(request, content, str(error))
 
     async def _send_chunks(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
         def read() -> bytes:

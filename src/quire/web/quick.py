@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,9 +24,10 @@ from quire.names import is_normalized
 from quire.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.repository import NamesView, ProjectView
 from quire.simple import Page
-from quire.web.answer import Answer, Headers
+from quire.web.answer import Answer, Headers, as_lines
 from quire.web.framing import problem_with
 from quire.web.pages import matches, page_headers
+from quire.web.plain import PlainRequests
 from quire.web.quick_files import QuickFiles
 from quire.web.request_log import AccessLog, Notes, RequestIds
 from quire.web.service import Service
@@ -42,16 +44,21 @@ class Prepared:
         body, self.etag = page.encoded(encoding)
         headers = page_headers(page, self.etag, encoding, is_encoded=body is not page.body)
         shared = [(name.lower(), value) for name, value in headers.validators.items()]
-        self.ok = Answer(200, shared + [(name.lower(), value) for name, value in headers.content.items()], body, route)
-        self.unchanged = Answer(304, shared, b"", route)
+        whole = shared + [(name.lower(), value) for name, value in headers.content.items()]
+        self.ok = Answer(200, whole, body, route, lines=as_lines(whole))
+        self.unchanged = Answer(304, shared, b"", route, lines=as_lines(shared))
 
 
 class Quick:
     """Answers from what one worker has ready. Belongs to its event loop."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, alone: bool = False) -> None:
+        """`alone`: share validations with nobody (see `Barrier.alone`)."""
         settings = service.settings
         self._service = service
+        self._is_alone = alone
+        self._look_at_project = service.projects.alone if alone else service.projects.at_once
+        self._look_at_names = service.project_names.alone if alone else service.project_names.at_once
         self._simple = f"{settings.server_base_url}/simple/"
         self._protected = Action.LIST in settings.authenticate
         self._algorithm = settings.hash_algorithm
@@ -60,7 +67,11 @@ class Quick:
         self._log = AccessLog(settings)
         self._ids = RequestIds()
         self._user: str | None = None  # who was found to be logged in by the request that is being answered
-        self.files = QuickFiles(service, self._is_known)
+        self.files = QuickFiles(service, self._is_known, self._look_at_project)
+
+    def alone(self) -> Quick:
+        """Another one that shares no validations, for callers that the event loop calls out of turn."""
+        return Quick(self._service, alone=True)
 
     def respond(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
         """The answer to a GET without a query, which is then counted and logged as given; None when the general
@@ -78,7 +89,8 @@ class Quick:
         request_id = headers.get("x-request-id") if "x-request-id" in headers else None
         if request_id is not None or self._log.is_on:
             request_id = self._ids.of(None if request_id is None else request_id.encode("latin-1"))
-            answer = answer._replace(headers=[*answer.headers, ("x-request-id", request_id)])
+            more = ("x-request-id", request_id)
+            answer = answer._replace(headers=[*answer.headers, more], lines=answer.lines + as_lines([more]))
         seconds = time.perf_counter() - begun
         self._tally.request(answer.route, answer.status, seconds, sent)
         if self._user is not None:
@@ -125,14 +137,14 @@ class Quick:
         projects = self._service.projects
         if path[-1] != "/" or (projects.memory.get(name) is None and not is_normalized(name)):
             return None
-        view = projects.at_once(name)
+        view = self._look_at_project(name)
         if view is None or not view.exists:
             return None
         prepared = view.prepared.get((media_type, accepted))
         return prepared if isinstance(prepared, Prepared) else self._prepare(view, media_type, accepted)
 
     def _names(self, _path: str, media_type: MediaType, accepted: Encoding) -> Prepared | None:
-        view = self._service.project_names.at_once("")
+        view = self._look_at_names("")
         if view is None:
             return None
         prepared = view.prepared.get((media_type, accepted))
@@ -173,7 +185,7 @@ class Quick:
         """Whether these credentials were found good lately, still are, and suffice."""
         authenticator, header = self._service.authenticator, headers.get("authorization")
         if authenticator is not None and header is not None:
-            self._user = authenticator.remembers(header, action)
+            self._user = authenticator.remembers(header, action, alone=self._is_alone)
         return self._user is not None
 
 
@@ -183,6 +195,11 @@ class QuickASGI:
     def __init__(self, application: ASGIApp, quick: Quick) -> None:
         self.application = application
         self.quick = quick
+
+    @cached_property
+    def plain(self) -> PlainRequests:
+        """For servers that can show what arrives before they parse it."""
+        return PlainRequests(self.quick.alone())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]:

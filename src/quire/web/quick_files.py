@@ -9,7 +9,7 @@ from quire.auth import Action
 from quire.metrics.catalog import Route
 from quire.repository import ProjectView
 from quire.store.contracts import OpenBlob
-from quire.web.answer import Answer, Headers
+from quire.web.answer import Answer, Headers, as_lines
 from quire.web.files import HOSTED, file_digest, file_headers, split_companion
 from quire.web.pages import matches
 from quire.web.service import Service
@@ -22,24 +22,33 @@ _COMPANIONS = {"", ".metadata"}
 class _PreparedFile:
     """A file that was offered when its project's view was made, which is asked anew each time."""
 
-    __slots__ = ("etag", "headers", "key", "route", "unchanged")
+    __slots__ = ("etag", "headers", "key", "lines", "route", "unchanged")
 
     def __init__(self, key: str, headers: dict[str, str], route: Route) -> None:
         self.key = key
         self.route = route
         self.etag = headers["ETag"]
         self.headers = [(name.lower(), value) for name, value in headers.items()]
-        self.unchanged = Answer(304, [pair for pair in self.headers if pair[0] != "content-type"], b"", route)
+        self.lines = as_lines(self.headers)
+        shared = [pair for pair in self.headers if pair[0] != "content-type"]
+        self.unchanged = Answer(304, shared, b"", route, lines=as_lines(shared))
 
 
 class QuickFiles:
     """Answers to downloads from what one worker has ready."""
 
-    def __init__(self, service: Service, is_known: Callable[[Headers, Action], bool]) -> None:
-        """`is_known`: whether the credentials of a request suffice for an action."""
+    def __init__(
+        self,
+        service: Service,
+        is_known: Callable[[Headers, Action], bool],
+        look_at_project: Callable[[str], ProjectView | None],
+    ) -> None:
+        """`is_known`: whether the credentials of a request suffice for an action. `look_at_project`: a validated view,
+        if it can be had at once."""
         settings = service.settings
         self._service = service
         self._is_known = is_known
+        self._look_at_project = look_at_project
         self.prefix = f"{settings.server_base_url}/packages/"
         self._protected = Action.DOWNLOAD in settings.authenticate
         self._is_off = bool(settings.accel_redirect)
@@ -51,7 +60,7 @@ class QuickFiles:
         if self._is_off or "range" in headers or (self._protected and not self._is_known(headers, Action.DOWNLOAD)):
             return None
         rest = path[len(self.prefix) :]
-        view = self._service.projects.at_once(rest.partition("/")[0])
+        view = self._look_at_project(rest.partition("/")[0])
         if view is None:
             return None
         prepared = view.prepared.get(rest) or self._prepare(view, rest)
@@ -66,7 +75,7 @@ class QuickFiles:
         with blob.file:
             content = _content_in_memory(blob) if blob.size <= SMALL_FILE else None
         if content is not None:
-            return Answer(200, prepared.headers, content, prepared.route)
+            return Answer(200, prepared.headers, content, prepared.route, lines=prepared.lines)
         if not self.sends_files:
             return None
         headers = [*prepared.headers, ("content-length", str(blob.size))]

@@ -1,0 +1,207 @@
+"""Files on uvicorn's connections, handed to the kernel: the ASGI extension `http.response.zerocopysend`.
+
+Theory of operation. A file that is sent in pieces is copied twice and passes through a thread, the event loop and
+uvicorn's parser for each of them. sendfile(2) has the kernel take it from its own memory. The bytes go past the
+transport, so three parties have to agree:
+
+- h11 counts the body. It is given a stand-in that has a length and no bytes (`send_with_data_passthrough`), and so
+  knows when the response is whole, and whether the connection can be used again.
+- The transport may still have bytes of its own, the head at least. They have to leave first: its write buffer is
+  awaited empty. Nobody else writes until the response is complete.
+- The event loop does not let others wait for a transport's descriptor. It waits for a duplicate, which is the same
+  socket; so the socket stays open as long as the duplicate does, which is why that is closed as soon as the transport
+  has lost the connection.
+
+sendfile(2) does not wait for a client, since the socket is non-blocking; for the disk, or the network before it, it
+waits as long as that takes. So a thread calls it, for a bounded piece, and gives itself back when the socket takes no
+more. A thread that is still at it when its request was cancelled has descriptors of its own: their numbers cannot
+become those of others meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import h11
+
+from quire.web.files import IN_THREAD
+
+if TYPE_CHECKING:
+    from starlette.types import Message
+    from uvicorn.protocols.http.flow_control import FlowControl
+    from uvicorn.protocols.http.h11_impl import RequestResponseCycle
+
+PIECE_BYTES: Final = 1024 * 1024
+"""At most so much is asked of sendfile(2) at a time."""
+_COPIED_BYTES: Final = 256 * 1024
+_CANNOT: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What sendfile(2) says for files of some file systems, which have to be copied."""
+
+
+def can_send_files(transport: asyncio.Transport) -> bool:
+    """Whether a connection's bytes may go past its transport. Those of TLS may not, which the transport encrypts."""
+    return (
+        hasattr(os, "sendfile")
+        and transport.get_extra_info("sslcontext") is None
+        and transport.get_extra_info("socket") is not None
+    )
+
+
+class FileSender:
+    """Sends files on one connection, one at a time."""
+
+    def __init__(self, transport: asyncio.Transport, flow: FlowControl, loop: asyncio.AbstractEventLoop) -> None:
+        """`flow`: what the connection's protocol tells when the transport's buffer is full, and empty."""
+        self._transport = transport
+        self._flow = flow
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def send(self, cycle: RequestResponseCycle, message: Message) -> None:
+        """As uvicorn's own `send`, for a message `quire.web.files.ZEROCOPY` whose response was begun.
+
+        When the client goes away it returns. Raises OSError when the file cannot be read, or has fewer bytes than were
+        announced: the response then stays incomplete, and so must the connection be closed.
+        """
+        if cycle.scope["method"] != "HEAD" and not self._is_over(cycle):
+            descriptor = message["file"].fileno()
+            start = message.get("offset")
+            if start is None:
+                start = os.lseek(descriptor, 0, os.SEEK_CUR)
+            count = message.get("count")
+            if count is None:
+                count = os.fstat(descriptor).st_size - start
+            body: Any = _StandIn(count)  # where h11's types want bytes, which its documentation does not
+            for part in cycle.conn.send_with_data_passthrough(h11.Data(data=body)) or ():
+                if part is not body:
+                    self._transport.write(part)  # the frame of a chunk
+                elif await self._empty_buffer(cycle):
+                    await self._send_bytes(cycle, descriptor, start, count, message.get(IN_THREAD, asyncio.to_thread))
+        await cycle.send({"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)})
+
+    def connection_lost(self) -> None:
+        """To be called when it was, and the cycle knows."""
+        _wake(self._waiter)
+
+    def _is_over(self, cycle: RequestResponseCycle) -> bool:
+        return cycle.disconnected or self._transport.is_closing()
+
+    async def _empty_buffer(self, cycle: RequestResponseCycle) -> bool:
+        """Wait until all that was written before has been handed to the kernel; False when that cannot be any more."""
+        if self._transport.get_write_buffer_size():
+            while not self._is_over(cycle) and self._transport.get_write_buffer_size():
+                self._transport.set_write_buffer_limits(high=0)  # tells the flow at once, and next when it is empty
+                await self._flow.drain()
+                await asyncio.sleep(0)  # never a loop without a turn for others
+            if not self._is_over(cycle):
+                self._transport.set_write_buffer_limits()
+        return not self._is_over(cycle)
+
+    async def _send_bytes(
+        self, cycle: RequestResponseCycle, descriptor: int, start: int, count: int, in_thread: Any
+    ) -> None:
+        ends = _Ends(self._transport.get_extra_info("socket").fileno(), descriptor)
+        stop = start + count
+        try:
+            while start < stop and not self._is_over(cycle):
+                wanted = min(PIECE_BYTES, stop - start)
+                sent = await in_thread(ends.send, start, wanted)
+                if sent == 0:
+                    raise OSError("the file became shorter")
+                start += max(sent, 0)
+                if sent < wanted and start < stop and not self._is_over(cycle):
+                    await self._until_writable(ends.socket)
+        except ConnectionError:
+            self._transport.abort()
+            await self._until_lost(cycle)
+        finally:
+            ends.close()
+
+    async def _until_writable(self, descriptor: int) -> None:
+        """Or until the connection is lost."""
+        self._waiter = self._loop.create_future()
+        self._loop.add_writer(descriptor, _wake, self._waiter)
+        try:
+            await self._waiter
+        finally:
+            self._loop.remove_writer(descriptor)
+
+    async def _until_lost(self, cycle: RequestResponseCycle) -> None:
+        while not cycle.disconnected:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+
+
+class _StandIn:
+    """The length of a body whose bytes somebody else sends."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+
+class _Ends:
+    """The two ends of a transfer, as descriptors of their own. Open until `close`, and until no thread uses them."""
+
+    def __init__(self, socket: int, file: int) -> None:
+        """Raises OSError when there are too many open files."""
+        self.socket = os.dup(socket)
+        try:
+            self._file = os.dup(file)
+        except OSError:
+            os.close(self.socket)
+            raise
+        self._lock = threading.Lock()
+        self._is_used = False
+        self._is_closed = False
+
+    def send(self, start: int, count: int) -> int:
+        """Send up to `count` bytes of the file from `start` on, from a thread. How many went: 0 when the file has none
+        there, -1 when the socket takes none now. Raises OSError; ConnectionError when the client is gone."""
+        with self._lock:
+            if self._is_closed:
+                return -1  # cancelled before the thread came to it: nobody looks at the answer
+            self._is_used = True
+        try:
+            return self._transfer(start, count)
+        except BlockingIOError:
+            return -1
+        finally:
+            self._end_use()
+
+    def close(self) -> None:
+        """Called once."""
+        with self._lock:
+            self._is_closed = True
+            if not self._is_used:
+                self._close_both()
+
+    def _transfer(self, start: int, count: int) -> int:
+        try:
+            return os.sendfile(self.socket, self._file, start, count)
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
+        data = os.pread(self._file, min(count, _COPIED_BYTES), start)
+        return os.write(self.socket, data) if data else 0
+
+    def _end_use(self) -> None:
+        with self._lock:
+            self._is_used = False
+            if self._is_closed:
+                self._close_both()
+
+    def _close_both(self) -> None:
+        os.close(self.socket)
+        os.close(self._file)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

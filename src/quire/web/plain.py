@@ -1,0 +1,120 @@
+"""Plain requests: quick answers to requests that came as the bytes of one whole head, before any parser has seen them.
+
+Theory of operation. Nearly every request to an index is a GET with a handful of headers, and a client sends the same
+headers each time, byte for byte. Parsing them, and making tasks and messages of them, costs several times what the
+answer does (`quire.web.quick`). So a server whose connections are asyncio protocols shows each piece that arrives
+between two requests to `PlainRequests` first. If it is one request, whole and of the plainest form, it is answered from
+here, and the parser never hears of it. Everything else goes to the parser, untouched.
+
+What is plain is what no two parsers can read differently (RFC 9112): one piece that ends with the only empty line in
+it; `GET`, a path of unreserved characters, `HTTP/1.1`; header lines of a token, a colon, a space and visible ASCII
+text, each name once; no body, and nothing said about the connection but that it stays. Whether a block of header lines
+is plain is found out once and remembered with what it says, for a bounded number of blocks of bounded length. A line
+with credentials is taken out before: passwords are not kept in memory (see `quire.auth`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Final, Protocol
+
+from quire.web.answer import Answer, Headers
+
+MAX_HEAD_BYTES: Final = 4096
+"""Longer heads are left to the server's parser."""
+_MAX_BLOCKS = 256
+_PATH_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-._~!+"
+_LINE = re.compile(rb"([A-Za-z0-9-]+): ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
+_CREDENTIALS = re.compile(rb"(?i)(?<=\r\n)authorization: ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\r\n")
+_NEVER_PLAIN: Final = frozenset(
+    {"content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer", "authorization", "http2-settings"}
+)
+_STATUS_LINES: Final[dict[int, bytes]] = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    for status in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED)  # quick answers are no others
+}
+
+
+class PlainHeaders(dict[str, str]):
+    """The header lines of a plain request by lower-case name; each name is there once."""
+
+    def get_all(self, name: str) -> list[str]:
+        """See `quire.web.answer.Headers`."""
+        return [self[name]] if name in self else []
+
+
+class Responder(Protocol):
+    """Who knows the answers: a `quire.web.quick.Quick` that shares no validations."""
+
+    def respond(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None: ...
+
+
+class PlainRequests:
+    """What one worker answers from the bytes of a request. Belongs to its event loop."""
+
+    def __init__(self, quick: Responder) -> None:
+        self._quick = quick
+        self._blocks: dict[bytes, PlainHeaders] = {}
+        self._further: Sequence[tuple[bytes, bytes]] = ()
+        self._further_lines = b""
+
+    def answer(self, data: bytes, client: Callable[[], str], further: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+        """The response to a request that has not been looked at, whole; None when the server has to parse it.
+
+        `data`: all that has arrived since the response before. `client`: tells the address of who asks.
+        `further`: headers of the server's own; another object when they change.
+        """
+        end = data.find(b"\r\n") + 2  # of the request line
+        if not data.startswith(b"GET /") or data[end - 11 : end] != b" HTTP/1.1\r\n" or len(data) > MAX_HEAD_BYTES:
+            return None
+        path = data[4 : end - 11]
+        if path.translate(None, _PATH_BYTES) or data.find(b"\r\n\r\n") != len(data) - 4:
+            return None
+        headers = self._headers(data[end - 2 : -2])
+        if headers is None:
+            return None
+        answer = self._quick.respond(path.decode(), headers, client)
+        if answer is None or answer.path is not None:
+            return None
+        status_line = _STATUS_LINES[answer.status]
+        if further is not self._further:
+            self._further, self._further_lines = further, b"".join(b"%b: %b\r\n" % pair for pair in further)
+        if answer.status == HTTPStatus.OK:
+            length = b"content-length: %d\r\n\r\n" % len(answer.body)
+            return b"".join((status_line, self._further_lines, answer.lines, length, answer.body))
+        return b"".join((status_line, self._further_lines, answer.lines, b"\r\n"))
+
+    def _headers(self, block: bytes) -> PlainHeaders | None:
+        """What the header lines say, each with an end before and after it; None when they are not plain."""
+        credentials = None
+        if b"uthorization" in block and (credentials := _CREDENTIALS.search(block)) is not None:
+            block = block[: credentials.start()] + block[credentials.end() :]
+        headers = self._blocks.get(block)
+        if headers is None:
+            headers = _read(block)
+            if headers is None:
+                return None
+            if len(self._blocks) >= _MAX_BLOCKS:
+                self._blocks.clear()
+            self._blocks[block] = headers
+        if credentials is not None:
+            headers = PlainHeaders(headers)
+            headers["authorization"] = credentials[1].decode()
+        return headers
+
+
+def _read(block: bytes) -> PlainHeaders | None:
+    headers = PlainHeaders()
+    for line in block[2:-2].split(b"\r\n"):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return None
+        name = match[1].decode().lower()
+        if name in headers or name in _NEVER_PLAIN:
+            return None
+        headers[name] = match[2].decode()
+    if headers.get("connection", "keep-alive").lower() != "keep-alive":
+        return None
+    return headers

@@ -1,0 +1,298 @@
+"""Plain requests: answered from their bytes, and only where every parser would read them the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from quire.metrics.catalog import Route
+from quire.servers.uvicorn_protocol import Protocol
+from quire.web.answer import Answer, Headers, as_lines
+from quire.web.plain import MAX_HEAD_BYTES, PlainHeaders, PlainRequests
+
+HEAD = b"GET /simple/demo/ HTTP/1.1\r\nHost: quire.test\r\nAccept: text/html\r\n\r\n"
+BODY = b"a page"
+_HEADERS = [("etag", '"1"')]
+
+
+class Answers:
+    """Answers everything, and remembers what it was asked."""
+
+    def __init__(self, status: int = 200) -> None:
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self._status = status
+
+    def respond(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
+        assert isinstance(headers, PlainHeaders)
+        assert client() == "192.0.2.1"
+        self.asked.append((path, dict(headers)))
+        body = BODY if self._status == 200 else b""
+        return Answer(self._status, _HEADERS, body, Route.PROJECT, lines=as_lines(_HEADERS))
+
+
+def _client() -> str:
+    return "192.0.2.1"
+
+
+def _answered(data: bytes, answers: Answers | None = None) -> bytes | None:
+    return PlainRequests(answers or Answers()).answer(data, _client, [(b"date", b"today")])
+
+
+def test_a_plain_request_is_answered() -> None:
+    """The response is whole: status line, the server's headers, the answer's, and the length of its body."""
+    answers = Answers()
+    response = b'HTTP/1.1 200 OK\r\ndate: today\r\netag: "1"\r\ncontent-length: 6\r\n\r\na page'
+    assert _answered(HEAD, answers) == response
+    assert answers.asked == [("/simple/demo/", {"host": "quire.test", "accept": "text/html"})]
+
+
+def test_a_page_that_is_not_modified_has_no_length() -> None:
+    """RFC 9110, 15.4.5: a 304 is a head."""
+    assert _answered(HEAD, Answers(304)) == b'HTTP/1.1 304 Not Modified\r\ndate: today\r\netag: "1"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD[:-1],
+        HEAD[:-4] + b"\r\n",
+        HEAD + b"x",
+        HEAD + HEAD,
+        b"\r\n" + HEAD,
+        b"",
+        b"\r\n\r\n",
+        b"GET",
+        b"GET /\r\n\r\n",
+        HEAD.replace(b"GET", b"get"),
+        HEAD.replace(b"GET", b"HEAD"),
+        HEAD.replace(b"GET", b"POST"),
+        HEAD.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        HEAD.replace(b"HTTP/1.1", b"HTTP/1.1 "),
+        HEAD.replace(b"\r\n", b"\n"),
+        HEAD.replace(b"/demo/", b"/demo/?a=b"),
+        HEAD.replace(b"/demo/", b"/d%65mo/"),
+        HEAD.replace(b"/demo/", b"/d\xe9mo/"),
+        HEAD.replace(b"/demo/", b"/demo/#top"),
+        HEAD.replace(b"/demo/", b"/de mo/"),
+        HEAD.replace(b"GET /", b"GET http://quire.test/"),
+        HEAD.replace(b"GET /", b"GET  /"),
+        HEAD.replace(b"Host: ", b"Host:"),
+        HEAD.replace(b"Host: ", b"Host : "),
+        HEAD.replace(b"Host: ", b" Host: "),
+        HEAD.replace(b"Host: ", b"Host:  "),
+        HEAD.replace(b"quire.test", b"quire.test "),
+        HEAD.replace(b"quire.test", b""),
+        HEAD.replace(b"text/html", b"text/\x00html"),
+        HEAD.replace(b"text/html", b"text/\xe9"),
+        HEAD.replace(b"text/html", b"text/html\r\n folded"),
+        HEAD.replace(b"text/html", b"text/html\r\nAccept: */*"),
+        HEAD.replace(b"text/html", b"text/html\r\nhost: other.test"),
+        HEAD.replace(b"text/html", b"text/html\r\nContent-Length: 0"),
+        HEAD.replace(b"text/html", b"text/html\r\nTransfer-Encoding: chunked"),
+        HEAD.replace(b"text/html", b"text/html\r\nExpect: 100-continue"),
+        HEAD.replace(b"text/html", b"text/html\r\nConnection: close"),
+        HEAD.replace(b"text/html", b"text/html\r\nConnection: Upgrade\r\nUpgrade: websocket"),
+        HEAD.replace(b"text/html", b"text/html\r\nAuthorization: Basic YTpi\r\nAuthorization: Basic YTpj"),
+        HEAD.replace(b"text/html", b"text/html\r\nX-Authorization: a\r\nX-Authorization: b"),
+        HEAD.replace(b"demo", b"d" * MAX_HEAD_BYTES),
+    ],
+)
+def test_what_is_not_plain_is_left_to_the_parser(data: bytes) -> None:
+    """Pieces, several at once, bodies, other methods and versions, escapes, repeated and folded headers."""
+    answers = Answers()
+    assert _answered(data, answers) is None
+    assert answers.asked == []
+
+
+@pytest.mark.parametrize("name", [b"Authorization", b"authorization"])
+def test_credentials_are_passed_on_and_not_kept(name: bytes) -> None:
+    """Each request has its own, and nothing that is remembered holds any; whoever sends none, has none."""
+    answers = Answers()
+    plain = PlainRequests(answers)
+    for secret in (b"Basic YTpi", b"Basic YTpj"):
+        for line in (b"\r\n%b: %b\r\n" % (name, secret), b"\r\n"):
+            assert plain.answer(HEAD.replace(b"\r\nAccept", line + b"Accept"), _client, []) is not None
+    told = [headers.get("authorization") for _, headers in answers.asked]
+    assert told == ["Basic YTpi", None, "Basic YTpj", None]
+    assert list(plain._blocks) == [b"\r\nHost: quire.test\r\nAccept: text/html\r\n"]
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """A client that sends other headers each time does not fill the memory."""
+    plain = PlainRequests(Answers())
+    for number in range(2000):
+        assert plain.answer(HEAD.replace(b"text/html", b"text/%d" % number), _client, []) is not None
+        assert len(plain._blocks) <= 256
+
+
+_NAMES = st.sampled_from(
+    [b"Host", b"host", b"Accept", b"X-A", b"Connection", b"Content-Length", b"Authorization", b"X Y"]
+)
+_VALUES = st.sampled_from(
+    [b"a", b"a b", b" a", b"a ", b"", b"0", b"keep-alive", b"close", b"\t", b"a\x0b", b"a\xff", b"a\r"]
+)
+_LINES = st.lists(st.tuples(_NAMES, st.sampled_from([b": ", b":", b" : "]), _VALUES), max_size=4)
+_PATHS = st.text("aZ9/-._~!+%? #\xe9", max_size=8).map(lambda text: b"/" + text.encode("latin-1"))
+
+
+@given(_PATHS, _LINES, st.sampled_from([b"\r\n", b"\n", b"\r\n\r\n"]))
+def test_the_parser_would_have_read_the_same(path: bytes, lines: list[tuple[bytes, bytes, bytes]], end: bytes) -> None:
+    """Whatever is taken for plain is one whole request for uvicorn's own parser, with that path and those headers."""
+    data = b"GET %b HTTP/1.1\r\n" % path + b"".join(b"".join(line) + b"\r\n" for line in lines) + end
+    answers = Answers()
+    if _answered(data, answers) is None:
+        return
+    ((told_path, told_headers),) = answers.asked
+    connection = h11.Connection(h11.SERVER)
+    if "host" not in told_headers:  # which the answerer refuses by itself, as h11 does
+        return
+    connection.receive_data(data)
+    request = connection.next_event()
+    assert isinstance(request, h11.Request)
+    assert request.target.decode() == told_path
+    assert {name.decode(): value.decode() for name, value in request.headers} == told_headers
+    assert isinstance(connection.next_event(), h11.EndOfMessage)
+    assert connection.next_event() is h11.NEED_DATA
+    assert connection.their_state is h11.DONE
+
+
+# -- in uvicorn -------------------------------------------------------------------------------------------------------
+
+
+class _Transport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.1", 1), "sockname": ("192.0.2.2", 2)})
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        """Nothing to do: the test writes when it wants to."""
+
+    def resume_reading(self) -> None:
+        """As above."""
+
+
+class _Application:
+    """Has plain answers, and a general one that tells the path."""
+
+    def __init__(self) -> None:
+        self.plain = PlainRequests(Answers())
+        self.paths: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.paths.append(scope["path"])
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _connected(application: _Application) -> tuple[Protocol, _Transport]:
+    config = Config(application, http=Protocol, ws="none", log_config=None, interface="asgi3", proxy_headers=False)
+    config.timeout_keep_alive = 1000
+    config.load()
+    protocol = Protocol(config, ServerState(), {})
+    transport = _Transport()
+    protocol.connection_made(transport)
+    return protocol, transport
+
+
+async def _turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_the_parser_never_hears_of_a_plain_request() -> None:
+    """Plain requests and others follow each other on one connection, and each is answered once, in its place."""
+
+    async def scenario() -> None:
+        application = _Application()
+        protocol, transport = await _connected(application)
+        general = HEAD.replace(b"/demo/", b"/demo/?query")
+        for data in (HEAD, general, HEAD, HEAD, general):
+            transport.written = b""
+            asked = len(application.paths)
+            protocol.data_received(data)
+            if data is general:
+                await _turns()
+            assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert (BODY in transport.written) == (data is HEAD)
+            assert len(application.paths) == asked + (data is general)
+        assert not transport.closed
+
+    asyncio.run(scenario())
+
+
+def test_nothing_overtakes_a_request_that_is_under_way() -> None:
+    """What comes while a request is incomplete or unanswered goes to the parser, however plain it looks."""
+
+    async def scenario() -> None:
+        application = _Application()
+        protocol, transport = await _connected(application)
+        protocol.data_received(HEAD[:30])  # a head in two pieces
+        protocol.data_received(HEAD[30:])
+        protocol.data_received(HEAD)  # and another one, before the first is answered
+        assert transport.written == b""
+        await _turns()
+        assert application.paths == ["/simple/demo/"] * 2
+        assert transport.written.count(b"HTTP/1.1 200 OK\r\n") == 2
+        assert BODY not in transport.written
+        protocol.data_received(HEAD)
+        assert BODY in transport.written
+
+    asyncio.run(scenario())
+
+
+def test_who_does_not_read_is_left_to_the_parser() -> None:
+    """While the transport's buffer is full nothing more is put into it."""
+
+    async def scenario() -> None:
+        application = _Application()
+        protocol, transport = await _connected(application)
+        protocol.pause_writing()
+        protocol.data_received(HEAD)
+        await _turns()
+        assert transport.written == b""
+        protocol.resume_writing()
+        await _turns()
+        assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert BODY not in transport.written
+
+    asyncio.run(scenario())
+
+
+def test_the_keep_alive_timer_counts_from_the_last_plain_answer() -> None:
+    """It is set once; when it ends it is set again for what is left since the last answer."""
+
+    async def scenario() -> None:
+        protocol, transport = await _connected(_Application())
+        protocol.data_received(HEAD)
+        first = protocol.timeout_keep_alive_task
+        protocol.data_received(HEAD)
+        assert protocol.timeout_keep_alive_task is first
+        protocol.timeout_keep_alive_handler()
+        assert not transport.closed
+        assert protocol.timeout_keep_alive_task is not first
+        protocol._answered -= 1001
+        protocol.timeout_keep_alive_handler()
+        assert transport.closed
+
+    asyncio.run(scenario())

@@ -1,0 +1,181 @@
+"""Files that uvicorn's connections hand to the kernel: the same bytes, whatever the client does meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from quire.servers.uvicorn_files import _Ends
+from tests.asking import OPEN, Site, publish, raw_answer, serve
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import until
+
+FILENAME = wheel_name("big", "1.0")
+CONTENT = make_wheel("big", "1.0", files={"data": random.Random(3).randbytes(20_000_000)})
+"""More than the buffers of a socket hold."""
+SEND_THREADS = 16
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("sendfile")
+    with serve(folder, *OPEN, "--server", "uvicorn", "--workers", request.param) as site:
+        assert publish(site, FILENAME, CONTENT, name="big", version="1.0").status_code == 200
+        yield site
+
+
+def _request(site: Site, *lines: str, method: str = "GET") -> bytes:
+    path = urlsplit(site.file_url("big", FILENAME)).path
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+
+
+def _processes(pid: int) -> list[int]:
+    children = [
+        int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
+    ]
+    return [pid, *(each for child in children for each in _processes(child))]
+
+
+def _handed_over(site: Site) -> int:
+    """How many connections of the server's have a second descriptor in one process: files are on their way there."""
+    count = 0
+    for pid in _processes(site.served.process.pid):
+        links = []
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                links.append(os.readlink(path))
+            except FileNotFoundError:
+                continue
+        count += sum(number > 1 for name, number in Counter(links).items() if name.startswith("socket:"))
+    return count
+
+
+def _stall(site: Site, idle: int) -> socket.socket:
+    """A client that has asked and reads nothing; the server is in the middle of its file."""
+    connection = site.connect()
+    connection.sendall(_request(site))
+    until(lambda: _handed_over(site) > idle)
+    return connection
+
+
+def test_one_connection(site: Site) -> None:
+    """Whole, in part, HEAD, 304, 416 and a page follow each other on one connection."""
+    with site.connect() as connection:
+        for _ in range(2):
+            connection.sendall(_request(site))
+            answer = raw_answer(connection)
+            assert (answer.status, answer.headers["content-length"]) == (200, str(len(CONTENT)))
+            assert answer.body == CONTENT
+            connection.sendall(_request(site, "Range: bytes=1000001-9999999"))
+            part = raw_answer(connection)
+            assert (part.status, part.body == CONTENT[1_000_001:10_000_000]) == (206, True)
+            connection.sendall(_request(site, method="HEAD"))
+            assert raw_answer(connection, "HEAD").headers["content-length"] == str(len(CONTENT))
+            connection.sendall(_request(site, f"If-None-Match: {answer.headers['etag']}"))
+            assert raw_answer(connection).status == 304
+            connection.sendall(_request(site, "Range: bytes=99999999-"))
+            assert raw_answer(connection).status == 416
+            connection.sendall(b"GET /simple/big/ HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert FILENAME.encode() in raw_answer(connection).body
+
+
+def test_several_at_once(site: Site) -> None:
+    """Each gets its own."""
+    with ThreadPoolExecutor(4) as clients:
+        for answer in clients.map(lambda _: site.raw(_request(site)), range(8)):
+            assert answer.body == CONTENT
+
+
+def test_pipelined_requests(site: Site) -> None:
+    """What was asked for during a file comes after it, and nothing in between."""
+    page = b"GET /simple/big/ HTTP/1.1\r\nHost: x\r\n\r\n"
+    idle = _handed_over(site)
+    with _stall(site, idle) as connection:
+        connection.sendall(page + _request(site) + _request(site, "Connection: close"))
+        received = bytearray()
+        while data := connection.recv(1_000_000):
+            received += data
+    first = received.index(b"\r\n\r\n") + 4
+    assert received[first : first + len(CONTENT)] == CONTENT
+    assert received[first + len(CONTENT) :].startswith(b"HTTP/1.1 200")
+    assert received.count(CONTENT) == 3
+    assert received.endswith(CONTENT)
+
+
+def test_clients_that_do_not_read(site: Site) -> None:
+    """More of them than there are threads hold up nobody. Those who go away are forgotten, and the rest get it all."""
+    idle = _handed_over(site)
+    stalled = [_stall(site, idle + number) for number in range(2 * SEND_THREADS + 2)]
+    assert site.raw(_request(site)).body == CONTENT
+    for connection in stalled[1:]:
+        connection.close()
+    until(lambda: _handed_over(site) <= idle + 1)
+    assert raw_answer(stalled[0]).body == CONTENT
+    stalled[0].close()
+    until(lambda: _handed_over(site) <= idle)
+
+
+def test_a_file_that_becomes_shorter(site: Site) -> None:
+    """The answer breaks off, and so does the connection."""
+    name = wheel_name("cut", "1.0")
+    (site.root / name).write_bytes(CONTENT)
+    idle = _handed_over(site)
+    with site.connect() as connection:
+        connection.sendall(f"GET /packages/{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        until(lambda: _handed_over(site) > idle)
+        os.truncate(site.root / name, 1_000_000)
+        received = 0
+        while data := connection.recv(1_000_000):
+            received += len(data)
+    assert received < len(CONTENT)
+    (site.root / name).unlink()
+    until(lambda: "broken off" in site.served.output() and _handed_over(site) <= idle)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_stop_in_the_middle(tmp_path: Path, goes_on: bool) -> None:
+    """Who still reads gets the whole file; the server ends cleanly then, or when the client has gone away."""
+    with serve(tmp_path, *OPEN, "--server", "uvicorn") as site:
+        publish(site, FILENAME, CONTENT, name="big", version="1.0")
+        connection = _stall(site, _handed_over(site))
+        site.served.process.terminate()
+        if goes_on:
+            assert raw_answer(connection).body == CONTENT
+        connection.close()
+        assert site.served.process.wait(20) == 0
+
+
+def test_a_file_system_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes are copied; a full socket and the file's end are told apart; nothing stays open."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EINVAL, "not for this file")
+
+    monkeypatch.setattr(os, "sendfile", refuse)
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT[:3_000_000])
+    ours, theirs = socket.socketpair()
+    with ours, theirs, path.open("rb") as file:
+        ours.setblocking(False)
+        before = len(os.listdir("/proc/self/fd"))
+        ends = _Ends(ours.fileno(), file.fileno())
+        at = 0
+        while (sent := ends.send(at, 1_000_000)) > 0:
+            assert theirs.recv(sent, socket.MSG_WAITALL) == CONTENT[at : at + sent]
+            at += sent
+        assert (sent, at) == (0, 3_000_000)
+        while ends.send(0, 1_000_000) > 0:
+            pass
+        assert ends.send(0, 1_000_000) == -1
+        ends.close()
+        assert ends.send(0, 1) == -1
+        assert len(os.listdir("/proc/self/fd")) == before
