@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
 from quire.config import Settings
+from quire.freshness import Barrier
 from quire.index import Index
 from quire.model import Status
 from quire.store.posix import PosixStore
@@ -214,5 +217,78 @@ def test_a_change_by_another_process_is_in_the_very_next_answer(tmp_path: Path) 
             await asyncio.sleep(0)
             assert worker.ask("/simple/demo/") is None
             assert reason in (await worker.client.get("/simple/demo/")).text
+
+    asyncio.run(scenario())
+
+
+class _Slow:
+    """What a barrier asks, as if it were on a network: nothing at once, and a load waits for its permission."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self.permission = threading.Semaphore(0)
+        self.begun = 0
+
+    def begin_turn(self) -> None:
+        """Nothing is shared in turns."""
+
+    def quick(self, key: str, known: Any) -> None:
+        raise AssertionError("asked on the event loop")
+
+    def load(self, key: str, known: Any) -> Any:
+        self.begun += 1
+        assert self.permission.acquire(timeout=DEADLINE)
+        return self._source.load(key, known)
+
+
+def test_over_a_network_it_takes_a_moment(tmp_path: Path) -> None:
+    """A page that was served before is validated in a thread, once for all who wait, and given without the general
+    application, with the user who asked; one that changed is left to it."""
+    users = password_file(tmp_path, alice="secret", bob="secret")
+    worker = Worker(tmp_path, authenticate=("list",), passwords=str(users))
+    store = PosixStore.open(str(tmp_path))
+    other = Index(store)
+    staging = store.blobs.stage()
+    staging.write(make_wheel("demo", "1.0"))
+    other.publish([examine(staging.finish(), wheel_name("demo", "1.0"))])
+    service = worker.service
+    sources = {}
+    for name in ("projects", "project_names"):
+        barrier = getattr(service, name)
+        sources[name] = _Slow(barrier._source)
+        setattr(service, name, Barrier(sources[name], inline=False, budget=service.budget, executor=service._readers))
+    quick = Quick(service)
+    assert quick.waits
+
+    async def ask(path: str, user: str | None) -> tuple[int, str | None] | None:
+        login = [] if user is None else [(b"authorization", httpx.BasicAuth(user, "secret")._auth_header.encode())]
+        answer = await quick.respond_in_time(path, ASGIHeaders([*PLAIN, *login]), lambda: "")
+        return None if answer is None else (answer.status, quick._user)
+
+    async def begun(source: _Slow, count: int) -> None:
+        deadline = time.monotonic() + DEADLINE
+        while source.begun < count:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        for path, source in (("/simple/demo/", sources["projects"]), ("/simple/", sources["project_names"])):
+            assert await ask(path, "alice") is None
+            for user in ("alice", "bob"):
+                source.permission.release()
+                assert (await worker.client.get(path, auth=(user, "secret"))).status_code == 200
+            before = source.begun
+            first = asyncio.create_task(ask(path, "alice"))
+            await begun(source, before + 1)
+            together = [asyncio.create_task(ask(path, user)) for user in ("alice", "bob", None)]
+            assert not first.done()
+            source.permission.release(2)
+            assert await first == (200, "alice")
+            assert await asyncio.gather(*together) == [(200, "alice"), (200, "bob"), None]
+            assert source.begun == before + 2
+        other.set_status("demo", Status.ARCHIVED, "old")
+        sources["projects"].permission.release()
+        assert await ask("/simple/demo/", "alice") is None
+        assert await ask("/simple/absent/", "alice") is None
 
     asyncio.run(scenario())

@@ -136,7 +136,7 @@ class Barrier(Generic[V]):
         `executor`: where loads run; asked when needed. `pause`: as PAUSE, which is for others than inline barriers.
         """
         self._source = source
-        self._inline = inline
+        self.is_inline = inline
         self._executor = executor
         self._pause = pause
         self.memory: Memory[V] = Memory(budget)
@@ -152,7 +152,7 @@ class Barrier(Generic[V]):
 
         To be called from a callback or task of the event loop, which is what "the present request" means.
         """
-        if not self._inline or key in self._flights or key in self._missed:
+        if not self.is_inline or key in self._flights or key in self._missed:
             return None  # it takes a load, which `get` begins or joins
         fresh = self._turn.get(key)
         if fresh is not None:
@@ -176,7 +176,7 @@ class Barrier(Generic[V]):
 
     def alone(self, key: str) -> V | None:
         """As `at_once`, shared with nobody: for callers that are not queued, as a protocol that receives data."""
-        if not self._inline or key in self._flights:
+        if not self.is_inline or key in self._flights:
             return None
         known = self.memory.get(key)
         self._tally.validated += 1
@@ -214,7 +214,7 @@ class Barrier(Generic[V]):
             while True:
                 begun = clock()
                 await self._validate(key, flight.under_way)
-                if not self._inline and flight.is_busy:
+                if not self.is_inline and flight.is_busy:
                     await flight.gather(begun + self._pause)
                 if flight.waiting is None:
                     return

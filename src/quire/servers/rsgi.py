@@ -91,8 +91,10 @@ class RSGIApplication:
 
     async def __rsgi__(self, scope: RSGIScope, protocol: RSGIProtocol) -> None:
         """One request."""
-        if self._quick is not None and scope.method == "GET" and not scope.query_string:
-            answer = self._quick.respond(scope.path, cast("Headers", scope.headers), partial(_client, scope))
+        quick = self._quick
+        if quick is not None and scope.method == "GET" and not scope.query_string:
+            asked = (scope.path, cast("Headers", scope.headers), partial(_client, scope))
+            answer = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
             if answer is not None:
                 if answer.path is None:
                     protocol.response_bytes(answer.status, answer.headers, answer.body)

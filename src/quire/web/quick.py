@@ -5,8 +5,11 @@ the moment was done for an earlier one: the page was rendered and compressed, th
 Accept and Authorization headers of this very spelling were understood. What is left is what makes the answer right:
 that this client may have it, and that the page is still true (`quire.freshness`). So these few steps stand before the
 general application, and whatever is not plain - another method, a query, a body, an ambiguous frame, a page that has
-to be rendered, a validation that has to wait - is left to it: `answer` returns None. There is nothing that only this
-module can answer, and nothing that it answers otherwise than the application would.
+to be rendered - is left to it: `answer` returns None. There is nothing that only this module can answer, and nothing
+that it answers otherwise than the application would.
+
+On a local file system whether a page is true is seen at once, and the answer is given in the very callback that brought
+the request. Over a network that takes a moment, in which others are answered; the steps are the same.
 """
 
 from __future__ import annotations
@@ -57,6 +60,8 @@ class Quick:
         settings = service.settings
         self._service = service
         self._is_alone = alone
+        self.waits = not service.projects.is_inline
+        """Whether validations take time, as over a network: `respond` then answers nothing, `respond_in_time` does."""
         self._look_at_project = service.projects.alone if alone else service.projects.at_once
         self._look_at_names = service.project_names.alone if alone else service.project_names.at_once
         self._simple = f"{settings.server_base_url}/simple/"
@@ -83,8 +88,42 @@ class Quick:
             return None
         begun = time.perf_counter()
         answer = self.answer(path, headers)
-        if answer is None:
+        return None if answer is None else self._give(answer, path, headers, client, begun)
+
+    async def respond_in_time(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
+        """As `respond`, where looking at the file system takes time (`waits`). Of pages only: a file has to be opened,
+        too, which is for threads there."""
+        if (self._log.is_on and self._log.is_formatted) or not path.startswith(self._simple):
             return None
+        begun = time.perf_counter()
+        self._user = None
+        wanted = self._wanted(headers) if self._is_plain(headers) else None
+        if wanted is None or (self._protected and not self._is_known(headers, Action.LIST)):
+            return None
+        user = self._user
+        try:
+            view = await self._current(path)
+        except QuireError:  # as in `answer`
+            return None
+        prepared = None if view is None else self._in_form(view, wanted)
+        if prepared is None:
+            return None
+        self._user = user  # others were answered meanwhile
+        return self._give(self._full_or_unchanged(prepared, headers), path, headers, client, begun)
+
+    async def _current(self, path: str) -> ProjectView | NamesView | None:
+        """What a path names as it is now; None for what was never asked for, and for what is not there."""
+        service = self._service
+        if path == self._simple:
+            return await service.project_names.get("") if service.project_names.memory.get("") is not None else None
+        name = path[len(self._simple) : -1]
+        if path[-1] != "/" or service.projects.memory.get(name) is None:
+            return None
+        view = await service.projects.get(name)
+        return view if view.exists else None
+
+    def _give(self, answer: Answer, path: str, headers: Headers, client: Callable[[], str], begun: float) -> Answer:
+        """Count and log it as given."""
         sent = answer.size or len(answer.body)
         request_id = headers.get("x-request-id") if "x-request-id" in headers else None
         if request_id is not None or self._log.is_on:
@@ -119,36 +158,39 @@ class Quick:
     def _page(self, path: str, headers: Headers) -> Answer | None:
         if self._protected and not self._is_known(headers, Action.LIST):
             return None
+        wanted = self._wanted(headers)
+        if wanted is None:
+            return None
+        view = self._look_at_names("") if path == self._simple else self._project(path)
+        prepared = None if view is None else self._in_form(view, wanted)
+        return None if prepared is None else self._full_or_unchanged(prepared, headers)
+
+    @staticmethod
+    def _wanted(headers: Headers) -> tuple[MediaType, Encoding] | None:
+        """The form that a client asks for; None when it cannot be had."""
         accept = headers.get("accept")
         media_type = negotiate(accept)
         if media_type is None or (accept is None and "accept" in headers):
             return None
-        accepted = negotiate_encoding(headers.get("accept-encoding"))
-        find = self._names if path == self._simple else self._project
-        prepared = find(path, media_type, accepted)
-        if prepared is None:
-            return None
+        return media_type, negotiate_encoding(headers.get("accept-encoding"))
+
+    @staticmethod
+    def _full_or_unchanged(prepared: Prepared, headers: Headers) -> Answer:
         if "if-none-match" in headers and matches(headers.get("if-none-match"), prepared.etag):
             return prepared.unchanged
         return prepared.ok
 
-    def _project(self, path: str, media_type: MediaType, accepted: Encoding) -> Prepared | None:
+    def _project(self, path: str) -> ProjectView | None:
         name = path[len(self._simple) : -1]
         projects = self._service.projects
         if path[-1] != "/" or (projects.memory.get(name) is None and not is_normalized(name)):
             return None
         view = self._look_at_project(name)
-        if view is None or not view.exists:
-            return None
-        prepared = view.prepared.get((media_type, accepted))
-        return prepared if isinstance(prepared, Prepared) else self._prepare(view, media_type, accepted)
+        return view if view is not None and view.exists else None
 
-    def _names(self, _path: str, media_type: MediaType, accepted: Encoding) -> Prepared | None:
-        view = self._look_at_names("")
-        if view is None:
-            return None
-        prepared = view.prepared.get((media_type, accepted))
-        return prepared if isinstance(prepared, Prepared) else self._prepare(view, media_type, accepted)
+    def _in_form(self, view: ProjectView | NamesView, wanted: tuple[MediaType, Encoding]) -> Prepared | None:
+        prepared = view.prepared.get(wanted)
+        return prepared if isinstance(prepared, Prepared) else self._prepare(view, *wanted)
 
     def _prepare(self, view: ProjectView | NamesView, media_type: MediaType, accepted: Encoding) -> Prepared | None:
         """From what the general application made for the request before this one; None when it has yet to."""
@@ -204,7 +246,9 @@ class QuickASGI:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]:
             client = scope.get("client") or ("", 0)
-            answer = self.quick.respond(scope["path"], ASGIHeaders(scope["headers"]), lambda: client[0])
+            asked = (scope["path"], ASGIHeaders(scope["headers"]), lambda: client[0])
+            quick = self.quick
+            answer = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
             if answer is not None:
                 lines = [(name.encode(), value.encode()) for name, value in answer.headers]
                 if answer.status != 304:
