@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import h11
@@ -15,8 +20,12 @@ from uvicorn.server import ServerState
 
 from quire.metrics.catalog import Route
 from quire.servers.uvicorn_protocol import Protocol
+from quire.store.directory import COARSE_SETTLE
 from quire.web.answer import Answer, Headers, as_lines
 from quire.web.plain import MAX_HEAD_BYTES, PlainHeaders, PlainRequests
+from tests import marking
+from tests.asking import OPEN
+from tests.serving import DEADLINE, free_port, running, until
 
 HEAD = b"GET /simple/demo/ HTTP/1.1\r\nHost: quire.test\r\nAccept: text/html\r\n\r\n"
 BODY = b"a page"
@@ -296,3 +305,52 @@ def test_the_keep_alive_timer_counts_from_the_last_plain_answer() -> None:
         assert transport.closed
 
     asyncio.run(scenario())
+
+
+# -- in real servers --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("server", "configuration", "expected"),
+    [
+        ("uvicorn", "", [True, False, True]),
+        ("gunicorn", "", [True, False, True]),
+        ("gunicorn", "accesslog = 'access.log'", [False] * 3),
+        ("gunicorn", "def pre_request(worker, request):\n    pass", [False] * 3),
+    ],
+)
+def test_a_server_answers_plainly(tmp_path: Path, server: str, configuration: str, expected: list[bool]) -> None:
+    """On a connection that has seen a request, before and after one that is not plain; but not where the operator has
+    gunicorn do something for each request. Whoever answers, the page is the same."""
+    (tmp_path / "gunicorn.conf.py").write_text(configuration)
+    (tmp_path / "packages").mkdir()
+    port = free_port()
+    command = [sys.executable, "-m", marking.__name__, "run", *OPEN, "--server", server, "--workers", "1"]
+    command += ["-i", "127.0.0.1", "-p", str(port), "packages"]
+    with running(command, port, cwd=tmp_path) as served:
+        connection = http.client.HTTPConnection(served.host, served.port, timeout=DEADLINE)
+        with contextlib.closing(connection):
+
+            def ask(path: str) -> http.client.HTTPResponse:
+                connection.request("GET", path, headers={"Accept": "text/html", "Accept-Encoding": "identity"})
+                response = connection.getresponse()
+                assert response.status == 200
+                assert b"<html" in response.read()
+                return response
+
+            asked: list[http.client.HTTPResponse] = []
+
+            def is_as_expected() -> bool:
+                asked[:] = [ask(path) for path in ("/simple/", "/simple/?a-query", "/simple/")]
+                return [response.getheader(marking.MARK) == "yes" for response in asked] == expected
+
+            until(is_as_expected)  # the directories have to be settled first
+            if not any(expected):
+                time.sleep(COARSE_SETTLE)
+                assert is_as_expected()
+    told = [{name.lower(): value for name, value in response.getheaders()} for response in asked]
+    for headers in told:
+        assert headers.keys() - {marking.MARK} == told[1].keys()
+        assert headers["etag"] == told[1]["etag"]
+    if "accesslog" in configuration:
+        assert (tmp_path / "access.log").read_text().count("GET /simple/") >= 6

@@ -1,24 +1,36 @@
-"""gunicorn's ASGI worker, that can also be stopped while it starts, and that gives up clients which never finish."""
+"""gunicorn's ASGI worker, that can also be stopped while it starts, gives up clients which never finish, and answers
+plain requests from their bytes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.asgi import protocol as gunicorns
 from gunicorn.workers import gasgi
 
 from quire.servers.limits import HEAD_SECONDS
 from quire.servers.loading import let_signals_end_the_process
+from quire.web.plain import PlainRequests
 
 
-class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
-    """One connection. gunicorn itself waits for ever for a connection's first request."""
+class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
+    """One connection. gunicorn itself waits for ever for a connection's first request.
+
+    From the second one on a plain request is answered before gunicorn's parser has seen it (`quire.web.plain`); not
+    where somebody has set up what gunicorn does for each request.
+    """
 
     _is_idle = False
     """Between two requests, and nothing has come of the next one."""
+    _plain: PlainRequests | None = None
+    _answered = 0.0
+    """When a plain request was, by the loop's clock."""
 
     def connection_made(self, transport: Any) -> None:
         self.worker.connections.add(self)
+        has_hooks = self._pre_request is not None or self._post_request is not None
+        if not (has_hooks or self.log.access_log_enabled or self._proxy_protocol != "off"):
+            self._plain = getattr(self.app, "plain", None)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -26,6 +38,14 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        worker = self.worker
+        if self._is_idle and self._plain is not None and not self._write_paused and worker.nr + 1 < worker.max_requests:
+            response = self._plain.answer(data, self._client_host, worker.further_headers())
+            if response is not None:
+                self._safe_write(response)
+                self._answered = worker.loop.time()
+                worker.nr += 1
+                return
         self._is_idle = False
         super().data_received(data)
 
@@ -39,10 +59,22 @@ class Protocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
         super()._cancel_keepalive_timer()
         self._is_idle = False
 
+    def _keepalive_timeout(self) -> None:
+        """The silence was long enough, but for plain requests, which do not begin it anew each time."""
+        remaining = self._answered + self._keepalive - self.worker.loop.time()
+        if self._is_idle and self.worker.alive and remaining > 0:
+            self._keepalive_handle = self.worker.loop.call_later(remaining, self._keepalive_timeout)
+        else:
+            super()._keepalive_timeout()
+
+    def _client_host(self) -> str:
+        peer = self.transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
     def close_if_idle(self) -> None:
         """To be called when the worker stops."""
         if self._is_idle:
-            self._keepalive_timeout()
+            super()._keepalive_timeout()
 
     def _start_http1(self, buffered: bytes = b"") -> None:
         # the timer of the time between requests, which ends with the next head: let it run before the first one too
@@ -64,12 +96,25 @@ class Worker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn ships no types
     _listens = False
     connections: set[Protocol]
     """Those that are open."""
+    _date = b""
+    _further_headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def init_process(self) -> None:
         self.connections = set()
         let_signals_end_the_process()  # for who starts gunicorn otherwise: its arbiter's handlers are in force here
         gasgi.ASGIProtocol = Protocol  # where the worker looks it up; it has no setting for it
         super().init_process()
+
+    def further_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Those that gunicorn adds to every response; another object when they change."""
+        date = gunicorns._get_cached_date_header()
+        if date is not self._date:
+            self._date = date
+            lines = (gunicorns._CACHED_SERVER_HEADER, date)
+            self._further_headers = tuple(
+                (name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)
+            )
+        return self._further_headers
 
     def init_signals(self) -> None:
         """Called before the import: too early, see `run`."""
