@@ -31,6 +31,8 @@ DEADLINE = 25.0
 
 Less than the grace that servers give their workers: one that must be killed is broken too.
 """
+START_DEADLINE = 90.0
+"""Seconds until it answers: a first start makes a store, on a disk that may be at work for others."""
 
 _SOURCES = [str(Path(quire.__file__).parent.parent), str(Path(__file__).parent.parent)]
 
@@ -161,9 +163,9 @@ def serving(
     return running(command, listening or settings.port, cwd=cwd, host=host, environ=environment(**variables))
 
 
-def until(condition: Callable[[], bool]) -> None:
+def until(condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
     """Wait for the condition. Raises AssertionError when the deadline passes first."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
@@ -180,7 +182,7 @@ def _wait_until_it_listens(served: Served) -> None:
             return False
         return True
 
-    until(answers)
+    until(answers, START_DEADLINE)
 
 
 def _about() -> bytes:

@@ -13,8 +13,10 @@ import fcntl
 import http.client
 import json
 import os
+import random
 import resource
 import shutil
+import socket
 import subprocess
 import time
 from base64 import b64encode
@@ -24,8 +26,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.serving import free_port
-
 PROJECT = Path(__file__).parent.parent.parent
 CACHE = PROJECT / ".cache" / "podman"
 DEADLINE = 90.0
@@ -33,6 +33,15 @@ DEADLINE = 90.0
 
 _NOISE = ("systemd connection", "failed to connect to syslog")
 """What podman says on a machine without systemd: there it cannot run health checks by itself, and nothing else."""
+
+
+def _published_port() -> int:
+    """A free port that stays free until a container is up, which takes a second: of those that no system gives to
+    clients by itself (ip(7), ip_local_port_range)."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class PodmanError(Exception):
@@ -91,7 +100,7 @@ class Podman:
     @contextmanager
     def container(self, *arguments: object, port: int = 8080) -> Iterator[Container]:
         """A container that goes on running, removed at the end. `port`: the one inside that is published."""
-        outside = free_port()
+        outside = _published_port()
         made = self("run", "--detach", "--publish", f"127.0.0.1:{outside}:{port}", *arguments)
         try:
             yield Container(self, made.splitlines()[-1], outside)
