@@ -162,13 +162,8 @@ class Barrier(Generic[V]):
             self._turn_has_begun = True
             asyncio.get_running_loop().call_soon(self._end_turn)  # before anything is looked at
             self._source.begin_turn()
-        known = self.memory.get(key)
-        self._tally.validated += 1
-        fresh = self._source.quick(key, known)
+        fresh = self._look(key)
         if fresh is not None:
-            self._tally.asked += 1
-            if fresh is not known:
-                self.memory.put(key, fresh)
             self._turn[key] = fresh
         else:
             self._missed.add(key)
@@ -178,9 +173,13 @@ class Barrier(Generic[V]):
         """As `at_once`, shared with nobody: for callers that are not queued, as a protocol that receives data."""
         if not self.is_inline or key in self._flights:
             return None
+        self._source.begin_turn()
+        return self._look(key)
+
+    def _look(self, key: str) -> V | None:
+        """Ask the source for what can be had at once, and remember it."""
         known = self.memory.get(key)
         self._tally.validated += 1
-        self._source.begin_turn()
         fresh = self._source.quick(key, known)
         if fresh is not None:
             self._tally.asked += 1
