@@ -1,25 +1,34 @@
-"""`python -m tests.marking run ...`: quire whose plain answers are marked, so that a test can tell them from others."""
+"""`python -m tests.marking run ...`: quire whose plain answers are marked, so that a test can tell them from others.
+
+With QUIRE_MARKING_NETWORK in its environment it takes every file system for one of a network.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from quire import folder_scan
 from quire.cli import main
+from quire.store import posix
+from quire.web.answer import Answer
 from quire.web.plain import PlainRequests
 
 MARK = "x-plain"
+NETWORK = "QUIRE_MARKING_NETWORK"
 
-_answer = PlainRequests.answer
+_response = PlainRequests._response
 
 
-def _marked(
-    plain: PlainRequests, data: bytes, client: Callable[[], str], further: Sequence[tuple[bytes, bytes]]
-) -> bytes | None:
-    response = _answer(plain, data, client, further)
+def _marked(plain: PlainRequests, answer: Answer, further: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    response = _response(plain, answer, further)
     return None if response is None else response.replace(b"\r\n", f"\r\n{MARK}: yes\r\n".encode(), 1)
 
 
 if __name__ == "__main__":
-    setattr(PlainRequests, "answer", _marked)  # noqa: B010 - mypy would rather not see a method replaced
+    setattr(PlainRequests, "_response", _marked)  # noqa: B010 - mypy would rather not see a method replaced
+    if NETWORK in os.environ:
+        for module in (folder_scan, posix):
+            setattr(module, "filesystem_type", lambda _path: ("network", False))  # noqa: B010 - as above
     sys.exit(main())

@@ -35,6 +35,8 @@ _HEADERS = [("etag", '"1"')]
 class Answers:
     """Answers everything, and remembers what it was asked."""
 
+    waits = False
+
     def __init__(self, status: int = 200) -> None:
         self.asked: list[tuple[str, dict[str, str]]] = []
         self._status = status
@@ -45,6 +47,23 @@ class Answers:
         self.asked.append((path, dict(headers)))
         body = BODY if self._status == 200 else b""
         return Answer(self._status, _HEADERS, body, Route.PROJECT, lines=as_lines(_HEADERS))
+
+    async def respond_in_time(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
+        raise AssertionError("these answers are there at once")
+
+
+class SlowAnswers(Answers):
+    """Has an answer, or none, when it is told to."""
+
+    waits = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[asyncio.Future[bool]] = []
+
+    async def respond_in_time(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
+        self.waiting.append(asyncio.get_running_loop().create_future())
+        return self.respond(path, headers, client) if await self.waiting[-1] else None
 
 
 def _client() -> str:
@@ -203,8 +222,8 @@ class _Transport(asyncio.Transport):
 class _Application:
     """Has plain answers, and a general one that tells the path."""
 
-    def __init__(self) -> None:
-        self.plain = PlainRequests(Answers())
+    def __init__(self, answers: Answers | None = None) -> None:
+        self.plain = PlainRequests(answers or Answers())
         self.paths: list[str] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -300,9 +319,127 @@ def test_the_keep_alive_timer_counts_from_the_last_plain_answer() -> None:
         protocol.timeout_keep_alive_handler()
         assert not transport.closed
         assert protocol.timeout_keep_alive_task is not first
-        protocol._answered -= 1001
+        assert protocol._plain is not None
+        protocol._plain._answered -= 1001
         protocol.timeout_keep_alive_handler()
         assert transport.closed
+
+    asyncio.run(scenario())
+
+
+# -- where answers take time ------------------------------------------------------------------------------------------
+
+
+def test_a_plain_request_waits_for_its_answer() -> None:
+    """What comes meanwhile is held and answered afterwards, in its order, by whoever has to."""
+
+    async def scenario() -> None:
+        answers = SlowAnswers()
+        application = _Application(answers)
+        protocol, transport = await _connected(application)
+        protocol.data_received(HEAD)
+        await _turns()
+        general = HEAD.replace(b"/demo/", b"/demo/?query")
+        protocol.data_received(general[:40])
+        protocol.data_received(general[40:])
+        await _turns()
+        assert transport.written == b""
+        assert application.paths == []
+        answers.waiting[0].set_result(True)
+        await _turns()
+        first, second = transport.written.split(BODY)
+        assert first.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert second.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert application.paths == ["/simple/demo/"]
+        transport.written = b""
+        protocol.data_received(HEAD)
+        await _turns()
+        protocol.data_received(HEAD)
+        answers.waiting[1].set_result(True)
+        await _turns()
+        assert transport.written.count(BODY) == 1
+        answers.waiting[2].set_result(True)
+        await _turns()
+        assert transport.written.count(BODY) == 2
+        assert application.paths == ["/simple/demo/"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_finds_no_answer_in_time_asks_the_application(fails: bool) -> None:
+    """The parser then gets the request, and after it what came meanwhile; so it does when something goes wrong."""
+
+    async def scenario() -> None:
+        answers = SlowAnswers()
+        application = _Application(answers)
+        protocol, transport = await _connected(application)
+        protocol.data_received(HEAD)
+        await _turns()
+        protocol.data_received(HEAD.replace(b"/demo/", b"/more/"))
+        if fails:
+            answers.waiting[0].set_exception(ArithmeticError())
+        else:
+            answers.waiting[0].set_result(False)
+        await _turns()
+        assert application.paths == ["/simple/demo/", "/simple/more/"]
+        assert transport.written.count(b"HTTP/1.1 200 OK\r\n") == 2
+        assert len(answers.waiting) == 1
+
+    asyncio.run(scenario())
+
+
+def test_the_keep_alive_timer_does_not_end_a_plain_request() -> None:
+    """It is set again while one waits for its answer."""
+
+    async def scenario() -> None:
+        answers = SlowAnswers()
+        protocol, transport = await _connected(_Application(answers))
+        protocol.data_received(HEAD)
+        await _turns()
+        protocol.timeout_keep_alive_handler()
+        assert not transport.closed
+        answers.waiting[0].set_result(True)
+        await _turns()
+        assert BODY in transport.written
+        assert not transport.closed
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("has_answer", [True, False])
+def test_a_server_that_stops_answers_first(has_answer: bool) -> None:
+    """A plain request that waits is answered, by whoever has to, and its connection ends."""
+
+    async def scenario() -> None:
+        answers = SlowAnswers()
+        protocol, transport = await _connected(_Application(answers))
+        protocol.data_received(HEAD)
+        await _turns()
+        protocol.shutdown()
+        assert not transport.closed
+        answers.waiting[0].set_result(has_answer)
+        await _turns()
+        assert transport.written.count(b"HTTP/1.1 200 OK\r\n") == 1
+        assert transport.closed
+
+    asyncio.run(scenario())
+
+
+def test_nobody_waits_for_who_has_gone() -> None:
+    """A connection that is lost takes its request with it."""
+
+    async def scenario() -> None:
+        answers = SlowAnswers()
+        application = _Application(answers)
+        protocol, transport = await _connected(application)
+        protocol.data_received(HEAD)
+        await _turns()
+        protocol.connection_lost(None)
+        await _turns()
+        assert answers.waiting[0].cancelled()
+        assert transport.written == b""
+        assert application.paths == []
 
     asyncio.run(scenario())
 
@@ -310,6 +447,7 @@ def test_the_keep_alive_timer_counts_from_the_last_plain_answer() -> None:
 # -- in real servers --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("is_network", [False, True])
 @pytest.mark.parametrize(
     ("server", "configuration", "expected"),
     [
@@ -319,9 +457,20 @@ def test_the_keep_alive_timer_counts_from_the_last_plain_answer() -> None:
         ("gunicorn", "def pre_request(worker, request):\n    pass", [False] * 3),
     ],
 )
-def test_a_server_answers_plainly(tmp_path: Path, server: str, configuration: str, expected: list[bool]) -> None:
+def test_a_server_answers_plainly(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    server: str,
+    configuration: str,
+    expected: list[bool],
+    is_network: bool,
+) -> None:
     """On a connection that has seen a request, before and after one that is not plain; but not where the operator has
-    gunicorn do something for each request. Whoever answers, the page is the same."""
+    gunicorn do something for each request. Whoever answers, the page is the same; so it is where an answer takes time,
+    as it does on what is taken for a network's file system.
+    """
+    if is_network:
+        monkeypatch.setenv(marking.NETWORK, "yes")
     (tmp_path / "gunicorn.conf.py").write_text(configuration)
     (tmp_path / "packages").mkdir()
     port = free_port()

@@ -3,6 +3,7 @@ plain requests from their bytes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gunicorn.asgi import protocol as gunicorns
@@ -10,7 +11,7 @@ from gunicorn.workers import gasgi
 
 from quire.servers.limits import HEAD_SECONDS
 from quire.servers.loading import let_signals_end_the_process
-from quire.web.plain import PlainRequests
+from quire.servers.plain_connection import PlainConnection
 
 
 class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
@@ -22,32 +23,60 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
 
     _is_idle = False
     """Between two requests, and nothing has come of the next one."""
-    _plain: PlainRequests | None = None
-    _answered = 0.0
-    """When a plain request was, by the loop's clock."""
+    _plain: PlainConnection | None = None
+    """None where there are no plain answers."""
 
     def connection_made(self, transport: Any) -> None:
         self.worker.connections.add(self)
         has_hooks = self._pre_request is not None or self._post_request is not None
         if not (has_hooks or self.log.access_log_enabled or self._proxy_protocol != "off"):
-            self._plain = getattr(self.app, "plain", None)
+            plain = getattr(self.app, "plain", None)
+            self._plain = None if plain is None else PlainConnection(plain, self, self.worker.loop)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.worker.connections.discard(self)
+        if self._plain is not None:
+            self._plain.lost()
+            self._plain = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         worker = self.worker
-        if self._is_idle and self._plain is not None and not self._write_paused and worker.nr + 1 < worker.max_requests:
-            response = self._plain.answer(data, self._client_host, worker.further_headers())
-            if response is not None:
-                self._safe_write(response)
-                self._answered = worker.loop.time()
-                worker.nr += 1
+        if self._plain is not None:
+            is_between_requests = self._is_idle and not self._write_paused and worker.nr + 1 < worker.max_requests
+            if self._plain.takes(data, is_between_requests=is_between_requests):
                 return
+        self.parse(data)
+
+    def parse(self, data: bytes) -> None:
+        """See `quire.servers.plain_connection.Connection`, also for what follows."""
         self._is_idle = False
         super().data_received(data)
+
+    def client_host(self) -> str:
+        peer = self.transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
+        headers: Sequence[tuple[bytes, bytes]] = self.worker.further_headers()
+        return headers
+
+    def write_plain(self, response: bytes) -> None:
+        self._safe_write(response)
+        self.worker.nr += 1
+
+    def hold(self, is_held: bool) -> None:
+        if is_held:
+            self._pause_reading()
+        else:
+            self._resume_reading()
+
+    def close_if_idle(self) -> None:
+        if self._plain is not None and self._plain.is_under_way:
+            self._plain.close_afterwards()
+        elif self._is_idle:
+            super()._keepalive_timeout()
 
     def _arm_keepalive_timer(self) -> None:
         super()._arm_keepalive_timer()
@@ -61,19 +90,10 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
 
     def _keepalive_timeout(self) -> None:
         """The silence was long enough, but for plain requests, which do not begin it anew each time."""
-        remaining = self._answered + self._keepalive - self.worker.loop.time()
-        if self._is_idle and self.worker.alive and remaining > 0:
-            self._keepalive_handle = self.worker.loop.call_later(remaining, self._keepalive_timeout)
+        left = 0.0 if self._plain is None else self._plain.silence_left(self._keepalive)
+        if self._is_idle and self.worker.alive and left > 0:
+            self._keepalive_handle = self.worker.loop.call_later(left, self._keepalive_timeout)
         else:
-            super()._keepalive_timeout()
-
-    def _client_host(self) -> str:
-        peer = self.transport.get_extra_info("peername")
-        return str(peer[0]) if isinstance(peer, tuple) else ""
-
-    def close_if_idle(self) -> None:
-        """To be called when the worker stops."""
-        if self._is_idle:
             super()._keepalive_timeout()
 
     def _start_http1(self, buffered: bytes = b"") -> None:

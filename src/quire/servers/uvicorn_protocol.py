@@ -9,11 +9,13 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from quire.servers.limits import HEAD_SECONDS
+from quire.servers.plain_connection import PlainConnection
 from quire.servers.uvicorn_files import FileSender, can_send_files
 from quire.web.files import ZEROCOPY
-from quire.web.plain import PlainRequests
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import Message, Receive, Scope, Send
 
 
@@ -29,17 +31,18 @@ class Protocol(H11Protocol):
     """
 
     _head_deadline: asyncio.TimerHandle | None = None
-    _plain: PlainRequests | None = None
+    _plain: PlainConnection | None = None
+    """None where the application has no plain answers."""
     _is_between_requests = True
     """Nothing has come that was not answered."""
-    _answered = 0.0
-    """When a plain request was, by the loop's clock."""
     _files: FileSender | None = None
     """None where files have to be sent in pieces."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._plain = getattr(self.app, "plain", None)
+        plain = getattr(self.app, "plain", None)
+        if plain is not None:
+            self._plain = PlainConnection(plain, self, self.loop)
         if can_send_files(transport):
             self._files = FileSender(transport, self.flow, self.loop)
             self.app = cast("Any", self._run)  # uvicorn declares the messages of ASGI one by one, without extensions
@@ -48,20 +51,56 @@ class Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget_deadline()
         super().connection_lost(exc)
-        self.app = self.config.loaded_app  # or the connection would hold itself in memory
+        self.app = self.config.loaded_app  # or the connection would hold itself in memory, here and below
+        if self._plain is not None:
+            self._plain.lost()
+            self._plain = None
         if self._files is not None:
             self._files.connection_lost()
 
     def data_received(self, data: bytes) -> None:
-        # a client that sends and does not read is left to uvicorn, which stops reading from it
-        if self._is_between_requests and self._plain is not None and not self.flow.write_paused:
-            response = self._plain.answer(data, self._client_host, self.server_state.default_headers)
-            if response is not None:
-                self.transport.write(response)
-                self._note_answer()
+        if self._plain is not None:
+            # a client that sends and does not read is left to uvicorn, which stops reading from it
+            is_between_requests = self._is_between_requests and not self.flow.write_paused
+            if self._plain.takes(data, is_between_requests=is_between_requests):
+                self._forget_deadline()
                 return
+        self.parse(data)
+
+    def parse(self, data: bytes) -> None:
+        """See `quire.servers.plain_connection.Connection`, also for what follows."""
         self._is_between_requests = False
         super().data_received(data)
+
+    def client_host(self) -> str:
+        return self.client[0] if self.client is not None else ""
+
+    def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
+        return self.server_state.default_headers
+
+    def write_plain(self, response: bytes) -> None:
+        self.transport.write(response)
+        self.server_state.total_requests += 1
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def hold(self, is_held: bool) -> None:
+        if is_held:
+            self.flow.pause_reading()
+        elif not self.transport.is_closing():
+            self.flow.resume_reading()
+
+    def close_if_idle(self) -> None:
+        self.shutdown()
+
+    def shutdown(self) -> None:
+        """Called when the server stops."""
+        if self._plain is not None and self._plain.is_under_way:
+            self._plain.close_afterwards()
+        else:
+            super().shutdown()
 
     def handle_events(self) -> None:
         """Called for all that arrives, and when the next request of a connection may begin."""
@@ -72,9 +111,9 @@ class Protocol(H11Protocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """Called when the silence was long enough, but for plain requests, which do not begin it anew each time."""
-        remaining = self._answered + self.timeout_keep_alive - self.loop.time()
-        if remaining > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(remaining, self.timeout_keep_alive_handler)
+        left = 0.0 if self._plain is None else self._plain.silence_left(self.timeout_keep_alive)
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
 
@@ -91,18 +130,6 @@ class Protocol(H11Protocol):
 
         scope["extensions"] = {ZEROCOPY: {}}
         await self.config.loaded_app(scope, receive, send_files_too)
-
-    def _note_answer(self) -> None:
-        self.server_state.total_requests += 1
-        self._answered = self.loop.time()
-        self._forget_deadline()
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-
-    def _client_host(self) -> str:
-        return self.client[0] if self.client is not None else ""
 
     def _follow_head(self) -> None:
         if self.conn.their_state is not h11.IDLE:

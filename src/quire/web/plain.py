@@ -48,7 +48,23 @@ class PlainHeaders(dict[str, str]):
 class Responder(Protocol):
     """Who knows the answers: a `quire.web.quick.Quick` that shares no validations."""
 
+    waits: bool
+
     def respond(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None: ...
+
+    async def respond_in_time(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None: ...
+
+
+class Asker(Protocol):
+    """Where a request came from."""
+
+    def client_host(self) -> str:
+        """The address of who asks."""
+        ...
+
+    def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """Headers of the server's own; another object when they change."""
+        ...
 
 
 class PlainRequests:
@@ -56,6 +72,8 @@ class PlainRequests:
 
     def __init__(self, quick: Responder) -> None:
         self._quick = quick
+        self.waits = quick.waits
+        """Whether answers take time, as over a network: `answer` then gives none, `read` and `answer_in_time` do."""
         self._blocks: dict[bytes, PlainHeaders] = {}
         self._further: Sequence[tuple[bytes, bytes]] = ()
         self._further_lines = b""
@@ -63,9 +81,19 @@ class PlainRequests:
     def answer(self, data: bytes, client: Callable[[], str], further: Sequence[tuple[bytes, bytes]]) -> bytes | None:
         """The response to a request that has not been looked at, whole; None when the server has to parse it.
 
-        `data`: all that has arrived since the response before. `client`: tells the address of who asks.
-        `further`: headers of the server's own; another object when they change.
+        `data`: all that has arrived since the response before. `client`, `further`: as in `Asker`.
         """
+        request = self.read(data)
+        answer = None if request is None else self._quick.respond(*request, client)
+        return None if answer is None else self._response(answer, further)
+
+    async def answer_in_time(self, path: str, headers: PlainHeaders, asker: Asker) -> bytes | None:
+        """As `answer`, for a request that was read, where it takes time."""
+        answer = await self._quick.respond_in_time(path, headers, asker.client_host)
+        return None if answer is None else self._response(answer, asker.further_headers())
+
+    def read(self, data: bytes) -> tuple[str, PlainHeaders] | None:
+        """The path and the headers of one whole plain request; None for anything else."""
         end = data.find(b"\r\n") + 2  # of the request line
         if not data.startswith(b"GET /") or data[end - 11 : end] != b" HTTP/1.1\r\n" or len(data) > MAX_HEAD_BYTES:
             return None
@@ -73,10 +101,11 @@ class PlainRequests:
         if path.translate(None, _PATH_BYTES) or data.find(b"\r\n\r\n") != len(data) - 4:
             return None
         headers = self._headers(data[end - 2 : -2])
-        if headers is None:
-            return None
-        answer = self._quick.respond(path.decode(), headers, client)
-        if answer is None or answer.path is not None:
+        return None if headers is None else (path.decode(), headers)
+
+    def _response(self, answer: Answer, further: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+        """All of it; None when the server has to send a file."""
+        if answer.path is not None:
             return None
         status_line = _STATUS_LINES[answer.status]
         if further is not self._further:
