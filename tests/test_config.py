@@ -144,7 +144,7 @@ WRONG = [
     ("port", "http", "--port: 'http' is not a whole number"),
     ("port", "-1", "--port: -1 is out of range"),
     ("workers", "0", "--workers: 0 is out of range"),
-    ("server", "apache", "--server: 'apache' is none of auto, granian"),
+    ("server", "apache", "--server: 'apache' is none of auto, uvicorn"),
     ("backend", "redis", "--backend: 'redis' is none of auto, simple-dir, cached-dir"),
     ("hash_algo", "sha999", "--hash-algo: 'sha999' is no usable hash algorithm"),
     ("hash_algo", "shake_128", "--hash-algo: 'shake_128' is no usable hash algorithm"),

@@ -40,7 +40,7 @@ def _fill(both: Servers) -> None:
         metadata = metadata_text(name, version, requires_python=requires_python, extra="Requires-Dist: plain[x]>1,<9\n")
         return wheel_name(name, version), make_wheel(name, version, metadata=metadata)
 
-    both.granian.publish(
+    both.uvicorn.publish(
         wheel("plain", "1.0"),
         (sdist_name("plain", "1.0"), make_sdist("plain", "1.0")),
         wheel("plain", "1.10", ">=3.8,<4,!=3.9.*"),
@@ -91,7 +91,7 @@ def _facts(package: pypi_simple.DistributionPackage) -> dict[str, Any]:
 
 def test_pypi_simple_reads_the_same_projects_in_both_forms(servers: Servers) -> None:
     """The list of projects is the same in HTML and JSON, from both servers."""
-    for server in (servers.granian, servers.gunicorn):
+    for server in (servers.uvicorn, servers.gunicorn):
         with pypi_simple.PyPISimple(server.simple) as client:
             for accept in (pypi_simple.ACCEPT_HTML_ONLY, pypi_simple.ACCEPT_JSON_ONLY):
                 page = client.get_index_page(accept=accept)
@@ -103,7 +103,7 @@ def test_pypi_simple_reads_the_same_projects_in_both_forms(servers: Servers) -> 
 def test_pypi_simple_reads_the_same_files_in_both_forms(servers: Servers, project: str) -> None:
     """Each file of a project has the same facts in HTML and in JSON, from both servers; their URLs have the bytes."""
     by_server = []
-    for server in (servers.granian, servers.gunicorn):
+    for server in (servers.uvicorn, servers.gunicorn):
         with pypi_simple.PyPISimple(server.simple) as client:
             html = client.get_project_page(project, accept=pypi_simple.ACCEPT_HTML_ONLY)
             json = client.get_project_page(project, accept=pypi_simple.ACCEPT_JSON_ONLY)
@@ -140,7 +140,7 @@ def test_pypi_simple_reads_statuses_and_yanks(servers: Servers) -> None:
 @pytest.mark.parametrize("project", PROJECTS)
 def test_packaging_reads_every_name_version_and_specifier(servers: Servers, project: str) -> None:
     """Filenames, versions, Requires-Python and the metadata documents are what `packaging` accepts, and agree."""
-    page = httpx.get(f"{servers.granian.simple}{project}/?format=application/vnd.pypi.simple.v1+json", trust_env=False)
+    page = httpx.get(f"{servers.uvicorn.simple}{project}/?format=application/vnd.pypi.simple.v1+json", trust_env=False)
     document = page.json()
     assert document["name"] == canonicalize_name(document["name"]) == project
     found = set()
@@ -165,7 +165,7 @@ def test_a_mirror_serves_the_same_list(servers: Servers, tmp_path: Path) -> None
     """simple-repository-server in front of ours repeats every project and file, to the byte and digest."""
     port = free_port()
     program = environments.programs("mirror") / "simple-repository-server"
-    command = [str(program), "--host", "127.0.0.1", "--port", str(port), servers.granian.simple]
+    command = [str(program), "--host", "127.0.0.1", "--port", str(port), servers.uvicorn.simple]
     environ = {name: value for name, value in environment().items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     with (
         running(command, port, cwd=tmp_path, environ=environ),
@@ -181,7 +181,7 @@ def test_a_mirror_serves_the_same_list(servers: Servers, tmp_path: Path) -> None
 
         assert sorted(each["name"] for each in page(mirror)["projects"]) == PROJECTS
         for project in PROJECTS:
-            theirs, own = page(f"{mirror}{project}/"), page(f"{servers.granian.simple}{project}/")
+            theirs, own = page(f"{mirror}{project}/"), page(f"{servers.uvicorn.simple}{project}/")
             assert [_of_file(each) for each in theirs["files"]] == [_of_file(each) for each in own["files"]]
             assert sorted(theirs["versions"]) == sorted(own["versions"])
             for file, original in zip(theirs["files"], own["files"], strict=True):

@@ -258,7 +258,7 @@ def test_a_broken_gunicorn_conf_is_one_sentence(content: str, sentence: str, tmp
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("server", ["gunicorn", "granian"])
 def test_a_missing_server_names_the_extra(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An optional server that is not installed is one sentence that says what to install."""
     for name in [name for name in sys.modules if name.partition(".")[0] == server]:
@@ -269,7 +269,7 @@ def test_a_missing_server_names_the_extra(server: str, tmp_path: Path, monkeypat
         servers.run(_settings(tmp_path, server))
 
 
-@pytest.mark.parametrize("server", ["gevent", "cherrypy", "twisted", "paste", "waitress"])
+@pytest.mark.parametrize("server", ["auto", "gevent", "cherrypy", "twisted", "paste", "waitress"])
 def test_servers_of_old_mean_the_default(server: str, tmp_path: Path) -> None:
-    """pypiserver's other servers are understood, and granian serves."""
-    assert servers.chosen_server(_settings(tmp_path, server)) == "granian"
+    """What names no server of ours, and pypiserver's other servers, are understood, and uvicorn serves."""
+    assert servers.chosen_server(_settings(tmp_path, server)) == "uvicorn"

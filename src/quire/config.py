@@ -27,7 +27,7 @@ DEFAULT_FALLBACK_URL = "https://pypi.org/simple/"
 SETTINGS_VARIABLE = "QUIRE_SETTINGS"
 """The environment variable by which worker processes get their settings."""
 
-SERVERS = ("auto", "granian", "uvicorn", "gunicorn", "wsgiref")
+SERVERS = ("auto", "uvicorn", "gunicorn", "granian", "wsgiref")
 UNSUPPORTED_SERVERS = (
     *(
         "bjoern",

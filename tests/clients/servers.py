@@ -70,7 +70,7 @@ class Servers:
     """Both ports, and the directory that they share."""
 
     root: Path
-    granian: Server
+    uvicorn: Server
     gunicorn: Server
 
     @property
@@ -106,7 +106,7 @@ def two_servers(folder: Path, *flags: object) -> Iterator[Servers]:
     with ExitStack() as stack, ThreadPoolExecutor(2) as starting:
         both = [
             running(command(port, server), port, cwd=folder)
-            for port, server in ((free_port(), "granian"), (free_port(), "gunicorn"))
+            for port, server in ((free_port(), "uvicorn"), (free_port(), "gunicorn"))
         ]
-        granian, gunicorn = starting.map(stack.enter_context, both)
-        yield Servers(root, Server(granian), Server(gunicorn))
+        uvicorn, gunicorn = starting.map(stack.enter_context, both)
+        yield Servers(root, Server(uvicorn), Server(gunicorn))

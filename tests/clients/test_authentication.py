@@ -33,7 +33,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         for user, password in users.items():
             file.write(f"{user}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()}\n")
     with two_servers(folder, "-a", "download,list,update", "-P", passwords) as both:
-        both.granian.publish((wheel_name("guarded", "1.0"), make_wheel("guarded", "1.0")), login=(USER, PASSWORD))
+        both.uvicorn.publish((wheel_name("guarded", "1.0"), make_wheel("guarded", "1.0")), login=(USER, PASSWORD))
         yield both
 
 
@@ -62,14 +62,14 @@ def test_credentials_in_the_url(locked: Servers, sandbox: Sandbox, installer: st
 def test_credentials_in_netrc(locked: Servers, sandbox: Sandbox, installer: str) -> None:
     """The login of the home's .netrc is used."""
     netrc = sandbox.home / ".netrc"
-    netrc.write_text(f"machine {locked.granian.served.host} login {PLAIN_USER} password {PLAIN_PASSWORD}\n")
+    netrc.write_text(f"machine {locked.uvicorn.served.host} login {PLAIN_USER} password {PLAIN_PASSWORD}\n")
     netrc.chmod(0o600)
     target = sandbox.target()
-    ok(_install(sandbox, installer, locked.granian.simple, target))
+    ok(_install(sandbox, installer, locked.uvicorn.simple, target))
     assert imported(target, "guarded") == "1.0"
 
 
-@pytest.mark.parametrize("kind", ["granian", "gunicorn"])
+@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
 @pytest.mark.parametrize("installer", INSTALLERS)
 def test_no_credentials(locked: Servers, sandbox: Sandbox, installer: str, kind: str) -> None:
     """Without a login there is nothing to install, and the client ends by itself and says 401."""
@@ -82,7 +82,7 @@ def test_no_credentials(locked: Servers, sandbox: Sandbox, installer: str, kind:
 @pytest.mark.parametrize("installer", INSTALLERS)
 def test_a_wrong_password(locked: Servers, sandbox: Sandbox, installer: str) -> None:
     """With a wrong password there is nothing to install, and the client ends by itself and says 401."""
-    result = _install(sandbox, installer, locked.granian.simple_as(FORGETFUL, "wrong"), sandbox.target())
+    result = _install(sandbox, installer, locked.uvicorn.simple_as(FORGETFUL, "wrong"), sandbox.target())
     assert result.code > 0
     assert UNAUTHORIZED[installer == "uv"] in result.text
 
@@ -91,15 +91,15 @@ def test_pip_that_would_ask_ends_when_nobody_answers(locked: Servers, sandbox: S
     """The 401 makes pip ask for a user name (a 403 would not); with standard input closed that is an error, no hang."""
     python = environments.programs("pip-newest") / "python"
     result = sandbox.run(
-        python, "-m", "pip", "download", "--index-url", locked.granian.simple, "-d", sandbox.home, "guarded"
+        python, "-m", "pip", "download", "--index-url", locked.uvicorn.simple, "-d", sandbox.home, "guarded"
     )
     assert result.code > 0
-    assert f"User for {locked.granian.host}:" in result.output
+    assert f"User for {locked.uvicorn.host}:" in result.output
 
 
 def test_twine(locked: Servers, sandbox: Sandbox) -> None:
     """The right login publishes; a wrong one is 401 with the sentence in --verbose; none ends before asking."""
-    upload = ("upload", "--disable-progress-bar", "--verbose", "--repository-url", locked.granian.url)
+    upload = ("upload", "--disable-progress-bar", "--verbose", "--repository-url", locked.uvicorn.url)
     wheel = _wheel(sandbox, "twined")
     wrong = sandbox.twine(*upload, "--non-interactive", "-u", FORGETFUL, "-p", "wrong", wheel)
     assert "401 Unauthorized" in refused(wrong)
@@ -148,7 +148,7 @@ def test_poetry(locked: Servers, sandbox: Sandbox) -> None:
     (folder / "pyproject.toml").write_text(
         '[project]\nname = "throwaway"\nversion = "0"\nrequires-python = ">=3.11"\ndependencies = ["guarded"]\n'
         "[tool.poetry]\npackage-mode = false\n"
-        f'[[tool.poetry.source]]\nname = "quire"\nurl = "{locked.granian.simple}"\npriority = "primary"\n'
+        f'[[tool.poetry.source]]\nname = "quire"\nurl = "{locked.uvicorn.simple}"\npriority = "primary"\n'
     )
 
     def install(user: str, password: str) -> Result:

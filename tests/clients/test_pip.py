@@ -20,14 +20,14 @@ every_pip = pytest.mark.parametrize("pip", ["pip-newest", "pip-oldest", "pip-htm
 
 
 @every_pip
-@pytest.mark.parametrize("direction", ["granian to gunicorn", "gunicorn to granian"])
+@pytest.mark.parametrize("direction", ["uvicorn to gunicorn", "gunicorn to uvicorn"])
 def test_a_wheel_goes_through_one_port_and_comes_out_of_the_other(
     servers: Servers, sandbox: Sandbox, pip: str, direction: str
 ) -> None:
     """What one server took, pip installs from the other in its next request, whichever way round."""
     name = f"crossing-{pip}-{direction.replace(' ', '-')}"
-    there, here = servers.granian, servers.gunicorn
-    if direction == "gunicorn to granian":
+    there, here = servers.uvicorn, servers.gunicorn
+    if direction == "gunicorn to uvicorn":
         there, here = here, there
     there.publish(wheel(name, "1.0"))
     target = sandbox.target()
@@ -39,7 +39,7 @@ def test_a_wheel_goes_through_one_port_and_comes_out_of_the_other(
 def test_an_sdist_is_built_and_installed(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """An sdist with an in-tree build backend installs with nothing else to be fetched."""
     name = f"source-{pip}"
-    servers.granian.publish(sdist(name, "1.0"))
+    servers.uvicorn.publish(sdist(name, "1.0"))
     target = sandbox.target()
     ok(sandbox.pip(pip, "install", "--index-url", servers.gunicorn.simple, "--target", target, name))
     assert imported(target, name.replace("-", "_")) == "1.0"
@@ -49,7 +49,7 @@ def test_an_sdist_is_built_and_installed(servers: Servers, sandbox: Sandbox, pip
 def test_extras_of_projects_that_need_each_other(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """Requires-Dist leads from one private project to the next and back, with extras and a version bound."""
     one, two, three = (f"ring-{number}-{pip}" for number in ("one", "two", "three"))
-    servers.granian.publish(
+    servers.uvicorn.publish(
         wheel(one, "1.0", FULL.format(f"{two}[full]>=2")),
         wheel(two, "1.0"),
         wheel(two, "2.0", FULL.format(f"{one}<2") + f'Requires-Dist: {three} ; extra == "full"\n'),
@@ -66,7 +66,7 @@ def test_required_hashes(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """--require-hashes installs with the right hash, and refuses with another one."""
     name = f"hashed-{pip}"
     published = wheel(name, "1.0")
-    servers.granian.publish(published)
+    servers.uvicorn.publish(published)
     requirements = sandbox.home / "requirements.txt"
     command = ("install", "--index-url", servers.gunicorn.simple, "--require-hashes", "-r", requirements)
     requirements.write_text(f"{name}==1.0 --hash=sha256:{'0' * 64}\n")
@@ -80,7 +80,7 @@ def test_download_keeps_the_published_bytes(servers: Servers, sandbox: Sandbox, 
     """`pip download` ends with the very bytes that were published."""
     name = f"fetched-{pip}"
     binary, source = wheel(name, "1.0"), sdist(name, "1.0")
-    servers.granian.publish(binary, source)
+    servers.uvicorn.publish(binary, source)
     for (filename, content), kind in ((binary, "--only-binary"), (source, "--no-binary")):
         arguments = ("--index-url", servers.gunicorn.simple, "--no-deps", kind, ":all:", "-d", sandbox.home, name)
         ok(sandbox.pip(pip, "download", *arguments))
@@ -91,7 +91,7 @@ def test_download_keeps_the_published_bytes(servers: Servers, sandbox: Sandbox, 
 def test_index_versions(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """`pip index versions` lists the releases, newest first, pre-releases only when asked for."""
     name = f"listed-{pip}"
-    servers.granian.publish(*(wheel(name, version) for version in ("1.0", "1.10", "1.9", "2.0rc1")))
+    servers.uvicorn.publish(*(wheel(name, version) for version in ("1.0", "1.10", "1.9", "2.0rc1")))
     command = ("index", "versions", "--index-url", servers.gunicorn.simple, name)
     assert "Available versions: 1.10, 1.9, 1.0" in ok(sandbox.pip(pip, *command))
     assert "Available versions: 2.0rc1, 1.10, 1.9, 1.0" in ok(sandbox.pip(pip, *command, "--pre"))
@@ -100,7 +100,7 @@ def test_index_versions(servers: Servers, sandbox: Sandbox, pip: str) -> None:
 @every_pip
 def test_an_unknown_project_is_a_clear_failure(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """A name that nobody published is pip's own sentence about it, at once."""
-    result = sandbox.pip(pip, "install", "--index-url", servers.granian.simple, "--target", sandbox.target(), "nobody")
+    result = sandbox.pip(pip, "install", "--index-url", servers.uvicorn.simple, "--target", sandbox.target(), "nobody")
     assert "No matching distribution found for nobody" in refused(result)
 
 
@@ -108,7 +108,7 @@ def test_an_unknown_project_is_a_clear_failure(servers: Servers, sandbox: Sandbo
 def test_requires_python_is_respected(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """A release for another Python is passed over."""
     name = f"pythons-{pip}"
-    servers.granian.publish(wheel(name, "1.0"), wheel(name, "2.0", requires_python=">=4"))
+    servers.uvicorn.publish(wheel(name, "1.0"), wheel(name, "2.0", requires_python=">=4"))
     target = sandbox.target()
     ok(sandbox.pip(pip, "install", "--index-url", servers.gunicorn.simple, "--target", target, name))
     assert imported(target, name.replace("-", "_")) == "1.0"
@@ -118,7 +118,7 @@ def test_requires_python_is_respected(servers: Servers, sandbox: Sandbox, pip: s
 def test_pre_releases_only_when_asked_for(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """The newest final release is installed, with --pre the release candidate."""
     name = f"candidate-{pip}"
-    servers.granian.publish(wheel(name, "1.0"), wheel(name, "2.0rc1"))
+    servers.uvicorn.publish(wheel(name, "1.0"), wheel(name, "2.0rc1"))
     for flags, expected in (((), "1.0"), (("--pre",), "2.0rc1")):
         target = sandbox.target()
         ok(sandbox.pip(pip, "install", "--index-url", servers.gunicorn.simple, "--target", target, *flags, name))
@@ -129,7 +129,7 @@ def test_pre_releases_only_when_asked_for(servers: Servers, sandbox: Sandbox, pi
 def test_yanked_releases_are_for_those_who_pin_them(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """A release yanked while the servers run is skipped at once, installed with its reason shown when pinned."""
     name = f"yanked-{pip}"
-    servers.granian.publish(wheel(name, "1.0"), wheel(name, "2.0"))
+    servers.uvicorn.publish(wheel(name, "1.0"), wheel(name, "2.0"))
     install = ("install", "--index-url", servers.gunicorn.simple)
     before, after, pinned = sandbox.target(), sandbox.target(), sandbox.target()
     ok(sandbox.pip(pip, *install, "--target", before, name))
@@ -149,7 +149,7 @@ def _asked(server: Server, method: str, ending: str, status: int) -> bool:
 
 def test_newest_pip_resolves_from_the_metadata_alone(servers: Servers, sandbox: Sandbox) -> None:
     """PEP 658: resolving fetches `.metadata`, not the wheels."""
-    servers.granian.publish(wheel("lazy", "1.0", "Requires-Dist: lazy-needs\n"), wheel("lazy-needs", "1.0"))
+    servers.uvicorn.publish(wheel("lazy", "1.0", "Requires-Dist: lazy-needs\n"), wheel("lazy-needs", "1.0"))
     arguments = ("--index-url", servers.gunicorn.simple, "--use-feature=fast-deps", "lazy")
     said = ok(sandbox.pip("pip-newest", "install", "--dry-run", "--ignore-installed", *arguments))
     assert "Would install lazy-1.0 lazy-needs-1.0" in said
@@ -162,7 +162,7 @@ def test_oldest_pip_resolves_from_ranges_of_the_wheel(servers: Servers, sandbox:
     """fast-deps before PEP 658: the metadata is read out of the wheel by Range requests."""
     filename = wheel_name("ranged", "1.0")
     padding = b"".join(hashlib.sha256(number.to_bytes(4)).digest() for number in range(20_000))
-    servers.granian.publish((filename, make_wheel("ranged", "1.0", files={"padding.bin": padding})))
+    servers.uvicorn.publish((filename, make_wheel("ranged", "1.0", files={"padding.bin": padding})))
     arguments = ("--dry-run", "--index-url", servers.gunicorn.simple, "--use-feature=fast-deps", "ranged")
     assert "Would install ranged-1.0" in ok(sandbox.pip("pip-oldest", "install", *arguments))
     until(partial(_asked, servers.gunicorn, "GET", f"/{filename}", 206))
@@ -172,7 +172,7 @@ def test_oldest_pip_resolves_from_ranges_of_the_wheel(servers: Servers, sandbox:
 @pytest.mark.parametrize("pip", ["pip-newest", "pip-oldest"])
 def test_search(servers: Servers, sandbox: Sandbox, pip: str, path: str) -> None:
     """`pip search` finds a project by a part of its name, and says so when there is none."""
-    servers.granian.publish(wheel("needle", "1.0"), wheel("needle", "1.2"), wheel("straw", "1.0"))
+    servers.uvicorn.publish(wheel("needle", "1.0"), wheel("needle", "1.2"), wheel("straw", "1.0"))
     said = ok(sandbox.pip(pip, "search", "--index", f"{servers.gunicorn.url}{path}", "needl"))
     assert "needle (1.2)" in said
     assert "straw" not in said
@@ -181,7 +181,7 @@ def test_search(servers: Servers, sandbox: Sandbox, pip: str, path: str) -> None
 
 def test_ten_releases_each_seen_at_once(servers: Servers, sandbox: Sandbox) -> None:
     """Publish to one server, download from the other, ten times, with pip's cache on and no retry."""
-    ports = [servers.granian, servers.gunicorn]
+    ports = [servers.uvicorn, servers.gunicorn]
     for number in range(10):
         there, here = ports[number % 2], ports[1 - number % 2]
         filename, content = wheel("tenfold", f"1.{number}")

@@ -57,20 +57,20 @@ def test_poetry_publishes(servers: Servers, sandbox: Sandbox) -> None:
     """Published through one port, again through the other; changed content fails with the sentence, or is skipped."""
     project = _project(sandbox, "poem")
     _build(project)
-    ok(_poetry(sandbox, servers.granian, project, "publish", "--repository", "quire"))
+    ok(_poetry(sandbox, servers.uvicorn, project, "publish", "--repository", "quire"))
     ok(_poetry(sandbox, servers.gunicorn, project, "publish", "--repository", "quire"))
     before = servers.index.project("poem")
     _build(project, more=b"")
-    said = refused(_poetry(sandbox, servers.granian, project, "publish", "--repository", "quire"))
+    said = refused(_poetry(sandbox, servers.uvicorn, project, "publish", "--repository", "quire"))
     assert "already exists with other content" in said
-    ok(_poetry(sandbox, servers.granian, project, "publish", "--repository", "quire", "--skip-existing"))
+    ok(_poetry(sandbox, servers.uvicorn, project, "publish", "--repository", "quire", "--skip-existing"))
     assert servers.index.project("poem") == before
 
 
 def test_poetry_installs_from_its_source(servers: Servers, sandbox: Sandbox) -> None:
     """With the index as the primary source, the wheel is locked and installed; a new release is seen at once."""
     name, wheel = wheel_name("stanza", "1.0"), make_wheel("stanza", "1.0")
-    servers.granian.publish((name, wheel), (sdist_name("stanza", "1.0"), make_sdist("stanza", "1.0")))
+    servers.uvicorn.publish((name, wheel), (sdist_name("stanza", "1.0"), make_sdist("stanza", "1.0")))
     source = (
         "[tool.poetry]\npackage-mode = false\n"
         f'[[tool.poetry.source]]\nname = "quire"\nurl = "{servers.gunicorn.simple}"\npriority = "primary"\n'
@@ -79,7 +79,7 @@ def test_poetry_installs_from_its_source(servers: Servers, sandbox: Sandbox) -> 
     ok(_poetry(sandbox, servers.gunicorn, project, "install"))
     assert _version(sandbox, project, "stanza") == "1.0"
     assert name in (project / "poetry.lock").read_text()
-    servers.granian.publish((wheel_name("stanza", "1.1"), make_wheel("stanza", "1.1")))
+    servers.uvicorn.publish((wheel_name("stanza", "1.1"), make_wheel("stanza", "1.1")))
     ok(_poetry(sandbox, servers.gunicorn, project, "update"))
     assert _version(sandbox, project, "stanza") == "1.1"
 
@@ -89,19 +89,19 @@ def test_pdm_publishes(servers: Servers, sandbox: Sandbox) -> None:
     project = _project(sandbox, "pebble")
     _build(project)
     publish = ("publish", "--no-build", "--username", "anybody", "--password", "anything", "--repository")
-    ok(_pdm(sandbox, project, *publish, servers.granian.url))
+    ok(_pdm(sandbox, project, *publish, servers.uvicorn.url))
     ok(_pdm(sandbox, project, *publish, servers.gunicorn.url))
     before = servers.index.project("pebble")
     _build(project, more=b"")
-    said = refused(_pdm(sandbox, project, *publish, servers.granian.url))
+    said = refused(_pdm(sandbox, project, *publish, servers.uvicorn.url))
     assert "409 Conflict" in said  # pdm shows nothing more of an answer
-    ok(_pdm(sandbox, project, *publish, servers.granian.url, "--skip-existing"))
+    ok(_pdm(sandbox, project, *publish, servers.uvicorn.url, "--skip-existing"))
     assert servers.index.project("pebble") == before
 
 
 def test_pdm_adds_from_its_source(servers: Servers, sandbox: Sandbox) -> None:
     """With the index as the only source, `pdm add` locks hashes and installs; a new release is seen at once."""
-    servers.granian.publish((wheel_name("boulder", "1.0"), make_wheel("boulder", "1.0")))
+    servers.uvicorn.publish((wheel_name("boulder", "1.0"), make_wheel("boulder", "1.0")))
     source = (
         "[tool.pdm]\ndistribution = false\n"
         f'[[tool.pdm.source]]\nname = "pypi"\nurl = "{servers.gunicorn.simple}"\nverify_ssl = true\n'
@@ -110,6 +110,6 @@ def test_pdm_adds_from_its_source(servers: Servers, sandbox: Sandbox) -> None:
     ok(_pdm(sandbox, project, "add", "boulder"))
     assert _version(sandbox, project, "boulder") == "1.0"
     assert "sha256:" in (project / "pdm.lock").read_text()
-    servers.granian.publish((wheel_name("boulder", "1.1"), make_wheel("boulder", "1.1")))
+    servers.uvicorn.publish((wheel_name("boulder", "1.1"), make_wheel("boulder", "1.1")))
     ok(_pdm(sandbox, project, "update", "--update-all"))
     assert _version(sandbox, project, "boulder") == "1.1"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.asking import OPEN, serve
 from tests.clients import environments
 from tests.clients.sandbox import Result, Sandbox, imported, ok, refused
 from tests.clients.servers import Server, Servers
@@ -42,27 +43,32 @@ def _installs(sandbox: Sandbox, server: Server, name: str) -> None:
 def test_twine_uploads_and_uploads_again(servers: Servers, sandbox: Sandbox) -> None:
     """Two files go through one port; the same again through the other is a success that changes nothing."""
     files = _dist(sandbox, "twined", "dist")
-    ok(_twine(sandbox, servers.granian, *files))
+    ok(_twine(sandbox, servers.uvicorn, *files))
     before = servers.index.project("twined")
     ok(_twine(sandbox, servers.gunicorn, *files))
     assert servers.index.project("twined") == before
     _installs(sandbox, servers.gunicorn, "twined")
 
 
-@pytest.mark.parametrize("kind", ["granian", "gunicorn"])
+@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
 def test_twine_shows_why_changed_content_is_refused(servers: Servers, sandbox: Sandbox, kind: str) -> None:
-    """Other content under a published name fails with the sentence.
-
-    Without --verbose twine shows no more than the reason phrase, which granian cannot set.
-    """
+    """Other content under a published name fails with the sentence, also without --verbose."""
     server: Server = getattr(servers, kind)
     name = f"twinechanged{kind}"
     ok(_twine(sandbox, server, *_dist(sandbox, name, "dist")))
     before = servers.index.project(name)
-    flags = ("--verbose",) if kind == "granian" else ()
-    said = refused(_twine(sandbox, server, *flags, *_dist(sandbox, name, "other", more=b"")))
+    said = refused(_twine(sandbox, server, *_dist(sandbox, name, "other", more=b"")))
     assert f"The file {wheel_name(name, '1.0')} already exists with other content" in said
     assert servers.index.project(name) == before
+
+
+def test_twine_shows_on_demand_what_granian_answered(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Without --verbose twine shows no more than the reason phrase, which granian cannot set."""
+    with serve(tmp_path, *OPEN, "--server", "granian") as site:
+        server = Server(site.served)
+        ok(_twine(sandbox, server, *_dist(sandbox, "changed", "dist")))
+        said = refused(_twine(sandbox, server, "--verbose", *_dist(sandbox, "changed", "other", more=b"")))
+    assert f"The file {wheel_name('changed', '1.0')} already exists with other content" in said
 
 
 _ASK_TWINE = """
@@ -82,11 +88,11 @@ def test_twine_can_skip_what_exists(servers: Servers, sandbox: Sandbox) -> None:
     The command line of twine 7 refuses --skip-existing for every index but the public one, before it asks, so its
     functions are asked instead; programs that use twine as a library, and releases patched to allow it, come here.
     """
-    ok(_twine(sandbox, servers.granian, *_dist(sandbox, "skipped", "dist")))
+    ok(_twine(sandbox, servers.uvicorn, *_dist(sandbox, "skipped", "dist")))
     other = _dist(sandbox, "skipped", "other", more=b"")
-    assert "--skip-existing" in refused(_twine(sandbox, servers.granian, "--skip-existing", *other))
+    assert "--skip-existing" in refused(_twine(sandbox, servers.uvicorn, "--skip-existing", *other))
     python = environments.programs("twine") / "python"
-    for server in (servers.granian, servers.gunicorn):
+    for server in (servers.uvicorn, servers.gunicorn):
         assert "skipped: True" in ok(sandbox.run(python, "-c", _ASK_TWINE, server.url, other[0]))
 
 
@@ -96,14 +102,14 @@ def test_twine_to_every_upload_address(servers: Servers, sandbox: Sandbox, path:
     name = f"address{path.strip('/')}"
     login = ("--non-interactive", "--username", "anybody", "--password", "anything")
     files = _dist(sandbox, name, "dist")
-    ok(sandbox.twine("upload", "--repository-url", f"{servers.granian.url}{path}", *login, *files))
+    ok(sandbox.twine("upload", "--repository-url", f"{servers.uvicorn.url}{path}", *login, *files))
     assert servers.index.project(name) is not None
 
 
 def test_uv_publish_and_again(servers: Servers, sandbox: Sandbox) -> None:
     """Two files go through one port; again through the other succeeds, with and without --check-url."""
     files = _dist(sandbox, "uvpublished", "dist")
-    ok(_uv_publish(sandbox, servers.granian, *files))
+    ok(_uv_publish(sandbox, servers.uvicorn, *files))
     before = servers.index.project("uvpublished")
     ok(_uv_publish(sandbox, servers.gunicorn, *files))
     checked = ok(_uv_publish(sandbox, servers.gunicorn, "--check-url", servers.gunicorn.simple, *files))
@@ -112,7 +118,7 @@ def test_uv_publish_and_again(servers: Servers, sandbox: Sandbox) -> None:
     _installs(sandbox, servers.gunicorn, "uvpublished")
 
 
-@pytest.mark.parametrize("kind", ["granian", "gunicorn"])
+@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
 def test_uv_publish_shows_why_changed_content_is_refused(servers: Servers, sandbox: Sandbox, kind: str) -> None:
     """Other content under a published name fails with the sentence; --check-url finds it before sending."""
     server: Server = getattr(servers, kind)
@@ -125,7 +131,7 @@ def test_uv_publish_shows_why_changed_content_is_refused(servers: Servers, sandb
     assert f"Local file and index file do not match for `{other[0].name}`" in said
 
 
-@pytest.mark.parametrize("kind", ["granian", "gunicorn"])
+@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
 def test_uv_publish_shows_why_a_pretending_file_is_refused(servers: Servers, sandbox: Sandbox, kind: str) -> None:
     """A wheel whose metadata is of another release is refused in a sentence, and not listed."""
     server: Server = getattr(servers, kind)

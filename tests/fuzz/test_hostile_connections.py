@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ from tests.distributions import make_sdist
 from tests.fuzz import impatient
 from tests.fuzz.attacks import AMBIGUOUS, ODD_LINES
 from tests.fuzz.memory import growth
-from tests.serving import DEADLINE, Served, free_port, running
+from tests.serving import DEADLINE, Served, free_port, quire_command, running, until
 
 SERVERS = ["granian", "gunicorn", "uvicorn"]
 QUIET = 2.0
@@ -134,6 +135,31 @@ def test_two_thousand_idle_connections(site: Site) -> None:
                 assert client.get("/simple/there/").status_code == 200
             publish_wheel(site, "meanwhile")
         assert grown() < 150_000_000
+
+
+def test_more_connections_than_a_worker_may_have(tmp_path: Path) -> None:
+    """With 400 descriptors there is room for 72 clients; the next one is told to come later, and may when one has left.
+    The rest of the descriptors stays for files."""
+    (tmp_path / "packages").mkdir()
+    port = free_port()
+    command = quire_command("run", *OPEN, "-p", port, "-i", "127.0.0.1", "--workers", 1, tmp_path / "packages")
+    with contextlib.ExitStack() as stack:
+        served = stack.enter_context(running(["prlimit", "--nofile=400:400", *command], port, cwd=tmp_path))
+
+        def client() -> httpx.Client:
+            return stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE))
+
+        clients = [client() for _ in range(72)]
+        until(lambda: clients[0].get("/health").status_code == 200)
+        for each in clients:
+            assert each.get("/health").status_code == 200
+        refused = client().get("/health")
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "5"
+        assert all(each.get("/health").status_code == 200 for each in clients)
+        clients[0].close()
+        until(lambda: client().get("/health").status_code == 200)
+        assert "Traceback" not in served.output(), served.output()
 
 
 # -- slow clients -----------------------------------------------------------------------------------------------------

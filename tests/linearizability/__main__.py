@@ -40,7 +40,7 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
             stores[0].mkdir()
         started = stack.enter_context(
             quire_servers(
-                arguments.server or ("granian", "gunicorn"),
+                arguments.server or ("uvicorn", "gunicorn"),
                 stores,
                 folder,
                 arguments.workers,
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, help="the same seed asks for the same operations in the same order")
     add("--url", action="append", default=[], help="a server that is running; repeat it. Otherwise some are started")
     add("--store", type=Path, action="append", default=[], help="the served directory; repeat it for several mounts")
-    add("--server", action="append", default=None, help="a kind of server to start (default: granian and gunicorn)")
+    add("--server", action="append", default=None, help="a kind of server to start (default: uvicorn and gunicorn)")
     add("--workers", type=int, default=4, help="of each server that is started")
     add("--kill-workers-of", type=int, action="append", default=[], metavar="PID", help="of a server given by --url")
     add("--kill-every", type=float, default=0.0, metavar="SECONDS", help="of each server (default: all it bears)")

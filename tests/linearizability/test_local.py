@@ -15,7 +15,7 @@ def test_every_answer_is_explained(tmp_path: Path) -> None:
     """Two servers of different kinds, several workers each, all of them killed in turn, and hands on the store."""
     root = tmp_path / "packages"
     root.mkdir()
-    with quire_servers(("granian", "gunicorn"), [root], tmp_path, workers=4, kill_every=1.0) as servers:
+    with quire_servers(("uvicorn", "gunicorn"), [root], tmp_path, workers=4, kill_every=1.0) as servers:
         plan = Plan(
             seed=1,
             seconds=SECONDS,

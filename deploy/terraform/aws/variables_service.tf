@@ -100,7 +100,7 @@ variable "requests_per_target" {
 }
 
 variable "server" {
-  description = "The HTTP server within the task: auto (granian), granian, gunicorn or uvicorn."
+  description = "The HTTP server within the task: auto (uvicorn), uvicorn, gunicorn or granian."
   type        = string
   default     = "auto"
 

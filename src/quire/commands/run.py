@@ -131,7 +131,7 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, fallback: str) -> Non
     add(
         "--server",
         metavar="METHOD",
-        help=f"the HTTP server: {', '.join(SERVERS)} (default: auto, which is granian); gunicorn.conf.py and "
+        help=f"the HTTP server: {', '.join(SERVERS)} (default: auto, which is uvicorn); gunicorn.conf.py and "
         "GUNICORN_CMD_ARGS are honoured by gunicorn; pypiserver's other values mean auto",
     )
     add("--workers", metavar="N", help="worker processes (default: the processors that may be used)")

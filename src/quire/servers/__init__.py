@@ -1,4 +1,4 @@
-"""The HTTP servers that quire can run in: granian, uvicorn, gunicorn and, for trying out, wsgiref.
+"""The HTTP servers that quire can run in: uvicorn, gunicorn, granian and, for trying out, wsgiref.
 
 Each one starts its worker processes by itself. None of them gets an application object: a worker imports the target
 ("module:attribute") and builds the application from QUIRE_SETTINGS, so that nothing that a fork or a spawn breaks (a
@@ -29,9 +29,9 @@ _log = structlog.stdlib.get_logger("quire.servers")
 
 # server: (our module, the distribution's extra that it needs)
 _MODULES = {
-    "granian": ("quire.servers.with_granian", None),
-    "uvicorn": ("quire.servers.with_uvicorn", "uvicorn"),
+    "uvicorn": ("quire.servers.with_uvicorn", None),
     "gunicorn": ("quire.servers.with_gunicorn", "gunicorn"),
+    "granian": ("quire.servers.with_granian", "granian"),
     "wsgiref": ("quire.servers.with_wsgiref", None),
 }
 
@@ -39,9 +39,9 @@ _MODULES = {
 def chosen_server(settings: Settings) -> str:
     """The server that the setting stands for; says in a log line when that is not the one that was named."""
     if settings.server in UNSUPPORTED_SERVERS:
-        _log.warning(f"--server {settings.server} is not needed any more; serving with granian.")
-        return "granian"
-    return "granian" if settings.server == "auto" else settings.server
+        _log.warning(f"--server {settings.server} is not needed any more; serving with uvicorn.")
+        return "uvicorn"
+    return "uvicorn" if settings.server == "auto" else settings.server
 
 
 def run(settings: Settings, target: str | None = None) -> int:

@@ -12,11 +12,13 @@ know whether that was carried out. granian has one deadline for this silence and
 the second request on.
 
 The number of connections is bounded by file descriptors; a worker that has none left can open no file to answer with.
+granian accepts no more than that, in uvicorn who comes then is told so and leaves; gunicorn has no place for a bound.
 """
 
 from __future__ import annotations
 
 import resource
+from functools import cache
 
 HEAD_SECONDS = 30
 """How long a client may take for a request's line and headers."""
@@ -44,3 +46,10 @@ def raise_descriptor_limit() -> int:
 def connections_for(descriptors: int) -> int:
     """How many connections a worker with so many file descriptors may hold: each may open a file as well."""
     return max(64, min(MAX_CONNECTIONS, (descriptors - _OWN_DESCRIPTORS) // 2))
+
+
+@cache
+def most_connections() -> int:
+    """`connections_for` what this process was started with."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else connections_for(soft)

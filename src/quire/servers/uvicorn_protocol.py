@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from quire.servers.limits import HEAD_SECONDS
+from quire.servers.limits import HEAD_SECONDS, most_connections
 from quire.servers.plain_connection import PlainConnection
 from quire.servers.uvicorn_files import FileSender, can_send_files
 from quire.web.files import ZEROCOPY
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from starlette.types import Message, Receive, Scope, Send
+
+_TOO_MANY = (
+    b"HTTP/1.1 503 Too many connections are open; try again later\r\n"
+    b"retry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+)
 
 
 class Protocol(H11Protocol):
@@ -40,6 +45,10 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        if len(self.connections) > most_connections():
+            transport.write(_TOO_MANY)
+            transport.close()
+            return
         plain = getattr(self.app, "plain", None)
         if plain is not None:
             self._plain = PlainConnection(plain, self, self.loop)

@@ -1,4 +1,4 @@
-"""granian, the default server: HTTP in Rust, one process per worker."""
+"""granian: HTTP in Rust, one process per worker."""
 
 from __future__ import annotations
 

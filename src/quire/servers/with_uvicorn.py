@@ -1,4 +1,4 @@
-"""uvicorn: asyncio, with uvloop where it is installed."""
+"""uvicorn, the default server: asyncio, with uvloop where it is installed."""
 
 from __future__ import annotations
 
