@@ -1,72 +1,72 @@
 """The least that a handler in Python can do: the same answer of 4 KB to every request, in quire's own server.
 
-granian gets every option that quire gives it, and calls this handler directly, through the interface that quire is
-called by, whichever that is; the answer begins with that interface's name. `python -m benchmarks.bare SETTINGS`.
+`plain`: at the place where quire answers plain requests, before uvicorn's parser (`quire.web.plain`): all that is left
+out is what quire does for an answer. `asgi`: an ASGI application, for which uvicorn parses each request.
+
+uvicorn gets every option that quire gives it. `python -m benchmarks.bare plain|asgi SETTINGS`.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
-from unittest import mock
-
-from granian.server import MPServer
 
 from quire import logs
 from quire.config import Settings
-from quire.servers import with_granian
-from quire.servers.loading import load
+from quire.servers import with_uvicorn
 
 BODY_BYTES = 4096
-TARGET = "benchmarks.bare:application"
-
-
-def _body(interface: str) -> bytes:
-    return interface.encode().ljust(BODY_BYTES, b".")
-
-
-_ASGI, _RSGI = _body("ASGI"), _body("RSGI")
-_ASGI_HEADERS = [(b"content-type", b"text/html"), (b"content-length", str(BODY_BYTES).encode())]
-_RSGI_HEADERS = [("content-type", "text/html"), ("content-length", str(BODY_BYTES))]
+_ASGI, _PLAIN = (kind.ljust(BODY_BYTES, b".") for kind in (b"ASGI", b"plain"))
+_LENGTH = str(BODY_BYTES).encode()
+_HEADERS = [(b"content-type", b"text/html"), (b"content-length", _LENGTH)]
 
 
 class Bare:
-    """An application for either interface."""
+    """An ASGI 3.0 application."""
 
     async def __call__(
         self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
     ) -> None:
-        """ASGI 3.0."""
         if scope["type"] == "lifespan":
             while True:
                 message = await receive()
                 await send({"type": f"{message['type']}.complete"})
                 if message["type"] == "lifespan.shutdown":
                     return
-        await send({"type": "http.response.start", "status": 200, "headers": _ASGI_HEADERS})
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await send({"type": "http.response.body", "body": _ASGI})
 
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        """RSGI 1.x, granian's own."""
-        protocol.response_bytes(200, _RSGI_HEADERS, _RSGI)
+
+class BarePlain(Bare):
+    """With an answer for whatever is the head of one GET, as the piece that has come begins and ends."""
+
+    waits = False
+
+    def __init__(self) -> None:
+        self.plain = self
+        self._further: Sequence[tuple[bytes, bytes]] | None = None
+        self._response = b""
+
+    def answer(self, data: bytes, client: Callable[[], str], further: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+        """As `quire.web.plain.PlainRequests.answer`."""
+        del client
+        if not data.startswith(b"GET /") or data.find(b"\r\n\r\n") != len(data) - 4:
+            return None
+        if further is not self._further:
+            lines = b"".join(b"%b: %b\r\n" % pair for pair in (*further, *_HEADERS))
+            self._further, self._response = further, b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n" + _PLAIN
+        return self._response
 
 
-application = Bare()
-
-
-class _Server(MPServer):
-    """granian, which calls the application itself and not what quire puts around one."""
-
-    def serve(self, *args: Any, **options: Any) -> None:
-        super().serve(*args, **(options | {"target_loader": load}))
+asgi = Bare()
+plain = BarePlain()
 
 
 def main() -> int:
-    settings = Settings.load(sys.argv[1])
+    settings = Settings.load(sys.argv[2])
     logs.configure(settings)
-    with mock.patch.object(with_granian, "Granian", _Server):
-        return with_granian.serve(settings, TARGET)
+    return with_uvicorn.serve(settings, f"benchmarks.bare:{sys.argv[1]}")
 
 
 if __name__ == "__main__":

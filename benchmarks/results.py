@@ -207,7 +207,7 @@ def machine(directory: Path) -> dict[str, str]:
 def versions(own: str) -> dict[str, str]:
     """Of everything that was compared; what is not installed is left out."""
     found = {"Python": platform.python_version(), "quire": own}
-    for distribution in ("granian", "uvloop", "gunicorn", "starlette", "msgspec", "bcrypt"):
+    for distribution in ("uvicorn", "h11", "uvloop", "gunicorn", "granian", "starlette", "msgspec", "bcrypt"):
         try:
             found[distribution] = version(distribution)
         except PackageNotFoundError:

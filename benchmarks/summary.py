@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.corpora import BIG, CORPORA
 from benchmarks.measures import authenticated, files, huge, pages, servers, uploads
-from benchmarks.peers import PEERS, QUIRE, VARIANTS
+from benchmarks.peers import BARE_ASGI, PEERS, QUIRE, VARIANTS
 from benchmarks.results import BASE, Results
 from benchmarks.suite import SUFFIX
 from benchmarks.tables import capital, table, title
@@ -81,7 +81,7 @@ def other_servers(results: Results) -> str:
     if not columns:
         return ""
     rows = []
-    for name in (QUIRE.name, *VARIANTS):
+    for name in (QUIRE.name, *VARIANTS, BARE_ASGI.name):
         cells = []
         for measure in columns:
             corpus = measured[measure][0]
@@ -89,7 +89,7 @@ def other_servers(results: Results) -> str:
             reason = results.reason(measure, corpus, name)
             told = number(rate) if rate is not None else reason or "-"
             cells.append(f"{told} ({number(ratio)}x)" if ratio and name != BASE else told)
-        shown = "quire, granian over RSGI, uvloop, two workers" if name == BASE else title(name)
+        shown = "quire, uvicorn, uvloop, two workers" if name == BASE else title(name)
         rows.append((shown, *cells))
     head = [capital(measure.partition(": ")[2]) for measure in columns]
     return table(("", *head), rows)

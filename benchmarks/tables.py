@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.measures import uploads
-from benchmarks.peers import PEERS, VARIANTS
+from benchmarks.peers import BARE_ASGI, PEERS, VARIANTS
 from benchmarks.results import BASE, Results
 from benchmarks.suite import SUFFIX
 from benchmarks.targets import TARGETS, number
@@ -17,7 +17,7 @@ def title(label: str) -> str:
         return "the loop of system calls"
     name, _, corpus = label.partition("@")
     name, _, login = name.partition(SUFFIX[0])
-    known = PEERS | VARIANTS
+    known = PEERS | VARIANTS | {BARE_ASGI.name: BARE_ASGI}
     shown = known[name].title if name in known else name
     return f"{shown}{f', {corpus}' if corpus else ''}{', with bcrypt' if login else ''}"
 

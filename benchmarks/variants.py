@@ -1,6 +1,6 @@
-"""quire in granian with another interface or event loop than the one it chooses; for comparison only.
+"""quire's servers with another interface or event loop than quire gives them; for comparison only.
 
-`python -m benchmarks.variants asgi|asyncio FLAGS OF QUIRE...`. granian gets everything else as quire gives it.
+`python -m benchmarks.variants asgi|asyncio FLAGS OF QUIRE...`. Everything else is as quire has it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ import sys
 from typing import Any
 from unittest import mock
 
-from granian.constants import Interfaces, Loops
+from granian.constants import Interfaces
 from granian.server import MPServer
+from uvicorn import Config
 
 from quire.cli import main as quire
-from quire.servers import with_granian
+from quire.servers import with_granian, with_uvicorn
 from quire.servers.loading import load
 
 
@@ -27,19 +28,23 @@ class ASGI(MPServer):
         super().serve(*args, **(options | {"target_loader": load}))
 
 
-class Asyncio(MPServer):
-    """granian with the event loop of the standard library in place of uvloop."""
+class Asyncio(Config):
+    """uvicorn with the event loop of the standard library in place of uvloop."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **(options | {"loop": Loops.asyncio}))
+        super().__init__(*args, **(options | {"loop": "asyncio"}))
 
 
-SERVERS: dict[str, type[MPServer]] = {"asgi": ASGI, "asyncio": Asyncio}
+VARIANTS: dict[str, tuple[Any, str, type[Any]]] = {
+    "asgi": (with_granian, "Granian", ASGI),
+    "asyncio": (with_uvicorn, "Config", Asyncio),
+}
 
 
 def main() -> int:
     name, *flags = sys.argv[1:]
-    with mock.patch.object(with_granian, "Granian", SERVERS[name]):
+    module, attribute, replacement = VARIANTS[name]
+    with mock.patch.object(module, attribute, replacement):
         return quire(flags)
 
 

@@ -207,10 +207,10 @@ def test_ratios_of_everything_are_one_table() -> None:
 
 def test_other_servers_are_told_beside_the_chosen_one() -> None:
     """A row for each, with a reason in place of what could not be had."""
-    found = results(("quire", 200), ("quire-uvicorn", 50), ("quire", 200), measure=servers.PAGE)
+    found = results(("quire", 200), ("quire-granian", 50), ("quire", 200), measure=servers.PAGE)
     found.missing.append(Missing(measure=servers.PAGE, corpus="M", server="quire-asgi", reason="it ended"))
     text = other_servers(found)
-    assert "| quire, uvicorn | 50 (0.25x) |" in text
+    assert "| quire, granian over RSGI | 50 (0.25x) |" in text
     assert "| quire, granian over ASGI | it ended |" in text
     assert other_servers(results()) == ""
 

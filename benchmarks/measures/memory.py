@@ -6,7 +6,7 @@ import time
 
 from benchmarks.corpora import Corpus
 from benchmarks.load import SLOW_SECONDS, ask
-from benchmarks.peers import BARE, QUIRE, Login, Peer, Server, served
+from benchmarks.peers import QUIRE, Login, Peer, Server, served
 from benchmarks.peers.server import WORKERS
 from benchmarks.processes import Unavailable, proportional_set_size
 from benchmarks.suite import Suite, labelled
@@ -34,7 +34,7 @@ def measure_peer(suite: Suite, corpus: Corpus, peer: Peer, login: Login | None =
 
 def _measure(suite: Suite, corpus: Corpus, server: Server, label: str) -> None:
     suite.figure(IDLE, corpus.name, label, server.running.memory / 2**20, "MiB")
-    if server.peer is BARE:
+    if server.peer.form == "none":
         return
     if reason := suite.slow.get((server.name, corpus.name)):
         raise Unavailable(reason)

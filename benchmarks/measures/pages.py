@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from benchmarks.measures.questions import Questions
-from benchmarks.peers import BARE, QUIRE, Server
+from benchmarks.peers import QUIRE, Server
 from benchmarks.suite import Suite
 
 PAGE = "project page, 200 in turn"
@@ -28,7 +28,7 @@ def measure(suite: Suite) -> None:
 
 def _measure(suite: Suite, questions: Questions, servers: Mapping[str, Server]) -> None:
     corpus = questions.corpus.name
-    real = {label: server for label, server in servers.items() if server.peer is not BARE}
+    real = {label: server for label, server in servers.items() if server.peer.form != "none"}
     suite.interleave(PAGE, corpus, servers, questions.rotating, even_slow=True)
     suite.interleave(LIST, corpus, servers, questions.listed, even_slow=True)
     suite.interleave(ONE, corpus, servers, questions.one)

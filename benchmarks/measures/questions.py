@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.corpora import BIG_BYTES, Corpus
 from benchmarks.load import VERY_SLOW_SECONDS, Load, ask, ask_quickly
-from benchmarks.peers import BARE, Server
+from benchmarks.peers import Server
 from benchmarks.peers.server import Form
 from benchmarks.processes import Unavailable
 
@@ -47,7 +47,7 @@ class Questions:
     def listed(self, server: Server, form: Form = "html") -> Load:
         """The list of all projects."""
         is_known_slow = server.answer_seconds is not None and server.answer_seconds > VERY_SLOW_SECONDS
-        if server.peer is not BARE and not is_known_slow:
+        if server.peer.form != "none" and not is_known_slow:
             answer = server.ask(server.path(None, form), server.headers(form))
             _check_form(answer.headers, form)
             if answer.status != 200 or self.corpus.project(self.corpus.projects - 1).encode() not in answer.body:
@@ -84,7 +84,9 @@ class Questions:
 
 def check(server: Server, corpus: Corpus, form: Form) -> None:
     """One right answer before the load. Raises Unavailable."""
-    if server.peer is BARE or (server.answer_seconds or 0) > VERY_SLOW_SECONDS:  # a slow one was asked when it started
+    if (
+        server.peer.form == "none" or (server.answer_seconds or 0) > VERY_SLOW_SECONDS
+    ):  # a slow one was asked when it started
         return
     began = time.monotonic()
     for number in (corpus.one, corpus.asked[0], corpus.asked[-1]):

@@ -1,13 +1,10 @@
-"""quire in the servers that it could run in, beside the one that it chooses."""
+"""quire in the servers that it could run in, beside the one that it chooses; and an ASGI application that does nothing."""
 
 from __future__ import annotations
 
-from functools import partial
-
 from benchmarks.corpora import BIG, MEDIUM
-from benchmarks.measures import uploads
 from benchmarks.measures.questions import Questions
-from benchmarks.peers import QUIRE, VARIANTS
+from benchmarks.peers import BARE_ASGI, QUIRE, VARIANTS
 from benchmarks.suite import Suite
 
 PAGE = "in other servers: project page, 200 in turn"
@@ -15,8 +12,7 @@ LIST = "in other servers: project list"
 UNCHANGED = "in other servers: 304"
 SMALL = "in other servers: small file"
 LARGE = "in other servers: file of 20 MB"
-UPLOAD = "in other servers: uploads, 1 client"
-MEASURES = (PAGE, LIST, UNCHANGED, SMALL, LARGE, UPLOAD)
+MEASURES = (PAGE, LIST, UNCHANGED, SMALL, LARGE)
 
 
 def measure(suite: Suite) -> None:
@@ -24,12 +20,11 @@ def measure(suite: Suite) -> None:
     suite.say("quire in other servers")
     corpus = MEDIUM if MEDIUM in suite.corpora else suite.corpora[0]
     ask, peers = Questions(corpus, suite.seconds), [QUIRE, *VARIANTS.values()]
-    with suite.running(corpus, peers, measures=[PAGE, LIST, UNCHANGED, SMALL]) as servers:
+    with suite.running(corpus, [*peers, BARE_ASGI], measures=[PAGE, LIST, UNCHANGED, SMALL]) as servers:
         suite.interleave(PAGE, corpus.name, servers, ask.rotating)
+        del servers[BARE_ASGI.name]
         suite.interleave(LIST, corpus.name, servers, ask.listed)
         suite.interleave(UNCHANGED, corpus.name, servers, ask.unchanged)
         suite.interleave(SMALL, corpus.name, servers, ask.small_file)
     with suite.running(BIG, peers, measures=[LARGE]) as servers:
         suite.interleave(LARGE, BIG.name, servers, Questions(BIG, suite.seconds).large_file)
-    shots = {peer.name: partial(uploads.into_server, suite, peer, 1, None) for peer in peers}
-    suite.take(UPLOAD, uploads.EMPTY, shots)

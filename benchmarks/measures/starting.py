@@ -8,7 +8,7 @@ from functools import partial
 
 from benchmarks.corpora import Corpus
 from benchmarks.load import percentile
-from benchmarks.peers import BARE, QUIRE, Login, Peer, Server, served
+from benchmarks.peers import QUIRE, Login, Peer, Server, served
 from benchmarks.peers.server import START_SECONDS
 from benchmarks.processes import Unavailable, wait_for
 from benchmarks.suite import Suite, labelled
@@ -29,7 +29,7 @@ def measure(suite: Suite) -> None:
     for corpus in suite.corpora:
         suite.say(f"cold start, corpus {corpus.name}")
         for peer in (QUIRE, *suite.others("page", "list")):
-            if peer is not BARE:
+            if peer.form != "none":
                 measure_peer(suite, corpus, peer)
 
 

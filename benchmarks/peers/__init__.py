@@ -5,12 +5,13 @@ from __future__ import annotations
 from benchmarks.peers.devpi import DEVPI
 from benchmarks.peers.mirror import MIRROR
 from benchmarks.peers.nginx import NGINX
-from benchmarks.peers.ours import BARE, QUIRE, QUIRE_STORE_ALONE, VARIANTS
+from benchmarks.peers.ours import BARE, BARE_ASGI, QUIRE, QUIRE_STORE_ALONE, VARIANTS
 from benchmarks.peers.pypiserver import CACHED_DIR, SIMPLE_DIR
 from benchmarks.peers.server import Login, Peer, Server, served
 
 __all__ = [
     "BARE",
+    "BARE_ASGI",
     "CACHED_DIR",
     "DEVPI",
     "NGINX",

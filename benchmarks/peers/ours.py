@@ -1,4 +1,4 @@
-"""quire, quire in other servers than the one it chooses, and the bare handler in quire's server."""
+"""quire, quire in other servers than the one it chooses, and bare handlers in quire's server."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def _in_server(server: str, launch: Launch) -> list[str]:
     return _quire(launch, "--server", server)
 
 
-def _in_granian(variant: str, launch: Launch) -> list[str]:
-    return _quire(launch, module=("benchmarks.variants", variant))
+def _otherwise(variant: str, server: str, launch: Launch) -> list[str]:
+    return _quire(launch, "--server", server, module=("benchmarks.variants", variant))
 
 
 def _alone(launch: Launch) -> list[str]:
@@ -35,9 +35,9 @@ def _store_alone(launch: Launch) -> list[str]:
     return _quire(launch, "--no-drop-in")
 
 
-def _bare(launch: Launch) -> list[str]:
+def _bare(kind: str, launch: Launch) -> list[str]:
     settings = Settings(directories=(str(launch.root),), host="127.0.0.1", port=launch.port, workers=WORKERS)
-    return [sys.executable, "-m", "benchmarks.bare", settings.dump()]
+    return [sys.executable, "-m", "benchmarks.bare", kind, settings.dump()]
 
 
 def _variant(name: str, title: str, command: partial[list[str]]) -> Peer:
@@ -50,18 +50,19 @@ BARE = Peer(
     "bare",
     "bare handler, 4 KB, same server",
     "none",
-    _bare,
+    partial(_bare, "plain"),
     frozenset({"list", "page", "json"}),
     short="bare Python handler",
 )
+BARE_ASGI = Peer("bare-asgi", "ASGI application, 4 KB, same server", "none", partial(_bare, "asgi"), BARE.offers)
 VARIANTS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
-        _variant("asgi", "quire, granian over ASGI", partial(_in_granian, "asgi")),
-        _variant("asyncio", "quire, granian without uvloop", partial(_in_granian, "asyncio")),
+        _variant("asyncio", "quire, uvicorn without uvloop", partial(_otherwise, "asyncio", "uvicorn")),
         _variant("gunicorn", "quire, gunicorn's ASGI worker", partial(_in_server, "gunicorn")),
-        _variant("uvicorn", "quire, uvicorn", partial(_in_server, "uvicorn")),
+        _variant("granian", "quire, granian over RSGI", partial(_in_server, "granian")),
+        _variant("asgi", "quire, granian over ASGI", partial(_otherwise, "asgi", "granian")),
         _variant("alone", "quire, one worker", partial(_alone)),
     )
 }
-"""quire in other servers; what `quire` itself chooses is granian over RSGI, with uvloop, here with two workers."""
+"""quire in other servers; what `quire` itself chooses is uvicorn, with uvloop, here with two workers."""
