@@ -1,4 +1,4 @@
-"""quire in the servers that it could run in, beside the one that it chooses; and an ASGI application that does nothing."""
+"""quire in the servers that it could run in, beside the one that it chooses; and a bare ASGI application there."""
 
 from __future__ import annotations
 
