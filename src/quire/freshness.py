@@ -48,8 +48,8 @@ CROWD = 12
 """Requests that wait for a validation and for which it is not held back for more: with two round trips a validation, as
 a project has them beside a drop-in folder, that is a sixth of one for each request."""
 PAUSE = 0.0125
-"""Seconds between the beginnings of two validations of a busy key for which no crowd waits: two workers then ask 320
-times a second at the most, which is a sixth of 2,000."""
+"""Seconds between the beginnings of two validations of a busy key for which no crowd waits: two workers then ask about
+320 times a second, which is a sixth of 2,000."""
 
 V = TypeVar("V", bound=Sized)
 V_co = TypeVar("V_co", bound=Sized, covariant=True)
