@@ -24,9 +24,9 @@ from typing import Any
 import msgspec
 from tests.asking import content_type
 
+from benchmarks.processes import READY
 from benchmarks.uploading import Release
 
-READY = b"ready\n"
 _FAILED = 0
 """In place of a status: the connection broke, or the time was over."""
 

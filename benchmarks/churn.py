@@ -14,9 +14,9 @@ import time
 import msgspec
 
 from benchmarks.load import percentile
+from benchmarks.processes import READY
 from benchmarks.uploading import Release, Uploader
 
-READY = b"ready\n"
 _CONNECTIONS = 8
 """Asked in turn, so that every worker renders the page."""
 _PAGES_EACH = 4

@@ -7,14 +7,21 @@ import http.client
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.serving import environment
+
 STOP_SECONDS = 4.0
 """How long a server may take to end before it is killed; gunicorn with gevent often takes all that it is given."""
+
+
+READY = b"ready\n"
+"""What a client process prints when it may be told to begin."""
 
 
 class Unavailable(Exception):
@@ -68,6 +75,53 @@ def started(command: Sequence[str], log: Path, *, environ: Mapping[str, str], cw
             yield Running(process, log)
         finally:
             _stop(process)
+
+
+class Client:
+    """A process that asks servers, and prints what it found when it is done."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        self._name = name
+        self._process = process
+
+    def tell(self, line: bytes) -> None:
+        """Give it a line of input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+
+    def wait_until_ready(self) -> None:
+        """Until it has printed READY. Raises Unavailable when it ends first."""
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != READY:
+            assert self._process.stderr is not None
+            raise Unavailable(f"{self._name} failed: {self._process.stderr.read().decode(errors='replace')[-300:]}")
+
+    def report(self, seconds: float) -> bytes:
+        """End its input, and wait for what it prints. Raises Unavailable when it fails or takes longer than that."""
+        try:
+            output, errors = self._process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise Unavailable(f"{self._name} did not come to an end") from error
+        if self._process.returncode != 0:
+            raise Unavailable(f"{self._name} failed: {errors.decode(errors='replace')[-300:]}")
+        return output
+
+
+@contextmanager
+def client(name: str, *command: str) -> Iterator[Client]:
+    """This program of ours as a process; afterwards it is gone. `name`: for sentences that say what is wrong."""
+    with subprocess.Popen(
+        [sys.executable, "-m", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        try:
+            yield Client(name, process)
+        finally:
+            process.kill()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

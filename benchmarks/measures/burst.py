@@ -3,20 +3,16 @@ just been started. One like it is what wore out the deployment of pypiserver tha
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
-from tests.serving import environment
 
-from benchmarks.burst import READY, Answered, Plan, described, merged
+from benchmarks.burst import Answered, Plan, described, merged
 from benchmarks.load import percentile
 from benchmarks.peers import QUIRE, Login, Peer, Server, served
-from benchmarks.processes import Unavailable
+from benchmarks.processes import client
 from benchmarks.suite import SUFFIX, Suite
 from benchmarks.uploading import Release, Uploader
 
@@ -91,41 +87,13 @@ def storm(server: Server, login: Login, wheels: list[tuple[str, str]], seconds: 
         for number in range(PROCESSES)
     ]
     with ExitStack() as stack:
-        processes = [stack.enter_context(_client(plan)) for plan in plans]
+        clients = [stack.enter_context(client("the clients", "benchmarks.burst")) for _ in plans]
+        for each, plan in zip(clients, plans, strict=True):
+            each.tell(msgspec.json.encode(plan) + b"\n")
+            each.wait_until_ready()
         began = time.monotonic()
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write(b"go\n")
-            process.stdin.flush()
-        answered = merged([_answered(process, seconds) for process in processes])
+        for each in clients:
+            each.tell(b"go\n")
+        reports = [each.report(seconds + 2 * _TIMEOUT) for each in clients]
+        answered = merged([msgspec.json.decode(report, type=Answered) for report in reports])
         return answered, max(seconds, time.monotonic() - began)
-
-
-@contextmanager
-def _client(plan: Plan) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is ready to begin; afterwards it is gone."""
-    command = [sys.executable, "-m", "benchmarks.burst"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
-    ) as process:
-        try:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(msgspec.json.encode(plan) + b"\n")
-            process.stdin.flush()
-            if process.stdout.readline() != READY:
-                assert process.stderr is not None
-                raise Unavailable(f"the clients failed: {process.stderr.read().decode(errors='replace')[-300:]}")
-            yield process
-        finally:
-            process.kill()
-
-
-def _answered(process: subprocess.Popen[bytes], seconds: float) -> Answered:
-    try:
-        output, errors = process.communicate(timeout=seconds + 2 * _TIMEOUT)
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable("the clients did not come to an end") from error
-    if process.returncode != 0:
-        raise Unavailable(f"the clients failed: {errors.decode(errors='replace')[-300:]}")
-    return msgspec.json.decode(output, type=Answered)

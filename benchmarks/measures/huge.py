@@ -10,21 +10,18 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import msgspec
-from tests.serving import environment
 
-from benchmarks.churn import READY, Churned
+from benchmarks.churn import Churned
 from benchmarks.corpora import BESIDE_HUGE, HUGE_PROJECT
 from benchmarks.load import Load, percentile
 from benchmarks.peers import QUIRE, Server, served
-from benchmarks.processes import Unavailable
+from benchmarks.processes import Unavailable, client
 from benchmarks.results import BASE
 from benchmarks.suite import Suite
 
@@ -88,28 +85,12 @@ def _changed(
 @contextmanager
 def _churning(server: Server, prefix: str, done: list[Churned]) -> Iterator[None]:
     """The huge project is under work in here; what was done is added at the end. Raises Unavailable."""
-    command = [sys.executable, "-m", "benchmarks.churn", str(server.port), HUGE_PROJECT, server.path(HUGE_PROJECT)]
-    with subprocess.Popen(
-        [*command, server.peer.upload_path, prefix],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-    ) as process:
-        try:
-            assert process.stdout is not None
-            if process.stdout.readline() != READY:
-                raise Unavailable("the client of the huge project did not start")
-            yield
-            try:
-                output, errors = process.communicate(timeout=_STOP_SECONDS)  # the end of its input stops it
-            except subprocess.TimeoutExpired as error:
-                raise Unavailable("the client of the huge project did not come to an end") from error
-            if process.returncode != 0:
-                raise Unavailable(f"the client of the huge project failed: {errors.decode(errors='replace')[-300:]}")
-            done.append(msgspec.json.decode(output, type=Churned))
-        finally:
-            process.kill()
+    page, upload_path = server.path(HUGE_PROJECT), server.peer.upload_path
+    command = ("benchmarks.churn", str(server.port), HUGE_PROJECT, page, upload_path, prefix)
+    with client("the client of the huge project", *command) as churning:
+        churning.wait_until_ready()
+        yield
+        done.append(msgspec.json.decode(churning.report(_STOP_SECONDS), type=Churned))
 
 
 def _path(server: Server) -> str:
