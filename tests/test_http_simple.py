@@ -197,7 +197,7 @@ def test_without_fallback_it_is_missing(site: Site) -> None:
     assert (answer.status_code, answer.text) == (404, "The project not-there does not exist.\n")
 
 
-@pytest.mark.parametrize("name", ["-", "a%00b", "%2e%2e", "a" * 300, "%ff", "a%0ab", "ä"])
+@pytest.mark.parametrize("name", ["-", "a%00b", "%2e%2e", "a" * 300, "%ff", "a%0ab", "%c3%a4"])
 def test_impossible_names_are_missing(site: Site, prefixed: Site, name: str) -> None:
     """What no project can be called is 404 with one sentence, and is never sent to the fallback."""
     for path in (f"/simple/{name}/", f"/simple/{name}", f"/pypi/{name}/json"):
@@ -205,6 +205,13 @@ def test_impossible_names_are_missing(site: Site, prefixed: Site, name: str) -> 
             answer = served.raw(f"GET {served.client.base_url.path.rstrip('/')}{path} HTTP/1.0\r\n\r\n".encode())
             assert answer.status == 404, (path, answer)
             assert len(answer.body.splitlines()) == 1
+
+
+def test_letters_that_no_address_has(site: Site) -> None:
+    """Unescaped, beyond ASCII (RFC 3986): a server may refuse them before anybody looks for such a project."""
+    answer = site.raw("GET /simple/ä/ HTTP/1.0\r\n\r\n".encode())
+    assert answer.status in {400, 404}
+    assert len(answer.body.splitlines()) == 1
 
 
 def test_pages_work_under_a_prefix(prefixed: Site) -> None:

@@ -327,6 +327,40 @@ def test_the_keep_alive_timer_counts_from_the_last_plain_answer() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_what_is_no_http_ends_the_answer_before(caplog: pytest.LogCaptureFixture, has_begun: bool) -> None:
+    """Garbage after a request's head, whose answer has perhaps begun: the connection ends, and nothing is an error of
+    the application."""
+
+    async def scenario() -> None:
+        application = _Application()
+        released = asyncio.Event()
+
+        async def answer(scope: Any, receive: Any, send: Any) -> None:
+            if has_begun:
+                await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+            await released.wait()
+            if not has_begun:
+                await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
+            await send({"type": "http.response.body", "body": b"x"})
+
+        protocol, transport = await _connected(application)
+        protocol.app = answer
+        protocol.data_received(
+            HEAD.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        )
+        await _turns()
+        protocol.data_received(b"no length\r\n")
+        released.set()
+        await _turns()
+        assert transport.closed
+        assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n" if has_begun else b"HTTP/1.1 400 Bad Request\r\n")
+        assert transport.written.count(b"HTTP/1.1 ") == 1
+
+    asyncio.run(scenario())
+    assert "Exception in ASGI" not in caplog.text
+
+
 # -- where answers take time ------------------------------------------------------------------------------------------
 
 

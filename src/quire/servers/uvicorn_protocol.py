@@ -118,6 +118,17 @@ class Protocol(H11Protocol):
         is_idle = self.conn.their_state is h11.IDLE and self.conn.our_state is h11.IDLE
         self._is_between_requests = is_idle and not self.conn.trailing_data[0]
 
+    def send_400_response(self, msg: str) -> None:
+        """Called for what is no HTTP. An answer that the application still has for what came before is not sent."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.close()
+                return
+        super().send_400_response(msg)
+
     def timeout_keep_alive_handler(self) -> None:
         """Called when the silence was long enough, but for plain requests, which do not begin it anew each time."""
         left = 0.0 if self._plain is None else self._plain.silence_left(self.timeout_keep_alive)
