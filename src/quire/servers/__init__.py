@@ -2,7 +2,8 @@
 
 Each one starts its worker processes by itself. None of them gets an application object: a worker imports the target
 ("module:attribute") and builds the application from QUIRE_SETTINGS, so that nothing that a fork or a spawn breaks (a
-thread, a descriptor, an event loop) exists before it. A worker that dies is replaced by its server, but for uvicorn's only one, which is the whole server.
+thread, a descriptor, an event loop) exists before it. A worker that dies is replaced by its server, but for uvicorn's
+only one, which is the whole server.
 """
 
 from __future__ import annotations
