@@ -68,7 +68,7 @@ torture: $(DEV) ## servers under load while their workers are killed; every answ
 fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for each; finds go to .cache/fuzz
 	QUIRE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -n $(JOBS) $(PYTEST_ARGS)
 
-bench: $(DEV) ## quire beside other indexes and nginx, into docs/benchmarks.md (3/4 hour, 10 GB; Debian, root; BENCH_ARGS=)
+bench: $(DEV) ## quire beside other indexes and nginx, into docs/benchmarks.md (an hour, 10 GB; Debian, root; BENCH_ARGS=)
 	$(BIN)/python -m benchmarks run $(BENCH_ARGS)
 
 lint: $(DEV) ## ruff and mypy; changes nothing

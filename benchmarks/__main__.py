@@ -111,11 +111,14 @@ def run(arguments: argparse.Namespace) -> Path:
         )
         for name, measure in SECTIONS.items():
             if name in arguments.only:
+                section_began = time.monotonic()
                 try:
                     measure(suite)
                 except Exception as error:  # noqa: BLE001 - hours of other figures must not be lost with it
                     traceback.print_exc()
                     suite.missing(name, "*", "*", error)
+                results.sections[name] = time.monotonic() - section_began
+                suite.say(f"section {name}: {results.sections[name]:.0f} s")
                 results.took = time.monotonic() - began
                 results.machine = circumstances.machine(CACHE)
                 results.versions = circumstances.versions(own_version)

@@ -21,7 +21,6 @@ import multiprocessing
 import os
 import random
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -30,6 +29,7 @@ from pathlib import Path
 from tests.distributions import make_wheel, metadata_text
 
 from benchmarks.environments import CACHE
+from benchmarks.progress import lasting
 from quire.index import Index
 from quire.model import File, Project, encode_project
 from quire.store.posix import HOME, PosixStore
@@ -97,13 +97,11 @@ class Corpus:
         if not folder.exists():
             building = folder.with_suffix(".new")
             shutil.rmtree(building, ignore_errors=True)
-            began = time.monotonic()
-            print(f"  making corpus {self.name} ({self.files:,} files) as {form} ...", end="", flush=True)
-            building.mkdir(parents=True)
-            make(building)
-            os.sync()  # so that no measurement shares the disk with this
-            building.rename(folder)
-            print(f" {time.monotonic() - began:.0f} s", flush=True)
+            with lasting(f"making corpus {self.name} ({self.files:,} files) as {form}"):
+                building.mkdir(parents=True)
+                make(building)
+                os.sync()  # so that no measurement shares the disk with this
+                building.rename(folder)
         return folder
 
 

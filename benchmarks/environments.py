@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.clients.environments import uv
 
 from benchmarks.processes import Unavailable
+from benchmarks.progress import lasting
 
 PROJECT = Path(__file__).parent.parent
 CACHE = PROJECT / ".cache" / "bench"
@@ -37,11 +38,11 @@ def programs(peer: str) -> Path:
     made_for = environment / "made-for.txt"
     wanted = f"{sys.version}\n{lock.read_text()}"
     if not made_for.exists() or made_for.read_text() != wanted:
-        print(f"  installing {lock.relative_to(PROJECT)} ...", flush=True)
-        _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(environment))
-        python = str(environment / "bin" / "python")
-        _uv("pip", "sync", "--quiet", "--require-hashes", "--python", python, str(lock))
-        made_for.write_text(wanted)
+        with lasting(f"installing {lock.relative_to(PROJECT)}"):
+            _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(environment))
+            python = str(environment / "bin" / "python")
+            _uv("pip", "sync", "--quiet", "--require-hashes", "--python", python, str(lock))
+            made_for.write_text(wanted)
     return environment / "bin"
 
 
@@ -81,12 +82,12 @@ def program(name: str) -> str:
 def _install(package: str) -> None:
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise Unavailable(f"the program {package} is missing, and only root on Debian can install it from here")
-    print(f"  installing the Debian package {package} ...", flush=True)
     environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (("update",), ("install", "--yes", "--no-install-recommends", package)):
-        command = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=300", *arguments]
-        done = subprocess.run(
-            command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise Unavailable(f"{' '.join(command)} failed: {done.stderr.strip()[-300:]}")
+    with lasting(f"installing the Debian package {package}"):
+        for arguments in (("update",), ("install", "--yes", "--no-install-recommends", package)):
+            command = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=300", *arguments]
+            done = subprocess.run(
+                command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                raise Unavailable(f"{' '.join(command)} failed: {done.stderr.strip()[-300:]}")

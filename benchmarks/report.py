@@ -29,6 +29,7 @@ _METHOD = """## How it was measured
 - A, B, A, C, A: in loads quire is measured before and after each other server, and a ratio is between neighbours.
   What disturbs the machine disturbs both. "±" is how far quire's own shots lie apart. The servers of a table run all
   the time, idle while another one is asked. Starts, memory, the burst and NFS are measured one server after the other.
+  With files of 20 MB in other servers quire is measured around each two of them.
 - A start is the better one of two, so its files are in the system's memory, as they are for everybody else here.
   What a server is started on is there already: nginx's pages are rendered, devpi-server's database is filled.
 - Growth is measured between stores whose pages have as many files: M and larger ones.
@@ -152,7 +153,7 @@ def write_report(results: Results, page: Path) -> None:
         (
             _UPLOADS,
             [
-                *rated(uploads.ONE, uploads.EIGHT),
+                *rated(uploads.ONE, uploads.EIGHT, uploads.LARGE),
                 figures(results, seen, [uploads.EMPTY], servers_of(results, visible.MEDIAN)),
             ],
         ),

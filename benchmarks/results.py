@@ -77,6 +77,8 @@ class Results(msgspec.Struct, kw_only=True):
     started: str
     took: float = 0.0
     """Seconds."""
+    sections: dict[str, float] = {}
+    """The seconds of each section."""
     arguments: list[str] = []
     """Of each run."""
     machine: dict[str, str] = {}
@@ -125,6 +127,8 @@ class Results(msgspec.Struct, kw_only=True):
             versions=latest.versions,
         )
         for part in parts:
+            for section, seconds in part.sections.items():
+                whole.sections[section] = whole.sections.get(section, 0.0) + seconds
             again = {(shot.measure, shot.corpus) for shot in part.shots}
             again |= {(figure.measure, figure.corpus) for figure in part.figures}
             whole.shots = [each for each in whole.shots if (each.measure, each.corpus) not in again]

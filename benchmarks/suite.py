@@ -19,6 +19,7 @@ from benchmarks.load import SLOW_SECONDS, VERY_SLOW_SECONDS, Load, ask_quickly
 from benchmarks.peers import Login, Peer, Server, served
 from benchmarks.peers.server import WORKERS
 from benchmarks.processes import Unavailable
+from benchmarks.progress import say
 from benchmarks.results import BASE, Figure, Missing, Results
 
 BCRYPT_COST = 10
@@ -47,12 +48,10 @@ class Suite:
     """
     slow: dict[tuple[str, str], str] = field(default_factory=dict)
     """By peer and corpus: why it is measured there once only, and not in every form."""
-    _began: float = field(default_factory=time.monotonic)
 
     def say(self, text: str) -> None:
         """A line of progress."""
-        passed = int(time.monotonic() - self._began)
-        print(f"[{passed // 60:02d}:{passed % 60:02d}] {text}", flush=True)
+        say(text)
 
     def others(self, *wanted: str) -> list[Peer]:
         """The selected peers but quire that offer all this."""
@@ -96,6 +95,7 @@ class Suite:
         shoot: Callable[[Server], Load],
         *,
         even_slow: bool = False,
+        between: int = 1,
     ) -> None:
         """Shots at all servers by label; see `take`. Those in `slow` are left out, with that reason, unless
         `even_slow`."""
@@ -106,19 +106,24 @@ class Suite:
                 shots[label] = partial(_shot, shoot, server)
             else:
                 self.missing(measure, corpus, label, reason)
-        self.take(measure, corpus, shots)
+        self.take(measure, corpus, shots, between=between)
 
-    def take(self, measure: str, corpus: str, shots: Mapping[str, Callable[[int], Load]]) -> None:
-        """Take the shots by label, quire's around each other one. They get their place in the order.
+    def take(self, measure: str, corpus: str, shots: Mapping[str, Callable[[int], Load]], *, between: int = 1) -> None:
+        """Take the shots by label, quire's around each other one, or around as many as `between`, where a shot takes
+        long. They get their place in the order.
 
         One that cannot be had is noted as missing; then quire's shot before it stands before the next one.
         """
         orders = itertools.count()
         has_base = BASE in shots and self._shoot(measure, corpus, BASE, shots[BASE], next(orders))
         is_last = False  # whether the last shot was quire's, and not the first of all
+        since = 0
         for label in shots:
             if label != BASE and self._shoot(measure, corpus, label, shots[label], next(orders)):
-                is_last = has_base and self._shoot(measure, corpus, BASE, shots[BASE], next(orders))
+                since, is_last = since + 1, False
+                if since >= between:
+                    is_last = has_base and self._shoot(measure, corpus, BASE, shots[BASE], next(orders))
+                    since = 0
         if has_base and not is_last:
             self._shoot(measure, corpus, BASE, shots[BASE], next(orders))
 

@@ -10,6 +10,9 @@ from benchmarks.results import BASE, Results
 from benchmarks.suite import SUFFIX
 from benchmarks.targets import TARGETS, number
 
+_MEGABYTES = {uploads.LARGE: uploads.LARGE_MEGABYTES}
+"""Measures whose rates are told in MB/s, and what one answer counts for."""
+
 
 def title(label: str) -> str:
     """A server's name for people, from its label in the results."""
@@ -56,7 +59,8 @@ def rates(results: Results, measure: str, corpora: Sequence[str]) -> str:
             for corpus in shown
         )
     ]
-    return f"**{capital(measure)}**\n\n{table(('', *shown), rows)}{_footnotes(reasons)}"
+    unit = ", MB/s" if measure in _MEGABYTES else ""
+    return f"**{capital(measure)}{unit}**\n\n{table(('', *shown), rows)}{_footnotes(reasons)}"
 
 
 def _rate(results: Results, measure: str, corpus: str, server: str, reasons: list[str]) -> str:
@@ -64,7 +68,7 @@ def _rate(results: Results, measure: str, corpus: str, server: str, reasons: lis
     if rate is None:
         return _why(results.reason(measure, corpus, server), reasons)
     errors = sum(shot.errors for shot in results.of(measure, corpus, server))
-    text = number(rate) + (f", {errors} errors" if errors else "")
+    text = number(rate * _MEGABYTES.get(measure, 1)) + (f", {errors} errors" if errors else "")
     if server == BASE:
         spread = results.spread(measure, corpus)
         return f"{text}{f' ±{spread / 2:.0%}' if spread is not None else ''}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from functools import partial
 from itertools import pairwise
@@ -11,6 +12,7 @@ from typing import cast
 
 import pytest
 from benchmarks.__main__ import SECTIONS, parser
+from benchmarks.bare import BODY_BYTES, BarePlain
 from benchmarks.burst import Answered, merged
 from benchmarks.chart import Series, apart, chart
 from benchmarks.corpora import HUGE_PROJECT, ROTATION, Corpus
@@ -19,8 +21,9 @@ from benchmarks.load import Load, parse, percentile
 from benchmarks.measures import authenticated, burst, huge, memory, nfs, pages, servers, starting, uploads
 from benchmarks.measures.questions import validator
 from benchmarks.nfs_report import operations
-from benchmarks.peers import Peer, Server
-from benchmarks.processes import Running, Unavailable, family, proportional_set_size
+from benchmarks.peers import BARE, BARE_ASGI, Peer, Server, served
+from benchmarks.processes import Running, Unavailable, client, family, proportional_set_size
+from benchmarks.progress import lasting
 from benchmarks.report import write_report
 from benchmarks.results import BASE, Figure, Missing, Results
 from benchmarks.suite import Suite
@@ -79,7 +82,7 @@ def test_percentiles_are_values_that_occurred() -> None:
 # -- ratios -----------------------------------------------------------------------------------------------------------
 
 
-def taken(suite: Suite, *lost: str, others: tuple[str, ...] = ("b", "c")) -> list[str]:
+def taken(suite: Suite, *lost: str, others: tuple[str, ...] = ("b", "c"), between: int = 1) -> list[str]:
     """The servers of a group in the order of their shots, where these cannot be had."""
 
     def shoot(label: str, order: int) -> Load:
@@ -88,7 +91,7 @@ def taken(suite: Suite, *lost: str, others: tuple[str, ...] = ("b", "c")) -> lis
             raise Unavailable("it is not there")
         return load(100)
 
-    suite.take(pages.PAGE, "M", {label: partial(shoot, label) for label in (BASE, *others)})
+    suite.take(pages.PAGE, "M", {label: partial(shoot, label) for label in (BASE, *others)}, between=between)
     return [shot.server for shot in suite.results.of(pages.PAGE, "M")]
 
 
@@ -112,6 +115,17 @@ def test_who_is_not_there_takes_no_time_of_the_base(suite: Suite) -> None:
     """The next one has the shot before; who is missing is noted once, with the reason."""
     assert taken(suite, "b") == [BASE, "c", BASE]
     assert [(each.server, each.reason) for each in suite.results.missing] == [("b", "it is not there")]
+
+
+def test_the_base_can_stand_around_two_others(suite: Suite) -> None:
+    """A B C A D A: each has it before and after, and who is not there does not count."""
+    assert taken(suite, others=("b", "c", "d"), between=2) == [BASE, "b", "c", BASE, "d", BASE]
+    assert suite.results.ratio(pages.PAGE, "M", "c") == 1
+
+
+def test_one_who_is_not_there_is_none_of_the_two(suite: Suite) -> None:
+    """The base comes after two shots that could be had."""
+    assert taken(suite, "b", others=("b", "c", "d"), between=2) == [BASE, "c", "d", BASE]
 
 
 def test_who_is_slow_is_left_out_with_that_reason(suite: Suite) -> None:
@@ -147,6 +161,7 @@ def test_results_are_kept_whole(tmp_path: Path) -> None:
     found = results(("quire", 100), ("nginx", 200))
     found.figures.append(Figure(measure="m", corpus="S", server="quire", value=1.5, unit="s", note="why"))
     found.missing.append(Missing(measure="*", corpus="S", server="devpi", reason="no"))
+    found.sections["pages"] = 60.0
     save(found, tmp_path / "deep" / "results.json")
     assert Results.load(tmp_path / "deep" / "results.json") == found
 
@@ -184,11 +199,21 @@ def test_a_table_of_rates_has_reasons_for_its_gaps() -> None:
     assert "[1] it is not there" in text
 
 
+def test_a_large_upload_is_told_in_megabytes() -> None:
+    """Its rates are megabytes per second in the table, and ratios are what they are."""
+    found = results((BASE, 2), (uploads.LOOP, 5), (BASE, 2), measure=uploads.LARGE, corpus=uploads.EMPTY)
+    text = rates(found, uploads.LARGE, [uploads.EMPTY])
+    assert text.startswith("**Upload of a wheel of 100 MB, MB/s**")
+    assert "| quire | 200 ±0% |" in text
+    assert "| the loop of system calls | 500 (0.40x) |" in text
+
+
 def test_labels_have_names_for_people() -> None:
     """Also with a login, and with a store of another size."""
     assert title("quire+bcrypt") == "quire, with bcrypt"
     assert title("quire@XL") == "quire, XL"
     assert title(uploads.LOOP) == "the loop of system calls"
+    assert title(BARE_ASGI.name) == BARE_ASGI.title
 
 
 def test_ratios_of_everything_are_one_table() -> None:
@@ -404,6 +429,50 @@ def test_memory_is_read_of_living_processes() -> None:
     assert proportional_set_size(2**22 + 1) == 0
 
 
+def test_progress_has_the_time_of_day(capsys: pytest.CaptureFixture[str]) -> None:
+    """What lasts is told when it begins and when it ends, also when it fails."""
+    with pytest.raises(Unavailable), lasting("making something"):
+        raise Unavailable("no")
+    began, ended = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"\[\d\d:\d\d:\d\d\]   making something \.\.\.", began)
+    assert re.fullmatch(r"\[\d\d:\d\d:\d\d\]   making something: \d+ s", ended)
+
+
+# -- the bare handlers ------------------------------------------------------------------------------------------------
+
+
+def test_a_bare_handler_answers_heads_that_are_whole() -> None:
+    """One GET in one piece; everything else is for the parser. The server's own headers are in it, as they are now."""
+    plain, further = BarePlain(), ((b"date", b"today"),)
+    head = b"GET /simple/x/ HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = plain.answer(head, str, further)
+    assert answer is not None
+    lines, _, body = answer.partition(b"\r\n\r\n")
+    assert lines.split(b"\r\n")[:2] == [b"HTTP/1.1 200 OK", b"date: today"]
+    assert len(body) == BODY_BYTES
+    assert plain.answer(head, str, further) is answer
+    assert b"date: tomorrow" in (plain.answer(head, str, ((b"date", b"tomorrow"),)) or b"")
+    for other in (head[:-1], head + b"x", head + head, head.replace(b"GET", b"PUT")):
+        assert plain.answer(other, str, further) is None
+
+
+@pytest.mark.parametrize(("peer", "begins"), [(BARE, b"plain"), (BARE_ASGI, b"ASGI")], ids=["plain", "asgi"])
+def test_a_bare_handler_runs_where_it_says(peer: Peer, begins: bytes) -> None:
+    """In the server's workers: one before the parser, the other one as an ASGI application."""
+    with served(peer, None) as server:
+        answer = server.ask(server.path())
+    assert answer.status == 200
+    assert answer.body.startswith(begins)
+    assert len(answer.body) == BODY_BYTES
+
+
+def test_a_client_process_that_fails_says_why() -> None:
+    """In place of what it was to report."""
+    reason = r"^the client failed: (?s:.*)expected 5"
+    with client("the client", "benchmarks.churn") as failing, pytest.raises(Unavailable, match=reason):
+        failing.wait_until_ready()
+
+
 def test_a_selection_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     """Names that there are not are refused, with those that there are."""
     assert parser().parse_args(["run", "--only", "pages,nfs", "--corpora", "S"]).only == ["pages", "nfs"]
@@ -416,12 +485,16 @@ def test_a_selection_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
 def test_parts_make_a_whole() -> None:
     """Runs that each measured a part are told as one; what two of them measured is the later one's."""
     first = Results(started="one", took=60, arguments=["--only pages"], versions={"quire": "1"})
+    first.sections = {"pages": 40.0, "memory": 20.0}
     first.figures = [_figure("memory", 1.0), _figure("start", 2.0)]
     second = Results(started="two", took=30, arguments=["--only memory"], versions={"quire": "1"})
     second.figures = [_figure("memory", 3.0)]
+    second.sections = {"memory": 30.0}
     whole = Results.joined([first, second])
     assert (whole.started, whole.took, whole.arguments) == ("one and two", 90, ["--only pages", "--only memory"])
     assert {each.measure: each.value for each in whole.figures} == {"start": 2.0, "memory": 3.0}
+    assert whole.sections == {"pages": 40.0, "memory": 50.0}
+    assert first.sections == {"pages": 40.0, "memory": 20.0}
 
 
 def _figure(measure: str, value: float) -> Figure:

@@ -27,4 +27,4 @@ def measure(suite: Suite) -> None:
         suite.interleave(UNCHANGED, corpus.name, servers, ask.unchanged)
         suite.interleave(SMALL, corpus.name, servers, ask.small_file)
     with suite.running(BIG, peers, measures=[LARGE]) as servers:
-        suite.interleave(LARGE, BIG.name, servers, Questions(BIG, suite.seconds).large_file)
+        suite.interleave(LARGE, BIG.name, servers, Questions(BIG, suite.seconds).large_file, between=2)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.corpora import Corpus
 from benchmarks.load import Load, percentile
-from benchmarks.peers import QUIRE, Login, Peer, Server, served
+from benchmarks.peers import GRANIAN, QUIRE, Login, Peer, Server, served
 from benchmarks.peers.server import WORKERS
 from benchmarks.results import BASE
 from benchmarks.suite import Suite
@@ -21,6 +21,8 @@ from quire.store.posix import HOME
 
 ONE = "uploads, 1 client"
 EIGHT = "uploads, 8 clients on 8 projects"
+LARGE = "upload of a wheel of 100 MB"
+LARGE_MEGABYTES = 100
 LOOP = "loop"
 """The label of the loop of system calls."""
 GROWTH = "uploads, 1 client, by the size of the store"
@@ -39,10 +41,43 @@ def measure(suite: Suite) -> None:
             peer.name: partial(into_server, suite, peer, clients, None) for peer in (QUIRE, *suite.others("upload"))
         }
         suite.take(measured, EMPTY, shots | {LOOP: partial(_into_loop, suite, clients)})
+    _measure_large(suite)
     if len(suite.corpora) > 1:
         base, *further = suite.corpora
         sized = {f"{BASE}@{corpus.name}": partial(_into_corpus, suite, corpus) for corpus in further}
         suite.take(GROWTH, base.name, {BASE: partial(_into_corpus, suite, base)} | sized)
+
+
+def _measure_large(suite: Suite) -> None:
+    """quire, beside itself in granian and beside the loop. One upload is a shot: it takes long enough."""
+    suite.say("large uploads")
+    release = Release("upload-large", "1.0", LARGE_MEGABYTES * 1_000_000)
+    release.form  # noqa: B018 - remembered, so that making it is not measured
+    shots = {peer.name: partial(_large_into_server, suite, peer, release) for peer in (QUIRE, GRANIAN)}
+    suite.take(LARGE, EMPTY, shots | {LOOP: partial(_large_into_loop, suite, release)})
+
+
+def _large_into_server(suite: Suite, peer: Peer, release: Release, order: int) -> Load:
+    del order
+    with served(peer, None, root=suite.folder()) as server:
+        uploader = Uploader(server.port, peer.upload_path, peer.login(server.port))
+        try:
+            uploader.send(Release("upload-first", "1.0"))  # the worker at this connection's end has done it before
+            return _one(uploader.send, release)
+        finally:
+            uploader.close()
+
+
+def _large_into_loop(suite: Suite, release: Release, order: int) -> Load:
+    del order
+    return _one(Loop(suite.folder()).send, release)
+
+
+def _one(send: Send, release: Release) -> Load:
+    began = time.perf_counter()
+    send(release)
+    took = time.perf_counter() - began
+    return Load(1, took, 0, 0, took * 1000, took * 1000, took * 1000, connections=1)
 
 
 def into_server(suite: Suite, peer: Peer, clients: int, login: Login | None, order: int) -> Load:

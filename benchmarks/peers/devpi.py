@@ -20,6 +20,7 @@ from benchmarks.corpora import BIG, BIG_BYTES, Corpus
 from benchmarks.environments import programs
 from benchmarks.peers.server import Launch, Peer
 from benchmarks.processes import Unavailable, started, wait_for
+from benchmarks.progress import lasting
 from benchmarks.uploading import Release, Uploader
 
 FILL_SECONDS = 240.0
@@ -72,7 +73,6 @@ def _make(folder: Path, work: Path, corpus: Corpus | None) -> None:
 
 
 def _fill(port: int, corpus: Corpus) -> None:
-    print(f"  uploading corpus {corpus.name} to devpi-server ...", end="", flush=True)
     began = time.monotonic()
     files = ((number, file) for number in range(corpus.projects) for file in range(corpus.files_each))
     lock = threading.Lock()
@@ -95,11 +95,8 @@ def _fill(port: int, corpus: Corpus) -> None:
                 )
         uploader.close()
 
-    try:
-        with ThreadPoolExecutor(_CLIENTS) as pool:
-            list(pool.map(client, range(_CLIENTS)))
-    finally:
-        print(f" {time.monotonic() - began:.0f} s", flush=True)
+    with lasting(f"uploading corpus {corpus.name} to devpi-server"), ThreadPoolExecutor(_CLIENTS) as pool:
+        list(pool.map(client, range(_CLIENTS)))
 
 
 def _locked(items: Iterator[tuple[int, int]], lock: threading.Lock) -> Iterator[tuple[int, int]]:

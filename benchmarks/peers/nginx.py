@@ -9,7 +9,6 @@ import gzip
 import http.client
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,6 +19,7 @@ from benchmarks.environments import program
 from benchmarks.peers.ours import QUIRE
 from benchmarks.peers.server import ACCEPT, WORKERS, Form, Launch, Peer, served
 from benchmarks.processes import Unavailable
+from benchmarks.progress import lasting
 
 _CONFIGURATION = """
 {user}
@@ -86,23 +86,25 @@ def prerendered(corpus: Corpus) -> Path:
         kept = pages / "simple" / corpus.project(corpus.one) / "index.html"
         if kept.exists() and kept.read_bytes() == quire.ask(quire.path(corpus.project(corpus.one))).body:
             return pages
-        began = time.monotonic()
-        print(f"  making corpus {corpus.name} as static pages ...", end="", flush=True)
-        building = corpus.home / "pages.new"
-        shutil.rmtree(pages, ignore_errors=True)
-        shutil.rmtree(building, ignore_errors=True)
-        every = [None, *map(corpus.project, range(corpus.projects))]
-        asked = [None, *map(corpus.project, {*corpus.asked, corpus.one})]
-        for folder, form, projects in (("simple", "html", every), ("json", "json", asked), ("gzip", "html", asked)):
-            for project in projects:
-                (building / folder / (project or "")).mkdir(parents=True, exist_ok=True)
-            _fetch(quire.port, building / folder, "json" if form == "json" else "html", projects)
-        for page in (building / "gzip").rglob("index.html"):
-            page.with_name("index.html.gz").write_bytes(gzip.compress(page.read_bytes(), 6))
-        os.sync()
-        building.rename(pages)
-        print(f" {time.monotonic() - began:.0f} s", flush=True)
+        with lasting(f"making corpus {corpus.name} as static pages"):
+            building = corpus.home / "pages.new"
+            shutil.rmtree(pages, ignore_errors=True)
+            shutil.rmtree(building, ignore_errors=True)
+            _render(quire.port, corpus, building)
+            os.sync()
+            building.rename(pages)
     return pages
+
+
+def _render(port: int, corpus: Corpus, building: Path) -> None:
+    every = [None, *map(corpus.project, range(corpus.projects))]
+    asked = [None, *map(corpus.project, {*corpus.asked, corpus.one})]
+    for folder, form, projects in (("simple", "html", every), ("json", "json", asked), ("gzip", "html", asked)):
+        for project in projects:
+            (building / folder / (project or "")).mkdir(parents=True, exist_ok=True)
+        _fetch(port, building / folder, "json" if form == "json" else "html", projects)
+    for page in (building / "gzip").rglob("index.html"):
+        page.with_name("index.html.gz").write_bytes(gzip.compress(page.read_bytes(), 6))
 
 
 def _fetch(port: int, folder: Path, form: Form, projects: Sequence[str | None]) -> None:

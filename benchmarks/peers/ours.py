@@ -48,19 +48,20 @@ QUIRE = Peer("quire", "quire", "store", _quire, _EVERYTHING)
 QUIRE_STORE_ALONE = Peer("quire-store", "quire --no-drop-in", "store", _store_alone, _EVERYTHING)
 BARE = Peer(
     "bare",
-    "bare handler, 4 KB, same server",
+    "bare handler, 4 KB, same server, before the parser",
     "none",
     partial(_bare, "plain"),
     frozenset({"list", "page", "json"}),
     short="bare Python handler",
 )
 BARE_ASGI = Peer("bare-asgi", "ASGI application, 4 KB, same server", "none", partial(_bare, "asgi"), BARE.offers)
+GRANIAN = _variant("granian", "quire, granian over RSGI", partial(_in_server, "granian"))
 VARIANTS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
         _variant("asyncio", "quire, uvicorn without uvloop", partial(_otherwise, "asyncio", "uvicorn")),
         _variant("gunicorn", "quire, gunicorn's ASGI worker", partial(_in_server, "gunicorn")),
-        _variant("granian", "quire, granian over RSGI", partial(_in_server, "granian")),
+        GRANIAN,
         _variant("asgi", "quire, granian over ASGI", partial(_otherwise, "asgi", "granian")),
         _variant("alone", "quire, one worker", partial(_alone)),
     )
