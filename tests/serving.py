@@ -206,7 +206,12 @@ async def application(
 
 
 def __getattr__(name: str) -> Any:
-    """`slow_application` takes long to import: until the file `go` is in the working directory."""
+    """`slow_application` takes long to import: until the file `go` is in the working directory. `refusing` and `buggy`
+    cannot be imported."""
+    if name == "refusing":
+        raise ConfigurationError("This application is not for serving.")
+    if name == "buggy":
+        raise ZeroDivisionError
     if name != "slow_application":
         raise AttributeError(name)
     Path(f"importing-{os.getpid()}").touch()

@@ -16,6 +16,7 @@ from quire import servers
 from quire.config import Settings
 from quire.errors import ConfigurationError
 from quire.servers import binding
+from tests.linearizability.servers import workers_of
 from tests.serving import DEADLINE, Served, free_port, run_quire, serving, starting, until
 
 ALL = ["granian", "uvicorn", "gunicorn", "wsgiref"]
@@ -56,6 +57,21 @@ def test_ctrl_c_is_a_clean_end(server: str, tmp_path: Path) -> None:
             until(lambda: _other_worker(served, first))
         os.killpg(served.process.pid, signal.SIGINT)
         assert served.process.wait(30) == 0
+    assert "Traceback" not in served.output()
+
+
+def _catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for the signal, as Python has one for SIGINT before it imports anything."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
+
+
+def test_ctrl_c_while_the_workers_start_is_a_clean_end(tmp_path: Path) -> None:
+    """Whoever sees a wrong port in the first line and stops the server at once is shown no tracebacks."""
+    with starting(_settings(tmp_path, "uvicorn", workers=2), tmp_path, "tests.serving:application") as served:
+        until(lambda: [_catches(pid, signal.SIGINT) for pid in workers_of(served.process.pid)] == [True, True])
+        os.killpg(served.process.pid, signal.SIGINT)
+        assert served.process.wait(DEADLINE) == 0
     assert "Traceback" not in served.output()
 
 
@@ -118,11 +134,40 @@ def post_fork(server, worker):
 
 @pytest.mark.parametrize("server", WITH_WORKERS)
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_application_that_cannot_start_ends_the_server(server: str, workers: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["failing", "refusing", "buggy", "missing"])
+def test_an_application_that_cannot_start_ends_the_server(
+    server: str, workers: int, target: str, tmp_path: Path
+) -> None:
     """A server whose workers cannot start does not pretend to run: it ends, with an exit code that says so."""
     settings = _settings(tmp_path, server, workers=workers)
-    with pytest.raises(AssertionError, match=r"ended with [1-9]"), serving(settings, tmp_path, "tests.serving:failing"):
-        pass
+    with starting(settings, tmp_path, f"tests.serving:{target}") as served:
+        assert served.process.wait(DEADLINE) > 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_the_default_server_cannot_load_is_said_in_its_sentence(workers: int, tmp_path: Path) -> None:
+    """An error that quire raises on purpose, for instance as a disk fails when a worker starts, has no traceback."""
+    with starting(_settings(tmp_path, "uvicorn", workers=workers), tmp_path, "tests.serving:refusing") as served:
+        assert served.process.wait(DEADLINE) > 0
+    assert "This application is not for serving." in served.output()
+    assert "Traceback" not in served.output()
+
+
+def test_a_worker_that_is_slow_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """A machine that is too busy to let a worker run for seconds gets no more to do by having it killed and started
+    anew; uvicorn's own main process asks each worker for an answer and does that."""
+    with serving(_settings(tmp_path, "uvicorn", workers=2), tmp_path) as served:
+        slow = served.worker()
+        until(lambda: _other_worker(served, slow))
+        os.kill(slow, signal.SIGSTOP)
+        for _ in range(3):  # each time the main process has looked at all its workers since the last
+            (other,) = set(workers_of(served.process.pid)) - {slow}
+            os.kill(other, signal.SIGKILL)
+            until(lambda gone=other: len(set(workers_of(served.process.pid)) - {gone}) == 2)  # type: ignore[misc]  # a lambda with a default
+            assert slow in workers_of(served.process.pid)
+        os.kill(slow, signal.SIGCONT)
+        assert served.output().count("died (signal 9)") == 3
+        assert served.stop() == 0
 
 
 @pytest.mark.parametrize("server", ALL)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
+import sys
+from multiprocessing import resource_tracker
 from types import FrameType
+from typing import Any
 
 import structlog
 from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors.multiprocess import Multiprocess
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from quire import logs
 from quire.config import Settings
+from quire.errors import QuireError
 from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
 from quire.servers.binding import bind_each
 from quire.servers.draining import Drain
@@ -29,7 +34,7 @@ def serve(settings: Settings, target: str) -> int:
     host, port = listeners[0].getsockname()[:2]
     logging_setup = logs.dict_config(settings)
     logging_setup["loggers"]["uvicorn"] = {"level": "INFO" if settings.verbosity else "WARNING"}
-    config = Config(
+    config = _Config(
         target,
         workers=settings.workers,
         http=Protocol,  # over h11: httptools collects a header of any size in memory
@@ -59,6 +64,28 @@ def serve(settings: Settings, target: str) -> int:
     return 0 if server.started else 1
 
 
+class _Config(Config):
+    """Settings of uvicorn, which go to each worker; a worker loads the application by them."""
+
+    def load_app(self) -> Any:
+        """The application. A worker that cannot make it ends with the exit code that ends the server as well; after any
+        other one uvicorn would start the next worker, and so on without end.
+
+        Raises what the application raises where there is but one process.
+        """
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # uvicorn has its handlers now
+        try:
+            return super().load_app()
+        except Exception as error:
+            if self.workers == 1:
+                raise
+            is_known = isinstance(error, QuireError)
+            sentence = str(error) if is_known else "The application cannot be loaded."
+            # not structlog's logger: that is set up by the application
+            logging.getLogger("quire.servers").error("%s", sentence, exc_info=not is_known)
+            sys.exit(STARTUP_FAILURE)
+
+
 class _Supervisor(Multiprocess):
     """uvicorn's main process, when it has workers, each with a listener of its own.
 
@@ -69,6 +96,36 @@ class _Supervisor(Multiprocess):
         self._listeners = listeners
         self.drain = drain
         super().__init__(config, [])
+
+    def init_processes(self) -> None:
+        resource_tracker.ensure_running()  # which multiprocessing does with the first process, and releases signals
+        for _ in range(self.processes_num):
+            self.processes.append(self._started())
+
+    def keep_subprocess_alive(self) -> None:
+        """Called twice a second. uvicorn's own would kill a worker, too, that does not answer it for five seconds, as
+        one may not that still starts on a busy machine; its successor would be no faster."""
+        for place, process in enumerate(self.processes):
+            if process.process.is_alive():
+                continue
+            process.join()
+            if process.exitcode == STARTUP_FAILURE:
+                _log.error(f"The worker {process.pid} could not start; stopping.")
+                self.should_exit.set()
+                return
+            _log.warning(f"The worker {process.pid} died ({_reason(process.exitcode)}); starting another one.")
+            process.kill()  # closes its pipes
+            self.processes[place] = self._started()
+
+    def _started(self) -> Process:
+        """A worker that will learn of Ctrl-C, which a terminal sends to all processes, when it can deal with it."""
+        process = Process(self.config, self.sockets)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        return process
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -103,6 +160,10 @@ class _Server(Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if sig != signal.SIGTERM or not self.drain.goes_on():
             super().handle_exit(sig, frame)
+
+
+def _reason(exit_code: int | None) -> str:
+    return f"signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit code {exit_code}"
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
