@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -18,11 +17,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, QuerystringParser, parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from python_multipart.multipart import QuerystringParser, parse_options_header
+from starlette.requests import Request
 
 from quire.errors import InvalidRequest, StoreError, TooLarge
 from quire.store.contracts import Staged, Staging
+from quire.web.plain_parts import PLAIN_DISPOSITION, PlainPartsFirst
 from quire.web.problems import HttpError
 from quire.web.service import Service
 
@@ -45,10 +45,6 @@ _KEPT = frozenset(
         *_DOCUMENTS,
     }
 )
-
-
-# How every client spells it; anything else is left to the parser, which takes ten times as long.
-_PLAIN_DISPOSITION = re.compile(rb'form-data; name="([A-Za-z0-9_:.-]+)"(?:; filename="([A-Za-z0-9_.+!-]+)")?')
 
 
 class Content:
@@ -177,18 +173,18 @@ class _Reader:
     def on_header_end(self) -> None:
         if self._header_name.lower() != b"content-disposition":
             return
-        if plain := _PLAIN_DISPOSITION.fullmatch(self._header_value):
-            self._begin(_text(plain[1]), _text(plain[2]))
+        if plain := PLAIN_DISPOSITION.fullmatch(self._header_value):
+            self.begin(_text(plain[1]), _text(plain[2]))
             return
         _, options = parse_options_header(self._header_value)
-        self._begin(_text(options.get(b"name")), _text(options.get(b"filename")))
+        self.begin(_text(options.get(b"name")), _text(options.get(b"filename")))
 
     def on_headers_finished(self) -> None:
         if self._name is None:
             raise InvalidRequest("A part of the form has no name; send it as multipart/form-data.")
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._take(data[start:end])
+        self.take(data[start:end])
 
     def on_part_end(self) -> None:
         if self._name is not None and self._value is not None:
@@ -211,8 +207,8 @@ class _Reader:
 
     def on_field_data(self, data: bytes, start: int, end: int) -> None:
         if self._name is None:
-            self._begin(_unquoted(self._header_name), None)
-        self._take(data[start:end])
+            self.begin(_unquoted(self._header_name), None)
+        self.take(data[start:end])
 
     def on_field_end(self) -> None:
         if self._name is not None and self._value is not None:
@@ -230,7 +226,7 @@ class _Reader:
         if self._parts > MAX_PARTS:
             raise TooLarge(f"The form has more than {MAX_PARTS:,} fields.")
 
-    def _begin(self, name: str | None, filename: str | None) -> None:
+    def begin(self, name: str | None, filename: str | None) -> None:
         self._name = name or ""
         self._in_content = name == "content"
         self._value = None
@@ -247,7 +243,7 @@ class _Reader:
                 raise InvalidRequest(f"The form field {name} was sent twice.")
             self._value = bytearray()
 
-    def _take(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         if self._in_content and self.form.content is not None:
             self._content_bytes += len(data)
             if self._content_bytes > self._service.settings.max_upload_size:
@@ -277,7 +273,7 @@ async def received_form(request: Request, service: Service) -> AsyncIterator[For
         try:
             received = 0
             chunks = body_chunks(request, service.settings.body_timeout)
-            async for chunk in _without_blank_start(chunks) if isinstance(parser, MultipartParser) else chunks:
+            async for chunk in _without_blank_start(chunks) if isinstance(parser, PlainPartsFirst) else chunks:
                 received += len(chunk)
                 parser.write(chunk)
                 reader.check_size(received)
@@ -294,7 +290,7 @@ async def received_form(request: Request, service: Service) -> AsyncIterator[For
             await service.in_writer(form.content.give_up)
 
 
-def _parser(request: Request, reader: _Reader) -> MultipartParser | QuerystringParser:
+def _parser(request: Request, reader: _Reader) -> PlainPartsFirst | QuerystringParser:
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type == b"application/x-www-form-urlencoded":
         fields: QuerystringCallbacks = {
@@ -320,25 +316,24 @@ def _parser(request: Request, reader: _Reader) -> MultipartParser | QuerystringP
         "on_end": reader.on_end,
     }
     try:
-        return MultipartParser(boundary, parts)
+        return PlainPartsFirst(boundary, parts, reader)
     except FormParserError as error:
         raise InvalidRequest(f"The form's boundary cannot be used ({error}).") from error
 
 
 async def body_chunks(request: Request, patience: float) -> AsyncIterator[bytes]:
     """The body as it arrives. Raises HttpError 408 when nothing arrives for `patience` seconds."""
-    stream = request.stream()
-    while True:
+    is_more = True
+    while is_more:
         try:
             async with asyncio.timeout(patience):
-                chunk = await anext(stream)
-        except StopAsyncIteration:
-            return
+                message = await request.receive()
         except TimeoutError:
             raise HttpError(408, f"Nothing of the upload arrived for {patience:g} seconds; repeat it.") from None
-        except ClientDisconnect:
-            raise InvalidRequest("The client went away before the upload was complete.") from None
-        if chunk:
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("The client went away before the upload was complete.")
+        is_more = message.get("more_body", False)
+        if chunk := message.get("body", b""):
             yield chunk
 
 
