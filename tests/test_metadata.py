@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import random
+import re
 import struct
 import tarfile
 import tracemalloc
@@ -20,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quire import metadata
 from quire.archives import limits
 from quire.archives.limits import MAX_METADATA_BYTES
 from quire.errors import InvalidDistribution, StoreError
@@ -661,6 +663,55 @@ def test_mime_in_the_description_is_just_text() -> None:
     body = "--a\nContent-Type: message/rfc822\n\n" * 5000
     text = metadata_text("foo", "1.0", extra=head).partition("\n\n")[0] + "\n\n" + body
     assert parse(text).fields["description"] == body
+
+
+_LINES = (
+    *("Metadata-Version: 2.4\n", "Name: foo\n", "Version: 1.0\n", "Name: foo\n", "Summary: x\n", "License: a\n  b\n"),
+    *(" \n", "\t\n", "\n", "\r\n", "\r", "From x: y\n", "From: y\n", "X-Y: \n", "X:\n", "X : y\n", ": x\n", "body\n"),
+    *(
+        "\x0b: \n",
+        "Y: a\x0bb\n",
+        "Y: a\x85b\x0c\x1c\u2028\n",
+        "Y: \x00\n",
+        "\xe4: x\n",
+        "X: ends",
+        " goes on",
+        "-----\n",
+    ),
+    *("Content-Type: multipart/mixed; boundary=x\n", "--x\n"),
+)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_plain_header_is_split_as_any_other(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Header and description are told apart in the same place, whether every line was looked at by itself or not."""
+    choose = random.Random(seed)
+    plain = 0
+    for _ in range(300):
+        start = "".join(_LINES[: choose.choice((0, 3))])
+        document = (start + "".join(choose.choices(_LINES, k=choose.randrange(9)))).encode()
+        found = _parsed(document)
+        plain += metadata._PLAIN_HEADER.match(document.decode()) is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(metadata, "_PLAIN_HEADER", re.compile("(?!)"))
+            assert _parsed(document) == found, document
+    assert 20 < plain < 280
+
+
+def _parsed(document: bytes) -> CoreMetadata | str:
+    try:
+        return parse_metadata(document, strict=False)
+    except InvalidDistribution as error:
+        return str(error)
+
+
+def test_a_plain_header_has_no_more_fields_than_any_other() -> None:
+    """The limits on fields hold for it."""
+    start = "Metadata-Version: 2.4\nName: foo\nVersion: 1.0\n"
+    many = "".join(f"X-{'a' * (each // 26 + 1)}{chr(97 + each % 26)}: y\n" for each in range(600))
+    assert parse_metadata(start.encode() + "".join(f"Classifier: {each}\n" for each in range(900)).encode())
+    with pytest.raises(InvalidDistribution, match="different names"):
+        parse_metadata((start + many).encode())
 
 
 def test_lenient_parsing_makes_the_best_of_it() -> None:

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 _MAX_FIELD_LINES = 20_000  # of a metadata document; and of different names, see _split_document
 _MAX_FIELD_NAMES = 500
+# What nearly every document begins with: fields of one line each, or with further ones that are indented, too few of
+# them to be counted; then an empty line, or the end.
+_PLAIN_HEADER = re.compile(
+    rf"(?:[A-Za-z][A-Za-z-]*: [^\r\n]*\n(?:[\t ][^\r\n]*\n)*+){{1,{_MAX_FIELD_NAMES}}}+(?:\n|\Z)"
+)
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,8 @@ def _split_document(text: str) -> tuple[str, str]:
     They are parsed apart because the email package would look for MIME parts in the body, within parts, without bound.
     And the number of fields is bounded because parse_email searches all of them once for every name.
     """
+    if plain := _PLAIN_HEADER.match(text):
+        return plain[0], text[plain.end() :]
     message = HeaderParser().parsestr(text)
     names = message.keys()
     if len(names) > _MAX_FIELD_LINES or len({name.lower() for name in names}) > _MAX_FIELD_NAMES:

@@ -8,6 +8,8 @@ from quire.archives import limits
 from quire.archives.refusals import unsafe
 from quire.names import ParsedFilename
 
+_ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
+
 
 def check_member_name(name: str, parsed: ParsedFilename) -> tuple[str, ...]:
     """The parts of a member's name, if it names something within the archive's own folder on any system.
@@ -26,9 +28,9 @@ def check_member_name(name: str, parsed: ParsedFilename) -> tuple[str, ...]:
 
 def split_name(name: str) -> tuple[str, ...]:
     """The parts of a name without those that lead nowhere, by either kind of slash; `..` is one of them."""
-    return tuple(part for part in name.replace("\\", "/").split("/") if part not in {"", "."})
+    return tuple([part for part in name.replace("\\", "/").split("/") if part and part != "."])
 
 
 def is_absolute(name: str) -> bool:
     """Whether a name begins at a root on any system: with a slash of either kind, or a drive."""
-    return re.match(r"[/\\]|[A-Za-z]:[/\\]", name) is not None
+    return _ABSOLUTE.match(name) is not None

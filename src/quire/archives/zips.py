@@ -7,8 +7,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from quire.archives import limits
 from quire.archives.members import check_member_name, split_name
@@ -22,12 +21,12 @@ _END_RECORD_64 = struct.Struct("<4sQ2H2L4Q")
 _DIRECTORY_ENTRY = struct.Struct("<4sBB5H3L5H2L")
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _STORED, _DEFLATED = 0, 8
+_IN_64_BITS = 0xFFFFFFFF  # in place of a number that did not fit into 32
 _ENCRYPTED, _UTF8_NAME = 0x1, 0x800
 _UNIX = 3
 
 
-@dataclass(frozen=True, slots=True)
-class ZipMember:
+class ZipMember(NamedTuple):
     """One entry of a central directory. `offset` is where its local header begins in the file."""
 
     name: str
@@ -139,7 +138,7 @@ def _find_directory(file: BinaryIO, parsed: ParsedFilename) -> tuple[int, int, i
     if at + _END_RECORD.size + comment != len(tail) or disk or first_disk or here != count:
         raise damaged_zip(parsed)
     end = tail_start + at
-    if count == 0xFFFF or 0xFFFFFFFF in {size, offset}:
+    if count == 0xFFFF or _IN_64_BITS in {size, offset}:
         end, size, count, offset = _zip64_directory(file, end) or (end, size, count, offset)
     start = end - size
     base = start - offset
@@ -182,7 +181,8 @@ def _parse_directory(directory: bytes, base: int) -> Iterator[ZipMember]:
         at += name_length + extra_length + comment_length
         if entry[0] != b"PK\x01\x02" or at > len(directory):
             raise ValueError("not an entry")
-        size, compressed, offset = _zip64_sizes(extra, size, compressed, offset)
+        if _IN_64_BITS in (size, compressed, offset):
+            size, compressed, offset = _zip64_sizes(extra, size, compressed, offset)
         name = raw_name.decode("utf-8" if flags & _UTF8_NAME else "cp437")
         yield ZipMember(
             name=name,
@@ -201,13 +201,13 @@ def _parse_directory(directory: bytes, base: int) -> Iterator[ZipMember]:
 def _zip64_sizes(extra: bytes, *sizes: int) -> list[int]:
     """The sizes with those that did not fit into 32 bits taken from the extra field 1, where they stand in order."""
     wide: list[int] = []
-    while len(extra) >= 4 and 0xFFFFFFFF in sizes:
+    while len(extra) >= 4 and _IN_64_BITS in sizes:
         kind, length = struct.unpack_from("<2H", extra)
         if kind == 1:
             wide = [number for (number,) in struct.iter_unpack("<Q", extra[4 : 4 + length // 8 * 8])]
             break
         extra = extra[4 + length :]
-    return [wide.pop(0) if size == 0xFFFFFFFF and wide else size for size in sizes]
+    return [wide.pop(0) if size == _IN_64_BITS and wide else size for size in sizes]
 
 
 def _read_zip_member(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> bytes:
