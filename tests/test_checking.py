@@ -521,6 +521,6 @@ def test_a_folder_that_is_removed_while_it_is_published_into(
     publish(index, "beta")
     monkeypatch.setattr(os, "link", overtaken)
     file = publish(index)
-    assert sum(met) == 2  # the first link is tried before there is a folder
+    assert met == [1, 1, 1]
     assert blob_path(tmp_path, file).exists()
     assert check(tmp_path).findings == []

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from quire.audit.entries import entries_of
 from quire.changes import Selection
 from quire.errors import (
     DamagedRecord,
@@ -29,7 +31,7 @@ from quire.errors import (
 )
 from quire.index import Index, blob_keys
 from quire.model import File, Project, Status, decode_project, encode_project
-from quire.store.contracts import Store
+from quire.store.contracts import Staged, Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryState, MemoryStore
 from quire.store.posix import PosixStore
@@ -143,6 +145,28 @@ def test_a_drop_in_file_counts_as_taken() -> None:
         index.publish([staged_wheel(store, "a", "1.0", variant="x")], taken=taken)
     assert index.names() == ()
     assert blobs(store) == set()
+
+
+def test_a_publication_that_others_overtake_is_made_upon_theirs(tmp_path: Path) -> None:
+    """What was drafted for the record as it was is not written over what somebody else made of it meanwhile."""
+    store = PosixStore.open(tmp_path)
+    index, other = Index(store), Index(PosixStore.open(tmp_path))
+    index.publish([staged_wheel(store, "a", "1.0")])
+    publish_all = store.blobs.publish_all
+
+    def overtaken(blobs: Sequence[tuple[Staged, str]]) -> None:
+        other.yank("a", Selection(version="1.0"), "broken")
+        publish_all(blobs)
+
+    store.blobs.publish_all = overtaken  # type: ignore[method-assign]  # another worker's step, at that moment
+    index.publish([staged_wheel(store, "a", "2.0")])
+    project = other.project("a")
+    assert project is not None
+    assert {file.version: file.yanked for file in project.files.values()} == {"1.0": "broken", "2.0": False}
+    record = store.records.read(index.key("a"))
+    assert [entry["action"] for entry in entries_of(record)] == ["publish", "yank", "publish"]
+    assert [entry["revision"] for entry in entries_of(record)] == [1, 2, 3]
+    assert list((tmp_path / "quire" / "incoming").iterdir()) == []
 
 
 def test_delete_file_release_project() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import threading
@@ -19,10 +20,10 @@ from quire.errors import (
     StoreReadOnly,
     UnknownLayout,
 )
-from quire.store import posix_records
+from quire.store import posix_files, posix_records, posix_staging
 from quire.store.contracts import Record
 from quire.store.directory import Directories, Identity, SettleRule
-from quire.store.filesystem import cached_times, filesystem_type, mount_options
+from quire.store.filesystem import begin_writing, cached_times, filesystem_type, mount_options
 from quire.store.posix import PosixStore
 from quire.store.posix_staging import PosixStaged
 
@@ -710,6 +711,145 @@ def test_a_failed_sync_is_never_tried_again(tmp_path: Path, monkeypatch: pytest.
             store.blobs.publish(staged, "foo/x/f")
     with pytest.raises(StoreError, match="given up"):
         store.blobs.publish(staged, "foo/y/f")
+
+
+def test_the_disk_begins_with_all_files_before_the_first_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written of the other files meanwhile need not be waited for afterwards."""
+    store = PosixStore.open(tmp_path)
+    steps: list[tuple[str, int]] = []
+    real_fsync = os.fsync
+
+    def noting(fd: int) -> None:
+        if not os.path.isdir(f"/proc/self/fd/{fd}"):
+            steps.append(("sync", os.fstat(fd).st_size))
+        real_fsync(fd)
+
+    def noting_begin(fd: int) -> None:
+        steps.append(("begin", os.fstat(fd).st_size))
+        begin_writing(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    monkeypatch.setattr(posix_staging, "begin_writing", noting_begin)
+    store.blobs.publish_all([(unfinished(store, b"1" * size), f"foo/x/{size}") for size in (1, 2, 3)])
+    assert steps == [("begin", 2), ("begin", 3), ("sync", 1), ("sync", 2), ("sync", 3)]
+
+
+def test_bytes_that_the_disk_refuses_at_once_cannot_be_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fsync that follows might not be told of the failure a second time, so it is not asked."""
+    store = PosixStore.open(tmp_path)
+    first, second = unfinished(store, b"1"), unfinished(store, b"2")
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(posix_staging, "begin_writing", fail)
+        with pytest.raises(StoreError, match=os.strerror(errno.EIO)):
+            store.blobs.publish_all([(first, "foo/x/f.metadata"), (second, "foo/x/f")])
+    with pytest.raises(StoreError, match="given up"):
+        store.blobs.publish(second, "foo/y/f")
+
+
+def test_beginning_to_write_is_left_out_where_it_cannot_be_done(tmp_path: Path) -> None:
+    """Of a pipe it cannot; a descriptor that is not one is an error all the same."""
+    reader, writer = os.pipe()
+    try:
+        begin_writing(writer)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        begin_writing(writer)
+
+
+def test_a_folder_that_somebody_else_made_is_made_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publication's folder that is there already may not last yet: its parent is synced as for a new one."""
+    store = PosixStore.open(tmp_path)
+    store.blobs.publish(unfinished(store, b"0"), "foo/first/f")
+    project = tmp_path / "quire" / "blobs" / "foo"
+    (project / "second").mkdir()
+    synced: list[str] = []
+    real_fsync = os.fsync
+
+    def noting(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        real_fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    store.blobs.publish(unfinished(store, b"1"), "foo/second/f")
+    assert str(project) in synced
+
+
+def test_small_uploads_are_examined_as_they_came(tmp_path: Path) -> None:
+    """Bytes that came in one small piece need not be read back from the disk; all others are."""
+    store = PosixStore.open(tmp_path)
+    for pieces in ([b"small"], [bytearray(b"small")], [b"in ", b"two"], [b"large" * 2**18], [b"", b"late"], []):
+        staging = store.blobs.stage()
+        for piece in pieces:
+            staging.write(piece)
+        staged = staging.finish(durable=False)
+        with staged.open() as file:
+            assert file.read() == b"".join(pieces)
+            assert isinstance(file, io.BytesIO) == (pieces in ([b"small"], [bytearray(b"small")], [b"", b"late"]))
+        staged.discard()
+        with pytest.raises(StoreError):
+            staged.open()
+
+
+def test_a_draft_is_written_once_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on its way to the disk when it is made; the write only waits for it. Used, refused or given up, it goes."""
+    store = PosixStore.open(tmp_path)
+    record = write_many(store, 1)
+    incoming = tmp_path / "quire" / "incoming"
+    begun: list[int] = []
+    monkeypatch.setattr(posix_files, "begin_writing", begun.append)
+    draft = store.records.draft(KEY, document(7))
+    (file,) = incoming.iterdir()
+    assert file.read_bytes() == document(7)
+    assert len(begun) == 1
+    inode = file.stat().st_ino
+    written = store.records.write(KEY, draft, record)
+    assert (folder(tmp_path) / "00000002.json").stat().st_ino == inode
+    assert type(written.data) is bytes
+    assert list(incoming.iterdir()) == []
+    with pytest.raises(StoreError, match="already"):
+        store.records.write(KEY, draft, written)
+    refused = store.records.draft(KEY, document(8))
+    with pytest.raises(Conflict):
+        store.records.write(KEY, refused, record)
+    store.records.draft(KEY, document(9)).discard()
+    unborn = store.records.draft("main/projects/new", document(10))
+    store.records.write("main/projects/new", unborn, store.records.read("main/projects/new"))
+    unborn.discard()
+    assert list(incoming.iterdir()) == []
+    assert store.records.read(KEY).data == document(7)
+
+
+@pytest.mark.parametrize("call", ["write_all", "begin_writing"])
+def test_a_draft_that_cannot_be_begun_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """A full disk says so before anything is stored; no descriptor stays open, no part of the file stays."""
+    store = PosixStore.open(tmp_path)
+    record = write_many(store, 1)
+    before = len(os.listdir("/proc/self/fd"))
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(posix_files, call, fail)
+        with pytest.raises(StoreFull):
+            store.records.draft(KEY, document(7))
+    assert list((tmp_path / "quire" / "incoming").iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert store.records.read(KEY, record).tag == record.tag
+    with pytest.raises(StoreReadOnly):
+        PosixStore.open(tmp_path, read_only=True).records.draft(KEY, document(7))
 
 
 def test_descriptors_of_staged_bytes_are_let_go(tmp_path: Path) -> None:

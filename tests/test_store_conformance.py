@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from quire.errors import BlobMissing
-from quire.store.contracts import Digests, Names, OpenBlob, Record, Staged, Staging, Store, StoredBlob
+from quire.store.contracts import Digests, Draft, Names, OpenBlob, Record, Staged, Staging, Store, StoredBlob
 from quire.store.memory import MemoryBlobs, MemoryRecords, MemoryStaged, MemoryState, MemoryStore
 from quire.store.posix import PosixStore
 from quire.testing import EXCLUSIVE_RULES, RULES, Rule, check_rule, check_store
@@ -165,6 +165,27 @@ class Truncates(MemoryRecords):
         return found if found is known else Record(key, found.data and found.data[:1_000_000], found.tag)
 
 
+class WritesDrafts(MemoryRecords):
+    """Stores a draft as soon as it is made."""
+
+    def draft(self, key: str, data: bytes) -> Draft:
+        return Draft(self.write(key, data, self.read(key)).data or b"")
+
+
+class KeepsDrafts(MemoryRecords):
+    """Discarding a draft takes back what was written of it."""
+
+    def draft(self, key: str, data: bytes) -> Draft:
+        made, before = super().draft(key, data), self.read(key)
+
+        class Undone(Draft):
+            def discard(_) -> None:  # noqa: N805 - self is the records
+                if self.read(key).data == made:
+                    self.write(key, before.data, self.read(key))
+
+        return Undone(data)
+
+
 class ChecksNoRecordKeys(MemoryRecords):
     def read(self, key: str, known: Record | None = None) -> Record:
         return Record(key, None, "0")
@@ -307,6 +328,8 @@ FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
     (ForgetsDeletions, "every_write_makes_a_new_state"),
     (ForgetsDeletions, "a_deleted_record_is_absent"),
     (Truncates, "documents_are_kept_exactly"),
+    (WritesDrafts, "a_draft_is_written_as_its_bytes_are"),
+    (KeepsDrafts, "a_draft_is_written_as_its_bytes_are"),
     (ChecksNoRecordKeys, "record_keys_cannot_escape"),
     (TrustsNames, "names_follow_the_records"),
     (TrustsNames, "names_are_right_while_they_change"),

@@ -19,15 +19,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from quire import changes
-from quire.audit.archive import archive_key, relieve
-from quire.audit.entries import Entry, Origin, encode_note, entries_of, make_entry
+from quire.audit.archive import archive_key, must_be_relieved, relieve
+from quire.audit.entries import Origin, encode_note, entries_of, make_entry
 from quire.changes import Selection
 from quire.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.model import File, Project, Status, decode_project, encode_project
 from quire.names import normalize_name
-from quire.store.contracts import Record, Staged, Store
+from quire.store.contracts import Draft, Record, Staged, Store
 from quire.upload import Upload
 
 PATIENCE = 60.0
@@ -59,6 +60,15 @@ class Change:
     def removed(self) -> tuple[File, ...]:
         """The entries that are no longer listed; their blobs may be removed."""
         return _dropped(self.before, self.after)
+
+
+class _Known(NamedTuple):
+    """A record as it was read."""
+
+    record: Record
+    project: Project | None
+    draft: Draft | None = None
+    """What a change makes of it, not stored yet."""
 
 
 class Index:
@@ -122,12 +132,16 @@ class Index:
             return changes.publish(project, display_name, files, overwrite=overwrite, taken=taken)
 
         stored: list[File] = []
+        draft: Draft | None = None
         try:
             record = self.store.records.read(self.key(name))
             before = self.decode(record)
-            if before is not None and transition(before) is before:
-                self.store.records.confirm(record)
-                return Change(name, before, before, record.tag)
+            if before is not None:
+                after = transition(before)
+                if after is before:
+                    self.store.records.confirm(record)
+                    return Change(name, before, before, record.tag)
+                draft = self._draft(_Known(record, before), after, "publish", origin)
             until = _now() + PUBLICATION_SECONDS
             try:
                 for upload, file in zip(uploads, files, strict=True):
@@ -136,7 +150,8 @@ class Index:
             except BaseException:  # no record can have named them
                 self.remove_blobs(stored)
                 raise
-            change = self._change(name, transition, "publish", origin, until=until, known=(record, before))
+            known = _Known(record, before, draft)
+            change = self._change(name, transition, "publish", origin, until=until, known=known)
         except (StoreFull, StoreReadOnly):
             self.remove_blobs(stored)
             raise
@@ -146,6 +161,8 @@ class Index:
             self.remove_blobs(stored)
             raise
         finally:
+            if draft is not None:
+                draft.discard()
             for upload in uploads:
                 upload.staged.discard()
         listed = {file.blob for file in change.after.files.values()} if change.after is not None else set()
@@ -194,10 +211,10 @@ class Index:
         origin: Origin | None,
         *,
         until: float | None = None,
-        known: tuple[Record, Project | None] | None = None,
+        known: _Known | None = None,
     ) -> Change:
         """The loop. `until`: the time (of `_now`) after which nothing is written any more. `known`: what was read
-        before; it is read again, which costs less when it is still the same.
+        before; it is read again, which costs less when it is still the same, and then its draft counts.
         """
         key = self.key(name)
         deadline = _now() + PATIENCE
@@ -206,9 +223,11 @@ class Index:
         in_doubt: list[Project | None] = []  # what was there before a write of ours whose outcome is unknown
         while True:
             with self._turns[hash(name) % _STRIPES]:
-                record = self.store.records.read(key, known[0] if known is not None else None)
-                before = known[1] if known is not None and record is known[0] else self.decode(record)
-                known = (record, before)
+                record = self.store.records.read(key, known.record if known is not None else None)
+                if known is None or record is not known.record:
+                    known = _Known(record, self.decode(record))
+                before, attempted = known.project, known
+                known = _Known(record, before)  # a draft is used once
                 try:
                     after: Project | None = transition(before)
                 except QuireError as error:
@@ -229,9 +248,7 @@ class Index:
                     raise StoreError(f"Publishing to {name} took too long, nothing was published; repeat it.")
                 self._renew(_dropped(before, after), renewed)
                 try:
-                    log = relieve(self.store.records, archive_key(self.name, name), record, entries_of(record))
-                    log.append(make_entry(action, before, after, origin or self.origin, log))
-                    written = self._write(record, after, log)
+                    written = self._write(attempted, after, action, origin)
                     self.made[action] = self.made.get(action, 0) + 1
                     return Change(name, before, after, written.tag)
                 except OutcomeUnknown:
@@ -246,8 +263,25 @@ class Index:
             time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, hides nothing
             pause = min(pause * 2, 0.25)
 
-    def _write(self, record: Record, after: Project | None, log: Sequence[Entry]) -> Record:
+    def _draft(self, known: _Known, after: Project, action: str, origin: Origin | None) -> Draft | None:
+        """What `_write` is going to write if nobody is faster, for the store to begin with it while blobs are stored.
+
+        None when older entries must be archived before. Who gets a draft discards it in the end.
+        """
+        log = entries_of(known.record)
+        if must_be_relieved(log):
+            return None
+        log.append(make_entry(action, known.project, after, origin or self.origin, log))
+        return self.store.records.draft(known.record.key, encode_project(after, log))
+
+    def _write(self, known: _Known, after: Project | None, action: str, origin: Origin | None) -> Record:
         """The commit: the project and the entries of its latest changes, in one step."""
+        record, before, draft = known
+        if draft is not None:
+            return self.store.records.write(record.key, draft, record)
+        archive = archive_key(self.name, record.key.rpartition("/")[2])
+        log = relieve(self.store.records, archive, record, entries_of(record))
+        log.append(make_entry(action, before, after, origin or self.origin, log))
         if after is None:
             return self.store.records.write(record.key, None, record, encode_note(log))
         return self.store.records.write(record.key, encode_project(after, log), record)

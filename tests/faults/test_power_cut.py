@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quire.store import posix_blobs, posix_names, posix_records
+from quire.store import posix_blobs, posix_files, posix_names, posix_records
 from quire.store.posix_files import write_all
 from tests.faults import ptracing, shutdowns
 from tests.faults.crash_model import Disk, materialize
@@ -82,7 +82,8 @@ def _without_fsync(path: str, data: bytes) -> None:
     ("name", "where", "what", "instead"),
     [
         ("second", posix_records, "sync_directory", _nothing),
-        ("second", posix_records, "create_durable", _without_fsync),
+        ("second", posix_files.NewFile, "make_durable", _nothing),
+        ("first", posix_records, "create_durable", _without_fsync),
         ("second", posix_blobs, "sync_directory", _nothing),
         pytest.param("second", posix_records.PosixRecords, "confirm", _nothing, marks=pytest.mark.faults),
         ("first", posix_records, "sync_directory", _nothing),

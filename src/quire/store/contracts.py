@@ -50,6 +50,16 @@ class Record:
         return f"<Record {self.key} {self.tag} {size}>"
 
 
+class Draft(bytes):
+    """A document that a store has begun to write, to be stored by `Records.write` like any other, or to be discarded.
+
+    It is no more than its bytes: a store that can do nothing beforehand has nothing to add.
+    """
+
+    def discard(self) -> None:
+        """Forget what was begun. May be called at any time, and again; afterwards these are bytes like others."""
+
+
 class Names:
     """The names in a folder that have a present record, sorted. `tag` changes whenever they do."""
 
@@ -79,6 +89,14 @@ class Records(Protocol):
 
         Raises Conflict (nothing written) when the stored one is no longer `expected`; StoreReadOnly, StoreFull
         (nothing written); another StoreError when it is not known whether it was written.
+        """
+        ...
+
+    def draft(self, key: str, data: bytes) -> Draft:
+        """The same bytes, for a `write` that is certain enough to be made soon, after others have made the caller wait:
+        what can be done of it at once need not be waited for then. Whoever asks for a draft discards it in the end.
+
+        Raises StoreReadOnly, StoreFull, StoreError (nothing stored).
         """
         ...
 

@@ -1,8 +1,11 @@
-"""What Python does not tell about a file system: its type (statfs(2)) and whether attributes are fresh (statx(2))."""
+"""What Python does not tell about a file system, or does not ask of one: its type (statfs(2)), whether attributes are
+fresh (statx(2)), and that it begins to write a file (sync_file_range(2)).
+"""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sys
 
@@ -29,9 +32,14 @@ _AT_STATX_DONT_SYNC = 0x4000
 _STATX_TYPE = 0x0001
 _STATX_MTIME = 0x0040
 _STATX_CTIME = 0x0080
+_SYNC_FILE_RANGE_WRITE = 2
+_NOT_DONE = {errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EOPNOTSUPP, errno.EPERM}
 
 _LINUX = sys.platform == "linux"
 _libc = ctypes.CDLL(None, use_errno=True) if _LINUX else None
+_sync_file_range = getattr(_libc, "sync_file_range", None)
+if _sync_file_range is not None:
+    _sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 
 class _StatxTimestamp(ctypes.Structure):
@@ -107,6 +115,19 @@ def cached_times(fd: int) -> tuple[int, int] | None:
         result.mtime.seconds * 1_000_000_000 + result.mtime.nanoseconds,
         result.ctime.seconds * 1_000_000_000 + result.ctime.nanoseconds,
     )
+
+
+def begin_writing(fd: int) -> None:
+    """Let the file system begin to write what is in memory of a file, without waiting for it.
+
+    That promises nothing, and is left out where it cannot be done: an fsync has to follow. It finds less to do then,
+    and another one before it may have done a part of its work.
+    Raises OSError for what the fsync would have raised, and perhaps will not, having been told once.
+    """
+    if _sync_file_range is not None and _sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE) != 0:
+        number = ctypes.get_errno()
+        if number not in _NOT_DONE:
+            raise OSError(number, os.strerror(number))
 
 
 def mount_options(path: str) -> frozenset[str]:

@@ -20,6 +20,7 @@ from typing import BinaryIO
 from quire.errors import BlobMissing, Conflict, StoreError, StoreReadOnly
 from quire.store.contracts import (
     Digests,
+    Draft,
     Names,
     OpenBlob,
     Record,
@@ -146,6 +147,11 @@ class MemoryRecords:
                 present ^= {name}
                 self._state.changes[prefix] = self._state.changes.get(prefix, 0) + 1
         return Record(key, data, str(revision + 1), note=note)
+
+    def draft(self, key: str, data: bytes) -> Draft:
+        check_record_key(key)
+        _check_writable(self._writable)
+        return Draft(data)
 
     def confirm(self, record: Record) -> None:
         """Nothing here outlives the process, and nothing is visible that is less certain than the rest."""

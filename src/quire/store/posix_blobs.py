@@ -4,7 +4,8 @@ A key is written once. Whoever publishes makes the key unique, so that removing 
 never remove what another one did, however long either of them slept.
 
 *Order.* A publication is made to last after it was linked, not before: file systems with a journal then write all its
-names with its first bytes, in one commit, where otherwise each fsync would begin one. Nobody knows its key until the
+names with its first bytes, in one commit, where otherwise each fsync would begin one; and as the bytes of its further
+files are on their way to the disk by then, there is little left for their own fsyncs. Nobody knows its key until the
 record names it, and that is written when `publish` has returned. A power cut before that leaves garbage that nothing
 names, as it does anyway.
 
@@ -133,8 +134,12 @@ class PosixBlobs:
                 if not isinstance(staged, PosixStaged):
                     raise TypeError("a blob is published by the store that staged it")
                 directory, _, filename = f"{self._top}/{key}".rpartition("/")
-                self._link(staged, f"{directory}/{filename}", directory, changed)
+                if directory not in changed:  # nearly always it is new: the key is
+                    self._make(directory, changed)
+                self._link(staged, directory, filename, changed)
                 taken.append(staged)
+            for staged in taken[1:]:
+                staged.begin_writing()
             for staged in taken:
                 staged.make_durable()
             for directory in changed:
@@ -143,9 +148,18 @@ class PosixBlobs:
             for staged in taken:
                 staged.discard()
 
-    def _link(self, staged: PosixStaged, target: str, directory: str, changed: dict[str, bool]) -> None:
-        """Adds to `changed` the directories that must be synced, and whether a name came into them."""
+    def _make(self, directory: str, changed: dict[str, bool]) -> None:
+        """The folder of a publication. Adds to `changed` what must be synced, and whether a name came into it."""
         parent = directory.rpartition("/")[0]
+        self._durable.ensure(parent)
+        changed.setdefault(parent, False)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory)
+            changed[parent] = True
+
+    def _link(self, staged: PosixStaged, directory: str, filename: str, changed: dict[str, bool]) -> None:
+        """Adds to `changed` as `_make` does."""
+        target = f"{directory}/{filename}"
         remaining = _ATTEMPTS
         while True:
             try:
@@ -162,11 +176,7 @@ class PosixBlobs:
                 remaining -= 1
                 if not (gone and remaining):
                     raise
-                self._durable.ensure(parent)
-                changed.setdefault(parent, False)
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(directory)
-                    changed[parent] = True
+                self._make(directory, changed)
 
     def open(self, key: str) -> OpenBlob:
         path = f"{self._top}/{'/'.join(check_blob_key(key))}"

@@ -6,6 +6,8 @@ import contextlib
 import os
 import secrets
 
+from quire.errors import StoreError
+from quire.store.filesystem import begin_writing
 from quire.store.posix_changes import Changes
 
 
@@ -24,6 +26,50 @@ def create_durable(path: str, data: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+class NewFile:
+    """A new file that is made to last later, by the descriptor that wrote it: it is the one that learns of failures."""
+
+    def __init__(self, path: str, data: bytes) -> None:
+        """Raises OSError; then there is no such file."""
+        self.path = path
+        self._is_removed = False
+        self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            write_all(self._fd, data)
+        except BaseException:
+            self.discard()
+            raise
+
+    def begin_writing(self) -> None:
+        """Let the disk begin with what `make_durable` is going to wait for. Raises OSError, and gives up then."""
+        if self._fd is not None:
+            try:
+                begin_writing(self._fd)
+            except OSError:
+                self.discard()
+                raise
+
+    def make_durable(self) -> None:
+        """fsync the bytes, once. Raises OSError; StoreError when that was done or given up before."""
+        if self._fd is None:
+            raise StoreError("This document was written or given up already; repeat the change.")
+        fd, self._fd = self._fd, None
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def discard(self) -> None:
+        """Take its name away. May be called at any time, and again."""
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        if not self._is_removed:
+            self._is_removed = True
+            remove_quietly(self.path)
 
 
 def sync_directory(path: str) -> None:

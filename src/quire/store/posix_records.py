@@ -7,6 +7,8 @@ revision is the record. A deleted record is a revision that says `null`, and on 
 note. The directory, once there, stays for good: NFS clients go on in a directory that was renamed or replaced.
 
 *Writing* revision 18 over 17: the document is written and fsynced in `incoming/`, then link()ed to `00000018.json`.
+(The first of it may be done long before, see `draft`: file systems with a journal then take the document along when
+they make something else last, and the fsync has nothing left to wait for.)
 THE LINK IS THE COMMIT POINT. It fails if the name exists, also between NFS clients, which makes it the
 compare-and-swap without any lock. A first revision appears together with its directory, complete, by one rename.
 EEXIST may answer a LINK of our own that the network repeated: then the name is our own inode.
@@ -34,12 +36,13 @@ import re
 from typing import NamedTuple
 
 from quire.errors import Conflict, OutcomeUnknown, StoreError, StoreReadOnly
-from quire.store.contracts import Names, Record, check_record_key
+from quire.store.contracts import Draft, Names, Record, check_record_key
 from quire.store.directory import Directories, Seen, SettleRule
 from quire.store.posix_changes import Changes
 from quire.store.posix_errors import after_commit, is_vanishing, store_errors
 from quire.store.posix_files import (
     DurableDirectories,
+    NewFile,
     create_durable,
     is_same_file,
     remove_quietly,
@@ -72,6 +75,15 @@ class _Revision(NamedTuple):
     number: int
     inode: int
     seen: Seen | None
+
+
+class _Draft(Draft):
+    """A document with the file in `incoming/` that holds it."""
+
+    file: NewFile
+
+    def discard(self) -> None:
+        self.file.discard()
 
 
 class PosixRecords:
@@ -178,7 +190,8 @@ class PosixRecords:
             raise StoreReadOnly(f"The store cannot write the record {key}: it is served read-only.")
         path = f"{self._top}/{key}"
         number = int(expected.tag.partition(".")[0]) + 1
-        content = _TOMBSTONE + (note or b"") if data is None else data
+        file = data.file if isinstance(data, _Draft) else None
+        content = _TOMBSTONE + (note or b"") if data is None else bytes(data)
         with store_errors(f"write the record {key}"):
             if expected.tag == _ABSENT and not os.path.isdir(path):
                 if data is None:
@@ -186,12 +199,22 @@ class PosixRecords:
                 return self._create(path, key, content)
             appears_or_vanishes = (data is None) != (expected.data is None)
             if not appears_or_vanishes:
-                return self._replace(path, key, content, number, expected)
+                return self._replace(key, content, number, expected, file)
             with self.listing.announced(key):
-                record = self._replace(path, key, content, number, expected)
+                record = self._replace(key, content, number, expected, file)
                 with after_commit(f"The record {key}"):
                     self.listing.match_marker(key)
             return record
+
+    def draft(self, key: str, data: bytes) -> Draft:
+        check_record_key(key)
+        if not self._writable:
+            raise StoreReadOnly(f"The store cannot write the record {key}: it is served read-only.")
+        draft = _Draft(data)
+        with store_errors(f"write the record {key}"):
+            draft.file = NewFile(f"{self._incoming}/{unique_name()}", data)
+            draft.file.begin_writing()
+        return draft
 
     def confirm(self, record: Record) -> None:
         if not self._writable or record.tag == _ABSENT:
@@ -240,16 +263,17 @@ class PosixRecords:
             self._changes.announce(parent)
         return Record(key, content, _tag(1, inode), _Revision(1, inode, None))
 
-    def _replace(self, path: str, key: str, content: bytes, number: int, expected: Record) -> Record:
-        staging = f"{self._incoming}/{unique_name()}"
+    def _replace(self, key: str, content: bytes, number: int, expected: Record, drafted: NewFile | None) -> Record:
+        path = f"{self._top}/{key}"
+        file = drafted or NewFile(f"{self._incoming}/{unique_name()}", content)
         target = f"{path}/{_filename(number)}"
         try:
-            create_durable(staging, content)  # on a full disk it leaves a part
+            file.make_durable()
             self._changes.await_tick()
             try:
-                os.link(staging, target)
+                os.link(file.path, target)
             except FileExistsError as error:
-                if not is_same_file(staging, target):
+                if not is_same_file(file.path, target):
                     raise Conflict(f"The record {key} was changed by somebody else meanwhile.") from error
             with after_commit(f"The record {key}"):
                 sync_directory(path)
@@ -259,7 +283,7 @@ class PosixRecords:
             if max(revisions, default=0) != number:
                 self._judge_overtaken(key, number, expected, revisions)
         finally:
-            remove_quietly(staging)
+            file.discard()
         with contextlib.suppress(OSError):  # committed: what remains is tidying
             self._prune(path, revisions)
         data, note = split_tombstone(content)

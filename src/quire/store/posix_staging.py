@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from quire.errors import StoreError
 from quire.store.contracts import Digests
+from quire.store.filesystem import begin_writing
 from quire.store.posix_errors import reason, store_errors
 from quire.store.posix_files import remove_quietly, write_all
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+_FEW_BYTES = 1024 * 1024
 
 
 class Digester:
@@ -74,19 +77,39 @@ class _StagedBytes(io.FileIO):
 class PosixStaged:
     """Fulfils `contracts.Staged`."""
 
-    def __init__(self, path: str, size: int, digests: Digests, fd: int | None = None) -> None:
-        """`fd`: through which the bytes were written, when they are not durable yet; it is closed when they are."""
+    def __init__(
+        self, path: str, size: int, digests: Digests, fd: int | None = None, content: bytes | None = None
+    ) -> None:
+        """`fd`: through which the bytes were written, when they are not durable yet; it is closed when they are.
+
+        `content`: the bytes themselves, when they are at hand; they need not be read back then.
+        """
         self.path = path
         self.size = size
         self.digests = digests
         self._fd = fd
+        self._content = content
         self._is_certain = fd is None
         self._is_removed = False
         self._lock = threading.Lock()  # as that of PosixStaging
 
     def open(self) -> BinaryIO:
+        if self._content is not None:
+            return io.BytesIO(self._content)
         with store_errors("read an upload back"):
             return io.BufferedReader(_StagedBytes(self.path))
+
+    def begin_writing(self) -> None:
+        """Let the disk begin with what `make_durable` is going to wait for. Raises as that does."""
+        with self._lock:
+            if self._fd is None:
+                return
+            try:
+                begin_writing(self._fd)
+            except OSError:
+                fd, self._fd = self._fd, None
+                os.close(fd)
+                raise
 
     def make_durable(self) -> None:
         """fsync the bytes, once, by the descriptor that wrote them: it is the one that learns of failed writes.
@@ -107,6 +130,7 @@ class PosixStaged:
 
     def discard(self) -> None:
         with self._lock:
+            self._content = None
             if self._fd is not None:
                 fd, self._fd = self._fd, None
                 with contextlib.suppress(OSError):
@@ -122,6 +146,7 @@ class PosixStaging:
     def __init__(self, path: str, algorithms: tuple[str, ...]) -> None:
         self._path = path
         self._size = 0
+        self._content: bytes | None = None
         self._digester = Digester(algorithms)
         # A cancelled request discards while its last write still runs in a thread; the descriptor's number must not
         # be given to somebody else's file before that write is done with it.
@@ -132,12 +157,15 @@ class PosixStaging:
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         with self._lock, store_errors("take an upload in"):
             write_all(self._open_descriptor(), chunk)
+            is_all = self._size == 0 and len(chunk) <= _FEW_BYTES
+            self._content = bytes(chunk) if is_all else None
             self._size += len(chunk)
             self._digester.update(chunk)
 
     def finish(self, *, durable: bool = True) -> PosixStaged:
         with self._lock, store_errors("make an upload durable"):
-            staged = PosixStaged(self._path, self._size, self._digester.digests(), self._open_descriptor())
+            descriptor, digests = self._open_descriptor(), self._digester.digests()
+            staged = PosixStaged(self._path, self._size, digests, descriptor, self._content)
             self._fd = None
             if durable:
                 staged.make_durable()

@@ -170,6 +170,38 @@ def a_deletion_keeps_its_note(sandbox: Sandbox) -> None:
     require(other.records.read(key).note is None, "the note of an earlier deletion must go with the next write.")
 
 
+def a_draft_is_written_as_its_bytes_are(sandbox: Sandbox) -> None:
+    """A draft stores nothing by itself, is refused where its bytes would be, and is read back as they are."""
+    writer, reader = sandbox.worker(), sandbox.worker()
+    key, unborn = sandbox.record(), sandbox.record("unborn")
+    first = create(writer, key, document(1))
+    for number, padding in ((2, 0), (3, 100_000)):
+        draft = writer.records.draft(key, document(number, padding))
+        require(draft == document(number, padding), "a draft must be the bytes that it was made of.")
+        require(reader.records.read(key).tag == first.tag, "a draft was stored before it was written.")
+        written = writer.records.write(key, draft, first)
+        require(written.data == document(number, padding), "write must return the record as it is now stored.")
+        require(reader.records.read(key).data == document(number, padding), "a draft is not read back as it was.")
+        draft.discard()
+        require(reader.records.read(key).tag == written.tag, "discarding a draft that was written changed the record.")
+        late = writer.records.draft(key, document(-1))
+        with refused(Conflict, "writing a draft upon what is no longer stored"):
+            writer.records.write(key, late, first)
+        late.discard()
+        first = reader.records.read(key)
+        require(first.tag == written.tag, "a draft that was refused changed the record.")
+    given_up = writer.records.draft(key, document(-1))
+    given_up.discard()
+    given_up.discard()
+    require(reader.records.read(key, first) is first, "a draft that was discarded changed the record.")
+    absent = reader.records.read(unborn)
+    draft = writer.records.draft(unborn, document(4))
+    require(reader.records.names(sandbox.folder).names == ("record",), "a draft made a name.")
+    writer.records.write(unborn, draft, absent)
+    draft.discard()
+    require(reader.records.read(unborn).data == document(4), "a first document that was a draft is not read back.")
+
+
 def similar_keys_are_different_records(sandbox: Sandbox) -> None:
     """Keys that only look alike, and the longest ones allowed, each have their own record."""
     writer, reader = sandbox.worker(), sandbox.worker()
@@ -213,6 +245,8 @@ def record_keys_cannot_escape(sandbox: Sandbox) -> None:
         for data in (b"{}", None):
             with refused(InvalidName, f"write({key!r})"):
                 records.write(key, data, Record(key, None, ""))
+        with refused(InvalidName, f"draft({key!r})"):
+            records.draft(key, b"{}")
         if key:
             with refused(InvalidName, f"names({key!r})"):
                 records.names(key)
@@ -228,6 +262,7 @@ RULES: tuple[Rule, ...] = (
     a_conflict_changes_nothing,
     a_deleted_record_is_absent,
     a_deletion_keeps_its_note,
+    a_draft_is_written_as_its_bytes_are,
     similar_keys_are_different_records,
     record_keys_cannot_escape,
 )
