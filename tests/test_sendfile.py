@@ -179,3 +179,49 @@ def test_a_file_system_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ends.close()
         assert ends.send(0, 1) == -1
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> Path:
+    """A file of 20 MB."""
+    file = tmp_path / "file"
+    file.write_bytes(CONTENT)
+    return file
+
+
+def test_a_thread_stays_with_a_client_that_takes_much(big: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a socket holds goes out in one call, when the client reads in the moment for which it is waited for."""
+    ours, theirs = socket.socketpair()
+    received = bytearray()
+    has_room = _Ends._has_room
+
+    def read_first(ends: _Ends) -> bool:
+        received.extend(theirs.recv(len(CONTENT)))
+        return has_room(ends)
+
+    monkeypatch.setattr(_Ends, "_has_room", read_first)
+    with open(big, "rb") as file, ours, theirs:
+        ours.setblocking(False)
+        ends = _Ends(ours.fileno(), file.fileno())
+        sent = ends.send(0, len(CONTENT))
+        assert sent > 4 * ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        ends.close()
+        ours.close()
+        while piece := theirs.recv(len(CONTENT)):
+            received.extend(piece)
+    assert received == CONTENT[:sent]
+
+
+def test_a_thread_leaves_a_client_that_takes_nothing(big: Path) -> None:
+    """What the socket takes has gone; then it is said that it takes no more, and nobody waits for that."""
+    ours, theirs = socket.socketpair()
+    with open(big, "rb") as file, ours, theirs:
+        ours.setblocking(False)
+        ends = _Ends(ours.fileno(), file.fileno())
+        sent = ends.send(0, len(CONTENT))
+        assert 0 < sent < len(CONTENT)
+        assert ends.send(sent, len(CONTENT) - sent) == -1
+        ends.close()
+        ours.close()
+        theirs.setblocking(True)
+        assert theirs.recv(len(CONTENT), socket.MSG_WAITALL) == CONTENT[:sent]

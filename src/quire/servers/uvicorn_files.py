@@ -14,8 +14,8 @@ transport, so three parties have to agree:
 
 sendfile(2) does not wait for a client, since the socket is non-blocking; for the disk, or the network before it, it
 waits as long as that takes. So a thread calls it, for a bounded piece, and gives itself back when the socket takes no
-more. A thread that is still at it when its request was cancelled has descriptors of its own: their numbers cannot
-become those of others meanwhile.
+more, and a client that has just taken much takes no more for some milliseconds either. A thread that is still at it
+when its request was cancelled has descriptors of its own: their numbers cannot become those of others meanwhile.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,8 +36,12 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
-PIECE_BYTES: Final = 1024 * 1024
-"""At most so much is asked of sendfile(2) at a time."""
+PIECE_BYTES: Final = 4 * 1024 * 1024
+"""At most so much is sent by a thread before others have their turn."""
+_FAST_BYTES: Final = 64 * 1024
+"""Who takes so much at once will have taken it in a moment."""
+_PATIENCE_MS: Final = 5
+"""How long a thread waits for that."""
 _COPIED_BYTES: Final = 256 * 1024
 _CANNOT: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 """What sendfile(2) says for files of some file systems, which have to be copied."""
@@ -170,8 +175,6 @@ class _Ends:
             self._is_used = True
         try:
             return self._transfer(start, count)
-        except BlockingIOError:
-            return -1
         finally:
             self._end_use()
 
@@ -183,6 +186,23 @@ class _Ends:
                 self._close_both()
 
     def _transfer(self, start: int, count: int) -> int:
+        """As `send`. While a client takes much at a time it is waited for here: to hand over costs more."""
+        sent = 0
+        while True:
+            try:
+                piece = self._send_once(start + sent, count - sent)
+            except BlockingIOError:
+                return sent or -1
+            sent += piece
+            if piece < _FAST_BYTES or sent == count or not self._has_room():
+                return sent
+
+    def _has_room(self) -> bool:
+        poll = select.poll()
+        poll.register(self.socket, select.POLLOUT)
+        return bool(poll.poll(_PATIENCE_MS))
+
+    def _send_once(self, start: int, count: int) -> int:
         try:
             return os.sendfile(self.socket, self._file, start, count)
         except OSError as error:
