@@ -240,7 +240,9 @@ class Authenticator:
         """
         if len(header) > MAX_HEADER_CHARACTERS:
             return None
-        digest = hashlib.blake2b(header.encode("utf-8", "surrogatepass"), key=self._key, person=b"header").digest()
+        keyed = self._keyed_for_headers.copy()  # for a third less than with the key taken in anew
+        keyed.update(header.encode("utf-8", "surrogatepass"))
+        digest = keyed.digest()
         known = self._headers.get(digest)
         users = self._passwords.current() if alone else self._users_of_turn or self._begin_turn()
         if known is not None and users is self._users:
@@ -325,6 +327,10 @@ class Authenticator:
     @cached_property
     def _key(self) -> bytes:
         return secrets.token_bytes(32)  # made at first use, after any fork: every process has its own
+
+    @cached_property
+    def _keyed_for_headers(self) -> hashlib.blake2b:
+        return hashlib.blake2b(key=self._key, person=b"header")
 
     def _digest(self, *parts: str) -> bytes:
         """A keyed digest of the parts and of where each ends."""

@@ -27,7 +27,8 @@ MAX_HEAD_BYTES: Final = 4096
 _MAX_BLOCKS = 256
 _PATH_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-._~!+"
 _LINE = re.compile(rb"([A-Za-z0-9-]+): ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
-_CREDENTIALS = re.compile(rb"(?i)(?<=\r\n)authorization: ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\r\n")
+_CREDENTIALS = re.compile(rb"\r\n[Aa]uthorization: ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\r\n")
+_AUTHORIZATION: Final = b"uthorization: "
 _NEVER_PLAIN: Final = frozenset(
     {"content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer", "authorization", "http2-settings"}
 )
@@ -117,9 +118,9 @@ class PlainRequests:
 
     def _headers(self, block: bytes) -> PlainHeaders | None:
         """What the header lines say, each with an end before and after it; None when they are not plain."""
-        credentials = None
-        if b"uthorization" in block and (credentials := _CREDENTIALS.search(block)) is not None:
-            block = block[: credentials.start()] + block[credentials.end() :]
+        credentials, at = None, block.find(_AUTHORIZATION)
+        if at >= 0 and (credentials := _CREDENTIALS.match(block, at - 3)) is not None:
+            block = block[: at - 1] + block[credentials.end() :]
         headers = self._blocks.get(block)
         if headers is None:
             headers = _read(block)
