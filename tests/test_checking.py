@@ -510,16 +510,16 @@ def test_a_folder_that_is_removed_while_it_is_published_into(
 ) -> None:
     """Each time a publisher has made its folder, a collector takes it for an empty one; the publication succeeds."""
     collector = PosixStore.open(tmp_path)
-    real = os.link
+    real = os.open
     met: list[int] = []
 
-    def overtaken(source: str, target: str, **more: Any) -> None:
-        if "/blobs/" in target and len(met) < 3:
+    def overtaken(path: str, flags: int, *more: Any, **named: Any) -> int:
+        if "/blobs/" in path and flags & os.O_CREAT and len(met) < 3:
             met.append(collector.blobs.remove_empty_folders(0))
-        real(source, target, **more)
+        return real(path, flags, *more, **named)
 
     publish(index, "beta")
-    monkeypatch.setattr(os, "link", overtaken)
+    monkeypatch.setattr(os, "open", overtaken)
     file = publish(index)
     assert met == [1, 1, 1]
     assert blob_path(tmp_path, file).exists()

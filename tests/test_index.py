@@ -35,7 +35,7 @@ from quire.store.contracts import Staged, Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryState, MemoryStore
 from quire.store.posix import PosixStore
-from quire.store.posix_staging import PosixStaged
+from quire.store.posix_files import PendingFile
 from quire.upload import Upload, examine
 from tests.distributions import make_wheel, wheel_name
 
@@ -86,11 +86,11 @@ def test_what_cannot_be_made_to_last_leaves_nothing(tmp_path: Path, monkeypatch:
     """A file is linked before it is fsynced; when that fails nothing of it stays, as often as it is tried."""
     index = Index(PosixStore.open(str(tmp_path)))
 
-    def failing(_: PosixStaged) -> None:
+    def failing(_: PendingFile) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     uploads = [staged_wheel(index.store, "demo", "1.0") for _ in range(2)]
-    monkeypatch.setattr(PosixStaged, "make_durable", failing)
+    monkeypatch.setattr(PendingFile, "make_durable", failing)
     for upload in uploads:
         with pytest.raises(StoreError, match="Input/output error"):
             index.publish([upload])
@@ -154,7 +154,7 @@ def test_a_publication_that_others_overtake_is_made_upon_theirs(tmp_path: Path) 
     index.publish([staged_wheel(store, "a", "1.0")])
     publish_all = store.blobs.publish_all
 
-    def overtaken(blobs: Sequence[tuple[Staged, str]]) -> None:
+    def overtaken(blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
         other.yank("a", Selection(version="1.0"), "broken")
         publish_all(blobs)
 

@@ -20,11 +20,12 @@ from quire.errors import (
     StoreReadOnly,
     UnknownLayout,
 )
-from quire.store import posix_files, posix_records, posix_staging
+from quire.store import posix_files, posix_records
 from quire.store.contracts import Record
 from quire.store.directory import Directories, Identity, SettleRule
 from quire.store.filesystem import begin_writing, cached_times, filesystem_type, mount_options
 from quire.store.posix import PosixStore
+from quire.store.posix_files import PendingFile
 from quire.store.posix_staging import PosixStaged
 
 KEY = "main/projects/foo"
@@ -645,10 +646,8 @@ def test_the_sweep_does_not_empty_what_a_slow_writer_renames(tmp_path: Path, mon
     assert store.records.write(key, document(1), store.records.read(key)).data == document(1)
 
 
-def test_what_another_worker_did_not_make_certain_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who finds a change already made makes it durable before saying so; directories of others are synced once."""
-    record = write_many(PosixStore.open(tmp_path), 1)
-    store = PosixStore.open(tmp_path)
+def noting_syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of what is synced from now on."""
     synced: list[str] = []
     real_fsync = os.fsync
 
@@ -657,6 +656,14 @@ def test_what_another_worker_did_not_make_certain_is_synced(tmp_path: Path, monk
         real_fsync(fd)
 
     monkeypatch.setattr(os, "fsync", noting)
+    return synced
+
+
+def test_what_another_worker_did_not_make_certain_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who finds a change already made makes it durable before saying so; directories of others are synced once."""
+    record = write_many(PosixStore.open(tmp_path), 1)
+    store = PosixStore.open(tmp_path)
+    synced = noting_syncs(monkeypatch)
     store.records.confirm(record)
     home = tmp_path / "quire"
     assert {str(home / part) for part in ("records/main/projects/foo", "records/main/projects", "records/main")} <= {
@@ -687,9 +694,9 @@ def test_publishing_syncs_each_file_and_folder_once(tmp_path: Path, monkeypatch:
         real_fsync(fd)
 
     monkeypatch.setattr(os, "fsync", noting)
-    pair = [(unfinished(store, b"1"), "foo/second/f.metadata"), (unfinished(store, b"2"), "foo/second/f")]
+    staged = unfinished(store, b"2")
     assert synced == []
-    store.blobs.publish_all(pair)
+    store.blobs.publish_all([(b"1", "foo/second/f.metadata"), (staged, "foo/second/f")])
     project = tmp_path / "quire" / "blobs" / "foo"
     expected = [project, project / "second", project / "second" / "f", project / "second" / "f.metadata"]
     assert sorted(synced) == sorted((path.stat().st_dev, path.stat().st_ino) for path in expected)
@@ -731,7 +738,7 @@ def test_the_disk_begins_with_all_files_before_the_first_is_waited_for(
         begin_writing(fd)
 
     monkeypatch.setattr(os, "fsync", noting)
-    monkeypatch.setattr(posix_staging, "begin_writing", noting_begin)
+    monkeypatch.setattr(posix_files, "begin_writing", noting_begin)
     store.blobs.publish_all([(unfinished(store, b"1" * size), f"foo/x/{size}") for size in (1, 2, 3)])
     assert steps == [("begin", 2), ("begin", 3), ("sync", 1), ("sync", 2), ("sync", 3)]
 
@@ -747,11 +754,35 @@ def test_bytes_that_the_disk_refuses_at_once_cannot_be_published(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with monkeypatch.context() as patch:
-        patch.setattr(posix_staging, "begin_writing", fail)
+        patch.setattr(posix_files, "begin_writing", fail)
         with pytest.raises(StoreError, match=os.strerror(errno.EIO)):
             store.blobs.publish_all([(first, "foo/x/f.metadata"), (second, "foo/x/f")])
     with pytest.raises(StoreError, match="given up"):
         store.blobs.publish(second, "foo/y/f")
+
+
+@pytest.mark.parametrize("call", ["write_all", "begin_writing", "fsync"])
+def test_a_document_that_cannot_be_published_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """It is written where it stays; a full disk, or the file that comes after it, may still take it away."""
+    store = PosixStore.open(tmp_path)
+    store.blobs.publish(unfinished(store, b"0"), "foo/x/taken")
+    staged, before = unfinished(store, b"1"), len(os.listdir("/proc/self/fd"))
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*(os, "fsync") if call == "fsync" else (posix_files, call), fail)
+        with pytest.raises(StoreFull):
+            store.blobs.publish_all([(b"text", "foo/x/f.metadata"), (staged, "foo/x/f")])
+    with pytest.raises(Conflict):
+        store.blobs.publish_all([(b"text", "foo/x/g.metadata"), (unfinished(store, b"2"), "foo/x/taken")])
+    staged.discard()
+    folder = tmp_path / "quire" / "blobs" / "foo" / "x"
+    assert {path.name for path in folder.iterdir()} <= {"taken", "f"}
+    assert len(os.listdir("/proc/self/fd")) < before + 1
 
 
 def test_beginning_to_write_is_left_out_where_it_cannot_be_done(tmp_path: Path) -> None:
@@ -772,14 +803,7 @@ def test_a_folder_that_somebody_else_made_is_made_certain(tmp_path: Path, monkey
     store.blobs.publish(unfinished(store, b"0"), "foo/first/f")
     project = tmp_path / "quire" / "blobs" / "foo"
     (project / "second").mkdir()
-    synced: list[str] = []
-    real_fsync = os.fsync
-
-    def noting(fd: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
-        real_fsync(fd)
-
-    monkeypatch.setattr(os, "fsync", noting)
+    synced = noting_syncs(monkeypatch)
     store.blobs.publish(unfinished(store, b"1"), "foo/second/f")
     assert str(project) in synced
 
@@ -920,7 +944,9 @@ def test_a_disk_that_fails_under_an_examination_is_not_the_clients_fault(tmp_pat
     staging = store.blobs.stage()
     staging.write(b"x")
     digests = staging.finish().digests
-    unreadable = PosixStaged("/proc/self/mem", 1, digests)  # its first bytes cannot be read: EIO
+    unreadable = PosixStaged(
+        PendingFile("/proc/self/mem", is_durable=True), 1, digests
+    )  # its first bytes cannot be read: EIO
     with unreadable.open() as file:
         for size in (-1, 10):
             with pytest.raises(StoreError, match=os.strerror(errno.EIO)):
@@ -928,4 +954,4 @@ def test_a_disk_that_fails_under_an_examination_is_not_the_clients_fault(tmp_pat
         with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
             file.seek(-1, os.SEEK_END)
     with pytest.raises(StoreError):
-        PosixStaged(str(tmp_path / "gone"), 1, digests).open()
+        PosixStaged(PendingFile(str(tmp_path / "gone"), is_durable=True), 1, digests).open()

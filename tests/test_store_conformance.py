@@ -304,7 +304,7 @@ class WrongBlake(MemoryBlobs):
 
 
 class PublishesTheFirst(MemoryBlobs):
-    def publish_all(self, blobs: Sequence[tuple[Staged, str]]) -> None:
+    def publish_all(self, blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
         super().publish_all(blobs[:1])
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("work per request")
 
 # What the store and the socket take: two looks at directories among them.
 SYSTEM_CALLS = {"page": 5, "page, gzip": 5, "304": 5, "list": 5}
-UPLOAD = {"fsync": 7, "link": 5, "openat": 15, "all": 115}
+UPLOAD = {"fsync": 7, "link": 2, "unlink": 2, "openat": 12, "all": 88}
 """Three files, the folders that name them, and a project's folders once in ten uploads: each made to last, once."""
 # (Python functions, C functions, bytecode instructions); other versions of Python have other instructions, within this.
 PYTHON = {

@@ -28,7 +28,7 @@ from quire.changes import Selection
 from quire.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.model import File, Project, Status, decode_project, encode_project
 from quire.names import normalize_name
-from quire.store.contracts import Draft, Record, Staged, Store
+from quire.store.contracts import Draft, Record, Store
 from quire.upload import Upload
 
 PATIENCE = 60.0
@@ -291,23 +291,8 @@ class Index:
     def _store_blobs(self, upload: Upload, file: File) -> None:
         companions = {".metadata": upload.metadata, ".asc": upload.signature, ".attestations": upload.attestations}
         key = f"{file.blob}/{file.filename}"
-        blobs: list[tuple[Staged, str]] = []
-        with contextlib.ExitStack() as stack:
-            for suffix, document in companions.items():
-                if document is not None:
-                    staged = self._staged(document)
-                    stack.callback(staged.discard)
-                    blobs.append((staged, f"{key}{suffix}"))
-            self.store.blobs.publish_all([*blobs, (upload.staged, key)])
-
-    def _staged(self, document: bytes) -> Staged:
-        staging = self.store.blobs.stage()
-        try:
-            staging.write(document)
-            return staging.finish(durable=False)
-        except BaseException:
-            staging.discard()
-            raise
+        documents = [(document, f"{key}{suffix}") for suffix, document in companions.items() if document is not None]
+        self.store.blobs.publish_all([*documents, (upload.staged, key)])
 
     def _renew(self, files: Iterable[File], renewed: set[str]) -> None:
         """Let the age of what is about to be unlisted begin anew, once. Failure only makes garbage of it sooner."""

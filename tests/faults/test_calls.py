@@ -70,7 +70,7 @@ def test_a_sweep_convicts_a_record_that_appears_before_its_file(folder: Path, mo
     publish_all, write = PosixBlobs.publish_all, PosixRecords.write
     later: list[Callable[[], None]] = []
 
-    def publish_later(blobs: PosixBlobs, wanted: Sequence[tuple[Staged, str]]) -> None:
+    def publish_later(blobs: PosixBlobs, wanted: Sequence[tuple[Staged | bytes, str]]) -> None:
         held = [(staged, key) for staged, key in wanted if key.endswith(".whl")]
         later.append(lambda: publish_all(blobs, held))
         publish_all(blobs, [each for each in wanted if each not in held])

@@ -82,7 +82,7 @@ def _without_fsync(path: str, data: bytes) -> None:
     ("name", "where", "what", "instead"),
     [
         ("second", posix_records, "sync_directory", _nothing),
-        ("second", posix_files.NewFile, "make_durable", _nothing),
+        ("second", posix_files.PendingFile, "make_durable", _nothing),
         ("first", posix_records, "create_durable", _without_fsync),
         ("second", posix_blobs, "sync_directory", _nothing),
         pytest.param("second", posix_records.PosixRecords, "confirm", _nothing, marks=pytest.mark.faults),

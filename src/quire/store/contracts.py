@@ -199,9 +199,10 @@ class Blobs(Protocol):
         """Give staged bytes their key; durable when it returns. A key that is taken raises Conflict."""
         ...
 
-    def publish_all(self, blobs: Sequence[tuple[Staged, str]]) -> None:
-        """`publish` several in one folder, at the price of little more than one. When it raises, it is not known which
-        of them were published: remove them, or leave them to `gc`.
+    def publish_all(self, blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
+        """`publish` several in one folder, at the price of little more than one. Small documents come as their bytes;
+        until it returns, a part of one may be found under its key. When it raises, it is not known which of them were
+        published: remove them, or leave them to `gc`.
         """
         ...
 

@@ -196,9 +196,17 @@ class MemoryBlobs:
             self._state.incoming.remove(staged.incoming)
             self._state.blobs[key] = _Blob(bytes(staged.incoming.content), self._state.clock())
 
-    def publish_all(self, blobs: Sequence[tuple[Staged, str]]) -> None:
-        for staged, key in blobs:
-            self.publish(staged, key)
+    def publish_all(self, blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
+        for content, key in blobs:
+            if isinstance(content, bytes):
+                staging = self.stage()
+                try:
+                    staging.write(content)
+                    self.publish(staging.finish(), key)
+                finally:
+                    staging.discard()
+            else:
+                self.publish(content, key)
 
     def open(self, key: str) -> OpenBlob:
         check_blob_key(key)

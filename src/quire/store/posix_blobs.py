@@ -1,4 +1,5 @@
-"""Blobs on a POSIX file system: staged in `incoming/`, published by one link() below `blobs/`.
+"""Blobs on a POSIX file system: staged in `incoming/`, published by one link() below `blobs/`. Small documents that
+belong to one are written where they stay.
 
 A key is written once. Whoever publishes makes the key unique, so that removing what one publication stored can
 never remove what another one did, however long either of them slept.
@@ -17,9 +18,9 @@ is about to remove by age (`remove_old`) opens the file first, as for reading it
 publisher died before the first link, or when an NFS client that had the blob open left a `.nfs...` name in it for a
 while. `remove_empty_folders` takes those that are old and empty, two levels below `blobs/`. That is safe at any time:
 rmdir(2) fails on a folder that has anything in it, and a publisher that finds the folder gone, between its mkdir and
-its link, makes it again and syncs its parent after that (`_link`); kernels look a path up once more, asking the server,
-before they let ESTALE out of a link. A project's folder is never removed: `DurableDirectories` remembers that it is
-there.
+its first name in it, makes it again and syncs its parent after that (`_in_folder`); kernels look a path up once more,
+asking the server, before they let ESTALE out of a link. A project's folder is never removed: `DurableDirectories`
+remembers that it is there.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 from quire.errors import BlobMissing, Conflict, InvalidName, StoreReadOnly
 from quire.store.contracts import OpenBlob, Staged, StoredBlob, check_blob_key
@@ -38,6 +41,7 @@ from quire.store.posix_changes import Changes
 from quire.store.posix_errors import store_errors
 from quire.store.posix_files import (
     DurableDirectories,
+    PendingFile,
     is_same_file,
     remove_quietly,
     sync_directory,
@@ -46,8 +50,11 @@ from quire.store.posix_files import (
 )
 from quire.store.posix_staging import Digester, PosixStaged, PosixStaging
 
+T = TypeVar("T")
+
 _CHUNK = 1024 * 1024
 _ATTEMPTS = 8
+_TAKEN = "A file is already stored under this key."
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.ENOENT}
 
 
@@ -120,33 +127,41 @@ class PosixBlobs:
                 size += len(chunk)
                 notify(len(chunk))
             os.fsync(fd)
-        return PosixStaged(path, size, digester.digests())
+        return PosixStaged(PendingFile(path, is_durable=True), size, digester.digests())
 
     def publish(self, staged: Staged, key: str) -> None:
         self.publish_all([(staged, key)])
 
-    def publish_all(self, blobs: Sequence[tuple[Staged, str]]) -> None:
+    def publish_all(self, blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
         changed: dict[str, bool] = {}
-        taken: list[PosixStaged] = []
-        with store_errors("publish a file"):
-            for staged, key in blobs:
+        files: list[PendingFile] = []
+        with store_errors("publish a file"), contextlib.ExitStack() as undo:
+            for content, key in blobs:
                 check_blob_key(key)
-                if not isinstance(staged, PosixStaged):
-                    raise TypeError("a blob is published by the store that staged it")
                 directory, _, filename = f"{self._top}/{key}".rpartition("/")
                 if directory not in changed:  # nearly always it is new: the key is
                     self._make(directory, changed)
-                self._link(staged, directory, filename, changed)
-                taken.append(staged)
-            for staged in taken[1:]:
-                staged.begin_writing()
-            for staged in taken:
-                staged.make_durable()
+                if isinstance(content, bytes):
+                    file = self._in_folder(directory, changed, partial(_create, f"{directory}/{filename}"))
+                    undo.callback(file.discard)
+                    file.write(content)
+                elif isinstance(content, PosixStaged):
+                    file = content.file
+                    self._in_folder(directory, changed, partial(_link, file.path, f"{directory}/{filename}"))
+                else:
+                    raise TypeError("a blob is published by the store that staged it")
+                files.append(file)
+            for file in files[1:]:
+                file.begin_writing()
+            for file in files:
+                file.make_durable()
             for directory in changed:
                 sync_directory(directory)
+            undo.pop_all()
             self._changes.announce(*(directory for directory, has_new_name in changed.items() if has_new_name))
-            for staged in taken:
-                staged.discard()
+            for content, _ in blobs:
+                if isinstance(content, PosixStaged):
+                    content.discard()
 
     def _make(self, directory: str, changed: dict[str, bool]) -> None:
         """The folder of a publication. Adds to `changed` what must be synced, and whether a name came into it."""
@@ -157,26 +172,20 @@ class PosixBlobs:
             os.mkdir(directory)
             changed[parent] = True
 
-    def _link(self, staged: PosixStaged, directory: str, filename: str, changed: dict[str, bool]) -> None:
-        """Adds to `changed` as `_make` does."""
-        target = f"{directory}/{filename}"
+    def _in_folder(self, directory: str, changed: dict[str, bool], step: Callable[[], T]) -> T:
+        """What `step` gives, which puts a name into the folder. Adds to `changed` as `_make` does."""
         remaining = _ATTEMPTS
         while True:
             try:
-                os.link(staged.path, target)
-                changed[directory] = True
-                return
-            except FileExistsError as error:
-                if is_same_file(staged.path, target):  # a LINK of ours that the network repeated
-                    changed[directory] = True
-                    return
-                raise Conflict("A file is already stored under this key.") from error
+                made = step()
             except OSError as error:
-                gone = error.errno in {errno.ENOENT, errno.ESTALE} and os.path.exists(staged.path)
                 remaining -= 1
-                if not (gone and remaining):
+                if error.errno not in {errno.ENOENT, errno.ESTALE} or not remaining:
                     raise
                 self._make(directory, changed)
+            else:
+                changed[directory] = True
+                return made
 
     def open(self, key: str) -> OpenBlob:
         path = f"{self._top}/{'/'.join(check_blob_key(key))}"
@@ -300,6 +309,21 @@ class PosixBlobs:
     def _check_writable(self, doing: str) -> None:
         if not self._writable:
             raise StoreReadOnly(f"The store cannot {doing}: it is served read-only.")
+
+
+def _create(path: str) -> PendingFile:
+    try:
+        return PendingFile(path)
+    except FileExistsError as error:
+        raise Conflict(_TAKEN) from error
+
+
+def _link(path: str, target: str) -> None:
+    try:
+        os.link(path, target)
+    except FileExistsError as error:
+        if not is_same_file(path, target):  # else it was a LINK of ours that the network repeated
+            raise Conflict(_TAKEN) from error
 
 
 def _folders(path: str) -> list[str]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import threading
 
 from quire.errors import StoreError
 from quire.store.filesystem import begin_writing
 from quire.store.posix_changes import Changes
+
+_GIVEN_UP = "This was published or given up already; repeat it."
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
@@ -28,48 +31,68 @@ def create_durable(path: str, data: bytes) -> None:
         os.close(fd)
 
 
-class NewFile:
-    """A new file that is made to last later, by the descriptor that wrote it: it is the one that learns of failures."""
+class PendingFile:
+    """A new file that gets its lasting name later, or is given up. What becomes of its bytes is asked of the descriptor
+    that wrote them: it is the one that learns of failed writes.
 
-    def __init__(self, path: str, data: bytes) -> None:
-        """Raises OSError; then there is no such file."""
+    May be used from several threads: a request that was cancelled gives its upload up while the last write still runs
+    in a thread, and the descriptor's number must not become that of somebody else's file before that write is over.
+    """
+
+    def __init__(self, path: str, *, is_durable: bool = False) -> None:
+        """`is_durable`: the file is there, and lasts already; else it is created. Raises OSError."""
         self.path = path
-        self._is_removed = False
-        self._fd: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
+        self._is_durable = is_durable
+        self._is_discarded = False
+        self._lock = threading.Lock()
+        self._fd: int | None = None
+        if not is_durable:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append. Raises OSError; StoreError when the file was made durable or given up before."""
+        with self._lock:
+            if self._fd is None:
+                raise StoreError(_GIVEN_UP)
             write_all(self._fd, data)
-        except BaseException:
-            self.discard()
-            raise
 
     def begin_writing(self) -> None:
-        """Let the disk begin with what `make_durable` is going to wait for. Raises OSError, and gives up then."""
-        if self._fd is not None:
-            try:
-                begin_writing(self._fd)
-            except OSError:
-                self.discard()
-                raise
+        """Let the disk begin with what `make_durable` is going to wait for. Raises OSError; then that will not succeed:
+        an fsync might not be told of the failure a second time.
+        """
+        with self._lock:
+            if self._fd is not None:
+                try:
+                    begin_writing(self._fd)
+                except OSError:
+                    self._close()
+                    raise
 
     def make_durable(self) -> None:
-        """fsync the bytes, once. Raises OSError; StoreError when that was done or given up before."""
-        if self._fd is None:
-            raise StoreError("This document was written or given up already; repeat the change.")
-        fd, self._fd = self._fd, None
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        """fsync the bytes, once. Raises OSError; StoreError when it failed before, or the file was given up."""
+        with self._lock:
+            if self._is_discarded or (self._fd is None and not self._is_durable):
+                raise StoreError(_GIVEN_UP)
+            if self._fd is not None:
+                try:
+                    os.fsync(self._fd)
+                    self._is_durable = True
+                finally:
+                    self._close()
 
     def discard(self) -> None:
-        """Take its name away. May be called at any time, and again."""
+        """Take this name away; others that the file has got stay. May be called at any time, and again."""
+        with self._lock:
+            self._close()
+            if not self._is_discarded:
+                self._is_discarded = True
+                remove_quietly(self.path)
+
+    def _close(self) -> None:
         if self._fd is not None:
             fd, self._fd = self._fd, None
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # what matters of it, fsync has told
                 os.close(fd)
-        if not self._is_removed:
-            self._is_removed = True
-            remove_quietly(self.path)
 
 
 def sync_directory(path: str) -> None:

@@ -42,7 +42,7 @@ from quire.store.posix_changes import Changes
 from quire.store.posix_errors import after_commit, is_vanishing, store_errors
 from quire.store.posix_files import (
     DurableDirectories,
-    NewFile,
+    PendingFile,
     create_durable,
     is_same_file,
     remove_quietly,
@@ -80,7 +80,7 @@ class _Revision(NamedTuple):
 class _Draft(Draft):
     """A document with the file in `incoming/` that holds it."""
 
-    file: NewFile
+    file: PendingFile
 
     def discard(self) -> None:
         self.file.discard()
@@ -212,8 +212,12 @@ class PosixRecords:
             raise StoreReadOnly(f"The store cannot write the record {key}: it is served read-only.")
         draft = _Draft(data)
         with store_errors(f"write the record {key}"):
-            draft.file = NewFile(f"{self._incoming}/{unique_name()}", data)
-            draft.file.begin_writing()
+            draft.file = self._pending(data)
+            try:
+                draft.file.begin_writing()
+            except OSError:
+                draft.discard()
+                raise
         return draft
 
     def confirm(self, record: Record) -> None:
@@ -263,9 +267,19 @@ class PosixRecords:
             self._changes.announce(parent)
         return Record(key, content, _tag(1, inode), _Revision(1, inode, None))
 
-    def _replace(self, key: str, content: bytes, number: int, expected: Record, drafted: NewFile | None) -> Record:
+    def _pending(self, content: bytes) -> PendingFile:
+        """A document in `incoming/`. Raises OSError; then it is not there."""
+        file = PendingFile(f"{self._incoming}/{unique_name()}")
+        try:
+            file.write(content)
+        except BaseException:
+            file.discard()
+            raise
+        return file
+
+    def _replace(self, key: str, content: bytes, number: int, expected: Record, drafted: PendingFile | None) -> Record:
         path = f"{self._top}/{key}"
-        file = drafted or NewFile(f"{self._incoming}/{unique_name()}", content)
+        file = drafted or self._pending(content)
         target = f"{path}/{_filename(number)}"
         try:
             file.make_durable()

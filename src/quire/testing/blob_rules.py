@@ -105,7 +105,8 @@ def a_taken_key_keeps_its_bytes(sandbox: Sandbox) -> None:
 
 
 def blobs_published_together_are_all_there(sandbox: Sandbox) -> None:
-    """publish_all is publish of each, also of bytes that were to be made durable by it; a taken key keeps its bytes."""
+    """publish_all is publish of each, also of bytes that were to be made durable by it, or not even staged; a taken key
+    keeps its bytes."""
     worker, other = sandbox.worker(), sandbox.worker()
     contents = {sandbox.blob(f"together/{name}"): name.encode() * 1000 for name in ("file", "file.metadata")}
     taken = sandbox.blob("together/taken")
@@ -117,13 +118,16 @@ def blobs_published_together_are_all_there(sandbox: Sandbox) -> None:
 
     for key in contents:
         require(content_of(other, key) is None, "a blob was there before it was published.")
-    worker.blobs.publish_all([(unfinished(content), key) for key, content in contents.items()])
+    (file, content), (document, text) = contents.items()
+    worker.blobs.publish_all([(text, document), (unfinished(content), file)])
     for observer in (other, worker, sandbox.worker()):
         for key, content in contents.items():
             require(content_of(observer, key) == content, "a blob is missing or wrong after publish_all.")
     worker.blobs.publish(sandbox.staged(worker, b"first"), taken)
     with refused(Conflict, "publish_all under a key that is taken"):
         worker.blobs.publish_all([(unfinished(b"new"), sandbox.blob("together/new")), (unfinished(b"second"), taken)])
+    with refused(Conflict, "publish_all of a document under a key that is taken"):
+        worker.blobs.publish_all([(b"document", taken), (unfinished(b"new"), sandbox.blob("together/newer"))])
     require(content_of(other, taken) == b"first", "publish_all gave a key other bytes.")
     staged = unfinished(b"discarded")
     staged.discard()
