@@ -18,6 +18,10 @@ from tests.serving import environment
 
 STOP_SECONDS = 4.0
 """How long a server may take to end before it is killed; gunicorn with gevent often takes all that it is given."""
+_MOMENT = 0.25
+"""Seconds in which a machine shows whether it is idle."""
+_IDLE_SHARE = 0.1
+"""Of one processor: what servers without requests, and the system, may take."""
 
 
 READY = b"ready\n"
@@ -149,6 +153,27 @@ def wait_for(running: Running, ready: Callable[[], bool], seconds: float) -> flo
         if time.monotonic() - began > seconds:
             raise Unavailable(f"it gave no right answer within {seconds:.0f} s after its start")
         time.sleep(0.005)
+
+
+def wait_until_idle(seconds: float = 20.0) -> None:
+    """Until this machine has had next to nothing to do for a moment, but not longer than this.
+
+    A server that cannot keep up goes on with requests that nobody waits for any more.
+    """
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        before = _busy_seconds()
+        time.sleep(_MOMENT)
+        if _busy_seconds() - before <= _MOMENT * _IDLE_SHARE:
+            return
+
+
+def _busy_seconds() -> float:
+    """What all processors have worked (proc(5), /proc/stat)."""
+    user, nice, system, _, _, interrupts, soft_interrupts, *_ = (
+        int(ticks) for ticks in Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
+    )
+    return (user + nice + system + interrupts + soft_interrupts) / os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:

@@ -27,8 +27,10 @@ _METHOD = """## How it was measured
 - Everything runs on one machine, the load too: one thread of wrk with 32 connections that stay open. A server has
   two workers, nginx as well.
 - A, B, A, C, A: in loads quire is measured before and after each other server, and a ratio is between neighbours.
-  What disturbs the machine disturbs both. "±" is how far quire's own shots lie apart. The servers of a table run all
-  the time, idle while another one is asked. Starts, memory, the burst and NFS are measured one server after the other.
+  What disturbs the machine disturbs both. No shot begins before the machine is idle: a server that cannot keep up goes
+  on with requests that nobody waits for any more. "±" is how far quire's own shots lie apart. The servers of a table
+  run all the time, idle while another one is asked. Starts, memory, the burst and NFS are measured one server after
+  the other.
   With files of 20 MB in other servers quire is measured around each two of them.
 - A start is the better one of two, so its files are in the system's memory, as they are for everybody else here.
   What a server is started on is there already: nginx's pages are rendered, devpi-server's database is filled.

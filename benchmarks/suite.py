@@ -18,7 +18,7 @@ from benchmarks.corpora import Corpus
 from benchmarks.load import SLOW_SECONDS, VERY_SLOW_SECONDS, Load, ask_quickly
 from benchmarks.peers import Login, Peer, Server, served
 from benchmarks.peers.server import WORKERS
-from benchmarks.processes import Unavailable
+from benchmarks.processes import Unavailable, wait_until_idle
 from benchmarks.progress import say
 from benchmarks.results import BASE, Figure, Missing, Results
 
@@ -129,6 +129,7 @@ class Suite:
 
     def _shoot(self, measure: str, corpus: str, label: str, shoot: Callable[[int], Load], order: int) -> bool:
         """Whether there is a figure."""
+        wait_until_idle()
         try:
             load = shoot(order)
         except (Unavailable, OSError, RuntimeError, http.client.HTTPException) as error:
