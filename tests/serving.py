@@ -207,10 +207,12 @@ async def application(
 
 def __getattr__(name: str) -> Any:
     """`slow_application` takes long to import: until the file `go` is in the working directory. `refusing` and `buggy`
-    cannot be imported."""
+    cannot be imported; `failing_now` cannot while the file `broken` is there."""
     if name == "refusing":
         raise ConfigurationError("This application is not for serving.")
-    if name == "buggy":
+    if name == "failing_now" and not Path("broken").exists():
+        return application
+    if name in {"buggy", "failing_now"}:
         raise ZeroDivisionError
     if name != "slow_application":
         raise AttributeError(name)

@@ -9,13 +9,16 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from uvicorn import Config
 
 from quire import servers
 from quire.config import Settings
 from quire.errors import ConfigurationError
-from quire.servers import binding
+from quire.servers import binding, with_uvicorn
+from quire.servers.draining import Drain
 from tests.linearizability.servers import workers_of
 from tests.serving import DEADLINE, Served, free_port, run_quire, serving, starting, until
 
@@ -58,6 +61,7 @@ def test_ctrl_c_is_a_clean_end(server: str, tmp_path: Path) -> None:
         os.killpg(served.process.pid, signal.SIGINT)
         assert served.process.wait(30) == 0
     assert "Traceback" not in served.output()
+    assert "starting another one" not in served.output()
 
 
 def _catches(pid: int, number: int) -> bool:
@@ -73,6 +77,7 @@ def test_ctrl_c_while_the_workers_start_is_a_clean_end(tmp_path: Path) -> None:
         os.killpg(served.process.pid, signal.SIGINT)
         assert served.process.wait(DEADLINE) == 0
     assert "Traceback" not in served.output()
+    assert "starting another one" not in served.output()
 
 
 @pytest.mark.parametrize("server", WITH_WORKERS)
@@ -151,6 +156,55 @@ def test_what_the_default_server_cannot_load_is_said_in_its_sentence(workers: in
         assert served.process.wait(DEADLINE) > 0
     assert "This application is not for serving." in served.output()
     assert "Traceback" not in served.output()
+
+
+def test_a_successor_that_cannot_start_is_tried_again(tmp_path: Path) -> None:
+    """What fails when a worker is replaced, as a volume that is away, is no reason to take the others away as well."""
+    with serving(_settings(tmp_path, "uvicorn", workers=2), tmp_path, "tests.serving:failing_now") as served:
+        until(lambda: len(set(workers_of(served.process.pid))) == 2)
+        killed, kept = sorted(workers_of(served.process.pid))
+        until(lambda: {served.worker() for _ in range(20)} == {killed, kept})
+        (tmp_path / "broken").touch()
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: served.output().count("died (exit code 3)") >= 2)
+        assert kept in workers_of(served.process.pid)
+        (tmp_path / "broken").unlink()
+        until(lambda: len({served.worker() for _ in range(20)}) == 2)
+        assert served.stop() == 0
+
+
+def test_a_place_keeps_its_listener(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that dies while another one is replaced does not lend it its listener: nobody would be at the other's."""
+
+    class Fake:
+        pid, exitcode = 1, 0
+
+        def __init__(self, _: object, listeners: list[str]) -> None:
+            self.process = self
+            self.listeners, self.lives = listeners, 99
+
+        def is_alive(self) -> bool:
+            self.lives -= 1
+            return self.lives >= 0
+
+        def start(self) -> None: ...
+
+        def join(self) -> None: ...
+
+        def kill(self) -> None: ...
+
+    monkeypatch.setattr(with_uvicorn, "Process", Fake)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    listeners: Any = ["first", "second"]
+    settings = _settings(tmp_path, "uvicorn", workers=2)
+    supervisor = with_uvicorn._Supervisor(Config("x:y", workers=2), listeners, Drain.of(settings))
+    supervisor.init_processes()
+    workers: Any = supervisor.processes
+    workers[0].lives, workers[1].lives = 1, 0  # the first one dies right after it was looked at
+    supervisor.keep_subprocess_alive()
+    assert workers[1].listeners == ["second"]
+    supervisor.keep_subprocess_alive()
+    assert [worker.listeners for worker in workers] == [["first"], ["second"]]
 
 
 def test_a_worker_that_is_slow_is_not_taken_for_dead(tmp_path: Path) -> None:

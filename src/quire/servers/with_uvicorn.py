@@ -52,7 +52,7 @@ def serve(settings: Settings, target: str) -> int:
     if settings.workers > 1:
         supervisor = _Supervisor(config, listeners, Drain.of(settings))
         supervisor.run()
-        return 1 if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
+        return 1 if supervisor.could_not_start else 0
     server = _Server(config)
     server.drain = Drain.of(settings)
     # uvicorn raises the signal that stopped it once more when it is done; by then there is nothing left to stop
@@ -95,31 +95,41 @@ class _Supervisor(Multiprocess):
     def __init__(self, config: Config, listeners: list[socket.socket], drain: Drain) -> None:
         self._listeners = listeners
         self.drain = drain
+        self._first: list[Process] = []
+        self.could_not_start = False
         super().__init__(config, [])
 
     def init_processes(self) -> None:
         resource_tracker.ensure_running()  # which multiprocessing does with the first process, and releases signals
-        for _ in range(self.processes_num):
-            self.processes.append(self._started())
+        for place in range(self.processes_num):
+            self.processes.append(self._started(place))
+        self._first = self.processes.copy()
 
     def keep_subprocess_alive(self) -> None:
         """Called twice a second. uvicorn's own would kill a worker, too, that does not answer it for five seconds, as
-        one may not that still starts on a busy machine; its successor would be no faster."""
+        one may not that still starts on a busy machine; its successor would be no faster.
+
+        Of the first workers one that cannot start ends the server. Later what fails may pass, and others serve.
+        """
+        if self.should_exit.is_set() or self.signal_queue:
+            return  # they may have died of a Ctrl-C that is yet to be looked at
         for place, process in enumerate(self.processes):
             if process.process.is_alive():
                 continue
             process.join()
-            if process.exitcode == STARTUP_FAILURE:
+            if process.exitcode == STARTUP_FAILURE and process in self._first:
                 _log.error(f"The worker {process.pid} could not start; stopping.")
+                self.could_not_start = True
                 self.should_exit.set()
                 return
             _log.warning(f"The worker {process.pid} died ({_reason(process.exitcode)}); starting another one.")
             process.kill()  # closes its pipes
-            self.processes[place] = self._started()
+            self.processes[place] = self._started(place)
 
-    def _started(self) -> Process:
+    def _started(self, place: int) -> Process:
         """A worker that will learn of Ctrl-C, which a terminal sends to all processes, when it can deal with it."""
-        process = Process(self.config, self.sockets)
+        listeners = self._listeners[place : place + 1] or self._listeners
+        process = Process(self.config, listeners)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
