@@ -57,7 +57,7 @@ class Draft(bytes):
     """
 
     def discard(self) -> None:
-        """Forget what was begun. May be called at any time, and again; afterwards these are bytes like others."""
+        """Forget what was begun. May be called at any time, and again. A draft is written once, and not after this."""
 
 
 class Names:

@@ -15,7 +15,7 @@ from quire.store.posix_files import PendingFile
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_FEW_BYTES = 1024 * 1024
+_FEW_BYTES = 256 * 1024
 
 
 class Digester:
@@ -97,13 +97,13 @@ class PosixStaging:
     def __init__(self, path: str, algorithms: tuple[str, ...]) -> None:
         self._size = 0
         self._content: bytes | None = None
-        self._is_finished = False
+        self._is_over = False
         self._digester = Digester(algorithms)
         with store_errors("take an upload in"):
             self._file = PendingFile(path)
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
-        self._check_unfinished()
+        self._check_open()
         with store_errors("take an upload in"):
             self._file.write(chunk)
         is_all = self._size == 0 and len(chunk) <= _FEW_BYTES
@@ -112,16 +112,17 @@ class PosixStaging:
         self._digester.update(chunk)
 
     def finish(self, *, durable: bool = True) -> PosixStaged:
-        self._check_unfinished()
-        self._is_finished = True
+        self._check_open()
+        self._is_over = True
         with store_errors("make an upload durable"):
             if durable:
                 self._file.make_durable()
         return PosixStaged(self._file, self._size, self._digester.digests(), self._content)
 
     def discard(self) -> None:
+        self._is_over = True
         self._file.discard()
 
-    def _check_unfinished(self) -> None:
-        if self._is_finished:
-            raise StoreError("This upload was finished already; repeat it.")
+    def _check_open(self) -> None:
+        if self._is_over:
+            raise StoreError("This upload was finished or given up already; repeat it.")
