@@ -48,6 +48,8 @@ class Suite:
     """
     slow: dict[tuple[str, str], str] = field(default_factory=dict)
     """By peer and corpus: why it is measured there once only, and not in every form."""
+    settle: Callable[[], None] = wait_until_idle
+    """What is done before each shot, so that nothing of the one before disturbs it."""
 
     def say(self, text: str) -> None:
         """A line of progress."""
@@ -129,7 +131,7 @@ class Suite:
 
     def _shoot(self, measure: str, corpus: str, label: str, shoot: Callable[[int], Load], order: int) -> bool:
         """Whether there is a figure."""
-        wait_until_idle()
+        self.settle()
         try:
             load = shoot(order)
         except (Unavailable, OSError, RuntimeError, http.client.HTTPException) as error:

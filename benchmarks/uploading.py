@@ -67,7 +67,7 @@ class Uploader:
         took = time.perf_counter() - began
         if b"\r\nconnection: close" in head:
             self.close()
-        if not head.startswith(b"http/1.1 2") and not head.startswith(b"http/1.1 3"):
+        if not head.startswith((b"http/1.1 2", b"http/1.1 3")):
             raise RuntimeError(f"an upload of {release.filename} was answered {head[9:12]!r}: {body[:200]!r}")
         return took
 

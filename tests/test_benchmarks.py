@@ -98,7 +98,7 @@ def taken(suite: Suite, *lost: str, others: tuple[str, ...] = ("b", "c"), betwee
 @pytest.fixture
 def suite(tmp_path: Path) -> Suite:
     """Without corpora and peers."""
-    return Suite(results(), [], [], 1.0, tmp_path)
+    return Suite(results(), [], [], 1.0, tmp_path, settle=lambda: None)  # no shot here is at a server
 
 
 def test_the_base_stands_around_each_other(suite: Suite) -> None:
