@@ -944,9 +944,8 @@ def test_a_disk_that_fails_under_an_examination_is_not_the_clients_fault(tmp_pat
     staging = store.blobs.stage()
     staging.write(b"x")
     digests = staging.finish().digests
-    unreadable = PosixStaged(
-        PendingFile("/proc/self/mem", is_durable=True), 1, digests
-    )  # its first bytes cannot be read: EIO
+    memory = PendingFile("/proc/self/mem", is_durable=True)  # its first bytes cannot be read: EIO
+    unreadable = PosixStaged(memory, 1, digests)
     with unreadable.open() as file:
         for size in (-1, 10):
             with pytest.raises(StoreError, match=os.strerror(errno.EIO)):

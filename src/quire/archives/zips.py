@@ -201,7 +201,7 @@ def _parse_directory(directory: bytes, base: int) -> Iterator[ZipMember]:
 def _zip64_sizes(extra: bytes, *sizes: int) -> list[int]:
     """The sizes with those that did not fit into 32 bits taken from the extra field 1, where they stand in order."""
     wide: list[int] = []
-    while len(extra) >= 4 and _IN_64_BITS in sizes:
+    while len(extra) >= 4:
         kind, length = struct.unpack_from("<2H", extra)
         if kind == 1:
             wide = [number for (number,) in struct.iter_unpack("<Q", extra[4 : 4 + length // 8 * 8])]

@@ -186,8 +186,7 @@ class PosixRecords:
         check_record_key(key)
         if expected.key != key:
             raise ValueError(f"expected is a record of {expected.key}, not of {key}")
-        if not self._writable:
-            raise StoreReadOnly(f"The store cannot write the record {key}: it is served read-only.")
+        self._check_writable(key)
         path = f"{self._top}/{key}"
         number = int(expected.tag.partition(".")[0]) + 1
         file = data.file if isinstance(data, _Draft) else None
@@ -208,16 +207,10 @@ class PosixRecords:
 
     def draft(self, key: str, data: bytes) -> Draft:
         check_record_key(key)
-        if not self._writable:
-            raise StoreReadOnly(f"The store cannot write the record {key}: it is served read-only.")
+        self._check_writable(key)
         draft = _Draft(data)
         with store_errors(f"write the record {key}"):
-            draft.file = self._pending(data)
-            try:
-                draft.file.begin_writing()
-            except OSError:
-                draft.discard()
-                raise
+            draft.file = self._pending(data, begin=True)
         return draft
 
     def confirm(self, record: Record) -> None:
@@ -267,11 +260,17 @@ class PosixRecords:
             self._changes.announce(parent)
         return Record(key, content, _tag(1, inode), _Revision(1, inode, None))
 
-    def _pending(self, content: bytes) -> PendingFile:
-        """A document in `incoming/`. Raises OSError; then it is not there."""
+    def _check_writable(self, key: str) -> None:
+        if not self._writable:
+            raise StoreReadOnly(f"The store cannot write the record {key}: it is served read-only.")
+
+    def _pending(self, content: bytes, *, begin: bool = False) -> PendingFile:
+        """A document in `incoming/`, on its way to the disk if `begin`. Raises OSError; then it is not there."""
         file = PendingFile(f"{self._incoming}/{unique_name()}")
         try:
             file.write(content)
+            if begin:
+                file.begin_writing()
         except BaseException:
             file.discard()
             raise

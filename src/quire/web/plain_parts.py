@@ -99,5 +99,5 @@ class PlainPartsFirst(MultipartParser):
             self._is_begun = True
             at = take_plain_parts(data, self.boundary, self._receiver)
         if not self._receiver.complete:  # else nothing that follows is a part of the form
-            super().write(data[at:] if at else data)
+            super().write(data[at:])
         return len(data)
