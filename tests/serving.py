@@ -232,6 +232,16 @@ async def slow_startup(
     await application(scope, receive, send)
 
 
+async def slow_answer(
+    scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
+) -> None:
+    """ASGI: `application`, which answers /slow when the file `go` is in the working directory."""
+    if scope.get("path") == "/slow":
+        await asyncio.to_thread(Path(f"answering-{os.getpid()}").touch)
+        await asyncio.to_thread(until, Path("go").exists)
+    await application(scope, receive, send)
+
+
 async def failing(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Any]) -> None:
     """ASGI: an application that cannot start."""
     assert scope["type"] == "lifespan"

@@ -101,6 +101,28 @@ def test_a_killed_worker_is_replaced(server: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("server", WITH_WORKERS)
+def test_a_second_signal_does_not_cut_an_answer_off(server: str, tmp_path: Path) -> None:
+    """SIGTERM to all processes reaches a worker twice, by itself and by its main process; it finishes and ends."""
+    with serving(_settings(tmp_path, server, workers=2), tmp_path, "tests.serving:slow_answer") as served:
+        connection = http.client.HTTPConnection(served.host, served.port, timeout=DEADLINE)
+        connection.request("GET", "/slow")
+        until(lambda: any(tmp_path.glob("answering-*")))
+        (worker,) = (int(path.name.rpartition("-")[2]) for path in tmp_path.glob("answering-*"))
+        os.kill(worker, signal.SIGTERM)
+        until(lambda: not _is_pending(worker, signal.SIGTERM))  # two of one number are one while they wait
+        os.killpg(served.process.pid, signal.SIGTERM)
+        (tmp_path / "go").touch()
+        assert connection.getresponse().status == 200
+        connection.close()
+        assert served.process.wait(DEADLINE) == 0
+
+
+def _is_pending(process: int, number: int) -> bool:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+    return bool(int(status["ShdPnd"], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.parametrize("server", WITH_WORKERS)
 def test_a_server_that_still_starts_ends_at_once(server: str, tmp_path: Path) -> None:
     """SIGTERM while the workers import the application ends them, and is not lost until they are killed."""
     settings = _settings(tmp_path, server, workers=2)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVarTuple
 
 import structlog
-from granian import Granian
+from granian import Granian, loops
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
@@ -19,7 +21,41 @@ from quire.servers.limits import HEAD_SECONDS, connections_for, raise_descriptor
 from quire.servers.loading import forked_workers_obey_signals, hold_signals, load
 from quire.servers.rsgi import RSGIApplication
 
+try:
+    from uvloop import Loop as _FastestLoop
+except ModuleNotFoundError:  # where there is none, see pyproject.toml
+    from asyncio import SelectorEventLoop as _FastestLoop  # type: ignore[assignment]
+
+_Arguments = TypeVarTuple("_Arguments")
+
 _log = structlog.stdlib.get_logger("quire.servers")
+
+
+class _Loop(_FastestLoop):
+    """Calls the handler of the signals that stop a worker at the first of them alone.
+
+    granian's puts a mark into a channel that has room for one, and nobody takes it out: a second signal would wait for
+    ever, with Python's lock held. Ctrl-C, or a SIGTERM for all processes, is followed by one of the main process.
+    """
+
+    _is_stopping = False
+
+    def add_signal_handler(self, sig: int, callback: Callable[[*_Arguments], object], *args: *_Arguments) -> None:
+        """See asyncio."""
+
+        def once() -> None:
+            if not self._is_stopping:
+                self._is_stopping = True
+                callback(*args)
+
+        super().add_signal_handler(sig, once)
+
+
+@loops.register("auto")
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = _Loop()
+    asyncio.set_event_loop(loop)
+    return loop
 
 
 def _load(target: str) -> Any:
