@@ -15,6 +15,7 @@ from typing import Any
 from quire import logs
 from quire.config import Settings
 from quire.servers import with_uvicorn
+from quire.web.plain import Response
 
 BODY_BYTES = 4096
 _ASGI, _PLAIN = (kind.ljust(BODY_BYTES, b".") for kind in (b"ASGI", b"plain"))
@@ -46,16 +47,16 @@ class BarePlain(Bare):
     def __init__(self) -> None:
         self.plain = self
         self._further: Sequence[tuple[bytes, bytes]] | None = None
-        self._response = b""
+        self._response: Response = ()
 
-    def answer(self, data: bytes, client: Callable[[], str], further: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    def answer(self, data: bytes, client: Callable[[], str], further: Sequence[tuple[bytes, bytes]]) -> Response | None:
         """As `quire.web.plain.PlainRequests.answer`."""
         del client
         if not data.startswith(b"GET /") or data.find(b"\r\n\r\n") != len(data) - 4:
             return None
         if further is not self._further:
             lines = b"".join(b"%b: %b\r\n" % pair for pair in (*further, *_HEADERS))
-            self._further, self._response = further, b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n" + _PLAIN
+            self._further, self._response = further, (b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n", _PLAIN)
         return self._response
 
 

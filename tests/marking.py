@@ -13,7 +13,7 @@ from quire import folder_scan
 from quire.cli import main
 from quire.store import posix
 from quire.web.answer import Answer
-from quire.web.plain import PlainRequests
+from quire.web.plain import PlainRequests, Response
 
 MARK = "x-plain"
 NETWORK = "QUIRE_MARKING_NETWORK"
@@ -21,9 +21,12 @@ NETWORK = "QUIRE_MARKING_NETWORK"
 _response = PlainRequests._response
 
 
-def _marked(plain: PlainRequests, answer: Answer, further: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+def _marked(plain: PlainRequests, answer: Answer, further: Sequence[tuple[bytes, bytes]]) -> Response | None:
     response = _response(plain, answer, further)
-    return None if response is None else response.replace(b"\r\n", f"\r\n{MARK}: yes\r\n".encode(), 1)
+    if response is None:
+        return None
+    head, *body = response
+    return head.replace(b"\r\n", f"\r\n{MARK}: yes\r\n".encode(), 1), *body
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ def _client() -> str:
 
 
 def _answered(data: bytes, answers: Answers | None = None) -> bytes | None:
-    return PlainRequests(answers or Answers()).answer(data, _client, [(b"date", b"today")])
+    response = PlainRequests(answers or Answers()).answer(data, _client, [(b"date", b"today")])
+    return None if response is None else b"".join(response)
 
 
 def test_a_plain_request_is_answered() -> None:
@@ -80,6 +81,13 @@ def test_a_plain_request_is_answered() -> None:
     response = b'HTTP/1.1 200 OK\r\ndate: today\r\netag: "1"\r\ncontent-length: 6\r\n\r\na page'
     assert _answered(HEAD, answers) == response
     assert answers.asked == [("/simple/demo/", {"host": "quire.test", "accept": "text/html"})]
+
+
+def test_a_body_is_not_copied() -> None:
+    """A list of projects may be of megabytes: what is sent is what is remembered."""
+    response = PlainRequests(Answers()).answer(HEAD, _client, [])
+    assert response is not None
+    assert response[-1] is BODY
 
 
 def test_a_page_that_is_not_modified_has_no_length() -> None:

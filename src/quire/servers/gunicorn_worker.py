@@ -12,6 +12,7 @@ from gunicorn.workers import gasgi
 from quire.servers.limits import HEAD_SECONDS
 from quire.servers.loading import let_signals_end_the_process
 from quire.servers.plain_connection import PlainConnection
+from quire.web.plain import Response
 
 
 class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
@@ -62,8 +63,9 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
         headers: Sequence[tuple[bytes, bytes]] = self.worker.further_headers()
         return headers
 
-    def write_plain(self, response: bytes) -> None:
-        self._safe_write(response)
+    def write_plain(self, response: Response) -> None:
+        for part in response:
+            self._safe_write(part)
         self.worker.nr += 1
 
     def hold(self, is_held: bool) -> None:

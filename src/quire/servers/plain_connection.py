@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from quire.web.plain import PlainHeaders, PlainRequests
+from quire.web.plain import PlainHeaders, PlainRequests, Response
 
 
 class Connection(Protocol):
@@ -29,7 +29,7 @@ class Connection(Protocol):
         """Those that the server adds to every response; another object when they change."""
         ...
 
-    def write_plain(self, response: bytes) -> None:
+    def write_plain(self, response: Response) -> None:
         """Send a whole response, and count its request."""
         ...
 

@@ -12,6 +12,7 @@ from quire.servers.limits import HEAD_SECONDS, most_connections
 from quire.servers.plain_connection import PlainConnection
 from quire.servers.uvicorn_files import FileSender, can_send_files
 from quire.web.files import ZEROCOPY
+from quire.web.plain import Response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,8 +88,8 @@ class Protocol(H11Protocol):
     def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
         return self.server_state.default_headers
 
-    def write_plain(self, response: bytes) -> None:
-        self.transport.write(response)
+    def write_plain(self, response: Response) -> None:
+        self.transport.writelines(response)
         self.server_state.total_requests += 1
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(

@@ -37,6 +37,10 @@ _STATUS_LINES: Final[dict[int, bytes]] = {
     for status in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED)  # quick answers are no others
 }
 
+Response = tuple[bytes, ...]
+"""What is sent, in its pieces: the head, and the body where there is one. A body is what a worker remembers, up to
+megabytes; copying it behind its head would take longer than handing it to the kernel."""
+
 
 class PlainHeaders(dict[str, str]):
     """The header lines of a plain request by lower-case name; each name is there once."""
@@ -79,7 +83,7 @@ class PlainRequests:
         self._further: Sequence[tuple[bytes, bytes]] = ()
         self._further_lines = b""
 
-    def answer(self, data: bytes, client: Callable[[], str], further: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    def answer(self, data: bytes, client: Callable[[], str], further: Sequence[tuple[bytes, bytes]]) -> Response | None:
         """The response to a request that has not been looked at, whole; None when the server has to parse it.
 
         `data`: all that has arrived since the response before. `client`, `further`: as in `Asker`.
@@ -88,7 +92,7 @@ class PlainRequests:
         answer = None if request is None else self._quick.respond(*request, client)
         return None if answer is None else self._response(answer, further)
 
-    async def answer_in_time(self, path: str, headers: PlainHeaders, asker: Asker) -> bytes | None:
+    async def answer_in_time(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | None:
         """As `answer`, for a request that was read, where it takes time."""
         answer = await self._quick.respond_in_time(path, headers, asker.client_host)
         return None if answer is None else self._response(answer, asker.further_headers())
@@ -104,7 +108,7 @@ class PlainRequests:
         headers = self._headers(data[end - 2 : -2])
         return None if headers is None else (path.decode(), headers)
 
-    def _response(self, answer: Answer, further: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    def _response(self, answer: Answer, further: Sequence[tuple[bytes, bytes]]) -> Response | None:
         """All of it; None when the server has to send a file."""
         if answer.path is not None:
             return None
@@ -113,8 +117,8 @@ class PlainRequests:
             self._further, self._further_lines = further, b"".join(b"%b: %b\r\n" % pair for pair in further)
         if answer.status == HTTPStatus.OK:
             length = b"content-length: %d\r\n\r\n" % len(answer.body)
-            return b"".join((status_line, self._further_lines, answer.lines, length, answer.body))
-        return b"".join((status_line, self._further_lines, answer.lines, b"\r\n"))
+            return b"".join((status_line, self._further_lines, answer.lines, length)), answer.body
+        return (b"".join((status_line, self._further_lines, answer.lines, b"\r\n")),)
 
     def _headers(self, block: bytes) -> PlainHeaders | None:
         """What the header lines say, each with an end before and after it; None when they are not plain."""
