@@ -5,6 +5,7 @@ podman-compose reads the same compose.yaml that Docker does; only the names of t
 
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
+from quire.servers import GRACE_SECONDS
 from tests.clients import environments
 from tests.deploy.image_clients import LOGIN, clients
 from tests.deploy.image_podman import PROJECT, Container, Podman
@@ -101,6 +104,17 @@ def _listed(host: str, name: str) -> set[str]:
     )
     assert answer.status_code == 200, answer.text
     return set(answer.json()["versions"])
+
+
+def test_who_tried_the_other_container_in_vain_is_still_served() -> None:
+    """A request waits for a container that has just gone until nginx's patience ends. By then that one may be back, and
+    the other one told to stop: it has to go on serving for longer than nginx waits."""
+    service = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]["quire-1"]
+    serves_on = float(service["environment"]["QUIRE_DRAIN_SECONDS"])
+    waited = re.search(r"proxy_connect_timeout (\d+)s;", (COMPOSE / "nginx.conf").read_text())
+    assert waited is not None
+    assert serves_on > float(waited[1])
+    assert float(service["stop_grace_period"].removesuffix("s")) > serves_on + GRACE_SECONDS
 
 
 def test_what_nginx_takes_both_containers_have(project: Project, tmp_path: Path) -> None:
