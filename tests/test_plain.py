@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h11
@@ -19,6 +20,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from quire.metrics.catalog import Route
+from quire.servers.gunicorn_worker import Protocol as GunicornProtocol
 from quire.servers.uvicorn_protocol import Protocol
 from quire.store.directory import COARSE_SETTLE
 from quire.web.answer import Answer, Headers, as_lines
@@ -544,3 +546,28 @@ def test_a_server_answers_plainly(
         assert headers["etag"] == told[1]["etag"]
     if "accesslog" in configuration:
         assert (tmp_path / "access.log").read_text().count("GET /simple/") >= 6
+
+
+# -- in gunicorn ------------------------------------------------------------------------------------------------------
+
+
+class _Calls(_Transport):
+    """Counts what it is told to write."""
+
+    count = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.count += 1
+        super().write(data)
+
+
+def test_gunicorn_sends_a_response_in_one_call() -> None:
+    """Head and body: each call by itself may be a system call, and a packet. Nothing is sent to who is gone."""
+    protocol = GunicornProtocol.__new__(GunicornProtocol)
+    protocol.worker = SimpleNamespace(nr=0)
+    transport = protocol.transport = _Calls()
+    protocol.write_plain((b"head", b"body"))
+    assert (transport.count, transport.written, protocol.worker.nr) == (1, b"headbody", 1)
+    transport.close()
+    protocol.write_plain((b"head", b"body"))
+    assert transport.count == 1

@@ -66,8 +66,13 @@ def test_ctrl_c_is_a_clean_end(server: str, tmp_path: Path) -> None:
 
 def _catches(pid: int, number: int) -> bool:
     """Whether a process has a handler for the signal, as Python has one for SIGINT before it imports anything."""
+    return _is_in_mask(pid, "SigCgt", number)
+
+
+def _is_in_mask(pid: int, mask: str, number: int) -> bool:
+    """Whether a signal is in one of a process's masks (proc(5), /proc/pid/status)."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
+    return bool(int(status.partition(f"{mask}:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
 def test_ctrl_c_while_the_workers_start_is_a_clean_end(tmp_path: Path) -> None:
@@ -109,17 +114,12 @@ def test_a_second_signal_does_not_cut_an_answer_off(server: str, tmp_path: Path)
         until(lambda: any(tmp_path.glob("answering-*")))
         (worker,) = (int(path.name.rpartition("-")[2]) for path in tmp_path.glob("answering-*"))
         os.kill(worker, signal.SIGTERM)
-        until(lambda: not _is_pending(worker, signal.SIGTERM))  # two of one number are one while they wait
+        until(lambda: not _is_in_mask(worker, "ShdPnd", signal.SIGTERM))  # two of one number are one while they wait
         os.killpg(served.process.pid, signal.SIGTERM)
         (tmp_path / "go").touch()
         assert connection.getresponse().status == 200
         connection.close()
         assert served.process.wait(DEADLINE) == 0
-
-
-def _is_pending(process: int, number: int) -> bool:
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
-    return bool(int(status["ShdPnd"], 16) >> (number - 1) & 1)
 
 
 @pytest.mark.parametrize("server", WITH_WORKERS)

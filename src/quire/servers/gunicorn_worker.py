@@ -64,8 +64,8 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
         return headers
 
     def write_plain(self, response: Response) -> None:
-        for part in response:
-            self._safe_write(part)
+        if not self.transport.is_closing():
+            self.transport.writelines(response)  # at once: uvloop makes a system call of each write by itself
         self.worker.nr += 1
 
     def hold(self, is_held: bool) -> None:
