@@ -287,6 +287,22 @@ def test_a_side_that_ends_is_not_waited_for(tmp_path: Path) -> None:
         one.wait()
 
 
+def test_the_last_word_counts_although_its_sender_has_ended(tmp_path: Path) -> None:
+    """Between looking for the message and looking for the end there is time for both to come."""
+    Mail.make(str(tmp_path / "mail"))
+    directories = Directories(str(tmp_path), network=False)
+    one, other = (Mail(str(tmp_path / "mail"), side, directories) for side in (0, 1))
+
+    def say_it_and_end() -> bool:
+        """Called just before it is looked whether the other side has ended."""
+        other.post("the last word")
+        other.end()
+        return False
+
+    one.stopped = say_it_and_end
+    assert one.wait() == "the last word"
+
+
 # -- bad volumes ------------------------------------------------------------------------------------------------------
 
 

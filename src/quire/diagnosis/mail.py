@@ -70,14 +70,17 @@ class Mail:
         until, look, remind = now + patience, now + _LOOK_FOR_END, now + _REMIND
         while True:
             found = get(folder, name, self._directories)
+            now = time.monotonic()
+            if found is None and now >= look:
+                look = now + _LOOK_FOR_END
+                if self.stopped() or get(folder, "ended", self._directories) is not None:
+                    # who ends may have said this just before, after the look above
+                    found = get(folder, name, self._directories)
+                    if found is None:
+                        raise PeerGone("The other side ended before it was done; run both again.")
             if found is not None:
                 self._turn += 1
                 return found["content"]
-            now = time.monotonic()
-            if now >= look:
-                look = now + _LOOK_FOR_END
-                if self.stopped() or get(folder, "ended", self._directories) is not None:
-                    raise PeerGone("The other side ended before it was done; run both again.")
             if now >= until:
                 raise PeerGone(
                     f"Nothing was seen of the other side for {patience:.0f} seconds: it ended, or what it writes is "
