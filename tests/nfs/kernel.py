@@ -1,4 +1,10 @@
-"""One User-mode Linux kernel with init.sh in it: a process to start, to ask and to kill, and wires between two."""
+"""One User-mode Linux kernel with init.sh in it: a process to start, to ask and to kill, and wires between two.
+
+Theory of operation. The kernel has one timer, set for one moment at a time; when its SIGALRM comes, the kernel sees to
+what is due and sets it anew. Now and then, on a busy host, it loses one: nothing is set any more, whoever sleeps in it
+sleeps for ever, and it spins in its idle loop, since it does not wait for a timer that is not set. Any SIGALRM has it
+look at the clock and go on. So it is sent one every second; to a kernel that is well that is a timer that was early.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +14,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent.parent
 BOOT_TIMEOUT = 120.0
 """Seconds; a boot takes 5 to 10 of them on an idle machine."""
+_ALARM_EVERY = 1.0
+"""Seconds."""
 
 
 class RigError(Exception):
@@ -45,6 +54,9 @@ class Kernel:
             )
         self._control = control
         self._answers = control.makefile("r")
+        self._is_over = threading.Event()
+        self._alarms = threading.Thread(target=self._send_alarms, daemon=True)
+        self._alarms.start()
 
     @property
     def _console(self) -> Path:
@@ -75,12 +87,24 @@ class Kernel:
     def kill(self) -> None:
         """Cut its power: what it has not yet written to its disk is gone."""
         self.lost = True
+        self._is_over.set()
+        self._alarms.join()
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._answers.close()
         self._control.close()
+
+    def _send_alarms(self) -> None:
+        process = os.pidfd_open(self._process.pid)
+        try:
+            while not self._is_over.wait(_ALARM_EVERY):
+                with contextlib.suppress(OSError):  # it ended
+                    if _catches(self._process.pid, signal.SIGALRM):
+                        signal.pidfd_send_signal(process, signal.SIGALRM)
+        finally:
+            os.close(process)
 
     def _answer(self, seconds: float) -> str:
         self._control.settimeout(seconds)
@@ -92,6 +116,13 @@ class Kernel:
             self.lost = True
             raise RigError(f"The machine does not answer any more: {self.console()}")
         return line.strip()
+
+
+def _catches(process: int, number: signal.Signals) -> bool:
+    """Whether a signal has a handler there, and does not end the process. Raises OSError when there is no such one."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def _command(
