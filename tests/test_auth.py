@@ -297,7 +297,7 @@ def test_nothing_remembered_is_a_password(tmp_path: Path) -> None:
     for _ in range(2):
         with authenticator(path) as (made, _checker):
             ask(made, "alice", "hunter2")
-            kept.append(made._remembered["alice"].digest)
+            kept.append(made._logins["alice"].digest)
             assert "hunter2" not in repr(vars(made))
     assert kept[0] != kept[1]
 

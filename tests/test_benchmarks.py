@@ -26,7 +26,7 @@ from benchmarks.processes import Running, Unavailable, client, family, proportio
 from benchmarks.progress import lasting
 from benchmarks.report import write_report
 from benchmarks.results import BASE, Figure, Missing, Results
-from benchmarks.suite import Suite
+from benchmarks.suite import CLOSE_SHOTS, Suite
 from benchmarks.summary import beside_huge, other_servers, ratios, ratios_logged_in
 from benchmarks.tables import rates, table, title
 from benchmarks.targets import TARGETS, number
@@ -82,7 +82,9 @@ def test_percentiles_are_values_that_occurred() -> None:
 # -- ratios -----------------------------------------------------------------------------------------------------------
 
 
-def taken(suite: Suite, *lost: str, others: tuple[str, ...] = ("b", "c"), between: int = 1) -> list[str]:
+def taken(
+    suite: Suite, *lost: str, others: tuple[str, ...] = ("b", "c"), between: int = 1, closely: bool = False
+) -> list[str]:
     """The servers of a group in the order of their shots, where these cannot be had."""
 
     def shoot(label: str, order: int) -> Load:
@@ -91,7 +93,8 @@ def taken(suite: Suite, *lost: str, others: tuple[str, ...] = ("b", "c"), betwee
             raise Unavailable("it is not there")
         return load(100)
 
-    suite.take(pages.PAGE, "M", {label: partial(shoot, label) for label in (BASE, *others)}, between=between)
+    shots = {label: partial(shoot, label) for label in (BASE, *others)}
+    suite.take(pages.PAGE, "M", shots, between=between, closely=closely)
     return [shot.server for shot in suite.results.of(pages.PAGE, "M")]
 
 
@@ -126,6 +129,15 @@ def test_the_base_can_stand_around_two_others(suite: Suite) -> None:
 def test_one_who_is_not_there_is_none_of_the_two(suite: Suite) -> None:
     """The base comes after two shots that could be had."""
     assert taken(suite, "b", others=("b", "c", "d"), between=2) == [BASE, "c", "d", BASE]
+
+
+def test_who_is_close_is_asked_more_often(suite: Suite) -> None:
+    """A B A C A B A B A: what is a few percent takes more than one shot. Who is not there is not asked again."""
+    others = ("nginx", "simple-dir", "quire+bcrypt")
+    assert taken(suite, "quire+bcrypt", others=others, closely=True) == [
+        *(BASE, "nginx", BASE, "simple-dir", BASE),
+        *(("nginx", BASE) * (CLOSE_SHOTS - 1)),
+    ]
 
 
 def test_who_is_slow_is_left_out_with_that_reason(suite: Suite) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from quire.auth import Login
 from quire.metrics.catalog import Route
 from quire.servers.gunicorn_worker import Protocol as GunicornProtocol
 from quire.servers.uvicorn_protocol import Protocol
@@ -41,16 +42,24 @@ class Answers:
 
     def __init__(self, status: int = 200) -> None:
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.logins: list[Login | None] = []
+        self.good: dict[str, Login] = {}
         self._status = status
 
-    def respond(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
+    def recall(self, authorization: str) -> Login | None:
+        return self.good.get(authorization)
+
+    def respond(self, path: str, headers: Headers, client: Callable[[], str], login: Login | None) -> Answer | None:
         assert isinstance(headers, PlainHeaders)
         assert client() == "192.0.2.1"
         self.asked.append((path, dict(headers)))
+        self.logins.append(login)
         body = BODY if self._status == 200 else b""
         return Answer(self._status, _HEADERS, body, Route.PROJECT, lines=as_lines(_HEADERS))
 
-    async def respond_in_time(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
+    async def respond_in_time(
+        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
+    ) -> Answer | None:
         raise AssertionError("these answers are there at once")
 
 
@@ -63,9 +72,11 @@ class SlowAnswers(Answers):
         super().__init__()
         self.waiting: list[asyncio.Future[bool]] = []
 
-    async def respond_in_time(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
+    async def respond_in_time(
+        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
+    ) -> Answer | None:
         self.waiting.append(asyncio.get_running_loop().create_future())
-        return self.respond(path, headers, client) if await self.waiting[-1] else None
+        return self.respond(path, headers, client, login) if await self.waiting[-1] else None
 
 
 def _client() -> str:
@@ -163,12 +174,47 @@ def test_credentials_are_passed_on_and_not_kept(name: bytes) -> None:
     assert list(plain._blocks) == [b"\r\nHost: quire.test\r\nAccept: text/html\r\n"]
 
 
+def test_a_login_stands_for_its_credentials() -> None:
+    """Those that were found good are recognised, with these header lines and no others, until the login is over."""
+    answers = Answers()
+    answers.good = {"Basic YTpi": Login("a", b"")}
+    plain = PlainRequests(answers)
+
+    def login(authorization: bytes, accept: bytes = b"text/html") -> Login | None:
+        data = HEAD.replace(b"text/html", b"%b\r\nAuthorization: %b" % (accept, authorization))
+        assert plain.answer(data, _client, []) is not None
+        return answers.logins[-1]
+
+    first = answers.good["Basic YTpi"]
+    assert [login(b"Basic YTpi"), login(b"Basic YTpi", b"*/*"), login(b"Basic YTpj")] == [first, first, None]
+    assert [headers.get("authorization") for _, headers in answers.asked] == [None, None, "Basic YTpj"]
+    assert not [kept for kept in _kept_by(plain) if "YTp" in kept]
+    answers.good.clear()
+    assert login(b"Basic YTpi") is first
+    first.is_over = True
+    assert login(b"Basic YTpi") is None
+    second = answers.good["Basic YTpi"] = Login("a", b"")
+    assert login(b"Basic YTpi") is second
+
+
+def _kept_by(plain: PlainRequests) -> list[str]:
+    """Every text and every bytes in its memory."""
+    kept: list[str] = []
+    for key, headers in [*plain._blocks.items(), *plain._logins.items()]:
+        kept += [key.decode("latin-1"), *headers, *headers.values()]
+    return kept
+
+
 def test_what_is_remembered_is_bounded() -> None:
     """A client that sends other headers each time does not fill the memory."""
-    plain = PlainRequests(Answers())
-    for number in range(2000):
-        assert plain.answer(HEAD.replace(b"text/html", b"text/%d" % number), _client, []) is not None
+    answers = Answers()
+    answers.good = {"Basic YTpi": Login("a", b"")}
+    plain = PlainRequests(answers)
+    for number in range(3000):
+        for more in (b"", b"\r\nAuthorization: Basic YTpi"):
+            assert plain.answer(HEAD.replace(b"text/html", b"text/%d" % number + more), _client, []) is not None
         assert len(plain._blocks) <= 256
+        assert len(plain._logins) <= 1024
 
 
 _NAMES = st.sampled_from(

@@ -20,6 +20,7 @@ from quire.model import Status
 from quire.store.posix import PosixStore
 from quire.upload import examine
 from quire.web.app import create_application
+from quire.web.plain import PlainRequests
 from quire.web.quick import ASGIHeaders, Quick
 from tests.asking import HTML_V1, JSON_V1, OPEN, Site, password_file, publish, publish_wheel, raw_answer, serve
 from tests.distributions import make_wheel, wheel_name
@@ -177,6 +178,35 @@ def test_a_login_is_needed_where_it_was(tmp_path: Path) -> None:
         await asyncio.sleep(0)  # whoever asks from now on arrived after it
         assert worker.ask("/simple/", login) is None
         assert (await worker.client.get("/simple/", auth=("alice", "secret"))).status_code == 401
+
+    asyncio.run(scenario())
+
+
+def test_a_recognised_login_counts_as_long_as_it_is_good(tmp_path: Path) -> None:
+    """By the bytes of a request: not with another password file, again when the application found it good again."""
+    users = password_file(tmp_path, alice="secret")
+    (tmp_path / "packages").mkdir()
+    worker = Worker(tmp_path / "packages", authenticate=("list",), passwords=str(users))
+    login = (b"authorization", httpx.BasicAuth("alice", "secret")._auth_header.encode())
+    plain = PlainRequests(worker.quick.alone())
+    head = b"".join(b"%b: %b\r\n" % line for line in [*PLAIN, login])
+
+    def ask() -> int | None:
+        response = plain.answer(b"GET /simple/ HTTP/1.1\r\n" + head + b"\r\n", lambda: "", [])
+        return None if response is None else int(response[0][9:12])
+
+    async def scenario() -> None:
+        assert ask() is None
+        await worker.prepare("/simple/", login)
+        assert [ask(), ask()] == [200, 200]
+        password_file(tmp_path, alice="another")
+        assert ask() is None
+        assert (await worker.client.get("/simple/", auth=("alice", "secret"))).status_code == 401
+        assert ask() is None
+        password_file(tmp_path, alice="secret")
+        assert ask() is None
+        assert (await worker.client.get("/simple/", auth=("alice", "secret"))).status_code == 200
+        assert [ask(), ask()] == [200, 200]
 
     asyncio.run(scenario())
 

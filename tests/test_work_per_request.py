@@ -30,7 +30,7 @@ PYTHON = {
     "304": (42, 40, 1120),
     "list": (44, 36, 1080),
 }
-LOGIN = (8, 13, 220)
+LOGIN = (5, 8, 160)
 """What a known password may add to each."""
 MUST_COUNT = "QUIRE_TESTS_MUST_COUNT"
 

@@ -1,6 +1,6 @@
 """The same questions when everybody has to log in for everything, with a password hashed by bcrypt.
 
-quire without a login stands beside quire with one, and beside pypiserver with one: A, B, A, C, A.
+quire without a login stands beside quire with one, and beside pypiserver with one: A, B, A, C, A, B, A.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from benchmarks.corpora import BIG, MEDIUM
+from benchmarks.corpora import BIG
 from benchmarks.load import Load
 from benchmarks.measures import files, memory, pages, starting, uploads, visible
 from benchmarks.measures.questions import Questions
@@ -37,7 +37,6 @@ Shoot = Callable[[Server], Load]
 def measure(suite: Suite) -> None:
     login = suite.login()
     guarded = suite.others("auth", "page")
-    full = MEDIUM if MEDIUM in suite.corpora else suite.corpora[0]
     for corpus in suite.corpora:
         suite.say(f"pages with a login, corpus {corpus.name}")
         ask = Questions(corpus, suite.seconds)
@@ -47,7 +46,7 @@ def measure(suite: Suite) -> None:
             UNCHANGED: ask.unchanged,
             SMALL: ask.small_file,
         }
-        if corpus is full:
+        if corpus is suite.middle:
             shots |= {
                 ONE: ask.one,
                 JSON: partial(ask.rotating, form="json"),
@@ -71,7 +70,7 @@ def measure(suite: Suite) -> None:
 
 def _interleave(suite: Suite, shots: Mapping[str, Shoot], corpus: str, servers: Mapping[str, Server]) -> None:
     for measured, shoot in shots.items():
-        suite.interleave(measured, corpus, servers, shoot)
+        suite.interleave(measured, corpus, servers, shoot, closely=corpus in {suite.middle.name, BIG.name})
 
 
 def _asking(
@@ -95,11 +94,11 @@ def _one_after_the_other(suite: Suite, peers: list[Peer], login: Login) -> None:
     for measured, clients in ((UPLOAD, 1), (UPLOADS, 8)):
         shots = {QUIRE.name: partial(uploads.into_server, suite, QUIRE, clients, None)}
         shots |= {labelled(peer, login): partial(uploads.into_server, suite, peer, clients, login) for peer in peers}
-        suite.take(measured, uploads.EMPTY, shots)
+        suite.take(measured, uploads.EMPTY, shots, closely=True)
     for peer in peers:
         if peer.name in visible.SHARING:
             visible.measure_peer(suite, peer, login)
-    corpus = MEDIUM if MEDIUM in suite.corpora else suite.corpora[0]
+    corpus = suite.middle
     for peer in peers:
         starting.measure_peer(suite, corpus, peer, login)
         memory.measure_peer(suite, corpus, peer, login)

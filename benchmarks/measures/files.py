@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.corpora import BIG, MEDIUM
+from benchmarks.corpora import BIG
 from benchmarks.measures.questions import Questions
 from benchmarks.peers import QUIRE
 from benchmarks.suite import Suite
@@ -14,16 +14,15 @@ MEMORY = "memory while 20 MB files are sent"
 
 
 def measure(suite: Suite) -> None:
-    """On the corpus of 1,000 projects, or on the first one that was chosen."""
     suite.say("small files")
-    corpus = MEDIUM if MEDIUM in suite.corpora else suite.corpora[0]
+    corpus = suite.middle
     with suite.running(corpus, [QUIRE, *suite.others("file")], measures=[SMALL]) as servers:
-        suite.interleave(SMALL, corpus.name, servers, Questions(corpus, suite.seconds).small_file)
+        suite.interleave(SMALL, corpus.name, servers, Questions(corpus, suite.seconds).small_file, closely=True)
     suite.say("large files")
     questions = Questions(BIG, suite.seconds)
     with suite.running(BIG, [QUIRE, *suite.others("file")]) as servers:
         before = {label: server.running.memory for label, server in servers.items()}
-        suite.interleave(LARGE, BIG.name, servers, questions.large_file)
+        suite.interleave(LARGE, BIG.name, servers, questions.large_file, closely=True)
         for label, server in servers.items():
             grown = (server.running.memory - before[label]) / 2**20
             suite.figure(MEMORY, BIG.name, label, grown, "MiB more than before")

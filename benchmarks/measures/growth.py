@@ -40,5 +40,5 @@ def measure(suite: Suite) -> None:
         def small_file(server: Server) -> Load:
             return Questions(corpora[server.port], suite.seconds).small_file(server)
 
-        suite.interleave(PAGE, base.name, servers, rotating)
-        suite.interleave(FILE, base.name, servers, small_file)
+        suite.interleave(PAGE, base.name, servers, rotating, closely=True)
+        suite.interleave(FILE, base.name, servers, small_file, closely=True)

@@ -29,10 +29,14 @@ def measure(suite: Suite) -> None:
 def _measure(suite: Suite, questions: Questions, servers: Mapping[str, Server]) -> None:
     corpus = questions.corpus.name
     real = {label: server for label, server in servers.items() if server.peer.form != "none"}
-    suite.interleave(PAGE, corpus, servers, questions.rotating, even_slow=True)
-    suite.interleave(LIST, corpus, servers, questions.listed, even_slow=True)
-    suite.interleave(ONE, corpus, servers, questions.one)
-    suite.interleave(UNCHANGED, corpus, real, questions.unchanged)
-    suite.interleave(JSON, corpus, servers, partial(questions.rotating, form="json"))
-    suite.interleave(LIST_JSON, corpus, real, partial(questions.listed, form="json"))
-    suite.interleave(GZIP, corpus, real, partial(questions.rotating, form="gzip"))
+    for measure, shoot, asked, even_slow in (
+        (PAGE, questions.rotating, servers, True),
+        (LIST, questions.listed, servers, True),
+        (ONE, questions.one, servers, False),
+        (UNCHANGED, questions.unchanged, real, False),
+        (JSON, partial(questions.rotating, form="json"), servers, False),
+        (LIST_JSON, partial(questions.listed, form="json"), real, False),
+        (GZIP, partial(questions.rotating, form="gzip"), real, False),
+    ):
+        closely = questions.corpus is suite.middle
+        suite.interleave(measure, corpus, asked, shoot, even_slow=even_slow, closely=closely)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.corpora import BIG, MEDIUM
+from benchmarks.corpora import BIG
 from benchmarks.measures.questions import Questions
 from benchmarks.peers import BARE_ASGI, QUIRE, VARIANTS
 from benchmarks.suite import Suite
@@ -16,9 +16,8 @@ MEASURES = (PAGE, LIST, UNCHANGED, SMALL, LARGE)
 
 
 def measure(suite: Suite) -> None:
-    """On the corpus of 1,000 projects, or on the first one that was chosen."""
     suite.say("quire in other servers")
-    corpus = MEDIUM if MEDIUM in suite.corpora else suite.corpora[0]
+    corpus = suite.middle
     ask, peers = Questions(corpus, suite.seconds), [QUIRE, *VARIANTS.values()]
     with suite.running(corpus, [*peers, BARE_ASGI], measures=[PAGE, LIST, UNCHANGED, SMALL]) as servers:
         suite.interleave(PAGE, corpus.name, servers, ask.rotating)

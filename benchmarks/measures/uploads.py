@@ -40,12 +40,12 @@ def measure(suite: Suite) -> None:
         shots = {
             peer.name: partial(into_server, suite, peer, clients, None) for peer in (QUIRE, *suite.others("upload"))
         }
-        suite.take(measured, EMPTY, shots | {LOOP: partial(_into_loop, suite, clients)})
+        suite.take(measured, EMPTY, shots | {LOOP: partial(_into_loop, suite, clients)}, closely=True)
     _measure_large(suite)
     if len(suite.corpora) > 1:
         base, *further = suite.corpora
         sized = {f"{BASE}@{corpus.name}": partial(_into_corpus, suite, corpus) for corpus in further}
-        suite.take(GROWTH, base.name, {BASE: partial(_into_corpus, suite, base)} | sized)
+        suite.take(GROWTH, base.name, {BASE: partial(_into_corpus, suite, base)} | sized, closely=True)
 
 
 def _measure_large(suite: Suite) -> None:

@@ -168,10 +168,19 @@ class _Throttle:
             self._forgiven[key] -= self._price
 
 
-@dataclass(frozen=True, slots=True)
-class _Remembered:
+@dataclass(slots=True, eq=False)
+class Login:
+    """Credentials that were found good. Worth nothing by itself: `Authenticator.confirm` tells whether it still counts.
+
+    Callers may keep it beside what they recognise the same credentials by, as long as it is not over.
+    """
+
+    username: str
     digest: bytes = field(repr=False)
-    until: float
+    until: float = 0.0
+    """By the authenticator's clock; it may be extended."""
+    is_over: bool = False
+    """Whether it will never count again. The credentials may: `Authenticator.recall` finds out."""
 
 
 class Authenticator:
@@ -196,8 +205,8 @@ class Authenticator:
         self._throttle = _Throttle(self._limits, clock)
         self._users = passwords.current()
         self._users_of_turn: Users | None = None
-        self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
-        self._headers: OrderedDict[bytes, tuple[str, _Remembered]] = OrderedDict()
+        self._logins: OrderedDict[str, Login] = OrderedDict()
+        self._headers: OrderedDict[bytes, Login] = OrderedDict()
         self._checks: dict[bytes, asyncio.Task[bool]] = {}
         self._pending: set[asyncio.Task[bool]] = set()
         self._pool: ThreadPoolExecutor | None = None
@@ -208,14 +217,16 @@ class Authenticator:
         users = self._passwords.current()
         if users is not self._users:
             self._users = users
-            self._remembered.clear()
+            for login in self._logins.values():
+                login.is_over = True
+            self._logins.clear()
             self._headers.clear()
             self._checks.clear()  # those who wait get their answer; nobody joins them
         digest = self._digest(username, credentials.password)
-        remembered = self._remembered.get(username)
-        proven = remembered is not None and hmac.compare_digest(remembered.digest, digest)
-        if proven and remembered is not None and self._clock() < remembered.until:
-            self._remembered.move_to_end(username)
+        known = self._logins.get(username)
+        proven = known is not None and hmac.compare_digest(known.digest, digest)
+        if proven and known is not None and self._clock() < known.until:
+            self._logins.move_to_end(username)
             return Accepted(username)
         check = self._checks.get(digest)
         if check is None:
@@ -230,38 +241,42 @@ class Authenticator:
         # shielded: a client that hangs up must not take the answer away from those who share the check
         return Accepted(username) if await asyncio.shield(check) else Wrong()
 
-    def remembers(self, header: str, action: Action, *, alone: bool = False) -> str | None:
-        """Whose the credentials of this Authorization header are, if they were found good lately, still count, and
-        suffice.
+    def recall(self, header: str) -> Login | None:
+        """The login that an earlier request had with this Authorization header, or one that says the same.
 
-        None says nothing about them: `authenticate` finds out. Never waits, never raises. To be called from a callback
-        or task of the event loop: those that run in one turn of it share one look at the file (see `quire.freshness`).
-        `alone`: share nothing, as `Barrier.alone`.
+        None says nothing about the credentials: `authenticate` finds out. Never raises.
         """
         if len(header) > MAX_HEADER_CHARACTERS:
             return None
         keyed = self._keyed_for_headers.copy()  # for a third less than with the key taken in anew
         keyed.update(header.encode("utf-8", "surrogatepass"))
         digest = keyed.digest()
-        known = self._headers.get(digest)
-        users = self._passwords.current() if alone else self._users_of_turn or self._begin_turn()
-        if known is not None and users is self._users:
-            username, remembered = known
-            if self._remembered.get(username) is remembered and self._clock() < remembered.until:
-                self._remembered.move_to_end(username)
-                return username if _may(users, username, action) else None
+        login = self._headers.get(digest)
+        if login is not None and not login.is_over:
+            return login
         self._headers.pop(digest, None)
         credentials = parse_basic(header)
-        remembered_now = None if credentials is None else self._remembered.get(credentials.username)
-        if credentials is None or remembered_now is None or users is not self._users:
+        login = None if credentials is None else self._logins.get(credentials.username)
+        if credentials is None or login is None:
             return None
-        if not hmac.compare_digest(remembered_now.digest, self._digest(credentials.username, credentials.password)):
+        if not hmac.compare_digest(login.digest, self._digest(credentials.username, credentials.password)):
             return None
-        self._headers[digest] = (credentials.username, remembered_now)
+        self._headers[digest] = login
         if len(self._headers) > self._limits.remember_users:
             self._headers.popitem(last=False)
-        counts = self._clock() < remembered_now.until and _may(users, credentials.username, action)
-        return credentials.username if counts else None
+        return login
+
+    def confirm(self, login: Login, action: Action, *, alone: bool = False) -> bool:
+        """Whether a login counts now, and suffices. When not, `authenticate` finds out more.
+
+        Never waits, never raises. To be called from a callback or task of the event loop: those that run in one turn of
+        it share one look at the file (see `quire.freshness`). `alone`: share nothing, as `Barrier.alone`.
+        """
+        users = self._passwords.current() if alone else self._users_of_turn or self._begin_turn()
+        if users is not self._users or login.is_over or self._clock() >= login.until:
+            return False
+        self._logins.move_to_end(login.username)
+        return _may(users, login.username, action)
 
     def _begin_turn(self) -> Users:
         asyncio.get_running_loop().call_soon(self._end_turn)  # before the look, so that it is fresh for all before that
@@ -302,12 +317,19 @@ class Authenticator:
         if matched:
             self._throttle.give_back(bucket)
             if users is self._users:
-                until = self._clock() + self._limits.remember_seconds
-                self._remembered[credentials.username] = _Remembered(digest, until)
-                self._remembered.move_to_end(credentials.username)
-                if len(self._remembered) > self._limits.remember_users:
-                    self._remembered.popitem(last=False)
+                self._remember(credentials.username, digest)
         return matched
+
+    def _remember(self, username: str, digest: bytes) -> None:
+        login = self._logins.get(username)
+        if login is None or login.digest != digest:  # two spellings of a password may both be right
+            if login is not None:
+                login.is_over = True
+            login = self._logins[username] = Login(username, digest)
+        login.until = self._clock() + self._limits.remember_seconds
+        self._logins.move_to_end(username)
+        if len(self._logins) > self._limits.remember_users:
+            self._logins.popitem(last=False)[1].is_over = True
 
     def _matches(self, users: Users, credentials: Credentials) -> bool:
         """Runs in a thread: one hash check, whether the user exists or not."""

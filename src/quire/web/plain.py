@@ -9,22 +9,29 @@ here, and the parser never hears of it. Everything else goes to the parser, unto
 What is plain is what no two parsers can read differently (RFC 9112): one piece that ends with the only empty line in
 it; `GET`, a path of unreserved characters, `HTTP/1.1`; header lines of a token, a colon, a space and visible ASCII
 text, each name once; no body, and nothing said about the connection but that it stays. Whether a block of header lines
-is plain is found out once and remembered with what it says, for a bounded number of blocks of bounded length. A line
-with credentials is taken out before: passwords are not kept in memory (see `quire.auth`).
+is plain is found out once and remembered with what it says, for a bounded number of blocks of bounded length.
+
+Passwords are not kept in memory (see `quire.auth`). So a line with credentials is taken out of what is remembered. Once
+they were found good, the block is known by a keyed digest of all of it, and the login is remembered in their place;
+whether that login still counts is asked for each request.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+import secrets
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final, Protocol
 
+from quire.auth import Login
 from quire.web.answer import Answer, Headers
 
 MAX_HEAD_BYTES: Final = 4096
 """Longer heads are left to the server's parser."""
 _MAX_BLOCKS = 256
+_MAX_LOGINS = 1024
 _PATH_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-._~!+"
 _LINE = re.compile(rb"([A-Za-z0-9-]+): ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _CREDENTIALS = re.compile(rb"\r\n[Aa]uthorization: ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\r\n")
@@ -45,6 +52,9 @@ megabytes; copying it behind its head would take longer than handing it to the k
 class PlainHeaders(dict[str, str]):
     """The header lines of a plain request by lower-case name; each name is there once."""
 
+    login: Login | None = None
+    """In place of the Authorization line, where that was recognised."""
+
     def get_all(self, name: str) -> list[str]:
         """See `quire.web.answer.Headers`."""
         return [self[name]] if name in self else []
@@ -55,9 +65,13 @@ class Responder(Protocol):
 
     waits: bool
 
-    def respond(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None: ...
+    def recall(self, authorization: str) -> Login | None: ...
 
-    async def respond_in_time(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None: ...
+    def respond(self, path: str, headers: Headers, client: Callable[[], str], login: Login | None) -> Answer | None: ...
+
+    async def respond_in_time(
+        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
+    ) -> Answer | None: ...
 
 
 class Asker(Protocol):
@@ -80,6 +94,8 @@ class PlainRequests:
         self.waits = quick.waits
         """Whether answers take time, as over a network: `answer` then gives none, `read` and `answer_in_time` do."""
         self._blocks: dict[bytes, PlainHeaders] = {}
+        self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
+        self._logins: dict[bytes, PlainHeaders] = {}
         self._further: Sequence[tuple[bytes, bytes]] = ()
         self._further_lines = b""
 
@@ -89,12 +105,15 @@ class PlainRequests:
         `data`: all that has arrived since the response before. `client`, `further`: as in `Asker`.
         """
         request = self.read(data)
-        answer = None if request is None else self._quick.respond(*request, client)
+        if request is None:
+            return None
+        path, headers = request
+        answer = self._quick.respond(path, headers, client, headers.login)
         return None if answer is None else self._response(answer, further)
 
     async def answer_in_time(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | None:
         """As `answer`, for a request that was read, where it takes time."""
-        answer = await self._quick.respond_in_time(path, headers, asker.client_host)
+        answer = await self._quick.respond_in_time(path, headers, asker.client_host, headers.login)
         return None if answer is None else self._response(answer, asker.further_headers())
 
     def read(self, data: bytes) -> tuple[str, PlainHeaders] | None:
@@ -122,9 +141,17 @@ class PlainRequests:
 
     def _headers(self, block: bytes) -> PlainHeaders | None:
         """What the header lines say, each with an end before and after it; None when they are not plain."""
-        credentials, at = None, block.find(_AUTHORIZATION)
-        if at >= 0 and (credentials := _CREDENTIALS.match(block, at - 3)) is not None:
-            block = block[: at - 1] + block[credentials.end() :]
+        if _AUTHORIZATION not in block:
+            return self._without_credentials(block)
+        keyed = self._keyed.copy()
+        keyed.update(block)
+        digest = keyed.digest()
+        headers = self._logins.get(digest)
+        if headers is not None and (login := headers.login) is not None and not login.is_over:
+            return headers
+        return self._with_credentials(block, digest)
+
+    def _without_credentials(self, block: bytes) -> PlainHeaders | None:
         headers = self._blocks.get(block)
         if headers is None:
             headers = _read(block)
@@ -133,9 +160,24 @@ class PlainRequests:
             if len(self._blocks) >= _MAX_BLOCKS:
                 self._blocks.clear()
             self._blocks[block] = headers
-        if credentials is not None:
-            headers = PlainHeaders(headers)
-            headers["authorization"] = credentials[1].decode()
+        return headers
+
+    def _with_credentials(self, block: bytes, digest: bytes) -> PlainHeaders | None:
+        at = block.find(_AUTHORIZATION)
+        line = _CREDENTIALS.match(block, at - 3)
+        if line is None:  # one whose name only ends so, or that is not plain
+            return self._without_credentials(block)
+        others = self._without_credentials(block[: at - 1] + block[line.end() :])
+        if others is None:
+            return None
+        headers, authorization = PlainHeaders(others), line[1].decode()
+        headers.login = self._quick.recall(authorization)
+        if headers.login is None:
+            headers["authorization"] = authorization
+            return headers
+        if len(self._logins) >= _MAX_LOGINS:
+            self._logins.clear()
+        self._logins[digest] = headers
         return headers
 
 

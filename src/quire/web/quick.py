@@ -20,7 +20,7 @@ from functools import cached_property
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from quire.auth import Action
+from quire.auth import Action, Login
 from quire.errors import QuireError
 from quire.metrics.catalog import Route
 from quire.names import is_normalized
@@ -71,32 +71,43 @@ class Quick:
         self._tally = service.metrics.tally
         self._log = AccessLog(settings)
         self._ids = RequestIds()
-        self._user: str | None = None  # who was found to be logged in by the request that is being answered
+        self._authenticator = service.authenticator
+        # of the request that is being answered:
+        self._login: Login | None = None
+        self._user: str | None = None
         self.files = QuickFiles(service, self._is_known, self._look_at_project)
 
     def alone(self) -> Quick:
         """Another one that shares no validations, for callers that the event loop calls out of turn."""
         return Quick(self._service, alone=True)
 
-    def respond(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
+    def recall(self, authorization: str) -> Login | None:
+        """What may be passed to `respond` and `respond_in_time` in place of this header's value; None when nothing."""
+        return None if self._authenticator is None else self._authenticator.recall(authorization)
+
+    def respond(
+        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None = None
+    ) -> Answer | None:
         """The answer to a GET without a query, which is then counted and logged as given; None when the general
         application has to find it.
 
-        `path`: percent-decoded. `client`: tells the address of who asks.
+        `path`: percent-decoded. `client`: tells the address of who asks. `login`: see `recall`.
         """
         if self._log.is_on and self._log.is_formatted:
             return None
         begun = time.perf_counter()
-        answer = self.answer(path, headers)
+        answer = self.answer(path, headers, login)
         return None if answer is None else self._give(answer, path, headers, client, begun)
 
-    async def respond_in_time(self, path: str, headers: Headers, client: Callable[[], str]) -> Answer | None:
+    async def respond_in_time(
+        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None = None
+    ) -> Answer | None:
         """As `respond`, where looking at the file system takes time (`waits`). Of pages only: a file has to be opened,
         too, which is for threads there."""
         if (self._log.is_on and self._log.is_formatted) or not path.startswith(self._simple):
             return None
         begun = time.perf_counter()
-        self._user = None
+        self._login, self._user = login, None
         wanted = self._wanted(headers) if self._is_plain(headers) else None
         if wanted is None or (self._protected and not self._is_known(headers, Action.LIST)):
             return None
@@ -141,9 +152,9 @@ class Quick:
             self._log.line("GET", path, answer.status, seconds, sent=sent, client=address, notes=notes)
         return answer
 
-    def answer(self, path: str, headers: Headers) -> Answer | None:
+    def answer(self, path: str, headers: Headers, login: Login | None = None) -> Answer | None:
         """What `respond` gives, without a trace of it."""
-        self._user = None
+        self._login, self._user = login, None
         if path.startswith(self._simple):
             find = self._page
         elif path.startswith(self.files.prefix):
@@ -225,10 +236,15 @@ class Quick:
 
     def _is_known(self, headers: Headers, action: Action) -> bool:
         """Whether these credentials were found good lately, still are, and suffice."""
-        authenticator, header = self._service.authenticator, headers.get("authorization")
-        if authenticator is not None and header is not None:
-            self._user = authenticator.remembers(header, action, alone=self._is_alone)
-        return self._user is not None
+        authenticator, login = self._authenticator, self._login
+        if authenticator is None:
+            return False
+        if login is None and (header := headers.get("authorization")) is not None:
+            login = authenticator.recall(header)
+        if login is None or not authenticator.confirm(login, action, alone=self._is_alone):
+            return False
+        self._user = login.username
+        return True
 
 
 class QuickASGI:
