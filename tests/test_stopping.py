@@ -55,6 +55,8 @@ def is_refused(served: Served) -> bool:
         socket.create_connection((served.host, served.port), timeout=DEADLINE).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        return False  # the listener was closed while it answered; the next one is refused
     return False
 
 
