@@ -15,11 +15,12 @@ from typing import Any
 from quire import logs
 from quire.config import Settings
 from quire.servers import with_uvicorn
-from quire.web.plain import Response
+from quire.web.plain import Asker, PlainHeaders, Response
 
 BODY_BYTES = 4096
 _ASGI, _PLAIN = (kind.ljust(BODY_BYTES, b".") for kind in (b"ASGI", b"plain"))
 _LENGTH = str(BODY_BYTES).encode()
+_REQUEST = "", PlainHeaders()
 _HEADERS = [(b"content-type", b"text/html"), (b"content-length", _LENGTH)]
 
 
@@ -49,15 +50,20 @@ class BarePlain(Bare):
         self._further: Sequence[tuple[bytes, bytes]] | None = None
         self._response: Response = ()
 
-    def answer(self, data: bytes, client: Callable[[], str], further: Sequence[tuple[bytes, bytes]]) -> Response | None:
-        """As `quire.web.plain.PlainRequests.answer`."""
-        del client
-        if not data.startswith(b"GET /") or data.find(b"\r\n\r\n") != len(data) - 4:
-            return None
+    def read(self, data: bytes) -> tuple[str, PlainHeaders] | None:
+        """As `quire.web.plain.PlainRequests`, and so the next one."""
+        return _REQUEST if data.startswith(b"GET /") and data.find(b"\r\n\r\n") == len(data) - 4 else None
+
+    def answer_soon(
+        self, path: str, headers: PlainHeaders, asker: Asker, give: Callable[[Response | None], None]
+    ) -> None:
+        """At once: whoever looks at nothing need not wait to share a look."""
+        del path, headers
+        further = asker.further_headers()
         if further is not self._further:
             lines = b"".join(b"%b: %b\r\n" % pair for pair in (*further, *_HEADERS))
             self._further, self._response = further, (b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n", _PLAIN)
-        return self._response
+        give(self._response)
 
 
 asgi = Bare()

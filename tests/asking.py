@@ -32,6 +32,19 @@ _BOUNDARY = "----------quire-tests"
 
 
 @dataclass
+class Somebody:
+    """In place of the connection that a plain request came on."""
+
+    further: Sequence[tuple[bytes, bytes]] = ()
+
+    def client_host(self) -> str:
+        return "192.0.2.1"
+
+    def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
+        return self.further
+
+
+@dataclass
 class Site:
     """A served directory."""
 

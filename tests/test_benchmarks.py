@@ -33,6 +33,8 @@ from benchmarks.targets import TARGETS, number
 
 from quire.index import Index
 from quire.store.posix import PosixStore
+from quire.web.plain import Response
+from tests.asking import Somebody
 
 _WRK = """Running 1s test @ http://127.0.0.1:8080/
   1 threads and 32 connections
@@ -455,17 +457,26 @@ def test_progress_has_the_time_of_day(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_bare_handler_answers_heads_that_are_whole() -> None:
     """One GET in one piece; everything else is for the parser. The server's own headers are in it, as they are now."""
-    plain, further = BarePlain(), ((b"date", b"today"),)
+    plain, asker = BarePlain(), Somebody([(b"date", b"today")])
     head = b"GET /simple/x/ HTTP/1.1\r\nHost: x\r\n\r\n"
-    answer = plain.answer(head, str, further)
-    assert answer is not None
-    lines, _, body = b"".join(answer).partition(b"\r\n\r\n")
+    given: list[Response | None] = []
+
+    def ask() -> Response:
+        request = plain.read(head)
+        assert request is not None
+        plain.answer_soon(*request, asker, given.append)
+        answer = given[-1]
+        assert answer is not None
+        return answer
+
+    lines, _, body = b"".join(ask()).partition(b"\r\n\r\n")
     assert lines.split(b"\r\n")[:2] == [b"HTTP/1.1 200 OK", b"date: today"]
     assert len(body) == BODY_BYTES
-    assert plain.answer(head, str, further) is answer
-    assert b"date: tomorrow" in b"".join(plain.answer(head, str, ((b"date", b"tomorrow"),)) or ())
+    assert ask() is given[0]
+    asker.further = [(b"date", b"tomorrow")]
+    assert b"date: tomorrow" in b"".join(ask())
     for other in (head[:-1], head + b"x", head + head, head.replace(b"GET", b"PUT")):
-        assert plain.answer(other, str, further) is None
+        assert plain.read(other) is None
 
 
 @pytest.mark.parametrize(("peer", "begins"), [(BARE, b"plain"), (BARE_ASGI, b"ASGI")], ids=["plain", "asgi"])

@@ -155,21 +155,27 @@ def test_whoever_was_queued_before_a_look_shares_it_and_nobody_else(
     asyncio.run(scenario())
 
 
-def test_who_is_not_queued_shares_no_look(executor: Callable[[], ThreadPoolExecutor]) -> None:
-    """Asked alone, the source is looked at each time: in a turn that others have begun, too, which goes on unharmed."""
+def test_a_turn_of_its_own_shares_nothing_with_others(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """Who begins one looks again, at everything, and so does who comes after its end; within it looks are shared."""
 
     async def scenario() -> None:
         source = Source()
-        source.quick_answer = Number(1)
         barrier = Barrier(source, inline=True, budget=Budget(1_000_000), executor=executor)
-        assert barrier.at_once("demo") is source.quick_answer
-        before = source.looks
-        source.quick_answer = Number(2)
-        assert barrier.alone("demo") is source.quick_answer
-        assert barrier.alone("demo") is source.quick_answer
-        assert source.looks == before + 2
-        source.quick_answer = None
-        assert barrier.alone("demo") is None
+
+        def look_twice(answer: Number | None) -> None:
+            source.quick_answer = answer
+            looks = source.looks
+            assert [barrier.at_once("demo") for _ in range(2)] == [answer] * 2
+            assert source.looks == looks + 1
+
+        look_twice(Number(1))
+        barrier.begin_turn()
+        look_twice(Number(2))
+        barrier.begin_turn()
+        look_twice(None)
+        barrier.end_turn()
+        look_twice(Number(3))
+        assert source.turns == 4
 
     asyncio.run(scenario())
 

@@ -25,9 +25,9 @@ from quire.servers.gunicorn_worker import Protocol as GunicornProtocol
 from quire.servers.uvicorn_protocol import Protocol
 from quire.store.directory import COARSE_SETTLE
 from quire.web.answer import Answer, Headers, as_lines
-from quire.web.plain import MAX_HEAD_BYTES, PlainHeaders, PlainRequests
+from quire.web.plain import MAX_HEAD_BYTES, PlainHeaders, PlainRequests, Response
 from tests import marking
-from tests.asking import OPEN
+from tests.asking import OPEN, Somebody
 from tests.serving import DEADLINE, free_port, running, until
 
 HEAD = b"GET /simple/demo/ HTTP/1.1\r\nHost: quire.test\r\nAccept: text/html\r\n\r\n"
@@ -44,7 +44,15 @@ class Answers:
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.logins: list[Login | None] = []
         self.good: dict[str, Login] = {}
+        self.turns: list[int] = []
+        """How many were asked in each turn."""
         self._status = status
+
+    def begin_turn(self) -> None:
+        self.turns.append(-len(self.asked))
+
+    def end_turn(self) -> None:
+        self.turns[-1] += len(self.asked)
 
     def recall(self, authorization: str) -> Login | None:
         return self.good.get(authorization)
@@ -79,12 +87,13 @@ class SlowAnswers(Answers):
         return self.respond(path, headers, client, login) if await self.waiting[-1] else None
 
 
-def _client() -> str:
-    return "192.0.2.1"
+def _response(plain: PlainRequests, data: bytes) -> Response | None:
+    request = plain.read(data)
+    return None if request is None else plain.answer(*request, Somebody([(b"date", b"today")]))
 
 
 def _answered(data: bytes, answers: Answers | None = None) -> bytes | None:
-    response = PlainRequests(answers or Answers()).answer(data, _client, [(b"date", b"today")])
+    response = _response(PlainRequests(answers or Answers()), data)
     return None if response is None else b"".join(response)
 
 
@@ -98,7 +107,7 @@ def test_a_plain_request_is_answered() -> None:
 
 def test_a_body_is_not_copied() -> None:
     """A list of projects may be of megabytes: what is sent is what is remembered."""
-    response = PlainRequests(Answers()).answer(HEAD, _client, [])
+    response = _response(PlainRequests(Answers()), HEAD)
     assert response is not None
     assert response[-1] is BODY
 
@@ -168,7 +177,7 @@ def test_credentials_are_passed_on_and_not_kept(name: bytes) -> None:
     plain = PlainRequests(answers)
     for secret in (b"Basic YTpi", b"Basic YTpj"):
         for line in (b"\r\n%b: %b\r\n" % (name, secret), b"\r\n"):
-            assert plain.answer(HEAD.replace(b"\r\nAccept", line + b"Accept"), _client, []) is not None
+            assert _response(plain, HEAD.replace(b"\r\nAccept", line + b"Accept")) is not None
     told = [headers.get("authorization") for _, headers in answers.asked]
     assert told == ["Basic YTpi", None, "Basic YTpj", None]
     assert list(plain._blocks) == [b"\r\nHost: quire.test\r\nAccept: text/html\r\n"]
@@ -182,7 +191,7 @@ def test_a_login_stands_for_its_credentials() -> None:
 
     def login(authorization: bytes, accept: bytes = b"text/html") -> Login | None:
         data = HEAD.replace(b"text/html", b"%b\r\nAuthorization: %b" % (accept, authorization))
-        assert plain.answer(data, _client, []) is not None
+        assert _response(plain, data) is not None
         return answers.logins[-1]
 
     first = answers.good["Basic YTpi"]
@@ -212,7 +221,7 @@ def test_what_is_remembered_is_bounded() -> None:
     plain = PlainRequests(answers)
     for number in range(3000):
         for more in (b"", b"\r\nAuthorization: Basic YTpi"):
-            assert plain.answer(HEAD.replace(b"text/html", b"text/%d" % number + more), _client, []) is not None
+            assert _response(plain, HEAD.replace(b"text/html", b"text/%d" % number + more)) is not None
         assert len(plain._blocks) <= 256
         assert len(plain._logins) <= 1024
 
@@ -315,8 +324,7 @@ def test_the_parser_never_hears_of_a_plain_request() -> None:
             transport.written = b""
             asked = len(application.paths)
             protocol.data_received(data)
-            if data is general:
-                await _turns()
+            await _turns()
             assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
             assert (BODY in transport.written) == (data is HEAD)
             assert len(application.paths) == asked + (data is general)
@@ -340,6 +348,7 @@ def test_nothing_overtakes_a_request_that_is_under_way() -> None:
         assert transport.written.count(b"HTTP/1.1 200 OK\r\n") == 2
         assert BODY not in transport.written
         protocol.data_received(HEAD)
+        await _turns()
         assert BODY in transport.written
 
     asyncio.run(scenario())
@@ -369,8 +378,10 @@ def test_the_keep_alive_timer_counts_from_the_last_plain_answer() -> None:
     async def scenario() -> None:
         protocol, transport = await _connected(_Application())
         protocol.data_received(HEAD)
+        await _turns()
         first = protocol.timeout_keep_alive_task
         protocol.data_received(HEAD)
+        await _turns()
         assert protocol.timeout_keep_alive_task is first
         protocol.timeout_keep_alive_handler()
         assert not transport.closed
@@ -378,6 +389,90 @@ def test_the_keep_alive_timer_counts_from_the_last_plain_answer() -> None:
         assert protocol._plain is not None
         protocol._plain._answered -= 1001
         protocol.timeout_keep_alive_handler()
+        assert transport.closed
+
+    asyncio.run(scenario())
+
+
+def test_requests_that_came_together_share_their_looks() -> None:
+    """They are answered in one turn, which begins when all of them are there; one that comes later has another."""
+
+    async def scenario() -> None:
+        answers = Answers()
+        application = _Application(answers)
+        connections = [await _connected(application) for _ in range(3)]
+        for protocol, _ in connections[:2]:
+            protocol.data_received(HEAD)
+        assert (answers.asked, answers.turns) == ([], [])
+        await _turns()
+        connections[2][0].data_received(HEAD)
+        await _turns()
+        assert (len(answers.asked), answers.turns) == (3, [2, 1])
+        assert [transport.written.count(BODY) for _, transport in connections] == [1, 1, 1]
+
+    asyncio.run(scenario())
+
+
+def test_what_comes_before_the_answer_is_answered_after_it() -> None:
+    """Requests of one connection that came in one turn keep their order, whoever answers them."""
+
+    async def scenario() -> None:
+        application = _Application()
+        protocol, transport = await _connected(application)
+        for data in (HEAD, HEAD.replace(b"/demo/", b"/demo/?query")):
+            protocol.data_received(data)
+        await _turns()
+        first, second = transport.written.split(BODY)
+        assert [part.count(b"HTTP/1.1 200 OK\r\n") for part in (first, second)] == [1, 1]
+        assert application.paths == ["/simple/demo/"]
+
+    asyncio.run(scenario())
+
+
+def test_one_connection_does_not_take_the_others_answers() -> None:
+    """One is lost before its answer, one cannot be written to, and for one finding the answer fails: the application
+    answers that one, and the last one is answered as ever."""
+
+    class Failing(Answers):
+        def respond(self, path: str, headers: Headers, client: Callable[[], str], login: Login | None) -> Answer | None:
+            if path == "/simple/failing/":
+                raise ArithmeticError
+            return super().respond(path, headers, client, login)
+
+    class Broken(_Transport):
+        def write(self, data: bytes | bytearray | memoryview) -> None:
+            raise RuntimeError("it cannot be written to")
+
+    async def scenario() -> None:
+        reported: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        application = _Application(Failing())
+        connections = [await _connected(application) for _ in range(4)]
+        lost, broken, failing, last = connections
+        broken[0].transport = Broken()
+        for protocol, _ in (lost, broken, last):
+            protocol.data_received(HEAD)
+        failing[0].data_received(HEAD.replace(b"demo", b"failing"))
+        lost[0].connection_lost(None)
+        await _turns()
+        assert [transport.written.count(b"HTTP/1.1 200 OK\r\n") for _, transport in connections] == [0, 0, 1, 1]
+        assert application.paths == ["/simple/failing/"]
+        assert [str(context["exception"]) for context in reported] == ["it cannot be written to"]
+
+    asyncio.run(scenario())
+
+
+def test_a_server_that_stops_answers_what_came_before() -> None:
+    """A plain request that has not had its turn yet gets its answer, and its connection ends."""
+
+    async def scenario() -> None:
+        protocol, transport = await _connected(_Application())
+        protocol.data_received(HEAD)
+        protocol.timeout_keep_alive_handler()
+        protocol.shutdown()
+        assert not transport.closed
+        await _turns()
+        assert BODY in transport.written
         assert transport.closed
 
     asyncio.run(scenario())

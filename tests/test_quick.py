@@ -22,7 +22,18 @@ from quire.upload import examine
 from quire.web.app import create_application
 from quire.web.plain import PlainRequests
 from quire.web.quick import ASGIHeaders, Quick
-from tests.asking import HTML_V1, JSON_V1, OPEN, Site, password_file, publish, publish_wheel, raw_answer, serve
+from tests.asking import (
+    HTML_V1,
+    JSON_V1,
+    OPEN,
+    Site,
+    Somebody,
+    password_file,
+    publish,
+    publish_wheel,
+    raw_answer,
+    serve,
+)
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE
 
@@ -188,11 +199,15 @@ def test_a_recognised_login_counts_as_long_as_it_is_good(tmp_path: Path) -> None
     (tmp_path / "packages").mkdir()
     worker = Worker(tmp_path / "packages", authenticate=("list",), passwords=str(users))
     login = (b"authorization", httpx.BasicAuth("alice", "secret")._auth_header.encode())
-    plain = PlainRequests(worker.quick.alone())
+    plain = PlainRequests(worker.quick)
     head = b"".join(b"%b: %b\r\n" % line for line in [*PLAIN, login])
 
     def ask() -> int | None:
-        response = plain.answer(b"GET /simple/ HTTP/1.1\r\n" + head + b"\r\n", lambda: "", [])
+        request = plain.read(b"GET /simple/ HTTP/1.1\r\n" + head + b"\r\n")
+        assert request is not None
+        worker.quick.begin_turn()
+        response = plain.answer(*request, Somebody())
+        worker.quick.end_turn()
         return None if response is None else int(response[0][9:12])
 
     async def scenario() -> None:

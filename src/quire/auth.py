@@ -205,6 +205,7 @@ class Authenticator:
         self._throttle = _Throttle(self._limits, clock)
         self._users = passwords.current()
         self._users_of_turn: Users | None = None
+        self._turn_has_begun = False
         self._logins: OrderedDict[str, Login] = OrderedDict()
         self._headers: OrderedDict[bytes, Login] = OrderedDict()
         self._checks: dict[bytes, asyncio.Task[bool]] = {}
@@ -266,25 +267,32 @@ class Authenticator:
             self._headers.popitem(last=False)
         return login
 
-    def confirm(self, login: Login, action: Action, *, alone: bool = False) -> bool:
+    def confirm(self, login: Login, action: Action) -> bool:
         """Whether a login counts now, and suffices. When not, `authenticate` finds out more.
 
         Never waits, never raises. To be called from a callback or task of the event loop: those that run in one turn of
-        it share one look at the file (see `quire.freshness`). `alone`: share nothing, as `Barrier.alone`.
+        it share one look at the file (see `quire.freshness`).
         """
-        users = self._passwords.current() if alone else self._users_of_turn or self._begin_turn()
+        users = self._users_of_turn or self._look()
         if users is not self._users or login.is_over or self._clock() >= login.until:
             return False
         self._logins.move_to_end(login.username)
         return _may(users, login.username, action)
 
-    def _begin_turn(self) -> Users:
-        asyncio.get_running_loop().call_soon(self._end_turn)  # before the look, so that it is fresh for all before that
+    def begin_turn(self) -> None:
+        """As `Barrier.begin_turn`."""
+        self._users_of_turn, self._turn_has_begun = None, True
+
+    def end_turn(self) -> None:
+        """As `Barrier.end_turn`."""
+        self._users_of_turn, self._turn_has_begun = None, False
+
+    def _look(self) -> Users:
+        if not self._turn_has_begun:
+            self._turn_has_begun = True
+            asyncio.get_running_loop().call_soon(self.end_turn)  # before the look: so it is fresh for all before that
         self._users_of_turn = self._passwords.current()
         return self._users_of_turn
-
-    def _end_turn(self) -> None:
-        self._users_of_turn = None
 
     def may(self, username: str, action: Action) -> bool:
         """Whether this user, logged in, has the right to `action`."""

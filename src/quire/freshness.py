@@ -19,7 +19,8 @@ and finds the turn over. (A request that itself waited for a change in a thread 
 if that was before the end of the turn was queued, then the change was made before the validation.)
 
 That is the order of the queue. What a loop calls directly when bytes arrive, as uvloop does, may run before older
-callbacks that wait in the queue, the end of the turn among them. So a protocol that answers from there asks `alone`.
+callbacks that wait in the queue, the end of the turn among them. So a protocol does not ask from there. It collects
+what has arrived, and asks for all of it from a callback, between a `begin_turn` and an `end_turn` of its own.
 
 Over a network a validation is so short that under load each one would serve two or three requests, and the file server
 would be asked nearly as often as the workers. So where validations run in threads, a busy key gathers company: when
@@ -160,7 +161,7 @@ class Barrier(Generic[V]):
             return fresh
         if not self._turn_has_begun:
             self._turn_has_begun = True
-            asyncio.get_running_loop().call_soon(self._end_turn)  # before anything is looked at
+            asyncio.get_running_loop().call_soon(self.end_turn)  # before anything is looked at
             self._source.begin_turn()
         fresh = self._look(key)
         if fresh is not None:
@@ -169,12 +170,18 @@ class Barrier(Generic[V]):
             self._missed.add(key)
         return fresh
 
-    def alone(self, key: str) -> V | None:
-        """As `at_once`, shared with nobody: for callers that are not queued, as a protocol that receives data."""
-        if not self.is_inline or key in self._flights:
-            return None
+    def begin_turn(self) -> None:
+        """From here to `end_turn` looks are shared, and none that began before."""
+        self._turn.clear()
+        self._missed.clear()
+        self._turn_has_begun = True
         self._source.begin_turn()
-        return self._look(key)
+
+    def end_turn(self) -> None:
+        """From here on nothing is shared with whoever asked `at_once` before."""
+        self._turn_has_begun = False
+        self._turn.clear()
+        self._missed.clear()
 
     def _look(self, key: str) -> V | None:
         """Ask the source for what can be had at once, and remember it."""
@@ -186,11 +193,6 @@ class Barrier(Generic[V]):
             if fresh is not known:
                 self.memory.put(key, fresh)
         return fresh
-
-    def _end_turn(self) -> None:
-        self._turn_has_begun = False
-        self._turn.clear()
-        self._missed.clear()
 
     async def get(self, key: str) -> V:
         """The value as it was at some moment after this call began. Raises what the source raises."""

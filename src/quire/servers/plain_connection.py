@@ -1,8 +1,8 @@
 """The plain requests of one connection, for servers whose connections are asyncio protocols.
 
 Theory of operation. What arrives between two requests is shown to `quire.web.plain` before the server's parser sees it.
-On a local file system the answer is there at once, and is written in the callback that brought the request. Over a
-network it takes a moment: a task waits for it, and meanwhile the connection neither reads on nor gives its parser
+On a local file system the answer is there in the event loop's next turn, for all requests that came in this one. Over a
+network it takes longer, and a task waits for it. Meanwhile the connection neither reads on nor gives its parser
 anything, so nothing overtakes. What came in spite of that is held, and goes the usual way afterwards.
 
 The silence between two requests is timed by the server. Its timer is not begun anew for each plain request; when it
@@ -59,42 +59,37 @@ class PlainConnection:
         self._loop = loop
         self._answered = 0.0
         self._under_way: asyncio.Task[None] | None = None
+        self._queued: bytes | None = None
         self._held = b""
         self._ends = False
 
     @property
     def is_under_way(self) -> bool:
         """Whether a plain request waits for its answer."""
-        return self._under_way is not None
+        return self._queued is not None or self._under_way is not None
 
     def takes(self, data: bytes, *, is_between_requests: bool) -> bool:
-        """Whether this is answered here, now or soon; otherwise it is for the server's parser.
+        """Whether this is answered here, soon; otherwise it is for the server's parser.
 
         `is_between_requests`: all that came before was answered, and a response can be written at once.
         """
-        if self._under_way is not None:
+        if self.is_under_way:
             self._held += data
             self._connection.hold(True)
             return True
-        if not is_between_requests:
+        request = self._plain.read(data) if is_between_requests else None
+        if request is None:
             return False
-        connection = self._connection
         if self._plain.waits:
-            request = self._plain.read(data)
-            if request is None:
-                return False
             self._under_way = self._loop.create_task(self._answer_in_time(data, *request))
-            return True
-        response = self._plain.answer(data, connection.client_host, connection.further_headers())
-        if response is None:
-            return False
-        self._answered = self._loop.time()
-        connection.write_plain(response)
+        else:
+            self._queued = data
+            self._plain.answer_soon(*request, self._connection, self._give)
         return True
 
     def silence_left(self, allowed: float) -> float:
         """Seconds for which the connection may still be silent; at most 0 when it has been for long enough."""
-        if self._under_way is not None:
+        if self.is_under_way:
             return allowed
         return self._answered + allowed - self._loop.time()
 
@@ -104,16 +99,25 @@ class PlainConnection:
 
     def lost(self) -> None:
         """The connection is."""
+        self._queued = None
         if self._under_way is not None:
             self._under_way.cancel()
 
+    def _give(self, response: Response | None) -> None:
+        data, self._queued = self._queued, None
+        if data is not None:  # or the connection was lost
+            self._finish(data, response)
+
     async def _answer_in_time(self, data: bytes, path: str, headers: PlainHeaders) -> None:
-        connection = self._connection
         try:
-            response = await self._plain.answer_in_time(path, headers, connection)
+            response = await self._plain.answer_in_time(path, headers, self._connection)
         except Exception:  # noqa: BLE001 - the application meets the same, and has an answer and a log line for it
             response = None
         self._under_way = None
+        self._finish(data, response)
+
+    def _finish(self, data: bytes, response: Response | None) -> None:
+        connection = self._connection
         self._answered = self._loop.time()
         if response is None:
             connection.parse(data)

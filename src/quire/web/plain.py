@@ -14,10 +14,15 @@ is plain is found out once and remembered with what it says, for a bounded numbe
 Passwords are not kept in memory (see `quire.auth`). So a line with credentials is taken out of what is remembered. Once
 they were found good, the block is known by a keyed digest of all of it, and the login is remembered in their place;
 whether that login still counts is asked for each request.
+
+On a local file system an answer takes microseconds, and the looks at folders are half of them. Requests whose bytes the
+event loop found together share these looks: each is read when it arrives and waits in a queue, and a callback answers
+all of them, so every look begins after every one of them has arrived (`quire.freshness`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -61,9 +66,13 @@ class PlainHeaders(dict[str, str]):
 
 
 class Responder(Protocol):
-    """Who knows the answers: a `quire.web.quick.Quick` that shares no validations."""
+    """Who knows the answers: a `quire.web.quick.Quick`."""
 
     waits: bool
+
+    def begin_turn(self) -> None: ...
+
+    def end_turn(self) -> None: ...
 
     def recall(self, authorization: str) -> Login | None: ...
 
@@ -92,24 +101,46 @@ class PlainRequests:
     def __init__(self, quick: Responder) -> None:
         self._quick = quick
         self.waits = quick.waits
-        """Whether answers take time, as over a network: `answer` then gives none, `read` and `answer_in_time` do."""
+        """Whether answers take time, as over a network: then there is `answer_in_time`, otherwise `answer_soon`."""
+        self._queue: list[tuple[str, PlainHeaders, Asker, Callable[[Response | None], None]]] = []
         self._blocks: dict[bytes, PlainHeaders] = {}
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
         self._logins: dict[bytes, PlainHeaders] = {}
         self._further: Sequence[tuple[bytes, bytes]] = ()
         self._further_lines = b""
 
-    def answer(self, data: bytes, client: Callable[[], str], further: Sequence[tuple[bytes, bytes]]) -> Response | None:
-        """The response to a request that has not been looked at, whole; None when the server has to parse it.
+    def answer_soon(
+        self, path: str, headers: PlainHeaders, asker: Asker, give: Callable[[Response | None], None]
+    ) -> None:
+        """Answer a request that was read together with all that come until the event loop has its next turn.
 
-        `data`: all that has arrived since the response before. `client`, `further`: as in `Asker`.
+        `give` is then told the response, whole; None when the server has to parse the request.
         """
-        request = self.read(data)
-        if request is None:
-            return None
-        path, headers = request
-        answer = self._quick.respond(path, headers, client, headers.login)
-        return None if answer is None else self._response(answer, further)
+        if not self._queue:
+            asyncio.get_running_loop().call_soon(self._answer_queue)
+        self._queue.append((path, headers, asker, give))
+
+    def _answer_queue(self) -> None:
+        queue, self._queue = self._queue, []
+        self._quick.begin_turn()
+        try:
+            for path, headers, asker, give in queue:
+                try:
+                    response = self.answer(path, headers, asker)
+                except Exception:  # noqa: BLE001 - the application meets the same, and has an answer and a log line
+                    response = None
+                try:
+                    give(response)
+                except Exception as error:  # noqa: BLE001 - of one connection; the others wait for their answers
+                    context = {"message": "The answer to a plain request could not be sent", "exception": error}
+                    asyncio.get_running_loop().call_exception_handler(context)
+        finally:
+            self._quick.end_turn()
+
+    def answer(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | None:
+        """The response to a request that was read, whole; None when the server has to parse it."""
+        answer = self._quick.respond(path, headers, asker.client_host, headers.login)
+        return None if answer is None else self._response(answer, asker.further_headers())
 
     async def answer_in_time(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | None:
         """As `answer`, for a request that was read, where it takes time."""
@@ -117,7 +148,10 @@ class PlainRequests:
         return None if answer is None else self._response(answer, asker.further_headers())
 
     def read(self, data: bytes) -> tuple[str, PlainHeaders] | None:
-        """The path and the headers of one whole plain request; None for anything else."""
+        """The path and the headers of one whole plain request; None for anything else.
+
+        `data`: all that has arrived since the response before.
+        """
         end = data.find(b"\r\n") + 2  # of the request line
         if not data.startswith(b"GET /") or data[end - 11 : end] != b" HTTP/1.1\r\n" or len(data) > MAX_HEAD_BYTES:
             return None

@@ -8,8 +8,8 @@ general application, and whatever is not plain - another method, a query, a body
 to be rendered - is left to it: `answer` returns None. There is nothing that only this module can answer, and nothing
 that it answers otherwise than the application would.
 
-On a local file system whether a page is true is seen at once, and the answer is given in the very callback that brought
-the request. Over a network that takes a moment, in which others are answered; the steps are the same.
+On a local file system whether a page is true is seen at once, and the answer is given without waiting. Over a network
+that takes a moment, in which others are answered; the steps are the same.
 """
 
 from __future__ import annotations
@@ -55,15 +55,11 @@ class Prepared:
 class Quick:
     """Answers from what one worker has ready. Belongs to its event loop."""
 
-    def __init__(self, service: Service, *, alone: bool = False) -> None:
-        """`alone`: share validations with nobody (see `Barrier.alone`)."""
+    def __init__(self, service: Service) -> None:
         settings = service.settings
         self._service = service
-        self._is_alone = alone
         self.waits = not service.projects.is_inline
         """Whether validations take time, as over a network: `respond` then answers nothing, `respond_in_time` does."""
-        self._look_at_project = service.projects.alone if alone else service.projects.at_once
-        self._look_at_names = service.project_names.alone if alone else service.project_names.at_once
         self._simple = f"{settings.server_base_url}/simple/"
         self._protected = Action.LIST in settings.authenticate
         self._algorithm = settings.hash_algorithm
@@ -72,14 +68,21 @@ class Quick:
         self._log = AccessLog(settings)
         self._ids = RequestIds()
         self._authenticator = service.authenticator
+        sharing = (service.projects, service.project_names, service.authenticator)
+        self._sharing = [each for each in sharing if each is not None]
         # of the request that is being answered:
         self._login: Login | None = None
         self._user: str | None = None
-        self.files = QuickFiles(service, self._is_known, self._look_at_project)
+        self.files = QuickFiles(service, self._is_known)
 
-    def alone(self) -> Quick:
-        """Another one that shares no validations, for callers that the event loop calls out of turn."""
-        return Quick(self._service, alone=True)
+    def begin_turn(self) -> None:
+        """All that is answered from here to `end_turn` shares its looks at the file system (`Barrier.begin_turn`)."""
+        for each in self._sharing:
+            each.begin_turn()
+
+    def end_turn(self) -> None:
+        for each in self._sharing:
+            each.end_turn()
 
     def recall(self, authorization: str) -> Login | None:
         """What may be passed to `respond` and `respond_in_time` in place of this header's value; None when nothing."""
@@ -172,7 +175,7 @@ class Quick:
         wanted = self._wanted(headers)
         if wanted is None:
             return None
-        view = self._look_at_names("") if path == self._simple else self._project(path)
+        view = self._service.project_names.at_once("") if path == self._simple else self._project(path)
         prepared = None if view is None else self._in_form(view, wanted)
         return None if prepared is None else self._full_or_unchanged(prepared, headers)
 
@@ -196,7 +199,7 @@ class Quick:
         projects = self._service.projects
         if path[-1] != "/" or (projects.memory.get(name) is None and not is_normalized(name)):
             return None
-        view = self._look_at_project(name)
+        view = projects.at_once(name)
         return view if view is not None and view.exists else None
 
     def _in_form(self, view: ProjectView | NamesView, wanted: tuple[MediaType, Encoding]) -> Prepared | None:
@@ -241,7 +244,7 @@ class Quick:
             return False
         if login is None and (header := headers.get("authorization")) is not None:
             login = authenticator.recall(header)
-        if login is None or not authenticator.confirm(login, action, alone=self._is_alone):
+        if login is None or not authenticator.confirm(login, action):
             return False
         self._user = login.username
         return True
@@ -257,7 +260,7 @@ class QuickASGI:
     @cached_property
     def plain(self) -> PlainRequests:
         """For servers that can show what arrives before they parse it."""
-        return PlainRequests(self.quick.alone())
+        return PlainRequests(self.quick)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]:

@@ -41,14 +41,11 @@ class QuickFiles:
         self,
         service: Service,
         is_known: Callable[[Headers, Action], bool],
-        look_at_project: Callable[[str], ProjectView | None],
     ) -> None:
-        """`is_known`: whether the credentials of a request suffice for an action. `look_at_project`: a validated view,
-        if it can be had at once."""
+        """`is_known`: whether the credentials of a request suffice for an action."""
         settings = service.settings
         self._service = service
         self._is_known = is_known
-        self._look_at_project = look_at_project
         self.prefix = f"{settings.server_base_url}/packages/"
         self._protected = Action.DOWNLOAD in settings.authenticate
         self._is_off = bool(settings.accel_redirect)
@@ -60,7 +57,7 @@ class QuickFiles:
         if self._is_off or "range" in headers or (self._protected and not self._is_known(headers, Action.DOWNLOAD)):
             return None
         rest = path[len(self.prefix) :]
-        view = self._look_at_project(rest.partition("/")[0])
+        view = self._service.projects.at_once(rest.partition("/")[0])
         if view is None:
             return None
         prepared = view.prepared.get(rest) or self._prepare(view, rest)
