@@ -17,7 +17,7 @@ import pytest
 
 from quire.commands.common import add_store_flags, open_store
 from quire.config import RUN_DEFAULTS, Settings, resolve
-from quire.errors import BlobMissing, ConfigurationError
+from quire.errors import BlobMissing, ConfigurationError, Conflict
 from quire.store import posix_changes
 from quire.store.posix import PosixStore
 from quire.testing import check_store
@@ -184,9 +184,43 @@ def misses_a_file(server: CoarseServer, stores: Stores) -> bool:
     return False
 
 
+def misses_what_another_one_met(server: CoarseServer, stores: Stores) -> bool:
+    """A publisher is told that there is a file already, by one who has not come to announcing it."""
+    one, other, reader = stores
+
+    def publish(store: PosixStore, name: str) -> None:
+        staging = store.blobs.stage()
+        staging.write(b"content")
+        store.blobs.publish(staging.finish(), f"alpha/publication/{name}")
+
+    def is_missing() -> bool:
+        with server.client():
+            try:
+                reader.blobs.open("alpha/publication/file.metadata").file.close()
+            except BlobMissing:
+                return True
+        return False
+
+    publish(one, "file")
+    assert is_missing()
+    one.blobs._changes = posix_changes.Changes()  # the scene ends before its announcement
+    publish(one, "file.metadata")
+    assert is_missing()
+    with pytest.raises(Conflict):
+        publish(other, "file.metadata")
+    return is_missing()
+
+
 @pytest.mark.parametrize(
     "scene",
-    [misses_a_revision, misses_a_name, misses_that_a_record_appears, misses_a_deletion, misses_a_file],
+    [
+        misses_a_revision,
+        misses_a_name,
+        misses_that_a_record_appears,
+        misses_a_deletion,
+        misses_a_file,
+        misses_what_another_one_met,
+    ],
 )
 def test_what_is_announced_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Callable[[CoarseServer, Stores], bool]

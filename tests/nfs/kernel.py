@@ -3,7 +3,8 @@
 Theory of operation. The kernel has one timer, set for one moment at a time; when its SIGALRM comes, the kernel sees to
 what is due and sets it anew. Now and then, on a busy host, it loses one: nothing is set any more, whoever sleeps in it
 sleeps for ever, and it spins in its idle loop, since it does not wait for a timer that is not set. Any SIGALRM has it
-look at the clock and go on. So it is sent one every second; to a kernel that is well that is a timer that was early.
+look at the clock and go on. So when none of its programs has run for some seconds it is sent one; to a kernel that is
+only idle that is a timer that was early.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parent.parent.parent
 BOOT_TIMEOUT = 120.0
 """Seconds; a boot takes 5 to 10 of them on an idle machine."""
-_ALARM_EVERY = 1.0
+_STANDSTILL = 4.0
 """Seconds."""
 
 
@@ -98,11 +99,14 @@ class Kernel:
 
     def _send_alarms(self) -> None:
         process = os.pidfd_open(self._process.pid)
+        before: dict[int, str] = {}
         try:
-            while not self._is_over.wait(_ALARM_EVERY):
-                with contextlib.suppress(OSError):  # it ended
-                    if _catches(self._process.pid, signal.SIGALRM):
+            while not self._is_over.wait(_STANDSTILL):
+                with contextlib.suppress(OSError):  # it ended, or one of its programs did
+                    times = _times_of_children(self._process.pid)
+                    if times == before and _catches(self._process.pid, signal.SIGALRM):
                         signal.pidfd_send_signal(process, signal.SIGALRM)
+                    before = times
         finally:
             os.close(process)
 
@@ -116,6 +120,17 @@ class Kernel:
             self.lost = True
             raise RigError(f"The machine does not answer any more: {self.console()}")
         return line.strip()
+
+
+def _times_of_children(process: int) -> dict[int, str]:
+    """The processor time of each, as the kernel writes it: the programs in the machine are that. Raises OSError."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return {int(child): " ".join(_status_of(child)[11:13]) for child in children}
+
+
+def _status_of(process: str) -> list[str]:
+    """See proc_pid_stat(5), from the third field on, behind a name that may hold anything."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
 def _catches(process: int, number: signal.Signals) -> bool:

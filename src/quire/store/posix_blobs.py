@@ -178,6 +178,10 @@ class PosixBlobs:
         while True:
             try:
                 made = step()
+            except Conflict:
+                # this tells of it, and who stored it may not have come to announcing it
+                self._changes.announce(directory, directory.rpartition("/")[0])
+                raise
             except OSError as error:
                 remaining -= 1
                 if error.errno not in {errno.ENOENT, errno.ESTALE} or not remaining:

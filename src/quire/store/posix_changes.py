@@ -18,7 +18,8 @@ directory. The attribute is then one that nobody can have listed the directory u
 change is acknowledged. It covers every directory in which a name came or went that matters to others: those of records,
 of names and their announcements, of blobs, and the new directories above them. (What is removed in passing, old
 revisions and withdrawn announcements, may be seen for longer: a higher revision counts, and an announcement only makes
-readers ask the record.)
+readers ask the record.) Who is refused because a name is there announces it as well: the refusal tells of it, and who
+made it may still be waiting for its tick.
 
 Between the link and the touch a reader who listed in the same tick would still be behind another one who did not. For
 records that is excluded by `await_tick`: a writer waits out a tick between reading what it replaces and its link. As
