@@ -267,3 +267,9 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def is_in_mask(pid: int, mask: str, number: int) -> bool:
+    """Whether a signal is in one of a process's masks (proc(5), /proc/pid/status). Raises OSError."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.partition(f"{mask}:")[2].split()[0], 16) >> (number - 1) & 1)

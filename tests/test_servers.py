@@ -20,7 +20,7 @@ from quire.errors import ConfigurationError
 from quire.servers import binding, with_uvicorn
 from quire.servers.draining import Drain
 from tests.linearizability.servers import workers_of
-from tests.serving import DEADLINE, Served, free_port, run_quire, serving, starting, until
+from tests.serving import DEADLINE, Served, free_port, is_in_mask, run_quire, serving, starting, until
 
 ALL = ["granian", "uvicorn", "gunicorn", "wsgiref"]
 WITH_WORKERS = ["granian", "uvicorn", "gunicorn"]
@@ -66,13 +66,7 @@ def test_ctrl_c_is_a_clean_end(server: str, tmp_path: Path) -> None:
 
 def _catches(pid: int, number: int) -> bool:
     """Whether a process has a handler for the signal, as Python has one for SIGINT before it imports anything."""
-    return _is_in_mask(pid, "SigCgt", number)
-
-
-def _is_in_mask(pid: int, mask: str, number: int) -> bool:
-    """Whether a signal is in one of a process's masks (proc(5), /proc/pid/status)."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return bool(int(status.partition(f"{mask}:")[2].split()[0], 16) >> (number - 1) & 1)
+    return is_in_mask(pid, "SigCgt", number)
 
 
 def test_ctrl_c_while_the_workers_start_is_a_clean_end(tmp_path: Path) -> None:
@@ -114,7 +108,7 @@ def test_a_second_signal_does_not_cut_an_answer_off(server: str, tmp_path: Path)
         until(lambda: any(tmp_path.glob("answering-*")))
         (worker,) = (int(path.name.rpartition("-")[2]) for path in tmp_path.glob("answering-*"))
         os.kill(worker, signal.SIGTERM)
-        until(lambda: not _is_in_mask(worker, "ShdPnd", signal.SIGTERM))  # two of one number are one while they wait
+        until(lambda: not is_in_mask(worker, "ShdPnd", signal.SIGTERM))  # two of one number are one while they wait
         os.killpg(served.process.pid, signal.SIGTERM)
         (tmp_path / "go").touch()
         assert connection.getresponse().status == 200

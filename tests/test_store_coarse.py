@@ -164,51 +164,43 @@ def misses_a_deletion(server: CoarseServer, stores: Stores) -> bool:
         return is_there or reader.records.names("main/projects", names).names != ()
 
 
-def misses_a_file(server: CoarseServer, stores: Stores) -> bool:
-    """A companion comes right after the file, and was asked for in between."""
-    one, other, reader = stores
-    for store, name in ((one, "file"), (other, "file.metadata")):
-        with server.client(), contextlib.suppress(BlobMissing):
-            reader.blobs.open(f"alpha/publication/{name}").file.close()
-        staging = store.blobs.stage()
-        staging.write(b"content")
-        store.blobs.publish(staging.finish(), f"alpha/publication/{name}")
-        if name == "file":
-            with server.client(), contextlib.suppress(BlobMissing):
-                reader.blobs.open("alpha/publication/file.metadata").file.close()
+def publish(store: PosixStore, name: str) -> None:
+    staging = store.blobs.stage()
+    staging.write(b"content")
+    store.blobs.publish(staging.finish(), f"alpha/publication/{name}")
+
+
+def is_missing(server: CoarseServer, reader: PosixStore, name: str) -> bool:
+    """What the client that remembers is told of a file."""
     with server.client():
         try:
-            reader.blobs.open("alpha/publication/file.metadata").file.close()
+            reader.blobs.open(f"alpha/publication/{name}").file.close()
         except BlobMissing:
             return True
     return False
 
 
+def misses_a_file(server: CoarseServer, stores: Stores) -> bool:
+    """A companion comes right after the file, and was asked for in between."""
+    one, other, reader = stores
+    assert is_missing(server, reader, "file")
+    publish(one, "file")
+    assert is_missing(server, reader, "file.metadata")
+    publish(other, "file.metadata")
+    return is_missing(server, reader, "file.metadata")
+
+
 def misses_what_another_one_met(server: CoarseServer, stores: Stores) -> bool:
     """A publisher is told that there is a file already, by one who has not come to announcing it."""
     one, other, reader = stores
-
-    def publish(store: PosixStore, name: str) -> None:
-        staging = store.blobs.stage()
-        staging.write(b"content")
-        store.blobs.publish(staging.finish(), f"alpha/publication/{name}")
-
-    def is_missing() -> bool:
-        with server.client():
-            try:
-                reader.blobs.open("alpha/publication/file.metadata").file.close()
-            except BlobMissing:
-                return True
-        return False
-
     publish(one, "file")
-    assert is_missing()
+    assert is_missing(server, reader, "file.metadata")
     one.blobs._changes = posix_changes.Changes()  # the scene ends before its announcement
     publish(one, "file.metadata")
-    assert is_missing()
+    assert is_missing(server, reader, "file.metadata")
     with pytest.raises(Conflict):
         publish(other, "file.metadata")
-    return is_missing()
+    return is_missing(server, reader, "file.metadata")
 
 
 @pytest.mark.parametrize(

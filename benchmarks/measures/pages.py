@@ -27,7 +27,7 @@ def measure(suite: Suite) -> None:
 
 
 def _measure(suite: Suite, questions: Questions, servers: Mapping[str, Server]) -> None:
-    corpus = questions.corpus.name
+    corpus, closely = questions.corpus.name, questions.corpus is suite.middle
     real = {label: server for label, server in servers.items() if server.peer.form != "none"}
     for measure, shoot, asked, even_slow in (
         (PAGE, questions.rotating, servers, True),
@@ -38,5 +38,4 @@ def _measure(suite: Suite, questions: Questions, servers: Mapping[str, Server]) 
         (LIST_JSON, partial(questions.listed, form="json"), real, False),
         (GZIP, partial(questions.rotating, form="gzip"), real, False),
     ):
-        closely = questions.corpus is suite.middle
         suite.interleave(measure, corpus, asked, shoot, even_slow=even_slow, closely=closely)

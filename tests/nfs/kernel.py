@@ -19,6 +19,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.serving import is_in_mask
+
 PROJECT = Path(__file__).parent.parent.parent
 BOOT_TIMEOUT = 120.0
 """Seconds; a boot takes 5 to 10 of them on an idle machine."""
@@ -104,7 +106,8 @@ class Kernel:
             while not self._is_over.wait(_STANDSTILL):
                 with contextlib.suppress(OSError):  # it ended, or one of its programs did
                     times = _times_of_children(self._process.pid)
-                    if times == before and _catches(self._process.pid, signal.SIGALRM):
+                    # without a handler it would end the kernel
+                    if times == before and is_in_mask(self._process.pid, "SigCgt", signal.SIGALRM):
                         signal.pidfd_send_signal(process, signal.SIGALRM)
                     before = times
         finally:
@@ -131,13 +134,6 @@ def _times_of_children(process: int) -> dict[int, str]:
 def _status_of(process: str) -> list[str]:
     """See proc_pid_stat(5), from the third field on, behind a name that may hold anything."""
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-
-
-def _catches(process: int, number: signal.Signals) -> bool:
-    """Whether a signal has a handler there, and does not end the process. Raises OSError when there is no such one."""
-    status = Path(f"/proc/{process}/status").read_text()
-    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
-    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def _command(
