@@ -20,7 +20,7 @@ import pytest
 
 from quire import cli
 from quire.commands import doctor as command
-from quire.diagnosis import primitives, probes, races, rendezvous, scratch, volume
+from quire.diagnosis import duet, mail, primitives, probes, races, rendezvous, scratch, volume
 from quire.diagnosis.doctor import Observer, Report, Request, document, examine
 from quire.diagnosis.duet import Duet
 from quire.diagnosis.findings import Finding, Measures, Tally, Verdict, Weight, judge_tallies, verdict
@@ -28,9 +28,9 @@ from quire.diagnosis.mail import Mail, PeerGone
 from quire.diagnosis.measures import advise_coarse_changes
 from quire.diagnosis.measures import judge as judge_measures
 from quire.diagnosis.mounts import Mount, mount_of, mounts_below, operations, read_mounts
-from quire.errors import ConfigurationError, StoreError
+from quire.errors import ConfigurationError, Conflict, StoreError
 from quire.store import directory, posix_files
-from quire.store.contracts import Names
+from quire.store.contracts import Names, Record
 from quire.store.directory import Directories, SettleRule
 from quire.store.posix import PosixStore
 from quire.store.posix_changes import Changes
@@ -157,15 +157,19 @@ import json, sys
 from quire.diagnosis import volume
 from quire.diagnosis.doctor import Request, document, examine
 from quire.store import directory
-from tests.test_doctor import facts, stands_by
-volume.look_at, directory.cached_times = facts(), stands_by
+from tests import test_doctor
+volume.look_at, directory.cached_times = test_doctor.facts(), test_doctor.stands_by
 options = json.loads(sys.argv[1])
+if fault := options.pop("fault", ""):
+    getattr(test_doctor, fault)()
 print(json.dumps(document(examine(Request(**options)))))
 """
 
 
 def sides(root: Path, *options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Processes that run at once, one for each set of options; their reports."""
+    """Processes that run at once, one for each set of options; their reports. `fault` is the name of a function here
+    that a process calls first.
+    """
     common = {"root": str(root), "peer": True, "wait": 60, "quick": True, "rounds": 6}
     processes = [
         subprocess.Popen(
@@ -203,6 +207,60 @@ def test_two_processes_over_one_network_mount_prove_nothing(root: Path) -> None:
         assert report["verdict"] == "unknown"
         assert {each["code"] for each in report["findings"] if each["weight"] != "advice"} == {"same-mount"}
         assert not any(each["wrong"] for each in report["questions"])
+
+
+def refuse_changes() -> None:
+    """A client whose memory of one record is behind for good: each change of it is refused."""
+    write = PosixRecords.write
+
+    def refusing(self: PosixRecords, key: str, data: bytes | None, expected: Record, *more: bytes | None) -> Record:
+        if key == "doctor/changed/steady" and expected.data is not None:
+            raise Conflict("Somebody else was faster.")
+        return write(self, key, data, expected, *more)
+
+    PosixRecords.write = refusing  # type: ignore[method-assign, assignment] # in a process of its own
+    duet.REFUSED_SECONDS = 0.1
+
+
+def break_off() -> None:
+    """A volume that fails on this side only, after all has been asked."""
+
+    def broken(*_: object) -> None:
+        raise StoreError("The store cannot be written: Input/output error.")
+
+    races.Races._race = broken  # type: ignore[method-assign, assignment] # in a process of its own
+
+
+def forget_names() -> None:
+    """A client that is one listing behind."""
+    names = probes.Probe._names
+    memories: dict[int, list[str]] = {}
+
+    def forgetful(self: probes.Probe) -> list[str]:
+        before = memories.get(id(self), [])
+        memories[id(self)] = names(self)
+        return before
+
+    probes.Probe._names = forgetful  # type: ignore[method-assign] # in a process of its own
+
+
+@pytest.mark.parametrize("other", ["", "break_off"])
+def test_both_come_to_one_verdict_when_the_play_breaks_off(root: Path, other: str) -> None:
+    """Changes are refused to one side for good, which breaks the promise; both say so, and why they broke off."""
+    for report in sides(root, {"fault": "refuse_changes"}, {"fault": other}):
+        assert report["verdict"] == "breaks", report["findings"]
+        found = {each["code"] for each in report["findings"] if each["weight"] != "advice"}
+        assert {"change", "incomplete"} <= found
+        assert any("Somebody else was faster" in each["sentence"] for each in report["findings"])
+
+
+def test_what_one_side_found_counts_though_the_other_one_fails(root: Path) -> None:
+    """One side met stale answers, and the other one's volume then failed: no for both, with the same reasons."""
+    reports = sides(root, {"fault": "forget_names", "rounds": 12}, {"fault": "break_off", "rounds": 12})
+    for report in reports:
+        assert report["verdict"] == "breaks", report["findings"]
+        assert {"listing", "incomplete"} <= {each["code"] for each in report["findings"]}
+        assert any("QUIRE_COARSE_CHANGES=" in each["advice"] for each in report["findings"])
 
 
 def test_nobody_joins(root: Path) -> None:
@@ -301,6 +359,53 @@ def test_the_last_word_counts_although_its_sender_has_ended(tmp_path: Path) -> N
 
     one.stopped = say_it_and_end
     assert one.wait() == "the last word"
+
+
+def test_a_message_is_found_on_a_coarse_server_though_nothing_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client does not see a name that came in the tick of its last look until the folder changes again; nobody but
+    the one who waits is there to change it.
+    """
+    Mail.make(str(tmp_path / "mail"))
+    directories = Directories(str(tmp_path), network=False)
+    one, other = (Mail(str(tmp_path / "mail"), side, directories) for side in (0, 1))
+    box = tmp_path / "mail" / "b"
+    listed: tuple[int, list[str]] = (0, [])
+    get = mail.get
+
+    def from_memory(folder: str, name: str, directories: Directories) -> dict[str, Any] | None:
+        nonlocal listed
+        changed = os.stat(folder).st_mtime_ns
+        if listed[0] != changed:
+            listed = (changed, os.listdir(folder))
+        return get(folder, name, directories) if name in listed[1] else None
+
+    def say_it_within_a_tick() -> bool:
+        if not os.listdir(box):
+            before = os.stat(box).st_mtime_ns
+            other.post("here")
+            os.utime(box, ns=(before, before))
+        return False
+
+    monkeypatch.setattr(mail, "get", from_memory)
+    one.stopped = say_it_within_a_tick
+    assert one.wait(patience=20) == "here"
+
+
+def test_reports_are_exchanged_at_the_end(tmp_path: Path) -> None:
+    """Each side gets the other one's last word, though it came unasked; who has it says so."""
+    Mail.make(str(tmp_path / "mail"))
+    directories = Directories(str(tmp_path), network=False)
+    one, other = (Mail(str(tmp_path / "mail"), side, directories) for side in (0, 1))
+    other.end({"found": 1})
+    assert one.part({"found": 2}, patience=0) == {"found": 1}
+    assert other.part("what it said first stands", patience=0) == {"found": 2}
+    other.see_off(patience=0)
+    seen = tmp_path / "mail" / "a" / "seen"
+    assert seen.exists()
+    seen.unlink()
+    other.see_off(patience=0)  # it may be gone
 
 
 # -- bad volumes ------------------------------------------------------------------------------------------------------
@@ -467,21 +572,11 @@ def test_listings_that_miss_names_are_found(root: Path, monkeypatch: pytest.Monk
     """A server with a coarse change attribute: opened and listed, a folder lacks what came in the same tick. The
     setting to make is named though the examination breaks off.
     """
-    names = probes.Probe._names
-    memories: dict[int, list[str]] = {}
-
-    def forgetful(self: probes.Probe) -> list[str]:
-        before = memories.get(id(self), [])
-        memories[id(self)] = names(self)
-        return before
-
-    monkeypatch.setattr(probes.Probe, "_names", forgetful)
+    monkeypatch.setattr(probes.Probe, "_names", probes.Probe._names)  # so that it is put back
+    monkeypatch.setattr(races.Races, "_race", races.Races._race)
+    forget_names()
     if breaks_off:
-
-        def broken(*_: object) -> None:
-            raise StoreError("The store cannot be written: Input/output error.")
-
-        monkeypatch.setattr(races.Races, "_race", broken)
+        break_off()
     report = quick(root, rounds=12)
     assert "listing" in codes(report, Weight.BREAKS)
     (finding,) = (each for each in report.found.findings if each.code == "listing")
@@ -525,6 +620,23 @@ def test_it_is_examined_as_servers_are_set(root: Path, monkeypatch: pytest.Monke
     assert any("/records/" in directory for directory in announced)
 
 
+def test_a_counter_that_cannot_be_changed_is_given_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client whose memory stays behind is refused for ever; the examination ends all the same, and says it."""
+    write = PosixRecords.write
+
+    def refusing(self: PosixRecords, key: str, data: bytes | None, expected: Record, *more: bytes | None) -> Record:
+        if key == "doctor/races/counter" and b'"1"' in (data or b""):
+            raise Conflict("Somebody else was faster.")
+        return write(self, key, data, expected, *more)
+
+    monkeypatch.setattr(PosixRecords, "write", refusing)
+    monkeypatch.setattr(races, "_REFUSED_SECONDS", 0.1)
+    report = quick(root)
+    (tally,) = (each for each in report.found.tallies if each.code == "lost-update")
+    assert 0 < tally.wrong <= tally.asked
+    assert report.verdict is Verdict.BREAKS
+
+
 def test_a_store_that_fails_in_play_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors in place of answers count as wrong answers and are quoted."""
     names = PosixRecords.names
@@ -551,11 +663,11 @@ def test_a_broken_rule_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_late_messages_are_told() -> None:
     """They may have hidden wrong answers, so nothing is claimed."""
-    mail = Mail("/nowhere", 0, Directories("/", network=False))
-    duet = Duet("/nowhere", 0, mail, rendezvous.Plan(1, True), network=False)
-    assert duet.judge_notices() == []
-    duet.notice_ms = 900.0
-    assert [(each.code, each.weight) for each in duet.judge_notices()] == [("slow-notices", Weight.UNSURE)]
+    one = Mail("/nowhere", 0, Directories("/", network=False))
+    play = Duet("/nowhere", 0, one, rendezvous.Plan(1, True), network=False)
+    assert play.judge_notices() == []
+    play.notice_ms = 900.0
+    assert [(each.code, each.weight) for each in play.judge_notices()] == [("slow-notices", Weight.UNSURE)]
 
 
 def test_a_full_disk_is_no_verdict(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

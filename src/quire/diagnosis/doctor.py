@@ -28,6 +28,10 @@ QUICK_ROUNDS = 30
 WAIT = 300.0
 """Seconds to wait for the second machine."""
 _REPORT_PATIENCE = 600.0
+"""Seconds that the other machine may take for its own examination after the play."""
+_FAREWELL_PATIENCE = 10.0
+"""Seconds for a report, or for a word that it came, from somebody who may be gone."""
+_GONE = "peer-gone"
 _REPETITIONS = 100
 
 
@@ -98,10 +102,8 @@ def examine(request: Request, observer: Observer | None = None) -> Report:
     try:
         with scratch(root, identifier) as folder:
             _Examination(report, request, observer, root=root, folder=folder, directories=directories).run(identifier)
-    except PeerGone as error:
-        findings.append(Finding("peer-gone", Weight.UNSURE, str(error)))
     except (OSError, StoreError) as error:
-        findings += _interrupted(error, seen)
+        findings += _broken_off(error, seen)
     report.found.findings = [
         measures.advise_coarse_changes(each, report.found.measures, request.coarse_changes) for each in findings
     ]
@@ -253,29 +255,36 @@ class _Examination:
                 meeting.mail.end()
 
     def _play_with(self, meeting: Meeting, *, works: bool) -> None:
+        """What one side found concerns both, also when the play breaks off, so that both come to the same verdict."""
         found, mail = self._report.found, meeting.mail
-        others_work = mail.exchange(works)
+        patience = _REPORT_PATIENCE
         try:
-            if works and others_work:
+            if mail.exchange(works) and works:
                 self._play(meeting.side, meeting.folder, mail)
                 self._solo()
-            # What one side found concerns both, so that both come to the same verdict.
-            self._observer.step("waiting for the other machine's report", 1)
-            mine = {
-                "findings": [asdict(each) for each in found.findings],
-                "tallies": [asdict(each) for each in found.tallies],
-            }
-            theirs = mail.exchange(mine, _REPORT_PATIENCE)
-        except PeerGone:
+        except (OSError, StoreError) as error:
+            if isinstance(error, PeerGone):
+                patience = _FAREWELL_PATIENCE
+            found.findings += _broken_off(error, self._report.volume)
+        self._observer.step("waiting for the other machine's report", 1)
+        mine = {
+            "findings": [asdict(each) for each in found.findings],
+            "tallies": [asdict(each) for each in found.tallies],
+        }
+        try:
+            theirs = mail.part(mine, patience)
+        except PeerGone as error:
             if meeting.side == 1:
                 remove(meeting.folder)  # its owner may have died; if not, it is removing it anyway
-            raise
-        self._merge(theirs, meeting.other.name)
-        if meeting.side == 0:
-            with suppress(PeerGone):  # the guest has what it needs, or it never will
-                mail.wait(patience=10.0)
+            theirs, unheard = None, str(error)
         else:
-            mail.post("bye")
+            unheard = "The other side was stopped before it had a report; run both again."
+        if theirs is not None:
+            self._merge(theirs, meeting.other.name)
+            if meeting.side == 0:
+                mail.see_off(_FAREWELL_PATIENCE)
+        elif not any(each.code == _GONE for each in found.findings):
+            found.findings.append(Finding(_GONE, Weight.UNSURE, unheard))
         self._observer.advance(1)
 
     def _merge(self, theirs: Any, name: str) -> None:
@@ -346,8 +355,10 @@ def _refusal(root: str, known: set[str]) -> list[Finding]:
     return []
 
 
-def _interrupted(error: Exception, seen: volume.Volume) -> list[Finding]:
+def _broken_off(error: Exception, seen: volume.Volume) -> list[Finding]:
     """What it means that not everything could be tried."""
+    if isinstance(error, PeerGone):
+        return [Finding(_GONE, Weight.UNSURE, str(error))]
     if "ro" in seen.options or seen.unwritable:
         return []  # said already
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

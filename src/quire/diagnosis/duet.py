@@ -43,7 +43,8 @@ _ECHOES = 12
 SLOW_NOTICE = 0.5
 """Seconds. A message that takes longer was held back by somebody's memory."""
 
-_PATIENCE = 60.0
+REFUSED_SECONDS = 30.0
+"""So long a change that nobody contends for may be refused before the play breaks off; the other side waits longer."""
 _PAUSE = 0.02
 
 _QUESTIONS = {
@@ -285,8 +286,11 @@ class _Reader:
             self._write(self.store.records.read(f"{_FOLDER}/n{number - 1}"), None)
 
     def _write(self, expected: Record, data: bytes | None) -> Record:
-        """A volume with stale answers refuses what is right. That counts, and the play goes on once it gives in."""
-        until = time.monotonic() + _PATIENCE
+        """A volume with stale answers refuses what is right. That counts, and the play goes on once it gives in.
+
+        Where nothing else happens it may never give in: Conflict or OutcomeUnknown then ends the play.
+        """
+        until = time.monotonic() + REFUSED_SECONDS
         refused = 0
         while True:
             try:
@@ -294,6 +298,7 @@ class _Reader:
             except (Conflict, OutcomeUnknown):
                 refused += 1
                 if time.monotonic() > until:
+                    self._counts.ask("change", lambda: False)
                     raise
                 time.sleep(_PAUSE)
                 expected = self.store.records.read(expected.key, expected)

@@ -10,8 +10,12 @@ it, else a listing); their delay is measured and told; and while a side waits it
 that its memory and its client's are as warm, and as independent of the messages, as those of a server under load.
 
 Where the server's change attribute is as coarse as its clock, a client may not notice a name until the folder changes
-again. So whoever waits for a reply touches, now and then, the folders in which it left word (`nudge`). A folder that is
-asked about is never touched.
+again. So whoever waits touches, now and then, the folders in which it left word and the one in which it looks for a
+reply (`nudge`). A folder that is asked about is never touched.
+
+The two part like this, whether the play came to its end or broke off: each leaves its report as its last word, looks
+for the other one's, and says that it has it (`part`). So what one side found is in both reports, and the side that owns
+the folder does not remove it too early (`see_off`).
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ _MAX_BYTES = 4 * 1024 * 1024
 _PAUSE = 0.0005
 _LOOK_FOR_END = 0.25
 _REMIND = 0.1
+_ENDED = "ended"
+_SEEN = "seen"
 
 
 class PeerGone(StoreError):
@@ -48,6 +54,7 @@ class Mail:
         self._mine, self._theirs = ("a", "b") if side == 0 else ("b", "a")
         self._directories = directories
         self._turn = 0
+        self._ended = False
         self.stopped: Callable[[], bool] = lambda: False
         """Asked while waiting; True ends the waiting with PeerGone."""
 
@@ -65,21 +72,32 @@ class Mail:
 
     def wait(self, meanwhile: Callable[[], object] | None = None, patience: float = PATIENCE) -> Any:
         """The other side's message of this turn; `meanwhile` is called between looking for it. Raises PeerGone."""
-        folder, name = f"{self._folder}/{self._theirs}", f"{self._turn:08d}"
+        content = self._await(f"{self._turn:08d}", patience, meanwhile, self._has_ended)
+        self._turn += 1
+        return content
+
+    def _has_ended(self) -> bool:
+        return self.stopped() or self._get(_ENDED) is not None
+
+    def _get(self, name: str) -> dict[str, Any] | None:
+        return get(f"{self._folder}/{self._theirs}", name, self._directories)
+
+    def _await(
+        self, name: str, patience: float, meanwhile: Callable[[], object] | None, is_over: Callable[[], bool]
+    ) -> Any:
+        """What the other side left under that name. `is_over`: whether it will not come any more. Raises PeerGone."""
         now = time.monotonic()
         until, look, remind = now + patience, now + _LOOK_FOR_END, now + _REMIND
         while True:
-            found = get(folder, name, self._directories)
+            found = self._get(name)
             now = time.monotonic()
             if found is None and now >= look:
                 look = now + _LOOK_FOR_END
-                if self.stopped() or get(folder, "ended", self._directories) is not None:
-                    # who ends may have said this just before, after the look above
-                    found = get(folder, name, self._directories)
+                if is_over():
+                    found = self._get(name)  # it may have come just before the end, after the look above
                     if found is None:
                         raise PeerGone("The other side ended before it was done; run both again.")
             if found is not None:
-                self._turn += 1
                 return found["content"]
             if now >= until:
                 raise PeerGone(
@@ -88,7 +106,8 @@ class Mail:
                 )
             if now >= remind:
                 remind = now + _REMIND
-                nudge(f"{self._folder}/{self._mine}")
+                for side in (self._mine, self._theirs):
+                    nudge(f"{self._folder}/{side}")
                 nudge(self._folder.rpartition("/")[0])  # where the host's answer to the guest lies
             if meanwhile is not None:
                 meanwhile()
@@ -100,9 +119,24 @@ class Mail:
         self._turn -= 1
         return self.wait(patience=patience)
 
-    def end(self) -> None:
-        """Tell the other side, who may be waiting, that nothing follows. Raises OSError."""
-        put(f"{self._folder}/{self._mine}", "ended", None)
+    def end(self, report: object = None) -> None:
+        """Tell the other side, who may be waiting, that nothing follows but this. Once; raises OSError."""
+        if not self._ended:
+            put(f"{self._folder}/{self._mine}", _ENDED, report)
+            self._ended = True
+
+    def part(self, report: object, patience: float) -> Any:
+        """End, and the other side's report; None when it ended without one. Raises PeerGone, OSError."""
+        self.end(report)
+        theirs = self._await(_ENDED, patience, None, self.stopped)
+        with contextlib.suppress(OSError):  # the other one only waits a little longer
+            put(f"{self._folder}/{self._mine}", _SEEN, None)
+        return theirs
+
+    def see_off(self, patience: float) -> None:
+        """Wait until the other side has this side's report, but not for ever: it may be gone."""
+        with contextlib.suppress(PeerGone):
+            self._await(_SEEN, patience, None, self.stopped)
 
 
 def nudge(folder: str) -> None:

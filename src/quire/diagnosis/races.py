@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 
 from quire.diagnosis.findings import Tally
@@ -14,6 +15,8 @@ from quire.store.posix_files import create_durable, is_same_file
 
 _COUNTER = "doctor/races/counter"
 _PATIENCE = 300.0
+_REFUSED_SECONDS = 30.0
+"""How long one change of the counter may meet others, or a memory that is behind, before this side gives up."""
 
 
 class Races:
@@ -59,9 +62,11 @@ class Races:
         records, side = self._store.records, str(self._side)
         known = records.read(_COUNTER)
         lost = 0
+        said = ""
         for number in range(1, self._increments + 1):
             acknowledged = number - 1
-            while True:
+            until = time.monotonic() + _REFUSED_SECONDS
+            while not said:
                 counts = json.loads(known.data) if known.data is not None else {}
                 if counts.get(side, 0) == number:  # it was done, though that was not certain
                     break
@@ -71,12 +76,15 @@ class Races:
                 try:
                     known = records.write(_COUNTER, json.dumps(counts | {side: number}).encode(), known)
                     break
-                except (Conflict, OutcomeUnknown):
+                except (Conflict, OutcomeUnknown) as error:
                     known = records.read(_COUNTER, known)
+                    if time.monotonic() > until:
+                        said = f"refused for {_REFUSED_SECONDS:.0f} s: {error}"
         lost += int(self._mail.exchange(lost, _PATIENCE))
         found = json.loads(records.read(_COUNTER, known).data or b"{}")
         lost += sum(found.get(side, 0) != self._increments for side in ("0", "1"))
-        return Tally("lost-update", "Two sides changing one record at once", 2 * self._increments, lost, required=True)
+        asked = 2 * self._increments
+        return Tally("lost-update", "Two sides changing one record at once", asked, lost, required=True, said=said)
 
 
 def _link(source: str, name: str) -> bool:

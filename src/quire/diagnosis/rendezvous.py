@@ -22,7 +22,7 @@ from quire.diagnosis.scratch import others
 from quire.errors import StoreError
 from quire.store.directory import Directories
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Machines with different versions of this play do not meet."""
 _INVITATION = "invitation"
 _MAIL = "mail"
