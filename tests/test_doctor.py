@@ -584,6 +584,25 @@ def test_listings_that_miss_names_are_found(root: Path, monkeypatch: pytest.Monk
     assert "QUIRE_COARSE_CHANGES=" in finding.advice
 
 
+@pytest.mark.parametrize("creates", [True, False])
+def test_both_sides_count_when_it_plays_with_itself(root: Path, monkeypatch: pytest.MonkeyPatch, creates: bool) -> None:
+    """A wrong answer is a no, whichever side got it; each question was asked in all rounds."""
+    make = probes.make_probes
+
+    def blind(*args: Any, **more: Any) -> list[probes.Probe]:
+        made = make(*args, **more)
+        if more["creates"] is creates:
+            for probe in made:
+                monkeypatch.setattr(type(probe), "sees", lambda self, number, blind=probe: self is not blind)
+        return made
+
+    monkeypatch.setattr(duet, "make_probes", blind)
+    report = quick(root, rounds=6)
+    assert "listing" in codes(report, Weight.BREAKS)
+    (tally,) = (each for each in report.found.tallies if each.code == "listing")
+    assert (tally.asked, tally.wrong) == (6, 3)
+
+
 @pytest.mark.parametrize(
     ("tick_ms", "now", "said"),
     [

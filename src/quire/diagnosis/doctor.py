@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ _FAREWELL_PATIENCE = 10.0
 """Seconds for a report, or for a word that it came, from somebody who may be gone."""
 _GONE = "peer-gone"
 _REPETITIONS = 100
+_PLAY = "asking right after changes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +157,14 @@ class _Examination:
         mail = f"{self._folder}/alone"
         Mail.make(mail)
         sides = [Mail(mail, side, self._directories) for side in (0, 1)]
+        mine = self._duet(0, self._folder, sides[0], lambda done, _: self._advance(done))
+        other = self._duet(1, self._folder, sides[1])
         stop = threading.Event()
         failures: list[Exception] = []
 
         def play_other() -> None:
             try:
-                self._duet(1, self._folder, sides[1]).play()
+                other.play()
             except (OSError, StoreError) as error:
                 failures.append(error)
                 stop.set()
@@ -169,9 +172,10 @@ class _Examination:
         for side in sides:
             side.stopped = stop.is_set
         thread = threading.Thread(target=play_other, daemon=True)
+        self._observer.step(_PLAY, 2 * self._report.plan.rounds)
         thread.start()
         try:
-            self._play(0, self._folder, sides[0])
+            mine.play()
         except PeerGone:
             if failures and not isinstance(failures[0], PeerGone):
                 raise failures[0] from None
@@ -179,18 +183,21 @@ class _Examination:
         finally:
             stop.set()
             thread.join(5)
+            self._conclude(mine, _summed(mine.tallies(), other.tallies()))
 
     def _play(self, side: int, folder: str, mail: Mail) -> None:
-        found = self._report.found
-        self._observer.step("asking right after changes", 2 * self._report.plan.rounds)
+        self._observer.step(_PLAY, 2 * self._report.plan.rounds)
         duet = self._duet(side, folder, mail, lambda done, _: self._advance(done))
         try:
             duet.play()
         finally:  # a play that broke off has found something, too
-            tallies = duet.tallies()
-            found.tallies += tallies
-            found.findings += [*duet.judge_notices(), *judge_tallies(tallies)]
-            found.measures = replace(found.measures, notice_ms=duet.notice_ms)
+            self._conclude(duet, duet.tallies())
+
+    def _conclude(self, duet: Duet, tallies: list[Tally]) -> None:
+        found = self._report.found
+        found.tallies += tallies
+        found.findings += [*duet.judge_notices(), *judge_tallies(tallies)]
+        found.measures = replace(found.measures, notice_ms=duet.notice_ms)
 
     def _solo(self) -> None:
         """The conformance suite and the measurements, in a store of this side's own."""
@@ -289,11 +296,7 @@ class _Examination:
 
     def _merge(self, theirs: Any, name: str) -> None:
         found = self._report.found
-        told = {tally["code"]: Tally(**tally) for tally in theirs["tallies"]}
-        found.tallies = [
-            tally if _SHARED.issuperset({tally.code}) or tally.code not in told else _sum(tally, told[tally.code])
-            for tally in found.tallies
-        ]
+        found.tallies = _summed(found.tallies, [Tally(**tally) for tally in theirs["tallies"]])
         known = {finding.code for finding in found.findings}
         for each in theirs["findings"]:
             finding = Finding(**{**each, "weight": Weight(each["weight"])})
@@ -338,10 +341,17 @@ _STRANGE = Finding(
 )
 
 
-def _sum(mine: Tally, theirs: Tally) -> Tally:
-    return replace(
-        mine, asked=mine.asked + theirs.asked, wrong=mine.wrong + theirs.wrong, said=mine.said or theirs.said
-    )
+def _summed(tallies: Sequence[Tally], others: Sequence[Tally]) -> list[Tally]:
+    """Each with what the other side counted to the same question."""
+    told = {tally.code: tally for tally in others if tally.code not in _SHARED}
+    return [
+        tally
+        if (other := told.get(tally.code)) is None
+        else replace(
+            tally, asked=tally.asked + other.asked, wrong=tally.wrong + other.wrong, said=tally.said or other.said
+        )
+        for tally in tallies
+    ]
 
 
 def _refusal(root: str, known: set[str]) -> list[Finding]:
