@@ -328,11 +328,16 @@ def test_two_mounts_of_one_machine_are_two_sides() -> None:
     assert not party("a", boot="").shares_memory_with(party("b", boot=""))
 
 
+def both_ends(root: Path) -> tuple[Mail, Mail]:
+    """Of mail through the folder `mail` below it."""
+    Mail.make(str(root / "mail"))
+    directories = Directories(str(root), network=False)
+    return Mail(str(root / "mail"), 0, directories), Mail(str(root / "mail"), 1, directories)
+
+
 def test_a_side_that_ends_is_not_waited_for(tmp_path: Path) -> None:
     """It says so, or its folder is gone; else patience runs out."""
-    Mail.make(str(tmp_path / "mail"))
-    directories = Directories(str(tmp_path), network=False)
-    one, other = (Mail(str(tmp_path / "mail"), side, directories) for side in (0, 1))
+    one, other = both_ends(tmp_path)
     other.post({"a": 1})
     assert one.wait() == {"a": 1}
     with pytest.raises(PeerGone, match="Nothing was seen"):
@@ -347,9 +352,7 @@ def test_a_side_that_ends_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_the_last_word_counts_although_its_sender_has_ended(tmp_path: Path) -> None:
     """Between looking for the message and looking for the end there is time for both to come."""
-    Mail.make(str(tmp_path / "mail"))
-    directories = Directories(str(tmp_path), network=False)
-    one, other = (Mail(str(tmp_path / "mail"), side, directories) for side in (0, 1))
+    one, other = both_ends(tmp_path)
 
     def say_it_and_end() -> bool:
         """Called just before it is looked whether the other side has ended."""
@@ -367,9 +370,7 @@ def test_a_message_is_found_on_a_coarse_server_though_nothing_follows_it(
     """A client does not see a name that came in the tick of its last look until the folder changes again; nobody but
     the one who waits is there to change it.
     """
-    Mail.make(str(tmp_path / "mail"))
-    directories = Directories(str(tmp_path), network=False)
-    one, other = (Mail(str(tmp_path / "mail"), side, directories) for side in (0, 1))
+    one, other = both_ends(tmp_path)
     box = tmp_path / "mail" / "b"
     listed: tuple[int, list[str]] = (0, [])
     get = mail.get
@@ -395,9 +396,7 @@ def test_a_message_is_found_on_a_coarse_server_though_nothing_follows_it(
 
 def test_reports_are_exchanged_at_the_end(tmp_path: Path) -> None:
     """Each side gets the other one's last word, though it came unasked; who has it says so."""
-    Mail.make(str(tmp_path / "mail"))
-    directories = Directories(str(tmp_path), network=False)
-    one, other = (Mail(str(tmp_path / "mail"), side, directories) for side in (0, 1))
+    one, other = both_ends(tmp_path)
     other.end({"found": 1})
     assert one.part({"found": 2}, patience=0) == {"found": 1}
     assert other.part("what it said first stands", patience=0) == {"found": 2}
