@@ -57,16 +57,17 @@ def test_defaults_are_pypiservers(tmp_path: Path) -> None:
 
 
 def test_serve_defaults_are_private() -> None:
-    """`quire serve` is seen by this machine only and asks no public index, until a fallback is named."""
+    """Only this machine reaches `quire serve`. It sends clients to the public index as `quire run` does, until told
+    otherwise."""
     settings = resolve({}, {}, SERVE_DEFAULTS)
     assert settings.host == "127.0.0.1"
-    assert settings.fallback_url is None
+    assert settings.fallback_url == DEFAULT_FALLBACK_URL
     assert settings.log_level == "INFO"
     other = "http://mirror.example/simple"
     assert resolve({"fallback_url": other}, {}, SERVE_DEFAULTS).fallback_url == other + "/"
     disabled = resolve({"fallback_url": other, "disable_fallback": True}, {}, SERVE_DEFAULTS)
     assert disabled.fallback_url is None
-    assert resolve({}, {"QUIRE_DISABLE_FALLBACK": "no"}, SERVE_DEFAULTS).fallback_url == DEFAULT_FALLBACK_URL
+    assert resolve({}, {"QUIRE_DISABLE_FALLBACK": "yes"}, SERVE_DEFAULTS).fallback_url is None
 
 
 def test_precedence(tmp_path: Path) -> None:

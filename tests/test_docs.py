@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -20,44 +18,18 @@ from quire.cli import make_parser
 from quire.config import RUN_DEFAULTS, Settings, resolve
 from quire.index import Index
 from quire.model import File, decode_project, encode_project
-from quire.names import parse_filename
 from quire.store.posix import PosixStore
 from quire.upload import examine
 from quire.web.app import create_application
 from quire.web.problems import STATUS
-from tests.clients import environments
-from tests.clients.sandbox import Sandbox
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
-from tests.serving import environment, free_port, quire_command, running
+from tests.documents import DOCS, ROOT, block, blocks, commands
+from tests.serving import environment
 
-ROOT = Path(__file__).parent.parent
-DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
-_FENCE = re.compile(r"(?:<!-- run: (?P<mark>\S+) -->\n)?^ *```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.M | re.S)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-
-
-def blocks(page: Path, language: str, mark: str | None = None) -> list[str]:
-    """The fenced blocks of a language; with `mark` only those that `<!-- run: mark -->` stands above."""
-    found = _FENCE.finditer(page.read_text())
-    return [m["text"] for m in found if m["language"] == language and (mark is None or m["mark"] == mark)]
-
-
-def block(page: Path, language: str, mark: str) -> str:
-    """The one block with that mark."""
-    (text,) = blocks(page, language, mark)
-    return text
-
-
-def commands(page: Path) -> Iterator[list[str]]:
-    """The arguments of every `quire ...` line in a page's shell examples."""
-    for text in blocks(page, "sh"):
-        for line in text.replace("\\\n", " ").splitlines():  # a backslash at its end continues a line
-            words = shlex.split(line, comments=True)
-            if words and words[0] == "quire":
-                yield words[1:]
 
 
 def shell(script: str, cwd: Path, **variables: str) -> str:
@@ -276,57 +248,3 @@ def test_reading_the_store_by_hand(tmp_path: Path) -> None:
     entries = entries_of(index.store.records.read(index.key("acme-tools")))
     assert encode_project(project, entries).decode() in shown
     assert all(f"packages/quire/blobs/{file.blob}/{name}\n" in shown for name, file in project.files.items())
-
-
-@pytest.mark.clients
-def test_the_five_minutes(tmp_path: Path) -> None:
-    """The README's commands, on a free port: serve, publish with uv and twine, install with uv and pip."""
-    readme = ROOT / "README.md"
-    (tmp_path / "packages").mkdir()
-    (tmp_path / "dist").mkdir()
-    for filename, content in (
-        (wheel_name("acme-tools", "1.0"), make_wheel("acme-tools", "1.0")),
-        (sdist_name("acme-tools", "1.0"), make_sdist("acme-tools", "1.0")),
-    ):
-        assert parse_filename(filename).project == "acme-tools"
-        (tmp_path / "dist" / filename).write_bytes(content)
-    port = free_port()
-    words = shlex.split(block(readme, "sh", "serve"))
-    assert words[:2] == ["quire", "serve"]
-    folders = [environments.uv().parent, environments.programs("twine"), environments.programs("pip-newest")]
-    home = tmp_path / "home"
-    home.mkdir()
-    variables = Sandbox(home).environ(
-        UV_PYTHON="",  # it would install into that one
-        # uv first by a name of its own: its folder has other programs too
-        PATH=os.pathsep.join([str(_only(tmp_path / "bin", folders)), os.defpath]),
-        PIP_TARGET=str(tmp_path / "installed"),
-        NO_PROXY="localhost",
-    )
-    with running(quire_command(*words[1:2], "--port", port, "--workers", 2, *words[2:]), port, cwd=tmp_path):
-        for mark in ("publish", "install"):
-            script = block(readme, "sh", mark).replace("localhost:8080", f"localhost:{port}")
-            assert str(port) in script
-            done = subprocess.run(
-                ["sh", "-euc", script],
-                cwd=tmp_path,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=60,
-                check=False,
-            )
-            assert done.returncode == 0, done.stdout
-    for site in (tmp_path / "installed", *(tmp_path / ".venv" / "lib").glob("python*/site-packages")):
-        assert (site / "acme_tools.py").read_text() == "VERSION = '1.0'\n"
-
-
-def _only(folder: Path, sources: list[Path]) -> Path:
-    """A folder with uv, twine, pip and Python in it, and nothing else."""
-    folder.mkdir()
-    for program, source in zip(("uv", "twine", "pip"), sources, strict=True):
-        (folder / program).symlink_to(source / program)
-    (folder / "python3").symlink_to(Path(sys.executable).resolve())
-    return folder

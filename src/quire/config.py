@@ -22,7 +22,7 @@ from quire import setting_values as values
 from quire.errors import ConfigurationError
 
 DEFAULT_FALLBACK_URL = "https://pypi.org/simple/"
-"""Where `quire run` sends clients for a project it does not have; pypiserver's default."""
+"""Where clients are sent for a project that is not here; pypiserver's default."""
 
 SETTINGS_VARIABLE = "QUIRE_SETTINGS"
 """The environment variable by which worker processes get their settings."""
@@ -213,12 +213,11 @@ _FIELDS = {
 }
 _NOT_FIELDS = {"backend", "disable_fallback", "fallback_url", "passwords"}
 
-RUN_DEFAULTS: Mapping[str, Any] = {"disable_fallback": False}
-"""`quire run`: pypiserver's defaults, beside those of Settings."""
+RUN_DEFAULTS: Mapping[str, Any] = {}
+"""`quire run`: pypiserver's defaults, which are those of Settings."""
 
-SERVE_DEFAULTS: Mapping[str, Any] = {"disable_fallback": True, "host": "127.0.0.1", "verbose": 1}
-"""`quire serve`: seen by this machine only, no other index behind it (so no name of yours is ever looked up
-elsewhere), and the log says what happens."""
+SERVE_DEFAULTS: Mapping[str, Any] = {"host": "127.0.0.1", "verbose": 1}
+"""`quire serve`: only this machine reaches it, and the log says what happens."""
 
 
 def resolve(
@@ -354,8 +353,7 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
         raise ConfigurationError(
             "--accel-redirect is for trusted proxies only, and there are none; name them with --trusted-proxies."
         )
-    # naming a fallback is asking for it, unless it is switched off as plainly
-    disabled = given.get("disable_fallback", defaults.get("disable_fallback", False) and "fallback_url" not in given)
+    disabled = given.get("disable_fallback", False)
     fields["fallback_url"] = None if disabled else given.get("fallback_url", DEFAULT_FALLBACK_URL)
     return Settings(**fields)
 

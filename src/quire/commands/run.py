@@ -32,17 +32,16 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         epilog=_MORE,
     )
     run_parser.set_defaults(setting_defaults=RUN_DEFAULTS)
-    _add_flags(run_parser, host="0.0.0.0", fallback="on")  # noqa: S104 - a text in the help
+    _add_flags(run_parser, host="0.0.0.0")  # noqa: S104 - a text in the help
     serve_parser = subparsers.add_parser(
         "serve",
-        help="serve directories to this machine only, with nothing behind them",
-        description="Like 'run', with other defaults: listens on 127.0.0.1, sends nobody to a public index for "
-        "projects it lacks (give --fallback-url to have that), and logs what it does. Uploads need a user of the "
-        "-P file; '-a . -P .' lets everybody upload.",
+        help="serve directories to this machine only",
+        description="Like 'run', with other defaults: listens on 127.0.0.1, and logs what it does. Uploads need a user "
+        "of the -P file; '-a . -P .' lets everybody upload.",
         epilog=_MORE,
     )
     serve_parser.set_defaults(setting_defaults=SERVE_DEFAULTS)
-    _add_flags(serve_parser, host="127.0.0.1", fallback="off")
+    _add_flags(serve_parser, host="127.0.0.1")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -112,7 +111,7 @@ def _check_file(file: str, flag: str) -> None:
         ) from error
 
 
-def _add_flags(parser: argparse.ArgumentParser, host: str, fallback: str) -> None:
+def _add_flags(parser: argparse.ArgumentParser, host: str) -> None:
     """All flags. Each one is text or absent here; `resolve` reads it, as it reads the variable and the file."""
     add = parser.add_argument
     add(
@@ -189,9 +188,13 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, fallback: str) -> Non
         "--disable-fallback",
         action="store_const",
         const=True,
-        help=f"answer 404 for unknown projects instead of redirecting (the redirect is {fallback} by default)",
+        help="answer 404 for unknown projects; by default clients are sent to the public index for them",
     )
-    add("--fallback-url", metavar="URL", help=f"redirect there for unknown projects (default: {DEFAULT_FALLBACK_URL})")
+    add(
+        "--fallback-url",
+        metavar="URL",
+        help=f"send clients there for unknown projects (default: {DEFAULT_FALLBACK_URL})",
+    )
     add("--health-endpoint", metavar="PATH", help="the path that answers Ok while the service is up (default: /health)")
     add("--welcome", metavar="HTML_FILE", help="a template for the home page")
     add("--cache-control", metavar="SECONDS", help="send Cache-Control: max-age=SECONDS with downloads")
