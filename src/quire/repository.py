@@ -100,6 +100,11 @@ class ProjectView:
         return bool(self.files) or self.hosted is not None
 
     @property
+    def had_record(self) -> bool:
+        """Whether something is, or ever was, published under this name: true for good, also when all of it is gone."""
+        return self.record.was_written
+
+    @property
     def status(self) -> Status:
         return self.hosted.status if self.hosted is not None else Status.ACTIVE
 

@@ -21,6 +21,8 @@ _RECORD_KEY_PART = re.compile(r"[a-z0-9][a-z0-9_-]*")
 MAX_KEY_PART_BYTES = 255  # NAME_MAX of every file system in use
 MAX_RECORD_PART = 200
 """Characters; leaves a store room for suffixes of its own."""
+NEVER_WRITTEN = "0"
+"""The tag of a record that was never written, in every store. No other state has it."""
 
 
 class Record:
@@ -44,6 +46,11 @@ class Record:
         self.tag = tag
         self.validation = validation
         self.note = note
+
+    @property
+    def was_written(self) -> bool:
+        """Whether there is, or ever was, a document under the key: a deleted record goes on saying so."""
+        return self.tag != NEVER_WRITTEN
 
     def __repr__(self) -> str:
         size = "absent" if self.data is None else f"{len(self.data)} bytes"

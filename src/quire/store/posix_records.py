@@ -36,7 +36,7 @@ import re
 from typing import NamedTuple
 
 from quire.errors import Conflict, OutcomeUnknown, StoreError, StoreReadOnly
-from quire.store.contracts import Draft, Names, Record, check_record_key
+from quire.store.contracts import NEVER_WRITTEN, Draft, Names, Record, check_record_key
 from quire.store.directory import Directories, Seen, SettleRule
 from quire.store.posix_changes import Changes
 from quire.store.posix_errors import after_commit, is_vanishing, store_errors
@@ -53,7 +53,6 @@ from quire.store.posix_names import PosixNames
 
 _REVISION = re.compile(r"([0-9]{8,18})\.json")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_ABSENT = "0"
 _ATTEMPTS = 8
 _PIECE = 1024 * 1024
 _PATIENCE = 10.0  # seconds to wait for an instant at which no project is just being deleted or re-created
@@ -151,7 +150,7 @@ class PosixRecords:
             opened = None  # somebody's file, not a record
         if opened is None:
             self._check_home()
-            return known if known is not None and known.tag == _ABSENT else Record(key, None, _ABSENT)
+            return known if known is not None and known.tag == NEVER_WRITTEN else Record(key, None, NEVER_WRITTEN)
         fd, identity = opened
         try:
             before = known.validation if known is not None else None
@@ -166,7 +165,7 @@ class PosixRecords:
                 known.validation = _Revision(number, inode, seen)
                 return known
             if number == 0:
-                return Record(key, None, _ABSENT, _Revision(0, 0, seen))
+                return Record(key, None, NEVER_WRITTEN, _Revision(0, 0, seen))
             data = _read_file(fd, _filename(number))
             content, note = split_tombstone(data)
             return Record(key, content, _tag(number, inode), _Revision(number, inode, seen), note)
@@ -192,7 +191,7 @@ class PosixRecords:
         file = data.file if isinstance(data, _Draft) else None
         content = _TOMBSTONE + (note or b"") if data is None else bytes(data)
         with store_errors(f"write the record {key}"):
-            if expected.tag == _ABSENT and not os.path.isdir(path):
+            if expected.tag == NEVER_WRITTEN and not os.path.isdir(path):
                 if data is None:
                     return expected
                 return self._create(path, key, content)
@@ -214,7 +213,7 @@ class PosixRecords:
         return draft
 
     def confirm(self, record: Record) -> None:
-        if not self._writable or record.tag == _ABSENT:
+        if not self._writable or record.tag == NEVER_WRITTEN:
             return
         path = f"{self._top}/{record.key}"
         with after_commit(f"The record {record.key}"):
@@ -305,7 +304,7 @@ class PosixRecords:
 
     def _judge_overtaken(self, key: str, number: int, expected: Record, revisions: dict[int, int]) -> None:
         """Ours is linked but not the highest: return when others built upon it, else raise."""
-        if expected.tag != _ABSENT and _tag(number - 1, revisions.get(number - 1, 0)) == expected.tag:
+        if expected.tag != NEVER_WRITTEN and _tag(number - 1, revisions.get(number - 1, 0)) == expected.tag:
             return
         raise OutcomeUnknown(f"The record {key} went on while this change was being written; repeat the change.")
 
@@ -350,7 +349,7 @@ def split_tombstone(content: bytes) -> tuple[bytes | None, bytes | None]:
 
 def _tag(number: int, inode: int) -> str:
     """The inode tells a revision from another that was once stored under the same number and pruned."""
-    return _ABSENT if number == 0 else f"{number}.{inode}"
+    return NEVER_WRITTEN if number == 0 else f"{number}.{inode}"
 
 
 def _filename(number: int) -> str:

@@ -22,6 +22,7 @@ def absence_is_an_answer(sandbox: Sandbox) -> None:
     absent = first.records.read(key)
     require(absent.key == key and absent.data is None, "a key that was never written must read as data None.")
     require(isinstance(absent.tag, str), "absence must have a tag.")
+    require(not absent.was_written, "a key that was never written must have the tag of that.")
     require(second.records.read(key).tag == absent.tag, "two workers must see the same tag for the same absence.")
     require(first.records.read(key, absent) is absent, "known absence must be returned as the very same object.")
     require(first.records.names(sandbox.folder).names == (), "a folder that was never written has no names.")
@@ -138,6 +139,7 @@ def a_deleted_record_is_absent(sandbox: Sandbox) -> None:
         found = other.records.read(key, known)
         require(found.data is None, "a worker that knew the record must see it absent as soon as it is deleted.")
         require(found.tag == deleted.tag, "two workers must see the same tag for a deleted record.")
+        require(found.was_written and known.was_written, "a record that was written must say so, deleted or not.")
         with refused(Conflict, "a write that expects a record as it was before its deletion"):
             other.records.write(key, document(-1), known)
         known = found

@@ -1,0 +1,27 @@
+"""What is served: views of projects, composed of records and drop-in files."""
+
+from __future__ import annotations
+
+import pytest
+
+from quire.changes import Selection
+from quire.index import Index
+from quire.repository import Projects
+from quire.store.memory import MemoryState, MemoryStore
+from tests.test_index import staged_wheel
+
+
+@pytest.mark.parametrize("knows", [False, True])
+def test_a_name_that_had_a_record_says_so_for_good(knows: bool) -> None:
+    """Not before its first publication; then always, for workers that knew it and for new ones."""
+    store = MemoryStore(MemoryState())
+    index = Index(store)
+    projects = Projects(index, None)
+    known = projects.load("a", None)
+    assert not known.had_record
+    index.publish([staged_wheel(store, "a", "1.0")])
+    known = projects.load("a", known if knows else None)
+    assert (known.exists, known.had_record) == (True, True)
+    index.delete("a", Selection())
+    known = projects.load("a", known if knows else None)
+    assert (known.exists, known.had_record) == (False, True)
