@@ -21,7 +21,7 @@ from tests.serving import environment, free_port, quire_command, run_quire, runn
 
 PYPISERVER_FLAGS = [
     *("-p 9000", "--port 9000", "-i 127.0.0.1", "-H 127.0.0.1", "--interface 127.0.0.1", "--host 127.0.0.1"),
-    *("-a update", "--authenticate download,list", "-P users", "--passwords users", "--disable-fallback"),
+    *("-a update", "--authenticate download,list,update", "-P users", "--passwords users", "--disable-fallback"),
     *("--fallback-url http://mirror.example/simple/", "--health-endpoint /alive", "--server gunicorn"),
     *("--server cherrypy", "-o", "--overwrite", "--welcome home.html", "--cache-control 60", "--log-file log"),
     *("--log-stream stderr", "--log-stream none", "--log-frmt %(message)s", "--log-req-frmt %s"),
@@ -84,6 +84,10 @@ def test_flags_have_their_meaning() -> None:
         (["run", "--welcome", "missing", "empty"], "--welcome: the file"),
         (["run", "--log-file", "missing/log", "empty"], "missing/log cannot be opened for writing"),
         (["run", "-a", ".", "empty"], "give both '-a .' and '-P .'"),
+        (["run", "-P", "users", "-a", ".", "empty"], "give both '-a .' and '-P .'"),
+        (["run", "-P", ".", "-a", "list", "empty"], "give both '-a .' and '-P .'"),
+        (["run", "-P", "users", "-a", "download,list", "empty"], "anybody could upload"),
+        (["serve", "-a", "list", "empty"], "anybody could upload"),
         (["serve", "--config", "missing.toml"], "The configuration file missing.toml does not exist."),
     ],
 )

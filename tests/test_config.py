@@ -208,6 +208,46 @@ def test_no_authentication_must_be_said_twice(flags: dict[str, object]) -> None:
         resolve(flags, {})
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"authenticate": "download,list", "passwords": "users"},
+        {"authenticate": "list", "passwords": "users"},
+        {"authenticate": "download", "passwords": "users"},
+        {"authenticate": "list"},  # nobody can list, and everybody could upload
+    ],
+)
+def test_uploads_are_not_open_by_a_slip(flags: dict[str, object]) -> None:
+    """Logins for reading alone would let anybody upload: that has to be said, or nothing can be uploaded at all."""
+    with pytest.raises(ConfigurationError, match=r"anybody could upload.*--anonymous-uploads") as caught:
+        resolve(flags, {})
+    assert "\n" not in str(caught.value)
+    assert resolve(flags | {"read_only": True}, {}).read_only
+    intended = resolve(flags | {"anonymous_uploads": True}, {})
+    assert "update" not in intended.authenticate
+    assert resolve(flags, {"QUIRE_ANONYMOUS_UPLOADS": "yes"}) == intended
+    with pytest.raises(ConfigurationError, match="anybody could upload"):
+        resolve(flags, {"QUIRE_ANONYMOUS_UPLOADS": "no"})
+
+
+def test_anonymous_uploads_in_the_file(tmp_path: Path) -> None:
+    """quire.toml spells it as the others do."""
+    (tmp_path / "quire.toml").write_text('authenticate = ["list"]\npasswords = "users"\nanonymous-uploads = true\n')
+    assert resolve({}, {}).authenticate == ("list",)
+
+
+@pytest.mark.parametrize("flags", [{}, {"authenticate": "update"}, {"authenticate": "list,update", "passwords": "f"}])
+def test_anonymous_uploads_contradict_protected_ones(flags: dict[str, object]) -> None:
+    """Uploads with a login and without one cannot both be meant."""
+    with pytest.raises(ConfigurationError, match="--anonymous-uploads contradicts --authenticate"):
+        resolve(flags | {"anonymous_uploads": True}, {})
+
+
+def test_anonymous_uploads_without_any_authentication() -> None:
+    """Where nothing needs a login, uploads do not either."""
+    assert resolve({"authenticate": ".", "passwords": ".", "anonymous_uploads": True}, {}).authenticate == ()
+
+
 def test_no_authentication() -> None:
     """`-a . -P .` needs no login for anything."""
     settings = resolve({"authenticate": ".", "passwords": "."}, {})
@@ -219,7 +259,7 @@ def test_no_authentication() -> None:
     ("name", "raw", "field", "value"),
     [
         ("authenticate", " Download, UPDATE,update ", "authenticate", ("download", "update")),
-        ("authenticate", "download, list", "authenticate", ("download", "list")),
+        ("authenticate", "update, list", "authenticate", ("list", "update")),
         ("authenticate", "UPDATE", "authenticate", ("update",)),
         ("authenticate", "download,list,update,list", "authenticate", tuple(Action)),
         ("hash_algo", "md5", "hash_algorithm", "md5"),

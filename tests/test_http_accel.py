@@ -71,7 +71,7 @@ def test_what_is_handed_over(tmp_path: Path) -> None:
 
 def test_what_may_not_be_had_has_no_address(tmp_path: Path) -> None:
     """Without the login there is a 401, without the file a 404, and neither names anything."""
-    flags = ("-a", "download", "-P", tmp_path / "users", "--trusted-proxies", "127.0.0.1", *ACCEL)
+    flags = ("-a", "download,update", "-P", tmp_path / "users", "--trusted-proxies", "127.0.0.1", *ACCEL)
     (tmp_path / "users").write_text("")
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / wheel_name("demo", "1.0")).write_bytes(make_wheel("demo", "1.0"))

@@ -49,7 +49,8 @@ def site(
     actions: tuple[str, ...] = request.param
     folder = tmp_path_factory.mktemp("auth")
     users = password_file(folder, ann="secret", jürgen="pä ss:wort")
-    with serve(folder, "-a", ",".join(actions) or ".", "-P", users if actions else ".", "--disable-fallback") as site:
+    flags = ["--disable-fallback"] if "update" in actions else ["--disable-fallback", "--anonymous-uploads"]
+    with serve(folder, "-a", ",".join(actions) or ".", "-P", users if actions else ".", *flags) as site:
         publish_wheel(site, "one", authorization=LOGIN)
         yield site, actions
 
@@ -135,7 +136,7 @@ def test_an_upload_without_login_gets_its_sentence(closed: Site) -> None:
 def test_changes_of_the_file_count_at_once(tmp_path: Path) -> None:
     """A new user, a new password, a removed user: at the very next request. A broken file leaves the last good one."""
     users = password_file(tmp_path, ann="secret")
-    with serve(tmp_path, "-a", "list", "-P", users) as site:
+    with serve(tmp_path, "-a", "list,update", "-P", users) as site:
 
         def status(user: str, password: str) -> int:
             return site.client.get("/simple/", auth=(user, password)).status_code
@@ -154,7 +155,7 @@ def test_changes_of_the_file_count_at_once(tmp_path: Path) -> None:
 def test_guessing_is_throttled(tmp_path: Path) -> None:
     """429 with Retry-After for that user at that address; the others, and what needs no login, are not affected."""
     users = password_file(tmp_path, ann="secret", bob="other")
-    with serve(tmp_path, "-a", "list", "-P", users, "--trusted-proxies", "127.0.0.1") as site:
+    with serve(tmp_path, "-a", "list,update", "-P", users, "--trusted-proxies", "127.0.0.1") as site:
 
         def ask(user: str, password: str, address: str) -> int:
             site.client.headers["x-forwarded-for"] = address

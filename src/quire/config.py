@@ -173,6 +173,7 @@ OPTIONS = (
     Option("accel_redirect", values.internal_locations, "--accel-redirect"),
     Option("authenticate", values.actions, "--authenticate"),
     Option("passwords", values.password_file, "--passwords"),
+    Option("anonymous_uploads", values.boolean, "--anonymous-uploads"),
     Option("disable_fallback", values.boolean, "--disable-fallback"),
     Option("fallback_url", values.http_url, "--fallback-url"),
     Option("health_endpoint", values.health_path, "--health-endpoint"),
@@ -211,7 +212,7 @@ _FIELDS = {
     "log_res_frmt": "log_response_format",
     "log_err_frmt": "log_error_format",
 }
-_NOT_FIELDS = {"backend", "disable_fallback", "fallback_url", "passwords"}
+_NOT_FIELDS = {"anonymous_uploads", "backend", "disable_fallback", "fallback_url", "passwords"}
 
 RUN_DEFAULTS: Mapping[str, Any] = {}
 """`quire run`: pypiserver's defaults, which are those of Settings."""
@@ -340,6 +341,9 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
             "to authenticate give neither, but actions to -a and an htpasswd file to -P."
         )
     fields["passwords"] = None if passwords == "." else passwords
+    _check_uploads(
+        authenticate, anonymous=given.get("anonymous_uploads", False), read_only=fields.get("read_only", False)
+    )
     if fields.get("no_drop_in") and len(fields["directories"]) > 1:
         raise ConfigurationError(
             "--no-drop-in serves the store alone, which is in the first directory; name no further directories, "
@@ -356,6 +360,25 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
     disabled = given.get("disable_fallback", False)
     fields["fallback_url"] = None if disabled else given.get("fallback_url", DEFAULT_FALLBACK_URL)
     return Settings(**fields)
+
+
+def _check_uploads(authenticate: tuple[str, ...], *, anonymous: bool, read_only: bool) -> None:
+    """Refuse logins that protect reading and leave publishing open, unless that was asked for in so many words.
+
+    pypiserver takes `-a download,list` for "anybody may upload", which few people mean when they write it.
+    """
+    if not authenticate or read_only:
+        return
+    if "update" not in authenticate and not anonymous:
+        raise ConfigurationError(
+            f"With '-a {','.join(authenticate)}' anybody could upload without a login; add 'update' to -a, or give "
+            "--anonymous-uploads if that is what you want, or --read-only to refuse all uploads."
+        )
+    if "update" in authenticate and anonymous:
+        raise ConfigurationError(
+            "--anonymous-uploads contradicts --authenticate, which asks for a login to update; leave 'update' out of "
+            "-a, or leave --anonymous-uploads out."
+        )
 
 
 def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:

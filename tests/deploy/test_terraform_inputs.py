@@ -52,6 +52,7 @@ def test_everything_can_be_worked_out(variation: str) -> None:
         ("server", "apache"),
         ("authenticate", []),
         ("authenticate", ["upload"]),
+        ("authenticate", ["download", "list"]),
         ("stop_timeout", 121),
         ("deregistration_delay", -1),
         ("idle_timeout", 0),

@@ -119,6 +119,11 @@ variable "authenticate" {
     condition     = length(var.authenticate) > 0 && alltrue([for action in var.authenticate : contains(["download", "list", "update"], action)])
     error_message = "authenticate has one or more of download, list and update."
   }
+
+  validation {
+    condition     = contains(var.authenticate, "update") || contains(var.extra_arguments, "--anonymous-uploads") || contains(var.extra_arguments, "--read-only")
+    error_message = "authenticate has no update, so anybody could upload; add it, or put --anonymous-uploads or --read-only into extra_arguments."
+  }
 }
 
 variable "disable_fallback" {

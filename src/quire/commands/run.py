@@ -166,6 +166,13 @@ def _add_flags(parser: argparse.ArgumentParser, host: str) -> None:
         help="what needs a login: download, list, update, with commas (default: update); '-a . -P .' for nothing",
     )
     add("-P", "--passwords", metavar="FILE", help="an htpasswd file; it is read again when it changes")
+    add(
+        "--anonymous-uploads",
+        action="store_const",
+        const=True,
+        help="let everybody upload without a login although -a protects other actions; without this flag -a must have "
+        "update, unless the server is read-only",
+    )
     add("-o", "--overwrite", action="store_const", const=True, help="let an upload replace a file of the same name")
     add("--read-only", action="store_const", const=True, help="refuse every change")
     add(

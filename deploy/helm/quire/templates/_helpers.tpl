@@ -54,6 +54,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and .Values.auth.disabled .Values.auth.existingSecret -}}
 {{- fail "auth.disabled and auth.existingSecret exclude each other: either nobody needs a login, or the passwords are in that Secret." -}}
 {{- end -}}
+{{- if not (or .Values.auth.disabled .Values.readOnly) -}}
+{{- if and (not (has "update" .Values.auth.authenticate)) (not .Values.auth.anonymousUploads) -}}
+{{- fail "Without update in auth.authenticate anybody could upload; add it, or set auth.anonymousUploads or readOnly." -}}
+{{- end -}}
+{{- if and (has "update" .Values.auth.authenticate) .Values.auth.anonymousUploads -}}
+{{- fail "auth.anonymousUploads contradicts update in auth.authenticate." -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.enabled needs at least one name in ingress.hosts." -}}
 {{- end -}}
