@@ -29,6 +29,8 @@ LAYERS = (
     "changes",
     "audit",
     "upload",
+    "combining",
+    "commits",
     "index",
     "folder_scan",
     "folder_facts",

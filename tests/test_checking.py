@@ -16,8 +16,9 @@ import pytest
 from quire.changes import Selection
 from quire.checking import GRACE, Check, Checked, Finding, Severity, collect_garbage
 from quire.checking.references import project_of
+from quire.commits import blob_keys
 from quire.errors import StoreError
-from quire.index import Index, blob_keys
+from quire.index import Index
 from quire.model import File, Status, decode_project, encode_project
 from quire.store.contracts import StoredBlob
 from quire.store.faults import Fault

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from quire.audit.entries import entries_of
 from quire.changes import Selection
+from quire.commits import Change, blob_keys
 from quire.errors import (
     DamagedRecord,
     FileExists,
@@ -29,7 +30,7 @@ from quire.errors import (
     StoreError,
     StoreFull,
 )
-from quire.index import Index, blob_keys
+from quire.index import Index
 from quire.model import File, Project, Status, decode_project, encode_project
 from quire.store.contracts import Staged, Store
 from quire.store.faults import Fault, Faults
@@ -38,6 +39,7 @@ from quire.store.posix import PosixStore
 from quire.store.posix_files import PendingFile
 from quire.upload import Upload, examine
 from tests.distributions import make_wheel, wheel_name
+from tests.serving import until
 
 
 def staged_wheel(store: Store, name: str, version: str, *, variant: str = "", signature: bytes | None = None) -> Upload:
@@ -337,7 +339,7 @@ def test_a_publication_that_takes_too_long_is_given_up(monkeypatch: pytest.Monke
     state = MemoryState()
     store = MemoryStore(state)
     now = [0.0]
-    monkeypatch.setattr("quire.index._now", lambda: now[0])
+    monkeypatch.setattr("quire.commits.now", lambda: now[0])
     faults = Faults()
     faults.call("publish", lambda: now.__setitem__(0, 601.0))
     upload = staged_wheel(store, "a", "1.0")
@@ -367,6 +369,127 @@ def test_fifty_at_once_lose_nothing() -> None:
     project = Index(MemoryStore(state)).project("a")
     assert project is not None
     assert len(project.files) == 50
+
+
+class Together:
+    """Changes by several threads, begun while the write of a first one is held: they are in one batch, in order."""
+
+    def __init__(self, faults: Faults, index: Index) -> None:
+        self.index = index
+        self.faults = faults
+        self.gate = threading.Event()
+        self.outcomes: dict[int, Change | Exception] = {}
+        self.threads: list[threading.Thread] = []
+        faults.call("write", lambda: self.gate.wait(30))
+        self.begin(lambda: index.publish([staged_wheel(index.store, "a", "0")]))
+
+    def begin(self, change: Callable[[], Change]) -> None:
+        number = len(self.threads)
+
+        def run() -> None:
+            try:
+                self.outcomes[number] = change()
+            except Exception as error:  # noqa: BLE001 - the test looks at it
+                self.outcomes[number] = error
+
+        self.threads.append(threading.Thread(target=run))
+        self.threads[-1].start()
+        until(lambda: self.index.commits.waiting(self.index.key("a")) == len(self.threads))
+
+    def end(self) -> list[Change | Exception]:
+        """What became of each change but the first."""
+        self.gate.set()
+        for thread in self.threads:
+            thread.join(30)
+        return [self.outcomes[number] for number in range(1, len(self.threads))]
+
+
+def together() -> tuple[MemoryState, Faults, Together]:
+    state, faults = MemoryState(), Faults()
+    return state, faults, Together(faults, Index(MemoryStore(state, faults)))
+
+
+def publish(scene: Together, version: str, variant: str = "") -> None:
+    upload = staged_wheel(scene.index.store, "a", version, variant=variant)
+    scene.begin(lambda: scene.index.publish([upload]))
+
+
+def test_changes_of_one_process_are_committed_together() -> None:
+    """Three publications, a yank, a refusal and a repetition wait for one write; each is told its own step."""
+    state, _, scene = together()
+    for version in ("1", "2", "3"):
+        publish(scene, version)
+    scene.begin(lambda: scene.index.yank("a", Selection(version="2"), "broken"))
+    publish(scene, "1", "other")
+    publish(scene, "3")
+    *published, yanked, refused, repeated = scene.end()
+    assert state.revisions[scene.index.key("a")][0] == 2  # the held one, and one for all others
+    for change, version in zip(published, "123", strict=True):
+        assert isinstance(change, Change)
+        assert change.after is not None
+        assert list(change.after.files)[-1] == wheel_name("a", version)
+        assert len(change.after.files) == int(version) + 1
+    assert isinstance(yanked, Change)
+    assert yanked.changed
+    assert isinstance(refused, FileExists)
+    assert isinstance(repeated, Change)
+    assert not repeated.changed
+    log = entries_of(scene.index.store.records.read(scene.index.key("a")))
+    assert [(entry["revision"], entry["action"]) for entry in log] == [
+        (1, "publish"),
+        (2, "publish"),
+        (3, "publish"),
+        (4, "publish"),
+        (5, "yank"),
+    ]
+    assert referenced(scene.index) == blobs(scene.index.store)
+
+
+@pytest.mark.parametrize("fault", [Fault.FULL, Fault.AFTER])
+def test_a_refusal_does_not_outlive_the_failure_it_depends_on(fault: Fault) -> None:
+    """Refused because of a file that was never published: the failure of the write is told instead."""
+    _, faults, scene = together()
+    faults.next("write", fault)
+    publish(scene, "1")
+    publish(scene, "1", "other")
+    assert [type(outcome) for outcome in scene.end()] == [StoreFull if fault is Fault.FULL else StoreError] * 2
+
+
+def test_a_batch_that_was_overtaken_is_made_upon_what_is_there() -> None:
+    """Somebody else's write comes between reading and writing; every change of the batch is applied to theirs."""
+    state, faults, scene = together()
+    truth = Index(MemoryStore(state))
+    faults.call("write", lambda: truth.publish([staged_wheel(truth.store, "a", "1", variant="first")]))
+    publish(scene, "1")
+    publish(scene, "2")
+    refused, published = scene.end()
+    assert isinstance(refused, FileExists)
+    assert isinstance(published, Change)
+    project = truth.project("a")
+    assert project is not None
+    assert list(project.files) == [wheel_name("a", version) for version in "012"]
+    assert referenced(truth) == blobs(truth.store)
+
+
+def test_a_batch_in_doubt_is_judged_change_by_change() -> None:
+    """Its write went through, then somebody deleted one of its files: that one is not known to be done."""
+    state, faults, scene = together()
+    truth = Index(MemoryStore(state))
+    faults.next("write", Fault.UNKNOWN_AFTER)
+    publish(scene, "1")
+    publish(scene, "2")
+
+    def delete() -> None:
+        truth.remove_blobs(truth.delete("a", Selection(version="1")).removed)
+
+    faults.call("read", delete, skip=1)  # after the read of the batch
+    undone, done = scene.end()
+    assert isinstance(undone, OutcomeUnknown)
+    assert isinstance(done, Change)
+    assert done.changed
+    project = truth.project("a")
+    assert project is not None
+    assert list(project.files) == [wheel_name("a", version) for version in "02"]
 
 
 @pytest.mark.parametrize("operation", ["stage", "stage.write", "finish", "publish", "write"])

@@ -1,74 +1,32 @@
-"""The only writer of projects, with the only compare-and-swap loop.
+"""The only writer of projects.
 
-A change is a pure function of `changes`, applied to the stored document and swapped in if nobody else was faster;
-else it is applied to what the faster one left. THE COMMIT POINT OF EVERY CHANGE IS THE RECORD'S WRITE: blobs are
-durable before it and invisible until it. Blobs that a change made unreachable are removed after it, or, if the
-process dies first, by `collect_garbage`, whose patience with them (somebody may be downloading) begins when they were
-last renewed: right before the write that lists them no longer. Every publication stores its blobs under a key of its
-own, so removing is never in the way of somebody who publishes the same bytes again.
+Blobs are durable before the record that names them is written (`quire.commits`) and invisible until then. Blobs that a
+change made unreachable are removed after it, or, if the process dies first, by `collect_garbage`, whose patience with
+them (somebody may be downloading) begins when they were last renewed: right before the write that lists them no longer.
+Every publication stores its blobs under a key of its own, so removing is never in the way of somebody who publishes the
+same bytes again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import random
 import secrets
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
-from quire import changes
-from quire.audit.archive import archive_key, must_be_relieved, relieve
-from quire.audit.entries import Origin, encode_note, entries_of, make_entry
+from quire import changes, commits
+from quire.audit.entries import Origin
 from quire.changes import Selection
-from quire.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError, StoreFull, StoreReadOnly
-from quire.model import File, Project, Status, decode_project, encode_project
+from quire.commits import Change, Commits, Known, Transition, blob_keys, decode
+from quire.errors import QuireError, StoreError, StoreFull, StoreReadOnly
+from quire.model import File, Project, Status
 from quire.names import normalize_name
 from quire.store.contracts import Draft, Record, Store
 from quire.upload import Upload
 
-PATIENCE = 60.0
-"""Seconds that a change keeps trying while others are faster."""
 PUBLICATION_SECONDS = 600.0
 """A publication that stored its blobs longer ago than this is given up: `collect_garbage` takes blobs that no record
 names, and must be able to tell them from those that are about to be named. Its grace is longer than this."""
-_STRIPES = 64
-_DOUBT = "It is not known whether the change of {} was made; look, and repeat it if it was not."
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a change did to a project."""
-
-    name: str
-    """The project's normalized name."""
-    before: Project | None
-    after: Project | None
-    """None when the project is gone: no files were left."""
-    tag: str
-    """The tag of the record that is stored now."""
-
-    @property
-    def changed(self) -> bool:
-        return self.before != self.after
-
-    @property
-    def removed(self) -> tuple[File, ...]:
-        """The entries that are no longer listed; their blobs may be removed."""
-        return _dropped(self.before, self.after)
-
-
-class _Known(NamedTuple):
-    """A record as it was read."""
-
-    record: Record
-    project: Project | None
-    draft: Draft | None = None
-    """What a change makes of it, not stored yet."""
 
 
 class Index:
@@ -77,17 +35,10 @@ class Index:
     def __init__(self, store: Store, name: str = "main", origin: Origin | None = None) -> None:
         """`origin`: who makes the changes that do not say so themselves, for the audit log."""
         self.store = store
-        self.origin = origin or Origin()
         self.name = name
-        self.conflicts = 0
-        """Writes that somebody else was faster with, so far; for metrics."""
-        self.in_doubt = 0
-        """Writes whose outcome the store did not know."""
-        self.made: dict[str, int] = {}
-        """Changes that were made, by action."""
         self.prefix = f"{name}/projects"
-        # Threads of one process that change the same project take turns here, instead of colliding in the store.
-        self._turns = tuple(threading.Lock() for _ in range(_STRIPES))
+        self.origin = origin or Origin()
+        self.commits = Commits(store, name, self.origin)
 
     def key(self, project: str) -> str:
         """The record's key of a project (any spelling)."""
@@ -103,7 +54,8 @@ class Index:
 
     @staticmethod
     def decode(record: Record) -> Project | None:
-        return None if record.data is None else decode_project(record.data, record.key)
+        """The project that a record describes; None when it is absent. Raises DamagedRecord."""
+        return decode(record)
 
     # -- changes ------------------------------------------------------------------------------------------------------
 
@@ -141,8 +93,8 @@ class Index:
                 if after is before:
                     self.store.records.confirm(record)
                     return Change(name, before, before, record.tag)
-                draft = self._draft(_Known(record, before), after, "publish", origin)
-            until = _now() + PUBLICATION_SECONDS
+                draft = self.commits.draft(Known(record, before), after, "publish", origin)
+            until = commits.now() + PUBLICATION_SECONDS
             try:
                 for upload, file in zip(uploads, files, strict=True):
                     stored.append(file)
@@ -150,8 +102,8 @@ class Index:
             except BaseException:  # no record can have named them
                 self.remove_blobs(stored)
                 raise
-            known = _Known(record, before, draft)
-            change = self._change(name, transition, "publish", origin, until=until, known=known)
+            known = Known(record, before, draft)
+            change = self.commits.make(self.key(name), transition, "publish", origin, until=until, known=known)
         except (StoreFull, StoreReadOnly):
             self.remove_blobs(stored)
             raise
@@ -194,97 +146,15 @@ class Index:
 
         return self._change(normalize_name(name), transition, "status", origin)
 
-    def amend(
-        self, name: str, transition: Callable[[Project | None], Project], *, origin: Origin | None = None
-    ) -> Change:
+    def amend(self, name: str, transition: Transition, *, origin: Origin | None = None) -> Change:
         """Any other change, for repairs. `transition` gives back the very project it got when nothing is to change.
 
         It may be called several times, each time with what is stored by then.
         """
         return self._change(normalize_name(name), transition, "amend", origin)
 
-    def _change(
-        self,
-        name: str,
-        transition: Callable[[Project | None], Project],
-        action: str,
-        origin: Origin | None,
-        *,
-        until: float | None = None,
-        known: _Known | None = None,
-    ) -> Change:
-        """The loop. `until`: the time (of `_now`) after which nothing is written any more. `known`: what was read
-        before; it is read again, which costs less when it is still the same, and then its draft counts.
-        """
-        key = self.key(name)
-        deadline = _now() + PATIENCE
-        pause = 0.0005
-        renewed: set[str] = set()
-        in_doubt: list[Project | None] = []  # what was there before a write of ours whose outcome is unknown
-        while True:
-            with self._turns[hash(name) % _STRIPES]:
-                record = self.store.records.read(key, known.record if known is not None else None)
-                if known is None or record is not known.record:
-                    known = _Known(record, self.decode(record))
-                before, attempted = known.project, known
-                known = _Known(record, before)  # a draft is used once
-                try:
-                    after: Project | None = transition(before)
-                except QuireError as error:
-                    if not in_doubt:
-                        raise
-                    if not isinstance(error, NotFound):
-                        raise OutcomeUnknown(_DOUBT.format(name)) from error
-                    after = before  # what was to be taken out is gone: our write had gone through
-                if after is before:
-                    self.store.records.confirm(record)
-                    return Change(name, in_doubt[0] if in_doubt else before, before, record.tag)
-                if in_doubt:
-                    # Our write was lost, or somebody has undone it since. To do it again would undo what they did.
-                    raise OutcomeUnknown(_DOUBT.format(name))
-                if after is not None and changes.is_empty(after):
-                    after = None
-                if until is not None and _now() > until:
-                    raise StoreError(f"Publishing to {name} took too long, nothing was published; repeat it.")
-                self._renew(_dropped(before, after), renewed)
-                try:
-                    written = self._write(attempted, after, action, origin)
-                    self.made[action] = self.made.get(action, 0) + 1
-                    return Change(name, before, after, written.tag)
-                except OutcomeUnknown:
-                    self.in_doubt += 1
-                    in_doubt.append(before)
-                except Conflict as error:
-                    self.conflicts += 1
-                    if _now() > deadline:
-                        raise StoreError(
-                            f"The project {name} is being changed by too many at once; repeat later."
-                        ) from error
-            time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, hides nothing
-            pause = min(pause * 2, 0.25)
-
-    def _draft(self, known: _Known, after: Project, action: str, origin: Origin | None) -> Draft | None:
-        """What `_write` is going to write if nobody is faster, for the store to begin with it while blobs are stored.
-
-        None when older entries must be archived before. Who gets a draft discards it in the end.
-        """
-        log = entries_of(known.record)
-        if must_be_relieved(log):
-            return None
-        log.append(make_entry(action, known.project, after, origin or self.origin, log))
-        return self.store.records.draft(known.record.key, encode_project(after, log))
-
-    def _write(self, known: _Known, after: Project | None, action: str, origin: Origin | None) -> Record:
-        """The commit: the project and the entries of its latest changes, in one step."""
-        record, before, draft = known
-        if draft is not None:
-            return self.store.records.write(record.key, draft, record)
-        archive = archive_key(self.name, record.key.rpartition("/")[2])
-        log = relieve(self.store.records, archive, record, entries_of(record))
-        log.append(make_entry(action, before, after, origin or self.origin, log))
-        if after is None:
-            return self.store.records.write(record.key, None, record, encode_note(log))
-        return self.store.records.write(record.key, encode_project(after, log), record)
+    def _change(self, name: str, transition: Transition, action: str, origin: Origin | None) -> Change:
+        return self.commits.make(self.key(name), transition, action, origin)
 
     # -- blobs --------------------------------------------------------------------------------------------------------
 
@@ -294,15 +164,6 @@ class Index:
         documents = [(document, f"{key}{suffix}") for suffix, document in companions.items() if document is not None]
         self.store.blobs.publish_all([*documents, (upload.staged, key)])
 
-    def _renew(self, files: Iterable[File], renewed: set[str]) -> None:
-        """Let the age of what is about to be unlisted begin anew, once. Failure only makes garbage of it sooner."""
-        for file in files:
-            for key in blob_keys(file):
-                if key not in renewed:
-                    renewed.add(key)
-                    with contextlib.suppress(QuireError):
-                        self.store.blobs.renew(key)
-
     def remove_blobs(self, files: Iterable[File]) -> None:
         """Remove what files of `Change.removed` had stored. Failure is left to collect_garbage."""
         for file in files:
@@ -311,33 +172,6 @@ class Index:
                     self.store.blobs.remove(key)
                 except StoreError:
                     return
-
-
-def _dropped(before: Project | None, after: Project | None) -> tuple[File, ...]:
-    """The entries of one that the other no longer has."""
-    kept = {file.blob for file in after.files.values()} if after is not None else set()
-    files = before.files.values() if before is not None else ()
-    return tuple(file for file in files if file.blob is not None and file.blob not in kept)
-
-
-def _now() -> float:
-    """Seconds that go on while the machine sleeps, where the system can tell them (clock_gettime(2))."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
-
-
-def blob_keys(file: File) -> tuple[str, ...]:
-    """The keys of everything that is stored for a file, the distribution itself first."""
-    if file.blob is None:
-        return ()
-    keys = [f"{file.blob}/{file.filename}"]
-    if file.metadata_sha256 is not None:
-        keys.append(f"{keys[0]}.metadata")
-    if file.signed:
-        keys.append(f"{keys[0]}.asc")
-    if file.attested:
-        keys.append(f"{keys[0]}.attestations")
-    return tuple(keys)
 
 
 def timestamp(moment: datetime | None = None) -> str:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from quire.changes import Selection
 from quire.checking import Check, Severity, collect_garbage
+from quire.commits import Change, blob_keys
 from quire.errors import NotFound, QuireError, StoreError
-from quire.index import Change, Index, blob_keys
+from quire.index import Index
 from quire.model import File
 from quire.store.contracts import Names, Record
 from quire.store.posix import PosixStore

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from quire.changes import Selection
 from quire.checking import collect_garbage
+from quire.commits import Change
 from quire.errors import QuireError
-from quire.index import Change, Index
+from quire.index import Index
 from quire.store.posix import PosixStore
 from quire.upload import Upload, examine
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name

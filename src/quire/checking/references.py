@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from quire.commits import blob_keys
 from quire.errors import DamagedRecord
-from quire.index import Index, blob_keys
+from quire.index import Index
 from quire.names import is_normalized
 from quire.store.contracts import Record
 

@@ -9,8 +9,9 @@ from functools import partial
 
 import msgspec
 
+from quire.commits import blob_keys
 from quire.errors import BlobMissing, Conflict, DamagedRecord, InvalidDistribution, InvalidName, NotFound, StoreError
-from quire.index import Index, blob_keys
+from quire.index import Index
 from quire.metadata import read_metadata
 from quire.model import File, Project, decode_project
 from quire.names import guess_filename

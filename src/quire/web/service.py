@@ -98,7 +98,7 @@ class Service:
             tally=self.metrics.tally.barriers["projects"],
         )
         self.metrics.watch(
-            self.index,
+            self.index.commits,
             self.readiness,
             project=self.projects.memory,
             projects=self.project_names.memory,

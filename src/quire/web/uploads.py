@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from quire.audit.entries import Origin
 from quire.auth import Action
 from quire.changes import Selection
+from quire.commits import Change
 from quire.errors import (
     InvalidDistribution,
     InvalidName,
@@ -25,7 +26,6 @@ from quire.errors import (
     ReadOnlyFile,
     StoreError,
 )
-from quire.index import Change
 from quire.names import normalize_name, same_version
 from quire.upload import Upload, examine
 from quire.web.forms import Content, Form, received_form

@@ -42,7 +42,7 @@ class Memory(Protocol):
 
 
 class Writing(Protocol):
-    """An index, as far as it is measured."""
+    """The changes to an index, as far as they are counted."""
 
     @property
     def conflicts(self) -> int: ...
