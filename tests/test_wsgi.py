@@ -62,8 +62,6 @@ def test_an_answer_that_is_given_up() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"PATH_INFO": "/\xff"},
-        {"SCRIPT_NAME": "/\xff"},
         {"QUERY_STRING": "\xff"},
         {"CONTENT_LENGTH": "x"},
         {"CONTENT_LENGTH": "-1"},
@@ -73,3 +71,14 @@ def test_what_the_adapter_cannot_read(wrong: dict[str, str]) -> None:
     """400 and a sentence."""
     status, body = _ask(_environ(**wrong))  # type: ignore[arg-type]  # the first parameter is not among them
     assert (status, len(body.splitlines())) == ("400 Bad Request", 1)
+
+
+@pytest.mark.parametrize("name", ["PATH_INFO", "SCRIPT_NAME"])
+def test_a_path_that_is_not_utf_8(name: str) -> None:
+    """It reaches the application, as by ASGI servers."""
+    assert _ask(_environ(**{name: "/\xff"}, body=b"12345")) == ("200 OK", b"5")
+
+
+def test_no_content_for_head() -> None:
+    """The head of the answer alone (RFC 9110, 9.3.2)."""
+    assert _ask(_environ(REQUEST_METHOD="HEAD")) == ("200 OK", b"")

@@ -11,6 +11,7 @@ messages of its body, and a response of the messages that come back.
   or a part of it (`quire.web.files.RANGE`).
 - granian ends the iteration over a body that breaks off as if it were complete. Where the length was announced it is
   compared, and a body that is too short is a client that went away. (One sent in chunks ends by its own marks.)
+- A target that is a whole address (RFC 9112, 3.2.2) comes in two parts, without its scheme; it is put together again.
 - Header lines that are not ASCII cannot be had. A name that has no other lines is passed on with a value that nothing
   accepts.
 """
@@ -92,7 +93,7 @@ class RSGIApplication:
     async def __rsgi__(self, scope: RSGIScope, protocol: RSGIProtocol) -> None:
         """One request."""
         quick = self._quick
-        if quick is not None and scope.method == "GET" and not scope.query_string:
+        if quick is not None and scope.method == "GET" and not scope.query_string and scope.authority is None:
             asked = (scope.path, cast("Headers", scope.headers), partial(_client, scope))
             answer = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
             if answer is not None:
@@ -117,7 +118,7 @@ class _Exchange:
             "http_version": scope.http_version,
             "method": scope.method,
             "scheme": scope.scheme,
-            "path": scope.path,
+            "path": scope.path if scope.authority is None else f"http://{scope.authority}{scope.path}",
             "raw_path": None,
             "query_string": scope.query_string.encode(),  # as granian decoded it; it refuses what is not UTF-8
             "root_path": "",

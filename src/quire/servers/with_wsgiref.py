@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import sys
@@ -17,6 +18,9 @@ from quire.config import Settings
 from quire.servers.binding import bind
 from quire.servers.draining import Drain
 from quire.servers.loading import load
+from quire.web.wsgi import LINES, TARGET
+
+_REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e]+ HTTP/1\.[01]\r?\n")
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
@@ -74,10 +78,17 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _Handler(WSGIRequestHandler):
     """A request; logged by the application, not here."""
 
+    raw_requestline: bytes  # declared nowhere else; set before `parse_request` is called
     timeout = 60  # seconds of silence
+    error_message_format = "%(explain)s\n"
+    error_content_type = "text/plain; charset=utf-8"
 
     def parse_request(self) -> bool:
         """Refuse what neither wsgiref nor the WSGI adapter checks."""
+        if not _REQUEST_LINE.fullmatch(self.raw_requestline):
+            self.requestline, self.command, self.request_version = "", "", "HTTP/1.0"  # asked for by the answer
+            self.send_error(400, explain="The first line of this request is not one of HTTP/1.1.")
+            return False
         if not super().parse_request():
             return False
         if "transfer-encoding" in self.headers:
@@ -85,7 +96,7 @@ class _Handler(WSGIRequestHandler):
             return False
         lengths = self.headers.get_all("content-length", ["0"])
         if len(lengths) != 1 or not (lengths[0].isascii() and lengths[0].isdigit()):
-            self.send_error(400, explain="The Content-Length is not one number.")
+            self.send_error(400, explain="The Content-Length of this request is not one number.")
             return False
         return True
 
@@ -94,6 +105,10 @@ class _Handler(WSGIRequestHandler):
         if not environ.get("CONTENT_LENGTH"):  # wsgiref's way to say that there is none
             environ.pop("CONTENT_LENGTH", None)
         environ["REMOTE_PORT"] = str(self.client_address[1])  # the WSGI adapter makes the client's address of both
+        environ[TARGET] = self.raw_requestline.split(b" ", 2)[1]
+        environ[LINES] = [
+            (name.lower().encode("latin-1"), value.strip().encode("latin-1")) for name, value in self.headers.items()
+        ]
         return environ
 
     def address_string(self) -> str:

@@ -50,7 +50,7 @@ def create_application(settings: Settings) -> Starlette:
         routes=_below(prefix, routes) if prefix else routes,
         middleware=[
             Middleware(RequestLog, settings=settings, tally=service.metrics.tally),
-            Middleware(Framing),
+            Middleware(Framing, trusts=service.proxies.trusts),
             Middleware(Linger),
         ],
         exception_handlers={QuireError: _on_error, HTTPException: _on_http_exception, Exception: _on_bug},
@@ -129,6 +129,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     sentences = {404: "There is nothing at this address.", 405: "This address does not take this method."}
     headers = dict(error.headers) if error.headers else None
+    if headers is not None and "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))  # out of a set: in the same order everywhere
     return problem_response(
         request, HttpError(error.status_code, sentences.get(error.status_code, error.detail), headers)
     )

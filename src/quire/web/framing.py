@@ -6,7 +6,8 @@ some of them let through is refused here, whichever server it is:
 
 - Content-Length beside Transfer-Encoding (6.1: "ought to be handled as an error"), Transfer-Encoding that is not
   `chunked`, once (6.1), more than one Content-Length.
-- More than one Host, or one that is no host: it would get into absolute URLs (3.2).
+- More than one Host, or one that is no host: it would get into absolute URLs; none at all in HTTP/1.1 (3.2).
+- A target in a form that is not served (`quire.web.targets`).
 
 And servers read the sizes, extensions and trailers of chunks with different care. So the connection ends with
 a chunked body: whatever comes behind it is nobody's request. That costs who uploads in chunks one connection.
@@ -15,12 +16,15 @@ a chunked body: whatever comes behind it is nobody's request. That costs who upl
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from quire.web.problems import HttpError, problem_response
+from quire.web.targets import METHODS, is_asterisk, make_origin_form
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.%A-Za-z]*\])(?::[0-9]{0,5})?")
 """RFC 3986, 3.2.2 and 3.2.3, as far as it matters: nothing that ends an authority or a URL."""
@@ -29,22 +33,34 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.%A-Za-z]*\]
 class Framing:
     """Middleware: refuses ambiguous requests, and lets no request follow a chunked one on its connection."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, trusts: Callable[[str], bool]) -> None:
+        """`trusts`: whether the peer with this address is a trusted proxy."""
         self._app = app
+        self._trusts = trusts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         lengths, encodings, hosts = _header_values(scope)
-        sentence = problem_with(lengths, encodings, hosts)
         # PEP 3333 leaves the connection to the server; HTTP/2 has no such header
         may_close = "wsgi_environ" not in scope and str(scope.get("http_version", "1.1")).startswith("1")
-        if sentence is not None:
-            response = problem_response(Request(scope), HttpError(400, sentence))
+        try:
+            sentence = problem_with(lengths, encodings, hosts)
+            if sentence is None and not hosts and scope.get("http_version") == "1.1":
+                sentence = "This request has no Host, which HTTP/1.1 asks for."
+            if sentence is not None:
+                raise HttpError(400, sentence)
+            if not is_asterisk(scope):
+                make_origin_form(scope, self._trusts)
+        except HttpError as error:
+            response = problem_response(Request(scope), error)
             if may_close:
                 response.headers["Connection"] = "close"
             await response(scope, receive, send)
+            return
+        if is_asterisk(scope):
+            await Response(status_code=204, headers={"Allow": METHODS})(scope, receive, send)
             return
         if not encodings or not may_close:
             await self._app(scope, receive, send)

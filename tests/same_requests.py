@@ -1,0 +1,196 @@
+"""One table of requests that every server must answer in the same way, and the servers to ask.
+
+A row is a whole request in bytes and what its answer must be. `ServerSet` serves one store with each server at once,
+so that whatever differs between two answers is the server's doing. Import `ROWS` and `SERVERS` for tests of one's own.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.asking import Site, password_file, publish_wheel, serve
+
+SERVERS: Mapping[str, tuple[str, ...]] = {
+    "uvicorn": ("--server", "uvicorn"),
+    "uvicorn, general application alone": ("--server", "uvicorn", "-v", "--log-res-frmt", "%(status)s"),
+    "gunicorn": ("--server", "gunicorn"),
+    "granian": ("--server", "granian"),
+    "wsgiref": ("--server", "wsgiref"),
+}
+"""The flags of each. A log in pypiserver's format is what sends every request to the general application."""
+COMPARED = (
+    *("allow", "accept-ranges", "cache-control", "content-encoding", "content-length", "content-range"),
+    *("content-type", "etag", "last-modified", "location", "retry-after", "vary", "www-authenticate"),
+)
+"""The headers in which no two servers may differ."""
+PROJECT = "big"
+USER = ("ann", "secret")
+FALLBACK = "http://fallback.invalid/simple/"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A request, and the answer to it."""
+
+    name: str
+    request: bytes
+    status: int
+    body: str | None = None
+    """Something that the body must have in it."""
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+    """By lower-case name; None for one that must not be there."""
+    is_ours: bool = True
+    """Whether the application answers. What a server's parser refuses has the same status, but the server's words."""
+    but: Mapping[str, int] = field(default_factory=dict)
+    """The status by server where that cannot be the same."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """An answer, whole, as it came over the connection."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def compared(self) -> tuple[object, ...]:
+        """All in which it may not differ from another server's answer."""
+        return self.status, {name: self.headers[name] for name in COMPARED if name in self.headers}, self.body
+
+
+def request(line: str, *headers: str, host: str | None = "index.test", body: bytes = b"") -> bytes:
+    """A request of HTTP/1.1 that ends its connection. `line`: method and target; None for `host` leaves it out."""
+    lines = [f"{line} HTTP/1.1", *([] if host is None else [f"Host: {host}"]), *headers, "Connection: close", "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def login(user: str = USER[0], password: str = USER[1]) -> str:
+    """The header line of a login."""
+    return f"Authorization: Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def ask(site: Site, data: bytes) -> Received:
+    """Send these bytes on a connection of their own, and read until the server closes it."""
+    received = bytearray()
+    with site.connect() as connection:
+        connection.sendall(data)
+        while piece := connection.recv(65536):
+            received += piece
+    head, _, body = bytes(received).partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    pairs = (line.partition(":") for line in lines)
+    return Received(int(first.split(" ", 2)[1]), {name.lower(): value.strip() for name, _, value in pairs}, body)
+
+
+@contextmanager
+def serving_with_each(folder: Path) -> Iterator[dict[str, Site]]:
+    """Each server over one store with a project of one wheel. Changes need a login, unknown projects fall back."""
+    flags = ("-a", "update", "-P", password_file(folder, **dict([USER])), "--fallback-url", FALLBACK)
+    with ExitStack() as stack:
+        sites = {name: stack.enter_context(serve(folder, *flags, *own)) for name, own in SERVERS.items()}
+        first = next(iter(sites.values()))
+        first.client.auth = USER
+        publish_wheel(first, PROJECT, files={"data": b"0" * 3000})
+        yield sites
+
+
+_PAGE = f"/simple/{PROJECT}/"
+_JSON = "Accept: application/vnd.pypi.simple.v1+json"
+_NOTHING = "There is nothing at this address."
+_NO_TARGET = "The target of this request is neither a path nor an http address."
+_NO_HOST = "The address in this request has no host name where one belongs."
+_REWRITTEN = {"granian": 200}  # its parser takes any scheme, and does not tell which
+
+
+def _both(target: str, status: int, headers: Mapping[str, str | None] | None = None) -> Iterator[Row]:
+    for method in ("GET", "HEAD"):
+        yield Row(f"{method} {target}", request(f"{method} {target}"), status, headers=headers or {})
+
+
+ROWS: tuple[Row, ...] = (
+    # what there is
+    *_both("/", 200, {"content-type": "text/html; charset=utf-8"}),
+    *_both("/health", 200),
+    *_both("/ready", 200),
+    *_both("/simple/", 200, {"content-type": "text/html; charset=utf-8"}),
+    *_both(_PAGE, 200, {"vary": "Accept, Accept-Encoding", "cache-control": "no-cache"}),
+    *_both("/packages/", 200),
+    *_both(f"/pypi/{PROJECT}/json", 200, {"content-type": "application/json"}),
+    *_both("/openapi.json", 200),
+    Row("JSON", request(f"GET {_PAGE}", _JSON), 200, '"files"'),
+    Row("gzip", request(f"GET {_PAGE}", _JSON, "Accept-Encoding: gzip"), 200),
+    Row("zstd", request("GET /simple/", _JSON, "Accept-Encoding: zstd, gzip"), 200),
+    Row("not acceptable", request(f"GET {_PAGE}", "Accept: image/png"), 406, "accept one of"),
+    Row("query", request(f"GET {_PAGE}?format=application/vnd.pypi.simple.v1%2Bjson"), 200, '"files"'),
+    Row("query with a question mark", request(f"GET {_PAGE}?a=b?c"), 200),
+    Row("query that is not UTF-8", request(f"GET {_PAGE}?%ff"), 200),
+    # where else it is
+    *_both("/simple", 301, {"location": "simple/"}),
+    *_both("/simple/Big/", 301, {"location": "../big/"}),
+    *_both(f"/{PROJECT}", 303, {"location": f"simple/{PROJECT}/"}),
+    *_both("/simple/unknown/", 303, {"location": f"{FALLBACK}unknown/"}),
+    Row("HTTP/1.0 has no 303", f"GET /{PROJECT} HTTP/1.0\r\n\r\n".encode(), 302),
+    # what there is not
+    *_both("/nowhere/at/all", 404),
+    *_both("/packages/x.whl", 404),
+    Row("semicolon", request(f"GET {_PAGE};a=b"), 404, _NOTHING),
+    Row("dot segment", request(f"GET /simple/./{PROJECT}/"), 404, _NOTHING),
+    Row("dot segments", request(f"GET /simple/../simple/{PROJECT}/"), 404, _NOTHING),
+    Row("escaped dot segments", request("GET /packages/%2e%2e/x"), 404),
+    Row("fragment", request(f"GET {_PAGE}#top"), 404, _NOTHING, but={"granian": 200}),  # which drops it unasked
+    *(
+        Row(method, request(f"{method} /simple/"), 405, "method")
+        for method in ("PUT", "DELETE", "PATCH", "TRACE", "QUERY")
+    ),
+    # escapes in paths
+    Row("escaped slashes", request(f"GET /simple%2F{PROJECT}%2F"), 200),
+    *_both("/%ff", 303),
+    *_both("/simple/%ff/", 404),
+    *_both("/simple/%EF%BF%BD/", 404),
+    *_both("/simple/%00/", 404),
+    *_both("/simple/%", 404),
+    *_both("/simple/%zz/", 404),
+    Row("byte beyond ASCII", request("GET /\xff"), 400, is_ours=False),
+    Row("byte beyond ASCII in the query", request("GET /simple/?\xff"), 400, is_ours=False),
+    Row("blank in the target", request("GET /a b"), 400, is_ours=False),
+    Row("control character in the target", request("GET /\x01"), 400, is_ours=False),
+    # whole addresses as targets (RFC 9112, 3.2.2)
+    *_both(f"http://index.test{_PAGE}", 200),
+    *_both("http://index.test/health", 200),
+    *_both("http://index.test/simple", 301, {"location": "simple/"}),
+    Row("address, HTTP/1.0", f"GET http://index.test{_PAGE} HTTP/1.0\r\n\r\n".encode(), 200),
+    Row("address without a path", request("GET http://index.test"), 200),
+    Row("address without a path, with a query", request("GET http://index.test?a=b"), 200),
+    Row("address with a query", request(f"GET http://index.test{_PAGE}?format=text/html"), 200),
+    Row("scheme in capitals", request(f"GET HTTP://index.test{_PAGE}"), 200),
+    Row("host in place of Host", request("GET http://other.test:81/"), 200, "http://other.test:81/simple/"),
+    Row("host in place of Host, JSON", request(f"GET http://other.test/pypi/{PROJECT}/json"), 200, "other.test/pack"),
+    Row("address, Host left out", request(f"GET http://index.test{_PAGE}", host=None), 400, is_ours=False),
+    Row("address with a user", request(f"GET http://u:p@index.test{_PAGE}"), 400, _NO_HOST),
+    Row("address with a port that is none", request(f"GET http://index.test:x{_PAGE}"), 400, _NO_HOST),
+    Row("address without a host", request(f"GET http://{_PAGE}"), 400, is_ours=False),
+    Row("address with a host that is none", request("GET http://<x>/"), 400, is_ours=False),
+    Row("https address", request(f"GET https://index.test{_PAGE}"), 421, "not secure", but=_REWRITTEN),
+    Row("ftp address", request(f"GET ftp://index.test{_PAGE}"), 400, _NO_TARGET, but=_REWRITTEN),
+    Row("no path and no address", request("GET simple/"), 400, is_ours=False),
+    Row("asterisk", request("OPTIONS *"), 204, headers={"allow": "GET, HEAD, POST"}),
+    Row("asterisk for another method", request("GET *"), 400, is_ours=False),
+    Row("tunnel", request("CONNECT index.test:80", host="index.test:80"), 405, headers={"allow": "GET, HEAD, POST"}),
+    # Host
+    Row("no Host", request(f"GET {_PAGE}", host=None), 400, is_ours=False),
+    Row("no Host, HTTP/1.0", f"GET {_PAGE} HTTP/1.0\r\n\r\n".encode(), 200),
+    Row("two Hosts", request(f"GET {_PAGE}", "Host: index.test"), 400, is_ours=False),
+    Row("Host that is none", request(f"GET {_PAGE}", host="a/b"), 400, "The Host of this request"),
+    # lengths
+    Row("two lengths", request("POST /", "Content-Length: 1", "Content-Length: 2"), 400, is_ours=False),
+    Row("length that is none", request("POST /", "Content-Length: x"), 400, is_ours=False),
+    # logins
+    Row("no login", request("POST /", "Content-Length: 0"), 401, "needs a login"),
+    Row("wrong login", request("POST /", "Content-Length: 0", login("ann", "wrong")), 401, "is wrong"),
+    Row("login", request("POST /", "Content-Length: 0", login()), 400, "An upload is a form"),
+)
