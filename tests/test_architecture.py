@@ -18,6 +18,7 @@ LAYERS = (
     "allocator",
     "budget",
     "names",
+    "reserved",
     "model",
     "archives",
     "metadata",

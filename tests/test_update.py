@@ -264,6 +264,16 @@ def test_ignored_projects_are_never_asked_for(
     assert "--ignorelist-file" not in capsys.readouterr().err
 
 
+def test_reserved_names_are_never_asked_for(upstream: FakeIndex, served: Path, tmp_path: Path) -> None:
+    """What the servers' setting `local` matches, drop-in or hosted, is not told to another index."""
+    put(served, "my-private", "1.0")
+    put(served, "foo", "1.0")
+    host(served, "my.hosted", "1.0")
+    (tmp_path / "quire.toml").write_text('local = "My_*"\n')
+    assert update(upstream, "--hosted", served) == 0
+    assert upstream.paths == ["/simple/foo/"]
+
+
 @pytest.mark.parametrize("content", [None, b"foo==1.0\n", b"\xff\xfe\n", b"a b\n"])
 def test_an_ignorelist_that_is_not_understood_stops_everything(
     upstream: FakeIndex, served: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None

@@ -77,6 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     fallback_url: str | None = None
     """The simple API of the index that has the projects this one lacks, ended by a slash; None for a 404."""
+    local: tuple[str, ...] = ()
+    """Patterns of names for which clients are never sent to another index; see `quire.reserved`."""
     health_endpoint: str = "/health"
     welcome: str | None = None
     """The file with the home page; None for the built-in one."""
@@ -176,6 +178,7 @@ OPTIONS = (
     Option("anonymous_uploads", values.boolean, "--anonymous-uploads"),
     Option("disable_fallback", values.boolean, "--disable-fallback"),
     Option("fallback_url", values.http_url, "--fallback-url"),
+    Option("local", values.name_patterns, "--local"),
     Option("health_endpoint", values.health_path, "--health-endpoint"),
     Option("welcome", values.path, "--welcome"),
     Option("cache_control", values.integer(0), "--cache-control"),

@@ -23,7 +23,7 @@ from itertools import groupby
 from pathlib import Path
 
 from quire.budget import Budget, Memory
-from quire.errors import ConfigurationError
+from quire.errors import ConfigurationError, InvalidName, StoreError
 from quire.folder_digests import SETTLE, Progress, ProjectFacts, Rules, in_turn
 from quire.folder_facts import Facts, offered_metadata
 from quire.folder_scan import Candidate, Listing, Look, Stamp, Tree, open_plain
@@ -172,6 +172,27 @@ class Folder:
     def count(self) -> int:
         """How many files `all_files` would name. Raises StoreError when a root cannot be read."""
         return len(self._tree.refresh().by_path)
+
+    def claims(self, name: str) -> bool:
+        """Whether a project (normalized name) belongs here although none of its files may be served, or none is left.
+
+        That is: a file lies here whose name tells of it, whole or not; or a file of it was served from here before,
+        as far as the shared digests remember.
+        Raises StoreError when that cannot be told: a directory that may hold its files cannot be read.
+        """
+        listing = self._tree.refresh()
+        if name in listing.projects or name in listing.traces:
+            return True
+        if listing.unreadable:
+            raise StoreError(
+                f"The directory {listing.unreadable[0]} cannot be read, so it is not known whether {name} is a project "
+                "of this index; its operator has to make it readable, or move it away."
+            )
+        try:
+            key = f"{self._index}/dropins/{name}"
+            return self._records is not None and self._records.read(key).was_written
+        except InvalidName:  # too long for a record; then there never was one
+            return False
 
     # -- projects -----------------------------------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ Rules of what is listed:
 - Symbolic links to directories are not followed. A symbolic link to a file is served if the file it leads to lies
   itself, by a real path, in one of the listed directories: whoever can write into a folder can thus not publish
   anything else of the machine (`/etc/shadow` as `x-1.0.zip`), nor the store, nor what a dot name hides.
-- A directory below a root that cannot be read is left out, with one warning, and tried again each time. Any other
-  failure is an error, since a list that is silently too short would be a lie.
+- A directory below a root that cannot be read is left out, with one warning, and tried again each time; until it can,
+  nobody knows which names are local (`Listing.unreadable`). Any other failure is an error, since a list that is
+  silently too short would be a lie. `lost+found` is never looked into.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from typing import NamedTuple
 import structlog
 
 from quire.errors import StoreError
-from quire.names import ParsedFilename, guess_filename
+from quire.names import ParsedFilename, guess_filename, guess_project
 from quire.store.directory import Directories, Identity, Seen, SettleRule
 from quire.store.filesystem import filesystem_type
 
@@ -58,6 +59,11 @@ _UNREADABLE = {
     errno.ESTALE,
     errno.ENAMETOOLONG,
 }
+
+_GONE = {0, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+"""Failures after which there is nothing (any more) that should have been read; 0 is none."""
+_NO_PACKAGES = "lost+found"
+"""A directory that mkfs makes, for root only."""
 
 
 class Stamp(NamedTuple):
@@ -116,15 +122,19 @@ class Listing:
     """By relative path. Where two roots have the same one, the later root's is hidden altogether."""
     folders: frozenset[str]
     """The absolute paths of all listed directories."""
+    traces: frozenset[str]
+    """The projects that files which are no candidates belong to, by their names: partial copies, signatures."""
+    unreadable: tuple[str, ...]
+    """The absolute paths of directories that may hold files, and cannot be read."""
 
 
-_NOTHING = Listing({}, (), {}, frozenset())
+_NOTHING = Listing({}, (), {}, frozenset(), frozenset(), ())
 
 
 class _Directory:
     """What is remembered of one directory."""
 
-    __slots__ = ("children", "entries", "failed", "is_listed", "path", "relative", "root", "seen")
+    __slots__ = ("children", "entries", "failure", "is_listed", "others", "path", "relative", "root", "seen", "traces")
 
     def __init__(self, root: int, relative: str, path: str) -> None:
         self.root = root
@@ -132,8 +142,12 @@ class _Directory:
         self.path = path
         self.seen: Seen | None = None
         self.entries: dict[str, Candidate | None] = {}  # None: not a distribution; remembered so as not to guess again
+        self.others: frozenset[str] = frozenset()
+        """The names of files that are no candidates."""
+        self.traces: frozenset[str] = frozenset()
+        """The projects that these belong to."""
         self.children: tuple[str, ...] = ()
-        self.failed = False
+        self.failure = 0  # the errno with which it could not be read; 0: it could
         self.is_listed = False  # whether its files are served: read, and not a store
 
     def place(self, name: str) -> str:
@@ -270,7 +284,7 @@ class Tree:
         try:
             identity = opener.identity(directory.path)
         except OSError as error:
-            return directory.failed and error.errno in _UNREADABLE
+            return directory.failure != 0 and error.errno in _UNREADABLE
         return _is_believed(directory.seen, identity)
 
     def _visit(self, directory: _Directory) -> None:
@@ -290,22 +304,29 @@ class Tree:
                     f"The directory {directory.path} cannot be read ({error.strerror or error}); "
                     "check that it exists, is mounted, and may be read by the server."
                 ) from error
-            if not directory.failed:
+            if not directory.failure:
                 _log.warning("directory left out", path=directory.path, reason=error.strerror)
+            if directory.failure != error.errno:
                 self._is_stale = True
-            directory.failed, directory.is_listed = True, False
+            directory.failure, directory.is_listed = error.errno, False
             directory.seen, directory.entries, directory.children = None, {}, ()
+            directory.others = directory.traces = frozenset()
 
     def _list_if_changed(self, directory: _Directory, fd: int, identity: Identity | None) -> None:
         if _is_believed(directory.seen, identity):
             return
         seen = self._rule(fd).see(identity, directory.seen)  # before the listing: the rule counts from its beginning
         directory.seen = seen._replace(settled=False)  # should the listing fail
-        entries, children, is_listed = self._list(directory, fd)
+        entries, others, children, is_listed = self._list(directory, fd)
         if (entries, children, is_listed) != (directory.entries, directory.children, directory.is_listed):
             directory.entries, directory.children, directory.is_listed = entries, children, is_listed
             self._is_stale = True
-        directory.failed = False
+        if others != directory.others:
+            directory.others = others
+            directory.traces = frozenset(filter(None, map(guess_project, others)))
+            self._is_stale = True
+        if directory.failure:
+            directory.failure, self._is_stale = 0, True
         directory.seen = seen
 
     def _rule(self, fd: int) -> SettleRule:
@@ -315,23 +336,28 @@ class Tree:
             rule = self._rules[device] = SettleRule(self._settle, self._clock)
         return rule
 
-    def _list(self, directory: _Directory, fd: int) -> tuple[dict[str, Candidate | None], tuple[str, ...], bool]:
+    def _list(
+        self, directory: _Directory, fd: int
+    ) -> tuple[dict[str, Candidate | None], frozenset[str], tuple[str, ...], bool]:
+        """The entries, the names of files that are no candidates, the children, and whether all these are served."""
         files: dict[str, bool] = {}  # name: whether it is a symbolic link
+        others = set()
         children = []
         with os.scandir(fd) as found:
             for entry in found:
                 name = entry.name
                 if name.startswith("."):
+                    others.add(name)
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    if name.isprintable() and f"{directory.path}/{name}" not in self._excluded:
+                    if name.isprintable() and name != _NO_PACKAGES and f"{directory.path}/{name}" not in self._excluded:
                         children.append(name)
                 elif entry.is_symlink():
                     files[name] = True
                 elif entry.is_file(follow_symlinks=False):
                     files[name] = False
         if directory.relative == STORE_FOLDER and _STORE_MARK in files:
-            return {}, (), False
+            return {}, frozenset(), (), False
         entries: dict[str, Candidate | None] = {}
         for name, is_link in files.items():
             is_signed = files.get(f"{name}.asc") is False
@@ -345,11 +371,12 @@ class Tree:
                 parsed = None if name in directory.entries else guess_filename(name)
             if parsed is None:
                 entries[name] = None
+                others.add(name)
                 continue
             entries[name] = Candidate(
                 directory.root, directory.place(name), f"{directory.path}/{name}", is_link, is_signed, parsed
             )
-        return entries, tuple(sorted(children)), True
+        return entries, frozenset(others), tuple(sorted(children)), True
 
 
 def open_plain(path: str) -> int:
@@ -391,8 +418,14 @@ def _merge(directories: Sequence[_Directory], before: Listing) -> Listing:
         ordered, old = tuple(candidates), before.projects.get(name)
         projects[name] = old if old == ordered else ordered
     names = tuple(sorted(projects))
-    folders = frozenset(directory.path for directory in directories if directory.is_listed)
-    return Listing(projects, before.names if before.names == names else names, by_path, folders)
+    return Listing(
+        projects,
+        before.names if before.names == names else names,
+        by_path,
+        folders=frozenset(directory.path for directory in directories if directory.is_listed),
+        traces=frozenset().union(*(directory.traces for directory in directories)),
+        unreadable=tuple(directory.path for directory in directories if directory.failure not in _GONE),
+    )
 
 
 def _preference(candidate: Candidate) -> tuple[str, int, int, str]:

@@ -300,3 +300,28 @@ def _split_where_version_begins(stem: str) -> tuple[str, str, bool]:
         rest = following[0]
     version, *platform = _PLATFORM_BEGINS.split(rest, maxsplit=1)
     return name, version, bool(platform)
+
+
+_HIDDEN = re.compile(r"[._~#]+")
+_SUFFIX_WITHIN = re.compile(_SUFFIX.pattern.removesuffix(r"\Z") + r"(?![a-z0-9])", re.I)
+
+
+def guess_project(filename: str) -> str | None:
+    """The normalized name of the project that a file belongs to, by what is left of a distribution's name in its name.
+
+    For files that are no distributions: those that copying programs write to before they rename (rsync's
+    `.a-1.0-py3-none-any.whl.Xy12Zz`, `a-1.0.tar.gz.part`), companions (`a-1.0.tar.gz.asc`), and wheels or installers
+    whose name lacks parts. None when the name tells of no project.
+    """
+    found = _SUFFIX_WITHIN.search(filename)
+    if found is None or not filename.isprintable():
+        return None
+    hidden = _HIDDEN.match(filename)
+    begin = min(hidden.end() if hidden is not None else 0, found.start())
+    parsed = guess_filename(filename[begin : found.end()])
+    if parsed is not None:
+        return parsed.project
+    try:
+        return normalize_name(_split_stem(filename[begin : found.start()])[0])
+    except InvalidName:
+        return None

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from quire.reserved import normalize_pattern
+
 Raw = object
 """A value as its source gives it."""
 
@@ -145,6 +147,12 @@ def words(raw: Raw) -> list[str]:
     """The items of a list, or of text with commas between them."""
     items = raw if isinstance(raw, list | tuple) else str(raw).split(",")
     return [str(item).strip() for item in items]
+
+
+def name_patterns(raw: Raw) -> tuple[str, ...]:
+    """Patterns of project names: text with commas between them, or a list of such."""
+    items = [word for item in raw for word in words(item)] if isinstance(raw, list | tuple) else words(raw)
+    return tuple(dict.fromkeys(normalize_pattern(item) for item in items if item))
 
 
 def actions(raw: Raw) -> tuple[str, ...]:

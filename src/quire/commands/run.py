@@ -202,6 +202,13 @@ def _add_flags(parser: argparse.ArgumentParser, host: str) -> None:
         metavar="URL",
         help=f"send clients there for unknown projects (default: {DEFAULT_FALLBACK_URL})",
     )
+    add(
+        "--local",
+        action="append",
+        metavar="PATTERN",
+        help="names that belong to this index, e.g. 'acme-*': no client is sent to another index for them, whether "
+        "they exist here or not; repeat it, or use commas",
+    )
     add("--health-endpoint", metavar="PATH", help="the path that answers Ok while the service is up (default: /health)")
     add("--welcome", metavar="HTML_FILE", help="a template for the home page")
     add("--cache-control", metavar="SECONDS", help="send Cache-Control: max-age=SECONDS with downloads")
@@ -224,8 +231,11 @@ def _add_flags(parser: argparse.ArgumentParser, host: str) -> None:
         metavar="SIZE",
         help="what each worker may remember in all: projects, pages, lists (default: 64M)",
     )
-    logging = parser.add_argument_group("logging")
-    add = logging.add_argument
+    _add_log_flags(parser)
+
+
+def _add_log_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("logging").add_argument
     add("-v", "--verbose", action="count", help="log more; repeat for yet more")
     add("--log-file", metavar="FILE", help="log to FILE as well")
     add("--log-stream", metavar="STREAM", help="log to stdout (the default), stderr or none")

@@ -26,6 +26,7 @@ from quire.errors import ConfigurationError, InvalidName, QuireError, StoreError
 from quire.folder_scan import Tree
 from quire.index import Index
 from quire.names import guess_filename, normalize_name
+from quire.reserved import Reserved
 from quire.store.posix import PosixStore
 from quire.upstream import Upstream, UpstreamFile
 
@@ -82,6 +83,8 @@ def update(job: Job) -> int:
     index = _open_index(job.settings, writing=job.execute)
     report = Report()
     present = find_present(index, job.settings.directories, job.ignored or frozenset(), report, hosted=job.hosted)
+    reserved = Reserved(job.settings.local)
+    present = {name: files for name, files in present.items() if name not in reserved}
     asyncio.run(_update(job, index, present, report))
     _print_json(job, report) if job.as_json else _print(job, report)
     return 1 if report.problems else 0

@@ -41,7 +41,12 @@ async def projects_page(request: Request) -> Response:
 
 
 async def project_page(request: Request) -> Response:
-    """GET /simple/<name>/: the files of a project."""
+    """GET /simple/<name>/: the files of a project.
+
+    The page of a local name without files is empty, and no 404: a client with several indexes that asks them in order
+    (uv) goes on to the next one after a 404, and would take a stranger's project there for this one. pip asks all of
+    its indexes anyway. With one index the two mean the same to both.
+    """
     service = service_of(request)
     await service.authorize(request, Action.LIST)
     asked = request.path_params["name"]
@@ -49,7 +54,7 @@ async def project_page(request: Request) -> Response:
         return moved(request, f"../{_normalized(asked)}/")
     media_type = _negotiated(request)
     view = await service.project(asked)
-    if not view.exists:
+    if not await service.is_local(view):
         return _elsewhere(request, service, asked)
     algorithm = service.settings.hash_algorithm
     if len(view.files) > _RENDER_IN_THREAD:

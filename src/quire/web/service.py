@@ -27,6 +27,7 @@ from quire.model import File
 from quire.names import is_normalized
 from quire.passwords import Passwords
 from quire.repository import NamesView, ProjectNames, Projects, ProjectView
+from quire.reserved import Reserved
 from quire.runtime import folder_of, is_draining
 from quire.store.contracts import OpenBlob
 from quire.store.posix import HOME, PosixStore
@@ -72,6 +73,7 @@ class Service:
             budget=self.budget,
             facts_are_stored=self.store.writable,
         )
+        self._reserved = Reserved(settings.local)
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self.file_count = FileCount(self.index, self.folder, budget=self.budget)
         self.metrics = WorkerMetrics(settings)
@@ -139,6 +141,15 @@ class Service:
         if not is_normalized(name):
             raise NotFound(f"{name[:200]!r} is not a normalized project name.")
         return await self.projects.get(name)
+
+    async def is_local(self, view: ProjectView) -> bool:
+        """Whether a project's name belongs to this index, also while it has no files: then nobody is sent elsewhere.
+
+        Raises StoreError when that cannot be told.
+        """
+        if view.exists or view.record.was_written or view.name in self._reserved:
+            return True
+        return await self.in_reader(self.folder.claims, view.name)
 
     async def names(self) -> NamesView:
         """The list of projects as it is now."""

@@ -1,0 +1,39 @@
+"""Names that belong to this index whether it has such projects or not, so that no client is sent elsewhere for them.
+
+A stranger can register the name of a private project on a public index, and each client that is sent there installs
+the stranger's files (dependency confusion). A pattern reserves a family of names, also those that are not published
+yet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import translate
+
+_PATTERN = re.compile(r"[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?")
+
+
+def normalize_pattern(text: str) -> str:
+    """A pattern for project names, normalized as names are (PEP 503): `*` is any characters, `?` one of them.
+
+    Raises ValueError when no project name can match it.
+    """
+    pattern = re.sub(r"[-_.]+", "-", text.strip()).lower()
+    if not _PATTERN.fullmatch(pattern):
+        raise ValueError(
+            f"{text!r} is no name or pattern; use letters, digits, '-', '_' and '.', with '*' for any characters "
+            "and '?' for one"
+        )
+    return pattern
+
+
+class Reserved:
+    """The names that some patterns match; `name in reserved` takes a normalized name."""
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        """`patterns`: as `normalize_pattern` gives them."""
+        self._names = re.compile("|".join(map(translate, patterns)) or r"(?!)")
+
+    def __contains__(self, name: str) -> bool:
+        return self._names.match(name) is not None
