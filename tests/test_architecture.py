@@ -118,3 +118,19 @@ def test_the_web_does_not_know_how_a_store_is_made() -> None:
     for path in modules():
         if layer(name_of(path)) == "web" and path.name != "service.py":
             assert not any(module.startswith("quire.store.posix") for module in imports(path)), path
+
+
+def test_archives_are_opened_in_one_place() -> None:
+    """What clients send is opened by `quire.archives` alone, where everything is bounded."""
+    for path in modules():
+        names = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module is not None:
+                names.add(node.module)
+            elif isinstance(node, ast.Attribute):
+                names.add(node.attr)
+        unbounded = names & {"zipfile", "tarfile", "zipimport", "unpack_archive"}
+        allowed = {"tarfile"} if name_of(path) == "quire.archives.tars" else set()
+        assert unbounded <= allowed, path

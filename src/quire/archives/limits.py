@@ -20,7 +20,7 @@ about time only, since nothing is kept: it lets a small upload cost a second or 
 """
 
 CHUNK = 64 * 1024
-MAX_DIRECTORY_BYTES = 32 * 1024 * 1024  # of a zip: 100,000 members with names of 300 bytes
+MAX_DIRECTORY_BYTES = 16 * 1024 * 1024  # of a zip: 100,000 members with names of 120 bytes
 MAX_HEADER_BYTES = 256 * 1024  # of a tar, before one member: tarfile takes long names and pax records whole
 MAX_GLOBAL_HEADERS = 100  # tarfile keeps the global pax records, each of which may have that size
 MAX_PATH_CHARS = 4096  # PATH_MAX; nobody could extract a longer one

@@ -24,22 +24,36 @@ _STORED, _DEFLATED = 0, 8
 _IN_64_BITS = 0xFFFFFFFF  # in place of a number that did not fit into 32
 _ENCRYPTED, _UTF8_NAME = 0x1, 0x800
 _UNIX = 3
+_LONGEST_ENTRY = _DIRECTORY_ENTRY.size + 3 * 0xFFFF
 
 
 class ZipMember(NamedTuple):
     """One entry of a central directory. `offset` is where its local header begins in the file."""
 
     name: str
-    path: str
-    """The name without `.` and empty parts, which whoever extracts it leaves out."""
-    raw_name: bytes
-    encrypted: bool
+    name_bytes: int
+    """The length of the name as it is stored."""
+    flags: int
     method: int
     crc: int
     compressed: int
     size: int
     offset: int
     is_link: bool
+
+    @property
+    def path(self) -> str:
+        """The name without `.` and empty parts, which a program that extracts it leaves out."""
+        return "/".join(split_name(self.name))
+
+    @property
+    def raw_name(self) -> bytes:
+        """The name as it is stored. (Both encodings map to and fro without loss.)"""
+        return self.name.encode("utf-8" if self.flags & _UTF8_NAME else "cp437")
+
+    @property
+    def encrypted(self) -> bool:
+        return bool(self.flags & _ENCRYPTED)
 
 
 def read_wheel(file: BinaryIO, parsed: ParsedFilename) -> bytes:
@@ -98,28 +112,41 @@ def read_zip_sdist(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
 
 
 def zip_members(file: BinaryIO, parsed: ParsedFilename) -> list[ZipMember]:
-    """The central directory, checked: complete, in its place, every member within the file and safely named.
+    """All of `each_zip_member`."""
+    return list(each_zip_member(file, parsed))
 
-    Raises InvalidDistribution.
+
+def has_zip_member(file: BinaryIO, parsed: ParsedFilename, name: str) -> bool:
+    """Whether a sound zip has a member of exactly this name. Raises InvalidDistribution."""
+    return sum(member.name == name for member in each_zip_member(file, parsed)) > 0
+
+
+def each_zip_member(file: BinaryIO, parsed: ParsedFilename) -> Iterator[ZipMember]:
+    """The entries of the central directory, checked: complete, in its place, every member within the file and safely
+    named. Only a piece of the directory is in memory at a time.
+
+    Raises InvalidDistribution, at the latest when it is exhausted.
     """
     start, size, count, base = _find_directory(file, parsed)
     if count > limits.MAX_MEMBERS or size > limits.MAX_DIRECTORY_BYTES:
-        raise Unbounded(f"{quoted(parsed.filename)} has {count} members; {limits.MAX_MEMBERS} is the limit.")
-    file.seek(start)
-    directory = file.read(size)
+        raise Unbounded(
+            f"{quoted(parsed.filename)} has {count} members, listed in {size} bytes; "
+            f"{limits.MAX_MEMBERS} members and {limits.MAX_DIRECTORY_BYTES} bytes are the limits."
+        )
+    found = 0
     try:
-        members = list(_parse_directory(directory, base))
+        for member in _parse_directory(file, start, size, base):
+            found += 1
+            if found > count or member.offset + _LOCAL_HEADER.size + member.name_bytes + member.compressed > start:
+                raise damaged_zip(parsed)
+            check_member_name(member.name, parsed)
+            yield member
     except (struct.error, ValueError):
         raise damaged_zip(parsed) from None
-    if len(members) != count:
+    if found != count:
         raise damaged_zip(parsed)
-    if not members:
+    if not found:
         raise InvalidDistribution(f"{quoted(parsed.filename)} is an empty archive.")
-    for member in members:
-        if member.offset + _LOCAL_HEADER.size + len(member.raw_name) + member.compressed > start:
-            raise damaged_zip(parsed)
-        check_member_name(member.name, parsed)
-    return members
 
 
 def _find_directory(file: BinaryIO, parsed: ParsedFilename) -> tuple[int, int, int, int]:
@@ -167,32 +194,37 @@ def _zip64_directory(file: BinaryIO, end: int) -> tuple[int, int, int, int] | No
     return place, size, count, offset
 
 
-def _parse_directory(directory: bytes, base: int) -> Iterator[ZipMember]:
+def _parse_directory(file: BinaryIO, start: int, size: int, base: int) -> Iterator[ZipMember]:
     """Raises ValueError or struct.error when it is not a sequence of whole entries."""
-    at = 0
-    while at < len(directory):
-        entry = _DIRECTORY_ENTRY.unpack_from(directory, at)
+    piece, at, ahead = b"", 0, size  # what was read, the place in it, what of the directory is not read yet
+    while ahead or at < len(piece):
+        if len(piece) - at < _LONGEST_ENTRY and ahead:
+            file.seek(start + size - ahead)
+            more = file.read(min(ahead, 2 * _LONGEST_ENTRY))
+            if not more:
+                raise ValueError("the file became shorter")
+            piece, at, ahead = piece[at:] + more, 0, ahead - len(more)
+            continue
+        entry = _DIRECTORY_ENTRY.unpack_from(piece, at)
         system, flags, method = entry[2], entry[4], entry[5]
-        crc, compressed, size, name_length, extra_length, comment_length = entry[8:14]
+        crc, compressed, expanded, name_length, extra_length, comment_length = entry[8:14]
         attributes, offset = entry[16:18]
         at += _DIRECTORY_ENTRY.size
-        raw_name = directory[at : at + name_length]
-        extra = directory[at + name_length : at + name_length + extra_length]
+        raw_name = piece[at : at + name_length]
+        extra = piece[at + name_length : at + name_length + extra_length]
         at += name_length + extra_length + comment_length
-        if entry[0] != b"PK\x01\x02" or at > len(directory):
+        if entry[0] != b"PK\x01\x02" or at > len(piece):
             raise ValueError("not an entry")
-        if _IN_64_BITS in (size, compressed, offset):
-            size, compressed, offset = _zip64_sizes(extra, size, compressed, offset)
-        name = raw_name.decode("utf-8" if flags & _UTF8_NAME else "cp437")
+        if _IN_64_BITS in (expanded, compressed, offset):
+            expanded, compressed, offset = _zip64_sizes(extra, expanded, compressed, offset)
         yield ZipMember(
-            name=name,
-            path="/".join(split_name(name)),
-            raw_name=raw_name,
-            encrypted=bool(flags & _ENCRYPTED),
+            name=raw_name.decode("utf-8" if flags & _UTF8_NAME else "cp437"),
+            name_bytes=name_length,
+            flags=flags,
             method=method,
             crc=crc,
             compressed=compressed,
-            size=size,
+            size=expanded,
             offset=base + offset,
             is_link=system == _UNIX and stat.S_ISLNK(attributes >> 16),
         )

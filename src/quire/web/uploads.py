@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import zipfile
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from quire.archives.zips import has_zip_member
 from quire.audit.entries import Origin
 from quire.auth import Action
 from quire.changes import Selection
@@ -26,7 +26,7 @@ from quire.errors import (
     ReadOnlyFile,
     StoreError,
 )
-from quire.names import normalize_name, same_version
+from quire.names import Kind, ParsedFilename, normalize_name, same_version
 from quire.upload import Upload, examine
 from quire.web.forms import Content, Form, received_form
 from quire.web.pages import service_of
@@ -197,14 +197,13 @@ async def _doc_upload(service: Service, form: Form) -> Response:
     if form.content is None:
         raise InvalidRequest("The form has no file; send the documentation as the file field 'content'.")
 
-    def has_index(content: Content) -> bool:
-        with content.finish().open() as file, zipfile.ZipFile(file) as archive:
-            return "index.html" in archive.namelist()
+    parsed = ParsedFilename(form.filename or "documentation.zip", "", "", Kind.OTHER)
 
-    try:
-        complete = await service.in_writer(has_index, form.content)
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise InvalidDistribution("The documentation is not a zip file.") from error
+    def has_index(content: Content) -> bool:
+        with content.finish().open() as file:
+            return has_zip_member(file, parsed, "index.html")
+
+    complete = await service.in_writer(has_index, form.content)
     if not complete:
         raise InvalidDistribution("The documentation has no index.html at its top.")
     return PlainTextResponse("This index does not serve documentation; nothing was kept.\n")
