@@ -141,7 +141,9 @@ def test_a_drop_in_file_counts_as_taken() -> None:
     store = MemoryStore(MemoryState())
     index = Index(store)
     upload = staged_wheel(store, "a", "1.0")
-    taken = {upload.parsed.filename: upload.staged.digests.sha256}
+    digests = upload.staged.digests
+    file = File(filename=upload.parsed.filename, version="1.0", size=1, hashes={"sha256": digests.sha256})
+    taken = {file.filename: file}
     assert not index.publish([upload], taken=taken).changed
     with pytest.raises(FileExists):
         index.publish([staged_wheel(store, "a", "1.0", variant="x")], taken=taken)

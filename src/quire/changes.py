@@ -13,7 +13,7 @@ import msgspec
 
 from quire.errors import FileExists, InvalidRequest, NotFound, ProjectClosed
 from quire.model import File, Project, Status
-from quire.names import same_version
+from quire.names import Kind, guess_filename, may_be_same_version, role_of, same_version
 
 MAX_REASON_CHARACTERS = 500
 
@@ -42,33 +42,64 @@ def publish(
     files: Sequence[File],
     *,
     overwrite: bool = False,
-    taken: Mapping[str, str] | None = None,
+    taken: Mapping[str, File] | None = None,
+    imported: bool = False,
 ) -> Project:
-    """Add files, all or none. `name` is used when the project is new. `taken`: sha256 by filename of the files that
-    are listed beside the record (drop-in files).
+    """Add files, all or none. `name` is used when the project is new. `taken`: by filename the files that are listed
+    beside the record (drop-in files). `imported`: the files were served before, and are kept as they are.
 
     A file that is there with the same content changes nothing. Raises FileExists when it is there with other content
-    and `overwrite` is off; ProjectClosed when the project's status refuses uploads.
+    and `overwrite` is off; InvalidRequest when the release has a file for the same purpose under another name, unless
+    it is imported; ProjectClosed when the project's status refuses uploads.
     """
     if project is not None and not project.status.accepts_uploads:
         raise ProjectClosed(
             f"The project {project.name} is {project.status} and takes no uploads; "
             f"its status must be active or deprecated first."
         )
+    taken = taken or {}
     merged = dict(project.files) if project is not None else {}
     for file in files:
-        present = merged[file.filename].sha256 if file.filename in merged else (taken or {}).get(file.filename)
-        if present == file.sha256:
+        present = merged.get(file.filename) or taken.get(file.filename)
+        if present is not None and present.sha256 == file.sha256:
             continue
         if present is not None and not overwrite:
             raise FileExists(
-                f"The file {file.filename} already exists with other content (sha256 {present[:12]}..., "
+                f"The file {file.filename} already exists with other content (sha256 {present.sha256[:12]}..., "
                 f"not {file.sha256[:12]}...); publish it under a new version."
             )
+        if present is None and not imported:
+            _check_role(file, merged)
+            _check_role(file, taken)
         merged[file.filename] = file
     if project is None:
         return Project(name=name, files=merged)
     return project if merged == project.files else msgspec.structs.replace(project, files=merged)
+
+
+def _check_role(file: File, others: Mapping[str, File]) -> None:
+    """A release has one sdist, and one wheel for given tags, as on PyPI: else one name and version would mean two
+    things, and it would depend on the installer which. Raises InvalidRequest.
+    """
+    role = _role(file)
+    if role is None:
+        return
+    for other in others.values():
+        if (
+            may_be_same_version(file.version, other.version)
+            and same_version(file.version, other.version)
+            and _role(other) == role
+        ):
+            what = "sdist" if role[0] is Kind.SDIST else "file for the same Python and platform"
+            raise InvalidRequest(
+                f"Release {other.version} has {other.filename}, and a release has only one {what}, so {file.filename} "
+                f"is refused; publish it under a new version, or delete {other.filename} first."
+            )
+
+
+def _role(file: File) -> tuple[object, ...] | None:
+    parsed = guess_filename(file.filename)
+    return None if parsed is None else role_of(parsed)
 
 
 def delete(project: Project | None, selection: Selection) -> Project:

@@ -64,14 +64,15 @@ class Index:
         uploads: Sequence[Upload],
         *,
         overwrite: bool = False,
-        taken: Mapping[str, str] | None = None,
+        taken: Mapping[str, File] | None = None,
+        imported: bool = False,
         origin: Origin | None = None,
     ) -> Change:
         """Publish one or several distributions of one project in one atomic step, or none of them.
 
-        `taken`: see changes.publish. `origin`: as everywhere, who asks for it, for the audit log. The staged bytes are
-        used up in any case.
-        Raises FileExists, ProjectClosed, and StoreError in its kinds.
+        `taken`, `imported`: see changes.publish. `origin`: as everywhere, who asks for it, for the audit log. The
+        staged bytes are used up in any case.
+        Raises FileExists, InvalidRequest, ProjectClosed, and StoreError in its kinds.
         """
         if len({upload.parsed.project for upload in uploads}) != 1:
             raise ValueError("a publication is of one project")
@@ -81,7 +82,7 @@ class Index:
         display_name = uploads[0].project_name
 
         def transition(project: Project | None) -> Project:
-            return changes.publish(project, display_name, files, overwrite=overwrite, taken=taken)
+            return changes.publish(project, display_name, files, overwrite=overwrite, taken=taken, imported=imported)
 
         stored: list[File] = []
         draft: Draft | None = None

@@ -113,6 +113,14 @@ def _version(version: str) -> Version | None:
         return None
 
 
+def may_be_same_version(a: str, b: str) -> bool:
+    """A cheap test that `same_version` always passes: all spellings of a version have the same digits but zeros."""
+    return a == b or a.translate(_INSIGNIFICANT) == b.translate(_INSIGNIFICANT)
+
+
+_INSIGNIFICANT = {code: None for code in range(128) if chr(code) not in "123456789"}
+
+
 # -- filenames of uploads: strict -------------------------------------------------------------------------------------
 
 
@@ -192,6 +200,24 @@ def _parse_egg(filename: str) -> ParsedFilename:
             "it is name-version[-pyX.Y[-platform]].egg with a PEP 440 version."
         )
     return ParsedFilename(filename, normalize_name(parts[0]), parts[1], Kind.EGG)
+
+
+def role_of(parsed: ParsedFilename) -> tuple[object, ...] | None:
+    """What the file is for within its release: the sdist, or the wheel or egg for certain tags. None: not known.
+
+    Two files of one release with equal roles are two answers to one question: installers treat their filenames alike.
+    """
+    if parsed.kind is Kind.SDIST:
+        return (Kind.SDIST,)
+    if parsed.kind is Kind.WHEEL:
+        try:
+            _, _, build, tags = parse_wheel_filename(parsed.filename)
+        except ValueError:
+            return None
+        return (Kind.WHEEL, build, tags)
+    if parsed.kind is Kind.EGG:
+        return (Kind.EGG, *parsed.filename.lower().removesuffix(".egg").split("-", 3)[2:])
+    return None
 
 
 # -- filenames in a directory: lenient --------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ class ProjectImport:
 
     def _publish(self, queue: list[_Queued]) -> None:
         try:
-            self._importer.index.publish([queued.upload for queued in queue])
+            self._importer.index.publish([queued.upload for queued in queue], imported=True)
         except FileExists:
             # Somebody else published one of them meanwhile, so none of ours was: take all of them again.
             self._refresh()

@@ -120,7 +120,7 @@ def _publish(
         return upload, service.index.publish(
             [upload],
             overwrite=service.settings.overwrite,
-            taken={each.file.filename: each.file.sha256 for each in beside.files},
+            taken={each.file.filename: each.file for each in beside.files},
             origin=origin,
         )
     finally:
