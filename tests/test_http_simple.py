@@ -30,7 +30,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def prefixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An index under /python, behind a proxy on 127.0.0.1, with a fallback."""
     flags = ("-a", ".", "-P", ".", "--fallback-url", FALLBACK, "--server-base-url", "/python")
-    with serve(tmp_path_factory.mktemp("prefixed"), *flags, "--trusted-proxies", "127.0.0.1") as site:
+    trusted = ("--trusted-proxies", "127.0.0.1", "--trusted-headers", ",".join(FORWARDED))
+    with serve(tmp_path_factory.mktemp("prefixed"), *flags, *trusted) as site:
         publish_wheel(site, "one")
         yield site
 
@@ -238,13 +239,13 @@ def test_relative_urls_carry_no_host(site: Site) -> None:
 
 FORWARDED = {
     "x-forwarded-proto": "https",
-    "x-forwarded-host": "pypi.example, inner.example",
+    "x-forwarded-host": "evil.example, pypi.example",
     "x-forwarded-prefix": "/team/",
 }
 
 
 def test_believes_a_trusted_proxy(prefixed: Site) -> None:
-    """Where absolute URLs are needed they are those that the trusted proxy tells."""
+    """Where absolute URLs are needed they are those that the trusted proxy reports in the named headers."""
     document = prefixed.client.get("/pypi/one/json", headers=FORWARDED).json()
     assert document["urls"][0]["url"].startswith("https://pypi.example/team/python/packages/one/")
     assert "https://pypi.example/team/python/" in prefixed.client.get("/", headers=FORWARDED).text
@@ -257,6 +258,17 @@ def test_believes_nobody_else(site: Site) -> None:
     document = site.client.get("/pypi/one/json", headers=FORWARDED).json()
     assert document["urls"][0]["url"].startswith(f"{site.base}packages/one/")
     assert "example" not in site.client.get("/", headers=FORWARDED).text
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn", "granian", "wsgiref"])
+def test_no_server_believes_by_itself(tmp_path: Path, server: str) -> None:
+    """Neither a peer that is not trusted nor, from one that is, headers that the operator did not name."""
+    lies = {**FORWARDED, "forwarded": "for=192.0.2.1;host=evil.example;proto=https", "x-forwarded-ssl": "on"}
+    lies |= {"x-forwarded-protocol": "ssl", "script-name": "/evil", "script_name": "/evil"}
+    with serve(tmp_path, *OPEN, "--server", server) as site:
+        assert f"http://127.0.0.1:{site.served.port}/simple/" in site.client.get("/", headers=lies).text
+    with serve(tmp_path, *OPEN, "--server", server, "--trusted-proxies", "127.0.0.1") as site:
+        assert f"https://127.0.0.1:{site.served.port}/simple/" in site.client.get("/", headers=lies).text
 
 
 def test_other_methods_are_refused(site: Site) -> None:

@@ -66,7 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     server_base_url: str = ""
     """A path prefix such as `/python` under which everything is served; never ends with a slash."""
     trusted_proxies: tuple[str, ...] = ()
-    """Networks whose X-Forwarded-* are believed; `*` for everybody's."""
+    """Networks whose forwarding headers are believed; `unix` for peers at a Unix socket, `*` for everybody."""
+    trusted_headers: tuple[str, ...] = ("x-forwarded-for", "x-forwarded-proto")
+    """The forwarding headers that are believed, which trusted proxies must set or clear; lower-case names."""
     accel_redirect: tuple[str, ...] = ()
     """What the proxy calls the directories, in their order, to send downloads itself; none: quire sends them."""
 
@@ -172,6 +174,7 @@ OPTIONS = (
     Option("workers", values.integer(1, 1024), "--workers", ("GUNICORN_WORKERS", "WEB_CONCURRENCY")),
     Option("server_base_url", values.base_path, "--server-base-url"),
     Option("trusted_proxies", values.networks, "--trusted-proxies"),
+    Option("trusted_headers", values.forwarding_headers, "--trusted-headers"),
     Option("accel_redirect", values.internal_locations, "--accel-redirect"),
     Option("authenticate", values.actions, "--authenticate"),
     Option("passwords", values.password_file, "--passwords"),

@@ -28,6 +28,9 @@ _SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 ACTIONS = ("download", "list", "update")
 """What can be made to need a login, as pypiserver names it."""
 
+FORWARDING_HEADERS = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix", "forwarded")
+"""In which proxies report whom they serve; the last one reports what the first three do."""
+
 
 def text(raw: Raw) -> str:
     """Any text but an empty one."""
@@ -228,18 +231,43 @@ def hash_algorithm(raw: Raw) -> str | None:
 
 
 def networks(raw: Raw) -> tuple[str, ...]:
-    """IP addresses and networks in CIDR notation; `*` stands for every address; nothing means none."""
+    """IP addresses and networks in CIDR notation; `unix` stands for the peers at a Unix socket, `*` for every peer;
+    nothing means none."""
     found = []
     for word in words(raw):
         if not word:
             continue
-        if word != "*":
+        if word not in {"*", "unix"}:
             try:
-                word = str(ipaddress.ip_network(word, strict=False))  # noqa: PLW2901 - the canonical form of the same
+                word = str(_network(word))  # noqa: PLW2901 - the canonical form of the same
             except ValueError:
-                raise ValueError(f"{word!r} is neither an IP address nor a network such as 10.0.0.0/8") from None
+                raise ValueError(
+                    f"{word!r} is neither an IP address nor a network such as 10.0.0.0/8, nor 'unix' or '*'"
+                ) from None
         found.append(word)
     return tuple(found)
+
+
+def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network; one of IPv4 addresses that are mapped into IPv6 is a network of IPv4. Raises ValueError."""
+    network = ipaddress.ip_network(word, strict=False)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return ipaddress.ip_network(f"{mapped}/{network.prefixlen - 96}")
+
+
+def forwarding_headers(raw: Raw) -> tuple[str, ...]:
+    """The names of forwarding headers, in lower case; nothing means none."""
+    found = tuple(dict.fromkeys(word.lower() for word in words(raw) if word))
+    for word in found:
+        if word not in FORWARDING_HEADERS:
+            raise ValueError(f"{word!r} is none of {', '.join(FORWARDING_HEADERS)}")
+    if "forwarded" in found and set(found) & set(FORWARDING_HEADERS[:3]):
+        raise ValueError(
+            f"forwarded and {', '.join(FORWARDING_HEADERS[:3])} report the same; name what your proxies set"
+        )
+    return found
 
 
 def index_name(raw: Raw) -> str:

@@ -17,13 +17,17 @@ from pathlib import Path
 import httpx
 import pytest
 
+from quire.setting_values import FORWARDING_HEADERS
 from tests.asking import Site, serve
 from tests.serving import DEADLINE, environment, free_port, until
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 PREFIX = "/pypi"
-BEHIND = ("--server-base-url", PREFIX, "--trusted-proxies", "127.0.0.1")
-"""Flags of a quire behind a proxy."""
+BEHIND = (
+    *("--server-base-url", PREFIX, "--trusted-proxies", "127.0.0.1"),
+    *("--trusted-headers", ",".join(FORWARDING_HEADERS[:4])),
+)
+"""Flags of a quire behind a proxy; it believes more headers than it has to, which the proxy must set or clear."""
 ACCEL = {"nginx": ("--accel-redirect", "/_files/"), "caddy": ()}
 DIRECTORY = "/var/lib/quire/packages"  # in the examples
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from quire.config import resolve
+from quire.setting_values import FORWARDING_HEADERS
 from tests.asking import content_type, multipart, password_file, raw_answer, twine_form
 from tests.deploy.proxy_rig import DEPLOY, PREFIX, PROXIES, Proxied, behind
 from tests.distributions import make_wheel, wheel_name
@@ -112,6 +113,24 @@ def test_quire_learns_who_asks(proxied: Proxied) -> None:
         "X-Forwarded-For": "192.0.2.1",
     }
     assert proxied.client.get("/", headers=lies).text == page.text
+
+
+EXAMPLES = {
+    "nginx/quire.conf": r"proxy_set_header {} ",
+    "compose/nginx.conf": r"proxy_set_header {} ",
+    # Caddy sets X-Forwarded-For, -Proto and -Host itself
+    "caddy/Caddyfile": r"header_up -{}$",
+}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("header", FORWARDING_HEADERS)
+def test_every_header_that_quire_can_be_told_to_believe_is_set_or_cleared(example: str, header: str) -> None:
+    """So that nothing that a client writes into one of them gets through, whatever `--trusted-headers` says."""
+    if example.startswith("caddy") and header in FORWARDING_HEADERS[:3]:
+        return
+    lines = EXAMPLES[example].format(header)
+    assert re.search(rf"^\s*{lines}", (DEPLOY / example).read_text(), re.M | re.I)
 
 
 def test_the_address_without_its_slash(proxied: Proxied) -> None:

@@ -34,6 +34,7 @@ def test_quire_understands_the_container(variation: str) -> None:
     assert settings.port == definition["portMappings"][0]["containerPort"]
     assert settings.authenticate == ("download", "list", "update")
     assert settings.trusted_proxies == ("10.0.0.0/24", "10.0.1.0/24")
+    assert settings.trusted_headers == ("x-forwarded-for", "x-forwarded-proto")  # those that the load balancer sets
     assert settings.verbosity >= 1
     assert (settings.fallback_url is None) == VARIATIONS[variation].get("disable_fallback", False)
     assert definition["mountPoints"] == [

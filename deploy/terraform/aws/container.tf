@@ -18,6 +18,7 @@ locals {
   container_environment = merge(
     {
       GUNICORN_WORKERS      = tostring(local.workers)
+      # whose X-Forwarded-For and -Proto are believed, which the load balancer sets; it passes all others on as they come
       QUIRE_TRUSTED_PROXIES = join(",", data.aws_subnet.load_balancer[*].cidr_block)
       QUIRE_VERBOSE         = "1" # a line for each request, from which the metrics are made
       QUIRE_LOG_FORMAT      = "json"

@@ -138,7 +138,14 @@ def _add_flags(parser: argparse.ArgumentParser, host: str) -> None:
     add(
         "--trusted-proxies",
         metavar="NETWORKS",
-        help="addresses and networks whose X-Forwarded-* are believed ('*': all)",
+        help="addresses and networks of proxies, whose --trusted-headers are believed; 'unix': whatever is connected "
+        "by a Unix socket, '*': everything",
+    )
+    add(
+        "--trusted-headers",
+        metavar="NAMES",
+        help="the headers that these proxies set or clear, with commas: x-forwarded-for, x-forwarded-proto, "
+        "x-forwarded-host, x-forwarded-prefix, forwarded (default: the first two)",
     )
     add(
         "--accel-redirect",

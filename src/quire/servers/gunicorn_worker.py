@@ -13,6 +13,7 @@ from quire.servers.limits import HEAD_SECONDS
 from quire.servers.loading import let_signals_end_the_process
 from quire.servers.plain_connection import PlainConnection
 from quire.web.plain import Response
+from quire.web.proxies import peer_address
 
 
 class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
@@ -56,8 +57,8 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
         super().data_received(data)
 
     def client_host(self) -> str:
-        peer = self.transport.get_extra_info("peername")
-        return str(peer[0]) if isinstance(peer, tuple) else ""
+        own = self.transport.get_extra_info("sockname")  # a path for a Unix socket
+        return peer_address(self.transport.get_extra_info("peername"), own if isinstance(own, tuple) else (own, None))
 
     def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
         headers: Sequence[tuple[bytes, bytes]] = self.worker.further_headers()

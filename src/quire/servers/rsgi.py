@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Scope
 from quire.servers.loading import release_signals
 from quire.web.answer import Headers
 from quire.web.files import RANGE
+from quire.web.proxies import peer_address
 from quire.web.quick import Quick, QuickASGI
 
 _UNREADABLE = b"\xff"
@@ -124,7 +125,7 @@ class _Exchange:
             "root_path": "",
             "headers": headers,
             "client": _address(scope.client),
-            "server": _address(scope.server),
+            "server": _server(scope),
             "extensions": {"http.response.pathsend": {}, RANGE: {}},
             "state": {},
         }
@@ -250,8 +251,12 @@ def _pairs(lines: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
 
 
 def _client(scope: RSGIScope) -> str:
-    address = _address(scope.client)
-    return "" if address is None else address[0]
+    return peer_address(_address(scope.client), _server(scope))
+
+
+def _server(scope: RSGIScope) -> tuple[str, int | None] | None:
+    """The address at this end; for a Unix socket, whose client has no address, its path."""
+    return _address(scope.server) if scope.client else (scope.server, None)
 
 
 def _address(text: str) -> tuple[str, int] | None:

@@ -13,6 +13,7 @@ from quire.servers.plain_connection import PlainConnection
 from quire.servers.uvicorn_files import FileSender, can_send_files
 from quire.web.files import ZEROCOPY
 from quire.web.plain import Response
+from quire.web.proxies import peer_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,7 @@ class Protocol(H11Protocol):
         super().data_received(data)
 
     def client_host(self) -> str:
-        return self.client[0] if self.client is not None else ""
+        return peer_address(self.client, self.server)
 
     def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
         return self.server_state.default_headers

@@ -153,6 +153,11 @@ def _override(configuration: Config, settings: Settings) -> list[str]:
     if settings.workers_chosen and configuration.workers != settings.workers:
         clauses.append(f"workers = {configuration.workers}, as --workers {settings.workers} was given")
         configuration.set("workers", settings.workers)
+    for name, nobody in (("forwarded_allow_ips", ""), ("secure_scheme_headers", {})):
+        setting = configuration.settings[name]
+        if setting.get() != type(setting)().get():
+            clauses.append(f"{name}, as --trusted-proxies and --trusted-headers say what is believed")
+        configuration.set(name, nobody)
     if configuration.settings["wsgi_app"].get() or configuration.settings["paste"].get():
         clauses.append("the application, as quire serves itself")
     return clauses

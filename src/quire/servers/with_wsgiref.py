@@ -91,6 +91,8 @@ class _Handler(WSGIRequestHandler):
             return False
         if not super().parse_request():
             return False
+        for name in [each for each in self.headers if "_" in each]:
+            del self.headers[name]  # in a WSGI environment it would be the header that has hyphens in its place
         if "transfer-encoding" in self.headers:
             self.send_error(411, explain="Send the body with a Content-Length; wsgiref reads no other.")
             return False

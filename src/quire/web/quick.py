@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -31,6 +31,7 @@ from quire.web.answer import Answer, Headers, as_lines
 from quire.web.framing import problem_with
 from quire.web.pages import matches, page_headers
 from quire.web.plain import PlainRequests
+from quire.web.proxies import peer_of
 from quire.web.quick_files import QuickFiles
 from quire.web.request_log import AccessLog, Notes, RequestIds
 from quire.web.service import Service
@@ -151,7 +152,7 @@ class Quick:
         if request_id is not None and self._log.is_on:
             notes = Notes(request_id)
             notes.user = self._user
-            address = self._service.proxies.address(client(), headers.get("x-forwarded-for") or "")
+            address = self._service.proxies.address(client(), headers.get_all)
             self._log.line("GET", path, answer.status, seconds, sent=sent, client=address, notes=notes)
         return answer
 
@@ -264,8 +265,7 @@ class QuickASGI:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]:
-            client = scope.get("client") or ("", 0)
-            asked = (scope["path"], ASGIHeaders(scope["headers"]), lambda: client[0])
+            asked = (scope["path"], ASGIHeaders(scope["headers"]), partial(peer_of, scope))
             quick = self.quick
             answer = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
             if answer is not None:

@@ -24,7 +24,7 @@ from quire.config import Settings
 from quire.logs import interpolate
 from quire.metrics.tally import Tally
 from quire.names import is_normalized
-from quire.web.proxies import TrustedProxies
+from quire.web.proxies import TrustedProxies, peer_of
 from quire.web.routes import RouteTable
 
 log = structlog.get_logger(__name__)
@@ -152,7 +152,7 @@ class RequestLog:
         self._tally = tally
         self._ids = RequestIds()
         self._log = AccessLog(settings)
-        self._proxies = TrustedProxies(settings.trusted_proxies)
+        self._proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
         self._routes = RouteTable(settings.server_base_url, settings.health_endpoint)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -228,14 +228,13 @@ class RequestLog:
 
 def request_properties(scope: Scope) -> dict[str, object]:
     """A request under the names of a WSGI environment (PEP 3333), without what is secret."""
-    client = scope.get("client")
     url = _without_secrets(str(URL(scope=scope)))
     properties: dict[str, object] = {
         "REQUEST_METHOD": scope["method"],
         "PATH_INFO": scope["path"],
         "QUERY_STRING": _without_secrets(scope["query_string"].decode("latin-1")),
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "REMOTE_ADDR": client[0] if client else "",
+        "REMOTE_ADDR": peer_of(scope),
         "wsgi.url_scheme": scope["scheme"],
         "bottle.request": f"<Request: {scope['method']} {url}>",
     }

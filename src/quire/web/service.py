@@ -35,7 +35,7 @@ from quire.web.accel import internal_location
 from quire.web.housekeeping import keep_house
 from quire.web.overview import FileCount
 from quire.web.problems import HttpError
-from quire.web.proxies import TrustedProxies
+from quire.web.proxies import TrustedProxies, peer_of
 from quire.web.ready import Readiness, StoreProbe
 from quire.web.request_log import notes_of
 from quire.web.worker_metrics import WorkerMetrics
@@ -78,7 +78,7 @@ class Service:
         self.file_count = FileCount(self.index, self.folder, budget=self.budget)
         self.metrics = WorkerMetrics(settings)
         self.readiness = Readiness(StoreProbe(self.index), lambda: is_draining(folder_of(os.environ)))
-        self.proxies = TrustedProxies(settings.trusted_proxies)
+        self.proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
         self.authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
         self._reading: ThreadPoolExecutor | None = None
         self._sending: ThreadPoolExecutor | None = None
@@ -194,7 +194,7 @@ class Service:
         locations = self.settings.accel_redirect
         if not locations or request.method != "GET" or not isinstance(content, OpenBlob) or not content.size:
             return None
-        if request.client is None or not self.proxies.trusts(request.client.host):
+        if not self.proxies.trusts(peer_of(request.scope)):
             return None
         return internal_location(content.path, self._roots, locations)
 

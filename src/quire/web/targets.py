@@ -20,6 +20,7 @@ from urllib.parse import unquote
 from starlette.types import Scope
 
 from quire.web.problems import HttpError
+from quire.web.proxies import peer_of
 
 METHODS = "GET, HEAD, POST"
 """Those that some address here takes, for an Allow header."""
@@ -53,8 +54,7 @@ def make_origin_form(scope: Scope, trusts: Callable[[str], bool]) -> None:
     if _HOST.fullmatch(authority) is None:
         raise HttpError(400, "The address in this request has no host name where one belongs.")
     if scheme == "https" and scope["scheme"] != "https":
-        client = scope.get("client")
-        if not trusts(client[0] if client else ""):
+        if not trusts(peer_of(scope)):
             raise HttpError(421, "This connection is not secure, so no https address can be asked for on it.")
         scope["scheme"] = "https"
     scope["path"] = root + (path if raw_path is None else unquote(path))
