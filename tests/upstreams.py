@@ -77,7 +77,13 @@ def serving_index() -> Iterator[FakeIndex]:
     """A FakeIndex on a free port, served until the end of the block."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self._answer()
+
         def do_GET(self) -> None:
+            self.wfile.write(self._answer())
+
+        def _answer(self) -> bytes:
             index.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
             answer = index.answer(self.path)
             self.send_response(answer.status)
@@ -86,7 +92,7 @@ def serving_index() -> Iterator[FakeIndex]:
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(answer.body)
+            return answer.body
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server gives it
             pass

@@ -23,6 +23,7 @@ from quire.simple import Page, make_page
 from quire.web.overview import file_links
 from quire.web.pages import moved, page_response, see_other, service_of
 from quire.web.service import Service
+from quire.web.usage import usage
 
 if TYPE_CHECKING:
     import jinja2
@@ -60,6 +61,7 @@ async def home(request: Request) -> Response:
         NUMPKGS="some" if number is None else number,
         PACKAGES=f"{prefix}packages/",
         SIMPLE=f"{prefix}simple/",
+        USAGE=usage(url, service.settings, read_only=service.read_only),
     )
     return HTMLResponse(text)
 
