@@ -43,6 +43,8 @@ LAYERS = (
     "checking",
     "upstream",
     "passwords",
+    "login_limits",
+    "login_checks",
     "diagnosis",
     "auth",
     "setting_values",

@@ -20,14 +20,15 @@ from quire.auth import (
     Accepted,
     Action,
     Authenticator,
+    Busy,
     Credentials,
-    Limits,
     Policy,
     Throttled,
     Verdict,
     Wrong,
     parse_basic,
 )
+from quire.login_limits import Limits, Scope, origin_of
 from quire.passwords import Passwords, parse_users, verify_password
 from tests.htpasswd import SCHEMES, Clock, bcrypt_hash, sha1_hash, write
 
@@ -367,7 +368,7 @@ def test_waiting_checks_are_bounded(tmp_path: Path) -> None:
         guesses = [made.authenticate(Credentials(f"user{n}", "guess"), ELSEWHERE) for n in range(3)]
         tasks = await parked(*guesses)
         for _ in range(50):
-            assert await made.authenticate(Credentials("alice", "secret"), HOME) == Throttled(1)
+            assert await made.authenticate(Credentials("alice", "secret"), HOME) == Busy()
         assert await made.authenticate(Credentials("bob", "b"), HOME) == Accepted("bob")
         tasks += await parked(made.authenticate(Credentials("user0", "guess"), HOME))
         checker.open.set()
@@ -404,7 +405,7 @@ def test_threads_start_with_the_first_check(tmp_path: Path) -> None:
         made,
         _,
     ):
-        assert made._pool is None
+        assert made._queue._pool is None
         made.close()
         for _ in range(2):
             assert ask(made, "alice", "secret") == Accepted("alice")
@@ -458,16 +459,18 @@ def test_failures_are_throttled_and_forgiven(tmp_path: Path) -> None:
     with authenticator(write(tmp_path / "htpasswd", alice=sha1_hash("secret")), clock=clock) as (made, checker):
         for n in range(10):
             assert ask(made, "alice", f"guess{n}") == Wrong()
-        assert ask(made, "alice", "guess") == Throttled(6)
-        assert ask(made, "alice", "secret") == Throttled(6)  # a guess that is right must look like any other
+        assert ask(made, "alice", "guess") == Throttled(6, Scope.USER)
+        assert ask(made, "alice", "secret") == Throttled(
+            6, Scope.USER
+        )  # a guess that is right must look like any other
         clock.now += 5.5
-        assert ask(made, "alice", "guess") == Throttled(1)
+        assert ask(made, "alice", "guess") == Throttled(1, Scope.USER)
         assert len(checker.asked) == 10
         clock.now += 0.5
         assert ask(made, "alice", "guess") == Wrong()
-        assert ask(made, "alice", "guess") == Throttled(6)
+        assert ask(made, "alice", "guess") == Throttled(6, Scope.USER)
         clock.now += 60
-        assert [ask(made, "alice", f"more{n}") for n in range(11)] == [Wrong()] * 10 + [Throttled(6)]
+        assert [ask(made, "alice", f"more{n}") for n in range(11)] == [Wrong()] * 10 + [Throttled(6, Scope.USER)]
 
 
 @pytest.mark.parametrize("failures", [1, 3, 7, 10, 49])
@@ -494,7 +497,7 @@ def test_guesses_sent_at_once_are_counted_at_once(tmp_path: Path) -> None:
     with authenticator(write(tmp_path / "htpasswd", alice=sha1_hash("secret"))) as (made, checker):
         verdicts = asyncio.run(scenario(made))
         assert verdicts.count(Wrong()) == len(checker.asked) == 10
-        assert verdicts.count(Throttled(6)) == 20
+        assert verdicts.count(Throttled(6, Scope.USER)) == 20
 
 
 def test_success_costs_nothing(tmp_path: Path) -> None:
@@ -557,8 +560,136 @@ def test_counting_failures_needs_bounded_memory(tmp_path: Path) -> None:
     with authenticator(path, Limits(failure_buckets=5)) as (made, _):
         for n in range(20):
             assert ask(made, f"user{n}" + "x" * 5000, "guess") == Wrong()
-        assert len(made._throttle._forgiven) == 5
-        assert all(len(key) == 32 for key in made._throttle._forgiven)
+        assert len(made._throttle) == 5 + 1 + 1  # users at one address in one network
+        kept = [key for _, buckets in made._throttle._scopes for key in buckets._forgiven]
+        assert all(len(key) == 32 for key in kept)
+    with authenticator(path, Limits(failure_buckets=5)) as (made, _):
+        for n in range(20):
+            assert ask(made, "alice", "guess", f"10.0.{n}.1") == Wrong()
+        assert len(made._throttle) == 3 * 5
+
+
+def test_guesses_spread_over_users_are_counted_together(tmp_path: Path) -> None:
+    """Each with a name of its own: an address has a bucket for all of them, and a network a larger one."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"))
+    limits = Limits(address_failures=20, network_failures=50)
+    with authenticator(path, limits) as (made, checker):
+        verdicts = [ask(made, f"user{n}", "guess") for n in range(21)]
+        assert verdicts == [Wrong()] * 20 + [Throttled(3, Scope.ADDRESS)]
+        assert ask(made, "alice", "secret") == Throttled(3, Scope.ADDRESS)
+        assert ask(made, "alice", "secret", "192.0.2.99") == Accepted("alice")
+        verdicts = [ask(made, f"user{n}", "guess", f"192.0.2.{n}") for n in range(100, 131)]
+        assert verdicts == [Wrong()] * 30 + [Throttled(2, Scope.NETWORK)]
+        assert ask(made, "bob", "b", "192.0.3.1") == Wrong()
+        assert len(checker.asked) == 52
+
+
+def test_many_addresses_do_not_reset_a_users_bucket(tmp_path: Path) -> None:
+    """Names that are made up push no bucket of an address out of memory."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"))
+    with authenticator(path, Limits(failure_buckets=3, address_failures=20)) as (made, _):
+        for n in range(20):
+            assert ask(made, f"user{n}", "guess") == Wrong()
+        assert ask(made, "alice", "guess") == Throttled(3, Scope.ADDRESS)
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("192.0.2.77", ("192.0.2.77", "c00002/24")),
+        ("::ffff:192.0.2.77", ("192.0.2.77", "c00002/24")),
+        ("2001:db8:1:2:3::4", ("20010db800010002/64", "20010db80001/48")),
+        ("fe80::1%eth0", ("fe80000000000000/64", "fe8000000000/48")),
+        ("", ("", "")),
+        ("unix:", ("unix:", "unix:")),
+    ],
+)
+def test_origins(address: str, origin: tuple[str, str]) -> None:
+    """What counts as one address, and as one network."""
+    assert origin_of(address) == origin
+
+
+# -- who waits for whom -----------------------------------------------------------------------------------------------
+
+
+def test_one_address_and_one_network_have_a_share_of_the_queue(tmp_path: Path) -> None:
+    """The rest is for the others, and for credentials that were right before."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"), bob=sha1_hash("b"))
+
+    async def scenario(made: Authenticator, checker: Checker) -> None:
+        checker.open.clear()
+        tasks = await parked(*(guess(made, n, ELSEWHERE) for n in range(2)))
+        assert await guess(made, 3, ELSEWHERE) == Busy()
+        tasks += await parked(guess(made, 4, "192.0.2.3"), guess(made, 5, "192.0.2.4"))
+        assert await guess(made, 6, "192.0.2.5") == Busy()
+        tasks += await parked(guess(made, 7, "198.51.100.1"))
+        assert await guess(made, 8, "203.0.113.1") == Busy()
+        assert len(made._queue) == 5
+        checker.open.set()
+        assert await asyncio.gather(*tasks) == [Wrong()] * 5
+        assert await guess(made, 9, ELSEWHERE) == Wrong()
+        await asyncio.sleep(0)
+        assert len(made._queue) == len(made._queue._addresses) == len(made._queue._networks) == 0
+
+    limits = Limits(max_pending=5, address_pending=2, network_pending=4, threads=1)
+    with authenticator(path, limits) as (made, checker):
+        asyncio.run(scenario(made, checker))
+
+
+async def guess(made: Authenticator, number: int, address: str) -> Verdict:
+    return await made.authenticate(Credentials(f"user{number}", "guess"), address)
+
+
+def test_networks_take_turns(tmp_path: Path) -> None:
+    """A login from a quiet network waits for one check of the busy one, and one that was right before for none."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"))
+
+    async def scenario(made: Authenticator, checker: Checker) -> None:
+        assert await made.authenticate(Credentials("alice", "secret"), HOME) == Accepted("alice")
+        write(path, alice=sha1_hash("secret"), bob=sha1_hash("b"))
+        checker.asked.clear()
+        checker.open.clear()
+        tasks = await parked(*(made.authenticate(Credentials(f"user{n}", f"flood {n}"), ELSEWHERE) for n in range(5)))
+        tasks += await parked(made.authenticate(Credentials("bob", "b"), "198.51.100.1"))
+        tasks += await parked(made.authenticate(Credentials("alice", "secret"), ELSEWHERE))
+        checker.open.set()
+        await asyncio.gather(*tasks)
+        order = [password for password, _ in checker.asked]
+        assert order == ["flood 0", "secret", "flood 1", "b", "flood 2", "flood 3", "flood 4"]
+
+    with authenticator(path, Limits(threads=1)) as (made, checker):
+        asyncio.run(scenario(made, checker))
+
+
+def test_credentials_that_were_right_before_are_no_guess(tmp_path: Path) -> None:
+    """Not even after a change of the file, whatever failed beside them. Once they are wrong they count like others."""
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"))
+    with authenticator(path, Limits(failures=1, address_failures=3)) as (made, checker):
+        assert ask(made, "alice", "secret") == Accepted("alice")
+        while not isinstance(ask(made, "alice", "guess"), Throttled):
+            pass
+        for n in range(3):
+            ask(made, f"user{n}", "guess")
+        write(path, alice=sha1_hash("secret"), bob=sha1_hash("b"))
+        assert ask(made, "alice", "secret") == Accepted("alice")
+        assert isinstance(ask(made, "bob", "b"), Throttled)
+        write(path, alice=sha1_hash("changed"))
+        assert ask(made, "alice", "secret") == Wrong()
+        before = len(checker.asked)
+        assert isinstance(ask(made, "alice", "secret"), Throttled)
+        assert len(checker.asked) == before
+
+
+def test_memory_of_right_credentials_is_bounded(tmp_path: Path) -> None:
+    """As that of logins is; a removed user's are forgotten with their first failure."""
+    path = write(tmp_path / "htpasswd", **{user: sha1_hash(user) for user in "abc"})
+    with authenticator(path, Limits(remember_users=2)) as (made, _):
+        for user in "abc":
+            assert ask(made, user, user) == Accepted(user)
+        assert len(made._were_right) == 2
+        write(path)
+        assert ask(made, "c", "c") == Wrong()
+        assert len(made._were_right) == 1
 
 
 # -- nothing leaks ----------------------------------------------------------------------------------------------------

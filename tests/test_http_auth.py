@@ -162,7 +162,7 @@ def test_guessing_is_throttled(tmp_path: Path) -> None:
             answer = site.client.get("/simple/", auth=(user, password))
             if answer.status_code == 429:
                 assert int(answer.headers["retry-after"]) >= 1
-                assert answer.text.startswith("Too many failed logins; try again in")
+                assert answer.text.startswith("Too many failed logins of this user at this address; try again in")
             return answer.status_code
 
         answers = [ask("ann", f"guess {number}", "192.0.2.1") for number in range(15)]

@@ -4,15 +4,20 @@ Theory of operation. A good password hash costs 70 to 250 ms of CPU, and clients
 request. So a password that verified is remembered for a short time, as a keyed digest that is worth nothing outside
 this process. Everything else here limits what the remaining checks can cost:
 
-- they run in a few threads, never on the event loop, and only so many may wait;
+- they run in a few threads, never on the event loop, and only so many may wait, from one address and one network only
+  a share of these (`quire.login_checks`);
 - requests that bring the same credentials while a check of them runs share that check;
-- failures are counted per user and address, and the attempt is charged before the check, not after it: a thousand
-  guesses sent at once are a thousand attempts;
+- failures are counted per user at an address, per address and per network (`quire.login_limits`), and the attempt is
+  charged before the check, not after it: a thousand guesses sent at once are a thousand attempts;
+- credentials that were right before are no guess, even when they have to be checked again because their time is over
+  or the file has changed: no failures of others stop them, and their check goes first. Those that were right and no
+  longer are lose this with the first check;
 - a user who does not exist costs the same check as one who does, so that time does not tell them apart. (In a file
   that mixes schemes, the most common one stands for them; those who differ from it can be told.)
 
-What was found out about one state of the file is never used with another: the check and the memory belong to one
-`Users` snapshot, and all of it goes when a new snapshot comes.
+What lets a user in was found out about the present state of the file: the check and the memory belong to one `Users`
+snapshot, and all of it goes when a new snapshot comes. (That credentials were right before earns a place in the queue,
+nothing else.)
 """
 
 from __future__ import annotations
@@ -21,19 +26,18 @@ import asyncio
 import binascii
 import hashlib
 import hmac
-import ipaddress
-import math
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 
 import structlog
 
+from quire.login_checks import LoginChecks
+from quire.login_limits import Attempt, Limits, Origin, Scope, Throttle, origin_of
 from quire.passwords import Passwords, Users, verify_password
 
 MAX_HEADER_CHARACTERS = 8 * 1024
@@ -115,57 +119,22 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Not looked at: too many failures of this user at this address, or too many checks waiting."""
+    """Not looked at: too many failures."""
 
     retry_after: int
     """Seconds, at least 1."""
+    scope: Scope
+    """Whose failures."""
 
 
-Verdict = Accepted | Wrong | Throttled
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Not looked at: too many checks are waiting."""
+
+    retry_after: int = BUSY_RETRY_SECONDS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long passwords are remembered, and what checking them may cost one process."""
-
-    remember_seconds: float = 300
-    """0 checks every request."""
-    remember_users: int = 10_000
-    failures: int = 10
-    """Failed attempts of one user at one address before the next has to wait; they are forgiven one by one, evenly
-    over `failure_seconds`."""
-    failure_seconds: float = 60
-    failure_buckets: int = 10_000
-    max_pending: int = 64
-    """Checks that run or wait for a thread."""
-    threads: int = 2
-
-
-class _Throttle:
-    """Token buckets, each kept as one number: the time at which all that was taken from it will be forgiven."""
-
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
-        self._limits = limits
-        self._clock = clock
-        self._price = limits.failure_seconds / limits.failures
-        self._forgiven: OrderedDict[bytes, float] = OrderedDict()
-
-    def wait(self, key: bytes) -> float:
-        """Seconds until one more attempt can be paid for; 0 or less when it can be now."""
-        debt = self._forgiven.get(key, 0.0) - self._clock()
-        rounding = 1e-6  # limit times price may come out a hair above the whole
-        return max(debt, 0.0) + self._price - self._limits.failure_seconds - rounding
-
-    def take(self, key: bytes) -> None:
-        now = self._clock()
-        self._forgiven[key] = max(self._forgiven.get(key, now), now) + self._price
-        self._forgiven.move_to_end(key)
-        if len(self._forgiven) > self._limits.failure_buckets:
-            self._forgiven.popitem(last=False)
-
-    def give_back(self, key: bytes) -> None:
-        if key in self._forgiven:
-            self._forgiven[key] -= self._price
+Verdict = Accepted | Wrong | Throttled | Busy
 
 
 @dataclass(slots=True, eq=False)
@@ -181,6 +150,20 @@ class Login:
     """By the authenticator's clock; it may be extended."""
     is_over: bool = False
     """Whether it will never count again. The credentials may: `Authenticator.recall` finds out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A check to make."""
+
+    users: Users
+    credentials: Credentials
+    digest: bytes
+    origin: Origin
+    attempt: Attempt
+    _: KW_ONLY
+    proven: bool
+    """Whether the credentials were right before."""
 
 
 class Authenticator:
@@ -202,7 +185,8 @@ class Authenticator:
         self._limits = limits or Limits()
         self._clock = clock
         self._verify = verify
-        self._throttle = _Throttle(self._limits, clock)
+        self._throttle = Throttle(self._limits, clock)
+        self._queue = LoginChecks(self._limits)
         self._users = passwords.current()
         self._users_of_turn: Users | None = None
         self._turn_has_begun = False
@@ -210,7 +194,7 @@ class Authenticator:
         self._headers: OrderedDict[bytes, Login] = OrderedDict()
         self._checks: dict[bytes, asyncio.Task[bool]] = {}
         self._pending: set[asyncio.Task[bool]] = set()
-        self._pool: ThreadPoolExecutor | None = None
+        self._were_right: OrderedDict[bytes, None] = OrderedDict()
 
     async def authenticate(self, credentials: Credentials, address: str) -> Verdict:
         """Whose credentials these are. `address`: the client's, as far as it is trusted; any text. Never raises."""
@@ -225,20 +209,18 @@ class Authenticator:
             self._checks.clear()  # those who wait get their answer; nobody joins them
         digest = self._digest(username, credentials.password)
         known = self._logins.get(username)
-        proven = known is not None and hmac.compare_digest(known.digest, digest)
-        if proven and known is not None and self._clock() < known.until:
+        if known is not None and hmac.compare_digest(known.digest, digest) and self._clock() < known.until:
             self._logins.move_to_end(username)
             return Accepted(username)
         check = self._checks.get(digest)
         if check is None:
-            bucket = self._digest(username, _network(address), "")
-            # a password that was right in this state of the file is no guess, even when it has to be checked again
-            if not proven and (wait := self._throttle.wait(bucket)) > 0:
-                return Throttled(max(1, math.ceil(wait)))
-            if len(self._pending) >= self._limits.max_pending:
-                return Throttled(BUSY_RETRY_SECONDS)
-            self._throttle.take(bucket)
-            check = self._begin(users, credentials, digest, bucket)
+            question = self._question(users, credentials, digest, address)
+            if not question.proven and (wait := self._throttle.wait(question.attempt)) is not None:
+                return Throttled(*wait)
+            if not self._queue.enter(question.origin, proven=question.proven):
+                return Busy()
+            self._throttle.take(question.attempt)
+            check = self._begin(question)
         # shielded: a client that hangs up must not take the answer away from those who share the check
         return Accepted(username) if await asyncio.shield(check) else Wrong()
 
@@ -300,32 +282,42 @@ class Authenticator:
 
     def close(self) -> None:
         """Drop the checks that have not begun and let the threads end."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        self._queue.close()
 
-    def _begin(self, users: Users, credentials: Credentials, digest: bytes, bucket: bytes) -> asyncio.Task[bool]:
+    def _question(self, users: Users, credentials: Credentials, digest: bytes, address: str) -> _Question:
+        origin = origin_of(address)
+        attempt = Attempt(
+            self._digest(credentials.username, origin.address),
+            self._digest(origin.address),
+            self._digest(origin.network),
+        )
+        return _Question(users, credentials, digest, origin, attempt, proven=digest in self._were_right)
+
+    def _begin(self, question: _Question) -> asyncio.Task[bool]:
         def forget(task: asyncio.Task[bool]) -> None:
             self._pending.discard(task)
-            if self._checks.get(digest) is task:
-                del self._checks[digest]
+            self._queue.leave(question.origin, proven=question.proven)
+            if self._checks.get(question.digest) is task:
+                del self._checks[question.digest]
 
-        task = asyncio.create_task(self._check(users, credentials, digest, bucket))
+        task = asyncio.create_task(self._check(question))
         task.add_done_callback(forget)  # not a `finally` inside: that is skipped if the task is cancelled unstarted
         self._pending.add(task)
-        self._checks[digest] = task
+        self._checks[question.digest] = task
         return task
 
-    async def _check(self, users: Users, credentials: Credentials, digest: bytes, bucket: bytes) -> bool:
-        if self._pool is None:
-            # as late as this, because threads do not survive a fork
-            self._pool = ThreadPoolExecutor(self._limits.threads, "password-check")
+    async def _check(self, question: _Question) -> bool:
         self.hash_checks += 1
-        matched = await asyncio.get_running_loop().run_in_executor(self._pool, self._matches, users, credentials)
+        check = partial(self._matches, question.users, question.credentials)
+        matched = await self._queue.run(check, question.origin, proven=question.proven)
+        self._were_right.pop(question.digest, None)
         if matched:
-            self._throttle.give_back(bucket)
-            if users is self._users:
-                self._remember(credentials.username, digest)
+            self._throttle.give_back(question.attempt)
+            self._were_right[question.digest] = None  # as the newest
+            if len(self._were_right) > self._limits.remember_users:
+                self._were_right.popitem(last=False)
+            if question.users is self._users:
+                self._remember(question.credentials.username, question.digest)
         return matched
 
     def _remember(self, username: str, digest: bytes) -> None:
@@ -374,14 +366,3 @@ class Authenticator:
 def _may(users: Users, username: str, _action: Action) -> bool:
     """As yet every user has every right."""
     return username in users.hashes
-
-
-def _network(address: str) -> str:
-    """What one attacker can be assumed to have a single one of: an IPv4 address, or an IPv6 network of 64 bits."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(parsed.ipv4_mapped or parsed.packed[:8].hex())
-    return str(parsed)

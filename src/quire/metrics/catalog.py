@@ -54,7 +54,7 @@ SECONDS = (
 
 UPLOAD_RESULTS = ("published", "unchanged", "refused", "failed")
 CHANGE_ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend")
-LOGIN_RESULTS = ("remembered", "checked", "wrong", "throttled")
+LOGIN_RESULTS = ("remembered", "checked", "wrong", "throttled", "busy")
 STORE_ERRORS = (
     *("StoreError", "Conflict", "OutcomeUnknown", "StoreReadOnly", "StoreFull"),
     *("UnknownLayout", "DamagedRecord", "BlobMissing", "other"),

@@ -7,7 +7,7 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quire.auth import Accepted, Action, Throttled, parse_basic
+from quire.auth import Action
 from quire.errors import NotFound
 from quire.web.problems import HttpError
 from quire.web.service import Service
@@ -25,22 +25,13 @@ async def metrics(request: Request) -> Response:
 
 
 async def _authorize(request: Request, service: Service) -> None:
-    """Raises NotFound, HttpError 401, 403, 429."""
+    """Raises NotFound, HttpError 401, 403, 429, 503."""
     who = service.settings.metrics
     if who == "off":
         raise NotFound("This server does not show its metrics.")
     if who == "list":
         await service.authorize(request, Action.LIST)
-    if who != "authenticated":
-        return
-    if service.authenticator is None:
-        raise HttpError(403, "The metrics need a login, and this server has no password file.")
-    challenge = {"WWW-Authenticate": 'Basic realm="quire", charset="UTF-8"'}
-    credentials = parse_basic(request.headers.get("authorization"))
-    if credentials is None:
-        raise HttpError(401, "To read the metrics needs a login; give a user name and a password.", challenge)
-    verdict = await service.authenticator.authenticate(credentials, service.proxies.client_address(request))
-    if isinstance(verdict, Throttled):
-        raise HttpError(429, "Too many failed logins; try again later.", {"Retry-After": str(verdict.retry_after)})
-    if not isinstance(verdict, Accepted):
-        raise HttpError(401, "The user name or the password is wrong.", challenge)
+    if who == "authenticated":
+        if service.authenticator is None:
+            raise HttpError(403, "The metrics need a login, and this server has no password file.")
+        await service.login(request, "To read the metrics")

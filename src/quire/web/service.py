@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 import structlog
 from starlette.requests import Request
 
-from quire.auth import Accepted, Action, Authenticator, Throttled, parse_basic
+from quire.auth import Accepted, Action, Authenticator, Busy, Throttled, Wrong, parse_basic
 from quire.budget import Budget
 from quire.config import Settings
 from quire.errors import NotFound, StoreError
@@ -48,6 +48,7 @@ SEND_THREADS = 16  # of their own: slow disks under downloads must not hold up t
 WRITE_THREADS = 32  # a write mostly waits for the disk
 REMOVAL_DELAY = 300.0
 """Seconds that a file no longer listed stays on disk: who is downloading it over NFS could not finish otherwise."""
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="quire", charset="UTF-8"'}
 
 log = structlog.get_logger(__name__)
 
@@ -158,36 +159,47 @@ class Service:
     # -- access -------------------------------------------------------------------------------------------------------
 
     async def authorize(self, request: Request, action: Action) -> str | None:
-        """The user who may do this; None when nobody had to log in. Raises HttpError 401, 403, 429."""
+        """The user who may do this; None when nobody had to log in. Raises HttpError 401, 403, 429, 503."""
         if action not in self.settings.authenticate:
             return None
+        user = await self.login(request, f"To {action}")
+        if self.authenticator is not None and self.authenticator.may(user, action):
+            return user
+        raise HttpError(403, f"The user {user} has no right to {action}; ask the operator of the index.")
+
+    async def login(self, request: Request, purpose: str) -> str:
+        """The user whose credentials a request has. `purpose`: how the sentence begins that asks for some.
+
+        Raises HttpError 401, 429, 503.
+        """
         credentials = parse_basic(request.headers.get("authorization"))
-        challenge = {"WWW-Authenticate": 'Basic realm="quire", charset="UTF-8"'}
         if credentials is None or self.authenticator is None:
-            raise HttpError(401, f"To {action} needs a login; give a user name and a password.", challenge)
+            raise HttpError(401, f"{purpose} needs a login; give a user name and a password.", CHALLENGE)
         checks = self.authenticator.hash_checks
-        verdict = await self.authenticator.authenticate(credentials, self.proxies.client_address(request))
+        client, notes = self.proxies.client_address(request), notes_of(request.scope)
+        verdict = await self.authenticator.authenticate(credentials, client)
+        if not isinstance(verdict, Accepted):
+            raise self._refused(verdict, user=credentials.username[:100], client=client, request=notes.request_id)
+        self.metrics.tally.logins["remembered" if self.authenticator.hash_checks == checks else "checked"] += 1
+        notes.user = verdict.username
+        return verdict.username
+
+    def _refused(self, verdict: Wrong | Throttled | Busy, *, user: str, client: str, request: str) -> HttpError:
+        """Count and log a login that was not accepted; what to tell the client."""
         logins = self.metrics.tally.logins
-        if isinstance(verdict, Accepted):
-            logins["remembered" if self.authenticator.hash_checks == checks else "checked"] += 1
-            notes_of(request.scope).user = verdict.username
-            if self.authenticator.may(verdict.username, action):
-                return verdict.username
-            raise HttpError(
-                403, f"The user {verdict.username} has no right to {action}; ask the operator of the index."
-            )
-        client, request_id = self.proxies.client_address(request), notes_of(request.scope).request_id
-        user = credentials.username[:100]
-        logins["throttled" if isinstance(verdict, Throttled) else "wrong"] += 1
-        if isinstance(verdict, Throttled):
-            log.info("login not looked at, too many failures", user=user, client=client, request=request_id)
-            raise HttpError(
-                429,
-                f"Too many failed logins; try again in {verdict.retry_after} seconds.",
-                {"Retry-After": str(verdict.retry_after)},
-            )
-        log.warning("login failed", user=user, client=client, request=request_id)
-        raise HttpError(401, "The user name or the password is wrong.", challenge)
+        if isinstance(verdict, Wrong):
+            logins["wrong"] += 1
+            log.warning("login failed", user=user, client=client, request=request)
+            return HttpError(401, "The user name or the password is wrong.", CHALLENGE)
+        again = f"try again in {verdict.retry_after} second{'s' * (verdict.retry_after > 1)}."
+        if isinstance(verdict, Busy):
+            logins["busy"] += 1
+            log.info("login not looked at, too many are being checked", user=user, client=client, request=request)
+            return HttpError(503, f"Too many logins are being checked; {again}", _retry_after(verdict.retry_after))
+        logins["throttled"] += 1
+        scope = verdict.scope.value
+        log.info("login not looked at, too many failures", scope=scope, user=user, client=client, request=request)
+        return HttpError(429, f"Too many failed logins {scope}; {again}", _retry_after(verdict.retry_after))
 
     def handed_over(self, request: Request, content: OpenBlob | bytes) -> str | None:
         """Where the proxy that asks finds the file, to send it itself; None for everybody else, and for HEAD."""
@@ -235,3 +247,7 @@ class Service:
             self.index.remove_blobs(files)
         except StoreError as error:
             log.warning("blobs not removed, gc will", error=str(error))
+
+
+def _retry_after(seconds: int) -> dict[str, str]:
+    return {"Retry-After": str(seconds)}

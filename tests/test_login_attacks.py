@@ -1,0 +1,109 @@
+"""Attacks on the login with real connections: floods of invented users, and who goes on working meanwhile."""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from tests.asking import RawAnswer, Site, password_file, raw_answer, serve
+
+ATTACKERS = 100
+COST = 10
+"""Of the hashes: a check takes 50 ms and more, so that a flood arrives faster than it is checked."""
+BUSY = "Too many logins are being checked; try again in 1 second.\n"
+
+
+def users_file(folder: Path, **users: str) -> Path:
+    """An htpasswd file with hashes that are as slow as those of a deployment; replaced in one step."""
+    staging = folder / "users.new"
+    lines = [f"{user}:{bcrypt.hashpw(word.encode(), bcrypt.gensalt(COST)).decode()}\n" for user, word in users.items()]
+    staging.write_text("".join(lines))
+    return staging.replace(folder / "users")
+
+
+def request(user: str, address: str) -> bytes:
+    login = b64encode(f"{user}:secret".encode()).decode()
+    lines = ("GET /simple/ HTTP/1.1", "Host: x", f"Authorization: Basic {login}", f"X-Forwarded-For: {address}")
+    return "\r\n".join((*lines, "\r\n")).encode()
+
+
+def ask(site: Site, user: str, address: str) -> RawAnswer:
+    return site.raw(request(user, address))
+
+
+@contextmanager
+def flood(site: Site, addresses: list[str]) -> Iterator[list[socket.socket]]:
+    """Requests of users that do not exist, each on a connection of its own; some of them have been refused already."""
+    with ExitStack() as stack:
+        connections = [stack.enter_context(site.connect()) for _ in range(ATTACKERS)]
+        for number, connection in enumerate(connections):
+            connection.sendall(request(f"invented{number}", addresses[number % len(addresses)]))
+        select.select(connections, [], [])  # the queue is full, and has begun to answer
+        yield connections
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path]]:
+    folder = tmp_path_factory.mktemp("attacked")
+    flags = ("-a", "list,update", "-P", users_file(folder, ann="secret"), "--trusted-proxies", "127.0.0.1")
+    with serve(folder, *flags, "--disable-fallback") as site:
+        yield site, folder
+
+
+def test_a_flood_of_invented_users_blocks_nobody_else(site: tuple[Site, Path]) -> None:
+    """100 connections from one address: a login from elsewhere that was never seen before is checked and accepted."""
+    served, folder = site
+    users_file(folder, ann="secret", bob="secret")
+    with flood(served, ["192.0.2.66"]) as connections:
+        assert ask(served, "bob", "198.51.100.7").status == 200
+        answers = [raw_answer(connection) for connection in connections]
+    assert {answer.status for answer in answers} in ({401, 503}, {401, 429, 503})
+    for answer in answers:
+        if answer.status == 503:
+            assert (answer.body.decode(), answer.headers["retry-after"]) == (BUSY, "1")
+
+
+def test_a_flood_from_one_64_is_one_address(site: tuple[Site, Path]) -> None:
+    """So it is when each connection has an address of its own within an IPv6 /64."""
+    served, folder = site
+    users_file(folder, ann="secret", cid="secret")
+    with flood(served, [f"2001:db8:0:1::{number:x}" for number in range(1, ATTACKERS + 1)]):
+        assert ask(served, "cid", "2001:db8:0:2::1").status == 200
+
+
+def test_logins_that_were_right_go_on_under_attack_from_everywhere(site: tuple[Site, Path]) -> None:
+    """From the attacked address itself, and with all places taken by a hundred networks, although the file has changed
+    and every password has to be checked anew."""
+    served, folder = site
+    for addresses in (["203.0.113.5"], [f"10.{number}.0.1" for number in range(ATTACKERS)]):
+        users_file(folder, ann="secret")
+        assert ask(served, "ann", addresses[0]).status == 200
+        users_file(folder, ann="secret", dan="secret")
+        with flood(served, addresses):
+            assert ask(served, "ann", addresses[0]).status == 200
+
+
+def test_too_many_failures_of_an_address(site: tuple[Site, Path]) -> None:
+    """Guesses with many names, pipelined on one connection: 429, and the sentence says whose failures they are."""
+    served, folder = site
+    password_file(folder, ann="secret")  # with hashes that are checked in no time
+    asked = [request(f"nobody{number // 5}", "192.0.2.99") for number in range(150)]
+    asked[-1] = asked[-1].replace(b"Host: x", b"Host: x\r\nConnection: close")
+    with served.connect() as connection:
+        connection.sendall(b"".join(asked))
+        with connection.makefile("rb") as stream:
+            answers = stream.read().decode()
+    statuses = [int(status) for status in re.findall(r"^HTTP/1.1 (\d+) ", answers, re.M)]
+    assert len(statuses) == 150
+    assert statuses[:100] == [401] * 100
+    assert set(statuses[100:]) <= {401, 429}
+    assert re.search(r"Too many failed logins at this address; try again in 1 second\.", answers)
+    assert ask(served, "ann", "192.0.2.98").status == 200
