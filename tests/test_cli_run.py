@@ -17,6 +17,7 @@ from quire import cli
 from quire.commands import run as run_command
 from quire.config import Settings, resolve
 from quire.errors import ConfigurationError
+from quire.store.posix import PosixStore
 from tests.serving import environment, free_port, quire_command, run_quire, running
 
 PYPISERVER_FLAGS = [
@@ -78,6 +79,9 @@ def test_flags_have_their_meaning() -> None:
         (["run", "a-file"], "/a-file cannot be served: Not a directory"),
         (["run", "."], "has layout 'quire 999'"),
         (["run", "in-the-way"], "Move it away."),
+        (["run", "stored/quire"], "/stored/quire is a store; name its parent, "),
+        (["serve", "-a", ".", "-P", ".", "stored/quire/blobs"], "; name its parent, "),
+        (["serve", "empty", "stored/quire"], "/stored/quire is a store; name its parent, "),
         (["run", "-P", "missing", "empty"], "--passwords: the file"),
         (["run", "-P", "empty", "empty"], "--passwords: the file"),
         (["run", "-P", "no-users", "empty"], "no-users"),
@@ -97,6 +101,8 @@ def test_what_cannot_begin_is_one_sentence_and_exit_code_2(arguments: list[str],
     (tmp_path / "quire" / "format").write_text("quire 999\n")
     (tmp_path / "in-the-way" / "quire").mkdir(parents=True)
     (tmp_path / "in-the-way" / "quire" / "setup.py").write_text("")
+    (tmp_path / "stored").mkdir()
+    PosixStore.open(tmp_path / "stored")
     (tmp_path / "a-file").write_text("")
     (tmp_path / "no-users").write_text("this is no htpasswd file\n")
     (tmp_path / "empty").mkdir()

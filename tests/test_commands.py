@@ -87,9 +87,9 @@ class Quire:
         """The document on stdout, all of it."""
         return json.loads(self(*arguments, "--json", code=code)[0])
 
-    def error(self, *arguments: str, code: int = 1) -> str:
+    def error(self, *arguments: str, code: int = 1, directory: str | None = "root") -> str:
         """The one line on stderr; nothing may be on stdout."""
-        out, err = self(*arguments, code=code)
+        out, err = self(*arguments, code=code, directory=directory)
         assert out == ""
         assert err.startswith("quire: error: ")
         assert err.count("\n") == 1
@@ -326,6 +326,53 @@ def test_where_the_store_is(quire: Quire, index: Index, tmp_path: Path, monkeypa
     (tmp_path / "home").mkdir()
     (tmp_path / "root").rename(tmp_path / "home" / "packages")
     assert quire("ls", directory=None)[0] == "alpha\t\n"
+
+
+def test_the_nearest_store_is_found(
+    quire: Quire, tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no directory is named: the nearest packages/ with a store, seen from anywhere beside it, above it, or in
+    it; else a sentence that tells how to name one."""
+    sentence = quire.error("ls", code=2, directory=None)
+    assert "No store was found" in sentence
+    assert "with -d" in sentence
+    publish(index)
+    (tmp_path / "root").rename(tmp_path / "packages")
+    (tmp_path / "deep" / "in" / "packages").mkdir(parents=True)  # that has no store
+    for place in (".", "deep", "deep/in", "deep/in/packages", "packages", "packages/quire", "packages/quire/blobs"):
+        monkeypatch.chdir(tmp_path / place)
+        for command in ("ls", "check", "log", "gc"):
+            assert "alpha" in quire(command, directory=None)[0] or command in {"check", "gc"}
+        assert quire("show", "alpha", directory=None)[0].startswith("Name\talpha")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("QUIRE_DIRECTORIES", "deep")
+    assert quire("ls", directory=None)[0] == ""
+
+
+COMMAND_LINES = (
+    *("ls", "show alpha", "yank alpha 1.0", "unyank alpha 1.0", "delete alpha 1.0 --yes", "status alpha", "log"),
+    *("import elsewhere", "check", "gc", "doctor", "update"),
+)
+
+
+@pytest.mark.parametrize("line", COMMAND_LINES)
+@pytest.mark.parametrize("place", ["root/quire", "root/quire/blobs", "root/quire/incoming/", "link"])
+def test_a_path_in_a_store_is_recognised(line: str, place: str, quire: Quire, tmp_path: Path, index: Index) -> None:
+    """Exit code 2, the parent by its name, and nothing is made there."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("root/quire")
+    before = sorted(tmp_path.rglob("*"))
+    command, *words = line.split()
+    flags = [place] if command in {"doctor", "update"} else ["-d", place]
+    sentence = quire.error(command, *words, *flags, code=2, directory=None)
+    assert "; name its parent" in sentence
+    assert f"name its parent, {tmp_path / 'root'}." in sentence
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_every_command_is_tried_with_a_path_in_a_store() -> None:
+    """No command is left out above; `run` and `serve` are tried in test_cli_run."""
+    assert {line.split()[0] for line in COMMAND_LINES} | {"run", "serve"} == set(cli.COMMANDS)
 
 
 def test_directories_that_cannot_be_used(quire: Quire, tmp_path: Path) -> None:

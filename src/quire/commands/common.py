@@ -9,7 +9,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from quire.folder_scan import Candidate, Tree
 from quire.index import Index
 from quire.store.posix import HOME, PosixStore
 from quire.store.posix_check import PosixInspector
+from quire.store.posix_layout import check_directory, nearest_store
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -75,7 +76,8 @@ def add_store_flags(parser: argparse.ArgumentParser, *, as_json: bool = True) ->
         "--directory",
         action="append",
         metavar="DIR",
-        help="the served directory that carries the store (default: QUIRE_DIRECTORIES, quire.toml, ~/packages); "
+        help="the served directory that carries the store (default: QUIRE_DIRECTORIES, quire.toml, "
+        "packages/ with a store here or in a folder above, ~/packages); "
         "repeat it for further directories that are served with it",
     )
     add("--index", metavar="NAME", help="the index of the store (default: main)")
@@ -105,6 +107,28 @@ def origin_of(arguments: argparse.Namespace) -> Origin:
     return Origin(user=user_of(arguments), command=command, host=socket.gethostname())
 
 
+def resolve_for_store(
+    flags: Mapping[str, object], config_file: str | None, defaults: Mapping[str, Any] = RUN_DEFAULTS
+) -> Settings:
+    """The settings of a command that works straight on a directory: where none is named, that of the nearest store.
+
+    Raises ConfigurationError; also for a directory that is in a store, and when none is named and there is none.
+    """
+    nearest = nearest_store()
+    if nearest is not None:
+        defaults = {**defaults, "directories": (str(nearest),)}
+    settings = resolve(flags, os.environ, defaults, config_file)
+    is_default = settings.directories == (os.path.expanduser("~/packages"),)
+    if nearest is None and is_default and not os.path.isdir(settings.root):
+        raise ConfigurationError(
+            f"No store was found: there is none in packages/ here or in a folder above, and no {settings.root}; name "
+            f"the served directory with -d."
+        )
+    for directory in settings.directories:
+        check_directory(directory)
+    return settings
+
+
 def open_store(
     arguments: argparse.Namespace,
     *,
@@ -120,7 +144,7 @@ def open_store(
     Raises ConfigurationError when it cannot be used for that.
     """
     flags = {"directories": arguments.directory, "index": arguments.index}
-    settings = resolve(flags, os.environ, RUN_DEFAULTS, arguments.config)
+    settings = resolve_for_store(flags, arguments.config)
     # The answers go to stdout, and must not be mixed with anything.
     stream = "none" if settings.log_stream == "none" else "stderr"
     logs.configure(msgspec.structs.replace(settings, log_stream=stream))

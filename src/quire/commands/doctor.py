@@ -10,7 +10,6 @@ what the codes mean.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import threading
@@ -23,8 +22,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from quire.commands.common import count, in_words, plain, print_json, print_table
-from quire.config import RUN_DEFAULTS, resolve
+from quire.commands.common import count, in_words, plain, print_json, print_table, resolve_for_store
 from quire.diagnosis.doctor import QUICK_ROUNDS, ROUNDS, WAIT, Observer, Report, Request, document, examine
 from quire.diagnosis.findings import Finding, Measures, Verdict, Weight
 
@@ -57,7 +55,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "directory",
         nargs="?",
         metavar="DIR",
-        help="the directory that is, or is to be, served (default: QUIRE_DIRECTORIES, quire.toml, ~/packages)",
+        help="the directory that is, or is to be, served (default: QUIRE_DIRECTORIES, quire.toml, "
+        "packages/ with a store here or in a folder above, ~/packages)",
     )
     add("--peer", action="store_true", help="play it with a second machine, on which the same command is run")
     add(
@@ -82,7 +81,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Examine and say what was found. Raises ConfigurationError."""
     flags = {"directories": None if arguments.directory is None else [arguments.directory]}
-    settings = resolve(flags, os.environ, RUN_DEFAULTS, arguments.config)
+    settings = resolve_for_store(flags, arguments.config)
     request = Request(
         settings.root,
         peer=arguments.peer,

@@ -60,9 +60,11 @@ def prepare(settings: Settings) -> Settings:
     # The flags' help needs no application. The first of these is what workers import: forked, they have it already.
     import quire.web.entry  # noqa: F401, PLC0415 - see above
     from quire.store.posix import PosixStore  # noqa: PLC0415 - as above
+    from quire.store.posix_layout import check_directory  # noqa: PLC0415 - as above
     from quire.web.app import create_application  # noqa: PLC0415 - as above
 
     for directory in settings.directories:
+        check_directory(directory)
         _check_directory(directory)
     for file, flag in ((settings.passwords, "--passwords"), (settings.welcome, "--welcome")):
         if file is not None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from typing import Any
 
 from quire import __version__, logs
 from quire import setting_values as values
-from quire.config import DEFAULT_FALLBACK_URL, RUN_DEFAULTS, resolve
+from quire.commands.common import resolve_for_store
+from quire.config import DEFAULT_FALLBACK_URL, RUN_DEFAULTS
 from quire.errors import ConfigurationError
 
 _MORE = """\
@@ -31,7 +31,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         epilog=_MORE,
     )
     add = parser.add_argument
-    add("directories", nargs="*", metavar="DIRECTORY", help="the served directories (default: ~/packages)")
+    add(
+        "directories",
+        nargs="*",
+        metavar="DIRECTORY",
+        help="the served directories (default: packages/ with a store here or in a folder above, ~/packages)",
+    )
     add("-x", "--execute", action="store_true", help="download and check the files instead of printing pip commands")
     add("-d", "--download-directory", metavar="DIR", help="put all downloads there (default: beside the present files)")
     add(
@@ -75,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     from quire.commands.update_job import Job, read_ignorelist, update  # noqa: PLC0415 - an HTTP client, for this only
 
     flags = vars(arguments) | {"directories": arguments.directories or None}
-    settings = resolve(flags, os.environ, {**RUN_DEFAULTS, "log_stream": "stderr"}, arguments.config)
+    settings = resolve_for_store(flags, arguments.config, {**RUN_DEFAULTS, "log_stream": "stderr"})
     logs.configure(settings)
     index_url = _setting("--index-url", values.http_url, arguments.index_url)
     job = Job(

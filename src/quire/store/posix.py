@@ -19,11 +19,10 @@ from quire.store.posix_blobs import PosixBlobs
 from quire.store.posix_changes import Changes
 from quire.store.posix_errors import reason, store_errors
 from quire.store.posix_files import DurableDirectories
-from quire.store.posix_layout import can_write, check_layout, create_layout, sweep_births
+from quire.store.posix_layout import HOME, can_write, check_layout, create_layout, sweep_births
 from quire.store.posix_records import PRUNE_AGE, PosixRecords
 
-HOME = "quire"
-"""The folder of the store in its root; drop-in folders leave it out."""
+__all__ = ["HOME", "PosixStore"]
 
 
 class PosixStore:

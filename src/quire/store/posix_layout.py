@@ -28,13 +28,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from quire.errors import StoreError, UnknownLayout
+from quire.errors import ConfigurationError, StoreError, UnknownLayout
 from quire.store.posix_changes import Changes
 from quire.store.posix_errors import FULL, PASSING, READ_ONLY, reason, store_errors
 from quire.store.posix_files import create_durable, remove_quietly, sync_directory, unique_name
 
 T = TypeVar("T")
 
+HOME = "quire"
+"""The folder of the store in its root; drop-in folders leave it out."""
 LAYOUT = 1
 """The layout version that this quire reads and writes."""
 PAUSES = (0.05, 0.15, 0.3, 0.5)
@@ -97,6 +99,38 @@ def check_layout(home: Path) -> None:
         raise UnknownLayout(
             f"The store {home} has layout {found!r}; this quire knows {_FORMAT_TEXT.strip()!r} only. Use a newer quire."
         )
+
+
+def is_store(home: Path) -> bool:
+    """Whether this folder is a store, of any layout. What cannot be read is none."""
+    try:
+        return home.name == HOME and (_read_format(home) or b"").startswith(b"quire ")
+    except OSError:
+        return False
+
+
+def check_directory(directory: str) -> None:
+    """Raises ConfigurationError for a path in a store, where a person meant the directory that carries it: a store in
+    a store would be served as an index without files, and sweeps of the outer one would take it for litter."""
+    path = Path(os.path.realpath(directory))
+    for folder in (path, *path.parents):
+        if is_store(folder):
+            what = "is a store; name its parent" if folder == path else f"is in the store {folder}; name its parent"
+            raise ConfigurationError(f"{directory} {what}, {folder.parent}.")
+
+
+def nearest_store() -> Path | None:
+    """The directory with a store that is the nearest to the working directory: `packages/` in it or in a folder above
+    it, or one of these folders itself. None when there is none."""
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        return None
+    for folder in (here, *here.parents):
+        for root in (folder / "packages", folder):
+            if is_store(root / HOME):
+                return root
+    return None
 
 
 def _read_format(home: Path) -> bytes | None:
