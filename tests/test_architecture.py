@@ -48,6 +48,7 @@ LAYERS = (
     "diagnosis",
     "auth",
     "setting_values",
+    "log_output",
     "config",
     "logs",
     "runtime",

@@ -68,11 +68,12 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             line["stack"] = record.stack_info
-        cleaned = {name: _cleaned(value) for name, value in line.items()}
-        return msgspec.json.encode(cleaned).decode()
+        clean = {name: cleaned(value) for name, value in line.items()}
+        return msgspec.json.encode(clean).decode()
 
 
-def _cleaned(value: object) -> object:
+def cleaned(value: object) -> object:
+    """A value as a JSON line may have it: text without secrets, cut, and such that it can be written."""
     if not isinstance(value, str):
         return value
     # surrogates, which a path may have, cannot be written as UTF-8
@@ -83,16 +84,13 @@ def dict_config(settings: Settings) -> dict[str, Any]:
     """The set-up as logging.config.dictConfig takes it, for servers that set up logging in their own processes."""
     handlers: dict[str, Any] = {}
     if settings.log_stream != "none":
-        stream = f"ext://sys.{settings.log_stream}"
-        handlers["stream"] = {"class": "logging.StreamHandler", "formatter": "lines", "stream": stream}
-    if settings.log_file is not None:
-        # several processes append; WatchedFileHandler opens the file anew after logrotate moved it away
-        handlers["file"] = {
-            "class": "logging.handlers.WatchedFileHandler",
+        handlers["stream"] = {
+            "()": "quire.log_output.stream_handler",
             "formatter": "lines",
-            "filename": settings.log_file,
-            "encoding": "utf-8",
+            "stream": settings.log_stream,
         }
+    if settings.log_file is not None:
+        handlers["file"] = {"()": "quire.log_output.file_handler", "formatter": "lines", "filename": settings.log_file}
     if not handlers:
         handlers["nowhere"] = {"class": "logging.NullHandler"}
     return {
@@ -148,13 +146,13 @@ def _as_line(_logger: object, _method: str, event: Mapping[str, Any]) -> tuple[t
     passed: dict[str, Any] = {name: fields.pop(name) for name in ("exc_info", "stack_info") if name in fields}
     event = dict(fields)
     words = [str(fields.pop("event", ""))]
-    words += [f"{name}={_field(value)}" for name, value in fields.items()]
+    words += [f"{name}={field_text(value)}" for name, value in fields.items()]
     passed["extra"] = {_FIELDS: event}
     # logging applies % only when it has arguments, and it gets none; a client's line break must not start a line
     return (" ".join(words).replace("\r", "\\r").replace("\n", "\\n"),), passed
 
 
-def _field(value: object) -> str:
+def field_text(value: object) -> str:
     """A field's value; quoted when it would not read as one word."""
     text = str(value)
     return text if text and text.isprintable() and not any(c in ' "=' for c in text) else repr(text)

@@ -83,6 +83,9 @@ CONFLICTS = Metric(
 IN_DOUBT = Metric("quire_writes_in_doubt_total", "counter", "Writes of a record whose outcome the store did not know.")
 STORE_FAILURES = Metric("quire_store_errors_total", "counter", "Requests that the store failed.", ("error",))
 LOGINS = Metric("quire_logins_total", "counter", "Credentials that were looked at, by how.", ("result",))
+LOG_LINES_LOST = Metric(
+    "quire_log_lines_lost_total", "counter", "Log lines that could not be written: no reader took them, or a full disk."
+)
 CACHE_BYTES = Metric("quire_cache_bytes", "gauge", "Memory that remembered things take.", ("cache",), "livesum")
 CACHE_ENTRIES = Metric(
     "quire_cache_entries", "gauge", "Projects (or lists) that are remembered.", ("cache",), "livesum"
@@ -100,5 +103,5 @@ INFO = Metric("quire_info", "gauge", "Always 1; which version runs, in which ser
 METRICS = (
     *(REQUESTS, DURATION, SENT, RECEIVED, BARRIER_REQUESTS, VALIDATIONS, LOADS, UPLOADS, UPLOADED, CHANGES, CONFLICTS),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
-    INFO,
+    *(LOG_LINES_LOST, INFO),
 )

@@ -57,6 +57,8 @@ def serve(settings: Settings, target: str) -> int:
     server.drain = Drain.of(settings)
     # uvicorn raises the signal that stopped it once more when it is done; by then there is nothing left to stop
     signal.signal(signal.SIGTERM, _interrupt)
+    if not sys.stdin.isatty():  # from a terminal it means that this was closed; else that log files were moved away
+        signal.signal(signal.SIGHUP, _go_on)
     try:
         server.run(sockets=listeners)
     except KeyboardInterrupt:
@@ -174,6 +176,10 @@ class _Server(Server):
 
 def _reason(exit_code: int | None) -> str:
     return f"signal {-exit_code}" if exit_code is not None and exit_code < 0 else f"exit code {exit_code}"
+
+
+def _go_on(_number: int, _frame: FrameType | None) -> None:
+    """Log files are opened anew without being asked (`quire.log_output`)."""
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from quire.config import Settings
 from quire.errors import QuireError, StoreError
+from quire.log_output import drain_all
 from quire.web import browse, files, metrics, openapi, pages, ready, uploads
 from quire.web.framing import Framing
 from quire.web.linger import Linger
@@ -43,6 +44,7 @@ def create_application(settings: Settings) -> Starlette:
                 task.cancel()
         service.metrics.close()
         service.close()
+        drain_all()
 
     routes = _routes(settings)
     prefix = settings.server_base_url

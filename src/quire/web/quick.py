@@ -33,7 +33,7 @@ from quire.web.pages import matches, page_headers
 from quire.web.plain import PlainRequests
 from quire.web.proxies import peer_of
 from quire.web.quick_files import QuickFiles
-from quire.web.request_log import AccessLog, Notes, RequestIds
+from quire.web.request_log import AccessLog, RequestIds
 from quire.web.service import Service
 
 _MAX_HOSTS = 64
@@ -80,10 +80,12 @@ class Quick:
         """All that is answered from here to `end_turn` shares its looks at the file system (`Barrier.begin_turn`)."""
         for each in self._sharing:
             each.begin_turn()
+        self._log.begin_turn()
 
     def end_turn(self) -> None:
         for each in self._sharing:
             each.end_turn()
+        self._log.end_turn()
 
     def recall(self, authorization: str) -> Login | None:
         """What may be passed to `respond` and `respond_in_time` in place of this header's value; None when nothing."""
@@ -140,20 +142,21 @@ class Quick:
     def _give(self, answer: Answer, path: str, headers: Headers, client: Callable[[], str], begun: float) -> Answer:
         """Count and log it as given."""
         sent = answer.size or len(answer.body)
-        request_id = headers.get("x-request-id") if "x-request-id" in headers else None
+        request_id = headers.get("x-request-id")
         if request_id is not None or self._log.is_on:
             request_id = self._ids.of(None if request_id is None else request_id.encode("latin-1"))
-            more = ("x-request-id", request_id)
-            answer = answer._replace(headers=[*answer.headers, more], lines=answer.lines + as_lines([more]))
+            status, lines, body, route, path_of_file, size, head = answer
+            head += b"x-request-id: %b\r\n" % request_id.encode()
+            answer = Answer(status, [*lines, ("x-request-id", request_id)], body, route, path_of_file, size, head)
         seconds = time.perf_counter() - begun
         self._tally.request(answer.route, answer.status, seconds, sent)
         if self._user is not None:
             self._tally.logins["remembered"] += 1
         if request_id is not None and self._log.is_on:
-            notes = Notes(request_id)
-            notes.user = self._user
             address = self._service.proxies.address(client(), headers.get_all)
-            self._log.line("GET", path, answer.status, seconds, sent=sent, client=address, notes=notes)
+            self._log.quick_line(
+                path, answer.status, seconds, sent=sent, client=address, request_id=request_id, user=self._user
+            )
         return answer
 
     def answer(self, path: str, headers: Headers, login: Login | None = None) -> Answer | None:

@@ -24,6 +24,7 @@ from quire.config import Settings
 from quire.logs import interpolate
 from quire.metrics.tally import Tally
 from quire.names import is_normalized
+from quire.web.access_lines import AccessFields, AccessLines, Parts, access_lines
 from quire.web.proxies import TrustedProxies, peer_of
 from quire.web.routes import RouteTable
 
@@ -39,6 +40,8 @@ _PARAMETER_ENDS = re.compile(r"([&;?])")
 _SECRET_PARAMETER = re.compile(r"auth|token|secret|pass|key|sig", re.IGNORECASE)
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+=@/-]{0,63}")
 _NOTES = "quire.notes"
+_MILLISECONDS = [str(tenths / 10) for tenths in range(1000)]
+_MAX_PARTS = 4096
 
 
 class Notes:
@@ -100,6 +103,11 @@ class AccessLog:
         default = Settings(directories=settings.directories)
         self.is_formatted = any(getattr(settings, name) != getattr(default, name) for name in _FORMATS)
         """Whether pypiserver's formats were given, which need to know all of the request; only `RequestLog` does."""
+        self._lines: AccessLines | None = None
+        """None also where lines are made as all others are."""
+        self._is_in_turn = False
+        self._is_sampled = settings.log_sample < 1.0
+        self._parts: dict[tuple[str, int, int, str | None, float], Parts] = {}
 
     def line(
         self,
@@ -114,33 +122,102 @@ class AccessLog:
         received: int = 0,
     ) -> None:
         """Log a request, or not, as the sampling has it. `sent`, `received`: bytes of bodies."""
-        share = self._settings.log_sample
-        if method not in {"GET", "HEAD"} or not 100 <= status < 500 or seconds > SLOW_SECONDS:
-            share = 1.0
-        elif share < 1.0 and random.random() >= share:  # noqa: S311 - a sample, no secret
+        share = self._share(method, status, seconds)
+        if share is None:
             return
-        found = {
-            "received": received,
-            "user": notes.user,
-            "project": notes.project or _project_in(path.removeprefix(self._settings.server_base_url)),
-            "action": notes.action,
-            "file": notes.file,
-        }
-        fields: dict[str, object] = {
-            "method": method,
-            "path": path,
-            "status": status,
-            "milliseconds": round(seconds * 1000, 1),
-            "client": client,
-            "request": notes.request_id,
-            "sent": sent,
-            "route": self._routes.of(method, path).name.lower(),
-            "index": self._settings.index,
-            **{name: value for name, value in found.items() if value},
-        }
-        if share < 1.0:
-            fields["share"] = share
-        log.info("request", **fields)
+        fields = self._fields(
+            method, path, status, seconds, client, sent=sent, received=received, notes=notes, share=share
+        )
+        lines = self._as_set_up()
+        if lines is None:
+            log.info("request", **fields.by_name())
+        else:
+            lines.write(lines.parts(fields), str(fields.milliseconds), client, notes.request_id)
+
+    def quick_line(
+        self, path: str, status: int, seconds: float, *, sent: int, client: str, request_id: str, user: str | None
+    ) -> None:
+        """As `line`, of a GET whose like comes again and again."""
+        lines = self._lines if self._is_in_turn else self._as_set_up()
+        if lines is None:
+            notes = Notes(request_id)
+            notes.user = user
+            self.line("GET", path, status, seconds, sent=sent, client=client, notes=notes)
+            return
+        share = self._share("GET", status, seconds) if self._is_sampled else 1.0
+        if share is None:
+            return
+        key = (path, status, sent, user, share)
+        parts = self._parts.get(key)
+        if parts is None:
+            if len(self._parts) >= _MAX_PARTS:
+                self._parts.clear()
+            notes = Notes(request_id)
+            notes.user = user
+            fields = self._fields("GET", path, status, seconds, client, sent=sent, received=0, notes=notes, share=share)
+            parts = self._parts[key] = lines.parts(fields)
+        tenths = round(seconds * 10_000)
+        milliseconds = _MILLISECONDS[tenths] if tenths < len(_MILLISECONDS) else str(tenths / 10)
+        lines.write(parts, milliseconds, client, request_id)
+
+    def _fields(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        client: str,
+        *,
+        sent: int,
+        received: int,
+        notes: Notes,
+        share: float,
+    ) -> AccessFields:
+        return AccessFields(
+            method=method,
+            path=path,
+            status=status,
+            milliseconds=round(seconds * 10_000) / 10,
+            client=client,
+            request=notes.request_id,
+            sent=sent,
+            route=self._routes.of(method, path).name.lower(),
+            index=self._settings.index,
+            received=received,
+            user=notes.user,
+            project=notes.project or _project_in(path.removeprefix(self._settings.server_base_url)),
+            action=notes.action,
+            file=notes.file,
+            share=share,
+        )
+
+    def _share(self, method: str, status: int, seconds: float) -> float | None:
+        """The share of such requests that is logged; None when this one is not."""
+        share = self._settings.log_sample
+        if share >= 1.0 or method not in {"GET", "HEAD"} or not 100 <= status < 500 or seconds > SLOW_SECONDS:
+            return 1.0
+        return share if random.random() < share else None  # noqa: S311 - a sample, no secret
+
+    def _as_set_up(self) -> AccessLines | None:
+        """Writes the lines, where they are not made as all others are."""
+        lines = self._lines
+        if lines is None or lines.is_over:
+            lines = self._lines = access_lines(self._settings, __name__)
+            self._parts.clear()
+        return lines
+
+    def begin_turn(self) -> None:
+        """The lines from here to `end_turn` are written together."""
+        lines = self._as_set_up() if self.is_on else None
+        if lines is not None:
+            self._is_in_turn = True
+            lines.begin_turn()
+
+    def end_turn(self) -> None:
+        """See `begin_turn`."""
+        if self._is_in_turn and self._lines is not None:
+            self._is_in_turn = False
+            self._lines.flush()
 
 
 class RequestLog:

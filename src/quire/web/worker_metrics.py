@@ -17,6 +17,7 @@ import structlog
 
 import quire
 from quire.config import Settings
+from quire.log_output import lost_lines
 from quire.metrics import catalog
 from quire.metrics.catalog import Metric, Route
 from quire.metrics.files import ProcessFiles, Value, bury, page
@@ -172,6 +173,7 @@ class WorkerMetrics:
         for cache, memory in self._memories.items():
             yield catalog.CACHE_BYTES, (cache,), memory.bytes
             yield catalog.CACHE_ENTRIES, (cache,), len(memory)
+        yield catalog.LOG_LINES_LOST, (), lost_lines()
         yield catalog.WORKERS, (), 1
         yield catalog.READY, (), 0 if self._readiness is not None and self._readiness.failed else 1
         yield catalog.DRAINING, (), 1 if is_draining(self._folder) else 0
