@@ -19,6 +19,7 @@ LAYERS = (
     "budget",
     "names",
     "reserved",
+    "tombstones",
     "model",
     "archives",
     "metadata",
@@ -108,7 +109,7 @@ def test_only_two_layers_know_settings() -> None:
 
 def test_the_domain_does_no_io() -> None:
     """What decides is pure: no sockets, no files, no threads below the store."""
-    pure = {"errors", "names", "model", "negotiation", "simple", "pypi_json", "changes"}
+    pure = {"errors", "names", "tombstones", "model", "negotiation", "simple", "pypi_json", "changes"}
     for path in modules():
         if layer(name_of(path)) in pure:
             tree = ast.parse(path.read_text())

@@ -178,6 +178,35 @@ def test_a_record_without_a_good_revision_is_left_alone(tmp_path: Path, index: I
     assert (collected.skipped, collected.blobs) == (["alpha"], [])
 
 
+@pytest.mark.parametrize("of", ["a project", "a deleted project", "a deleted project's whole note"])
+def test_a_damaged_list_of_deleted_files(tmp_path: Path, index: Index, of: str) -> None:
+    """It is told, and after a repair what can be read of it counts again; the damaged document is kept."""
+    publish(index)
+    publish(index, version="2.0")
+    index.remove_blobs(index.delete("alpha", Selection(version="1.0")).removed)
+    if of != "a project":
+        index.remove_blobs(index.delete("alpha", Selection()).removed)
+    assert (check(tmp_path).findings, check(tmp_path).deleted) == ([], 1 if of == "a project" else 2)
+    newest = max((tmp_path / "quire/records/main/projects/alpha").glob("*.json"))
+    damaged = newest.read_bytes().replace(b'"log":', b'"deleted_packed": [{"names": "x", "sha256": ""}],\n "log":')
+    if of == "a deleted project's whole note":
+        damaged = damaged.replace(b'"deleted"', b'"deleted')
+    newest.write_bytes(damaged)
+    found = [each for each in check(tmp_path).findings if each.severity is Severity.DAMAGE]
+    assert [(each.code, each.where) for each in found] == [("damaged-tombstones", "main/projects/alpha")]
+    with pytest.raises(StoreError, match="quire check"):
+        publish(index, version="3.0")
+    repaired = check(tmp_path, repair=True)
+    assert repaired.has_damage
+    assert not repaired.has_open_damage
+    assert not check(tmp_path).has_damage
+    (kept,) = (tmp_path / "quire/damaged/records/main/projects/alpha").iterdir()
+    assert b"deleted_packed" in kept.read_bytes()
+    readable = {"a project": 1, "a deleted project": 2}
+    assert len(index.deleted("alpha")) == readable.get(of, 0)
+    publish(index, version="3.0")
+
+
 def test_a_newer_format_is_not_repaired(tmp_path: Path, index: Index) -> None:
     """What only a newer quire understands is told, and never replaced by an older revision."""
     publish(index)

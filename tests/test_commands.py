@@ -242,6 +242,24 @@ def test_ls_and_show(quire: Quire, index: Index) -> None:
     assert "does not exist" in quire.error("show", "beta")
 
 
+def test_deleted_files_are_shown(quire: Quire, index: Index) -> None:
+    """Their names and digests, beside the listed files and after the last one; `check` counts them."""
+    publish(index)
+    publish(index, version="2.0")
+    assert quire.json("show", "alpha")["deleted"] == {}
+    quire("delete", "alpha", "1.0", "--yes")
+    assert list(quire.json("show", "alpha")["deleted"]) == [WHEEL]
+    assert "1 file; their names never get other content" in quire("show", "alpha")[0]
+    quire("delete", "alpha", "--all", "--yes")
+    shown = quire.json("show", "alpha")
+    assert (shown["files"], list(shown["deleted"])) == ([], [WHEEL, wheel_name("alpha", "2.0")])
+    assert "all of its files were deleted" in quire("show", "alpha")[0]
+    assert "does not exist" in quire.error("ls", "alpha")
+    assert "does not exist" in quire.error("show", "beta")
+    assert quire.json("check")["deleted"] == 2
+    assert "0 files, 2 deleted files" in quire("check")[0]
+
+
 def test_what_strangers_wrote_cannot_move_the_cursor(quire: Quire, index: Index) -> None:
     """Control characters of metadata are not printed."""
     staging = index.store.blobs.stage()
@@ -303,7 +321,7 @@ def test_check_and_gc(quire: Quire, index: Index, tmp_path: Path) -> None:
     assert document["damage"] == 1
     assert {finding["severity"] for finding in document["findings"]} == {"damage", "orphan"}
     assert "Repaired: It was taken out of the listing" in quire("check", "--repair")[0]
-    assert quire("check")[0].startswith("0 projects, 0 files.\n2 things not listed")
+    assert quire("check")[0].startswith("0 projects, 0 files, 2 deleted files.\n2 things not listed")
     assert quire("gc")[0] == "0 blobs removed, 0 B; 2 unlisted blobs left for being young.\n"
     assert len(quire.json("gc", "--older-than", "0", "--dry-run")["removed"]) == 2
     assert len(quire.json("gc", "--older-than", "0s", "--offline")["removed"]) == 2

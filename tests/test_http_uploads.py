@@ -116,6 +116,24 @@ def test_other_content_already_exists(site: Site, agent: str, status: int) -> No
         assert len(answer.text.splitlines()) == 1
 
 
+@pytest.mark.parametrize("agent", [TWINE["User-Agent"], "uv/0.9.7", "curl/8"])
+def test_a_removed_file_never_comes_back_with_other_content(site: Site, agent: str) -> None:
+    """`remove_pkg`, then other content: refused for all clients, and not as a file that is there, which clients may
+    skip; the same content is welcome."""
+    name = f"removed-{agent[:2]}"
+    filename = publish_wheel(site, name)
+    assert post(site, [(":action", "remove_pkg"), ("name", name), ("version", "1.0")]).status_code == 200
+    with nothing_changes(site):
+        other = make_wheel(name, "1.0", files={"more": b"other"})
+        answer = publish(site, filename, other, name=name, version="1.0", user_agent=agent)
+        assert answer.status_code == 400
+        assert f"The filename {filename} has been used before" in answer.text
+        assert "already exist" not in answer.text
+        assert len(answer.text.splitlines()) == 1
+    assert publish_wheel(site, name) == filename
+    assert site.filenames(name) == [filename]
+
+
 def test_overwrite(tmp_path: Path) -> None:
     """With -o other content takes the name."""
     with serve(tmp_path, *OPEN, "-o") as site:
@@ -124,6 +142,8 @@ def test_overwrite(tmp_path: Path) -> None:
         assert publish(site, filename, content, name="one", version="1.0").status_code == 200
         (file,) = site.listing("one")["files"]
         assert file["hashes"]["sha256"] == hashlib.sha256(content).hexdigest()
+        assert post(site, [(":action", "remove_pkg"), ("name", "one"), ("version", "1.0")]).status_code == 200
+        assert publish_wheel(site, "one") == filename
 
 
 def test_a_dropped_file_is_not_overwritten(site: Site) -> None:

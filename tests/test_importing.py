@@ -134,6 +134,44 @@ def test_other_content_is_never_overwritten(tmp_path: Path) -> None:
     assert same_size.exists()
 
 
+@pytest.mark.parametrize("move", [False, True])
+def test_a_deleted_filename_gets_no_other_content(tmp_path: Path, move: bool) -> None:
+    """A file that was deleted from the store with other content is a conflict and stays; the others are taken."""
+    index = new_index(tmp_path / "root")
+    publish(index, wheel_name("alpha", "1.0"), make_wheel("alpha", "1.0"))
+    index.delete("alpha", Selection())
+    other = put(tmp_path / "in", files={"more": b"other"})
+    put(tmp_path / "in", version="2.0")
+    report = Importer(index, tmp_path / "in", move=move).run()
+    assert [result.outcome for result in report.results] == [Outcome.CONFLICT, Outcome.IMPORTED]
+    assert "never comes back with other content" in str(report.results[0].note)
+    assert list(files_of(index)) == [wheel_name("alpha", "2.0")]
+    assert other.exists()
+    put(tmp_path / "in")
+    again = Importer(index, tmp_path / "in").run().results[0]
+    assert (again.filename, again.outcome) == (wheel_name("alpha", "1.0"), Outcome.IMPORTED)
+
+
+def test_a_deletion_meanwhile_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody publishes other content and deletes it between the look at the record and the publication."""
+    index = new_index(tmp_path / "root")
+    put(tmp_path / "in")
+    happened: list[bool] = []
+
+    def meanwhile(self: Index, uploads: Any, **options: Any) -> Any:
+        if not happened:
+            happened.append(True)
+            publish(other, wheel_name("alpha", "1.0"), make_wheel("alpha", "1.0", files={"more": b"other"}))
+            other.delete("alpha", Selection())
+        return before(self, uploads, **options)
+
+    other, before = new_index(tmp_path / "root"), Index.publish
+    monkeypatch.setattr(Index, "publish", meanwhile)
+    result = only(Importer(index, tmp_path / "in").run())
+    assert happened
+    assert (result.outcome, files_of(index)) == (Outcome.CONFLICT, {})
+
+
 def test_a_served_folder_moves_into_the_store_in_it(tmp_path: Path) -> None:
     """The main use: afterwards the directory holds the store only, and readers see the same files and data."""
     root = tmp_path / "root"

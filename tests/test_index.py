@@ -22,6 +22,7 @@ from quire.commits import Change, blob_keys
 from quire.errors import (
     DamagedRecord,
     FileExists,
+    FilenameUsed,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
@@ -190,7 +191,7 @@ def test_delete_file_release_project() -> None:
     assert index.names() == ()
     with pytest.raises(NotFound):
         index.delete("a", Selection())
-    index.publish([staged_wheel(store, "a", "1.0", variant="another")])
+    index.publish([staged_wheel(store, "a", "1.0")])
     assert index.names() == ("a",)
 
 
@@ -308,7 +309,7 @@ def test_after_doubt_a_deletion_does_not_take_what_came_later() -> None:
     truth.publish([staged_wheel(truth.store, "a", "1.0")])
     faults = Faults()
     faults.next("write", Fault.UNKNOWN_AFTER)
-    faults.call("read", lambda: truth.publish([staged_wheel(truth.store, "a", "1.0", variant="new")]), skip=1)
+    faults.call("read", lambda: truth.publish([staged_wheel(truth.store, "a", "1.0")]), skip=1)
     with pytest.raises(OutcomeUnknown):
         Index(MemoryStore(state, faults)).delete("a", Selection())
     project = truth.project("a")
@@ -526,6 +527,8 @@ class IndexMachine(RuleBasedStateMachine):
         self.faulty = Index(MemoryStore(self.state, Faults.random(seed, 0.1)))
         self.truth = Index(MemoryStore(self.state))
         self.model: dict[str, dict[str, tuple[str, bool | str]]] = {}
+        self.used: dict[tuple[str, str], str] = {}
+        """The digest that each filename had last."""
         self.status: dict[str, Status] = {}
 
     def found(self, name: str) -> dict[str, tuple[str, bool | str]]:
@@ -555,6 +558,7 @@ class IndexMachine(RuleBasedStateMachine):
             assert happened is refusal
             assert self.found(name) == after
         self.model[name] = self.found(name)
+        self.used |= {(name, filename): sha256 for filename, (sha256, _) in self.model[name].items()}
         project = self.truth.project(name)
         self.status[name] = project.status if project is not None else Status.ACTIVE
 
@@ -577,6 +581,8 @@ class IndexMachine(RuleBasedStateMachine):
                     continue
                 if filename in after and not overwrite:
                     raise FileExists("")
+                if self.used.get((name, filename), sha256) != sha256 and not overwrite:
+                    raise FilenameUsed("")
                 after[filename] = (sha256, False)
             return after
 

@@ -74,6 +74,10 @@ def upload(client: httpx.Client, name: str, version: str) -> httpx.Response:
     return client.post("/", content=body, headers={"content-type": content_type()})
 
 
+def remove(client: httpx.Client, name: str, version: str) -> httpx.Response:
+    return client.post("/", data={":action": "remove_pkg", "name": name, "version": version})
+
+
 def listed(client: httpx.Client, name: str) -> set[str]:
     answer = client.get(f"/simple/{name}/", headers={"accept": JSON_V1})
     assert answer.status_code == 200, answer.text
@@ -113,6 +117,37 @@ def test_a_version_that_knows_more_fields_works_beside_this_one(root: Path, tmp_
     index = Index(PosixStore.open(root))
     log = LogReader(index.store.records, index.name, index.prefix).project("acme")
     assert [each.revision for each in log] == list(range(1, 8))
+
+
+def test_a_version_without_tombstones_keeps_those_of_this_one(root: Path, tmp_path: Path) -> None:
+    """An earlier version that changes a project beside this one loses no name and digest; this one goes on refusing."""
+    older = version_with(
+        tmp_path / "older",
+        model=(
+            """        deleted=Tombstones.of(document),
+        unknown={name: value for name, value in document.items() if name not in _PROJECT_FIELDS},""",
+            """        unknown={name: value for name, value in document.items() if name not in _PROJECT_FIELDS
+            or name.startswith("deleted")},""",
+        ),
+        changes=("deleted=after.deleted.with_deleted(gone)", "name=after.name"),
+    )
+    wheel = wheel_name("acme", "1.0")
+    with server(older, root) as old, server(SOURCES.parent, root) as new:
+        for version in ("1.0", "1.1", "1.2"):
+            assert upload(new, "acme", version).status_code == 200
+        assert remove(new, "acme", "1.0").status_code == 200
+        kept = json.loads(record(root, "acme"))["deleted"]
+        assert list(kept) == [wheel]
+        assert upload(old, "acme", "2.0").status_code == 200
+        for version in ("1.1", "1.2", "2.0"):
+            assert remove(old, "acme", version).status_code == 200
+            assert json.loads(record(root, "acme"))["deleted"] == kept
+        other = make_wheel("acme", "1.0", files={"more": b"other"})
+        body = multipart(twine_form(wheel, other, name="acme", version="1.0"))
+        refused = new.post("/", content=body, headers={"content-type": content_type()})
+        assert (refused.status_code, "has been used before" in refused.text) == (400, True)
+        assert upload(new, "acme", "1.0").status_code == 200
+        assert listed(old, "acme") == {wheel}
 
 
 def test_records_of_a_newer_format_are_never_overwritten(root: Path, tmp_path: Path) -> None:

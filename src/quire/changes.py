@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from quire.errors import FileExists, InvalidRequest, NotFound, ProjectClosed
+from quire.errors import FileExists, FilenameUsed, InvalidRequest, NotFound, ProjectClosed
 from quire.model import File, Project, Status
 from quire.names import Kind, guess_filename, may_be_same_version, role_of, same_version
+from quire.tombstones import NONE
 
 MAX_REASON_CHARACTERS = 500
 
@@ -49,8 +50,9 @@ def publish(
     beside the record (drop-in files). `imported`: the files were served before, and are kept as they are.
 
     A file that is there with the same content changes nothing. Raises FileExists when it is there with other content
-    and `overwrite` is off; InvalidRequest when the release has a file for the same purpose under another name, unless
-    it is imported; ProjectClosed when the project's status refuses uploads.
+    and `overwrite` is off, FilenameUsed when it was deleted and had other content; InvalidRequest when the release has
+    a file for the same purpose under another name, unless it is imported; ProjectClosed when the project's status
+    refuses uploads; DamagedRecord when it cannot be told what was deleted.
     """
     if project is not None and not project.status.accepts_uploads:
         raise ProjectClosed(
@@ -59,6 +61,7 @@ def publish(
         )
     taken = taken or {}
     merged = dict(project.files) if project is not None else {}
+    deleted = project.deleted if project is not None else NONE
     for file in files:
         present = merged.get(file.filename) or taken.get(file.filename)
         if present is not None and present.sha256 == file.sha256:
@@ -68,13 +71,27 @@ def publish(
                 f"The file {file.filename} already exists with other content (sha256 {present.sha256[:12]}..., "
                 f"not {file.sha256[:12]}...); publish it under a new version."
             )
+        earlier = deleted.get(file.filename) if present is None and not overwrite else None
+        if earlier not in {None, file.sha256}:
+            raise FilenameUsed(
+                f"The filename {file.filename} has been used before, for other content that was deleted "
+                f"(sha256 {str(earlier)[:12]}..., not {file.sha256[:12]}...); publish it under a new version."
+            )
         if present is None and not imported:
             _check_role(file, merged)
             _check_role(file, taken)
         merged[file.filename] = file
-    if project is None:
-        return Project(name=name, files=merged)
-    return project if merged == project.files else msgspec.structs.replace(project, files=merged)
+    deleted = deleted.with_listed(merged)
+    if project is None or is_empty(project):
+        return Project(name=name, files=merged, deleted=deleted)
+    return project if merged == project.files else msgspec.structs.replace(project, files=merged, deleted=deleted)
+
+
+def remember(before: Project | None, after: Project) -> Project:
+    """`after`, with a tombstone for every file of `before` that it lists no longer. Raises DamagedRecord."""
+    files = before.files if before is not None else {}
+    gone = {name: file.sha256 for name, file in files.items() if name not in after.files}
+    return msgspec.structs.replace(after, deleted=after.deleted.with_deleted(gone)) if gone else after
 
 
 def _check_role(file: File, others: Mapping[str, File]) -> None:
@@ -122,7 +139,7 @@ def unyank(project: Project | None, selection: Selection) -> Project:
 
 def set_status(project: Project | None, name: str, status: Status, reason: str | None = None) -> Project:
     """Set the PEP 792 status. Raises NotFound when there is no such project."""
-    if project is None:
+    if project is None or is_empty(project):
         raise NotFound(f"The project {name} does not exist.")
     reason = check_reason(reason)
     if (project.status, project.status_reason) == (status, reason):
@@ -141,7 +158,7 @@ def check_reason(reason: str | None) -> str | None:
 
 
 def is_empty(project: Project) -> bool:
-    """Whether nothing is left that a record would have to keep."""
+    """Whether nothing is left but tombstones, so that there is no such project any more."""
     return not project.files and project.status is Status.ACTIVE and not project.unknown
 
 
@@ -155,7 +172,7 @@ def _with_yanked(project: Project | None, selection: Selection, yanked: bool | s
 
 
 def _existing(project: Project | None, selection: Selection) -> Project:
-    if project is None:
+    if project is None or is_empty(project):
         raise NotFound("The project does not exist.")
     if not any(selection.includes(file) for file in project.files.values()):
         raise NotFound(f"The project {project.name} does not have {selection}.")

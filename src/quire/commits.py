@@ -29,6 +29,7 @@ from quire.combining import Combiner
 from quire.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError
 from quire.model import File, Project, decode_project, encode_project
 from quire.store.contracts import Draft, Record, Store
+from quire.tombstones import Tombstones
 
 Transition = Callable[[Project | None], Project]
 """A change. It gives back the very project that it got when there is nothing to change. It may be called several
@@ -107,14 +108,14 @@ class _Step(NamedTuple):
 
     job: _Job
     before: Project | None
-    after: Project | None
+    after: Project
 
 
 class _Batch(NamedTuple):
     """What jobs make of a project, one after the other."""
 
     steps: list[_Step]
-    unchanged: list[_Step]
+    unchanged: list[tuple[_Job, Project | None]]
     refused: list[tuple[_Job, QuireError]]
 
 
@@ -172,7 +173,7 @@ class Commits:
         log = entries_of(known.record)
         if must_be_relieved(log):
             return None
-        log.append(make_entry(action, known.project, after, origin or self._origin, log))
+        log.append(make_entry(action, present(known.project), after, origin or self._origin, log))
         return self._store.records.draft(known.record.key, encode_project(after, log))
 
     # -- one attempt --------------------------------------------------------------------------------------------------
@@ -208,8 +209,10 @@ class Commits:
             return
         for step in batch.steps:
             self.made[step.job.action] = self.made.get(step.job.action, 0) + 1
-        for job, before, after in (*batch.steps, *batch.unchanged):
-            job.change = Change(_name(key), before, after, tag)
+        for job, before, after in batch.steps:
+            job.change = Change(_name(key), present(before), present(after), tag)
+        for job, project in batch.unchanged:
+            job.change = Change(_name(key), present(project), present(project), tag)
         for job, error in batch.refused:
             job.error = error
 
@@ -228,7 +231,7 @@ class Commits:
         if earlier is not None and record is earlier.record:
             known = earlier if len(jobs) == 1 else earlier._replace(draft=None)
         else:
-            known = Known(record, decode(record))
+            known = Known(record, stored_project(record))
         for job in jobs:
             job.known = known._replace(draft=None)
         return known
@@ -245,9 +248,9 @@ class Commits:
             job.error = OutcomeUnknown(_DOUBT.format(name))
             job.error.__cause__ = error
             return
-        if after is before:
+        if after is None or is_same(before, after):
             self._store.records.confirm(known.record)
-            job.change = Change(name, job.doubted[0], before, known.record.tag)
+            job.change = Change(name, present(job.doubted[0]), present(before), known.record.tag)
         else:  # the write was lost, or somebody has undone it since: to do it again would undo their change
             job.error = OutcomeUnknown(_DOUBT.format(name))
 
@@ -259,15 +262,15 @@ class Commits:
         if draft is not None:
             return self._store.records.write(record.key, draft, record)
         log = self._log(record, steps)
-        if after is None:
-            return self._store.records.write(record.key, None, record, encode_note(log))
+        if changes.is_empty(after):
+            return self._store.records.write(record.key, None, record, encode_note(log, after.deleted))
         return self._store.records.write(record.key, encode_project(after, log), record)
 
     def _log(self, record: Record, steps: Sequence[_Step]) -> list[Entry]:
         archive = archive_key(self._index, _name(record.key))
         log = relieve(self._store.records, archive, record, entries_of(record))
         for job, before, after in steps:
-            log.append(make_entry(job.action, before, after, job.origin, log))
+            log.append(make_entry(job.action, present(before), present(after), job.origin, log))
         return log
 
     def _renew(self, files: Iterable[File], renewed: set[str]) -> None:
@@ -294,19 +297,21 @@ class Commits:
 
 def _apply(project: Project | None, jobs: Sequence[_Job]) -> _Batch:
     """Apply the changes in their order, each to the result of those before it."""
+    begins_absent = project is None
     batch = _Batch([], [], [])
     for job in jobs:
         try:
-            after: Project | None = job.transition(project)
-            if after is project:
-                batch.unchanged.append(_Step(job, project, project))
+            after = job.transition(project)
+            if is_same(project, after):
+                batch.unchanged.append((job, project))
                 continue
             job.check_time()
+            after = changes.remember(project, after)
         except QuireError as error:
             batch.refused.append((job, error))
             continue
-        if after is not None and changes.is_empty(after):
-            after = None
+        if begins_absent and changes.is_empty(after):
+            return batch  # the rest waits for the next write: a store keeps no note of what it never stored
         batch.steps.append(_Step(job, project, after))
         project = after
     return batch
@@ -315,6 +320,32 @@ def _apply(project: Project | None, jobs: Sequence[_Job]) -> _Batch:
 def decode(record: Record) -> Project | None:
     """The project that a record describes; None when it is absent. Raises DamagedRecord."""
     return None if record.data is None else decode_project(record.data, record.key)
+
+
+def stored_project(record: Record) -> Project | None:
+    """As `decode`; of a deleted project the empty one with its tombstones. Raises DamagedRecord."""
+    if record.data is not None:
+        return decode(record)
+    deleted = Tombstones.of_note(record.note, record.key)
+    return Project(name=_name(record.key), deleted=deleted) if deleted else None
+
+
+def deleted_files(record: Record) -> dict[str, str]:
+    """sha256 by filename of all files that were listed in a record and are not any more. Raises DamagedRecord."""
+    project = stored_project(record)
+    if project is None:
+        return {}
+    return {name: digest for name, digest in project.deleted.entries().items() if name not in project.files}
+
+
+def present(project: Project | None) -> Project | None:
+    """The project, if there is more of it than tombstones."""
+    return None if project is None or changes.is_empty(project) else project
+
+
+def is_same(before: Project | None, after: Project) -> bool:
+    """Whether a change has nothing to write: it gave back what it got, or made nothing of nothing."""
+    return after is before or (present(before) is None and present(after) is None)
 
 
 def now() -> float:

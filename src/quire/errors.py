@@ -38,6 +38,13 @@ class FileExists(QuireError):
     """The filename is taken by other content, and overwriting is off. The sentence contains "already exists"."""
 
 
+class FilenameUsed(FileExists):
+    """A file of this name was published with other content and deleted; a filename never comes back with other bytes.
+
+    No reason for a client to go on as if the file were there: the sentence does not contain "already exists".
+    """
+
+
 class ProjectClosed(QuireError):
     """The project's status (PEP 792: archived, quarantined) refuses uploads."""
 

@@ -17,7 +17,18 @@ from datetime import UTC, datetime
 from quire import changes, commits
 from quire.audit.entries import Origin
 from quire.changes import Selection
-from quire.commits import Change, Commits, Known, Transition, blob_keys, decode
+from quire.commits import (
+    Change,
+    Commits,
+    Known,
+    Transition,
+    blob_keys,
+    decode,
+    deleted_files,
+    is_same,
+    present,
+    stored_project,
+)
 from quire.errors import QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.model import File, Project, Status
 from quire.names import normalize_name
@@ -57,6 +68,13 @@ class Index:
         """The project that a record describes; None when it is absent. Raises DamagedRecord."""
         return decode(record)
 
+    def deleted(self, name: str) -> dict[str, str]:
+        """sha256 by filename of all files that were published and are not listed any more.
+
+        Raises DamagedRecord, StoreError.
+        """
+        return deleted_files(self.store.records.read(self.key(name)))
+
     # -- changes ------------------------------------------------------------------------------------------------------
 
     def publish(
@@ -72,7 +90,7 @@ class Index:
 
         `taken`, `imported`: see changes.publish. `origin`: as everywhere, who asks for it, for the audit log. The
         staged bytes are used up in any case.
-        Raises FileExists, InvalidRequest, ProjectClosed, and StoreError in its kinds.
+        Raises FileExists, FilenameUsed, InvalidRequest, ProjectClosed, and StoreError in its kinds.
         """
         if len({upload.parsed.project for upload in uploads}) != 1:
             raise ValueError("a publication is of one project")
@@ -88,12 +106,12 @@ class Index:
         draft: Draft | None = None
         try:
             record = self.store.records.read(self.key(name))
-            before = self.decode(record)
+            before = stored_project(record)
+            after = transition(before)
+            if is_same(before, after):
+                self.store.records.confirm(record)
+                return Change(name, present(before), present(before), record.tag)
             if before is not None:
-                after = transition(before)
-                if after is before:
-                    self.store.records.confirm(record)
-                    return Change(name, before, before, record.tag)
                 draft = self.commits.draft(Known(record, before), after, "publish", origin)
             until = commits.now() + PUBLICATION_SECONDS
             try:
@@ -152,7 +170,7 @@ class Index:
 
         It may be called several times, each time with what is stored by then.
         """
-        return self._change(normalize_name(name), transition, "amend", origin)
+        return self._change(normalize_name(name), lambda project: transition(present(project)), "amend", origin)
 
     def _change(self, name: str, transition: Transition, action: str, origin: Origin | None) -> Change:
         return self.commits.make(self.key(name), transition, action, origin)

@@ -27,6 +27,7 @@ from typing import Any, Final
 import msgspec
 
 from quire.errors import DamagedRecord
+from quire.tombstones import NONE, Tombstones
 
 FORMAT = 1
 """The format number that this version writes. A document with a higher one is not understood, and never overwritten."""
@@ -104,10 +105,12 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     status_reason: str | None = None
     files: dict[str, File] = {}
     """By filename, in the order of publication."""
+    deleted: Tombstones = NONE
+    """What remains of the files that were listed once."""
     unknown: dict[str, Any] = {}
 
 
-_PROJECT_FIELDS = {"format", "name", "status", "status_reason", "files", "log"}
+_PROJECT_FIELDS = {"format", "name", "status", "status_reason", "files", "deleted", "deleted_packed", "log"}
 _FILE_FIELDS = set(File.__struct_fields__) - {"unknown", "filename"}
 
 # As `encode_project` indents.
@@ -130,6 +133,7 @@ def encode_project(project: Project, log: Sequence[dict[str, Any]] = ()) -> byte
         document["status_reason"] = project.status_reason
     is_large = len(project.files) > SLICE_FILES
     document["files"] = {} if is_large else _entries(project.files.items())
+    document |= project.deleted.document()
     document |= project.unknown
     if log:
         document["log"] = log
@@ -197,6 +201,7 @@ def _project(document: Mapping[str, Any], files: dict[str, File]) -> Project:
         status=Status(document.get("status", "active")),
         status_reason=msgspec.convert(document.get("status_reason"), str | None),
         files=files,
+        deleted=Tombstones.of(document),
         unknown={name: value for name, value in document.items() if name not in _PROJECT_FIELDS},
     )
 

@@ -92,7 +92,8 @@ class ProjectView:
         """Every listed file by filename, sorted; also those that a quarantined project does not offer."""
         self._fixed_bytes = _VIEW_BYTES + 2 * len(name) + sum(map(_bytes_of, self.files.values()))
         if hosted is not None:
-            self._fixed_bytes += _HOSTED_BYTES + (4 * len(repr(hosted.unknown)) if hosted.unknown else 0)
+            self._fixed_bytes += _HOSTED_BYTES + hosted.deleted.bytes_in_memory
+            self._fixed_bytes += 4 * len(repr(hosted.unknown)) if hosted.unknown else 0
 
     @property
     def exists(self) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from quire.model import File, Project
 from quire.store.contracts import Record
+from quire.tombstones import NONE, Tombstones
 
 Entry = dict[str, Any]
 """One change, as its JSON object; fields that this version does not know are kept. See `make_entry`."""
@@ -60,9 +61,9 @@ def entries_of(record: Record) -> list[Entry]:
         return []
 
 
-def encode_note(entries: Sequence[Entry]) -> bytes:
+def encode_note(entries: Sequence[Entry], deleted: Tombstones = NONE) -> bytes:
     """What a deletion leaves in the record's place."""
-    return msgspec.json.format(msgspec.json.encode({"log": entries}), indent=1) + b"\n"
+    return msgspec.json.format(msgspec.json.encode({**deleted.document(), "log": entries}), indent=1) + b"\n"
 
 
 def make_entry(

@@ -13,6 +13,7 @@ from quire.checking.collect import GRACE
 from quire.checking.findings import Checked, Finding, Severity
 from quire.checking.references import References, project_of
 from quire.checking.repair import Repairs
+from quire.commits import deleted_files
 from quire.errors import BlobMissing, DamagedRecord, InvalidName, InvalidRequest, StoreError
 from quire.importing.outcome import NoProgress, Progress
 from quire.index import Index
@@ -98,9 +99,18 @@ class Check:
         except StoreError as error:
             self._found(Severity.DAMAGE, "unreadable-record", key, str(error))
             return
+        self._check_tombstones(record)
         if project is not None:
             self._checked.projects += 1
             self._check_project(index, name, project)
+
+    def _check_tombstones(self, record: Record) -> None:
+        try:
+            self._checked.deleted += len(deleted_files(record))
+        except DamagedRecord as error:
+            repair = self._repairs.mend_tombstones(record) if self._repairs is not None else None
+            sentence = f"{error.args[0].partition(';')[0]}. Until then uploads and deletions are refused."
+            self._found(Severity.DAMAGE, "damaged-tombstones", record.key, sentence, repair=repair)
 
     def _damaged_record(self, index: Index, name: str, record: Record, error: DamagedRecord) -> None:
         if _is_newer(record.data or b""):

@@ -49,6 +49,8 @@ class Checked:
     findings: list[Finding] = field(default_factory=list)
     projects: int = 0
     files: int = 0
+    deleted: int = 0
+    """Filenames that are not listed any more, and never get other content."""
     bytes: int = 0
     """Of the files whose content was read; 0 in a quick check."""
 

@@ -9,14 +9,16 @@ from functools import partial
 
 import msgspec
 
+from quire.audit.entries import encode_note, entries_of
 from quire.commits import blob_keys
 from quire.errors import BlobMissing, Conflict, DamagedRecord, InvalidDistribution, InvalidName, NotFound, StoreError
 from quire.index import Index
 from quire.metadata import read_metadata
-from quire.model import File, Project, decode_project
+from quire.model import File, Project, decode_project, encode_project
 from quire.names import guess_filename
 from quire.store.contracts import Record, Store
 from quire.store.posix_check import PosixInspector, Revision
+from quire.tombstones import NONE, Tombstones
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,27 @@ class Repairs:
             return None
         return Restored(good.number, damaged.number, kept, tuple(blob.rpartition("/")[2] for blob in unlisted))
 
+    def mend_tombstones(self, record: Record) -> str | None:
+        """Keep what can be read of the names and digests of deleted files. None when somebody else was faster."""
+        newest = next(iter(self._inspector.revisions(record.key)), None)
+        if newest is None or newest.data != record.data:
+            return None
+        kept = self._inspector.keep_revision(record.key, newest.number, record.data or record.note or b"")
+        log = entries_of(record)
+        try:
+            if record.data is not None:
+                project = decode_project(record.data, record.key)
+                project = msgspec.structs.replace(project, deleted=project.deleted.legible())
+                self._store.records.write(record.key, encode_project(project, log), record)
+            else:
+                self._store.records.write(record.key, None, record, encode_note(log, _legible(record)))
+        except Conflict:
+            return None
+        return (
+            f"The names that can be read are in force again, the others may get other content; "
+            f"the damaged document is kept as {kept}."
+        )
+
     def _amend(self, index: Index, name: str, file: File, edit: Callable[[File], File | None]) -> bool:
         """Replace an entry if it is still this one; None takes it out."""
         try:
@@ -161,6 +184,13 @@ def _edited(file: File, edit: Callable[[File], File | None], project: Project | 
     entry = edit(present)
     files = {name: entry if name == file.filename else other for name, other in project.files.items()}
     return msgspec.structs.replace(project, files={name: each for name, each in files.items() if each is not None})
+
+
+def _legible(record: Record) -> Tombstones:
+    try:
+        return Tombstones.of_note(record.note, record.key).legible()
+    except DamagedRecord:
+        return NONE
 
 
 def _newest_good(revisions: Iterable[Revision]) -> Revision | None:

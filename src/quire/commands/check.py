@@ -1,6 +1,7 @@
 """`quire check`: is everything that is listed really there, and unharmed?
 
-JSON: {"store": directory, "projects": int, "files": int, "bytes": int, "damage": int, "findings": [{"severity":
+JSON: {"store": directory, "projects": int, "files": int, "deleted": int (filenames that are not listed any more, and
+never get other content), "bytes": int, "damage": int, "findings": [{"severity":
 "damage" | "orphan" | "leftover" | "foreign", "code": str, "where": str, "sentence": str, "size": int, "young": bool,
 "repair": str | null}]}.
 """
@@ -52,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "store": str(opened.home),
                 "projects": checked.projects,
                 "files": checked.files,
+                "deleted": checked.deleted,
                 "bytes": checked.bytes,
                 "damage": checked.counts[Severity.DAMAGE],
                 "findings": [dataclasses.asdict(finding) for finding in checked.findings],
@@ -69,7 +71,8 @@ def _print(checked: Checked) -> None:
             repair = f" Repaired: {finding.repair}" if finding.repair is not None else ""
             print(plain(f"{finding.severity}: {finding.where}: {finding.sentence}{repair}"))
     read = f", {in_words(checked.bytes)} read" if checked.bytes else ""
-    print(f"{count(checked.projects, 'project')}, {count(checked.files, 'file')}{read}.")
+    deleted = f", {count(checked.deleted, 'deleted file')}" if checked.deleted else ""
+    print(f"{count(checked.projects, 'project')}, {count(checked.files, 'file')}{deleted}{read}.")
     if young:
         print(f"{count(len(young), 'thing')} not listed, but so young that a change may be under way.")
     counts = [(severity, checked.counts[severity]) for severity in Severity]

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     opened = open_store(arguments, writes=False, required=False)
     if arguments.project is None:
         return _projects(opened, as_json=arguments.json)
-    view = view_of(opened, normalize_name(arguments.project))
+    view = require(project_view(opened, normalize_name(arguments.project)))
     if arguments.json:
         print_json(
             {
@@ -54,9 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def view_of(opened: Opened, name: str) -> ProjectView:
-    """A project as servers see it. Raises NotFound."""
-    return require(Projects(opened.index, opened.folder()).load(name, None))
+def project_view(opened: Opened, name: str) -> ProjectView:
+    """A project as servers see it, or its absence."""
+    return Projects(opened.index, opened.folder()).load(name, None)
 
 
 def describe(listed: Listed) -> dict[str, Any]:

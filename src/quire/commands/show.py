@@ -1,7 +1,8 @@
 """`quire show`: a project or a release in detail, with the core metadata that describes it.
 
 JSON: {"project": str, "name": str (as spelled), "status": str, "status_reason": str | null, "versions": [str],
-"version": str | null (the release shown), "files": [as in `quire ls --json`], "metadata": {...} | null (the fields of
+"version": str | null (the release shown), "files": [as in `quire ls --json`], "deleted": {filename: sha256, of files
+that were published and are not listed any more}, "metadata": {...} | null (the fields of
 the core metadata, as packaging.metadata.RawMetadata names them)}.
 """
 
@@ -21,12 +22,12 @@ from quire.commands.common import (
     print_json,
     print_table,
 )
-from quire.commands.ls import describe, view_of
+from quire.commands.ls import describe, project_view
 from quire.errors import NotFound, QuireError
 from quire.metadata import CoreMetadata, parse_metadata
 from quire.names import normalize_name, same_version
 from quire.pypi_json import describing_file, select_release
-from quire.repository import Listed, ProjectView
+from quire.repository import Listed, ProjectView, require
 from quire.simple import release_versions
 
 _SHOWN = ("summary", "author", "author_email", "license", "license_expression", "home_page", "requires_dist")
@@ -45,7 +46,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show it. Raises NotFound, StoreError."""
     opened = open_store(arguments, writes=False, required=False)
-    view = view_of(opened, normalize_name(arguments.project))
+    view = project_view(opened, normalize_name(arguments.project))
+    deleted = opened.index.deleted(view.name)
+    if not deleted:
+        require(view)
     files = [each.file for each in view.files.values()]
     versions = release_versions(files)
     if arguments.version is not None and not any(same_version(found, arguments.version) for found in versions):
@@ -64,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "versions": versions,
                 "version": version,
                 "files": [describe(each) for each in shown],
+                "deleted": deleted,
                 "metadata": metadata.fields if metadata is not None else None,
             }
         )
@@ -72,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     reason = f" ({view.status_reason})" if view.status_reason else ""
     rows = [
         ("Name", name),
-        ("Status", f"{view.status}{reason}"),
+        ("Status", f"{view.status}{reason}" if view.exists else "all of its files were deleted"),
         ("Releases", f"{len(versions)}: {textwrap.shorten(', '.join(reversed(versions)), _LIMIT, placeholder=' ...')}"),
         ("Files", f"{count(len(files), 'file')}, {in_words(size)}"),
         ("Shown", version or "all files"),
@@ -83,6 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
             rows.append(("Requires-Python", metadata.requires_python))
         rows += [(key.replace("_", "-").capitalize(), _text(fields[key])) for key in _SHOWN if fields.get(key)]
     rows += [("File", _line(each)) for each in shown]
+    if deleted:
+        rows.append(("Deleted", f"{count(len(deleted), 'file')}; their names never get other content"))
     print_table(("", ""), rows)
     return 0
 

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from quire.commits import deleted_files
 from quire.errors import DamagedRecord, FileExists, InvalidName, InvalidRequest, ProjectClosed, StoreError
 from quire.folder_facts import offered_metadata
 from quire.folder_scan import Candidate, Look
@@ -48,6 +49,7 @@ class ProjectImport:
         self._importer = importer
         self._name = name
         self._published: dict[str, File] = {}
+        self._deleted: dict[str, str] = {}
         self._closed: str | None = None
         self._refresh()
         self._facts = importer.facts(name)
@@ -55,7 +57,9 @@ class ProjectImport:
         self._copies: list[Candidate] = []  # further copies of what is queued
 
     def _refresh(self) -> None:
-        project: Project | None = self._importer.index.project(self._name)
+        record = self._importer.index.store.records.read(self._importer.index.key(self._name))
+        project: Project | None = self._importer.index.decode(record)
+        self._deleted = deleted_files(record)
         self._published = dict(project.files) if project is not None else {}
         self._closed = (
             f"The project is {project.status} and takes no files; 'quire status' can change that."
@@ -123,14 +127,13 @@ class ProjectImport:
             raise Refused(f"Its name is longer than {MAX_FILENAME_BYTES} bytes; rename it.")
         staged, linked = self._importer.stage(look)
         try:
-            beside = self._importer.digest_beside(self._name, filename)
-            if beside in {None, staged.digests.sha256}:
+            conflict = self._conflict(filename, staged.digests.sha256)
+            if conflict is None:
                 upload, note = self._examine(candidate, look, staged)
                 self._queue[filename] = _Queued(candidate, look, upload, linked, note)
             else:
                 staged.discard()
-                sentence = "A served folder has a file of this name with other content; remove or rename one of them."
-                self._done(candidate, look, Outcome.CONFLICT, sentence)
+                self._done(candidate, look, Outcome.CONFLICT, conflict)
         except BaseException:
             staged.discard()
             raise
@@ -139,6 +142,18 @@ class ProjectImport:
             or sum(queued.look.stamp.size for queued in self._queue.values()) >= BATCH_BYTES
         ):
             self.publish()
+
+    def _conflict(self, filename: str, sha256: str) -> str | None:
+        """Why content may not have this name that nothing is published under; None when it may."""
+        if self._importer.digest_beside(self._name, filename) not in {None, sha256}:
+            return "A served folder has a file of this name with other content; remove or rename one of them."
+        deleted = self._deleted.get(filename, sha256)
+        if deleted != sha256:
+            return (
+                f"The filename was used before, for other content that was deleted (sha256 {deleted[:12]}...); "
+                f"a filename never comes back with other content."
+            )
+        return None
 
     def _examine(self, candidate: Candidate, look: Look, staged: Staged) -> tuple[Upload, str | None]:
         """What a drop-in folder would say of the file, as an upload. Raises Refused."""

@@ -19,6 +19,7 @@ STATUS: tuple[tuple[type[errors.QuireError], int], ...] = (
     # The first class that fits counts, so a subclass stands before its base.
     (errors.InvalidRequest, 400),
     (errors.TooLarge, 413),
+    (errors.FilenameUsed, 400),  # as PyPI; clients that skip existing files must not skip this one
     (errors.FileExists, 409),
     (errors.ProjectClosed, 403),
     (errors.NotFound, 404),
