@@ -134,6 +134,7 @@ ROWS: tuple[Row, ...] = (
     *_both("/simple/Big/", 301, {"location": "../big/"}),
     *_both(f"/{PROJECT}", 303, {"location": f"simple/{PROJECT}/"}),
     *_both("/simple/unknown/", 303, {"location": f"{FALLBACK}unknown/"}),
+    *_both("/simple/unknown/?format=text/html&c", 303, {"location": f"{FALLBACK}unknown/?format=text/html&c"}),
     Row("HTTP/1.0 has no 303", f"GET /{PROJECT} HTTP/1.0\r\n\r\n".encode(), 302),
     # what there is not
     *_both("/nowhere/at/all", 404),
@@ -147,6 +148,24 @@ ROWS: tuple[Row, ...] = (
         Row(method, request(f"{method} /simple/"), 405, "method")
         for method in ("PUT", "DELETE", "PATCH", "TRACE", "QUERY")
     ),
+    # nearly an address
+    *_both(f"//simple/{PROJECT}/", 301, {"location": f"/simple/{PROJECT}/"}),
+    *_both(f"//{PROJECT}", 301, {"location": f"/{PROJECT}"}),
+    *_both("//", 301, {"location": "/"}),
+    *_both(f"///simple//{PROJECT}//?a=//b", 301, {"location": f"/simple/{PROJECT}/?a=//b"}),
+    *_both("//evil.example/%2e%2e//x%0d%0ay", 301, {"location": "/evil.example/../x%0D%0Ay"}),
+    *_both(f"/{PROJECT}/1.0/", 303, {"location": f"../../simple/{PROJECT}/"}),
+    *_both("/project/Big/1.0?a=b", 303, {"location": f"../../simple/{PROJECT}/?a=b"}),
+    *_both("/nowhere/else", 404),
+    Row("POST nowhere", request("POST /nowhere/else", "Content-Length: 0"), 404, "publish to http://index.test/."),
+    Row("POST to a page", request(f"POST {_PAGE}", "Content-Length: 0"), 405, "publish to http://index.test/."),
+    # preconditions
+    Row("If-Match", request(f"GET {_PAGE}", "If-Match: *"), 200),
+    Row("If-Match that fails", request(f"GET {_PAGE}", 'If-Match: "x"', "If-None-Match: *"), 412, "If-Match"),
+    Row("HEAD, If-Match that fails", request(f"HEAD {_PAGE}", 'If-Match: "x"'), 412),
+    Row("If-Match of what is elsewhere", request("GET /simple", 'If-Match: "x"'), 301),
+    Row("If-None-Match", request(f"GET {_PAGE}", "If-None-Match: *"), 304, headers={"content-type": None}),
+    Row("date for a page", request(f"GET {_PAGE}", "If-Unmodified-Since: Thu, 01 Jan 1970 00:00:00 GMT"), 200),
     # escapes in paths
     Row("escaped slashes", request(f"GET /simple%2F{PROJECT}%2F"), 200),
     *_both("/%ff", 303),

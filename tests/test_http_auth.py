@@ -32,7 +32,9 @@ def _requests(site: Site, filename: str) -> dict[str, list[tuple[str, str]]]:
             ("GET", f"/packages/{filename}.metadata"),
             ("GET", "/packages/x.whl"),
         ],
-        "update": [("POST", path) for path in ("/", "/legacy/", "/simple/")],
+        "update": [
+            ("POST", path) for path in ("/", "/legacy/", "/simple/", "/simple", "/upload", "/packages/", "/pypi/")
+        ],
         "": [("GET", path) for path in ("/", "/health", "/favicon.ico", "/one", "/one/")],
     }
 

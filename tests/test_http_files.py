@@ -99,6 +99,67 @@ def test_serves_a_range(site: Site, url: str, asked: str, part: slice) -> None:
     assert answer.headers["etag"] == site.client.head(url).headers["etag"]
 
 
+EPOCH, FAR = "Thu, 01 Jan 1970 00:00:01 GMT", "Fri, 31 Dec 2100 23:59:59 GMT"
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ({"if-match": "{etag}"}, 200),
+        ({"if-match": '"x", {etag}'}, 200),
+        ({"if-match": "*"}, 200),
+        ({"if-match": '"x"'}, 412),
+        ({"if-match": "W/{etag}"}, 412),  # a strong comparison
+        ({"if-match": ""}, 412),
+        ({"if-match": "{etag}", "if-none-match": "{etag}"}, 304),
+        ({"if-match": '"x"', "if-none-match": "{etag}"}, 412),
+        ({"if-match": '"x"', "range": "bytes=0-1"}, 412),
+        ({"if-match": "{etag}", "range": "bytes=0-1"}, 206),
+        ({"if-match": "{etag}", "if-unmodified-since": EPOCH}, 200),
+        ({"if-unmodified-since": FAR}, 200),
+        ({"if-unmodified-since": "yesterday"}, 200),
+        ({"if-unmodified-since": FAR, "if-none-match": "{etag}"}, 304),
+        ({"if-modified-since": FAR}, 200),  # a date does not show that a file is the same
+        ({"if-range": FAR, "range": "bytes=0-1"}, 200),
+        ({"if-range": "W/{etag}", "range": "bytes=0-1"}, 200),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_preconditions(site: Site, url: str, method: str, asked: dict[str, str], status: int) -> None:
+    """In the order of RFC 9110, 13.2.2."""
+    etag = site.client.head(url).headers["etag"]
+    headers = {name: value.replace("{etag}", etag) for name, value in asked.items()}
+    answer = site.client.request(method, url, headers=headers)
+    assert answer.status_code == (200 if (method, status) == ("HEAD", 206) else status)
+    if status == 412 and method == "GET":
+        assert len(answer.text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "stamp", "said"),
+    [("dated", 1_000_000_000.9, "Sun, 09 Sep 2001 01:46:40 GMT"), ("early", -5.0, None), ("ahead", 2**33, None)],
+)
+def test_the_date_of_a_drop_in_file(site: Site, name: str, stamp: float, said: str | None) -> None:
+    """Last-Modified is the file's. One that is in the future, or before all dates, is not told."""
+    filename = wheel_name(name, "1.0")
+    path = site.root.parent / filename
+    path.write_bytes(make_wheel(name, "1.0"))
+    os.utime(path, (stamp, stamp))
+    path.rename(site.root / filename)
+    until(lambda: name in site.projects())
+    url = site.file_url(name, filename)
+    assert site.client.get(url).headers.get("last-modified") == said
+    for date, status in ((EPOCH, 412 if said else 200), (said or FAR, 200)):
+        assert site.client.get(url, headers={"if-unmodified-since": date}).status_code == status
+
+
+def test_a_stored_file_has_no_date(site: Site) -> None:
+    """Its URL never means other bytes, so If-Unmodified-Since is ignored (RFC 9110, 13.1.4)."""
+    url = site.file_url("big", wheel_name("big", "1.0"))
+    answer = site.client.get(url, headers={"if-unmodified-since": EPOCH})
+    assert (answer.status_code, "last-modified" in answer.headers) == (200, False)
+
+
 @pytest.mark.parametrize("asked", ["bytes={size}-", "bytes=999999999-", "bytes=-0"])
 def test_a_range_beyond_the_end(site: Site, url: str, asked: str) -> None:
     """416 with the length, one sentence, and nothing that a cache would keep for a year."""

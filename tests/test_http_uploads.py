@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from quire.model import Status
@@ -49,7 +50,13 @@ def _form(**replaced: str | None) -> list[Part]:
 # -- what is taken ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["/", "/legacy/", "/legacy", "/simple/"])
+ADDRESSES = [
+    "/",
+    *(f"/{word}{slash}" for word in ("legacy", "simple", "upload", "packages", "pypi") for slash in ("", "/")),
+]
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
 def test_takes_twines_form(site: Site, path: str) -> None:
     """At every address that people give as the repository's, and everything is recorded."""
     name = f"twine-{path.count(chr(47))}{path.strip(chr(47)) or 0}"
@@ -63,6 +70,26 @@ def test_takes_twines_form(site: Site, path: str) -> None:
     assert (file["size"], file["requires-python"], file["yanked"]) == (len(content), ">=3.8", False)
     assert site.client.get(site.file_url(name, filename)).content == content
     assert site.staged() == []
+
+
+@pytest.mark.parametrize("path", ["/upload/x", "/nowhere/at/all", "/simple/there/", "/health"])
+def test_another_address(site: Site, path: str) -> None:
+    """Refused with the right one, and nothing is kept."""
+    with nothing_changes(site):
+        answer = post(site, _form(), path)
+    assert answer.status_code == (404 if path in {"/upload/x", "/nowhere/at/all"} else 405)
+    assert answer.text.endswith(f"; publish to {site.base}.\n")
+
+
+@pytest.mark.parametrize("link", ["/there", "/there/1.0/", "/there/1.0", "/project/There/", "/project/there/1.0/"])
+@pytest.mark.parametrize("address", ["/", "/legacy/", "/upload/", "/simple/"])
+def test_the_links_that_publishing_tools_print(site: Site, address: str, link: str) -> None:
+    """Below the address that a person published to, with a doubled slash or one: all lead to the project."""
+    for joined in {f"{address.rstrip('/')}{link}", f"{address}{link}"}:
+        if link.startswith("/project") and address != "/":
+            continue  # always at the top
+        answer = site.client.get(httpx.URL(site.base).copy_with(raw_path=joined.encode()), follow_redirects=True)
+        assert (answer.status_code, answer.url.path) == (200, "/simple/there/"), joined
 
 
 def test_takes_uvs_form(site: Site) -> None:

@@ -100,6 +100,11 @@ def same_version(a: str, b: str) -> bool:
     return parsed_a == parsed_b
 
 
+def is_version(version: str) -> bool:
+    """Whether PEP 440 knows it as a version."""
+    return _version(version) is not None
+
+
 def is_prerelease(version: str) -> bool:
     """Whether PEP 440 calls it a pre-release or a development release; False for what is no PEP 440 version."""
     parsed = _version(version)

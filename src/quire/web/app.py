@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from quire.config import Settings
 from quire.errors import QuireError, StoreError
 from quire.log_output import drain_all
-from quire.web import browse, files, metrics, openapi, pages, ready, uploads
+from quire.web import browse, elsewhere, files, metrics, openapi, pages, ready, uploads
 from quire.web.framing import Framing
 from quire.web.linger import Linger
 from quire.web.problems import HttpError, problem_response
@@ -66,17 +66,16 @@ def create_application(settings: Settings) -> Starlette:
 def _routes(settings: Settings) -> list[BaseRoute]:
     return [
         Route("/", _either(browse.home, uploads.post), methods=["GET", "POST"]),
-        Route("/legacy", uploads.post, methods=["POST"]),
-        Route("/legacy/", uploads.post, methods=["POST"]),
+        *(Route(path, uploads.post, methods=["POST"]) for path in elsewhere.UPLOADS),
         Route("/simple/", _either(pages.projects_page, uploads.post), methods=["GET", "POST"]),
-        Route("/simple", pages.add_slash, methods=["GET"]),
+        Route("/simple", _either(pages.add_slash, uploads.post), methods=["GET", "POST"]),
         Route("/simple/{name}/", pages.project_page, methods=["GET"]),
         Route("/simple/{name}", pages.add_slash, methods=["GET"]),
-        Route("/packages", pages.add_slash, methods=["GET"]),
-        Route("/packages/", browse.packages, methods=["GET"]),
+        Route("/packages", _either(pages.add_slash, uploads.post), methods=["GET", "POST"]),
+        Route("/packages/", _either(browse.packages, uploads.post), methods=["GET", "POST"]),
         Route("/packages/{path:path}", files.download, methods=["GET"]),
         Route("/RPC2", _call, methods=["POST"]),
-        Route("/pypi", _call, methods=["POST"]),
+        Route("/pypi", _call_or_upload, methods=["POST"]),
         Route(settings.health_endpoint, browse.health, methods=["GET"]),
         Route("/ready", ready.ready, methods=["GET"]),
         Route("/metrics", metrics.metrics, methods=["GET"]),
@@ -107,6 +106,12 @@ def _either(get: Handler, post: Handler) -> Handler:
     return answer
 
 
+async def _call_or_upload(request: Request) -> Response:
+    """POST /pypi: the public index took XML-RPC calls there, and uploads from old tools."""
+    is_form = request.headers.get("content-type", "").strip().lower().startswith(("multipart/", "application/x-www-"))
+    return await (uploads.post if is_form else _call)(request)
+
+
 async def _call(request: Request) -> Response:
     from quire.web import xmlrpc  # noqa: PLC0415 - two XML parsers, for the few who still search in this way
 
@@ -129,13 +134,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    sentences = {404: "There is nothing at this address.", 405: "This address does not take this method."}
-    headers = dict(error.headers) if error.headers else None
-    if headers is not None and "Allow" in headers:
-        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))  # out of a set: in the same order everywhere
-    return problem_response(
-        request, HttpError(error.status_code, sentences.get(error.status_code, error.detail), headers)
-    )
+    return elsewhere.answer(request, error)
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

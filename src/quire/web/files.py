@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 
 import structlog
 from starlette.requests import Request
@@ -19,7 +21,8 @@ from quire.model import File
 from quire.names import guess_filename, is_normalized
 from quire.repository import Listed, open_dropin
 from quire.store.contracts import OpenBlob
-from quire.web.pages import matches, service_of
+from quire.web.conditions import is_unchanged
+from quire.web.pages import service_of
 from quire.web.request_log import notes_of
 from quire.web.service import Service
 
@@ -58,7 +61,13 @@ async def download(request: Request) -> Response:
     file = target.listed.file
     blob, digest = await _open(service, target)
     headers = file_headers(service, digest, file.filename, target.companion, permanent=target.permanent)
-    return FileResponse(blob, headers=headers, service=service)
+    modified = None
+    if target.listed.dropin is not None and not target.companion and isinstance(blob, OpenBlob):
+        found = os.fstat(blob.file.fileno()).st_mtime
+        if 0 <= found <= time.time():  # people set it; a date in the future must not be told (RFC 9110, 8.8.2.1)
+            modified = found
+            headers["Last-Modified"] = formatdate(modified, usegmt=True)
+    return FileResponse(blob, headers=headers, service=service, modified=modified)
 
 
 def file_headers(service: Service, digest: str, filename: str, companion: str, *, permanent: bool) -> dict[str, str]:
@@ -168,14 +177,18 @@ def content_type(filename: str, companion: str = "") -> str:
 
 
 class FileResponse(Response):
-    """Sends an opened file, or some bytes: all of it, one range (206), or why not (304, 416).
+    """Sends an opened file, or some bytes: all of it, one range (206), or why not (304, 412, 416).
 
     A request for several ranges at once gets the whole (RFC 9110, 14.2 leaves that to the server). When the bytes end
     too early the response stays incomplete: the server then closes the connection, by which the client knows.
     """
 
-    def __init__(self, body: OpenBlob | bytes, *, headers: Mapping[str, str], service: Service) -> None:
+    def __init__(
+        self, body: OpenBlob | bytes, *, headers: Mapping[str, str], service: Service, modified: float | None = None
+    ) -> None:
+        """`modified`: seconds since the epoch, as in the Last-Modified header; None where there is none."""
         self._content = body
+        self._modified = modified
         self._service = service
         self.status_code = 200
         self.background = None
@@ -192,7 +205,7 @@ class FileResponse(Response):
 
     async def _answer(self, request: Request, content: OpenBlob | bytes, send: Send) -> None:
         size = content.size if isinstance(content, OpenBlob) else len(content)
-        if matches(request.headers.get("if-none-match"), self.headers["etag"]):
+        if is_unchanged(request.headers, self.headers["etag"], self._modified):
             del self.headers["content-type"]
             del self.headers["content-length"]  # a 304 may only name the length of the 200 (RFC 9110, 8.6)
             await self._send_whole(send, 304, b"")

@@ -17,6 +17,7 @@ import quire
 from quire.auth import Action
 from quire.negotiation import MediaType
 from quire.simple import make_page
+from quire.web.elsewhere import UPLOADS
 from quire.web.pages import page_response, service_of
 
 Json = dict[str, Any]
@@ -59,24 +60,32 @@ def _paths(health_endpoint: str) -> Json:
             "get": _operation("Home page", {200: _content("text/html")}, login=False),
             "post": _upload("Upload a file, or another action of the form"),
         },
-        "/legacy": {"post": _upload("The same as POST /")},
-        "/legacy/": {"post": _upload("The same as POST /")},
+        **{path: {"post": _upload("The same as POST /")} for path in UPLOADS},
         "/simple/": {
             "get": _page("All projects", "ProjectList"),
             "post": _upload("The same as POST /"),
         },
-        "/simple": {"get": _redirect("To the path with its slash", 301)},
+        "/simple": {
+            "get": _redirect("To the path with its slash", 301),
+            "post": _upload("The same as POST /"),
+        },
         "/simple/{name}/": {
             "get": _page(
                 "The files of a project", "Project", _NAME, more={301: _moved(), 302: _moved(), 303: _moved()}
             ),
         },
         "/simple/{name}": {"get": _redirect("To the path with its slash", 301, _NAME, 404)},
-        "/packages": {"get": _redirect("To the path with its slash", 301)},
-        "/packages/": {"get": _operation("Links to all files", {200: _content("text/html"), 304: _unchanged()})},
+        "/packages": {
+            "get": _redirect("To the path with its slash", 301),
+            "post": _upload("The same as POST /"),
+        },
+        "/packages/": {
+            "get": _operation("Links to all files", {200: _content("text/html"), 304: _unchanged()}),
+            "post": _upload("The same as POST /"),
+        },
         "/packages/{path}": {"get": _download()},
         "/RPC2": {"post": _search("XML-RPC search")},
-        "/pypi": {"post": _search("The same as POST /RPC2")},
+        "/pypi": {"post": _search_or_upload()},
         health_endpoint: {
             "get": _operation("Whether this worker answers", {200: _content("text/plain")}, login=False),
         },
@@ -111,7 +120,7 @@ def _operation(
     summary: str, responses: dict[int, Json], *errors: int, parameters: tuple[Json, ...] = (), login: bool = True
 ) -> Json:
     """One operation. `login`: whether `--authenticate` can make it need one."""
-    statuses = {*errors, *_ALWAYS, *(_LOGIN if login else ())}
+    statuses = {*errors, *_ALWAYS, *(_LOGIN if login else ()), *((412,) if 304 in responses else ())}
     answers = {status: _problem(status) for status in statuses} | responses
     described: Json = {
         "summary": summary,
@@ -153,22 +162,24 @@ def _download() -> Json:
 
 
 def _upload(summary: str) -> Json:
-    form = {"schema": _reference("UploadForm"), "encoding": {"content": {"contentType": "application/octet-stream"}}}
-    done = {200: _content("text/plain")}
-    described = _operation(summary, done, 404, 408, 409, 413, 507)
-    described["requestBody"] = {
-        "required": True,
-        "content": {
-            "multipart/form-data": form,
-            "application/x-www-form-urlencoded": {"schema": _reference("ActionForm")},
-        },
-    }
+    described = _operation(summary, {200: _content("text/plain")}, 404, 408, 409, 413, 507)
+    described["requestBody"] = {"required": True, "content": _FORMS}
     return described
 
 
 def _search(summary: str) -> Json:
     described = _operation(summary, {200: _content("text/xml")}, 408, 413)
     described["requestBody"] = {"required": True, "content": {"text/xml": {"schema": {}}}}
+    return described
+
+
+def _search_or_upload() -> Json:
+    """What one or the other is asked for by the type of the body."""
+    described, upload = _search("The same as POST /RPC2; with a form as POST /"), _upload("")
+    described["responses"] = upload["responses"] | {
+        "200": {"description": "Done", "content": _content("text/xml")["content"] | _content("text/plain")["content"]}
+    }
+    described["requestBody"]["content"] |= upload["requestBody"]["content"]
     return described
 
 
@@ -250,6 +261,13 @@ def _object(required: dict[str, Json], optional: dict[str, Json] | None = None) 
     return {"type": "object", "required": list(required), "properties": required | (optional or {})}
 
 
+_FORMS: Json = {
+    "multipart/form-data": {
+        "schema": _reference("UploadForm"),
+        "encoding": {"content": {"contentType": "application/octet-stream"}},
+    },
+    "application/x-www-form-urlencoded": {"schema": _reference("ActionForm")},
+}
 _META = _object({"api-version": {"const": "1.4"}})
 _HASHES: Json = {"type": "object", "additionalProperties": _TEXT}
 _SCHEMAS: Json = {

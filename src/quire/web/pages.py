@@ -12,6 +12,7 @@ from quire.errors import InvalidName, NotFound
 from quire.names import is_normalized, normalize_name
 from quire.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.simple import Page
+from quire.web.conditions import is_unchanged
 from quire.web.problems import HttpError
 from quire.web.service import Service
 
@@ -78,25 +79,37 @@ async def add_slash(request: Request) -> Response:
 
 def moved(request: Request, location: str) -> Response:
     """301 to another spelling of the same address; the query goes along."""
-    query = f"?{request.url.query}" if request.url.query else ""
-    return RedirectResponse(f"{location}{query}", 301)
+    return RedirectResponse(f"{location}{query_of(request)}", 301)
 
 
 def see_other(request: Request, location: str) -> Response:
-    """303; 302 for a client of HTTP/1.0, which has no 303 (RFC 9110, 15.4.4). Never to be remembered."""
+    """303; 302 for a client of HTTP/1.0, which has no 303 (RFC 9110, 15.4.4). Never to be remembered.
+
+    The query goes along, as it says what the client wants there.
+    """
     old = request.scope.get("http_version") in {"1.0", "1"}  # granian says 1
-    return RedirectResponse(location, 302 if old else 303, headers={"Cache-Control": "no-cache"})
+    return RedirectResponse(
+        f"{location}{query_of(request)}", 302 if old else 303, headers={"Cache-Control": "no-cache"}
+    )
+
+
+def query_of(request: Request) -> str:
+    """The query of a request with its question mark; "" when there is none."""
+    return f"?{request.url.query}" if request.url.query else ""
 
 
 async def page_response(request: Request, page: Page) -> Response:
-    """A page with its validator, encoded as accepted; 304 when the client has it already (RFC 9110, 13 and 15.4.5)."""
+    """A page with its validator, encoded as accepted; 304 when the client has it already (RFC 9110, 13 and 15.4.5).
+
+    Raises HttpError 412.
+    """
     encoding = negotiate_encoding(request.headers.get("accept-encoding"))
     if len(page.body) > _COMPRESS_IN_THREAD and not page.has(encoding):
         body, etag = await service_of(request).in_reader(page.encoded, encoding)
     else:
         body, etag = page.encoded(encoding)
     headers = page_headers(page, etag, encoding, is_encoded=body is not page.body)
-    if matches(request.headers.get("if-none-match"), etag):
+    if is_unchanged(request.headers, etag):
         return Response(status_code=304, headers=headers.validators)
     return Response(body, headers=headers.validators | headers.content)
 
@@ -115,14 +128,6 @@ def page_headers(page: Page, etag: str, encoding: Encoding, *, is_encoded: bool)
     if encoding != "identity" and is_encoded:
         content["Content-Encoding"] = encoding
     return PageHeaders(validators, content)
-
-
-def matches(if_none_match: str | None, etag: str) -> bool:
-    """Weak comparison of If-None-Match (RFC 9110, 13.1.2)."""
-    if if_none_match is None:
-        return False
-    candidates = [candidate.strip().removeprefix("W/") for candidate in if_none_match.split(",")]
-    return etag in candidates or "*" in candidates
 
 
 def _negotiated(request: Request) -> MediaType:

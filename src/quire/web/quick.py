@@ -28,8 +28,9 @@ from quire.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.repository import NamesView, ProjectView
 from quire.simple import Page
 from quire.web.answer import Answer, Headers, as_lines
+from quire.web.conditions import matches
 from quire.web.framing import problem_with
-from quire.web.pages import matches, page_headers
+from quire.web.pages import page_headers
 from quire.web.plain import PlainRequests
 from quire.web.proxies import peer_of
 from quire.web.quick_files import QuickFiles
@@ -226,8 +227,12 @@ class Quick:
         return prepared
 
     def _is_plain(self, headers: Headers) -> bool:
-        """Whether the request has no body, and one host that is one (see `quire.web.framing`)."""
+        """Whether the request has no body, no precondition but If-None-Match (`quire.web.conditions`), and one host
+        that is one (`quire.web.framing`).
+        """
         if "content-length" in headers or "transfer-encoding" in headers:
+            return False
+        if "if-match" in headers or "if-unmodified-since" in headers:
             return False
         hosts = headers.get_all("host")
         if len(hosts) != 1:

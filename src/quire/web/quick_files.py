@@ -10,8 +10,8 @@ from quire.metrics.catalog import Route
 from quire.repository import ProjectView
 from quire.store.contracts import OpenBlob
 from quire.web.answer import Answer, Headers, as_lines
+from quire.web.conditions import matches
 from quire.web.files import HOSTED, file_digest, file_headers, split_companion
-from quire.web.pages import matches
 from quire.web.service import Service
 
 SMALL_FILE = 128 * 1024
