@@ -43,6 +43,7 @@ LAYERS = (
     "importing",
     "checking",
     "upstream",
+    "htpasswd",
     "passwords",
     "login_limits",
     "login_checks",

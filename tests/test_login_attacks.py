@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import socket
@@ -13,7 +14,8 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from tests.asking import RawAnswer, Site, password_file, raw_answer, serve
+from tests.asking import RawAnswer, Site, password_file, publish_wheel, raw_answer, serve
+from tests.distributions import wheel_name
 
 ATTACKERS = 100
 COST = 10
@@ -107,3 +109,41 @@ def test_too_many_failures_of_an_address(site: tuple[Site, Path]) -> None:
     assert set(statuses[100:]) <= {401, 429}
     assert re.search(r"Too many failed logins at this address; try again in 1 second\.", answers)
     assert ask(served, "ann", "192.0.2.98").status == 200
+
+
+# -- a user who is no longer one --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
+def test_a_removed_user_is_refused_by_every_worker(tmp_path: Path, server: str) -> None:
+    """By the very next request on each of many open connections, to two workers of each of two servers, though all of
+    them have just answered the same bytes from the fast path; so is an old password."""
+    users = password_file(tmp_path, ann="secret", bob="secret", cid="secret")
+    flags = ("-a", "download,list,update", "-P", users, "--workers", 2, "--server", server, "--disable-fallback")
+    with serve(tmp_path, *flags) as first, serve(tmp_path, *flags) as second, ExitStack() as stack:
+        publish_wheel(first, "one", authorization="Basic " + b64encode(b"ann:secret").decode())
+        connections = [stack.enter_context(site.connect()) for site in (first, second) for _ in range(12)]
+
+        def statuses(user: str, password: str = "secret") -> list[int]:
+            login = b64encode(f"{user}:{password}".encode()).decode()
+            found = []
+            for path in ("/simple/one/", f"/packages/{wheel_name('one', '1.0')}"):
+                for connection in connections:
+                    connection.sendall(
+                        f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\n\r\n".encode()
+                    )
+                    found.append(raw_answer(connection).status)
+            return found
+
+        everywhere = 2 * len(connections)
+        for _ in range(2):  # the second time from the fast path
+            assert statuses("ann") == statuses("bob") == [200] * everywhere
+        password_file(tmp_path, ann="secret", bob="changed")
+        assert statuses("bob", "changed") == statuses("ann") == [200] * everywhere
+        assert set(statuses("bob")) <= {401, 429}
+        assert set(statuses("cid")) <= {401, 429}
+        before = users.stat()
+        users.write_text(users.read_text().replace("ann:", "eve:"))  # in place, with the old size and time
+        os.utime(users, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert set(statuses("ann")) <= {401, 429}
+        assert statuses("bob", "changed") == [200] * everywhere

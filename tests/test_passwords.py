@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from quire.auth import parse_basic
 from quire.errors import ConfigurationError
 from quire.passwords import MAX_PASSWORD_FILE_BYTES, SETTLE_SECONDS, Passwords, parse_users, verify_password
 from tests.htpasswd import SCHEMES, Clock, bcrypt_hash, sha1_hash, write
@@ -38,16 +40,59 @@ def test_comments_blank_lines_and_crlf_are_allowed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (b"j\xfcrgen:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "Latin-1"),
+        (b"no colon", "not of the form user:hash"),
+        (b":{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "no user name"),
+        (b"al\tice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "control character"),
+        (b"a" * 300 + b":{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "longer than 255 bytes"),
+        (b"bob:{SHA}5en6G6MezRroT3XKqkdPOmY", "cut off or damaged"),
+        (b"ann:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=", "an earlier line has the same user"),
+    ],
+)
+def test_one_odd_line_keeps_nobody_else_out(odd: bytes, reason: str) -> None:
+    """It is warned about once, by its number and without its content."""
+    stored = sha1_hash("secret")
+    with capture_logs() as logs:
+        users = parse_users(f"ann:{stored}\n\n".encode() + odd + f"\ncid:{stored}\n".encode(), "f")
+    latin1 = {"jürgen": sha1_hash("secret")} if reason == "Latin-1" else {}
+    assert dict(users.hashes) == {"ann": stored, "cid": stored} | latin1
+    assert [(log["log_level"], log["lines"], log["count"]) for log in logs] == [("warning", [3], 1)]
+    assert reason in logs[0]["reason"]
+    assert "SHA" not in str(logs)
+
+
+def test_latin_1_users_log_in() -> None:
+    """Name and password of a file that was made on a Latin-1 terminal, whichever charset the client speaks."""
+    stored = bcrypt_hash("pä§".encode("latin-1"))
+    with capture_logs():
+        users = parse_users("jürgen:".encode("latin-1") + stored.encode(), "f")
+    for charset in ("latin-1", "utf-8"):
+        login = parse_basic("Basic " + b64encode("jürgen:pä§".encode(charset)).decode())
+        assert login is not None
+        assert verify_password(login.password, users.hashes[login.username])
+    assert not verify_password("pä", stored)
+    assert not verify_password("p\u0142", stored)
+
+
+def test_byte_order_mark_and_notes() -> None:
+    """A BOM is no part of the first name, and what follows a second colon no part of the hash, as in Apache."""
+    stored = sha1_hash("secret")
+    users = parse_users(f"\ufeffalice:{stored}:Alice Example\r\n  bob:{stored}  \r\n".encode(), "f")
+    assert dict(users.hashes) == {"alice": stored, "bob": stored}
+
+
+@pytest.mark.parametrize(
     "data",
     [
         b"alice",
-        b"alice:secret:more\n",
         b"\x1f\x8b\x08garbage\n",
-        b"al\xffice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n",
-        b"al\tice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n",
-        b"a" * 300 + b":{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n",
         b"alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n\0\0\0\0",
         b"alice:\0\0\0\0",
+        "alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n".encode("utf-16"),
+        b"alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\nbob:{SHA}5en6G6Me",  # half of what is being written
+        b"bob:{SHA}5en6G6Me\n",
     ],
 )
 def test_malformed_files_are_refused(tmp_path: Path, data: bytes) -> None:
@@ -122,6 +167,38 @@ def test_change_within_one_tick_is_seen(tmp_path: Path) -> None:
     assert passwords.current() is not before
 
 
+def test_rewritten_file_with_the_same_size_and_time_is_seen(tmp_path: Path) -> None:
+    """Also long after it was read first: in place, as `cp -p` and `rsync --inplace -t` leave it."""
+    clock = Clock()
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("old"))
+    passwords = Passwords(path, clock=clock)
+    clock.now += SETTLE_SECONDS
+    before, status = passwords.current(), path.stat()
+    while path.stat().st_ctime_ns == status.st_ctime_ns:  # until the file system's clock has moved on
+        path.write_text(f"alice:{sha1_hash('new')}\n")
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    after = path.stat()
+    assert (after.st_mtime_ns, after.st_size, after.st_ino) == (status.st_mtime_ns, status.st_size, status.st_ino)
+    assert passwords.current() is not before
+    assert verify_password("new", passwords.current().hashes["alice"])
+
+
+def test_file_that_comes_back_is_read_again(tmp_path: Path) -> None:
+    """The very same file, moved away and back, and another one in its place meanwhile."""
+    clock = Clock()
+    path = write(tmp_path / "htpasswd", alice=sha1_hash("a"))
+    passwords = Passwords(path, clock=clock)
+    clock.now += SETTLE_SECONDS
+    first = passwords.current()
+    with capture_logs():
+        path.rename(tmp_path / "away")
+        assert passwords.current() is first
+        write(path, bob=sha1_hash("b"))
+        assert set(passwords.current().hashes) == {"bob"}
+        (tmp_path / "away").replace(path)
+        assert set(passwords.current().hashes) == {"alice"}
+
+
 def test_settled_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the file is older than any tick, a look is one stat and no more."""
     clock = Clock()
@@ -170,10 +247,11 @@ def test_each_unusable_change_is_warned_about(tmp_path: Path) -> None:
     path = write(tmp_path / "htpasswd", alice=sha1_hash("a"))
     passwords = Passwords(path)
     with capture_logs() as logs:
-        for stamp in (1, 1, 2):
+        for stamp in (1, 2):
             path.write_text("garbage")
             os.utime(path, ns=(stamp, stamp))
-            passwords.current()
+            for _ in range(3):
+                passwords.current()
     assert len(logs) == 2
 
 

@@ -11,7 +11,7 @@ import re
 import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from quire.errors import ConfigurationError
+from quire.htpasswd import entries
 
 if TYPE_CHECKING:
     from passlib.context import CryptContext
@@ -62,74 +63,127 @@ class Users:
 
 
 def parse_users(data: bytes, path: str) -> Users:
-    """The users of an htpasswd file, without those whose password is kept as plain text or as DES crypt.
+    """The users of an htpasswd file that can log in.
 
-    Those are named in one warning. Raises ConfigurationError when `data` is no such file, or only the half of one.
+    The others are named in one warning for each reason: those whose password is kept as plain text or as DES crypt by
+    their names, lines that cannot be read by their numbers. Raises ConfigurationError when `data` is no such file at
+    all, or only the first part of one: its last line has no end and is damaged.
     """
-    from passlib.apache import HtpasswdFile  # noqa: PLC0415 - as in `_context`
-
-    entries: dict[str, bytes] = {}
-    try:
-        why = "it holds NUL bytes, or a line is not of the form user:hash"
-        if b"\0" in data:  # blocks that are allocated and not yet written read as NULs
-            raise ValueError(why)
-        file = HtpasswdFile.from_string(data, return_unicode=False)
-        why = "a username is not UTF-8, is longer than 255 bytes or holds a tab"
-        entries = {user.decode("utf-8"): file.get_hash(user) for user in file.users()}
-    except ValueError:
-        # `from None`, and never the parser's own words: what it stumbled over may be a password
-        raise ConfigurationError(
-            f"The password file {path} is malformed ({why}); make it with 'htpasswd -B'."
-        ) from None
-    hashes: dict[str, str] = {}
-    kinds: Counter[tuple[str, bytes | None]] = Counter()
-    dummies: dict[tuple[str, bytes | None], str] = {}
-    refused = []
-    for user, stored in entries.items():
-        scheme = next((name for name, (start, _) in _SCHEMES.items() if start.match(stored)), None)
-        if scheme is None:
-            refused.append(user)
+    if b"\0" in data:  # blocks that are allocated and not yet written read as NULs
+        why = "it is UTF-16; save it as UTF-8" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "it holds NUL bytes"
+        raise _malformed(path, why)
+    found = list(entries(data))
+    good: dict[str, bytes] = {}
+    refused: dict[str, None] = {}  # in the order of the file
+    faults: dict[str, list[int]] = {}
+    for entry in found:
+        fault = entry.fault
+        if not fault and (entry.user in good or entry.user in refused):
+            fault = "an earlier line has the same user, and that one counts"
+        elif not fault and _is_damaged(entry.stored):
+            if entry is found[-1] and not data.endswith((b"\n", b"\r")):
+                raise _malformed(path, f"line {entry.number} is cut off")
+            fault = "its hash is cut off or damaged"
+        if fault:
+            faults.setdefault(fault, []).append(entry.number)
             continue
-        match = _SCHEMES[scheme][1].fullmatch(stored)
-        if match is None:
-            raise ConfigurationError(
-                f"The password file {path} is malformed (the hash of user {user!r} is cut off or damaged); "
-                "set that password again."
-            )
-        hashes[user] = stored.decode("ascii")
-        kind = (scheme, match["cost"])
-        kinds[kind] += 1
-        if kind not in dummies:
-            zero = "A" * 27 + "=" if scheme == "ldap_sha1" else "." * len(match["checksum"])
-            dummies[kind] = hashes[user][: match.start("checksum")] + zero
+        if entry.is_latin1:
+            faults.setdefault("its user name is not UTF-8 and is read as Latin-1", []).append(entry.number)
+        if scheme_of(entry.stored) is None:
+            refused[entry.user] = None
+        else:
+            good[entry.user] = entry.stored
+    if found and not (good or refused):
+        raise _malformed(path, f"line {found[0].number}: {next(iter(faults))}")
+    for reason, lines in faults.items():
+        _log.warning("passwords_line_odd", reason=reason, path=path, lines=lines[:20], count=len(lines))
     if refused:
         _log.warning(
             "passwords_refused",
             reason="kept as plain text, DES crypt or another unsupported hash; these users cannot log in until "
-            "their password is set again with 'htpasswd -B'",
+            "their password is set again with 'quire passwd'",
             path=path,
-            users=refused[:20],
+            users=list(refused)[:20],
             count=len(refused),
         )
-    return Users(hashes, dummies[kinds.most_common(1)[0][0]] if kinds else None)
+    return Users({user: stored.decode("ascii") for user, stored in good.items()}, _dummy(good.values()))
+
+
+def _malformed(path: str, why: str) -> ConfigurationError:
+    return ConfigurationError(f"The password file {path} is malformed ({why}); make it with 'quire passwd'.")
+
+
+def _dummy(hashes: Iterable[bytes]) -> str | None:
+    """See `Users.dummy`."""
+    kinds: Counter[tuple[str, bytes | None]] = Counter()
+    dummies: dict[tuple[str, bytes | None], str] = {}
+    for stored in hashes:
+        scheme, match = _hash(stored)
+        if scheme is None or match is None:
+            continue
+        kind = (scheme, match["cost"])
+        kinds[kind] += 1
+        if kind not in dummies:
+            zero = "A" * 27 + "=" if scheme == "ldap_sha1" else "." * len(match["checksum"])
+            dummies[kind] = stored[: match.start("checksum")].decode("ascii") + zero
+    return dummies[kinds.most_common(1)[0][0]] if kinds else None
+
+
+def _is_damaged(stored: bytes) -> bool:
+    scheme, match = _hash(stored)
+    return scheme is not None and match is None
+
+
+def scheme_of(stored: bytes) -> str | None:
+    """The name of a hash's scheme; None when it is not supported, or damaged."""
+    scheme, match = _hash(stored)
+    return scheme if match is not None else None
+
+
+def _hash(stored: bytes) -> tuple[str | None, re.Match[bytes] | None]:
+    """The scheme that a hash begins like, and the whole of it when it is whole."""
+    scheme = next((name for name, (start, _) in _SCHEMES.items() if start.match(stored)), None)
+    return scheme, None if scheme is None else _SCHEMES[scheme][1].fullmatch(stored)
 
 
 def verify_password(password: str, stored: str) -> bool:
     """Whether `stored`, a hash out of `Users`, was made of this password. Slow on purpose: call it in a thread."""
     if "\0" in password:
         return False  # crypt(3) would see the part before it only, and some schemes refuse by exception
+    return any(_matches(secret, stored) for secret in _spellings(password))
+
+
+def _spellings(password: str) -> Iterator[bytes]:
+    """The bytes that a hash may have been made of: UTF-8, and Latin-1 where that is something else.
+
+    A file that was made on a terminal that speaks Latin-1 has hashes of such bytes, and Apache compares the bytes that
+    a client sends with no thought of their meaning.
+    """
+    if password.isascii():
+        yield password.encode()
+        return
+    for charset in ("utf-8", "latin-1"):
+        try:
+            yield password.encode(charset)
+        except UnicodeEncodeError:  # a lone surrogate; a letter that Latin-1 lacks
+            continue
+
+
+def _matches(secret: bytes, stored: str) -> bool:
     try:
-        secret = password.encode("utf-8")
         return bool(_context().verify(secret[:BCRYPT_BYTES] if stored.startswith("$2") else secret, stored))
-    except ValueError:  # a lone surrogate, or over libpass's limit of 4096 bytes: nobody's password
+    except ValueError:  # over libpass's limit of 4096 bytes: nobody's password
         return False
 
 
 class Passwords:
     """An htpasswd file, loaded again whenever it changes. Used from one thread.
 
-    A change is seen by `os.stat` (time, size, inode) at every look; on NFS thus as soon as the client's attribute
-    cache lets it. A changed file that cannot be used leaves the last good users in force and is warned about once.
+    A change is seen by `os.stat` at every look: its times, size and inode. The time of the last change of the inode
+    (ctime) is among them, which no program can set, so a file that was rewritten with its old size and mtime is seen as
+    well. Within one tick of the file system's clock that can happen twice, so a file that changed lately is read again
+    at every look. On NFS a change is seen as soon as the client's attribute cache lets it. A changed file that cannot
+    be used leaves the last good users in force and is warned about once.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -168,7 +222,7 @@ class Passwords:
                 self._warned = self._identity
                 _log.warning("passwords_not_loaded", reason=f"{error} The users loaded before stay in force.")
             if isinstance(error.__cause__, OSError):
-                return  # permissions change without a trace in the identity: look again next time
+                return  # what keeps it from being read may end without a trace in the identity: look again next time
         self._settled = began - self._first_seen >= SETTLE_SECONDS
 
 
@@ -178,7 +232,7 @@ def _identify(path: str) -> object:
         status = os.stat(path)
     except (OSError, ValueError) as error:
         return type(error), getattr(error, "errno", None)
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
 
 
 def _read(path: str) -> bytes:
