@@ -69,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Networks whose forwarding headers are believed; `unix` for peers at a Unix socket, `*` for everybody."""
     trusted_headers: tuple[str, ...] = ("x-forwarded-for", "x-forwarded-proto")
     """The forwarding headers that are believed, which trusted proxies must set or clear; lower-case names."""
+    allowed_hosts: tuple[str, ...] = ()
+    """The names that a Host may have, in lower case, `*.` before those with subdomains; none: any."""
     accel_redirect: tuple[str, ...] = ()
     """What the proxy calls the directories, in their order, to send downloads itself; none: quire sends them."""
 
@@ -175,6 +177,7 @@ OPTIONS = (
     Option("server_base_url", values.base_path, "--server-base-url"),
     Option("trusted_proxies", values.networks, "--trusted-proxies"),
     Option("trusted_headers", values.forwarding_headers, "--trusted-headers"),
+    Option("allowed_hosts", values.host_names, "--allowed-hosts"),
     Option("accel_redirect", values.internal_locations, "--accel-redirect"),
     Option("authenticate", values.actions, "--authenticate"),
     Option("passwords", values.password_file, "--passwords"),
@@ -223,8 +226,10 @@ _NOT_FIELDS = {"anonymous_uploads", "backend", "disable_fallback", "fallback_url
 RUN_DEFAULTS: Mapping[str, Any] = {}
 """`quire run`: pypiserver's defaults, which are those of Settings."""
 
-SERVE_DEFAULTS: Mapping[str, Any] = {"host": "127.0.0.1", "verbose": 1}
-"""`quire serve`: only this machine reaches it, and the log says what happens."""
+SERVE_DEFAULTS: Mapping[str, Any] = {"host": "127.0.0.1", "verbose": 1, "allowed_hosts": values.LOOPBACK_NAMES}
+"""`quire serve`: only this machine reaches it, by this machine's own names, and the log says what happens.
+
+The names are for a loopback host without a proxy before it: else the host has others, which only its operator knows."""
 
 
 def resolve(
@@ -260,7 +265,10 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     Without it, `QUIRE_*` and quire.toml are read as `quire serve` reads them. Raises ConfigurationError.
     """
     dumped = environ.get(SETTINGS_VARIABLE)
-    return Settings.load(dumped) if dumped else resolve({}, environ, SERVE_DEFAULTS)
+    if dumped:
+        return Settings.load(dumped)
+    # the server is not ours: where it listens is not known
+    return resolve({}, environ, {**SERVE_DEFAULTS, "allowed_hosts": ()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +347,9 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
         except ValueError:  # a user id without a name, and no HOME: there is no home to look in
             raise ConfigurationError("This user has no home, where ~/packages would be; name the directory.") from None
     fields.setdefault("workers", usable_cores())
+    if "allowed_hosts" not in given and fields.get("allowed_hosts"):
+        own = values.is_loopback(fields["host"]) and not fields.get("trusted_proxies")
+        fields["allowed_hosts"] = (*fields["allowed_hosts"], fields["host"].lower()) if own else ()
     authenticate, passwords = fields.get("authenticate", ("update",)), given.get("passwords")
     # pypiserver's rule: switching off authentication must be said twice, so that nobody does it by a slip
     if (passwords == ".") != (authenticate == ()):

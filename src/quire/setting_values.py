@@ -28,6 +28,9 @@ _SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 ACTIONS = ("download", "list", "update")
 """What can be made to need a login, as pypiserver names it."""
 
+LOOPBACK_NAMES = ("localhost", "*.localhost", "127.0.0.1", "::1")
+"""What a machine calls itself (RFC 6761, 6.3)."""
+
 FORWARDING_HEADERS = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix", "forwarded")
 """In which proxies report whom they serve; the last one reports what the first three do."""
 
@@ -268,6 +271,30 @@ def forwarding_headers(raw: Raw) -> tuple[str, ...]:
             f"forwarded and {', '.join(FORWARDING_HEADERS[:3])} report the same; name what your proxies set"
         )
     return found
+
+
+def host_names(raw: Raw) -> tuple[str, ...]:
+    """Host names and IP addresses, `*.` before a name for all below it; `*` or nothing means any."""
+    found = []
+    for word in words(raw):
+        if not word:
+            continue
+        name = word.lower().removesuffix(".")
+        try:
+            name = str(ipaddress.ip_address(name.removeprefix("[").removesuffix("]")))
+        except ValueError:
+            if name != "*" and not re.fullmatch(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", name):
+                raise ValueError(f"{word!r} is no host name such as pypi.example.org, without a port") from None
+        found.append(name)
+    return () if "*" in found else tuple(dict.fromkeys(found))
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host to listen on is reached by this machine only."""
+    try:
+        return name.lower() == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def index_name(raw: Raw) -> str:

@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         epilog=_MORE,
     )
     run_parser.set_defaults(setting_defaults=RUN_DEFAULTS)
-    _add_flags(run_parser, host="0.0.0.0")  # noqa: S104 - a text in the help
+    _add_flags(run_parser, host="0.0.0.0", hosts="any")  # noqa: S104 - a text in the help
     serve_parser = subparsers.add_parser(
         "serve",
         help="serve directories to this machine only",
@@ -41,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         epilog=_MORE,
     )
     serve_parser.set_defaults(setting_defaults=SERVE_DEFAULTS)
-    _add_flags(serve_parser, host="127.0.0.1")
+    _add_flags(serve_parser, host="127.0.0.1", hosts="those of this machine, at a loopback address without proxies")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -113,7 +113,7 @@ def _check_file(file: str, flag: str) -> None:
         ) from error
 
 
-def _add_flags(parser: argparse.ArgumentParser, host: str) -> None:
+def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
     """All flags. Each one is text or absent here; `resolve` reads it, as it reads the variable and the file."""
     add = parser.add_argument
     add(
@@ -148,6 +148,12 @@ def _add_flags(parser: argparse.ArgumentParser, host: str) -> None:
         metavar="NAMES",
         help="the headers that these proxies set or clear, with commas: x-forwarded-for, x-forwarded-proto, "
         "x-forwarded-host, x-forwarded-prefix, forwarded (default: the first two)",
+    )
+    add(
+        "--allowed-hosts",
+        metavar="NAMES",
+        help="answer to these names of the server only, with commas, '*.' before a name for all below it: protects "
+        f"from pages that lead a name of theirs to this address (default: {hosts})",
     )
     add(
         "--accel-redirect",

@@ -42,6 +42,12 @@ class RSGIHeaders(Headers, Protocol):
 
     def keys(self) -> list[str]: ...
 
+    def items(self) -> list[tuple[str, str]]: ...
+
+    def __len__(self) -> int:
+        """How many names there are; one may have several items."""
+        ...
+
 
 class _Stream(Protocol):
     async def send_bytes(self, data: bytes) -> None: ...
@@ -94,7 +100,13 @@ class RSGIApplication:
     async def __rsgi__(self, scope: RSGIScope, protocol: RSGIProtocol) -> None:
         """One request."""
         quick = self._quick
-        if quick is not None and scope.method == "GET" and not scope.query_string and scope.authority is None:
+        if (
+            quick is not None
+            and scope.method == "GET"
+            and not scope.query_string
+            and scope.authority is None
+            and not _has_repeats(scope)
+        ):
             asked = (scope.path, cast("Headers", scope.headers), partial(_client, scope))
             answer = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
             if answer is not None:
@@ -248,6 +260,12 @@ def _lines(headers: RSGIHeaders) -> list[tuple[bytes, bytes]]:
 
 def _pairs(lines: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("ascii", "replace").replace("\ufffd", "?")) for name, value in lines]
+
+
+def _has_repeats(scope: RSGIScope) -> bool:
+    """Whether a header has several lines: those are for the general application to join, or to refuse."""
+    headers = cast("RSGIHeaders", scope.headers)
+    return len(headers.items()) > len(headers)
 
 
 def _client(scope: RSGIScope) -> str:

@@ -19,6 +19,7 @@ from quire.log_output import drain_all
 from quire.web import browse, elsewhere, files, metrics, openapi, pages, ready, uploads
 from quire.web.framing import Framing
 from quire.web.linger import Linger
+from quire.web.origins import Origins
 from quire.web.problems import HttpError, problem_response
 from quire.web.request_log import RequestLog, notes_of
 from quire.web.service import Service
@@ -54,6 +55,7 @@ def create_application(settings: Settings) -> Starlette:
             Middleware(RequestLog, settings=settings, tally=service.metrics.tally),
             Middleware(Framing, trusts=service.proxies.trusts),
             Middleware(Linger),
+            Middleware(Origins, settings=settings, proxies=service.proxies, hosts=service.hosts),
         ],
         exception_handlers={QuireError: _on_error, HTTPException: _on_http_exception, Exception: _on_bug},
         lifespan=lifespan,

@@ -66,6 +66,8 @@ class Quick:
         self._protected = Action.LIST in settings.authenticate
         self._algorithm = settings.hash_algorithm
         self._hosts: set[str] = set()
+        self._allowed = service.hosts
+        self._host_is_elsewhere = service.proxies.reports_hosts and not service.hosts.is_any
         self._tally = service.metrics.tally
         self._log = AccessLog(settings)
         self._ids = RequestIds()
@@ -228,11 +230,16 @@ class Quick:
 
     def _is_plain(self, headers: Headers) -> bool:
         """Whether the request has no body, no precondition but If-None-Match (`quire.web.conditions`), and one host
-        that is one (`quire.web.framing`).
+        that is one (`quire.web.framing`) and is allowed.
         """
-        if "content-length" in headers or "transfer-encoding" in headers:
+        if (
+            "content-length" in headers
+            or "transfer-encoding" in headers
+            or "if-match" in headers
+            or "if-unmodified-since" in headers
+        ):
             return False
-        if "if-match" in headers or "if-unmodified-since" in headers:
+        if self._host_is_elsewhere and ("x-forwarded-host" in headers or "forwarded" in headers):
             return False
         hosts = headers.get_all("host")
         if len(hosts) != 1:
@@ -240,7 +247,7 @@ class Quick:
         host = hosts[0]
         if host in self._hosts:
             return True
-        if not host.isascii() or problem_with([], [], [host.encode()]) is not None:
+        if not host.isascii() or problem_with([], [], [host.encode()]) is not None or not self._allowed.allow(host):
             return False
         if len(self._hosts) < _MAX_HOSTS and len(host) < 256:
             self._hosts.add(host)
@@ -273,9 +280,10 @@ class QuickASGI:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]:
-            asked = (scope["path"], ASGIHeaders(scope["headers"]), partial(peer_of, scope))
-            quick = self.quick
-            answer = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
+            headers, quick, answer = ASGIHeaders(scope["headers"]), self.quick, None
+            if not headers.has_repeats:
+                asked = (scope["path"], headers, partial(peer_of, scope))
+                answer = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
             if answer is not None:
                 lines = [(name.encode(), value.encode()) for name, value in answer.headers]
                 if answer.status != 304:
@@ -289,11 +297,13 @@ class QuickASGI:
 class ASGIHeaders:
     """The header lines of an ASGI scope."""
 
-    __slots__ = ("_first", "_lines")
+    __slots__ = ("_first", "_lines", "has_repeats")
 
     def __init__(self, lines: Sequence[tuple[bytes, bytes]]) -> None:
         self._lines = lines
         self._first = dict(reversed(lines)) if len(lines) > 1 else dict(lines)
+        self.has_repeats = len(self._first) < len(lines)
+        """Whether a name has several lines: those are for the general application to join, or to refuse."""
 
     def __contains__(self, name: str) -> bool:
         return name.encode() in self._first

@@ -318,7 +318,8 @@ def request_properties(scope: Scope) -> dict[str, object]:
     for name, value in Headers(scope=scope).items():
         if not _SECRET.search(name):
             key = name.upper().replace("-", "_")
-            properties[key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"] = value
+            key = key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
+            properties[key] = f"{properties[key]}, {value}" if key in properties else value
     return properties
 
 
@@ -341,11 +342,9 @@ def _masked(name: str, value: str) -> str:
 
 
 def _header(scope: Scope, name: bytes) -> bytes | None:
-    for key, value in scope["headers"]:
-        if key == name:
-            found: bytes = value
-            return found
-    return None
+    """The value of the only line of this name; None when there is none, or several."""
+    values = [value for key, value in scope["headers"] if key == name]
+    return values[0] if len(values) == 1 else None
 
 
 def _content_length(start: Message) -> int:

@@ -33,6 +33,7 @@ from quire.store.contracts import OpenBlob
 from quire.store.posix import HOME, PosixStore
 from quire.web.accel import internal_location
 from quire.web.housekeeping import keep_house
+from quire.web.origins import AllowedHosts
 from quire.web.overview import FileCount
 from quire.web.problems import HttpError
 from quire.web.proxies import TrustedProxies, peer_of
@@ -80,6 +81,7 @@ class Service:
         self.metrics = WorkerMetrics(settings)
         self.readiness = Readiness(StoreProbe(self.index), lambda: is_draining(folder_of(os.environ)))
         self.proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
+        self.hosts = AllowedHosts(settings.allowed_hosts)
         self.authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
         self._reading: ThreadPoolExecutor | None = None
         self._sending: ThreadPoolExecutor | None = None
