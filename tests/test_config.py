@@ -141,6 +141,10 @@ def test_a_named_configuration_file_must_exist(tmp_path: Path) -> None:
         resolve({}, {"QUIRE_CONFIG": str(tmp_path)})
 
 
+TAKEN = [
+    *("/simple", "/simple/x", "/packages/health", "/pypi", "/ready", "/metrics", "/upload", "/legacy/", "/project/x"),
+    *("/RPC2", "/x/json", "//", "//health", "/health//"),
+]
 WRONG = [
     ("port", "http", "--port: 'http' is not a whole number"),
     ("port", "-1", "--port: -1 is out of range"),
@@ -152,6 +156,7 @@ WRONG = [
     ("hash_algo", "yes", "--hash-algo: 'yes' is no usable hash algorithm"),
     ("health_endpoint", "health", "--health-endpoint"),
     ("health_endpoint", "/he alth", "--health-endpoint"),
+    *(("health_endpoint", path, "--health-endpoint") for path in TAKEN),
     ("authenticate", "update,.", "'.' .no authentication. must stand alone"),
     ("authenticate", ". , Update", "'.' .no authentication. must stand alone"),
     ("authenticate", "upload", "use download, list and update"),
@@ -185,6 +190,15 @@ WRONG = [
     ("host", "", "--host: the value is empty"),
     ("directories", ["a\0b"], "the directory: the value holds a NUL"),
 ]
+
+
+def test_a_health_endpoint_below_the_prefix_twice() -> None:
+    """It lies below --server-base-url by itself."""
+    for health in ("/python", "/python/health"):
+        with pytest.raises(ConfigurationError, match="below --server-base-url already"):
+            resolve({"server_base_url": "/python", "health_endpoint": health}, {})
+    settings = resolve({"server_base_url": "/python", "health_endpoint": "/pythonic"}, {})
+    assert settings.health_endpoint == "/pythonic"
 
 
 @pytest.mark.parametrize(("name", "value", "sentence"), WRONG)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,9 +13,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from quire.changes import Selection
+from quire.config import Settings
 from quire.errors import StoreFull
 from quire.folder import Folder
+from quire.store.contracts import OpenBlob
+from quire.upload import examine
+from quire.web.app import create_application
 from quire.web.overview import FileCount
 from tests.asking import OPEN, Site, nothing_changes, post, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
@@ -281,3 +288,42 @@ def test_counting_fails_quietly(site: Site) -> None:
         return numbers
 
     assert asyncio.run(story()) == [None, None, 7, 7, 7, 7, 7]
+
+
+@pytest.mark.parametrize("is_published_again", [False, True])
+def test_a_delete_that_races_a_download(tmp_path: Path, is_published_again: bool) -> None:
+    """404 and no error in the log when the file is deleted between the look at its listing and the opening of its
+    bytes; the bytes when the same file is published again at that moment.
+    """
+    application = create_application(Settings(directories=(str(tmp_path),)))
+    service = application.state.service
+    filename, content = wheel_name("raced", "1.0"), make_wheel("raced", "1.0")
+
+    def publish_it() -> str:
+        staging = service.store.blobs.stage()
+        staging.write(content)
+        upload = examine(staging.finish(), filename)
+        service.index.publish([upload])
+        return f"/packages/raced/{hashlib.sha256(content).hexdigest()}/{filename}"
+
+    url, opened = publish_it(), service.store.blobs.open
+
+    def delete_and_open(key: str) -> OpenBlob:
+        service.store.blobs.open = opened
+        service.index.remove_blobs(service.index.delete("raced", Selection(version="1.0")).removed)
+        if is_published_again:
+            publish_it()
+        found: OpenBlob = opened(key)
+        return found
+
+    service.store.blobs.open = delete_and_open
+
+    async def get() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://index") as client:
+            return await client.get(url)
+
+    with capture_logs() as lines:
+        answer = asyncio.run(get())
+    assert answer.status_code == (200 if is_published_again else 404)
+    assert (answer.content == content) == is_published_again
+    assert [line for line in lines if line["log_level"] == "error"] == []

@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 import quire.web
 from quire.auth import Action
 from quire.config import Settings
+from quire.setting_values import TAKEN_PATHS
 from quire.web.app import create_application
 from quire.web.openapi import document
 from quire.web.problems import STATUS
@@ -50,6 +51,13 @@ def test_every_route_is_described_and_no_other(health: str, tmp_path: Path) -> N
         for method in (route.methods or set()) - {"HEAD"}
     }
     assert set(_operations(document(health))) == routes
+
+
+def test_no_health_endpoint_takes_the_place_of_a_route(tmp_path: Path) -> None:
+    """The first segment of every route is one that `--health-endpoint` refuses."""
+    application = create_application(Settings(directories=(str(tmp_path),), health_endpoint="/health"))
+    firsts = {route.path.split("/")[1] for route in application.routes if isinstance(route, Route)}
+    assert firsts - {"health", "{name}"} <= TAKEN_PATHS
 
 
 def test_path_parameters_are_those_of_the_path() -> None:

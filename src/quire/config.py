@@ -350,6 +350,11 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
     if "allowed_hosts" not in given and fields.get("allowed_hosts"):
         own = values.is_loopback(fields["host"]) and not fields.get("trusted_proxies")
         fields["allowed_hosts"] = (*fields["allowed_hosts"], fields["host"].lower()) if own else ()
+    prefix, health = str(fields.get("server_base_url", "")), str(fields.get("health_endpoint", ""))
+    if prefix and f"{health}/".startswith(f"{prefix}/"):
+        raise ConfigurationError(
+            f"--health-endpoint is below --server-base-url already; leave {prefix} out of {health} or choose another."
+        )
     authenticate, passwords = fields.get("authenticate", ("update",)), given.get("passwords")
     # pypiserver's rule: switching off authentication must be said twice, so that nobody does it by a slip
     if (passwords == ".") != (authenticate == ()):

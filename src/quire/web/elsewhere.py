@@ -20,6 +20,7 @@ from quire.errors import InvalidName
 from quire.names import is_version, normalize_name
 from quire.web.pages import query_of, see_other, service_of
 from quire.web.problems import HttpError, problem_response
+from quire.web.routes import path_within
 
 UPLOADS = ("/legacy/", "/legacy", "/upload/", "/upload", "/pypi/")
 """Addresses that take uploads and nothing else; `/`, `/simple`, `/packages` and `/pypi` take them, too."""
@@ -45,7 +46,7 @@ def answer(request: Request, error: HTTPException) -> Response:
 
 def _redirect(request: Request) -> Response | None:
     prefix = service_of(request).settings.server_base_url
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    path = path_within(request.scope)
     single = _SLASHES.sub("/", path)
     if not single.startswith(f"{prefix}/"):
         return None

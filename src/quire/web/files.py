@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from quire.auth import Action
-from quire.errors import InvalidName, NotFound
+from quire.errors import BlobMissing, InvalidName, NotFound
 from quire.folder import DropIn
 from quire.model import File
 from quire.names import guess_filename, is_normalized
@@ -58,8 +58,12 @@ async def download(request: Request) -> Response:
     await service.authorize(request, Action.DOWNLOAD)
     path = request.path_params["path"]
     target = await _find(service, path)
+    try:
+        blob, digest = await _open(service, target)
+    except BlobMissing:  # deleted since the listing was looked at, or lost: the listing of now tells which
+        target = await _find(service, path)
+        blob, digest = await _open(service, target)
     file = target.listed.file
-    blob, digest = await _open(service, target)
     headers = file_headers(service, digest, file.filename, target.companion, permanent=target.permanent)
     modified = None
     if target.listed.dropin is not None and not target.companion and isinstance(blob, OpenBlob):

@@ -25,9 +25,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
+from urllib.parse import quote
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
+
+from quire.web.routes import mount_of
 
 UNIX: Final = "unix"
 """What stands for the address of a peer that is connected by a Unix socket; in `--trusted-proxies`, too."""
@@ -164,9 +167,13 @@ class TrustedProxies:
         return Outside("https" if scheme == "https" else "http", host, f"/{prefix}" if prefix else "")
 
     def base_url(self, request: HTTPConnection, prefix: str) -> str:
-        """The absolute URL of the index as the client knows it, ended by a slash; `prefix` is of its own paths."""
+        """The absolute URL of the index as the client knows it, ended by a slash; `prefix` is of its own paths.
+
+        Percent-encoded. Before the prefix comes where another application has mounted this one.
+        """
         outside = self.outside(request)
-        return f"{outside.scheme}://{outside.host or 'localhost'}{outside.prefix}{prefix}/"
+        mount = quote(mount_of(request.scope))
+        return f"{outside.scheme}://{outside.host or 'localhost'}{outside.prefix}{mount}{prefix}/"
 
     def _walk(self, peer: str, lines: Lines) -> tuple[str, int]:
         """The client's address, and how many proxies were passed: 0 when the peer is none."""

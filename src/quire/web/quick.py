@@ -279,7 +279,8 @@ class QuickASGI:
         return PlainRequests(self.quick)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]:
+        is_plain = scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]
+        if is_plain and not scope.get("root_path"):
             headers, quick, answer = ASGIHeaders(scope["headers"]), self.quick, None
             if not headers.has_repeats:
                 asked = (scope["path"], headers, partial(peer_of, scope))

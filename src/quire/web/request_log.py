@@ -26,7 +26,7 @@ from quire.metrics.tally import Tally
 from quire.names import is_normalized
 from quire.web.access_lines import AccessFields, AccessLines, Parts, access_lines
 from quire.web.proxies import TrustedProxies, peer_of
-from quire.web.routes import RouteTable
+from quire.web.routes import RouteTable, path_within
 
 log = structlog.get_logger(__name__)
 
@@ -271,7 +271,7 @@ class RequestLog:
         finally:
             seconds = time.perf_counter() - begun
             if self._tally is not None:
-                self._tally.request(self._routes.of(scope["method"], scope["path"]), status, seconds, sent)
+                self._tally.request(self._routes.of(scope["method"], path_within(scope)), status, seconds, sent)
                 self._tally.received += received
             if self._log.is_on and self._log.is_formatted:
                 self._log_response(start, reason)
@@ -279,7 +279,7 @@ class RequestLog:
                 client = self._proxies.client_address(Request(scope))
                 self._log.line(
                     scope["method"],
-                    scope["path"],
+                    path_within(scope),
                     status,
                     seconds,
                     sent=sent,

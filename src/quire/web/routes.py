@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from starlette.types import Scope
+
 from quire.metrics.catalog import Route
+
+
+def mount_of(scope: Scope) -> str:
+    """Where another application has mounted this one: WSGI's SCRIPT_NAME, ASGI's root_path; "" for nowhere.
+
+    Starlette adds the prefix of its own routes to root_path, and keeps the original beside it.
+    """
+    return str(scope.get("app_root_path", scope.get("root_path", ""))).rstrip("/")
+
+
+def path_within(scope: Scope) -> str:
+    """The path below the mount. It is "" for the mount itself. Servers that leave the mount out of the path are few."""
+    path, mount = str(scope["path"]), mount_of(scope)
+    return path[len(mount) :] if path == mount or path.startswith(f"{mount}/") else path
 
 
 class RouteTable:

@@ -21,6 +21,7 @@ from starlette.types import Scope
 
 from quire.web.problems import HttpError
 from quire.web.proxies import peer_of
+from quire.web.routes import mount_of
 
 METHODS = "GET, HEAD, POST"
 """Those that some address here takes, for an Allow header."""
@@ -31,7 +32,7 @@ _HOST = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.%A-Za-z]+\])
 
 def is_asterisk(scope: Scope) -> bool:
     """Whether the request is about the server itself."""
-    return scope["method"] == "OPTIONS" and bool(scope["path"] == f"{scope.get('root_path', '')}*")
+    return scope["method"] == "OPTIONS" and bool(scope["path"] == f"{mount_of(scope)}*")
 
 
 def make_origin_form(scope: Scope, trusts: Callable[[str], bool]) -> None:
@@ -42,10 +43,12 @@ def make_origin_form(scope: Scope, trusts: Callable[[str], bool]) -> None:
     """
     if scope["method"] == "CONNECT":
         raise HttpError(405, "This address does not take this method.", {"Allow": METHODS})
-    root = scope.get("root_path", "")
+    root = mount_of(scope)
+    if root and scope["path"] == root:  # the mount itself, without its slash
+        scope["path"] = f"{root}/"
     raw_path = scope.get("raw_path")  # granian has none; its path holds the authority as it was sent
     target = (scope["path"] if raw_path is None else raw_path.decode("latin-1")).removeprefix(root)
-    if target.startswith("/"):
+    if target.startswith("/") or not target:
         return
     found = _ABSOLUTE.fullmatch(target)
     if found is None:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import quire
 from quire.web.request_log import notes_of
-from quire.web.routes import RouteTable
+from quire.web.routes import RouteTable, path_within
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -92,7 +92,7 @@ class Tracing:
             for name, value in scope["headers"]
             if name in {b"traceparent", b"tracestate"}
         }
-        route = self._routes.of(scope["method"], scope["path"]).name.lower()
+        route = self._routes.of(scope["method"], path_within(scope)).name.lower()
         status = 0
 
         async def noting_send(message: Message) -> None:
