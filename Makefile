@@ -42,7 +42,6 @@ help: ## print this list
 
 serve: $(RUN) ## serve ./packages on http://127.0.0.1:8080, uploads open to this machine (PORT=, PACKAGES=)
 	@mkdir -p "$(PACKAGES)"
-	@echo "publish: uv publish --publish-url http://$(HOST):$(PORT)/ -u any -p any dist/*    install: pip install --index-url http://$(HOST):$(PORT)/simple/ NAME"
 	@exec $(BIN)/quire serve --host "$(HOST)" --port "$(PORT)" -a . -P . "$(PACKAGES)"
 
 test: lint ## lint, types and all tests, real pip, uv, twine, poetry and pdm among them

@@ -127,21 +127,22 @@ def test_a_disk_that_becomes_read_only(small: Path) -> None:
     with serve(small, *OPEN) as site:
         assert site.filenames("good") == [wheel_name("good", "1.0")]
         assert _upload(site, "third").status_code == 403
-        assert "serving it read-only" in site.served.output()
+        assert "is mounted read-only; serving it so, without uploads" in site.served.output()
 
 
 def test_a_directory_without_permission(tmp_path: Path) -> None:
-    """A server whose user may read the directory, but not write: 403 for uploads, and it says so when it starts."""
+    """A server whose user may read the directory, but not write, does not start but with --read-only."""
     with serve(tmp_path, *OPEN) as site:
         publish_wheel(site, "good")
         everything = [site.root, *site.root.rglob("*")]
     as_root = os.geteuid() == 0 and shutil.which("setpriv") is not None
     for path in everything:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    with serve(tmp_path, *OPEN, unprivileged=as_root) as site:
+    with pytest.raises(AssertionError, match="ended with 2"), serve(tmp_path, *OPEN, unprivileged=as_root):
+        pass
+    with serve(tmp_path, *OPEN, "--read-only", unprivileged=as_root) as site:
         assert site.filenames("good") == [wheel_name("good", "1.0")]
         assert _upload(site, "other").status_code == 403
-        assert "serving it read-only" in site.served.output()
     for path in everything:
         path.chmod(0o755)
 

@@ -11,6 +11,7 @@ QUIRE_SETTINGS, which the command that started them filled: `Settings.dump` and 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ _LEVELS = {0: "WARNING", 1: "INFO", 2: "DEBUG"}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that can be set. Paths are absolute. The defaults are those of `quire run`."""
+    """Everything that can be set. Paths are absolute."""
 
     directories: tuple[str, ...]
     """The served directories; the first one carries the store and takes uploads, the others are drop-in folders."""
@@ -119,7 +120,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`human`, in `log_format`, or `json`: an object a line."""
     log_sample: float = 1.0
     """The share, 0 to 1, of the quick and successful downloads and listings that is logged."""
-    log_format: str = "%(asctime)s|%(name)s|%(levelname)s|%(thread)d|%(message)s"
+    log_format: str = "%(asctime)s %(levelname)s %(message)s"
     log_request_format: str = "%(bottle.request)s"
     log_response_format: str = "%(status)s"
     log_error_format: str = "%(body)s: %(exception)s \n%(traceback)s"
@@ -223,8 +224,8 @@ _FIELDS = {
 }
 _NOT_FIELDS = {"anonymous_uploads", "backend", "disable_fallback", "fallback_url", "passwords"}
 
-RUN_DEFAULTS: Mapping[str, Any] = {}
-"""`quire run`: pypiserver's defaults, which are those of Settings."""
+RUN_DEFAULTS: Mapping[str, Any] = {"log_frmt": "%(asctime)s|%(name)s|%(levelname)s|%(thread)d|%(message)s"}
+"""`quire run`: pypiserver's log lines; its other defaults are those of Settings."""
 
 SERVE_DEFAULTS: Mapping[str, Any] = {"host": "127.0.0.1", "verbose": 1, "allowed_hosts": values.LOOPBACK_NAMES}
 """`quire serve`: only this machine reaches it, by this machine's own names, and the log says what happens.
@@ -244,6 +245,7 @@ def resolve(
     `--config`; when None, QUIRE_CONFIG and then ./quire.toml are looked for.
     Raises ConfigurationError for the first value that is wrong, and for values that do not fit together.
     """
+    environ = own_variables(environ)
     file, table = _read_config_file(config_file, environ)
     given: dict[str, Any] = {}
     for option in OPTIONS:
@@ -257,6 +259,52 @@ def resolve(
         if option.name == "workers":
             given["workers_chosen"] = not source.borrowed
     return _combine(given, defaults)
+
+
+_SERVICE_LINK = re.compile(
+    r"QUIRE_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
+_OTHER_VARIABLES = {
+    *("QUIRE_CONFIG", SETTINGS_VARIABLE, "QUIRE_RUNTIME"),
+    *(
+        "QUIRE_HTPASSWD",
+        "QUIRE_USER",
+        "QUIRE_PASSWORD",
+        "QUIRE_PASSWORD_FILE",
+    ),  # the image reads these
+}
+
+
+def own_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what Kubernetes puts there for services called `quire` or `quire-...`, in every container
+    that starts after them (kubernetes.io, Service, Discovering services). One such name is that of a setting:
+    QUIRE_PORT, there an address such as tcp://10.0.0.1:8080.
+    """
+    return {name: value for name, value in environ.items() if not _is_service_link(name, value)}
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    if name == "QUIRE_PORT":
+        return value.startswith(("tcp://", "udp://", "sctp://"))
+    return _SERVICE_LINK.fullmatch(name) is not None
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none: most likely it is misspelt.
+
+    No error, unlike an unknown name in quire.toml: the environment belongs to others too, and a variable that appears
+    in it must not keep a server from starting.
+    """
+    settings = [f"QUIRE_{option.name.upper()}" for option in OPTIONS]
+    sentences = []
+    for name in sorted(own_variables(environ)):
+        if name.startswith("QUIRE_") and name not in _OTHER_VARIABLES and name not in settings:
+            import difflib  # noqa: PLC0415 - for those who misspelt one
+
+            near = difflib.get_close_matches(name, settings, 1)
+            hint = f"; did you mean {near[0]}?" if near else "."
+            sentences.append(f"The environment variable {name} is no setting of quire and has no effect{hint}")
+    return sentences
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:

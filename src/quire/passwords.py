@@ -20,6 +20,7 @@ import structlog
 
 from quire.errors import ConfigurationError
 from quire.htpasswd import entries
+from quire.runtime import is_first_to_say
 
 if TYPE_CHECKING:
     from passlib.context import CryptContext
@@ -95,9 +96,10 @@ def parse_users(data: bytes, path: str) -> Users:
             good[entry.user] = entry.stored
     if found and not (good or refused):
         raise _malformed(path, f"line {found[0].number}: {next(iter(faults))}")
-    for reason, lines in faults.items():
+    is_ours = is_first_to_say(f"users of {path} {_identify(path)}", os.environ) if refused or faults else False
+    for reason, lines in faults.items() if is_ours else ():
         _log.warning("passwords_line_odd", reason=reason, path=path, lines=lines[:20], count=len(lines))
-    if refused:
+    if refused and is_ours:
         _log.warning(
             "passwords_refused",
             reason="kept as plain text, DES crypt or another unsupported hash; these users cannot log in until "
@@ -220,7 +222,8 @@ class Passwords:
         except ConfigurationError as error:
             if self._warned != self._identity:
                 self._warned = self._identity
-                _log.warning("passwords_not_loaded", reason=f"{error} The users loaded before stay in force.")
+                if is_first_to_say(f"{error} {self._identity}", os.environ):
+                    _log.warning("passwords_not_loaded", reason=f"{error} The users loaded before stay in force.")
             if isinstance(error.__cause__, OSError):
                 return  # what keeps it from being read may end without a trace in the identity: look again next time
         self._settled = began - self._first_seen >= SETTLE_SECONDS

@@ -1,12 +1,13 @@
 """What the processes of one server share: a private folder that lives as long as its main process.
 
-It holds the workers' metrics and, while the server is being stopped, a mark that tells them so. It is made where
-temporary files go (TMPDIR), else in /dev/shm, which a container with a read-only root has as well. Nothing in it is
-missed after the server ended, and nothing of the store is in it.
+It holds the workers' metrics, marks of the warnings that one of them logged for all, and, while the server is being
+stopped, a mark that tells them so. It is made where temporary files go (TMPDIR), else in /dev/shm, which a container
+with a read-only root has as well. Nothing in it is missed after the server ended, and nothing of the store is in it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -63,6 +64,21 @@ def mark_draining(folder: Path) -> None:
 def is_draining(folder: Path | None) -> bool:
     """Whether the server is about to stop. Costs a look into a local folder."""
     return folder is not None and os.path.exists(folder / _MARK)
+
+
+def is_first_to_say(text: str, environ: Mapping[str, str]) -> bool:
+    """Whether no other process of this server has said it yet: what all workers find is logged by one of them."""
+    folder = folder_of(environ)
+    if folder is None:
+        return True
+    name = f"said-{hashlib.sha256(text.encode(errors='replace')).hexdigest()}"
+    try:
+        os.close(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _make() -> Path | None:

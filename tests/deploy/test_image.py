@@ -356,7 +356,7 @@ def test_a_volume_that_is_mounted_read_only_is_served(podman: Podman, image: str
     with podman.container(*volume(packages, "/data/packages", options=["ro"]), image, *OPEN) as served:
         served.wait_until_healthy()
         assert served.status("/simple/") == 200
-        assert "serving it read-only, without uploads" in served.logs()
+        assert "is mounted read-only; serving it so, without uploads" in served.logs()
 
 
 def test_nothing_is_imported_from_the_volume(podman: Podman, image: str, tmp_path: Path) -> None:

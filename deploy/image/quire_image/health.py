@@ -25,7 +25,9 @@ def target() -> tuple[str, int, str]:
     if note is not None:
         host, port, path = note.read_text(encoding="utf-8").splitlines()
         return host, int(port), path
-    port = next(filter(None, map(os.environ.get, ("QUIRE_PORT", "PYPISERVER_PORT", "PORT"))), "8080")
+    # Kubernetes sets QUIRE_PORT=tcp://... where there is a service called quire
+    numbers = (os.environ.get(name, "") for name in ("QUIRE_PORT", "PYPISERVER_PORT", "PORT"))
+    port = next((number for number in numbers if number and "://" not in number), "8080")
     return "127.0.0.1", int(port), "/health"
 
 

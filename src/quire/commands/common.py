@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from quire import logs
 from quire.audit.entries import Origin
-from quire.config import RUN_DEFAULTS, Settings, resolve
+from quire.config import Settings, resolve, unknown_variables
 from quire.errors import ConfigurationError, QuireError
 from quire.folder import Folder
 from quire.folder_scan import Candidate, Tree
@@ -26,6 +27,8 @@ from quire.index import Index
 from quire.store.posix import HOME, PosixStore
 from quire.store.posix_check import PosixInspector
 from quire.store.posix_layout import check_directory, nearest_store
+
+_log = structlog.get_logger(__name__)
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -108,15 +111,14 @@ def origin_of(arguments: argparse.Namespace) -> Origin:
 
 
 def resolve_for_store(
-    flags: Mapping[str, object], config_file: str | None, defaults: Mapping[str, Any] = RUN_DEFAULTS
+    flags: Mapping[str, object], config_file: str | None, defaults: Mapping[str, Any] | None = None
 ) -> Settings:
     """The settings of a command that works straight on a directory: where none is named, that of the nearest store.
 
     Raises ConfigurationError; also for a directory that is in a store, and when none is named and there is none.
     """
     nearest = nearest_store()
-    if nearest is not None:
-        defaults = {**defaults, "directories": (str(nearest),)}
+    defaults = {**(defaults or {}), **({"directories": (str(nearest),)} if nearest is not None else {})}
     settings = resolve(flags, os.environ, defaults, config_file)
     is_default = settings.directories == (os.path.expanduser("~/packages"),)
     if nearest is None and is_default and not os.path.isdir(settings.root):
@@ -148,6 +150,8 @@ def open_store(
     # The answers go to stdout, and must not be mixed with anything.
     stream = "none" if settings.log_stream == "none" else "stderr"
     logs.configure(msgspec.structs.replace(settings, log_stream=stream))
+    for sentence in unknown_variables(os.environ):
+        _log.warning(sentence)
     _check_owner(settings.root, writes=writes)
     try:
         store = PosixStore.open(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,15 @@ import msgspec
 import structlog
 
 from quire import __version__, logs, servers
-from quire.config import DEFAULT_FALLBACK_URL, RUN_DEFAULTS, SERVE_DEFAULTS, SERVERS, Settings, resolve
+from quire.config import (
+    DEFAULT_FALLBACK_URL,
+    RUN_DEFAULTS,
+    SERVE_DEFAULTS,
+    SERVERS,
+    Settings,
+    resolve,
+    unknown_variables,
+)
 from quire.errors import ConfigurationError, QuireError
 
 _log = structlog.stdlib.get_logger("quire.run")
@@ -49,13 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
     flags = vars(arguments) | {"directories": arguments.directories or None}
     settings = resolve(flags, os.environ, arguments.setting_defaults, arguments.config)
     logs.configure(settings)
+    for sentence in unknown_variables(os.environ):
+        _log.warning(sentence)
     return servers.run(prepare(settings))
 
 
 def prepare(settings: Settings) -> Settings:
-    """Look at everything on disk that the settings name; the same settings, read-only when that is all there is.
+    """Look at everything on disk that the settings name; the same settings, read-only on a volume that is mounted so.
 
-    Raises ConfigurationError when a directory or file cannot be used at all.
+    Raises ConfigurationError when a directory or file cannot be used, or not as the settings say.
     """
     # The flags' help needs no application. The first of these is what workers import: forked, they have it already.
     import quire.web.entry  # noqa: F401, PLC0415 - see above
@@ -76,12 +87,21 @@ def prepare(settings: Settings) -> Settings:
             read_only=settings.read_only,
             coarse_changes=settings.coarse_changes,
         )
-        # Made once here, for the errors that it finds as much as for the workers: forked, they share its modules.
+        # Made once here, for the errors that it finds as much as for the workers: forked, they share its modules. What
+        # it warns of they find as well, and one of them says it.
+        logging.disable(logging.WARNING)
         create_application(settings)
     except QuireError as error:
         raise ConfigurationError(str(error)) from error
+    finally:
+        logging.disable(logging.NOTSET)
     if not (settings.read_only or store.writable):
-        _log.warning(f"The directory {settings.root} cannot be written; serving it read-only, without uploads.")
+        if not os.statvfs(settings.root).f_flag & os.ST_RDONLY:
+            raise ConfigurationError(
+                f"The directory {settings.root} cannot be written by this user (uid {os.geteuid()}), so nobody could "
+                "publish; give it the right to write there and in its folder quire/, or serve with --read-only."
+            )
+        _log.warning(f"The directory {settings.root} is mounted read-only; serving it so, without uploads.")
         settings = msgspec.structs.replace(settings, read_only=True)
     if settings.authenticate and settings.passwords is None:
         _log.warning(

@@ -9,7 +9,7 @@ from typing import Any
 from quire import __version__, logs
 from quire import setting_values as values
 from quire.commands.common import resolve_for_store
-from quire.config import DEFAULT_FALLBACK_URL, RUN_DEFAULTS
+from quire.config import DEFAULT_FALLBACK_URL
 from quire.errors import ConfigurationError
 
 _MORE = """\
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
     from quire.commands.update_job import Job, read_ignorelist, update  # noqa: PLC0415 - an HTTP client, for this only
 
     flags = vars(arguments) | {"directories": arguments.directories or None}
-    settings = resolve_for_store(flags, arguments.config, {**RUN_DEFAULTS, "log_stream": "stderr"})
+    settings = resolve_for_store(flags, arguments.config, {"log_stream": "stderr"})
     logs.configure(settings)
     index_url = _setting("--index-url", values.http_url, arguments.index_url)
     job = Job(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from quire.config import SETTINGS_VARIABLE, UNSUPPORTED_SERVERS, Settings
 from quire.errors import ConfigurationError
@@ -43,6 +43,28 @@ def chosen_server(settings: Settings) -> str:
         _log.warning(f"--server {settings.server} is not needed any more; serving with uvicorn.")
         return "uvicorn"
     return "uvicorn" if settings.server == "auto" else settings.server
+
+
+def announce(settings: Settings, addresses: Sequence[str], server: str, workers: int) -> None:
+    """Say in one line what is served, where, by what, and who may upload. `addresses`: as they stand in URLs."""
+    where = " and ".join(f"http://{address}{settings.server_base_url}/" for address in addresses)
+    more = f" and {len(settings.directories) - 1} more" if len(settings.directories) > 1 else ""
+    if settings.read_only:
+        who = "read-only"
+    elif "update" not in settings.authenticate:
+        who = "everybody may upload"
+    elif settings.passwords is None:
+        who = "nobody may upload"
+    else:
+        who = f"the users in {settings.passwords} may upload"
+    count = "1 worker" if workers == 1 else f"{workers} workers"
+    _log.info(f"Serving {settings.root}{more} on {where} with {server}, {count}; {who}.")
+
+
+def host_and_port(address: Sequence[object]) -> str:
+    """A socket's address as it stands in a URL."""
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 
 def run(settings: Settings, target: str | None = None) -> int:

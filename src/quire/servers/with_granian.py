@@ -14,7 +14,7 @@ from granian.log import LogLevels
 
 from quire import logs
 from quire.config import Settings
-from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
+from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES, announce, host_and_port
 from quire.servers.binding import free_address
 from quire.servers.draining import Drain
 from quire.servers.limits import HEAD_SECONDS, connections_for, raise_descriptor_limit
@@ -68,7 +68,7 @@ def serve(settings: Settings, target: str) -> int:
     """See quire.servers.run."""
     # every worker binds by itself with SO_REUSEPORT; a port of another quire would be shared silently
     host, port = free_address(settings.host, settings.port)
-    level = LogLevels.info if settings.verbosity else LogLevels.warning
+    level = LogLevels.info if settings.verbosity > 1 else LogLevels.warning
     # granian's own loggers fall through to ours
     logging_setup = logs.dict_config(settings)
     logging_setup["loggers"] |= {"_granian": {"level": level.value.upper()}, "granian.access": {"level": "WARNING"}}
@@ -97,7 +97,7 @@ def serve(settings: Settings, target: str) -> int:
         respawn_failed_workers=True,
         workers_kill_timeout=GRACE_SECONDS,
     )
-    _log.info(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with granian", workers=settings.workers)
+    announce(settings, [host_and_port((host, port))], "granian", settings.workers)
     handler = Drain.of(settings).before(server.signal_handler_interrupt)
     server.signal_handler_interrupt = handler  # type: ignore[method-assign]  # where granian looks it up
     forked_workers_obey_signals()

@@ -23,7 +23,7 @@ from gunicorn.errors import ConfigError
 
 from quire.config import Settings
 from quire.errors import ConfigurationError
-from quire.servers import GRACE_SECONDS
+from quire.servers import GRACE_SECONDS, announce, host_and_port
 from quire.servers.binding import free_address
 from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
@@ -40,6 +40,8 @@ def serve(settings: Settings, target: str) -> int:
     _check_addresses(application.cfg)
     raise_descriptor_limit()
     forked_workers_obey_signals()
+    addresses = [each if isinstance(each, str) else host_and_port(each) for each in application.cfg.address]
+    announce(settings, addresses, "gunicorn", application.cfg.workers)
     application.run()
     return 0
 
@@ -102,6 +104,8 @@ class _Application(Application, _Running):  # type: ignore[misc]  # as above
             raise ConfigurationError("GUNICORN_CMD_ARGS is not understood by gunicorn; see above.") from error
         if file := arguments.config or get_default_config_file():
             self.load_config_from_file(file)
+        elif self._settings.verbosity < 2 and not self.cfg.get_cmd_args_from_env():
+            self.cfg.set("loglevel", "warning")  # its start takes a line for each worker; ours says the same in one
         for name, value in vars(arguments).items():
             if value is not None and name != "args":
                 self.cfg.set(name.lower(), value)

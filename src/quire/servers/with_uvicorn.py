@@ -18,7 +18,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 from quire import logs
 from quire.config import Settings
 from quire.errors import QuireError
-from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES
+from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES, announce, host_and_port
 from quire.servers.binding import bind_each
 from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
@@ -31,9 +31,8 @@ def serve(settings: Settings, target: str) -> int:
     """See quire.servers.run."""
     raise_descriptor_limit()
     listeners = bind_each(settings.host, settings.port, settings.workers)
-    host, port = listeners[0].getsockname()[:2]
     logging_setup = logs.dict_config(settings)
-    logging_setup["loggers"]["uvicorn"] = {"level": "INFO" if settings.verbosity else "WARNING"}
+    logging_setup["loggers"]["uvicorn"] = {"level": "INFO" if settings.verbosity > 1 else "WARNING"}
     config = _Config(
         target,
         workers=settings.workers,
@@ -48,7 +47,7 @@ def serve(settings: Settings, target: str) -> int:
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    _log.info(f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with uvicorn", workers=settings.workers)
+    announce(settings, [host_and_port(listeners[0].getsockname())], "uvicorn", settings.workers)
     if settings.workers > 1:
         supervisor = _Supervisor(config, listeners, Drain.of(settings))
         supervisor.run()

@@ -15,6 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 import structlog
 
 from quire.config import Settings
+from quire.servers import announce, host_and_port
 from quire.servers.binding import bind
 from quire.servers.draining import Drain
 from quire.servers.loading import load
@@ -28,12 +29,8 @@ _log = structlog.stdlib.get_logger("quire.servers")
 def serve(settings: Settings, target: str) -> int:
     """See quire.servers.run. Raises ConfigurationError when the target cannot be imported."""
     listener = bind(settings.host, settings.port)
-    host, port = listener.getsockname()[:2]
     application = load(target)
-    _log.warning(
-        f"Serving on http://{f'[{host}]' if ':' in host else host}:{port} with wsgiref, "
-        "one process and no limits: for trying out only."
-    )
+    announce(settings, [host_and_port(listener.getsockname())], "wsgiref (for trying out only)", 1)
     server = _Server(listener)
     server.set_app(application)
     drain = Drain.of(settings)

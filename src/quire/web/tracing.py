@@ -15,6 +15,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import quire
+from quire.runtime import is_first_to_say
 from quire.web.request_log import notes_of
 from quire.web.routes import RouteTable, path_within
 
@@ -42,7 +43,9 @@ def traced(application: ASGIApp, routes: RouteTable, environ: Mapping[str, str])
         import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: PLC0415 - only for who wants it
         import opentelemetry.sdk.trace  # noqa: F401, PLC0415 - as above
     except ModuleNotFoundError:
-        log.warning("OTEL_* is set, but OpenTelemetry is not installed; install quire with its extra [otel].")
+        sentence = "OTEL_* is set, but OpenTelemetry is not installed; install quire with its extra [otel]."
+        if is_first_to_say(sentence, environ):
+            log.warning(sentence)
         return application
     return Tracing(application, routes, provider_to_collector)
 
