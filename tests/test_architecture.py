@@ -34,6 +34,7 @@ LAYERS = (
     "upload",
     "combining",
     "commits",
+    "whole",
     "index",
     "folder_scan",
     "folder_facts",

@@ -18,6 +18,7 @@ from quire.checking import GRACE, Check, Checked, Finding, Severity, collect_gar
 from quire.checking.references import project_of
 from quire.commits import blob_keys
 from quire.errors import StoreError
+from quire.folder import Folder
 from quire.index import Index
 from quire.model import File, Status, decode_project, encode_project
 from quire.store.contracts import StoredBlob
@@ -135,6 +136,64 @@ def test_damaged_blobs(tmp_path: Path, index: Index, suffix: str, content: Any, 
     if broken is not None:
         kept = tmp_path / "quire" / "damaged" / "blobs" / str(file.blob) / path.name
         assert kept.read_bytes() == broken
+
+
+@pytest.mark.parametrize("source", ["another blob", "a drop-in file"])
+@pytest.mark.parametrize("harm", ["gone", "other bytes"])
+def test_a_lost_file_is_restored_from_a_copy(tmp_path: Path, index: Index, source: str, harm: str) -> None:
+    """The check names the copy; a repair publishes it again under its entry, with the signature that is left."""
+    file = publish(index)
+    index.yank("alpha", Selection(), "broken")
+    path = blob_path(tmp_path, file)
+    content = path.read_bytes()
+    copy = tmp_path / WHEEL
+    if source == "another blob":
+        copy = blob_path(tmp_path, msgspec.structs.replace(file, blob=f"alpha/{file.sha256}-00000000"))
+        copy.parent.mkdir()
+    copy.write_bytes(content)
+    false_copy = blob_path(tmp_path, msgspec.structs.replace(file, blob=f"alpha/{file.sha256}-0000000f"))
+    false_copy.parent.mkdir()
+    false_copy.write_bytes(content[:-1] + b"?")
+    path.unlink()
+    if harm == "other bytes":
+        path.write_bytes(content[:-1] + b"?")
+    folder = Folder([tmp_path])
+    (found,) = [each for each in check(tmp_path, folder=folder).findings if each.severity is Severity.DAMAGE]
+    where = str(copy) if source == "a drop-in file" else f"blobs/{copy.relative_to(tmp_path / 'quire/blobs')}"
+    assert f"It can be restored from {where}, by --repair." in found.sentence
+    (found,) = [
+        each for each in check(tmp_path, repair=True, folder=folder).findings if each.severity is Severity.DAMAGE
+    ]
+    assert found.repair == f"It was restored from {where}."
+    project = index.project("alpha")
+    assert project is not None
+    after = project.files[WHEEL]
+    assert (after.sha256, after.yanked, after.uploaded) == (file.sha256, "broken", file.uploaded)
+    assert (after.signed, after.attested, after.metadata_sha256) == (True, True, file.metadata_sha256)
+    assert blob_path(tmp_path, after).read_bytes() == content
+    assert not check(tmp_path).has_damage
+
+
+def test_a_lost_file_without_a_copy_is_told(tmp_path: Path, index: Index) -> None:
+    """There is one thing left to do, and the sentence says it."""
+    blob_path(tmp_path, publish(index)).unlink()
+    assert "publish the same file again" in only(check(tmp_path, folder=Folder([tmp_path]))).sentence
+    publish(index)
+    assert not check(tmp_path).has_damage
+
+
+def test_a_lost_file_of_an_archived_project_stays_listed(tmp_path: Path, index: Index) -> None:
+    """It takes no files, but there is a copy: the damage stays open, and nothing is taken out."""
+    file = publish(index)
+    index.set_status("alpha", Status.ARCHIVED)
+    path = blob_path(tmp_path, file)
+    (tmp_path / WHEEL).write_bytes(path.read_bytes())
+    path.unlink()
+    found = only(check(tmp_path, repair=True, folder=Folder([tmp_path])))
+    assert (found.repair, "is the project archived?" in found.sentence) == (None, True)
+    project = index.project("alpha")
+    assert project is not None
+    assert WHEEL in project.files
 
 
 def test_a_damaged_record_goes_back_to_the_newest_good_revision(tmp_path: Path, index: Index) -> None:

@@ -132,6 +132,21 @@ def test_the_same_again_changes_nothing(site: Site) -> None:
         assert site.get("/simple/again/", accept=JSON_V1).headers["etag"] == before.headers["etag"]
 
 
+def test_uploading_a_lost_file_again_restores_it(site: Site) -> None:
+    """Its bytes vanished from the disk: listed, and 404. The same upload again, and it can be had."""
+    filename = publish_wheel(site, "lost")
+    (stored,) = (site.root / "quire" / "blobs" / "lost").rglob(filename)
+    stored.unlink()
+    assert site.client.get(site.file_url("lost", filename)).status_code == 404
+    content = make_wheel("lost", "1.0")
+    answer = publish(site, filename, content, name="lost", version="1.0")
+    assert (answer.status_code, answer.text) == (
+        200,
+        f"{filename} was damaged in the store; its content is restored.\n",
+    )
+    assert site.client.get(site.file_url("lost", filename)).content == content
+
+
 @pytest.mark.parametrize(("agent", "status"), [(TWINE["User-Agent"], 400), ("uv/0.9.7", 409), ("curl/8", 409)])
 def test_other_content_already_exists(site: Site, agent: str, status: int) -> None:
     """The words that twine's --skip-existing looks for, with the status it needs; 409 for everybody else."""

@@ -152,6 +152,20 @@ def test_a_deleted_filename_gets_no_other_content(tmp_path: Path, move: bool) ->
     assert (again.filename, again.outcome) == (wheel_name("alpha", "1.0"), Outcome.IMPORTED)
 
 
+def test_a_lost_file_is_restored(tmp_path: Path) -> None:
+    """A file that is listed and whose bytes are gone is taken again from the folder."""
+    index = new_index(tmp_path / "root")
+    path = put(tmp_path / "in")
+    assert only(Importer(index, tmp_path / "in").run()).outcome is Outcome.IMPORTED
+    (file,) = files_of(index).values()
+    index.store.blobs.remove(f"{file.blob}/{file.filename}")
+    assert only(Importer(index, tmp_path / "in", move=True).run()).outcome is Outcome.IMPORTED
+    assert not path.exists()
+    (after,) = files_of(index).values()
+    assert (after.sha256, after.uploaded) == (file.sha256, file.uploaded)
+    assert hashlib.sha256(content(index, after)).hexdigest() == file.sha256
+
+
 def test_a_deletion_meanwhile_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody publishes other content and deletes it between the look at the record and the publication."""
     index = new_index(tmp_path / "root")

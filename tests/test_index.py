@@ -100,6 +100,54 @@ def test_what_cannot_be_made_to_last_leaves_nothing(tmp_path: Path, monkeypatch:
     assert blobs(index.store) == set()
 
 
+@pytest.mark.parametrize("harm", ["gone", "cut off", "other bytes", "no metadata", "other metadata", "no signature"])
+def test_publishing_again_restores_what_the_store_lost(tmp_path: Path, harm: str) -> None:
+    """The same content once more: the file and all that is beside it are whole again, its entry stays."""
+    index = Index(PosixStore.open(str(tmp_path)))
+    index.publish([staged_wheel(index.store, "a", "1.0", signature=b"sig"), staged_wheel(index.store, "a", "2.0")])
+    index.yank("a", Selection(version="1.0"), "broken")
+    project = index.project("a")
+    assert project is not None
+    before = project.files[wheel_name("a", "1.0")]
+    keys = blob_keys(before)
+    paths = [tmp_path / "quire" / "blobs" / key for key in keys]
+    content = [path.read_bytes() for path in paths]
+    place = 2 if "signature" in harm else 1 if "metadata" in harm else 0
+    paths[place].unlink()
+    if harm in {"cut off", "other bytes", "other metadata"}:
+        paths[place].write_bytes(content[place][:-1] + b"" if harm == "cut off" else content[place][:-1] + b"?")
+    change = index.publish([staged_wheel(index.store, "a", "1.0"), staged_wheel(index.store, "a", "3.0")])
+    assert change.restored == (before.filename,)
+    assert change.removed == (before,)
+    assert change.after is not None
+    after = change.after.files[before.filename]
+    assert list(change.after.files) == [wheel_name("a", version) for version in ("1.0", "2.0", "3.0")]
+    assert (after.sha256, after.uploaded, after.yanked) == (before.sha256, before.uploaded, "broken")
+    assert after.signed is (harm != "no signature")
+    restored = [(tmp_path / "quire" / "blobs" / key).read_bytes() for key in blob_keys(after)]
+    assert restored == content[: len(restored)]
+    assert not index.publish([staged_wheel(index.store, "a", "1.0")]).changed
+
+
+def test_two_that_restore_one_file_store_it_once(tmp_path: Path) -> None:
+    """The second finds the file whole at its turn, and removes the bytes that it has stored meanwhile."""
+    index, other = (Index(PosixStore.open(str(tmp_path))) for _ in range(2))
+    change = index.publish([staged_wheel(index.store, "a", "1.0")])
+    assert change.after is not None
+    (file,) = change.after.files.values()
+    index.store.blobs.remove(blob_keys(file)[0])
+    publish_all = index.store.blobs.publish_all
+
+    def overtaken(blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
+        assert other.publish([staged_wheel(other.store, "a", "1.0")]).restored == (file.filename,)
+        publish_all(blobs)
+
+    index.store.blobs.publish_all = overtaken  # type: ignore[method-assign]  # another worker's step, at that moment
+    assert not index.publish([staged_wheel(index.store, "a", "1.0")]).changed
+    index.remove_blobs([file])
+    assert blobs(index.store) == referenced(index)
+
+
 def test_several_files_appear_in_one_step() -> None:
     """A release of two files is one revision of the record; if one is refused, none appears."""
     store = MemoryStore(MemoryState())

@@ -6,7 +6,7 @@ made succeeds and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -45,11 +45,15 @@ def publish(
     overwrite: bool = False,
     taken: Mapping[str, File] | None = None,
     imported: bool = False,
+    lost: Collection[str | None] = (),
 ) -> Project:
     """Add files, all or none. `name` is used when the project is new. `taken`: by filename the files that are listed
-    beside the record (drop-in files). `imported`: the files were served before, and are kept as they are.
+    beside the record (drop-in files). `imported`: the files were served before, and are kept as they are. `lost`: the
+    blobs of listed files that are not in the store any more, or damaged.
 
-    A file that is there with the same content changes nothing. Raises FileExists when it is there with other content
+    A file that is there with the same content changes nothing, unless its blob is lost: then it gets the new one.
+
+    Raises FileExists when it is there with other content
     and `overwrite` is off, FilenameUsed when it was deleted and had other content; InvalidRequest when the release has
     a file for the same purpose under another name, unless it is imported; ProjectClosed when the project's status
     refuses uploads; DamagedRecord when it cannot be told what was deleted.
@@ -65,6 +69,8 @@ def publish(
     for file in files:
         present = merged.get(file.filename) or taken.get(file.filename)
         if present is not None and present.sha256 == file.sha256:
+            if file.filename in merged and present.blob in lost:
+                merged[file.filename] = _restored(present, file)
             continue
         if present is not None and not overwrite:
             raise FileExists(
@@ -85,6 +91,17 @@ def publish(
     if project is None or is_empty(project):
         return Project(name=name, files=merged, deleted=deleted)
     return project if merged == project.files else msgspec.structs.replace(project, files=merged, deleted=deleted)
+
+
+def _restored(present: File, file: File) -> File:
+    """A listed file with the bytes of another publication of the same content."""
+    return msgspec.structs.replace(
+        present,
+        blob=file.blob,
+        metadata_sha256=file.metadata_sha256,
+        signed=file.signed,
+        attested=file.attested,
+    )
 
 
 def remember(before: Project | None, after: Project) -> Project:

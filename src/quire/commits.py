@@ -63,6 +63,17 @@ class Change:
         """The entries that are no longer listed; their blobs may be removed."""
         return _dropped(self.before, self.after)
 
+    @property
+    def restored(self) -> tuple[str, ...]:
+        """The files that were listed before with the same content, and have new bytes in the store."""
+        before = self.before.files if self.before is not None else {}
+        after = self.after.files if self.after is not None else {}
+        return tuple(
+            name
+            for name, file in after.items()
+            if name in before and before[name].sha256 == file.sha256 and before[name].blob != file.blob
+        )
+
 
 class Known(NamedTuple):
     """A record as it was read."""

@@ -9,6 +9,7 @@ same bytes again.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +35,7 @@ from quire.model import File, Project, Status
 from quire.names import normalize_name
 from quire.store.contracts import Draft, Record, Store
 from quire.upload import Upload
+from quire.whole import is_whole
 
 PUBLICATION_SECONDS = 600.0
 """A publication that stored its blobs longer ago than this is given up: `collect_garbage` takes blobs that no record
@@ -88,6 +90,8 @@ class Index:
     ) -> Change:
         """Publish one or several distributions of one project in one atomic step, or none of them.
 
+        A file that is listed with the same content changes nothing if it is whole in the store; else its bytes, and
+        what belongs beside them, are restored. The rest of its entry stays.
         `taken`, `imported`: see changes.publish. `origin`: as everywhere, who asks for it, for the audit log. The
         staged bytes are used up in any case.
         Raises FileExists, FilenameUsed, InvalidRequest, ProjectClosed, and StoreError in its kinds.
@@ -99,14 +103,22 @@ class Index:
         files = [_entry(upload) for upload in uploads]
         display_name = uploads[0].project_name
 
+        lost: frozenset[str | None] = frozenset()
+
         def transition(project: Project | None) -> Project:
-            return changes.publish(project, display_name, files, overwrite=overwrite, taken=taken, imported=imported)
+            return changes.publish(
+                project, display_name, files, overwrite=overwrite, taken=taken, imported=imported, lost=lost
+            )
 
         stored: list[File] = []
         draft: Draft | None = None
         try:
             record = self.store.records.read(self.key(name))
             before = stored_project(record)
+            lost = self._lost(before, files)
+            if lost and before is not None:
+                uploads = [self._with_companions(upload, before) for upload in uploads]
+                files = [_entry(upload) for upload in uploads]
             after = transition(before)
             if is_same(before, after):
                 self.store.records.confirm(record)
@@ -176,6 +188,39 @@ class Index:
         return self.commits.make(self.key(name), transition, action, origin)
 
     # -- blobs --------------------------------------------------------------------------------------------------------
+
+    def _lost(self, project: Project | None, files: Sequence[File]) -> frozenset[str | None]:
+        """The blobs of files that are listed, published once more, and not whole.
+
+        They are read for this: their publisher asks for them to be there, and has just sent as many bytes.
+        """
+        listed = project.files if project is not None else {}
+        again = [(listed[file.filename], file.sha256) for file in files if file.filename in listed]
+        return frozenset(
+            present.blob
+            for present, sha256 in again
+            if present.sha256 == sha256 and not is_whole(self.store.blobs, present)
+        )
+
+    def _with_companions(self, upload: Upload, project: Project) -> Upload:
+        """The upload with what is left beside the listed file of its name, where it brings none of its own."""
+        present = project.files.get(upload.parsed.filename)
+        if present is None or present.sha256 != upload.staged.digests.sha256:
+            return upload
+        key = f"{present.blob}/{present.filename}"
+        return dataclasses.replace(
+            upload,
+            signature=upload.signature or (self._read(f"{key}.asc") if present.signed else None),
+            attestations=upload.attestations or (self._read(f"{key}.attestations") if present.attested else None),
+        )
+
+    def _read(self, key: str) -> bytes | None:
+        """A small document; None when it cannot be read."""
+        try:
+            with self.store.blobs.open(key).file as file:
+                return file.read()
+        except (QuireError, OSError):
+            return None
 
     def _store_blobs(self, upload: Upload, file: File) -> None:
         companions = {".metadata": upload.metadata, ".asc": upload.signature, ".attestations": upload.attestations}

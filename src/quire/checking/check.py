@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 
 from quire.checking.collect import GRACE
+from quire.checking.copies import Copies, Copy
 from quire.checking.findings import Checked, Finding, Severity
 from quire.checking.references import References, project_of
 from quire.checking.repair import Repairs
 from quire.commits import deleted_files
 from quire.errors import BlobMissing, DamagedRecord, InvalidName, InvalidRequest, StoreError
+from quire.folder import Folder
 from quire.importing.outcome import NoProgress, Progress
 from quire.index import Index
 from quire.model import FORMAT, File, Project
@@ -46,11 +48,13 @@ class Check:
         quick: bool = False,
         repair: bool = False,
         grace: float = GRACE,
+        folder: Folder | None = None,
         progress: Progress | None = None,
     ) -> None:
         """`indexes`: all indexes of the store; asked after the blobs were listed.
         `inspector`: what looks at the store's own folders; None leaves that, and repairs, out.
         `quick`: believe the sizes, and read no file. `grace`: seconds in which a change is expected to be complete.
+        `folder`: the drop-in files that are served with the store, to restore lost files from.
         """
         self._store = store
         self._indexes = indexes
@@ -58,6 +62,8 @@ class Check:
         self._quick = quick
         self._repairs = Repairs(store, inspector) if repair and inspector is not None else None
         self._grace = grace
+        self._folder = folder
+        self._copies: Copies | None = None
         self._progress = progress or NoProgress()
         self._checked = Checked()
         self._blobs: dict[str, StoredBlob] = {}
@@ -145,10 +151,26 @@ class Check:
             found = self._check_file(file)
             if found is not None:
                 if self._is_promised(index, name, file):
-                    repair = self._repairs.withdraw(index, name, file) if self._repairs is not None else None
-                    self._found(Severity.DAMAGE, *_at(where, found), repair=repair)
+                    self._lost_file(index, name, file, _at(where, found))
                 continue
             self._check_companions(index, name, file, where)
+
+    def _lost_file(self, index: Index, name: str, file: File, finding: tuple[str, str, str]) -> None:
+        """A file that cannot be served: where from it can be restored, or what else is to be done."""
+        code, where, sentence = finding
+        self._copies = self._copies or Copies(self._store, self._blobs, self._folder)
+        copy = self._copies.of(name, file)
+        repair = self._repairs.restore_file(index, name, file, copy) if self._repairs is not None else None
+        if repair is None:
+            sentence += f" {self._advice(copy)}"
+        self._found(Severity.DAMAGE, code, where, sentence, repair=repair)
+
+    def _advice(self, copy: Copy | None) -> str:
+        if copy is None:
+            return "No other copy of it is here; publish the same file again, and it is restored."
+        if self._repairs is None:
+            return f"It can be restored from {copy.where}, by --repair."
+        return f"It could not be restored from {copy.where}; is the project archived?"
 
     def _check_companions(self, index: Index, name: str, file: File, where: str) -> None:
         if file.metadata_sha256 is not None:

@@ -10,6 +10,7 @@ from functools import partial
 import msgspec
 
 from quire.audit.entries import encode_note, entries_of
+from quire.checking.copies import Copy, restore
 from quire.commits import blob_keys
 from quire.errors import BlobMissing, Conflict, DamagedRecord, InvalidDistribution, InvalidName, NotFound, StoreError
 from quire.index import Index
@@ -52,6 +53,18 @@ class Repairs:
     def __init__(self, store: Store, inspector: PosixInspector) -> None:
         self._store = store
         self._inspector = inspector
+
+    def restore_file(self, index: Index, name: str, file: File, copy: Copy | None) -> str | None:
+        """Bring a file that cannot be served back from a copy of it; without one, take it out of the listing."""
+        project = index.project(name)
+        if copy is None or project is None:
+            return self.withdraw(index, name, file)
+        for key in blob_keys(file):
+            self._keep(key)
+        restored = restore(index, project, file, copy)
+        if restored is not None:
+            self._remove(blob_keys(file))
+        return restored
 
     def withdraw(self, index: Index, name: str, file: File) -> str | None:
         """Take a file that cannot be served out of the listing; keep what is left of it."""

@@ -29,8 +29,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--repair",
         action="store_true",
-        help="go back to the newest good revision of a damaged record, take files that cannot be served out of their "
-        "listing, and tidy up; what goes out of use is kept in the folder damaged/ of the store",
+        help="go back to the newest good revision of a damaged record, restore files that cannot be served from a "
+        "copy, or take them out of their listing, and tidy up; what goes out of use is kept in the folder damaged/ of "
+        "the store",
     )
     add_store_flags(parser)
 
@@ -45,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
             opened.inspector,
             quick=arguments.quick,
             repair=arguments.repair,
+            folder=opened.folder(),
             progress=meter,
         ).run()
     if arguments.json:

@@ -18,6 +18,7 @@ from quire.model import File, Project
 from quire.names import MAX_FILENAME_BYTES, normalize_name
 from quire.store.contracts import Staged
 from quire.upload import Upload
+from quire.whole import has_digest
 
 if TYPE_CHECKING:
     from quire.importing.importer import Importer
@@ -104,7 +105,11 @@ class ProjectImport:
         """A file of this name is published: is it this one?"""
         digest = self._digest(candidate, look) if published.size == look.stamp.size else None
         if digest == published.sha256:
-            self._settle(candidate, look, Outcome.PRESENT, published)
+            blobs, key = self._importer.index.store.blobs, f"{published.blob}/{published.filename}"
+            if has_digest(blobs, key, None, published.size):
+                self._settle(candidate, look, Outcome.PRESENT, published)
+            else:  # listed, and not in the store any more: publishing it again restores it
+                self._stage(candidate, look)
             return
         sentence = f"Other content is published under this name (sha256 {published.sha256[:12]}...); nothing changed."
         self._done(candidate, look, Outcome.CONFLICT, sentence)

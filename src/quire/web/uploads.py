@@ -94,6 +94,8 @@ async def _file_upload(request: Request, service: Service, form: Form, user: str
     service.remove_blobs_later(change.removed)
     size = upload.staged.size
     log.info("published", project=change.name, file=filename, size=size, user=user, request=notes.request_id)
+    if filename in change.restored:
+        return PlainTextResponse(f"{filename} was damaged in the store; its content is restored.\n")
     return PlainTextResponse(f"{filename} was published.\n")
 
 
