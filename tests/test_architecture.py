@@ -47,6 +47,7 @@ LAYERS = (
     "upstream",
     "htpasswd",
     "passwords",
+    "password_changes",
     "login_limits",
     "login_checks",
     "diagnosis",

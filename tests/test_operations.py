@@ -430,26 +430,9 @@ def test_a_damaged_file(host: Host) -> None:
 
 # -- passwords --------------------------------------------------------------------------------------------------------
 
-_STAND_IN = """
-import sys, bcrypt
-from pathlib import Path
-assert sys.argv[1:3] == ["-i", "-B"], sys.argv
-file, user = Path(sys.argv[3]), sys.argv[4]
-others = [line for line in file.read_text().splitlines() if not line.startswith(user + ":")]
-hashed = bcrypt.hashpw(sys.stdin.readline().rstrip("\\n").encode(), bcrypt.gensalt(4)).decode()
-file.write_text("\\n".join([*others, user + ":" + hashed]) + "\\n")
-"""
-"""What Apache's htpasswd does with these flags; the real one is run in tests/deploy."""
-
 
 def test_a_new_password(host: Host) -> None:
     """Every worker takes the new one and refuses the old one in the very next request; other users notice nothing."""
-    host.program("htpasswd", f'exec {shlex.quote(sys.executable)} -c {shlex.quote(_STAND_IN)} "$@"')
-    rehearse_a_new_password(host)
-
-
-def rehearse_a_new_password(host: Host) -> None:
-    """Rotate alice's password as the page says, under a server with two workers."""
     users = password_file(host.folder, alice="old", bob="bob").replace(host.folder / "etc" / "quire" / "htpasswd")
     (host.folder / "etc" / "quire" / "new-password").write_text("new\n")
     with host.serve("-a", "download,list,update", "-P", users, "--workers", 2) as site:

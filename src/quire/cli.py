@@ -24,6 +24,7 @@ COMMANDS = {
     "delete": "delete",
     "status": "status",
     "log": "log",
+    "passwd": "passwd",
     "import": "import_",
     "check": "check",
     "gc": "gc",

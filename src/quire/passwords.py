@@ -199,7 +199,7 @@ class Passwords:
         self._first_seen = clock()
         self._settled = False
         self._warned: object = None
-        self._data = _read(self._path)
+        self._data = read_password_file(self._path)
         self._users = parse_users(self._data, self._path)
         _context()  # now, for all workers of a server that forks, and not while somebody waits for a login
 
@@ -215,7 +215,7 @@ class Passwords:
     def _look(self) -> None:
         began = self._clock()
         try:
-            data = _read(self._path)
+            data = read_password_file(self._path)
             if data != self._data:
                 self._users, self._data = parse_users(data, self._path), data
                 _log.info("passwords_loaded", path=self._path, count=len(self._users.hashes))
@@ -238,8 +238,8 @@ def _identify(path: str) -> object:
     return status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
 
 
-def _read(path: str) -> bytes:
-    """The file's bytes. Raises ConfigurationError; its cause is an OSError when the file could not be read."""
+def read_password_file(path: str) -> bytes:
+    """A password file's bytes. Raises ConfigurationError; its cause is an OSError when the file could not be read."""
     try:
         # a FIFO in its place must not hold up the program: O_NONBLOCK opens it at once, and it is no regular file
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:

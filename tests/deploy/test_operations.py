@@ -1,4 +1,4 @@
-"""docs/operations.md, rehearsed with rsync, Apache's htpasswd, and a disk of its own."""
+"""docs/operations.md, rehearsed with rsync and a disk of its own; and password files with Apache's htpasswd."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from tests.asking import OPEN, publish, publish_wheel, serve
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.operating import Host, published_in, publishing
-from tests.test_operations import rehearse_a_full_disk, rehearse_a_new_password
+from tests.serving import quire_command
+from tests.test_operations import rehearse_a_full_disk
 
 pytestmark = pytest.mark.deploy
 
@@ -147,7 +148,20 @@ def test_a_full_disk(ext4: Host) -> None:
     rehearse_a_full_disk(ext4, reserve="1M", to_the_last_byte=False)
 
 
-def test_a_new_password(host: Host) -> None:
-    """With Apache's own htpasswd."""
-    assert shutil.which("htpasswd") is not None
-    rehearse_a_new_password(host)
+def test_passwords_in_both_directions(tmp_path: Path) -> None:
+    """Apache's htpasswd verifies what `quire passwd` wrote, changes the same file, and the other way round."""
+    file = tmp_path / "htpasswd"
+
+    def run(*command: object, word: str) -> str:
+        done = subprocess.run(
+            [str(part) for part in command], input=f"{word}\n", capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout + done.stderr
+
+    run(*quire_command("passwd", "-P", file, "ann", "--stdin"), word="of ann")
+    assert "correct" in run("htpasswd", "-v", "-i", file, "ann", word="of ann")
+    run("htpasswd", "-i", "-B", file, "bob", word="of bob")
+    run(*quire_command("passwd", "-P", file, "ann", "--stdin"), word="changed")
+    for user, word in (("ann", "changed"), ("bob", "of bob")):
+        assert "correct" in run("htpasswd", "-v", "-i", file, user, word=word)
+        assert "is the password" in run(*quire_command("passwd", "-P", file, user, "--verify", "--stdin"), word=word)

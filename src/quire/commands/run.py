@@ -106,7 +106,7 @@ def prepare(settings: Settings) -> Settings:
     if settings.authenticate and settings.passwords is None:
         _log.warning(
             f"Nobody can {' or '.join(settings.authenticate)}: that needs a login, and there is no password file. "
-            "Give one with -P, or '-a . -P .' for no authentication."
+            "Make one with 'quire passwd' and give it with -P, or give '-a . -P .' for no authentication."
         )
     return settings
 
@@ -200,7 +200,12 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         metavar="ACTIONS",
         help="what needs a login: download, list, update, with commas (default: update); '-a . -P .' for nothing",
     )
-    add("-P", "--passwords", metavar="FILE", help="an htpasswd file; it is read again when it changes")
+    add(
+        "-P",
+        "--passwords",
+        metavar="FILE",
+        help="an htpasswd file, as 'quire passwd' makes it; it is read again when it changes",
+    )
     add(
         "--anonymous-uploads",
         action="store_const",
