@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -10,9 +11,10 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given, settings
@@ -20,10 +22,13 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from quire.budget import Budget
+from quire.drop_in import DropIn
 from quire.errors import ConfigurationError, StoreError
-from quire.folder import DropIn, Folder, FolderProject
+from quire.folder import Folder, FolderProject
 from quire.folder_facts import Facts, measure
-from quire.folder_scan import Stamp, Tree
+from quire.folder_files import MAX_SIGNATURE_BYTES, Look, Stamp
+from quire.folder_listing import Candidate, Directory, Listing
+from quire.folder_scan import Tree
 from quire.names import ParsedFilename
 from quire.store.contracts import Record
 from quire.store.directory import Directories, Identity
@@ -80,9 +85,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The filenames that were read and hashed, in order."""
     names: list[str] = []
 
-    def counting(path: str, stamp: Stamp, parsed: ParsedFilename, *rest: object) -> Facts | None:
+    def counting(file: BinaryIO, parsed: ParsedFilename, *rest: object) -> Facts | None:
         names.append(parsed.filename)
-        return measure(path, stamp, parsed, *rest)  # type: ignore[arg-type] # passed on as they came
+        return measure(file, parsed, *rest)  # type: ignore[arg-type] # passed on as they came
 
     monkeypatch.setattr(MEASURE, counting)
     return names
@@ -250,7 +255,7 @@ def test_copies_do_not_keep_a_listing_from_being_known(tmp_path: Path, measured:
     """A copy that is not listed is not read, and does not make every answer a new one."""
     for place in ("a", "b"):
         put(tmp_path / place)
-    folder = Folder([tmp_path], clock=Clock())
+    folder = Folder([tmp_path], clock=Clock(), wall=much_later)
     known = folder.project("alpha")
     assert folder.project("alpha", known) is known
     assert len(measured) == 1
@@ -342,27 +347,29 @@ def test_a_strangers_path_never_reaches_the_file_system(tmp_path: Path) -> None:
         "a" * 100_000,
     ):
         assert folder.find(hostile) is None
-        assert folder.find_signature(f"{hostile}.asc") is None
     assert folder.project("../root").files == ()
     assert folder.find(path.name) is not None
 
 
 def test_signatures(tmp_path: Path) -> None:
-    """`<file>.asc` makes a file signed and is found by its own path; a link or an orphan is not."""
+    """`<file>.asc` makes a file signed and is read as it lies there; a link, an empty one or a huge one is not."""
     path = put(tmp_path)
     folder = Folder([tmp_path])
     known = folder.project("alpha")
     assert not known.files[0].file.signed
-    assert folder.find_signature(f"{path.name}.asc") is None
-    (tmp_path / f"{path.name}.asc").write_text("signature")
+    assert folder.signature(known.files[0]) is None
+    signature = tmp_path / f"{path.name}.asc"
+    signature.write_text("signature")
     (tmp_path / "orphan-1.0.zip.asc").write_text("signature")
     assert folder.project("alpha", known).files[0].file.signed
-    assert folder.find_signature(f"{path.name}.asc") == f"{path}.asc"
-    assert folder.find_signature(path.name) is None
-    assert folder.find_signature("orphan-1.0.zip.asc") is None
-    (tmp_path / f"{path.name}.asc").unlink()
-    (tmp_path / f"{path.name}.asc").symlink_to("/etc/hostname")
+    assert folder.signature(known.files[0]) == b"signature"
+    for content in (b"", bytes(MAX_SIGNATURE_BYTES + 1)):
+        signature.write_bytes(content)
+        assert folder.signature(known.files[0]) is None
+    signature.unlink()
+    signature.symlink_to("/etc/hostname")
     assert not only(folder).file.signed
+    assert folder.signature(known.files[0]) is None
 
 
 # -- files on their way -----------------------------------------------------------------------------------------------
@@ -426,10 +433,11 @@ def test_a_growing_file_is_not_read_again_all_the_time(tmp_path: Path, monkeypat
     assert folder.project("alpha", known).files[0].file.sha256 == sha256(data)
 
 
-def test_a_file_that_changes_while_it_is_read_is_not_listed(tmp_path: Path) -> None:
-    """Digests of two halves of two files are never shown nor recorded; the next answer has the right ones."""
+def test_a_file_that_is_overwritten_while_it_is_read(tmp_path: Path) -> None:
+    """Digests of two halves of two files are never shown nor recorded: it is read again, or left out."""
     path = put(tmp_path)
-    changes = [make_wheel("alpha", "1.0", requires_python=">=3.12")]
+    contents = [make_wheel("alpha", "1.0", requires_python=f">=3.{number}") for number in range(8, 18)]
+    changes = contents[:1]
 
     def change(relative_path: str, done: int, total: int) -> None:
         if changes:
@@ -438,8 +446,16 @@ def test_a_file_that_changes_while_it_is_read_is_not_listed(tmp_path: Path) -> N
     store = MemoryStore()
     folder = Folder([tmp_path], digests=store.records, progress=change)
     known = folder.project("alpha")
+    assert known.files[0].file.sha256 == sha256(contents[0])
+    before = store.records.read(KEY).tag
+    changes += contents[1:]
+    assert folder.find(path.name) is None
+    assert changes
+    changes[:] = contents[1:]
+    known = folder.project("alpha", known)
     assert known.files == ()
-    assert store.records.read(KEY).data is None
+    assert store.records.read(KEY).tag == before
+    changes.clear()
     assert folder.project("alpha", known).files[0].file.sha256 == sha256(path.read_bytes())
 
 
@@ -501,45 +517,212 @@ def test_an_uncertain_identity_is_never_believed(tmp_path: Path, monkeypatch: py
     assert folder.names(names) == ("alpha",)
 
 
-def test_a_young_file_is_read_a_second_time(tmp_path: Path, measured: list[str]) -> None:
-    """A rewrite of equal size within one tick keeps the stamp; reading again after `settle` finds it."""
+def in_the_same_tick(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the file system's clock stand still for a file: whatever is written there, its times stay what they are."""
+    times = path.stat()
+    original = Stamp.of
+
+    def still(status: os.stat_result) -> Stamp:
+        return original(status)._replace(mtime_ns=times.st_mtime_ns, ctime_ns=times.st_ctime_ns)
+
+    def lstat(asked: str) -> Any:
+        status = os.stat(asked, follow_symlinks=False)
+        if asked != str(path):
+            return status
+        stamp = still(status)
+        return SimpleNamespace(
+            st_size=stamp.size, st_mtime_ns=stamp.mtime_ns, st_ino=stamp.inode, st_ctime_ns=stamp.ctime_ns
+        )
+
+    monkeypatch.setattr(Stamp, "of", still)
+    monkeypatch.setattr("quire.folder_scan.os.lstat", lstat)
+
+
+def two_wheels() -> tuple[bytes, bytes]:
+    """Two contents of one length."""
     others = (make_wheel("alpha", "1.0", requires_python=f">=3.11,!={number}.*") for number in range(100, 1000))
     first = next(others)
-    second = next(other for other in others if len(other) == len(first))
+    return first, next(other for other in others if len(other) == len(first))
+
+
+def test_a_young_file_is_read_for_every_answer(
+    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rewrite of equal size within one tick keeps the stamp; nothing is believed of a file before `settle`."""
+    first, second = two_wheels()
     path = tmp_path / wheel_name("alpha", "1.0")
     path.write_bytes(first)
-    stamp = path.stat().st_mtime_ns
+    in_the_same_tick(path, monkeypatch)
     store, clock = MemoryStore(), Clock()
     folder = Folder([tmp_path], digests=store.records, settle=2.5, clock=clock)
+    other = Folder([tmp_path], digests=store.shared().records, settle=2.5, clock=clock)
     known = folder.project("alpha")
-    with path.open("r+b") as file:
-        file.write(second)
-    os.utime(path, ns=(stamp, stamp))
-    assert folder.project("alpha", known) is known
+    assert known.files[0].file.sha256 == sha256(first)
+    for content in (second, first, second):
+        with path.open("r+b") as file:
+            file.write(content)
+        assert not folder.unchanged("alpha", known)
+        found = folder.find(path.name)
+        assert found is not None
+        assert found.file.sha256 == sha256(content)
+        known = folder.project("alpha", known)
+        assert known.files[0].file.sha256 == sha256(content)
+        assert only(other).file.sha256 == sha256(content)
     clock.now += 2.5
     folder.names()
     assert not folder.unchanged("alpha", known)
-    known = folder.project("alpha", known)
-    assert known.files[0].file.sha256 == sha256(second)
+    assert folder.project("alpha", known) is known
+    reads = len(measured)
     clock.now += 1000
     assert folder.project("alpha", known) is known
     assert folder.unchanged("alpha", known)
-    assert len(measured) == 2
-    other = Folder([tmp_path], digests=store.shared().records, settle=2.5, clock=clock)
-    assert only(other).file.sha256 == sha256(second)
-    assert len(measured) == 2
+    assert only(Folder([tmp_path], digests=store.shared().records, settle=2.5, clock=clock)).file.sha256 == sha256(
+        second
+    )
+    assert len(measured) == reads
 
 
-def test_a_second_reading_with_the_same_result_changes_nothing(tmp_path: Path, measured: list[str]) -> None:
-    """Whoever holds the answer keeps it when a young file turns out to be what it was."""
-    put(tmp_path)
-    clock = Clock()
-    folder = Folder([tmp_path], clock=clock)
+@pytest.mark.parametrize("way", ["over", "again", "renamed"])
+def test_equal_size_and_mtime(tmp_path: Path, way: str) -> None:
+    """`cp -p` over a file, `rm` and `cp -p` with the inode used again, or a rename: the digest follows the bytes."""
+    first, second = two_wheels()
+    path = tmp_path / wheel_name("alpha", "1.0")
+    path.write_bytes(first)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    clock, store = Clock(), MemoryStore()
+    folder = Folder([tmp_path], digests=store.records, clock=clock, wall=much_later)
     known = folder.project("alpha")
-    clock.now += 5
+    clock.now += 10
     assert folder.project("alpha", known) is known
-    assert folder.project("alpha", known) is known
+    if way == "again":
+        path.unlink()
+    target = tmp_path / ".new" if way == "renamed" else path
+    target.write_bytes(second)
+    os.utime(target, (1_700_000_000, 1_700_000_000))
+    target.rename(path)
+    assert not folder.unchanged("alpha", known)
+    assert folder.project("alpha", known).files[0].file.sha256 == sha256(second)
+    assert only(Folder([tmp_path], digests=store.shared().records, wall=much_later)).file.sha256 == sha256(second)
+
+
+def test_facts_of_an_older_version_are_not_believed(tmp_path: Path, measured: list[str]) -> None:
+    """What was stored without a ctime may be of another content: the file is read again, once for all workers."""
+    path = put(tmp_path)
+    store = MemoryStore()
+    Folder([tmp_path], digests=store.records, wall=much_later).project("alpha")
+    record = store.records.read(KEY)
+    document = json.loads(record.data or b"")
+    (entry,) = document["files"].values()
+    del entry["ctime_ns"]
+    entry["hashes"]["sha256"] = "0" * 64
+    store.records.write(KEY, json.dumps(document).encode(), record)
+    for _ in range(2):
+        folder = Folder([tmp_path], digests=store.shared().records, wall=much_later)
+        assert only(folder).file.sha256 == sha256(path.read_bytes())
     assert len(measured) == 2
+
+
+# -- files that are renamed are never absent --------------------------------------------------------------------------
+
+
+def renaming(monkeypatch: pytest.MonkeyPatch, path: Path, contents: list[bytes]) -> None:
+    """Rename the next content over the file each time that it was looked at, opened, or begun to be read."""
+
+    def next_one() -> None:
+        if contents:
+            staging = path.with_name(".new")
+            staging.write_bytes(contents.pop(0))
+            staging.rename(path)
+
+    originals = Tree.look, Tree.open
+
+    def look(self: Tree, candidate: Candidate, listing: Listing) -> Look | None:
+        found = originals[0](self, candidate, listing)
+        next_one()
+        return found
+
+    def opens(self: Tree, candidate: Candidate, listing: Listing) -> tuple[Look, int]:
+        found = originals[1](self, candidate, listing)
+        next_one()
+        return found
+
+    def measures(file: BinaryIO, *rest: object) -> Facts | None:
+        next_one()
+        return measure(file, *rest)  # type: ignore[arg-type] # passed on as they came
+
+    monkeypatch.setattr(Tree, "look", look)
+    monkeypatch.setattr(Tree, "open", opens)
+    monkeypatch.setattr(MEASURE, measures)
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_a_file_that_is_replaced_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: bool) -> None:
+    """Its page and the file are always there, with the digest of one whole content that was there meanwhile."""
+    contents = [make_wheel("alpha", "1.0", files={"turn.txt": str(turn).encode()}) for turn in range(100)]
+    path = tmp_path / wheel_name("alpha", "1.0")
+    path.write_bytes(contents[0])
+    folder = Folder([tmp_path], network=network, digests=MemoryStore().records)
+    left = contents[1:]
+    renaming(monkeypatch, path, left)
+    known = None
+    while left:
+        turn = len(contents) - len(left) - 1
+        known = folder.project("alpha", known)
+        assert [drop_in.file.sha256 in map(sha256, contents[turn:]) for drop_in in known.files] == [True]
+        turn = len(contents) - len(left) - 1
+        opened = folder.open(path.name)
+        assert opened is not None
+        with opened.file:
+            opened.file.seek(0)
+            data = opened.file.read()
+            assert data in contents[turn:]
+            assert opened.drop_in.file.sha256 == sha256(data)
+            document = folder.metadata_document(opened.drop_in, opened.file)
+            assert document is not None
+    assert folder.project("alpha", known).files[0].file.sha256 == sha256(contents[-1])
+
+
+def test_a_name_that_a_listing_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """readdir need not report a name that a rename replaces meanwhile; it is looked up before it counts as gone."""
+    path = put(tmp_path)
+    folder = Folder([tmp_path], clock=Clock())
+    assert folder.names() == ("alpha",)
+    original = os.scandir
+
+    @contextlib.contextmanager
+    def scandir(fd: int) -> Iterator[list[os.DirEntry[str]]]:
+        with original(fd) as entries:
+            yield [entry for entry in entries if entry.name != path.name]
+
+    monkeypatch.setattr("quire.folder_scan.os.scandir", scandir)
+    assert folder.names() == ("alpha",)
+    assert folder.find(path.name) is not None
+    path.unlink()
+    assert folder.names() == ()
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_file_that_moves_between_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, back: bool) -> None:
+    """From a directory that a walk has yet to reach to one that it has left: it is in the list all the time."""
+    places = [tmp_path / "a", tmp_path / "b"]
+    source, target = reversed(places) if back else places
+    target.mkdir()
+    path = put(source)
+    folder = Folder([tmp_path], clock=Clock())
+    assert folder.names() == ("alpha",)
+    original = Tree._visit
+
+    def visit(self: Tree, directory: Directory) -> None:
+        original(self, directory)
+        if directory.path == str(target) and path.exists():
+            path.rename(target / path.name)
+
+    monkeypatch.setattr(Tree, "_visit", visit)
+    assert folder.names() == ("alpha",)
+    assert listed(folder) == [f"{target.name}/{path.name}"]
+
+
+# -- times that cannot be ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seconds", [-(10**11), 10**12])
@@ -591,7 +774,7 @@ def test_the_derived_document(tmp_path: Path) -> None:
     assert document["format"] == 1
     assert sorted(document["files"]) == [f"0/{one.name}", f"0/{two.name}"]
     entry = document["files"][f"0/{one.name}"]
-    assert (entry["size"], entry["mtime_ns"], entry["inode"]) == Stamp.of(one.stat())
+    assert (entry["size"], entry["mtime_ns"], entry["inode"], entry["ctime_ns"]) == tuple(Stamp.of(one.stat()))
     assert entry["complete"] is True
     assert entry["hashes"]["sha256"] == sha256(one.read_bytes())
 
@@ -888,10 +1071,10 @@ def test_an_unreadable_file_is_left_out(tmp_path: Path, monkeypatch: pytest.Monk
     put(tmp_path, "alpha", "2.0")
     folder = Folder([tmp_path])
 
-    def refusing(path: str, *rest: object) -> Facts | None:
-        if "1.0" in path:
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-        return measure(path, *rest)  # type: ignore[arg-type] # passed on as they came
+    def refusing(file: BinaryIO, parsed: ParsedFilename, *rest: object) -> Facts | None:
+        if "1.0" in parsed.filename.split("-"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return measure(file, parsed, *rest)  # type: ignore[arg-type] # passed on as they came
 
     monkeypatch.setattr(MEASURE, refusing)
     with capture_logs() as logs:

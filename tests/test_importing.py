@@ -367,8 +367,8 @@ def test_an_import_that_was_interrupted_goes_on(tmp_path: Path) -> None:
     report = Report()
     with pytest.raises(StoreFull):
         Importer(Index(store), tmp_path / "in", jobs=1, move=True).run(report)
-    left = len(list((tmp_path / "in").iterdir()))
-    assert left + len(Index(store).names()) == 3
+    left = {path.name.partition("-")[0] for path in (tmp_path / "in").iterdir()}
+    assert left | set(Index(store).names()) == set(names)  # the next one may be published, and not removed yet
     assert not store.state.incoming
     assert not Importer(Index(store), tmp_path / "in", jobs=1, move=True).run().failed
     assert list(Index(store).names()) == names

@@ -13,41 +13,30 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import stat
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 from quire.budget import Budget, Memory
+from quire.drop_in import DropIn, OpenDropIn, make_drop_in
 from quire.errors import ConfigurationError, InvalidName, StoreError
-from quire.folder_digests import SETTLE, Progress, ProjectFacts, Rules, in_turn
+from quire.folder_digests import Progress, ProjectFacts, Rules, in_turn
 from quire.folder_facts import Facts, offered_metadata
-from quire.folder_scan import Candidate, Listing, Look, Stamp, Tree, open_plain
-from quire.model import File
+from quire.folder_files import MAX_SIGNATURE_BYTES, Look, open_plain
+from quire.folder_listing import Candidate, Listing
+from quire.folder_scan import Tree
 from quire.names import guess_filename
 from quire.store.contracts import Records
 
 _REMEMBERED_BYTES = 32 * 1024 * 1024  # where no budget is given
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class DropIn:
-    """One complete file in a drop-in folder, as it was at one moment."""
-
-    project: str
-    """Normalized name."""
-    file: File
-    path: str
-    """Absolute and real path. Open it without following links; the file may be gone, or another one, by then."""
-    relative_path: str
-    """Path below its root, separated by `/`: what comes after `/packages/` in its URL (not yet quoted)."""
-    stamp: Stamp
-    """Size, mtime and inode that `file` describes; compare with fstat after opening."""
+_ATTEMPTS = 4  # to open a file that changes, or goes and comes back, while it is opened
 
 
 class FolderProject:
@@ -122,7 +111,7 @@ class Folder:
         self._tree = Tree(roots, exclude=exclude, network=network, settle=settle, clock=clock)
         self._records = digests
         self._index = index
-        self._rules = Rules(tuple(algorithms), progress, SETTLE if settle is None else settle, clock, wall)
+        self._rules = Rules(tuple(algorithms), progress, lambda: self._tree.settle, clock, wall)
         budget = budget or Budget(_REMEMBERED_BYTES)
         # Where they are not stored there is nothing to get facts back from but the files.
         can_be_had_again = digests is not None and facts_are_stored
@@ -213,7 +202,7 @@ class Folder:
             return FolderProject(name, (), _Validation((), (), math.inf))
         facts = self._project_facts(name)
         with facts.lock:
-            files, due = self._judge(facts, candidates, looks)
+            files, looks, due = self._judge(facts, candidates, looks)
         self.facts.account(name, facts)
         validation = _Validation(candidates, looks, due)
         if known is not None and known.name == name and known.files == files:
@@ -250,29 +239,34 @@ class Folder:
 
     def _judge(
         self, facts: ProjectFacts, candidates: tuple[Candidate, ...], looks: tuple[Look | None, ...]
-    ) -> tuple[tuple[DropIn, ...], float]:
-        """The complete files, of each filename the preferred copy that is one, and when to judge again.
+    ) -> tuple[tuple[DropIn, ...], tuple[Look | None, ...], float]:
+        """The complete files, of each filename the preferred copy that is one; what was found to be there; and when to
+        judge again.
 
         Reads what must be read, and no copy that is not needed.
         """
         facts.begin(candidates)
-        pairs = zip(candidates, looks, strict=True)
-        copies = [list(group) for _, group in groupby(pairs, key=lambda pair: pair[0].parsed.filename)]
+        judged = list(looks)
+        places = groupby(range(len(candidates)), key=lambda place: candidates[place].parsed.filename)
+        copies = [list(group) for _, group in places]
         found: dict[str, DropIn] = {}
         due = math.inf
         for turn in in_turn(len(copies)):
-            for candidate, look in copies[turn]:
+            for place in copies[turn]:
+                candidate, look = candidates[place], looks[place]
                 if look is None:
                     continue
                 known = facts.of(candidate, look)
+                if known is not None and known.complete:  # of the file that took its place, if another one did
+                    look = judged[place] = Look(look.path, known.stamp)
                 due = min(due, facts.due(candidate, look))
                 if facts.wants_saving:
                     facts.save(candidates, len(self.roots))
                 if known is not None and known.complete:
-                    found[candidate.parsed.filename] = _drop_in(candidate, look, known)
+                    found[candidate.parsed.filename] = make_drop_in(candidate, look, known)
                     break
         facts.save(candidates, len(self.roots))
-        return tuple(found[filename] for filename in sorted(found)), due
+        return tuple(found[filename] for filename in sorted(found)), tuple(judged), due
 
     def _project_facts(self, name: str) -> ProjectFacts:
         with self._lock:
@@ -285,84 +279,108 @@ class Folder:
     # -- single files -------------------------------------------------------------------------------------------------
 
     def find(self, relative_path: str) -> DropIn | None:
+        """The file that `open` would open."""
+        opened = self.open(relative_path)
+        if opened is None:
+            return None
+        opened.file.close()
+        return opened.drop_in
+
+    def open(self, relative_path: str) -> OpenDropIn | None:
         """The complete file with this relative path (unquoted), also if its project lists another copy; else None.
 
-        The path is only compared with paths that were found in the folders; it never reaches the file system.
-        Raises StoreError when a root cannot be read.
+        The file is opened first and then judged, so what is said of it is true of what is opened, whatever was renamed
+        over it meanwhile. The path is only compared with paths that were found in the folders; it never reaches the
+        file system. Raises StoreError when a root cannot be read.
         """
-        listing = self._tree.refresh()
-        candidate = listing.by_path.get(relative_path)
-        look = None if candidate is None else self._tree.look(candidate, listing)
-        if candidate is None or look is None:
-            return None
+        for _ in range(_ATTEMPTS):
+            listing = self._tree.refresh()
+            candidate = listing.by_path.get(relative_path)
+            if candidate is None:
+                return None
+            facts = self._project_facts(candidate.parsed.project)
+            try:
+                look, fd = self._tree.open(candidate, listing)
+            except FileNotFoundError:
+                continue  # removed since the listing, or about to be renamed back
+            except OSError as error:
+                facts.left_out(candidate, error)
+                return None
+            file = open(fd, "rb")  # noqa: SIM115 - closed here, or by the caller
+            known = self._facts_of(facts, listing, candidate, look, file)
+            if known is not None and known.complete:
+                return OpenDropIn(make_drop_in(candidate, look, known), file)
+            file.close()
+            if known is not None:
+                return None
+        return None
+
+    def _facts_of(
+        self, facts: ProjectFacts, listing: Listing, candidate: Candidate, look: Look, file: BinaryIO
+    ) -> Facts | None:
+        """The facts of an open file. None when it changes meanwhile, or cannot be read."""
         candidates = listing.projects[candidate.parsed.project]
-        facts = self._project_facts(candidate.parsed.project)
-        with facts.lock:
-            facts.begin(candidates)
-            known = facts.of(candidate, look)
-            facts.save(candidates, len(self.roots))
+        try:
+            with facts.lock:
+                facts.begin(candidates)
+                known = facts.of(candidate, look, file)
+                facts.save(candidates, len(self.roots))
+        except OSError as error:
+            facts.left_out(candidate, error)
+            known = None
+        except BaseException:
+            file.close()
+            raise
         self.facts.account(candidate.parsed.project, facts)
-        return _drop_in(candidate, look, known) if known is not None and known.complete else None
+        return known
 
-    def find_signature(self, relative_path: str) -> str | None:
-        """The absolute path of a detached signature, given its own relative path (ends in `.asc`); else None.
+    def signature(self, drop_in: DropIn) -> bytes | None:
+        """The detached signature that lies beside a file now; None when there is none, or what is there is none.
 
-        As with `find`, the given path never reaches the file system. Open the answer without following links.
         Raises StoreError when a root cannot be read.
         """
-        if not relative_path.endswith(".asc"):
+        candidate = self._tree.refresh().by_path.get(drop_in.relative_path)
+        if candidate is None or not candidate.is_signed:
             return None
-        candidate = self._tree.refresh().by_path.get(relative_path.removesuffix(".asc"))
-        return f"{candidate.path}.asc" if candidate is not None and candidate.is_signed else None
+        try:
+            with open(open_plain(f"{candidate.path}.asc"), "rb") as file:
+                is_plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+                content = file.read(MAX_SIGNATURE_BYTES + 1) if is_plain else b""
+        except OSError:
+            return None
+        return content if 0 < len(content) <= MAX_SIGNATURE_BYTES else None
 
-    def metadata_document(self, drop_in: DropIn) -> bytes | None:
-        """The core metadata in the file, exactly the bytes whose digest is announced; None when there is none (now)."""
+    def metadata_document(self, drop_in: DropIn, file: BinaryIO | None = None) -> bytes | None:
+        """The core metadata in the file, exactly the bytes whose digest is announced; None when there is none (now).
+
+        `file`: the file itself, opened; None: what lies there now.
+        """
         digest = drop_in.file.metadata_sha256
         if digest is None:
             return None
         known = self.documents.get(digest)
         if known is not None:
             return known.content
-        document = _read_metadata(drop_in)
+        try:
+            if file is not None:
+                document = _read_metadata(file, drop_in)
+            else:
+                with open(open_plain(drop_in.path), "rb") as opened:
+                    document = _read_metadata(opened, drop_in)
+        except OSError:
+            return None
         if document is None or hashlib.sha256(document).hexdigest() != digest:
             return None
         self.documents.put(digest, _Document(document))
         return document
 
 
-def _read_metadata(drop_in: DropIn) -> bytes | None:
+def _read_metadata(file: BinaryIO, drop_in: DropIn) -> bytes | None:
     parsed = guess_filename(drop_in.file.filename)
     if parsed is None:
         return None
-    try:
-        with open(open_plain(drop_in.path), "rb") as file:
-            return offered_metadata(file, parsed)[0]
-    except OSError:
-        return None
-
-
-def _drop_in(candidate: Candidate, look: Look, facts: Facts) -> DropIn:
-    parsed = candidate.parsed
-    file = File(
-        filename=parsed.filename,
-        version=parsed.version,
-        size=facts.size,
-        hashes=facts.hashes,
-        uploaded=_rfc3339(facts.mtime_ns),
-        requires_python=facts.requires_python,
-        metadata_sha256=facts.metadata_sha256,
-        signed=candidate.is_signed,
-    )
-    return DropIn(parsed.project, file, look.path, candidate.relative, facts.stamp)
-
-
-def _rfc3339(nanoseconds: int) -> str | None:
-    """A time since the epoch as PEP 700 wants it; None when the calendar does not reach that far."""
-    try:
-        moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
-    except OverflowError:
-        return None
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    file.seek(0)
+    return offered_metadata(file, parsed)[0]
 
 
 def _check_algorithm(name: str) -> None:

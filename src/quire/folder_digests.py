@@ -2,19 +2,23 @@
 
 Theory of operation
 -------------------
-A file is read once per stamp (size, mtime, inode), and the facts are kept twice: in this process, and as one derived
-record per project, so that the other workers need not read the gigabytes again. Derived means: the record may be lost,
-garbage or out of date at any time; whatever does not fit the stamp that the file has *now* is computed again. Failing
-to keep facts costs time, never an answer.
+A file is read once per stamp (size, mtime, inode, ctime), and the facts are kept twice: in this process, and as one
+derived record per project, so that the other workers need not read the gigabytes again. Derived means: the record may
+be lost, garbage or out of date at any time; whatever does not fit the stamp that the file has *now* is computed again.
+Failing to keep facts costs time, never an answer.
 
-Stamps are as coarse as clocks: a file rewritten within one tick, with as many bytes, has the stamp it had before.
-So facts of a file that was young when it was read are *provisional*: they are used, but once `settle` has passed since
-this process first met the stamp the file is read once more, and only then are they final ("settled" in the document).
-A ctime more than an hour back is proof enough without that second reading; nobody can set it, and an hour is more than
-clocks of machines that share a file system may differ.
+Stamps are as coarse as clocks: a file rewritten within one tick, with as many bytes, has the stamp it had before. So
+facts are believed only if they come from a reading that began `settle` after this process first met the stamp
+("settled" in the document): any change that carries the same stamp was made before that reading. Until then the file is
+read for every answer. A ctime more than an hour back is proof enough without that; no program can set it, and an hour
+is more than clocks of machines that share a file system may differ.
+
+A file can be replaced, by a rename over it, between a look at it and its reading. It is never absent then, so the facts
+are those of the file that was opened, with the stamp that *it* has.
 
 A file still being copied is found incomplete again and again, while it grows. Finding out may mean reading it from
-end to end, so a growing file is judged again only after twice the time that the last judgement took.
+end to end. Where that takes longer than `_QUICK`, a growing file is judged again only after twice the time that the
+last judgement took.
 
 Several workers that start cold on the same files begin at different places, and take over what others have stored
 whenever they store their own share; so together they read everything about once.
@@ -28,20 +32,23 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import msgspec
 import structlog
 
 from quire.errors import Conflict, QuireError, StoreError, StoreReadOnly
 from quire.folder_facts import Facts, decode_facts, encode_facts, measure
-from quire.folder_scan import Candidate, Look
+from quire.folder_files import Look, Stamp, open_plain
+from quire.folder_listing import Candidate
 from quire.store.contracts import Record, Records
+from quire.store.directory import COARSE_SETTLE
 
 _log = structlog.get_logger(__name__)
 
-SETTLE = 2.5
-"""Seconds that cover the coarsest timestamps in use."""
 _OLD = 3600.0
+_QUICK = 0.25  # seconds of reading that an answer may take each time
+_ATTEMPTS = 4  # to read a file that changes while it is read
 _SAVE_AFTER_BYTES = 64 * 1024 * 1024  # under a second of hashing: little is lost, little is done twice
 _SAVE_ATTEMPTS = 8
 # What `bytes_in_memory` is reckoned from; tests/test_budget.py holds it against what Python really allocates.
@@ -59,7 +66,8 @@ class Rules:
     algorithms: tuple[str, ...] = ()
     """hashlib names to compute besides the three that are always."""
     progress: Progress | None = None
-    settle: float = SETTLE
+    settle: Callable[[], float] = lambda: COARSE_SETTLE
+    """Seconds after which two changes of a file no longer share a stamp."""
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
 
@@ -109,25 +117,48 @@ class ProjectFacts:
         held = self._held.get(candidate.key)
         if held is None:
             return -math.inf  # unreadable, or changing under our eyes: ask again each time
-        if not self._fits(held.facts, look):
-            return held.not_before
-        return math.inf if held.facts.settled else max(held.first_met + self._rules.settle, held.not_before)
+        return math.inf if held.facts.settled and self._fits(held.facts, look) else held.not_before
 
-    def of(self, candidate: Candidate, look: Look) -> Facts | None:
-        """The facts of a file that was just looked at; None when it cannot be read, or changes meanwhile."""
+    def of(self, candidate: Candidate, look: Look, file: BinaryIO | None = None) -> Facts | None:
+        """The facts of a file that was just looked at; None when it cannot be read, or changes meanwhile.
+
+        If it was replaced since then, the facts of the one that took its place, with another stamp than that of `look`.
+        `file`: the very file, opened; None: what is found at the path of `look`.
+        """
         now, held = self._rules.clock(), self._held.get(candidate.key)
-        if held is not None and not self._fits(held.facts, look):
-            if not held.facts.complete and now < held.not_before:
-                return held.facts
-            held = None
-        if held is not None and now < self.due(candidate, look):
+        fits = held is not None and self._fits(held.facts, look)
+        if held is not None and now < self.due(candidate, look) and (fits or not held.facts.complete):
             return held.facts
-        is_settled = self._is_settled(look) or (held is not None and now - held.first_met >= self._rules.settle)
         stored = self._read().get(candidate.key)
-        if stored is not None and self._fits(stored, look) and (stored.settled or held is None):
+        if stored is not None and stored.settled and self._fits(stored, look):
             self._held[candidate.key] = _Held(stored, now, now)
             return stored
-        return self._measure(candidate, look, now if held is None else held.first_met, is_settled)
+        first_met = held.first_met if held is not None and fits else now
+        if file is not None:
+            return self._measure(candidate, look.stamp, file, first_met)
+        return self._read_file(candidate, look, first_met)
+
+    def _read_file(self, candidate: Candidate, look: Look, first_met: float) -> Facts | None:
+        """The facts of what is at the path of `look` now; None when it cannot be read, or changes each time."""
+        for _ in range(_ATTEMPTS):
+            try:
+                with open(open_plain(look.path), "rb") as opened:
+                    facts = self._measure(candidate, look.stamp, opened, first_met)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                self.left_out(candidate, error)
+                return None
+            if facts is not None:
+                self._warned.discard(candidate.key)
+                return facts
+        return None
+
+    def left_out(self, candidate: Candidate, error: OSError) -> None:
+        """Say, once, that a file cannot be read."""
+        if candidate.key not in self._warned:
+            self._warned.add(candidate.key)
+            _log.warning("file left out", path=candidate.path, reason=error.strerror)
 
     def save(self, candidates: Collection[Candidate], roots: int) -> None:
         """Store what was found here and is not stored yet; not being able to is not an error.
@@ -177,10 +208,8 @@ class ProjectFacts:
         is_enough = not facts.complete or all(name in facts.hashes for name in self._rules.algorithms)
         return facts.stamp == look.stamp and is_enough
 
-    def _is_settled(self, look: Look) -> bool:
-        return self._rules.wall() - look.ctime_ns / 1e9 > _OLD
-
-    def _measure(self, candidate: Candidate, look: Look, first_met: float, is_settled: bool) -> Facts | None:
+    def _measure(self, candidate: Candidate, expected: Stamp, file: BinaryIO, first_met: float) -> Facts | None:
+        """The facts of an open file. `expected` was first met then; another stamp is met now. Raises OSError."""
         began, notify = self._rules.clock(), self._rules.progress
         self._held.pop(candidate.key, None)
 
@@ -188,19 +217,16 @@ class ProjectFacts:
             if notify is not None:
                 notify(candidate.relative, done, total)
 
-        try:
-            facts = measure(look.path, look.stamp, candidate.parsed, self._rules.algorithms, progress)
-        except OSError as error:
-            if candidate.key not in self._warned:
-                self._warned.add(candidate.key)
-                _log.warning("file left out", path=candidate.path, reason=error.strerror)
-            return None
-        self._warned.discard(candidate.key)
+        facts = measure(file, candidate.parsed, self._rules.algorithms, progress)
         if facts is None:
             return None
-        facts = msgspec.structs.replace(facts, settled=is_settled)
+        if facts.stamp != expected:
+            first_met = began
+        is_old = self._rules.wall() - facts.ctime_ns / 1e9 > _OLD
+        facts = msgspec.structs.replace(facts, settled=is_old or began - first_met >= self._rules.settle())
         ended = self._rules.clock()
-        not_before = began if facts.complete else ended + 2 * (ended - began)
+        took = ended - began
+        not_before = began if facts.complete or took < _QUICK else ended + 2 * took
         self._held[candidate.key] = _Held(facts, first_met, not_before)
         if facts.complete or facts.settled:  # what is growing would be out of date before anybody reads it
             self._fresh[candidate.key] = facts

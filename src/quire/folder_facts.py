@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
 from quire.errors import InvalidDistribution
-from quire.folder_scan import Stamp, open_plain
+from quire.folder_files import Stamp, is_unchanged
 from quire.metadata import CoreMetadata, is_complete_archive, is_static, parse_metadata, read_metadata
 from quire.names import Kind, ParsedFilename
 
@@ -24,6 +25,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     size: int
     mtime_ns: int
     inode: int
+    ctime_ns: int = 0
+    """0 in documents of versions that did not keep it: it fits no file."""
     complete: bool
     """False: an archive without its end, presumably still being copied; nothing else is known of it."""
     settled: bool = False
@@ -36,36 +39,38 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def stamp(self) -> Stamp:
-        return Stamp(self.size, self.mtime_ns, self.inode)
+        return Stamp(self.size, self.mtime_ns, self.inode, self.ctime_ns)
 
 
 # -- reading a file ---------------------------------------------------------------------------------------------------
 
 
 def measure(
-    path: str, stamp: Stamp, parsed: ParsedFilename, algorithms: Sequence[str], progress: Callable[[int, int], None]
+    file: BinaryIO, parsed: ParsedFilename, algorithms: Sequence[str], progress: Callable[[int, int], None]
 ) -> Facts | None:
-    """Read a file and find out everything; None when it has not this stamp before and after, or is no plain file.
+    """Read an open file and find out everything; None when it changes meanwhile, or is no plain file.
 
+    A file that loses its name meanwhile, to another one that is renamed over it, does not change.
     Raises OSError when it cannot be read.
     """
-    with open(open_plain(path), "rb", closefd=True) as file:
-        if Stamp.of(os.fstat(file.fileno())) != stamp:
-            return None
-        size, mtime_ns, inode = stamp
-        facts = Facts(size=size, mtime_ns=mtime_ns, inode=inode, complete=is_complete_archive(file, parsed))
-        if facts.complete:
-            file.seek(0)
-            hashes = _digest(file, size, algorithms, progress)
-            file.seek(0)
-            document, metadata = offered_metadata(file, parsed)
-            facts = msgspec.structs.replace(
-                facts,
-                hashes=hashes,
-                metadata_sha256=None if document is None else hashlib.sha256(document).hexdigest(),
-                requires_python=None if metadata is None else metadata.requires_python,
-            )
-        return facts if Stamp.of(os.fstat(file.fileno())) == stamp else None
+    before = os.fstat(file.fileno())
+    if not stat.S_ISREG(before.st_mode):
+        return None
+    size, mtime_ns, inode, ctime_ns = Stamp.of(before)
+    complete = is_complete_archive(file, parsed)
+    facts = Facts(size=size, mtime_ns=mtime_ns, inode=inode, ctime_ns=ctime_ns, complete=complete)
+    if complete:
+        file.seek(0)
+        hashes = _digest(file, size, algorithms, progress)
+        file.seek(0)
+        document, metadata = offered_metadata(file, parsed)
+        facts = msgspec.structs.replace(
+            facts,
+            hashes=hashes,
+            metadata_sha256=None if document is None else hashlib.sha256(document).hexdigest(),
+            requires_python=None if metadata is None else metadata.requires_python,
+        )
+    return facts if is_unchanged(before, os.fstat(file.fileno())) else None
 
 
 def offered_metadata(file: BinaryIO, parsed: ParsedFilename) -> tuple[bytes | None, CoreMetadata | None]:

@@ -10,6 +10,11 @@ not even once; the type of an entry comes with its name. A directory that did ch
 The walk goes from the top down and opens a directory before anything below it. That is also what a network file system
 needs before "there is no such name" can be believed.
 
+A file that is renamed is never absent, but two things can hide it. It can move from a directory that the walk has yet
+to reach to one that it has left; so after a walk that found a change there is another one. And readdir(2) need not
+report a name that a rename gives to another file meanwhile (btrfs does not); so a known name that is missing from a
+listing is looked up by itself before it counts as gone.
+
 What a directory cannot tell is that a file's *content* was replaced under the same name: `Tree.look` is for that, and
 is asked for the files of one project only.
 
@@ -32,16 +37,16 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import structlog
 
 from quire.errors import StoreError
+from quire.folder_files import Look, Stamp, open_plain
+from quire.folder_listing import NOTHING, Candidate, Directory, Listing, merge
 from quire.names import ParsedFilename, guess_filename, guess_project
-from quire.store.directory import Directories, Identity, Seen, SettleRule
+from quire.store.directory import COARSE_SETTLE, Directories, Identity, Seen, SettleRule
 from quire.store.filesystem import filesystem_type
 
 _log = structlog.get_logger(__name__)
@@ -60,99 +65,10 @@ _UNREADABLE = {
     errno.ENAMETOOLONG,
 }
 
-_GONE = {0, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
-"""Failures after which there is nothing (any more) that should have been read; 0 is none."""
+_WALKS = 3
+"""At most so many for one answer, where directories change all the time."""
 _NO_PACKAGES = "lost+found"
 """A directory that mkfs makes, for root only."""
-
-
-class Stamp(NamedTuple):
-    """What tells one content of a file from another without reading it. The same on all clients of an NFS server."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-class Look(NamedTuple):
-    """A file as it was found at one moment."""
-
-    path: str
-    """Absolute, and real: a symbolic link has been followed."""
-    stamp: Stamp
-    ctime_ns: int
-    """By the file system's clock; nobody can set it, unlike the mtime."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file that, by its name, is a distribution. Nothing is known about its content."""
-
-    root: int
-    """Which of the roots, counted from 0."""
-    relative: str
-    """Its path below the root, separated by `/`."""
-    path: str
-    """Its absolute path."""
-    is_link: bool
-    is_signed: bool
-    """Whether `<file>.asc` lies beside it."""
-    parsed: ParsedFilename
-
-    @property
-    def key(self) -> str:
-        """Names the file among those of all roots."""
-        return f"{self.root}/{self.relative}"
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """All candidates at one moment. A later one shares every part with it that is still the same."""
-
-    projects: dict[str, tuple[Candidate, ...]]
-    """By normalized name; ordered by filename, and copies of one filename by which is preferred: the earlier root, then
-    the shorter path, then the alphabet."""
-    names: tuple[str, ...]
-    """The keys of `projects`, sorted."""
-    by_path: dict[str, Candidate]
-    """By relative path. Where two roots have the same one, the later root's is hidden altogether."""
-    folders: frozenset[str]
-    """The absolute paths of all listed directories."""
-    traces: frozenset[str]
-    """The projects that files which are no candidates belong to, by their names: partial copies, signatures."""
-    unreadable: tuple[str, ...]
-    """The absolute paths of directories that may hold files, and cannot be read."""
-
-
-_NOTHING = Listing({}, (), {}, frozenset(), frozenset(), ())
-
-
-class _Directory:
-    """What is remembered of one directory."""
-
-    __slots__ = ("children", "entries", "failure", "is_listed", "others", "path", "relative", "root", "seen", "traces")
-
-    def __init__(self, root: int, relative: str, path: str) -> None:
-        self.root = root
-        self.relative = relative
-        self.path = path
-        self.seen: Seen | None = None
-        self.entries: dict[str, Candidate | None] = {}  # None: not a distribution; remembered so as not to guess again
-        self.others: frozenset[str] = frozenset()
-        """The names of files that are no candidates."""
-        self.traces: frozenset[str] = frozenset()
-        """The projects that these belong to."""
-        self.children: tuple[str, ...] = ()
-        self.failure = 0  # the errno with which it could not be read; 0: it could
-        self.is_listed = False  # whether its files are served: read, and not a store
-
-    def place(self, name: str) -> str:
-        """The relative path of a name in it."""
-        return f"{self.relative}/{name}" if self.relative else name
 
 
 class Tree:
@@ -180,8 +96,8 @@ class Tree:
         self._clock = clock
         self._rules: dict[int, SettleRule] = {}  # by device: a mount below a root may have coarser times
         self._lock = threading.Lock()
-        self._directories: dict[tuple[int, str], _Directory] = {}
-        self._listing = _NOTHING
+        self._directories: dict[tuple[int, str], Directory] = {}
+        self._listing = NOTHING
         self._is_stale = True  # the listing lags behind the directories
 
     @property
@@ -195,25 +111,18 @@ class Tree:
         Raises StoreError when a root cannot be read.
         """
         with self._lock:
-            alive: dict[tuple[int, str], _Directory] = {}
-            stack = [(number, "", path) for number, path in reversed(tuple(enumerate(self.roots)))]
-            while stack:
-                number, relative, path = stack.pop()
-                key = (number, path)  # one root may lie below another: each has its own relative paths
-                directory = self._directories.get(key)
-                if directory is None:
-                    directory = _Directory(number, relative, path)
-                    self._is_stale = True
-                self._visit(directory)
-                alive[key] = directory
-                stack += [(number, directory.place(child), f"{path}/{child}") for child in directory.children]
-            if len(alive) != len(self._directories):
-                self._is_stale = True
-            self._directories = alive
-            if self._is_stale:
-                self._listing = _merge(tuple(alive.values()), self._listing)
+            for _ in range(_WALKS):
+                self._walk()
+                if not self._is_stale:
+                    break
+                self._listing = merge(tuple(self._directories.values()), self._listing)
                 self._is_stale = False
             return self._listing
+
+    @property
+    def settle(self) -> float:
+        """Seconds after which two changes of a file no longer share a ctime, on the coarsest of the file systems."""
+        return max((rule.seconds for rule in self._rules.values()), default=COARSE_SETTLE)
 
     def current(self) -> Listing | None:
         """The listing if it is certainly true now; None when that takes more than an open per directory to tell.
@@ -236,23 +145,31 @@ class Tree:
         On a network file system it is opened, because only that asks the server.
         """
         try:
-            path = candidate.path
-            if candidate.is_link:
-                path = os.path.realpath(path, strict=True)
-                folder, _, name = path.rpartition("/")
-                if folder not in listing.folders or name.startswith("."):
-                    return None
             if self._openers[candidate.root].network:
-                fd = open_plain(path)
-                try:
-                    status = os.fstat(fd)
-                finally:
-                    os.close(fd)
-            else:
-                status = os.stat(path, follow_symlinks=False)
+                look, fd = self.open(candidate, listing)
+                os.close(fd)
+                return look
+            path = _real_path(candidate, listing)
+            status = os.stat(path, follow_symlinks=False)
         except OSError:
             return None
-        return Look(path, Stamp.of(status), status.st_ctime_ns) if stat.S_ISREG(status.st_mode) else None
+        return Look(path, Stamp.of(status)) if stat.S_ISREG(status.st_mode) else None
+
+    def open(self, candidate: Candidate, listing: Listing) -> tuple[Look, int]:
+        """The file, and a descriptor of it, which the caller closes.
+
+        Raises OSError; FileNotFoundError also where it is no plain file, or a link to where nothing is served from.
+        """
+        path = _real_path(candidate, listing)
+        fd = open_plain(path)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise _not_served(path)
+        except OSError:
+            os.close(fd)
+            raise
+        return Look(path, Stamp.of(status)), fd
 
     def is_same(self, candidates: Sequence[Candidate], looks: Sequence[Look | None], listing: Listing) -> bool:
         """Whether `look` would find all of them as it did before. This is the inner loop of every validation."""
@@ -265,10 +182,10 @@ class Tree:
                 status = os.lstat(candidate.path)
             except OSError:
                 return False
-            size, mtime_ns, inode = before.stamp
+            size, mtime_ns, inode, ctime_ns = before.stamp
             if (
-                status.st_mtime_ns != mtime_ns
-                or status.st_ctime_ns != before.ctime_ns
+                status.st_ctime_ns != ctime_ns
+                or status.st_mtime_ns != mtime_ns
                 or status.st_size != size
                 or status.st_ino != inode
             ):
@@ -277,7 +194,25 @@ class Tree:
 
     # -- one directory, under the lock --------------------------------------------------------------------------------
 
-    def _is_unchanged(self, directory: _Directory) -> bool:
+    def _walk(self) -> None:
+        """Bring every directory up to date. Sets `_is_stale` when anything in them has changed."""
+        alive: dict[tuple[int, str], Directory] = {}
+        stack = [(number, "", path) for number, path in reversed(tuple(enumerate(self.roots)))]
+        while stack:
+            number, relative, path = stack.pop()
+            key = (number, path)  # one root may lie below another: each has its own relative paths
+            directory = self._directories.get(key)
+            if directory is None:
+                directory = Directory(number, relative, path)
+                self._is_stale = True
+            self._visit(directory)
+            alive[key] = directory
+            stack += [(number, directory.place(child), f"{path}/{child}") for child in directory.children]
+        if len(alive) != len(self._directories):
+            self._is_stale = True
+        self._directories = alive
+
+    def _is_unchanged(self, directory: Directory) -> bool:
         opener, seen = self._openers[directory.root], directory.seen
         if seen is not None and seen.settled and opener.has(directory.path, seen.identity):
             return True
@@ -287,7 +222,7 @@ class Tree:
             return directory.failure != 0 and error.errno in _UNREADABLE
         return _is_believed(directory.seen, identity)
 
-    def _visit(self, directory: _Directory) -> None:
+    def _visit(self, directory: Directory) -> None:
         """Bring one directory up to date. Sets `_is_stale` when anything in it has changed."""
         try:
             opened = self._openers[directory.root].open(directory.path)
@@ -312,7 +247,7 @@ class Tree:
             directory.seen, directory.entries, directory.children = None, {}, ()
             directory.others = directory.traces = frozenset()
 
-    def _list_if_changed(self, directory: _Directory, fd: int, identity: Identity | None) -> None:
+    def _list_if_changed(self, directory: Directory, fd: int, identity: Identity | None) -> None:
         if _is_believed(directory.seen, identity):
             return
         seen = self._rule(fd).see(identity, directory.seen)  # before the listing: the rule counts from its beginning
@@ -337,7 +272,7 @@ class Tree:
         return rule
 
     def _list(
-        self, directory: _Directory, fd: int
+        self, directory: Directory, fd: int
     ) -> tuple[dict[str, Candidate | None], frozenset[str], tuple[str, ...], bool]:
         """The entries, the names of files that are no candidates, the children, and whether all these are served."""
         files: dict[str, bool] = {}  # name: whether it is a symbolic link
@@ -356,6 +291,8 @@ class Tree:
                     files[name] = True
                 elif entry.is_file(follow_symlinks=False):
                     files[name] = False
+        missing = {name: _is_link(fd, name) for name in directory.entries.keys() - files.keys()}
+        files |= {name: is_link for name, is_link in missing.items() if is_link is not None}
         if directory.relative == STORE_FOLDER and _STORE_MARK in files:
             return {}, frozenset(), (), False
         entries: dict[str, Candidate | None] = {}
@@ -379,17 +316,33 @@ class Tree:
         return entries, frozenset(others), tuple(sorted(children)), True
 
 
-def open_plain(path: str) -> int:
-    """Open a file for reading, whatever may have been put in its place: never through a link, never waiting for a FIFO.
-
-    The caller still checks that it is a plain file. Raises OSError.
-    """
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
 def _is_believed(seen: Seen | None, identity: Identity | None) -> bool:
     """Whether what was listed under `seen` is still true, now that the directory has this identity."""
     return seen is not None and seen.settled and identity is not None and seen.identity == identity
+
+
+def _is_link(directory: int, name: str) -> bool | None:
+    """Whether a name in a directory is a symbolic link; None when there is no file of this name."""
+    try:
+        mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    except OSError:
+        return None
+    return stat.S_ISLNK(mode) if stat.S_ISLNK(mode) or stat.S_ISREG(mode) else None
+
+
+def _real_path(candidate: Candidate, listing: Listing) -> str:
+    """Where the file lies. Raises OSError; FileNotFoundError where nothing is served from."""
+    if not candidate.is_link:
+        return candidate.path
+    path = os.path.realpath(candidate.path, strict=True)
+    folder, _, name = path.rpartition("/")
+    if folder not in listing.folders or name.startswith("."):
+        raise _not_served(path)
+    return path
+
+
+def _not_served(path: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
 def _is_network(root: str) -> bool:
@@ -397,36 +350,3 @@ def _is_network(root: str) -> bool:
         return not filesystem_type(root)[1]
     except OSError:  # not there (yet): what gets mounted later is treated with the greater care
         return True
-
-
-def _candidates(directories: Sequence[_Directory]) -> Iterator[Candidate]:
-    for directory in directories:
-        yield from filter(None, directory.entries.values())
-
-
-def _merge(directories: Sequence[_Directory], before: Listing) -> Listing:
-    """The listing of all directories, made of the parts of the one before wherever they are equal."""
-    by_path: dict[str, Candidate] = {}
-    for candidate in sorted(_candidates(directories), key=lambda candidate: candidate.root):
-        by_path.setdefault(candidate.relative, candidate)
-    collected: dict[str, list[Candidate]] = {}
-    for candidate in by_path.values():
-        collected.setdefault(candidate.parsed.project, []).append(candidate)
-    projects = {}
-    for name, candidates in collected.items():
-        candidates.sort(key=_preference)
-        ordered, old = tuple(candidates), before.projects.get(name)
-        projects[name] = old if old == ordered else ordered
-    names = tuple(sorted(projects))
-    return Listing(
-        projects,
-        before.names if before.names == names else names,
-        by_path,
-        folders=frozenset(directory.path for directory in directories if directory.is_listed),
-        traces=frozenset().union(*(directory.traces for directory in directories)),
-        unreadable=tuple(directory.path for directory in directories if directory.failure not in _GONE),
-    )
-
-
-def _preference(candidate: Candidate) -> tuple[str, int, int, str]:
-    return (candidate.parsed.filename, candidate.root, len(candidate.relative), candidate.relative)

@@ -7,23 +7,22 @@ of it. A hosted file comes before a drop-in file of the same name.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable
 from sys import getsizeof
 from urllib.parse import quote
 
 import msgspec
 
+from quire.drop_in import DropIn
 from quire.errors import NotFound
-from quire.folder import DropIn, Folder, FolderProject
-from quire.folder_scan import Listing, Stamp, open_plain
+from quire.folder import Folder, FolderProject
+from quire.folder_listing import Listing
 from quire.freshness import Source
 from quire.index import Index
 from quire.model import File, Project, Status
 from quire.negotiation import MediaType
 from quire.simple import Links, Page, ProjectListing, patch_projects, render_project, render_projects, sort_files
-from quire.store.contracts import Names, OpenBlob, Record
+from quire.store.contracts import Names, Record
 
 # What the memory of a view is reckoned from; tests/test_budget.py holds it against what Python really allocates.
 _VIEW_BYTES = 700  # of a project that is not there: the view, its record's validator, its empty tables
@@ -279,22 +278,6 @@ class ProjectNames(Source[NamesView]):
         if known is not None and hosted is known.hosted and folder is known.folder:
             return known
         return NamesView(hosted, folder, known)
-
-
-def open_dropin(folder: Folder, dropin: DropIn, *, signature: bool = False) -> OpenBlob | None:
-    """The file, or its detached signature, opened; None when it is gone, or is not any more what was listed."""
-    path = folder.find_signature(f"{dropin.relative_path}.asc") if signature else dropin.path
-    if path is None:
-        return None
-    try:
-        fd = open_plain(path)
-    except OSError:
-        return None
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode) or (not signature and Stamp.of(status) != dropin.stamp):
-        os.close(fd)
-        return None
-    return OpenBlob(file=open(fd, "rb", buffering=0), size=status.st_size, path=path)
 
 
 def require(view: ProjectView) -> ProjectView:

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 from quire.errors import QuireError, StoreError
 from quire.folder import Folder
 from quire.folder_facts import offered_metadata
-from quire.folder_scan import open_plain
+from quire.folder_files import open_plain
 from quire.index import Index
 from quire.model import File, Project
 from quire.names import ParsedFilename, guess_filename

@@ -22,7 +22,8 @@ from quire.audit.entries import Origin
 from quire.config import Settings, resolve, unknown_variables
 from quire.errors import ConfigurationError, QuireError
 from quire.folder import Folder
-from quire.folder_scan import Candidate, Tree
+from quire.folder_listing import Candidate
+from quire.folder_scan import Tree
 from quire.index import Index
 from quire.store.posix import HOME, PosixStore
 from quire.store.posix_check import PosixInspector

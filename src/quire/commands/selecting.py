@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from quire.changes import Selection
 from quire.errors import NotFound, ReadOnlyFile
-from quire.folder_scan import Candidate
+from quire.folder_listing import Candidate
 from quire.model import Project
 from quire.names import same_version
 

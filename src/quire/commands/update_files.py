@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from quire.errors import FileExists, StoreError, StoreFull, StoreReadOnly
-from quire.folder_scan import open_plain
+from quire.folder_files import open_plain
 from quire.index import Index
 from quire.store.contracts import Staging
 from quire.store.posix_files import remove_quietly, sync_directory, unique_name, write_all

@@ -14,7 +14,9 @@ import structlog
 from quire.errors import DamagedRecord, InvalidRequest, QuireError
 from quire.folder import Folder
 from quire.folder_facts import Facts, decode_facts
-from quire.folder_scan import Candidate, Listing, Look, Tree
+from quire.folder_files import Look
+from quire.folder_listing import Candidate, Listing
+from quire.folder_scan import Tree
 from quire.importing import source as files
 from quire.importing.outcome import NoProgress, Outcome, Progress, Report, Result
 from quire.importing.project import ProjectImport
@@ -75,7 +77,7 @@ class Importer:
         self._user = user
         self._stop = threading.Event()
         self._link_targets: frozenset[str] = frozenset()
-        self._late: dict[str, tuple[Candidate, Look]] = {}  # sources that symbolic links lead to, removed last
+        self._late: dict[str, tuple[Candidate, Look, bool]] = {}  # sources that symbolic links lead to, removed last
 
     def run(self, report: Report | None = None) -> Report:
         """Import everything that can be. What was done before an error is in the `report` that was given.
@@ -102,7 +104,8 @@ class Importer:
                 for future in futures:
                     future.cancel()
                 raise
-        reasons = {path: files.remove(candidate, look) for path, (candidate, look) in self._late.items()}
+        late = self._late.items()
+        reasons = {path: files.remove(candidate, look, linked=linked) for path, (candidate, look, linked) in late}
         report.results = [
             dataclasses.replace(result, note=reason, removed=False, failed=True)
             if (reason := reasons.get(result.path)) is not None
@@ -178,32 +181,35 @@ class Importer:
         found = {each.file.filename: each.file.sha256 for each in self._beside.project(project).files}
         return found.get(filename)
 
-    def stage(self, look: Look) -> tuple[Staged, bool]:
-        """The bytes of a source file in the store's staging, and whether they are the file itself. Raises Refused."""
+    def stage(self, look: Look) -> tuple[Staged, bool, Look]:
+        """The bytes of a source file in the staging, whether they are the file itself, and the file as it is now.
+
+        Raises Refused.
+        """
         blobs = self.index.store.blobs
         if self._link and isinstance(blobs, _Adopts):
             adopted = blobs.adopt(look.path, self.advance)
             if adopted is not None:
                 try:
-                    files.check_unchanged(look)
+                    return adopted, True, files.look_again(look)
                 except files.Refused:
                     adopted.discard()
                     raise
-                return adopted, True
+            look = files.look_again(look)
         staging = blobs.stage()
         try:
             files.read_unchanged(look, staging.write, self.advance)
-            return staging.finish(), False
+            return staging.finish(), False, look
         except BaseException:
             staging.discard()
             raise
 
-    def remove_source(self, candidate: Candidate, look: Look) -> str | None:
-        """Remove a source file that is safe in the store; the reason when it stays.
+    def remove_source(self, candidate: Candidate, look: Look, *, linked: bool) -> str | None:
+        """Remove a source file that is safe in the store; the reason when it stays. `linked`: as for `files.remove`.
 
         A file that symbolic links of the source lead to goes last, so that they can be read until then.
         """
         if look.path in self._link_targets and not candidate.is_link:
-            self._late[candidate.relative] = (candidate, look)
+            self._late[candidate.relative] = (candidate, look, linked)
             return None
-        return files.remove(candidate, look)
+        return files.remove(candidate, look, linked=linked)

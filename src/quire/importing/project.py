@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from quire.commits import deleted_files
 from quire.errors import DamagedRecord, FileExists, InvalidName, InvalidRequest, ProjectClosed, StoreError
 from quire.folder_facts import offered_metadata
-from quire.folder_scan import Candidate, Look
+from quire.folder_files import Look
+from quire.folder_listing import Candidate
 from quire.importing.outcome import Outcome, Result
 from quire.importing.source import Refused, read_signature, read_unchanged, rfc3339
 from quire.metadata import CoreMetadata, is_complete_archive
@@ -130,7 +131,7 @@ class ProjectImport:
             raise Refused(self._closed)
         if len(filename.encode()) > MAX_FILENAME_BYTES:
             raise Refused(f"Its name is longer than {MAX_FILENAME_BYTES} bytes; rename it.")
-        staged, linked = self._importer.stage(look)
+        staged, linked, look = self._importer.stage(look)
         try:
             conflict = self._conflict(filename, staged.digests.sha256)
             if conflict is None:
@@ -224,7 +225,7 @@ class ProjectImport:
             return
         reason = None if linked else self._read_back(published)
         if reason is None:
-            reason = self._importer.remove_source(candidate, look)
+            reason = self._importer.remove_source(candidate, look, linked=linked)
         if reason is None:
             note = note or self._remove_signature(candidate, published)
         self._done(candidate, look, outcome, reason or note, removed=reason is None)

@@ -7,11 +7,9 @@ import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from quire.folder_scan import Candidate, Look, Stamp, open_plain
+from quire.folder_files import MAX_SIGNATURE_BYTES, Look, Stamp, open_plain
+from quire.folder_listing import Candidate
 from quire.index import timestamp
-
-MAX_SIGNATURE_BYTES = 1024 * 1024
-"""As for uploads. Real ones have less than a kilobyte."""
 
 _CHUNK = 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,14 +39,15 @@ def read_unchanged(look: Look, take: Callable[[bytes], object], notify: Callable
         raise Refused(f"It cannot be read ({error.strerror or error}).") from error
 
 
-def check_unchanged(look: Look) -> None:
-    """Raises Refused when the file is not any more the one that was looked at."""
+def look_again(look: Look) -> Look:
+    """A file that was given another name, or lost it, which changes its ctime. Raises Refused when more has changed."""
     try:
-        unchanged = Stamp.of(os.stat(look.path, follow_symlinks=False)) == look.stamp
+        stamp = Stamp.of(os.stat(look.path, follow_symlinks=False))
     except OSError:
-        unchanged = False
-    if not unchanged:
+        stamp = None
+    if stamp is None or not stamp.is_same_but_for_links(look.stamp):
         raise Refused("It changed while it was read; import it again when it is complete.")
+    return look._replace(stamp=stamp)
 
 
 def read_signature(candidate: Candidate) -> tuple[bytes | None, str | None]:
@@ -65,10 +64,14 @@ def read_signature(candidate: Candidate) -> tuple[bytes | None, str | None]:
     return signature, None
 
 
-def remove(candidate: Candidate, look: Look) -> str | None:
-    """Remove a source file that is safe in the store (of a symbolic link: the link); the reason when it stays."""
+def remove(candidate: Candidate, look: Look, *, linked: bool) -> str | None:
+    """Remove a source file that is safe in the store (of a symbolic link: the link); the reason when it stays.
+
+    `linked`: what is in the store is this very file, under another name.
+    """
     try:
-        if Stamp.of(os.stat(look.path, follow_symlinks=False)) != look.stamp:
+        stamp = Stamp.of(os.stat(look.path, follow_symlinks=False))
+        if not (stamp.is_same_but_for_links(look.stamp) if linked else stamp == look.stamp):
             return "The source changed meanwhile, so it was left; import it again."
         os.unlink(candidate.path)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -15,11 +16,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from quire.auth import Action
+from quire.drop_in import OpenDropIn
 from quire.errors import BlobMissing, InvalidName, NotFound
-from quire.folder import DropIn
 from quire.model import File
 from quire.names import guess_filename, is_normalized
-from quire.repository import Listed, open_dropin
+from quire.repository import Listed
 from quire.store.contracts import OpenBlob
 from quire.web.conditions import is_unchanged
 from quire.web.pages import service_of
@@ -50,6 +51,8 @@ class Target:
     """"" for the distribution itself, else one of the suffixes of its companions."""
     permanent: bool = False
     """Whether the URL can never mean other bytes."""
+    opened: OpenDropIn | None = None
+    """A drop-in file, which was opened to find out what it is; None for a hosted one."""
 
 
 async def download(request: Request) -> Response:
@@ -99,11 +102,16 @@ async def _find(service: Service, path: str) -> Target:
         listed = view.offered.get(filename)
         if listed is not None and listed.file.sha256 == hosted["sha256"]:
             return Target(listed, companion, permanent=True)
-    dropin = await service.in_reader(service.folder.find, path.removesuffix(companion) if companion else path)
-    if dropin is not None:
-        view = await service.project(dropin.project)
+    opened = await service.in_reader(service.folder.open, path.removesuffix(companion) if companion else path)
+    if opened is not None:
+        try:
+            view = await service.project(opened.drop_in.project)
+        except BaseException:
+            opened.file.close()
+            raise
         if view.status.offers_files:
-            return Target(Listed(dropin.file, dropin), companion)
+            return Target(Listed(opened.drop_in.file, opened.drop_in), companion, opened=opened)
+        opened.file.close()
     # An old address of a file that was imported since: pypiserver's URLs end in the filename, which names the project.
     parsed = guess_filename(filename)
     if parsed is not None and is_normalized(parsed.project):
@@ -123,36 +131,48 @@ def split_companion(filename: str) -> tuple[str, str]:
 
 async def _open(service: Service, target: Target) -> tuple[OpenBlob | bytes, str]:
     """The bytes, and a digest of them for the validator."""
-    file, dropin = target.listed.file, target.listed.dropin
-    missing = NotFound(f"The file {file.filename}{target.companion} does not exist.")
+    if target.opened is not None:
+        return await _take(service, target, target.opened)
+    file = target.listed.file
+    missing = _missing(target)
     if target.companion == ".metadata" and file.metadata_sha256 is None:
         raise missing
     if target.companion == ".asc" and not file.signed:
         raise missing
     if target.companion == ".attestations" and not file.attested:
         raise missing
-    digest = file_digest(file, target.companion)
-    if dropin is not None:
-        return await _open_dropin(service, dropin, target.companion, missing), digest
     try:
         key = f"{file.blob}/{file.filename}{target.companion}"
         if service.store.validates_inline:
-            return service.store.blobs.open(key), digest
-        return await service.in_reader(service.store.blobs.open, key), digest
+            blob = service.store.blobs.open(key)
+        else:
+            blob = await service.in_reader(service.store.blobs.open, key)
     except InvalidName as error:
         raise missing from error
+    return blob, file_digest(file, target.companion)
 
 
-async def _open_dropin(service: Service, dropin: DropIn, companion: str, missing: NotFound) -> OpenBlob | bytes:
-    if companion == ".metadata":
-        document = await service.in_reader(service.folder.metadata_document, dropin)
-        if document is None:
-            raise missing
-        return document
-    opened = await service.in_reader(open_dropin, service.folder, dropin, signature=companion == ".asc")
-    if opened is None:
-        raise missing
-    return opened
+async def _take(service: Service, target: Target, opened: OpenDropIn) -> tuple[OpenBlob | bytes, str]:
+    """The bytes of a drop-in file that is open, or of a companion of it, and a digest of them for the validator."""
+    drop_in, file = opened
+    if not target.companion:
+        # Only a proxy may open it once more, by its path: what is there by then can be another file.
+        path = drop_in.path if service.settings.accel_redirect else None
+        return OpenBlob(file=file, size=drop_in.file.size, path=path), drop_in.file.sha256
+    with file:
+        if target.companion == ".metadata":
+            content = await service.in_reader(service.folder.metadata_document, drop_in, file)
+        elif target.companion == ".asc":
+            content = await service.in_reader(service.folder.signature, drop_in)
+        else:
+            content = None
+    if content is None:
+        raise _missing(target)
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def _missing(target: Target) -> NotFound:
+    return NotFound(f"The file {target.listed.file.filename}{target.companion} does not exist.")
 
 
 def _cache_control(service: Service, *, permanent: bool) -> str:

@@ -1,0 +1,53 @@
+"""Drop-in files on disk: what tells one content from another without reading it, and how a file is opened."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+MAX_SIGNATURE_BYTES = 1024 * 1024
+"""Of a detached signature, as for uploads. Real ones have less than a kilobyte."""
+
+
+class Stamp(NamedTuple):
+    """What tells one content of a file from another without reading it, as far as the file system's clock ticks.
+
+    Over NFS all of it is the server's and the same for all clients, if it was asked for by opening the file.
+    """
+
+    size: int
+    mtime_ns: int
+    inode: int
+    ctime_ns: int
+    """The file system itself sets it at each change; unlike the mtime no program can set it back."""
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+
+    def is_same_but_for_links(self, other: Stamp) -> bool:
+        """Whether nothing but the ctime differs, which a name given to the file, or taken from it, changes too."""
+        return self._replace(ctime_ns=0) == other._replace(ctime_ns=0)
+
+
+class Look(NamedTuple):
+    """A file as it was found at one moment."""
+
+    path: str
+    """Absolute, and real: a symbolic link has been followed."""
+    stamp: Stamp
+
+
+def open_plain(path: str) -> int:
+    """Open a file for reading, whatever may have been put in its place: never through a link, never waiting for a FIFO.
+
+    The caller still checks that it is a plain file. Raises OSError.
+    """
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def is_unchanged(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether an open file still has the content that it had. It may have lost its name, by a rename over it."""
+    if Stamp.of(before) == Stamp.of(after):
+        return True
+    return after.st_nlink < before.st_nlink and Stamp.of(before).is_same_but_for_links(Stamp.of(after))
