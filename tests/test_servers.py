@@ -9,16 +9,13 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from uvicorn import Config
 
 from quire import servers
 from quire.config import Settings
 from quire.errors import ConfigurationError
-from quire.servers import binding, with_uvicorn
-from quire.servers.draining import Drain
+from quire.servers import binding
 from tests.linearizability.servers import workers_of
 from tests.serving import DEADLINE, Served, free_port, is_in_mask, run_quire, serving, starting, until
 
@@ -189,38 +186,55 @@ def test_a_successor_that_cannot_start_is_tried_again(tmp_path: Path) -> None:
         assert served.stop() == 0
 
 
-def test_a_place_keeps_its_listener(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """One that dies while another one is replaced does not lend it its listener: nobody would be at the other's."""
+def answering(served: Served) -> set[int]:
+    """The workers that answer 40 connections: with a listener that no worker is at, one of them would wait."""
+    return {served.worker() for _ in range(40)}
 
-    class Fake:
-        pid, exitcode = 1, 0
 
-        def __init__(self, _: object, listeners: list[str]) -> None:
-            self.process = self
-            self.listeners, self.lives = listeners, 99
+def test_every_listener_has_a_worker(tmp_path: Path) -> None:
+    """All workers die at once, are replaced one by one (SIGHUP), become three, then one: each connection finds one."""
+    with serving(_settings(tmp_path, "uvicorn", workers=2), tmp_path) as served:
+        main = served.process.pid
+        until(lambda: len(answering(served)) == 2)
+        before = answering(served)
+        for worker in before:
+            os.kill(worker, signal.SIGKILL)
+        until(lambda: len(now := answering(served)) == 2 and not now & before)
+        before = answering(served)
+        os.kill(main, signal.SIGHUP)
+        until(lambda: len(now := set(workers_of(main))) == 2 and not now & before)
+        assert answering(served) == set(workers_of(main))
+        os.kill(main, signal.SIGTTIN)
+        until(lambda: len(workers_of(main)) == 3)
+        assert answering(served) <= set(workers_of(main))
+        for left in (2, 1):
+            os.kill(main, signal.SIGTTOU)
+            until(lambda left=left: len(workers_of(main)) == left)  # type: ignore[misc]  # a lambda with a default
+            assert answering(served) <= set(workers_of(main))
+        os.kill(main, signal.SIGTTOU)  # the last one stays
+        assert answering(served) == set(workers_of(main))
+        assert served.stop() == 0
 
-        def is_alive(self) -> bool:
-            self.lives -= 1
-            return self.lives >= 0
 
-        def start(self) -> None: ...
+def test_a_worker_has_no_share_of_another_ones_listener(tmp_path: Path) -> None:
+    """A fork inherits all listeners. Each worker keeps its own; the main process keeps all of them."""
+    with serving(_settings(tmp_path, "uvicorn", workers=2), tmp_path) as served:
+        until(lambda: len(answering(served)) == 2)
+        held = [listening_sockets(pid, served.port) for pid in workers_of(served.process.pid)]
+        assert [len(sockets) for sockets in held] == [1, 1]
+        assert set().union(*held) == listening_sockets(served.process.pid, served.port)
+        assert served.stop() == 0
 
-        def join(self) -> None: ...
 
-        def kill(self) -> None: ...
-
-    monkeypatch.setattr(with_uvicorn, "Process", Fake)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    listeners: Any = ["first", "second"]
-    settings = _settings(tmp_path, "uvicorn", workers=2)
-    supervisor = with_uvicorn._Supervisor(Config("x:y", workers=2), listeners, Drain.of(settings))
-    supervisor.init_processes()
-    workers: Any = supervisor.processes
-    workers[0].lives, workers[1].lives = 1, 0  # the first one dies right after it was looked at
-    supervisor.keep_subprocess_alive()
-    assert workers[1].listeners == ["second"]
-    supervisor.keep_subprocess_alive()
-    assert [worker.listeners for worker in workers] == [["first"], ["second"]]
+def listening_sockets(pid: int, port: int) -> set[str]:
+    """The inodes of a process's sockets that listen on a port (proc_pid_fd(5), proc_pid_net(5))."""
+    listening = {
+        line.split()[9]
+        for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
+    }
+    opened = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}
+    return {inode for inode in listening if f"socket:[{inode}]" in opened}
 
 
 def test_a_worker_that_is_slow_is_not_taken_for_dead(tmp_path: Path) -> None:

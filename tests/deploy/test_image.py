@@ -47,7 +47,7 @@ def _owners(folder: Path) -> set[int]:
 def _processes(container_exec: str) -> int:
     """How many processes of quire there are, by what /proc tells."""
     lines = [line for line in container_exec.splitlines() if "dumb-init" not in line]
-    return sum("quire_image" in line or "spawn_main" in line for line in lines)
+    return sum("quire_image" in line for line in lines)
 
 
 _COMMAND_LINES = "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null; echo; done"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
+import multiprocessing
+import multiprocessing.connection
 import signal
 import socket
 import sys
-from multiprocessing import resource_tracker
+import threading
+import time
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
 import structlog
 from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors.multiprocess import Multiprocess, Process
+from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess, Process
 
 from quire import logs
 from quire.config import Settings
@@ -24,6 +30,10 @@ from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
 from quire.servers.uvicorn_protocol import Protocol
 
+_INFANCY_SECONDS = 1.0
+"""A worker that dies before this age is started again at the main process's own pace."""
+
+_fork = multiprocessing.get_context("fork")
 _log = structlog.stdlib.get_logger("quire.servers")
 
 
@@ -87,28 +97,92 @@ class _Config(Config):
             sys.exit(STARTUP_FAILURE)
 
 
+class _Worker(Process):
+    """A worker process, forked from the main process, which has imported all that a worker needs.
+
+    Theory of operation. uvicorn itself has each worker begin as a new program, which imports everything anew: twice
+    the processor time from the start to the first answer, and a second's wait for connections to a worker that is
+    being replaced. The main process may be forked: it has one thread, no event loop and no application.
+
+    The fork brings along what is none of the worker's business, and the worker gets rid of it before it does anything
+    else: the signal handlers of the main process, and the listeners of the other workers, which would go on collecting
+    connections after the others have closed them.
+    """
+
+    def __init__(self, config: Config, listeners: list[socket.socket], others: list[socket.socket]) -> None:
+        self._listeners = listeners
+        self._others = others
+        self.started_at = time.monotonic()
+        super().__init__(config, [])
+        # in place of uvicorn's, which was not started
+        self.process = _fork.Process(target=self._begin)  # type: ignore[assignment]  # a fork, not a spawn
+
+    def start(self) -> None:
+        """Fork. A signal that arrives meanwhile waits until the worker has handlers of its own, or the main process's
+        are in force again; Ctrl-C, which a terminal sends to all processes, until the worker's event loop has one."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def _begin(self) -> None:
+        """What the new process does first."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS.keys() - {signal.SIGINT})
+        for other in self._others:
+            other.close()
+        self.config.configure_logging()
+        with contextlib.suppress(KeyboardInterrupt):  # the main process ends because of it as well
+            self.target(self._listeners)
+
+
+class _Alarm(threading.Event):
+    """The event that ends the main process's loop. Waiting for it ends early when a worker dies.
+
+    A worker that dies right after its start is not noticed early: it would be started again as fast as it dies.
+    """
+
+    def __init__(self, workers: Callable[[], Iterable[_Worker]]) -> None:
+        super().__init__()
+        self._workers = workers
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """As threading.Event's."""
+        born_before = time.monotonic() - _INFANCY_SECONDS
+        grown = [worker.process.sentinel for worker in self._workers() if worker.started_at < born_before]
+        if grown and not self.is_set():
+            multiprocessing.connection.wait(grown, timeout)
+            return self.is_set()
+        return super().wait(timeout)
+
+
 class _Supervisor(Multiprocess):
     """uvicorn's main process, when it has workers, each with a listener of its own.
 
     The main process keeps them open: connections that come while a worker is replaced wait for its successor.
     """
 
+    processes: list[_Worker]  # type: ignore[assignment]  # uvicorn's own are nowhere made
+
     def __init__(self, config: Config, listeners: list[socket.socket], drain: Drain) -> None:
         self._listeners = listeners
         self.drain = drain
-        self._first: list[Process] = []
+        self._first: list[_Worker] = []
         self.could_not_start = False
         super().__init__(config, [])
+        self.should_exit = _Alarm(lambda: self.processes)
 
     def init_processes(self) -> None:
-        resource_tracker.ensure_running()  # which multiprocessing does with the first process, and releases signals
+        gc.freeze()  # a collection in a worker would copy every page that it shares with the others
         for place in range(self.processes_num):
             self.processes.append(self._started(place))
         self._first = self.processes.copy()
 
     def keep_subprocess_alive(self) -> None:
-        """Called twice a second. uvicorn's own would kill a worker, too, that does not answer it for five seconds, as
-        one may not that still starts on a busy machine; its successor would be no faster.
+        """Called twice a second, and when a worker dies. uvicorn's own would kill a worker, too, that does not answer
+        it for five seconds, as one may not that still starts on a busy machine; its successor would be no faster.
 
         Of the first workers one that cannot start ends the server. Later what fails may pass, and others serve.
         """
@@ -127,29 +201,41 @@ class _Supervisor(Multiprocess):
             process.kill()  # closes its pipes
             self.processes[place] = self._started(place)
 
-    def _started(self, place: int) -> Process:
-        """A worker that will learn of Ctrl-C, which a terminal sends to all processes, when it can deal with it."""
-        listeners = self._listeners[place : place + 1] or self._listeners
-        process = Process(self.config, listeners)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        return process
+    def restart_all(self) -> None:
+        """SIGHUP: replace each worker when its successor is ready. Both are at the same listener meanwhile."""
+        for place, old in enumerate(self.processes):
+            successor = self._started(place)
+            if not successor.wait_until_ready(self.config.timeout_worker_healthcheck, self.should_exit):
+                successor.kill()
+                successor.join()
+                _log.error(f"A successor of the worker {old.pid} was not ready in time; the old workers go on.")
+                return
+            old.terminate()
+            old.join()
+            self.processes[place] = successor
 
-    @property
-    def sockets(self) -> list[socket.socket]:
-        """For the worker that is started next: the listener that nobody has; all of them when each has somebody, as
-        when a worker is replaced that still runs."""
-        places = range(len(self._listeners))
-        free = (at for at in places if at >= len(self.processes) or not self.processes[at].process.is_alive())
-        at = next(free, None)
-        return self._listeners if at is None else [self._listeners[at]]
+    def handle_ttin(self) -> None:
+        """SIGTTIN: one worker more."""
+        self.processes.append(self._started(len(self.processes)))
+        self.processes_num = len(self.processes)
 
-    @sockets.setter
-    def sockets(self, _: list[socket.socket]) -> None:
-        """uvicorn sets what it was given."""
+    def handle_ttou(self) -> None:
+        """SIGTTOU: one worker less, but for the last. No other one is at its listener, so that is left to it."""
+        if len(self.processes) == 1:
+            return
+        worker = self.processes.pop()
+        self.processes_num = len(self.processes)
+        while len(self._listeners) > len(self.processes):
+            self._listeners.pop().close()
+        worker.terminate()
+        worker.join()
+
+    def _started(self, place: int) -> _Worker:
+        """The worker for a place, at the place's listener; at all of them when there are more workers."""
+        own = self._listeners[place : place + 1] or self._listeners.copy()
+        worker = _Worker(self.config, own, [listener for listener in self._listeners if listener not in own])
+        worker.start()
+        return worker
 
     def handle_term(self) -> None:
         if not self.drain.goes_on():
