@@ -148,7 +148,10 @@ def test_a_directory_without_permission(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_vanishes(tmp_path: Path) -> None:
-    """A lost mount: 503 with a sentence, never an empty list; health and home page answer; it comes back by itself."""
+    """A lost mount: 503 with a sentence, never an empty list; health and home page answer; it comes back by itself.
+
+    No sentence tells where the directory is; the log does.
+    """
     with serve(tmp_path, *OPEN, "--fallback-url", "http://fallback.invalid/") as site:
         publish_wheel(site, "good")
         (site.root / wheel_name("dropped", "1.0")).write_bytes(make_wheel("dropped", "1.0"))
@@ -163,12 +166,15 @@ def test_a_directory_that_vanishes(tmp_path: Path) -> None:
                 assert (answer.status_code, _is_one_sentence(answer)) == (503, True), (path, answer.text)
                 assert answer.headers["retry-after"]
                 assert answer.headers["cache-control"] == "no-store"
+                assert str(tmp_path) not in answer.text
+            assert str(tmp_path) not in site.get("/ready").text
             answer = _upload(site, "other")
             assert (answer.status_code, _is_one_sentence(answer)) == (503, True)
             assert not site.root.exists()
             assert [site.get(path).status_code for path in ("/", "/health")] == [200, 200]
             away.rename(site.root)
             assert [site.get(path).status_code for path in paths] == before
+        assert str(site.root) in site.served.output()
         assert _upload(site, "other").status_code == 200
 
 

@@ -399,3 +399,21 @@ def test_failures_and_changes_have_the_id_of_their_request(tmp_path: Path) -> No
         throttled = {request for event, request in events if event.startswith("login not looked at")}
         assert throttled
         assert throttled <= {f"guess-{number}" for number in range(15)}
+
+
+@pytest.mark.parametrize("style", ["human", "json"])
+def test_a_client_cannot_command_a_terminal(tmp_path: Path, style: str) -> None:
+    """Control characters of paths and headers are escaped in every form of a line, also in pypiserver's formats."""
+    formats = ("--log-req-frmt", "%(PATH_INFO)s %(HTTP_USER_AGENT)s", "--log-res-frmt", "%s", "--log-err-frmt", "%s")
+    for number, flags in enumerate((formats, ())):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with serve(folder, *OPEN, "-vvv", "--log-format", style, *flags) as site:
+            for path in ("/simple/%1b%5b2Jx/", "/%c2%9b2Jx", "/a%0ab%0dc%07", "/packages/%e2%80%ae.whl"):
+                lines = ("Host: x", "User-Agent: \xc2\x9b31m\x9b31m\x85", "Connection: close")
+                head = "\r\n".join((f"GET {path} HTTP/1.1", *lines, "", ""))
+                site.raw(head.encode("latin-1"))
+            said = site.served.output()
+        assert "2Jx" in said
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", said)
+        assert not [line for line in said.splitlines() if line.startswith("b")]  # no line begins inside a path

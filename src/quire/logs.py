@@ -28,6 +28,7 @@ _USERINFO = re.compile(r"(?<=//)[^/?#\s\"']*@")
 _AUTHORIZATION = re.compile(
     r"(authorization(?:\W|b(?=['\"])){1,8}(?:basic|bearer|token|digest)\s+)[^\s\"',}]+", re.IGNORECASE
 )
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _FIELDS = "quire_fields"
 _MAX_TEXT = 20_000
 """Characters of one value in a JSON line; log shippers cut or refuse lines of some 32 KiB and more."""
@@ -42,11 +43,23 @@ def redacted(text: str) -> str:
     return text
 
 
+def escaped(text: str) -> str:
+    """The text without characters that a terminal obeys: control characters but for tabs and ends of lines, and those
+    that change the direction of text. A client's path or header may hold them, and `--log-req-frmt` writes these."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}" if found[0] < "\u0100" else _as_u(found[0]), text)
+
+
+def _as_u(character: str) -> str:
+    return f"\\u{ord(character):04x}"
+
+
 class LineFormatter(logging.Formatter):
-    """A line in the format that was given."""
+    """A line in the format that was given; a traceback follows in lines of its own."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record))
+        return escaped(redacted(super().format(record)))
 
 
 class JsonFormatter(logging.Formatter):
@@ -69,7 +82,12 @@ class JsonFormatter(logging.Formatter):
         if record.stack_info:
             line["stack"] = record.stack_info
         clean = {name: cleaned(value) for name, value in line.items()}
-        return msgspec.json.encode(clean).decode()
+        return json_text(clean)
+
+
+def json_text(value: object) -> str:
+    """As JSON, with the control characters escaped, too, that JSON allows and terminals obey (see `escaped`)."""
+    return _CONTROLS.sub(lambda found: _as_u(found[0]), msgspec.json.encode(value).decode())
 
 
 def cleaned(value: object) -> object:

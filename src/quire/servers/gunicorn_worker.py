@@ -41,12 +41,14 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
         if self._plain is not None:
             self._plain.lost()
             self._plain = None
+        if self._flow_control is not None:
+            self._flow_control.resume_writing()  # or an answer that waits for its client would wait for ever
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         worker = self.worker
         if self._plain is not None:
-            is_between_requests = self._is_idle and not self._write_paused and worker.nr + 1 < worker.max_requests
+            is_between_requests = self._is_idle and not self._is_behind() and worker.nr + 1 < worker.max_requests
             if self._plain.takes(data, is_between_requests=is_between_requests):
                 return
         self.parse(data)
@@ -103,6 +105,28 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
         # the timer of the time between requests, which ends with the next head: let it run before the first one too
         self._keepalive_handle = self.worker.loop.call_later(HEAD_SECONDS, self._keepalive_timeout)
         super()._start_http1(buffered)
+
+    def _is_behind(self) -> bool:
+        """Whether the client reads less than it is sent."""
+        return self._flow_control is not None and self._flow_control.write_paused
+
+    async def _serve_http_request(self, *request: Any) -> Any:
+        """gunicorn itself goes on to the next request of a client that reads no answers, and keeps all of them."""
+        keepalive = await super()._serve_http_request(*request)
+        while keepalive and self._is_behind():
+            await self._flow_control.drain()
+        return keepalive
+
+    def _resume_reading(self) -> None:
+        """Called after each answer. gunicorn itself then reads on however much it holds already, a piece for each
+        request of a client that sends them without waiting."""
+        if not self._is_buffer_full():
+            super()._resume_reading()
+
+    def _feed_callback_parser(self, data: bytes) -> Any:
+        goes_on = super()._feed_callback_parser(data)
+        self._resume_reading()  # what was held may be too little for a request
+        return goes_on
 
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:
         # gunicorn does not look at a Connection header of the application, which ends connections after chunked bodies

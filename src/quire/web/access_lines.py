@@ -22,7 +22,7 @@ import msgspec
 
 from quire.config import Settings
 from quire.log_output import Output, outputs
-from quire.logs import cleaned, field_text, redacted
+from quire.logs import cleaned, field_text, json_text, redacted
 
 SIMPLE_FIELDS: Final = frozenset(
     {"asctime", "message", "name", "levelname", "levelno", "process", "processName", "thread", "threadName"}
@@ -216,4 +216,4 @@ def _word(text: str) -> str:
 
 def _quoted(text: str) -> str:
     """As JSON has it."""
-    return f'"{text}"' if _PLAIN.fullmatch(text) else msgspec.json.encode(cleaned(text)).decode()
+    return f'"{text}"' if _PLAIN.fullmatch(text) else json_text(cleaned(text))

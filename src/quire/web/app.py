@@ -122,8 +122,9 @@ async def _call(request: Request) -> Response:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, QuireError)
+    service: Service = request.app.state.service
     if isinstance(error, StoreError):
-        request.app.state.service.metrics.tally.store_error(error)
+        service.metrics.tally.store_error(error)
         log.error(
             "store error",
             path=request.url.path,
@@ -131,7 +132,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
             cause=repr(error.__cause__),
             request=notes_of(request.scope).request_id,
         )
-    return problem_response(request, error)
+    return problem_response(request, error, service.without_paths(str(error)))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

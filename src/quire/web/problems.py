@@ -49,14 +49,14 @@ def status_of(error: errors.QuireError, request: Request) -> int:
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 
-def problem_response(request: Request, error: errors.QuireError) -> Response:
-    """The response to a request that failed with `error`."""
+def problem_response(request: Request, error: errors.QuireError, sentence: str | None = None) -> Response:
+    """The response to a request that failed with `error`. `sentence`: what its client may read of it, if not all."""
     status = status_of(error, request)
     headers = dict(error.headers) if isinstance(error, HttpError) else {}
     if status == 503:
         headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
     headers["Cache-Control"] = "no-store"
-    sentence = " ".join(str(error).split())
+    sentence = " ".join((str(error) if sentence is None else sentence).split())
     status = Status(status, sentence)
     response: Response
     if _accepts_problem(request):

@@ -64,8 +64,11 @@ class Readiness:
         *,
         clock: Callable[[], float] = time.monotonic,
         patience: float = PATIENCE_SECONDS,
+        shown: Callable[[str], str] = str,
     ) -> None:
-        """`probe` raises QuireError when the store does not work; it runs in a thread. `draining` is quick."""
+        """`probe` raises QuireError when the store does not work; it runs in a thread. `draining` is quick. `shown`:
+        what anybody may read of an error's sentence."""
+        self._shown = shown
         self._probe = probe
         self._draining = draining
         self._clock = clock
@@ -127,7 +130,7 @@ class Readiness:
         try:
             self._probe()
         except QuireError as error:
-            return str(error)
+            return self._shown(str(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason to be sent requests
             return f"The store cannot be used ({type(error).__name__})."
         return None

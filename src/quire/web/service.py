@@ -79,7 +79,9 @@ class Service:
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self.file_count = FileCount(self.index, self.folder, budget=self.budget)
         self.metrics = WorkerMetrics(settings)
-        self.readiness = Readiness(StoreProbe(self.index), lambda: is_draining(folder_of(os.environ)))
+        self.readiness = Readiness(
+            StoreProbe(self.index), lambda: is_draining(folder_of(os.environ)), shown=self.without_paths
+        )
         self.proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
         self.hosts = AllowedHosts(settings.allowed_hosts)
         self.authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
@@ -211,6 +213,14 @@ class Service:
         if not self.proxies.trusts(peer_of(request.scope)):
             return None
         return internal_location(content.path, self._roots, locations)
+
+    def without_paths(self, sentence: str) -> str:
+        """The sentence of an error with the served directories by their names alone: where they are is nobody's
+        business but the operator's, who finds the whole of it in the log."""
+        for root in sorted({*self.settings.directories, *self._roots}, key=len, reverse=True):
+            name = os.path.basename(root)
+            sentence = sentence.replace(root, name) if name else sentence
+        return sentence
 
     # -- threads ------------------------------------------------------------------------------------------------------
 

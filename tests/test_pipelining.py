@@ -1,0 +1,85 @@
+"""Clients that send requests without waiting for answers: those that read none, and those that read them all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.asking import OPEN, Site, content_type, multipart, publish_wheel, serve, twine_form
+from tests.distributions import make_wheel, wheel_name
+
+SERVERS = ["uvicorn", "gunicorn", "granian"]
+MEBIBYTE = 2**20
+MOST = 24 * MEBIBYTE
+"""Bytes of requests that no server may take from a client that reads nothing: several times what the sockets hold."""
+
+
+def _workers(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in _workers(int(child)))]
+
+
+def _peaks(pids: Sequence[int]) -> list[int]:
+    """The most memory that each process has ever had, in bytes."""
+    lines = [Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()[0] for pid in pids]
+    return [int(line) * 1024 for line in lines]
+
+
+def _request(path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode()
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("at_once", [1, 2000])
+def test_a_client_that_reads_nothing(tmp_path: Path, server: str, at_once: int) -> None:
+    """The server stops reading from it, and its memory stays as it is. `at_once`: requests in one piece."""
+    with serve(tmp_path, *OPEN, "--server", server) as site:
+        for number in range(30):
+            publish_wheel(site, "big", f"1.{number}")
+        assert len(site.get("/simple/big/").content) > 10_000
+        workers = _workers(site.served.process.pid)
+        before = _peaks(workers)
+        data, sent = _request("/simple/big/") * at_once, 0
+        with site.connect() as connection:
+            connection.settimeout(1)
+            try:
+                while sent < MOST:
+                    sent += connection.send(data)
+            except TimeoutError:
+                pass
+            assert sent < MOST, "the server reads without end"
+            grown = max(new - old for new, old in zip(_peaks(workers), before, strict=True))
+            assert grown < 16 * MEBIBYTE
+            assert site.get("/simple/big/").status_code == 200
+            connection.settimeout(20)
+            assert connection.recv(12) == b"HTTP/1.1 200"  # what it was sent is an answer
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_client_that_reads_everything(tmp_path: Path, server: str) -> None:
+    """Megabytes of requests sent ahead are all answered in their order, an upload among them, and the last one."""
+    filename, wheel = wheel_name("sent", "1.0"), make_wheel("sent", "1.0", files={"data": bytes(range(256)) * 8000})
+    form = multipart(twine_form(filename, wheel, name="sent", version="1.0"))
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type()}\r\nContent-Length: {len(form)}\r\n\r\n"
+    many = 15_000
+    pieces = [_request("/health") * many, head.encode() + form, _request("/health") * many]
+    with serve(tmp_path, *OPEN, "--server", server) as site, site.connect() as connection:
+        sender = threading.Thread(
+            target=connection.sendall, args=[b"".join([*pieces, _request("/health", "Connection: close")])]
+        )
+        sender.start()
+        received = bytearray()
+        while piece := connection.recv(65536):
+            received += piece
+        sender.join()
+        assert received.count(b"HTTP/1.1 200") == 2 * many + 2
+        assert f"{filename} was published.".encode() in received
+        assert bytes(received).endswith(b"Ok")
+        assert _is_listed(site)
+
+
+def _is_listed(site: Site) -> bool:
+    return "sent" in site.projects()
