@@ -20,6 +20,7 @@ from quire.names import normalize_name
 from quire.pypi_json import describing_file, render_release_json, select_release
 from quire.repository import Listed, file_path, require
 from quire.simple import Page, make_page
+from quire.web import policies
 from quire.web.overview import file_links
 from quire.web.pages import moved, page_response, see_other, service_of
 from quire.web.service import Service
@@ -63,7 +64,7 @@ async def home(request: Request) -> Response:
         SIMPLE=f"{prefix}simple/",
         USAGE=usage(url, service.settings, read_only=service.read_only),
     )
-    return HTMLResponse(text)
+    return HTMLResponse(text, headers=policies.HOME if service.settings.welcome is None else policies.WELCOME)
 
 
 async def packages(request: Request) -> Response:

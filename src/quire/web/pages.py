@@ -12,6 +12,7 @@ from quire.errors import InvalidName, NotFound
 from quire.names import is_normalized, normalize_name
 from quire.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.simple import Page
+from quire.web import policies
 from quire.web.conditions import is_unchanged
 from quire.web.problems import HttpError
 from quire.web.service import Service
@@ -124,7 +125,8 @@ class PageHeaders(NamedTuple):
 def page_headers(page: Page, etag: str, encoding: Encoding, *, is_encoded: bool) -> PageHeaders:
     """The headers of a page that is sent in this coding, or as it is although the coding was accepted."""
     validators = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept, Accept-Encoding"}
-    content = {"Content-Type": page.content_type}
+    is_shown = page.content_type.startswith("text/html")
+    content = {"Content-Type": page.content_type, **(policies.LIST if is_shown else policies.NO_SNIFFING)}
     if encoding != "identity" and is_encoded:
         content["Content-Encoding"] = encoding
     return PageHeaders(validators, content)

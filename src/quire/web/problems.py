@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire import errors
+from quire.web.policies import NO_SNIFFING
 from quire.web.reasons import Status
 
 STATUS: tuple[tuple[type[errors.QuireError], int], ...] = (
@@ -55,7 +56,7 @@ def problem_response(request: Request, error: errors.QuireError, sentence: str |
     headers = dict(error.headers) if isinstance(error, HttpError) else {}
     if status == 503:
         headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
-    headers["Cache-Control"] = "no-store"
+    headers |= {"Cache-Control": "no-store", **NO_SNIFFING}
     sentence = " ".join((str(error) if sentence is None else sentence).split())
     status = Status(status, sentence)
     response: Response
