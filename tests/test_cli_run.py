@@ -18,6 +18,7 @@ from quire.commands import run as run_command
 from quire.config import Settings, resolve
 from quire.errors import ConfigurationError
 from quire.store.posix import PosixStore
+from tests.htpasswd import sha1_hash
 from tests.serving import environment, free_port, quire_command, run_quire, running
 
 PYPISERVER_FLAGS = [
@@ -164,6 +165,22 @@ def test_a_store_is_made_in_the_first_directory_only(tmp_path: Path) -> None:
     run_command.prepare(Settings(directories=(f"{tmp_path}/a", f"{tmp_path}/b")))
     assert (tmp_path / "a" / "quire" / "format").exists()
     assert list((tmp_path / "b").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "# nobody yet\n", "alice:plain text\n"])
+def test_a_password_file_without_users_is_warned_of(tmp_path: Path, content: str) -> None:
+    """It looks like protection, and keeps everybody out."""
+    (tmp_path / "users").write_text(content)
+    (tmp_path / "packages").mkdir()
+    settings = Settings(directories=(f"{tmp_path}/packages",), passwords=f"{tmp_path}/users")
+    with capture_logs() as lines:
+        run_command.prepare(settings)
+    (line,) = [line["event"] for line in lines if "Nobody" in line["event"]]
+    assert "Nobody can update yet" in line
+    (tmp_path / "users").write_text(content + f"bob:{sha1_hash('b')}\n")
+    with capture_logs() as lines:
+        run_command.prepare(settings)
+    assert not [line for line in lines if "Nobody" in line["event"]]
 
 
 def test_uploads_without_any_user_are_warned_of(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import select
@@ -9,11 +10,16 @@ import socket
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import bcrypt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from quire.login_checks import LoginChecks
+from quire.login_limits import Limits, Origin
 from tests.asking import RawAnswer, Site, password_file, publish_wheel, raw_answer, serve
 from tests.distributions import wheel_name
 
@@ -147,3 +153,39 @@ def test_a_removed_user_is_refused_by_every_worker(tmp_path: Path, server: str) 
         os.utime(users, ns=(before.st_atime_ns, before.st_mtime_ns))
         assert set(statuses("ann")) <= {401, 429}
         assert statuses("bob", "changed") == [200] * everywhere
+
+
+# -- the queue itself -------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans(), st.integers(0, 3)), max_size=30))
+def test_the_queue_loses_no_turn(asked: list[tuple[int, bool, bool, int]]) -> None:
+    """Whoever is cancelled, and when: the others run, each once, and in the end every place is free again."""
+    done: list[int] = []
+
+    def leave(queue: LoginChecks, origin: Origin, proven: bool, _: asyncio.Task[None]) -> None:
+        queue.leave(origin, proven=proven)
+
+    async def scenario() -> None:
+        queue = LoginChecks(Limits(threads=1, address_pending=64, network_pending=64))
+        tasks: list[asyncio.Task[None]] = []
+        for number, (network, proven, is_cancelled, steps) in enumerate(asked):
+            origin = Origin(f"{network}.{number % 2}", str(network))
+            assert queue.enter(origin, proven=proven)
+            task = asyncio.create_task(queue.run(partial(done.append, number), origin, proven=proven))
+            task.add_done_callback(partial(leave, queue, origin, proven))
+            tasks.append(task)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if is_cancelled:
+                tasks[len(tasks) // 2].cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+        ran = {number for number, result in enumerate(results) if result is None}
+        assert ran <= set(done)
+        assert len(done) == len(set(done))
+        assert (len(queue), queue._running, len(queue._first), len(queue._lanes)) == (0, 0, 0, 0)
+        assert not queue._addresses
+        queue.close()
+
+    asyncio.run(scenario())

@@ -136,6 +136,11 @@ def _is_damaged(stored: bytes) -> bool:
     return scheme is not None and match is None
 
 
+def has_users(path: str) -> bool:
+    """Whether anybody in a password file can log in. Raises ConfigurationError."""
+    return any(scheme_of(entry.stored) is not None for entry in entries(read_password_file(path)))
+
+
 def scheme_of(stored: bytes) -> str | None:
     """The name of a hash's scheme; None when it is not supported, or damaged."""
     scheme, match = _hash(stored)

@@ -70,6 +70,7 @@ def prepare(settings: Settings) -> Settings:
     """
     # The flags' help needs no application. The first of these is what workers import: forked, they have it already.
     import quire.web.entry  # noqa: F401, PLC0415 - see above
+    from quire.passwords import has_users  # noqa: PLC0415 - as above
     from quire.store.posix import PosixStore  # noqa: PLC0415 - as above
     from quire.store.posix_layout import check_directory  # noqa: PLC0415 - as above
     from quire.web.app import create_application  # noqa: PLC0415 - as above
@@ -107,6 +108,11 @@ def prepare(settings: Settings) -> Settings:
         _log.warning(
             f"Nobody can {' or '.join(settings.authenticate)}: that needs a login, and there is no password file. "
             "Make one with 'quire passwd' and give it with -P, or give '-a . -P .' for no authentication."
+        )
+    elif settings.authenticate and settings.passwords is not None and not has_users(settings.passwords):
+        _log.warning(
+            f"Nobody can {' or '.join(settings.authenticate)} yet: that needs a login, and no user of "
+            f"{settings.passwords} can log in. Add one with 'quire passwd'; no restart is needed."
         )
     return settings
 
