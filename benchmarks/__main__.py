@@ -22,6 +22,7 @@ from benchmarks.measures import (
     files,
     growth,
     huge,
+    logging,
     memory,
     network,
     nfs,
@@ -44,6 +45,7 @@ PARTIAL = CACHE / "partial"
 
 SECTIONS: dict[str, Callable[[Suite], None]] = {
     "pages": pages.measure,
+    "logging": logging.measure,
     "auth": authenticated.measure,
     "growth": growth.measure,
     "files": files.measure,

@@ -5,7 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.corpora import BIG, CORPORA
-from benchmarks.measures import authenticated, burst, files, growth, memory, network, pages, starting, uploads, visible
+from benchmarks.measures import (
+    authenticated,
+    burst,
+    files,
+    growth,
+    logging,
+    memory,
+    network,
+    pages,
+    starting,
+    uploads,
+    visible,
+)
 from benchmarks.nfs_tables import over_network, over_nfs
 from benchmarks.plots import FOLDER, plots
 from benchmarks.results import Results
@@ -61,6 +73,11 @@ _HUGE = """## Beside a huge project
 
 What others notice while a project of 20,000 files is published into, and its page asked for, without a pause. A client
 asks for the page of another project of 10 files, one request after the other. All of it shares the processors.
+"""
+_LOGGING = """## With an access log
+
+`quire serve`, as the README starts it, writes a line for each request; `quire run`, which all other figures of this
+page are of, writes none. All lines here go to a file.
 """
 _SERVERS = """## In other servers
 
@@ -142,6 +159,7 @@ def write_report(results: Results, page: Path) -> None:
                 *rated(pages.ONE, pages.UNCHANGED, pages.JSON, pages.LIST_JSON, pages.GZIP),
             ],
         ),
+        (_LOGGING, rated(*logging.MEASURES)),
         (_SIZES, rated(growth.PAGE, growth.FILE, uploads.GROWTH)),
         (_HUGE, [beside_huge(results)]),
         (

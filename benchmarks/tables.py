@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.measures import uploads
-from benchmarks.peers import BARE_ASGI, PEERS, VARIANTS
+from benchmarks.peers import BARE_ASGI, LOGGING, NGINX_LOGGING, PEERS, VARIANTS
 from benchmarks.results import BASE, Results
 from benchmarks.suite import SUFFIX
 from benchmarks.targets import TARGETS, number
@@ -20,7 +20,7 @@ def title(label: str) -> str:
         return "the loop of system calls"
     name, _, corpus = label.partition("@")
     name, _, login = name.partition(SUFFIX[0])
-    known = PEERS | VARIANTS | {BARE_ASGI.name: BARE_ASGI}
+    known = PEERS | VARIANTS | LOGGING | {each.name: each for each in (BARE_ASGI, NGINX_LOGGING)}
     shown = known[name].title if name in known else name
     return f"{shown}{f', {corpus}' if corpus else ''}{', with bcrypt' if login else ''}"
 

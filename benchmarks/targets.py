@@ -11,6 +11,7 @@ from benchmarks.measures import (
     burst,
     files,
     growth,
+    logging,
     memory,
     network,
     nfs,
@@ -20,7 +21,7 @@ from benchmarks.measures import (
     uploads,
 )
 from benchmarks.nfs_guest import NO_DROP_IN
-from benchmarks.peers import QUIRE_STORE_ALONE
+from benchmarks.peers import LOGGING, NGINX_LOGGING, QUIRE_STORE_ALONE, SERVE
 from benchmarks.results import BASE, Results
 from benchmarks.suite import SUFFIX
 
@@ -71,6 +72,26 @@ def _logging_in(measure: str, corpus: str = "M") -> Callable[[Results], Verdict]
     return judge
 
 
+def _as_served(measure: str) -> Callable[[Results], Verdict]:
+    """`quire serve` over nginx, both with an access log."""
+
+    def judge(results: Results) -> Verdict:
+        served, nginx = (results.ratio(measure, "M", peer.name) for peer in (SERVE, NGINX_LOGGING))
+        return NOT_MEASURED if not served or not nginx else (number(served / nginx), served / nginx >= 0.5)
+
+    return judge
+
+
+def _with_a_log(measure: str) -> Callable[[Results], Verdict]:
+    """The slowest of quire's commands that log, over quire without a log."""
+
+    def judge(results: Results) -> Verdict:
+        ratios = [ratio for name in LOGGING if (ratio := results.ratio(measure, "M", name)) is not None]
+        return (number(min(ratios)), min(ratios) >= 0.8) if ratios else NOT_MEASURED
+
+    return judge
+
+
 def _growing(measure: str) -> Callable[[Results], Verdict]:
     """The largest store's rate over the base's; both have pages with as many files."""
 
@@ -117,10 +138,16 @@ def _away_under_load(server: str) -> Callable[[Results], Verdict]:
 
 _BURST = f"{BASE}{SUFFIX}"
 TARGETS = (
+    Target(
+        "quire serve: project page, M, beside nginx, both with an access log", "at least 0.5", _as_served(logging.PAGE)
+    ),
     Target("project page, M, beside nginx", "at least 0.5", _beside(pages.PAGE, "M", "nginx", 0.5)),
     Target("beside pypiserver simple-dir", "at least 1,000", _beside(pages.PAGE, "M", "simple-dir", 1000)),
     Target("beside pypiserver cached-dir", "at least 30", _beside(pages.PAGE, "M", "cached-dir", 30)),
-    Target("the same with a bcrypt login, beside without", "at least 0.85", _logging_in(authenticated.PAGE)),
+    Target("with an access log: project page, beside without", "at least 0.8", _with_a_log(logging.PAGE)),
+    Target("with an access log: 304", "at least 0.8", _with_a_log(logging.UNCHANGED)),
+    Target("with an access log: small file", "at least 0.8", _with_a_log(logging.SMALL)),
+    Target("with a bcrypt login: project page, beside without", "at least 0.85", _logging_in(authenticated.PAGE)),
     Target("with a login: project list", "at least 0.85", _logging_in(authenticated.LIST)),
     Target("with a login: 304", "at least 0.85", _logging_in(authenticated.UNCHANGED)),
     Target("with a login: small file", "at least 0.85", _logging_in(authenticated.SMALL)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from benchmarks.peers.devpi import DEVPI
 from benchmarks.peers.mirror import MIRROR
-from benchmarks.peers.nginx import NGINX
-from benchmarks.peers.ours import BARE, BARE_ASGI, GRANIAN, QUIRE, QUIRE_STORE_ALONE, VARIANTS
+from benchmarks.peers.nginx import NGINX, NGINX_LOGGING
+from benchmarks.peers.ours import BARE, BARE_ASGI, GRANIAN, LOGGING, QUIRE, QUIRE_STORE_ALONE, SERVE, VARIANTS
 from benchmarks.peers.pypiserver import CACHED_DIR, SIMPLE_DIR
 from benchmarks.peers.server import Login, Peer, Server, served
 
@@ -15,10 +15,13 @@ __all__ = [
     "CACHED_DIR",
     "DEVPI",
     "GRANIAN",
+    "LOGGING",
     "NGINX",
+    "NGINX_LOGGING",
     "PEERS",
     "QUIRE",
     "QUIRE_STORE_ALONE",
+    "SERVE",
     "SIMPLE_DIR",
     "VARIANTS",
     "Login",

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +30,7 @@ pid {work}/nginx.pid;
 error_log stderr error;
 events {{ worker_connections 4096; }}
 http {{
-    access_log off;
+    access_log {log};
     sendfile on;
     tcp_nopush on;
     open_file_cache off;
@@ -57,7 +58,7 @@ http {{
 _THREADS = 4
 
 
-def _command(launch: Launch) -> list[str]:
+def _command(launch: Launch, *, logs: bool = False) -> list[str]:
     if launch.corpus is None:
         raise Unavailable("nginx takes no uploads")
     nginx = program("nginx")
@@ -68,6 +69,7 @@ def _command(launch: Launch) -> list[str]:
             user="user root;" if os.geteuid() == 0 else "",
             workers=WORKERS,
             work=launch.work,
+            log=launch.work / "access.log" if logs else "off",
             port=launch.port,
             pages=pages,
             files=launch.corpus.flat,
@@ -135,4 +137,7 @@ NGINX = Peer(
     simple={"json": "/json/", "gzip": "/gzip/"},
     files="/files/",
     short="nginx, static files",
+)
+NGINX_LOGGING = replace(
+    NGINX, name="nginx-logging", title="nginx with its access log, the same pages", command=partial(_command, logs=True)
 )

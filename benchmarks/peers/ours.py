@@ -11,11 +11,13 @@ from quire.config import Settings
 _EVERYTHING = frozenset({"list", "page", "file", "json", "gzip", "conditional", "range", "upload", "auth"})
 
 
-def _quire(launch: Launch, *flags: str, module: tuple[str, ...] = ("quire",), workers: int = WORKERS) -> list[str]:
+def _quire(
+    launch: Launch, *flags: str, module: tuple[str, ...] = ("quire",), workers: int = WORKERS, named: str = "run"
+) -> list[str]:
     access = ["-a", ".", "-P", "."]
     if launch.login is not None:
         access = ["-a", "download,list,update", "-P", str(launch.login.file)]
-    command = [sys.executable, "-m", *module, "run", "-i", "127.0.0.1", "-p", str(launch.port)]
+    command = [sys.executable, "-m", *module, named, "-i", "127.0.0.1", "-p", str(launch.port)]
     return [*command, "--workers", str(workers), "--disable-fallback", *access, *flags, str(launch.root)]
 
 
@@ -25,6 +27,10 @@ def _in_server(server: str, launch: Launch) -> list[str]:
 
 def _otherwise(variant: str, server: str, launch: Launch) -> list[str]:
     return _quire(launch, "--server", server, module=("benchmarks.variants", variant))
+
+
+def _logging(named: str, flags: tuple[str, ...], launch: Launch) -> list[str]:
+    return _quire(launch, *flags, named=named)
 
 
 def _alone(launch: Launch) -> list[str]:
@@ -67,3 +73,17 @@ VARIANTS: dict[str, Peer] = {
     )
 }
 """quire in other servers; what `quire` itself chooses is uvicorn, with uvloop, here with two workers."""
+SERVE = _variant("serve", "quire serve", partial(_logging, "serve", ()))
+"""The command of the README, which logs requests."""
+LOGGING: dict[str, Peer] = {
+    peer.name: peer
+    for peer in (
+        SERVE,
+        _variant("serve-json", "quire serve --log-format json", partial(_logging, "serve", ("--log-format", "json"))),
+        _variant("run-v", "quire run -v", partial(_logging, "run", ("-v",))),
+        _variant(
+            "gunicorn-v", "quire run -v --server gunicorn", partial(_logging, "run", ("-v", "--server", "gunicorn"))
+        ),
+    )
+}
+"""quire with its access log; `quire` itself, as `quire run`, has none."""
