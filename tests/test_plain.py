@@ -14,14 +14,19 @@ from typing import Any
 
 import h11
 import pytest
+from gunicorn.asgi.protocol import ASGIProtocol
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from quire.auth import Login
 from quire.metrics.catalog import Route
+from quire.servers import gunicorn_worker, uvicorn_protocol
 from quire.servers.gunicorn_worker import Protocol as GunicornProtocol
+from quire.servers.plain_connection import has_all
 from quire.servers.uvicorn_protocol import Protocol
 from quire.store.directory import COARSE_SETTLE
 from quire.web.answer import Answer, Headers, as_lines
@@ -161,6 +166,20 @@ def test_a_page_that_is_not_modified_has_no_length() -> None:
         HEAD.replace(b"text/html", b"text/html\r\nAuthorization: Basic YTpi\r\nAuthorization: Basic YTpj"),
         HEAD.replace(b"text/html", b"text/html\r\nX-Authorization: a\r\nX-Authorization: b"),
         HEAD.replace(b"demo", b"d" * MAX_HEAD_BYTES),
+        *(
+            HEAD.replace(b"text/html", b"text/html\r\n%b: 1" % name)
+            for name in (b"X-Unknown", b"X-A", b"Cookie", b"Proxy-Authorization", b"Range", b"If-Range", b"If-Match")
+        ),
+        *(
+            HEAD.replace(b"text/html", b"text/html\r\n%b: 1" % name)
+            for name in (
+                b"If-Modified-Since",
+                b"If-Unmodified-Since",
+                b"TE",
+                b"X-Original-URL",
+                b"X-HTTP-Method-Override",
+            )
+        ),
     ],
 )
 def test_what_is_not_plain_is_left_to_the_parser(data: bytes) -> None:
@@ -168,6 +187,25 @@ def test_what_is_not_plain_is_left_to_the_parser(data: bytes) -> None:
     answers = Answers()
     assert _answered(data, answers) is None
     assert answers.asked == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "User-Agent: pip/26.0|Accept-Encoding: gzip, deflate|Connection: keep-alive|Cache-Control: max-age=0",
+        'user-agent: uv/0.9|accept-encoding: gzip, br, zstd|if-none-match: "1"',
+        "User-Agent: Mozilla/5.0|Accept-Language: de|Upgrade-Insecure-Requests: 1|Sec-CH-UA: x|Sec-CH-UA-Mobile: ?0",
+        "Sec-Fetch-Site: none|Sec-Fetch-Mode: x|Sec-Fetch-User: ?1|Sec-Fetch-Dest: document|Priority: u=0|DNT: 1",
+        "X-Real-IP: ::1|X-Forwarded-For: ::1|X-Forwarded-Proto: https|X-Forwarded-Host: a|X-Forwarded-Port: 1",
+        "X-Forwarded-For: 192.0.2.1|X-Forwarded-Proto: https|X-Forwarded-Port: 443|X-Amzn-Trace-Id: Root=1",
+        "Via: 2.0 cloudfront|X-Amz-Cf-Id: x|CloudFront-Viewer-Address: ::1|CloudFront-Forwarded-Proto: https",
+        "CF-Connecting-IP: 192.0.2.1|CF-Ray: 1|CF-Visitor: x|CF-IPCountry: DE|CDN-Loop: cloudflare",
+        "traceparent: 00-1-1-01|tracestate: a=b|baggage: a=b|X-B3-TraceId: 1|X-Request-ID: 1|Forwarded: for=x",
+    ],
+)
+def test_what_clients_and_proxies_send_is_plain(lines: str) -> None:
+    """pip, uv, browsers, nginx, Caddy, load balancers, CloudFront, Cloudflare, tracing."""
+    assert _answered(HEAD.replace(b"\r\n\r\n", f"|{lines}||".replace("|", "\r\n").encode())) is not None
 
 
 @pytest.mark.parametrize("name", [b"Authorization", b"authorization"])
@@ -227,7 +265,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 _NAMES = st.sampled_from(
-    [b"Host", b"host", b"Accept", b"X-A", b"Connection", b"Content-Length", b"Authorization", b"X Y"]
+    [b"Host", b"host", b"Accept", b"Via", b"X-A", b"Connection", b"Content-Length", b"Authorization", b"X Y"]
 )
 _VALUES = st.sampled_from(
     [b"a", b"a b", b" a", b"a ", b"", b"0", b"keep-alive", b"close", b"\t", b"a\x0b", b"a\xff", b"a\r"]
@@ -331,6 +369,51 @@ def test_the_parser_never_hears_of_a_plain_request() -> None:
         assert not transport.closed
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("missing", ["method", "attribute"])
+def test_a_server_without_what_is_relied_on_gets_no_plain_answers(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """As a later version may be: its parser has every request, and one log line says so."""
+    monkeypatch.setattr("quire.servers.plain_connection._told", set())
+    if missing == "method":
+        monkeypatch.delattr(H11Protocol, "timeout_keep_alive_handler")
+    else:
+        monkeypatch.setattr("quire.servers.uvicorn_protocol._ATTRIBUTES", ("conn", "renamed"))
+
+    async def scenario() -> None:
+        application = _Application()
+        for number in range(1, 3):
+            protocol, transport = await _connected(application)
+            protocol.data_received(HEAD)
+            await _turns()
+            assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert BODY not in transport.written
+            assert len(application.paths) == number
+
+    with capture_logs() as told:
+        asyncio.run(scenario())
+    (line,) = told
+    assert line["log_level"] == "warning"
+    assert ("timeout_keep_alive_handler" if missing == "method" else "renamed") in line["event"]
+
+
+@pytest.mark.parametrize("name", gunicorn_worker._METHODS)
+def test_gunicorn_without_a_method_gets_no_plain_answers(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """All that is extended there is gunicorn's own: each name is looked for."""
+    monkeypatch.setattr("quire.servers.plain_connection._told", set())
+    monkeypatch.delattr(ASGIProtocol, name)
+    with capture_logs() as told:
+        assert not has_all(object(), ASGIProtocol, gunicorn_worker._METHODS, ())
+        assert not has_all(object(), ASGIProtocol, gunicorn_worker._METHODS, ())
+    assert [name in line["event"] for line in told] == [True]
+
+
+def test_the_servers_that_are_installed_have_what_is_relied_on() -> None:
+    """Or the fast path would be off, unnoticed but for a log line."""
+    assert has_all(object(), H11Protocol, uvicorn_protocol._METHODS, ())
+    assert has_all(object(), ASGIProtocol, gunicorn_worker._METHODS, ())
 
 
 def test_nothing_overtakes_a_request_that_is_under_way() -> None:
@@ -638,6 +721,8 @@ def test_nobody_waits_for_who_has_gone() -> None:
     [
         ("uvicorn", "", [True, False, True]),
         ("gunicorn", "", [True, False, True]),
+        ("uvicorn --no-fast-path", "", [False] * 3),
+        ("gunicorn --no-fast-path", "", [False] * 3),
         ("gunicorn", "accesslog = 'access.log'", [False] * 3),
         ("gunicorn", "def pre_request(worker, request):\n    pass", [False] * 3),
     ],
@@ -659,7 +744,7 @@ def test_a_server_answers_plainly(
     (tmp_path / "gunicorn.conf.py").write_text(configuration)
     (tmp_path / "packages").mkdir()
     port = free_port()
-    command = [sys.executable, "-m", marking.__name__, "run", *OPEN, "--server", server, "--workers", "1"]
+    command = [sys.executable, "-m", marking.__name__, "run", *OPEN, "--server", *server.split(), "--workers", "1"]
     command += ["-i", "127.0.0.1", "-p", str(port), "packages"]
     with running(command, port, cwd=tmp_path) as served:
         connection = http.client.HTTPConnection(served.host, served.port, timeout=DEADLINE)

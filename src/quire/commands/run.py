@@ -277,6 +277,13 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         metavar="SIZE",
         help="what each worker may remember in all: projects, pages, lists (default: 64M)",
     )
+    add(
+        "--no-fast-path",
+        action="store_const",
+        const=True,
+        help="parse every request with the HTTP server's own parser, and answer it with the general application: "
+        "several times slower, and the same answers; for looking into a fault",
+    )
     _add_log_flags(parser)
 
 

@@ -11,9 +11,25 @@ from gunicorn.workers import gasgi
 
 from quire.servers.limits import HEAD_SECONDS
 from quire.servers.loading import let_signals_end_the_process
-from quire.servers.plain_connection import PlainConnection
+from quire.servers.plain_connection import PlainConnection, has_all
 from quire.web.plain import Response
 from quire.web.proxies import peer_address
+
+_METHODS = (
+    *("_arm_keepalive_timer", "_cancel_keepalive_timer", "_keepalive_timeout", "_start_http1"),
+    *("_pause_reading", "_resume_reading", "_will_close"),
+)
+_ATTRIBUTES = (
+    "_keepalive",
+    "_post_request",
+    "_pre_request",
+    "_proxy_protocol",
+    "_write_paused",
+    "app",
+    "log",
+    "worker",
+)
+"""What plain answers rely on in gunicorn's protocol, which calls all of it its own: it may change in any version."""
 
 
 class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships no types
@@ -30,10 +46,11 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
 
     def connection_made(self, transport: Any) -> None:
         self.worker.connections.add(self)
-        has_hooks = self._pre_request is not None or self._post_request is not None
-        if not (has_hooks or self.log.access_log_enabled or self._proxy_protocol != "off"):
-            plain = getattr(self.app, "plain", None)
-            self._plain = None if plain is None else PlainConnection(plain, self, self.worker.loop)
+        plain = getattr(self.app, "plain", None)
+        if plain is not None and has_all(self, gunicorns.ASGIProtocol, _METHODS, _ATTRIBUTES):
+            has_hooks = self._pre_request is not None or self._post_request is not None
+            if not (has_hooks or self.log.access_log_enabled or self._proxy_protocol != "off"):
+                self._plain = PlainConnection(plain, self, self.worker.loop)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:

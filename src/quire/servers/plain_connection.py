@@ -15,7 +15,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+import structlog
+
 from quire.web.plain import PlainHeaders, PlainRequests, Response
+
+_log = structlog.stdlib.get_logger("quire.servers")
 
 
 class Connection(Protocol):
@@ -48,6 +52,25 @@ class Connection(Protocol):
     def close_if_idle(self) -> None:
         """The server stops: end the connection unless it has a request, which is then its last."""
         ...
+
+
+def has_all(connection: object, base: type, methods: tuple[str, ...], attributes: tuple[str, ...]) -> bool:
+    """Whether a server's own protocol (`base`) still has everything that its plain answers rely on.
+
+    If not, as in a version of the server that nobody has tried, there must be none. A log line says so, once.
+    """
+    missing = [name for name in methods if not callable(getattr(base, name, None))]
+    missing += [name for name in attributes if not hasattr(connection, name)]
+    if missing and base not in _told:
+        _told.add(base)
+        _log.warning(
+            f"The fast path is off: {base.__module__}.{base.__qualname__} of this version lacks {', '.join(missing)}. "
+            "All requests are answered by the general application, which is slower."
+        )
+    return not missing
+
+
+_told: set[type] = set()
 
 
 class PlainConnection:

@@ -27,7 +27,7 @@ from granian.rsgi import Scope as RSGIScope
 from starlette.types import ASGIApp, Message, Scope
 
 from quire.servers.loading import release_signals
-from quire.web.answer import Headers
+from quire.web.answer import IDENTITY, Headers
 from quire.web.files import RANGE
 from quire.web.proxies import peer_address
 from quire.web.quick import Quick, QuickASGI
@@ -110,10 +110,11 @@ class RSGIApplication:
             asked = (scope.path, cast("Headers", scope.headers), partial(_client, scope))
             answer = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
             if answer is not None:
+                lines = [*answer.headers, (IDENTITY, answer.identity)] if answer.identity else answer.headers
                 if answer.path is None:
-                    protocol.response_bytes(answer.status, answer.headers, answer.body)
+                    protocol.response_bytes(answer.status, lines, answer.body)
                 else:
-                    protocol.response_file(answer.status, answer.headers, answer.path)
+                    protocol.response_file(answer.status, lines, answer.path)
                 return
         exchange = _Exchange(scope, protocol)
         await self._general(exchange.scope, exchange.receive, exchange.send)

@@ -9,7 +9,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from quire.servers.limits import HEAD_SECONDS, most_connections
-from quire.servers.plain_connection import PlainConnection
+from quire.servers.plain_connection import PlainConnection, has_all
 from quire.servers.uvicorn_files import FileSender, can_send_files
 from quire.web.files import ZEROCOPY
 from quire.web.plain import Response
@@ -24,6 +24,14 @@ _TOO_MANY = (
     b"HTTP/1.1 503 Too many connections are open; try again later\r\n"
     b"retry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 )
+
+
+_METHODS = ("handle_events", "send_400_response", "shutdown", "timeout_keep_alive_handler")
+_ATTRIBUTES = (
+    *("client", "conn", "cycle", "flow", "loop", "server_state"),
+    *("timeout_keep_alive", "timeout_keep_alive_task", "transport"),
+)
+"""What plain answers rely on in uvicorn's protocol: methods that are called at the right moments, and state."""
 
 
 class Protocol(H11Protocol):
@@ -52,7 +60,7 @@ class Protocol(H11Protocol):
             transport.close()
             return
         plain = getattr(self.app, "plain", None)
-        if plain is not None:
+        if plain is not None and has_all(self, H11Protocol, _METHODS, _ATTRIBUTES):
             self._plain = PlainConnection(plain, self, self.loop)
         if can_send_files(transport):
             self._files = FileSender(transport, self.flow, self.loop)

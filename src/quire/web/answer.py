@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from quire.metrics.catalog import Route
+
+IDENTITY: Final = "x-request-id"
 
 
 class Headers(Protocol):
@@ -34,6 +36,8 @@ class Answer(NamedTuple):
     """Bytes of that file."""
     lines: bytes = b""
     """The headers as HTTP/1.1 sends them, each with its end."""
+    identity: str = ""
+    """The id of the request, which the server has to send as one more header (`IDENTITY`); empty for none."""
 
 
 def as_lines(headers: Sequence[tuple[str, str]]) -> bytes:

@@ -11,6 +11,8 @@ import os
 import sys
 from typing import Any
 
+from starlette.types import ASGIApp
+
 from quire.allocator import give_back_large_blocks
 from quire.config import from_environment
 from quire.logs import configure
@@ -34,15 +36,20 @@ def __getattr__(name: str) -> Any:
         give_back_large_blocks(os.environ)
         sys.setswitchinterval(SWITCH_SECONDS)
         general = create_application(settings)
-        application = globals()["application"] = QuickASGI(
-            traced(general, RouteTable(settings.server_base_url, settings.health_endpoint), os.environ),
-            Quick(general.state.service),
+        service = general.state.service
+        application: ASGIApp = traced(
+            general, RouteTable(settings.server_base_url, settings.health_endpoint), os.environ
         )
+        if not settings.no_fast_path:
+            application = QuickASGI(application, Quick(service))
+        globals()["application"] = application
         gc.freeze()  # what a worker starts with stays for good: no collection need go through it again
         return application
     if name == "wsgi_application":
         from quire.web.wsgi import WSGIApplication  # noqa: PLC0415 - ASGI servers need no adapter
 
-        wsgi_application = globals()["wsgi_application"] = WSGIApplication(__getattr__("application").application)
+        found = __getattr__("application")
+        answering = found.application if isinstance(found, QuickASGI) else found
+        wsgi_application = globals()["wsgi_application"] = WSGIApplication(answering)
         return wsgi_application
     raise AttributeError(name)

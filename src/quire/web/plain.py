@@ -7,9 +7,10 @@ between two requests to `PlainRequests` first. If it is one request, whole and o
 here, and the parser never hears of it. Everything else goes to the parser, untouched.
 
 What is plain is what no two parsers can read differently (RFC 9112): one piece that ends with the only empty line in
-it; `GET`, a path of unreserved characters, `HTTP/1.1`; header lines of a token, a colon, a space and visible ASCII
-text, each name once; no body, and nothing said about the connection but that it stays. Whether a block of header lines
-is plain is found out once and remembered with what it says, for a bounded number of blocks of bounded length.
+it; `GET`, a path of unreserved characters, `HTTP/1.1`; header lines of a known name (`quire.web.plain_headers`), a
+colon, a space and visible ASCII text, each name once; no body, and nothing said about the connection but that it
+stays. Whether a block of header lines is plain is found out once and remembered with what it says, for a bounded number
+of blocks of bounded length.
 
 Passwords are not kept in memory (see `quire.auth`). So a line with credentials is taken out of what is remembered. Once
 they were found good, the block is known by a keyed digest of all of it, and the login is remembered in their place;
@@ -32,6 +33,7 @@ from typing import Final, Protocol
 
 from quire.auth import Login
 from quire.web.answer import Answer, Headers
+from quire.web.plain_headers import PLAIN_NAMES
 
 MAX_HEAD_BYTES: Final = 4096
 """Longer heads are left to the server's parser."""
@@ -41,9 +43,6 @@ _PATH_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 _LINE = re.compile(rb"([A-Za-z0-9-]+): ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _CREDENTIALS = re.compile(rb"\r\n[Aa]uthorization: ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\r\n")
 _AUTHORIZATION: Final = b"uthorization: "
-_NEVER_PLAIN: Final = frozenset(
-    {"content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer", "authorization", "http2-settings"}
-)
 _STATUS_LINES: Final[dict[int, bytes]] = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
     for status in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED)  # quick answers are no others
@@ -168,10 +167,11 @@ class PlainRequests:
         status_line = _STATUS_LINES[answer.status]
         if further is not self._further:
             self._further, self._further_lines = further, b"".join(b"%b: %b\r\n" % pair for pair in further)
+        identity = b"x-request-id: %b\r\n" % answer.identity.encode() if answer.identity else b""
         if answer.status == HTTPStatus.OK:
             length = b"content-length: %d\r\n\r\n" % len(answer.body)
-            return b"".join((status_line, self._further_lines, answer.lines, length)), answer.body
-        return (b"".join((status_line, self._further_lines, answer.lines, b"\r\n")),)
+            return b"".join((status_line, self._further_lines, answer.lines, identity, length)), answer.body
+        return (b"".join((status_line, self._further_lines, answer.lines, identity, b"\r\n")),)
 
     def _headers(self, block: bytes) -> PlainHeaders | None:
         """What the header lines say, each with an end before and after it; None when they are not plain."""
@@ -222,7 +222,7 @@ def _read(block: bytes) -> PlainHeaders | None:
         if match is None:
             return None
         name = match[1].decode().lower()
-        if name in headers or name in _NEVER_PLAIN:
+        if name in headers or name not in PLAIN_NAMES:
             return None
         headers[name] = match[2].decode()
     if headers.get("connection", "keep-alive").lower() != "keep-alive":

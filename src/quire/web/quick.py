@@ -27,7 +27,7 @@ from quire.names import is_normalized
 from quire.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.repository import NamesView, ProjectView
 from quire.simple import Page
-from quire.web.answer import Answer, Headers, as_lines
+from quire.web.answer import IDENTITY, Answer, Headers, as_lines
 from quire.web.conditions import matches
 from quire.web.framing import problem_with
 from quire.web.pages import page_headers
@@ -72,7 +72,12 @@ class Quick:
         self._log = AccessLog(settings)
         self._ids = RequestIds()
         self._authenticator = service.authenticator
-        sharing = (service.projects, service.project_names, service.authenticator)
+        sharing = (
+            service.projects,
+            service.project_names,
+            service.authenticator,
+            self._log if self._log.is_on else None,
+        )
         self._sharing = [each for each in sharing if each is not None]
         # of the request that is being answered:
         self._login: Login | None = None
@@ -83,12 +88,10 @@ class Quick:
         """All that is answered from here to `end_turn` shares its looks at the file system (`Barrier.begin_turn`)."""
         for each in self._sharing:
             each.begin_turn()
-        self._log.begin_turn()
 
     def end_turn(self) -> None:
         for each in self._sharing:
             each.end_turn()
-        self._log.end_turn()
 
     def recall(self, authorization: str) -> Login | None:
         """What may be passed to `respond` and `respond_in_time` in place of this header's value; None when nothing."""
@@ -145,20 +148,19 @@ class Quick:
     def _give(self, answer: Answer, path: str, headers: Headers, client: Callable[[], str], begun: float) -> Answer:
         """Count and log it as given."""
         sent = answer.size or len(answer.body)
-        request_id = headers.get("x-request-id")
-        if request_id is not None or self._log.is_on:
-            request_id = self._ids.of(None if request_id is None else request_id.encode("latin-1"))
-            status, lines, body, route, path_of_file, size, head = answer
-            head += b"x-request-id: %b\r\n" % request_id.encode()
-            answer = Answer(status, [*lines, ("x-request-id", request_id)], body, route, path_of_file, size, head)
+        identity = headers.get(IDENTITY)
+        is_logged = self._log.is_on
+        if is_logged or identity is not None:
+            identity = self._ids.of(None if identity is None else identity.encode("latin-1"))
+            answer = Answer._make((*answer[:-1], identity))
         seconds = time.perf_counter() - begun
         self._tally.request(answer.route, answer.status, seconds, sent)
         if self._user is not None:
             self._tally.logins["remembered"] += 1
-        if request_id is not None and self._log.is_on:
+        if is_logged and identity is not None:
             address = self._service.proxies.address(client(), headers.get_all)
             self._log.quick_line(
-                path, answer.status, seconds, sent=sent, client=address, request_id=request_id, user=self._user
+                path, answer.status, seconds, sent=sent, client=address, request_id=identity, user=self._user
             )
         return answer
 
@@ -287,6 +289,8 @@ class QuickASGI:
                 answer = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
             if answer is not None:
                 lines = [(name.encode(), value.encode()) for name, value in answer.headers]
+                if answer.identity:
+                    lines.append((IDENTITY.encode(), answer.identity.encode()))
                 if answer.status != 304:
                     lines.append((b"content-length", str(len(answer.body)).encode()))
                 await send({"type": "http.response.start", "status": answer.status, "headers": lines})

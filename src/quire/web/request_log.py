@@ -208,7 +208,7 @@ class AccessLog:
 
     def begin_turn(self) -> None:
         """The lines from here to `end_turn` are written together."""
-        lines = self._as_set_up() if self.is_on else None
+        lines = self._as_set_up()
         if lines is not None:
             self._is_in_turn = True
             lines.begin_turn()
