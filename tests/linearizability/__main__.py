@@ -56,6 +56,7 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
         seconds=arguments.seconds,
         servers=tuple(servers),
         stores=tuple(map(str, stores)),
+        dropped=("oak", "pine") if stores else (),
         reader_processes=arguments.reader_processes,
         readers=arguments.readers,
         pause=arguments.pause,

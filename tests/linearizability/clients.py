@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from tests.linearizability.droppers import Dropper
 from tests.linearizability.plan import Plan
 from tests.linearizability.readers import Reader
 from tests.linearizability.recording import Recording
@@ -91,6 +92,7 @@ def _write(plan: Plan, path: Path, progress: Progress) -> None:
     ]
     if plan.stores:
         writers += [Hand(plan, f"hand {number}", 50 + number, recording) for number in range(plan.hands)]
+    writers += [Dropper(plan, project, 80 + number, recording) for number, project in enumerate(plan.dropped)]
     until = time.monotonic() + plan.seconds
 
     def is_over() -> bool:

@@ -22,6 +22,8 @@ class Plan:
     """The directory as its users mount it; some changes are made straight on it, as the command line does. May be
     empty: then there are no such changes."""
     projects: tuple[str, ...] = ("alder", "birch", "cedar", "elder", "hazel", "maple")
+    dropped: tuple[str, ...] = ()
+    """Projects of drop-in files in the directory of the `stores`, each changed by a dropper of its own."""
     reader_processes: int = 2
     readers: int = 4
     """Threads in each of them; every one has a connection of its own."""
@@ -37,6 +39,10 @@ class Plan:
     kill_hands: bool = True
     plain: bool = False
     """Ask only what pypiserver has: HTML pages, and files without a digest in their URL."""
+
+    @property
+    def every_project(self) -> tuple[str, ...]:
+        return (*self.projects, *self.dropped)
 
     def random(self, who: str) -> random.Random:
         """The choices of one client."""

@@ -21,7 +21,7 @@ class Recording:
 
     def __init__(self, plan: Plan) -> None:
         self._doubt = NEVER if plan.doubt is None else int(plan.doubt * 1e9)
-        self.histories = {project: History() for project in plan.projects}
+        self.histories = {project: History() for project in plan.every_project}
         self.counts: Counter[str] = Counter()
         """How many of each kind of operation were answered, refused, lost."""
         self.odd: Counter[str] = Counter()

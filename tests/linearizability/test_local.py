@@ -12,7 +12,7 @@ SECONDS = 20.0
 
 
 def test_every_answer_is_explained(tmp_path: Path) -> None:
-    """Two servers of different kinds, several workers each, all of them killed in turn, and hands on the store."""
+    """Two servers of different kinds, several workers each, all of them killed in turn; hands and droppers."""
     root = tmp_path / "packages"
     root.mkdir()
     with quire_servers(("uvicorn", "gunicorn"), [root], tmp_path, workers=4, kill_every=1.0) as servers:
@@ -21,6 +21,7 @@ def test_every_answer_is_explained(tmp_path: Path) -> None:
             seconds=SECONDS,
             servers=tuple((served.host, served.port) for served, _ in servers),
             stores=(str(root),),
+            dropped=("oak", "pine"),
             reader_processes=1,
         )
         report = torture(plan, tmp_path, [victim for _, victim in servers])

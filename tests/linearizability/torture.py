@@ -88,7 +88,7 @@ def torture(
     tell: Callable[[str], object] = lambda _: None,
 ) -> Report:
     """Run the plan against servers that are running. `folder`: where the recordings go, for a second look."""
-    initial = {project: _files(plan, project) for project in plan.projects}
+    initial = {project: _files(plan, project) for project in plan.every_project}
     progress = Progress()
     processes = Processes(plan, folder, progress)
     began = time.monotonic()

@@ -53,6 +53,7 @@ def run(
             seconds=seconds,
             servers=tuple((served.host, served.port) for served, _ in servers),
             stores=tuple(map(str, roots)) if guarded else (),
+            dropped=("oak", "pine") if guarded else (),
             kill_hands=kills,
             reader_processes=1,
             readers=24,
