@@ -19,6 +19,8 @@ from quire.checking.references import project_of
 from quire.commits import blob_keys
 from quire.errors import StoreError
 from quire.folder import Folder
+from quire.folder_facts import decode_facts, encode_facts
+from quire.folder_files import Stamp
 from quire.index import Index
 from quire.model import File, Status, decode_project, encode_project
 from quire.store.contracts import StoredBlob
@@ -613,3 +615,40 @@ def test_a_folder_that_is_removed_while_it_is_published_into(
     assert met == [1, 1, 1]
     assert blob_path(tmp_path, file).exists()
     assert check(tmp_path).findings == []
+
+
+def test_drop_in_files_are_counted_and_checked(tmp_path: Path, index: Index) -> None:
+    """How many lie beside the store; those that are not whole, not readable or no longer what they were are named."""
+    publish(index)
+    for number in range(3):
+        (tmp_path / wheel_name("dropped", f"1.{number}")).write_bytes(make_wheel("dropped", f"1.{number}"))
+    old, rotten = tmp_path / "broken-1.0.zip", tmp_path / wheel_name("dropped", "1.2")
+    old.write_bytes(b"PK")
+
+    def checked(*, grace: float, quick: bool = False) -> tuple[list[tuple[str, str, str]], Checked]:
+        folder = Folder([tmp_path], digests=index.store.records, exclude=[tmp_path / "quire"])
+        found = Check(index.store, lambda: [index], folder=folder, grace=grace, quick=quick).run()
+        return [(finding.severity, finding.code, finding.where) for finding in found.findings], found
+
+    findings, found = checked(grace=3600)
+    assert (found.projects, found.files, found.drop_in_projects, found.drop_in_files) == (1, 1, 2, 4)
+    assert findings == [("leftover", "incomplete-drop-in", "broken-1.0.zip")]
+    assert not found.has_damage
+    findings, found = checked(grace=-1)
+    assert findings == [("damage", "incomplete-drop-in", "broken-1.0.zip")]
+    assert found.has_open_damage
+    old.unlink()
+
+    stamp = Stamp.of(rotten.stat())
+    facts = decode_facts(index.store.records.read("main/dropins/dropped").data)
+    assert facts is not None
+    wrong = {
+        key: msgspec.structs.replace(each, settled=True, hashes=each.hashes | {"sha256": "0" * 64})
+        if each.stamp == stamp
+        else each
+        for key, each in facts.items()
+    }
+    record = index.store.records.read("main/dropins/dropped")
+    index.store.records.write("main/dropins/dropped", encode_facts(wrong), record)
+    assert checked(grace=3600)[0] == [("damage", "damaged-drop-in", rotten.name)]
+    assert checked(grace=3600, quick=True)[0] == []

@@ -451,7 +451,7 @@ def test_a_file_that_is_overwritten_while_it_is_read(tmp_path: Path) -> None:
     changes += contents[1:]
     assert folder.find(path.name) is None
     assert changes
-    changes[:] = contents[1:]
+    changes[:] = contents[1:] * 4
     known = folder.project("alpha", known)
     assert known.files == ()
     assert store.records.read(KEY).tag == before
@@ -680,6 +680,24 @@ def test_a_file_that_is_replaced_all_the_time(tmp_path: Path, monkeypatch: pytes
             document = folder.metadata_document(opened.drop_in, opened.file)
             assert document is not None
     assert folder.project("alpha", known).files[0].file.sha256 == sha256(contents[-1])
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_a_page_is_of_one_instant(tmp_path: Path, network: bool) -> None:
+    """While one file is read it is replaced and another one removed: no page has the old one without the other."""
+    paths = [put(tmp_path, "alpha", "1.0"), put(tmp_path, "alpha", "2.0")]
+    removed: list[Path] = []
+
+    def change(relative_path: str, done: int, total: int) -> None:
+        if not removed:
+            (changed,) = [path for path in paths if path.name == relative_path]
+            put(tmp_path / ".new", "alpha", changed.name.split("-")[1], requires_python=">=3.12").rename(changed)
+            removed.extend(path for path in paths if path != changed)
+            removed[0].unlink()
+
+    folder = Folder([tmp_path], progress=change, network=network)
+    (only_one,) = folder.project("alpha").files
+    assert only_one.file.requires_python == ">=3.12"
 
 
 def test_a_name_that_a_listing_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

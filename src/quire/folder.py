@@ -29,14 +29,14 @@ from quire.drop_in import DropIn, OpenDropIn, make_drop_in
 from quire.errors import ConfigurationError, InvalidName, StoreError
 from quire.folder_digests import Progress, ProjectFacts, Rules, in_turn
 from quire.folder_facts import Facts, offered_metadata
-from quire.folder_files import MAX_SIGNATURE_BYTES, Look, open_plain
+from quire.folder_files import MAX_SIGNATURE_BYTES, Look, Stamp, open_plain
 from quire.folder_listing import Candidate, Listing
 from quire.folder_scan import Tree
 from quire.names import guess_filename
 from quire.store.contracts import Records
 
 _REMEMBERED_BYTES = 32 * 1024 * 1024  # where no budget is given
-_ATTEMPTS = 4  # to open a file that changes, or goes and comes back, while it is opened
+_ATTEMPTS = 4  # while files change, or go and come back, as they are looked at
 
 
 class FolderProject:
@@ -99,7 +99,8 @@ class Folder:
         `algorithms`: hashlib names to compute besides sha256, md5 and blake2b_256.
         `network`: whether the roots are on a network file system; None asks the system.
         `budget`: what is remembered of projects and documents is charged to it; None: to one of its own.
-        `facts_are_stored`: False where `digests` cannot be written; facts are then remembered whatever the budget.
+        `facts_are_stored`: False where `digests` cannot or must not be written; facts are then remembered whatever the
+        budget.
         `settle`: seconds after which two changes no longer share a timestamp; None finds out.
         `clock`, `wall`: monotonic seconds; seconds since the epoch.
 
@@ -114,6 +115,7 @@ class Folder:
         self._rules = Rules(tuple(algorithms), progress, lambda: self._tree.settle, clock, wall)
         budget = budget or Budget(_REMEMBERED_BYTES)
         # Where they are not stored there is nothing to get facts back from but the files.
+        self._facts_are_stored = facts_are_stored
         can_be_had_again = digests is not None and facts_are_stored
         self.facts: Memory[ProjectFacts] = Memory(budget if can_be_had_again else Budget(sys.maxsize))
         self.documents: Memory[_Document] = Memory(budget)
@@ -162,6 +164,17 @@ class Folder:
         """How many files `all_files` would name. Raises StoreError when a root cannot be read."""
         return len(self._tree.refresh().by_path)
 
+    def unreadable(self) -> tuple[str, ...]:
+        """The directories below the roots that cannot be read. Raises StoreError when a root cannot be."""
+        return self._tree.refresh().unreadable
+
+    def changed(self, relative_path: str) -> float | None:
+        """When the file with this path last changed (seconds since the epoch); None when there is none."""
+        listing = self._tree.refresh()
+        candidate = listing.by_path.get(relative_path)
+        look = self._tree.look(candidate, listing) if candidate is not None else None
+        return None if look is None else look.stamp.ctime_ns / 1e9
+
     def claims(self, name: str) -> bool:
         """Whether a project (normalized name) belongs here although none of its files may be served, or none is left.
 
@@ -192,9 +205,22 @@ class Folder:
         changes while it is read is not listed, and judged again as soon as it looks different.
         Raises StoreError when a root cannot be read.
         """
-        listing = self._tree.refresh()
-        if known is not None and self._holds(name, known, listing):
+        project = None
+        for _ in range(_ATTEMPTS):
+            listing = self._tree.refresh()
+            if known is not None and self._holds(name, known, listing):
+                return known
+            project = self._judged(name, listing)
+            if self._is_of_one_instant(name, project):
+                break
+        assert project is not None
+        if known is not None and known.name == name and known.files == project.files:
+            known.validation = project.validation
             return known
+        return project
+
+    def _judged(self, name: str, listing: Listing) -> FolderProject:
+        """The files, each as it was when it was looked at."""
         candidates = listing.projects.get(name, ())
         looks = tuple(self._tree.look(candidate, listing) for candidate in candidates)
         if not candidates:
@@ -204,11 +230,14 @@ class Folder:
         with facts.lock:
             files, looks, due = self._judge(facts, candidates, looks)
         self.facts.account(name, facts)
-        validation = _Validation(candidates, looks, due)
-        if known is not None and known.name == name and known.files == files:
-            known.validation = validation
-            return known
-        return FolderProject(name, files, validation)
+        return FolderProject(name, files, _Validation(candidates, looks, due))
+
+    def _is_of_one_instant(self, name: str, project: FolderProject) -> bool:
+        """Whether all files are still what they were found to be: then they were so together, before this question."""
+        listing, validation = self._tree.refresh(), project.validation
+        assert isinstance(validation, _Validation)
+        candidates = listing.projects.get(name, ())
+        return candidates == validation.candidates and self._tree.is_same(candidates, validation.looks, listing)
 
     def current(self) -> Listing | None:
         """All files by name, if that can be had at once and is certainly true now; for `unchanged`."""
@@ -272,7 +301,8 @@ class Folder:
         with self._lock:
             facts = self.facts.get(name)
             if facts is None:
-                facts = ProjectFacts(self._records, f"{self._index}/dropins/{name}", self._rules)
+                key = f"{self._index}/dropins/{name}"
+                facts = ProjectFacts(self._records, key, self._rules, is_writing=self._facts_are_stored)
                 self.facts.put(name, facts)
             return facts
 
@@ -314,6 +344,11 @@ class Folder:
             if known is not None:
                 return None
         return None
+
+    @staticmethod
+    def is_same(opened: OpenDropIn) -> bool:
+        """Whether an open file is still as it was when it was opened."""
+        return Stamp.of(os.fstat(opened.file.fileno())) == opened.drop_in.stamp
 
     def _facts_of(
         self, facts: ProjectFacts, listing: Listing, candidate: Candidate, look: Look, file: BinaryIO

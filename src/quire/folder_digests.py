@@ -84,11 +84,12 @@ class _Held:
 class ProjectFacts:
     """The facts of one project's files, in memory and in the store. Hold `lock` while calling."""
 
-    def __init__(self, records: Records | None, key: str, rules: Rules) -> None:
+    def __init__(self, records: Records | None, key: str, rules: Rules, *, is_writing: bool = True) -> None:
         self.lock = threading.Lock()
         self._records = records
         self._key = key
         self._rules = rules
+        self._is_writing = is_writing
         self._held: dict[str, _Held] = {}
         self._record: Record | None = None
         self._stored: dict[str, Facts] = {}
@@ -167,7 +168,7 @@ class ProjectFacts:
         further roots stays: it belongs to a server that has them.
         """
         self._bytes = 0
-        if not self._fresh or self._records is None:
+        if not self._fresh or self._records is None or not self._is_writing:
             return
         ours, keys = {str(number) for number in range(roots)}, {candidate.key for candidate in candidates}
         fresh = {key: facts for key, facts in self._fresh.items() if key in keys}

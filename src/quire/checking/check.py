@@ -11,6 +11,7 @@ import msgspec
 
 from quire.checking.collect import GRACE
 from quire.checking.copies import Copies, Copy
+from quire.checking.drop_ins import DropInCheck
 from quire.checking.findings import Checked, Finding, Severity
 from quire.checking.references import References, project_of
 from quire.checking.repair import Repairs
@@ -27,7 +28,10 @@ from quire.store.posix_check import Kind, Oddity, PosixInspector
 _CHUNK = 1024 * 1024
 
 _ODDITIES = {
-    Kind.INCOMING: (Severity.LEFTOVER, "Staged bytes that were never published."),
+    Kind.INCOMING: (
+        Severity.LEFTOVER,
+        "Staged bytes that were never published; servers sweep them a day after the last write, --repair an hour.",
+    ),
     Kind.ANNOUNCEMENT: (Severity.LEFTOVER, "A change of the list of projects that did not tidy up; the list is right."),
     Kind.MARKER: (Severity.DAMAGE, "The list of projects does not agree with this record."),
     Kind.NO_REVISION: (Severity.LEFTOVER, "The folder of a record without any revision."),
@@ -54,7 +58,7 @@ class Check:
         """`indexes`: all indexes of the store; asked after the blobs were listed.
         `inspector`: what looks at the store's own folders; None leaves that, and repairs, out.
         `quick`: believe the sizes, and read no file. `grace`: seconds in which a change is expected to be complete.
-        `folder`: the drop-in files that are served with the store, to restore lost files from.
+        `folder`: the drop-in files that are served with the store: checked too, and lost files are restored from them.
         """
         self._store = store
         self._indexes = indexes
@@ -79,6 +83,8 @@ class Check:
                 self._check_record(index, name)
         self._check_unlisted(indexes)
         self._check_oddities()
+        if self._folder is not None:
+            DropInCheck(self._folder, self._checked, self._grace, self._quick).run()
         return self._checked
 
     def _found(self, severity: Severity, code: str, where: str, sentence: str, **more: Any) -> None:

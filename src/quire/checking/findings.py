@@ -51,6 +51,9 @@ class Checked:
     files: int = 0
     deleted: int = 0
     """Filenames that are not listed any more, and never get other content."""
+    drop_in_projects: int = 0
+    drop_in_files: int = 0
+    """Files that lie in the served directories beside the store, by their names."""
     bytes: int = 0
     """Of the files whose content was read; 0 in a quick check."""
 

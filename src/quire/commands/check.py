@@ -1,9 +1,9 @@
 """`quire check`: is everything that is listed really there, and unharmed?
 
 JSON: {"store": directory, "projects": int, "files": int, "deleted": int (filenames that are not listed any more, and
-never get other content), "bytes": int, "damage": int, "findings": [{"severity":
-"damage" | "orphan" | "leftover" | "foreign", "code": str, "where": str, "sentence": str, "size": int, "young": bool,
-"repair": str | null}]}.
+never get other content), "drop_in_projects": int, "drop_in_files": int, "bytes": int, "damage": int, "findings":
+[{"severity": "damage" | "orphan" | "leftover" | "foreign", "code": str, "where": str, "sentence": str, "size": int,
+"young": bool, "repair": str | null}]}.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from quire.commands.common import add_store_flags, count, in_words, open_store, 
 from quire.commands.progress import Meter
 
 _DESCRIPTION = """\
-Look at every record, and read every stored file and compare its digest. Safe while servers run. Exit code 1 when there
-is damage that is not repaired; what nobody lists (orphans, leftovers, foreign files) only costs space.
+Look at every record, and read every stored file and every drop-in file and compare its digest. Safe while servers run.
+Exit code 1 when there is damage that is not repaired; what nobody lists (orphans, leftovers, foreign files) only costs
+space.
 """
 
 
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
             opened.inspector,
             quick=arguments.quick,
             repair=arguments.repair,
-            folder=opened.folder(),
+            folder=opened.folder(keeps_facts=arguments.repair),
             progress=meter,
         ).run()
     if arguments.json:
@@ -56,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
                 "projects": checked.projects,
                 "files": checked.files,
                 "deleted": checked.deleted,
+                "drop_in_projects": checked.drop_in_projects,
+                "drop_in_files": checked.drop_in_files,
                 "bytes": checked.bytes,
                 "damage": checked.counts[Severity.DAMAGE],
                 "findings": [dataclasses.asdict(finding) for finding in checked.findings],
@@ -75,6 +78,9 @@ def _print(checked: Checked) -> None:
     read = f", {in_words(checked.bytes)} read" if checked.bytes else ""
     deleted = f", {count(checked.deleted, 'deleted file')}" if checked.deleted else ""
     print(f"{count(checked.projects, 'project')}, {count(checked.files, 'file')}{deleted}{read}.")
+    if checked.drop_in_files:
+        projects, files = count(checked.drop_in_projects, "project"), count(checked.drop_in_files, "file")
+        print(f"Beside the store, as drop-in files: {projects}, {files}.")
     if young:
         print(f"{count(len(young), 'thing')} not listed, but so young that a change may be under way.")
     counts = [(severity, checked.counts[severity]) for severity in Severity]

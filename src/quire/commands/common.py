@@ -61,10 +61,16 @@ class Opened:
         """All indexes of the store."""
         return [Index(self.store, name, self.index.origin) for name in self.inspector.indexes()]
 
-    def folder(self) -> Folder:
-        """The drop-in files that are served with the store."""
+    def folder(self, *, keeps_facts: bool = True) -> Folder:
+        """The drop-in files that are served with the store. `keeps_facts`: store what is found out about them, too."""
         roots = [Path(directory) for directory in self.settings.drop_in_roots]
-        return Folder(roots, digests=self.store.records, index=self.settings.index, exclude=[self.home])
+        return Folder(
+            roots,
+            digests=self.store.records,
+            index=self.settings.index,
+            exclude=[self.home],
+            facts_are_stored=keeps_facts,
+        )
 
     def candidates(self, project: str) -> tuple[Candidate, ...]:
         """The drop-in files of a project by their names alone, without reading any."""
