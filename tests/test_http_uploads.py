@@ -132,6 +132,20 @@ def test_the_same_again_changes_nothing(site: Site) -> None:
         assert site.get("/simple/again/", accept=JSON_V1).headers["etag"] == before.headers["etag"]
 
 
+def test_takes_the_digest_that_distutils_calls_blake2_256(site: Site) -> None:
+    """`setup.py upload` of Python 3.9 to 3.11 announces BLAKE2b of 512 bits under this name: compared as what it is."""
+    filename, content = wheel_name("distutils", "1.0"), make_wheel("distutils", "1.0")
+    right = hashlib.blake2b(content).hexdigest()
+    for wrong in (right[::-1], right[:64], "0" * 64, right + "00"):
+        form = twine_form(filename, content, name="distutils", version="1.0", replaced={"blake2_256_digest": wrong})
+        with nothing_changes(site):
+            answer = post(site, form)
+            assert (answer.status_code, "digest of" in answer.text) == (400, True)
+    for given in (right, right.upper()):
+        form = twine_form(filename, content, name="distutils", version="1.0", replaced={"blake2_256_digest": given})
+        assert post(site, form).status_code == 200
+
+
 def test_uploading_a_lost_file_again_restores_it(site: Site) -> None:
     """Its bytes vanished from the disk: listed, and 404. The same upload again, and it can be had."""
     filename = publish_wheel(site, "lost")

@@ -22,7 +22,8 @@ from starlette.requests import Request
 
 from quire.errors import InvalidRequest, StoreError, TooLarge
 from quire.store.contracts import Staged, Staging
-from quire.web.plain_parts import PLAIN_DISPOSITION, PlainPartsFirst
+from quire.web.form_lines import FormLines
+from quire.web.plain_parts import PLAIN_DISPOSITION
 from quire.web.problems import HttpError
 from quire.web.service import Service
 
@@ -36,7 +37,6 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 MAX_OTHER_BYTES = 16 * 1024 * 1024
 """Of everything but the file: descriptions are long, and read from the file's own metadata instead."""
 MAX_PARTS = 10_000
-_MAX_BLANK_BYTES = 1024
 _DOCUMENTS = frozenset({"gpg_signature", "attestations"})
 _KEPT = frozenset(
     {
@@ -273,7 +273,7 @@ async def received_form(request: Request, service: Service) -> AsyncIterator[For
         try:
             received = 0
             chunks = body_chunks(request, service.settings.body_timeout)
-            async for chunk in _without_blank_start(chunks) if isinstance(parser, PlainPartsFirst) else chunks:
+            async for chunk in chunks:
                 received += len(chunk)
                 parser.write(chunk)
                 reader.check_size(received)
@@ -290,7 +290,7 @@ async def received_form(request: Request, service: Service) -> AsyncIterator[For
             await service.in_writer(form.content.give_up)
 
 
-def _parser(request: Request, reader: _Reader) -> PlainPartsFirst | QuerystringParser:
+def _parser(request: Request, reader: _Reader) -> FormLines | QuerystringParser:
     content_type, options = parse_options_header(request.headers.get("content-type"))
     if content_type == b"application/x-www-form-urlencoded":
         fields: QuerystringCallbacks = {
@@ -316,7 +316,7 @@ def _parser(request: Request, reader: _Reader) -> PlainPartsFirst | QuerystringP
         "on_end": reader.on_end,
     }
     try:
-        return PlainPartsFirst(boundary, parts, reader)
+        return FormLines(boundary, parts, reader)
     except FormParserError as error:
         raise InvalidRequest(f"The form's boundary cannot be used ({error}).") from error
 
@@ -335,25 +335,6 @@ async def body_chunks(request: Request, patience: float) -> AsyncIterator[bytes]
         is_more = message.get("more_body", False)
         if chunk := message.get("body", b""):
             yield chunk
-
-
-async def _without_blank_start(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The body from its first boundary on; some clients send a line end before it.
-
-    After one the parser would skip whatever stands before the next dash, but only within one chunk: whether such a form
-    is taken must not depend on how the network cut it. Raises InvalidRequest for many line ends.
-    """
-    blank, begun = 0, False
-    async for chunk in chunks:
-        if begun:
-            yield chunk
-        elif rest := chunk.lstrip(b"\r\n"):
-            begun = True
-            yield rest
-        else:
-            blank += len(chunk)
-        if blank > _MAX_BLANK_BYTES:
-            raise InvalidRequest("The form begins with nothing but line ends; send it as multipart/form-data.")
 
 
 def too_large(service: Service) -> TooLarge:
