@@ -1,17 +1,31 @@
-"""What looks at every project at once: the number of files, and the list of all of them."""
+"""What looks at every project at once: the number of files, and the list of all of them. It holds up nobody."""
 
 from __future__ import annotations
 
+import asyncio
+import re
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
 
 from quire.changes import Selection
+from quire.config import Settings
 from quire.errors import StoreError
 from quire.folder import Folder
 from quire.index import Index
 from quire.model import Status
+from quire.pypi_json import render_release_json
 from quire.store.memory import MemoryStore
 from quire.upload import examine
-from quire.web.overview import FileCount, file_links
+from quire.web import browse
+from quire.web.app import create_application
+from quire.web.file_list import FileList, FileLists
+from quire.web.overview import FileCount
+from tests.asking import JSON_V1
 from tests.distributions import make_wheel, wheel_name
 
 
@@ -19,6 +33,20 @@ def _publish(index: Index, name: str, version: str = "1.0") -> None:
     staging = index.store.blobs.stage()
     staging.write(make_wheel(name, version))
     index.publish([examine(staging.finish(), wheel_name(name, version))])
+
+
+class _Noting(Index):
+    """Notes the projects whose records are decoded."""
+
+    decoded: list[str]
+
+    def decode(self, record: Any) -> Any:  # type: ignore[override]  # passes on what it gets
+        self.decoded.append(record.key.rpartition("/")[2])
+        return Index.decode(record)
+
+
+def _listed(page: FileList) -> list[str]:
+    return re.findall(r">([^<>]+)</a>", page.page.body.decode())
 
 
 def test_counts_what_is_offered(tmp_path: Path) -> None:
@@ -62,15 +90,139 @@ def test_a_damaged_project_is_left_out() -> None:
     _publish(index, "good")
     index.store.records.write(index.key("bad"), b"garbage", index.store.records.read(index.key("bad")))
     assert FileCount(index, Folder([])).count() == 1
-    assert [text for _, text in file_links(index, Folder([]))] == [wheel_name("good", "1.0")]
+    assert _listed(FileLists(index, Folder([])).load("", None)) == [wheel_name("good", "1.0")]
 
 
 def test_a_lost_directory_is_an_error_and_no_empty_list(tmp_path: Path) -> None:
     """StoreError, which the pages turn into 503 or an older number."""
     index, folder = Index(MemoryStore()), Folder([tmp_path / "missing"])
-    for look in (FileCount(index, folder).count, lambda: list(file_links(index, folder))):
+    for look in (FileCount(index, folder).count, lambda: FileLists(index, folder).load("", None)):
         try:
             look()
         except StoreError:
             continue
         raise AssertionError("it was answered")
+
+
+def test_a_list_of_files_decodes_what_changed(tmp_path: Path) -> None:
+    """Each state is the page that a worker without memory makes, and the same object as long as nothing changes."""
+    index = _Noting(MemoryStore())
+    index.decoded = []
+    lists, folder = FileLists(index, Folder([tmp_path])), tmp_path / wheel_name("p-2", "7.0")
+    for number in range(5):
+        _publish(index, f"p-{number}")
+    known = lists.load("", None)
+    steps: list[tuple[Callable[[], object], list[str]]] = [
+        (lambda: _publish(index, "p-3", "2.0"), ["p-3"]),
+        (lambda: _publish(index, "a-first"), ["a-first"]),
+        (lambda: index.delete("p-4", Selection(version="1.0")), []),
+        (lambda: index.set_status("p-1", Status.QUARANTINED), ["p-1"]),
+        (lambda: index.set_status("p-1", Status.ACTIVE), ["p-1"]),
+        (lambda: folder.write_bytes(make_wheel("p-2", "7.0")), ["p-2"]),  # a drop-in file beside the hosted one
+        (folder.unlink, ["p-2"]),
+    ]
+    for step, decoded in steps:
+        step()
+        index.decoded.clear()
+        after = lists.load("", known)
+        assert sorted(set(index.decoded)) == decoded
+        assert after.page == FileLists(index, Folder([tmp_path])).load("", None).page
+        assert lists.load("", after) is after
+        known = after
+    assert _listed(known) == [wheel_name(name, "1.0") for name in ("a-first", "p-0", "p-1", "p-2", "p-3")] + [
+        wheel_name("p-3", "2.0")
+    ]
+
+
+CONCURRENT = 20
+PROJECTS = 30
+LARGE = ["/packages/", "/pypi/p-1/json", "/p-1/json", "/"]
+SEARCH = (
+    "<methodCall><methodName>search</methodName><params><param><value><struct><member><name>name</name>"
+    "<value><string>p</string></value></member></struct></value></param></params></methodCall>"
+)
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Any:
+    """An index of PROJECTS hosted projects, p-0 and so on."""
+    application = create_application(Settings(directories=(str(tmp_path),)))
+    for number in range(PROJECTS):
+        _publish(application.state.service.index, f"p-{number}")
+    return application
+
+
+@pytest.mark.parametrize("path", ["/packages/", "/pypi/p-1/json"])
+def test_concurrent_requests_share_the_work(application: Any, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Twenty at once read the store as often as two would, and render once; the next twenty get 304."""
+    records, reads, rendered = application.state.service.store.records, list[str](), list[object]()
+    read, render = records.read, render_release_json
+
+    def noting_read(key: str, known: Any = None) -> Any:
+        reads.append(key)
+        return read(key, known)
+
+    def noting_render(*arguments: Any, **more: Any) -> bytes:
+        rendered.append(arguments)
+        return render(*arguments, **more)
+
+    monkeypatch.setattr(records, "read", noting_read)
+    monkeypatch.setattr("quire.web.browse.render_release_json", noting_render)
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://index") as client:
+            answers = await asyncio.gather(*(client.get(path) for _ in range(CONCURRENT)))
+            assert {(answer.status_code, answer.content) for answer in answers} == {(200, answers[0].content)}
+            assert len(reads) <= 2 * PROJECTS + 2
+            etag = {"If-None-Match": answers[0].headers["etag"]}
+            again = await asyncio.gather(*(client.get(path, headers=etag) for _ in range(CONCURRENT)))
+            assert {answer.status_code for answer in again} == {304}
+            assert len(reads) <= 4 * PROJECTS + 4
+            assert len(rendered) <= 1
+
+    asyncio.run(ask())
+
+
+def test_large_pages_hold_up_no_listing_and_no_download(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While twenty requests for each of them wait for a store that does not answer their threads, a project that was
+    never asked for is listed, and its file downloaded."""
+    records, goes_on, held = application.state.service.store.records, threading.Event(), threading.Event()
+    read = records.read
+
+    def waiting_read(key: str, known: Any = None) -> Any:
+        if threading.current_thread().name.startswith("large"):
+            held.set()
+            goes_on.wait()
+        return read(key, known)
+
+    monkeypatch.setattr(records, "read", waiting_read)
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://index") as client:
+            large = [asyncio.create_task(client.get(path)) for path in LARGE for _ in range(CONCURRENT)]
+            large += [asyncio.create_task(client.post("/RPC2", content=SEARCH)) for _ in range(CONCURRENT)]
+            await asyncio.to_thread(held.wait)
+            try:
+                page = await client.get("/simple/p-7/", headers={"Accept": JSON_V1})
+                (file,) = page.json()["files"]
+                assert (await client.get(page.url.join(file["url"]))).content == make_wheel("p-7", "1.0")
+            finally:
+                goes_on.set()
+            assert {answer.status_code for answer in await asyncio.gather(*large)} == {200}
+
+    asyncio.run(ask())
+
+
+def test_documents_of_a_project_are_bounded(application: Any) -> None:
+    """A client that names ever other hosts fills no memory; what is remembered is charged to the budget."""
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://index") as client:
+            sizes = []
+            for number in range(10, 40):
+                answer = await client.get("/pypi/p-1/json", headers={"Host": f"host-{number}"})
+                assert answer.json()["urls"][0]["url"].startswith(f"http://host-{number}/packages/")
+                sizes.append(application.state.service.projects.memory.bytes)
+            assert sizes[-1] - sizes[browse.MAX_DOCUMENTS] < 100 < sizes[1] - sizes[0]
+
+    asyncio.run(ask())

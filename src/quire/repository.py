@@ -63,6 +63,13 @@ class _Pages:
             page = self._pages[key] = render()
         return page
 
+    def put(self, key: object, page: Page, most: int) -> None:
+        """Keep a page of a kind whose keys clients choose: at most so many of this kind, which is the key's type."""
+        kind = [other for other in tuple(self._pages) if type(other) is type(key)]
+        if len(kind) >= most:
+            self._pages.pop(kind[0], None)
+        self._pages[key] = page
+
     @property
     def bytes_in_memory(self) -> int:
         return sum(_PAGE_BYTES + page.size_in_memory for page in tuple(self._pages.values()))

@@ -5,23 +5,21 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 import quire
 from quire.auth import Action
 from quire.errors import InvalidName, NotFound, StoreError
 from quire.metadata import CoreMetadata, parse_metadata
-from quire.model import File
 from quire.names import normalize_name
 from quire.pypi_json import describing_file, render_release_json, select_release
-from quire.repository import Listed, file_path, require
+from quire.repository import Listed, ProjectView, file_path, require
 from quire.simple import Page, make_page
 from quire.web import policies
-from quire.web.overview import file_links
 from quire.web.pages import moved, page_response, see_other, service_of
 from quire.web.service import Service
 from quire.web.usage import usage
@@ -29,7 +27,16 @@ from quire.web.usage import usage
 if TYPE_CHECKING:
     import jinja2
 
+MAX_DOCUMENTS = 8
+"""JSON documents that are remembered with a project: of releases, and for hosts, both of which clients choose."""
 _OLD_TAG = re.compile(r"\{\{\s*!")
+
+
+class _Document(NamedTuple):
+    """The key of a JSON document among the pages of a project."""
+
+    version: str | None
+    base: str
 
 
 @cache
@@ -55,7 +62,7 @@ async def home(request: Request) -> Response:
     service = service_of(request)
     url = service.proxies.base_url(request, service.settings.server_base_url)
     prefix = "/" + url.split("://", 1)[1].partition("/")[2]
-    number = await service.file_count.get(service.in_reader)
+    number = await service.file_count.get(service.for_large_page)
     text = _template(service.settings.welcome).render(
         URL=url,
         VERSION=quire.__version__,
@@ -64,20 +71,20 @@ async def home(request: Request) -> Response:
         SIMPLE=f"{prefix}simple/",
         USAGE=usage(url, service.settings, read_only=service.read_only),
     )
-    return HTMLResponse(text, headers=policies.HOME if service.settings.welcome is None else policies.WELCOME)
+    response = await page_response(request, make_page("text/html; charset=utf-8", text.encode()))
+    if response.status_code == 200:
+        response.headers.update(policies.HOME if service.settings.welcome is None else policies.WELCOME)
+    return response
 
 
 async def packages(request: Request) -> Response:
     """GET /packages/: every file that can be downloaded."""
     service = service_of(request)
     await service.authorize(request, Action.LIST)
-
-    def page() -> Page:
-        links = file_links(service.index, service.folder)
-        body = _environment().get_template("packages.html").render(links=links)
-        return make_page("text/html; charset=utf-8", body.encode())
-
-    return await page_response(request, await service.in_reader(page))
+    files = await service.file_list.get("")
+    response = await page_response(request, files.page, compress=service.for_large_page)
+    service.file_list.memory.account("", files)
+    return response
 
 
 async def project_json(request: Request) -> Response:
@@ -95,27 +102,36 @@ async def project_json(request: Request) -> Response:
         return moved(request, f"{depth}{name}/{rest}")
     view = require(await service.project(name))
     base = service.proxies.base_url(request, service.settings.server_base_url)
+    key = _Document(version, base)
+    document = view.pages.known(key)
+    if document is None:
+
+        async def render() -> Page:
+            rendered = await service.for_large_page(_render, service, view, version, base)
+            view.pages.put(key, rendered, MAX_DOCUMENTS)
+            return rendered
+
+        document = await service.renderings.get((view, key), render)
+    response = await page_response(request, document, compress=service.for_large_page)
+    service.projects.memory.account(name, view)
+    return response
+
+
+def _render(service: Service, view: ProjectView, version: str | None, base: str) -> Page:
+    """Blocks: sorting the releases of a project with thousands of them takes seconds. Raises NotFound."""
     listed = list(view.files.values())
     files = [each.file for each in listed]
-
-    def describing() -> File | None:
-        return describing_file(files, select_release(files, version))
-
-    def page(metadata: CoreMetadata | None) -> Page:
-        body = render_release_json(
-            view.hosted.name if view.hosted is not None else name,
-            [(each.file, f"{base}{file_path(name, each)}") for each in listed],
-            version,
-            metadata,
-            status=view.status,
-            project_url=f"{base}simple/{name}/",
-        )
-        return make_page("application/json", body)
-
-    # in a thread: sorting the releases of a project with thousands of them takes seconds
-    described = await service.in_reader(describing)
-    metadata = await _core_metadata(service, view.files[described.filename]) if described is not None else None
-    return await page_response(request, await service.in_reader(page, metadata))
+    described = describing_file(files, select_release(files, version))
+    metadata = None if described is None else _core_metadata(service, view.files[described.filename])
+    body = render_release_json(
+        view.hosted.name if view.hosted is not None else view.name,
+        [(each.file, f"{base}{file_path(view.name, each)}") for each in listed],
+        version,
+        metadata,
+        status=view.status,
+        project_url=f"{base}simple/{view.name}/",
+    )
+    return make_page("application/json", body)
 
 
 async def to_project(request: Request) -> Response:
@@ -135,16 +151,13 @@ async def nothing(request: Request) -> Response:
     raise NotFound("There is nothing here.")
 
 
-async def _core_metadata(service: Service, listed: Listed) -> CoreMetadata | None:
+def _core_metadata(service: Service, listed: Listed) -> CoreMetadata | None:
+    """Blocks."""
     if listed.dropin is not None:
-        document = await service.in_reader(service.folder.metadata_document, listed.dropin)
+        document = service.folder.metadata_document(listed.dropin)
         return parse_metadata(document, strict=False) if document is not None else None
-
-    def read() -> bytes:
-        with service.store.blobs.open(f"{listed.file.blob}/{listed.file.filename}.metadata").file as file:
-            return file.read()
-
     try:
-        return parse_metadata(await service.in_reader(read), strict=False)
+        with service.store.blobs.open(f"{listed.file.blob}/{listed.file.filename}.metadata").file as file:
+            return parse_metadata(file.read(), strict=False)
     except StoreError:
         return None  # the listing tells all that installers need

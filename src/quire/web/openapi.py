@@ -6,6 +6,7 @@ with those that the code can answer with. HEAD is left out: it is answered where
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +17,7 @@ from starlette.responses import Response
 import quire
 from quire.auth import Action
 from quire.negotiation import MediaType
-from quire.simple import make_page
+from quire.simple import Page, make_page
 from quire.web.elsewhere import UPLOADS
 from quire.web.pages import page_response, service_of
 
@@ -31,8 +32,12 @@ async def openapi(request: Request) -> Response:
     """GET /openapi.json."""
     service = service_of(request)
     await service.authorize(request, Action.LIST)
-    body = msgspec.json.encode(document(service.settings.health_endpoint))
-    return await page_response(request, make_page("application/json", body))
+    return await page_response(request, _document_page(service.settings.health_endpoint))
+
+
+@lru_cache(maxsize=1)
+def _document_page(health_endpoint: str) -> Page:
+    return make_page("application/json", msgspec.json.encode(document(health_endpoint)))
 
 
 def document(health_endpoint: str = "/health") -> Json:

@@ -1,7 +1,7 @@
-"""What looks at every project at once: the number of files for the home page, and the list of all files.
+"""The number of all files, for the home page.
 
-Both take time that grows with the index, so both are worked out in a thread, and neither goes through the memory of
-views: the pages that installers ask for would be pushed out of it.
+It takes time that grows with the index, so it is worked out in a thread, and does not go through the memory of views:
+the pages that installers ask for would be pushed out of it. `quire.web.file_list` does the same for the list of files.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import time
 from array import array
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -19,7 +19,6 @@ from quire.budget import Budget, Memory
 from quire.errors import QuireError, StoreError
 from quire.folder import Folder
 from quire.index import Index
-from quire.repository import ProjectNames, Projects, file_path
 from quire.store.contracts import Names, Record
 
 PAUSE = 2.0
@@ -122,24 +121,3 @@ class FileCount:
             return tag, number
         project = self._index.decode(record)
         return record.tag, len(project.files) if project is not None and project.status.offers_files else 0
-
-
-def file_links(index: Index, folder: Folder) -> Iterator[tuple[str, str]]:
-    """(path below `packages/` with its fragment, text) of every file that can be downloaded. Blocks.
-
-    A project that cannot be read is left out: its own page tells what is wrong, the others are not its hostages.
-    Raises StoreError when it is not that project alone.
-    """
-    projects, every = Projects(index, folder), ProjectNames(index, folder)
-    listed = every.load("", None)
-    for name in listed.names:
-        try:
-            view = projects.load(name, None)
-        except StoreError as error:
-            every.load("", listed)
-            log.error("left out of the list of files", project=name, error=str(error))
-            continue
-        for each in view.offered.values():
-            path = file_path(name, each).removeprefix("packages/")
-            text = each.dropin.relative_path if each.dropin is not None else each.file.filename
-            yield f"{path}#sha256={each.file.sha256}", text

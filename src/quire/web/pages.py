@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -99,14 +100,16 @@ def query_of(request: Request) -> str:
     return f"?{request.url.query}" if request.url.query else ""
 
 
-async def page_response(request: Request, page: Page) -> Response:
+async def page_response(
+    request: Request, page: Page, compress: Callable[..., Awaitable[tuple[bytes, str]]] | None = None
+) -> Response:
     """A page with its validator, encoded as accepted; 304 when the client has it already (RFC 9110, 13 and 15.4.5).
 
-    Raises HttpError 412.
+    `compress`: runs `Page.encoded` in another thread than those of readers. Raises HttpError 412.
     """
     encoding = negotiate_encoding(request.headers.get("accept-encoding"))
     if len(page.body) > _COMPRESS_IN_THREAD and not page.has(encoding):
-        body, etag = await service_of(request).in_reader(page.encoded, encoding)
+        body, etag = await (compress or service_of(request).in_reader)(page.encoded, encoding)
     else:
         body, etag = page.encoded(encoding)
     headers = page_headers(page, etag, encoding, is_encoded=body is not page.body)

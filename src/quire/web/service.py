@@ -29,15 +29,18 @@ from quire.passwords import Passwords
 from quire.repository import NamesView, ProjectNames, Projects, ProjectView
 from quire.reserved import Reserved
 from quire.runtime import folder_of, is_draining
+from quire.simple import Page
 from quire.store.contracts import OpenBlob
 from quire.store.posix import HOME, PosixStore
 from quire.web.accel import internal_location
+from quire.web.file_list import FileList, FileLists
 from quire.web.housekeeping import keep_house
 from quire.web.origins import AllowedHosts
 from quire.web.overview import FileCount
 from quire.web.problems import HttpError
 from quire.web.proxies import TrustedProxies, peer_of
 from quire.web.ready import Readiness, StoreProbe
+from quire.web.renderings import Renderings
 from quire.web.request_log import notes_of
 from quire.web.worker_metrics import WorkerMetrics
 
@@ -46,6 +49,7 @@ T = TypeVar("T")
 
 READ_THREADS = 16
 SEND_THREADS = 16  # of their own: slow disks under downloads must not hold up the listings
+LARGE_PAGE_THREADS = 2  # for what takes the processor for long: more of them would only take it from the others
 WRITE_THREADS = 32  # a write mostly waits for the disk
 REMOVAL_DELAY = 300.0
 """Seconds that a file no longer listed stays on disk: who is downloading it over NFS could not finish otherwise."""
@@ -87,6 +91,7 @@ class Service:
         self.authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
         self._reading: ThreadPoolExecutor | None = None
         self._sending: ThreadPoolExecutor | None = None
+        self._large: ThreadPoolExecutor | None = None
         self._writing: ThreadPoolExecutor | None = None
         inline = self.store.validates_inline and self.folder.validates_inline
         beside = self.folder if self.folder.roots else None
@@ -104,6 +109,10 @@ class Service:
             executor=self._readers,
             tally=self.metrics.tally.barriers["projects"],
         )
+        self.file_list: Barrier[FileList] = Barrier(
+            FileLists(self.index, beside), inline=False, budget=self.budget, executor=self._large_pages
+        )
+        self.renderings: Renderings[Page] = Renderings()
         self.metrics.watch(
             self.index.commits,
             self.readiness,
@@ -133,7 +142,7 @@ class Service:
 
     def close(self) -> None:
         """Let go of threads. For the end of the process."""
-        for executor in (self._reading, self._sending, self._writing):
+        for executor in (self._reading, self._sending, self._large, self._writing):
             if executor is not None:
                 executor.shutdown(wait=False, cancel_futures=True)
         if self.authenticator is not None:
@@ -229,6 +238,11 @@ class Service:
             self._reading = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="read")
         return self._reading
 
+    def _large_pages(self) -> ThreadPoolExecutor:
+        if self._large is None:
+            self._large = ThreadPoolExecutor(LARGE_PAGE_THREADS, thread_name_prefix="large")
+        return self._large
+
     def _writers(self) -> ThreadPoolExecutor:
         if self._writing is None:
             self._writing = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="write")
@@ -237,6 +251,10 @@ class Service:
     async def in_reader(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work that only reads."""
         return await asyncio.get_running_loop().run_in_executor(self._readers(), partial(function, *args, **kwargs))
+
+    async def for_large_page(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what reads or renders much at once. Listings and downloads never wait behind it."""
+        return await asyncio.get_running_loop().run_in_executor(self._large_pages(), partial(function, *args, **kwargs))
 
     async def in_sender(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read a piece of a file that is being downloaded."""

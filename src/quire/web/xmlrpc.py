@@ -16,10 +16,11 @@ from starlette.responses import Response
 from quire.auth import Action
 from quire.errors import InvalidRequest, StoreError, TooLarge
 from quire.names import version_sort_key
-from quire.repository import ProjectView
+from quire.repository import ProjectNames, Projects, ProjectView
 from quire.web.forms import body_chunks
 from quire.web.pages import service_of
 from quire.web.request_log import notes_of
+from quire.web.service import Service
 
 log = structlog.get_logger(__name__)
 
@@ -40,21 +41,28 @@ async def call(request: Request) -> Response:
     parameters, method = parse_call(bytes(body))
     if method != "search":
         return _answer(xmlrpc.client.Fault(-32601, f"The method {str(method)[:100]} does not exist; only search does."))
-    terms = search_terms(parameters)
+    names = (await service.names()).names
+    request_id = notes_of(request.scope).request_id
+    found = await service.for_large_page(_search, service, names, search_terms(parameters), request_id)
+    return _answer((found,))
+
+
+def _search(service: Service, names: Sequence[str], terms: list[str], request_id: str) -> list[dict[str, Any]]:
+    """Blocks. Not through the memory of views: the pages that installers ask for would be pushed out of it."""
+    projects = Projects(service.index, service.folder)
     results: list[dict[str, Any]] = []
-    for name in await service.in_reader(_matching, (await service.names()).names, terms):
+    for name in _matching(names, terms):
         try:
-            view = await service.project(name)
+            view = projects.load(name, None)
         except StoreError as error:
-            await service.names()  # raises if it is not this project alone
-            request_id = notes_of(request.scope).request_id
+            ProjectNames(service.index, service.folder).load("", None)  # raises if it is not this project alone
             log.error("left out of a search", project=name, error=str(error), request=request_id)
             continue
         if view.offered:
             results.append(_result(view, len(results)))
             if len(results) == MAX_RESULTS:
                 break
-    return _answer((results,))
+    return results
 
 
 def parse_call(body: bytes) -> tuple[tuple[Any, ...], str | None]:
