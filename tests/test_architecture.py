@@ -14,6 +14,7 @@ SOURCES = Path(quire.__file__).parent
 LAYERS = (
     "errors",
     "lean_structlog",
+    "suggestions",
     "metrics",
     "allocator",
     "runtime",

@@ -74,6 +74,15 @@ def test_flags_have_their_meaning() -> None:
         (["run", "-p", "x", "."], "--port: 'x' is not a whole number."),
         (["run", "--no-such-flag"], "unrecognized arguments: --no-such-flag"),
         (["no-such-command"], "invalid choice: 'no-such-command'"),
+        (["sevre"], "invalid choice: 'sevre' (did you mean serve?); see 'quire --help'."),
+        (["serve", "--pasword", "x"], "--pasword (did you mean --passwords?); see 'quire serve --help'."),
+        (["ls", "--jsn"], "--jsn (did you mean --json?); see 'quire ls --help'."),
+        (["status", "alpha", "archivd"], "invalid choice: 'archivd' (did you mean archived?)"),
+        (["completion", "tcsh"], "invalid choice: 'tcsh'"),
+        (
+            ["serve", "--config", "wrong.toml"],
+            "sets 'passwrods', which is no setting of quire (did you mean passwords?)",
+        ),
         ([], "the following arguments are required: COMMAND"),
         (["run", "missing"], "/missing cannot be served: No such file or directory"),
         (["run", ".", "missing"], "/missing cannot be served: No such file or directory"),
@@ -104,6 +113,7 @@ def test_what_cannot_begin_is_one_sentence_and_exit_code_2(arguments: list[str],
     (tmp_path / "in-the-way" / "quire" / "setup.py").write_text("")
     (tmp_path / "stored").mkdir()
     PosixStore.open(tmp_path / "stored")
+    (tmp_path / "wrong.toml").write_text("passwrods = 'x'\n")
     (tmp_path / "a-file").write_text("")
     (tmp_path / "no-users").write_text("this is no htpasswd file\n")
     (tmp_path / "empty").mkdir()

@@ -116,7 +116,10 @@ def test_configuration_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"prot = 8080\n", r"quire.toml sets 'prot', which is no setting of quire; the settings are .*port"),
+        (
+            b"prot = 8080\n",
+            r"quire.toml sets 'prot', which is no setting of quire \(did you mean port\?\); the settings are .*port",
+        ),
         (b"port = 99999\n", r"port in quire.toml: 99999 is out of range; it must be from 0 to 65535\."),
         (b"port = \n", r"quire.toml is not TOML: .*line 1"),
         (b"\xff\xfe", r"quire.toml is not TOML"),

@@ -114,7 +114,10 @@ def test_the_version_needs_nothing() -> None:
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_a_command_imports_only_itself(name: str) -> None:
-    """The help of a command imports no other command's module; only the help of `quire` needs all of them."""
+    """The help of a command imports no other command's module; only the help of `quire`, and completion, which is about
+    all of them, need them."""
+    if name == "completion":
+        return
     commands = {
         module.split(".")[2] for module in modules_after(name, "--help") if module.startswith("quire.commands.")
     }

@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 from quire import __version__
 from quire.errors import ConfigurationError, QuireError, UnknownLayout
+from quire.suggestions import did_you_mean
 
 COMMANDS = {
     **dict.fromkeys(("run", "serve"), "run"),
@@ -30,6 +31,7 @@ COMMANDS = {
     "gc": "gc",
     "doctor": "doctor",
     "update": "update",
+    "completion": "completion",
 }
 """The module of quire.commands that each command is in, in the order that the help lists them."""
 
@@ -75,6 +77,22 @@ class Parser(argparse.ArgumentParser):
                 flags += [value for _, value in zip("1", rest, strict=False)]
         return [*flags, *positionals]
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, with the flag that was meant beside the one that is unknown."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            commands = [each for each in self._actions if isinstance(each, argparse._SubParsersAction)]
+            parser: argparse.ArgumentParser = commands[0].choices[found.command] if commands else self
+            known = [flag for action in parser._actions for flag in action.option_strings]
+            hint = did_you_mean(unknown[0].partition("=")[0], known)
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            hint = did_you_mean(str(value), map(str, action.choices)) or f"; take {', '.join(map(str, action.choices))}"
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{hint}")
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"quire: error: {message}; see '{self.prog} --help'.\n")
 
@@ -100,11 +118,11 @@ def make_parser(commands: Iterable[str] = COMMANDS) -> tuple[argparse.ArgumentPa
 
 def _needed(first: Sequence[str]) -> Iterable[str]:
     """The commands that the parser must know: `first`, the first word, can only be a command if it has the name of one,
-    and nothing comes after a version; of all else, all commands may have to be told."""
+    and nothing comes after a version. All else may need all commands, as the script that completes them does."""
     if list(first) == ["--version"]:
         return ()
     importlib.import_module("quire.lean_structlog")  # now: the commands' modules import structlog as it comes
-    return first if first and first[0] in COMMANDS else COMMANDS
+    return first if first and first[0] in COMMANDS and first[0] != "completion" else COMMANDS
 
 
 def main(argv: Sequence[str] | None = None) -> int:

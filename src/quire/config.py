@@ -21,6 +21,7 @@ import msgspec
 
 from quire import setting_values as values
 from quire.errors import ConfigurationError
+from quire.suggestions import did_you_mean
 
 DEFAULT_FALLBACK_URL = "https://pypi.org/simple/"
 """Where clients are sent for a project that is not here; pypiserver's default."""
@@ -302,11 +303,8 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     sentences = []
     for name in sorted(own_variables(environ)):
         if name.startswith("QUIRE_") and name not in _OTHER_VARIABLES and name not in settings:
-            import difflib  # noqa: PLC0415 - for those who misspelt one
-
-            near = difflib.get_close_matches(name, settings, 1)
-            hint = f"; did you mean {near[0]}?" if near else "."
-            sentences.append(f"The environment variable {name} is no setting of quire and has no effect{hint}")
+            hint = did_you_mean(name, settings)
+            sentences.append(f"The environment variable {name} is no setting of quire and has no effect{hint}.")
     return sentences
 
 
@@ -368,7 +366,8 @@ def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[st
     table = {key.replace("-", "_"): value for key, value in written.items()}
     if unknown := sorted(table.keys() - {option.name for option in OPTIONS}):
         raise ConfigurationError(
-            f"{file} sets {unknown[0]!r}, which is no setting of quire; the settings are "
+            f"{file} sets {unknown[0]!r}, which is no setting of quire"
+            f"{did_you_mean(unknown[0], [option.name for option in OPTIONS])}; the settings are "
             f"{', '.join(sorted(option.name for option in OPTIONS))}."
         )
     folder = Path(file).expanduser().absolute().parent

@@ -20,7 +20,7 @@ import structlog
 from quire import logs
 from quire.audit.entries import Origin
 from quire.config import Settings, resolve, unknown_variables
-from quire.errors import ConfigurationError, QuireError
+from quire.errors import ConfigurationError, NotFound, QuireError
 from quire.folder import Folder
 from quire.folder_listing import Candidate
 from quire.folder_scan import Tree
@@ -28,6 +28,7 @@ from quire.index import Index
 from quire.store.posix import HOME, PosixStore
 from quire.store.posix_check import PosixInspector
 from quire.store.posix_layout import check_directory, nearest_store
+from quire.suggestions import did_you_mean
 
 _log = structlog.get_logger(__name__)
 
@@ -74,8 +75,18 @@ class Opened:
 
     def candidates(self, project: str) -> tuple[Candidate, ...]:
         """The drop-in files of a project by their names alone, without reading any."""
+        return self.all_candidates().get(project, ())
+
+    def all_candidates(self) -> Mapping[str, tuple[Candidate, ...]]:
+        """The same of every project that has any."""
         roots = [Path(directory) for directory in self.settings.drop_in_roots]
-        return Tree(roots, exclude=[self.home]).refresh().projects.get(project, ())
+        return Tree(roots, exclude=[self.home]).refresh().projects
+
+
+def no_project(opened: Opened, name: str) -> NotFound:
+    """That there is no such project, with the name of the one that was meant."""
+    hint = did_you_mean(name, {*opened.index.names(), *opened.folder().names()})
+    return NotFound(f"The project {name} does not exist{hint}.")
 
 
 def add_store_flags(parser: argparse.ArgumentParser, *, as_json: bool = True) -> None:
@@ -218,7 +229,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold", justify="right" if column == "Size" else "left")
+        is_number = column in {"Releases", "Files", "Size"}
+        table.add_column(column, overflow="fold", justify="right" if is_number else "left")
     for row in rows:
         table.add_row(*(Text(plain(cell)) for cell in row))
     Console(highlight=False).print(table)

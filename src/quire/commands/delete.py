@@ -12,7 +12,16 @@ from typing import Any
 
 import structlog
 
-from quire.commands.common import add_store_flags, add_user_flag, count, in_words, open_store, print_json, user_of
+from quire.commands.common import (
+    add_store_flags,
+    add_user_flag,
+    count,
+    in_words,
+    no_project,
+    open_store,
+    print_json,
+    user_of,
+)
 from quire.commands.selecting import select
 from quire.errors import InvalidRequest
 from quire.names import normalize_name
@@ -40,10 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
             "Say what to delete: a version or a filename, or --all for the whole project (but not both)."
         )
     opened = open_store(arguments, writes=True, required=False)
-    hosted = opened.index.project(name)
-    selection = select(
-        name, hosted, opened.candidates(name), arguments.what, root=str(opened.store.root), uncovers=True
-    )
+    hosted, dropins = opened.index.project(name), opened.candidates(name)
+    if hosted is None and not dropins:
+        raise no_project(opened, name)
+    selection = select(name, hosted, dropins, arguments.what, root=str(opened.store.root), uncovers=True)
     meant = [file for file in hosted.files.values() if selection.includes(file)] if hosted is not None else []
     if not arguments.yes:
         what = f"the whole project {name}" if arguments.all else f"{selection} of {name}"
@@ -68,7 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"project": name, "selection": str(selection), "deleted": deleted, "bytes": size, "freed": frees})
         return 0
     later = "" if frees else " 'quire gc' gives the space back."
-    print(f"{name}: {count(len(change.removed), 'file')} deleted, {in_words(size)}.{later}")
+    what = f"the project {name}" if arguments.all else f"{selection} of {name}"
+    print(f"Deleted {what}: {count(len(change.removed), 'file')}, {in_words(size)}.{later}")
     return 0
 
 

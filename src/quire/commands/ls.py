@@ -1,17 +1,23 @@
 """`quire ls`: the projects, or the files of one; drop-in files included.
 
-JSON without a project: {"index": str, "projects": [{"name": str, "stored": bool, "drop_in": bool}]}; with one:
+JSON without a project: {"index": str, "projects": [{"name": str, "stored": bool, "drop_in": bool, "latest": str | null,
+"versions": [str], "files": int, "size": int (bytes), "error": str | null (why its record cannot be read)}]}; with one:
 {"project": str, "status": str, "status_reason": str | null, "files": [...]}, each file as `describe` has it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quire.commands.common import Opened, add_store_flags, in_words, open_store, print_json, print_table
-from quire.names import normalize_name
-from quire.repository import Listed, Projects, ProjectView, require
+from quire.commands.common import Opened, add_store_flags, in_words, no_project, open_store, print_json, print_table
+from quire.errors import DamagedRecord
+from quire.folder_listing import Candidate
+from quire.names import normalize_name, version_sort_key
+from quire.repository import Listed, Projects, ProjectView
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -27,7 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
     opened = open_store(arguments, writes=False, required=False)
     if arguments.project is None:
         return _projects(opened, as_json=arguments.json)
-    view = require(project_view(opened, normalize_name(arguments.project)))
+    view = project_view(opened, normalize_name(arguments.project))
+    if not view.exists:
+        raise no_project(opened, view.name)
     if arguments.json:
         print_json(
             {
@@ -80,20 +88,55 @@ def describe(listed: Listed) -> dict[str, Any]:
 
 
 def _projects(opened: Opened, *, as_json: bool) -> int:
-    stored, dropped = set(opened.index.names()), set(opened.folder().names())
-    names = sorted(stored | dropped)
+    stored, dropped = set(opened.index.names()), opened.all_candidates()
+    projects = [_project(opened, name, name in stored, dropped.get(name, ())) for name in sorted({*stored, *dropped})]
     if as_json:
-        projects = [{"name": name, "stored": name in stored, "drop_in": name in dropped} for name in names]
         print_json({"index": opened.index.name, "projects": projects})
         return 0
     print_table(
-        ("Project", "Note"),
+        ("Project", "Latest", "Releases", "Files", "Size", "Note"),
         [
-            (name, "" if name not in dropped else "drop-in and stored" if name in stored else "drop-in")
-            for name in names
+            (
+                each["name"],
+                each["latest"] or "",
+                str(len(each["versions"])),
+                str(each["files"]),
+                in_words(each["size"]),
+                each["error"] or _kind(each),
+            )
+            for each in projects
         ],
     )
     return 0
+
+
+def _project(opened: Opened, name: str, stored: bool, dropins: Sequence[Candidate]) -> dict[str, Any]:
+    """A project for JSON, by its record and by the names of its drop-in files, none of which is read."""
+    files: dict[str, tuple[str, int]] = {}
+    for dropin in dropins:
+        with contextlib.suppress(OSError):  # it has just gone
+            files[dropin.parsed.filename] = (dropin.parsed.version, os.stat(dropin.path).st_size)
+    error = None
+    try:
+        hosted = opened.index.project(name) if stored else None
+        files |= {file.filename: (file.version, file.size) for file in (hosted.files.values() if hosted else ())}
+    except DamagedRecord as damaged:
+        error = str(damaged)
+    versions = sorted({version for version, _ in files.values() if version}, key=version_sort_key)
+    return {
+        "name": name,
+        "stored": stored,
+        "drop_in": bool(dropins),
+        "latest": versions[-1] if versions else None,
+        "versions": versions,
+        "files": len(files),
+        "size": sum(size for _, size in files.values()),
+        "error": error,
+    }
+
+
+def _kind(project: Mapping[str, Any]) -> str:
+    return "" if not project["drop_in"] else "drop-in and stored" if project["stored"] else "drop-in"
 
 
 def _note(listed: Listed) -> str:

@@ -17,6 +17,7 @@ from quire.commands.common import (
     add_store_flags,
     count,
     in_words,
+    no_project,
     open_store,
     plain,
     print_json,
@@ -27,7 +28,7 @@ from quire.errors import NotFound, QuireError
 from quire.metadata import CoreMetadata, parse_metadata
 from quire.names import normalize_name, same_version
 from quire.pypi_json import describing_file, select_release
-from quire.repository import Listed, ProjectView, require
+from quire.repository import Listed, ProjectView
 from quire.simple import release_versions
 
 _SHOWN = ("summary", "author", "author_email", "license", "license_expression", "home_page", "requires_dist")
@@ -48,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     opened = open_store(arguments, writes=False, required=False)
     view = project_view(opened, normalize_name(arguments.project))
     deleted = opened.index.deleted(view.name)
-    if not deleted:
-        require(view)
+    if not (view.exists or deleted):
+        raise no_project(opened, view.name)
     files = [each.file for each in view.files.values()]
     versions = release_versions(files)
     if arguments.version is not None and not any(same_version(found, arguments.version) for found in versions):

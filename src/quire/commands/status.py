@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
-from quire.commands.common import add_store_flags, add_user_flag, open_store, plain, print_json, user_of
-from quire.errors import InvalidRequest, NotFound, ReadOnlyFile
+from quire.commands.common import add_store_flags, add_user_flag, no_project, open_store, plain, print_json, user_of
+from quire.errors import InvalidRequest, ReadOnlyFile
 from quire.model import Status
 from quire.names import normalize_name
 
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     project = opened.index.project(name)
     if project is None:
         if not opened.candidates(name):
-            raise NotFound(f"The project {name} does not exist.")
+            raise no_project(opened, name)
         if arguments.status is not None:
             raise ReadOnlyFile(f"The project {name} has drop-in files only; import them first ('quire import').")
     changed = False

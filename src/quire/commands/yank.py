@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from quire.changes import check_reason
-from quire.commands.common import add_store_flags, add_user_flag, count, open_store, print_json, user_of
+from quire.commands.common import add_store_flags, add_user_flag, count, no_project, open_store, print_json, user_of
 from quire.commands.selecting import select
 from quire.names import normalize_name
 
@@ -39,9 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     name = normalize_name(arguments.project)
     reason = check_reason(arguments.reason) if arguments.command == "yank" else None
     opened = open_store(arguments, writes=True, required=False)
-    selection = select(
-        name, opened.index.project(name), opened.candidates(name), arguments.what, root=str(opened.store.root)
-    )
+    hosted, dropins = opened.index.project(name), opened.candidates(name)
+    if hosted is None and not dropins:
+        raise no_project(opened, name)
+    selection = select(name, hosted, dropins, arguments.what, root=str(opened.store.root))
     if arguments.command == "yank":
         change = opened.index.yank(name, selection, reason)
     else:
@@ -53,7 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
         entries = [{"filename": file.filename, "version": file.version, "yanked": file.yanked} for file in files]
         print_json({"project": name, "selection": str(selection), "changed": change.changed, "files": entries})
         return 0
-    done = "is yanked" if arguments.command == "yank" else "is not yanked"
-    already = "" if change.changed else " already; nothing changed"
-    print(f"{name}: {selection} ({count(len(files), 'file')}) {done}{already}.")
+    what = f"{selection} of {name} ({count(len(files), 'file')})"
+    if arguments.command == "yank":
+        changed, unchanged = f"Yanked {what}: installers take it only when it is pinned.", f"{what} was yanked before"
+    else:
+        changed, unchanged = f"Unyanked {what}: installers take it again.", f"{what} was not yanked"
+    print(changed if change.changed else f"Nothing to do: {unchanged}.")
     return 0

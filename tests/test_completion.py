@@ -1,0 +1,136 @@
+"""`quire completion`: the scripts, in the shells that they are for."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from quire import cli
+from quire.index import Index
+from quire.store.posix import PosixStore
+from quire.upload import examine
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import DEADLINE, environment, quire_command, run_quire
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def script(shell: str, cwd: Path) -> Path:
+    """The script, in a file."""
+    done = run_quire("completion", shell, cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    path = cwd / f"quire.{shell}"
+    path.write_text(done.stdout)
+    return path
+
+
+def needs(shell: str) -> str:
+    found = shutil.which(shell)
+    if found is None:
+        pytest.skip(f"{shell} is not installed")
+    return found
+
+
+def shell_says(shell: str, program: str, cwd: Path) -> str:
+    """What a program in a shell prints, with a command `quire` in its PATH; nothing may go wrong."""
+    bin_folder = cwd / "bin"
+    bin_folder.mkdir(exist_ok=True)
+    (bin_folder / "quire").write_text(f'#!/bin/sh\nexec {shlex.join(quire_command())} "$@"\n')
+    (bin_folder / "quire").chmod(0o755)
+    done = subprocess.run(
+        [needs(shell), *(["-f"] if shell == "zsh" else ["--no-config"] if shell == "fish" else []), "-c", program],
+        cwd=cwd,
+        env=environment(PATH=f"{bin_folder}{os.pathsep}{os.environ['PATH']}", HOME=str(cwd)),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), program
+    return done.stdout
+
+
+def completed(line: str, shell: str, cwd: Path) -> set[str]:
+    """What the shell offers for the last word of a line."""
+    path = script(shell, cwd)
+    if shell == "fish":
+        output = shell_says(shell, f"source {path}; complete -C {shlex.quote(line)}", cwd)
+        return {each.split("\t")[0] for each in output.splitlines()}
+    words = shlex.join([*line.split(" ")])
+    program = (
+        f"source {path}; COMP_WORDS=({words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 )); _quire; "
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    return set(shell_says(shell, program, cwd).split())
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Path:
+    """A working directory with packages/, a store of `alpha` and `beta`, and a file."""
+    (tmp_path / "packages").mkdir()
+    index = Index(PosixStore.open(tmp_path / "packages"))
+    for name in ("alpha", "beta"):
+        staging = index.store.blobs.stage()
+        staging.write(make_wheel(name, "1.0"))
+        index.publish([examine(staging.finish(), wheel_name(name, "1.0"))])
+    (tmp_path / "users").write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+@pytest.mark.parametrize(
+    ("line", "some", "none"),
+    [
+        ("quire ", {"serve", "run", "ls", "completion"}, {"alpha", "--port"}),
+        ("quire se", {"serve"}, {"run"}),
+        ("quire serve --po", {"--port"}, {"--passwords"}),
+        ("quire show ", {"alpha", "beta"}, {"users"}),
+        ("quire yank al", {"alpha"}, {"beta"}),
+        ("quire serve --passwords us", {"users"}, {"alpha"}),
+        ("quire ls --js", {"--json"}, {"--port"}),
+        ("quire completion ", {"bash", "zsh", "fish"}, {"users"}),
+    ],
+)
+def test_lines_are_completed(shell: str, line: str, some: set[str], none: set[str], served: Path) -> None:
+    """Commands, flags, projects, files, words to choose from."""
+    found = completed(line, shell, served)
+    assert some <= found
+    assert not none & found
+
+
+def test_zsh_takes_the_script(served: Path) -> None:
+    """It loads, and the function is the completion of `quire`. (Its menus need a terminal.)"""
+    path = script("zsh", served)
+    program = f"autoload -Uz compinit && compinit -D && source {path} && print ${{_comps[quire]}}"
+    assert shell_says("zsh", program, served) == "_quire\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_command_and_flag_is_there(shell: str, tmp_path: Path) -> None:
+    """As the parser has them."""
+    text = script(shell, tmp_path).read_text()
+    (action,) = (each for each in cli.make_parser()[0]._actions if isinstance(each, argparse._SubParsersAction))
+    for name, parser in action.choices.items():
+        assert name in text
+        for flag in (flag for each in parser._actions for flag in each.option_strings):
+            assert (f"-l {flag[2:]}" if shell == "fish" and flag.startswith("--") else flag.lstrip("-")) in text, flag
+
+
+def test_quoting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A help text with quotes, brackets and colons breaks no script."""
+    from quire.commands import completion
+
+    odd = completion._Word(("--odd",), "other", (), 'it\'s $(odd) `too`: [a] \\ "b" %', False)
+    commands = [completion._Known("odd", odd.help, (odd,))]
+    for shell, written in completion._SCRIPTS.items():
+        path = tmp_path / f"odd.{shell}"
+        path.write_text(written(commands))
+        before = "autoload -Uz compinit && compinit -D && " if shell == "zsh" else ""
+        if shutil.which(shell) is not None:
+            shell_says(shell, f"{before}source {path}", tmp_path)
