@@ -35,7 +35,7 @@ BENCH_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-faults test-nfs test-deploy torture fuzz bench lint format lock upgrade dev clean
+.PHONY: help serve test test-fast test-faults test-nfs test-deploy torture fuzz bench lint audit pin-images format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -44,7 +44,7 @@ serve: $(RUN) ## serve ./packages on http://127.0.0.1:8080, uploads open to this
 	@mkdir -p "$(PACKAGES)"
 	@exec $(BIN)/quire serve --host "$(HOST)" --port "$(PORT)" -a . -P . "$(PACKAGES)"
 
-test: lint ## lint, types and all tests, real pip, uv, twine, poetry and pdm among them
+test: lint ## lint, types and all tests, with the real clients (15 to 30 minutes on two cores)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 test-fast: $(DEV) ## the tests without the real clients
@@ -74,6 +74,12 @@ lint: $(DEV) ## ruff and mypy; changes nothing
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+audit: $(DEV) ## known vulnerabilities in the locked dependencies; skipped, with a sentence, without a network
+	$(BIN)/python scripts/audit
+
+pin-images: ## pin the images that Dockerfile and deploy/ name to the digests of their tags (asks the registry)
+	scripts/pin-images
 
 format: $(DEV) ## rewrite the sources as ruff would have them
 	$(BIN)/python -m ruff check --fix .
