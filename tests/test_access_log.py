@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 import structlog
 from hypothesis import given
@@ -180,6 +181,14 @@ def test_a_line_of_a_quick_answer_is_that_of_any_other(seconds: float, path: str
             access.quick_line(path, 200, seconds, sent=9, client="192.0.2.1", request_id="an-id", user=user)
             assert (kept.data == b"") == (seconds <= 1.0)
             kept.data = b""
+
+
+def test_where_nothing_is_written_no_line_is_made() -> None:
+    """`--log-stream none` without a file: requests are answered as without a log."""
+    settings = Settings(directories=("/nowhere",), verbosity=1, log_stream="none")
+    assert not AccessLog(settings).is_on
+    assert AccessLog(msgspec.structs.replace(settings, log_file="/nowhere/log")).is_on
+    assert AccessLog(msgspec.structs.replace(settings, log_stream="stderr")).is_on
 
 
 def test_the_lines_of_one_turn_are_written_together() -> None:

@@ -77,8 +77,12 @@ class _Form(Protocol):
 
     def parts(self, request: AccessFields) -> Parts: ...
 
+    def word(self, text: str) -> str:
+        """A text as a line has it."""
+        ...
+
     def line(self, now: float, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
-        """`now`: in seconds of the epoch."""
+        """`now`: in seconds of the epoch; `client`, `identity`: words."""
         ...
 
 
@@ -87,6 +91,7 @@ class AccessLines:
 
     def __init__(self, form: _Form, into: tuple[Output, ...]) -> None:
         self.parts = form.parts
+        self.word = form.word
         self._line = form.line
         self._outputs = into
         self._life = into[0].life
@@ -100,13 +105,17 @@ class AccessLines:
 
     def write(self, parts: Parts, milliseconds: str, client: str, identity: str) -> None:
         """In the event loop's next turn, with all others of this one; or by `flush`, if that is earlier."""
-        self._lines.append(self._line(time.time(), parts, milliseconds, client, identity))
+        self._lines.append(self._line(time.time(), parts, milliseconds, self.word(client), self.word(identity)))
         if not self._is_due:
             self._is_due = True
             try:
                 asyncio.get_running_loop().call_soon(self.flush)
             except RuntimeError:  # nobody's event loop
                 self.flush()
+
+    def write_in_turn(self, parts: Parts, milliseconds: str, client: str, identity: str) -> None:
+        """As `write`, between `begin_turn` and `flush`. `client`, `identity`: as `word` writes them."""
+        self._lines.append(self._line(time.time(), parts, milliseconds, client, identity))
 
     def begin_turn(self) -> None:
         """`flush` will be called in this turn of the event loop."""
@@ -149,6 +158,9 @@ class _Human:
         self._millis = -1
         self._head = self._tail = ""
 
+    def word(self, text: str) -> str:
+        return _word(text)
+
     def parts(self, request: AccessFields) -> Parts:
         method, path, status, _, _, _, sent, route, index, received, *_ = request
         before = f"request method={_word(method)} path={_word(path)} status={status:d} milliseconds="
@@ -168,8 +180,6 @@ class _Human:
             # as logging rounds it
             asctime = f"{time.strftime(_ASCTIME, time.localtime(second))},{int((now - second) * 1000):03d}"
             self._head, self._tail = (text % {"asctime": asctime} for text in (self._before, self._after))
-        client = client if _PLAIN.fullmatch(client) else field_text(client)
-        identity = identity if _PLAIN.fullmatch(identity) else field_text(identity)
         return redacted(
             f"{self._head}{parts[0]}{milliseconds} client={client} request={identity}{parts[1]}{self._tail}"
         )
@@ -182,6 +192,9 @@ class _Json:
         self._always = f'Z","level":"info","logger":"{logger}","event":"request","process":{os.getpid()},'
         self._second = -1
         self._time = ""
+
+    def word(self, text: str) -> str:
+        return _quoted(text)
 
     def parts(self, request: AccessFields) -> Parts:
         method, path, status, _, _, _, sent, route, index, received, *_ = request
@@ -204,8 +217,8 @@ class _Json:
         if second != self._second:
             self._second, self._time = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         return (
-            f'{{"time":"{self._time}.{micros:06d}{parts[0]}{milliseconds},"client":{_quoted(client)},'
-            f'"request":{_quoted(identity)}{parts[1]}'
+            f'{{"time":"{self._time}.{micros:06d}{parts[0]}{milliseconds},"client":{client},'
+            f'"request":{identity}{parts[1]}'
         )
 
 

@@ -98,7 +98,7 @@ class AccessLog:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._routes = RouteTable(settings.server_base_url, settings.health_endpoint)
-        self.is_on = settings.verbosity > 0
+        self.is_on = settings.verbosity > 0 and (settings.log_stream != "none" or settings.log_file is not None)
         """Whether any request is logged; else `line` need not be called."""
         default = Settings(directories=settings.directories)
         self.is_formatted = any(getattr(settings, name) != getattr(default, name) for name in _FORMATS)
@@ -107,6 +107,7 @@ class AccessLog:
         """None also where lines are made as all others are."""
         self._is_in_turn = False
         self._is_sampled = settings.log_sample < 1.0
+        self._clients: dict[str, str] = {}
         self._parts: dict[tuple[str, int, int, str | None, float], Parts] = {}
 
     def line(
@@ -158,7 +159,16 @@ class AccessLog:
             parts = self._parts[key] = lines.parts(fields)
         tenths = round(seconds * 10_000)
         milliseconds = _MILLISECONDS[tenths] if tenths < len(_MILLISECONDS) else str(tenths / 10)
-        lines.write(parts, milliseconds, client, request_id)
+        if not self._is_in_turn:
+            lines.write(parts, milliseconds, client, request_id)
+            return
+        words = self._clients
+        client_word = words.get(client)
+        if client_word is None:
+            if len(words) >= _MAX_PARTS:
+                words.clear()
+            client_word = words[client] = lines.word(client)
+        lines.write_in_turn(parts, milliseconds, client_word, lines.word(request_id))
 
     def _fields(
         self,
@@ -204,6 +214,7 @@ class AccessLog:
         if lines is None or lines.is_over:
             lines = self._lines = access_lines(self._settings, __name__)
             self._parts.clear()
+            self._clients.clear()
         return lines
 
     def begin_turn(self) -> None:
