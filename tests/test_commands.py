@@ -275,6 +275,16 @@ def test_ls_and_show(quire: Quire, index: Index) -> None:
     assert "does not exist" in quire.error("show", "beta")
 
 
+def test_what_is_unknown_is_not_shown(quire: Quire, index: Index) -> None:
+    """The UNKNOWN of distutils says nothing to people, nor to scripts."""
+    metadata = "Metadata-Version: 1.1\nName: alpha\nVersion: 1.0\nSummary: UNKNOWN\nLicense: UNKNOWN\nAuthor: UNKNOWN\n"
+    staging = index.store.blobs.stage()
+    staging.write(make_wheel("alpha", "1.0", metadata=metadata))
+    index.publish([examine(staging.finish(), WHEEL)])
+    assert "UNKNOWN" not in quire("show", "alpha")[0]
+    assert "UNKNOWN" not in json.dumps(quire.json("show", "alpha"))
+
+
 def test_deleted_files_are_shown(quire: Quire, index: Index) -> None:
     """Their names and digests, beside the listed files and after the last one; `check` counts them."""
     publish(index)

@@ -146,6 +146,19 @@ def test_info_without_metadata() -> None:
     assert info["requires_python"] == ">=3.8"
 
 
+def test_what_distutils_left_unknown_is_left_out() -> None:
+    """`UNKNOWN` in a field or in a list says nothing, as on PyPI; only a project may be named so."""
+    names = ("Summary", "Home-page", "Author", "Author-email", "License", "Download-URL", "Platform", "Keywords")
+    fields = "".join(f"{name}: UNKNOWN\n" for name in names)
+    document = f"Metadata-Version: 1.1\nName: UNKNOWN\nVersion: 1.0\n{fields}Platform: Linux\n\n  UNKNOWN\n"
+    metadata = parse_metadata(document.encode())
+    assert metadata.name == metadata.fields["name"] == "UNKNOWN"
+    info = render(SDIST, metadata=metadata)["info"]
+    assert [field for field, value in info.items() if "UNKNOWN" in str(value)] == []
+    assert info["platform"] == "Linux"
+    assert render(SDIST)["info"].keys() == info.keys()
+
+
 def test_project_and_release_documents() -> None:
     """The project's document has all releases in order of version, a release's only its own files."""
     files = [make_file(f"foo-{version}.tar.gz", version) for version in ("1.10", "1.9", "2.0rc1")]

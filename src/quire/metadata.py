@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from email.parser import HeaderParser
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -33,6 +33,11 @@ _PLAIN_HEADER = re.compile(
     rf"(?:[A-Za-z][A-Za-z-]*: [^\r\n]*\n(?:[\t ][^\r\n]*\n){{0,50}}+){{1,{_MAX_FIELD_NAMES}}}+(?:\n|\Z)"
 )
 _EMPTY_LINE = re.compile(r"(?:\A|\r\n|\r(?!\n)|\n)(?:\r\n?|\n)")
+
+
+_UNKNOWN: Final = "UNKNOWN"
+"""What distutils wrote for a field that was not given. PyPI drops it from uploads, so its JSON never has it."""
+_ESSENTIAL: Final = frozenset({"metadata_version", "name", "version"})
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,23 @@ def parse_metadata(document: bytes, *, strict: bool = True) -> CoreMetadata:
         name=name,
         version=version,
         requires_python=_requires_python(requires_python, strict=strict),
-        summary=None if summary == "UNKNOWN" else summary,  # what distutils wrote for a field that was not given
-        fields=fields,
+        summary=None if summary == _UNKNOWN else summary,
+        fields=_known_fields(fields),
     )
+
+
+def _known_fields(fields: RawMetadata) -> RawMetadata:
+    """Without the fields, and the values of lists, that say UNKNOWN; a project may have it for its name, though."""
+    known: dict[str, object] = {}
+    for field, value in cast("dict[str, object]", fields).items():
+        if field in _ESSENTIAL:
+            known[field] = value
+        elif isinstance(value, list):
+            if values := [each for each in value if each.strip() != _UNKNOWN]:
+                known[field] = values
+        elif not (isinstance(value, str) and value.strip() == _UNKNOWN):
+            known[field] = value
+    return cast("RawMetadata", known)
 
 
 # -- the metadata document --------------------------------------------------------------------------------------------
