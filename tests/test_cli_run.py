@@ -161,6 +161,19 @@ def test_a_volume_that_is_mounted_read_only_is_served_so(tmp_path: Path, monkeyp
     assert f"The directory {tmp_path} is mounted read-only; serving it so, without uploads" in lines[0]["event"]
 
 
+@pytest.mark.parametrize(("kind", "warns"), [("fuse", True), ("type 0x1", True), ("ext4", False), ("nfs", False)])
+def test_a_file_system_that_was_not_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, warns: bool
+) -> None:
+    """The start names it, and the command that examines it."""
+    monkeypatch.setattr("quire.store.filesystem.filesystem_type", lambda path: (kind, kind == "ext4"))
+    with capture_logs() as logs:
+        run_command.prepare(Settings(directories=(str(tmp_path),), read_only=True))
+    assert [f"({kind})" in line["event"] for line in logs if f"'quire doctor {tmp_path}'" in line["event"]] == (
+        [True] if warns else []
+    )
+
+
 def test_read_only_leaves_a_directory_as_it_is(tmp_path: Path) -> None:
     """--read-only makes no store."""
     prepared = run_command.prepare(Settings(directories=(str(tmp_path),), read_only=True))

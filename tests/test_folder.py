@@ -25,6 +25,7 @@ from quire.budget import Budget
 from quire.drop_in import DropIn
 from quire.errors import ConfigurationError, StoreError
 from quire.folder import Folder, FolderProject
+from quire.folder_digests import STALLED
 from quire.folder_facts import Facts, measure
 from quire.folder_files import MAX_SIGNATURE_BYTES, Look, Stamp
 from quire.folder_listing import Candidate, Directory, Listing
@@ -397,6 +398,27 @@ def test_a_file_being_copied_is_listed_when_it_is_complete(tmp_path: Path, filen
     assert folder.project("alpha", known).files[0].file.sha256 == sha256(data)
 
 
+def test_a_file_that_stays_incomplete_is_logged_once(tmp_path: Path) -> None:
+    """Not while it may be on its way; then by one worker, however often and by whom it is looked at."""
+    path = tmp_path / "alpha-1.0.zip"
+    path.write_bytes(ZIP[:-10])
+    clock, store = Clock(), MemoryStore()
+    folder = Folder([tmp_path], digests=store.records, clock=clock)
+    with capture_logs() as logs:
+        known = folder.project("alpha")
+        clock.now += STALLED - 1
+        known = folder.project("alpha", known)
+        assert logs == []
+        clock.now += 1
+        for _ in range(3):
+            known = folder.project("alpha", known)
+            folder.find(path.name)
+        Folder([tmp_path], digests=store.shared().records, clock=clock).project("alpha")
+    assert [(line["event"], line["path"]) for line in logs] == [("file left out", str(path))]
+    path.write_bytes(ZIP)
+    assert len(folder.project("alpha", known).files) == 1
+
+
 def test_a_copy_is_listed_as_long_as_the_preferred_one_is_incomplete(tmp_path: Path) -> None:
     """Overwriting one of two copies does not take the file from the listing."""
     path = put(tmp_path)
@@ -451,7 +473,7 @@ def test_a_file_that_is_overwritten_while_it_is_read(tmp_path: Path) -> None:
     changes += contents[1:]
     assert folder.find(path.name) is None
     assert changes
-    changes[:] = contents[1:] * 4
+    changes[:] = contents[1:] * 20
     known = folder.project("alpha", known)
     assert known.files == ()
     assert store.records.read(KEY).tag == before

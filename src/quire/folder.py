@@ -36,7 +36,8 @@ from quire.names import guess_filename
 from quire.store.contracts import Records
 
 _REMEMBERED_BYTES = 32 * 1024 * 1024  # where no budget is given
-_ATTEMPTS = 4  # while files change, or go and come back, as they are looked at
+_ATTEMPTS = 4  # to open a file that changes, or goes and comes back, while it is opened
+_MOST_LOOKS = 25  # at all files of a project, until nothing changes between two of them
 
 
 class FolderProject:
@@ -206,7 +207,7 @@ class Folder:
         Raises StoreError when a root cannot be read.
         """
         project = None
-        for _ in range(_ATTEMPTS):
+        for _ in range(_MOST_LOOKS):
             listing = self._tree.refresh()
             if known is not None and self._holds(name, known, listing):
                 return known

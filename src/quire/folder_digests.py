@@ -47,6 +47,9 @@ from quire.store.directory import COARSE_SETTLE
 _log = structlog.get_logger(__name__)
 
 _OLD = 3600.0
+STALLED = 60.0
+"""Seconds without a change after which a file that is not whole counts as damaged. The first worker to find it logs it,
+and stores that it did."""
 _QUICK = 0.25  # seconds of reading that an answer may take each time
 _ATTEMPTS = 4  # to read a file that changes while it is read
 _SAVE_AFTER_BYTES = 64 * 1024 * 1024  # under a second of hashing: little is lost, little is done twice
@@ -151,7 +154,8 @@ class ProjectFacts:
                 self.left_out(candidate, error)
                 return None
             if facts is not None:
-                self._warned.discard(candidate.key)
+                if facts.complete:
+                    self._warned.discard(candidate.key)
                 return facts
         return None
 
@@ -224,7 +228,11 @@ class ProjectFacts:
         if facts.stamp != expected:
             first_met = began
         is_old = self._rules.wall() - facts.ctime_ns / 1e9 > _OLD
-        facts = msgspec.structs.replace(facts, settled=is_old or began - first_met >= self._rules.settle())
+        patience = self._rules.settle() if facts.complete else max(self._rules.settle(), STALLED)
+        facts = msgspec.structs.replace(facts, settled=is_old or began - first_met >= patience)
+        if facts.settled and not facts.complete and candidate.key not in self._warned:
+            self._warned.add(candidate.key)
+            _log.warning("file left out", path=candidate.path, reason="It is damaged, or its copy has stopped.")
         ended = self._rules.clock()
         took = ended - began
         not_before = began if facts.complete or took < _QUICK else ended + 2 * took

@@ -71,6 +71,7 @@ def prepare(settings: Settings) -> Settings:
     # The flags' help needs no application. The first of these is what workers import: forked, they have it already.
     import quire.web.entry  # noqa: F401, PLC0415 - see above
     from quire.passwords import has_users  # noqa: PLC0415 - as above
+    from quire.store.filesystem import filesystem_type, is_tested  # noqa: PLC0415 - as above
     from quire.store.posix import PosixStore  # noqa: PLC0415 - as above
     from quire.store.posix_layout import check_directory  # noqa: PLC0415 - as above
     from quire.web.app import create_application  # noqa: PLC0415 - as above
@@ -104,6 +105,13 @@ def prepare(settings: Settings) -> Settings:
             )
         _log.warning(f"The directory {settings.root} is mounted read-only; serving it so, without uploads.")
         settings = msgspec.structs.replace(settings, read_only=True)
+    for directory in settings.directories:
+        kind, _ = filesystem_type(directory)
+        if not is_tested(kind):
+            _log.warning(
+                f"The directory {directory} is on a file system ({kind}) on which servers may not see each other's "
+                f"changes; 'quire doctor {directory}' tells whether they do."
+            )
     if settings.authenticate and settings.passwords is None:
         _log.warning(
             f"Nobody can {' or '.join(settings.authenticate)}: that needs a login, and there is no password file. "

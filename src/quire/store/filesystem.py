@@ -27,6 +27,8 @@ _LAYERS = {"overlay", "hostfs"}
 """Local types that show another file system's attributes, and may remember them."""
 _NETWORK_TYPES = {0x6969: "nfs", 0xFF534D42: "cifs", 0xFE534D42: "smb2", 0x65735546: "fuse", 0x01021997: "9p"}
 
+_TESTED = {*_LOCAL_TYPES.values(), "nfs", "unknown"}
+
 _AT_EMPTY_PATH = 0x1000
 _AT_STATX_DONT_SYNC = 0x4000
 _STATX_TYPE = 0x0001
@@ -86,6 +88,14 @@ def filesystem_type(path: str) -> tuple[str, bool]:
     if magic in _LOCAL_TYPES:
         return _LOCAL_TYPES[magic], True
     return _NETWORK_TYPES.get(magic, f"type {magic:#x}"), False
+
+
+def is_tested(kind: str) -> bool:
+    """Whether the promise was tested on file systems of this type (as `filesystem_type` names it).
+
+    Others, those of FUSE above all (sshfs, bindfs), may remember what another machine has changed since.
+    """
+    return kind in _TESTED
 
 
 def own_device(path: str) -> int | None:
