@@ -156,6 +156,11 @@ def test_a_refusal_reaches_a_browser_that_still_sends(site: Site) -> None:
         ("10.0.0.1", "[2001:db8::1]", False),
         ("10.0.0.1", "[x]", False),
         ("10.0.0.1", "", True),
+        ("<local>", "index:8080", True),
+        ("<local>", "evil.example", False),
+        ("<local>", "evil.", True),
+        ("<local>", "[2001:db8::1]", False),
+        ("<local>", "1.2.3.4", False),
     ],
 )
 def test_allowed_names(names: str, host: str, allowed: bool) -> None:
@@ -176,7 +181,7 @@ def _allowed(flags: dict[str, object], serve: bool = True) -> tuple[str, ...]:
 
 def test_what_is_allowed_unasked() -> None:
     """`serve` at a loopback address takes this machine's names; else all are taken, and what was given counts."""
-    own = ("localhost", "*.localhost", "127.0.0.1", "::1")
+    own = ("localhost", "*.localhost", "<local>", "127.0.0.1", "::1")
     assert _allowed({}) == (*own, "127.0.0.1")
     assert _allowed({"host": "::1"}) == (*own, "::1")
     assert _allowed({"host": "0.0.0.0"}) == _allowed({"host": "pypi.example"}) == ()
@@ -218,11 +223,11 @@ def test_serve_has_this_machines_names(tmp_path: Path) -> None:
     with running(quire_command("serve", "-p", port, *OPEN, "--workers", 1, "packages"), port, cwd=tmp_path) as served:
         assert served.get("/simple/")[0] == 200
         answers = []
-        for host in ("localhost", "evil.example"):
+        for host in ("localhost", "index", "evil.example", "192.0.2.1"):
             url = f"http://127.0.0.1:{port}/simple/"
             command = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Host: {host}:{port}", url]
             answers.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        assert answers == ["200", "421"]
+        assert answers == ["200", "200", "421", "421"]
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -28,8 +28,11 @@ _SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 ACTIONS = ("download", "list", "update")
 """What can be made to need a login, as pypiserver names it."""
 
-LOOPBACK_NAMES = ("localhost", "*.localhost", "127.0.0.1", "::1")
-"""What a machine calls itself (RFC 6761, 6.3)."""
+LOCAL_NAMES = "<local>"
+"""Stands for every name without a dot, as in browsers' lists of hosts that need no proxy."""
+
+LOOPBACK_NAMES = ("localhost", "*.localhost", LOCAL_NAMES, "127.0.0.1", "::1")
+"""What a machine calls itself (RFC 6761, 6.3), or others of its network do: nobody has a public name without a dot."""
 
 FORWARDING_HEADERS = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix", "forwarded")
 """In which proxies report whom they serve; the last one reports what the first three do."""
@@ -283,7 +286,10 @@ def forwarding_headers(raw: Raw) -> tuple[str, ...]:
 
 
 def host_names(raw: Raw) -> tuple[str, ...]:
-    """Host names and IP addresses, `*.` before a name for all below it; `*` or nothing means any."""
+    """Host names and IP addresses, `*.` before a name for all below it, `<local>` for those without a dot.
+
+    `*` or nothing means any.
+    """
     found = []
     for word in words(raw):
         if not word:
@@ -292,7 +298,9 @@ def host_names(raw: Raw) -> tuple[str, ...]:
         try:
             name = str(ipaddress.ip_address(name.removeprefix("[").removesuffix("]")))
         except ValueError:
-            if name != "*" and not re.fullmatch(r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", name):
+            if name not in {"*", LOCAL_NAMES} and not re.fullmatch(
+                r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", name
+            ):
                 raise ValueError(f"{word!r} is no host name such as pypi.example.org, without a port") from None
         found.append(name)
     return () if "*" in found else tuple(dict.fromkeys(found))

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quire.config import Settings
+from quire.setting_values import LOCAL_NAMES
 from quire.web.problems import HttpError, problem_response
 from quire.web.proxies import Outside, TrustedProxies
 from quire.web.request_log import notes_of
@@ -41,6 +42,7 @@ class AllowedHosts:
         """`names`: as the setting has them; none for every name."""
         self.is_any = not names
         self._names = frozenset(names)
+        self._has_local = LOCAL_NAMES in names
         self._suffixes = tuple(name[1:] for name in names if name.startswith("*."))
 
     def allow(self, host: str) -> bool:
@@ -54,7 +56,8 @@ class AllowedHosts:
                 name = str(ipaddress.ip_address(name[1:-1]))
             except ValueError:
                 return False
-        return name in self._names or name.endswith(self._suffixes)
+        is_local = self._has_local and "." not in name and ":" not in name
+        return is_local or name in self._names or name.endswith(self._suffixes)
 
 
 class Origins:
