@@ -143,5 +143,5 @@ def test_archives_are_opened_in_one_place() -> None:
             elif isinstance(node, ast.Attribute):
                 names.add(node.attr)
         unbounded = names & {"zipfile", "tarfile", "zipimport", "unpack_archive"}
-        allowed = {"tarfile"} if name_of(path) == "quire.archives.tars" else set()
+        allowed = {"tarfile"} if layer(name_of(path)) == "archives" else set()
         assert unbounded <= allowed, path

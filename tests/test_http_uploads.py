@@ -215,8 +215,8 @@ def test_a_dropped_file_is_not_overwritten(site: Site) -> None:
 
 
 def test_an_unknown_metadata_version_is_accepted(site: Site) -> None:
-    """The next core metadata version, with fields nobody knows yet."""
-    metadata = metadata_text("future", "1.0", metadata_version="9.7", extra="Unheard-Of: yes\n")
+    """A later minor version of the core metadata, with fields nobody knows yet."""
+    metadata = metadata_text("future", "1.0", metadata_version="2.97", extra="Unheard-Of: yes\n")
     content = make_wheel("future", "1.0", metadata=metadata)
     assert publish(site, wheel_name("future", "1.0"), content, name="future", version="1.0").status_code == 200
     answer = site.client.get(f"{site.file_url('future', wheel_name('future', '1.0'))}.metadata")

@@ -123,10 +123,12 @@ def test_of_two_that_are_published_at_once_one_is_refused(tmp_path: Path) -> Non
     wheels = ["Foo-1.0-py3-none-any.whl", "foo-1.0-py3-none-any.whl", "foo-1-py3-none-any.whl"]
     outcomes: dict[str, bool] = {}
     barrier = threading.Barrier(len(sdists) + len(wheels))
+    first = Index(PosixStore.open(tmp_path))
+    uploads = {filename: _upload(first, filename) for filename in (*sdists, *wheels)}
 
     def publish(filename: str) -> None:
         index = Index(PosixStore.open(tmp_path))
-        upload = _upload(index, filename)
+        upload = uploads[filename]
         barrier.wait()
         try:
             index.publish([upload])
@@ -148,10 +150,9 @@ def test_of_two_that_are_published_at_once_one_is_refused(tmp_path: Path) -> Non
 
 def _upload(index: Index, filename: str) -> Upload:
     staging = index.store.blobs.stage()
-    parsed = guess_filename(filename)
-    assert parsed is not None
+    name, version = filename.removesuffix(".tar.gz").split("-")[:2]
     make = make_wheel if filename.endswith(".whl") else make_sdist
-    staging.write(make("foo", parsed.version))
+    staging.write(make(name, version))
     return examine(staging.finish(), filename)
 
 

@@ -5,6 +5,7 @@ Sources: the core metadata specification, PEP 427 (wheels), PEP 517, 625, 643 (s
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 from email.parser import HeaderParser
@@ -17,7 +18,9 @@ from quire.archives.compression import plain_chunks, tar_chunks
 from quire.archives.limits import MAX_METADATA_BYTES
 from quire.archives.refusals import Unbounded
 from quire.archives.tars import ForwardReader, read_tar_sdist, tar_members
-from quire.archives.zips import read_egg, read_wheel, read_zip_sdist, zip_members
+from quire.archives.wheels import read_wheel
+from quire.archives.zip_sdists import read_egg, read_zip_sdist
+from quire.archives.zips import zip_members
 from quire.errors import InvalidDistribution, InvalidName
 from quire.names import Kind, ParsedFilename, normalize_name, quoted, same_version
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 _MAX_HEADER_LINES = 20_000  # of a metadata document, before its description
 _MAX_FIELD_NAMES = 200  # different ones, see _split_document
+_MAX_REQUIREMENT_CHARS = 5000
+_MAX_REQUIREMENTS_CHARS = 512 * 1024  # of all together: half a second of a processor
 _MAX_MAJOR = 2  # of Metadata-Version
 # What nearly every document begins with: fields of one line each, or with further ones that are indented, too few of
 # them to be counted; then an empty line, or the end.
@@ -59,25 +64,27 @@ class CoreMetadata:
 # -- the public functions ---------------------------------------------------------------------------------------------
 
 
-def read_metadata(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
+def read_metadata(file: BinaryIO, parsed: ParsedFilename, *, strict: bool = False) -> bytes | None:
     """The core metadata document inside a distribution, byte for byte.
 
     A wheel's `<name>-<version>.dist-info/METADATA`, an sdist's `<root>/PKG-INFO`, an egg's `EGG-INFO/PKG-INFO`. None
     when an sdist or egg has none, or the file is of a kind or compression that is not looked into.
     An sdist is read to its end on the way, so that what returns is a sound archive without unsafe members.
+    `strict` is for uploads: refuse also what pip or uv cannot install, and what PyPI refuses because archives are read
+    in more than one way; then a wheel is read to its end, too.
     `file` must be seekable; its position before and after does not matter. Raises InvalidDistribution when the bytes
     are no such archive, are truncated or damaged, exceed a limit of `quire.archives`, or hold members that must not be
     extracted. OSError of the file itself passes through.
     """
     if parsed.kind is Kind.WHEEL:
-        return read_wheel(file, parsed)
+        return read_wheel(file, parsed, strict=strict)
     if parsed.kind is Kind.EGG:
         return read_egg(file, parsed)
     if parsed.kind is Kind.SDIST:
         if parsed.filename.lower().endswith(".zip"):
-            return read_zip_sdist(file, parsed)
-        chunks = tar_chunks(file, parsed.filename)
-        return None if chunks is None else read_tar_sdist(chunks, parsed)
+            return read_zip_sdist(file, parsed, strict=strict)
+        chunks = tar_chunks(file, parsed.filename, one_stream=strict)
+        return None if chunks is None else read_tar_sdist(chunks, parsed, strict=strict)
     return None
 
 
@@ -142,13 +149,17 @@ def parse_metadata(document: bytes, *, strict: bool = True) -> CoreMetadata:
     """What a core metadata document says. Unknown fields and newer minor metadata versions are tolerated.
 
     Raises InvalidDistribution when it exceeds MAX_METADATA_BYTES or a limit on its lines, is not UTF-8, states no valid
-    Metadata-Version, Name or Version, states Requires-Python and it is invalid, or repeats one of these fields or
-    Summary.
+    Metadata-Version, Name or Version, states Requires-Python, Requires-Dist or Provides-Extra and it is invalid, or
+    repeats one of the fields that may stand only once and are used here.
     strict=False is for files that were published long ago: it makes the best of everything, taking the first of
     repeated fields and dropping an invalid Requires-Python as installers do, and raises only without Name or Version.
     """
     if len(document) > MAX_METADATA_BYTES:
         raise InvalidDistribution(f"The core metadata exceeds {MAX_METADATA_BYTES} bytes; shorten the description.")
+    if strict and document.startswith(codecs.BOM_UTF8):
+        raise InvalidDistribution(
+            "The core metadata begins with a byte order mark, behind which installers find no fields; save it without."
+        )
     try:
         text = document.decode("utf-8-sig", "strict" if strict else "replace")
     except UnicodeDecodeError:
@@ -174,6 +185,7 @@ def parse_metadata(document: bytes, *, strict: bool = True) -> CoreMetadata:
         raise InvalidDistribution("The core metadata has no Version; build the distribution with current tools.")
     if strict:
         _check_fields(metadata_version, name, version)
+        _check_requirements(fields)
     return CoreMetadata(
         metadata_version=metadata_version or "",
         name=name,
@@ -272,6 +284,34 @@ def _check_fields(metadata_version: str | None, name: str, version: str) -> None
         raise InvalidDistribution(
             f"The Version {quoted(version)} in the core metadata is not a PEP 440 version; use one like 1.2.3."
         ) from None
+
+
+def _check_requirements(fields: RawMetadata) -> None:
+    """Without valid ones pip installs nothing, and an extra that is no name can be asked for by nobody."""
+    from packaging.requirements import Requirement  # noqa: PLC0415 - not for serving pages
+
+    requirements = fields.get("requires_dist", ())
+    if sum(map(len, requirements)) > _MAX_REQUIREMENTS_CHARS:
+        raise InvalidDistribution(
+            f"The core metadata has more than {_MAX_REQUIREMENTS_CHARS} characters of Requires-Dist; it needs fewer."
+        )
+    for text in requirements:
+        try:
+            if len(text) > _MAX_REQUIREMENT_CHARS:
+                raise ValueError("too long")
+            Requirement(text)
+        except (ValueError, RecursionError):
+            raise InvalidDistribution(
+                f"The Requires-Dist {quoted(text)} in the core metadata is not a requirement; use one like "
+                "'requests >=2.31; python_version < \"3.13\"'."
+            ) from None
+    for extra in fields.get("provides_extra", ()):
+        try:
+            normalize_name(extra)
+        except InvalidName:
+            raise InvalidDistribution(
+                f"The Provides-Extra {quoted(extra)} in the core metadata is not a valid name of an extra."
+            ) from None
 
 
 def _requires_python(value: str | None, *, strict: bool) -> str | None:

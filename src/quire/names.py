@@ -137,7 +137,11 @@ def parse_filename(filename: str) -> ParsedFilename:
     """
     _check_plain_filename(filename)
     if filename.endswith(".whl"):
-        return _parse_wheel(filename)
+        parsed = _parse_wheel(filename)
+        tags = "-".join(filename.split("-")[-3:])
+        if tags != tags.lower():
+            raise InvalidName(f"The wheel filename {quoted(filename)} has capitals in its tags; uv knows none.")
+        return parsed
     if filename.endswith((".tar.gz", ".zip")):
         return _parse_sdist(filename)
     if filename.endswith(".egg"):

@@ -70,7 +70,7 @@ def examine(
     core: CoreMetadata | None = None
     try:
         with staged.open() as file:
-            document = read_metadata(file, parsed)
+            document = read_metadata(file, parsed, strict=True)
     except OSError as error:
         raise _unreadable(error) from error
     if document is not None:

@@ -212,6 +212,8 @@ def archives(data: bytes) -> None:
     except InvalidDistribution:
         return
     assert complete or parsed.filename.endswith((".tar", ".tar.Z")), "readable, but never listed"
+    with contextlib.suppress(InvalidDistribution):
+        assert read_metadata(io.BytesIO(data[1:]), parsed, strict=True) == document, "an upload is read otherwise"
     if document is not None:
         metadata(document)
 

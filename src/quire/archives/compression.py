@@ -61,8 +61,10 @@ _CODECS = (
 )
 
 
-def tar_chunks(file: BinaryIO, filename: str) -> Iterator[bytes] | None:
+def tar_chunks(file: BinaryIO, filename: str, *, one_stream: bool = False) -> Iterator[bytes] | None:
     """The tar in a file, piece by piece, by the suffix of its name; None when its compression is not known here.
+
+    `one_stream`: whether everything must be in the first compressed stream. There may be several, but uv reads one.
 
     Going through it raises InvalidDistribution when the compressed stream is damaged, cut off or too long.
     """
@@ -71,7 +73,7 @@ def tar_chunks(file: BinaryIO, filename: str) -> Iterator[bytes] | None:
         return plain_chunks(file)
     for codec in _CODECS:
         if filename.endswith(codec.suffixes):
-            return _expanded_chunks(file, codec, filename)
+            return _expanded_chunks(file, codec, filename, one_stream=one_stream)
     return None
 
 
@@ -82,13 +84,14 @@ def plain_chunks(file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _expanded_chunks(file: BinaryIO, codec: _Codec, filename: str) -> Iterator[bytes]:
+def _expanded_chunks(file: BinaryIO, codec: _Codec, filename: str, *, one_stream: bool) -> Iterator[bytes]:
     """Everything that a compressed file expands to. Exhausted only if each of its streams reached its end mark."""
     limit = max(limits.MIN_EXPANDED_LIMIT, limits.MAX_EXPANSION * file.seek(0, 2))
+    limit = min(limit, limits.MAX_EXPANDED_LIMIT)
     given = 0
     file.seek(0)
     data = file.read(limits.CHUNK)
-    for _ in range(limits.MAX_STREAMS):
+    for number in range(limits.MAX_STREAMS):
         decoder = codec.new()
         while not decoder.eof:
             try:
@@ -102,6 +105,8 @@ def _expanded_chunks(file: BinaryIO, codec: _Codec, filename: str) -> Iterator[b
             if given > limit:
                 raise Unbounded(f"{quoted(filename)} expands to more than {limit} bytes; that is no source code.")
             if output:
+                if number and one_stream:
+                    raise Unbounded(f"{quoted(filename)} consists of several compressed streams; build it again.")
                 yield output
             elif not decoder.eof:
                 data = file.read(limits.CHUNK)

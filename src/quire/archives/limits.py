@@ -19,8 +19,20 @@ Source code shrinks to a fifth and test data to a twentieth, a bomb to a thousan
 about time only, since nothing is kept: it lets a small upload cost a second or two of one core, and no more.
 """
 
+MAX_ZIP_EXPANSION = 50
+MIN_ZIP_EXPANDED_LIMIT = 64 * 1024 * 1024
+"""As for sdists, with PyPI's figures: a zip states the sizes of its members before anything is expanded."""
+MAX_EXPANDED_LIMIT = 16 * 1024 * 1024 * 1024
+"""No archive expands to more, however large it is: a minute of one core."""
+
 CHUNK = 64 * 1024
 MAX_DIRECTORY_BYTES = 16 * 1024 * 1024  # of a zip: 100,000 members with names of 120 bytes
+MAX_NAME_BYTES = 16 * 1024 * 1024  # of a tar: the names of all members, which are remembered as well
+MAX_RECORD_BYTES = 32 * 1024 * 1024  # of a wheel's RECORD: a path, a digest and a size for each member
+MAX_SMALL_FILE_BYTES = 256 * 1024  # of a wheel's WHEEL and entry_points.txt, which have a few lines
+MAX_WHEEL_LINES = 2000  # of WHEEL: a line for each tag
+MAX_PART_BYTES = 255  # of a member's path: NAME_MAX of every usual file system
+MAX_DEPTH = 200  # folders in each other: pip makes them by recursion
 MAX_HEADER_BYTES = 256 * 1024  # of a tar, before one member: tarfile takes long names and pax records whole
 MAX_GLOBAL_HEADERS = 100  # tarfile keeps the global pax records, each of which may have that size
 MAX_PATH_CHARS = 4096  # PATH_MAX; nobody could extract a longer one

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from quire.archives import limits
 from quire.errors import InvalidDistribution
 from quire.names import ParsedFilename, quoted
 
@@ -18,17 +17,25 @@ def unsafe(member: str, what: str, parsed: ParsedFilename) -> InvalidDistributio
     )
 
 
-def oversized(member: str, parsed: ParsedFilename) -> InvalidDistribution:
-    """A metadata document beyond the limit."""
+def unusable(what: str, parsed: ParsedFilename) -> InvalidDistribution:
+    """An archive that an installer or PyPI refuses; `what` says why, after its name."""
     return InvalidDistribution(
-        f"{quoted(member)} in {quoted(parsed.filename)} exceeds {limits.MAX_METADATA_BYTES} bytes; "
-        "shorten the description."
+        f"{quoted(parsed.filename)} cannot be accepted, since it {what}; build it again with current tools."
+    )
+
+
+def oversized(member: str, limit: int, parsed: ParsedFilename) -> InvalidDistribution:
+    """A document beyond its limit."""
+    return InvalidDistribution(
+        f"{quoted(member)} in {quoted(parsed.filename)} exceeds {limit} bytes; shorten it (a README is most of it)."
     )
 
 
 def ambiguous(parsed: ParsedFilename) -> InvalidDistribution:
     """An sdist that could be described by either of two documents."""
-    return InvalidDistribution(f"The sdist {quoted(parsed.filename)} has more than one PKG-INFO at its top.")
+    return InvalidDistribution(
+        f"The sdist {quoted(parsed.filename)} has more than one PKG-INFO at its top, with different contents."
+    )
 
 
 def damaged_zip(parsed: ParsedFilename) -> InvalidDistribution:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import IO, Any, cast
 
 from quire.archives import limits
-from quire.archives.members import check_member_name, is_absolute, split_name
-from quire.archives.refusals import Unbounded, ambiguous, damaged_tar, oversized, unsafe
+from quire.archives.members import check_member_name
+from quire.archives.refusals import Unbounded, ambiguous, damaged_tar, oversized, unsafe, unusable
+from quire.archives.tar_rules import Links, UploadedTar
 from quire.errors import QuireError
 from quire.names import ParsedFilename, quoted
 
@@ -23,6 +24,8 @@ class ForwardReader:
         self.header_bytes = 0
         """Read by tarfile since somebody set this to zero."""
         self.last_header = b""
+        self.has_second_end_block = False
+        """Whether the end mark that was read is whole: old programs write one block of zeros."""
 
     def tell(self) -> int:
         return self._position
@@ -63,25 +66,31 @@ class ForwardReader:
             yield piece
 
 
-def read_tar_sdist(chunks: Iterator[bytes], parsed: ParsedFilename) -> bytes | None:
+def read_tar_sdist(chunks: Iterator[bytes], parsed: ParsedFilename, *, strict: bool) -> bytes | None:
     """The `<root>/PKG-INFO` of a whole tar without unsafe members; None when it has none.
 
-    Raises InvalidDistribution.
+    `strict`: see read_metadata. Raises InvalidDistribution.
     """
     reader = ForwardReader(chunks)
-    links: set[tuple[str, ...]] = set()
-    document = None
+    links = Links(parsed)
+    uploaded = UploadedTar(parsed, links) if strict else None
+    found: tuple[tuple[str, ...], bytes] | None = None
     for member in tar_members(reader, parsed):
         parts = _check_tar_member(member, links, parsed)
+        if uploaded is not None:
+            uploaded.check(member)
         if len(parts) == 2 and parts[1] == "PKG-INFO":
-            if document is not None:
-                raise ambiguous(parsed)
             if member.type not in {tarfile.REGTYPE, tarfile.AREGTYPE} or member.issparse():
                 raise unsafe(member.name, "is not a plain file", parsed)
             if member.size > limits.MAX_METADATA_BYTES:
-                raise oversized(member.name, parsed)
-            document = reader.take(member.size)  # the data follows the header, where the reader stands now
-    return document
+                raise oversized(member.name, limits.MAX_METADATA_BYTES, parsed)
+            content = reader.take(member.size)  # the data follows the header, where the reader stands now
+            if found is not None and found != (parts, content):
+                raise ambiguous(parsed)
+            found = parts, content
+    if strict and not reader.has_second_end_block:
+        raise unusable("has no end mark of two blocks of zeros", parsed)
+    return None if found is None else found[1]
 
 
 def tar_members(reader: ForwardReader, parsed: ParsedFilename) -> Iterator[tarfile.TarInfo]:
@@ -113,27 +122,22 @@ def tar_members(reader: ForwardReader, parsed: ParsedFilename) -> Iterator[tarfi
     # tarfile also takes a missing or unreadable header for the end; only a block of zeros is one.
     if not count or reader.last_header != bytes(tarfile.BLOCKSIZE):
         raise damaged_tar(parsed)
+    reader.has_second_end_block = reader.take(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
     reader.drain()
 
 
-def _check_tar_member(member: tarfile.TarInfo, links: set[tuple[str, ...]], parsed: ParsedFilename) -> tuple[str, ...]:
+def _check_tar_member(member: tarfile.TarInfo, links: Links, parsed: ParsedFilename) -> tuple[str, ...]:
     """The parts of a member's name. Raises InvalidDistribution where PEP 721's data filter would, and somewhat before.
 
     The filter looks at the disk to see where a link leads. Nothing is on the disk here, so what would need a look is
-    refused: members beneath a link, and links that go up after having gone down. `links` collects the links so far.
+    refused: members beneath a link, and links through a link and up again.
     """
     parts = check_member_name(member.name, parsed)
-    if any(parts[:depth] in links for depth in range(1, len(parts))):
+    path = "/".join(parts)
+    if links.lead_to(path):
         raise unsafe(member.name, "lies beneath a link", parsed)
     if member.issym() or member.islnk():
-        target = split_name(member.linkname)
-        climbs = next((depth for depth, part in enumerate(target) if part != ".."), len(target))
-        room = len(parts) - 1 if member.issym() else 0  # a hard link's target is named from the archive's root
-        if is_absolute(member.linkname) or climbs > room or ".." in target[climbs:]:
-            raise unsafe(member.name, "is a link out of the archive", parsed)
-        links.add(parts)
-        if len(links) > limits.MAX_LINKS:
-            raise Unbounded(f"{quoted(parsed.filename)} has more than {limits.MAX_LINKS} links.")
+        links.add(member, path)
     elif not (member.isreg() or member.isdir()):
         raise unsafe(member.name, "is a device or another special file", parsed)
     return parts

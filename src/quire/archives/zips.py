@@ -1,8 +1,7 @@
-"""Zip archives, by their central directory: wheels, eggs, old sdists."""
+"""Zip archives, by their central directory."""
 
 from __future__ import annotations
 
-import re
 import stat
 import struct
 import zlib
@@ -11,16 +10,16 @@ from typing import BinaryIO, NamedTuple
 
 from quire.archives import limits
 from quire.archives.members import check_member_name, split_name
-from quire.archives.refusals import Unbounded, ambiguous, damaged_zip, oversized, unsafe
-from quire.errors import InvalidDistribution, InvalidName
-from quire.names import Kind, ParsedFilename, normalize_name, quoted, same_version
+from quire.archives.refusals import Unbounded, damaged_zip, oversized
+from quire.errors import InvalidDistribution
+from quire.names import Kind, ParsedFilename, quoted
 
 _END_RECORD = struct.Struct("<4s4H2LH")
 _END_LOCATOR_64 = struct.Struct("<4sLQL")
 _END_RECORD_64 = struct.Struct("<4sQ2H2L4Q")
 _DIRECTORY_ENTRY = struct.Struct("<4sBB5H3L5H2L")
-_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
-_STORED, _DEFLATED = 0, 8
+LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+STORED, DEFLATED = 0, 8
 _IN_64_BITS = 0xFFFFFFFF  # in place of a number that did not fit into 32
 _ENCRYPTED, _UTF8_NAME = 0x1, 0x800
 _UNIX = 3
@@ -40,11 +39,16 @@ class ZipMember(NamedTuple):
     size: int
     offset: int
     is_link: bool
+    has_comment: bool
 
     @property
     def path(self) -> str:
         """The name without `.` and empty parts, which a program that extracts it leaves out."""
         return "/".join(split_name(self.name))
+
+    @property
+    def is_folder(self) -> bool:
+        return self.name.endswith("/")
 
     @property
     def raw_name(self) -> bytes:
@@ -56,59 +60,16 @@ class ZipMember(NamedTuple):
         return bool(self.flags & _ENCRYPTED)
 
 
-def read_wheel(file: BinaryIO, parsed: ParsedFilename) -> bytes:
-    """METADATA in the one .dist-info of this release. Raises InvalidDistribution, also when there is none (PEP 427)."""
-    members = zip_members(file, parsed)
-    found = [member for member in members if re.fullmatch(r"[^/]+\.dist-info/METADATA", member.path)]
-    if len(found) != 1:
-        what = "no" if not found else f"{len(found)}"
-        raise InvalidDistribution(
-            f"The wheel {quoted(parsed.filename)} has {what} .dist-info/METADATA at its top; it needs exactly one."
-        )
-    directory = found[0].path.partition("/")[0]
-    if not _names_release(directory.removesuffix(".dist-info"), parsed):
-        raise InvalidDistribution(
-            f"The wheel {quoted(parsed.filename)} has its metadata in {quoted(directory)}, "
-            "which is of another project or version than the filename."
-        )
-    if sum(member.path == f"{directory}/WHEEL" for member in members) != 1:
-        raise InvalidDistribution(
-            f"The wheel {quoted(parsed.filename)} needs exactly one {quoted(directory + '/WHEEL')}; build it again."
-        )
-    return _read_zip_member(file, found[0], parsed)
+class Directory(NamedTuple):
+    """What the end record says of the central directory."""
 
-
-def _names_release(stem: str, parsed: ParsedFilename) -> bool:
-    """Whether `<name>-<version>` is of this release. Old tools left dashes in both, so every dash may separate."""
-    for dash in re.finditer("-", stem):
-        try:
-            name = normalize_name(stem[: dash.start()])
-        except InvalidName:
-            continue
-        if name == parsed.project and same_version(stem[dash.end() :], parsed.version):
-            return True
-    return False
-
-
-def read_egg(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
-    """The EGG-INFO/PKG-INFO; None when there is none. Raises InvalidDistribution."""
-    found = [member for member in zip_members(file, parsed) if member.path == "EGG-INFO/PKG-INFO"]
-    if len(found) > 1:
-        raise InvalidDistribution(f"The egg {quoted(parsed.filename)} has EGG-INFO/PKG-INFO more than once.")
-    return _read_zip_member(file, found[0], parsed) if found else None
-
-
-def read_zip_sdist(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
-    """The `<root>/PKG-INFO`; None when there is none. Raises InvalidDistribution."""
-    found = []
-    for member in zip_members(file, parsed):
-        if member.is_link:
-            raise unsafe(member.name, "is a link", parsed)
-        if re.fullmatch(r"[^/]+/PKG-INFO", member.path):
-            found.append(member)
-    if len(found) > 1:
-        raise ambiguous(parsed)
-    return _read_zip_member(file, found[0], parsed) if found else None
+    start: int
+    size: int
+    entries: int
+    base: int
+    """What to add to the offsets in it."""
+    comment: bytes
+    """The comment of the archive."""
 
 
 def zip_members(file: BinaryIO, parsed: ParsedFilename) -> list[ZipMember]:
@@ -127,7 +88,7 @@ def each_zip_member(file: BinaryIO, parsed: ParsedFilename) -> Iterator[ZipMembe
 
     Raises InvalidDistribution, at the latest when it is exhausted.
     """
-    start, size, count, base = _find_directory(file, parsed)
+    start, size, count, base, _ = find_directory(file, parsed)
     if count > limits.MAX_MEMBERS or size > limits.MAX_DIRECTORY_BYTES:
         raise Unbounded(
             f"{quoted(parsed.filename)} has {count} members, listed in {size} bytes; "
@@ -137,7 +98,7 @@ def each_zip_member(file: BinaryIO, parsed: ParsedFilename) -> Iterator[ZipMembe
     try:
         for member in _parse_directory(file, start, size, base):
             found += 1
-            if found > count or member.offset + _LOCAL_HEADER.size + member.name_bytes + member.compressed > start:
+            if found > count or member.offset + LOCAL_HEADER.size + member.name_bytes + member.compressed > start:
                 raise damaged_zip(parsed)
             check_member_name(member.name, parsed)
             yield member
@@ -149,8 +110,8 @@ def each_zip_member(file: BinaryIO, parsed: ParsedFilename) -> Iterator[ZipMembe
         raise InvalidDistribution(f"{quoted(parsed.filename)} is an empty archive.")
 
 
-def _find_directory(file: BinaryIO, parsed: ParsedFilename) -> tuple[int, int, int, int]:
-    """Where the central directory begins, its bytes, its entries, and what to add to the offsets in it."""
+def find_directory(file: BinaryIO, parsed: ParsedFilename) -> Directory:
+    """Where the central directory is. Raises InvalidDistribution."""
     length = file.seek(0, 2)
     tail_start = max(0, length - _END_RECORD.size - 0xFFFF)
     file.seek(tail_start)
@@ -176,7 +137,7 @@ def _find_directory(file: BinaryIO, parsed: ParsedFilename) -> tuple[int, int, i
         file.seek(0)
         if parsed.kind is not Kind.EGG or file.read(2) != b"#!":
             raise damaged_zip(parsed)
-    return start, size, count, base
+    return Directory(start, size, count, base, tail[at + _END_RECORD.size :])
 
 
 def _zip64_directory(file: BinaryIO, end: int) -> tuple[int, int, int, int] | None:
@@ -216,7 +177,7 @@ def _parse_directory(file: BinaryIO, start: int, size: int, base: int) -> Iterat
         if entry[0] != b"PK\x01\x02" or at > len(piece):
             raise ValueError("not an entry")
         if _IN_64_BITS in (expanded, compressed, offset):
-            expanded, compressed, offset = _zip64_sizes(extra, expanded, compressed, offset)
+            expanded, compressed, offset = zip64_sizes(extra, expanded, compressed, offset)
         yield ZipMember(
             name=raw_name.decode("utf-8" if flags & _UTF8_NAME else "cp437"),
             name_bytes=name_length,
@@ -227,10 +188,11 @@ def _parse_directory(file: BinaryIO, start: int, size: int, base: int) -> Iterat
             size=expanded,
             offset=base + offset,
             is_link=system == _UNIX and stat.S_ISLNK(attributes >> 16),
+            has_comment=comment_length > 0,
         )
 
 
-def _zip64_sizes(extra: bytes, *sizes: int) -> list[int]:
+def zip64_sizes(extra: bytes, *sizes: int) -> list[int]:
     """The sizes with those that did not fit into 32 bits taken from the extra field 1, where they stand in order."""
     wide: list[int] = []
     while len(extra) >= 4:
@@ -242,36 +204,57 @@ def _zip64_sizes(extra: bytes, *sizes: int) -> list[int]:
     return [wide.pop(0) if size == _IN_64_BITS and wide else size for size in sizes]
 
 
-def _read_zip_member(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> bytes:
-    """A member that holds a metadata document. Stops at the limit, whatever the sizes in the archive say."""
-    if member.encrypted or member.method not in {_STORED, _DEFLATED}:
+def read_zip_member(
+    file: BinaryIO, member: ZipMember, parsed: ParsedFilename, limit: int = limits.MAX_METADATA_BYTES
+) -> bytes:
+    """A member as a whole, of at most `limit` bytes, whatever the archive says. Raises InvalidDistribution."""
+    if member.encrypted or member.method not in {STORED, DEFLATED}:
         raise InvalidDistribution(
             f"{quoted(member.name)} in {quoted(parsed.filename)} is encrypted or compressed in an unusual way; "
             "only stored and deflated members are read."
         )
+    if member.size > limit:
+        raise oversized(member.name, limit, parsed)
     file.seek(member.offset)
-    header = file.read(_LOCAL_HEADER.size)
-    if len(header) < _LOCAL_HEADER.size:
+    header = file.read(LOCAL_HEADER.size)
+    if len(header) < LOCAL_HEADER.size:
         raise damaged_zip(parsed)
-    signature, *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    signature, *_, name_length, extra_length = LOCAL_HEADER.unpack(header)
     if signature != b"PK\x03\x04" or file.read(name_length) != member.raw_name:
         raise damaged_zip(parsed)
     file.seek(extra_length, 1)
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    document = bytearray()
-    remaining = member.compressed
-    while remaining and len(document) <= limits.MAX_METADATA_BYTES:
-        chunk = file.read(min(limits.CHUNK, remaining))
-        if not chunk:
+    return b"".join(zip_data(file, member, parsed))
+
+
+def zip_data(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> Iterator[bytes]:
+    """The data of a stored or deflated member, piece by piece; `file` stands where it begins, and in the end behind it.
+
+    Never more than the directory states. Raises InvalidDistribution when it is not what the directory states.
+    """
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS) if member.method == DEFLATED else None
+    remaining, given, crc, tail = member.compressed, 0, 0, b""
+    while True:
+        if not tail and remaining:
+            tail = file.read(min(limits.CHUNK, remaining))
+            if not tail:
+                raise damaged_zip(parsed)
+            remaining -= len(tail)
+        if inflater is None:
+            piece, tail = tail, b""
+        else:
+            try:
+                piece = inflater.decompress(tail, 4 * limits.CHUNK)
+            except zlib.error:
+                raise damaged_zip(parsed) from None
+            tail = inflater.unconsumed_tail
+        given += len(piece)
+        if given > member.size:
             raise damaged_zip(parsed)
-        remaining -= len(chunk)
-        try:
-            room = limits.MAX_METADATA_BYTES + 1 - len(document)
-            document += chunk if member.method == _STORED else inflater.decompress(chunk, room)
-        except zlib.error:
-            raise damaged_zip(parsed) from None
-    if len(document) > limits.MAX_METADATA_BYTES:
-        raise oversized(member.name, parsed)
-    if len(document) != member.size or zlib.crc32(document) != member.crc:
+        crc = zlib.crc32(piece, crc)
+        if piece:
+            yield piece
+        elif not tail and not remaining:
+            break
+    ended = inflater is None or (inflater.eof and not inflater.unused_data)
+    if not ended or given != member.size or crc != member.crc:
         raise damaged_zip(parsed)
-    return bytes(document)

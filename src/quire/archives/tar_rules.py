@@ -1,0 +1,111 @@
+"""Which links of a tar lead nowhere else, and what of an uploaded tar pip, uv and PyPI would refuse."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+
+from quire.archives import limits
+from quire.archives.members import Paths, is_absolute, split_name
+from quire.archives.refusals import Unbounded, unsafe
+from quire.names import ParsedFilename, quoted
+
+_ODD_PART = re.compile(r":|[ ](?:/|\Z)")
+_ODD_TARGET = re.compile(r"[\x00-\x1f\x7f\\:]|[ ](?:/|\Z)")
+_PAX_KEYWORDS = {
+    *("atime", "charset", "comment", "ctime", "gid", "gname", "hdrcharset"),
+    *("linkpath", "mtime", "path", "size", "uid", "uname"),
+}
+_LONGEST_CHAIN = 40  # of links, as in Linux
+
+
+class Links:
+    """The links of a tar so far, none of which leads out of the folder at its top."""
+
+    def __init__(self, parsed: ParsedFilename) -> None:
+        self._parsed = parsed
+        self._targets: dict[str, str] = {}
+
+    def lead_to(self, path: str) -> bool:
+        """Whether a path goes through one of the links."""
+        end = path.find("/") if self._targets else -1
+        while end >= 0:
+            if path[:end] in self._targets:
+                return True
+            end = path.find("/", end + 1)
+        return False
+
+    def add(self, member: tarfile.TarInfo, path: str) -> None:
+        """A further link at a path. Raises InvalidDistribution.
+
+        Installers take the folder at the top away before they look where a symbolic link leads, so `../foo-1.0/x`
+        in it leads out.
+        """
+        target = self._resolved(member, path)
+        if target is None:
+            raise unsafe(member.name, "is a link out of the archive", self._parsed)
+        self._targets[path] = target
+        if len(self._targets) > limits.MAX_LINKS:
+            raise Unbounded(f"{quoted(self._parsed.filename)} has more than {limits.MAX_LINKS} links.")
+
+    def _resolved(self, member: tarfile.TarInfo, path: str) -> str | None:
+        """The path of a link's target; None when it leaves the archive, or might: through a link and up again."""
+        parts = split_name(member.linkname)
+        if is_absolute(member.linkname) or len(parts) > limits.MAX_DEPTH:
+            return None
+        # a hard link's target is named from the archive's root, and a symbolic link's floor is the folder at the top
+        place, floor = (path.rpartition("/")[0], 1) if member.issym() else ("", 0)
+        depth = place.count("/") + 1 if place else 0
+        through_link = False
+        for part in parts:
+            if part != "..":
+                place, depth = f"{place}/{part}" if place else part, depth + 1
+                through_link = through_link or place in self._targets
+            elif depth <= floor or through_link:
+                return None
+            else:
+                place, depth = place.rpartition("/")[0], depth - 1
+        return place
+
+    def go_round(self, path: str) -> bool:
+        """Whether a link leads to itself, or through too many others."""
+        for _ in range(_LONGEST_CHAIN):
+            if path not in self._targets:
+                return False
+            path = self._targets[path]
+        return True
+
+
+class UploadedTar:
+    """The members of an uploaded tar so far, each of which every installer can extract."""
+
+    def __init__(self, parsed: ParsedFilename, links: Links) -> None:
+        """`links`: those of the tar, the member that is checked among them."""
+        self._parsed = parsed
+        self._all_links = links
+        self._paths = Paths(parsed, repeats=True, one_folder=True)
+        self._links: set[str] = set()
+
+    def check(self, member: tarfile.TarInfo) -> None:
+        """Raises InvalidDistribution."""
+        if member.issparse():
+            raise unsafe(member.name, "is a sparse file", self._parsed)
+        if _ODD_PART.search(member.name):
+            raise unsafe(member.name, "has a colon in its name or a space at the end of it", self._parsed)
+        for keyword in member.pax_headers:
+            if keyword not in _PAX_KEYWORDS and not keyword.startswith(("SCHILY.", "LIBARCHIVE.")):
+                raise unsafe(member.name, f"has the pax field {quoted(keyword)}, which uv refuses", self._parsed)
+        path = self._paths.add(member.name, is_folder=member.isdir())
+        if member.islnk():
+            target = "/".join(split_name(member.linkname))
+            is_in_folder = member.linkname.startswith(f"{self._paths.top}/") and "//" not in member.linkname
+            if not is_in_folder or target not in self._paths.files or target in self._links or target == path:
+                raise unsafe(member.name, "is a hard link to no earlier file", self._parsed)
+        if member.issym():
+            if not member.linkname or _ODD_TARGET.search(member.linkname):
+                raise unsafe(member.name, "is a link with an unusual target", self._parsed)
+            if self._all_links.go_round(path):
+                raise unsafe(member.name, "is a link that leads to itself", self._parsed)
+            self._links.add(path)
+        else:
+            self._links.discard(path)

@@ -1,0 +1,145 @@
+"""Wheels: the metadata in them, and what an installer needs besides.
+
+Sources: PEP 427 and the binary distribution format, the entry points specification; what pip, uv and PyPI refuse.
+"""
+
+from __future__ import annotations
+
+import configparser
+import csv
+import io
+import re
+from collections.abc import Sequence
+from email.parser import HeaderParser
+from typing import BinaryIO
+
+from quire.archives import limits
+from quire.archives.members import Paths
+from quire.archives.refusals import unsafe, unusable
+from quire.archives.zip_layout import check_zip_layout
+from quire.archives.zips import ZipMember, read_zip_member, zip_members
+from quire.errors import InvalidDistribution, InvalidName
+from quire.names import ParsedFilename, normalize_name, quoted, same_version
+
+_WHEEL_MAJOR = 1
+_SCHEMES = {"data", "headers", "platlib", "purelib", "scripts"}
+_SCRIPT_NAME = re.compile(r"[\w.-]+")
+_SCRIPT_TARGET = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(?:\[[^\]]*\])?")
+
+
+class _CaseSensitive(configparser.ConfigParser):
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+def read_wheel(file: BinaryIO, parsed: ParsedFilename, *, strict: bool) -> bytes:
+    """METADATA in the one .dist-info of this release. Raises InvalidDistribution, also when there is none (PEP 427).
+
+    `strict`: see read_metadata.
+    """
+    members = zip_members(file, parsed)
+    found = [member for member in members if re.fullmatch(r"[^/]+\.dist-info/METADATA", member.path)]
+    if len(found) != 1:
+        what = "no" if not found else f"{len(found)}"
+        raise InvalidDistribution(
+            f"The wheel {quoted(parsed.filename)} has {what} .dist-info/METADATA at its top; it needs exactly one."
+        )
+    directory = found[0].path.partition("/")[0]
+    if not _names_release(directory.removesuffix(".dist-info"), parsed):
+        raise InvalidDistribution(
+            f"The wheel {quoted(parsed.filename)} has its metadata in {quoted(directory)}, "
+            "which is of another project or version than the filename."
+        )
+    if sum(member.path == f"{directory}/WHEEL" for member in members) != 1:
+        raise InvalidDistribution(
+            f"The wheel {quoted(parsed.filename)} needs exactly one {quoted(directory + '/WHEEL')}; build it again."
+        )
+    if strict:
+        _check_members(members, parsed)
+        check_zip_layout(file, members, parsed)
+        _check_dist_info(file, members, parsed)
+    return read_zip_member(file, found[0], parsed)
+
+
+def _names_release(stem: str, parsed: ParsedFilename) -> bool:
+    """Whether `<name>-<version>` is of this release. Old tools left dashes in both, so every dash may separate."""
+    for dash in re.finditer("-", stem):
+        try:
+            name = normalize_name(stem[: dash.start()])
+        except InvalidName:
+            continue
+        if name == parsed.project and same_version(stem[dash.end() :], parsed.version):
+            return True
+    return False
+
+
+def _stem(parsed: ParsedFilename) -> str:
+    """`<name>-<version>` as the filename spells them, and therefore the folders in the wheel."""
+    return "-".join(parsed.filename.split("-")[:2])
+
+
+def _check_members(members: Sequence[ZipMember], parsed: ParsedFilename) -> None:
+    paths = Paths(parsed, repeats=False, one_folder=False)
+    expected = f"{_stem(parsed)}.dist-info"
+    for member in members:
+        path = paths.add(member.name, is_folder=member.is_folder)
+        top, _, rest = path.partition("/")
+        if top.endswith(".dist-info") and (top != expected or not (rest or member.is_folder)):
+            raise unusable(f"has {quoted(top)} at its top, where {quoted(expected)} alone must be", parsed)
+        if top.endswith(".data") and not member.is_folder:
+            scheme, _, inner = rest.partition("/")
+            if scheme not in _SCHEMES or not inner:
+                raise unsafe(member.name, f"lies in none of the folders {', '.join(sorted(_SCHEMES))}", parsed)
+
+
+def _check_dist_info(file: BinaryIO, members: Sequence[ZipMember], parsed: ParsedFilename) -> None:
+    """METADATA, WHEEL and RECORD in exactly the expected folder, and those that installers read can be read."""
+    directory = f"{_stem(parsed)}.dist-info"
+    by_name = {member.name: member for member in members if member.name.startswith(f"{directory}/")}
+    for name in ("METADATA", "WHEEL", "RECORD"):
+        if f"{directory}/{name}" not in by_name:
+            raise unusable(f"has no {quoted(f'{directory}/{name}')}", parsed)
+
+    def text(name: str, limit: int) -> str:
+        try:
+            return read_zip_member(file, by_name[f"{directory}/{name}"], parsed, limit).decode()
+        except UnicodeDecodeError:
+            raise unusable(f"has a {name} that is not UTF-8", parsed) from None
+
+    _check_wheel(text("WHEEL", limits.MAX_SMALL_FILE_BYTES), parsed)
+    _check_record(text("RECORD", limits.MAX_RECORD_BYTES), parsed)
+    if f"{directory}/entry_points.txt" in by_name:
+        _check_entry_points(text("entry_points.txt", limits.MAX_SMALL_FILE_BYTES), parsed)
+
+
+def _check_wheel(text: str, parsed: ParsedFilename) -> None:
+    if len(text.splitlines()) > limits.MAX_WHEEL_LINES:
+        raise unusable(f"has more than {limits.MAX_WHEEL_LINES} lines in WHEEL", parsed)
+    version = str(HeaderParser().parsestr(text)["Wheel-Version"]).strip()
+    if not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", version):
+        raise unusable("has no Wheel-Version like 1.0 in WHEEL", parsed)
+    if int(version.partition(".")[0]) > _WHEEL_MAJOR:
+        raise unusable(f"has the Wheel-Version {version}, which no installer of today reads", parsed)
+
+
+def _check_record(text: str, parsed: ParsedFilename) -> None:
+    """Rows of path, digest and size. That they are those of the members is checked by no installer, and not by PyPI."""
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+        sound = all(len(row) == 3 and re.fullmatch(r"[0-9]{0,18}", row[2]) for row in rows)
+    except csv.Error:
+        sound = False
+    if not sound:
+        raise unusable("has a RECORD that is not rows of path, digest and size", parsed)
+
+
+def _check_entry_points(text: str, parsed: ParsedFilename) -> None:
+    parser = _CaseSensitive(delimiters=("=",), interpolation=None)
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        raise unusable("has an entry_points.txt that is no INI file", parsed) from None
+    for section in ("console_scripts", "gui_scripts"):
+        for name, target in parser[section].items() if parser.has_section(section) else ():
+            if not (_SCRIPT_NAME.fullmatch(name) and _SCRIPT_TARGET.fullmatch(target)):
+                raise unusable(f"has the script {quoted(name)} in entry_points.txt, which cannot be made", parsed)

@@ -1,0 +1,99 @@
+"""The framing of an uploaded zip: what every reader must find in it alike.
+
+Some programs read a zip by its central directory (zipfile, hence pip), some from its first byte on (uv, while it
+downloads). An archive in which the two find different files is refused by uv, by PyPI, and here. So the local headers
+and their data must follow one another without a gap from the first byte to the directory, and say what it says.
+
+All data is expanded on the way (not kept), since a member with a wrong checksum can be installed by nobody.
+
+Sources: PKWARE's APPNOTE 4.3 to 4.5, PyPI's page on archives (docs.pypi.org/archives).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from quire.archives import limits
+from quire.archives.refusals import Unbounded, damaged_zip, unsafe, unusable
+from quire.archives.zips import DEFLATED, LOCAL_HEADER, STORED, ZipMember, find_directory, zip64_sizes, zip_data
+from quire.names import ParsedFilename, quoted
+
+_ENCRYPTED, _DESCRIPTOR, _UTF8_NAME = 0x1, 0x8, 0x800
+_ZIP64, _UNICODE_PATH = 0x0001, 0x7075
+_ZIP64_LENGTHS = {0, 8, 16, 24, 28}
+
+
+def check_zip_layout(file: BinaryIO, members: Sequence[ZipMember], parsed: ParsedFilename) -> None:
+    """Raises InvalidDistribution. `members`: the whole directory, in any order."""
+    directory = find_directory(file, parsed)
+    length = file.seek(0, 2)
+    expanded = sum(member.size for member in members)
+    limit = max(limits.MIN_ZIP_EXPANDED_LIMIT, limits.MAX_ZIP_EXPANSION * length)
+    limit = min(limit, limits.MAX_EXPANDED_LIMIT)
+    if expanded > limit:
+        raise Unbounded(f"{quoted(parsed.filename)} expands to {expanded} bytes; {limit} is the limit for its size.")
+    if any(1 <= byte <= 8 for byte in directory.comment):
+        raise unusable("has control characters in its comment", parsed)
+    position = 0
+    file.seek(0)
+    for member in sorted(members, key=lambda each: each.offset):
+        if not (member.name.isascii() or member.flags & _UTF8_NAME):
+            raise unsafe(member.name, "has a name that is not marked as UTF-8", parsed)
+        if member.is_folder and (member.size or member.crc):
+            raise unsafe(member.name, "is a folder with data", parsed)
+        if member.has_comment:
+            raise unsafe(member.name, "has a comment", parsed)
+        if member.offset != position:
+            raise unusable("has bytes between its members, or members that lie in each other", parsed)
+        position += _check_local_header(file, member, parsed) + member.compressed
+        for _ in zip_data(file, member, parsed):
+            pass
+    if position != directory.start:
+        raise unusable("has bytes between its members and its directory", parsed)
+
+
+def _check_local_header(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> int:
+    """The length of the header at the place where `file` stands; it stands behind it then."""
+    header = file.read(LOCAL_HEADER.size)
+    if len(header) < LOCAL_HEADER.size:
+        raise damaged_zip(parsed)
+    signature, _, flags, method, _, _, crc, compressed, size, name_length, extra_length = LOCAL_HEADER.unpack(header)
+    name, extra = file.read(name_length), file.read(extra_length)
+    if signature != b"PK\x03\x04" or len(extra) != extra_length:
+        raise damaged_zip(parsed)
+    if (flags | member.flags) & _DESCRIPTOR:
+        raise unsafe(member.name, "was written with a data descriptor, which readers interpret differently", parsed)
+    if (flags | member.flags) & _ENCRYPTED:
+        raise unsafe(member.name, "is encrypted", parsed)
+    if method not in {STORED, DEFLATED}:
+        raise unsafe(member.name, "is compressed otherwise than by deflate", parsed)
+    problem = _problem_of_extra(extra, name, stored=method == STORED)
+    if problem is not None:
+        raise unsafe(member.name, problem, parsed)
+    size, compressed = zip64_sizes(extra, size, compressed)
+    stated = (name, method, crc, compressed, size)
+    if stated != (member.raw_name, member.method, member.crc, member.compressed, member.size):
+        raise unsafe(member.name, "is another one in its own header than in the directory", parsed)
+    return LOCAL_HEADER.size + len(name) + len(extra)
+
+
+def _problem_of_extra(extra: bytes, name: bytes, *, stored: bool) -> str | None:
+    """What is wrong with the extra fields of a local header; None when nothing is."""
+    seen = set()
+    while extra:
+        if len(extra) < 4:
+            return "has an extra field that is cut off"
+        kind, length = struct.unpack_from("<2H", extra)
+        field, extra = extra[4 : 4 + length], extra[4 + length :]
+        if len(field) != length:
+            return "has an extra field that is cut off"
+        if kind in seen and kind in {_ZIP64, _UNICODE_PATH}:
+            return "has an extra field twice"
+        seen.add(kind)
+        if kind == _ZIP64 and (length not in _ZIP64_LENGTHS or (length == 8 and not stored)):
+            return "has a zip64 field of a wrong length"
+        if kind == _UNICODE_PATH and field[5:] != name:
+            return "has another name in an extra field"
+    return None
