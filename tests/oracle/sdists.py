@@ -252,7 +252,13 @@ def member_cases() -> list[Case]:
         case("name with a line feed", member("foo-1.0/a\nb", b"x"), uv=False),
         case("name with //", member("foo-1.0//a//b", b"x")),
         case("long name", member("foo-1.0/" + "n" * 256, b"x"), pip=False, uv=False),
-        case("deep name", member("foo-1.0/" + "d/" * 1500 + "x", b"x"), pip=False),
+        # not deeper: what uv leaves of it in its cache has to be removed, which is done by recursion
+        case(
+            "deep name",
+            member("foo-1.0/" + "d/" * 300 + "x", b"x"),
+            accepted=False,
+            why="nobody nests so deep; at some 900 folders pip's own recursion ends",
+        ),
         case(
             "file and folder of one name", member("foo-1.0/a", b"x"), member("foo-1.0/a/b", b"x"), pip=False, uv=False
         ),
