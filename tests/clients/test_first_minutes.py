@@ -149,7 +149,7 @@ CONFIGURATIONS = {
     "open": (*OPEN,),
     "a-login-to-publish": ("-a", "update", "-P", "users", "--disable-fallback"),
     "a-login-for-everything": ("-a", "download,list,update", "-P", "users", "--disable-fallback"),
-    "a-login-to-install": ("-a", "download", "-P", "users", "--disable-fallback"),
+    "a-login-to-install": ("-a", "download", "-P", "users", "--anonymous-uploads", "--disable-fallback"),
     "under-a-prefix": (*OPEN, "--server-base-url", "/team/python"),
     "under-a-prefix-with-a-login": (
         *("-a", "download,list,update", "-P", "users", "--disable-fallback", "--server-base-url", "/team/python"),
