@@ -235,8 +235,11 @@ class Folder:
 
     def _is_of_one_instant(self, name: str, project: FolderProject) -> bool:
         """Whether all files are still what they were found to be: then they were so together, before this question."""
-        listing, validation = self._tree.refresh(), project.validation
+        validation = project.validation
         assert isinstance(validation, _Validation)
+        if not validation.candidates:
+            return True  # one listing had none
+        listing = self._tree.refresh()
         candidates = listing.projects.get(name, ())
         return candidates == validation.candidates and self._tree.is_same(candidates, validation.looks, listing)
 
