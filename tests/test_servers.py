@@ -226,6 +226,17 @@ def test_a_worker_has_no_share_of_another_ones_listener(tmp_path: Path) -> None:
         assert served.stop() == 0
 
 
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
+def test_workers_end_when_their_server_is_killed(server: str, tmp_path: Path) -> None:
+    """Nothing is left that holds the port: a service manager can start the server again."""
+    with serving(_settings(tmp_path, server, workers=2), tmp_path) as served:
+        until(lambda: len(answering(served)) == 2)
+        workers = workers_of(served.process.pid)
+        served.stop(signal.SIGKILL)
+        until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+        binding.bind(served.host, served.port).close()
+
+
 def listening_sockets(pid: int, port: int) -> set[str]:
     """The inodes of a process's sockets that listen on a port (proc_pid_fd(5), proc_pid_net(5))."""
     listening = {

@@ -18,6 +18,7 @@ from typing import Any
 
 from quire.errors import ConfigurationError
 
+_PR_SET_PDEATHSIG = 1
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -59,3 +60,20 @@ def forked_workers_obey_signals() -> None:
         release_signals()
 
     os.register_at_fork(before=hold_signals, after_in_parent=release_signals, after_in_child=begin)
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the system send this process SIGTERM when the process that forked it, `parent`, ends in whatever way.
+
+    Without it the workers of a killed server keep its port (prctl(2), PR_SET_PDEATHSIG). Does nothing where the system
+    cannot do it.
+    """
+    try:
+        import ctypes  # noqa: PLC0415 - the worker has it for its allocator in any case
+
+        set_option = ctypes.CDLL(None).prctl
+    except (ImportError, OSError, AttributeError):
+        return
+    set_option(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    if os.getppid() != parent:  # it ended before
+        os.kill(os.getpid(), signal.SIGTERM)

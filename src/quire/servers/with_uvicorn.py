@@ -7,6 +7,7 @@ import gc
 import logging
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES, announce, host_and_port
 from quire.servers.binding import bind_each
 from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
+from quire.servers.loading import end_with_parent
 from quire.servers.uvicorn_protocol import Protocol
 
 _INFANCY_SECONDS = 1.0
@@ -112,6 +114,7 @@ class _Worker(Process):
     def __init__(self, config: Config, listeners: list[socket.socket], others: list[socket.socket]) -> None:
         self._listeners = listeners
         self._others = others
+        self._parent = os.getpid()
         self.started_at = time.monotonic()
         super().__init__(config, [])
         # in place of uvicorn's, which was not started
@@ -130,6 +133,7 @@ class _Worker(Process):
         """What the new process does first."""
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        end_with_parent(self._parent)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS.keys() - {signal.SIGINT})
         for other in self._others:
             other.close()
