@@ -39,6 +39,7 @@ LAYERS = (
     "index",
     "folder_files",
     "folder_listing",
+    "folder_reports",
     "folder_scan",
     "folder_facts",
     "drop_in",

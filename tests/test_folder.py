@@ -413,7 +413,9 @@ def test_a_file_that_stays_incomplete_is_logged_once(tmp_path: Path) -> None:
         for _ in range(3):
             known = folder.project("alpha", known)
             folder.find(path.name)
-        Folder([tmp_path], digests=store.shared().records, clock=clock).project("alpha")
+        other = Folder([tmp_path], digests=store.shared().records, clock=clock)
+        other.project("alpha")
+        assert (folder.left_out["damaged"], other.left_out["damaged"]) == (1, 1)  # no server that they belong to
     assert [(line["event"], line["path"]) for line in logs] == [("file left out", str(path))]
     path.write_bytes(ZIP)
     assert len(folder.project("alpha", known).files) == 1
@@ -1017,6 +1019,79 @@ def test_little_metadata_is_remembered(tmp_path: Path) -> None:
         budget.limit = 5 * folder.documents.bytes // 2 if number == 0 and len(folder.documents) == 1 else budget.limit
     shutil.rmtree(tmp_path)
     assert [folder.metadata_document(drop_in) is not None for drop_in in files] == [True, False, True]
+
+
+def workers(root: Path, count: int = 2) -> tuple[list[Folder], Clock]:
+    """The folder as several workers have it who cannot store anything, in the order in which they are asked."""
+    clock = Clock()
+    return [Folder([root], facts_are_stored=False, clock=clock) for _ in range(count)], clock
+
+
+def reported(folders: list[Folder]) -> dict[str, int]:
+    """The reports of all workers together."""
+    return {reason: sum(folder.left_out[reason] for folder in folders) for reason in folders[0].left_out}
+
+
+def test_workers_report_a_damaged_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line and one count for all workers of a server, also where they share no digests; one more when the file
+    is replaced by another that is damaged."""
+    runtime, root = tmp_path / "runtime", tmp_path / "root"
+    runtime.mkdir()
+    root.mkdir()
+    monkeypatch.setenv("QUIRE_RUNTIME", str(runtime))
+    path = root / "alpha-1.0.zip"
+    folders, clock = workers(root)
+
+    def look_again() -> None:
+        for _ in range(3):
+            for folder in folders:
+                assert folder.project("alpha").files == ()
+            clock.now += STALLED
+
+    with capture_logs() as logs:
+        for size in (10, 20):
+            path.write_bytes(ZIP[:-size])
+            look_again()
+            assert len(logs) == size // 10
+            assert reported(folders) == {"damaged": size // 10, "unreadable": 0, "directory": 0}
+    assert {(line["event"], line["path"]) for line in logs} == {("file left out", str(path))}
+
+
+def test_workers_report_what_they_cannot_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file and a directory without permission."""
+    runtime, root = tmp_path / "runtime", tmp_path / "root"
+    runtime.mkdir()
+    put(root, "alpha")
+    put(root / "sub", "beta")
+    monkeypatch.setenv("QUIRE_RUNTIME", str(runtime))
+    failing(monkeypatch, root / "sub", errno.EACCES)
+    monkeypatch.setattr("quire.folder_digests.open_plain", refusing_to_open)
+    folders, _ = workers(root)
+    with capture_logs() as logs:
+        for folder in folders * 2:
+            assert folder.project("alpha").files == ()
+    assert sorted(line["event"] for line in logs) == ["directory left out", "file left out"]
+    assert reported(folders) == {"damaged": 0, "unreadable": 1, "directory": 1}
+
+
+def refusing_to_open(path: str) -> int:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def test_workers_tell_once_that_digests_are_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same failure of the store is one line, however many workers meet it."""
+    runtime, root = tmp_path / "runtime", tmp_path / "root"
+    runtime.mkdir()
+    put(root, "alpha")
+    monkeypatch.setenv("QUIRE_RUNTIME", str(runtime))
+    faults = Faults()
+    store = MemoryStore(faults=faults)
+    for _ in range(2):
+        faults.next("write", Fault.FULL)
+    with capture_logs() as logs:
+        for _ in range(2):
+            assert len(Folder([root], digests=store.records, clock=Clock()).project("alpha").files) == 1
+    assert [line["event"] for line in logs] == ["digests not stored"]
 
 
 # -- directories that cannot be read ----------------------------------------------------------------------------------

@@ -15,10 +15,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quire.config import Settings
+from quire.folder import Folder
 from quire.metrics import catalog
 from quire.metrics.catalog import METRICS, Metric, Route
 from quire.metrics.files import ProcessFiles, Value, page
 from quire.metrics.tally import Tally
+from quire.store.posix import PosixStore
 from quire.web.routes import RouteTable
 from quire.web.worker_metrics import WorkerMetrics
 from tests.asking import OPEN, Site, password_file, publish, publish_wheel, serve
@@ -213,6 +215,7 @@ def test_the_number_of_series_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
         "cache": set(catalog.CACHES),
         "result": {*catalog.UPLOAD_RESULTS, *catalog.LOGIN_RESULTS},
         "action": set(catalog.CHANGE_ACTIONS),
+        "reason": set(catalog.LEFT_OUT_REASONS),
         "error": set(catalog.STORE_ERRORS),
         "le": {*map(str, catalog.SECONDS), "+Inf"},
     }
@@ -303,6 +306,38 @@ def test_the_page_is_of_all_workers(server: str, tmp_path: Path) -> None:
             assert httpx.get(f"{site.base}simple/").status_code == 200
         wanted = already + 30
         until(lambda: value(fresh(site), "quire_requests_total", route="projects", status="200") == wanted)
+
+
+def test_drop_ins_that_cannot_be_served_are_counted_once(tmp_path: Path) -> None:
+    """Two workers without the right to store anything report one unreadable file, one directory and one file that an
+    earlier server found damaged, in all; the first two are in the log."""
+    root = tmp_path / "packages"
+    root.mkdir()
+    (root / "acme-1.0.zip").write_bytes(make_wheel("acme", "1.0")[:-10])
+    find_damaged_files(root, "acme")
+    unreadable, forbidden = root / wheel_name("acme", "2.0"), root / "forbidden"
+    unreadable.write_bytes(make_wheel("acme", "2.0"))
+    unreadable.chmod(0)
+    forbidden.mkdir(mode=0)
+    with serve(tmp_path, *OPEN, "--workers", 2, "--read-only", unprivileged=True) as site:
+        until(lambda: value(fresh(site), "quire_workers") == 2)
+        assert value(fresh(site), "quire_drop_ins_left_out_total", reason="damaged") == 0
+        for _ in range(30):
+            assert httpx.get(f"{site.base}simple/acme/").status_code == 200
+        wanted = {"damaged": 1, "unreadable": 1, "directory": 1}
+        name = "quire_drop_ins_left_out_total"
+        until(lambda: {reason: value(fresh(site), name, reason=reason) for reason in wanted} == wanted)
+        log = site.served.output()
+        assert (log.count("file left out"), log.count("directory left out")) == (1, 1)
+    forbidden.chmod(0o700)
+
+
+def find_damaged_files(root: Path, project: str) -> None:
+    """Have it stored which files of a project are damaged, as a server finds out within a minute."""
+    times = iter(range(0, 10_000, 100))
+    folder = Folder([root], digests=PosixStore.open(root).records, clock=lambda: float(next(times)))
+    for _ in range(2):
+        folder.project(project)
 
 
 def fresh(site: Site) -> str:

@@ -18,7 +18,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -31,6 +31,7 @@ from quire.folder_digests import Progress, ProjectFacts, Rules, in_turn
 from quire.folder_facts import Facts, offered_metadata
 from quire.folder_files import MAX_SIGNATURE_BYTES, Look, Stamp, open_plain
 from quire.folder_listing import Candidate, Listing
+from quire.folder_reports import Reports
 from quire.folder_scan import Tree
 from quire.names import guess_filename
 from quire.store.contracts import Records
@@ -110,10 +111,11 @@ class Folder:
         for algorithm in algorithms:
             _check_algorithm(algorithm)
         self._clock = clock
-        self._tree = Tree(roots, exclude=exclude, network=network, settle=settle, clock=clock)
+        self._reports = Reports()
+        self._tree = Tree(roots, exclude=exclude, network=network, settle=settle, clock=clock, reports=self._reports)
         self._records = digests
         self._index = index
-        self._rules = Rules(tuple(algorithms), progress, lambda: self._tree.settle, clock, wall)
+        self._rules = Rules(tuple(algorithms), progress, lambda: self._tree.settle, clock, wall, self._reports)
         budget = budget or Budget(_REMEMBERED_BYTES)
         # Where they are not stored there is nothing to get facts back from but the files.
         self._facts_are_stored = facts_are_stored
@@ -127,6 +129,11 @@ class Folder:
     def roots(self) -> tuple[str, ...]:
         """The real paths of the roots."""
         return self._tree.roots
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """How many reports of files and directories that cannot be served were made here, by the reason."""
+        return self._reports.counts
 
     @property
     def validates_inline(self) -> bool:

@@ -31,7 +31,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import msgspec
@@ -41,6 +41,7 @@ from quire.errors import Conflict, QuireError, StoreError, StoreReadOnly
 from quire.folder_facts import Facts, decode_facts, encode_facts, measure
 from quire.folder_files import Look, Stamp, open_plain
 from quire.folder_listing import Candidate
+from quire.folder_reports import Reports, state_of
 from quire.store.contracts import Record, Records
 from quire.store.directory import COARSE_SETTLE
 
@@ -73,6 +74,7 @@ class Rules:
     """Seconds after which two changes of a file no longer share a stamp."""
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
+    reports: Reports = field(default_factory=Reports)
 
 
 @dataclass(slots=True)
@@ -97,7 +99,7 @@ class ProjectFacts:
         self._record: Record | None = None
         self._stored: dict[str, Facts] = {}
         self._fresh: dict[str, Facts] = {}  # found here, and not yet stored
-        self._warned: set[str] = set()
+        self._reported: dict[str, object] = {}  # by key: the state of a file that is left out
         self._bytes = 0
         self._is_read = False
 
@@ -136,6 +138,8 @@ class ProjectFacts:
         stored = self._read().get(candidate.key)
         if stored is not None and stored.settled and self._fits(stored, look):
             self._held[candidate.key] = _Held(stored, now, now)
+            if not stored.complete:
+                self._report_damaged(candidate, stored.stamp, is_known=True)
             return stored
         first_met = held.first_met if held is not None and fits else now
         if file is not None:
@@ -155,15 +159,22 @@ class ProjectFacts:
                 return None
             if facts is not None:
                 if facts.complete:
-                    self._warned.discard(candidate.key)
+                    self._reported.pop(candidate.key, None)
                 return facts
         return None
 
     def left_out(self, candidate: Candidate, error: OSError) -> None:
-        """Say, once, that a file cannot be read."""
-        if candidate.key not in self._warned:
-            self._warned.add(candidate.key)
-            _log.warning("file left out", path=candidate.path, reason=error.strerror)
+        """Report, once, that a file cannot be read."""
+        state = state_of(candidate.path)
+        if candidate.key not in self._reported or self._reported[candidate.key] != state:
+            self._reported[candidate.key] = state
+            self._rules.reports.left_out("unreadable", candidate.path, state, error.strerror)
+
+    def _report_damaged(self, candidate: Candidate, stamp: Stamp, *, is_known: bool = False) -> None:
+        if self._reported.get(candidate.key) != stamp:
+            self._reported[candidate.key] = stamp
+            sentence = "It is damaged, or its copy has stopped."
+            self._rules.reports.left_out("damaged", candidate.path, stamp, sentence, is_known=is_known)
 
     def save(self, candidates: Collection[Candidate], roots: int) -> None:
         """Store what was found here and is not stored yet; not being able to is not an error.
@@ -202,7 +213,7 @@ class ProjectFacts:
             self._records = None
         except QuireError as error:
             self._record, self._is_read = None, False
-            _log.warning("digests not stored", record=self._key, reason=str(error))
+            self._rules.reports.store_failed("digests not stored", self._key, error)
 
     @property
     def wants_saving(self) -> bool:
@@ -230,9 +241,8 @@ class ProjectFacts:
         is_old = self._rules.wall() - facts.ctime_ns / 1e9 > _OLD
         patience = self._rules.settle() if facts.complete else max(self._rules.settle(), STALLED)
         facts = msgspec.structs.replace(facts, settled=is_old or began - first_met >= patience)
-        if facts.settled and not facts.complete and candidate.key not in self._warned:
-            self._warned.add(candidate.key)
-            _log.warning("file left out", path=candidate.path, reason="It is damaged, or its copy has stopped.")
+        if facts.settled and not facts.complete:
+            self._report_damaged(candidate, facts.stamp)
         ended = self._rules.clock()
         took = ended - began
         not_before = began if facts.complete or took < _QUICK else ended + 2 * took
@@ -252,7 +262,7 @@ class ProjectFacts:
             self._record = self._records.read(self._key, before)
         except StoreError as error:
             self._record, self._stored = None, {}
-            _log.warning("stored digests not readable", record=self._key, reason=str(error))
+            self._rules.reports.store_failed("stored digests not readable", self._key, error)
             return self._stored
         except QuireError:  # a name too long for a key
             self._records = None

@@ -40,16 +40,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import structlog
-
 from quire.errors import StoreError
 from quire.folder_files import Look, Stamp, open_plain
 from quire.folder_listing import NOTHING, Candidate, Directory, Listing, merge
+from quire.folder_reports import Reports, state_of
 from quire.names import ParsedFilename, guess_filename, guess_project
 from quire.store.directory import COARSE_SETTLE, Directories, Identity, Seen, SettleRule
 from quire.store.filesystem import filesystem_type
-
-_log = structlog.get_logger(__name__)
 
 STORE_FOLDER = "quire"
 """The name under a root that a store lies under."""
@@ -82,8 +79,10 @@ class Tree:
         network: bool | None = None,
         settle: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        reports: Reports | None = None,
     ) -> None:
         """`exclude`: directories never to list. `network`: None asks the file system. `settle`: see SettleRule.
+        `reports`: where directories that cannot be read are reported; None: to reports of its own.
 
         A root that is named twice counts once. Whether the roots exist is found by `refresh`.
         """
@@ -94,6 +93,7 @@ class Tree:
         )
         self._settle = settle
         self._clock = clock
+        self._reports = reports or Reports()
         self._rules: dict[int, SettleRule] = {}  # by device: a mount below a root may have coarser times
         self._lock = threading.Lock()
         self._directories: dict[tuple[int, str], Directory] = {}
@@ -240,7 +240,7 @@ class Tree:
                     "check that it exists, is mounted, and may be read by the server."
                 ) from error
             if not directory.failure:
-                _log.warning("directory left out", path=directory.path, reason=error.strerror)
+                self._reports.left_out("directory", directory.path, state_of(directory.path), error.strerror)
             if directory.failure != error.errno:
                 self._is_stale = True
             directory.failure, directory.is_listed = error.errno, False

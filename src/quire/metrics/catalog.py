@@ -60,6 +60,7 @@ STORE_ERRORS = (
     *("UnknownLayout", "DamagedRecord", "BlobMissing", "other"),
 )
 CACHES = ("project", "projects")
+LEFT_OUT_REASONS = ("damaged", "unreadable", "directory")
 
 REQUESTS = Metric("quire_requests_total", "counter", "Requests that were answered.", ("route", "status"))
 DURATION = Metric(
@@ -86,6 +87,12 @@ LOGINS = Metric("quire_logins_total", "counter", "Credentials that were looked a
 LOG_LINES_LOST = Metric(
     "quire_log_lines_lost_total", "counter", "Log lines that could not be written: no reader took them, or a full disk."
 )
+LEFT_OUT = Metric(
+    "quire_drop_ins_left_out_total",
+    "counter",
+    "Drop-in files and directories that were found unfit to serve.",
+    ("reason",),
+)
 CACHE_BYTES = Metric("quire_cache_bytes", "gauge", "Memory that remembered things take.", ("cache",), "livesum")
 CACHE_ENTRIES = Metric(
     "quire_cache_entries", "gauge", "Projects (or lists) that are remembered.", ("cache",), "livesum"
@@ -103,5 +110,5 @@ INFO = Metric("quire_info", "gauge", "Always 1; which version runs, in which ser
 METRICS = (
     *(REQUESTS, DURATION, SENT, RECEIVED, BARRIER_REQUESTS, VALIDATIONS, LOADS, UPLOADS, UPLOADED, CHANGES, CONFLICTS),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
-    *(LOG_LINES_LOST, INFO),
+    *(LOG_LINES_LOST, LEFT_OUT, INFO),
 )

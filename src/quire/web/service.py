@@ -115,6 +115,7 @@ class Service:
         self.renderings: Renderings[Page] = Renderings()
         self.metrics.watch(
             self.index.commits,
+            self.folder,
             self.readiness,
             project=self.projects.memory,
             projects=self.project_names.memory,

@@ -9,7 +9,7 @@ import resource
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +55,13 @@ class Writing(Protocol):
     def made(self) -> dict[str, int]: ...
 
 
+class Dropped(Protocol):
+    """The drop-in files, as far as they are counted."""
+
+    @property
+    def left_out(self) -> Mapping[str, int]: ...
+
+
 class WorkerMetrics:
     """The counts of this worker, and the page of all workers."""
 
@@ -64,6 +71,7 @@ class WorkerMetrics:
         self._settings = settings
         self._memories: dict[str, Memory] = {}
         self._index: Writing | None = None
+        self._dropped: Dropped | None = None
         self._readiness: Readiness | None = None
         self._folder: Path | None = None
         self._files: ProcessFiles | None = None
@@ -75,9 +83,9 @@ class WorkerMetrics:
         )  # over the files: a page is made in a thread, the counts written by the event loop
         self._is_failing = False
 
-    def watch(self, index: Writing, readiness: Readiness | None, **memories: Memory) -> None:
-        """What is asked for its numbers at each write: the index, and each of catalog.CACHES by its name."""
-        self._index, self._readiness, self._memories = index, readiness, memories
+    def watch(self, index: Writing, folder: Dropped, readiness: Readiness | None, **memories: Memory) -> None:
+        """What is asked for its numbers at each write: the index, the drop-in files, and each memory by its name."""
+        self._index, self._dropped, self._readiness, self._memories = index, folder, readiness, memories
 
     def begin(self) -> asyncio.Task[None] | None:
         """Write once a second from now on; the task to cancel at the end. None when there is nowhere to write."""
@@ -170,6 +178,9 @@ class WorkerMetrics:
             yield from _each(catalog.CHANGES, {action: made.get(action, 0) for action in catalog.CHANGE_ACTIONS})
             yield catalog.CONFLICTS, (), self._index.conflicts
             yield catalog.IN_DOUBT, (), self._index.in_doubt
+        if self._dropped is not None:
+            left_out = self._dropped.left_out
+            yield from _each(catalog.LEFT_OUT, {reason: left_out[reason] for reason in catalog.LEFT_OUT_REASONS})
         for cache, memory in self._memories.items():
             yield catalog.CACHE_BYTES, (cache,), memory.bytes
             yield catalog.CACHE_ENTRIES, (cache,), len(memory)
