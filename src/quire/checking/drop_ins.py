@@ -45,11 +45,17 @@ class DropInCheck:
                 sentence = "The file is damaged, still being copied, or cannot be read; it is not served."
                 self._found("incomplete-drop-in", path, sentence, Severity.LEFTOVER if is_young else Severity.DAMAGE)
             return
-        with opened.file as file:
-            expected = opened.drop_in.file.sha256
-            if not self.quick and self._digest(file) != expected and self.folder.is_same(opened):
-                sentence = f"Nothing changed it, and its bytes no longer have the sha256 {expected}; look at the disk."
-                self._found("damaged-drop-in", path, sentence)
+        expected = opened.drop_in.file.sha256
+        try:
+            with opened.file as file:
+                is_damaged = not self.quick and self._digest(file) != expected and self.folder.is_same(opened)
+        except OSError as error:
+            sentence = f"The file cannot be read ({error.strerror or error}); look at its permissions and at the disk."
+            self._found("unreadable-drop-in", path, sentence)
+            return
+        if is_damaged:
+            sentence = f"Nothing changed it, and its bytes no longer have the sha256 {expected}; look at the disk."
+            self._found("damaged-drop-in", path, sentence)
 
     def _digest(self, file: BinaryIO) -> str:
         hasher = hashlib.sha256()
