@@ -19,6 +19,7 @@ messages of its body, and a response of the messages that come back.
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 from typing import Any, Protocol, cast
 
@@ -211,7 +212,16 @@ class _Exchange:
         """The application is through. Raises when it left the response unfinished."""
         self._stream = None
         if not self._is_answered:
-            raise ConnectionAbortedError("the response was given up half-way")
+            raise GivenUp("the response was given up half-way")
+
+
+class GivenUp(ConnectionAbortedError):
+    """The one way to have granian break a connection off. The application has logged the reason."""
+
+
+def is_of_interest(record: logging.LogRecord) -> bool:
+    """A filter of granian's log: not the traceback of a response that was given up on purpose."""
+    return GivenUp.__name__ not in record.getMessage()  # granian makes it text
 
 
 class _Lifespan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVarTuple
 
@@ -19,7 +20,7 @@ from quire.servers.binding import free_address
 from quire.servers.draining import Drain
 from quire.servers.limits import HEAD_SECONDS, connections_for, raise_descriptor_limit
 from quire.servers.loading import forked_workers_obey_signals, hold_signals, load
-from quire.servers.rsgi import RSGIApplication
+from quire.servers.rsgi import RSGIApplication, is_of_interest
 
 try:
     from uvloop import Loop as _FastestLoop
@@ -64,6 +65,10 @@ def _load(target: str) -> Any:
     return application
 
 
+def _is_of_interest() -> Callable[[logging.LogRecord], bool]:
+    return is_of_interest
+
+
 def serve(settings: Settings, target: str) -> int:
     """See quire.servers.run."""
     # every worker binds by itself with SO_REUSEPORT; a port of another quire would be shared silently
@@ -71,7 +76,12 @@ def serve(settings: Settings, target: str) -> int:
     level = LogLevels.info if settings.verbosity > 1 else LogLevels.warning
     # granian's own loggers fall through to ours
     logging_setup = logs.dict_config(settings)
-    logging_setup["loggers"] |= {"_granian": {"level": level.value.upper()}, "granian.access": {"level": "WARNING"}}
+    logging_setup["filters"] = {"of interest": {"()": _is_of_interest}}
+    logging_setup["loggers"] |= {
+        "_granian": {"level": level.value.upper()},
+        "_granian.utils": {"filters": ["of interest"]},
+        "granian.access": {"level": "WARNING"},
+    }
     server = Granian(
         target,
         address=host,
