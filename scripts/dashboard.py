@@ -91,6 +91,16 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "short",
         (("{{error}}", "sum by (error) (increase(quire_store_errors_total$OF[$__rate_interval]))"),),
     ),
+    (
+        "Log lines lost",
+        "short",
+        (("{{instance}}", "sum by (instance) (increase(quire_log_lines_lost_total$OF[$__rate_interval]))"),),
+    ),
+    (
+        "Drop-in files left out",
+        "short",
+        (("{{instance}}", "sum by (instance) (increase(quire_drop_ins_left_out_total$OF[$__rate_interval]))"),),
+    ),
     ("Logins", "ops", (("{{result}}", "sum by (result) (rate(quire_logins_total$OF[$__rate_interval]))"),)),
     (
         "Memory",
