@@ -454,7 +454,7 @@ def test_a_directory_of_many_names_costs_little_memory() -> None:
         ]
         directory = b"".join(entries)
         start = 30 + length
-        sizes = (0, 0, min(count, 0xFFFF), min(count, 0xFFFF), len(directory), start, 0)
+        sizes = (0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
         records = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(directory), start)
         locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, start + len(directory), 1)
         data = bytes(start) + directory + records + locator + struct.pack("<4s4H2LH", b"PK\x05\x06", *sizes)

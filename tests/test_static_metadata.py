@@ -24,8 +24,6 @@ def _text(metadata_version: str, extra: str = "") -> str:
         ("2.2", "", True),
         ("2.4", "", True),
         ("2.10", "", True),
-        ("3.0", "", True),
-        ("10.0", "", True),
         ("2.2", DYNAMIC, False),
         ("2.4", "Dynamic: License\nDynamic: Version\n", False),
         ("2.4", "Provides-Extra: dynamic\n", True),

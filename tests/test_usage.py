@@ -11,6 +11,7 @@ from quire.config import Settings
 from quire.web.usage import usage
 from tests.asking import OPEN, serve
 
+TOLD = "x-forwarded-proto,x-forwarded-host,x-forwarded-prefix"
 NOBODY = Settings(directories=("/packages",), authenticate=())
 
 
@@ -56,7 +57,7 @@ def test_without_a_password_file_nobody_can() -> None:
 
 def test_the_page_behind_a_proxy(tmp_path: Path) -> None:
     """The address is the one that the client used, which a trusted proxy tells."""
-    with serve(tmp_path, *OPEN, "--trusted-proxies", "127.0.0.1") as site:
+    with serve(tmp_path, *OPEN, "--trusted-proxies", "127.0.0.1", "--trusted-headers", TOLD) as site:
         page = site.get("/", x_forwarded_proto="https", x_forwarded_host="packages.example", x_forwarded_prefix="/a")
         assert "uv publish --publish-url https://packages.example/a/ -u any -p any dist/*" in page.text
         assert "pip install --index-url https://packages.example/a/simple/ NAME" in page.text

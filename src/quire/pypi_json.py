@@ -29,7 +29,7 @@ _OLD_TEXT_FIELDS: Final = (
     *("author", "author_email", "description", "download_url", "home_page"),
     *("license", "maintainer", "maintainer_email", "summary"),
 )
-_INSTALLERS: Final = {".exe": "bdist_wininst", ".msi": "bdist_msi", ".dmg": "bdist_dmg", ".rpm": "bdist_rpm"}
+_INSTALLERS: Final = {".exe": "bdist_wininst", ".msi": "bdist_msi", ".rpm": "bdist_rpm"}
 _EGG_PYTHON: Final = re.compile(r"-py(\d[\d.]*\d|\d)(?=-|\.egg$)")
 
 
