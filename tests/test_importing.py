@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable
@@ -415,6 +416,102 @@ def test_a_source_that_changes_is_not_removed(tmp_path: Path) -> None:
     result = only(Importer(index, tmp_path / "in", move=True).run())
     assert (result.outcome, result.removed, result.failed) == (Outcome.IMPORTED, False, True)
     assert path.exists()
+
+
+def replacing_at_the_removal(
+    monkeypatch: pytest.MonkeyPatch, path: Path, before: Callable[[], object], after: Callable[[], object] | None = None
+) -> None:
+    """Do something at the instant between the last look at a source and the step that takes it from its place."""
+    happened: list[str] = []
+
+    def meanwhile(name: str) -> None:
+        original = getattr(os, name)
+
+        def step(source: Any, *rest: Any, **options: Any) -> Any:
+            is_it = os.fspath(source) == str(path) and not happened
+            if is_it:
+                happened.append(name)
+                before()
+            result = original(source, *rest, **options)
+            if is_it and after is not None:
+                after()
+            return result
+
+        monkeypatch.setattr(os, name, step)
+
+    meanwhile("unlink")
+    meanwhile("rename")
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put a file in the place of another in one step, with the size and times of the other if it can be."""
+    status = path.stat() if path.exists() else None
+    new = path.with_name(".new")
+    new.write_bytes(content)
+    if status is not None:
+        os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))
+    new.replace(path)
+
+
+@pytest.mark.parametrize("kind", ["file", "linked", "link"])
+def test_a_source_that_is_replaced_at_its_removal_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The new file is at its path, however equal it looks; nothing else is left beside it."""
+    path, index = put(tmp_path / "in"), new_index(tmp_path / "root")
+    if kind == "link":
+        target = path.rename(path.with_name("alpha-0.9.data"))
+        path.symlink_to(target)
+    old = path.read_bytes()
+    new = bytes([*old[:-1], old[-1] ^ 1])
+    replacing_at_the_removal(monkeypatch, path, lambda: replace(path, new))
+    result = only(Importer(index, tmp_path / "in", move=True, link=kind == "linked").run())
+    assert (result.outcome, result.removed, result.failed) == (Outcome.IMPORTED, False, True)
+    assert "changed meanwhile" in str(result.note)
+    assert path.read_bytes() == new
+    assert sorted(each.name for each in path.parent.iterdir()) == (
+        ["alpha-0.9.data", path.name] if kind == "link" else [path.name]
+    )
+
+
+def test_a_newer_file_is_not_replaced_by_one_that_is_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two files that came while the source was removed the later one stays."""
+    path, index = put(tmp_path / "in"), new_index(tmp_path / "root")
+    replacing_at_the_removal(monkeypatch, path, lambda: replace(path, b"new"), lambda: replace(path, b"newer still"))
+    assert not only(Importer(index, tmp_path / "in", move=True).run()).removed
+    assert path.read_bytes() == b"newer still"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_signature_that_is_replaced_at_its_removal_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for what lies beside a source."""
+    path, index = put(tmp_path / "in"), new_index(tmp_path / "root")
+    signature = path.with_name(f"{path.name}.asc")
+    signature.write_bytes(b"signed")
+    replacing_at_the_removal(monkeypatch, signature, lambda: replace(signature, b"other!"))
+    result = only(Importer(index, tmp_path / "in", move=True).run())
+    assert (result.removed, "signature" in str(result.note)) == (True, True)
+    assert signature.read_bytes() == b"other!"
+    assert list(path.parent.iterdir()) == [signature]
+
+
+def test_where_there_are_no_hard_links_a_replaced_source_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps the name that it was given, and the report says which."""
+    path, index = put(tmp_path / "in"), new_index(tmp_path / "root")
+
+    def refuse(*_: object, **options: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    replacing_at_the_removal(
+        monkeypatch, path, lambda: replace(path, b"new"), lambda: monkeypatch.setattr(os, "link", refuse)
+    )
+    result = only(Importer(index, tmp_path / "in", move=True).run())
+    (left,) = path.parent.iterdir()
+    assert (result.removed, left.name in str(result.note), left.read_bytes()) == (False, True, b"new")
 
 
 def test_links_share_the_bytes_only_where_that_is_safe(tmp_path: Path) -> None:

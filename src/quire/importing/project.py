@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from quire.folder_facts import offered_metadata
 from quire.folder_files import Look
 from quire.folder_listing import Candidate
 from quire.importing.outcome import Outcome, Result
-from quire.importing.source import Refused, read_signature, read_unchanged, rfc3339
+from quire.importing.source import Refused, read_signature, read_unchanged, remove_signature, rfc3339
 from quire.metadata import CoreMetadata, is_complete_archive
 from quire.model import File, Project
 from quire.names import MAX_FILENAME_BYTES, normalize_name
@@ -246,21 +246,13 @@ class ProjectImport:
 
     def _remove_signature(self, candidate: Candidate, published: File) -> str | None:
         """Remove the signature beside the source if the store has the same one; a sentence when it stays."""
-        signature, _ = read_signature(candidate)
-        if signature is None:
+        if read_signature(candidate)[0] is None:
             return None
-        try:
-            with self._importer.index.store.blobs.open(f"{published.blob}/{published.filename}.asc").file as file:
-                same = file.read() == signature
-        except (StoreError, OSError):
-            same = False
-        if not same:
-            return "The signature beside it is not the published one, and was left."
-        try:
-            os.unlink(f"{candidate.path}.asc")
-        except OSError as error:
-            return f"Its signature could not be removed ({error.strerror})."
-        return None
+        stored: bytes | None = None
+        key = f"{published.blob}/{published.filename}.asc"
+        with suppress(StoreError, OSError), self._importer.index.store.blobs.open(key).file as file:
+            stored = file.read()
+        return remove_signature(candidate, stored)
 
     def _done(
         self,
