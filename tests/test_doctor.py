@@ -20,13 +20,12 @@ import pytest
 
 from quire import cli
 from quire.commands import doctor as command
-from quire.diagnosis import duet, mail, primitives, probes, races, rendezvous, scratch, volume
+from quire.diagnosis import duet, mail, measures, primitives, probes, races, rendezvous, scratch, volume
 from quire.diagnosis.doctor import Observer, Report, Request, document, examine
 from quire.diagnosis.duet import Duet
 from quire.diagnosis.findings import Finding, Measures, Tally, Verdict, Weight, judge_tallies, verdict
 from quire.diagnosis.mail import Mail, PeerGone
 from quire.diagnosis.measures import advise_coarse_changes
-from quire.diagnosis.measures import judge as judge_measures
 from quire.diagnosis.mounts import Mount, mount_of, mounts_below, operations, read_mounts
 from quire.errors import ConfigurationError, Conflict, StoreError
 from quire.store import directory, posix_files
@@ -791,18 +790,20 @@ def test_a_folder_in_the_way_is_told(empty: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("measures", "expected"),
+    ("measured", "expected"),
     [
         (Measures(tick_ms=4.0, settle_s=0.1, clock_skew_s=0.0), set()),
-        (Measures(tick_ms=1000.0, settle_s=2.5, clock_skew_s=-0.9), set()),
+        (Measures(tick_ms=1000.0, settle_s=2.5, clock_skew_s=-0.9), {("whole-seconds", Weight.ADVICE)}),
+        (Measures(tick_ms=2000.0, settle_s=2.5, clock_skew_s=-0.9), {("whole-seconds", Weight.ADVICE)}),
+        (Measures(tick_ms=999.0, settle_s=2.5, clock_skew_s=0.0), set()),
         (Measures(tick_ms=1000.0, settle_s=0.1, clock_skew_s=0.0), {("coarse-times", Weight.BREAKS)}),
         (Measures(tick_ms=None, settle_s=2.5, clock_skew_s=0.0), {("coarse-times", Weight.BREAKS)}),
         (Measures(tick_ms=4.0, settle_s=0.1, clock_skew_s=-90.0), {("clock", Weight.ADVICE)}),
     ],
 )
-def test_judging_the_clock(measures: Measures, expected: set[tuple[str, Weight]]) -> None:
+def test_judging_the_clock(measured: Measures, expected: set[tuple[str, Weight]]) -> None:
     """Timestamps coarser than what the store waits for break the promise; a clock that is off does not."""
-    assert {(each.code, each.weight) for each in judge_measures(measures)} == expected
+    assert {(each.code, each.weight) for each in measures.judge(measured)} == expected
 
 
 def test_verdicts() -> None:
@@ -932,6 +933,20 @@ def test_the_command_for_people(root: Path, capsys: pytest.CaptureFixture[str]) 
     assert "Yes: this volume keeps quire's promise." in out
     assert "always right" in out
     assert "a folder is believed 0.1 s after a change" in out
+
+
+def test_whole_seconds_are_explained(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Timestamps of whole seconds keep the promise; a note says what they mean for files that people copy."""
+    measure = measures.measure
+    monkeypatch.setattr(measures, "_clock", lambda _: (1.0, -0.5))
+    monkeypatch.setattr(measures, "measure", lambda *given: replace(measure(*given), settle_s=2.5))
+    assert run(str(root), "--quick", "--rounds", "2") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Yes: this volume keeps quire's promise." in out
+    assert "Note: Timestamps come in steps of 1 s" in out
+    assert "for 2.5 s after its last change each answer reads a drop-in file anew" in out
 
 
 def test_the_command_for_scripts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from statistics import median
 from quire.diagnosis.findings import Finding, Measures, Weight
 from quire.diagnosis.mounts import operations
 from quire.store.contracts import Record
+from quire.store.directory import COARSE_SETTLE
 from quire.store.posix import PosixStore
 from quire.store.posix_files import remove_quietly
 
@@ -22,6 +23,7 @@ _CLOCK_SECONDS = 2.2
 """Long enough to see whole seconds change twice."""
 _CLOCK_STEPS = 20
 _SKEWED = 60.0
+_WHOLE_SECONDS_MS = 1000.0
 
 
 def measure_clock(folder: str) -> Measures:
@@ -70,6 +72,18 @@ def judge(measures: Measures) -> list[Finding]:
                 f"Timestamps come in steps of {step}, and a folder is believed {measures.settle_s:g} s after its last "
                 f"change: two changes can look like one.",
                 "Use a file system with finer timestamps.",
+            )
+        )
+    elif measures.tick_ms is not None and measures.tick_ms >= _WHOLE_SECONDS_MS:
+        findings.append(
+            Finding(
+                "whole-seconds",
+                Weight.ADVICE,
+                f"Timestamps come in steps of {measures.tick_ms / 1000:g} s, so for {COARSE_SETTLE:g} s after its last "
+                f"change each answer reads a drop-in file anew. The answers are right; the first ones after a copy are "
+                f"slow, more so the larger the files. Uploaded files are not concerned.",
+                "For many large files, upload or import them (quire import), or use a file system with finer times "
+                "(ext4 with inodes of 256 bytes).",
             )
         )
     if measures.clock_skew_s is not None and abs(measures.clock_skew_s) > _SKEWED:
