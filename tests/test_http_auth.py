@@ -15,7 +15,7 @@ from tests.distributions import make_wheel, wheel_name
 ANN = ("ann", "secret")
 LOGIN = f"Basic {b64encode(b'ann:secret').decode()}"
 ACTIONS = ("download", "list", "update")
-CHALLENGE = 'Basic realm="quire", charset="UTF-8"'
+CHALLENGE = 'Basic realm="pypi", charset="UTF-8"'
 
 
 def _requests(site: Site, filename: str) -> dict[str, list[tuple[str, str]]]:

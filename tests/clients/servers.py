@@ -17,6 +17,8 @@ from quire.names import parse_filename
 from quire.store.posix import PosixStore
 from tests.serving import Served, free_port, quire_command, running
 
+USER, PASSWORD = "alice", "wonder land/@:%"
+"""Of the servers that need a login."""
 _REQUEST = re.compile(r"method=(\S+) path=(\S+) status=(\d+)")
 
 

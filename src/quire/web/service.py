@@ -53,7 +53,8 @@ LARGE_PAGE_THREADS = 2  # for what takes the processor for long: more of them wo
 WRITE_THREADS = 32  # a write mostly waits for the disk
 REMOVAL_DELAY = 300.0
 """Seconds that a file no longer listed stays on disk: who is downloading it over NFS could not finish otherwise."""
-CHALLENGE = {"WWW-Authenticate": 'Basic realm="quire", charset="UTF-8"'}
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="pypi", charset="UTF-8"'}
+"""distutils' `register` gives its password to the realm `pypi` alone, which is that of pypiserver too."""
 
 log = structlog.get_logger(__name__)
 
