@@ -27,6 +27,8 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "twine": ("twine>=7,<8",),
     "poetry": ("poetry>=2.1",),
     "pdm": ("pdm[locked]>=2.29",),  # with the dependencies it was tested with: newer ones break it
+    "flit": ("flit>=4.2",),
+    "hatch": ("hatch>=1.18",),
     "podman-compose": ("podman-compose>=1.5",),
     "mirror": ("simple-repository-server>=0.10",),
     "pypiserver-cached": ("pypiserver[cache]==2.4.2", "gunicorn>=27"),  # with its cache, as people deploy it
