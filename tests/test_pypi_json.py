@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from quire.model import File, Status
 from quire.names import is_prerelease
 from quire.pypi_json import describing_file, render_release_json, select_release
 from tests.distributions import metadata_text
+
+REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "http.md"
 
 
 def make_file(filename: str, version: str, **facts: Any) -> File:
@@ -114,8 +117,8 @@ def test_info_of_full_metadata() -> None:
         "downloads": {"last_day": -1, "last_month": -1, "last_week": -1},
         "dynamic": None,
         "home_page": "https://example.org",
-        "keywords": "one,two",
-        "license": "",
+        "keywords": "one, two",
+        "license": None,
         "license_expression": "MIT",
         "license_files": ["LICENSE"],
         "maintainer": "B. Person",
@@ -124,7 +127,11 @@ def test_info_of_full_metadata() -> None:
         "package_url": "http://index.test/simple/foo/",
         "platform": "any",
         "project_url": "http://index.test/simple/foo/",
-        "project_urls": {"Source": "https://example.org/source"},
+        "project_urls": {
+            "Download": "https://example.org/download",
+            "Homepage": "https://example.org",
+            "Source": "https://example.org/source",
+        },
         "provides_extra": ["more"],
         "release_url": "http://index.test/simple/foo/",
         "requires_dist": ["bar>=1", "baz; extra == 'more'"],
@@ -141,7 +148,7 @@ def test_info_without_metadata() -> None:
     with_metadata = render(SDIST, metadata=parse_metadata(metadata_text("Foo", "1.0").encode()))
     info = render(WHEEL)["info"]
     assert info.keys() == with_metadata["info"].keys()
-    assert (info["author"], info["summary"], info["keywords"], info["classifiers"]) == ("", "", "", [])
+    assert (info["author"], info["summary"], info["keywords"], info["classifiers"]) == (None, None, None, [])
     assert info["requires_dist"] is info["project_urls"] is info["license_expression"] is info["platform"] is None
     assert info["requires_python"] == ">=3.8"
 
@@ -159,18 +166,123 @@ def test_what_distutils_left_unknown_is_left_out() -> None:
     assert render(SDIST)["info"].keys() == info.keys()
 
 
+# -- every key, its type and where it comes from ----------------------------------------------------------------------
+
+FROM_METADATA: dict[str, tuple[object, str, object]] = {
+    # without the field, a field, and with it
+    "author": (None, "Author: A", "A"),
+    "author_email": (None, "Author-email: a@example.org", "a@example.org"),
+    "classifiers": ([], "Classifier: Typing :: Typed", ["Typing :: Typed"]),
+    "description": ("", "Description: Long", "Long"),
+    "description_content_type": (None, "Description-Content-Type: text/x-rst", "text/x-rst"),
+    "download_url": (None, "Download-URL: https://example.org/d", "https://example.org/d"),
+    "dynamic": (None, "Dynamic: requires-dist", ["Requires-Dist"]),
+    "home_page": (None, "Home-page: https://example.org", "https://example.org"),
+    "keywords": (None, "Keywords: a,b", "a, b"),
+    "license": (None, "License: MIT", "MIT"),
+    "license_expression": (None, "License-Expression: MIT OR 0BSD", "MIT OR 0BSD"),
+    "license_files": (None, "License-File: LICENSE", ["LICENSE"]),
+    "maintainer": (None, "Maintainer: M", "M"),
+    "maintainer_email": (None, "Maintainer-email: m@example.org", "m@example.org"),
+    "platform": (None, "Platform: any\nPlatform: Linux", "any"),
+    "project_urls": (None, "Project-URL: Source, https://example.org/s", {"Source": "https://example.org/s"}),
+    "provides_extra": (None, "Provides-Extra: Dev_Tools", ["dev-tools"]),
+    "requires_dist": (None, "Requires-Dist: bar >=1", ["bar >=1"]),
+    "requires_python": (None, "Requires-Python: >=3.8", ">=3.8"),
+    "summary": (None, "Summary: Short", "Short"),
+}
+FROM_FILES = {"name", "version", "package_url", "project_url", "release_url", "yanked", "yanked_reason"}
+ALWAYS: dict[str, object] = {
+    "info.bugtrack_url": None,
+    "info.docs_url": None,
+    "info.downloads": {"last_day": -1, "last_month": -1, "last_week": -1},
+    "last_serial": -1,
+    "ownership": {"organization": None, "roles": []},
+    "urls.comment_text": "",
+    "urls.downloads": -1,
+    "vulnerabilities": [],
+}
+"""What a private index knows nothing of; docs/reference/http.md says so."""
+
+
+def info_with(*lines: str) -> dict[str, Any]:
+    document = "\n".join(("Metadata-Version: 2.4", "Name: Foo", "Version: 1.0", *lines, ""))
+    info: dict[str, Any] = render(SDIST, metadata=parse_metadata(document.encode()))["info"]
+    return info
+
+
+@pytest.mark.parametrize("key", FROM_METADATA)
+def test_a_key_comes_from_its_field(key: str) -> None:
+    """With the field it has the field's value in PyPI's type, without it PyPI's value for nothing, as null or empty."""
+    without, line, expected = FROM_METADATA[key]
+    bare = info_with()
+    assert bare[key] == without
+    info = info_with(line)
+    assert info[key] == expected
+    also = {"project_urls"} if key in {"home_page", "download_url"} else set()
+    assert {other for other in info if info[other] != bare[other]} == {key} | also
+
+
+def test_every_key_is_known() -> None:
+    """No key but those from the metadata, those from the files, and those that never say anything."""
+    always = {key.removeprefix("info.") for key in ALWAYS if key.startswith("info.")}
+    assert info_with().keys() == FROM_METADATA.keys() | FROM_FILES | always
+
+
+@pytest.mark.parametrize("key", ALWAYS)
+def test_a_key_that_never_says_anything(key: str) -> None:
+    """It is there, in PyPI's type, whatever is published; and the reference names it."""
+    metadata = parse_metadata(metadata_text("Foo", "1.0", extra=EXTRA).encode())
+    value: Any = render(WHEEL, metadata=metadata, project_url="http://index.test/simple/foo/")
+    for part in key.split("."):
+        value = value[0][part] if isinstance(value, list) else value[part]
+    assert value == ALWAYS[key]
+    assert (
+        f"`{key.rpartition('.')[2]}`" in REFERENCE.read_text().partition("## JSON of projects")[2].partition("\n## ")[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["Project-URL: Docs, https://a.test", "Project-URL: Docs, https://b.test"], {"Docs": "https://a.test"}),
+        (
+            [
+                "Project-URL: Docs, https://a.test",
+                "Project-URL: docs, https://b.test",
+                "Project-URL: Docs, https://c.test",
+            ],
+            {"Docs": "https://a.test", "docs": "https://b.test"},
+        ),
+        (["Home-page: https://a.test", "Project-URL: home-page, https://a.test"], {"Homepage": "https://a.test"}),
+        (
+            ["Home-page: https://a.test", "Project-URL: Home Page, https://b.test"],
+            {"Homepage": "https://a.test", "Home Page": "https://b.test"},
+        ),
+        (["Home-page: https://a.test", "Project-URL: Homepage, https://b.test"], {"Homepage": "https://b.test"}),
+        (["Download-URL: https://a.test", "Project-URL: Download URL, https://a.test"], {"Download": "https://a.test"}),
+    ],
+)
+def test_project_urls(lines: list[str], expected: dict[str, str]) -> None:
+    """The first of one label counts; the old fields are among them, and not twice."""
+    assert info_with(*lines)["project_urls"] == expected
+
+
+# -- releases ---------------------------------------------------------------------------------------------------------
+
+
 def test_project_and_release_documents() -> None:
     """The project's document has all releases in order of version, a release's only its own files."""
     files = [make_file(f"foo-{version}.tar.gz", version) for version in ("1.10", "1.9", "2.0rc1")]
     project = render(*files)
-    assert list(project) == ["info", "last_serial", "releases", "urls", "vulnerabilities"]
+    assert list(project) == ["info", "last_serial", "ownership", "releases", "urls", "vulnerabilities"]
     assert (project["last_serial"], project["vulnerabilities"]) == (-1, [])
     assert list(project["releases"]) == ["1.9", "1.10", "2.0rc1"]
     assert project["info"]["version"] == "1.10"
     assert [entry["filename"] for entry in project["urls"]] == ["foo-1.10.tar.gz"]
     assert project["releases"]["1.10"] == project["urls"]
     release = render(*files, version="1.9.0")
-    assert list(release) == ["info", "last_serial", "urls", "vulnerabilities"]
+    assert list(release) == ["info", "last_serial", "ownership", "urls", "vulnerabilities"]
     assert release["info"]["version"] == "1.9"
     assert [entry["filename"] for entry in release["urls"]] == ["foo-1.9.tar.gz"]
 
@@ -196,13 +308,15 @@ def test_spellings_of_one_version_are_one_release() -> None:
         ({"1.0": False, "2.0rc1": False, "2.0.dev1": False}, "1.0"),
         ({"1.0": "bad", "2.0rc1": False}, "2.0rc1"),
         ({"1.0a1": False, "1.0b1": False}, "1.0b1"),
-        ({"1.0": "bad", "2.0": "bad", "3.0rc1": "bad"}, "3.0rc1"),
+        ({"1.0": "bad", "2.0": "bad", "3.0rc1": "bad"}, "2.0"),
+        ({"2004d": False, "1.0rc1": False}, "1.0rc1"),
+        ({"2004d": False, "1.0": "bad"}, "2004d"),
         ({"2004d": False, "0.1": False}, "0.1"),
         ({"1.0.post1": False, "1.0": False}, "1.0.post1"),
     ],
 )
 def test_which_release_a_project_shows(releases: dict[str, bool | str], expected: str) -> None:
-    """The newest final one that is not yanked, else the newest not yanked, else the newest."""
+    """As on PyPI: not yanked before yanked, final before pre-releases before what is no version, then the newest."""
     files = [make_file(f"foo-{version}.tar.gz", version, yanked=yanked) for version, yanked in releases.items()]
     assert select_release(files, None) == expected
     assert render(*files)["info"]["version"] == expected

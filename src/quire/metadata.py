@@ -228,7 +228,18 @@ def _parse_fields(text: str) -> tuple[RawMetadata, dict[str, list[str]]]:
         ) from None
     if body and "description" not in fields:
         fields["description"] = body
+    if repeated := leftover.pop("project-url", None):
+        fields["project_urls"] = _project_urls(repeated)
     return fields, leftover
+
+
+def _project_urls(values: list[str]) -> dict[str, str]:
+    """URLs by label when a label repeats, for which packaging gives up the whole field. The first of each counts."""
+    urls: dict[str, str] = {}
+    for value in values:
+        label, _, url = value.partition(",")
+        urls.setdefault(label.strip(), url.strip())
+    return urls
 
 
 def _split_document(text: str) -> tuple[str, str]:

@@ -1,43 +1,46 @@
 """The JSON that PyPI answers at `/pypi/<name>/json` and `/pypi/<name>/<version>/json`.
 
-No standard has it, but older dependency bots and many scripts read it. The keys are PyPI's; where a private index
-knows nothing the values are those PyPI itself gives for unknown: `downloads` and `last_serial` are -1 (nothing is
-counted, and there is no serial of events to compare), `vulnerabilities` is empty, `bugtrack_url` and `docs_url` null.
+No standard has it, but older dependency bots and many scripts read it. Keys and types are those that PyPI gives for a
+file that is uploaded today. Where a private index knows nothing the values are PyPI's for unknown: `downloads` and
+`last_serial` are -1 (nothing is counted, and there is no serial of events to compare), `vulnerabilities` and the roles
+of `ownership` are empty, `bugtrack_url` and `docs_url` null. Digests that are not known are left out.
 
-Text that the metadata lacks is an empty string where PyPI's upload form made it one, null elsewhere; digests that are
-not known are left out.
-
-Source: the "JSON API" page of PyPI's documentation.
+Sources: the "JSON API" page of PyPI's documentation; Warehouse, `legacy/api/json.py`, and `forklift/legacy.py` for what
+an upload becomes.
 """
 
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from quire.errors import NotFound
 from quire.metadata import CoreMetadata
 from quire.model import File, Status
-from quire.names import Kind, guess_filename, is_prerelease, same_version, version_sort_key
+from quire.names import Kind, guess_filename, is_prerelease, is_version, same_version, version_sort_key
 from quire.simple import release_versions, sort_files
 
 _DIGESTS: Final = ("blake2b_256", "md5", "sha256")
-_OLD_TEXT_FIELDS: Final = (
-    *("author", "author_email", "description", "download_url", "home_page"),
-    *("license", "maintainer", "maintainer_email", "summary"),
+_TEXT_FIELDS: Final = (
+    *("author", "author_email", "description_content_type", "download_url", "home_page"),
+    *("license", "license_expression", "maintainer", "maintainer_email", "summary"),
 )
-_INSTALLERS: Final = {".exe": "bdist_wininst", ".msi": "bdist_msi", ".rpm": "bdist_rpm"}
+_INSTALLERS: Final = {".exe": "bdist_wininst", ".msi": "bdist_msi", ".dmg": "bdist_dmg", ".rpm": "bdist_rpm"}
+_NOT_IN_LABELS: Final = str.maketrans("", "", string.punctuation + string.whitespace)
 _EGG_PYTHON: Final = re.compile(r"-py(\d[\d.]*\d|\d)(?=-|\.egg$)")
 
 
 def select_release(files: Sequence[File], version: str | None) -> str:
     """The release that a request is about, normalized where PEP 440 knows it.
 
-    `version` None asks for the one to show for the project: the newest final release that is not yanked, else the
-    newest not yanked, else the newest. A release is yanked when all its files are.
+    `version` None asks for the one to show for the project: the newest final release, else the newest pre-release, else
+    the newest whose version PEP 440 does not know; a yanked release only where there is no other. It is yanked when all
+    its files are.
     Raises NotFound when there is no such release, or none at all.
     """
     releases = _by_release(files)
@@ -45,9 +48,11 @@ def select_release(files: Sequence[File], version: str | None) -> str:
         return _find(releases, version)
     if not releases:
         raise NotFound("This project has no releases.")
-    unyanked = [found for found, its_files in releases.items() if not _is_yanked(its_files)]
-    final = [found for found in unyanked if not is_prerelease(found)]
-    return (final or unyanked or list(releases))[-1]
+
+    def preference(found: str) -> tuple[bool, bool, bool]:
+        return not _is_yanked(releases[found]), is_version(found), not is_prerelease(found)
+
+    return max(reversed(releases), key=preference)
 
 
 def describing_file(files: Sequence[File], version: str) -> File | None:
@@ -87,7 +92,11 @@ def render_release_json(
         shown_files = of if status.offers_files else []
         return msgspec.Raw(msgspec.json.encode([_file(file, urls[file.filename]) for file in shown_files]))
 
-    document: dict[str, Any] = {"info": _info(name, shown, release, metadata, project_url), "last_serial": -1}
+    document: dict[str, Any] = {
+        "info": _info(name, shown, release, metadata, project_url),
+        "last_serial": -1,
+        "ownership": {"organization": None, "roles": []},
+    }
     if version is None:
         document["releases"] = {found: entries(its_files) for found, its_files in releases.items()}
     document["urls"] = entries(release)
@@ -125,22 +134,21 @@ def _info(
     fields: dict[str, Any] = {} if metadata is None else dict(metadata.fields)
     requires_python = None if metadata is None else metadata.requires_python
     yanked = _is_yanked(release)
-    return {field: fields.get(field) or "" for field in _OLD_TEXT_FIELDS} | {
+    return {field: fields.get(field) or None for field in _TEXT_FIELDS} | {
         "bugtrack_url": None,
         "classifiers": fields.get("classifiers") or [],
-        "description_content_type": fields.get("description_content_type"),
+        "description": fields.get("description") or "",
         "docs_url": None,
         "downloads": {"last_day": -1, "last_month": -1, "last_week": -1},
-        "dynamic": fields.get("dynamic") or None,
-        "keywords": ",".join(fields.get("keywords") or []),
-        "license_expression": fields.get("license_expression"),
+        "dynamic": [field.title() for field in fields.get("dynamic") or ()] or None,
+        "keywords": ", ".join(fields.get("keywords") or ()) or None,
         "license_files": fields.get("license_files") or None,
         "name": name,
         "package_url": project_url,
-        "platform": ",".join(fields.get("platforms") or []) or None,
+        "platform": _first(fields.get("platforms") or ()),
         "project_url": project_url,
-        "project_urls": fields.get("project_urls") or None,
-        "provides_extra": fields.get("provides_extra") or None,
+        "project_urls": _project_urls(fields) or None,
+        "provides_extra": [canonicalize_name(extra) for extra in fields.get("provides_extra") or ()] or None,
         "release_url": project_url,
         "requires_dist": fields.get("requires_dist") or None,
         "requires_python": requires_python or _first(file.requires_python for file in release),
@@ -148,6 +156,17 @@ def _info(
         "yanked": yanked,
         "yanked_reason": _first(_reason(file) for file in release) if yanked else None,
     }
+
+
+def _project_urls(fields: dict[str, Any]) -> dict[str, str]:
+    """The Project-URLs by label, with Home-page and Download-URL among them unless they are there already (PEP 753)."""
+    old = {"homepage": ("Homepage", fields.get("home_page")), "downloadurl": ("Download", fields.get("download_url"))}
+    urls: dict[str, str] = {label: url for label, url in old.values() if url}
+    for label, url in (fields.get("project_urls") or {}).items():
+        well_known = label.translate(_NOT_IN_LABELS).lower()
+        if old.get(well_known, ("", None))[1] != url:
+            urls[label] = url
+    return urls
 
 
 def _file(file: File, url: str) -> dict[str, Any]:

@@ -216,6 +216,13 @@ def metadata_cases() -> list[Case]:
         case("with a bad address", _metadata("Author-email: what\n"), pypi=False, accepted=True, why=DESCRIPTIVE),
         case("with a bad home page", _metadata("Home-page: what\n"), pypi=False, accepted=True, why=DESCRIPTIVE),
         case("with a bad Project-URL", _metadata("Project-URL: what\n"), pypi=False, accepted=True, why=DESCRIPTIVE),
+        case(
+            "with two Project-URLs of one label",
+            _metadata("Project-URL: Docs, https://a.example\nProject-URL: Docs, https://b.example\n"),
+            pypi=False,
+            accepted=True,
+            why=DESCRIPTIVE,
+        ),
     ]
 
 
