@@ -363,6 +363,7 @@ def test_quarantined_project_offers_no_file() -> None:
         ("foo-1.0.win32-py2.7.exe", "bdist_wininst", "any"),
         ("foo-1.0.win-amd64-py3.8.msi", "bdist_msi", "any"),
         ("foo-1.0-1.noarch.rpm", "bdist_rpm", "any"),
+        ("foo-1.0-py2.7-macosx10.6.dmg", "bdist_dmg", "any"),
         ("foo-1.0.linux-x86_64.tar.gz", "bdist_dumb", "any"),
         ("no distribution", "bdist_dumb", "any"),
     ],

@@ -232,13 +232,13 @@ def role_of(parsed: ParsedFilename) -> tuple[object, ...] | None:
 # -- filenames in a directory: lenient --------------------------------------------------------------------------------
 
 _SUFFIX = re.compile(
-    r"\.(?:whl|egg|exe|msi|rpm|deb|zip|tgz|tbz2?|txz|tar(?:\.(?:gz|bz2|xz|lzma|z))?)\Z",
+    r"\.(?:whl|egg|exe|msi|dmg|rpm|deb|zip|tgz|tbz2?|txz|tar(?:\.(?:gz|bz2|xz|lzma|z))?)\Z",
     re.I,
 )
-_WINDOWS_INSTALLER = re.compile(r"(.+?)-([^-]+)\.win(?:32|-amd64|-arm32|-arm64|-ia64)(?:-py\d[\d.]*)?", re.I)
-_RPM = re.compile(r"(.+)-([^-]+)-[^-]+\.[a-z0-9_]+", re.I)  # name-version-release.architecture
+_RPM = re.compile(r"(.+-[^-]+)-[^-]+\.[a-z0-9_]+", re.I)  # name-version-release.architecture
 _DEB = re.compile(r"([^_]+)_(?:\d+:)?([^_]+?)(?:-[^-_]+)?_[a-z0-9-]+", re.I)  # name_epoch:version-revision_architecture
-_INSTALLERS = {".exe": _WINDOWS_INSTALLER, ".msi": _WINDOWS_INSTALLER, ".rpm": _RPM, ".deb": _DEB}
+# What `bdist_wininst`, `bdist_msi` and `bdist_egg` put behind the version, and people behind that (`-py2.7-pg9.4.exe`).
+_MADE_FOR = re.compile(r"(?:\.win(?:32|-amd64|-arm32|-arm64|-ia64)(?:-py\d[\d.]*)?|-py\d\.\d+)(?=-|\Z)", re.I)
 
 # Where the version begins, and where in it begins what `bdist_dumb` and `bdist_egg` append. These two decide as
 # pypiserver decides, so that a directory served by it shows the same projects here.
@@ -249,9 +249,10 @@ _PLATFORM_BEGINS = re.compile(r"[.-](?=cp\d|py\d|macosx|linux|sunos|solaris|irix
 def guess_filename(filename: str) -> ParsedFilename | None:
     """What can be made of the name of a file in a directory; None when it is not the name of a distribution.
 
-    Knows wheels, eggs, all archives that sdists and `bdist_dumb` were ever made as, and Windows installers, RPM and
-    Debian packages by the names distutils and stdeb gave them. A version need not be a PEP 440 one; it is empty when
-    the name of an archive holds none (`tool.zip`), which no installer can use but people download.
+    Knows wheels, eggs, all archives that sdists and `bdist_dumb` were ever made as, and Windows installers, disk
+    images, RPM and Debian packages by the names distutils, stdeb and people gave them. Project and version are those
+    that pypiserver reads, except where docs/pypiserver.md says so. A version need not be a PEP 440 one; it is empty
+    when the name of an archive holds none (`tool.zip`), which no installer can use but people download.
     """
     if filename.startswith(".") or not filename.isprintable() or "/" in filename or "\\" in filename:
         return None
@@ -274,13 +275,26 @@ def _guess(filename: str) -> tuple[str, str, Kind] | None:
     stem, kind = filename[: suffix.start()], suffix[0].lower()
     if kind == ".whl":
         return _guess_wheel(filename, stem)
-    if kind in _INSTALLERS:
-        match = _INSTALLERS[kind].fullmatch(stem)
+    if kind == ".deb":
+        match = _DEB.fullmatch(stem)
         return None if match is None else (match[1], match[2], Kind.OTHER)
-    name, version, has_platform = _split_stem(stem)
+    if kind in (".exe", ".msi", ".dmg", ".rpm"):
+        return _guess_installer(stem, kind)
     if kind == ".egg":
-        return _guess_egg(filename) or (name, version, Kind.EGG)
+        return _guess_egg(filename, stem)
+    name, version, has_platform = _split_stem(stem)
     return name, version, Kind.OTHER if has_platform else Kind.SDIST
+
+
+def _guess_installer(stem: str, kind: str) -> tuple[str, str, Kind] | None:
+    """Name and version stand before the platform; without one an `.exe` is any program."""
+    if kind == ".rpm":
+        match = _RPM.fullmatch(stem)
+        built = None if match is None else match[1]
+    else:
+        mark = _MADE_FOR.search(stem)
+        built = None if mark is None else stem[: mark.start()]
+    return None if built is None else (*_split_where_version_begins(built)[:2], Kind.OTHER)
 
 
 def _guess_wheel(filename: str, stem: str) -> tuple[str, str, Kind] | None:
@@ -297,23 +311,25 @@ def _guess_wheel(filename: str, stem: str) -> tuple[str, str, Kind] | None:
     return None
 
 
-def _guess_egg(filename: str) -> tuple[str, str, Kind] | None:
+def _guess_egg(filename: str, stem: str) -> tuple[str, str, Kind]:
     """As setuptools names them: `a-140-py3.11.egg` is version 140 of `a`, not version `py3.11` of `a-140`."""
     try:
         parsed = _parse_egg(filename)
     except InvalidName:
-        return None
+        mark = _MADE_FOR.search(stem)
+        return (*_split_where_version_begins(stem if mark is None else stem[: mark.start()])[:2], Kind.EGG)
     return parsed.project, parsed.version, parsed.kind
 
 
 def _split_stem(stem: str) -> tuple[str, str, bool]:
-    """Name, version, and whether a platform followed, of a stem in which dashes may stand anywhere.
+    """Name, version, and whether a platform followed, of the stem of an archive, in which dashes may stand anywhere.
 
     `a-b-1.0-1` is version `1.0-1` of `a-b`, but `python-3.8-tools-1.0` is version `1.0` of `python-3.8-tools`: the
     first place where a version can begin wins if what follows is one, else the last dash if what follows that is one.
+    Installers and `parse_filename` read sdists so. With a platform it is no sdist, and the first place wins.
     """
     name, version, has_platform = _split_where_version_begins(stem)
-    if _version(version) is None:
+    if not (version and has_platform) and _version(version) is None:
         last_name, _, last_version = stem.rpartition("-")
         if last_name and _version(last_version) is not None:
             return last_name, last_version, False
@@ -321,6 +337,11 @@ def _split_stem(stem: str) -> tuple[str, str, bool]:
 
 
 def _split_where_version_begins(stem: str) -> tuple[str, str, bool]:
+    """Name, version, and whether a platform followed, by the first place where a version can begin.
+
+    For all that is built for a platform, as installers take no name and version from it: `cx_Oracle-5.2-12c` is version
+    `5.2-12c` of `cx_Oracle`, although PEP 440 takes `12c` for a version. Without such a place the last dash decides.
+    """
     if "-" not in stem:
         return stem, "", False
     if stem.count("-") == 1:
