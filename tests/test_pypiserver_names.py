@@ -52,7 +52,7 @@ BUILT_ENDINGS = (
     *(".linux-x86_64.tar.gz", ".linux-i686.tar.bz2", ".macosx-10.6-intel.tar.gz", ".macosx-10.9-universal2.zip"),
     *("-py2.7-python.org-macosx10.6.dmg", "-py2.7-macosx10.7.mpkg.zip", ".win-amd64-py2.7-pg9.1.3-release.exe"),
 )
-# Not the versions that PEP 440 does not know: see Reason.SDIST.
+# Not the versions that PEP 440 does not know: see Reason.LAST_DASH.
 SOURCE_NAMES = [
     f"{name}-{version}{ending}"
     for name in NAMES
@@ -79,7 +79,7 @@ PUBLISHED = (
 class Reason(StrEnum):
     """Why a name is read in another way; the words with which docs/pypiserver.md says so."""
 
-    SDIST = "the last dash"
+    LAST_DASH = "the last dash"
     EGG = "setuptools names eggs"
     PLATFORM = "the platform is no part of the version"
     BUILD = "a wheel's build number"
@@ -89,13 +89,14 @@ class Reason(StrEnum):
 
 
 DIFFERENT = {
-    "python-3.8-tools-1.0.tar.gz": Reason.SDIST,
-    "ABC12-34_V1X-1.2.3.zip": Reason.SDIST,
-    "pyelasticsearch-0.5-brainbot-1-20130712.zip": Reason.SDIST,
-    "cx_Oracle-5.2-12c.tar.gz": Reason.SDIST,
-    "foo-3d-1.0.tar.gz": Reason.SDIST,
-    "foo-bar-v1.0.tar.gz": Reason.SDIST,
-    "foo-bar-r123.1.zip": Reason.SDIST,
+    "python-3.8-tools-1.0.tar.gz": Reason.LAST_DASH,
+    "ABC12-34_V1X-1.2.3.zip": Reason.LAST_DASH,
+    "pyelasticsearch-0.5-brainbot-1-20130712.zip": Reason.LAST_DASH,
+    "cx_Oracle-5.2-12c.tar.gz": Reason.LAST_DASH,
+    "foo-3d-1.0.tar.gz": Reason.LAST_DASH,
+    "foo-bar-v1.0.tar.gz": Reason.LAST_DASH,
+    "foo-bar-r123.1.zip": Reason.LAST_DASH,
+    "zope.app-ext-5.win32-py2.7.exe": Reason.LAST_DASH,
     "a-140-py3.11.egg": Reason.EGG,
     "a-b-140-py3.11.egg": Reason.EGG,
     "foo-1.0.win32.zip": Reason.PLATFORM,
