@@ -44,7 +44,7 @@ serve: $(RUN) ## serve ./packages on http://127.0.0.1:8080, uploads open to this
 	@mkdir -p "$(PACKAGES)"
 	@exec $(BIN)/quire serve --host "$(HOST)" --port "$(PORT)" -a . -P . "$(PACKAGES)"
 
-test: lint ## lint, types and all tests, with the real clients (15 to 30 minutes on two cores)
+test: lint ## lint, types and all tests, with the real clients (about ten minutes on two cores)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 test-fast: $(DEV) ## the tests without the real clients

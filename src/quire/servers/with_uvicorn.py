@@ -25,6 +25,7 @@ from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess, Process
 from quire import logs
 from quire.config import Settings
 from quire.errors import QuireError
+from quire.log_output import drain_all
 from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES, announce, host_and_port
 from quire.servers.binding import bind_each
 from quire.servers.draining import Drain
@@ -138,8 +139,11 @@ class _Worker(Process):
         for other in self._others:
             other.close()
         self.config.configure_logging()
-        with contextlib.suppress(KeyboardInterrupt):  # the main process ends because of it as well
-            self.target(self._listeners)
+        try:
+            with contextlib.suppress(KeyboardInterrupt):  # the main process ends because of it as well
+                self.target(self._listeners)
+        finally:
+            drain_all()  # a forked process ends without `atexit`
 
 
 class _Alarm(threading.Event):
