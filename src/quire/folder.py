@@ -11,6 +11,7 @@ local file system, never blocks, and may run on an event loop there; everything 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
@@ -345,6 +346,8 @@ class Folder:
             except FileNotFoundError:
                 continue  # removed since the listing, or about to be renamed back
             except OSError as error:
+                if error.errno == errno.ESTALE:
+                    continue  # another client of the file server has replaced it
                 facts.left_out(candidate, error)
                 return None
             file = open(fd, "rb")  # noqa: SIM115 - closed here, or by the caller

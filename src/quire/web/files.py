@@ -69,8 +69,8 @@ async def download(request: Request) -> Response:
     file = target.listed.file
     headers = file_headers(service, digest, file.filename, target.companion, permanent=target.permanent)
     modified = None
-    if target.listed.dropin is not None and not target.companion and isinstance(blob, OpenBlob):
-        found = os.fstat(blob.file.fileno()).st_mtime
+    if target.opened is not None and not target.companion:
+        found = target.opened.drop_in.stamp.mtime_ns / 1e9
         if 0 <= found <= time.time():  # people set it; a date in the future must not be told (RFC 9110, 8.8.2.1)
             modified = found
             headers["Last-Modified"] = formatdate(modified, usegmt=True)
