@@ -63,11 +63,11 @@ def change(index: Index, project: str, number: int) -> None:
 
 
 def publish(index: Index, name: str, content: bytes = b"a wheel, as far as a store cares") -> None:
-    """Publish bytes under a wheel's name, without a look into them."""
+    """Publish bytes under a wheel's name, whatever was under it before, without a look into them."""
     staging = index.store.blobs.stage()
     staging.write(content)
     parsed = parse_filename(name)
-    index.publish([Upload(parsed, staging.finish(), parsed.project, None, None)])
+    index.publish([Upload(parsed, staging.finish(), parsed.project, None, None)], overwrite=True)
 
 
 class Board:
