@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -117,6 +118,39 @@ def test_an_interrupted_leader_passes_on_the_lead() -> None:
     scene.end()
     assert interrupted.is_set()
     assert scene.attempts == [[1, 2]]
+
+
+def test_the_lead_is_never_lost_between_threads() -> None:
+    """Threads come and go between each other's steps: every job is done once, and no thread waits for ever."""
+    combiner: Combiner[Job] = Combiner()
+    done: list[int] = []
+    errors: list[BaseException] = []
+
+    def attempt(jobs: Sequence[Job]) -> None:
+        done.extend(job.number for job in jobs if not job.done)
+        finish(jobs)
+
+    def work(first: int) -> None:
+        try:
+            for number in range(first, first + 3000):
+                combiner.run("key", Job(number), attempt)
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(first,), daemon=True) for first in range(0, 24_000, 3000)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(interval)
+    assert errors == []
+    assert not any(thread.is_alive() for thread in threads)
+    assert sorted(done) == list(range(24_000))
+    assert combiner.waiting("key") == 0
 
 
 def test_keys_do_not_wait_for_each_other() -> None:

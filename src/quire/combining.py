@@ -66,7 +66,8 @@ class Combiner(Generic[J]):
                 with self._lock:
                     jobs = [each.job for each in queue[:MOST_JOBS]]
                 attempt(jobs)
-                self._wake_finished(queue)
+                if not job.done:
+                    self._wake(self._finished(queue, place))
         finally:
             self._leave(key, queue, place)
 
@@ -75,23 +76,31 @@ class Combiner(Generic[J]):
         with self._lock:
             return len(self._queues.get(key, ()))
 
-    def _wake_finished(self, queue: list[_Place[J]]) -> None:
+    def _finished(self, queue: list[_Place[J]], leader: _Place[J]) -> list[_Place[J]]:
         with self._lock:
-            finished = [each for each in queue if each.job.done]
-            queue[:] = [each for each in queue if not each.job.done]
-        for each in finished:
-            each.wakes.release()
+            return _take_finished(queue, leader)
 
     def _leave(self, key: str, queue: list[_Place[J]], place: _Place[J]) -> None:
-        """Pass on the lead, if the thread has it."""
+        """Take the place away and pass on the lead, if the thread has it, in one step: a queue always has a leader."""
         with self._lock:
-            if place in queue:  # its thread was interrupted
+            finished = _take_finished(queue, place) if place.leads else []
+            if place in queue:  # else its leader took it away
                 queue.remove(place)
-            if not place.leads:
-                return
-            if not queue:
+            if place.leads and queue:
+                queue[0].leads = True
+                finished.append(queue[0])
+            elif place.leads:
                 del self._queues[key]
-                return
-            successor = queue[0]
-            successor.leads = True
-        successor.wakes.release()
+        self._wake(finished)
+
+    @staticmethod
+    def _wake(places: Sequence[_Place[J]]) -> None:
+        for each in places:
+            each.wakes.release()
+
+
+def _take_finished(queue: list[_Place[J]], leader: _Place[J]) -> list[_Place[J]]:
+    """Take the places whose jobs are done out of the queue, but for the leader's: that ends with `_leave`."""
+    finished = [each for each in queue if each.job.done and each is not leader]
+    queue[:] = [each for each in queue if not each.job.done or each is leader]
+    return finished
