@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 import multiprocessing
 import os
@@ -242,3 +243,31 @@ def test_text_that_has_no_bytes_is_escaped(tmp_path: Path) -> None:
     handler.emit(logging.LogRecord("x", logging.INFO, "", 0, "a\udcffb", (), None))
     handler.close()
     assert (tmp_path / "log").read_text() == "a\\udcffb\n"
+
+
+def test_a_line_in_the_middle_of_another_one(tmp_path: Path) -> None:
+    """A finalizer, which may run anywhere in the thread that writes, logs a line: both are written."""
+    path = tmp_path / "log"
+    output = Output(_File(str(path)), encoding="utf-8-interrupted")
+
+    def encode(text: str, errors: str = "strict") -> tuple[bytes, int]:
+        if "first" in text:
+            output.queue(["second"])
+            output.flush()
+        return text.encode("utf-8", errors), len(text)
+
+    def find(name: str) -> codecs.CodecInfo | None:
+        if name != "utf_8_interrupted":
+            return None
+        return codecs.CodecInfo(encode, codecs.utf_8_decode, name=name)
+
+    codecs.register(find)
+    try:
+        output.queue(["first"])
+        writer = threading.Thread(target=output.flush, daemon=True)
+        writer.start()
+        writer.join(DEADLINE)
+        assert not writer.is_alive()
+    finally:
+        codecs.unregister(find)
+    assert path.read_text() == "first\nsecond\n"

@@ -176,7 +176,9 @@ class Output:
     def _begin_anew(self) -> None:
         """Also in a forked process: what its parent has queued is its parent's, and so is its thread."""
         self.life = object()
-        self._lock = threading.Lock()  # over the queue; held for moments
+        # Over the queue; held for moments. A finalizer or a signal handler that logs may run in the middle of any step,
+        # in the same thread, so the lock is reentrant, and each step stands another line's coming in between.
+        self._lock = threading.RLock()
         self._writing = threading.Lock()  # over the destination; a writer has it
         self._queue: list[str] = []
         self._queued = 0
@@ -194,9 +196,10 @@ class Output:
         if self._queued >= MAX_QUEUED and not self._has_room():
             self._lose(len(lines))
             return
+        size = sum(map(len, lines))
         with self._lock:
             self._queue += lines
-            self._queued += sum(map(len, lines))
+            self._queued += size
 
     def flush(self) -> None:
         """Write all that can be written without waiting; a thread writes the rest."""
