@@ -543,6 +543,18 @@ def test_a_batch_in_doubt_is_judged_change_by_change() -> None:
     assert list(project.files) == [wheel_name("a", version) for version in "02"]
 
 
+def test_doubt_does_not_end_with_a_failed_read() -> None:
+    """The write went through, and what is stored cannot be read then: it is not known whether the change was made."""
+    state = MemoryState()
+    truth = Index(MemoryStore(state))
+    truth.publish([staged_wheel(truth.store, "a", "1.0")])
+    faults = Faults()
+    faults.next("write", Fault.UNKNOWN_AFTER)
+    faults.next("read", Fault.BEFORE, skip=1)
+    with pytest.raises(OutcomeUnknown, match="not known whether"):
+        Index(MemoryStore(state, faults)).yank("a", Selection())
+
+
 @pytest.mark.parametrize("operation", ["stage", "stage.write", "finish", "publish", "write"])
 @pytest.mark.parametrize("fault", [Fault.FULL, Fault.READ_ONLY])
 def test_a_full_store_keeps_nothing_of_a_failed_upload(operation: Any, fault: Fault) -> None:

@@ -348,3 +348,10 @@ def test_the_bytes_of_a_published_name_are_the_same(index: Index) -> None:
     index.delete("a", Selection())
     content = make_wheel("a", "1.0", files={"variant.txt": b""})
     assert index.deleted("a") == {FILENAME: hashlib.sha256(content).hexdigest()}
+
+
+def test_a_digest_that_is_none_makes_a_damaged_record() -> None:
+    """It is found when the record is read; later it would end each deletion with a defect."""
+    document = {"format": 1, "name": "a", "status": "active", "files": {}, "deleted": {"a-1.0.tar.gz": "x"}}
+    with pytest.raises(DamagedRecord, match="sha256"):
+        decode_project(msgspec.json.encode(document), "main/projects/a")

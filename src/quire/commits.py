@@ -200,7 +200,7 @@ class Commits:
         except Exception as error:  # noqa: BLE001 - each thread raises its own job's error
             for job in jobs:
                 if not job.done:
-                    job.error = error
+                    job.error = _unknown(key, error) if job.doubted else error
 
     def _commit(self, key: str, jobs: Sequence[_Job]) -> None:
         known = self._read(key, jobs)
@@ -256,14 +256,18 @@ class Commits:
         except NotFound:
             after = before  # what was to be taken out is gone: the write had gone through
         except QuireError as error:
-            job.error = OutcomeUnknown(_DOUBT.format(name))
-            job.error.__cause__ = error
+            job.error = _unknown(known.record.key, error)
             return
-        if after is None or is_same(before, after):
+        if after is not None and not is_same(before, after):
+            # The write was lost, or somebody has undone it since: to do it again would undo their change.
+            job.error = _unknown(known.record.key)
+            return
+        try:
             self._store.records.confirm(known.record)
+        except StoreError as error:
+            job.error = _unknown(known.record.key, error)
+        else:
             job.change = Change(name, present(job.doubted[0]), present(before), known.record.tag)
-        else:  # the write was lost, or somebody has undone it since: to do it again would undo their change
-            job.error = OutcomeUnknown(_DOUBT.format(name))
 
     def _write(self, known: Known, steps: Sequence[_Step]) -> Record:
         """The commit: the project and the entries of its latest changes, in one step."""
@@ -389,3 +393,9 @@ def _dropped(before: Project | None, after: Project | None) -> tuple[File, ...]:
 def _name(key: str) -> str:
     """The project's normalized name, of its record's key."""
     return key.rpartition("/")[2]
+
+
+def _unknown(key: str, cause: Exception | None = None) -> OutcomeUnknown:
+    error = OutcomeUnknown(_DOUBT.format(_name(key)))
+    error.__cause__ = cause
+    return error

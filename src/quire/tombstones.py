@@ -12,6 +12,7 @@ counts before an earlier one.
 from __future__ import annotations
 
 import contextlib
+import re
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ PACK_FILES: Final = 128
 MOST_NAME_BYTES: Final = 64 * 1024
 """Of the names in a pack, as JSON: 128 filenames have at most 34 KiB. What inflates to more was not made by quire."""
 _DIGEST_BYTES: Final = 32
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 _STRING_BYTES: Final = 57  # in memory, beside its characters
 _ENTRY_BYTES: Final = 2 * _STRING_BYTES + 2 * _DIGEST_BYTES + 100  # in memory, beside the filename
 
@@ -93,6 +95,8 @@ class Tombstones(msgspec.Struct, frozen=True, gc=False):
         if "deleted" not in document and "deleted_packed" not in document:
             return NONE
         recent = msgspec.convert(document.get("deleted", {}), dict[str, str])
+        if not all(map(_SHA256.fullmatch, recent.values())):
+            raise msgspec.ValidationError("the digest of a deleted file is no sha256")
         return cls(recent, msgspec.convert(document.get("deleted_packed", ()), tuple[Pack, ...]))
 
     @classmethod
