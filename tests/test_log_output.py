@@ -110,7 +110,7 @@ def test_a_slow_reader_gets_every_line() -> None:
 
 
 def test_a_pipe_that_cannot_be_opened_anew_is_written_by_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one of another user: whoever logs never waits for its reader, and no line is lost or torn."""
+    """As one of another user: the process that logs never waits for its reader, and no line is lost or torn."""
 
     def refused(*_: object) -> int:
         raise PermissionError

@@ -30,7 +30,7 @@ class DropIn:
 
 
 class OpenDropIn(NamedTuple):
-    """A drop-in file that is open. Whoever has it closes it."""
+    """A drop-in file that is open. Its holder closes it."""
 
     drop_in: DropIn
     file: BinaryIO

@@ -256,7 +256,7 @@ class Output:
     # -- writing ------------------------------------------------------------------------------------------------------
 
     def _write(self) -> bool:
-        """Whether all of the queue has been written, or lost; called by the one who has `_writing`."""
+        """Whether all of the queue has been written, or lost; called by the thread that has `_writing`."""
         while True:
             try:
                 if not self._rest:

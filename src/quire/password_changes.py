@@ -6,7 +6,7 @@ file is compared with what was read right before it is replaced.
 
 The new content is written beside, made durable, given the old file's owner, mode and extended attributes, and renamed.
 So a reader has the old file or the new one, and a crash leaves one of them. The lock is on the file that was replaced;
-whoever waited for it finds another file under the name and starts over.
+a process that waited for it finds another file under the name and starts over.
 
 Where the name cannot be replaced (the file alone is mounted into a container; its folder cannot be written; it has
 several names, or another owner), it is rewritten in place: with one write, filled up with blank lines to its old size,

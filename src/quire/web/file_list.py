@@ -84,8 +84,8 @@ class FileLists:
         return None
 
     def load(self, key: str, known: FileList | None) -> FileList:
-        """The page now; `known` if it is still that. A project that cannot be read is left out: its own page tells what
-        is wrong, the others are not its hostages. Raises StoreError when it is not that project alone.
+        """The page now; `known` if it is still that. A project that cannot be read is left out, and the others stay:
+        its own page tells what is wrong. Raises StoreError when it is not that project alone.
         """
         names = self._names.load("", None if known is None else known.names)
         body, tags, ends = bytearray(_TOP), list[str](), array("Q")

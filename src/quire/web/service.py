@@ -226,8 +226,8 @@ class Service:
         return internal_location(content.path, self._roots, locations)
 
     def without_paths(self, sentence: str) -> str:
-        """The sentence of an error with the served directories by their names alone: where they are is nobody's
-        business but the operator's, who finds the whole of it in the log."""
+        """The sentence of an error with the served directories by their names alone: clients
+        need not know where they are, and the operator finds the whole sentence in the log."""
         for root in sorted({*self.settings.directories, *self._roots}, key=len, reverse=True):
             name = os.path.basename(root)
             sentence = sentence.replace(root, name) if name else sentence
