@@ -195,15 +195,19 @@ class PosixBlobs:
         path = f"{self._top}/{'/'.join(check_blob_key(key))}"
         directory, _, name = path.rpartition("/")
         with store_errors("open a file"):
+            fd = None
             try:
                 fd = self._directories.open_file(directory, name)
+                status = None if fd is None else os.fstat(fd)
             except OSError as error:
-                if error.errno not in {errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}:
+                if fd is not None:
+                    os.close(fd)
+                # ESTALE: another client of the file server removed it while it was opened
+                if error.errno not in {errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE}:
                     raise
-                fd = None
-            if fd is None:
+                fd = status = None
+            if fd is None or status is None:
                 raise BlobMissing("This file is not in the store (any more).")
-            status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 os.close(fd)
                 raise BlobMissing("This is not a file of the store.")
