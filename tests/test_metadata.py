@@ -496,6 +496,26 @@ def test_bomb_as_wheel_metadata() -> None:
     assert "damaged" in refused(bytes(lying), WHEEL)
 
 
+def test_data_behind_the_end_of_a_deflated_member() -> None:
+    """A member whose stream ends at once, before megabytes that count as its own: none of them is kept."""
+    module, document, tags = wheel_contents()
+    wheel = make_zip([module, tags, document])
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    ended = stream.compress(PKG_INFO) + stream.flush()
+    start, end = wheel.index(b"PK\x01\x02"), wheel.rindex(b"PK\x05\x06")
+    size = 6 * 1024 * 1024
+    assert wheel[start - len(ended) : start] == ended
+    damaged = bytearray(wheel[:start] + bytes(size) + wheel[start:])
+    local = damaged.rindex(b"PK\x03\x04", 0, start)
+    entry = damaged.rindex(b"PK\x01\x02")
+    for place in (local + 18, entry + 20):
+        struct.pack_into("<L", damaged, place, len(ended) + size)
+    struct.pack_into("<L", damaged, end + size + 16, start + size)
+    data = bytes(damaged)
+    assert peak_memory(lambda: refused(data, WHEEL)) < size // 4
+    assert "damaged" in refused(data, WHEEL)
+
+
 def test_largest_metadata() -> None:
     """The limit is inclusive."""
     largest = PKG_INFO + b"x" * (MAX_METADATA_BYTES - len(PKG_INFO))

@@ -282,6 +282,7 @@ def test_compressed_pages_are_bounded(index: FakeIndex, monkeypatch: pytest.Monk
         Answer(b" " * 100_001, JSON),
         Answer(b"no gzip", JSON, headers=gzipped),
         Answer(gzip.compress(page([]).body)[:-9], JSON, headers=gzipped),
+        Answer(gzip.compress(page([]).body) + b"behind its end", JSON, headers=gzipped),
         Answer(page([]).body, JSON, headers={"Content-Encoding": "br"}),
     ]
     for answer in refused:

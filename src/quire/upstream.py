@@ -406,6 +406,8 @@ async def _read_body(response: httpx.Response) -> bytes:
             body += chunk if unpacker is None else unpacker.decompress(chunk, MAX_PAGE_BYTES - len(body) + 1)
         except zlib.error as error:
             raise UpstreamError(f"The index answers with damaged gzip data ({error}).") from error
+        if unpacker is not None and unpacker.unused_data:  # zlib would keep all that follows
+            raise UpstreamError("The index answers with other data behind its gzip data.")
         if len(body) > MAX_PAGE_BYTES:
             raise UpstreamError(f"The index answers with a page longer than {MAX_PAGE_BYTES} bytes.")
     if unpacker is not None and not unpacker.eof:

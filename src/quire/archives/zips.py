@@ -246,6 +246,8 @@ def zip_data(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> Itera
                 piece = inflater.decompress(tail, 4 * limits.CHUNK)
             except zlib.error:
                 raise damaged_zip(parsed) from None
+            if inflater.unused_data:  # zlib would copy all that follows the stream's end, anew for each piece
+                raise damaged_zip(parsed)
             tail = inflater.unconsumed_tail
         given += len(piece)
         if given > member.size:
@@ -255,6 +257,5 @@ def zip_data(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> Itera
             yield piece
         elif not tail and not remaining:
             break
-    ended = inflater is None or (inflater.eof and not inflater.unused_data)
-    if not ended or given != member.size or crc != member.crc:
+    if not (inflater is None or inflater.eof) or given != member.size or crc != member.crc:
         raise damaged_zip(parsed)
