@@ -1200,6 +1200,40 @@ def test_an_unreadable_file_is_left_out(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(listed(folder, known=known)) == 2
 
 
+@pytest.mark.parametrize("ask", [listed, lambda folder: [folder.find(wheel_name("alpha", "1.0"))]])
+def test_a_file_that_another_machine_replaces_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Folder], list[object]]
+) -> None:
+    """NFS answers ESTALE then: that is no reason to leave the file out, nor to warn."""
+    put(tmp_path, "alpha", "1.0")
+    folder = Folder([tmp_path])
+    stale = iter([True])
+
+    def removed_once(file: BinaryIO, parsed: ParsedFilename, *rest: object) -> Facts | None:
+        if next(stale, False):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return measure(file, parsed, *rest)  # type: ignore[arg-type] # passed on as they came
+
+    monkeypatch.setattr(MEASURE, removed_once)
+    with capture_logs() as logs:
+        assert ask(folder) not in ([], [None])
+    assert logs == []
+
+
+def test_a_file_whose_handle_stays_stale_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one warning: a damaged inode of the file server answers so for good."""
+    put(tmp_path, "alpha", "1.0")
+    folder = Folder([tmp_path])
+
+    def stale(*_: object) -> Facts | None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(MEASURE, stale)
+    with capture_logs() as logs:
+        assert listed(folder) == listed(folder) == []
+    assert [line["event"] for line in logs] == ["file left out"]
+
+
 def test_the_tree_never_waits_on_the_event_loop(tmp_path: Path) -> None:
     """While another thread is scanning, the quick question answers "ask in a thread" instead of waiting."""
     tree = Tree([tmp_path], settle=0.0)

@@ -375,7 +375,8 @@ class Folder:
                 known = facts.of(candidate, look, file)
                 facts.save(candidates, len(self.roots))
         except OSError as error:
-            facts.left_out(candidate, error)
+            if error.errno != errno.ESTALE:  # then another client of the file server has removed it
+                facts.left_out(candidate, error)
             known = None
         except BaseException:
             file.close()

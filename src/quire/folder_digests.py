@@ -26,6 +26,7 @@ whenever they store their own share; so together they read everything about once
 
 from __future__ import annotations
 
+import errno
 import math
 import secrets
 import threading
@@ -39,7 +40,7 @@ import structlog
 
 from quire.errors import Conflict, QuireError, StoreError, StoreReadOnly
 from quire.folder_facts import Facts, decode_facts, encode_facts, measure
-from quire.folder_files import Look, Stamp, open_plain
+from quire.folder_files import Look, Stamp, forget_name, open_plain
 from quire.folder_listing import Candidate
 from quire.folder_reports import Reports, state_of
 from quire.store.contracts import Record, Records
@@ -148,19 +149,27 @@ class ProjectFacts:
 
     def _read_file(self, candidate: Candidate, look: Look, first_met: float) -> Facts | None:
         """The facts of what is at the path of `look` now; None when it cannot be read, or changes each time."""
+        stale = None
         for _ in range(_ATTEMPTS):
             try:
+                if stale is not None:
+                    forget_name(look.path)
                 with open(open_plain(look.path), "rb") as opened:
                     facts = self._measure(candidate, look.stamp, opened, first_met)
             except FileNotFoundError:
                 return None
             except OSError as error:
+                if error.errno == errno.ESTALE:
+                    stale = error  # another client of the file server has removed it, or renamed another one over it
+                    continue
                 self.left_out(candidate, error)
                 return None
             if facts is not None:
                 if facts.complete:
                     self._reported.pop(candidate.key, None)
                 return facts
+        if stale is not None:
+            self.left_out(candidate, stale)
         return None
 
     def left_out(self, candidate: Candidate, error: OSError) -> None:

@@ -29,11 +29,17 @@ class Dropper(Writer):
         super().__init__(plan, f"dropper of {project}", number, recording)
         self._project = project
         self._present: set[str] = set()
+        self._root = ""
 
     def step(self) -> None:
         choose = self.choose
         filename = choose.choice(all_filenames(self._project))
-        path = Path(choose.choice(self.plan.stores)) / filename
+        root = choose.choice(self.plan.stores)
+        if root != self._root:
+            # On another machine: without a look at the directory, a copy may go to a file that the first one removed.
+            os.listdir(root)
+            self._root = root
+        path = Path(root) / filename
         way = choose.choice(("rename", "rename", "copy", "copy", "remove", "remove and copy"))
         if way.startswith("remove") and filename in self._present:
             self._did(Delete(frozenset({filename})), path.unlink)

@@ -31,6 +31,21 @@ def test_no_read_misses_an_acknowledged_change(
     assert report["remembered"] > 0
 
 
+@pytest.mark.parametrize(
+    ("file_system", "delay"),
+    [("ext4", ""), ("ext4-seconds", ""), ("xfs", ""), ("ext4", "500us")],
+    ids=["ext4", "ext4-seconds", "xfs", "ext4-slow-wire"],
+)
+def test_no_page_misses_what_a_person_copied(machine: Recorded, hammering: float) -> None:
+    """Files are renamed, copied over, removed and copied again on both machines: no page is older than allowed."""
+    report = machine.run("dropped", timeout=int(hammering) + 100, seconds=hammering)
+    assert report["violations"] == []
+    assert report["unreadable"] == 0
+    assert report["changes"] > 10
+    assert report["reads"] > 100
+    assert report["remembered"] > 0
+
+
 @pytest.mark.parametrize("options", ["actimeo=0", "noac", "lookupcache=none"])
 @pytest.mark.parametrize("file_system", ["ext4"])
 def test_no_read_misses_a_change_with_mount_options(machine: Recorded, hammering: float, options: str) -> None:

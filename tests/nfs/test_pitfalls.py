@@ -17,6 +17,7 @@ from tests.nfs.conftest import Recorded
         ("ext4", "vanished blob"),
         ("ext4", "link"),
         ("ext4", "pruning"),
+        ("ext4", "copy"),
         ("ext4-seconds", "tick"),
     ],
 )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
+from pathlib import Path
 from unittest import mock
 
 from quire.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError
@@ -179,6 +180,31 @@ def a_writer_stalls_while_revisions_are_pruned() -> Iterator[bool]:
             yield False
 
 
+def a_person_copies_on_another_machine() -> Iterator[bool]:
+    """Over a file that this machine knows, and that the other one has replaced. The safeguard is the person's."""
+    folder = new_folder()
+    for number in range(10):
+        name, content = f"foo-{number}.zip", b"%d" % number
+        (A / folder / name).write_bytes(b"first")
+        _look_at(B / folder)
+        (B / folder / name).read_bytes()
+        (A / folder / "second").write_bytes(b"second")
+        (A / folder / "second").rename(A / folder / name)
+        if _is_looking():
+            _look_at(B / folder)
+        with contextlib.suppress(OSError):  # ESTALE, at best
+            (B / folder / name).write_bytes(content)
+        yield (SERVER / folder / name).read_bytes() == content
+
+
+def _is_looking() -> bool:
+    return True
+
+
+def _look_at(folder: Path) -> None:
+    os.listdir(folder)
+
+
 def late_replies() -> Iterator[bool]:
     """A worker changes a directory while others on the same machine ask for its identity."""
     name = new_folder()
@@ -278,6 +304,10 @@ def _no_judging() -> AbstractContextManager[object]:
     return mock.patch.object(posix_records.PosixRecords, "_judge_overtaken")
 
 
+def _no_look() -> AbstractContextManager[object]:
+    return mock.patch(f"{__name__}._is_looking", return_value=False)
+
+
 _SCENES: dict[str, tuple[Scene, Callable[[], AbstractContextManager[object]]]] = {
     "stat": (a_known_record_is_read_again, _held_descriptors),
     "tick": (a_record_changes_twice_within_a_tick, _no_settling),
@@ -287,5 +317,6 @@ _SCENES: dict[str, tuple[Scene, Callable[[], AbstractContextManager[object]]]] =
     "blob": (a_blob_appears, _blob_by_path),
     "vanished blob": (a_blob_vanishes, _blob_by_path),
     "link": (a_link_is_repeated, _no_comparing_of_inodes),
+    "copy": (a_person_copies_on_another_machine, _no_look),
     "pruning": (a_writer_stalls_while_revisions_are_pruned, _no_judging),
 }

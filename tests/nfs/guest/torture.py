@@ -53,8 +53,7 @@ def run(
             seconds=seconds,
             servers=tuple((served.host, served.port) for served, _ in servers),
             stores=tuple(map(str, roots)) if guarded else (),
-            # Drop-in files are judged on a local disk: over a slow wire they are known to fail (docs/consistency.md).
-            dropped=(),
+            dropped=("oak", "pine") if guarded else (),
             kill_hands=kills,
             reader_processes=1,
             readers=24,
