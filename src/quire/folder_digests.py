@@ -40,11 +40,11 @@ import structlog
 
 from quire.errors import Conflict, QuireError, StoreError, StoreReadOnly
 from quire.folder_facts import Facts, decode_facts, encode_facts, measure
-from quire.folder_files import Look, Stamp, forget_name, open_plain
+from quire.folder_files import Look, Stamp, open_plain
 from quire.folder_listing import Candidate
 from quire.folder_reports import Reports, state_of
 from quire.store.contracts import Record, Records
-from quire.store.directory import COARSE_SETTLE
+from quire.store.directory import COARSE_SETTLE, forget_name
 
 _log = structlog.get_logger(__name__)
 

@@ -46,14 +46,6 @@ def open_plain(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
-def forget_name(path: str) -> None:
-    """Let an NFS client look the name of a file up again, which it does once it has asked for the directory anew.
-
-    Until then it may go on opening a file that another client removed. Raises OSError.
-    """
-    os.close(os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-
-
 def is_unchanged(before: os.stat_result, after: os.stat_result) -> bool:
     """Whether an open file still has the content that it had. It may have lost its name, by a rename over it."""
     if Stamp.of(before) == Stamp.of(after):

@@ -12,6 +12,7 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ import structlog
 from quire.errors import ConfigurationError
 from quire.htpasswd import entries
 from quire.runtime import is_first_to_say
+from quire.store.directory import forget_name
+from quire.store.filesystem import filesystem_type
 
 if TYPE_CHECKING:
     from passlib.context import CryptContext
@@ -31,6 +34,11 @@ BCRYPT_BYTES = 72
 SETTLE_SECONDS = 2.5
 """How long a file is read again at every look, though it looks the same: two changes within one tick of the file
 system's clock (up to two seconds on some) leave the same time behind."""
+
+NETWORK_SECONDS = 1.0
+"""How long another machine's change of the file may go unseen on a network file system."""
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+"""A FIFO in the file's place must not hold up the program: O_NONBLOCK opens it at once, and it is no regular file."""
 
 _log = structlog.get_logger(__name__)
 
@@ -189,17 +197,27 @@ class Passwords:
     A change is seen by `os.stat` at every look: its times, size and inode. The time of the last change of the inode
     (ctime) is among them, which no program can set, so a file that was rewritten with its old size and mtime is seen as
     well. Within one tick of the file system's clock that can happen twice, so a file that changed lately is read again
-    at every look. On NFS a change is seen as soon as the client's attribute cache lets it. A changed file that cannot
-    be used leaves the last good users in force and is warned about once.
+    at every look. A client of NFS answers `stat` from memory for up to a minute, so there the file is opened as well,
+    once in `NETWORK_SECONDS`, for which the client has to ask the server. A changed file that cannot be used leaves the
+    last good users in force and is warned about once.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Loads the file. `clock`: monotonic seconds.
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        network: bool | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Loads the file. `network`: whether it is on a network file system; None asks the system. `clock`: monotonic
+        seconds.
 
         Raises ConfigurationError when it is missing, unreadable, malformed or larger than 1 MiB.
         """
         self._path = os.fspath(path)
         self._clock = clock
+        self._is_network = _is_network(self._path) if network is None else network
+        self._asked = clock()
         self._identity = _identify(self._path)
         self._first_seen = clock()
         self._settled = False
@@ -210,6 +228,9 @@ class Passwords:
 
     def current(self) -> Users:
         """The users now: the very same object while the file is unchanged. Never raises."""
+        if self._is_network and self._clock() - self._asked >= NETWORK_SECONDS:
+            self._asked = self._clock()
+            _ask_server(self._path)
         identity = _identify(self._path)
         if identity != self._identity:
             self._identity, self._first_seen, self._settled = identity, self._clock(), False
@@ -243,11 +264,24 @@ def _identify(path: str) -> object:
     return status.st_ctime_ns, status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev
 
 
+def _ask_server(path: str) -> None:
+    """Let the client of a network file system ask which file this is now, and for its times."""
+    with suppress(OSError, ValueError):  # `_identify` finds the reason again
+        forget_name(path)
+        os.close(os.open(path, _READ))
+
+
+def _is_network(path: str) -> bool:
+    try:
+        return not filesystem_type(path)[1]
+    except (OSError, ValueError):  # not there: the reading of it says so
+        return True
+
+
 def read_password_file(path: str) -> bytes:
     """A password file's bytes. Raises ConfigurationError; its cause is an OSError when the file could not be read."""
     try:
-        # a FIFO in its place must not hold up the program: O_NONBLOCK opens it at once, and it is no regular file
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(os.open(path, _READ), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise OSError("not a regular file")
             data = file.read(MAX_PASSWORD_FILE_BYTES + 1)

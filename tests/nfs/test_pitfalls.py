@@ -18,6 +18,7 @@ from tests.nfs.conftest import Recorded
         ("ext4", "link"),
         ("ext4", "pruning"),
         ("ext4", "copy"),
+        ("ext4", "passwords"),
         ("ext4-seconds", "tick"),
     ],
 )

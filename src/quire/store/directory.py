@@ -194,3 +194,11 @@ class Directories:
             finally:
                 os.close(opened[0])
         return None
+
+
+def forget_name(path: str) -> None:
+    """Let an NFS client look the name of a file up again, which it does once it has asked for the directory anew.
+
+    Until then it may go on opening a file that another client removed or replaced. Raises OSError.
+    """
+    os.close(os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))

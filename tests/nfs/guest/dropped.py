@@ -10,15 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import structlog
 
 from quire.folder import Folder, FolderProject
 from quire.store.posix import PosixStore
@@ -209,7 +206,6 @@ def _read(reader: _Reader, projects: Sequence[str], until: float) -> dict[str, A
 
 def run(seconds: float = 20.0) -> dict[str, Any]:
     """Hammer with droppers that change machines all the time, and a reader on each client."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     folder = new_folder()
     projects = [f"project{number}" for number in range(_PROJECTS)]
     board = Board(_PROJECTS)

@@ -16,7 +16,9 @@ from itertools import count
 from pathlib import Path
 from unittest import mock
 
+from quire import passwords
 from quire.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError
+from quire.passwords import NETWORK_SECONDS, SETTLE_SECONDS, Passwords
 from quire.store import directory, posix_blobs, posix_records
 from quire.store.directory import FINE_SETTLE, Directories, Identity
 from quire.store.posix import PosixStore
@@ -205,6 +207,29 @@ def _look_at(folder: Path) -> None:
     os.listdir(folder)
 
 
+def a_password_file_changes() -> Iterator[bool]:
+    """On the other machine, long after the last change: replaced by a rename, and written over in place."""
+    folder = new_folder()
+    now = [0.0]
+
+    def write(path: Path, user: str) -> None:
+        path.write_text(f"{user}:{{SHA}}{'A' * 27}=\n")
+
+    write(A / folder / ".htpasswd", "user0")
+    reader = Passwords(B / folder / ".htpasswd", clock=lambda: now[0])
+    for number in range(1, 11):
+        for _ in range(3):
+            now[0] += SETTLE_SECONDS
+            reader.current()
+        time.sleep(FINE_SETTLE)  # the server's clock ticks on, as it does in so many seconds
+        path = A / folder / ".htpasswd"
+        write(path.with_name("new") if number % 2 else path, f"user{number}")
+        if number % 2:
+            path.with_name("new").rename(path)
+        now[0] += NETWORK_SECONDS
+        yield set(reader.current().hashes) == {f"user{number}"}
+
+
 def late_replies() -> Iterator[bool]:
     """A worker changes a directory while others on the same machine ask for its identity."""
     name = new_folder()
@@ -308,6 +333,10 @@ def _no_look() -> AbstractContextManager[object]:
     return mock.patch(f"{__name__}._is_looking", return_value=False)
 
 
+def _no_asking() -> AbstractContextManager[object]:
+    return mock.patch.object(passwords, "_ask_server")
+
+
 _SCENES: dict[str, tuple[Scene, Callable[[], AbstractContextManager[object]]]] = {
     "stat": (a_known_record_is_read_again, _held_descriptors),
     "tick": (a_record_changes_twice_within_a_tick, _no_settling),
@@ -318,5 +347,6 @@ _SCENES: dict[str, tuple[Scene, Callable[[], AbstractContextManager[object]]]] =
     "vanished blob": (a_blob_vanishes, _blob_by_path),
     "link": (a_link_is_repeated, _no_comparing_of_inodes),
     "copy": (a_person_copies_on_another_machine, _no_look),
+    "passwords": (a_password_file_changes, _no_asking),
     "pruning": (a_writer_stalls_while_revisions_are_pruned, _no_judging),
 }
