@@ -6,8 +6,8 @@
 # BASE is any Debian with a Python from 3.11 on, and its venv in the build stage: the slim Python images, or a Debian
 # of your own. Settings of pip (an index of your own, its credentials, its certificates) come as secrets of the build,
 # `pip` (a pip.conf) and `ca` (a bundle of certificates); they exist while a command runs and are in no layer.
-# scripts/pin-images adds the digest that the tag stands for, so that a build has the same base until it is run again.
-ARG BASE=docker.io/library/python:3.13-slim-trixie
+# The digest keeps the base the same from build to build; `make pin-images` moves it to what the tag stands for today.
+ARG BASE=docker.io/library/python:3.13-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 FROM ${BASE} AS builder
 WORKDIR /build
