@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.asking import OPEN, Site, content_type, multipart, publish_wheel, serve, twine_form
+from tests.asking import OPEN, Site, content_type, multipart, publish_wheel, raw_answer, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
+from tests.serving import until
 
 SERVERS = ["uvicorn", "gunicorn", "granian"]
 MEBIBYTE = 2**20
@@ -79,6 +82,32 @@ def test_a_client_that_reads_everything(tmp_path: Path, server: str) -> None:
         assert f"{filename} was published.".encode() in received
         assert bytes(received).endswith(b"Ok")
         assert _is_listed(site)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_head_that_begins_behind_another_request(tmp_path: Path, server: str) -> None:
+    """What comes later belongs to it, also where it reads like a request that is answered from memory."""
+    page = _request("/simple/sent/")
+    with serve(tmp_path, *OPEN, "--server", server, "--workers", 1) as site:
+        publish_wheel(site, "sent", "1.0")
+        for _ in range(3):
+            with site.connect() as connection, site.connect() as other:
+                for each in (connection, other):
+                    until(partial(_is_from_memory, each, page))
+                connection.sendall(page + b"GET /simple/absent/ HTTP/1.1\r\nX-Header: ")
+                assert raw_answer(connection).status == 200
+                other.sendall(page)  # its answer means that the server has been back at the other connection
+                assert raw_answer(other).status == 200
+                connection.sendall(page)  # the rest of the head: the value of X-Header, Host, and its end
+                assert raw_answer(connection).status == 404
+
+
+def _is_from_memory(connection: socket.socket, request: bytes) -> bool:
+    """Whether the request is answered without the application, which gives each answer an id."""
+    connection.sendall(request)
+    answer = raw_answer(connection)
+    assert answer.status == 200
+    return "x-request-id" not in answer.headers
 
 
 def _is_listed(site: Site) -> bool:

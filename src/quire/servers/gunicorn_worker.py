@@ -17,7 +17,7 @@ from quire.web.proxies import peer_address
 
 _METHODS = (
     *("_arm_keepalive_timer", "_cancel_keepalive_timer", "_keepalive_timeout", "_start_http1"),
-    *("_pause_reading", "_resume_reading", "_will_close"),
+    *("_feed_callback_parser", "_pause_reading", "_resume_reading", "_serve_http_request", "_will_close"),
 )
 _ATTRIBUTES = (
     "_keepalive",
@@ -41,6 +41,8 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
 
     _is_idle = False
     """Between two requests, and nothing has come of the next one."""
+    _is_begun = False
+    """Something was given to the parser that may belong to a request after the last one that was answered."""
     _plain: PlainConnection | None = None
     """None where there are no plain answers."""
 
@@ -102,7 +104,7 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
 
     def _arm_keepalive_timer(self) -> None:
         super()._arm_keepalive_timer()
-        self._is_idle = True
+        self._is_idle = not self._is_begun  # a part of the next head may have come with the request before it
         if not self.worker.alive:
             self._keepalive_timeout()
 
@@ -132,6 +134,7 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
         keepalive = await super()._serve_http_request(*request)
         while keepalive and self._is_behind():
             await self._flow_control.drain()
+        self._is_begun = False  # gunicorn takes what is left out of its parser now, and gives it back to it at once
         return keepalive
 
     def _resume_reading(self) -> None:
@@ -141,6 +144,7 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
             super()._resume_reading()
 
     def _feed_callback_parser(self, data: bytes) -> Any:
+        self._is_begun = True
         goes_on = super()._feed_callback_parser(data)
         self._resume_reading()  # what was held may be too little for a request
         return goes_on
