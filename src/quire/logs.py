@@ -28,7 +28,7 @@ _USERINFO = re.compile(r"(?<=//)[^/?#\s\"']*@")
 _AUTHORIZATION = re.compile(
     r"(authorization(?:\W|b(?=['\"])){1,8}(?:basic|bearer|token|digest)\s+)[^\s\"',}]+", re.IGNORECASE
 )
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _FIELDS = "quire_fields"
 _MAX_TEXT = 20_000
 """Characters of one value in a JSON line; log shippers cut or refuse lines of some 32 KiB and more."""
