@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,10 @@ from quire.web import browse
 from quire.web.app import create_application
 from quire.web.file_list import FileList, FileLists
 from quire.web.overview import FileCount
+from quire.web.service import LARGE_PAGES_PENDING
 from tests.asking import JSON_V1
 from tests.distributions import make_wheel, wheel_name
+from tests.serving import DEADLINE
 
 
 def _publish(index: Index, name: str, version: str = "1.0") -> None:
@@ -209,6 +213,39 @@ def test_large_pages_hold_up_no_listing_and_no_download(application: Any, monkey
             finally:
                 goes_on.set()
             assert {answer.status_code for answer in await asyncio.gather(*large)} == {200}
+
+    asyncio.run(ask())
+
+
+def test_work_that_waits_is_bounded(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that asks for ever other documents makes the next ones wait, and is then told to come again."""
+    goes_on = threading.Event()
+
+    def waiting_render(*arguments: Any, **more: Any) -> bytes:
+        goes_on.wait()
+        return render_release_json(*arguments, **more)
+
+    monkeypatch.setattr("quire.web.browse.render_release_json", waiting_render)
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://index") as client:
+            asked = [
+                asyncio.create_task(client.get("/pypi/p-1/json", headers={"Host": f"host-{number}"}))
+                for number in range(LARGE_PAGES_PENDING + 2)
+            ]
+            try:
+                async with asyncio.timeout(DEADLINE):
+                    refused = [await answer for answer in islice(asyncio.as_completed(asked), 2)]
+                    page = await client.get("/simple/p-1/")
+            finally:
+                goes_on.set()
+            for answer in refused:
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+                assert answer.text == "Too many large pages are being made; try again in some seconds.\n"
+            assert page.status_code == 200
+            answers = Counter([answer.status_code for answer in await asyncio.gather(*asked)])
+            assert answers == {200: LARGE_PAGES_PENDING, 503: 2}
+            assert (await client.get("/pypi/p-1/json", headers={"Host": "host-last"})).status_code == 200
 
     asyncio.run(ask())
 

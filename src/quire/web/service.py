@@ -50,6 +50,8 @@ T = TypeVar("T")
 READ_THREADS = 16
 SEND_THREADS = 16  # of their own: slow disks under downloads must not hold up the listings
 LARGE_PAGE_THREADS = 2  # for what takes the processor for long: more of them would only take it from the others
+LARGE_PAGES_PENDING = 128
+"""Pieces of such work that run or wait. One takes up to some seconds, also for a client that has gone away."""
 WRITE_THREADS = 32  # a write mostly waits for the disk
 REMOVAL_DELAY = 300.0
 """Seconds that a file no longer listed stays on disk: who is downloading it over NFS could not finish otherwise."""
@@ -93,6 +95,7 @@ class Service:
         self._reading: ThreadPoolExecutor | None = None
         self._sending: ThreadPoolExecutor | None = None
         self._large: ThreadPoolExecutor | None = None
+        self._large_pending = 0
         self._writing: ThreadPoolExecutor | None = None
         inline = self.store.validates_inline and self.folder.validates_inline
         beside = self.folder if self.folder.roots else None
@@ -255,8 +258,19 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._readers(), partial(function, *args, **kwargs))
 
     async def for_large_page(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what reads or renders much at once. Listings and downloads never wait behind it."""
-        return await asyncio.get_running_loop().run_in_executor(self._large_pages(), partial(function, *args, **kwargs))
+        """Run what reads or renders much at once. Listings and downloads never wait behind it.
+
+        Raises HttpError 503 when too much of it waits.
+        """
+        if self._large_pending >= LARGE_PAGES_PENDING:
+            raise HttpError(503, "Too many large pages are being made; try again in some seconds.")
+        self._large_pending += 1
+        work = asyncio.get_running_loop().run_in_executor(self._large_pages(), partial(function, *args, **kwargs))
+        work.add_done_callback(self._forget_large)
+        return await work
+
+    def _forget_large(self, _: object) -> None:
+        self._large_pending -= 1
 
     async def in_sender(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read a piece of a file that is being downloaded."""
