@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import random
 import socket
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import h11
 import pytest
+import uvloop
+from uvicorn.protocols.http.flow_control import FlowControl
 
-from quire.servers.uvicorn_files import _Ends
+from quire.servers.uvicorn_files import FileSender, _Ends
+from quire.store.filesystem import filesystem_type
+from quire.web.files import IN_THREAD, ZEROCOPY
 from tests.asking import OPEN, Site, publish, raw_answer, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import until
@@ -225,3 +234,133 @@ def test_a_thread_leaves_a_client_that_takes_nothing(big: Path) -> None:
         ours.close()
         theirs.setblocking(True)
         assert theirs.recv(len(CONTENT), socket.MSG_WAITALL) == CONTENT[:sent]
+
+
+class _Cycle:
+    """As much of uvicorn's as it takes to send a file: the head of a response has been sent."""
+
+    def __init__(self, count: int) -> None:
+        self.scope = {"method": "GET"}
+        self.disconnected = False
+        self.conn = h11.Connection(h11.SERVER)
+        self.conn.receive_data(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.conn.next_event()
+        self.conn.send(h11.Response(status_code=200, headers=[("Content-Length", str(count))]))
+
+    async def send(self, _message: Any) -> None:
+        """The response is complete."""
+
+
+@dataclass
+class _Sent:
+    """What happened while a file was sent."""
+
+    received: bytes = b""
+    in_threads: list[int] = field(default_factory=list)
+    """Where the pieces begin that threads were given."""
+    bounds: list[int] = field(default_factory=list)
+    """The socket's own bound for unsent bytes, while the client did not read yet, and afterwards."""
+
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def _send(loop: str, path: Path, start: int = 0) -> _Sent:
+    """Send a file from `start` on over a real connection of an event loop."""
+    sent = _Sent()
+
+    async def in_thread(function: Callable[..., int], *args: int) -> int:
+        sent.in_threads.append(args[0])
+        return await asyncio.to_thread(function, *args)
+
+    async def run() -> None:
+        running = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as listener, path.open("rb") as file:
+            theirs = socket.create_connection(listener.getsockname())
+            transport, _ = await running.connect_accepted_socket(asyncio.Protocol, listener.accept()[0])
+            count = os.fstat(file.fileno()).st_size - start
+            cycle: Any = _Cycle(count)
+            message = {"type": ZEROCOPY, "file": file, "offset": start, "count": count, IN_THREAD: in_thread}
+            sending = asyncio.create_task(FileSender(transport, FlowControl(transport), running).send(cycle, message))
+            await asyncio.sleep(0)
+            own = transport.get_extra_info("socket")
+            sent.bounds.append(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT))
+            with theirs:
+                sent.received = await asyncio.to_thread(theirs.recv, count, socket.MSG_WAITALL)
+                await sending
+                sent.bounds.append(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT))
+            transport.close()
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(run())
+    return sent
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_is_in_memory_needs_no_thread(big: Path, loop: str) -> None:
+    """The event loop sends all of it. Little waits in the socket meanwhile, and that bound is gone afterwards."""
+    sent = _send(loop, big, 1_000_001)
+    assert sent.received == CONTENT[1_000_001:]
+    assert sent.in_threads == []
+    during, after = sent.bounds
+    assert (0 < during < 1_000_000, after) == (True, 0)
+
+
+@pytest.mark.parametrize("problem", [errno.EAGAIN, errno.EOPNOTSUPP, errno.EIO, None])
+def test_what_may_have_to_be_waited_for_is_sent_by_threads(
+    big: Path, monkeypatch: pytest.MonkeyPatch, problem: int | None
+) -> None:
+    """The event loop never reads what is not in memory, nor from file systems and systems that cannot tell."""
+    senders = set()
+    sendfile = os.sendfile
+
+    def noting(*args: int) -> int:
+        senders.add(threading.current_thread())
+        return sendfile(*args)
+
+    def refuse(*_: object) -> int:
+        raise OSError(problem, "for a test")
+
+    monkeypatch.setattr(os, "sendfile", noting)
+    if problem is None:
+        monkeypatch.delattr(os, "RWF_NOWAIT")
+    else:
+        monkeypatch.setattr(os, "preadv", refuse)
+    sent = _send("uvloop", big)
+    assert sent.received == CONTENT
+    assert sent.in_threads[0] == 0
+    assert threading.main_thread() not in senders
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_file_that_is_partly_in_memory(big: Path, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+    """The event loop and threads take turns, and no byte is lost or sent twice."""
+    preadv = os.preadv
+
+    def middle_alone(file: int, buffers: list[bytearray], position: int, flags: int) -> int:
+        if not 6_000_000 <= position < 12_000_000:
+            raise BlockingIOError(errno.EAGAIN, "not there")
+        return preadv(file, buffers, position, flags)
+
+    monkeypatch.setattr(os, "preadv", middle_alone)
+    sent = _send(loop, big)
+    assert sent.received == CONTENT
+    assert sent.in_threads[0] == 0
+    assert sent.in_threads[-1] > 10_000_000
+    assert not any(7_000_000 < start < 10_000_000 for start in sent.in_threads)
+
+
+def test_what_was_dropped_from_memory_is_not_there(big: Path) -> None:
+    """The system's own word for it, where a file system keeps files on a disk."""
+    kind, _ = filesystem_type(str(big))
+    if kind not in {"ext4", "xfs", "btrfs"}:
+        pytest.skip(f"{kind} may have no disk to wait for")
+    ours, theirs = socket.socketpair()
+    with big.open("rb") as file, ours, theirs:
+        ends = _Ends(ours.fileno(), file.fileno())
+        assert ends.is_in_memory(0, len(CONTENT))
+        assert not ends.is_in_memory(0, len(CONTENT) + 1_000_000)
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert not ends.is_in_memory(8_000_000, 9_000_000)
+        ends.close()

@@ -13,18 +13,33 @@ transport, so three parties have to agree:
   has lost the connection.
 
 sendfile(2) does not wait for a client, since the socket is non-blocking; for the disk, or the network before it, it
-waits as long as that takes. So a thread calls it, for a bounded piece, and gives itself back when the socket takes no
-more, and a client that has just taken much takes no more for some milliseconds either. A thread that is still at it
-when its request was cancelled has descriptors of its own: their numbers cannot become those of others meanwhile.
+waits as long as that takes. So there are two ways to call it:
+
+- The event loop calls it for bytes that are in the system's memory, a bounded piece at a time, whenever the socket has
+  room. Before each piece some bytes of it are read in a way that never waits (RWF_NOWAIT). Local file systems can
+  promise that; NFS and FUSE cannot, and say so, so a volume that hangs never holds up the event loop.
+- A thread calls it for all others, for a bounded piece. It returns when the socket takes no more, and a client that has
+  just taken much takes no more for some milliseconds either. A thread that is still at it when its request was
+  cancelled has descriptors of its own: their numbers cannot become those of others meanwhile.
+
+To hand a piece to a thread and back costs more than to send it, so files that are downloaded often never need one.
+
+The event loop also bounds what waits in the socket beyond what the client's window allows (TCP_NOTSENT_LOWAT). Without
+a bound up to megabytes wait there, and the kernel sends them while it processes the client's acknowledgements. Where
+client and server share a machine, as with a proxy before quire, that takes the client's processor time. Throughput does
+not depend on it: the kernel wakes the event loop in time, and what is on its way is not bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import select
+import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import h11
@@ -42,6 +57,14 @@ _FAST_BYTES: Final = 64 * 1024
 """Who takes so much at once will have taken it in a moment."""
 _PATIENCE_MS: Final = 5
 """How long a thread waits for that."""
+LOOP_BYTES: Final = 256 * 1024
+"""At most so much is sent by the event loop before others have their turn."""
+_PROBE_STRIDE: Final = 128 * 1024
+"""From one byte that is asked for to the next; the system reads files ahead in steps of this size or more."""
+_PROBE_SECONDS: Final = 1.0
+"""How long what was found in memory counts as there: a client may make the next piece wait for minutes."""
+_UNSENT_BYTES: Final = 16 * 1024
+"""How much may wait in a socket until its client's window opens, where the event loop sends."""
 _COPIED_BYTES: Final = 256 * 1024
 _CANNOT: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 """What sendfile(2) says for files of some file systems, which have to be copied."""
@@ -113,6 +136,9 @@ class FileSender:
         stop = start + count
         try:
             while start < stop and not self._is_over(cycle):
+                start = await self._send_from_memory(ends, start, stop)
+                if start == stop or self._is_over(cycle):
+                    break
                 wanted = min(PIECE_BYTES, stop - start)
                 sent = await in_thread(ends.send, start, wanted)
                 if sent == 0:
@@ -125,6 +151,29 @@ class FileSender:
             await self._until_lost(cycle)
         finally:
             ends.close()
+
+    async def _send_from_memory(self, ends: _Ends, start: int, stop: int) -> int:
+        """Send from the event loop, as long as the bytes are in memory and the connection lasts. Where that ended.
+
+        Raises OSError as `_Ends.send`."""
+        transfer = _FromMemory(ends, start, stop)
+        if not transfer.has_next():
+            return start
+        bounds_unsent = stop - start > LOOP_BYTES
+        if bounds_unsent:
+            ends.bound_unsent(_UNSENT_BYTES)
+        try:
+            if not transfer.send_next():
+                waiter = self._waiter = self._loop.create_future()
+                self._loop.add_writer(ends.socket, transfer.go_on, waiter)
+                try:
+                    await waiter
+                finally:
+                    self._loop.remove_writer(ends.socket)
+        finally:
+            if bounds_unsent:
+                ends.bound_unsent(0)
+        return transfer.position
 
     async def _until_writable(self, descriptor: int) -> None:
         """Or until the connection is lost."""
@@ -139,6 +188,52 @@ class FileSender:
         while not cycle.disconnected:
             self._waiter = self._loop.create_future()
             await self._waiter
+
+
+class _FromMemory:
+    """Bytes of a file on their way, as far as they are in the system's memory. Belongs to the event loop."""
+
+    def __init__(self, ends: _Ends, start: int, stop: int) -> None:
+        self._ends = ends
+        self._stop = stop
+        self._probed = start
+        self._probed_at = 0.0
+        self.position = start
+        """Of the next byte to be sent."""
+
+    def has_next(self) -> bool:
+        """Whether there is a next piece, and it is in memory."""
+        now = time.monotonic()
+        if self.position == self._probed or now - self._probed_at > _PROBE_SECONDS:
+            upto = min(self._stop, self.position + LOOP_BYTES)
+            is_there = self._ends.is_in_memory(self.position, upto)
+            self._probed, self._probed_at = upto if is_there else self.position, now
+        return self.position < self._probed
+
+    def send_next(self) -> bool:
+        """Send as much of the next piece as the socket takes now; whether nothing follows that is in memory.
+
+        Raises OSError as `_Ends.send`, also when the file has fewer bytes."""
+        if not self.has_next():
+            return True
+        try:
+            sent = self._ends.send_once(self.position, self._probed - self.position)
+        except BlockingIOError:
+            return False
+        if sent == 0:
+            raise OSError("the file became shorter")
+        self.position += sent
+        return self.position == self._stop
+
+    def go_on(self, waiter: asyncio.Future[None]) -> None:
+        """Called whenever the socket has room. The waiter is told when nothing follows that is in memory."""
+        if waiter.done():
+            return
+        try:
+            if self.send_next():
+                waiter.set_result(None)
+        except OSError as error:
+            waiter.set_exception(error)
 
 
 class _StandIn:
@@ -178,6 +273,38 @@ class _Ends:
         finally:
             self._end_use()
 
+    def is_in_memory(self, start: int, stop: int) -> bool:
+        """Whether these bytes seem to be in the system's memory. False also where the system cannot tell."""
+        byte, file = [bytearray(1)], self._file
+        try:
+            for position in (*range(start, stop, _PROBE_STRIDE), stop - 1):
+                if os.preadv(file, byte, position, os.RWF_NOWAIT) != 1:
+                    return False
+        except (OSError, AttributeError):  # not there, or a file system or a system that cannot promise not to wait
+            return False
+        return True
+
+    def bound_unsent(self, size: int) -> None:
+        """Bound what waits in the socket until the client's window opens. 0: as the system has it."""
+        # of any family: only its descriptor is used, and given back
+        handle = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, self.socket)
+        try:
+            with contextlib.suppress(OSError, AttributeError):  # no TCP, or a system that knows nothing of it
+                handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
+        finally:
+            handle.detach()
+
+    def send_once(self, start: int, count: int) -> int:
+        """As `send`, on the event loop, for bytes that are in memory. Raises BlockingIOError when the socket takes
+        none now."""
+        try:
+            return os.sendfile(self.socket, self._file, start, count)
+        except OSError as error:
+            if error.errno not in _CANNOT:
+                raise
+        data = os.pread(self._file, min(count, _COPIED_BYTES), start)
+        return os.write(self.socket, data) if data else 0
+
     def close(self) -> None:
         """Called once."""
         with self._lock:
@@ -190,7 +317,7 @@ class _Ends:
         sent = 0
         while True:
             try:
-                piece = self._send_once(start + sent, count - sent)
+                piece = self.send_once(start + sent, count - sent)
             except BlockingIOError:
                 return sent or -1
             sent += piece
@@ -201,15 +328,6 @@ class _Ends:
         poll = select.poll()
         poll.register(self.socket, select.POLLOUT)
         return bool(poll.poll(_PATIENCE_MS))
-
-    def _send_once(self, start: int, count: int) -> int:
-        try:
-            return os.sendfile(self.socket, self._file, start, count)
-        except OSError as error:
-            if error.errno not in _CANNOT:
-                raise
-        data = os.pread(self._file, min(count, _COPIED_BYTES), start)
-        return os.write(self.socket, data) if data else 0
 
     def _end_use(self) -> None:
         with self._lock:
