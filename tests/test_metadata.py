@@ -62,6 +62,14 @@ def refused(data: bytes, filename: str) -> str:
     return str(caught.value)
 
 
+def refused_upload(data: bytes, filename: str) -> str:
+    """As `refused`, by the rules for uploads."""
+    with pytest.raises(InvalidDistribution) as caught:
+        read_metadata(io.BytesIO(data), parse_filename(filename), strict=True)
+    check_sentence(caught.value)
+    return str(caught.value)
+
+
 def check_sentence(error: InvalidDistribution) -> None:
     """It fits a header line and a terminal, whatever names the archive brought."""
     assert str(error).isprintable()
@@ -531,6 +539,33 @@ def test_sdist_that_expands_without_end(monkeypatch: pytest.MonkeyPatch) -> None
     assert peak_memory(lambda: refused(bomb, SDIST)) < 2 * 1024 * 1024
     assert "expands" in refused(bomb, SDIST)
     assert complete(bomb, SDIST)
+
+
+def test_many_long_folders() -> None:
+    """Members in folders in each other, all of which are remembered: a few kilobytes that would become 90 MiB."""
+    folders = "/".join(["abcdefghijklmnop"] * 190)
+    names = [f"foo-1.0/{number:05}/{folders}" for number in range(300)]
+    data = gzip.compress(make_tar([("foo-1.0/PKG-INFO", PKG_INFO), *((name, b"") for name in names)]))
+    assert peak_memory(lambda: refused_upload(data, SDIST)) < 3 * limits.MAX_NAME_BYTES
+    assert "names" in refused_upload(data, SDIST)
+    assert read_metadata(io.BytesIO(data), parse_filename(SDIST)) == PKG_INFO  # nothing is remembered of a drop-in file
+
+
+@pytest.mark.parametrize("line", [b",", b'"",', b'"\n",', b'"'])
+def test_a_record_of_one_row(line: bytes) -> None:
+    """A row is read whole, so its length is bounded, also where quoted text in it has line ends."""
+    size = 8 * 1024 * 1024
+    record = ("foo-1.0.dist-info/RECORD", line * (size // len(line)))
+    data = make_zip([*wheel_contents(), record])
+    assert peak_memory(lambda: refused_upload(data, WHEEL)) < 4 * size
+    assert "RECORD" in refused_upload(data, WHEEL)
+
+
+def test_a_link_with_an_endless_target() -> None:
+    """Targets are remembered, so none is longer than a path can be."""
+    link = special("foo-1.0/link", tarfile.SYMTYPE, "/".join(["a" * 1000] * 5))
+    data = gzip.compress(make_tar([("foo-1.0/PKG-INFO", PKG_INFO), (link, b"")]))
+    assert "target" in refused(data, SDIST)
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])

@@ -27,8 +27,9 @@ MAX_EXPANDED_LIMIT = 16 * 1024 * 1024 * 1024
 
 CHUNK = 64 * 1024
 MAX_DIRECTORY_BYTES = 16 * 1024 * 1024  # of a zip: 100,000 members with names of 120 bytes
-MAX_NAME_BYTES = 16 * 1024 * 1024  # of a tar: the names of all members, which are remembered as well
+MAX_NAME_BYTES = 16 * 1024 * 1024  # the names of all members, and of all folders above them: both are remembered
 MAX_RECORD_BYTES = 32 * 1024 * 1024  # of a wheel's RECORD: a path, a digest and a size for each member
+MAX_RECORD_ROW = 16 * 1024  # characters: a path and a digest, quoted; csv takes a row whole
 MAX_SMALL_FILE_BYTES = 256 * 1024  # of a wheel's WHEEL and entry_points.txt, which have a few lines
 MAX_WHEEL_LINES = 2000  # of WHEEL: a line for each tag
 MAX_PART_BYTES = 255  # of a member's path: NAME_MAX of every usual file system

@@ -57,9 +57,7 @@ class Paths:
             raise unsafe(name, "has a backslash or a control character in its name", self._parsed)
         parts = split_name(name)
         path = "/".join(parts)
-        self._bytes += len(path)
-        if self._bytes > limits.MAX_NAME_BYTES:
-            raise Unbounded(f"{quoted(self._parsed.filename)} has names of more than {limits.MAX_NAME_BYTES} bytes.")
+        self._count(path)
         if not parts and not is_folder:
             raise unsafe(name, "has no name", self._parsed)
         if any(len(part.encode("utf-8", "surrogatepass")) > limits.MAX_PART_BYTES for part in parts):
@@ -74,6 +72,14 @@ class Paths:
         if clash or self._has_file_above(path, is_folder=is_folder):
             raise unsafe(name, "is there twice, or both a file and a folder", self._parsed)
         return path
+
+    def _count(self, path: str) -> None:
+        self._bytes += len(path)
+        if self._bytes > limits.MAX_NAME_BYTES:
+            raise Unbounded(
+                f"{quoted(self._parsed.filename)} has names of members and folders of more than "
+                f"{limits.MAX_NAME_BYTES} bytes together."
+            )
 
     def _check_top(self, name: str) -> None:
         top = name.split("/", 1)[0]
@@ -90,5 +96,6 @@ class Paths:
             if above in self.files:
                 return True
             self._folders.add(above)
+            self._count(above)
             above = above.rpartition("/")[0]
         return False

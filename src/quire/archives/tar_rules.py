@@ -41,6 +41,8 @@ class Links:
         Installers take the folder at the top away before they look where a symbolic link leads, so `../foo-1.0/x`
         in it leads out.
         """
+        if len(member.linkname) > limits.MAX_PATH_CHARS:
+            raise unsafe(member.name, "is a link with a target that no file can have", self._parsed)
         target = self._resolved(member, path)
         if target is None:
             raise unsafe(member.name, "is a link out of the archive", self._parsed)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import configparser
 import csv
-import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from email.parser import HeaderParser
 from typing import BinaryIO
 
@@ -23,6 +22,8 @@ from quire.names import ParsedFilename, normalize_name, quoted, same_version
 
 _WHEEL_MAJOR = 1
 _SCHEMES = {"data", "headers", "platlib", "purelib", "scripts"}
+_LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)|[^\r\n]++")
+"""With its end; quoted text in a row of RECORD may have several."""
 _SCRIPT_NAME = re.compile(r"[\w.-]+")
 _SCRIPT_TARGET = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(?:\[[^\]]*\])?")
 
@@ -125,12 +126,28 @@ def _check_wheel(text: str, parsed: ParsedFilename) -> None:
 def _check_record(text: str, parsed: ParsedFilename) -> None:
     """Rows of path, digest and size. That they are those of the members is checked by no installer, and not by PyPI."""
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-        sound = all(len(row) == 3 and re.fullmatch(r"[0-9]{0,18}", row[2]) for row in rows)
+        sound = all(len(row) == 3 and re.fullmatch(r"[0-9]{0,18}", row[2]) for row in _rows(text))
     except csv.Error:
         sound = False
     if not sound:
         raise unusable("has a RECORD that is not rows of path, digest and size", parsed)
+
+
+def _rows(text: str) -> Iterator[list[str]]:
+    """The rows of a RECORD. Raises csv.Error, also for a row of more than MAX_RECORD_ROW characters."""
+    length = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal length
+        for line in _LINE.finditer(text):
+            length += line.end() - line.start()
+            if length > limits.MAX_RECORD_ROW:
+                raise csv.Error("a row is too long")
+            yield line[0]
+
+    for row in csv.reader(lines(), strict=True):
+        length = 0
+        yield row
 
 
 def _check_entry_points(text: str, parsed: ParsedFilename) -> None:
