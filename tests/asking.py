@@ -123,11 +123,13 @@ def raw_answer(connection: socket.socket, method: str = "GET") -> RawAnswer:
 
 
 @contextmanager
-def serve(folder: Path, *flags: object, unprivileged: bool = False, **variables: str) -> Iterator[Site]:
+def serve(
+    folder: Path, *flags: object, unprivileged: bool = False, descriptors: int | None = None, **variables: str
+) -> Iterator[Site]:
     """A `quire run` with one worker over `folder`/packages, which is made if it is not there.
 
     Whatever was asked of it, it must not have logged a traceback. `unprivileged`: for root, to have no other rights to
-    files than the permissions give.
+    files than the permissions give. `descriptors`: the hard limit of open files; None for that of the tests.
     """
     root = folder / "packages"
     root.mkdir(exist_ok=True)
@@ -135,6 +137,8 @@ def serve(folder: Path, *flags: object, unprivileged: bool = False, **variables:
     command = quire_command("run", "-p", port, "-i", "127.0.0.1", "--workers", 1, *flags, root)
     if unprivileged:
         command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]
+    if descriptors is not None:
+        command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]
     prefix = str(flags[flags.index("--server-base-url") + 1]) if "--server-base-url" in flags else ""
     with (
         running(command, port, cwd=folder, environ=environment(**variables)) as served,

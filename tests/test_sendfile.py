@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import pytest
 import uvloop
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from quire.servers.limits import UVICORN_DESCRIPTORS, connections_for
 from quire.servers.uvicorn_files import FileSender, _Ends
 from quire.store.filesystem import filesystem_type
 from quire.web.files import IN_THREAD, ZEROCOPY
@@ -364,3 +366,21 @@ def test_what_was_dropped_from_memory_is_not_there(big: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         assert not ends.is_in_memory(8_000_000, 9_000_000)
         ends.close()
+
+
+def test_downloads_that_stand_still_leave_descriptors(tmp_path: Path) -> None:
+    """A worker with as many of them as it takes connections can still open a file for somebody else."""
+    with serve(tmp_path, *OPEN, "--server", "uvicorn", descriptors=600) as site, site.connect() as other:
+        assert publish(site, FILENAME, CONTENT, name="big", version="1.0").status_code == 200
+        request, part = _request(site), _request(site, "Range: bytes=0-9")
+        other.sendall(part)
+        assert raw_answer(other).status == 206
+        with ExitStack() as stalled:
+            for _ in range(connections_for(600, UVICORN_DESCRIPTORS) - 2):  # that one, and the one of site.client
+                connection = stalled.enter_context(site.connect())
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                connection.sendall(request)
+                assert connection.recv(12) == b"HTTP/1.1 200"
+            assert b" 503 Too many connections" in stalled.enter_context(site.connect()).recv(50)
+            other.sendall(part)
+            assert raw_answer(other).body == CONTENT[:10]

@@ -26,8 +26,12 @@ HEAD_SECONDS = 30
 MAX_CONNECTIONS = 4096
 """Open connections of a worker. A head may take 64 KiB of memory each, so this is 256 MiB at the very worst."""
 
-_WANTED_DESCRIPTORS = 16_384
+GRANIAN_DESCRIPTORS = 2
+"""What a connection may take on which a file is sent: the socket and the file."""
+UVICORN_DESCRIPTORS = 4
+"""The same, and a duplicate of each (`quire.servers.uvicorn_files`)."""
 _OWN_DESCRIPTORS = 256
+_WANTED_DESCRIPTORS = MAX_CONNECTIONS * UVICORN_DESCRIPTORS + _OWN_DESCRIPTORS
 
 
 def raise_descriptor_limit() -> int:
@@ -43,13 +47,13 @@ def raise_descriptor_limit() -> int:
     return _WANTED_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
-def connections_for(descriptors: int) -> int:
-    """How many connections a worker with so many file descriptors may hold: each may open a file as well."""
-    return max(64, min(MAX_CONNECTIONS, (descriptors - _OWN_DESCRIPTORS) // 2))
+def connections_for(descriptors: int, each: int) -> int:
+    """How many connections a worker with so many file descriptors may hold, when one may take `each` of them."""
+    return max(64, min(MAX_CONNECTIONS, (descriptors - _OWN_DESCRIPTORS) // each))
 
 
 @cache
 def most_connections() -> int:
-    """`connections_for` what this process was started with."""
+    """`connections_for` what this process was started with, in uvicorn."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else connections_for(soft)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else connections_for(soft, UVICORN_DESCRIPTORS)
