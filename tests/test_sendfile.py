@@ -22,7 +22,7 @@ import pytest
 import uvloop
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from quire.servers.limits import UVICORN_DESCRIPTORS, connections_for
+from quire.servers.limits import DESCRIPTORS, UVICORN_DESCRIPTORS, connections_for
 from quire.servers.uvicorn_files import FileSender, _Ends
 from quire.store.filesystem import filesystem_type
 from quire.web.files import IN_THREAD, ZEROCOPY
@@ -368,15 +368,16 @@ def test_what_was_dropped_from_memory_is_not_there(big: Path) -> None:
         ends.close()
 
 
-def test_downloads_that_stand_still_leave_descriptors(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("server", "each"), [("uvicorn", UVICORN_DESCRIPTORS), ("gunicorn", DESCRIPTORS)])
+def test_downloads_that_stand_still_leave_descriptors(tmp_path: Path, server: str, each: int) -> None:
     """A worker with as many of them as it takes connections can still open a file for somebody else."""
-    with serve(tmp_path, *OPEN, "--server", "uvicorn", descriptors=600) as site, site.connect() as other:
+    with serve(tmp_path, *OPEN, "--server", server, descriptors=600) as site, site.connect() as other:
         assert publish(site, FILENAME, CONTENT, name="big", version="1.0").status_code == 200
         request, part = _request(site), _request(site, "Range: bytes=0-9")
         other.sendall(part)
         assert raw_answer(other).status == 206
         with ExitStack() as stalled:
-            for _ in range(connections_for(600, UVICORN_DESCRIPTORS) - 2):  # that one, and the one of site.client
+            for _ in range(connections_for(600, each) - 2):  # that one, and the one of site.client
                 connection = stalled.enter_context(site.connect())
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 connection.sendall(request)

@@ -9,7 +9,7 @@ from typing import Any
 from gunicorn.asgi import protocol as gunicorns
 from gunicorn.workers import gasgi
 
-from quire.servers.limits import HEAD_SECONDS
+from quire.servers.limits import DESCRIPTORS, HEAD_SECONDS, TOO_MANY, most_connections
 from quire.servers.loading import let_signals_end_the_process
 from quire.servers.plain_connection import PlainConnection, has_all
 from quire.web.plain import Response
@@ -48,6 +48,13 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
 
     def connection_made(self, transport: Any) -> None:
         self.worker.connections.add(self)
+        if len(self.worker.connections) > most_connections(DESCRIPTORS):
+            super().connection_made(transport)
+            transport.write(TOO_MANY)
+            self._close_transport()
+            if self._request_ready is not None:
+                self._request_ready.set()  # wakes the task that waits for a request
+            return
         plain = getattr(self.app, "plain", None)
         if plain is not None and has_all(self, gunicorns.ASGIProtocol, _METHODS, _ATTRIBUTES):
             has_hooks = self._pre_request is not None or self._post_request is not None

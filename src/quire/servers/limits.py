@@ -12,7 +12,8 @@ know whether that was carried out. granian has one deadline for this silence and
 the second request on.
 
 The number of connections is bounded by file descriptors; a worker that has none left can open no file to answer with.
-granian accepts no more than that, in uvicorn who comes then is told so and leaves; gunicorn has no place for a bound.
+granian accepts no more than that; uvicorn's protocol and gunicorn's, as they are extended here, tell a further client
+so and close its connection.
 """
 
 from __future__ import annotations
@@ -26,10 +27,16 @@ HEAD_SECONDS = 30
 MAX_CONNECTIONS = 4096
 """Open connections of a worker. A head may take 64 KiB of memory each, so this is 256 MiB at the very worst."""
 
-GRANIAN_DESCRIPTORS = 2
+TOO_MANY = (
+    b"HTTP/1.1 503 Too many connections are open; try again later\r\n"
+    b"retry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+)
+"""What a further client is told."""
+
+DESCRIPTORS = 2
 """What a connection may take on which a file is sent: the socket and the file."""
 UVICORN_DESCRIPTORS = 4
-"""The same, and a duplicate of each (`quire.servers.uvicorn_files`)."""
+"""The same in uvicorn: also a duplicate of each (`quire.servers.uvicorn_files`)."""
 _OWN_DESCRIPTORS = 256
 _WANTED_DESCRIPTORS = MAX_CONNECTIONS * UVICORN_DESCRIPTORS + _OWN_DESCRIPTORS
 
@@ -53,7 +60,7 @@ def connections_for(descriptors: int, each: int) -> int:
 
 
 @cache
-def most_connections() -> int:
-    """`connections_for` what this process was started with, in uvicorn."""
+def most_connections(each: int) -> int:
+    """`connections_for` what this process was started with."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else connections_for(soft, UVICORN_DESCRIPTORS)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else connections_for(soft, each)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from quire.servers.limits import HEAD_SECONDS, most_connections
+from quire.servers.limits import HEAD_SECONDS, TOO_MANY, UVICORN_DESCRIPTORS, most_connections
 from quire.servers.plain_connection import PlainConnection, has_all
 from quire.servers.uvicorn_files import FileSender, can_send_files
 from quire.web.files import ZEROCOPY
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from starlette.types import Message, Receive, Scope, Send
-
-_TOO_MANY = (
-    b"HTTP/1.1 503 Too many connections are open; try again later\r\n"
-    b"retry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-)
-
 
 _METHODS = ("handle_events", "send_400_response", "shutdown", "timeout_keep_alive_handler")
 _ATTRIBUTES = (
@@ -55,8 +49,8 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        if len(self.connections) > most_connections():
-            transport.write(_TOO_MANY)
+        if len(self.connections) > most_connections(UVICORN_DESCRIPTORS):
+            transport.write(TOO_MANY)
             transport.close()
             return
         plain = getattr(self.app, "plain", None)

@@ -18,7 +18,7 @@ from quire.config import Settings
 from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES, announce, host_and_port
 from quire.servers.binding import free_address
 from quire.servers.draining import Drain
-from quire.servers.limits import GRANIAN_DESCRIPTORS, HEAD_SECONDS, connections_for, raise_descriptor_limit
+from quire.servers.limits import DESCRIPTORS, HEAD_SECONDS, connections_for, raise_descriptor_limit
 from quire.servers.loading import forked_workers_obey_signals, hold_signals, load
 from quire.servers.rsgi import RSGIApplication, is_of_interest
 
@@ -100,7 +100,7 @@ def serve(settings: Settings, target: str) -> int:
         websockets=False,
         backlog=2048,
         # every open connection counts, idle or not; when all are taken nobody else is even accepted
-        backpressure=connections_for(raise_descriptor_limit(), GRANIAN_DESCRIPTORS),
+        backpressure=connections_for(raise_descriptor_limit(), DESCRIPTORS),
         log_level=level,
         log_dictconfig=logging_setup,
         log_access=False,
