@@ -36,6 +36,7 @@ class Somebody:
     """In place of the connection that a plain request came on."""
 
     further: Sequence[tuple[bytes, bytes]] = ()
+    takes_files: bool = False
 
     def client_host(self) -> str:
         return "192.0.2.1"

@@ -13,7 +13,7 @@ from quire import folder_scan
 from quire.cli import main
 from quire.store import posix
 from quire.web.answer import Answer
-from quire.web.plain import PlainRequests, Response
+from quire.web.plain import PlainDownload, PlainRequests, Response
 
 MARK = "x-plain"
 NETWORK = "QUIRE_MARKING_NETWORK"
@@ -21,12 +21,14 @@ NETWORK = "QUIRE_MARKING_NETWORK"
 _response = PlainRequests._response
 
 
-def _marked(plain: PlainRequests, answer: Answer, further: Sequence[tuple[bytes, bytes]]) -> Response | None:
+def _marked(
+    plain: PlainRequests, answer: Answer, further: Sequence[tuple[bytes, bytes]]
+) -> Response | PlainDownload | None:
     response = _response(plain, answer, further)
     if response is None:
         return None
-    head, *body = response
-    return head.replace(b"\r\n", f"\r\n{MARK}: yes\r\n".encode(), 1), *body
+    head = response[0].replace(b"\r\n", f"\r\n{MARK}: yes\r\n".encode(), 1)
+    return response._replace(head=head) if isinstance(response, PlainDownload) else (head, *response[1:])
 
 
 if __name__ == "__main__":

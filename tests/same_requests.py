@@ -7,12 +7,15 @@ so that whatever differs between two answers is the server's doing. Import `ROWS
 from __future__ import annotations
 
 import base64
+import hashlib
+import random
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.asking import Site, password_file, publish_wheel, serve
+from tests.asking import Site, password_file, publish, serve
+from tests.distributions import make_wheel, wheel_name
 
 SERVERS: Mapping[str, tuple[str, ...]] = {
     "uvicorn": ("--server", "uvicorn"),
@@ -29,6 +32,9 @@ COMPARED = (
 """The headers in which no two servers may differ."""
 PROJECT = "big"
 USER = ("ann", "secret")
+_FILENAME = wheel_name(PROJECT, "1.0")
+_CONTENT = make_wheel(PROJECT, "1.0", files={"data": random.Random(5).randbytes(1_000_000)})
+"""More than is read at once, and than a socket takes."""
 FALLBACK = "http://fallback.invalid/simple/"
 
 
@@ -95,11 +101,12 @@ def serving_with_each(folder: Path) -> Iterator[dict[str, Site]]:
         sites = {name: stack.enter_context(serve(folder, *flags, *own)) for name, own in SERVERS.items()}
         first = next(iter(sites.values()))
         first.client.auth = USER
-        publish_wheel(first, PROJECT, files={"data": b"0" * 3000})
+        assert publish(first, _FILENAME, _CONTENT, name=PROJECT, version="1.0").status_code == 200
         yield sites
 
 
 _PAGE = f"/simple/{PROJECT}/"
+_FILE = f"/packages/{PROJECT}/{hashlib.sha256(_CONTENT).hexdigest()}/{_FILENAME}"
 _JSON = "Accept: application/vnd.pypi.simple.v1+json"
 _NOTHING = "There is nothing at this address."
 _NO_TARGET = "The target of this request is neither a path nor an http address."
@@ -129,6 +136,11 @@ ROWS: tuple[Row, ...] = (
     Row("query", request(f"GET {_PAGE}?format=application/vnd.pypi.simple.v1%2Bjson"), 200, '"files"'),
     Row("query with a question mark", request(f"GET {_PAGE}?a=b?c"), 200),
     Row("query that is not UTF-8", request(f"GET {_PAGE}?%ff"), 200),
+    *_both(_FILE, 200, {"content-length": str(len(_CONTENT)), "content-type": "application/zip"}),
+    *_both(f"{_FILE}.metadata", 200),
+    Row("part of a file", request(f"GET {_FILE}", "Range: bytes=300000-899999"), 206),
+    Row("no part of a file", request(f"GET {_FILE}", "Range: bytes=9999999-"), 416),
+    Row("file that the client has", request(f"GET {_FILE}", "If-None-Match: *"), 304),
     # where else it is
     *_both("/simple", 301, {"location": "simple/"}),
     *_both("/simple/Big/", 301, {"location": "../big/"}),

@@ -30,7 +30,7 @@ from quire.servers.plain_connection import has_all
 from quire.servers.uvicorn_protocol import Protocol
 from quire.store.directory import COARSE_SETTLE
 from quire.web.answer import Answer, Headers, as_lines
-from quire.web.plain import MAX_HEAD_BYTES, PlainHeaders, PlainRequests, Response
+from quire.web.plain import MAX_HEAD_BYTES, PlainDownload, PlainHeaders, PlainRequests, Response
 from tests import marking
 from tests.asking import OPEN, Somebody
 from tests.serving import DEADLINE, free_port, running, until
@@ -62,7 +62,10 @@ class Answers:
     def recall(self, authorization: str) -> Login | None:
         return self.good.get(authorization)
 
-    def respond(self, path: str, headers: Headers, client: Callable[[], str], login: Login | None) -> Answer | None:
+    def respond(
+        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
+    ) -> Answer | None:
+        assert not takes_files
         assert isinstance(headers, PlainHeaders)
         assert client() == "192.0.2.1"
         self.asked.append((path, dict(headers)))
@@ -89,12 +92,14 @@ class SlowAnswers(Answers):
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
     ) -> Answer | None:
         self.waiting.append(asyncio.get_running_loop().create_future())
-        return self.respond(path, headers, client, login) if await self.waiting[-1] else None
+        return self.respond(path, headers, client, login, takes_files=False) if await self.waiting[-1] else None
 
 
 def _response(plain: PlainRequests, data: bytes) -> Response | None:
     request = plain.read(data)
-    return None if request is None else plain.answer(*request, Somebody([(b"date", b"today")]))
+    response = None if request is None else plain.answer(*request, Somebody([(b"date", b"today")]))
+    assert not isinstance(response, PlainDownload)
+    return response
 
 
 def _answered(data: bytes, answers: Answers | None = None) -> bytes | None:
@@ -517,10 +522,12 @@ def test_one_connection_does_not_take_the_others_answers() -> None:
     answers that one, and the last one is answered as ever."""
 
     class Failing(Answers):
-        def respond(self, path: str, headers: Headers, client: Callable[[], str], login: Login | None) -> Answer | None:
+        def respond(
+            self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
+        ) -> Answer | None:
             if path == "/simple/failing/":
                 raise ArithmeticError
-            return super().respond(path, headers, client, login)
+            return super().respond(path, headers, client, login, takes_files=takes_files)
 
     class Broken(_Transport):
         def write(self, data: bytes | bytearray | memoryview) -> None:

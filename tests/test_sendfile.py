@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import random
 import socket
@@ -36,10 +37,10 @@ CONTENT = make_wheel("big", "1.0", files={"data": random.Random(3).randbytes(20_
 SEND_THREADS = 16
 
 
-@pytest.fixture(scope="module", params=[1, 2])
+@pytest.fixture(scope="module", params=[("1",), ("2",), ("1", "--no-fast-path")], ids=" ".join)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("sendfile")
-    with serve(folder, *OPEN, "--server", "uvicorn", "--workers", request.param) as site:
+    with serve(folder, *OPEN, "--server", "uvicorn", "--workers", *request.param) as site:
         assert publish(site, FILENAME, CONTENT, name="big", version="1.0").status_code == 200
         yield site
 
@@ -385,3 +386,53 @@ def test_downloads_that_stand_still_leave_descriptors(tmp_path: Path, server: st
             assert b" 503 Too many connections" in stalled.enter_context(site.connect()).recv(50)
             other.sendall(part)
             assert raw_answer(other).body == CONTENT[:10]
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-fast-path",)], ids=["fast path", "general"])
+def test_the_line_in_the_log(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """It comes at the end, with the bytes that were sent: all of them, or what a client took before it went away."""
+    with serve(tmp_path, *OPEN, "-v", "--log-format", "json", *flags) as site:
+        publish(site, FILENAME, CONTENT, name="big", version="1.0")
+        asked = _request(site, "X-Request-ID: whole")
+        with site.connect() as connection:
+            connection.sendall(asked)
+            assert raw_answer(connection).body == CONTENT
+            assert _line(site, "whole") == {"status": 200, "sent": len(CONTENT), "route": "file", "project": "big"}
+            connection.sendall(asked.replace(b"whole", b"gone"))
+            connection.recv(1000, socket.MSG_WAITALL)
+            assert not _lines(site, "gone")
+        line = _line(site, "gone")
+        assert line | {"sent": 0} == {"status": 200, "sent": 0, "route": "file", "project": "big"}
+        assert 0 < line["sent"] < len(CONTENT)
+        assert 'quire_requests_total{route="file",status="200"} 2.0' in site.get("/metrics").text
+
+
+def _lines(site: Site, identity: str) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in site.served.output().splitlines() if line.startswith("{")]
+    names = ("status", "sent", "route", "project")
+    return [{name: line[name] for name in names} for line in found if line.get("request") == identity]
+
+
+def _line(site: Site, identity: str) -> dict[str, Any]:
+    until(lambda: bool(_lines(site, identity)))
+    (line,) = _lines(site, identity)
+    return line
+
+
+def test_a_file_that_is_removed_meanwhile(site: Site) -> None:
+    """Who has begun gets all of it; who comes later, that there is none."""
+    filename = wheel_name("short-lived", "1.0")
+    content = make_wheel("short-lived", "1.0", files={"data": random.Random(4).randbytes(20_000_000)})
+    publish(site, filename, content, name="short-lived", version="1.0")
+    path = urlsplit(site.file_url("short-lived", filename)).path
+    asked = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    idle = _handed_over(site)
+    with site.connect() as connection:
+        connection.sendall(asked)
+        until(lambda: _handed_over(site) > idle)
+        blobs = [file for file in site.root.rglob(filename) if file.is_file()]
+        for blob in blobs:
+            blob.unlink()
+        assert raw_answer(connection).body == content
+        connection.sendall(asked)
+        assert (len(blobs), raw_answer(connection).status) == (1, 404)

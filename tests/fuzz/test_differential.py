@@ -37,6 +37,8 @@ from tests.serving import DEADLINE, free_port, running, until
 
 COUNT = 400
 """Requests in `make test`."""
+LARGE_BYTES = 400_000
+"""More than the fast path reads at once: the kernel sends it."""
 WRONG_LOGINS = 5
 """Few enough that no throttle, whose answer depends on the time, is ever asked."""
 FLAGS = ("-a", "list,download,update", "-v", "--log-format", "json", "--trusted-proxies", "127.0.0.1")
@@ -56,6 +58,8 @@ class Way:
     connection: socket.socket | None = None
     marked: int = 0
     """Answers that the fast path gave."""
+    marked_large: int = 0
+    """Those of them that were a large file."""
 
     def ask(self, data: bytes, method: str, cut: int) -> dict[str, Any]:
         """The answer. Once more on a new connection when the server has closed the one before."""
@@ -81,7 +85,9 @@ class Way:
         response.begin()
         headers = {name.lower(): value for name, value in response.getheaders()}
         body = response.read()
-        self.marked += headers.pop(marking.MARK, "no") == "yes"
+        is_marked = headers.pop(marking.MARK, "no") == "yes"
+        self.marked += is_marked
+        self.marked_large += is_marked and len(body) > LARGE_BYTES
         if response.will_close:
             self.close()
         return {
@@ -110,6 +116,11 @@ def _unacknowledged(connection: socket.socket | None) -> int:
     return int(struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0\0\0\0"))[0])
 
 
+def _file_path(site: Site, project: str) -> str:
+    address = site.file_url(project, f"{project}-1.0-py3-none-any.whl")
+    return address[address.index("/packages/") :]
+
+
 def _users(folder: Path) -> str:
     return str(password_file(folder, ann="secret"))
 
@@ -121,6 +132,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with serve(folder, "-P", _users(folder), *FLAGS) as site:
         site.client.auth = ("ann", "secret")
         publish_wheel(site, "acme", "1.0")
+        publish_wheel(site, "large", "1.0", files={"data": random.Random(2).randbytes(LARGE_BYTES)})
         yield site
 
 
@@ -240,10 +252,10 @@ def _rounds() -> Iterator[int]:
 def test_five_ways_to_one_answer(site: Site, ways: dict[str, Way], record_property: Any) -> None:
     """Status, headers, body, and the line in the log with its user and client."""
     seed = int(os.environ.get("QUIRE_FUZZ_SEED", "1"))
-    address = site.file_url("acme", "acme-1.0-py3-none-any.whl")
-    path = address[address.index("/packages/") :]
-    pages = [site.get("/simple/acme/"), site.get("/simple/"), site.get(path)]
-    requests = Requests(random.Random(seed), [page.headers["etag"] for page in pages], [path, f"{path}.metadata"])
+    path, large = _file_path(site, "acme"), _file_path(site, "large")
+    pages = [site.get("/simple/acme/"), site.get("/simple/"), site.get(path), site.get(large)]
+    files = [path, f"{path}.metadata", large]
+    requests = Requests(random.Random(seed), [page.headers["etag"] for page in pages], files)
     drawn = {}
     for number in _rounds():
         identity = f"d-{number}"
@@ -268,6 +280,7 @@ def test_five_ways_to_one_answer(site: Site, ways: dict[str, Way], record_proper
         if whole and is_common:
             drawn[identity] = data
     assert ways["fast path"].marked > number // 8
+    assert ways["fast path"].marked_large > number // 80
     assert ways["general"].marked == 0
     record_property("fuzz", f"differential: {number + 1} requests, {ways['fast path'].marked} by the fast path")
     logs = {}
@@ -289,6 +302,8 @@ def test_requests_in_any_pieces(ways: dict[str, Way], site: Site) -> None:
         ("/simple/", "Accept-Encoding: gzip\r\n"),
         ("/simple/acme/", f"If-None-Match: {etag}\r\n"),
         ("/simple/acme/?q", ""),
+        (_file_path(site, "large"), ""),
+        (_file_path(site, "large"), "Range: bytes=1-399999\r\n"),
         ("/health", "X-Unknown: 1\r\n"),
     ):
         head = f"GET {target} HTTP/1.1\r\nHost: index.test\r\n{more}Authorization: Basic {RIGHT}\r\n\r\n".encode()

@@ -12,7 +12,7 @@ from gunicorn.workers import gasgi
 from quire.servers.limits import DESCRIPTORS, HEAD_SECONDS, TOO_MANY, most_connections
 from quire.servers.loading import let_signals_end_the_process
 from quire.servers.plain_connection import PlainConnection, has_all
-from quire.web.plain import Response
+from quire.web.plain import PlainDownload, Response
 from quire.web.proxies import peer_address
 
 _METHODS = (
@@ -39,6 +39,7 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
     where somebody has set up what gunicorn does for each request.
     """
 
+    takes_files = False
     _is_idle = False
     """Between two requests, and nothing has come of the next one."""
     _is_begun = False
@@ -96,6 +97,9 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
         if not self.transport.is_closing():
             self.transport.writelines(response)  # at once: uvloop makes a system call of each write by itself
         self.worker.nr += 1
+
+    async def send_file(self, response: PlainDownload) -> None:
+        raise NotImplementedError  # see `takes_files`
 
     def hold(self, is_held: bool) -> None:
         if is_held:

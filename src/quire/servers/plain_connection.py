@@ -5,6 +5,8 @@ On a local file system the answer is there in the event loop's next turn, for al
 network it takes longer, and a task waits for it. Meanwhile the connection neither reads on nor gives its parser
 anything, so nothing overtakes. What came in spite of that is held, and goes the usual way afterwards.
 
+A large file takes longer in any case: a task sends it, and what comes meanwhile is held in the same way.
+
 The silence between two requests is timed by the server. Its timer is not begun anew for each plain request; when it
 ends, it is told what is left since the last answer.
 """
@@ -17,13 +19,16 @@ from typing import Protocol
 
 import structlog
 
-from quire.web.plain import PlainHeaders, PlainRequests, Response
+from quire.web.plain import PlainDownload, PlainHeaders, PlainRequests, Response
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
 
 class Connection(Protocol):
     """What a server's connection has to offer."""
+
+    takes_files: bool
+    """Whether it has `send_file`."""
 
     def client_host(self) -> str:
         """The address at the other end; empty where it has none."""
@@ -35,6 +40,14 @@ class Connection(Protocol):
 
     def write_plain(self, response: Response) -> None:
         """Send a whole response, and count its request."""
+        ...
+
+    async def send_file(self, response: PlainDownload) -> None:
+        """Send a whole response, and count its request; return when the kernel has all of it, or the client is gone.
+
+        Then it has been finished (`Download.finish`), also when this is cancelled; and the connection is closed where
+        the response is not whole.
+        """
         ...
 
     def parse(self, data: bytes) -> None:
@@ -82,6 +95,8 @@ class PlainConnection:
         self._loop = loop
         self._answered = 0.0
         self._under_way: asyncio.Task[None] | None = None
+        self._unsent: PlainDownload | None = None
+        """A file whose task has yet to begin; one that is cancelled before that never does."""
         self._queued: bytes | None = None
         self._held = b""
         self._ends = False
@@ -125,11 +140,22 @@ class PlainConnection:
         self._queued = None
         if self._under_way is not None:
             self._under_way.cancel()
+        if self._unsent is not None:
+            self._unsent.file.finish(0, "")
+            self._unsent = None
 
-    def _give(self, response: Response | None) -> None:
+    def _give(self, response: Response | PlainDownload | None) -> None:
         data, self._queued = self._queued, None
-        if data is not None:  # or the connection was lost
+        if data is not None:
             self._finish(data, response)
+        elif isinstance(response, PlainDownload):  # the connection was lost
+            response.file.finish(0, "")
+
+    async def _send_file(self, response: PlainDownload) -> None:
+        self._unsent = None
+        await self._connection.send_file(response)
+        self._under_way = None
+        self._end()
 
     async def _answer_in_time(self, data: bytes, path: str, headers: PlainHeaders) -> None:
         try:
@@ -139,13 +165,21 @@ class PlainConnection:
         self._under_way = None
         self._finish(data, response)
 
-    def _finish(self, data: bytes, response: Response | None) -> None:
+    def _finish(self, data: bytes, response: Response | PlainDownload | None) -> None:
+        if isinstance(response, PlainDownload):
+            self._unsent = response
+            self._under_way = self._loop.create_task(self._send_file(response))
+            return
+        if response is None:
+            self._connection.parse(data)
+        else:
+            self._connection.write_plain(response)
+        self._end()
+
+    def _end(self) -> None:
+        """The request has its response, or is the parser's now."""
         connection = self._connection
         self._answered = self._loop.time()
-        if response is None:
-            connection.parse(data)
-        else:
-            connection.write_plain(response)
         held, self._held = self._held, b""
         if held:
             connection.hold(False)

@@ -44,12 +44,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import h11
 
+from quire.web.answer import SENT
 from quire.web.files import IN_THREAD
 
 if TYPE_CHECKING:
     from starlette.types import Message
     from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
+
+    from quire.web.answer import Download
 
 PIECE_BYTES: Final = 4 * 1024 * 1024
 """At most so much is sent by a thread before others have their turn."""
@@ -88,6 +91,23 @@ class FileSender:
         self._flow = flow
         self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
+        self._is_lost = False
+        self._sent = 0
+        """Of the file that is being sent, or was last."""
+
+    async def send_plain(self, download: Download) -> None:
+        """See `quire.servers.plain_connection.Connection.send_file`: all that follows a head which was written."""
+        self._sent, problem = 0, ""
+        blob = download.blob
+        try:
+            if await self._empty_buffer(None):
+                await self._send_bytes(None, blob.file.fileno(), 0, blob.size, download.in_thread)
+        except OSError as error:
+            problem = str(error)
+        finally:
+            download.finish(self._sent, problem)
+        if self._sent < blob.size:
+            self._transport.close()
 
     async def send(self, cycle: RequestResponseCycle, message: Message) -> None:
         """As uvicorn's own `send`, for a message `quire.web.files.ZEROCOPY` whose response was begun.
@@ -104,21 +124,27 @@ class FileSender:
             if count is None:
                 count = os.fstat(descriptor).st_size - start
             body: Any = _StandIn(count)  # where h11's types want bytes, which its documentation does not
-            for part in cycle.conn.send_with_data_passthrough(h11.Data(data=body)) or ():
-                if part is not body:
-                    self._transport.write(part)  # the frame of a chunk
-                elif await self._empty_buffer(cycle):
-                    await self._send_bytes(cycle, descriptor, start, count, message.get(IN_THREAD, asyncio.to_thread))
+            self._sent = 0
+            try:
+                for part in cycle.conn.send_with_data_passthrough(h11.Data(data=body)) or ():
+                    if part is not body:
+                        self._transport.write(part)  # the frame of a chunk
+                    elif await self._empty_buffer(cycle):
+                        in_thread = message.get(IN_THREAD, asyncio.to_thread)
+                        await self._send_bytes(cycle, descriptor, start, count, in_thread)
+            finally:
+                message[SENT] = self._sent
         await cycle.send({"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)})
 
     def connection_lost(self) -> None:
-        """To be called when it was, and the cycle knows."""
+        """To be called when it was."""
+        self._is_lost = True
         _wake(self._waiter)
 
-    def _is_over(self, cycle: RequestResponseCycle) -> bool:
-        return cycle.disconnected or self._transport.is_closing()
+    def _is_over(self, cycle: RequestResponseCycle | None) -> bool:
+        return self._is_lost or self._transport.is_closing() or (cycle is not None and cycle.disconnected)
 
-    async def _empty_buffer(self, cycle: RequestResponseCycle) -> bool:
+    async def _empty_buffer(self, cycle: RequestResponseCycle | None) -> bool:
         """Wait until all that was written before has been handed to the kernel; False when that cannot be any more."""
         if self._transport.get_write_buffer_size():
             while not self._is_over(cycle) and self._transport.get_write_buffer_size():
@@ -130,7 +156,7 @@ class FileSender:
         return not self._is_over(cycle)
 
     async def _send_bytes(
-        self, cycle: RequestResponseCycle, descriptor: int, start: int, count: int, in_thread: Any
+        self, cycle: RequestResponseCycle | None, descriptor: int, start: int, count: int, in_thread: Any
     ) -> None:
         ends = _Ends(self._transport.get_extra_info("socket").fileno(), descriptor)
         stop = start + count
@@ -144,11 +170,12 @@ class FileSender:
                 if sent == 0:
                     raise OSError("the file became shorter")
                 start += max(sent, 0)
+                self._sent += max(sent, 0)
                 if sent < wanted and start < stop and not self._is_over(cycle):
                     await self._until_writable(ends.socket)
         except ConnectionError:
             self._transport.abort()
-            await self._until_lost(cycle)
+            await self._until_lost()
         finally:
             ends.close()
 
@@ -171,6 +198,7 @@ class FileSender:
                 finally:
                     self._loop.remove_writer(ends.socket)
         finally:
+            self._sent += transfer.position - start
             if bounds_unsent:
                 ends.bound_unsent(0)
         return transfer.position
@@ -184,8 +212,8 @@ class FileSender:
         finally:
             self._loop.remove_writer(descriptor)
 
-    async def _until_lost(self, cycle: RequestResponseCycle) -> None:
-        while not cycle.disconnected:
+    async def _until_lost(self) -> None:
+        while not self._is_lost:
             self._waiter = self._loop.create_future()
             await self._waiter
 

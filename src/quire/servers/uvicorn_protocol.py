@@ -12,7 +12,7 @@ from quire.servers.limits import HEAD_SECONDS, TOO_MANY, UVICORN_DESCRIPTORS, mo
 from quire.servers.plain_connection import PlainConnection, has_all
 from quire.servers.uvicorn_files import FileSender, can_send_files
 from quire.web.files import ZEROCOPY
-from quire.web.plain import Response
+from quire.web.plain import PlainDownload, Response
 from quire.web.proxies import peer_address
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Protocol(H11Protocol):
     """Nothing has come that was not answered."""
     _files: FileSender | None = None
     """None where files have to be sent in pieces."""
+    takes_files = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -58,6 +59,7 @@ class Protocol(H11Protocol):
             self._plain = PlainConnection(plain, self, self.loop)
         if can_send_files(transport):
             self._files = FileSender(transport, self.flow, self.loop)
+            self.takes_files = True
             self.app = cast("Any", self._run)  # uvicorn declares the messages of ASGI one by one, without extensions
         self._begin_deadline()
 
@@ -93,6 +95,16 @@ class Protocol(H11Protocol):
 
     def write_plain(self, response: Response) -> None:
         self.transport.writelines(response)
+        self._count_plain()
+
+    async def send_file(self, response: PlainDownload) -> None:
+        assert self._files is not None
+        self.transport.write(response.head)
+        await self._files.send_plain(response.file)
+        if not self.transport.is_closing():
+            self._count_plain()
+
+    def _count_plain(self) -> None:
         self.server_state.total_requests += 1
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(

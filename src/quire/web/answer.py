@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 from quire.metrics.catalog import Route
+from quire.store.contracts import OpenBlob
 
 IDENTITY: Final = "x-request-id"
+SENT: Final = "quire.sent"
+"""What a server adds to a message of ASGI that names a file: how many bytes of it were sent."""
 
 
 class Headers(Protocol):
@@ -20,6 +23,17 @@ class Headers(Protocol):
         ...
 
     def get_all(self, name: str, /) -> Sequence[str]: ...
+
+
+class Download(NamedTuple):
+    """An open file that is the body of a response; the server sends it."""
+
+    blob: OpenBlob
+    in_thread: Callable[..., Awaitable[Any]]
+    """Runs a blocking function with its arguments, where downloads wait for disks."""
+    finish: Callable[[int, str], None]
+    """To be called once, with how many bytes were sent, and why no more ("" when these are all, or the client went
+    away): closes the file, counts and logs the request."""
 
 
 class Answer(NamedTuple):
@@ -36,6 +50,10 @@ class Answer(NamedTuple):
     """Bytes of that file."""
     lines: bytes = b""
     """The headers as HTTP/1.1 sends them, each with its end."""
+    blob: OpenBlob | None = None
+    """The file that is the body, open, for servers that send one from the event loop; see `download`."""
+    download: Download | None = None
+    """The same with what its server needs, once the answer is given."""
     identity: str = ""
     """The id of the request, which the server has to send as one more header (`IDENTITY`); empty for none."""
 

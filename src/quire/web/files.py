@@ -305,7 +305,12 @@ class FileResponse(Response):
             await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
 
     def _log_broken(self, request: Request, content: OpenBlob, error: str) -> None:
-        log.warning("download broken off", path=content.path, error=error, request=notes_of(request.scope).request_id)
+        log_broken_off(content, error, notes_of(request.scope).request_id)
+
+
+def log_broken_off(content: OpenBlob, error: str, request_id: str) -> None:
+    """Log that a file could not be sent to its end."""
+    log.warning("download broken off", path=content.path, error=error, request=request_id)
 
 
 def single_range(header: str, size: int) -> tuple[int, int] | None:

@@ -29,10 +29,10 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from quire.auth import Login
-from quire.web.answer import Answer, Headers
+from quire.web.answer import Answer, Download, Headers
 from quire.web.plain_headers import PLAIN_NAMES
 
 MAX_HEAD_BYTES: Final = 4096
@@ -51,6 +51,13 @@ _STATUS_LINES: Final[dict[int, bytes]] = {
 Response = tuple[bytes, ...]
 """What is sent, in its pieces: the head, and the body where there is one. A body is what a worker remembers, up to
 megabytes; copying it behind its head would take longer than handing it to the kernel."""
+
+
+class PlainDownload(NamedTuple):
+    """A response whose body is a file."""
+
+    head: bytes
+    file: Download
 
 
 class PlainHeaders(dict[str, str]):
@@ -75,7 +82,9 @@ class Responder(Protocol):
 
     def recall(self, authorization: str) -> Login | None: ...
 
-    def respond(self, path: str, headers: Headers, client: Callable[[], str], login: Login | None) -> Answer | None: ...
+    def respond(
+        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
+    ) -> Answer | None: ...
 
     async def respond_in_time(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
@@ -84,6 +93,9 @@ class Responder(Protocol):
 
 class Asker(Protocol):
     """Where a request came from."""
+
+    takes_files: bool
+    """Whether a response may be a `PlainDownload`."""
 
     def client_host(self) -> str:
         """The address of who asks."""
@@ -101,7 +113,7 @@ class PlainRequests:
         self._quick = quick
         self.waits = quick.waits
         """Whether answers take time, as over a network: then there is `answer_in_time`, otherwise `answer_soon`."""
-        self._queue: list[tuple[str, PlainHeaders, Asker, Callable[[Response | None], None]]] = []
+        self._queue: list[tuple[str, PlainHeaders, Asker, Callable[[Response | PlainDownload | None], None]]] = []
         self._blocks: dict[bytes, PlainHeaders] = {}
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
         self._logins: dict[bytes, PlainHeaders] = {}
@@ -109,7 +121,11 @@ class PlainRequests:
         self._further_lines = b""
 
     def answer_soon(
-        self, path: str, headers: PlainHeaders, asker: Asker, give: Callable[[Response | None], None]
+        self,
+        path: str,
+        headers: PlainHeaders,
+        asker: Asker,
+        give: Callable[[Response | PlainDownload | None], None],
     ) -> None:
         """Answer a request that was read together with all that come until the event loop has its next turn.
 
@@ -136,12 +152,12 @@ class PlainRequests:
         finally:
             self._quick.end_turn()
 
-    def answer(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | None:
+    def answer(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | PlainDownload | None:
         """The response to a request that was read, whole; None when the server has to parse it."""
-        answer = self._quick.respond(path, headers, asker.client_host, headers.login)
+        answer = self._quick.respond(path, headers, asker.client_host, headers.login, takes_files=asker.takes_files)
         return None if answer is None else self._response(answer, asker.further_headers())
 
-    async def answer_in_time(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | None:
+    async def answer_in_time(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | PlainDownload | None:
         """As `answer`, for a request that was read, where it takes time."""
         answer = await self._quick.respond_in_time(path, headers, asker.client_host, headers.login)
         return None if answer is None else self._response(answer, asker.further_headers())
@@ -160,14 +176,18 @@ class PlainRequests:
         headers = self._headers(data[end - 2 : -2])
         return None if headers is None else (path.decode(), headers)
 
-    def _response(self, answer: Answer, further: Sequence[tuple[bytes, bytes]]) -> Response | None:
-        """All of it; None when the server has to send a file."""
-        if answer.path is not None:
-            return None
+    def _response(self, answer: Answer, further: Sequence[tuple[bytes, bytes]]) -> Response | PlainDownload | None:
+        """All of it; None when the server has to send a file by its path."""
         status_line = _STATUS_LINES[answer.status]
         if further is not self._further:
             self._further, self._further_lines = further, b"".join(b"%b: %b\r\n" % pair for pair in further)
         identity = b"x-request-id: %b\r\n" % answer.identity.encode() if answer.identity else b""
+        if answer.size:
+            if answer.download is None:
+                return None
+            length = b"content-length: %d\r\n\r\n" % answer.size
+            head = b"".join((status_line, self._further_lines, answer.lines, identity, length))
+            return PlainDownload(head, answer.download)
         if answer.status == HTTPStatus.OK:
             length = b"content-length: %d\r\n\r\n" % len(answer.body)
             return b"".join((status_line, self._further_lines, answer.lines, identity, length)), answer.body

@@ -27,8 +27,10 @@ from quire.names import is_normalized
 from quire.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.repository import NamesView, ProjectView
 from quire.simple import Page
-from quire.web.answer import IDENTITY, Answer, Headers, as_lines
+from quire.store.contracts import OpenBlob
+from quire.web.answer import IDENTITY, Answer, Download, Headers, as_lines
 from quire.web.conditions import matches
+from quire.web.files import log_broken_off
 from quire.web.framing import problem_with
 from quire.web.pages import page_headers
 from quire.web.plain import PlainRequests
@@ -98,17 +100,24 @@ class Quick:
         return None if self._authenticator is None else self._authenticator.recall(authorization)
 
     def respond(
-        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None = None
+        self,
+        path: str,
+        headers: Headers,
+        client: Callable[[], str],
+        login: Login | None = None,
+        *,
+        takes_files: bool = False,
     ) -> Answer | None:
         """The answer to a GET without a query, which is then counted and logged as given; None when the general
         application has to find it.
 
-        `path`: percent-decoded. `client`: tells the address of who asks. `login`: see `recall`.
+        `path`: percent-decoded. `client`: tells the address of who asks. `login`: see `recall`. `takes_files`: whether
+        the answer may be a `Download`, which is counted and logged when it ends.
         """
         if self._log.is_on and self._log.is_formatted:
             return None
         begun = time.perf_counter()
-        answer = self.answer(path, headers, login)
+        answer = self.answer(path, headers, login, takes_files=takes_files)
         return None if answer is None else self._give(answer, path, headers, client, begun)
 
     async def respond_in_time(
@@ -153,6 +162,9 @@ class Quick:
         if is_logged or identity is not None:
             identity = self._ids.of(None if identity is None else identity.encode("latin-1"))
             answer = Answer._make((*answer[:-1], identity))
+        if answer.blob is not None:
+            address = self._service.proxies.address(client(), headers.get_all) if is_logged else ""
+            return self._download(answer, answer.blob, path, address, begun)
         seconds = time.perf_counter() - begun
         self._tally.request(answer.route, answer.status, seconds, sent)
         if self._user is not None:
@@ -164,19 +176,38 @@ class Quick:
             )
         return answer
 
-    def answer(self, path: str, headers: Headers, login: Login | None = None) -> Answer | None:
-        """What `respond` gives, without a trace of it."""
+    def _download(self, answer: Answer, blob: OpenBlob, path: str, client: str, begun: float) -> Answer:
+        """The same answer, which is counted and logged when its file has been sent."""
+        user, identity = self._user, answer.identity
+
+        def finish(sent: int, problem: str) -> None:
+            blob.file.close()
+            if problem:
+                log_broken_off(blob, problem, identity)
+            seconds = time.perf_counter() - begun
+            self._tally.request(answer.route, answer.status, seconds, sent)
+            if user is not None:
+                self._tally.logins["remembered"] += 1
+            if self._log.is_on:
+                self._log.quick_line(
+                    path, answer.status, seconds, sent=sent, client=client, request_id=identity, user=user
+                )
+
+        return answer._replace(download=Download(blob, self._service.in_sender, finish))
+
+    def answer(
+        self, path: str, headers: Headers, login: Login | None = None, *, takes_files: bool = False
+    ) -> Answer | None:
+        """What `respond` gives, without a trace of it; the caller closes the `Answer.blob`."""
         self._login, self._user = login, None
-        if path.startswith(self._simple):
-            find = self._page
-        elif path.startswith(self.files.prefix):
-            find = self.files.answer
-        else:
-            return None
         try:
-            return find(path, headers) if self._is_plain(headers) else None
+            if path.startswith(self._simple):
+                return self._page(path, headers) if self._is_plain(headers) else None
+            if path.startswith(self.files.prefix) and self._is_plain(headers):
+                return self.files.answer(path, headers, takes_files=takes_files)
         except QuireError:  # the application meets the same, and has a sentence for it
-            return None
+            pass
+        return None
 
     def _page(self, path: str, headers: Headers) -> Answer | None:
         if self._protected and not self._is_known(headers, Action.LIST):

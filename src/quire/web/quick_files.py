@@ -52,8 +52,11 @@ class QuickFiles:
         self.sends_files = False
         """Whether the server can be handed an answer that is a file."""
 
-    def answer(self, path: str, headers: Headers) -> Answer | None:
-        """The answer to a plain GET; None when the general application has to find it."""
+    def answer(self, path: str, headers: Headers, *, takes_files: bool) -> Answer | None:
+        """The answer to a plain GET; None when the general application has to find it.
+
+        `takes_files`: whether an answer may be an open file (`Answer.blob`), which the caller then closes.
+        """
         if self._is_off or "range" in headers or (self._protected and not self._is_known(headers, Action.DOWNLOAD)):
             return None
         rest = path[len(self.prefix) :]
@@ -65,10 +68,12 @@ class QuickFiles:
             return None
         if "if-none-match" in headers and matches(headers.get("if-none-match"), prepared.etag):
             return prepared.unchanged
-        return self._whole(prepared)
+        return self._whole(prepared, takes_files=takes_files)
 
-    def _whole(self, prepared: _PreparedFile) -> Answer | None:
+    def _whole(self, prepared: _PreparedFile, *, takes_files: bool) -> Answer | None:
         blob = self._service.store.blobs.open(prepared.key)
+        if takes_files and blob.size > SMALL_FILE:
+            return Answer(200, prepared.headers, b"", prepared.route, size=blob.size, lines=prepared.lines, blob=blob)
         with blob.file:
             content = _content_in_memory(blob) if blob.size <= SMALL_FILE else None
         if content is not None:

@@ -25,6 +25,7 @@ from quire.logs import interpolate
 from quire.metrics.tally import Tally
 from quire.names import is_normalized
 from quire.web.access_lines import AccessFields, AccessLines, Parts, access_lines
+from quire.web.answer import SENT
 from quire.web.proxies import TrustedProxies, peer_of
 from quire.web.routes import RouteTable, path_within
 
@@ -268,7 +269,11 @@ class RequestLog:
                 if status >= 400 and self._log.is_formatted:
                     reason = body[:1000]
             else:  # a file, or a part of one, that the server sends by itself
-                sent += _content_length(start)
+                try:
+                    await send(message)
+                finally:
+                    sent += message.get(SENT, _content_length(start))
+                return
             await send(message)
 
         async def noting_receive() -> Message:
