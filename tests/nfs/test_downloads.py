@@ -22,3 +22,9 @@ def test_a_download_that_cannot_be_completed_is_broken_off(machine: Recorded) ->
     """A server that was restarted has lost what it kept of a deleted file: the client must notice that bytes lack."""
     report = machine.run("downloads", rounds=4, size=20_000_000, midway=True, restart=True)
     assert all(outcome in {"complete", "404"} or outcome.startswith("broken off") for outcome in report)
+
+
+@pytest.mark.parametrize("file_system", ["ext4", "xfs"])
+def test_the_event_loop_sends_no_file_of_a_network(machine: Recorded) -> None:
+    """Whatever the client remembers of it: who sends it may have to ask a server that does not answer."""
+    assert machine.run("in_memory") == {"client": False, "server": True}
