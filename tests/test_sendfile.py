@@ -8,6 +8,7 @@ import json
 import os
 import random
 import socket
+import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -367,6 +368,20 @@ def test_what_was_dropped_from_memory_is_not_there(big: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         assert not ends.is_in_memory(8_000_000, 9_000_000)
         ends.close()
+
+
+def test_a_client_that_goes_away_before_its_second_file(tmp_path: Path) -> None:
+    """It is no defect: the log has no traceback, which `serve` sees to."""
+    with serve(tmp_path, *OPEN, "--server", "uvicorn") as site:
+        assert publish(site, FILENAME, CONTENT, name="big", version="1.0").status_code == 200
+        idle = _handed_over(site)
+        request = _request(site)
+        for _ in range(5):
+            with site.connect() as connection:
+                connection.sendall(request * 2)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert site.raw(request).body == CONTENT
+        until(lambda: _handed_over(site) == idle)
 
 
 @pytest.mark.parametrize(("server", "each"), [("uvicorn", UVICORN_DESCRIPTORS), ("gunicorn", DESCRIPTORS)])

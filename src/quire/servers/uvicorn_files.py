@@ -115,7 +115,11 @@ class FileSender:
         When the client goes away it returns. Raises OSError when the file cannot be read, or has fewer bytes than were
         announced: the response then stays incomplete, and so must the connection be closed.
         """
-        if cycle.scope["method"] != "HEAD" and not self._is_over(cycle):
+        if self._is_over(cycle):
+            # of a request that was sent ahead uvicorn does not know it: it tells the one that ran when the client went
+            cycle.disconnected = True
+            return
+        if cycle.scope["method"] != "HEAD":
             descriptor = message["file"].fileno()
             start = message.get("offset")
             if start is None:
