@@ -9,12 +9,13 @@ import os
 import random
 import socket
 import struct
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,9 +29,10 @@ from quire.servers.limits import DESCRIPTORS, UVICORN_DESCRIPTORS, connections_f
 from quire.servers.uvicorn_files import FileSender, _Ends
 from quire.store.filesystem import filesystem_type
 from quire.web.files import IN_THREAD, ZEROCOPY
+from tests import marking
 from tests.asking import OPEN, Site, publish, raw_answer, serve
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import until
+from tests.serving import free_port, running, until
 
 FILENAME = wheel_name("big", "1.0")
 CONTENT = make_wheel("big", "1.0", files={"data": random.Random(3).randbytes(20_000_000)})
@@ -406,20 +408,25 @@ def test_downloads_that_stand_still_leave_descriptors(tmp_path: Path, server: st
 @pytest.mark.parametrize("flags", [(), ("--no-fast-path",)], ids=["fast path", "general"])
 def test_the_line_in_the_log(tmp_path: Path, flags: tuple[str, ...]) -> None:
     """It comes at the end, with the bytes that were sent: all of them, or what a client took before it went away."""
-    with serve(tmp_path, *OPEN, "-v", "--log-format", "json", *flags) as site:
-        publish(site, FILENAME, CONTENT, name="big", version="1.0")
-        asked = _request(site, "X-Request-ID: whole")
-        with site.connect() as connection:
-            connection.sendall(asked)
-            assert raw_answer(connection).body == CONTENT
-            assert _line(site, "whole") == {"status": 200, "sent": len(CONTENT), "route": "file", "project": "big"}
-            connection.sendall(asked.replace(b"whole", b"gone"))
-            connection.recv(1000, socket.MSG_WAITALL)
-            assert not _lines(site, "gone")
-        line = _line(site, "gone")
-        assert line | {"sent": 0} == {"status": 200, "sent": 0, "route": "file", "project": "big"}
-        assert 0 < line["sent"] < len(CONTENT)
-        assert 'quire_requests_total{route="file",status="200"} 2.0' in site.get("/metrics").text
+    port = free_port()
+    with serve(tmp_path, *OPEN) as filled:
+        publish(filled, FILENAME, CONTENT, name="big", version="1.0")
+        first, asked = _request(filled, "X-Request-ID: first"), _request(filled, "X-Request-ID: whole")
+        command = [sys.executable, "-m", marking.__name__, "run", "-p", str(port), "-i", "127.0.0.1", "--workers", "1"]
+        command += [*OPEN, "-v", "--log-format", "json", *flags, str(filled.root)]
+        with running(command, port, cwd=tmp_path) as served:
+            site = replace(filled, served=served)
+            until(lambda: (marking.MARK in site.raw(first).headers) is (not flags))
+            with site.connect() as connection:
+                connection.sendall(asked)
+                assert raw_answer(connection).body == CONTENT
+                assert _line(site, "whole") == {"status": 200, "sent": len(CONTENT), "route": "file", "project": "big"}
+                connection.sendall(asked.replace(b"whole", b"gone"))
+                connection.recv(1000, socket.MSG_WAITALL)
+                assert not _lines(site, "gone")
+            line = _line(site, "gone")
+            assert line | {"sent": 0} == {"status": 200, "sent": 0, "route": "file", "project": "big"}
+            assert 0 < line["sent"] < len(CONTENT)
 
 
 def _lines(site: Site, identity: str) -> list[dict[str, Any]]:
