@@ -28,6 +28,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from quire.servers.limits import DESCRIPTORS, UVICORN_DESCRIPTORS, connections_for
 from quire.servers.uvicorn_files import FileSender, _Ends
 from quire.store.filesystem import filesystem_type
+from quire.web.answer import SENT
 from quire.web.files import IN_THREAD, ZEROCOPY
 from tests import marking
 from tests.asking import OPEN, Site, publish, raw_answer, serve
@@ -354,6 +355,23 @@ def test_a_file_that_is_partly_in_memory(big: Path, monkeypatch: pytest.MonkeyPa
     assert sent.in_threads[0] == 0
     assert sent.in_threads[-1] > 10_000_000
     assert not any(7_000_000 < start < 10_000_000 for start in sent.in_threads)
+
+
+def test_nothing_is_sent_to_a_client_that_is_gone(big: Path) -> None:
+    """And that is what the log is told."""
+
+    async def send() -> dict[str, Any]:
+        running = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        with theirs, big.open("rb") as file:
+            transport, _ = await running.connect_accepted_socket(asyncio.Protocol, ours)
+            transport.abort()
+            cycle: Any = _Cycle(len(CONTENT))
+            message = {"type": ZEROCOPY, "file": file, "offset": 0, "count": len(CONTENT)}
+            await FileSender(transport, FlowControl(transport), running).send(cycle, message)
+            return message
+
+    assert asyncio.run(send())[SENT] == 0
 
 
 def test_what_was_dropped_from_memory_is_not_there(big: Path) -> None:

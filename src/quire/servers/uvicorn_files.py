@@ -115,6 +115,7 @@ class FileSender:
         When the client goes away it returns. Raises OSError when the file cannot be read, or has fewer bytes than were
         announced: the response then stays incomplete, and so must the connection be closed.
         """
+        message[SENT] = 0
         if self._is_over(cycle):
             # of a request that was sent ahead uvicorn does not know it: it tells the one that ran when the client went
             cycle.disconnected = True
