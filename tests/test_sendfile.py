@@ -272,8 +272,8 @@ class _Sent:
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
-def _send(loop: str, path: Path, start: int = 0) -> _Sent:
-    """Send a file from `start` on over a real connection of an event loop."""
+def _send(loop: str, path: Path, start: int = 0, client: str = "127.0.0.1") -> _Sent:
+    """Send a file from `start` on over a real connection of an event loop, to a client with this address."""
     sent = _Sent()
 
     async def in_thread(function: Callable[..., int], *args: int) -> int:
@@ -283,7 +283,7 @@ def _send(loop: str, path: Path, start: int = 0) -> _Sent:
     async def run() -> None:
         running = asyncio.get_running_loop()
         with socket.create_server(("127.0.0.1", 0)) as listener, path.open("rb") as file:
-            theirs = socket.create_connection(listener.getsockname())
+            theirs = socket.create_connection(listener.getsockname(), source_address=(client, 0))
             transport, _ = await running.connect_accepted_socket(asyncio.Protocol, listener.accept()[0])
             count = os.fstat(file.fileno()).st_size - start
             cycle: Any = _Cycle(count)
@@ -311,6 +311,11 @@ def test_what_is_in_memory_needs_no_thread(big: Path, loop: str) -> None:
     assert sent.in_threads == []
     during, after = sent.bounds
     assert (0 < during < 1_000_000, after) == (True, 0)
+
+
+def test_little_waits_in_the_socket_on_one_machine_only(big: Path) -> None:
+    """A client with another address than the one that it talks to may be far away."""
+    assert _send("uvloop", big, client="127.0.0.2").bounds == [0, 0]
 
 
 @pytest.mark.parametrize("problem", [errno.EAGAIN, errno.EOPNOTSUPP, errno.EIO, None])

@@ -24,10 +24,10 @@ waits as long as that takes. So there are two ways to call it:
 
 To hand a piece to a thread and back costs more than to send it, so files that are downloaded often never need one.
 
-The event loop also bounds what waits in the socket beyond what the client's window allows (TCP_NOTSENT_LOWAT). Without
-a bound up to megabytes wait there, and the kernel sends them while it processes the client's acknowledgements. Where
-client and server share a machine, as with a proxy before quire, that takes the client's processor time. Throughput does
-not depend on it: the kernel wakes the event loop in time, and what is on its way is not bounded.
+To a client on the same machine, as a proxy before quire may be, the event loop also bounds what waits in the socket
+beyond what the client's window allows (TCP_NOTSENT_LOWAT). Without a bound up to megabytes wait there, and the kernel
+sends them while it processes the client's acknowledgements, in the client's system calls. To other machines nothing is
+bounded: there the bound would wake the event loop more often, and gain nothing.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ from quire.web.answer import SENT
 from quire.web.files import IN_THREAD
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.types import Message
     from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
@@ -67,7 +69,7 @@ _PROBE_STRIDE: Final = 128 * 1024
 _PROBE_SECONDS: Final = 1.0
 """How long what was found in memory counts as there: a client may make the next piece wait for minutes."""
 _UNSENT_BYTES: Final = 16 * 1024
-"""How much may wait in a socket until its client's window opens, where the event loop sends."""
+"""How much may wait in a socket until its client's window opens, where the event loop sends on one machine."""
 _COPIED_BYTES: Final = 256 * 1024
 _CANNOT: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 """What sendfile(2) says for files of some file systems, which have to be copied."""
@@ -191,7 +193,7 @@ class FileSender:
         transfer = _FromMemory(ends, start, stop)
         if not transfer.has_next():
             return start
-        bounds_unsent = stop - start > LOOP_BYTES
+        bounds_unsent = stop - start > LOOP_BYTES and ends.are_on_one_machine()
         if bounds_unsent:
             ends.bound_unsent(_UNSENT_BYTES)
         try:
@@ -319,11 +321,21 @@ class _Ends:
 
     def bound_unsent(self, size: int) -> None:
         """Bound what waits in the socket until the client's window opens. 0: as the system has it."""
+        with self._handle() as handle, contextlib.suppress(OSError, AttributeError):  # no TCP, or an older system
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
+
+    def are_on_one_machine(self) -> bool:
+        """Whether the client has the address that it talks to."""
+        with self._handle() as handle, contextlib.suppress(OSError):  # the client is gone
+            return bool(handle.getpeername()[:1] == handle.getsockname()[:1])
+        return False
+
+    @contextlib.contextmanager
+    def _handle(self) -> Iterator[socket.socket]:
         # of any family: only its descriptor is used, and given back
         handle = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, self.socket)
         try:
-            with contextlib.suppress(OSError, AttributeError):  # no TCP, or a system that knows nothing of it
-                handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
+            yield handle
         finally:
             handle.detach()
 
