@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from quire import logs
 from quire.config import Settings
 from quire.log_output import Output, OutputHandler
-from quire.web.access_lines import AccessFields, access_lines
+from quire.web.access_lines import AccessFields, access_lines, is_plain
 from quire.web.request_log import AccessLog, Notes
 from tests import marking
 from tests.asking import OPEN, password_file, publish_wheel, serve
@@ -136,8 +136,13 @@ def test_a_line_is_the_one_that_logging_makes(form: dict[str, str]) -> None:
         structlog.get_logger(LOGGER).info("request", **fields.by_name())
         by_logging, kept.data = kept.data, b""
         assert lines is not None
-        lines.write(lines.parts(fields), str(fields.milliseconds), fields.client, fields.request)
-        assert kept.data == by_logging
+        given = (lines.parts(fields), str(fields.milliseconds), fields.client, fields.request)
+        lines.write(*given)
+        by_itself, kept.data = kept.data, b""
+        lines.begin_turn()
+        lines.write_in_turn(*given, is_plain=is_plain(fields.client) and is_plain(fields.request))
+        lines.end_turn()
+        assert by_itself == kept.data == by_logging
         assert by_logging.count(b"\n") == 1
 
     with pytest.MonkeyPatch.context() as patch, set_up(settings) as kept:
@@ -155,7 +160,9 @@ def test_a_format_that_needs_a_log_record_gets_one(log_format: str) -> None:
     settings = Settings(directories=("/nowhere",), verbosity=1, log_format=log_format)
     with set_up(settings) as kept:
         assert access_lines(settings, LOGGER) is None
-        AccessLog(settings).quick_line("/x", 200, 0.1, sent=1, client="::1", request_id="an-id", user="alice")
+        AccessLog(settings).quick_line(
+            "/x", 200, 0.1, sent=1, client="::1", request_id="an-id", user="alice", is_own_id=True
+        )
         assert (b"alice" in kept.data) == ("message" in log_format)
         assert kept.data.endswith(b"\n")
 
@@ -174,11 +181,17 @@ def test_a_line_of_a_quick_answer_is_that_of_any_other(seconds: float, path: str
             patch.setattr("random.random", lambda: 0.5)
             access.line("GET", path, 200, seconds, sent=9, client="192.0.2.1", notes=notes)
             general, kept.data = kept.data, b""
-            access.quick_line(path, 200, seconds, sent=9, client="192.0.2.1", request_id="an-id", user=user)
+
+            def quick_line(user: str | None = user) -> None:
+                access.quick_line(
+                    path, 200, seconds, sent=9, client="192.0.2.1", request_id="an-id", user=user, is_own_id=False
+                )
+
+            quick_line()
             assert kept.data == general != b""
             kept.data = b""
             patch.setattr("random.random", lambda: 0.9995)
-            access.quick_line(path, 200, seconds, sent=9, client="192.0.2.1", request_id="an-id", user=user)
+            quick_line()
             assert (kept.data == b"") == (seconds <= 1.0)
             kept.data = b""
 
@@ -191,24 +204,26 @@ def test_where_nothing_is_written_no_line_is_made() -> None:
     assert AccessLog(msgspec.structs.replace(settings, log_stream="stderr")).is_on
 
 
-def test_the_lines_of_one_turn_are_written_together() -> None:
-    """One write for all of them, at the end of the turn, or in the event loop's next one where there is none."""
+def test_the_lines_of_a_millisecond_are_written_together() -> None:
+    """One write for all of them, or as soon as any other line is written, which comes behind them."""
     settings = Settings(directories=("/nowhere",), verbosity=1)
 
     async def scenario() -> None:
         def log() -> None:
             for _ in range(3):
-                access.quick_line("/x", 200, 0.1, sent=1, client="::1", request_id="an-id", user=None)
+                access.quick_line("/x", 200, 0.1, sent=1, client="::1", request_id="id", user=None, is_own_id=True)
 
         log()
-        assert kept.data == b""
-        await asyncio.sleep(0)
-        assert kept.data.count(b"\n") == 3
         access.begin_turn()
         log()
-        assert kept.data.count(b"\n") == 3
         access.end_turn()
+        assert kept.data == b""
+        await asyncio.to_thread(until, lambda: bool(kept.data))
         assert kept.data.count(b"\n") == 6
+        log()
+        structlog.get_logger(LOGGER).info("another line")
+        assert kept.data.count(b"\n") == 10
+        assert b"another line" in kept.data.splitlines()[-1]
 
     with set_up(settings) as kept:
         access = AccessLog(settings)

@@ -1,8 +1,8 @@
 """Where log lines go: whole and in order, without a reader that stands still stopping the process for good.
 
 Theory of operation. A line is queued and written by one write(2) with its neighbours. Requests are logged many at a
-time, so their lines are queued until the event loop's next turn (`quire.web.access_lines`); any other line is written
-at once, behind those that wait.
+time, so their lines are queued for a millisecond (`quire.web.access_lines`); any other line is written at once, behind
+those that wait.
 
 - **Whole lines.** Several processes write to one file, pipe or terminal. A file is opened with O_APPEND, and gets all
   that is queued by one write. A pipe takes up to PIPE_BUF bytes as a whole (pipe(7)), so it gets no more by one write,

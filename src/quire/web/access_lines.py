@@ -2,7 +2,7 @@
 
 Theory of operation. Most of a line is the same for every request: the format, the logger, the level, the process. So
 the format is filled in once, with all but the time and the message; the message is put together from its fields; and
-the lines of one turn of the event loop are written by one call (`quire.log_output`).
+the lines of a millisecond are written by one call (`quire.log_output`).
 
 This is possible where the log goes to quire's own outputs, in a format that names nothing but `SIMPLE_FIELDS`. Anywhere
 else `access_lines` returns None, and the line of a request is made as all other lines are.
@@ -28,6 +28,8 @@ SIMPLE_FIELDS: Final = frozenset(
     {"asctime", "message", "name", "levelname", "levelno", "process", "processName", "thread", "threadName"}
 )
 """The fields of a log record that do not depend on which line it is, and the two that are known here."""
+WAIT_SECONDS: Final = 0.001
+"""How long the line of a request may wait for others. To write costs more than to make some lines."""
 _OPTIONAL: Final = ("user", "project", "action", "file")
 _MESSAGE: Final = "%(message)s"
 _ASCTIME: Final = "%Y-%m-%d %H:%M:%S"
@@ -68,8 +70,15 @@ class AccessFields(NamedTuple):
         return fields
 
 
-Parts = tuple[str, str]
-"""What stands in a line before its duration, and after its request id: the same for many requests."""
+class Parts(NamedTuple):
+    """What is the same for many requests."""
+
+    before: str
+    """Stands before the duration."""
+    after: str
+    """Stands after the request's id."""
+    is_clean: bool
+    """Whether there is nothing in the line to be redacted, nor in what makes it out but `is_plain` texts."""
 
 
 class _Form(Protocol):
@@ -77,12 +86,13 @@ class _Form(Protocol):
 
     def parts(self, request: AccessFields) -> Parts: ...
 
-    def word(self, text: str) -> str:
-        """A text as a line has it."""
-        ...
+    def begin(self, now: float) -> None:
+        """The lines that follow have this time, in seconds of the epoch."""
 
-    def line(self, now: float, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
-        """`now`: in seconds of the epoch; `client`, `identity`: words."""
+    def line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str: ...
+
+    def plain_line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
+        """As `line`, for clean parts, and for a client and an id that are plain (`is_plain`)."""
         ...
 
 
@@ -91,11 +101,12 @@ class AccessLines:
 
     def __init__(self, form: _Form, into: tuple[Output, ...]) -> None:
         self.parts = form.parts
-        self.word = form.word
+        self._begin = form.begin
         self._line = form.line
+        self._plain_line = form.plain_line
         self._outputs = into
         self._life = into[0].life
-        self._lines: list[str] = []
+        self._turn: list[str] = []
         self._is_due = False
 
     @property
@@ -104,31 +115,39 @@ class AccessLines:
         return self._outputs[0].life is not self._life
 
     def write(self, parts: Parts, milliseconds: str, client: str, identity: str) -> None:
-        """In the event loop's next turn, with all others of this one; or by `flush`, if that is earlier."""
-        self._lines.append(self._line(time.time(), parts, milliseconds, self.word(client), self.word(identity)))
-        if not self._is_due:
-            self._is_due = True
-            try:
-                asyncio.get_running_loop().call_soon(self.flush)
-            except RuntimeError:  # nobody's event loop
-                self.flush()
-
-    def write_in_turn(self, parts: Parts, milliseconds: str, client: str, identity: str) -> None:
-        """As `write`, between `begin_turn` and `flush`. `client`, `identity`: as `word` writes them."""
-        self._lines.append(self._line(time.time(), parts, milliseconds, client, identity))
+        """With all others of the next `WAIT_SECONDS`; or with any other line of the log, if that is earlier."""
+        self._begin(time.time())
+        self._queue([self._line(parts, milliseconds, client, identity)])
 
     def begin_turn(self) -> None:
-        """`flush` will be called in this turn of the event loop."""
-        self._is_due = True
+        """The lines from here to `end_turn` have the time of now."""
+        self._begin(time.time())
 
-    def flush(self) -> None:
-        """Write what is queued."""
+    def write_in_turn(self, parts: Parts, milliseconds: str, client: str, identity: str, *, is_plain: bool) -> None:
+        """As `write`, between `begin_turn` and `end_turn`. `is_plain`: whether `client` and `identity` are."""
+        make = self._plain_line if is_plain and parts.is_clean else self._line
+        self._turn.append(make(parts, milliseconds, client, identity))
+
+    def end_turn(self) -> None:
+        """See `begin_turn`."""
+        if self._turn:
+            lines, self._turn = self._turn, []
+            self._queue(lines)
+
+    def _queue(self, lines: list[str]) -> None:
+        for output in self._outputs:
+            output.queue(lines)
+        if not self._is_due:
+            try:
+                asyncio.get_running_loop().call_later(WAIT_SECONDS, self._flush)
+                self._is_due = True
+            except RuntimeError:  # nobody's event loop
+                self._flush()
+
+    def _flush(self) -> None:
         self._is_due = False
-        if self._lines:
-            lines, self._lines = self._lines, []
-            for output in self._outputs:
-                output.queue(lines)
-                output.flush()
+        for output in self._outputs:
+            output.flush()
 
 
 def access_lines(settings: Settings, logger: str) -> AccessLines | None:
@@ -155,11 +174,9 @@ class _Human:
             return (match[0] % vars(record)).replace("%", "%%")
 
         self._before, _, self._after = _CONVERSION.sub(filled, log_format).partition(_MESSAGE)
+        self._is_clean = _is_clean(f"{self._before} {self._after}")
         self._millis = -1
         self._head = self._tail = ""
-
-    def word(self, text: str) -> str:
-        return _word(text)
 
     def parts(self, request: AccessFields) -> Parts:
         method, path, status, _, _, _, sent, route, index, received, *_ = request
@@ -170,9 +187,11 @@ class _Human:
         for name in _OPTIONAL:
             if text := getattr(request, name):
                 after += f" {name}={_word(text)}"
-        return before, after if request.share >= 1.0 else f"{after} share={request.share}"
+        if request.share < 1.0:
+            after += f" share={request.share}"
+        return Parts(before, after, self._is_clean and _is_clean(f"{before} {after}"))
 
-    def line(self, now: float, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
+    def begin(self, now: float) -> None:
         millis = int(now * 1000)
         if millis != self._millis:
             self._millis = millis
@@ -180,9 +199,12 @@ class _Human:
             # as logging rounds it
             asctime = f"{time.strftime(_ASCTIME, time.localtime(second))},{int((now - second) * 1000):03d}"
             self._head, self._tail = (text % {"asctime": asctime} for text in (self._before, self._after))
-        return redacted(
-            f"{self._head}{parts[0]}{milliseconds} client={client} request={identity}{parts[1]}{self._tail}"
-        )
+
+    def line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
+        return redacted(self.plain_line(parts, milliseconds, _word(client), _word(identity)))
+
+    def plain_line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
+        return f"{self._head}{parts[0]}{milliseconds} client={client} request={identity}{parts[1]}{self._tail}"
 
 
 class _Json:
@@ -191,10 +213,7 @@ class _Json:
     def __init__(self, logger: str) -> None:
         self._always = f'Z","level":"info","logger":"{logger}","event":"request","process":{os.getpid()},'
         self._second = -1
-        self._time = ""
-
-    def word(self, text: str) -> str:
-        return _quoted(text)
+        self._seconds = self._time = ""
 
     def parts(self, request: AccessFields) -> Parts:
         method, path, status, _, _, _, sent, route, index, received, *_ = request
@@ -207,26 +226,38 @@ class _Json:
                 after += f',"{name}":{_quoted(text)}'
         if request.share < 1.0:
             after += f',"share":{msgspec.json.encode(request.share).decode()}'
-        return self._always + before, f"{after}}}"
+        return Parts(self._always + before, f"{after}}}", is_clean=True)  # each text was cleaned by itself
 
-    def line(self, now: float, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
+    def begin(self, now: float) -> None:
         second = int(now)
         micros = round((now - second) * 1e6)
         if micros >= 1_000_000:
             second, micros = second + 1, micros - 1_000_000
         if second != self._second:
-            self._second, self._time = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        return (
-            f'{{"time":"{self._time}.{micros:06d}{parts[0]}{milliseconds},"client":{client},'
-            f'"request":{identity}{parts[1]}'
-        )
+            self._second, self._seconds = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        self._time = f'{{"time":"{self._seconds}.{micros:06d}'
+
+    def line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
+        return self.plain_line(parts, milliseconds, _quoted(client)[1:-1], _quoted(identity)[1:-1])
+
+    def plain_line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
+        return f'{self._time}{parts[0]}{milliseconds},"client":"{client}","request":"{identity}"{parts[1]}'
+
+
+def is_plain(text: str) -> bool:
+    """Whether every form has this text as it is."""
+    return _PLAIN.fullmatch(text) is not None
+
+
+def _is_clean(text: str) -> bool:
+    return redacted(text) == text and "@" not in text
 
 
 def _word(text: str) -> str:
     """As `field_text`."""
-    return text if _PLAIN.fullmatch(text) else field_text(text)
+    return text if is_plain(text) else field_text(text)
 
 
 def _quoted(text: str) -> str:
     """As JSON has it."""
-    return f'"{text}"' if _PLAIN.fullmatch(text) else json_text(cleaned(text))
+    return f'"{text}"' if is_plain(text) else json_text(cleaned(text))

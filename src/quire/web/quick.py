@@ -157,10 +157,10 @@ class Quick:
     def _give(self, answer: Answer, path: str, headers: Headers, client: Callable[[], str], begun: float) -> Answer:
         """Count and log it as given."""
         sent = answer.size or len(answer.body)
-        identity = headers.get(IDENTITY)
+        theirs = identity = headers.get(IDENTITY)
         is_logged = self._log.is_on
-        if is_logged or identity is not None:
-            identity = self._ids.of(None if identity is None else identity.encode("latin-1"))
+        if is_logged or theirs is not None:
+            identity = self._ids.of(None if theirs is None else theirs.encode("latin-1"))
             answer = Answer._make((*answer[:-1], identity))
         if answer.blob is not None:
             address = self._service.proxies.address(client(), headers.get_all) if is_logged else ""
@@ -172,7 +172,14 @@ class Quick:
         if is_logged and identity is not None:
             address = self._service.proxies.address(client(), headers.get_all)
             self._log.quick_line(
-                path, answer.status, seconds, sent=sent, client=address, request_id=identity, user=self._user
+                path,
+                answer.status,
+                seconds,
+                sent=sent,
+                client=address,
+                request_id=identity,
+                user=self._user,
+                is_own_id=theirs is None,
             )
         return answer
 
@@ -190,7 +197,14 @@ class Quick:
                 self._tally.logins["remembered"] += 1
             if self._log.is_on:
                 self._log.quick_line(
-                    path, answer.status, seconds, sent=sent, client=client, request_id=identity, user=user
+                    path,
+                    answer.status,
+                    seconds,
+                    sent=sent,
+                    client=client,
+                    request_id=identity,
+                    user=user,
+                    is_own_id=False,
                 )
 
         return answer._replace(download=Download(blob, self._service.in_sender, finish))

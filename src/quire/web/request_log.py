@@ -24,7 +24,7 @@ from quire.config import Settings
 from quire.logs import interpolate
 from quire.metrics.tally import Tally
 from quire.names import is_normalized
-from quire.web.access_lines import AccessFields, AccessLines, Parts, access_lines
+from quire.web.access_lines import AccessFields, AccessLines, Parts, access_lines, is_plain
 from quire.web.answer import SENT
 from quire.web.proxies import TrustedProxies, peer_of
 from quire.web.routes import RouteTable, path_within
@@ -108,7 +108,8 @@ class AccessLog:
         """None also where lines are made as all others are."""
         self._is_in_turn = False
         self._is_sampled = settings.log_sample < 1.0
-        self._clients: dict[str, str] = {}
+        self._clients: dict[str, bool] = {}
+        """By address: whether it is plain (`is_plain`)."""
         self._parts: dict[tuple[str, int, int, str | None, float], Parts] = {}
 
     def line(
@@ -137,9 +138,18 @@ class AccessLog:
             lines.write(lines.parts(fields), str(fields.milliseconds), client, notes.request_id)
 
     def quick_line(
-        self, path: str, status: int, seconds: float, *, sent: int, client: str, request_id: str, user: str | None
+        self,
+        path: str,
+        status: int,
+        seconds: float,
+        *,
+        sent: int,
+        client: str,
+        request_id: str,
+        user: str | None,
+        is_own_id: bool,
     ) -> None:
-        """As `line`, of a GET whose like comes again and again."""
+        """As `line`, of a GET whose like comes again and again. `is_own_id`: whether the client sent none."""
         lines = self._lines if self._is_in_turn else self._as_set_up()
         if lines is None:
             notes = Notes(request_id)
@@ -163,13 +173,13 @@ class AccessLog:
         if not self._is_in_turn:
             lines.write(parts, milliseconds, client, request_id)
             return
-        words = self._clients
-        client_word = words.get(client)
-        if client_word is None:
-            if len(words) >= _MAX_PARTS:
-                words.clear()
-            client_word = words[client] = lines.word(client)
-        lines.write_in_turn(parts, milliseconds, client_word, lines.word(request_id))
+        clients = self._clients
+        is_known = clients.get(client)
+        if is_known is None:
+            if len(clients) >= _MAX_PARTS:
+                clients.clear()
+            is_known = clients[client] = is_plain(client)
+        lines.write_in_turn(parts, milliseconds, client, request_id, is_plain=is_known and is_own_id)
 
     def _fields(
         self,
@@ -215,7 +225,6 @@ class AccessLog:
         if lines is None or lines.is_over:
             lines = self._lines = access_lines(self._settings, __name__)
             self._parts.clear()
-            self._clients.clear()
         return lines
 
     def begin_turn(self) -> None:
@@ -229,7 +238,7 @@ class AccessLog:
         """See `begin_turn`."""
         if self._is_in_turn and self._lines is not None:
             self._is_in_turn = False
-            self._lines.flush()
+            self._lines.end_turn()
 
 
 class RequestLog:
