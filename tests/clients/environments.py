@@ -29,6 +29,11 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "pdm": ("pdm[locked]>=2.29",),  # with the dependencies it was tested with: newer ones break it
     "flit": ("flit>=4.2",),
     "hatch": ("hatch>=1.18",),
+    # with copies of the distutils of Python 3.10, 3.10 and 3.11, and the last one that can upload
+    "setuptools-50": ("setuptools==50.3.2",),
+    "setuptools-59": ("setuptools==59.6.0",),
+    "setuptools-65": ("setuptools==65.7.0",),
+    "setuptools-71": ("setuptools==71.1.0",),
     "podman-compose": ("podman-compose>=1.5",),
     "mirror": ("simple-repository-server>=0.10",),
     "pypiserver-cached": ("pypiserver[cache]==2.4.2", "gunicorn>=27"),  # with its cache, as people deploy it

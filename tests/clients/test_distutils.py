@@ -1,19 +1,25 @@
-"""distutils: Python's own until 3.11 as it runs, and the forms of Python 2.7 and its setuptools byte for byte."""
+"""distutils: Python's own until 3.11 and setuptools' copies of it as they run; what older ones send, byte for byte."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import http.client
 import io
+import re
+import socket
 import sys
 import zipfile
+from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.clients import environments
 from tests.clients.sandbox import Result, Sandbox, ok
 from tests.clients.servers import PASSWORD, USER, Server, Servers
 from tests.distributions import make_sdist, sdist_name
+from tests.serving import DEADLINE
 
 pytestmark = pytest.mark.clients
 
@@ -28,37 +34,57 @@ def _get(server: Server, filename: str) -> bytes:
     return httpx.get(url, auth=(USER, PASSWORD), trust_env=False, follow_redirects=True).raise_for_status().content
 
 
-# -- as Python 3.11 runs it -------------------------------------------------------------------------------------------
+# -- as it runs -------------------------------------------------------------------------------------------------------
+
+OWN = "Python's own"
+COPIES = ("setuptools-50", "setuptools-59", "setuptools-65", "setuptools-71")
+"""Environments whose setuptools has a copy of distutils that can upload; newer ones have none."""
+EVERY_DISTUTILS = [pytest.param(OWN, marks=with_distutils), *COPIES]
 
 
-def _setup(sandbox: Sandbox, server: Server, name: str, *commands: str, password: str = PASSWORD) -> Result:
-    """`setup.py` with these commands, in a project of one module; `.pypirc` names the server and the login."""
+def _setup(
+    sandbox: Sandbox,
+    server: Server,
+    name: str,
+    *commands: str,
+    password: str = PASSWORD,
+    distutils: str = OWN,
+    package: str = "distutils.core",
+) -> Result:
+    """`setup.py` with these commands, in a project of one module; `.pypirc` names the server and the login.
+
+    `distutils`: Python's own, or the environment whose copy is used. `package`: what `setup` is imported from.
+    """
     (sandbox.home / ".pypirc").write_text(
         f"[distutils]\nindex-servers = q\n[q]\nrepository: {server.url}\nusername: {USER}\npassword: {password}\n"
     )
     folder = sandbox.home / name
     folder.mkdir(exist_ok=True)
     (folder / "setup.py").write_text(
-        "from distutils.core import setup\n"
+        f"from {package} import setup\n"
         f'setup(name="{name}", version="1.0", py_modules=["{name}"], author="A", author_email="a@example.org",\n'
         '    url="http://example.org", description="d", long_description="One line.\\nAnother.\\n")\n'
     )
     (folder / f"{name}.py").write_text('VERSION = "1.0"\n')
     (folder / "README").write_text("\n")
+    python = sys.executable if distutils == OWN else environments.programs(distutils) / "python"
     # distutils warns that it will go away; setuptools would put its own copy in place of Python's.
-    command = (sys.executable, "-W", "ignore", "setup.py", "-v", *commands, "-r", "q")
-    return sandbox.run(*command, cwd=folder, SETUPTOOLS_USE_DISTUTILS="stdlib")
+    command = (python, "-W", "ignore", "setup.py", "-v", *commands, "-r", "q")
+    return sandbox.run(*command, cwd=folder, SETUPTOOLS_USE_DISTUTILS="stdlib" if distutils == OWN else "local")
 
 
-@with_distutils
+@pytest.mark.parametrize("distutils", EVERY_DISTUTILS)
 @pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
-def test_setup_py_publishes(locked: Servers, sandbox: Sandbox, kind: str) -> None:
+def test_setup_py_publishes(locked: Servers, sandbox: Sandbox, kind: str, distutils: str) -> None:
     """`register` does no harm, `sdist upload` publishes; the sdist is there byte for byte."""
     server: Server = getattr(locked, kind)
-    name = f"setuppy{kind}"
-    assert "Server response (200): OK" in ok(_setup(sandbox, server, name, "register"))
+    name = f"setuppy{kind}{distutils[-2:] if distutils != OWN else ''}"
+    registered = ok(_setup(sandbox, server, name, "register", distutils=distutils))
     assert locked.index.project(name) is None
-    assert "Server response (200): OK" in ok(_setup(sandbox, server, name, "sdist", "upload"))
+    published = ok(_setup(sandbox, server, name, "sdist", "upload", distutils=distutils))
+    if distutils not in {"setuptools-65", "setuptools-71"}:  # these say nothing without setuptools' own `setup`
+        assert "Server response (200): OK" in registered
+        assert "Server response (200): OK" in published
     project = locked.index.project(name)
     assert project is not None
     (filename,) = project.files
@@ -74,6 +100,59 @@ def test_setup_py_with_a_wrong_password(locked: Servers, sandbox: Sandbox) -> No
     assert refused.code > 0
     assert "Upload failed (401): The user name or the password is wrong." in refused.text
     assert locked.index.project("mistaken") is None
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_setup_py_with_documentation(locked: Servers, sandbox: Sandbox, copy: str) -> None:
+    """`upload_docs`, which is setuptools' own, is accepted, and as on pypiserver not kept."""
+    name = f"documented{copy[-2:]}"
+    docs = sandbox.home / "documentation"
+    docs.mkdir()
+    (docs / "index.html").write_text("<p>Documentation</p>\n")
+    command = ("upload_docs", f"--upload-dir={docs}")
+    said = ok(_setup(sandbox, locked.uvicorn, name, *command, distutils=copy, package="setuptools"))
+    assert "Server response (200): OK" in said
+    assert locked.index.project(name) is None
+
+
+# -- as others sent it ------------------------------------------------------------------------------------------------
+
+RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.http"))
+
+
+def _send_again(server: Server, request: bytes) -> tuple[int, str]:
+    """Send a request that was recorded, byte for byte but for the address of the server; status and reason."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    head = re.sub(rb"(?m)^Host: [^\r]*", f"Host: {server.host}".encode(), head)
+    with socket.create_connection((server.served.host, server.served.port), timeout=DEADLINE) as connection:
+        connection.sendall(head + b"\r\n\r\n" + body)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return answer.status, answer.read().decode()
+
+
+@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda path: path.stem)
+def test_what_a_python_sent(locked: Servers, kind: str, recorded: Path) -> None:
+    """`register` and `upload` of Python 3.6 to 3.11, which from 3.9 on calls a BLAKE2b of 512 bits one of 256."""
+    action, _, version = recorded.stem.partition("-")
+    request = recorded.read_bytes()
+    assert (b"blake2_256_digest" in request) == (action == "upload" and version != "3.6")
+    status, text = _send_again(getattr(locked, kind), request)
+    assert status == 200, text
+    if action == "upload":
+        filename = f"distutils{version.replace('.', '')}-1.0.tar.gz"
+        assert _get(locked.uvicorn, filename) in request
+
+
+def test_what_a_python_sent_with_another_digest(locked: Servers) -> None:
+    """The long BLAKE2b is compared, not passed over."""
+    request = (Path(__file__).parent / "recorded" / "upload-3.10.http").read_bytes()
+    digest = re.search(rb"(?<=\n)[0-9a-f]{128}(?=\r?\n)", request)
+    assert digest is not None
+    status, text = _send_again(locked.uvicorn, request.replace(digest[0], bytes(reversed(digest[0]))))
+    assert status == 400
+    assert "The blake2b_512 digest" in text
 
 
 # -- as Python 2.7 sent it --------------------------------------------------------------------------------------------
