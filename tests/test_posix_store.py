@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from quire.errors import (
+    BlobMissing,
     Conflict,
     OutcomeUnknown,
     StoreError,
@@ -954,3 +955,29 @@ def test_a_disk_that_fails_under_an_examination_is_not_the_clients_fault(tmp_pat
             file.seek(-1, os.SEEK_END)
     with pytest.raises(StoreError):
         PosixStaged(PendingFile(str(tmp_path / "gone"), is_durable=True), 1, digests).open()
+
+
+@pytest.mark.parametrize("call", ["open", "fstat"])
+def test_a_file_that_another_machine_removes_while_it_is_opened_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """NFS answers ESTALE then, to the opening or to what is asked of the open file. No descriptor stays behind."""
+    store = PosixStore.open(tmp_path)
+    staging = store.blobs.stage()
+    staging.write(b"content")
+    store.blobs.publish(staging.finish(), "foo/1/file")
+    original = getattr(os, call)
+
+    def stale(what: Any, *rest: Any, **more: Any) -> Any:
+        path = what if isinstance(what, str) else os.readlink(f"/proc/self/fd/{what}")
+        if path.endswith("/foo/1/file"):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
+        return original(what, *rest, **more)
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, stale)
+        with pytest.raises(BlobMissing):
+            store.blobs.open("foo/1/file")
+    assert len(os.listdir("/proc/self/fd")) == before
+    store.blobs.open("foo/1/file").file.close()
