@@ -981,3 +981,34 @@ def test_a_file_that_another_machine_removes_while_it_is_opened_is_missing(
             store.blobs.open("foo/1/file")
     assert len(os.listdir("/proc/self/fd")) == before
     store.blobs.open("foo/1/file").file.close()
+
+
+@pytest.mark.parametrize("call", ["stat", "unlink", "utime", "fstat", "scandir"])
+def test_what_another_machine_removes_meanwhile_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """NFS answers ESTALE for a name that it remembers: one such file stops no listing and no sweep."""
+    store = PosixStore.open(tmp_path)
+    for number in (1, 2):
+        staging = store.blobs.stage()
+        staging.write(b"content")
+        store.blobs.publish(staging.finish(), f"foo/{number}/file")
+    original = getattr(os, call)
+
+    def stale(what: Any, *rest: Any, **more: Any) -> Any:
+        path = os.readlink(f"/proc/self/fd/{what}") if isinstance(what, int) else os.fspath(what)
+        if "/foo/1" in path:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), path)
+        return original(what, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, stale)
+        if call in {"stat", "scandir"}:
+            assert [each.key for each in store.blobs.list()] == ["foo/2/file"]
+            assert store.blobs.remove_empty_folders(0) == 0
+        if call == "fstat":
+            assert not store.blobs.remove_old("foo/1/file", 0)
+        if call in {"stat", "utime"}:
+            store.blobs.renew("foo/1/file")
+        if call == "unlink":
+            store.blobs.remove("foo/1/file")

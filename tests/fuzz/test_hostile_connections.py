@@ -139,13 +139,13 @@ def test_two_thousand_idle_connections(site: Site) -> None:
 
 
 def test_more_connections_than_a_worker_may_have(tmp_path: Path) -> None:
-    """With 400 descriptors there is room for 72 clients; the next one is told to come later, and may when one has left.
+    """With 544 descriptors there is room for 72 clients; the next one is told to come later, and may when one has left.
     The rest of the descriptors stays for files."""
     (tmp_path / "packages").mkdir()
     port = free_port()
     command = quire_command("run", *OPEN, "-p", port, "-i", "127.0.0.1", "--workers", 1, tmp_path / "packages")
     with contextlib.ExitStack() as stack:
-        served = stack.enter_context(running(["prlimit", "--nofile=400:400", *command], port, cwd=tmp_path))
+        served = stack.enter_context(running(["prlimit", "--nofile=544:544", *command], port, cwd=tmp_path))
 
         def client() -> httpx.Client:
             return stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE))

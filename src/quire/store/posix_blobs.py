@@ -38,7 +38,7 @@ from quire.errors import BlobMissing, Conflict, InvalidName, StoreReadOnly
 from quire.store.contracts import OpenBlob, Staged, StoredBlob, check_blob_key
 from quire.store.directory import Directories
 from quire.store.posix_changes import Changes
-from quire.store.posix_errors import store_errors
+from quire.store.posix_errors import if_there, store_errors
 from quire.store.posix_files import (
     DurableDirectories,
     PendingFile,
@@ -219,7 +219,7 @@ class PosixBlobs:
         path = f"{self._top}/{key}"
         directory = path.rpartition("/")[0]
         with store_errors("remove a file"):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            with if_there():
                 os.unlink(path)
             if directory.rpartition("/")[0] not in {self._top, self._home}:
                 with contextlib.suppress(OSError):  # not empty, or gone: either is fine
@@ -229,7 +229,7 @@ class PosixBlobs:
     def renew(self, key: str) -> None:
         path = f"{self._top}/{'/'.join(check_blob_key(key))}"
         self._check_writable("renew a file's age")
-        with store_errors("renew a file's age"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with store_errors("renew a file's age"), if_there():
             status = os.stat(path, follow_symlinks=False)
             # the same times: a file that was linked in (see `adopt`) shares them with its other name
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
@@ -240,7 +240,8 @@ class PosixBlobs:
             opened = self.open(key)
         except BlobMissing:
             return False
-        with opened.file, store_errors("remove a file"):
+        age = -1.0
+        with opened.file, store_errors("remove a file"), if_there():
             age = max(0.0, self.now() - os.fstat(opened.file.fileno()).st_ctime)
         if age < older_than:
             return False
@@ -255,7 +256,7 @@ class PosixBlobs:
             now = self.now()
             for project in _folders(self._top):
                 for publication in _folders(project):
-                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    with if_there():
                         if now - os.stat(publication, follow_symlinks=False).st_ctime >= older_than:
                             removed += _remove_if_empty(publication)
         return removed
@@ -270,13 +271,13 @@ class PosixBlobs:
             ):
                 for filename in filenames:
                     path = f"{directory}/{filename}"
-                    try:
+                    status = None
+                    with contextlib.suppress(InvalidName), if_there():
                         check_blob_key(filename)
                         status = os.stat(path, follow_symlinks=False)
-                    except (FileNotFoundError, InvalidName):
-                        continue
-                    key = path.removeprefix(f"{self._top}/")
-                    yield StoredBlob(key, status.st_size, max(0.0, now - status.st_ctime))
+                    if status is not None:
+                        key = path.removeprefix(f"{self._top}/")
+                        yield StoredBlob(key, status.st_size, max(0.0, now - status.st_ctime))
 
     def sweep(self, older_than: float) -> int:
         self._check_writable("sweep what was left behind")
@@ -284,7 +285,7 @@ class PosixBlobs:
         with store_errors("sweep what was left behind"):
             now = self.now()
             for entry in os.scandir(self._incoming):
-                with contextlib.suppress(FileNotFoundError):
+                with if_there():
                     # the ctime: a link to an old file (see `adopt`) is as young as the link
                     if now - entry.stat(follow_symlinks=False).st_ctime < older_than:
                         continue
@@ -335,11 +336,10 @@ def _link(path: str, target: str) -> None:
 
 
 def _folders(path: str) -> list[str]:
-    try:
-        with os.scandir(path) as entries:
-            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    found: list[str] = []
+    with if_there(), os.scandir(path) as entries:
+        found += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return found
 
 
 def _remove_if_empty(path: str) -> bool:

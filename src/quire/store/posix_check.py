@@ -18,7 +18,7 @@ from enum import StrEnum
 from quire.errors import InvalidName, StoreReadOnly
 from quire.store.contracts import check_record_key
 from quire.store.posix import HOME, PosixStore
-from quire.store.posix_errors import store_errors
+from quire.store.posix_errors import if_there, store_errors
 from quire.store.posix_files import DurableDirectories, create_durable, is_same_file, sync_directory
 from quire.store.posix_records import split_tombstone
 
@@ -106,7 +106,7 @@ class PosixInspector:
                 (int(m[1]) for name in os.listdir(directory) if (m := _REVISION.fullmatch(name))), reverse=True
             )
             for number in numbers:
-                with contextlib.suppress(FileNotFoundError), open(f"{directory}/{number:08d}.json", "rb") as file:
+                with if_there(), open(f"{directory}/{number:08d}.json", "rb") as file:
                     yield Revision(number, split_tombstone(file.read())[0])
 
     # -- what is odd --------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class PosixInspector:
 
     def _oddity(self, kind: Kind, path: str, now: float, key: str | None = None) -> Iterator[Oddity]:
         """One, or none when it has gone meanwhile."""
-        with contextlib.suppress(FileNotFoundError):
+        with if_there():
             status = os.stat(path, follow_symlinks=False)
             size = status.st_size if stat.S_ISREG(status.st_mode) else 0
             yield Oddity(kind, path.removeprefix(f"{self._home}/"), max(0.0, now - status.st_ctime), size, key)

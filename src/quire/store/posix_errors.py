@@ -20,6 +20,7 @@ PASSING = frozenset(
 """Errors that may be over a moment later: of a network, a server that restarts, a system short of something."""
 
 _GONE = frozenset({errno.ENOENT, errno.ESTALE})
+"""What tells of a name that another process, or another client of the file server (ESTALE), has removed."""
 _READING = ("read", "list", "open")
 
 
@@ -34,6 +35,16 @@ def is_vanishing(error: OSError, root: str) -> bool:
     Not so when the root itself is gone: then nothing will ever answer.
     """
     return error.errno in _GONE and os.path.isdir(root)
+
+
+@contextmanager
+def if_there() -> Iterator[None]:
+    """Pass over a name that is gone by the time that it is come to. For one of many, never for a whole directory."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _GONE | {errno.ENOTDIR}:
+            raise
 
 
 @contextmanager

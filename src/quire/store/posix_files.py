@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import threading
@@ -166,5 +167,5 @@ def unique_name() -> str:
 
 def unless_gone(error: OSError) -> None:
     """For os.walk: what vanished meanwhile is left out; what cannot be read is an error, not an empty folder."""
-    if not isinstance(error, FileNotFoundError):
+    if error.errno not in {errno.ENOENT, errno.ESTALE}:
         raise error

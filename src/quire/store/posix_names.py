@@ -33,7 +33,7 @@ from quire.errors import StoreError, StoreReadOnly
 from quire.store.contracts import Names, Record, check_record_key
 from quire.store.directory import Directories, Identity, Seen, SettleRule
 from quire.store.posix_changes import Changes
-from quire.store.posix_errors import after_commit, is_vanishing, store_errors
+from quire.store.posix_errors import after_commit, if_there, is_vanishing, store_errors
 from quire.store.posix_files import sync_directory, unique_name, unless_gone
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -217,7 +217,7 @@ class PosixNames:
                 with contextlib.suppress(FileExistsError):
                     os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
             else:
-                with contextlib.suppress(FileNotFoundError):
+                with if_there():
                     os.unlink(marker)
             again = self._read(key, record)
             if again.tag == record.tag:
@@ -256,11 +256,11 @@ class PosixNames:
                 announcement = f"{path}/{filename}"
                 if not rest.endswith(_CHANGING.removeprefix(".")) or not _NAME.fullmatch(name):
                     continue
-                with contextlib.suppress(FileNotFoundError):
+                with if_there():
                     if now - os.stat(announcement).st_mtime >= older_than:
                         # under an announcement of its own: the other's owner may only be slow, and remove it
                         self.settle_marker(f"{prefix}/{name}")
-                        with contextlib.suppress(FileNotFoundError):
+                        with if_there():
                             os.unlink(announcement)
                         settled += 1
         return settled
