@@ -156,6 +156,22 @@ def application(tmp_path: Path) -> Any:
     return application
 
 
+def test_a_change_that_shows_nowhere_is_decoded_once() -> None:
+    """A yank leaves the page, its ETag and its compressed forms as they are, and is not read again and again."""
+    index = _Noting(MemoryStore())
+    index.decoded = []
+    for name in ("alpha", "beta"):
+        _publish(index, name)
+    lists = FileLists(index, Folder([]))
+    before = lists.load("", None)
+    index.yank("alpha", Selection(filename=wheel_name("alpha", "1.0")))
+    after = lists.load("", before)
+    assert after.page is before.page
+    index.decoded = []
+    assert lists.load("", after) is after
+    assert index.decoded == []
+
+
 @pytest.mark.parametrize("path", ["/packages/", "/pypi/p-1/json"])
 def test_concurrent_requests_share_the_work(application: Any, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     """Twenty at once read the store as often as two would, and render once; the next twenty get 304."""

@@ -101,9 +101,11 @@ class FileLists:
             body += lines
             ends.append(len(body))
         body += _BOTTOM
-        if known is not None and known.names is names and known.page.body == body:
-            return known
-        return FileList(names, tags, ends, make_page("text/html; charset=utf-8", bytes(body)))
+        if known is None or known.page.body != body:
+            return FileList(names, tags, ends, make_page("text/html; charset=utf-8", bytes(body)))
+        # A change may show nowhere in the page, as a yank does; with its old tag the record would be read ever again.
+        is_same = known.names is names and all(map(str.__eq__, map(known.tag, names.names), tags))
+        return known if is_same else FileList(names, tags, ends, known.page)
 
     def _project(self, name: str, known: FileList | None) -> tuple[str, bytes]:
         """The tag and the lines of a project."""
