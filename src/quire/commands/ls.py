@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from quire.commands.common import Opened, add_store_flags, in_words, no_project, open_store, print_json, print_table
@@ -18,6 +19,9 @@ from quire.errors import DamagedRecord
 from quire.folder_listing import Candidate
 from quire.names import normalize_name, version_sort_key
 from quire.repository import Listed, Projects, ProjectView
+
+_READERS = 16
+"""Threads: over a network each record is some round trips."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -89,7 +93,12 @@ def describe(listed: Listed) -> dict[str, Any]:
 
 def _projects(opened: Opened, *, as_json: bool) -> int:
     stored, dropped = set(opened.index.names()), opened.all_candidates()
-    projects = [_project(opened, name, name in stored, dropped.get(name, ())) for name in sorted({*stored, *dropped})]
+    with ThreadPoolExecutor(_READERS) as pool:
+
+        def described(name: str) -> dict[str, Any]:
+            return _project(opened, name, name in stored, dropped.get(name, ()))
+
+        projects = list(pool.map(described, sorted({*stored, *dropped})))
     if as_json:
         print_json({"index": opened.index.name, "projects": projects})
         return 0
