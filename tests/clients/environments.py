@@ -33,7 +33,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "setuptools-50": ("setuptools==50.3.2",),
     "setuptools-59": ("setuptools==59.6.0",),
     "setuptools-65": ("setuptools==65.7.0",),
-    "setuptools-71": ("setuptools==71.1.0",),
+    "setuptools-74": ("setuptools==74.1.3",),
     "podman-compose": ("podman-compose>=1.5",),
     "mirror": ("simple-repository-server>=0.10",),
     "pypiserver-cached": ("pypiserver[cache]==2.4.2", "gunicorn>=27"),  # with its cache, as people deploy it
