@@ -203,6 +203,32 @@ def test_concurrent_requests_share_the_work(application: Any, monkeypatch: pytes
     asyncio.run(ask())
 
 
+def test_a_search_decodes_what_changed(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same search again is answered from what the one before read, as long as it is true."""
+    decoded: list[str] = []
+    decode = Index.decode
+
+    def noting(record: Any) -> Any:
+        decoded.append(record.key.rpartition("/")[2])
+        return decode(record)
+
+    monkeypatch.setattr(Index, "decode", staticmethod(noting))
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://index") as client:
+            first = await client.post("/RPC2", content=SEARCH)
+            assert len(decoded) == PROJECTS
+            decoded.clear()
+            assert (await client.post("/RPC2", content=SEARCH)).content == first.content
+            assert decoded == []
+            _publish(application.state.service.index, "p-7", "2.0")
+            decoded.clear()
+            assert b"2.0" in (await client.post("/RPC2", content=SEARCH)).content
+            assert decoded == ["p-7"]
+
+    asyncio.run(ask())
+
+
 def test_large_pages_hold_up_no_listing_and_no_download(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """While twenty requests for each of them wait for a store that does not answer their threads, a project that was
     never asked for is listed, and its file downloaded."""

@@ -17,7 +17,7 @@ import structlog
 from starlette.requests import Request
 
 from quire.auth import Accepted, Action, Authenticator, Busy, Throttled, Wrong, parse_basic
-from quire.budget import Budget
+from quire.budget import Budget, Memory
 from quire.config import Settings
 from quire.errors import NotFound, StoreError
 from quire.folder import Folder
@@ -52,6 +52,8 @@ SEND_THREADS = 16  # of their own: slow disks under downloads must not hold up t
 LARGE_PAGE_THREADS = 2  # for what takes the processor for long: more of them would only take it from the others
 LARGE_PAGES_PENDING = 128
 """Pieces of such work that run or wait. One takes up to some seconds, also for a client that has gone away."""
+SEARCHED_BYTES = 8 * 1024 * 1024
+"""What searches may remember: some thousand projects with a few files each."""
 WRITE_THREADS = 32  # a write mostly waits for the disk
 REMOVAL_DELAY = 300.0
 """Seconds that a file no longer listed stays on disk: who is downloading it over NFS could not finish otherwise."""
@@ -84,6 +86,8 @@ class Service:
         )
         self._reserved = Reserved(settings.local)
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
+        self.searched: Memory[ProjectView] = Memory(Budget(SEARCHED_BYTES))
+        """Views for searches (`quire.web.xmlrpc`), apart from those of pages."""
         self.file_count = FileCount(self.index, self.folder, budget=self.budget)
         self.metrics = WorkerMetrics(settings)
         self.readiness = Readiness(

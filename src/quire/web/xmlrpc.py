@@ -48,16 +48,19 @@ async def call(request: Request) -> Response:
 
 
 def _search(service: Service, names: Sequence[str], terms: list[str], request_id: str) -> list[dict[str, Any]]:
-    """Blocks. Not through the memory of views: the pages that installers ask for would be pushed out of it."""
+    """Blocks. What it reads is remembered apart, or it would push out the pages that installers ask for."""
     projects = Projects(service.index, service.folder)
     results: list[dict[str, Any]] = []
     for name in _matching(names, terms):
         try:
-            view = projects.load(name, None)
+            known = service.projects.memory.get(name) or service.searched.get(name)
+            view = projects.load(name, known)
         except StoreError as error:
             ProjectNames(service.index, service.folder).load("", None)  # raises if it is not this project alone
             log.error("left out of a search", project=name, error=str(error), request=request_id)
             continue
+        if view is not known:
+            service.searched.put(name, view)
         if view.offered:
             results.append(_result(view, len(results)))
             if len(results) == MAX_RESULTS:
