@@ -44,7 +44,6 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
     """Between two requests, and nothing has come of the next one."""
     _is_begun = False
     """Something was given to the parser that may belong to a request after the last one that was answered."""
-    _client_host: str | None = None
     _plain: PlainConnection | None = None
     """None where there are no plain answers."""
 
@@ -87,12 +86,8 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
         super().data_received(data)
 
     def client_host(self) -> str:
-        host = self._client_host
-        if host is None:
-            own = self.transport.get_extra_info("sockname")  # a path for a Unix socket
-            server = own if isinstance(own, tuple) else (own, None)
-            host = self._client_host = peer_address(self.transport.get_extra_info("peername"), server)
-        return host
+        own = self.transport.get_extra_info("sockname")  # a path for a Unix socket
+        return peer_address(self.transport.get_extra_info("peername"), own if isinstance(own, tuple) else (own, None))
 
     def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
         headers: Sequence[tuple[bytes, bytes]] = self.worker.further_headers()

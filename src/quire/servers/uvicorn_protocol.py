@@ -47,7 +47,6 @@ class Protocol(H11Protocol):
     _files: FileSender | None = None
     """None where files have to be sent in pieces."""
     takes_files = False
-    _client_host: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -89,10 +88,7 @@ class Protocol(H11Protocol):
         super().data_received(data)
 
     def client_host(self) -> str:
-        host = self._client_host
-        if host is None:
-            host = self._client_host = peer_address(self.client, self.server)
-        return host
+        return peer_address(self.client, self.server)
 
     def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
         return self.server_state.default_headers

@@ -69,7 +69,12 @@ def parse_address(text: str) -> str | None:
     An IPv4 address that is mapped into IPv6 (RFC 4291, 2.5.5.2), as dual-stack sockets report it, is the IPv4 address.
     The zone of an IPv6 address is left out.
     """
-    address = _parsed(text) if len(text) <= 128 else None
+    return _canonical(text) if len(text) <= 128 else None
+
+
+@lru_cache(maxsize=4096)
+def _canonical(text: str) -> str | None:
+    address = _parsed(text)
     return None if address is None else str(address)
 
 
