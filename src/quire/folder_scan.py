@@ -46,7 +46,7 @@ from quire.folder_listing import NOTHING, Candidate, Directory, Listing, merge
 from quire.folder_reports import Reports, state_of
 from quire.names import ParsedFilename, guess_filename, guess_project
 from quire.store.directory import COARSE_SETTLE, Directories, Identity, Seen, SettleRule
-from quire.store.filesystem import filesystem_type
+from quire.store.filesystem import is_network
 
 STORE_FOLDER = "quire"
 """The name under a root that a store lies under."""
@@ -89,7 +89,7 @@ class Tree:
         self.roots = tuple(dict.fromkeys(os.path.realpath(root) for root in roots))
         self._excluded = frozenset(os.path.realpath(path) for path in exclude)
         self._openers = tuple(
-            Directories(root, network=_is_network(root) if network is None else network) for root in self.roots
+            Directories(root, network=is_network(root) if network is None else network) for root in self.roots
         )
         self._settle = settle
         self._clock = clock
@@ -343,10 +343,3 @@ def _real_path(candidate: Candidate, listing: Listing) -> str:
 
 def _not_served(path: str) -> FileNotFoundError:
     return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-
-
-def _is_network(root: str) -> bool:
-    try:
-        return not filesystem_type(root)[1]
-    except OSError:  # not there (yet): what gets mounted later is treated with the greater care
-        return True

@@ -23,7 +23,7 @@ from quire.errors import ConfigurationError
 from quire.htpasswd import entries
 from quire.runtime import is_first_to_say
 from quire.store.directory import forget_name
-from quire.store.filesystem import filesystem_type
+from quire.store.filesystem import is_network
 
 if TYPE_CHECKING:
     from passlib.context import CryptContext
@@ -216,7 +216,7 @@ class Passwords:
         """
         self._path = os.fspath(path)
         self._clock = clock
-        self._is_network = _is_network(self._path) if network is None else network
+        self._is_network = is_network(self._path) if network is None else network
         self._asked = clock()
         self._identity = _identify(self._path)
         self._first_seen = clock()
@@ -269,13 +269,6 @@ def _ask_server(path: str) -> None:
     with suppress(OSError, ValueError):  # `_identify` finds the reason again
         forget_name(path)
         os.close(os.open(path, _READ))
-
-
-def _is_network(path: str) -> bool:
-    try:
-        return not filesystem_type(path)[1]
-    except (OSError, ValueError):  # not there: the reading of it says so
-        return True
 
 
 def read_password_file(path: str) -> bytes:

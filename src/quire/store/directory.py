@@ -39,7 +39,8 @@ from quire.store.filesystem import cached_times, own_device
 _ROOT_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FLAGS = _ROOT_FLAGS | os.O_NOFOLLOW
 _ATTEMPTS = 4
-_GONE = {errno.ENOENT, errno.ESTALE}
+GONE = frozenset({errno.ENOENT, errno.ESTALE})
+"""What tells of a name that another process, or another client of the file server (ESTALE), has removed."""
 
 COARSE_SETTLE = 2.5
 """Seconds that cover the coarsest timestamps in use: whole seconds, and two of FAT."""
@@ -175,7 +176,7 @@ class Directories:
         try:
             return os.open(path, _ROOT_FLAGS if path == self.root else _FLAGS)
         except OSError as error:
-            if error.errno not in _GONE or path == self.root:
+            if error.errno not in GONE or path == self.root:
                 raise
             if not self.network and error.errno == errno.ENOENT:
                 return None

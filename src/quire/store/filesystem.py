@@ -90,6 +90,14 @@ def filesystem_type(path: str) -> tuple[str, bool]:
     return _NETWORK_TYPES.get(magic, f"type {magic:#x}"), False
 
 
+def is_network(path: str) -> bool:
+    """Whether `path` is on a network file system. True also where that cannot be told: more care does no harm."""
+    try:
+        return not filesystem_type(path)[1]
+    except (OSError, ValueError):  # ValueError: a path with NUL
+        return True
+
+
 def is_tested(kind: str) -> bool:
     """Whether the promise was tested on file systems of this type (as `filesystem_type` names it).
 

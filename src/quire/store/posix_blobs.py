@@ -36,7 +36,7 @@ from typing import TypeVar
 
 from quire.errors import BlobMissing, Conflict, InvalidName, StoreReadOnly
 from quire.store.contracts import OpenBlob, Staged, StoredBlob, check_blob_key
-from quire.store.directory import Directories
+from quire.store.directory import GONE, Directories
 from quire.store.posix_changes import Changes
 from quire.store.posix_errors import if_there, store_errors
 from quire.store.posix_files import (
@@ -184,7 +184,7 @@ class PosixBlobs:
                 raise
             except OSError as error:
                 remaining -= 1
-                if error.errno not in {errno.ENOENT, errno.ESTALE} or not remaining:
+                if error.errno not in GONE or not remaining:
                     raise
                 self._make(directory, changed)
             else:

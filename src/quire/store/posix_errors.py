@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from quire.errors import StoreError, StoreFull, StoreReadOnly
+from quire.store.directory import GONE
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
@@ -19,8 +20,6 @@ PASSING = frozenset(
 )
 """Errors that may be over a moment later: of a network, a server that restarts, a system short of something."""
 
-_GONE = frozenset({errno.ENOENT, errno.ESTALE})
-"""What tells of a name that another process, or another client of the file server (ESTALE), has removed."""
 _READING = ("read", "list", "open")
 
 
@@ -34,7 +33,7 @@ def is_vanishing(error: OSError, root: str) -> bool:
 
     Not so when the root itself is gone: then nothing will ever answer.
     """
-    return error.errno in _GONE and os.path.isdir(root)
+    return error.errno in GONE and os.path.isdir(root)
 
 
 @contextmanager
@@ -43,7 +42,7 @@ def if_there() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _GONE | {errno.ENOTDIR}:
+        if error.errno not in GONE | {errno.ENOTDIR}:
             raise
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 import threading
 
 from quire.errors import StoreError
+from quire.store.directory import GONE
 from quire.store.filesystem import begin_writing
 from quire.store.posix_changes import Changes
 
@@ -167,5 +167,5 @@ def unique_name() -> str:
 
 def unless_gone(error: OSError) -> None:
     """For os.walk: what vanished meanwhile is left out; what cannot be read is an error, not an empty folder."""
-    if error.errno not in {errno.ENOENT, errno.ESTALE}:
+    if error.errno not in GONE:
         raise error
