@@ -47,7 +47,7 @@ class FileList:
         page where its lines end."""
         self.names = names
         self.page = page
-        self._tags = tags
+        self.tags = tags
         self._ends = ends
         self._places = {name: place for place, name in enumerate(names.names)}
         table = (57 + 8 + 8 + 140) * len(tags) + sum(map(len, tags))
@@ -60,7 +60,7 @@ class FileList:
     def tag(self, name: str) -> str:
         """What the record of a project must have for `lines` to be true; "" when nothing is known of it."""
         place = self._places.get(name)
-        return "" if place is None else self._tags[place]
+        return "" if place is None else self.tags[place]
 
     def lines(self, name: str) -> bytes:
         """The lines of a project whose tag is known."""
@@ -104,8 +104,7 @@ class FileLists:
         if known is None or known.page.body != body:
             return FileList(names, tags, ends, make_page("text/html; charset=utf-8", bytes(body)))
         # A change may show nowhere in the page, as a yank does; with its old tag the record would be read ever again.
-        is_same = known.names is names and all(map(str.__eq__, map(known.tag, names.names), tags))
-        return known if is_same else FileList(names, tags, ends, known.page)
+        return known if known.names is names and known.tags == tags else FileList(names, tags, ends, known.page)
 
     def _project(self, name: str, known: FileList | None) -> tuple[str, bytes]:
         """The tag and the lines of a project."""

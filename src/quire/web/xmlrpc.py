@@ -53,7 +53,7 @@ def _search(service: Service, names: Sequence[str], terms: list[str], request_id
     results: list[dict[str, Any]] = []
     for name in _matching(names, terms):
         try:
-            known = service.projects.memory.get(name) or service.searched.get(name)
+            known = service.searched.get(name) or service.projects.memory.get(name)
             view = projects.load(name, known)
         except StoreError as error:
             ProjectNames(service.index, service.folder).load("", None)  # raises if it is not this project alone
