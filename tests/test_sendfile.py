@@ -465,7 +465,7 @@ def _line(site: Site, identity: str) -> dict[str, Any]:
 
 
 def test_a_file_that_is_removed_meanwhile(site: Site) -> None:
-    """Who has begun gets all of it; who comes later, that there is none."""
+    """A client that has begun gets the whole file; a later one gets a 404."""
     filename = wheel_name("short-lived", "1.0")
     content = make_wheel("short-lived", "1.0", files={"data": random.Random(4).randbytes(20_000_000)})
     publish(site, filename, content, name="short-lived", version="1.0")

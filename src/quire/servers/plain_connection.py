@@ -5,7 +5,7 @@ On a local file system the answer is there in the event loop's next turn, for al
 network it takes longer, and a task waits for it. Meanwhile the connection neither reads on nor gives its parser
 anything, so nothing overtakes. What came in spite of that is held, and goes the usual way afterwards.
 
-A large file takes longer in any case: a task sends it, and what comes meanwhile is held in the same way.
+A task sends a large file. Until it has ended, the connection holds further data in the same way.
 
 The silence between two requests is timed by the server. Its timer is not begun anew for each plain request; when it
 ends, it is told what is left since the last answer.

@@ -111,8 +111,8 @@ class Quick:
         """The answer to a GET without a query, which is then counted and logged as given; None when the general
         application has to find it.
 
-        `path`: percent-decoded. `client`: tells the address of who asks. `login`: see `recall`. `takes_files`: whether
-        the answer may be a `Download`, which is counted and logged when it ends.
+        `path`: percent-decoded. `client`: returns the client's address. `login`: see `recall`. `takes_files`:
+        whether the server can send a `Download`; its request is counted and logged when the file has been sent.
         """
         if self._log.is_on and self._log.is_formatted:
             return None
