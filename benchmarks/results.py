@@ -23,6 +23,8 @@ from benchmarks.environments import PROJECT, installed_version
 from benchmarks.load import Load
 
 BASE = "quire"
+_FORMER = {"quire-granian", "quire-asgi"}
+"""Servers that quire could run in, and that results of that time have shots of."""
 
 
 class Shot(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,8 +114,13 @@ class Results(msgspec.Struct, kw_only=True):
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """What `benchmarks.kept.save` wrote; what it derived is left out, and derived anew."""
-        return msgspec.json.decode(path.read_bytes(), type=cls)
+        """What `benchmarks.kept.save` wrote; what it derived is left out, and derived anew, and so are servers that
+        are no more."""
+        found = msgspec.json.decode(path.read_bytes(), type=cls)
+        found.shots = [each for each in found.shots if each.server not in _FORMER]
+        found.missing = [each for each in found.missing if each.server not in _FORMER]
+        found.versions.pop("granian", None)
+        return found
 
     @classmethod
     def joined(cls, parts: Sequence[Results]) -> Results:
@@ -211,7 +218,7 @@ def machine(directory: Path) -> dict[str, str]:
 def versions(own: str) -> dict[str, str]:
     """Of everything that was compared; what is not installed is left out."""
     found = {"Python": platform.python_version(), "quire": own}
-    for distribution in ("uvicorn", "h11", "uvloop", "gunicorn", "granian", "starlette", "msgspec", "bcrypt"):
+    for distribution in ("uvicorn", "h11", "uvloop", "gunicorn", "starlette", "msgspec", "bcrypt"):
         try:
             found[distribution] = version(distribution)
         except PackageNotFoundError:

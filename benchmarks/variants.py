@@ -1,6 +1,6 @@
-"""quire's servers with another interface or event loop than quire gives them; for comparison only.
+"""quire in uvicorn with another event loop than quire gives it; for comparison only.
 
-`python -m benchmarks.variants asgi|asyncio FLAGS OF QUIRE...`. Everything else is as quire has it.
+`python -m benchmarks.variants asyncio FLAGS OF QUIRE...`. Everything else is as quire has it.
 """
 
 from __future__ import annotations
@@ -9,23 +9,10 @@ import sys
 from typing import Any
 from unittest import mock
 
-from granian.constants import Interfaces
-from granian.server import MPServer
 from uvicorn import Config
 
 from quire.cli import main as quire
-from quire.servers import with_granian, with_uvicorn
-from quire.servers.loading import load
-
-
-class ASGI(MPServer):
-    """granian speaks ASGI to the application, whose quick answers are then given as ASGI's messages."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **(options | {"interface": Interfaces.ASGI}))
-
-    def serve(self, *args: Any, **options: Any) -> None:
-        super().serve(*args, **(options | {"target_loader": load}))
+from quire.servers import with_uvicorn
 
 
 class Asyncio(Config):
@@ -35,16 +22,12 @@ class Asyncio(Config):
         super().__init__(*args, **(options | {"loop": "asyncio"}))
 
 
-VARIANTS: dict[str, tuple[Any, str, type[Any]]] = {
-    "asgi": (with_granian, "Granian", ASGI),
-    "asyncio": (with_uvicorn, "Config", Asyncio),
-}
+VARIANTS: dict[str, type[Config]] = {"asyncio": Asyncio}
 
 
 def main() -> int:
     name, *flags = sys.argv[1:]
-    module, attribute, replacement = VARIANTS[name]
-    with mock.patch.object(module, attribute, replacement):
+    with mock.patch.object(with_uvicorn, "Config", VARIANTS[name]):
         return quire(flags)
 
 

@@ -232,7 +232,7 @@ def test_the_lines_of_a_millisecond_are_written_together() -> None:
 
 # -- real servers -----------------------------------------------------------------------------------------------------
 
-SERVERS = ["uvicorn", "gunicorn", "granian"]
+SERVERS = ["uvicorn", "gunicorn"]
 _CHANGES = re.compile(
     r'^[^|]*\||"time":"[^"]*",|\|\d+\||"process":\d+,|milliseconds=[\d.]+|"milliseconds":[\d.]+', re.MULTILINE
 )

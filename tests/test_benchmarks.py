@@ -21,7 +21,7 @@ from benchmarks.load import Load, parse, percentile
 from benchmarks.measures import authenticated, burst, huge, memory, nfs, pages, servers, starting, uploads
 from benchmarks.measures.questions import validator
 from benchmarks.nfs_report import operations
-from benchmarks.peers import BARE, BARE_ASGI, Peer, Server, served
+from benchmarks.peers import BARE, BARE_ASGI, VARIANTS, Peer, Server, served
 from benchmarks.processes import Running, Unavailable, client, family, proportional_set_size
 from benchmarks.progress import lasting
 from benchmarks.report import write_report
@@ -246,12 +246,24 @@ def test_ratios_of_everything_are_one_table() -> None:
 
 def test_other_servers_are_told_beside_the_chosen_one() -> None:
     """A row for each, with a reason in place of what could not be had."""
+    found = results(("quire", 200), ("quire-gunicorn", 50), ("quire", 200), measure=servers.PAGE)
+    found.missing.append(Missing(measure=servers.PAGE, corpus="M", server="quire-asyncio", reason="it ended"))
+    text = other_servers(found)
+    gunicorn, asyncio = VARIANTS["quire-gunicorn"].title, VARIANTS["quire-asyncio"].title
+    assert f"| {gunicorn} | 50 (0.25x) |" in text
+    assert f"| {asyncio} | it ended |" in text
+    assert other_servers(results()) == ""
+
+
+def test_results_of_servers_that_are_no_more_are_read(tmp_path: Path) -> None:
+    """Without these servers: older results are rendered as if quire had never run in them."""
     found = results(("quire", 200), ("quire-granian", 50), ("quire", 200), measure=servers.PAGE)
     found.missing.append(Missing(measure=servers.PAGE, corpus="M", server="quire-asgi", reason="it ended"))
-    text = other_servers(found)
-    assert "| quire, granian over RSGI | 50 (0.25x) |" in text
-    assert "| quire, granian over ASGI | it ended |" in text
-    assert other_servers(results()) == ""
+    found.versions = {"granian": "2.8.7", "uvicorn": "0.54.0"}
+    save(found, tmp_path / "older.json")
+    read = Results.load(tmp_path / "older.json")
+    assert [shot.server for shot in read.shots] == ["quire", "quire"]
+    assert (read.missing, read.versions) == ([], {"uvicorn": "0.54.0"})
 
 
 def test_latencies_beside_a_huge_project_are_told() -> None:

@@ -273,7 +273,7 @@ def test_errors_of_commands_have_their_exit_codes(
     assert fail(KeyboardInterrupt()) == 130
 
 
-@pytest.mark.parametrize("server", ["granian", "uvicorn", "gunicorn", "wsgiref"])
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn", "wsgiref"])
 def test_serves_an_index(server: str, tmp_path: Path) -> None:
     """`quire run` in each server answers the health check and the project list, logs to its file, ends with 0."""
     pytest.importorskip("quire.web.entry")

@@ -286,6 +286,7 @@ def test_no_authentication() -> None:
         ("hash_algo", "off", "hash_algorithm", None),
         ("hash_algo", "0", "hash_algorithm", None),
         ("server", "GEVENT", "server", "gevent"),
+        ("server", "granian", "server", "granian"),
         ("server_base_url", "/", "server_base_url", ""),
         ("server_base_url", "python/index/", "server_base_url", "/python/index"),
         ("fallback_url", "https://mirror.example:8443/simple", "fallback_url", "https://mirror.example:8443/simple/"),

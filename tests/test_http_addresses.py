@@ -16,7 +16,7 @@ from tests.asking import OPEN, Site, raw_answer, serve
 from tests.serving import DEADLINE, environment, free_port, running, until
 
 CLIENT = "203.0.113.7"
-SERVERS = ("uvicorn", "gunicorn", "granian", "wsgiref")
+SERVERS = ("uvicorn", "gunicorn", "wsgiref")
 BEHIND = ("--trusted-proxies", "127.0.0.1, unix")
 
 
@@ -68,7 +68,7 @@ def test_the_standard_header(tmp_path: Path, server: str) -> None:
         assert _client_of(site, log, "one", *lines) == CLIENT
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "gunicorn", "granian"])
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
 def test_a_dual_stack_socket(tmp_path: Path, server: str) -> None:
     """It reports IPv4 peers as ::ffff:127.0.0.1, which is 127.0.0.1."""
     with socket.socket(socket.AF_INET6) as probe:
@@ -91,18 +91,7 @@ SETTINGS = {"QUIRE_VERBOSE": "1", "QUIRE_LOG_FORMAT": "json", "QUIRE_AUTHENTICAT
 BY_UNIX = {
     "uvicorn": [sys.executable, "-m", "uvicorn", "--uds", "quire.sock", "quire.web.entry:application"],
     "gunicorn": [sys.executable, "-m", "quire", "run", "--server", "gunicorn", "--workers", "1"],
-    "granian": [sys.executable, "-c", "from tests.test_http_addresses import granian; granian()"],
 }
-
-
-def granian() -> None:
-    """quire in granian at a Unix socket, to which no command of quire can bind."""
-    from granian import Granian
-    from granian.constants import Interfaces
-
-    from quire.servers.with_granian import _load
-
-    Granian("quire.web.entry:application", uds=Path("quire.sock"), interface=Interfaces.RSGI).serve(target_loader=_load)
 
 
 @pytest.mark.parametrize(("trusted", "address"), [("unix", CLIENT), ("127.0.0.1", "unix")])

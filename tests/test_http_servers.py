@@ -31,7 +31,7 @@ FILENAME = wheel_name("big", "1.0")
 CONTENT = make_wheel("big", "1.0", files={"data": os.urandom(2_500_000)})
 
 
-@pytest.fixture(scope="module", params=["granian", "uvicorn", "gunicorn", "wsgiref"])
+@pytest.fixture(scope="module", params=["uvicorn", "gunicorn", "wsgiref"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An index served by each server, with a wheel of some megabytes."""
     flags = ("--server", request.param, "--max-upload-size", LIMIT, "--body-timeout", 0.5, "-v")
@@ -96,8 +96,7 @@ def test_a_silent_client(site: Site) -> None:
 
 
 def test_a_file_that_is_cut_while_it_is_sent(site: Site) -> None:
-    """The client sees an incomplete answer, never other bytes that pass for the rest; and the log has a line of it,
-    but for granian, which sends files by itself."""
+    """The client sees an incomplete answer, never other bytes that pass for the rest; and the log has a line of it."""
     if site.root.parent.name.startswith("wsgiref"):
         pytest.skip("WSGI has no way to break an answer off but an exception, which its servers log")
     name = wheel_name("cut", "1.0")
@@ -112,7 +111,7 @@ def test_a_file_that_is_cut_while_it_is_sent(site: Site) -> None:
             received += len(data)
         assert received < len(content) - 1
     (site.root / name).unlink()
-    until(lambda: site.root.parent.name.startswith("granian") or "broken off" in site.served.output())
+    until(lambda: "broken off" in site.served.output())
 
 
 def test_addresses_that_are_no_text(site: Site) -> None:

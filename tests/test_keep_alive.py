@@ -15,7 +15,7 @@ from tests.asking import OPEN, serve
 from tests.fuzz import impatient
 from tests.serving import DEADLINE, Served, free_port, running, until
 
-SERVERS = ("granian", "gunicorn", "uvicorn")
+SERVERS = ("gunicorn", "uvicorn")
 LOAD_BALANCER_SECONDS = 60
 """After so much silence AWS' load balancers close a connection by themselves, and nginx one to an upstream."""
 

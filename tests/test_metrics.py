@@ -296,7 +296,7 @@ def labels_of(metric: Metric) -> set[str]:
     return {*metric.labels, *(("le",) if metric.kind == "histogram" else ())}
 
 
-@pytest.mark.parametrize("server", ["granian", "gunicorn", "uvicorn"])
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
 def test_the_page_is_of_all_workers(server: str, tmp_path: Path) -> None:
     """Two workers, fresh connections: every answer comes to be counted, whoever gave it, and whoever is asked."""
     with serve(tmp_path, *OPEN, "--server", server, "--workers", 2) as site:

@@ -28,7 +28,7 @@ from tests.asking import (
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import free_port, quire_command, running
 
-SERVERS = ["uvicorn", "gunicorn", "granian", "wsgiref"]
+SERVERS = ["uvicorn", "gunicorn", "wsgiref"]
 SENTENCE = (
     "A web page of another site asks for this change; the index takes changes from tools that publish and from its own "
     "pages only.\n"

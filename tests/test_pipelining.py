@@ -14,7 +14,7 @@ from tests.asking import OPEN, Site, content_type, multipart, publish_wheel, raw
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import until
 
-SERVERS = ["uvicorn", "gunicorn", "granian"]
+SERVERS = ["uvicorn", "gunicorn"]
 MEBIBYTE = 2**20
 MOST = 24 * MEBIBYTE
 """Bytes of requests that no server may take from a client that reads nothing: several times what the sockets hold."""

@@ -11,7 +11,7 @@ from tests.asking import HTML_V1, JSON_V1, OPEN, publish_wheel, serve
 STRICT = "default-src 'none'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "gunicorn", "granian", "wsgiref"])
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn", "wsgiref"])
 def test_pages_and_errors(tmp_path: Path, server: str) -> None:
     """No page can be framed, load anything but its own styles, or be taken for something else; by the fast path too."""
     with serve(tmp_path, *OPEN, "--server", server, "--disable-fallback") as site:

@@ -41,7 +41,7 @@ PLAIN = [(b"host", b"127.0.0.1")]
 VOLATILE = {"date", "x-request-id"}
 
 
-@pytest.fixture(scope="module", params=["granian", "gunicorn", "uvicorn"])
+@pytest.fixture(scope="module", params=["gunicorn", "uvicorn"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("quick")
     with serve(folder, *OPEN, "--server", request.param, "--workers", "1") as site:

@@ -22,7 +22,7 @@ from quire.web.ready import DRAINING, HOLDS_SECONDS, SILENT, Readiness, StorePro
 from tests.asking import OPEN, serve
 from tests.serving import DEADLINE, Served, free_port, quire_command, running, until
 
-SERVERS = ("granian", "gunicorn", "uvicorn")
+SERVERS = ("gunicorn", "uvicorn")
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""twine shows nothing of a refused upload but the reason phrase: the servers that can send one send the sentence."""
+"""twine shows nothing of a refused upload but the reason phrase: every server sends the sentence as one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,9 @@ from tests.serving import DEADLINE, free_port, quire_command, running
 SENTENCE = "The form has no file; send the distribution as the file field 'content'."
 
 
-@pytest.mark.parametrize(
-    ("server", "reason"),
-    [("gunicorn", SENTENCE), ("uvicorn", SENTENCE), ("wsgiref", SENTENCE), ("granian", "Bad Request")],
-)
-def test_the_reason_is_the_sentence(tmp_path: Path, server: str, reason: str) -> None:
-    """Where it can be; the body says it everywhere. A success keeps the standard phrase, also after a failure."""
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn", "wsgiref"])
+def test_the_reason_is_the_sentence(tmp_path: Path, server: str) -> None:
+    """The body says it too. A success keeps the standard phrase, also after a failure."""
     port = free_port()
     (tmp_path / "packages").mkdir()
     command = quire_command(
@@ -31,7 +28,7 @@ def test_the_reason_is_the_sentence(tmp_path: Path, server: str, reason: str) ->
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
         connection.request("POST", "/", multipart([(":action", "file_upload")]), {"Content-Type": content_type()})
         response = connection.getresponse()
-        assert (response.status, response.reason) == (400, reason)
+        assert (response.status, response.reason) == (400, SENTENCE)
         assert response.read().decode().strip() == SENTENCE
         for path, expected in (("/health", (200, "OK")), ("/simple/x/", (404, None))):
             connection.request("GET", path)

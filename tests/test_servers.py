@@ -17,10 +17,22 @@ from quire.config import Settings
 from quire.errors import ConfigurationError
 from quire.servers import binding
 from tests.linearizability.servers import workers_of
-from tests.serving import DEADLINE, Served, free_port, is_in_mask, run_quire, serving, starting, until
+from tests.serving import (
+    DEADLINE,
+    Served,
+    environment,
+    free_port,
+    is_in_mask,
+    quire_command,
+    run_quire,
+    running,
+    serving,
+    starting,
+    until,
+)
 
-ALL = ["granian", "uvicorn", "gunicorn", "wsgiref"]
-WITH_WORKERS = ["granian", "uvicorn", "gunicorn"]
+ALL = ["uvicorn", "gunicorn", "wsgiref"]
+WITH_WORKERS = ["uvicorn", "gunicorn"]
 IPV6 = "::1"
 
 
@@ -398,18 +410,36 @@ def test_a_broken_gunicorn_conf_is_one_sentence(content: str, sentence: str, tmp
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("server", ["gunicorn", "granian"])
-def test_a_missing_server_names_the_extra(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_server_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An optional server that is not installed is one sentence that says what to install."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == server]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "gunicorn"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, f"quire.servers.with_{server}", raising=False)
-    monkeypatch.setitem(sys.modules, server, None)
-    with pytest.raises(ConfigurationError, match=rf"with its extra \[{server}\]"):
-        servers.run(_settings(tmp_path, server))
+    monkeypatch.delitem(sys.modules, "quire.servers.with_gunicorn", raising=False)
+    monkeypatch.setitem(sys.modules, "gunicorn", None)
+    with pytest.raises(ConfigurationError, match=r"with its extra \[gunicorn\]"):
+        servers.run(_settings(tmp_path, "gunicorn"))
 
 
-@pytest.mark.parametrize("server", ["auto", "gevent", "cherrypy", "twisted", "paste", "waitress"])
+@pytest.mark.parametrize("server", ["auto", "gevent", "cherrypy", "granian", "twisted", "paste", "waitress"])
 def test_servers_of_old_mean_the_default(server: str, tmp_path: Path) -> None:
-    """What names no server of ours, and pypiserver's other servers, are understood, and uvicorn serves."""
+    """What names no server of ours, pypiserver's other servers and one of quire's own are understood, and uvicorn
+    serves."""
     assert servers.chosen_server(_settings(tmp_path, server)) == "uvicorn"
+
+
+@pytest.mark.parametrize("server", ["granian", "cherrypy"])
+@pytest.mark.parametrize("source", ["flag", "variable", "file"])
+def test_a_server_of_old_is_told_of_in_one_line(server: str, source: str, tmp_path: Path) -> None:
+    """Wherever it is named: one line says so, and uvicorn serves with as many workers as were asked for."""
+    port = free_port()
+    words: list[object] = ["run", tmp_path, "-p", port, "-i", "127.0.0.1", "-a", ".", "-P", ".", "--workers", 2]
+    if source == "flag":
+        words += ["--server", server]
+    elif source == "file":
+        (tmp_path / "quire.toml").write_text(f'server = "{server}"\n')
+    environ = environment(**({"QUIRE_SERVER": server} if source == "variable" else {}))
+    with running(quire_command(*words), port, cwd=tmp_path, environ=environ) as served:
+        assert served.get("/simple/")[0] == 200
+        assert served.stop() == 0
+    assert served.output().count(f"--server {server} is not needed any more; serving with uvicorn.") == 1
+    assert f" on http://127.0.0.1:{port}/ with uvicorn, 2 workers; " in served.output()

@@ -13,7 +13,7 @@ from tests.asking import password_file
 from tests.htpasswd import bcrypt_hash
 from tests.serving import Served, environment, free_port, quire_command, run_quire, running, until
 
-SERVERS = ["uvicorn", "gunicorn", "granian", "wsgiref"]
+SERVERS = ["uvicorn", "gunicorn", "wsgiref"]
 LINKS = {
     # of services `quire` and `quire-replica`, as kubernetes.io/docs/concepts/services-networking/service shows them
     "QUIRE_SERVICE_HOST": "10.0.0.11",
@@ -84,7 +84,7 @@ def test_the_line_tells_who_may_upload(flags: tuple[str, ...], who: str, tmp_pat
     assert f" on http://127.0.0.1:{port}/team/ with uvicorn, 1 worker; " in line
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "gunicorn", "granian"])
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
 def test_a_warning_is_given_once(server: str, tmp_path: Path) -> None:
     """Not by each worker: a password file with a user that cannot log in, and traces that cannot be sent."""
     (tmp_path / "packages").mkdir()

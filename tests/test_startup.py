@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import re
 import subprocess
 import sys
@@ -124,7 +123,7 @@ def test_a_command_imports_only_itself(name: str) -> None:
     assert commands & set(cli.COMMANDS.values()) <= {cli.COMMANDS[name]} | ({"ls"} if name == "show" else set())
 
 
-@pytest.mark.parametrize("name", ["uvicorn", "granian", "gunicorn"])
+@pytest.mark.parametrize("name", ["uvicorn", "gunicorn"])
 def test_a_server_imports_what_installers_need(name: str, tmp_path: Path) -> None:
     """A server that answered with the list, and for a project, has imported few modules, once, and nothing rare."""
     (tmp_path / "packages").mkdir()
@@ -137,12 +136,10 @@ def test_a_server_imports_what_installers_need(name: str, tmp_path: Path) -> Non
         own = {"a2wsgi"} if name == "uvicorn" else set()  # uvicorn imports it wherever it is installed
         assert rare(modules) == own
         assert len(modules) <= SERVER_MODULES, len(modules)
-        # granian starts processes as the standard library does, the others fork
-        if name in {"uvicorn", "gunicorn"} or (name == "granian" and multiprocessing.get_start_method() == "fork"):
-            # workers have what the main process imported; what is left is looked for in vain, or gunicorn's own
-            again = {module for module, processes in modules.items() if processes > 1}
-            assert {module for module in again if module.startswith(("quire", "starlette", "granian"))} == set()
-            assert len(again) <= 30, again
+        # workers are forked with what the main process imported; what is left is looked for in vain, or gunicorn's own
+        again = {module for module, processes in modules.items() if processes > 1}
+        assert {module for module in again if module.startswith(("quire", "starlette"))} == set()
+        assert len(again) <= 30, again
 
         # What is rare can be had all the same.
         assert served.get("/")[0] == 200

@@ -18,7 +18,7 @@ from tests.distributions import make_wheel, wheel_name
 from tests.operating import checked, published_in
 from tests.serving import DEADLINE, Served, free_port, quire_command, running, until
 
-SERVERS = ("granian", "gunicorn", "uvicorn")
+SERVERS = ("gunicorn", "uvicorn")
 WHEEL = wheel_name("acme-tools", "1.0")
 CONTENT = make_wheel("acme-tools", "1.0", files={"data": random.Random(1).randbytes(4 * 1024 * 1024)})
 """So large that half of it is more than a server keeps in memory before it writes."""
@@ -95,7 +95,7 @@ def test_an_upload_under_way_is_finished(server: str, workers: int, tmp_path: Pa
     assert blob.read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(("server", "workers"), [("granian", 2), ("gunicorn", 2), ("uvicorn", 2), ("uvicorn", 1)])
+@pytest.mark.parametrize(("server", "workers"), [("gunicorn", 2), ("uvicorn", 2), ("uvicorn", 1)])
 def test_an_upload_that_never_ends_does_not_hold_the_server(server: str, workers: int, tmp_path: Path) -> None:
     """When the grace is over the server ends without what the client never sent, and nothing of it is published."""
     command = [sys.executable, "-c", SHORT_GRACE]

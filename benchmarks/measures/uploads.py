@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.corpora import Corpus
 from benchmarks.load import Load, percentile
-from benchmarks.peers import GRANIAN, QUIRE, Login, Peer, Server, served
+from benchmarks.peers import QUIRE, Login, Peer, Server, served
 from benchmarks.peers.server import WORKERS
 from benchmarks.results import BASE
 from benchmarks.suite import Suite
@@ -49,18 +49,18 @@ def measure(suite: Suite) -> None:
 
 
 def _measure_large(suite: Suite) -> None:
-    """quire, beside itself in granian and beside the loop. One upload is a shot: it takes long enough."""
+    """quire, beside the loop. One upload is a shot: it takes long enough."""
     suite.say("large uploads")
     release = Release("upload-large", "1.0", LARGE_MEGABYTES * 1_000_000)
     release.form  # noqa: B018 - remembered, so that making it is not measured
-    shots = {peer.name: partial(_large_into_server, suite, peer, release) for peer in (QUIRE, GRANIAN)}
-    suite.take(LARGE, EMPTY, shots | {LOOP: partial(_large_into_loop, suite, release)})
+    shots = {QUIRE.name: partial(_large_into_server, suite, release), LOOP: partial(_large_into_loop, suite, release)}
+    suite.take(LARGE, EMPTY, shots)
 
 
-def _large_into_server(suite: Suite, peer: Peer, release: Release, order: int) -> Load:
+def _large_into_server(suite: Suite, release: Release, order: int) -> Load:
     del order
-    with served(peer, None, root=suite.folder()) as server:
-        uploader = Uploader(server.port, peer.upload_path, peer.login(server.port))
+    with served(QUIRE, None, root=suite.folder()) as server:
+        uploader = Uploader(server.port, QUIRE.upload_path, QUIRE.login(server.port))
         try:
             uploader.send(Release("upload-first", "1.0"))  # the worker at this connection's end has done it before
             return _one(uploader.send, release)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.peers.devpi import DEVPI
 from benchmarks.peers.mirror import MIRROR
 from benchmarks.peers.nginx import NGINX, NGINX_LOGGING
-from benchmarks.peers.ours import BARE, BARE_ASGI, GRANIAN, LOGGING, QUIRE, QUIRE_STORE_ALONE, SERVE, VARIANTS
+from benchmarks.peers.ours import BARE, BARE_ASGI, LOGGING, QUIRE, QUIRE_STORE_ALONE, SERVE, VARIANTS
 from benchmarks.peers.pypiserver import CACHED_DIR, SIMPLE_DIR
 from benchmarks.peers.server import Login, Peer, Server, served
 
@@ -14,7 +14,6 @@ __all__ = [
     "BARE_ASGI",
     "CACHED_DIR",
     "DEVPI",
-    "GRANIAN",
     "LOGGING",
     "NGINX",
     "NGINX_LOGGING",

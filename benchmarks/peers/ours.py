@@ -25,8 +25,8 @@ def _in_server(server: str, launch: Launch) -> list[str]:
     return _quire(launch, "--server", server)
 
 
-def _otherwise(variant: str, server: str, launch: Launch) -> list[str]:
-    return _quire(launch, "--server", server, module=("benchmarks.variants", variant))
+def _otherwise(variant: str, launch: Launch) -> list[str]:
+    return _quire(launch, module=("benchmarks.variants", variant))
 
 
 def _logging(named: str, flags: tuple[str, ...], launch: Launch) -> list[str]:
@@ -61,14 +61,11 @@ BARE = Peer(
     short="bare Python handler",
 )
 BARE_ASGI = Peer("bare-asgi", "ASGI application, 4 KB, same server", "none", partial(_bare, "asgi"), BARE.offers)
-GRANIAN = _variant("granian", "quire, granian over RSGI", partial(_in_server, "granian"))
 VARIANTS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
-        _variant("asyncio", "quire, uvicorn without uvloop", partial(_otherwise, "asyncio", "uvicorn")),
+        _variant("asyncio", "quire, uvicorn without uvloop", partial(_otherwise, "asyncio")),
         _variant("gunicorn", "quire, gunicorn's ASGI worker", partial(_in_server, "gunicorn")),
-        GRANIAN,
-        _variant("asgi", "quire, granian over ASGI", partial(_otherwise, "asgi", "granian")),
         _variant("alone", "quire, one worker", partial(_alone)),
     )
 }

@@ -29,7 +29,7 @@ DEFAULT_FALLBACK_URL = "https://pypi.org/simple/"
 SETTINGS_VARIABLE = "QUIRE_SETTINGS"
 """The environment variable by which worker processes get their settings."""
 
-SERVERS = ("auto", "uvicorn", "gunicorn", "granian", "wsgiref")
+SERVERS = ("auto", "uvicorn", "gunicorn", "wsgiref")
 UNSUPPORTED_SERVERS = (
     *(
         "bjoern",
@@ -44,9 +44,9 @@ UNSUPPORTED_SERVERS = (
         "gevent",
         "geventsocketio",
     ),
-    *("meinheld", "paste", "rocket", "tornado", "twisted", "waitress"),
+    *("granian", "meinheld", "paste", "rocket", "tornado", "twisted", "waitress"),
 )
-"""Servers that pypiserver runs; understood, and served by the default server instead."""
+"""Servers that pypiserver runs, and granian, which quire ran; understood, and uvicorn serves instead."""
 
 _LEVELS = {0: "WARNING", 1: "INFO", 2: "DEBUG"}
 

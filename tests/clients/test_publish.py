@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.asking import OPEN, serve
 from tests.clients import environments
 from tests.clients.sandbox import Result, Sandbox, imported, ok, refused
 from tests.clients.servers import Server, Servers
@@ -60,15 +59,6 @@ def test_twine_shows_why_changed_content_is_refused(servers: Servers, sandbox: S
     said = refused(_twine(sandbox, server, *_dist(sandbox, name, "other", more=b"")))
     assert f"The file {wheel_name(name, '1.0')} already exists with other content" in said
     assert servers.index.project(name) == before
-
-
-def test_twine_shows_on_demand_what_granian_answered(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Without --verbose twine shows no more than the reason phrase, which granian cannot set."""
-    with serve(tmp_path, *OPEN, "--server", "granian") as site:
-        server = Server(site.served)
-        ok(_twine(sandbox, server, *_dist(sandbox, "changed", "dist")))
-        said = refused(_twine(sandbox, server, "--verbose", *_dist(sandbox, "changed", "other", more=b"")))
-    assert f"The file {wheel_name('changed', '1.0')} already exists with other content" in said
 
 
 _ASK_TWINE = """

@@ -86,7 +86,7 @@ def test_the_bill_of_materials_lists_what_is_installed(podman: Podman, image: st
     code, text = podman.run("--entrypoint", "python", image, "-P", "-c", ask)
     assert code == 0
     installed = {(name, version) for name, _, version in (each.partition("==") for each in text.split())}
-    assert {"granian", "gunicorn", "uvicorn", "dumb-init"} <= dict(installed).keys()
+    assert {"gunicorn", "uvicorn", "dumb-init"} <= dict(installed).keys()
     assert "pip" not in dict(installed)
     assert listed | {("quire", quire.__version__)} == installed
 
@@ -94,10 +94,10 @@ def test_the_bill_of_materials_lists_what_is_installed(podman: Podman, image: st
 @pytest.mark.parametrize(
     ("server", "options", "owner"),
     [
-        ("granian", (), 9898),
-        ("granian", ("--user", "12345:12345"), 12345),
+        ("uvicorn", (), 9898),
+        ("uvicorn", ("--user", "12345:12345"), 12345),
         ("gunicorn", ("--user", "0:0"), 0),
-        ("granian", ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "all"), 9898),
+        ("uvicorn", ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "all"), 9898),
         ("gunicorn", ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "all", "--user", "12345:12345"), 12345),
         ("uvicorn", ("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges"), 9898),
     ],
@@ -247,7 +247,7 @@ def test_every_command_of_quire_can_be_run(podman: Podman, image: str, packages:
     assert "To serve without any authentication" in said
 
 
-@pytest.mark.parametrize("server", ["granian", "gunicorn", "uvicorn"])
+@pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
 @pytest.mark.parametrize("name", ["TERM", "INT"])
 def test_a_signal_ends_it_at_once(podman: Podman, image: str, packages: Path, server: str, name: str) -> None:
     """PID 1 passes the signal on; an idle server ends with 0, long before anybody would kill it."""

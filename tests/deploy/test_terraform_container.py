@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from quire.config import OPTIONS, resolve
+from quire.servers import chosen_server
 from tests.asking import password_file, publish_wheel, serve
 from tests.deploy.terraform_module import plan, rendered_container_definition
 from tests.deploy.terraform_variations import VARIATIONS, only, settings_of
@@ -24,6 +25,11 @@ def test_the_command_is_pypiservers() -> None:
     assert rendered_container_definition(server="gunicorn")["command"] == shlex.split(
         "run -p 8080 --server gunicorn --backend simple-dir --authenticate download,list,update -P /data/.htpasswd"
     )
+
+
+def test_a_server_of_old_is_understood() -> None:
+    """A configuration that names granian goes on to work: uvicorn serves."""
+    assert chosen_server(settings_of(rendered_container_definition(server="granian"))) == "uvicorn"
 
 
 @every_variation

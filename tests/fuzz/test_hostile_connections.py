@@ -23,7 +23,7 @@ from tests.fuzz.attacks import AMBIGUOUS, ODD_LINES
 from tests.fuzz.memory import growth
 from tests.serving import DEADLINE, Served, free_port, quire_command, running, until
 
-SERVERS = ["granian", "gunicorn", "uvicorn"]
+SERVERS = ["gunicorn", "uvicorn"]
 QUIET = 2.0
 """Seconds without a byte after which nothing more is expected; a refused body is waited for one of them."""
 

@@ -15,9 +15,8 @@ from pathlib import Path
 from tests.asking import OPEN
 from tests.serving import Served, free_port, quire_command, running, until
 
-_LEAST = {"granian": 6.0, "gunicorn": 1.0, "uvicorn": 1.0}
-"""Seconds in which every worker of a server may be killed once, the oldest first. granian takes a worker that dies
-twice within 5.5 seconds for one that cannot start, and ends."""
+_LEAST = 1.0
+"""Seconds in which every worker of a server may be killed once, the oldest first."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def quire_servers(
 ) -> Iterator[list[tuple[Served, Victim]]]:
     """One quire server of each kind; the nth serves the nth root (or the only one).
 
-    `kill_every`: seconds; the victims' pause when it is longer than what that kind of server bears. `program`: the
+    `kill_every`: seconds; the victims' pause when it is longer than what a server bears. `program`: the
     command line of quire with these arguments.
     """
     with ExitStack() as stack:
@@ -53,7 +52,7 @@ def quire_servers(
             flags = ("-p", port, "-H", "127.0.0.1", *OPEN, "-o", "--workers", workers, "--server", kind)
             command = program("run", *flags, roots[number % len(roots)])
             served = stack.enter_context(running(command, port, cwd=home))
-            started.append((served, Victim(served.process.pid, max(kill_every, _LEAST[kind] / workers))))
+            started.append((served, Victim(served.process.pid, max(kill_every, _LEAST / workers))))
         for served, _ in started:
             until(lambda pid=served.process.pid: len(workers_of(pid)) >= workers)  # type: ignore[misc]  # as above
         try:

@@ -100,13 +100,13 @@ variable "requests_per_target" {
 }
 
 variable "server" {
-  description = "The HTTP server within the task: auto (uvicorn), uvicorn, gunicorn or granian."
+  description = "The HTTP server within the task: auto (uvicorn), uvicorn or gunicorn. granian, of earlier versions, means uvicorn."
   type        = string
   default     = "auto"
 
   validation {
     condition     = contains(["auto", "granian", "gunicorn", "uvicorn"], var.server)
-    error_message = "server is auto, granian, gunicorn or uvicorn."
+    error_message = "server is auto, gunicorn or uvicorn."
   }
 }
 

@@ -167,7 +167,7 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         "--server",
         metavar="METHOD",
         help=f"the HTTP server: {', '.join(SERVERS)} (default: auto, which is uvicorn); gunicorn.conf.py and "
-        "GUNICORN_CMD_ARGS are honoured by gunicorn; pypiserver's other values mean auto",
+        "GUNICORN_CMD_ARGS are honoured by gunicorn; pypiserver's other values, and granian, mean auto",
     )
     add("--workers", metavar="N", help="worker processes (default: the processors that may be used)")
     add("--server-base-url", metavar="PATH", help="serve everything under this path prefix")

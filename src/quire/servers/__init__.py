@@ -1,4 +1,4 @@
-"""The HTTP servers that quire can run in: uvicorn, gunicorn, granian and, for trying out, wsgiref.
+"""The HTTP servers that quire can run in: uvicorn, gunicorn and, for trying out, wsgiref.
 
 Each one starts its worker processes by itself. None of them gets an application object: a worker imports the target
 ("module:attribute") and builds the application from QUIRE_SETTINGS, so that nothing that a fork or a spawn breaks (a
@@ -32,7 +32,6 @@ _log = structlog.stdlib.get_logger("quire.servers")
 _MODULES = {
     "uvicorn": ("quire.servers.with_uvicorn", None),
     "gunicorn": ("quire.servers.with_gunicorn", "gunicorn"),
-    "granian": ("quire.servers.with_granian", "granian"),
     "wsgiref": ("quire.servers.with_wsgiref", None),
 }
 

@@ -3,17 +3,16 @@
 Theory of operation. Whoever connects and says nothing, or a byte now and then, costs a connection until somebody hangs
 up. The application bounds the silence within a body (`--body-timeout`); before that, only the server knows of the
 connection. So each server gets the same deadline for a whole head (line and headers), from the moment that it could
-begin: granian has one, for gunicorn and uvicorn their protocols are extended here. It counts from the beginning and not
-from the last byte, or a byte every second would hold a connection for ever.
+begin: the protocols of gunicorn and uvicorn are extended for it. It counts from the beginning and not from the last
+byte, or a byte every second would hold a connection for ever.
 
 Between two requests a connection may be idle for `--keep-alive-seconds`, longer than the proxies and load balancers
 before it keep theirs: whoever closes first does so while the other one may be sending a request, and a client cannot
-know whether that was carried out. granian has one deadline for this silence and the head after it; gunicorn too, from
-the second request on.
+know whether that was carried out. gunicorn has one deadline for this silence and the head after it, from the second
+request on.
 
 The number of connections is bounded by file descriptors; a worker that has none left can open no file to answer with.
-granian accepts no more than that; uvicorn's protocol and gunicorn's, as they are extended here, tell a further client
-so and close its connection.
+uvicorn's protocol and gunicorn's, as they are extended here, tell a further client so and close its connection.
 """
 
 from __future__ import annotations

@@ -39,27 +39,23 @@ def let_signals_end_the_process() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def hold_signals() -> None:
-    """Keep signals waiting until `release_signals`: an event loop that does not run yet would lose them."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-
-
-def release_signals() -> None:
-    """Have signals delivered, those that waited at once. To be called by the event loop when it runs."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-
-
 def forked_workers_obey_signals() -> None:
     """Have every process that this one forks from now on begin with `let_signals_end_the_process`, with no gap.
 
     For a main process whose server forks its workers itself; once per process, since it cannot be undone.
     """
 
+    def hold() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)  # those that waited are delivered at once
+
     def begin() -> None:
         let_signals_end_the_process()
-        release_signals()
+        release()
 
-    os.register_at_fork(before=hold_signals, after_in_parent=release_signals, after_in_child=begin)
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=begin)
 
 
 def end_with_parent(parent: int) -> None:

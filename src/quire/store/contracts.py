@@ -182,7 +182,7 @@ class OpenBlob:
     file: BinaryIO
     size: int
     path: str | None
-    """Where a server can send the file from by itself; None when the store has no paths."""
+    """Its place in a file system, for a proxy that sends it by itself, and for the log; None when it has none."""
 
 
 @dataclass(frozen=True, slots=True)

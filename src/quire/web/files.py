@@ -30,12 +30,10 @@ from quire.web.service import Service
 log = structlog.get_logger(__name__)
 
 CHUNK = 256 * 1024
-RANGE = "quire.response.range"
-"""An ASGI extension: {"type": RANGE, "path": str, "start": int, "stop": int} sends these bytes of a file."""
 ZEROCOPY = "http.response.zerocopysend"
 """ASGI's own extension: {"type": ZEROCOPY, "file": file, "offset": int, "count": int} sends them of an open file."""
 IN_THREAD = "quire.in_thread"
-"""Beside those: an async function that runs a blocking one with its arguments, where downloads wait for disks."""
+"""Beside that: an async function that runs a blocking one with its arguments, where downloads wait for disks."""
 HOSTED = re.compile(r"(?P<project>[a-z0-9-]+)/(?P<sha256>[0-9a-f]{64})/(?P<filename>[^/]+)")
 _SINGLE_RANGE = re.compile(r"bytes=\s*(?:(\d+)-(\d*)|-(\d+))\s*", re.IGNORECASE)
 _COMPANIONS = (".metadata", ".asc", ".attestations")
@@ -156,7 +154,7 @@ async def _take(service: Service, target: Target, opened: OpenDropIn) -> tuple[O
     """The bytes of a drop-in file that is open, or of a companion of it, and a digest of them for the validator."""
     drop_in, file = opened
     if not target.companion:
-        # Only a proxy may open it once more, by its path: what is there by then can be another file.
+        # For a proxy alone, which opens it once more: what is at the path by then can be another file.
         path = drop_in.path if service.settings.accel_redirect else None
         return OpenBlob(file=file, size=drop_in.file.size, path=path), drop_in.file.sha256
     with file:
@@ -255,18 +253,11 @@ class FileResponse(Response):
             self.headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
             self.status_code = 206
         self.headers["content-length"] = str(stop - start)
-        extensions = request.scope.get("extensions") or {}
         if request.method == "HEAD" or stop == start:
             await self._send_whole(send, self.status_code, b"")
         elif isinstance(content, bytes):
             await self._send_whole(send, self.status_code, content[start:stop])
-        elif content.path is not None and stop - start == size and "http.response.pathsend" in extensions:
-            await self._send_start(send, self.status_code)
-            await send({"type": "http.response.pathsend", "path": content.path})
-        elif content.path is not None and RANGE in extensions:
-            await self._send_start(send, self.status_code)
-            await send({"type": RANGE, "path": content.path, "start": start, "stop": stop})
-        elif ZEROCOPY in extensions:
+        elif ZEROCOPY in (request.scope.get("extensions") or {}):
             await self._send_start(send, self.status_code)
             await self._send_open(request, send, content, start, stop)
         else:

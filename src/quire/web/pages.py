@@ -89,7 +89,7 @@ def see_other(request: Request, location: str) -> Response:
 
     The query goes along, as it says what the client wants there.
     """
-    old = request.scope.get("http_version") in {"1.0", "1"}  # granian says 1
+    old = request.scope.get("http_version") == "1.0"
     return RedirectResponse(
         f"{location}{query_of(request)}", 302 if old else 303, headers={"Cache-Control": "no-cache"}
     )

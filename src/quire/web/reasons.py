@@ -3,7 +3,7 @@
 twine shows nothing of a failed upload but the reason phrase. ASGI has no place for it, so the application sends a
 status that is an int with an attribute `reason` (`Status`), which every server takes for the number
 that it is. gunicorn, uvicorn and the WSGI adapter each look the phrase up by that number; here they are taught to ask
-the number first. granian (hyper) has no such place: its clients find the sentence in the body, as all do.
+the number first. The sentence is in the body too, with every server.
 (RFC 9112, 4: a client should ignore the phrase; it is for people.)
 """
 

@@ -46,7 +46,7 @@ def make_origin_form(scope: Scope, trusts: Callable[[str], bool]) -> None:
     root = mount_of(scope)
     if root and scope["path"] == root:  # the mount itself, without its slash
         scope["path"] = f"{root}/"
-    raw_path = scope.get("raw_path")  # granian has none; its path holds the authority as it was sent
+    raw_path = scope.get("raw_path")  # optional in ASGI; without it the path holds the authority as it was sent
     target = (scope["path"] if raw_path is None else raw_path.decode("latin-1")).removeprefix(root)
     if target.startswith("/") or not target:
         return
