@@ -20,13 +20,13 @@ import pytest
 
 from quire import cli
 from quire.commands import doctor as command
-from quire.diagnosis import duet, mail, measures, primitives, probes, races, rendezvous, scratch, volume
+from quire.diagnosis import channel, measures, pairing, primitives, probes, races, scratch, two_nodes, volume
+from quire.diagnosis.channel import Channel, PeerGone
 from quire.diagnosis.doctor import Observer, Report, Request, document, examine
-from quire.diagnosis.duet import Duet
 from quire.diagnosis.findings import Finding, Measures, Tally, Verdict, Weight, judge_tallies, verdict
-from quire.diagnosis.mail import Mail, PeerGone
 from quire.diagnosis.measures import advise_coarse_changes
 from quire.diagnosis.mounts import Mount, mount_of, mounts_below, operations, read_mounts
+from quire.diagnosis.two_nodes import TwoNodeTest
 from quire.errors import ConfigurationError, Conflict, StoreError
 from quire.store import directory, posix_files
 from quire.store.contracts import Names, Record
@@ -218,7 +218,7 @@ def refuse_changes() -> None:
         return write(self, key, data, expected, *more)
 
     PosixRecords.write = refusing  # type: ignore[method-assign, assignment] # in a process of its own
-    duet.REFUSED_SECONDS = 0.1
+    two_nodes.REFUSED_SECONDS = 0.1
 
 
 def break_off() -> None:
@@ -277,30 +277,30 @@ def test_nobody_joins(root: Path) -> None:
     assert any("run the same command there" in sentence for sentence in heard)
 
 
-def party(identifier: str, **more: Any) -> rendezvous.Party:
-    return replace(rendezvous.Party(identifier, "host", "boot", 1), **more)
+def party(identifier: str, **more: Any) -> pairing.Party:
+    return replace(pairing.Party(identifier, "host", "boot", 1), **more)
 
 
 def test_an_invitation_of_the_dead_is_passed_over(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody was killed while waiting: its folder answers nobody, and two living sides meet all the same."""
-    monkeypatch.setattr(rendezvous, "_ANSWER_PATIENCE", 0.3)
+    monkeypatch.setattr(pairing, "_ANSWER_PATIENCE", 0.3)
     directories = Directories(str(root), network=False)
-    plan = rendezvous.Plan(1, True)
+    plan = pairing.Plan(1, True)
 
     def nothing() -> None:
         pass
 
     with scratch.scratch(str(root), "00dead") as dead, scratch.scratch(str(root), "11") as one:
-        assert rendezvous.meet(str(root), dead, party("00dead"), plan, directories, wait=0, waiting=nothing) is None
-        found: list[rendezvous.Meeting | None] = []
+        assert pairing.meet(str(root), dead, party("00dead"), plan, directories, wait=0, waiting=nothing) is None
+        found: list[pairing.Meeting | None] = []
         thread = threading.Thread(
             target=lambda: found.append(
-                rendezvous.meet(str(root), one, party("11"), plan, directories, wait=30, waiting=nothing)
+                pairing.meet(str(root), one, party("11"), plan, directories, wait=30, waiting=nothing)
             )
         )
         thread.start()
         with scratch.scratch(str(root), "22") as other:
-            met = rendezvous.meet(str(root), other, party("22"), plan, directories, wait=30, waiting=nothing)
+            met = pairing.meet(str(root), other, party("22"), plan, directories, wait=30, waiting=nothing)
             thread.join()
     (host,) = found
     assert met is not None
@@ -312,11 +312,11 @@ def test_an_invitation_of_the_dead_is_passed_over(root: Path, monkeypatch: pytes
 def test_another_version_is_refused(root: Path) -> None:
     """Sides that would play different things say so instead of finding fault with the volume."""
     directories = Directories(str(root), network=False)
-    plan = rendezvous.Plan(1, True)
+    plan = pairing.Plan(1, True)
     with scratch.scratch(str(root), "00") as old, scratch.scratch(str(root), "11") as new:
-        rendezvous.meet(str(root), old, party("00", protocol=0), plan, directories, wait=0, waiting=lambda: None)
+        pairing.meet(str(root), old, party("00", protocol=0), plan, directories, wait=0, waiting=lambda: None)
         with pytest.raises(StoreError, match="another version"):
-            rendezvous.meet(str(root), new, party("11"), plan, directories, wait=0, waiting=lambda: None)
+            pairing.meet(str(root), new, party("11"), plan, directories, wait=0, waiting=lambda: None)
 
 
 def test_two_mounts_of_one_machine_are_two_sides() -> None:
@@ -327,11 +327,11 @@ def test_two_mounts_of_one_machine_are_two_sides() -> None:
     assert not party("a", boot="").shares_memory_with(party("b", boot=""))
 
 
-def both_ends(root: Path) -> tuple[Mail, Mail]:
+def both_ends(root: Path) -> tuple[Channel, Channel]:
     """Of mail through the folder `mail` below it."""
-    Mail.make(str(root / "mail"))
+    Channel.make(str(root / "mail"))
     directories = Directories(str(root), network=False)
-    return Mail(str(root / "mail"), 0, directories), Mail(str(root / "mail"), 1, directories)
+    return Channel(str(root / "mail"), 0, directories), Channel(str(root / "mail"), 1, directories)
 
 
 def test_a_side_that_ends_is_not_waited_for(tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_a_message_is_found_on_a_coarse_server_though_nothing_follows_it(
     one, other = both_ends(tmp_path)
     box = tmp_path / "mail" / "b"
     listed: tuple[int, list[str]] = (0, [])
-    get = mail.get
+    get = channel.get
 
     def from_memory(folder: str, name: str, directories: Directories) -> dict[str, Any] | None:
         nonlocal listed
@@ -388,7 +388,7 @@ def test_a_message_is_found_on_a_coarse_server_though_nothing_follows_it(
             os.utime(box, ns=(before, before))
         return False
 
-    monkeypatch.setattr(mail, "get", from_memory)
+    monkeypatch.setattr(channel, "get", from_memory)
     one.stopped = say_it_within_a_tick
     assert one.wait(patience=20) == "here"
 
@@ -536,7 +536,7 @@ def remembering(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
 
     def stale(self: Directories, path: str) -> Any:
         opened = open_directory(self, path)
-        if "/duet/store/quire/records" not in path or opened is None:
+        if "/two-nodes/store/quire/records" not in path or opened is None:
             return opened
         left, identity = memories.get((id(self), path), (0, None))
         if left == 0:
@@ -594,7 +594,7 @@ def test_both_sides_count_when_it_plays_with_itself(root: Path, monkeypatch: pyt
                 monkeypatch.setattr(type(probe), "sees", lambda self, number, blind=probe: self is not blind)
         return made
 
-    monkeypatch.setattr(duet, "make_probes", blind)
+    monkeypatch.setattr(two_nodes, "make_probes", blind)
     report = quick(root, rounds=6)
     assert "listing" in codes(report, Weight.BREAKS)
     (tally,) = (each for each in report.found.tallies if each.code == "listing")
@@ -680,8 +680,8 @@ def test_a_broken_rule_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_late_messages_are_told() -> None:
     """They may have hidden wrong answers, so nothing is claimed."""
-    one = Mail("/nowhere", 0, Directories("/", network=False))
-    play = Duet("/nowhere", 0, one, rendezvous.Plan(1, True), network=False)
+    one = Channel("/nowhere", 0, Directories("/", network=False))
+    play = TwoNodeTest("/nowhere", 0, one, pairing.Plan(1, True), network=False)
     assert play.judge_notices() == []
     play.notice_ms = 900.0
     assert [(each.code, each.weight) for each in play.judge_notices()] == [("slow-notices", Weight.UNSURE)]
@@ -900,8 +900,8 @@ def test_a_signal_leaves_nothing(root: Path, number: int) -> None:
 def test_what_a_killed_doctor_leaves_is_swept(root: Path) -> None:
     """Its folder has folders in it; a server's sweep removes them all, once they are old."""
     left = root / "quire" / "incoming" / "doctor-0123"
-    (left / "duet" / "probes").mkdir(parents=True)
-    (left / "duet" / "file").touch()
+    (left / "two-nodes" / "probes").mkdir(parents=True)
+    (left / "two-nodes" / "file").touch()
     assert PosixStore.open(root).sweep(older_than=-1) == 1
     assert everything_below(root / "quire" / "incoming") == set()
 
@@ -975,7 +975,7 @@ def test_exit_codes(
     word: str,
 ) -> None:
     """0, 1 and 2 are the three verdicts; each reason comes with what to change."""
-    report = Report(volume.look_at(str(root)), False, rendezvous.Plan(1, True))
+    report = Report(volume.look_at(str(root)), False, pairing.Plan(1, True))
     report.found.findings.append(Finding("some", weight, "So it is.", "Change it."))
     report.found.tallies.append(Tally("stat", "stat", 10, 7, required=False))
     report.found.measures = Measures(read_ms=1.0, read_operations={"GETATTR": 1.0})
@@ -1002,7 +1002,7 @@ def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_the_report_can_be_written_as_json(root: Path) -> None:
     """Also when next to nothing could be told."""
     seen = replace(volume.look_at(str(root)), mount=None, free_inodes=None)
-    json.dumps(document(Report(seen, False, rendezvous.Plan(1, True))))
+    json.dumps(document(Report(seen, False, pairing.Plan(1, True))))
 
 
 def test_a_missing_directory_is_a_configuration_error(tmp_path: Path) -> None:

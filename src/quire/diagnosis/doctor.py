@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from quire.diagnosis import conformance, measures, primitives, volume
-from quire.diagnosis.duet import Duet
+from quire.diagnosis.channel import Channel, PeerGone
 from quire.diagnosis.findings import Finding, Found, Tally, Verdict, Weight, judge_tallies, verdict
-from quire.diagnosis.mail import Mail, PeerGone
 from quire.diagnosis.mounts import Mount
-from quire.diagnosis.rendezvous import Meeting, Party, Plan, describe, meet
+from quire.diagnosis.pairing import Meeting, Party, Plan, describe, meet
 from quire.diagnosis.scratch import KeepAlive, make_store, open_store, remove, scratch
+from quire.diagnosis.two_nodes import TwoNodeTest
 from quire.errors import ConfigurationError, StoreError, UnknownLayout
 from quire.store.directory import Directories
 from quire.store.posix import PosixStore
@@ -33,7 +33,7 @@ _FAREWELL_PATIENCE = 10.0
 """Seconds for a report, or for a word that it came, from somebody who may be gone."""
 _GONE = "peer-gone"
 _REPETITIONS = 100
-_PLAY = "asking right after changes"
+_RUN = "asking right after changes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,35 +147,35 @@ class _Examination:
             self._with_peer(identifier, works=works)
         else:
             if works:
-                self._play_alone()
+                self._run_alone()
                 self._solo()
             if self._report.network:
                 findings.append(_ALONE)
 
-    def _play_alone(self) -> None:
+    def _run_alone(self) -> None:
         """Both sides in this process: what workers on one machine see of each other."""
-        mail = f"{self._folder}/alone"
-        Mail.make(mail)
-        sides = [Mail(mail, side, self._directories) for side in (0, 1)]
-        mine = self._duet(0, self._folder, sides[0], lambda done, _: self._advance(done))
-        other = self._duet(1, self._folder, sides[1])
+        folder = f"{self._folder}/alone"
+        Channel.make(folder)
+        sides = [Channel(folder, side, self._directories) for side in (0, 1)]
+        mine = self._test(0, self._folder, sides[0], lambda done, _: self._advance(done))
+        other = self._test(1, self._folder, sides[1])
         stop = threading.Event()
         failures: list[Exception] = []
 
-        def play_other() -> None:
+        def run_other() -> None:
             try:
-                other.play()
+                other.run()
             except (OSError, StoreError) as error:
                 failures.append(error)
                 stop.set()
 
         for side in sides:
             side.stopped = stop.is_set
-        thread = threading.Thread(target=play_other, daemon=True)
-        self._observer.step(_PLAY, 2 * self._report.plan.rounds)
+        thread = threading.Thread(target=run_other, daemon=True)
+        self._observer.step(_RUN, 2 * self._report.plan.rounds)
         thread.start()
         try:
-            mine.play()
+            mine.run()
         except PeerGone:
             if failures and not isinstance(failures[0], PeerGone):
                 raise failures[0] from None
@@ -185,19 +185,19 @@ class _Examination:
             thread.join(5)
             self._conclude(mine, _summed(mine.tallies(), other.tallies()))
 
-    def _play(self, side: int, folder: str, mail: Mail) -> None:
-        self._observer.step(_PLAY, 2 * self._report.plan.rounds)
-        duet = self._duet(side, folder, mail, lambda done, _: self._advance(done))
+    def _run_test(self, side: int, folder: str, channel: Channel) -> None:
+        self._observer.step(_RUN, 2 * self._report.plan.rounds)
+        test = self._test(side, folder, channel, lambda done, _: self._advance(done))
         try:
-            duet.play()
+            test.run()
         finally:  # a play that broke off has found something, too
-            self._conclude(duet, duet.tallies())
+            self._conclude(test, test.tallies())
 
-    def _conclude(self, duet: Duet, tallies: list[Tally]) -> None:
+    def _conclude(self, test: TwoNodeTest, tallies: list[Tally]) -> None:
         found = self._report.found
         found.tallies += tallies
-        found.findings += [*duet.judge_notices(), *judge_tallies(tallies)]
-        found.measures = replace(found.measures, notice_ms=duet.notice_ms)
+        found.findings += [*test.judge_notices(), *judge_tallies(tallies)]
+        found.measures = replace(found.measures, notice_ms=test.notice_ms)
 
     def _solo(self) -> None:
         """The conformance suite and the measurements, in a store of this side's own."""
@@ -222,11 +222,12 @@ class _Examination:
     def _open_store(self, place: str) -> PosixStore:
         return open_store(place, network=self._report.network, coarse_changes=self._request.coarse_changes)
 
-    def _duet(
-        self, side: int, folder: str, mail: Mail, advance: Callable[[int, int], object] = lambda done, total: None
-    ) -> Duet:
+    def _test(
+        self, side: int, folder: str, channel: Channel, advance: Callable[[int, int], object] = lambda done, total: None
+    ) -> TwoNodeTest:
         report, coarse = self._report, self._request.coarse_changes
-        return Duet(folder, side, mail, report.plan, network=report.network, coarse_changes=coarse, advance=advance)
+        network = report.network
+        return TwoNodeTest(folder, side, channel, report.plan, network=network, coarse_changes=coarse, advance=advance)
 
     def _advance(self, done: int) -> None:
         self._keep_alive()
@@ -249,25 +250,25 @@ class _Examination:
         if meeting is None:
             report.found.findings.append(_NOBODY)
             if works:
-                self._play_alone()
+                self._run_alone()
                 self._solo()
             return
         report.peer, report.side, report.plan = meeting.other, meeting.side, meeting.plan
         self._observer.say(f"playing with {meeting.other.name}")
         self._judge_peer(describe(self._root, identifier), meeting.other)
         try:
-            self._play_with(meeting, works=works)
+            self._run_with(meeting, works=works)
         finally:
             with suppress(OSError):
-                meeting.mail.end()
+                meeting.channel.end()
 
-    def _play_with(self, meeting: Meeting, *, works: bool) -> None:
+    def _run_with(self, meeting: Meeting, *, works: bool) -> None:
         """What one side found concerns both, also when the play breaks off, so that both come to the same verdict."""
-        found, mail = self._report.found, meeting.mail
+        found, channel = self._report.found, meeting.channel
         patience = _REPORT_PATIENCE
         try:
-            if mail.exchange(works) and works:
-                self._play(meeting.side, meeting.folder, mail)
+            if channel.exchange(works) and works:
+                self._run_test(meeting.side, meeting.folder, channel)
                 self._solo()
         except (OSError, StoreError) as error:
             if isinstance(error, PeerGone):
@@ -279,7 +280,7 @@ class _Examination:
             "tallies": [asdict(each) for each in found.tallies],
         }
         try:
-            theirs = mail.part(mine, patience)
+            theirs = channel.part(mine, patience)
         except PeerGone as error:
             if meeting.side == 1:
                 remove(meeting.folder)  # its owner may have died; if not, it is removing it anyway
@@ -289,7 +290,7 @@ class _Examination:
         if theirs is not None:
             self._merge(theirs, meeting.other.name)
             if meeting.side == 0:
-                mail.see_off(_FAREWELL_PATIENCE)
+                channel.see_off(_FAREWELL_PATIENCE)
         elif not any(each.code == _GONE for each in found.findings):
             found.findings.append(Finding(_GONE, Weight.UNSURE, unheard))
         self._observer.advance(1)

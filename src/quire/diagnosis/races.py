@@ -7,8 +7,8 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
+from quire.diagnosis.channel import Channel
 from quire.diagnosis.findings import Tally
-from quire.diagnosis.mail import Mail
 from quire.errors import Conflict, OutcomeUnknown
 from quire.store.posix import PosixStore
 from quire.store.posix_files import create_durable, is_same_file
@@ -22,10 +22,10 @@ _REFUSED_SECONDS = 30.0
 class Races:
     """One side of them."""
 
-    def __init__(self, folder: str, side: int, mail: Mail, store: PosixStore, *, quick: bool) -> None:
+    def __init__(self, folder: str, side: int, channel: Channel, store: PosixStore, *, quick: bool) -> None:
         self._folder = folder
         self._side = side
-        self._mail = mail
+        self._channel = channel
         self._store = store
         self._names = 40 if quick else 200
         self._increments = 5 if quick else 25
@@ -48,9 +48,9 @@ class Races:
         yield self._count()
 
     def _race(self, code: str, question: str, folder: str, take: Callable[[str], bool]) -> Tally:
-        self._mail.exchange("go")
+        self._channel.exchange("go")
         mine = [take(f"{self._folder}/{folder}/{number}") for number in range(self._names)]
-        theirs = [bool(won) for won in self._mail.exchange(mine, _PATIENCE)]
+        theirs = [bool(won) for won in self._channel.exchange(mine, _PATIENCE)]
         wrong = sum(one == other for one, other in zip(mine, theirs, strict=True))
         both = sum(one and other for one, other in zip(mine, theirs, strict=True))
         said = f"both were told that they made it {both} times, neither {wrong - both} times" if wrong else ""
@@ -58,7 +58,7 @@ class Races:
 
     def _count(self) -> Tally:
         """Both count up in one record, each its own number; what was acknowledged must be there ever after."""
-        self._mail.exchange("go")
+        self._channel.exchange("go")
         records, side = self._store.records, str(self._side)
         known = records.read(_COUNTER)
         lost = 0
@@ -80,7 +80,7 @@ class Races:
                     known = records.read(_COUNTER, known)
                     if time.monotonic() > until:
                         said = f"refused for {_REFUSED_SECONDS:.0f} s: {error}"
-        lost += int(self._mail.exchange(lost, _PATIENCE))
+        lost += int(self._channel.exchange(lost, _PATIENCE))
         found = json.loads(records.read(_COUNTER, known).data or b"{}")
         lost += sum(found.get(side, 0) != self._increments for side in ("0", "1"))
         asked = 2 * self._increments

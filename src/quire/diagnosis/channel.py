@@ -45,7 +45,7 @@ class PeerGone(StoreError):
     """The other side ended, or does not answer any more."""
 
 
-class Mail:
+class Channel:
     """One side's end. Both count their messages alike, as they play the same script."""
 
     def __init__(self, folder: str, side: int, directories: Directories) -> None:

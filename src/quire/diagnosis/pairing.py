@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from quire.diagnosis.mail import Mail, PeerGone, get, nudge, put
+from quire.diagnosis.channel import Channel, PeerGone, get, nudge, put
 from quire.diagnosis.scratch import others
 from quire.errors import StoreError
 from quire.store.directory import Directories
@@ -67,7 +67,7 @@ class Meeting:
     plan: Plan
     folder: str
     """The host's scratch folder, where they play."""
-    mail: Mail
+    channel: Channel
 
 
 def describe(root: str, identifier: str) -> Party:
@@ -86,7 +86,7 @@ def meet(
     `folder`: this side's scratch folder. `waiting` is called when nobody was found at once, for a word to the user.
     Raises StoreError when the other machine runs a version that plays something else.
     """
-    Mail.make(f"{folder}/{_MAIL}")
+    Channel.make(f"{folder}/{_MAIL}")
     os.mkdir(f"{folder}/guests")
     put(folder, _INVITATION, asdict(me))
     passed_over: dict[str, float] = {folder: float("inf")}
@@ -96,7 +96,7 @@ def meet(
         guest = _guest(folder, directories)
         if guest is not None:
             put(folder, "answer", {"to": guest.identifier, "plan": asdict(plan)})
-            return Meeting(0, guest, plan, folder, Mail(f"{folder}/{_MAIL}", 0, directories))
+            return Meeting(0, guest, plan, folder, Channel(f"{folder}/{_MAIL}", 0, directories))
         for place in others(root, directories):
             if time.monotonic() < passed_over.get(place, 0) or (host := _invitation(place, directories)) is None:
                 continue
@@ -104,7 +104,7 @@ def meet(
                 agreed = _visit(place, me, directories)
                 passed_over[place] = time.monotonic() + _PASS_OVER  # it may only have been busy with somebody else
                 if agreed is not None:
-                    return Meeting(1, host, agreed, place, Mail(f"{place}/{_MAIL}", 1, directories))
+                    return Meeting(1, host, agreed, place, Channel(f"{place}/{_MAIL}", 1, directories))
         if time.monotonic() >= until:
             return None
         if not told:

@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 The sides take turns, so each is writer and reader of every second round; that the reader was told is all they have in
-common (see `mail`). Everything the reader is asked about it has remembered before: records, absent records, the list of
+common (see `channel`). Everything the reader is asked about it has remembered before: records, absent records, the list of
 names, files there and not there. In two of three rounds it goes on asking while it waits, so that it reads between two
 changes of one clock tick; in the third it stays quiet, so that what it remembers is old. In some rounds the writer
 waits until the reader trusts its memory. Which change comes last, just before the word, rotates.
@@ -20,11 +20,11 @@ from collections.abc import Callable
 from statistics import median
 from typing import TypeVar
 
+from quire.diagnosis.channel import Channel
 from quire.diagnosis.findings import Finding, Tally, Weight
-from quire.diagnosis.mail import Mail
+from quire.diagnosis.pairing import Plan
 from quire.diagnosis.probes import KINDS, Probe, make_probes
 from quire.diagnosis.races import Races
-from quire.diagnosis.rendezvous import Plan
 from quire.diagnosis.scratch import make_store, open_store
 from quire.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError
 from quire.store.contracts import Record
@@ -81,14 +81,14 @@ class Counts:
         return Tally(code, question, asked, wrong, required, self._said.get(code, ""))
 
 
-class Duet:
+class TwoNodeTest:
     """One side of it."""
 
     def __init__(
         self,
         folder: str,
         side: int,
-        mail: Mail,
+        channel: Channel,
         plan: Plan,
         *,
         network: bool,
@@ -98,9 +98,9 @@ class Duet:
         """`folder` is the same for both sides; side 0 makes what is in it. `coarse_changes`: see PosixStore.open.
         `advance`: rounds done, of how many.
         """
-        self._folder = f"{folder}/duet"
+        self._folder = f"{folder}/two-nodes"
         self._side = side
-        self._mail = mail
+        self._channel = channel
         self._plan = plan
         self._advance = advance
         self._network = network
@@ -110,7 +110,7 @@ class Duet:
         self._raced: list[Tally] = []
         self.notice_ms: float | None = None
 
-    def play(self) -> None:
+    def run(self) -> None:
         """All of it, in step with the other side. Raises PeerGone; StoreError, OSError when nothing can be changed."""
         if self._side == 0:
             os.mkdir(self._folder)
@@ -121,7 +121,7 @@ class Duet:
             if self._side == 0:
                 probes = self._probes(creates=True)
                 Races.make(f"{self._folder}/races")
-            self._mail.exchange("ready")
+            self._channel.exchange("ready")
             if self._side == 1:
                 probes = self._probes(creates=False)
             self._echo()
@@ -132,7 +132,7 @@ class Duet:
                 probe.close()
         reader = _Reader(store, self._counts)
         self._fresh(reader)
-        races = Races(f"{self._folder}/races", self._side, self._mail, store, quick=self._plan.quick)
+        races = Races(f"{self._folder}/races", self._side, self._channel, store, quick=self._plan.quick)
         for tally in races.run():
             self._raced.append(tally)
 
@@ -151,12 +151,12 @@ class Duet:
         for starter in (0, 1) * _ECHOES:
             if starter == self._side:
                 began = time.monotonic()
-                self._mail.post()
-                self._mail.wait()
+                self._channel.post()
+                self._channel.wait()
                 times.append((time.monotonic() - began) / 2)
             else:
-                self._mail.wait()
-                self._mail.post()
+                self._channel.wait()
+                self._channel.post()
         self.notice_ms = round(median(times) * 1000, 3)
 
     def judge_notices(self) -> list[Finding]:
@@ -181,9 +181,9 @@ class Duet:
                 if number:
                     change(number)
                 ready(number + 1)
-                self._mail.post()
+                self._channel.post()
             else:
-                self._mail.wait(glance if number % 3 else None)
+                self._channel.wait(glance if number % 3 else None)
                 if number:
                     ask(number)
 
