@@ -1,4 +1,4 @@
-"""`quire doctor`: what it says of good volumes and bad ones, how two sides meet, that it leaves nothing behind."""
+"""`quire doctor`: what it says of good volumes and bad ones, alone and as a pair, that it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ import pytest
 
 from quire import cli
 from quire.commands import doctor as command
-from quire.diagnosis import channel, measures, pairing, primitives, probes, races, scratch, two_nodes, volume
+from quire.diagnosis import measures, pairing, primitives, probes, races, scratch, two_nodes, volume
 from quire.diagnosis.channel import Channel, PeerGone
 from quire.diagnosis.doctor import Observer, Report, Request, document, examine
 from quire.diagnosis.findings import Finding, Measures, Tally, Verdict, Weight, judge_tallies, verdict
 from quire.diagnosis.measures import advise_coarse_changes
 from quire.diagnosis.mounts import Mount, mount_of, mounts_below, operations, read_mounts
-from quire.diagnosis.two_nodes import TwoNodeTest
+from quire.diagnosis.pairing import Party, Plan
+from quire.diagnosis.two_nodes import Counts
 from quire.errors import ConfigurationError, Conflict, StoreError
 from quire.store import directory, posix_files
 from quire.store.contracts import Names, Record
@@ -35,7 +37,7 @@ from quire.store.posix import PosixStore
 from quire.store.posix_changes import Changes
 from quire.store.posix_names import PosixNames
 from quire.store.posix_records import PosixRecords
-from tests.serving import quire_command
+from tests.serving import free_port, quire_command
 
 
 @pytest.fixture(autouse=True)
@@ -154,46 +156,55 @@ def test_a_network_volume_cannot_be_judged_alone(root: Path) -> None:
 _SIDE = """
 import json, sys
 from quire.diagnosis import volume
-from quire.diagnosis.doctor import Request, document, examine
+from quire.diagnosis.doctor import Observer, Request, document, examine
 from quire.store import directory
 from tests import test_doctor
+
+class Screen(Observer):
+    def say(self, sentence):
+        print(sentence, file=sys.stderr, flush=True)
+
 volume.look_at, directory.cached_times = test_doctor.facts(), test_doctor.stands_by
 options = json.loads(sys.argv[1])
 if fault := options.pop("fault", ""):
     getattr(test_doctor, fault)()
-print(json.dumps(document(examine(Request(**options)))))
+print(json.dumps(document(examine(Request(**options), Screen()))))
 """
 
 
-def sides(root: Path, *options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Processes that run at once, one for each set of options; their reports. `fault` is the name of a function here
-    that a process calls first.
-    """
-    common = {"root": str(root), "peer": True, "wait": 60, "quick": True, "rounds": 6}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", _SIDE, json.dumps(common | more)],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parent.parent,
-        )
-        for more in options
-    ]
-    reports = []
-    for process in processes:
-        out, _ = process.communicate(timeout=120)
-        assert process.returncode == 0
-        reports.append(json.loads(out))
+def started(root: Path, **options: Any) -> subprocess.Popen[str]:
+    """A process that examines `root`. `fault` is the name of a function here that it calls first."""
+    request = {"root": str(root), "quick": True, "rounds": 6, "wait": 60} | options
+    return subprocess.Popen(
+        [sys.executable, "-c", _SIDE, json.dumps(request)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+
+
+def sides(root: Path, listening: dict[str, Any], connecting: dict[str, Any]) -> list[dict[str, Any]]:
+    """The reports of two processes that are a pair; of a process that ended without one {}."""
+    with started(root, listen=("127.0.0.1", 0), **listening) as one:
+        assert one.stderr is not None
+        port = int(one.stderr.readline().rpartition(":")[2])
+        with started(root, peer=("127.0.0.1", port), **connecting) as other:
+            reports = []
+            for process in (one, other):
+                out, errors = process.communicate(timeout=120)
+                assert "Traceback" not in errors, errors
+                reports.append(json.loads(out or "{}"))
     return reports
 
 
-def test_two_processes_meet_and_agree(root: Path) -> None:
-    """Started at the same time, each finds the other; one plan counts; the verdict is one; nothing is left."""
+def test_two_processes_agree(root: Path) -> None:
+    """The plan of the one that listens counts; the verdict is one; nothing is left."""
     before = everything_below(root)
     one, other = sides(root, {"rounds": 4}, {"rounds": 8})
     assert (one["verdict"], other["verdict"]) == ("keeps", "keeps"), (one["findings"], other["findings"])
-    assert {one["peer"]["side"], other["peer"]["side"]} == {0, 1}
-    assert one["rounds"] == other["rounds"] == (one if one["peer"]["side"] == 0 else other)["rounds"]
+    assert (one["peer"]["side"], other["peer"]["side"]) == (0, 1)
+    assert one["rounds"] == other["rounds"] == 4
     asked = {each["code"]: each["asked"] for each in one["questions"]}
     assert asked["changed"] == one["rounds"]
     assert asked == {each["code"]: each["asked"] for each in other["questions"]}
@@ -243,8 +254,38 @@ def forget_names() -> None:
     probes.Probe._names = forgetful  # type: ignore[method-assign] # in a process of its own
 
 
+def vanish() -> None:
+    """Killed with kill -9, or without power, in the middle."""
+    races.Races._race = lambda *_: os._exit(1)  # type: ignore[method-assign] # in a process of its own
+
+
+def be_stopped() -> None:
+    """Stopped by a signal in the middle: it tidies up."""
+
+    def stop(*_: object) -> bool:
+        raise SystemExit(143)
+
+    probes.Listing.sees = stop  # type: ignore[method-assign, assignment] # in a process of its own
+
+
+@pytest.mark.parametrize("fault", ["vanish", "be_stopped"])
+@pytest.mark.parametrize("leaver", [0, 1])
+def test_a_side_that_goes_away_in_the_middle(root: Path, leaver: int, fault: str) -> None:
+    """The other one says so, claims nothing, and leaves nothing of its own."""
+    before = everything_below(root)
+    options: list[dict[str, Any]] = [{}, {}]
+    options[leaver] = {"fault": fault}
+    reports = sides(root, options[0], options[1])
+    assert reports[leaver] == {}
+    report = reports[1 - leaver]
+    assert report["verdict"] == "unknown", report["findings"]
+    assert "peer-gone" in {each["code"] for each in report["findings"]}
+    left = {"/".join(name.split("/")[:3]) for name in everything_below(root) - before}
+    assert len(left) == (1 if fault == "vanish" else 0)
+
+
 @pytest.mark.parametrize("other", ["", "break_off"])
-def test_both_come_to_one_verdict_when_the_play_breaks_off(root: Path, other: str) -> None:
+def test_both_come_to_one_verdict_when_the_test_breaks_off(root: Path, other: str) -> None:
     """Changes are refused to one side for good, which breaks the promise; both say so, and why they broke off."""
     for report in sides(root, {"fault": "refuse_changes"}, {"fault": other}):
         assert report["verdict"] == "breaks", report["findings"]
@@ -262,148 +303,54 @@ def test_what_one_side_found_counts_though_the_other_one_fails(root: Path) -> No
         assert any("QUIRE_COARSE_CHANGES=" in each["advice"] for each in report["findings"])
 
 
-def test_nobody_joins(root: Path) -> None:
-    """The examination goes on alone, and does not claim more than it saw."""
-    heard: list[str] = []
+class Listener(Observer):
+    """Keeps what is said."""
 
-    class Listener(Observer):
-        def say(self, sentence: str) -> None:
-            heard.append(sentence)
+    def __init__(self) -> None:
+        self.heard: list[str] = []
 
-    report = examine(Request(str(root), peer=True, wait=0.2, quick=True, rounds=2), Listener())
+    def say(self, sentence: str) -> None:
+        self.heard.append(sentence)
+
+
+@pytest.mark.parametrize(
+    ("option", "said", "found"),
+    [
+        ("listen", "run there within 0 s: quire doctor DIR --peer 127.0.0.1:", "No second machine joined within 0 s."),
+        ("peer", "quire doctor DIR --listen ", "within 0 s: Connection refused."),
+    ],
+)
+def test_nobody_joins(root: Path, option: str, said: str, found: str) -> None:
+    """The examination goes on alone, and does not claim more than it saw; what was waited for is said."""
+    listener = Listener()
+    request = Request(str(root), wait=0.2, quick=True, rounds=2)
+    address = ("127.0.0.1", free_port())
+    request = replace(request, listen=address) if option == "listen" else replace(request, peer=address)
+    report = examine(request, listener)
     assert report.verdict is Verdict.UNKNOWN
-    assert "no-peer" in codes(report)
+    (finding,) = (each for each in report.found.findings if each.code == "no-peer")
+    assert found in finding.sentence
     assert report.found.tallies
-    assert any("run the same command there" in sentence for sentence in heard)
+    assert any(said in sentence for sentence in listener.heard)
 
 
-def party(identifier: str, **more: Any) -> pairing.Party:
-    return replace(pairing.Party(identifier, "host", "boot", 1), **more)
+def look_briefly() -> None:
+    """So that a test need not wait for what is not there."""
+    pairing._MARKER_SECONDS = 0.2
 
 
-def test_an_invitation_of_the_dead_is_passed_over(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody was killed while waiting: its folder answers nobody, and two living sides meet all the same."""
-    monkeypatch.setattr(pairing, "_ANSWER_PATIENCE", 0.3)
-    directories = Directories(str(root), network=False)
-    plan = pairing.Plan(1, True)
-
-    def nothing() -> None:
-        pass
-
-    with scratch.scratch(str(root), "00dead") as dead, scratch.scratch(str(root), "11") as one:
-        assert pairing.meet(str(root), dead, party("00dead"), plan, directories, wait=0, waiting=nothing) is None
-        found: list[pairing.Meeting | None] = []
-        thread = threading.Thread(
-            target=lambda: found.append(
-                pairing.meet(str(root), one, party("11"), plan, directories, wait=30, waiting=nothing)
-            )
-        )
-        thread.start()
-        with scratch.scratch(str(root), "22") as other:
-            met = pairing.meet(str(root), other, party("22"), plan, directories, wait=30, waiting=nothing)
-            thread.join()
-    (host,) = found
-    assert met is not None
-    assert host is not None
-    assert (met.side, met.other.identifier) == (1, "11")
-    assert (host.side, host.other.identifier) == (0, "22")
-
-
-def test_another_version_is_refused(root: Path) -> None:
-    """Sides that would play different things say so instead of finding fault with the volume."""
-    directories = Directories(str(root), network=False)
-    plan = pairing.Plan(1, True)
-    with scratch.scratch(str(root), "00") as old, scratch.scratch(str(root), "11") as new:
-        pairing.meet(str(root), old, party("00", protocol=0), plan, directories, wait=0, waiting=lambda: None)
-        with pytest.raises(StoreError, match="another version"):
-            pairing.meet(str(root), new, party("11"), plan, directories, wait=0, waiting=lambda: None)
-
-
-def test_two_mounts_of_one_machine_are_two_sides() -> None:
-    """The same kernel with another device number is another mount; without a boot identifier nothing is assumed."""
-    assert party("a").shares_memory_with(party("b"))
-    assert not party("a").shares_memory_with(party("b", device=2))
-    assert not party("a").shares_memory_with(party("b", boot="other"))
-    assert not party("a", boot="").shares_memory_with(party("b", boot=""))
-
-
-def both_ends(root: Path) -> tuple[Channel, Channel]:
-    """Of mail through the folder `mail` below it."""
-    Channel.make(str(root / "mail"))
-    directories = Directories(str(root), network=False)
-    return Channel(str(root / "mail"), 0, directories), Channel(str(root / "mail"), 1, directories)
-
-
-def test_a_side_that_ends_is_not_waited_for(tmp_path: Path) -> None:
-    """It says so, or its folder is gone; else patience runs out."""
-    one, other = both_ends(tmp_path)
-    other.post({"a": 1})
-    assert one.wait() == {"a": 1}
-    with pytest.raises(PeerGone, match="Nothing was seen"):
-        one.wait(patience=0)
-    other.end()
-    with pytest.raises(PeerGone, match="before it was done"):
-        one.wait()
-    scratch.remove(str(tmp_path / "mail"))
-    with pytest.raises(PeerGone, match="tidied up"):
-        one.wait()
-
-
-def test_the_last_word_counts_although_its_sender_has_ended(tmp_path: Path) -> None:
-    """Between looking for the message and looking for the end there is time for both to come."""
-    one, other = both_ends(tmp_path)
-
-    def say_it_and_end() -> bool:
-        """Called just before it is looked whether the other side has ended."""
-        other.post("the last word")
-        other.end()
-        return False
-
-    one.stopped = say_it_and_end
-    assert one.wait() == "the last word"
-
-
-def test_a_message_is_found_on_a_coarse_server_though_nothing_follows_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A client does not see a name that came in the tick of its last look until the folder changes again; nobody but
-    the one who waits is there to change it.
-    """
-    one, other = both_ends(tmp_path)
-    box = tmp_path / "mail" / "b"
-    listed: tuple[int, list[str]] = (0, [])
-    get = channel.get
-
-    def from_memory(folder: str, name: str, directories: Directories) -> dict[str, Any] | None:
-        nonlocal listed
-        changed = os.stat(folder).st_mtime_ns
-        if listed[0] != changed:
-            listed = (changed, os.listdir(folder))
-        return get(folder, name, directories) if name in listed[1] else None
-
-    def say_it_within_a_tick() -> bool:
-        if not os.listdir(box):
-            before = os.stat(box).st_mtime_ns
-            other.post("here")
-            os.utime(box, ns=(before, before))
-        return False
-
-    monkeypatch.setattr(channel, "get", from_memory)
-    one.stopped = say_it_within_a_tick
-    assert one.wait(patience=20) == "here"
-
-
-def test_reports_are_exchanged_at_the_end(tmp_path: Path) -> None:
-    """Each side gets the other one's last word, though it came unasked; who has it says so."""
-    one, other = both_ends(tmp_path)
-    other.end({"found": 1})
-    assert one.part({"found": 2}, patience=0) == {"found": 1}
-    assert other.part("what it said first stands", patience=0) == {"found": 2}
-    other.see_off(patience=0)
-    seen = tmp_path / "mail" / "a" / "seen"
-    assert seen.exists()
-    seen.unlink()
-    other.see_off(patience=0)  # it may be gone
+def test_two_processes_with_different_directories(root: Path, tmp_path: Path) -> None:
+    """The side that connects ends with the reason; the side that listens says it, and goes on waiting."""
+    with started(root, listen=("127.0.0.1", 0), fault="look_briefly") as one:
+        assert one.stderr is not None
+        port = int(one.stderr.readline().rpartition(":")[2])
+        with started(tmp_path, peer=("127.0.0.1", port), fault="look_briefly") as other:
+            report = json.loads(other.communicate(timeout=120)[0])
+        assert report["verdict"] == "unknown"
+        (finding,) = (each for each in report["findings"] if each["code"] == "incomplete")
+        assert f"does not see the directory {tmp_path}" in finding["sentence"]
+        assert f"127.0.0.1 was refused: The other machine does not see the directory {root}" in one.stderr.readline()
+        one.kill()
 
 
 # -- bad volumes ------------------------------------------------------------------------------------------------------
@@ -548,7 +495,7 @@ def remembering(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
 
 
 def test_stale_attributes_are_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client answers from memory for a while: the play of two sides convicts it."""
+    """A client answers from memory for a while: the test of two sides finds it."""
     monkeypatch.setattr(SettleRule, "__init__", _settles_at_once)
     remembering(monkeypatch, 50)
     report = quick(root, rounds=12)
@@ -583,7 +530,9 @@ def test_listings_that_miss_names_are_found(root: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("creates", [True, False])
-def test_both_sides_count_when_it_plays_with_itself(root: Path, monkeypatch: pytest.MonkeyPatch, creates: bool) -> None:
+def test_both_sides_count_when_both_are_in_one_process(
+    root: Path, monkeypatch: pytest.MonkeyPatch, creates: bool
+) -> None:
     """A wrong answer is a no, whichever side got it; each question was asked in all rounds."""
     make = probes.make_probes
 
@@ -654,7 +603,7 @@ def test_a_counter_that_cannot_be_changed_is_given_up(root: Path, monkeypatch: p
     assert report.verdict is Verdict.BREAKS
 
 
-def test_a_store_that_fails_in_play_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_fails_in_the_test_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors in place of answers count as wrong answers and are quoted."""
     names = PosixRecords.names
 
@@ -678,13 +627,24 @@ def test_a_broken_rule_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert any("names" in each.sentence for each in report.found.findings if each.code == "conformance")
 
 
-def test_late_messages_are_told() -> None:
+def test_late_questions_are_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They may have hidden wrong answers, so nothing is claimed."""
-    one = Channel("/nowhere", 0, Directories("/", network=False))
-    play = TwoNodeTest("/nowhere", 0, one, pairing.Plan(1, True), network=False)
-    assert play.judge_notices() == []
-    play.notice_ms = 900.0
-    assert [(each.code, each.weight) for each in play.judge_notices()] == [("slow-notices", Weight.UNSURE)]
+    monkeypatch.setattr(two_nodes, "SLOW_NOTICE", 0.0)
+    report = quick(root)
+    assert report.verdict is Verdict.UNKNOWN
+    assert codes(report, Weight.UNSURE) == {"slow-notices"}
+
+
+def test_an_answer_of_a_folder_that_its_owner_removes_does_not_count() -> None:
+    """The owner ends the connection before it removes the folder."""
+    one, other = (Channel(end) for end in socket.socketpair())
+    with closing(one):
+        counts = Counts(one.check)
+        counts.ask("changed", lambda: False)
+        other.close()
+        with pytest.raises(PeerGone):
+            counts.ask("changed", lambda: False)
+        assert counts.tally("changed", "", required=True).wrong == 1
 
 
 def test_a_full_disk_is_no_verdict(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -861,7 +821,7 @@ def test_reading_mounts(tmp_path: Path) -> None:
 
 
 def test_an_interruption_leaves_nothing(root: Path) -> None:
-    """Ctrl-C in the middle of the play."""
+    """Ctrl-C in the middle of the test."""
     before = everything_below(root)
 
     class Interrupting(Observer):
@@ -880,7 +840,7 @@ def test_a_signal_leaves_nothing(root: Path, number: int) -> None:
     before = everything_below(root)
     process = subprocess.Popen(
         # whoever runs these tests in the background of a shell has them ignore the keyboard, and their children, too
-        ["env", "--default-signal", *quire_command("doctor", str(root), "--peer")],
+        ["env", "--default-signal", *quire_command("doctor", str(root), "--listen", "127.0.0.1:0")],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
@@ -975,18 +935,18 @@ def test_exit_codes(
     word: str,
 ) -> None:
     """0, 1 and 2 are the three verdicts; each reason comes with what to change."""
-    report = Report(volume.look_at(str(root)), False, pairing.Plan(1, True))
+    report = Report(volume.look_at(str(root)), False, Plan(1, True))
     report.found.findings.append(Finding("some", weight, "So it is.", "Change it."))
     report.found.tallies.append(Tally("stat", "stat", 10, 7, required=False))
     report.found.measures = Measures(read_ms=1.0, read_operations={"GETATTR": 1.0})
-    report.peer, report.side = party("x", name="other-machine"), 0
+    report.peer, report.side = Party("other-machine", "boot", 1), 0
     monkeypatch.setattr(command, "examine", lambda *_: report)
     assert run(str(root)) == code
     out = capsys.readouterr().out
     assert f"{word} So it is. Change it." in out
     assert "wrong 7 of 10" in out
     assert "1 GETATTR" in out
-    assert "Played with: other-machine" in out
+    assert "Tested with: other-machine" in out
 
 
 def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -999,10 +959,71 @@ def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         assert ended.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--peer", "DIR"], "run 'quire doctor DIR --listen PORT' on one machine and 'quire doctor DIR --peer"),
+        (["DIR", "--peer"], "is no HOST:PORT"),
+        (["DIR", "--peer", "7000"], "is no HOST:PORT"),
+        (["DIR", "--peer", "host:0"], "is no HOST:PORT"),
+        (["DIR", "--peer", "host:65536"], "is no HOST:PORT"),
+        (["DIR", "--peer", "::1:7000"], "is no HOST:PORT"),
+        (["DIR", "--peer", "http://host:7000"], "is no HOST:PORT"),
+        (["DIR", "--listen", "host"], "is no PORT or HOST:PORT"),
+        (["DIR", "--listen", ":7000"], "is no PORT or HOST:PORT"),
+        (["DIR", "--listen", "70000"], "is no PORT or HOST:PORT"),
+        (["DIR", "--listen", "7000", "--peer", "host:7000"], "not allowed with"),
+    ],
+)
+def test_wrong_addresses(tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str], said: str) -> None:
+    """One line that says what to write instead."""
+    with pytest.raises(SystemExit) as ended:
+        run(*(str(tmp_path) if word == "DIR" else word for word in flags))
+    assert ended.value.code == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "expected"),
+    [
+        ("listen", "7000", ("", 7000)),
+        ("listen", "10.0.0.5:0", ("10.0.0.5", 0)),
+        ("listen", "[::1]:7000", ("::1", 7000)),
+        ("peer", "node-1.example.org:7000", ("node-1.example.org", 7000)),
+        ("peer", "[fe80::1%eth0]:7000", ("fe80::1%eth0", 7000)),
+    ],
+)
+def test_addresses(
+    root: Path, monkeypatch: pytest.MonkeyPatch, flag: str, text: str, expected: tuple[str, int]
+) -> None:
+    """As they reach the examination."""
+    asked: list[Request] = []
+
+    def examining(request: Request, _: Observer) -> Report:
+        asked.append(request)
+        return Report(volume.look_at(str(root)), False, Plan(1, True))
+
+    monkeypatch.setattr(command, "examine", examining)
+    run(str(root), f"--{flag}", text)
+    assert getattr(asked[0], flag) == expected
+
+
+def test_an_address_that_is_taken(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, exit code 2, and nothing is left."""
+    before = everything_below(root)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(str(root), "--quick", "--listen", f"127.0.0.1:{port}") == 2
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use. Name" in capsys.readouterr().err
+    assert everything_below(root) == before
+
+
 def test_the_report_can_be_written_as_json(root: Path) -> None:
     """Also when next to nothing could be told."""
     seen = replace(volume.look_at(str(root)), mount=None, free_inodes=None)
-    json.dumps(document(Report(seen, False, pairing.Plan(1, True))))
+    json.dumps(document(Report(seen, False, Plan(1, True))))
 
 
 def test_a_missing_directory_is_a_configuration_error(tmp_path: Path) -> None:

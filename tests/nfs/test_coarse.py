@@ -45,7 +45,7 @@ def test_the_store_keeps_every_rule_when_it_announces(machine: Recorded) -> None
 
 @pytest.mark.parametrize("file_system", ["xfs-coarse"])
 def test_the_doctor_names_the_setting_and_then_is_content(machine: Recorded) -> None:
-    """Played by both clients: no, with the very setting to make; with the setting: yes."""
+    """Run by both clients: no, with the very setting to make; with the setting: yes."""
     without = machine.run("doctor", timeout=400, peer=True)
     advice = {
         finding["advice"]

@@ -10,12 +10,14 @@ what the codes mean.
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -25,11 +27,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from quire.commands.common import count, in_words, plain, print_json, print_table, resolve_for_store
 from quire.diagnosis.doctor import QUICK_ROUNDS, ROUNDS, WAIT, Observer, Report, Request, document, examine
 from quire.diagnosis.findings import Finding, Measures, Verdict, Weight
+from quire.diagnosis.pairing import Address
 
 _DESCRIPTION = """\
 Try out whether a volume does what quire needs to keep its promise: that what one worker acknowledged is in every
 worker's next answer, and on disk. Everything is tried in a folder of its own that is removed afterwards; servers go on.
-What other machines see can only be told with --peer: run the same command on two machines that have the volume mounted.
+What other machines see takes two of them that have the volume mounted: run it with --listen PORT on one, and with
+--peer HOST:PORT on the other one.
 Exit code 0: the volume keeps the promise; 1: it does not; 2: it cannot be told, or the command line is wrong.
 """
 EXIT_CODES = {Verdict.KEEPS: 0, Verdict.BREAKS: 1, Verdict.UNKNOWN: 2}
@@ -41,6 +45,7 @@ _VERDICTS = {
 _HEADINGS = {Weight.BREAKS: "Because", Weight.UNSURE: "Not known because", Weight.ADVICE: "Note"}
 _EVERY = 5.0
 _MAX_ROUNDS = 1_000_000
+_MAX_PORT = 65535
 _MAX_WAIT = 3000
 """Seconds; well under the age at which servers sweep what lies in incoming/."""
 
@@ -58,7 +63,20 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="the directory that is, or is to be, served (default: QUIRE_DIRECTORIES, quire.toml, "
         "packages/ with a store here or in a folder above, ~/packages)",
     )
-    add("--peer", action="store_true", help="play it with a second machine, on which the same command is run")
+    two = parser.add_mutually_exclusive_group()
+    two.add_argument(
+        "--listen",
+        type=partial(_address, host=False),
+        metavar="[HOST:]PORT",
+        help="test with a second machine, and wait here for it to connect (without HOST: on every address of this "
+        "machine)",
+    )
+    two.add_argument(
+        "--peer",
+        type=partial(_address, host=True),
+        metavar="HOST:PORT",
+        help="test with a second machine, which listens there ('quire doctor DIR --listen PORT')",
+    )
     add(
         "--wait",
         type=_seconds,
@@ -70,8 +88,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--rounds",
         type=_rounds,
         metavar="N",
-        help=f"changes to make and ask about (default: {ROUNDS}; {QUICK_ROUNDS} with --quick); with --peer the "
-        f"number of the machine that was first",
+        help=f"changes to make and ask about (default: {ROUNDS}; {QUICK_ROUNDS} with --quick); with two "
+        f"machines the number of the one that listens",
     )
     add("--quick", action="store_true", help="seconds instead of a minute: fewer rounds, no races within one machine")
     add("--config", metavar="FILE", help="a configuration file (default: quire.toml in the working directory)")
@@ -84,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = resolve_for_store(flags, arguments.config)
     request = Request(
         settings.root,
+        listen=arguments.listen,
         peer=arguments.peer,
         wait=arguments.wait,
         rounds=arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS),
@@ -126,7 +145,7 @@ def _print_volume(report: Report) -> None:
     inodes = "" if seen.free_inodes is None else f", {seen.free_inodes:,} inodes"
     print(f"Free: {in_words(seen.free_bytes)}{inodes}. User {seen.user}, umask {seen.umask:03o}.")
     if report.peer is not None:
-        print(plain(f"Played with: {report.peer.name}"))
+        print(plain(f"Tested with: {report.peer.name}"))
 
 
 def _print_tallies(report: Report) -> None:
@@ -247,6 +266,18 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds <= _MAX_WAIT:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {_MAX_WAIT}")
     return seconds
+
+
+def _address(text: str, *, host: bool) -> Address:
+    """HOST:PORT, [ADDRESS]:PORT for IPv6; without `host` also PORT alone, and port 0."""
+    found = re.fullmatch(r"(?:(?:\[([\w:.%-]+)\]|([\w.-]+)):)?([0-9]{1,5})", text, re.ASCII)
+    address = (found[1] or found[2] or "", int(found[3])) if found is not None else ("", -1)
+    if not 0 <= address[1] <= _MAX_PORT or (host and not all(address)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no {'' if host else 'PORT or '}HOST:PORT; run 'quire doctor DIR --listen PORT' on one "
+            f"machine and 'quire doctor DIR --peer HOST:PORT' on the other one"
+        )
+    return address
 
 
 def _rounds(text: str) -> int:

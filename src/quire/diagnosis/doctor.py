@@ -1,11 +1,12 @@
-"""The whole examination, in its order: look, try, meet, play, measure, conclude."""
+"""The whole examination, in its order: look, try, pair, run the two-node test, measure, conclude."""
 
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from quire.diagnosis import conformance, measures, primitives, volume
 from quire.diagnosis.channel import Channel, PeerGone
 from quire.diagnosis.findings import Finding, Found, Tally, Verdict, Weight, judge_tallies, verdict
 from quire.diagnosis.mounts import Mount
-from quire.diagnosis.pairing import Meeting, Party, Plan, describe, meet
-from quire.diagnosis.scratch import KeepAlive, make_store, open_store, remove, scratch
+from quire.diagnosis.pairing import Address, NobodyCame, Pair, Pairing, Party, Plan
+from quire.diagnosis.scratch import KeepAlive, make_store, open_store, scratch
 from quire.diagnosis.two_nodes import TwoNodeTest
 from quire.errors import ConfigurationError, StoreError, UnknownLayout
 from quire.store.directory import Directories
@@ -23,14 +24,14 @@ from quire.store.posix import PosixStore
 from quire.store.posix_files import unique_name
 
 ROUNDS = 200
-"""Rounds of each play, unless told otherwise."""
+"""Rounds of each part of the test, unless told otherwise."""
 QUICK_ROUNDS = 30
 WAIT = 300.0
 """Seconds to wait for the second machine."""
 _REPORT_PATIENCE = 600.0
-"""Seconds that the other machine may take for its own examination after the play."""
+"""Seconds that the other machine may take for its own examination after the test."""
 _FAREWELL_PATIENCE = 10.0
-"""Seconds for a report, or for a word that it came, from somebody who may be gone."""
+"""Seconds for the report of a machine that may be gone."""
 _GONE = "peer-gone"
 _REPETITIONS = 100
 _RUN = "asking right after changes"
@@ -41,8 +42,10 @@ class Request:
     """What to do."""
 
     root: str
-    peer: bool = False
-    """Whether a second machine takes part."""
+    listen: Address | None = None
+    """Where to wait for a second machine; None: do not."""
+    peer: Address | None = None
+    """Where a second machine listens; None: do not connect. Without both the examination is of one machine."""
     wait: float = WAIT
     rounds: int = ROUNDS
     quick: bool = False
@@ -62,7 +65,7 @@ class Observer:
         """So many parts are done."""
 
     def say(self, sentence: str) -> None:
-        """A word to whoever waits."""
+        """Something that the user should know while the examination goes on."""
 
 
 @dataclass(slots=True)
@@ -98,11 +101,10 @@ def examine(request: Request, observer: Observer | None = None) -> Report:
     findings = report.found.findings
     findings += volume.judge(seen)
     findings += _refusal(root, {finding.code for finding in findings})
-    identifier = unique_name()[:16]
     directories = Directories(root, network=network)
     try:
-        with scratch(root, identifier) as folder:
-            _Examination(report, request, observer, root=root, folder=folder, directories=directories).run(identifier)
+        with scratch(root, unique_name()[:16]) as folder:
+            _Examination(report, request, observer, folder, directories).run()
     except (OSError, StoreError) as error:
         findings += _broken_off(error, seen)
     report.found.findings = [
@@ -115,24 +117,16 @@ class _Examination:
     """What is done in the scratch folder."""
 
     def __init__(
-        self,
-        report: Report,
-        request: Request,
-        observer: Observer,
-        *,
-        root: str,
-        folder: str,
-        directories: Directories,
+        self, report: Report, request: Request, observer: Observer, folder: str, directories: Directories
     ) -> None:
         self._report = report
         self._request = request
         self._observer = observer
-        self._root = root
         self._folder = folder
         self._directories = directories
         self._keep_alive = KeepAlive(folder)
 
-    def run(self, identifier: str) -> None:
+    def run(self) -> None:
         """Fill the report. Raises PeerGone, StoreError, OSError."""
         findings = self._report.found.findings
         self._observer.step("trying the file system", 1)
@@ -143,8 +137,8 @@ class _Examination:
         self._report.found.measures = measures.measure_clock(f"{self._folder}/clock")
         self._observer.advance(1)
         works = not {finding.code for finding in findings} & primitives.NEEDED
-        if self._request.peer:
-            self._with_peer(identifier, works=works)
+        if self._request.listen is not None or self._request.peer is not None:
+            self._with_peer(works=works)
         else:
             if works:
                 self._run_alone()
@@ -154,12 +148,9 @@ class _Examination:
 
     def _run_alone(self) -> None:
         """Both sides in this process: what workers on one machine see of each other."""
-        folder = f"{self._folder}/alone"
-        Channel.make(folder)
-        sides = [Channel(folder, side, self._directories) for side in (0, 1)]
-        mine = self._test(0, self._folder, sides[0], lambda done, _: self._advance(done))
-        other = self._test(1, self._folder, sides[1])
-        stop = threading.Event()
+        ends = [Channel(connection) for connection in socket.socketpair()]
+        mine = self._test(0, self._folder, ends[0], lambda done, _: self._advance(done))
+        other = self._test(1, self._folder, ends[1])
         failures: list[Exception] = []
 
         def run_other() -> None:
@@ -167,10 +158,9 @@ class _Examination:
                 other.run()
             except (OSError, StoreError) as error:
                 failures.append(error)
-                stop.set()
+            finally:
+                ends[1].close()
 
-        for side in sides:
-            side.stopped = stop.is_set
         thread = threading.Thread(target=run_other, daemon=True)
         self._observer.step(_RUN, 2 * self._report.plan.rounds)
         thread.start()
@@ -181,7 +171,7 @@ class _Examination:
                 raise failures[0] from None
             raise
         finally:
-            stop.set()
+            ends[0].close()
             thread.join(5)
             self._conclude(mine, _summed(mine.tallies(), other.tallies()))
 
@@ -190,7 +180,7 @@ class _Examination:
         test = self._test(side, folder, channel, lambda done, _: self._advance(done))
         try:
             test.run()
-        finally:  # a play that broke off has found something, too
+        finally:  # a test that broke off has found something, too
             self._conclude(test, test.tallies())
 
     def _conclude(self, test: TwoNodeTest, tallies: list[Tally]) -> None:
@@ -233,74 +223,54 @@ class _Examination:
         self._keep_alive()
         self._observer.advance(done)
 
-    def _with_peer(self, identifier: str, *, works: bool) -> None:
+    def _with_peer(self, *, works: bool) -> None:
         request, report = self._request, self._report
-        meeting = meet(
-            self._root,
-            self._folder,
-            describe(self._root, identifier),
-            report.plan,
-            self._directories,
-            wait=request.wait,
-            waiting=lambda: self._observer.say(
-                f"waiting for the second machine; run the same command there (quire doctor --peer DIR) within "
-                f"{request.wait:.0f} s"
-            ),
-        )
-        if meeting is None:
-            report.found.findings.append(_NOBODY)
+        try:
+            pairing = Pairing(self._folder, report.plan, self._directories, self._observer.say)
+            if request.listen is not None:
+                pair = pairing.listen(request.listen, request.wait)
+            else:
+                assert request.peer is not None
+                pair = pairing.connect(request.peer, request.wait)
+        except NobodyCame as error:
+            report.found.findings.append(replace(_NOBODY, sentence=str(error)))
             if works:
                 self._run_alone()
                 self._solo()
             return
-        report.peer, report.side, report.plan = meeting.other, meeting.side, meeting.plan
-        self._observer.say(f"playing with {meeting.other.name}")
-        self._judge_peer(describe(self._root, identifier), meeting.other)
-        try:
-            self._run_with(meeting, works=works)
-        finally:
-            with suppress(OSError):
-                meeting.channel.end()
+        with closing(pair.channel):
+            report.peer, report.side, report.plan = pair.other, pair.side, pair.plan
+            self._observer.say(f"testing with {pair.other.name}")
+            self._judge_peer(pair.me, pair.other)
+            self._run_with(pair, works=works)
 
-    def _run_with(self, meeting: Meeting, *, works: bool) -> None:
-        """What one side found concerns both, also when the play breaks off, so that both come to the same verdict."""
-        found, channel = self._report.found, meeting.channel
+    def _run_with(self, pair: Pair, *, works: bool) -> None:
+        """What one side found concerns both, also when the test breaks off, so that both come to the same verdict."""
+        found, channel = self._report.found, pair.channel
         patience = _REPORT_PATIENCE
         try:
-            if channel.exchange(works) and works:
-                self._run_test(meeting.side, meeting.folder, channel)
+            if channel.exchange(works, bool) and works:
+                self._run_test(pair.side, pair.folder, channel)
                 self._solo()
         except (OSError, StoreError) as error:
             if isinstance(error, PeerGone):
                 patience = _FAREWELL_PATIENCE
             found.findings += _broken_off(error, self._report.volume)
         self._observer.step("waiting for the other machine's report", 1)
-        mine = {
-            "findings": [asdict(each) for each in found.findings],
-            "tallies": [asdict(each) for each in found.tallies],
-        }
         try:
-            theirs = channel.part(mine, patience)
+            theirs = channel.part(_Told(found.findings, found.tallies), _Told, patience)
         except PeerGone as error:
-            if meeting.side == 1:
-                remove(meeting.folder)  # its owner may have died; if not, it is removing it anyway
-            theirs, unheard = None, str(error)
+            if not any(each.code == _GONE for each in found.findings):
+                found.findings += _broken_off(error, self._report.volume)
         else:
-            unheard = "The other side was stopped before it had a report; run both again."
-        if theirs is not None:
-            self._merge(theirs, meeting.other.name)
-            if meeting.side == 0:
-                channel.see_off(_FAREWELL_PATIENCE)
-        elif not any(each.code == _GONE for each in found.findings):
-            found.findings.append(Finding(_GONE, Weight.UNSURE, unheard))
+            self._merge(theirs, pair.other.name)
         self._observer.advance(1)
 
-    def _merge(self, theirs: Any, name: str) -> None:
+    def _merge(self, theirs: _Told, name: str) -> None:
         found = self._report.found
-        found.tallies = _summed(found.tallies, [Tally(**tally) for tally in theirs["tallies"]])
+        found.tallies = _summed(found.tallies, theirs.tallies)
         known = {finding.code for finding in found.findings}
-        for each in theirs["findings"]:
-            finding = Finding(**{**each, "weight": Weight(each["weight"])})
+        for finding in theirs.findings:
             if finding.code not in known or (finding.weight is Weight.BREAKS and finding.code not in _SHARED):
                 found.findings.append(replace(finding, sentence=f"On {name}: {finding.sentence}"))
 
@@ -313,19 +283,28 @@ class _Examination:
             report.found.findings.append(_SAME_MOUNT)
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one machine tells the other one at the end."""
+
+    findings: list[Finding]
+    tallies: list[Tally]
+
+
 _SHARED = {"link-race", "create-race", "mkdir-race", "lost-update"}
 """Counted by both sides together already."""
 _ALONE = Finding(
     "alone",
     Weight.UNSURE,
     "What other machines see of a change, and when, cannot be told from one machine alone.",
-    "Run this with --peer here and on a second machine that has the volume mounted.",
+    "Run this with --listen PORT here, and with --peer HOST:PORT on a second machine that has the volume mounted.",
 )
 _NOBODY = Finding(
     "no-peer",
     Weight.UNSURE,
     "No second machine joined.",
-    "Run the same command with --peer on both, for the same directory; if it was, they do not see the same volume.",
+    "Run this with --listen PORT on one machine and with --peer HOST:PORT on the other one, for the same directory; a "
+    "firewall between them must let the port through.",
 )
 _SAME_MOUNT = Finding(
     "same-mount",
@@ -369,7 +348,7 @@ def _refusal(root: str, known: set[str]) -> list[Finding]:
 def _broken_off(error: Exception, seen: volume.Volume) -> list[Finding]:
     """What it means that not everything could be tried."""
     if isinstance(error, PeerGone):
-        return [Finding(_GONE, Weight.UNSURE, str(error))]
+        return [Finding(_GONE, Weight.UNSURE, str(error), "Run both again.")]
     if "ro" in seen.options or seen.unwritable:
         return []  # said already
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

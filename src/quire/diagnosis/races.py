@@ -48,9 +48,9 @@ class Races:
         yield self._count()
 
     def _race(self, code: str, question: str, folder: str, take: Callable[[str], bool]) -> Tally:
-        self._channel.exchange("go")
+        self._channel.exchange(True, bool)
         mine = [take(f"{self._folder}/{folder}/{number}") for number in range(self._names)]
-        theirs = [bool(won) for won in self._channel.exchange(mine, _PATIENCE)]
+        theirs = self._channel.exchange(mine, list[bool], _PATIENCE)
         wrong = sum(one == other for one, other in zip(mine, theirs, strict=True))
         both = sum(one and other for one, other in zip(mine, theirs, strict=True))
         said = f"both were told that they made it {both} times, neither {wrong - both} times" if wrong else ""
@@ -58,7 +58,7 @@ class Races:
 
     def _count(self) -> Tally:
         """Both count up in one record, each its own number; what was acknowledged must be there ever after."""
-        self._channel.exchange("go")
+        self._channel.exchange(True, bool)
         records, side = self._store.records, str(self._side)
         known = records.read(_COUNTER)
         lost = 0
@@ -80,7 +80,7 @@ class Races:
                     known = records.read(_COUNTER, known)
                     if time.monotonic() > until:
                         said = f"refused for {_REFUSED_SECONDS:.0f} s: {error}"
-        lost += int(self._channel.exchange(lost, _PATIENCE))
+        lost += self._channel.exchange(lost, int, _PATIENCE)
         found = json.loads(records.read(_COUNTER, known).data or b"{}")
         lost += sum(found.get(side, 0) != self._increments for side in ("0", "1"))
         asked = 2 * self._increments

@@ -6,7 +6,6 @@ sweep removes it when it is a day old. In a directory without a store it is a do
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import time
@@ -14,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from quire.store.directory import Directories
 from quire.store.posix import HOME, PosixStore
 
 _IN_STORE = "doctor-"
@@ -24,11 +22,16 @@ _PAUSE = 0.2
 _TOUCH = 60.0
 
 
+def places(root: str, identifier: str) -> tuple[str, str]:
+    """Where the scratch folder of that identifier (hex digits) is: in a store, or in a directory without one."""
+    return f"{root}/{HOME}/incoming/{_IN_STORE}{identifier}", f"{root}/{_BESIDE}{identifier}"
+
+
 @contextmanager
 def scratch(root: str, identifier: str) -> Iterator[str]:
     """A new folder; gone afterwards, whatever happens meanwhile. Raises OSError when it cannot be made."""
-    incoming = f"{root}/{HOME}/incoming"
-    path = f"{incoming}/{_IN_STORE}{identifier}" if os.path.isdir(incoming) else f"{root}/{_BESIDE}{identifier}"
+    in_store, beside = places(root, identifier)
+    path = in_store if os.path.isdir(os.path.dirname(in_store)) else beside
     os.mkdir(path)
     try:
         yield path
@@ -61,19 +64,9 @@ def remove(path: str) -> bool:
     return False
 
 
-def others(root: str, directories: Directories) -> list[str]:
-    """The scratch folders that are there now, also those of other machines."""
-    found = []
-    for base, prefix in ((f"{root}/{HOME}/incoming", _IN_STORE), (root, _BESIDE)):
-        with contextlib.suppress(NotADirectoryError):
-            opened = directories.open(base)
-            if opened is None:
-                continue
-            try:
-                found += [f"{base}/{name}" for name in os.listdir(opened[0]) if name.startswith(prefix)]
-            finally:
-                os.close(opened[0])
-    return sorted(found)
+def identifier_of(path: str) -> str:
+    """What tells a scratch folder from others."""
+    return path.rpartition("-")[2]
 
 
 def make_store(path: str) -> None:

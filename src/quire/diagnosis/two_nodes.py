@@ -1,14 +1,16 @@
-"""The play of two sides: one changes something, tells the other, and that one asks at once whether it is there.
+"""The test of two sides: one changes something, tells the other, and that one asks at once whether it is there.
 
 Theory of operation
 -------------------
-The sides take turns, so each is writer and reader of every second round; that the reader was told is all they have in
-common (see `channel`). Everything the reader is asked about it has remembered before: records, absent records, the list of
-names, files there and not there. In two of three rounds it goes on asking while it waits, so that it reads between two
-changes of one clock tick; in the third it stays quiet, so that what it remembers is old. In some rounds the writer
-waits until the reader trusts its memory. Which change comes last, just before the word, rotates.
+The sides take turns, so each is writer and reader of every second round. They tell each other over a channel of their
+own, so the volume has no part in when a question is asked (see `channel`). Everything the reader is asked about it has
+remembered before: records, absent records, the list of names, files there and not there. In two of three rounds it goes
+on asking while it waits, so that it reads between two changes of one clock tick; in the third it stays quiet, so that
+what it remembers is old. In some rounds the writer waits until the reader trusts its memory. Which change comes last,
+just before the message, rotates.
 
-Nobody else works in this store, so every answer but one is wrong; there is no tolerance and no timing in the verdict.
+No other program works in this store, so every answer but one is wrong; there is no tolerance and no timing in the
+verdict.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from quire.store.contracts import Record
 from quire.store.directory import Directories
 from quire.store.posix import PosixStore
 from quire.store.posix_changes import Changes
+from quire.store.posix_files import create_durable
 
 T = TypeVar("T")
 
@@ -39,12 +42,12 @@ _FOLDER = "doctor/names"
 _SETTLED_EVERY = 16
 _SETTLED_SECONDS = 30.0
 """At most so long is waited, in all rounds together, for readers to trust their memory."""
-_ECHOES = 12
+_NOTICES = 12
 SLOW_NOTICE = 0.5
-"""Seconds. A message that takes longer was held back by somebody's memory."""
+"""Seconds. What takes longer hides wrong answers."""
 
 REFUSED_SECONDS = 30.0
-"""So long a change that nobody contends for may be refused before the play breaks off; the other side waits longer."""
+"""So long a change that nobody contends for may be refused before the run breaks off; the other side waits longer."""
 _PAUSE = 0.02
 
 _QUESTIONS = {
@@ -61,20 +64,23 @@ _QUESTIONS = {
 class Counts:
     """How often each question was asked and answered wrongly."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[], None]) -> None:
+        """`check` raises PeerGone when the other side has gone, and with it perhaps what is asked about."""
+        self._check = check
         self._counts: dict[str, list[int]] = {}
         self._said: dict[str, str] = {}
 
     def ask(self, code: str, question: Callable[[], bool]) -> None:
-        """An answer that is False, or an error, is a wrong one."""
+        """An answer that is False, or an error, is a wrong one. Raises PeerGone."""
         count = self._counts.setdefault(code, [0, 0])
         count[0] += 1
         try:
-            right = question()
+            if question():
+                return
         except (StoreError, OSError) as error:
-            right = False
             self._said.setdefault(code, str(error))
-        count[1] += not right
+        self._check()
+        count[1] += 1
 
     def tally(self, code: str, question: str, *, required: bool) -> Tally:
         asked, wrong = self._counts.get(code, [0, 0])
@@ -105,7 +111,7 @@ class TwoNodeTest:
         self._advance = advance
         self._network = network
         self._changes = Changes(coarse_changes)
-        self._counts = Counts()
+        self._counts = Counts(channel.check)
         self._directories = Directories(self._folder, network=network)
         self._raced: list[Tally] = []
         self.notice_ms: float | None = None
@@ -116,15 +122,16 @@ class TwoNodeTest:
             os.mkdir(self._folder)
             make_store(f"{self._folder}/store")
             os.mkdir(f"{self._folder}/probes")
+            os.mkdir(f"{self._folder}/notices")
         probes: list[Probe] = []
         try:
             if self._side == 0:
                 probes = self._probes(creates=True)
                 Races.make(f"{self._folder}/races")
-            self._channel.exchange("ready")
+            self._channel.exchange(True, bool)
             if self._side == 1:
                 probes = self._probes(creates=False)
-            self._echo()
+            self._measure_notice()
             store = open_store(f"{self._folder}/store", network=self._network, coarse_changes=self._changes.tick)
             self._compare(probes)
         finally:
@@ -145,37 +152,42 @@ class TwoNodeTest:
         asked += [self._counts.tally(kind.code, kind.question, required=kind.required) for kind in KINDS]
         return [*asked, *self._raced]
 
-    def _echo(self) -> None:
-        """How long a message takes: half the time of one that is answered at once."""
+    def _measure_notice(self) -> None:
+        """How long it takes until the other side sees a new file: a message, its look, and its message back."""
         times = []
-        for starter in (0, 1) * _ECHOES:
-            if starter == self._side:
+        for number in range(2 * _NOTICES):
+            if number % 2 == self._side:
+                create_durable(f"{self._folder}/notices/{number}", b"")
                 began = time.monotonic()
                 self._channel.post()
-                self._channel.wait()
-                times.append((time.monotonic() - began) / 2)
+                if self._channel.wait(bool):
+                    times.append(time.monotonic() - began)
             else:
-                self._channel.wait()
-                self._channel.post()
-        self.notice_ms = round(median(times) * 1000, 3)
+                self._channel.wait(bool)
+                fd = self._directories.open_file(f"{self._folder}/notices", str(number))
+                self._channel.post(fd is not None)
+                if fd is not None:
+                    os.close(fd)
+        if times:
+            self.notice_ms = round(median(times) * 1000, 3)
 
     def judge_notices(self) -> list[Finding]:
-        """Whether messages came so late that wrong answers may have gone unseen."""
+        """Whether questions came so late that wrong answers may have gone unseen."""
         if self.notice_ms is None or self.notice_ms < SLOW_NOTICE * 1000:
             return []
         return [
             Finding(
                 "slow-notices",
                 Weight.UNSURE,
-                f"A new file is seen by the other side only after {self.notice_ms / 1000:.1f} s, though its folder is "
-                f"opened anew each time; wrong answers that last less than that cannot be found.",
-                "Somebody answers from memory. Mount the volume without attribute, entry and directory caches.",
+                f"The other side sees a new file only {self.notice_ms / 1000:.1f} s after it was made, though it is "
+                f"told of it; wrong answers that last less than that cannot be found.",
+                "Run this on two machines with a fast network between them, and to the volume.",
             )
         ]
 
     def _turns(self, rounds: int, change: Callable[[int], None], ready: Callable[[int], None],
                glance: Callable[[], None], ask: Callable[[int], None]) -> None:  # fmt: skip
-        """Rounds 1 to `rounds`. Who changed round n has made itself `ready` for n + 1 before it says so."""
+        """Rounds 1 to `rounds`. The side that changes in round n is `ready` for n + 1 before it says so."""
         for number in range(rounds + 1):
             if number % 2 == self._side:
                 if number:
@@ -183,7 +195,7 @@ class TwoNodeTest:
                 ready(number + 1)
                 self._channel.post()
             else:
-                self._channel.wait(glance if number % 3 else None)
+                self._channel.wait(bool, glance if number % 3 else None)
                 if number:
                     ask(number)
 
@@ -257,7 +269,7 @@ class _Reader:
                 self._going = self.store.records.read(self._going.key, self._going)
 
     def change(self, number: int) -> None:
-        """Change everything. The last one before the word is another one each time."""
+        """Change everything. The last one before the message is another one each time."""
         for change in _rotated([self._publish, self._remove, self._create, self._delete, self._replace], number // 2):
             change(number)
 
@@ -286,9 +298,9 @@ class _Reader:
             self._write(self.store.records.read(f"{_FOLDER}/n{number - 1}"), None)
 
     def _write(self, expected: Record, data: bytes | None) -> Record:
-        """A volume with stale answers refuses what is right. That counts, and the play goes on once it gives in.
+        """A volume with stale answers refuses what is right. That counts, and the run goes on once it gives in.
 
-        Where nothing else happens it may never give in: Conflict or OutcomeUnknown then ends the play.
+        Where nothing else happens it may never give in: Conflict or OutcomeUnknown then ends the run.
         """
         until = time.monotonic() + REFUSED_SECONDS
         refused = 0

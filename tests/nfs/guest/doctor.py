@@ -1,4 +1,7 @@
-"""What `quire doctor` says of a volume, alone on one client, or with both clients as the two machines."""
+"""What `quire doctor` says of a volume, alone on one client, or with both clients as the two machines.
+
+Programs run beside the two clients, not in their network namespaces, so the two talk over this machine's loopback.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 from typing import Any
 
 from tests.nfs.guest.mounts import A, B, new_folder
-from tests.serving import environment
+from tests.serving import environment, free_port
 
 
 def run(peer: bool, settings: dict[str, str] | None = None) -> dict[str, Any]:
@@ -17,16 +20,17 @@ def run(peer: bool, settings: dict[str, str] | None = None) -> dict[str, Any]:
     `settings`: QUIRE_* variables.
     """
     folder = new_folder()
-    options = ["--quick", "--json", *(["--peer"] if peer else [])]
+    address = f"127.0.0.1:{free_port()}"
+    examined = [(A, ["--listen", address]), (B, ["--peer", address])] if peer else [(A, [])]
     doctors = [
         subprocess.Popen(
-            [sys.executable, "-m", "quire", "doctor", *options, str(mount / folder)],
+            [sys.executable, "-m", "quire", "doctor", "--quick", "--json", *options, str(mount / folder)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment(**(settings or {})),
         )
-        for mount in ((A, B) if peer else (A,))
+        for mount, options in examined
     ]
     answers = [doctor.communicate() for doctor in doctors]
     for doctor, (_, errors) in zip(doctors, answers, strict=True):
