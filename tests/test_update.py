@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import getpass
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -315,6 +317,8 @@ def test_execute_publishes_where_the_project_is_hosted(
     assert f"published {wheel_name('foo', '1.1')}\n" in capsys.readouterr().out
     project = index.project("foo")
     assert project is not None
+    entry = json.loads(run_quire("log", "-d", served, "--json", cwd=served).stdout)[-1]
+    assert (entry["user"], entry["command"], entry["host"]) == (getpass.getuser(), "quire update", socket.gethostname())
     assert list(project.files) == [wheel_name("foo", "1.0"), wheel_name("foo", "1.1")]
     file = project.files[wheel_name("foo", "1.1")]
     assert file.metadata_sha256 is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 from quire import __version__, logs
 from quire import setting_values as values
-from quire.commands.common import resolve_for_store
+from quire.commands.common import origin_of, resolve_for_store
 from quire.config import DEFAULT_FALLBACK_URL
 from quire.errors import ConfigurationError
 
@@ -91,6 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         execute=arguments.execute,
         as_json=arguments.json,
         hosted=arguments.hosted,
+        origin=origin_of(arguments),
         ignored=None if arguments.ignorelist_file is None else read_ignorelist(arguments.ignorelist_file),
     )
     return update(job)

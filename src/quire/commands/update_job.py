@@ -19,6 +19,7 @@ import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from quire.audit.entries import Origin
 from quire.commands.update_files import ForDirectory, ForStore, settle
 from quire.commands.update_plan import Fetch, Present, Update, plan, usable
 from quire.config import Settings
@@ -52,6 +53,8 @@ class Job:
     """Normalized names; None when no list was given."""
     hosted: bool
     """Whether the projects that were published to this index are asked for too."""
+    origin: Origin
+    """For the audit log."""
 
     def command(self, update: Update) -> list[str]:
         """The pip command that gets an update; for a hosted project into the first directory."""
@@ -80,7 +83,7 @@ class Report:
 
 def update(job: Job) -> int:
     """Do it; the exit code. Raises ConfigurationError, StoreError, UpstreamError when nothing can be done at all."""
-    index = _open_index(job.settings, writing=job.execute)
+    index = _open_index(job)
     report = Report()
     present = find_present(index, job.settings.directories, job.ignored or frozenset(), report, hosted=job.hosted)
     reserved = Reserved(job.settings.local)
@@ -117,7 +120,8 @@ def read_ignorelist(file: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _open_index(settings: Settings, *, writing: bool) -> Index:
+def _open_index(job: Job) -> Index:
+    settings = job.settings
     for directory in settings.directories:
         try:
             with os.scandir(directory) as entries:
@@ -130,12 +134,12 @@ def _open_index(settings: Settings, *, writing: bool) -> Index:
         store = PosixStore.open(
             settings.root,
             create=False,
-            read_only=settings.read_only or not writing,
+            read_only=settings.read_only or not job.execute,
             coarse_changes=settings.coarse_changes,
         )
     except StoreError as error:
         raise ConfigurationError(str(error)) from error
-    return Index(store, settings.index)
+    return Index(store, settings.index, job.origin)
 
 
 def find_present(
