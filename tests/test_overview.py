@@ -203,6 +203,35 @@ def test_concurrent_requests_share_the_work(application: Any, monkeypatch: pytes
     asyncio.run(ask())
 
 
+def test_a_home_page_is_rendered_once_for_each_address(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients choose the address, so few are remembered."""
+    rendered: list[str] = []
+    usage = browse.usage
+
+    def noting(url: str, *rest: Any, **more: Any) -> Any:
+        rendered.append(url)
+        return usage(url, *rest, **more)
+
+    monkeypatch.setattr(browse, "usage", noting)
+
+    async def ask(host: str) -> str:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url=f"http://{host}") as client:
+            return (await client.get("/")).text
+
+    async def scenario() -> None:
+        pages = [await ask(host) for host in ("index", "index", "elsewhere", "index", "elsewhere")]
+        assert pages[0] == pages[1] == pages[3] != pages[2] == pages[4]
+        assert "http://elsewhere/simple/" in pages[2]
+        assert rendered == ["http://index/", "http://elsewhere/"]
+        for number in range(browse.MAX_HOME_PAGES):
+            await ask(f"host-{number}")
+        rendered.clear()
+        assert await ask("index") == pages[0]
+        assert rendered == ["http://index/"]
+
+    asyncio.run(scenario())
+
+
 def test_a_search_decodes_what_changed(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same search again is answered from what the one before read, as long as it is true."""
     decoded: list[str] = []

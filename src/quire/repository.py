@@ -48,7 +48,7 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
     """None for a hosted file: its blob is in the store."""
 
 
-class _Pages:
+class Pages:
     """The pages rendered so far."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class ProjectView:
         self.record = record
         self.hosted = hosted
         self.folder = folder
-        self.pages = _Pages()
+        self.pages = Pages()
         self.prepared: dict[object, object] = {}
         """What those who serve the pages keep with them; dropped when the project changes."""
         files: dict[str, Listed] = {}
@@ -162,7 +162,7 @@ class NamesView:
         self.hosted = hosted
         self.folder = folder
         self.names = tuple(sorted({*hosted.names, *folder})) if folder else hosted.names
-        self.pages = _Pages()
+        self.pages = Pages()
         for media_type in MediaType if before is not None and len(self.names) >= _PATCHED_NAMES else ():
             assert before is not None
             page = before.rendered(media_type)

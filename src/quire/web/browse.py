@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 
 import quire
 from quire.auth import Action
+from quire.config import Settings
 from quire.errors import InvalidName, NotFound, StoreError
 from quire.metadata import CoreMetadata, parse_metadata
 from quire.names import normalize_name
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_DOCUMENTS = 8
 """JSON documents that are remembered with a project: of releases, and for hosts, both of which clients choose."""
+MAX_HOME_PAGES = 8
+"""Home pages that are remembered: one for each name that clients have for the index."""
 _OLD_TAG = re.compile(r"\{\{\s*!")
 
 
@@ -37,6 +40,14 @@ class _Document(NamedTuple):
 
     version: str | None
     base: str
+
+
+class _Home(NamedTuple):
+    """What a home page depends on."""
+
+    url: str
+    files: int | None
+    read_only: bool
 
 
 @cache
@@ -61,20 +72,28 @@ async def home(request: Request) -> Response:
     """GET /: never needs a login, so that health checks and people find something."""
     service = service_of(request)
     url = service.proxies.base_url(request, service.settings.server_base_url)
-    prefix = "/" + url.split("://", 1)[1].partition("/")[2]
-    number = await service.file_count.get(service.for_large_page)
-    text = _template(service.settings.welcome).render(
-        URL=url,
-        VERSION=quire.__version__,
-        NUMPKGS="some" if number is None else number,
-        PACKAGES=f"{prefix}packages/",
-        SIMPLE=f"{prefix}simple/",
-        USAGE=usage(url, service.settings, read_only=service.read_only),
-    )
-    response = await page_response(request, make_page("text/html; charset=utf-8", text.encode()))
+    key = _Home(url, await service.file_count.get(service.for_large_page), service.read_only)
+    page = service.home_pages.known(key)
+    if page is None:
+        page = _home_page(service.settings, key)
+        service.home_pages.put(key, page, MAX_HOME_PAGES)
+    response = await page_response(request, page)
     if response.status_code == 200:
         response.headers.update(policies.HOME if service.settings.welcome is None else policies.WELCOME)
     return response
+
+
+def _home_page(settings: Settings, home: _Home) -> Page:
+    prefix = "/" + home.url.split("://", 1)[1].partition("/")[2]
+    text = _template(settings.welcome).render(
+        URL=home.url,
+        VERSION=quire.__version__,
+        NUMPKGS="some" if home.files is None else home.files,
+        PACKAGES=f"{prefix}packages/",
+        SIMPLE=f"{prefix}simple/",
+        USAGE=usage(home.url, settings, read_only=home.read_only),
+    )
+    return make_page("text/html; charset=utf-8", text.encode())
 
 
 async def packages(request: Request) -> Response:

@@ -26,7 +26,7 @@ from quire.index import Index
 from quire.model import File
 from quire.names import is_normalized
 from quire.passwords import Passwords
-from quire.repository import NamesView, ProjectNames, Projects, ProjectView
+from quire.repository import NamesView, Pages, ProjectNames, Projects, ProjectView
 from quire.reserved import Reserved
 from quire.runtime import folder_of, is_draining
 from quire.simple import Page
@@ -121,6 +121,7 @@ class Service:
             FileLists(self.index, beside), inline=False, budget=self.budget, executor=self._large_pages
         )
         self.renderings: Renderings[Page] = Renderings()
+        self.home_pages = Pages()
         self.metrics.watch(
             self.index.commits,
             self.folder,
