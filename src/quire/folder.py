@@ -38,8 +38,7 @@ from quire.names import guess_filename
 from quire.store.contracts import Records
 
 _REMEMBERED_BYTES = 32 * 1024 * 1024  # where no budget is given
-_ATTEMPTS = 4  # to open a file that changes, or goes and comes back, while it is opened
-_MOST_LOOKS = 25  # at all files of a project, until nothing changes between two of them
+_MOST_LOOKS = 25  # at all files of a project until nothing changes between two, or at one file until it can be opened
 
 
 class FolderProject:
@@ -335,7 +334,7 @@ class Folder:
         over it meanwhile. The path is only compared with paths that were found in the folders; it never reaches the
         file system. Raises StoreError when a root cannot be read.
         """
-        for _ in range(_ATTEMPTS):
+        for _ in range(_MOST_LOOKS):
             listing = self._tree.refresh()
             candidate = listing.by_path.get(relative_path)
             if candidate is None:
@@ -343,15 +342,15 @@ class Folder:
             facts = self._project_facts(candidate.parsed.project)
             try:
                 look, fd = self._tree.open(candidate, listing)
+                file = open(fd, "rb")  # noqa: SIM115 - closed by what follows, or by the caller
+                known = self._facts_of(facts, listing, candidate, look, file)
             except FileNotFoundError:
                 continue  # removed since the listing, or about to be renamed back
             except OSError as error:
                 if error.errno == errno.ESTALE:
-                    continue  # another client of the file server has replaced it
+                    continue  # another client of the file server has removed it, or replaced it
                 facts.left_out(candidate, error)
                 return None
-            file = open(fd, "rb")  # noqa: SIM115 - closed here, or by the caller
-            known = self._facts_of(facts, listing, candidate, look, file)
             if known is not None and known.complete:
                 return OpenDropIn(make_drop_in(candidate, look, known), file)
             file.close()
@@ -367,17 +366,13 @@ class Folder:
     def _facts_of(
         self, facts: ProjectFacts, listing: Listing, candidate: Candidate, look: Look, file: BinaryIO
     ) -> Facts | None:
-        """The facts of an open file. None when it changes meanwhile, or cannot be read."""
+        """The facts of an open file, None when it changes meanwhile. Closes it, and raises OSError, if it is unreadable."""
         candidates = listing.projects[candidate.parsed.project]
         try:
             with facts.lock:
                 facts.begin(candidates)
                 known = facts.of(candidate, look, file)
                 facts.save(candidates, len(self.roots))
-        except OSError as error:
-            if error.errno != errno.ESTALE:  # then another client of the file server has removed it
-                facts.left_out(candidate, error)
-            known = None
         except BaseException:
             file.close()
             raise

@@ -14,7 +14,9 @@ read for every answer. A ctime more than an hour back is proof enough without th
 is more than clocks of machines that share a file system may differ.
 
 A file can be replaced, by a rename over it, between a look at it and its reading. It is never absent then, so the facts
-are those of the file that was opened, with the stamp that *it* has.
+are those of the file that was opened, with the stamp that *it* has. Over NFS the old file is gone for its readers as
+soon as another client has replaced it: they get ESTALE, again and again where that client does not pause. It says
+nothing about the file that is there now. Only where it has been the answer for a minute, it is the file server's fault.
 
 A file still being copied is found incomplete again and again, while it grows. Finding out may mean reading it from
 end to end. Where that takes longer than `_QUICK`, a growing file is judged again only after twice the time that the
@@ -50,8 +52,8 @@ _log = structlog.get_logger(__name__)
 
 _OLD = 3600.0
 STALLED = 60.0
-"""Seconds without a change after which a file that is not whole counts as damaged. The first worker to find it logs it,
-and stores that it did."""
+"""Seconds without a change after which a file that is not whole counts as damaged, and seconds of nothing but ESTALE after
+which a file counts as unreadable. The first worker to find a damaged one logs it, and stores that it did."""
 _QUICK = 0.25  # seconds of reading that an answer may take each time
 _ATTEMPTS = 4  # to read a file that changes while it is read
 _SAVE_AFTER_BYTES = 64 * 1024 * 1024  # under a second of hashing: little is lost, little is done twice
@@ -101,6 +103,7 @@ class ProjectFacts:
         self._stored: dict[str, Facts] = {}
         self._fresh: dict[str, Facts] = {}  # found here, and not yet stored
         self._reported: dict[str, object] = {}  # by key: the state of a file that is left out
+        self._stale_since: dict[str, float] = {}  # by key: when each reading began to end in ESTALE; `Rules.clock`
         self._bytes = 0
         self._is_read = False
 
@@ -118,6 +121,9 @@ class ProjectFacts:
         if len(self._held) > len(candidates):
             keys = {candidate.key for candidate in candidates}
             self._held = {key: held for key, held in self._held.items() if key in keys}
+        if self._stale_since:
+            keys = {candidate.key for candidate in candidates}
+            self._stale_since = {key: since for key, since in self._stale_since.items() if key in keys}
 
     def due(self, candidate: Candidate, look: Look) -> float:
         """From when on the file must be judged again although it looks the same; `Rules.clock`."""
@@ -164,12 +170,15 @@ class ProjectFacts:
                     continue
                 self.left_out(candidate, error)
                 return None
+            self._stale_since.pop(candidate.key, None)
             if facts is not None:
                 if facts.complete:
                     self._reported.pop(candidate.key, None)
                 return facts
         if stale is not None:
-            self.left_out(candidate, stale)
+            now = self._rules.clock()
+            if now - self._stale_since.setdefault(candidate.key, now) >= STALLED:
+                self.left_out(candidate, stale)
         return None
 
     def left_out(self, candidate: Candidate, error: OSError) -> None:
