@@ -20,7 +20,7 @@ from quire.commits import blob_keys
 from quire.errors import StoreError
 from quire.folder import Folder
 from quire.folder_facts import decode_facts, encode_facts
-from quire.folder_files import Stamp
+from quire.folder_files import Stamp, private_name
 from quire.index import Index
 from quire.model import File, Status, decode_project, encode_project
 from quire.store.contracts import StoredBlob
@@ -638,6 +638,16 @@ def test_drop_in_files_are_counted_and_checked(tmp_path: Path, index: Index) -> 
     assert findings == [("damage", "incomplete-drop-in", "broken-1.0.zip")]
     assert found.has_open_damage
     old.unlink()
+
+    moved = [tmp_path / private_name(name) for name in (old.name, f"{rotten.name}.asc", "notes.txt")]
+    for path in moved:
+        path.write_bytes(b"")
+    (tmp_path / f".{old.name}.partial").write_bytes(b"")
+    findings, found = checked(grace=-1)
+    assert findings == [("leftover", "moved-drop-in", path.name) for path in moved[:2]]
+    assert f"rename it to {old.name}," in found.findings[0].sentence
+    for path in moved:
+        path.unlink()
 
     stamp = Stamp.of(rotten.stat())
     facts = decode_facts(index.store.records.read("main/dropins/dropped").data)

@@ -176,6 +176,13 @@ class Folder:
         """The directories below the roots that cannot be read. Raises StoreError when a root cannot be."""
         return self._tree.refresh().unreadable
 
+    def moved(self) -> tuple[str, ...]:
+        """The relative paths of files that an import has renamed and has yet to remove, or never will if it was killed.
+
+        Raises StoreError when a root cannot be read.
+        """
+        return self._tree.refresh().moved
+
     def changed(self, relative_path: str) -> float | None:
         """When the file with this path last changed (seconds since the epoch); None when there is none."""
         listing = self._tree.refresh()

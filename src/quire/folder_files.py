@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from typing import NamedTuple
 
 MAX_SIGNATURE_BYTES = 1024 * 1024
 """Of a detached signature, as for uploads. Real ones have less than a kilobyte."""
+
+_PRIVATE = re.compile(r"\.(.+)\.[0-9a-f]{8}")
 
 
 class Stamp(NamedTuple):
@@ -36,6 +40,18 @@ class Look(NamedTuple):
     path: str
     """Absolute, and real: a symbolic link has been followed."""
     stamp: Stamp
+
+
+def private_name(name: str) -> str:
+    """What `quire import --move` calls a file before it removes it: no name that is served, as rsync calls what it has
+    not finished."""
+    return f".{name}.{secrets.token_hex(4)}"
+
+
+def public_name(name: str) -> str | None:
+    """The name that a file had before it got this `private_name`; None where this is no such name."""
+    match = _PRIVATE.fullmatch(name)
+    return None if match is None else match[1]
 
 
 def open_plain(path: str) -> int:

@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 
 from quire.checking.findings import Checked, Finding, Severity
 from quire.folder import Folder
+from quire.folder_files import public_name
 
 _CHUNK: Final = 1024 * 1024
 
@@ -33,6 +34,13 @@ class DropInCheck:
         self.checked.drop_in_projects = len(self.folder.names())
         for path in self.folder.unreadable():
             self._found("unreadable-directory", path, "The directory cannot be read; no file in it is served.")
+        for path in self.folder.moved():
+            name = public_name(path.rpartition("/")[2])
+            sentence = (
+                f"An import with --move that was interrupted has left it, and it is not served: rename it to {name}, "
+                "and import again. Leave it alone while an import runs."
+            )
+            self._found("moved-drop-in", path, sentence, Severity.LEFTOVER)
         for path, _ in files:
             self._check(path)
 

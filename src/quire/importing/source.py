@@ -7,10 +7,9 @@ import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from quire.folder_files import MAX_SIGNATURE_BYTES, Look, Stamp, open_plain
+from quire.folder_files import MAX_SIGNATURE_BYTES, Look, Stamp, open_plain, private_name
 from quire.folder_listing import Candidate
 from quire.index import timestamp
-from quire.store.posix_files import unique_name
 
 _CHUNK = 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -118,7 +117,7 @@ def _remove_if(path: str, is_right: Callable[[str], bool]) -> str | None:
     the file is removed, or gets its name back, unless a newer one has taken it.
     """
     folder, name = os.path.split(path)
-    private = os.path.join(folder, f".{name}.{unique_name()[:8]}")  # as rsync calls what it has not finished
+    private = os.path.join(folder, private_name(name))
     os.rename(path, private)
     try:
         if is_right(private):
