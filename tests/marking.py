@@ -22,9 +22,9 @@ _response = PlainRequests._response
 
 
 def _marked(
-    plain: PlainRequests, answer: Answer, further: Sequence[tuple[bytes, bytes]]
+    plain: PlainRequests, answer: Answer, identity: str, further: Sequence[tuple[bytes, bytes]]
 ) -> Response | PlainDownload | None:
-    response = _response(plain, answer, further)
+    response = _response(plain, answer, identity, further)
     if response is None:
         return None
     head = response[0].replace(b"\r\n", f"\r\n{MARK}: yes\r\n".encode(), 1)

@@ -183,9 +183,9 @@ async def _ask(service: Service, quick: Quick, name: str) -> None:
             page.encoded(encoding)
     service.projects.memory.account(name, view)
     for accept in (b"text/html", b"application/vnd.pypi.simple.v1+json"):
-        quick.answer(f"/simple/{name}/", ASGIHeaders([(b"host", b"x"), (b"accept", accept)]))
+        quick.find(f"/simple/{name}/", ASGIHeaders([(b"host", b"x"), (b"accept", accept)]))
     for listed in list(view.files.values())[:1]:
-        quick.answer(f"/packages/{name}/{listed.file.sha256}/{listed.file.filename}", ASGIHeaders([(b"host", b"x")]))
+        quick.find(f"/packages/{name}/{listed.file.sha256}/{listed.file.filename}", ASGIHeaders([(b"host", b"x")]))
     await asyncio.sleep(0)  # the turn ends
 
 

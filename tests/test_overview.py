@@ -28,6 +28,7 @@ from quire.web.app import create_application
 from quire.web.file_list import FileList, FileLists
 from quire.web.overview import FileCount
 from quire.web.service import LARGE_PAGES_PENDING
+from quire.web.usage import usage
 from tests.asking import JSON_V1
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE
@@ -206,13 +207,12 @@ def test_concurrent_requests_share_the_work(application: Any, monkeypatch: pytes
 def test_a_home_page_is_rendered_once_for_each_address(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients choose the address, so few are remembered."""
     rendered: list[str] = []
-    usage = browse.usage
 
     def noting(url: str, *rest: Any, **more: Any) -> Any:
         rendered.append(url)
         return usage(url, *rest, **more)
 
-    monkeypatch.setattr(browse, "usage", noting)
+    monkeypatch.setattr("quire.web.browse.usage", noting)
 
     async def ask(host: str) -> str:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url=f"http://{host}") as client:

@@ -29,7 +29,7 @@ from quire.servers.gunicorn_worker import Protocol as GunicornProtocol
 from quire.servers.plain_connection import has_all
 from quire.servers.uvicorn_protocol import Protocol
 from quire.store.directory import COARSE_SETTLE
-from quire.web.answer import Answer, Headers, as_lines
+from quire.web.answer import Answer, Given, Headers, as_lines
 from quire.web.plain import MAX_HEAD_BYTES, PlainDownload, PlainHeaders, PlainRequests, Response
 from tests import marking
 from tests.asking import OPEN, Somebody
@@ -64,18 +64,18 @@ class Answers:
 
     def respond(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
-    ) -> Answer | None:
+    ) -> Given | None:
         assert not takes_files
         assert isinstance(headers, PlainHeaders)
         assert client() == "192.0.2.1"
         self.asked.append((path, dict(headers)))
         self.logins.append(login)
         body = BODY if self._status == 200 else b""
-        return Answer(self._status, _HEADERS, body, Route.PROJECT, lines=as_lines(_HEADERS))
+        return Answer(self._status, _HEADERS, body, Route.PROJECT, lines=as_lines(_HEADERS)), ""
 
     async def respond_in_time(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
-    ) -> Answer | None:
+    ) -> Given | None:
         raise AssertionError("these answers are there at once")
 
 
@@ -90,7 +90,7 @@ class SlowAnswers(Answers):
 
     async def respond_in_time(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
-    ) -> Answer | None:
+    ) -> Given | None:
         self.waiting.append(asyncio.get_running_loop().create_future())
         return self.respond(path, headers, client, login, takes_files=False) if await self.waiting[-1] else None
 
@@ -524,7 +524,7 @@ def test_one_connection_does_not_take_the_others_answers() -> None:
     class Failing(Answers):
         def respond(
             self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
-        ) -> Answer | None:
+        ) -> Given | None:
             if path == "/simple/failing/":
                 raise ArithmeticError
             return super().respond(path, headers, client, login, takes_files=takes_files)

@@ -121,8 +121,8 @@ class Worker:
         )
 
     def ask(self, path: str, *lines: tuple[bytes, bytes]) -> int | None:
-        answer = self.quick.answer(path, ASGIHeaders([*PLAIN, *lines]))
-        return None if answer is None else answer.status
+        found = self.quick.find(path, ASGIHeaders([*PLAIN, *lines]))
+        return None if found is None else found[0].status
 
     async def prepare(self, path: str, *lines: tuple[bytes, bytes]) -> None:
         """Ask the application until the answer is ready: the directories behind it have to be settled first."""
@@ -166,8 +166,8 @@ def test_what_is_not_plain_is_left_to_the_application(tmp_path: Path, lines: lis
     async def scenario() -> None:
         await worker.prepare("/simple/")
         assert worker.ask("/simple/", *lines) is None
-        assert worker.quick.answer("/simple/", ASGIHeaders([(b"host", b"a b")])) is None
-        assert worker.quick.answer("/simple/", ASGIHeaders([])) is None
+        assert worker.quick.find("/simple/", ASGIHeaders([(b"host", b"a b")])) is None
+        assert worker.quick.find("/simple/", ASGIHeaders([])) is None
 
     asyncio.run(scenario())
 
@@ -237,9 +237,9 @@ def test_a_quick_answer_is_logged_like_any_other(tmp_path: Path) -> None:
         await worker.prepare("/simple/", login)
         headers = ASGIHeaders([*PLAIN, login, (b"x-forwarded-for", b"192.0.2.9"), (b"x-request-id", b"an-id")])
         with capture_logs() as lines:
-            answer = worker.quick.respond("/simple/", headers, lambda: "127.0.0.1")
-        assert answer is not None
-        assert answer.identity == "an-id"
+            given = worker.quick.respond("/simple/", headers, lambda: "127.0.0.1")
+        assert given is not None
+        assert given[1] == "an-id"
         (line,) = lines
         assert (line["user"], line["client"], line["request"], line["status"]) == ("alice", "192.0.2.9", "an-id", 200)
 
@@ -290,7 +290,7 @@ def test_over_a_network_it_takes_a_moment(tmp_path: Path) -> None:
     """A page that was served before is validated in a thread, once for all who wait, and given without the general
     application, with the user who asked; one that changed is left to it."""
     users = password_file(tmp_path, alice="secret", bob="secret")
-    worker = Worker(tmp_path, authenticate=("list",), passwords=str(users))
+    worker = Worker(tmp_path, authenticate=("list",), passwords=str(users), verbosity=1)
     store = PosixStore.open(str(tmp_path))
     other = Index(store)
     staging = store.blobs.stage()
@@ -305,10 +305,11 @@ def test_over_a_network_it_takes_a_moment(tmp_path: Path) -> None:
     quick = Quick(service)
     assert quick.waits
 
-    async def ask(path: str, user: str | None) -> tuple[int, str | None] | None:
+    async def ask(path: str, user: str | None) -> int | None:
         login = [] if user is None else [(b"authorization", httpx.BasicAuth(user, "secret")._auth_header.encode())]
-        answer = await quick.respond_in_time(path, ASGIHeaders([*PLAIN, *login]), lambda: "")
-        return None if answer is None else (answer.status, quick._user)
+        identity = (b"x-request-id", f"of-{user}".encode())
+        given = await quick.respond_in_time(path, ASGIHeaders([*PLAIN, *login, identity]), lambda: "")
+        return None if given is None else given[0].status
 
     async def begun(source: _Slow, count: int) -> None:
         deadline = time.monotonic() + DEADLINE
@@ -328,12 +329,15 @@ def test_over_a_network_it_takes_a_moment(tmp_path: Path) -> None:
             together = [asyncio.create_task(ask(path, user)) for user in ("alice", "bob", None)]
             assert not first.done()
             source.permission.release(2)
-            assert await first == (200, "alice")
-            assert await asyncio.gather(*together) == [(200, "alice"), (200, "bob"), None]
+            assert await first == 200
+            assert await asyncio.gather(*together) == [200, 200, None]
             assert source.begun == before + 2
         other.set_status("demo", Status.ARCHIVED, "old")
         sources["projects"].permission.release()
         assert await ask("/simple/demo/", "alice") is None
         assert await ask("/simple/absent/", "alice") is None
 
-    asyncio.run(scenario())
+    with capture_logs() as lines:
+        asyncio.run(scenario())
+    logged = [(line["request"], line["user"]) for line in lines if line.get("request", "").startswith("of-")]
+    assert sorted(logged) == [("of-alice", "alice")] * 4 + [("of-bob", "bob")] * 2

@@ -373,7 +373,7 @@ class Folder:
     def _facts_of(
         self, facts: ProjectFacts, listing: Listing, candidate: Candidate, look: Look, file: BinaryIO
     ) -> Facts | None:
-        """The facts of an open file, None when it changes meanwhile. Closes it, and raises OSError, if it is unreadable."""
+        """The facts of an open file; None when it changes meanwhile. Raises OSError, with the file closed."""
         candidates = listing.projects[candidate.parsed.project]
         try:
             with facts.lock:

@@ -52,8 +52,8 @@ _log = structlog.get_logger(__name__)
 
 _OLD = 3600.0
 STALLED = 60.0
-"""Seconds without a change after which a file that is not whole counts as damaged, and seconds of nothing but ESTALE after
-which a file counts as unreadable. The first worker to find a damaged one logs it, and stores that it did."""
+"""Seconds without a change after which a file that is not whole counts as damaged, and seconds of nothing but ESTALE
+after which a file counts as unreadable. The first worker to find a damaged one logs it, and stores that it did."""
 _QUICK = 0.25  # seconds of reading that an answer may take each time
 _ATTEMPTS = 4  # to read a file that changes while it is read
 _SAVE_AFTER_BYTES = 64 * 1024 * 1024  # under a second of hashing: little is lost, little is done twice

@@ -40,6 +40,8 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
     """
 
     takes_files = False
+    _host: str | None = None
+    """See `client_host`; None before anybody has asked."""
     _is_idle = False
     """Between two requests, and nothing has come of the next one."""
     _is_begun = False
@@ -86,8 +88,11 @@ class Protocol(gunicorns.ASGIProtocol):  # type: ignore[misc]  # gunicorn ships 
         super().data_received(data)
 
     def client_host(self) -> str:
-        own = self.transport.get_extra_info("sockname")  # a path for a Unix socket
-        return peer_address(self.transport.get_extra_info("peername"), own if isinstance(own, tuple) else (own, None))
+        if self._host is None:
+            own = self.transport.get_extra_info("sockname")  # a path for a Unix socket
+            server = own if isinstance(own, tuple) else (own, None)
+            self._host = peer_address(self.transport.get_extra_info("peername"), server)
+        return self._host
 
     def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
         headers: Sequence[tuple[bytes, bytes]] = self.worker.further_headers()

@@ -47,6 +47,8 @@ class Protocol(H11Protocol):
     _files: FileSender | None = None
     """None where files have to be sent in pieces."""
     takes_files = False
+    _host: str | None = None
+    """See `client_host`; None before anybody has asked."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -88,7 +90,9 @@ class Protocol(H11Protocol):
         super().data_received(data)
 
     def client_host(self) -> str:
-        return peer_address(self.client, self.server)
+        if self._host is None:
+            self._host = peer_address(self.client, self.server)
+        return self._host
 
     def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
         return self.server_state.default_headers

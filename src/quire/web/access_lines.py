@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple, Protocol
 
@@ -30,6 +31,7 @@ SIMPLE_FIELDS: Final = frozenset(
 """The fields of a log record that do not depend on which line it is, and the two that are known here."""
 WAIT_SECONDS: Final = 0.001
 """How long the line of a request may wait for others. To write costs more than to make some lines."""
+_MAX_CLIENTS: Final = 4096
 _OPTIONAL: Final = ("user", "project", "action", "file")
 _MESSAGE: Final = "%(message)s"
 _ASCTIME: Final = "%Y-%m-%d %H:%M:%S"
@@ -70,8 +72,9 @@ class AccessFields(NamedTuple):
         return fields
 
 
-class Parts(NamedTuple):
-    """What is the same for many requests."""
+@dataclass(slots=True)
+class Parts:
+    """What is the same for many requests. No named tuple, whose fields take several times as long to read."""
 
     before: str
     """Stands before the duration."""
@@ -82,17 +85,23 @@ class Parts(NamedTuple):
 
 
 class _Form(Protocol):
-    """How a line is made of a request."""
+    """How a line is made of a request: `head`, `Parts.before`, the duration, `between`, the request's id, `Parts.after`
+    and `tail`."""
+
+    head: str
+    tail: str
 
     def parts(self, request: AccessFields) -> Parts: ...
 
     def begin(self, now: float) -> None:
         """The lines that follow have this time, in seconds of the epoch."""
 
-    def line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str: ...
+    def between(self, client: str) -> str:
+        """What stands between the duration and the id of a request of a client that is plain (`is_plain`)."""
+        ...
 
-    def plain_line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
-        """As `line`, for clean parts, and for a client and an id that are plain (`is_plain`)."""
+    def line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
+        """All of it, whatever the client and the id are."""
         ...
 
 
@@ -101,9 +110,9 @@ class AccessLines:
 
     def __init__(self, form: _Form, into: tuple[Output, ...]) -> None:
         self.parts = form.parts
-        self._begin = form.begin
-        self._line = form.line
-        self._plain_line = form.plain_line
+        self._form = form
+        self._between: dict[str, str | None] = {}
+        """By client; None for one that is not plain."""
         self._outputs = into
         self._life = into[0].life
         self._turn: list[str] = []
@@ -116,17 +125,33 @@ class AccessLines:
 
     def write(self, parts: Parts, milliseconds: str, client: str, identity: str) -> None:
         """With all others of the next `WAIT_SECONDS`; or with any other line of the log, if that is earlier."""
-        self._begin(time.time())
-        self._queue([self._line(parts, milliseconds, client, identity)])
+        self._form.begin(time.time())
+        self._queue([self._form.line(parts, milliseconds, client, identity)])
 
     def begin_turn(self) -> None:
         """The lines from here to `end_turn` have the time of now."""
-        self._begin(time.time())
+        self._form.begin(time.time())
 
     def write_in_turn(self, parts: Parts, milliseconds: str, client: str, identity: str, *, is_plain: bool) -> None:
-        """As `write`, between `begin_turn` and `end_turn`. `is_plain`: whether `client` and `identity` are."""
-        make = self._plain_line if is_plain and parts.is_clean else self._line
-        self._turn.append(make(parts, milliseconds, client, identity))
+        """As `write`, between `begin_turn` and `end_turn`. `is_plain`: whether `identity` is one that was made here."""
+        form = self._form
+        between = self._between.get(client)
+        if between is None:
+            between = self._of_new_client(client)
+        if is_plain and between is not None and parts.is_clean:
+            line = f"{form.head}{parts.before}{milliseconds}{between}{identity}{parts.after}{form.tail}"
+        else:
+            line = form.line(parts, milliseconds, client, identity)
+        self._turn.append(line)
+
+    def _of_new_client(self, client: str) -> str | None:
+        if client in self._between:
+            return None
+        if len(self._between) >= _MAX_CLIENTS:
+            self._between.clear()
+        between = self._form.between(client) if is_plain(client) else ""
+        found = self._between[client] = between if between and _is_clean(f"{between}0") else None
+        return found
 
     def end_turn(self) -> None:
         """See `begin_turn`."""
@@ -176,7 +201,7 @@ class _Human:
         self._before, _, self._after = _CONVERSION.sub(filled, log_format).partition(_MESSAGE)
         self._is_clean = _is_clean(f"{self._before} {self._after}")
         self._millis = -1
-        self._head = self._tail = ""
+        self.head = self.tail = ""
 
     def parts(self, request: AccessFields) -> Parts:
         method, path, status, _, _, _, sent, route, index, received, *_ = request
@@ -198,27 +223,30 @@ class _Human:
             second = int(now)
             # as logging rounds it
             asctime = f"{time.strftime(_ASCTIME, time.localtime(second))},{int((now - second) * 1000):03d}"
-            self._head, self._tail = (text % {"asctime": asctime} for text in (self._before, self._after))
+            self.head, self.tail = (text % {"asctime": asctime} for text in (self._before, self._after))
+
+    def between(self, client: str) -> str:
+        return f" client={client} request="
 
     def line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
-        return redacted(self.plain_line(parts, milliseconds, _word(client), _word(identity)))
-
-    def plain_line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
-        return f"{self._head}{parts[0]}{milliseconds} client={client} request={identity}{parts[1]}{self._tail}"
+        middle = f"{milliseconds}{self.between(_word(client))}{_word(identity)}"
+        return redacted(f"{self.head}{parts.before}{middle}{parts.after}{self.tail}")
 
 
 class _Json:
     """Objects. Made in the process that they tell of."""
 
+    tail = ""
+
     def __init__(self, logger: str) -> None:
         self._always = f'Z","level":"info","logger":"{logger}","event":"request","process":{os.getpid()},'
         self._second = -1
-        self._seconds = self._time = ""
+        self._seconds = self.head = ""
 
     def parts(self, request: AccessFields) -> Parts:
         method, path, status, _, _, _, sent, route, index, received, *_ = request
         before = f'"method":{_quoted(method)},"path":{_quoted(path)},"status":{status:d},"milliseconds":'
-        after = f',"sent":{sent},"route":"{route}","index":{_quoted(index)}'
+        after = f'","sent":{sent},"route":"{route}","index":{_quoted(index)}'
         if received:
             after += f',"received":{received}'
         for name in _OPTIONAL:
@@ -235,13 +263,14 @@ class _Json:
             second, micros = second + 1, micros - 1_000_000
         if second != self._second:
             self._second, self._seconds = second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-        self._time = f'{{"time":"{self._seconds}.{micros:06d}'
+        self.head = f'{{"time":"{self._seconds}.{micros:06d}'
+
+    def between(self, client: str) -> str:
+        return f',"client":"{client}","request":"'
 
     def line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
-        return self.plain_line(parts, milliseconds, _quoted(client)[1:-1], _quoted(identity)[1:-1])
-
-    def plain_line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
-        return f'{self._time}{parts[0]}{milliseconds},"client":"{client}","request":"{identity}"{parts[1]}'
+        middle = f"{milliseconds}{self.between(_quoted(client)[1:-1])}{_quoted(identity)[1:-1]}"
+        return f"{self.head}{parts.before}{middle}{parts.after}"
 
 
 def is_plain(text: str) -> bool:

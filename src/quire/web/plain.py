@@ -32,7 +32,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
 
 from quire.auth import Login
-from quire.web.answer import Answer, Download, Headers
+from quire.web.answer import Answer, Download, Given, Headers
 from quire.web.plain_headers import PLAIN_NAMES
 
 MAX_HEAD_BYTES: Final = 4096
@@ -43,6 +43,7 @@ _PATH_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 _LINE = re.compile(rb"([A-Za-z0-9-]+): ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _CREDENTIALS = re.compile(rb"\r\n[Aa]uthorization: ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\r\n")
 _AUTHORIZATION: Final = b"uthorization: "
+_UNCHANGED: Final = 304
 _STATUS_LINES: Final[dict[int, bytes]] = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
     for status in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED)  # quick answers are no others
@@ -84,11 +85,11 @@ class Responder(Protocol):
 
     def respond(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
-    ) -> Answer | None: ...
+    ) -> Given | None: ...
 
     async def respond_in_time(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
-    ) -> Answer | None: ...
+    ) -> Given | None: ...
 
 
 class Asker(Protocol):
@@ -154,13 +155,16 @@ class PlainRequests:
 
     def answer(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | PlainDownload | None:
         """The response to a request that was read, whole; None when the server has to parse it."""
-        answer = self._quick.respond(path, headers, asker.client_host, headers.login, takes_files=asker.takes_files)
-        return None if answer is None else self._response(answer, asker.further_headers())
+        given = self._quick.respond(path, headers, asker.client_host, headers.login, takes_files=asker.takes_files)
+        if given is None:
+            return None
+        answer, identity = given
+        return self._response(answer, identity, asker.further_headers())
 
     async def answer_in_time(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | PlainDownload | None:
         """As `answer`, for a request that was read, where it takes time."""
-        answer = await self._quick.respond_in_time(path, headers, asker.client_host, headers.login)
-        return None if answer is None else self._response(answer, asker.further_headers())
+        given = await self._quick.respond_in_time(path, headers, asker.client_host, headers.login)
+        return None if given is None else self._response(*given, asker.further_headers())
 
     def read(self, data: bytes) -> tuple[str, PlainHeaders] | None:
         """The path and the headers of one whole plain request; None for anything else.
@@ -176,22 +180,20 @@ class PlainRequests:
         headers = self._headers(data[end - 2 : -2])
         return None if headers is None else (path.decode(), headers)
 
-    def _response(self, answer: Answer, further: Sequence[tuple[bytes, bytes]]) -> Response | PlainDownload | None:
+    def _response(
+        self, answer: Answer, identity: str, further: Sequence[tuple[bytes, bytes]]
+    ) -> Response | PlainDownload | None:
         """All of it; None when the server has to send a file by its path."""
-        status_line = _STATUS_LINES[answer.status]
         if further is not self._further:
             self._further, self._further_lines = further, b"".join(b"%b: %b\r\n" % pair for pair in further)
-        identity = b"x-request-id: %b\r\n" % answer.identity.encode() if answer.identity else b""
-        if answer.size:
-            if answer.download is None:
-                return None
-            length = b"content-length: %d\r\n\r\n" % answer.size
-            head = b"".join((status_line, self._further_lines, answer.lines, identity, length))
-            return PlainDownload(head, answer.download)
-        if answer.status == HTTPStatus.OK:
-            length = b"content-length: %d\r\n\r\n" % len(answer.body)
-            return b"".join((status_line, self._further_lines, answer.lines, identity, length)), answer.body
-        return (b"".join((status_line, self._further_lines, answer.lines, identity, b"\r\n")),)
+        status, body, size = answer.status, answer.body, answer.size
+        end = b"\r\n" if status == _UNCHANGED else b"content-length: %d\r\n\r\n" % (size or len(body))
+        if identity:
+            end = f"x-request-id: {identity}\r\n".encode() + end
+        head = b"".join((_STATUS_LINES[status], self._further_lines, answer.lines, end))
+        if size:
+            return None if answer.download is None else PlainDownload(head, answer.download)
+        return (head, body) if body else (head,)
 
     def _headers(self, block: bytes) -> PlainHeaders | None:
         """What the header lines say, each with an end before and after it; None when they are not plain."""

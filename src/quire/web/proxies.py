@@ -37,6 +37,9 @@ UNIX: Final = "unix"
 MAX_HOPS: Final = 32
 """Proxies in a row; more values of a list are not looked at."""
 
+_MAX_TRUSTED: Final = 4096
+"""Addresses of which it is remembered whether they are trusted."""
+
 _FOR, _PROTO = "x-forwarded-for", "x-forwarded-proto"
 _HOST, _PREFIX, _FORWARDED = "x-forwarded-host", "x-forwarded-prefix", "forwarded"
 
@@ -129,6 +132,9 @@ class TrustedProxies:
             ipaddress.ip_network(network, strict=False) for network in networks if network not in {"*", UNIX}
         )
         self._headers = frozenset(headers)
+        self._reports = next((name for name in (_FORWARDED, _FOR) if name in self._headers), None)
+        """The header that tells of clients, if any is believed."""
+        self._trusted: dict[str, bool] = {}
 
     @property
     def reports_hosts(self) -> bool:
@@ -137,6 +143,14 @@ class TrustedProxies:
 
     def trusts(self, peer: str) -> bool:
         """Whether a peer, as `peer_address` tells it, is a trusted proxy."""
+        trusted = self._trusted.get(peer)
+        if trusted is None:
+            if len(self._trusted) >= _MAX_TRUSTED:
+                self._trusted.clear()
+            trusted = self._trusted[peer] = self._is_among_them(peer)
+        return trusted
+
+    def _is_among_them(self, peer: str) -> bool:
         if self._everybody:
             return True
         if peer == UNIX:
@@ -148,7 +162,7 @@ class TrustedProxies:
 
     def address(self, peer: str, lines: Lines) -> str:
         """The client's address, for a request from this peer with these headers."""
-        return self._walk(peer, lines)[0]
+        return peer if self._reports is None or not lines(self._reports) else self._walk(peer, lines)[0]
 
     def client_address(self, request: HTTPConnection) -> str:
         """The same."""
@@ -196,9 +210,9 @@ class TrustedProxies:
         return address, max(hops, 1)
 
     def _reported(self, lines: Lines) -> Sequence[str]:
-        if _FORWARDED in self._headers:
+        if self._reports == _FORWARDED:
             return [element.get("for", "") for element in _elements(lines(_FORWARDED))]
-        return _values(lines(_FOR)) if _FOR in self._headers else ()
+        return () if self._reports is None else _values(lines(self._reports))
 
     def _value(self, name: str, lines: Lines, hops: int) -> str:
         """The value that the proxy reports which is so many hops away; empty when there is none to believe."""

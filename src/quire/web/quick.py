@@ -14,9 +14,9 @@ that takes a moment, in which others are answered; the steps are the same.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from time import perf_counter
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -28,7 +28,7 @@ from quire.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.repository import NamesView, ProjectView
 from quire.simple import Page
 from quire.store.contracts import OpenBlob
-from quire.web.answer import IDENTITY, Answer, Download, Headers, as_lines
+from quire.web.answer import IDENTITY, Answer, Download, Given, Headers, as_lines
 from quire.web.conditions import matches
 from quire.web.files import log_broken_off
 from quire.web.framing import problem_with
@@ -65,13 +65,16 @@ class Quick:
         self.waits = not service.projects.is_inline
         """Whether validations take time, as over a network: `respond` then answers nothing, `respond_in_time` does."""
         self._simple = f"{settings.server_base_url}/simple/"
-        self._protected = Action.LIST in settings.authenticate
+        self._pages_are_open = Action.LIST not in settings.authenticate
+        self._files_are_open = Action.DOWNLOAD not in settings.authenticate
         self._algorithm = settings.hash_algorithm
         self._hosts: set[str] = set()
         self._allowed = service.hosts
         self._host_is_elsewhere = service.proxies.reports_hosts and not service.hosts.is_any
         self._tally = service.metrics.tally
         self._log = AccessLog(settings)
+        self._leaves_all = self._log.is_on and self._log.is_formatted
+        """Whether the log needs to know more of each request than is known here."""
         self._ids = RequestIds()
         self._authenticator = service.authenticator
         sharing = (
@@ -81,10 +84,7 @@ class Quick:
             self._log if self._log.is_on else None,
         )
         self._sharing = [each for each in sharing if each is not None]
-        # of the request that is being answered:
-        self._login: Login | None = None
-        self._user: str | None = None
-        self.files = QuickFiles(service, self._is_known)
+        self.files = QuickFiles(service)
 
     def begin_turn(self) -> None:
         """All that is answered from here to `end_turn` shares its looks at the file system (`Barrier.begin_turn`)."""
@@ -107,41 +107,44 @@ class Quick:
         login: Login | None = None,
         *,
         takes_files: bool = False,
-    ) -> Answer | None:
+    ) -> Given | None:
         """The answer to a GET without a query, which is then counted and logged as given; None when the general
         application has to find it.
 
         `path`: percent-decoded. `client`: returns the client's address. `login`: see `recall`. `takes_files`:
         whether the server can send a `Download`; its request is counted and logged when the file has been sent.
         """
-        if self._log.is_on and self._log.is_formatted:
+        if self._leaves_all:
             return None
-        begun = time.perf_counter()
-        answer = self.answer(path, headers, login, takes_files=takes_files)
-        return None if answer is None else self._give(answer, path, headers, client, begun)
+        begun = perf_counter()
+        found = self.find(path, headers, login, takes_files=takes_files)
+        if found is None:
+            return None
+        answer, user = found
+        return self._give(answer, user, path, headers, client, begun=begun)
 
     async def respond_in_time(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None = None
-    ) -> Answer | None:
+    ) -> Given | None:
         """As `respond`, where looking at the file system takes time (`waits`). Of pages only: a file has to be opened,
         too, which is for threads there."""
-        if (self._log.is_on and self._log.is_formatted) or not path.startswith(self._simple):
+        if self._leaves_all or not path.startswith(self._simple):
             return None
-        begun = time.perf_counter()
-        self._login, self._user = login, None
+        begun = perf_counter()
         wanted = self._wanted(headers) if self._is_plain(headers) else None
-        if wanted is None or (self._protected and not self._is_known(headers, Action.LIST)):
+        if wanted is None:
             return None
-        user = self._user
+        user = "" if self._pages_are_open else self._user(headers, login, Action.LIST)
+        if user is None:
+            return None
         try:
             view = await self._current(path)
-        except QuireError:  # as in `answer`
+        except QuireError:  # as in `find`
             return None
         prepared = None if view is None else self._in_form(view, wanted)
         if prepared is None:
             return None
-        self._user = user  # others were answered meanwhile
-        return self._give(self._full_or_unchanged(prepared, headers), path, headers, client, begun)
+        return self._give(self._full_or_unchanged(prepared, headers), user, path, headers, client, begun=begun)
 
     async def _current(self, path: str) -> ProjectView | NamesView | None:
         """What a path names as it is now; None for what was never asked for, and for what is not there."""
@@ -154,78 +157,73 @@ class Quick:
         view = await service.projects.get(name)
         return view if view.exists else None
 
-    def _give(self, answer: Answer, path: str, headers: Headers, client: Callable[[], str], begun: float) -> Answer:
+    def _give(
+        self, answer: Answer, user: str, path: str, headers: Headers, client: Callable[[], str], *, begun: float
+    ) -> Given:
         """Count and log it as given."""
-        sent = answer.size or len(answer.body)
-        theirs = identity = headers.get(IDENTITY)
-        is_logged = self._log.is_on
+        log, theirs, identity = self._log, headers.get(IDENTITY), ""
+        is_logged = log.is_on
         if is_logged or theirs is not None:
             identity = self._ids.of(None if theirs is None else theirs.encode("latin-1"))
-            answer = Answer._make((*answer[:-1], identity))
         if answer.blob is not None:
             address = self._service.proxies.address(client(), headers.get_all) if is_logged else ""
-            return self._download(answer, answer.blob, path, address, begun)
-        seconds = time.perf_counter() - begun
+            fields = {"client": address, "request_id": identity, "user": user}
+            answer.download = self._download(answer, answer.blob, path, begun, fields)
+            return answer, identity
+        sent = answer.size or len(answer.body)
+        seconds = perf_counter() - begun
         self._tally.request(answer.route, answer.status, seconds, sent)
-        if self._user is not None:
+        if user:
             self._tally.logins["remembered"] += 1
-        if is_logged and identity is not None:
+        if is_logged:
             address = self._service.proxies.address(client(), headers.get_all)
-            self._log.quick_line(
-                path,
-                answer.status,
-                seconds,
-                sent=sent,
-                client=address,
-                request_id=identity,
-                user=self._user,
-                is_own_id=theirs is None,
+            own = theirs is None
+            log.quick_line(
+                path, answer.status, seconds, sent, client=address, request_id=identity, user=user, is_own_id=own
             )
-        return answer
+        return answer, identity
 
-    def _download(self, answer: Answer, blob: OpenBlob, path: str, client: str, begun: float) -> Answer:
-        """The same answer, which is counted and logged when its file has been sent."""
-        user, identity = self._user, answer.identity
+    def _download(self, answer: Answer, blob: OpenBlob, path: str, begun: float, fields: dict[str, str]) -> Download:
+        """The file of an answer that was made for this request, which is counted and logged when it has been sent.
+
+        `fields`: what `AccessLog.quick_line` is told besides.
+        """
 
         def finish(sent: int, problem: str) -> None:
             blob.file.close()
             if problem:
-                log_broken_off(blob, problem, identity)
-            seconds = time.perf_counter() - begun
+                log_broken_off(blob, problem, fields["request_id"])
+            seconds = perf_counter() - begun
             self._tally.request(answer.route, answer.status, seconds, sent)
-            if user is not None:
+            if fields["user"]:
                 self._tally.logins["remembered"] += 1
             if self._log.is_on:
-                self._log.quick_line(
-                    path,
-                    answer.status,
-                    seconds,
-                    sent=sent,
-                    client=client,
-                    request_id=identity,
-                    user=user,
-                    is_own_id=False,
-                )
+                self._log.quick_line(path, answer.status, seconds, sent, **fields, is_own_id=False)
 
-        return answer._replace(download=Download(blob, self._service.in_sender, finish))
+        return Download(blob, self._service.in_sender, finish)
 
-    def answer(
+    def find(
         self, path: str, headers: Headers, login: Login | None = None, *, takes_files: bool = False
-    ) -> Answer | None:
-        """What `respond` gives, without a trace of it; the caller closes the `Answer.blob`."""
-        self._login, self._user = login, None
+    ) -> tuple[Answer, str] | None:
+        """What `respond` gives, without a trace of it, and the user, empty when nobody had to log in.
+
+        The caller closes `Answer.blob`.
+        """
+        answer = None
         try:
+            if not self._is_plain(headers):
+                return None
             if path.startswith(self._simple):
-                return self._page(path, headers) if self._is_plain(headers) else None
-            if path.startswith(self.files.prefix) and self._is_plain(headers):
-                return self.files.answer(path, headers, takes_files=takes_files)
+                user = "" if self._pages_are_open else self._user(headers, login, Action.LIST)
+                answer = None if user is None else self._page(path, headers)
+            elif path.startswith(self.files.prefix):
+                user = "" if self._files_are_open else self._user(headers, login, Action.DOWNLOAD)
+                answer = None if user is None else self.files.answer(path, headers, takes_files=takes_files)
         except QuireError:  # the application meets the same, and has a sentence for it
             pass
-        return None
+        return None if answer is None or user is None else (answer, user)
 
     def _page(self, path: str, headers: Headers) -> Answer | None:
-        if self._protected and not self._is_known(headers, Action.LIST):
-            return None
         wanted = self._wanted(headers)
         if wanted is None:
             return None
@@ -300,17 +298,14 @@ class Quick:
             self._hosts.add(host)
         return True
 
-    def _is_known(self, headers: Headers, action: Action) -> bool:
-        """Whether these credentials were found good lately, still are, and suffice."""
-        authenticator, login = self._authenticator, self._login
+    def _user(self, headers: Headers, login: Login | None, action: Action) -> str | None:
+        """The user whose credentials were found good lately, if they still are, and suffice."""
+        authenticator = self._authenticator
         if authenticator is None:
-            return False
+            return None
         if login is None and (header := headers.get("authorization")) is not None:
             login = authenticator.recall(header)
-        if login is None or not authenticator.confirm(login, action):
-            return False
-        self._user = login.username
-        return True
+        return None if login is None or not authenticator.confirm(login, action) else login.username
 
 
 class QuickASGI:
@@ -328,14 +323,15 @@ class QuickASGI:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_plain = scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]
         if is_plain and not scope.get("root_path"):
-            headers, quick, answer = ASGIHeaders(scope["headers"]), self.quick, None
+            headers, quick, given = ASGIHeaders(scope["headers"]), self.quick, None
             if not headers.has_repeats:
                 asked = (scope["path"], headers, partial(peer_of, scope))
-                answer = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
-            if answer is not None:
+                given = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
+            if given is not None:
+                answer, identity = given
                 lines = [(name.encode(), value.encode()) for name, value in answer.headers]
-                if answer.identity:
-                    lines.append((IDENTITY.encode(), answer.identity.encode()))
+                if identity:
+                    lines.append((IDENTITY.encode(), identity.encode()))
                 if answer.status != 304:
                     lines.append((b"content-length", str(len(answer.body)).encode()))
                 await send({"type": "http.response.start", "status": answer.status, "headers": lines})

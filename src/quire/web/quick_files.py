@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
-from quire.auth import Action
 from quire.metrics.catalog import Route
 from quire.repository import ProjectView
 from quire.store.contracts import OpenBlob
@@ -37,27 +35,20 @@ class _PreparedFile:
 class QuickFiles:
     """Answers to downloads from what one worker has ready."""
 
-    def __init__(
-        self,
-        service: Service,
-        is_known: Callable[[Headers, Action], bool],
-    ) -> None:
-        """`is_known`: whether the credentials of a request suffice for an action."""
+    def __init__(self, service: Service) -> None:
         settings = service.settings
         self._service = service
-        self._is_known = is_known
         self.prefix = f"{settings.server_base_url}/packages/"
-        self._protected = Action.DOWNLOAD in settings.authenticate
         self._is_off = bool(settings.accel_redirect)
         self.sends_files = False
         """Whether the server can be handed an answer that is a file."""
 
     def answer(self, path: str, headers: Headers, *, takes_files: bool) -> Answer | None:
-        """The answer to a plain GET; None when the general application has to find it.
+        """The answer to a plain GET that is allowed; None when the general application has to find it.
 
         `takes_files`: whether an answer may be an open file (`Answer.blob`), which the caller then closes.
         """
-        if self._is_off or "range" in headers or (self._protected and not self._is_known(headers, Action.DOWNLOAD)):
+        if self._is_off or "range" in headers:
             return None
         rest = path[len(self.prefix) :]
         view = self._service.projects.at_once(rest.partition("/")[0])

@@ -24,7 +24,7 @@ from quire.config import Settings
 from quire.logs import interpolate
 from quire.metrics.tally import Tally
 from quire.names import is_normalized
-from quire.web.access_lines import AccessFields, AccessLines, Parts, access_lines, is_plain
+from quire.web.access_lines import AccessFields, AccessLines, Parts, access_lines
 from quire.web.answer import SENT
 from quire.web.proxies import TrustedProxies, peer_of
 from quire.web.routes import RouteTable, path_within
@@ -108,9 +108,7 @@ class AccessLog:
         """None also where lines are made as all others are."""
         self._is_in_turn = False
         self._is_sampled = settings.log_sample < 1.0
-        self._clients: dict[str, bool] = {}
-        """By address: whether it is plain (`is_plain`)."""
-        self._parts: dict[tuple[str, int, int, str | None, float], Parts] = {}
+        self._parts: dict[tuple[str, int, int, str, float], Parts] = {}
 
     def line(
         self,
@@ -142,18 +140,19 @@ class AccessLog:
         path: str,
         status: int,
         seconds: float,
-        *,
         sent: int,
+        *,
         client: str,
         request_id: str,
-        user: str | None,
+        user: str,
         is_own_id: bool,
     ) -> None:
-        """As `line`, of a GET whose like comes again and again. `is_own_id`: whether the client sent none."""
+        """As `line`, of a GET whose like comes again and again. `user`: empty for nobody. `is_own_id`: whether the
+        client sent none."""
         lines = self._lines if self._is_in_turn else self._as_set_up()
         if lines is None:
             notes = Notes(request_id)
-            notes.user = user
+            notes.user = user or None
             self.line("GET", path, status, seconds, sent=sent, client=client, notes=notes)
             return
         share = self._share("GET", status, seconds) if self._is_sampled else 1.0
@@ -165,21 +164,15 @@ class AccessLog:
             if len(self._parts) >= _MAX_PARTS:
                 self._parts.clear()
             notes = Notes(request_id)
-            notes.user = user
+            notes.user = user or None
             fields = self._fields("GET", path, status, seconds, client, sent=sent, received=0, notes=notes, share=share)
             parts = self._parts[key] = lines.parts(fields)
         tenths = round(seconds * 10_000)
         milliseconds = _MILLISECONDS[tenths] if tenths < len(_MILLISECONDS) else str(tenths / 10)
-        if not self._is_in_turn:
+        if self._is_in_turn:
+            lines.write_in_turn(parts, milliseconds, client, request_id, is_plain=is_own_id)
+        else:
             lines.write(parts, milliseconds, client, request_id)
-            return
-        clients = self._clients
-        is_known = clients.get(client)
-        if is_known is None:
-            if len(clients) >= _MAX_PARTS:
-                clients.clear()
-            is_known = clients[client] = is_plain(client)
-        lines.write_in_turn(parts, milliseconds, client, request_id, is_plain=is_known and is_own_id)
 
     def _fields(
         self,
