@@ -241,7 +241,7 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         "--coarse-changes",
         metavar="SECONDS",
         help="for file servers whose change attribute is as coarse as their clock: wait so long around each change, so "
-        "that others notice it; 'quire doctor --peer' tells whether, and how long (default: off)",
+        "that others notice it; 'quire doctor' on two machines tells whether, and how long (default: off)",
     )
     pages = parser.add_argument_group("pages")
     add = pages.add_argument

@@ -1,7 +1,7 @@
 """Ways to ask whether a folder changed, compared: those that quire uses, and those it does not trust.
 
 Each has a folder of its own, so that asking in one way does not freshen what another one is going to be answered. A
-probe is played by two sides: one `remember`s what is there, the other `change`s it, and the first, once told, says
+probe is for two sides: one `remember`s what is there, the other `change`s it, and the first, once told, says
 whether it `sees` the change of that number. The change always makes a directory or a link, so that it shows in a count,
 too: two changes within a tick of the clock are not taken for a stale answer.
 """
