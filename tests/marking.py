@@ -23,10 +23,8 @@ _response = PlainRequests._response
 
 def _marked(
     plain: PlainRequests, answer: Answer, identity: str, further: Sequence[tuple[bytes, bytes]]
-) -> Response | PlainDownload | None:
+) -> Response | PlainDownload:
     response = _response(plain, answer, identity, further)
-    if response is None:
-        return None
     head = response[0].replace(b"\r\n", f"\r\n{MARK}: yes\r\n".encode(), 1)
     return response._replace(head=head) if isinstance(response, PlainDownload) else (head, *response[1:])
 

@@ -49,14 +49,10 @@ class Answer:
     body: bytes
     route: Route
     """For the metrics."""
-    path: str | None = None
-    """The file that is the body, in place of `body`; for servers that can send one."""
-    size: int = 0
-    """Bytes of that file."""
     lines: bytes = b""
     """The headers as HTTP/1.1 sends them, each with its end."""
     blob: OpenBlob | None = None
-    """The file that is the body, open, for servers that send one from the event loop; see `download`."""
+    """The file that is the body in place of `body`, open, for servers that can send one; see `download`."""
     download: Download | None = None
     """The same with what its server needs, once the answer is given."""
 

@@ -182,17 +182,18 @@ class PlainRequests:
 
     def _response(
         self, answer: Answer, identity: str, further: Sequence[tuple[bytes, bytes]]
-    ) -> Response | PlainDownload | None:
-        """All of it; None when the server has to send a file by its path."""
+    ) -> Response | PlainDownload:
+        """All of it, but for the bytes of a file."""
         if further is not self._further:
             self._further, self._further_lines = further, b"".join(b"%b: %b\r\n" % pair for pair in further)
-        status, body, size = answer.status, answer.body, answer.size
-        end = b"\r\n" if status == _UNCHANGED else b"content-length: %d\r\n\r\n" % (size or len(body))
+        status, body, download = answer.status, answer.body, answer.download
+        size = len(body) if download is None else download.blob.size
+        end = b"\r\n" if status == _UNCHANGED else b"content-length: %d\r\n\r\n" % size
         if identity:
             end = f"x-request-id: {identity}\r\n".encode() + end
         head = b"".join((_STATUS_LINES[status], self._further_lines, answer.lines, end))
-        if size:
-            return None if answer.download is None else PlainDownload(head, answer.download)
+        if download is not None:
+            return PlainDownload(head, download)
         return (head, body) if body else (head,)
 
     def _headers(self, block: bytes) -> PlainHeaders | None:

@@ -170,7 +170,7 @@ class Quick:
             fields = {"client": address, "request_id": identity, "user": user}
             answer.download = self._download(answer, answer.blob, path, begun, fields)
             return answer, identity
-        sent = answer.size or len(answer.body)
+        sent = len(answer.body)
         seconds = perf_counter() - begun
         self._tally.request(answer.route, answer.status, seconds, sent)
         if user:

@@ -40,8 +40,6 @@ class QuickFiles:
         self._service = service
         self.prefix = f"{settings.server_base_url}/packages/"
         self._is_off = bool(settings.accel_redirect)
-        self.sends_files = False
-        """Whether the server can be handed an answer that is a file."""
 
     def answer(self, path: str, headers: Headers, *, takes_files: bool) -> Answer | None:
         """The answer to a plain GET that is allowed; None when the general application has to find it.
@@ -64,15 +62,12 @@ class QuickFiles:
     def _whole(self, prepared: _PreparedFile, *, takes_files: bool) -> Answer | None:
         blob = self._service.store.blobs.open(prepared.key)
         if takes_files and blob.size > SMALL_FILE:
-            return Answer(200, prepared.headers, b"", prepared.route, size=blob.size, lines=prepared.lines, blob=blob)
+            return Answer(200, prepared.headers, b"", prepared.route, lines=prepared.lines, blob=blob)
         with blob.file:
             content = _content_in_memory(blob) if blob.size <= SMALL_FILE else None
-        if content is not None:
-            return Answer(200, prepared.headers, content, prepared.route, lines=prepared.lines)
-        if not self.sends_files:
+        if content is None:
             return None
-        headers = [*prepared.headers, ("content-length", str(blob.size))]
-        return Answer(200, headers, b"", prepared.route, blob.path, blob.size)
+        return Answer(200, prepared.headers, content, prepared.route, lines=prepared.lines)
 
     def _prepare(self, view: ProjectView, rest: str) -> _PreparedFile | None:
         filename, companion = split_companion(rest.rpartition("/")[2])
