@@ -9,12 +9,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import h11
 import pytest
-from gunicorn.asgi.protocol import ASGIProtocol
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -24,10 +22,9 @@ from uvicorn.server import ServerState
 
 from quire.auth import Login
 from quire.metrics.catalog import Route
-from quire.servers import gunicorn_worker, uvicorn_protocol
-from quire.servers.gunicorn_worker import Protocol as GunicornProtocol
+from quire.servers import uvicorn_protocol
 from quire.servers.plain_connection import has_all
-from quire.servers.uvicorn_protocol import Protocol
+from quire.servers.uvicorn_protocol import UVICORN_SETTINGS, Protocol
 from quire.store.directory import COARSE_SETTLE
 from quire.web.answer import Answer, Given, Headers, as_lines
 from quire.web.plain import MAX_HEAD_BYTES, PlainDownload, PlainHeaders, PlainRequests, Response
@@ -342,7 +339,7 @@ class _Application:
 
 
 async def _connected(application: _Application) -> tuple[Protocol, _Transport]:
-    config = Config(application, http=Protocol, ws="none", log_config=None, interface="asgi3", proxy_headers=False)
+    config = Config(application, log_config=None, interface="asgi3", access_log=False, **UVICORN_SETTINGS)
     config.timeout_keep_alive = 1000
     config.load()
     protocol = Protocol(config, ServerState(), {})
@@ -404,21 +401,9 @@ def test_a_server_without_what_is_relied_on_gets_no_plain_answers(
     assert ("timeout_keep_alive_handler" if missing == "method" else "renamed") in line["event"]
 
 
-@pytest.mark.parametrize("name", gunicorn_worker._METHODS)
-def test_gunicorn_without_a_method_gets_no_plain_answers(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """All that is extended there is gunicorn's own: each name is looked for."""
-    monkeypatch.setattr("quire.servers.plain_connection._told", set())
-    monkeypatch.delattr(ASGIProtocol, name)
-    with capture_logs() as told:
-        assert not has_all(object(), ASGIProtocol, gunicorn_worker._METHODS, ())
-        assert not has_all(object(), ASGIProtocol, gunicorn_worker._METHODS, ())
-    assert [name in line["event"] for line in told] == [True]
-
-
-def test_the_servers_that_are_installed_have_what_is_relied_on() -> None:
+def test_the_uvicorn_that_is_installed_has_what_is_relied_on() -> None:
     """Or the fast path would be off, unnoticed but for a log line."""
     assert has_all(object(), H11Protocol, uvicorn_protocol._METHODS, ())
-    assert has_all(object(), ASGIProtocol, gunicorn_worker._METHODS, ())
 
 
 def test_nothing_overtakes_a_request_that_is_under_way() -> None:
@@ -731,7 +716,6 @@ def test_nobody_waits_for_who_has_gone() -> None:
         ("uvicorn --no-fast-path", "", [False] * 3),
         ("gunicorn --no-fast-path", "", [False] * 3),
         ("gunicorn", "accesslog = 'access.log'", [False] * 3),
-        ("gunicorn", "def pre_request(worker, request):\n    pass", [False] * 3),
     ],
 )
 def test_a_server_answers_plainly(
@@ -742,9 +726,9 @@ def test_a_server_answers_plainly(
     expected: list[bool],
     is_network: bool,
 ) -> None:
-    """On a connection that has seen a request, before and after one that is not plain; but not where the operator has
-    gunicorn do something for each request. Whoever answers, the page is the same; so it is where an answer takes time,
-    as it does on what is taken for a network's file system.
+    """Before and after a request that is not plain; but not where the operator has gunicorn log each request. The page
+    is the same either way; so it is where an answer takes time, as it does on what is taken for a network's file
+    system.
     """
     if is_network:
         monkeypatch.setenv(marking.NETWORK, "yes")
@@ -779,28 +763,3 @@ def test_a_server_answers_plainly(
         assert headers["etag"] == told[1]["etag"]
     if "accesslog" in configuration:
         assert (tmp_path / "access.log").read_text().count("GET /simple/") >= 6
-
-
-# -- in gunicorn ------------------------------------------------------------------------------------------------------
-
-
-class _Calls(_Transport):
-    """Counts what it is told to write."""
-
-    count = 0
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.count += 1
-        super().write(data)
-
-
-def test_gunicorn_sends_a_response_in_one_call() -> None:
-    """Head and body: each call by itself may be a system call, and a packet. Nothing is sent to who is gone."""
-    protocol = GunicornProtocol.__new__(GunicornProtocol)
-    protocol.worker = SimpleNamespace(nr=0)
-    transport = protocol.transport = _Calls()
-    protocol.write_plain((b"head", b"body"))
-    assert (transport.count, transport.written, protocol.worker.nr) == (1, b"headbody", 1)
-    transport.close()
-    protocol.write_plain((b"head", b"body"))
-    assert transport.count == 1

@@ -353,6 +353,8 @@ def post_fork(server, worker):
     open(f"forked-{worker.pid}", "w").close()
 def when_ready(server):
     server.log.info("the hook ran")
+def pre_request(worker, request):
+    pass
 """
 
 
@@ -367,7 +369,8 @@ def test_gunicorn_conf_is_honoured(tmp_path: Path) -> None:
     assert "the hook ran" in served.output()
     lines = [line for line in served.output().splitlines() if "overrides" in line]
     assert len(lines) == 1
-    assert "worker_class 'gevent' by gunicorn's own ASGI worker" in lines[0]
+    assert "worker_class 'gevent' by uvicorn's worker" in lines[0]
+    assert "pre_request, which only gunicorn's own workers know" in lines[0]
 
 
 def test_gunicorn_precedence(tmp_path: Path) -> None:

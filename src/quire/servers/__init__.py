@@ -20,9 +20,6 @@ from quire.runtime import shared_folder
 ASGI_TARGET = "quire.web.entry:application"
 WSGI_TARGET = "quire.web.entry:wsgi_application"
 
-MAX_HEAD_BYTES = 64 * 1024
-"""A request's line and headers, where a server lets us say; more is refused before the application sees it."""
-
 GRACE_SECONDS = 30
 """How long running requests may go on after the server was told to stop."""
 

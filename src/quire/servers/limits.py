@@ -1,18 +1,17 @@
 """What one client may take from all others: bounds on heads that do not end and on connections.
 
-Theory of operation. Whoever connects and says nothing, or a byte now and then, costs a connection until somebody hangs
-up. The application bounds the silence within a body (`--body-timeout`); before that, only the server knows of the
-connection. So each server gets the same deadline for a whole head (line and headers), from the moment that it could
-begin: the protocols of gunicorn and uvicorn are extended for it. It counts from the beginning and not from the last
-byte, or a byte every second would hold a connection for ever.
+Theory of operation. A client that connects and says nothing, or a byte now and then, costs a connection until the
+server hangs up. The application bounds the silence within a body (`--body-timeout`); before that, only the server knows
+of the connection. So there is a deadline for a whole head (line and headers), from the moment that it could begin
+(`quire.servers.uvicorn_protocol`). It counts from the beginning and not from the last byte, or a byte every second
+would hold a connection for ever.
 
 Between two requests a connection may be idle for `--keep-alive-seconds`, longer than the proxies and load balancers
-before it keep theirs: whoever closes first does so while the other one may be sending a request, and a client cannot
-know whether that was carried out. gunicorn has one deadline for this silence and the head after it, from the second
-request on.
+before it keep theirs: the end that closes first may do so while the other one is sending a request, and a client cannot
+know whether that was carried out.
 
 The number of connections is bounded by file descriptors; a worker that has none left can open no file to answer with.
-uvicorn's protocol and gunicorn's, as they are extended here, tell a further client so and close its connection.
+A further client is told so, and its connection is closed.
 """
 
 from __future__ import annotations
@@ -32,12 +31,14 @@ TOO_MANY = (
 )
 """What a further client is told."""
 
-DESCRIPTORS = 2
-"""What a connection may take on which a file is sent: the socket and the file."""
-UVICORN_DESCRIPTORS = 4
-"""The same in uvicorn: also a duplicate of each (`quire.servers.uvicorn_files`)."""
+MAX_HEAD_BYTES = 64 * 1024
+"""A request's line and headers; more is refused before the application sees it."""
+
+DESCRIPTORS = 4
+"""What a connection may take on which a file is sent: the socket, the file, and a duplicate of each
+(`quire.servers.uvicorn_files`)."""
 _OWN_DESCRIPTORS = 256
-_WANTED_DESCRIPTORS = MAX_CONNECTIONS * UVICORN_DESCRIPTORS + _OWN_DESCRIPTORS
+_WANTED_DESCRIPTORS = MAX_CONNECTIONS * DESCRIPTORS + _OWN_DESCRIPTORS
 
 
 def raise_descriptor_limit() -> int:
@@ -53,13 +54,13 @@ def raise_descriptor_limit() -> int:
     return _WANTED_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
-def connections_for(descriptors: int, each: int) -> int:
-    """How many connections a worker with so many file descriptors may hold, when one may take `each` of them."""
-    return max(64, min(MAX_CONNECTIONS, (descriptors - _OWN_DESCRIPTORS) // each))
+def connections_for(descriptors: int) -> int:
+    """How many connections a worker with so many file descriptors may hold."""
+    return max(64, min(MAX_CONNECTIONS, (descriptors - _OWN_DESCRIPTORS) // DESCRIPTORS))
 
 
 @cache
-def most_connections(each: int) -> int:
+def most_connections() -> int:
     """`connections_for` what this process was started with."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else connections_for(soft, each)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else connections_for(soft)

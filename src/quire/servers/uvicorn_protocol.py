@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from quire.servers.limits import HEAD_SECONDS, TOO_MANY, UVICORN_DESCRIPTORS, most_connections
+from quire.servers.limits import HEAD_SECONDS, MAX_HEAD_BYTES, TOO_MANY, most_connections
 from quire.servers.plain_connection import PlainConnection, has_all
 from quire.servers.uvicorn_files import FileSender, can_send_files
 from quire.web.files import ZEROCOPY
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _METHODS = ("handle_events", "send_400_response", "shutdown", "timeout_keep_alive_handler")
 _ATTRIBUTES = (
-    *("client", "conn", "cycle", "flow", "loop", "server_state"),
+    *("access_log", "client", "conn", "cycle", "flow", "loop", "server_state"),
     *("timeout_keep_alive", "timeout_keep_alive_task", "transport"),
 )
 """What plain answers rely on in uvicorn's protocol: methods that are called at the right moments, and state."""
@@ -52,12 +52,13 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        if len(self.connections) > most_connections(UVICORN_DESCRIPTORS):
+        if len(self.connections) > most_connections():
             transport.write(TOO_MANY)
             transport.close()
             return
         plain = getattr(self.app, "plain", None)
-        if plain is not None and has_all(self, H11Protocol, _METHODS, _ATTRIBUTES):
+        # uvicorn's own access log, which only gunicorn's configuration can turn on, has lines of what uvicorn parses
+        if plain is not None and has_all(self, H11Protocol, _METHODS, _ATTRIBUTES) and not self.access_log:
             self._plain = PlainConnection(plain, self, self.loop)
         if can_send_files(transport):
             self._files = FileSender(transport, self.flow, self.loop)
@@ -185,3 +186,13 @@ class Protocol(H11Protocol):
         if self._head_deadline is not None:
             self._head_deadline.cancel()
             self._head_deadline = None
+
+
+UVICORN_SETTINGS: Final[dict[str, Any]] = {
+    "http": Protocol,  # over h11: httptools collects a header of any size in memory
+    "h11_max_incomplete_event_size": MAX_HEAD_BYTES,
+    "proxy_headers": False,  # the application reads X-Forwarded-* itself, as --trusted-proxies says
+    "server_header": False,
+    "ws": "none",
+}
+"""What quire needs of uvicorn, by whatever its workers are started."""

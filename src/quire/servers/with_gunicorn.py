@@ -31,6 +31,12 @@ from quire.servers.loading import forked_workers_obey_signals, load
 
 WORKER = "quire.servers.gunicorn_worker.Worker"
 
+_OF_ITS_OWN_WORKERS = (
+    *("access_log_format", "limit_request_field_size", "limit_request_fields", "limit_request_line", "post_request"),
+    *("pre_request", "proxy_protocol", "worker_connections"),
+)
+"""Settings that nobody reads here."""
+
 _log = structlog.stdlib.get_logger("quire.servers")
 
 
@@ -148,8 +154,8 @@ def _override(configuration: Config, settings: Settings) -> list[str]:
     clauses = []
     chosen = configuration.settings["worker_class"].get()
     name = chosen if isinstance(chosen, str) else getattr(chosen, "__name__", str(chosen))
-    if name not in {"sync", "asgi", "gunicorn.workers.gasgi.ASGIWorker"}:  # sync: gunicorn's default, nobody's choice
-        clauses.append(f"worker_class {name!r} by gunicorn's own ASGI worker, as quire is an ASGI application")
+    if name not in {"sync", "uvicorn_worker.UvicornWorker"}:  # sync: gunicorn's default, nobody's choice
+        clauses.append(f"worker_class {name!r} by uvicorn's worker, as quire is an ASGI application")
     configuration.set("worker_class", WORKER)
     if configuration.threads > 1:
         clauses.append("threads, as an ASGI worker serves many requests in one thread")
@@ -158,13 +164,21 @@ def _override(configuration: Config, settings: Settings) -> list[str]:
         clauses.append(f"workers = {configuration.workers}, as --workers {settings.workers} was given")
         configuration.set("workers", settings.workers)
     for name, nobody in (("forwarded_allow_ips", ""), ("secure_scheme_headers", {})):
-        setting = configuration.settings[name]
-        if setting.get() != type(setting)().get():
+        if _is_chosen(configuration, name):
             clauses.append(f"{name}, as --trusted-proxies and --trusted-headers say what is believed")
         configuration.set(name, nobody)
+    ignored = [name for name in _OF_ITS_OWN_WORKERS if _is_chosen(configuration, name)]
+    if ignored:
+        clauses.append(f"{', '.join(ignored)}, which only gunicorn's own workers know")
     if configuration.settings["wsgi_app"].get() or configuration.settings["paste"].get():
         clauses.append("the application, as quire serves itself")
     return clauses
+
+
+def _is_chosen(configuration: Config, name: str) -> bool:
+    """Whether a setting has another value than gunicorn's default."""
+    setting = configuration.settings[name]
+    return bool(setting.get() != type(setting)().get())
 
 
 def _execute(filename: str) -> ModuleType:

@@ -26,12 +26,12 @@ from quire import logs
 from quire.config import Settings
 from quire.errors import QuireError
 from quire.log_output import drain_all
-from quire.servers import GRACE_SECONDS, MAX_HEAD_BYTES, announce, host_and_port
+from quire.servers import GRACE_SECONDS, announce, host_and_port
 from quire.servers.binding import bind_each
 from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
 from quire.servers.loading import end_with_parent
-from quire.servers.uvicorn_protocol import Protocol
+from quire.servers.uvicorn_protocol import UVICORN_SETTINGS
 
 _INFANCY_SECONDS = 1.0
 """A worker that dies before this age is started again at the main process's own pace."""
@@ -49,16 +49,12 @@ def serve(settings: Settings, target: str) -> int:
     config = _Config(
         target,
         workers=settings.workers,
-        http=Protocol,  # over h11: httptools collects a header of any size in memory
-        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        proxy_headers=False,  # the application reads X-Forwarded-* itself, as --trusted-proxies says
-        server_header=False,
         access_log=False,
-        ws="none",
         log_config=logging_setup,
         backlog=2048,
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        **UVICORN_SETTINGS,
     )
     announce(settings, [host_and_port(listeners[0].getsockname())], "uvicorn", settings.workers)
     if settings.workers > 1:
