@@ -21,4 +21,4 @@ def measure(suite: Suite) -> None:
         peers.append(NGINX_LOGGING)
     with suite.running(corpus, peers, measures=MEASURES) as servers:
         for measured, shoot in ((PAGE, ask.rotating), (UNCHANGED, ask.unchanged), (SMALL, ask.small_file)):
-            suite.interleave(measured, corpus.name, servers, shoot)
+            suite.interleave(measured, corpus.name, servers, shoot, closely=True)
