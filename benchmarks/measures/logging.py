@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.measures.questions import Questions
-from benchmarks.peers import LOGGING, NGINX_LOGGING, QUIRE
+from benchmarks.peers import GUNICORN, LOGGING, NGINX_LOGGING, QUIRE
 from benchmarks.suite import Suite
 
 PAGE = "with an access log: project page, 200 in turn"
@@ -13,10 +13,10 @@ MEASURES = (PAGE, UNCHANGED, SMALL)
 
 
 def measure(suite: Suite) -> None:
-    """Every line goes to a file, of nginx too; quire without a log is between each two of them."""
+    """Every line goes to a file, of nginx too. quire without a log is between each two, and once more in gunicorn."""
     suite.say("access logs")
     corpus = suite.middle
-    ask, peers = Questions(corpus, suite.seconds), [QUIRE, *LOGGING.values()]
+    ask, peers = Questions(corpus, suite.seconds), [QUIRE, *LOGGING.values(), GUNICORN]
     if suite.peer("nginx") is not None:
         peers.append(NGINX_LOGGING)
     with suite.running(corpus, peers, measures=MEASURES) as servers:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from benchmarks.peers.devpi import DEVPI
 from benchmarks.peers.mirror import MIRROR
 from benchmarks.peers.nginx import NGINX, NGINX_LOGGING
-from benchmarks.peers.ours import BARE, BARE_ASGI, LOGGING, QUIRE, QUIRE_STORE_ALONE, SERVE, VARIANTS
+from benchmarks.peers.ours import (
+    BARE,
+    BARE_ASGI,
+    GUNICORN,
+    GUNICORN_LOGGING,
+    LOGGING,
+    QUIRE,
+    QUIRE_STORE_ALONE,
+    SERVE,
+    VARIANTS,
+)
 from benchmarks.peers.pypiserver import CACHED_DIR, SIMPLE_DIR
 from benchmarks.peers.server import Login, Peer, Server, served
 
@@ -14,6 +24,8 @@ __all__ = [
     "BARE_ASGI",
     "CACHED_DIR",
     "DEVPI",
+    "GUNICORN",
+    "GUNICORN_LOGGING",
     "LOGGING",
     "NGINX",
     "NGINX_LOGGING",

@@ -61,15 +61,19 @@ BARE = Peer(
     short="bare Python handler",
 )
 BARE_ASGI = Peer("bare-asgi", "ASGI application, 4 KB, same server", "none", partial(_bare, "asgi"), BARE.offers)
+GUNICORN = _variant("gunicorn", "quire, gunicorn", partial(_in_server, "gunicorn"))
 VARIANTS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
         _variant("asyncio", "quire, uvicorn without uvloop", partial(_otherwise, "asyncio")),
-        _variant("gunicorn", "quire, gunicorn's ASGI worker", partial(_in_server, "gunicorn")),
+        GUNICORN,
         _variant("alone", "quire, one worker", partial(_alone)),
     )
 }
 """quire in other servers; what `quire` itself chooses is uvicorn, with uvloop, here with two workers."""
+GUNICORN_LOGGING = _variant(
+    "gunicorn-v", "quire run -v --server gunicorn", partial(_logging, "run", ("-v", "--server", "gunicorn"))
+)
 SERVE = _variant("serve", "quire serve", partial(_logging, "serve", ()))
 """The command of the README, which logs requests."""
 LOGGING: dict[str, Peer] = {
@@ -78,9 +82,7 @@ LOGGING: dict[str, Peer] = {
         SERVE,
         _variant("serve-json", "quire serve --log-format json", partial(_logging, "serve", ("--log-format", "json"))),
         _variant("run-v", "quire run -v", partial(_logging, "run", ("-v",))),
-        _variant(
-            "gunicorn-v", "quire run -v --server gunicorn", partial(_logging, "run", ("-v", "--server", "gunicorn"))
-        ),
+        GUNICORN_LOGGING,
     )
 }
 """quire with its access log; `quire` itself, as `quire run`, has none."""
