@@ -52,7 +52,7 @@ COPY --from=builder /opt/quire /opt/quire
 # Slim Pythons come without their own bytecode, and a container that cannot write would compile it at every start: this
 # keeps what quire loads.
 RUN PYTHONDONTWRITEBYTECODE= /opt/quire/bin/python -P -c "import quire.cli; quire.cli.make_parser(); \
-import quire.web.entry, quire.servers.with_uvicorn, quire.servers.with_gunicorn, quire_image.health"
+import quire.http.entry, quire.servers.with_uvicorn, quire.servers.with_gunicorn, quire_image.health"
 ENV PATH=/opt/quire/bin:$PATH \
     HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -1,7 +1,7 @@
 """The least that a handler in Python can do: the same answer of 4 KB to every request, in quire's own server.
 
-`plain`: at the place where quire answers plain requests, before uvicorn's parser (`quire.web.plain`): all that is left
-out is what quire does for an answer. `asgi`: an ASGI application, for which uvicorn parses each request.
+`plain`: at the place where quire answers plain requests, before uvicorn's parser (`quire.http.fast.plain`): all that is
+left out is what quire does for an answer. `asgi`: an ASGI application, for which uvicorn parses each request.
 
 uvicorn gets every option that quire gives it. `python -m benchmarks.bare plain|asgi SETTINGS`.
 """
@@ -12,10 +12,10 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from quire import logs
-from quire.config import Settings
+from quire.config.settings import Settings
+from quire.http.fast.plain import Asker, PlainHeaders, Response
+from quire.observe import logs
 from quire.servers import with_uvicorn
-from quire.web.plain import Asker, PlainHeaders, Response
 
 BODY_BYTES = 4096
 _ASGI, _PLAIN = (kind.ljust(BODY_BYTES, b".") for kind in (b"ASGI", b"plain"))
@@ -51,7 +51,7 @@ class BarePlain(Bare):
         self._response: Response = ()
 
     def read(self, data: bytes) -> tuple[str, PlainHeaders] | None:
-        """As `quire.web.plain.PlainRequests`, and so the next one."""
+        """As `quire.http.fast.plain.PlainRequests`, and so the next one."""
         return _REQUEST if data.startswith(b"GET /") and data.find(b"\r\n\r\n") == len(data) - 4 else None
 
     def answer_soon(

@@ -30,10 +30,10 @@ from tests.distributions import make_wheel, metadata_text
 
 from benchmarks.environments import CACHE
 from benchmarks.progress import lasting
-from quire.index import Index
-from quire.model import File, Project, encode_project
-from quire.store.posix import HOME, PosixStore
-from quire.upload import examine
+from quire.domain.project import File, Project, encode_project
+from quire.index.index import Index
+from quire.index.upload import examine
+from quire.store.posix.store import HOME, PosixStore
 
 POOL_PROJECTS = 1_000
 POOL_FILES = 10

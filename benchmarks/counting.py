@@ -61,7 +61,7 @@ def __getattr__(name: str) -> Any:
     """Importing this module does nothing; asking for the application begins the counting."""
     if name != "application":
         raise AttributeError(name)
-    from quire.web.entry import application  # noqa: PLC0415 - builds it from the worker's settings
+    from quire.http.entry import application  # noqa: PLC0415 - builds it from the worker's settings
 
     counter = Counter()
     listener = socket.socket(socket.AF_UNIX)

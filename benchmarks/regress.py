@@ -29,7 +29,7 @@ from tests.serving import environment, free_port
 from benchmarks.counting import SOCKET_VARIABLE
 from benchmarks.processes import Running, Unavailable, started, wait_for
 from benchmarks.uploading import Uploader, releases
-from quire.config import Settings
+from quire.config.settings import Settings
 
 REQUESTS = 200
 """Each count is the mean of this many; what a worker does now and then by itself disappears in it."""
@@ -41,7 +41,7 @@ PROJECT = "work-0"
 WAITING = frozenset({"futex", "sched_yield", "epoll_wait", "epoll_pwait", "clock_nanosleep", "restart_syscall"})
 """System calls by which the server's threads wait for each other: as many as the machine's business makes of them."""
 SETTLED_SECONDS = 3.0
-"""After this long without a change the store no longer lists a directory anew (`quire.store.directory`)."""
+"""After this long without a change the store no longer lists a directory anew (`quire.store.posix.directory`)."""
 _LINE = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", re.M)
 _USER, _PASSWORD = "worker", "at work"
 
@@ -103,8 +103,9 @@ def worker(folder: Path, *, protected: bool = False, counting: Path | None = Non
         passwords=str(password_file(folder, **{_USER: _PASSWORD})) if protected else None,
         metrics="list" if counting is None else "off",
     )
-    target = "quire.web.entry:application" if counting is None else "benchmarks.counting:application"
-    program = "import sys; from quire import servers, logs; from quire.config import Settings; "
+    target = "quire.http.entry:application" if counting is None else "benchmarks.counting:application"
+    program = "import sys; from quire import servers; from quire.observe import logs; "
+    program += "from quire.config.settings import Settings; "
     program += "s = Settings.load(sys.argv[1]); logs.configure(s); sys.exit(servers.run(s, sys.argv[2]))"
     environ = environment(**({SOCKET_VARIABLE: str(counting)} if counting is not None else {}))
     command = [sys.executable, "-c", program, settings.dump(), target]

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from quire.cli import make_parser
-from quire.config import DEFAULT_FALLBACK_URL, OPTIONS
+from quire.config.settings import DEFAULT_FALLBACK_URL, OPTIONS
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"
 _BLOCK = re.compile(r"(<!-- reference: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)

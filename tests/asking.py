@@ -18,8 +18,8 @@ from typing import Any
 import bcrypt
 import httpx
 
-from quire.index import Index
-from quire.store.posix import PosixStore
+from quire.index.index import Index
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE, Served, environment, free_port, quire_command, running, until
 

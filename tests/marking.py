@@ -9,11 +9,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from quire import folder_scan
 from quire.cli import main
-from quire.store import posix
-from quire.web.answer import Answer
-from quire.web.plain import PlainDownload, PlainRequests, Response
+from quire.dropin import tree as folder_scan
+from quire.http.fast.answer import Answer
+from quire.http.fast.plain import PlainDownload, PlainRequests, Response
+from quire.store.posix import store as posix
 
 MARK = "x-plain"
 NETWORK = "QUIRE_MARKING_NETWORK"

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import httpx
 
-from quire.checking import Check, Checked
-from quire.index import Index
-from quire.store.posix import PosixStore
-from quire.store.posix_check import PosixInspector
+from quire.index.index import Index
+from quire.operations.checking import Check, Checked
+from quire.store.posix.inspector import PosixInspector
+from quire.store.posix.store import PosixStore
 from tests.asking import OPEN, Site, content_type, multipart, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE, environment, quire_command, until

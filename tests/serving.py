@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import quire
-from quire import logs, servers
-from quire.config import SETTINGS_VARIABLE, Settings
-from quire.errors import ConfigurationError
+from quire import servers
+from quire.config.settings import SETTINGS_VARIABLE, Settings
+from quire.domain.errors import ConfigurationError
+from quire.observe import logs
 
 DEADLINE = 25.0
 """Seconds that a server may take to start, stop or replace a worker; reached only when it is broken.

@@ -24,17 +24,17 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire import logs
-from quire.config import Settings
-from quire.log_output import Output, OutputHandler
-from quire.web.access_lines import AccessFields, access_lines
-from quire.web.request_log import AccessLog, Notes
+from quire.config.settings import Settings
+from quire.http.app.access_lines import AccessFields, access_lines
+from quire.http.app.request_log import AccessLog, Notes
+from quire.observe import logs
+from quire.observe.log_output import Output, OutputHandler
 from tests import marking
 from tests.asking import OPEN, password_file, publish_wheel, serve
 from tests.serving import DEADLINE, environment, free_port, quire_command, running, until
 
 NOW = 1_795_000_000.25
-LOGGER = "quire.web.request_log"
+LOGGER = "quire.http.app.request_log"
 PYPISERVER = "%(asctime)s|%(name)s|%(levelname)s|%(thread)d|%(message)s"
 
 

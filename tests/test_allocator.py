@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from quire.allocator import give_back_large_blocks
+from quire.process.allocator import give_back_large_blocks
 
 # After a block of 16 MiB was freed, does one of 8 MiB come from the heap, where it would stay?
 _PROBE = """
 import sys
-from quire.allocator import give_back_large_blocks
+from quire.process.allocator import give_back_large_blocks
 if sys.argv[1] == "told":
     assert give_back_large_blocks({})
 block = bytes(16 << 20)

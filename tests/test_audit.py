@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from quire.audit.archive import MOST_CARRIED, archive_key
-from quire.audit.entries import MOST_FILES, Origin, entries_of, make_entry
-from quire.audit.reading import Logged, LogReader, Wanted
-from quire.changes import Selection
-from quire.errors import NotFound, OutcomeUnknown, QuireError, StoreError
-from quire.index import Index
-from quire.model import File, Project, Status
+from quire.domain.changes import Selection
+from quire.domain.errors import NotFound, OutcomeUnknown, QuireError, StoreError
+from quire.domain.project import File, Project, Status
+from quire.index.audit.archive import MOST_CARRIED, archive_key
+from quire.index.audit.entries import MOST_FILES, Origin, entries_of, make_entry
+from quire.index.audit.reading import Logged, LogReader, Wanted
+from quire.index.index import Index
+from quire.index.upload import Upload, examine
 from quire.store.contracts import Store
-from quire.store.posix import PosixStore
+from quire.store.posix.store import PosixStore
 from quire.testing import Fault, Faults, MemoryStore
-from quire.upload import Upload, examine
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE, environment, quire_command, run_quire
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from quire.auth import (
+from quire.access.authenticator import (
     MAX_HEADER_CHARACTERS,
     Accepted,
     Action,
@@ -28,8 +28,8 @@ from quire.auth import (
     Wrong,
     parse_basic,
 )
-from quire.login_limits import Limits, Scope, origin_of
-from quire.passwords import Passwords, parse_users, verify_password
+from quire.access.login_limits import Limits, Scope, origin_of
+from quire.access.passwords import Passwords, parse_users, verify_password
 from tests.htpasswd import SCHEMES, Clock, bcrypt_hash, sha1_hash, write
 
 HOME = "192.0.2.1"

@@ -31,9 +31,9 @@ from benchmarks.summary import beside_huge, other_servers, ratios, ratios_logged
 from benchmarks.tables import rates, table, title
 from benchmarks.targets import TARGETS, number
 
-from quire.index import Index
-from quire.store.posix import PosixStore
-from quire.web.plain import Response
+from quire.http.fast.plain import Response
+from quire.index.index import Index
+from quire.store.posix.store import PosixStore
 from tests.asking import Somebody
 
 _WRK = """Running 1s test @ http://127.0.0.1:8080/

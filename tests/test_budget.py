@@ -17,16 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from quire.budget import Budget, Memory
-from quire.config import Settings
-from quire.folder import Folder
-from quire.model import File, Project, encode_project
-from quire.negotiation import MediaType
-from quire.store.posix import PosixStore
-from quire.web.app import create_application
-from quire.web.overview import FileCount
-from quire.web.quick import ASGIHeaders, Quick
-from quire.web.service import Service
+from quire.config.settings import Settings
+from quire.domain.project import File, Project, encode_project
+from quire.dropin.folder import Folder
+from quire.http.app.application import create_application
+from quire.http.app.service import Service
+from quire.http.fast.quick import ASGIHeaders, Quick
+from quire.http.simple.overview import FileCount
+from quire.process.budget import Budget, Memory
+from quire.render.negotiation import MediaType
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_wheel, wheel_name
 
 
@@ -258,7 +258,7 @@ def test_the_list_of_projects_is_charged_what_it_takes(tmp_path: Path) -> None:
 
 def test_what_is_known_of_dropped_in_files_is_charged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their digests and documents; what they share with a project's view may be charged twice, never not at all."""
-    monkeypatch.setattr("quire.folder_digests._OLD", -60.0)  # else what was just stored is not believed yet
+    monkeypatch.setattr("quire.dropin.digests._OLD", -60.0)  # else what was just stored is not believed yet
     names = [f"project-{number:03}" for number in range(100)]
     for name in names:
         for number in range(5):

@@ -13,22 +13,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from quire.changes import Selection
-from quire.checking import GRACE, Check, Checked, Finding, Severity, collect_garbage
-from quire.checking.references import project_of
-from quire.commits import blob_keys
-from quire.errors import StoreError
-from quire.folder import Folder
-from quire.folder_facts import decode_facts, encode_facts
-from quire.folder_files import Stamp, private_name
-from quire.index import Index
-from quire.model import File, Status, decode_project, encode_project
+from quire.domain.changes import Selection
+from quire.domain.errors import StoreError
+from quire.domain.project import File, Status, decode_project, encode_project
+from quire.dropin.facts import decode_facts, encode_facts
+from quire.dropin.files import Stamp, private_name
+from quire.dropin.folder import Folder
+from quire.index.commits import blob_keys
+from quire.index.index import Index
+from quire.index.upload import examine
+from quire.operations.checking import GRACE, Check, Checked, Finding, Severity, collect_garbage
+from quire.operations.checking.references import project_of
 from quire.store.contracts import StoredBlob
 from quire.store.faults import Fault
 from quire.store.memory import MemoryState, MemoryStore
-from quire.store.posix import PosixStore
-from quire.store.posix_check import PosixInspector
-from quire.upload import examine
+from quire.store.posix.inspector import PosixInspector
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_wheel, wheel_name
 
 WHEEL = wheel_name("alpha", "1.0")

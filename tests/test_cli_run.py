@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 import quire
 from quire import cli
 from quire.commands import run as run_command
-from quire.config import Settings, resolve
-from quire.errors import ConfigurationError
-from quire.store.posix import PosixStore
+from quire.config.settings import Settings, resolve
+from quire.domain.errors import ConfigurationError
+from quire.store.posix.store import PosixStore
 from tests.htpasswd import sha1_hash
 from tests.serving import environment, free_port, quire_command, run_quire, running
 
@@ -137,7 +137,7 @@ def test_version_and_help(tmp_path: Path) -> None:
 
 def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistake, which nobody would see before the first upload, unless --read-only says that it is none."""
-    from quire.store import posix
+    from quire.store.posix import store as posix
 
     monkeypatch.setattr(posix, "can_write", lambda home: False)
     settings = Settings(directories=(str(tmp_path),), authenticate=())
@@ -148,7 +148,7 @@ def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: 
 
 def test_a_volume_that_is_mounted_read_only_is_served_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That was a decision: the service starts, with a warning, and refuses changes."""
-    from quire.store import posix
+    from quire.store.posix import store as posix
 
     monkeypatch.setattr(posix, "can_write", lambda home: False)
     mounted = os.statvfs_result((*os.statvfs(tmp_path)[:8], os.ST_RDONLY, 255))
@@ -166,7 +166,7 @@ def test_a_file_system_that_was_not_tested(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, warns: bool
 ) -> None:
     """The start names it, and the command that examines it."""
-    monkeypatch.setattr("quire.store.filesystem.filesystem_type", lambda path: (kind, kind == "ext4"))
+    monkeypatch.setattr("quire.store.posix.filesystem.filesystem_type", lambda path: (kind, kind == "ext4"))
     with capture_logs() as logs:
         run_command.prepare(Settings(directories=(str(tmp_path),), read_only=True))
     assert [f"({kind})" in line["event"] for line in logs if f"'quire doctor {tmp_path}'" in line["event"]] == (
@@ -228,11 +228,11 @@ def test_uploads_without_any_user_are_warned_of(tmp_path: Path) -> None:
 def test_permissions(mode: int, read_only: bool, refused: str) -> None:
     """A directory that the user cannot read is refused; one that it can read but not write, unless --read-only."""
     program = (
-        "import os, sys; from quire.commands.run import prepare; from quire.config import Settings;"
-        "import quire.store.posix, quire.web.app, quire.errors;"
+        "import os, sys; from quire.commands.run import prepare; from quire.config.settings import Settings;"
+        "import quire.store.posix.store, quire.http.app.application, quire.domain.errors;"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534);"
         "\ntry: prepare(Settings(directories=(sys.argv[1],), read_only=sys.argv[2] == 'True'))"
-        "\nexcept quire.errors.ConfigurationError as error: print('refused', error)"
+        "\nexcept quire.domain.errors.ConfigurationError as error: print('refused', error)"
     )
     with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are for their owner only
         Path(folder).chmod(mode)
@@ -269,14 +269,14 @@ def test_errors_of_commands_have_their_exit_codes(
 
     assert fail(ConfigurationError("It is set wrongly.")) == 2
     assert capsys.readouterr().err == "quire: error: It is set wrongly.\n"
-    assert fail(quire.errors.NotFound("There is no such file.")) == 1
+    assert fail(quire.domain.errors.NotFound("There is no such file.")) == 1
     assert fail(KeyboardInterrupt()) == 130
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "gunicorn", "wsgiref"])
 def test_serves_an_index(server: str, tmp_path: Path) -> None:
     """`quire run` in each server answers the health check and the project list, logs to its file, ends with 0."""
-    pytest.importorskip("quire.web.entry")
+    pytest.importorskip("quire.http.entry")
     packages = tmp_path / "packages"
     packages.mkdir()
     port = free_port()

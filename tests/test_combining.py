@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from quire.combining import MOST_JOBS, Combiner
+from quire.index.batches import MOST_JOBS, Combiner
 from tests.serving import until
 
 

@@ -17,14 +17,14 @@ import pytest
 import structlog
 
 from quire import cli
-from quire.changes import Selection
 from quire.commands import common
 from quire.commands.progress import Meter
 from quire.commands.selecting import select
-from quire.errors import NotFound
-from quire.index import Index
-from quire.store.posix import PosixStore
-from quire.upload import examine
+from quire.domain.changes import Selection
+from quire.domain.errors import NotFound
+from quire.index.index import Index
+from quire.index.upload import examine
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.serving import free_port, quire_command, run_quire, running
 

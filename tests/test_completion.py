@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from quire import cli
-from quire.index import Index
-from quire.store.posix import PosixStore
-from quire.upload import examine
+from quire.index.index import Index
+from quire.index.upload import examine
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE, environment, quire_command, run_quire
 

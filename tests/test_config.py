@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire import setting_values as values
-from quire.auth import Action
-from quire.config import (
+from quire.access.authenticator import Action
+from quire.config import values
+from quire.config.settings import (
     DEFAULT_FALLBACK_URL,
     OPTIONS,
     RUN_DEFAULTS,
@@ -23,8 +23,8 @@ from quire.config import (
     resolve,
     usable_cores,
 )
-from quire.errors import ConfigurationError
-from quire.logs import interpolate
+from quire.domain.errors import ConfigurationError
+from quire.observe.logs import interpolate
 
 
 @pytest.fixture(autouse=True)

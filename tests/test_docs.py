@@ -13,15 +13,15 @@ from types import ModuleType
 
 import pytest
 
-from quire.audit.entries import entries_of
 from quire.cli import make_parser
-from quire.config import RUN_DEFAULTS, Settings, resolve
-from quire.index import Index
-from quire.model import File, decode_project, encode_project
-from quire.store.posix import PosixStore
-from quire.upload import examine
-from quire.web.app import create_application
-from quire.web.problems import STATUS
+from quire.config.settings import RUN_DEFAULTS, Settings, resolve
+from quire.domain.project import File, decode_project, encode_project
+from quire.http.app.application import create_application
+from quire.http.app.problems import STATUS
+from quire.index.audit.entries import entries_of
+from quire.index.index import Index
+from quire.index.upload import examine
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.documents import DOCS, ROOT, block, blocks, commands
 from tests.serving import environment

@@ -21,22 +21,23 @@ import pytest
 
 from quire import cli
 from quire.commands import doctor as command
-from quire.diagnosis import measures, pairing, primitives, probes, races, scratch, two_nodes, volume
-from quire.diagnosis.channel import Channel, PeerGone
-from quire.diagnosis.doctor import Observer, Report, Request, document, examine
-from quire.diagnosis.findings import Finding, Measures, Tally, Verdict, Weight, judge_tallies, verdict
-from quire.diagnosis.measures import advise_coarse_changes
-from quire.diagnosis.mounts import Mount, mount_of, mounts_below, operations, read_mounts
-from quire.diagnosis.pairing import Party, Plan
-from quire.diagnosis.two_nodes import Counts
-from quire.errors import ConfigurationError, Conflict, StoreError
-from quire.store import directory, posix_files
+from quire.doctor import measures, pairing, primitives, probes, races, scratch, two_nodes, volume
+from quire.doctor.channel import Channel, PeerGone
+from quire.doctor.examination import Observer, Report, Request, document, examine
+from quire.doctor.findings import Finding, Measures, Tally, Verdict, Weight, judge_tallies, verdict
+from quire.doctor.measures import advise_coarse_changes
+from quire.doctor.mounts import Mount, mount_of, mounts_below, operations, read_mounts
+from quire.doctor.pairing import Party, Plan
+from quire.doctor.two_nodes import Counts
+from quire.domain.errors import ConfigurationError, Conflict, StoreError
 from quire.store.contracts import Names, Record
-from quire.store.directory import Directories, SettleRule
-from quire.store.posix import PosixStore
-from quire.store.posix_changes import Changes
-from quire.store.posix_names import PosixNames
-from quire.store.posix_records import PosixRecords
+from quire.store.posix import directory
+from quire.store.posix import files as posix_files
+from quire.store.posix.changes import Changes
+from quire.store.posix.directory import Directories, SettleRule
+from quire.store.posix.names import PosixNames
+from quire.store.posix.records import PosixRecords
+from quire.store.posix.store import PosixStore
 from tests.serving import free_port, quire_command
 
 
@@ -155,9 +156,9 @@ def test_a_network_volume_cannot_be_judged_alone(root: Path) -> None:
 
 _SIDE = """
 import json, sys
-from quire.diagnosis import volume
-from quire.diagnosis.doctor import Observer, Request, document, examine
-from quire.store import directory
+from quire.doctor import volume
+from quire.doctor.examination import Observer, Request, document, examine
+from quire.store.posix import directory
 from tests import test_doctor
 
 class Screen(Observer):
@@ -733,8 +734,8 @@ def test_nocto_is_diagnosed_though_the_store_refuses_it(root: Path, monkeypatch:
     """The store would not open; the doctor says why once, and tries everything all the same."""
     mount = Mount("/", "nfs4", "server:/", (*GOOD, "nocto"))
     monkeypatch.setattr(volume, "look_at", facts(local=False, filesystem="nfs4", mount=mount))
-    monkeypatch.setattr("quire.store.posix.filesystem_type", lambda _: ("nfs", False))
-    monkeypatch.setattr("quire.store.posix.mount_options", lambda _: frozenset({"nocto"}))
+    monkeypatch.setattr("quire.store.posix.store.filesystem_type", lambda _: ("nfs", False))
+    monkeypatch.setattr("quire.store.posix.store.mount_options", lambda _: frozenset({"nocto"}))
     report = quick(root)
     assert codes(report, Weight.BREAKS) == {"nocto"}
     assert report.found.tallies

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from quire import __version__
-from quire.diagnosis import pairing
-from quire.diagnosis.channel import Channel, NotUnderstood, PeerGone
-from quire.diagnosis.pairing import PROTOCOL, NobodyCame, Pair, Pairing, Party, Plan
-from quire.diagnosis.scratch import scratch
-from quire.errors import ConfigurationError, StoreError
-from quire.store.directory import Directories
+from quire.doctor import pairing
+from quire.doctor.channel import Channel, NotUnderstood, PeerGone
+from quire.doctor.pairing import PROTOCOL, NobodyCame, Pair, Pairing, Party, Plan
+from quire.doctor.scratch import scratch
+from quire.domain.errors import ConfigurationError, StoreError
+from quire.store.posix.directory import Directories
 from tests.serving import DEADLINE, free_port
 
 LISTENING, CONNECTING, ANOTHER = "1" * 16, "c" * 16, "a" * 16

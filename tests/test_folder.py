@@ -21,26 +21,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from quire.budget import Budget
-from quire.drop_in import DropIn
-from quire.errors import ConfigurationError, StoreError
-from quire.folder import Folder, FolderProject
-from quire.folder_digests import STALLED
-from quire.folder_facts import Facts, measure
-from quire.folder_files import MAX_SIGNATURE_BYTES, Look, Stamp
-from quire.folder_listing import Candidate, Directory, Listing
-from quire.folder_scan import Tree
-from quire.names import ParsedFilename
+from quire.domain.errors import ConfigurationError, StoreError
+from quire.domain.names import ParsedFilename
+from quire.dropin.digests import STALLED
+from quire.dropin.drop_in import DropIn
+from quire.dropin.facts import Facts, measure
+from quire.dropin.files import MAX_SIGNATURE_BYTES, Look, Stamp
+from quire.dropin.folder import Folder, FolderProject
+from quire.dropin.listing import Candidate, Directory, Listing
+from quire.dropin.tree import Tree
+from quire.process.budget import Budget
 from quire.store.contracts import Record
-from quire.store.directory import Directories, Identity
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
+from quire.store.posix.directory import Directories, Identity
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 
 KEY = "main/dropins/alpha"
 ZIP = make_wheel("alpha", "1.0")
 """A complete zip, whatever it may be called."""
-MEASURE = "quire.folder_digests.measure"
+MEASURE = "quire.dropin.digests.measure"
 
 
 class Clock:
@@ -559,7 +559,7 @@ def in_the_same_tick(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr(Stamp, "of", still)
-    monkeypatch.setattr("quire.folder_scan.os.lstat", lstat)
+    monkeypatch.setattr("quire.dropin.tree.os.lstat", lstat)
 
 
 def two_wheels() -> tuple[bytes, bytes]:
@@ -736,7 +736,7 @@ def test_a_name_that_a_listing_misses(tmp_path: Path, monkeypatch: pytest.Monkey
         with original(fd) as entries:
             yield [entry for entry in entries if entry.name != path.name]
 
-    monkeypatch.setattr("quire.folder_scan.os.scandir", scandir)
+    monkeypatch.setattr("quire.dropin.tree.os.scandir", scandir)
     assert folder.names() == ("alpha",)
     assert folder.find(path.name) is not None
     path.unlink()
@@ -938,7 +938,7 @@ def test_a_name_too_long_for_a_record(tmp_path: Path) -> None:
 
 def test_long_work_is_stored_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is killed in the middle of many gigabytes has not worked for nothing."""
-    monkeypatch.setattr("quire.folder_digests._SAVE_AFTER_BYTES", 1)
+    monkeypatch.setattr("quire.dropin.digests._SAVE_AFTER_BYTES", 1)
     for version in ("1.0", "2.0", "3.0"):
         put(tmp_path, "alpha", version)
     faults = Faults()
@@ -1065,7 +1065,7 @@ def test_workers_report_what_they_cannot_read_once(tmp_path: Path, monkeypatch: 
     put(root / "sub", "beta")
     monkeypatch.setenv("QUIRE_RUNTIME", str(runtime))
     failing(monkeypatch, root / "sub", errno.EACCES)
-    monkeypatch.setattr("quire.folder_digests.open_plain", refusing_to_open)
+    monkeypatch.setattr("quire.dropin.digests.open_plain", refusing_to_open)
     folders, _ = workers(root)
     with capture_logs() as logs:
         for folder in folders * 2:

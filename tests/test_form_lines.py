@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from python_multipart.exceptions import FormParserError
 
-from quire.errors import InvalidRequest
-from quire.web.form_lines import MAX_HEADER_BYTES, MAX_PREAMBLE_BYTES, FormLines
+from quire.domain.errors import InvalidRequest
+from quire.http.simple.form_lines import MAX_HEADER_BYTES, MAX_PREAMBLE_BYTES, FormLines
 from tests.asking import OPEN, Site, content_type, nothing_changes, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
 from tests.test_plain_parts import _Recorder

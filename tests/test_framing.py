@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quire.web.framing import problem_with
+from quire.http.app.framing import problem_with
 
 
 @pytest.mark.parametrize(

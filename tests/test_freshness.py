@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from quire.budget import Budget
-from quire.errors import StoreError
-from quire.freshness import BUSY, CROWD, Barrier
+from quire.catalog.freshness import BUSY, CROWD, Barrier
+from quire.domain.errors import StoreError
+from quire.process.budget import Budget
 
 DEADLINE = 30.0
 """Seconds; reached only by what would wait for ever."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from quire.errors import StoreError
-from quire.store.posix import PosixStore
-from quire.web import housekeeping
-from quire.web.housekeeping import ABANDONED_AFTER, keep_house
+from quire.domain.errors import StoreError
+from quire.http.app import sweeping as housekeeping
+from quire.http.app.sweeping import ABANDONED_AFTER, keep_house
+from quire.store.posix.store import PosixStore
 
 
 def test_only_the_abandoned_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.config import resolve
-from quire.errors import ConfigurationError
-from quire.web.accel import internal_location
+from quire.config.settings import resolve
+from quire.domain.errors import ConfigurationError
+from quire.http.simple.accel import internal_location
 from tests.asking import OPEN, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 

@@ -89,7 +89,7 @@ def test_a_dual_stack_socket(tmp_path: Path, server: str) -> None:
 
 SETTINGS = {"QUIRE_VERBOSE": "1", "QUIRE_LOG_FORMAT": "json", "QUIRE_AUTHENTICATE": ".", "QUIRE_PASSWORDS": "."}
 BY_UNIX = {
-    "uvicorn": [sys.executable, "-m", "uvicorn", "--uds", "quire.sock", "quire.web.entry:application"],
+    "uvicorn": [sys.executable, "-m", "uvicorn", "--uds", "quire.sock", "quire.http.entry:application"],
     "gunicorn": [sys.executable, "-m", "quire", "run", "--server", "gunicorn", "--workers", "1"],
 }
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.changes import Selection
-from quire.model import Status
-from quire.web.files import content_type, single_range
+from quire.domain.changes import Selection
+from quire.domain.project import Status
+from quire.http.simple.files import content_type, single_range
 from tests.asking import OPEN, Site, password_file, post, publish, publish_wheel, serve, twine_form
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 from tests.serving import until

@@ -15,14 +15,14 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from quire.changes import Selection
-from quire.config import Settings
-from quire.errors import StoreFull
-from quire.folder import Folder
+from quire.config.settings import Settings
+from quire.domain.changes import Selection
+from quire.domain.errors import StoreFull
+from quire.dropin.folder import Folder
+from quire.http.app.application import create_application
+from quire.http.simple.overview import FileCount
+from quire.index.upload import examine
 from quire.store.contracts import OpenBlob
-from quire.upload import examine
-from quire.web.app import create_application
-from quire.web.overview import FileCount
 from tests.asking import OPEN, Site, nothing_changes, post, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from quire.model import Status
+from quire.domain.project import Status
 from tests.asking import (
     JSON_V1,
     OPEN,

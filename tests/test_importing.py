@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from quire.changes import Selection
-from quire.errors import StoreFull
-from quire.folder import Folder
-from quire.importing import Importer, Outcome, Report, Result
-from quire.importing import project as project_import
-from quire.index import Index
-from quire.model import File, Status
-from quire.repository import ProjectNames, Projects
+from quire.catalog.views import ProjectNames, Projects
+from quire.domain.changes import Selection
+from quire.domain.errors import StoreFull
+from quire.domain.project import File, Status
+from quire.dropin.folder import Folder
+from quire.index.index import Index
+from quire.index.upload import Upload, examine
+from quire.operations.importing import Importer, Outcome, Report, Result
+from quire.operations.importing import project as project_import
 from quire.store.faults import Fault
 from quire.store.memory import MemoryStore
-from quire.store.posix import PosixStore
-from quire.upload import Upload, examine
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 
 MTIME = 1_580_601_600_123_456_000

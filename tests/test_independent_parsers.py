@@ -16,8 +16,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
-from quire.changes import Selection
-from quire.model import Status
+from quire.domain.changes import Selection
+from quire.domain.project import Status
 from tests.clients import environments
 from tests.clients.servers import Servers, two_servers
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name

@@ -16,10 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from quire.audit.entries import entries_of
-from quire.changes import Selection
-from quire.commits import Change, blob_keys
-from quire.errors import (
+from quire.domain.changes import Selection
+from quire.domain.errors import (
     DamagedRecord,
     FileExists,
     FilenameUsed,
@@ -31,14 +29,16 @@ from quire.errors import (
     StoreError,
     StoreFull,
 )
-from quire.index import Index
-from quire.model import File, Project, Status, decode_project, encode_project
+from quire.domain.project import File, Project, Status, decode_project, encode_project
+from quire.index.audit.entries import entries_of
+from quire.index.commits import Change, blob_keys
+from quire.index.index import Index
+from quire.index.upload import Upload, examine
 from quire.store.contracts import Staged, Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryState, MemoryStore
-from quire.store.posix import PosixStore
-from quire.store.posix_files import PendingFile
-from quire.upload import Upload, examine
+from quire.store.posix.files import PendingFile
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import until
 
@@ -390,7 +390,7 @@ def test_a_publication_that_takes_too_long_is_given_up(monkeypatch: pytest.Monke
     state = MemoryState()
     store = MemoryStore(state)
     now = [0.0]
-    monkeypatch.setattr("quire.commits.now", lambda: now[0])
+    monkeypatch.setattr("quire.index.commits.now", lambda: now[0])
     faults = Faults()
     faults.call("publish", lambda: now.__setitem__(0, 601.0))
     upload = staged_wheel(store, "a", "1.0")

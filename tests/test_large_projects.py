@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from quire import model, simple
-from quire.errors import DamagedRecord
-from quire.model import File, Project, Status, decode_project, encode_project
-from quire.negotiation import MediaType
-from quire.repository import Listed, ProjectView
+from quire.catalog.views import Listed, ProjectView
+from quire.domain import project as model
+from quire.domain.errors import DamagedRecord
+from quire.domain.project import File, Project, Status, decode_project, encode_project
+from quire.render import simple
+from quire.render.negotiation import MediaType
 from quire.store.contracts import Record
 
 FILES = 3000

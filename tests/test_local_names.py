@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quire.names import guess_project
+from quire.domain.names import guess_project
 from tests.asking import Site, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.upstreams import serving_index

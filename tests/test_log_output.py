@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from quire.log_output import MAX_QUEUED, Output, _File, _Stream, file_handler, lost_lines
+from quire.observe.log_output import MAX_QUEUED, Output, _File, _Stream, file_handler, lost_lines
 from tests.serving import DEADLINE, until
 
 

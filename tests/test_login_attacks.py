@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.login_checks import LoginChecks
-from quire.login_limits import Limits, Origin
+from quire.access.login_checks import LoginChecks
+from quire.access.login_limits import Limits, Origin
 from tests.asking import RawAnswer, Site, password_file, publish_wheel, raw_answer, serve
 from tests.distributions import wheel_name
 

@@ -16,10 +16,10 @@ import pytest
 import structlog
 
 import quire
-from quire.config import Settings
-from quire.logs import JsonFormatter, LineFormatter, redacted
-from quire.web.access_lines import AccessFields
-from quire.web.request_log import MAX_ID_CHARACTERS, AccessLog, Notes, RequestIds, request_properties
+from quire.config.settings import Settings
+from quire.http.app.access_lines import AccessFields
+from quire.http.app.request_log import MAX_ID_CHARACTERS, AccessLog, Notes, RequestIds, request_properties
+from quire.observe.logs import JsonFormatter, LineFormatter, redacted
 from tests.asking import OPEN, Site, content_type, multipart, password_file, publish, publish_wheel, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import until
@@ -192,7 +192,7 @@ def test_a_request_has_its_fields(tmp_path: Path) -> None:
 
 
 def audit(site: Site) -> list[dict[str, Any]]:
-    from quire.audit.reading import LogReader
+    from quire.index.audit.reading import LogReader
 
     index = site.index()
     reader = LogReader(index.store.records, index.name, index.prefix)
@@ -292,10 +292,10 @@ def test_every_field_of_the_log_is_documented() -> None:
 
 def test_entries_of_the_audit_log_are_documented(tmp_path: Path) -> None:
     """Every field that an entry can have is in the table, and every kind of change."""
-    from quire.audit.entries import Origin, make_entry
     from quire.commands.log import ACTIONS
-    from quire.metrics.catalog import CHANGE_ACTIONS
-    from quire.model import Project, Status
+    from quire.domain.project import Project, Status
+    from quire.index.audit.entries import Origin, make_entry
+    from quire.observe.metrics.catalog import CHANGE_ACTIONS
 
     origin = Origin(*"uarqch")
     before = Project(name="a")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quire.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError, StoreFull, StoreReadOnly
+from quire.domain.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError, StoreFull, StoreReadOnly
 from quire.store.contracts import Record, Staged
 from quire.store.faults import Fault, Faults, Operation
 from quire.store.memory import MemoryState, MemoryStore

@@ -22,19 +22,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quire import metadata
-from quire.archives import limits
+from quire.archives import limits, metadata
 from quire.archives.limits import MAX_METADATA_BYTES
-from quire.archives.zips import has_zip_member
-from quire.errors import InvalidDistribution, StoreError
-from quire.metadata import (
+from quire.archives.metadata import (
     CoreMetadata,
     check_agreement,
     is_complete_archive,
     parse_metadata,
     read_metadata,
 )
-from quire.names import ParsedFilename, guess_filename, parse_filename
+from quire.archives.zips import has_zip_member
+from quire.domain.errors import InvalidDistribution, StoreError
+from quire.domain.names import ParsedFilename, guess_filename, parse_filename
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 
 WHEEL = "foo-1.0-py3-none-any.whl"

@@ -14,15 +14,15 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from quire.config import Settings
-from quire.folder import Folder
-from quire.metrics import catalog
-from quire.metrics.catalog import METRICS, Metric, Route
-from quire.metrics.files import ProcessFiles, Value, page
-from quire.metrics.tally import Tally
-from quire.store.posix import PosixStore
-from quire.web.routes import RouteTable
-from quire.web.worker_metrics import WorkerMetrics
+from quire.config.settings import Settings
+from quire.dropin.folder import Folder
+from quire.http.app.routes import RouteTable
+from quire.http.app.worker_metrics import WorkerMetrics
+from quire.observe.metrics import catalog
+from quire.observe.metrics.catalog import METRICS, Metric, Route
+from quire.observe.metrics.files import ProcessFiles, Value, page
+from quire.observe.metrics.tally import Tally
+from quire.store.posix.store import PosixStore
 from tests.asking import OPEN, Site, password_file, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import environment, until
@@ -57,8 +57,9 @@ def written(folder: Path, *values: Value) -> ProcessFiles:
 def elsewhere(folder: Path, code: str) -> None:
     """Run Python in a process of its own, that ends before this returns; `folder` and `files` are there."""
     program = (
-        "import sys; from pathlib import Path; from quire.metrics import catalog; "
-        "from quire.metrics.files import ProcessFiles; folder = Path(sys.argv[1]); files = ProcessFiles(folder); "
+        "import sys; from pathlib import Path; from quire.observe.metrics import catalog; "
+        "from quire.observe.metrics.files import ProcessFiles; "
+        "folder = Path(sys.argv[1]); files = ProcessFiles(folder); "
     )
     subprocess.run([sys.executable, "-c", program + code, str(folder)], check=True, env=environment())
 

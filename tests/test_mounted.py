@@ -12,10 +12,10 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import pytest
 
-from quire.config import Settings
-from quire.web.app import create_application
-from quire.web.quick import Quick, QuickASGI
-from quire.web.wsgi import WSGIApplication
+from quire.config.settings import Settings
+from quire.http.app.application import create_application
+from quire.http.app.wsgi import WSGIApplication
+from quire.http.fast.quick import Quick, QuickASGI
 from tests.distributions import make_wheel, wheel_name
 
 HOST = "http://index.test"

@@ -1,4 +1,4 @@
-"""What quire.names calls a valid name, version and filename, and what it makes of the others."""
+"""What quire.domain.names calls a valid name, version and filename, and what it makes of the others."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from quire.errors import InvalidName
-from quire.names import (
+from quire.domain.errors import InvalidName
+from quire.domain.names import (
     MAX_FILENAME_BYTES,
     MAX_NAME_CHARS,
     Kind,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from quire.negotiation import MediaType, negotiate, negotiate_encoding
+from quire.render.negotiation import MediaType, negotiate, negotiate_encoding
 
 JSON, HTML_V1, HTML = MediaType.JSON_V1, MediaType.HTML_V1, MediaType.HTML
 J = "application/vnd.pypi.simple.v1+json"

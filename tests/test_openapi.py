@@ -12,13 +12,13 @@ import httpx
 import pytest
 from starlette.routing import Mount, Route
 
-import quire.web
-from quire.auth import Action
-from quire.config import Settings
-from quire.setting_values import TAKEN_PATHS
-from quire.web.app import create_application
-from quire.web.openapi import document
-from quire.web.problems import STATUS
+import quire.http
+from quire.access.authenticator import Action
+from quire.config.settings import Settings
+from quire.config.values import TAKEN_PATHS
+from quire.http.api.openapi import document
+from quire.http.app.application import create_application
+from quire.http.app.problems import STATUS
 from tests.asking import password_file
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "http.md"
@@ -70,7 +70,7 @@ def test_path_parameters_are_those_of_the_path() -> None:
 def _statuses_in_code() -> set[int]:
     """What handlers raise as HttpError, and the table of the other errors."""
     found = {status for _, status in STATUS}
-    for path in Path(quire.web.__file__).parent.glob("*.py"):
+    for path in Path(quire.http.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "HttpError":
                 first = node.args[0]

@@ -17,11 +17,11 @@ import bcrypt
 import httpx
 import pytest
 
-from quire.changes import Selection
-from quire.importing.source import rfc3339
-from quire.index import Index
-from quire.store.posix import PosixStore
-from quire.upload import examine
+from quire.domain.changes import Selection
+from quire.index.index import Index
+from quire.index.upload import examine
+from quire.operations.importing.source import rfc3339
+from quire.store.posix.store import PosixStore
 from tests import operating
 from tests.asking import OPEN, Site, content_type, multipart, password_file, publish, publish_wheel, serve, twine_form
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from quire.config import RUN_DEFAULTS, SERVE_DEFAULTS, Settings, from_environment, resolve
-from quire.errors import ConfigurationError
-from quire.setting_values import host_names
-from quire.web.origins import AllowedHosts, is_own
-from quire.web.proxies import Outside
+from quire.config.settings import RUN_DEFAULTS, SERVE_DEFAULTS, Settings, from_environment, resolve
+from quire.config.values import host_names
+from quire.domain.errors import ConfigurationError
+from quire.http.app.origins import AllowedHosts, is_own
+from quire.http.app.proxies import Outside
 from tests.asking import (
     OPEN,
     Part,

@@ -14,21 +14,21 @@ from typing import Any
 import httpx
 import pytest
 
-from quire.changes import Selection
-from quire.config import Settings
-from quire.errors import StoreError
-from quire.folder import Folder
-from quire.index import Index
-from quire.model import Status
-from quire.pypi_json import render_release_json
+from quire.config.settings import Settings
+from quire.domain.changes import Selection
+from quire.domain.errors import StoreError
+from quire.domain.project import Status
+from quire.dropin.folder import Folder
+from quire.http.app.application import create_application
+from quire.http.app.service import LARGE_PAGES_PENDING
+from quire.http.simple.file_list import FileList, FileLists
+from quire.http.simple.overview import FileCount
+from quire.http.ui import browse
+from quire.http.ui.usage import usage
+from quire.index.index import Index
+from quire.index.upload import examine
+from quire.render.pypi_json import render_release_json
 from quire.store.memory import MemoryStore
-from quire.upload import examine
-from quire.web import browse
-from quire.web.app import create_application
-from quire.web.file_list import FileList, FileLists
-from quire.web.overview import FileCount
-from quire.web.service import LARGE_PAGES_PENDING
-from quire.web.usage import usage
 from tests.asking import JSON_V1
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE
@@ -188,7 +188,7 @@ def test_concurrent_requests_share_the_work(application: Any, monkeypatch: pytes
         return render(*arguments, **more)
 
     monkeypatch.setattr(records, "read", noting_read)
-    monkeypatch.setattr("quire.web.browse.render_release_json", noting_render)
+    monkeypatch.setattr("quire.http.ui.browse.render_release_json", noting_render)
 
     async def ask() -> None:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://index") as client:
@@ -212,7 +212,7 @@ def test_a_home_page_is_rendered_once_for_each_address(application: Any, monkeyp
         rendered.append(url)
         return usage(url, *rest, **more)
 
-    monkeypatch.setattr("quire.web.browse.usage", noting)
+    monkeypatch.setattr("quire.http.ui.browse.usage", noting)
 
     async def ask(host: str) -> str:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url=f"http://{host}") as client:
@@ -296,7 +296,7 @@ def test_work_that_waits_is_bounded(application: Any, monkeypatch: pytest.Monkey
         goes_on.wait()
         return render_release_json(*arguments, **more)
 
-    monkeypatch.setattr("quire.web.browse.render_release_json", waiting_render)
+    monkeypatch.setattr("quire.http.ui.browse.render_release_json", waiting_render)
 
     async def ask() -> None:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://index") as client:

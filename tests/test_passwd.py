@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire import password_changes
-from quire.errors import ConfigurationError, StoreError
-from quire.htpasswd import Entry, entries, with_hash, without
-from quire.password_changes import change
-from quire.passwords import MAX_PASSWORD_FILE_BYTES, parse_users, verify_password
+from quire.access import password_changes
+from quire.access.htpasswd import Entry, entries, with_hash, without
+from quire.access.password_changes import change
+from quire.access.passwords import MAX_PASSWORD_FILE_BYTES, parse_users, verify_password
+from quire.domain.errors import ConfigurationError, StoreError
 from tests.asking import serve
 from tests.htpasswd import bcrypt_hash, sha1_hash, write
 from tests.serving import DEADLINE, environment, quire_command, run_quire

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from quire.auth import parse_basic
-from quire.errors import ConfigurationError
-from quire.passwords import MAX_PASSWORD_FILE_BYTES, SETTLE_SECONDS, Passwords, parse_users, verify_password
+from quire.access.authenticator import parse_basic
+from quire.access.passwords import MAX_PASSWORD_FILE_BYTES, SETTLE_SECONDS, Passwords, parse_users, verify_password
+from quire.domain.errors import ConfigurationError
 from tests.htpasswd import SCHEMES, Clock, bcrypt_hash, sha1_hash, write
 
 

@@ -20,14 +20,14 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from quire.auth import Login
-from quire.metrics.catalog import Route
+from quire.access.authenticator import Login
+from quire.http.fast.answer import Answer, Given, Headers, as_lines
+from quire.http.fast.plain import MAX_HEAD_BYTES, PlainDownload, PlainHeaders, PlainRequests, Response
+from quire.observe.metrics.catalog import Route
 from quire.servers import uvicorn_protocol
 from quire.servers.plain_connection import has_all
 from quire.servers.uvicorn_protocol import UVICORN_SETTINGS, Protocol
-from quire.store.directory import COARSE_SETTLE
-from quire.web.answer import Answer, Given, Headers, as_lines
-from quire.web.plain import MAX_HEAD_BYTES, PlainDownload, PlainHeaders, PlainRequests, Response
+from quire.store.posix.directory import COARSE_SETTLE
 from tests import marking
 from tests.asking import OPEN, Somebody
 from tests.serving import DEADLINE, free_port, running, until

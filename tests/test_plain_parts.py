@@ -9,7 +9,7 @@ import pytest
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
-from quire.web.plain_parts import PlainPartsFirst, take_plain_parts
+from quire.http.simple.plain_parts import PlainPartsFirst, take_plain_parts
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

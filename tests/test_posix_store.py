@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from quire.errors import (
+from quire.domain.errors import (
     BlobMissing,
     Conflict,
     OutcomeUnknown,
@@ -21,13 +21,14 @@ from quire.errors import (
     StoreReadOnly,
     UnknownLayout,
 )
-from quire.store import posix_files, posix_records
 from quire.store.contracts import Record
-from quire.store.directory import Directories, Identity, SettleRule
-from quire.store.filesystem import begin_writing, cached_times, filesystem_type, mount_options
-from quire.store.posix import PosixStore
-from quire.store.posix_files import PendingFile
-from quire.store.posix_staging import PosixStaged
+from quire.store.posix import files as posix_files
+from quire.store.posix import records as posix_records
+from quire.store.posix.directory import Directories, Identity, SettleRule
+from quire.store.posix.files import PendingFile
+from quire.store.posix.filesystem import begin_writing, cached_times, filesystem_type, mount_options
+from quire.store.posix.staging import PosixStaged
+from quire.store.posix.store import PosixStore
 
 KEY = "main/projects/foo"
 
@@ -342,7 +343,7 @@ def test_on_a_network_absence_is_believed_after_its_parent_was_opened(
 
 def test_a_late_reply_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Times that the kernel does not stand by give no identity: list, and remember nothing."""
-    monkeypatch.setattr("quire.store.directory.cached_times", lambda fd: None)
+    monkeypatch.setattr("quire.store.posix.directory.cached_times", lambda fd: None)
     directories = Directories(str(tmp_path), network=True)
     opened = directories.open(str(tmp_path))
     assert opened is not None
@@ -365,7 +366,7 @@ def test_a_late_reply_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
         status = os.fstat(fd)
         return None if len(asked) == 1 else (status.st_mtime_ns, status.st_ctime_ns)
 
-    monkeypatch.setattr("quire.store.directory.cached_times", late_once)
+    monkeypatch.setattr("quire.store.posix.directory.cached_times", late_once)
     opened = Directories(str(tmp_path), network=True).open(str(tmp_path))
     assert opened is not None
     os.close(opened[0])
@@ -922,7 +923,7 @@ def test_a_write_that_is_cancelled_does_not_reach_another_file(tmp_path: Path) -
 
 def test_nocto_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mount option that switches off what the promise rests on."""
-    monkeypatch.setattr("quire.store.posix.mount_options", lambda path: frozenset({"rw", "nocto"}))
+    monkeypatch.setattr("quire.store.posix.store.mount_options", lambda path: frozenset({"rw", "nocto"}))
     with pytest.raises(StoreError, match="nocto"):
         PosixStore.open(tmp_path, network=True)
     PosixStore.open(tmp_path, network=False)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.errors import NotFound
-from quire.metadata import parse_metadata
-from quire.model import File, Status
-from quire.names import is_prerelease
-from quire.pypi_json import describing_file, render_release_json, select_release
+from quire.archives.metadata import parse_metadata
+from quire.domain.errors import NotFound
+from quire.domain.names import is_prerelease
+from quire.domain.project import File, Status
+from quire.render.pypi_json import describing_file, render_release_json, select_release
 from tests.distributions import metadata_text
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "http.md"

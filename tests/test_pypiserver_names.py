@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from quire.names import guess_filename
+from quire.domain.names import guess_filename
 from tests.asking import publish_wheel, serve
 from tests.serving import environment
 

@@ -13,15 +13,15 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from quire.config import Settings
-from quire.freshness import Barrier
-from quire.index import Index
-from quire.model import Status
-from quire.store.posix import PosixStore
-from quire.upload import examine
-from quire.web.app import create_application
-from quire.web.plain import PlainRequests
-from quire.web.quick import ASGIHeaders, Quick
+from quire.catalog.freshness import Barrier
+from quire.config.settings import Settings
+from quire.domain.project import Status
+from quire.http.app.application import create_application
+from quire.http.fast.plain import PlainRequests
+from quire.http.fast.quick import ASGIHeaders, Quick
+from quire.index.index import Index
+from quire.index.upload import examine
+from quire.store.posix.store import PosixStore
 from tests.asking import (
     HTML_V1,
     JSON_V1,

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from quire.errors import StoreError, StoreFull
-from quire.index import Index
-from quire.runtime import RUNTIME_VARIABLE, folder_of, is_draining, mark_draining, shared_folder
-from quire.store.posix import PosixStore
+from quire.domain.errors import StoreError, StoreFull
+from quire.http.app.ready import DRAINING, HOLDS_SECONDS, SILENT, Readiness, StoreProbe
+from quire.index.index import Index
+from quire.process.siblings import RUNTIME_VARIABLE, folder_of, is_draining, mark_draining, shared_folder
+from quire.store.posix.store import PosixStore
 from quire.testing import Fault, MemoryStore
-from quire.web.ready import DRAINING, HOLDS_SECONDS, SILENT, Readiness, StoreProbe
 from tests.asking import OPEN, serve
 from tests.serving import DEADLINE, Served, free_port, quire_command, running, until
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.web.reasons import MAX_REASON_CHARACTERS, Status
+from quire.http.app.reasons import MAX_REASON_CHARACTERS, Status
 from tests.asking import OPEN, content_type, multipart
 from tests.serving import DEADLINE, free_port, quire_command, running
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire import changes
-from quire.errors import FileExists, InvalidRequest
-from quire.index import Index
-from quire.model import File, Project
-from quire.names import guess_filename, may_be_same_version, same_version
+from quire.domain import changes
+from quire.domain.errors import FileExists, InvalidRequest
+from quire.domain.names import guess_filename, may_be_same_version, same_version
+from quire.domain.project import File, Project
+from quire.index.index import Index
+from quire.index.upload import Upload, examine
 from quire.store.memory import MemoryStore
-from quire.store.posix import PosixStore
-from quire.upload import Upload, examine
+from quire.store.posix.store import PosixStore
 from tests.asking import OPEN, content_type, multipart, serve, twine_form
 from tests.distributions import make_sdist, make_wheel, metadata_text
 

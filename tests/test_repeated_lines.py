@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quire.web.framing import SINGLETONS, with_lists_joined
+from quire.http.app.framing import SINGLETONS, with_lists_joined
 from tests.asking import Site
 from tests.same_requests import PROJECT, ask, login, request, serving_with_each
 

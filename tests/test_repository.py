@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from quire.changes import Selection
-from quire.index import Index
-from quire.repository import Projects
+from quire.catalog.views import Projects
+from quire.domain.changes import Selection
+from quire.index.index import Index
 from quire.store.memory import MemoryState, MemoryStore
 from tests.test_index import staged_wheel
 

@@ -25,11 +25,11 @@ import pytest
 import uvloop
 from uvicorn.protocols.http.flow_control import FlowControl
 
+from quire.http.fast.answer import SENT
+from quire.http.simple.files import IN_THREAD, ZEROCOPY
 from quire.servers.limits import connections_for
 from quire.servers.uvicorn_files import FileSender, _Ends
-from quire.store.filesystem import filesystem_type
-from quire.web.answer import SENT
-from quire.web.files import IN_THREAD, ZEROCOPY
+from quire.store.posix.filesystem import filesystem_type
 from tests import marking
 from tests.asking import OPEN, Site, publish, raw_answer, serve
 from tests.distributions import make_wheel, wheel_name

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from quire import servers
-from quire.config import Settings
-from quire.errors import ConfigurationError
+from quire.config.settings import Settings
+from quire.domain.errors import ConfigurationError
 from quire.servers import binding
 from tests.linearizability.servers import workers_of
 from tests.serving import (

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pypi_simple import IndexPage, ProjectPage, ProjectStatus
 
-from quire.model import File, Status
-from quire.negotiation import MediaType
-from quire.simple import (
+from quire.domain.project import File, Status
+from quire.render.negotiation import MediaType
+from quire.render.simple import (
     Page,
     ProjectListing,
     make_page,
@@ -364,9 +364,9 @@ def test_small_pages_are_not_compressed() -> None:
 
 
 _PRINT_ETAGS = """
-from quire.model import File, Status
-from quire.negotiation import MediaType
-from quire.simple import ProjectListing, render_project
+from quire.domain.project import File, Status
+from quire.render.negotiation import MediaType
+from quire.render.simple import ProjectListing, render_project
 files = tuple(
     (File(filename=f"foo-{v}.tar.gz", version=v, size=1, hashes={"sha256": "0" * 64, "md5": "1", "sha1": "2"}), "u")
     for v in ("1.0", "1.0.0", "1.1", "2004d", "1.0rc1") for _ in range(20)

@@ -21,7 +21,7 @@ from tests.asking import OPEN
 from tests.htpasswd import bcrypt_hash
 from tests.serving import DEADLINE, Served, environment, free_port, running
 
-SERVER_MODULES = {"uvicorn": 500, "gunicorn": 560}  # a worker that is forked needs the standard library's ways to fork
+SERVER_MODULES = {"uvicorn": 520, "gunicorn": 580}  # a worker that is forked needs the standard library's ways to fork
 """gunicorn's processes import uvicorn, too."""
 VERSION_MODULES = 120
 """Python's own and those of the environment included, which other versions have more or fewer of."""
@@ -44,10 +44,10 @@ RARE = {
     "tomllib": "quire.toml",
     "urllib.request": "comes with prometheus_client",
     "unittest": "nothing at all",
-    "quire.diagnosis": "quire doctor",
-    "quire.checking": "quire check, quire gc",
-    "quire.importing": "quire import",
-    "quire.upstream": "quire update",
+    "quire.doctor": "quire doctor",
+    "quire.operations.checking": "quire check, quire gc",
+    "quire.operations.importing": "quire import",
+    "quire.upstream.client": "quire update",
     "quire.testing": "quire doctor",
 }
 
@@ -133,7 +133,7 @@ def test_a_server_imports_what_installers_need(name: str, tmp_path: Path) -> Non
         assert served.get("/simple/")[0] == 200
         assert served.get("/simple/nothing/")[0] == 404
         modules = imported(served)
-        assert modules["quire.web.app"], served.output()[:2000]
+        assert modules["quire.http.app.application"], served.output()[:2000]
         own = {"a2wsgi"}  # uvicorn imports it wherever it is installed
         assert rare(modules) == own
         assert len(modules) <= SERVER_MODULES[name], len(modules)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from quire.metadata import is_static, parse_metadata
+from quire.archives.metadata import is_static, parse_metadata
+from quire.index.upload import Upload, examine
 from quire.store.memory import MemoryStore
-from quire.upload import Upload, examine
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 
 DYNAMIC = "Dynamic: Requires-Dist\n"

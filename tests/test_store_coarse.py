@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from quire.commands.common import add_store_flags, open_store
-from quire.config import RUN_DEFAULTS, Settings, resolve
-from quire.errors import BlobMissing, ConfigurationError, Conflict
-from quire.store import posix_changes
-from quire.store.posix import PosixStore
+from quire.config.settings import RUN_DEFAULTS, Settings, resolve
+from quire.domain.errors import BlobMissing, ConfigurationError, Conflict
+from quire.http.app.service import Service
+from quire.store.posix import changes as posix_changes
+from quire.store.posix.store import PosixStore
 from quire.testing import check_store
-from quire.web.service import Service
 
 KEY = "main/projects/foo"
 TICK = 0.001

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from quire.errors import BlobMissing
+from quire.domain.errors import BlobMissing
 from quire.store.contracts import Digests, Draft, Names, OpenBlob, Record, Staged, Staging, Store, StoredBlob
 from quire.store.memory import MemoryBlobs, MemoryRecords, MemoryStaged, MemoryState, MemoryStore
-from quire.store.posix import PosixStore
+from quire.store.posix.store import PosixStore
 from quire.testing import EXCLUSIVE_RULES, RULES, Rule, check_rule, check_store
 from quire.testing.helpers import THREADS
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from quire.commands.run import prepare
-from quire.config import Settings
-from quire.errors import ConfigurationError, StoreError, UnknownLayout
-from quire.store import posix_layout
-from quire.store.posix import PosixStore
-from quire.store.posix_files import unique_name
+from quire.config.settings import Settings
+from quire.domain.errors import ConfigurationError, StoreError, UnknownLayout
+from quire.store.posix import layout as posix_layout
+from quire.store.posix.files import unique_name
+from quire.store.posix.store import PosixStore
 
 KEY = "main/projects/foo"
 

@@ -15,18 +15,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire import tombstones
-from quire.audit.entries import entries_of
-from quire.changes import Selection
-from quire.checking import collect_garbage
-from quire.checking.repair import Repairs
-from quire.errors import DamagedRecord, FileExists, FilenameUsed, NotFound, StoreFull
-from quire.index import Index
-from quire.model import File, Project, Status, decode_project, encode_project
+from quire.domain import tombstones
+from quire.domain.changes import Selection
+from quire.domain.errors import DamagedRecord, FileExists, FilenameUsed, NotFound, StoreFull
+from quire.domain.project import File, Project, Status, decode_project, encode_project
+from quire.domain.tombstones import NONE, Pack, Tombstones
+from quire.index.audit.entries import entries_of
+from quire.index.index import Index
+from quire.operations.checking import collect_garbage
+from quire.operations.checking.repair import Repairs
 from quire.store.memory import MemoryState, MemoryStore
-from quire.store.posix import PosixStore
-from quire.store.posix_check import PosixInspector
-from quire.tombstones import NONE, Pack, Tombstones
+from quire.store.posix.inspector import PosixInspector
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import until
 from tests.test_index import blobs, referenced, staged_wheel

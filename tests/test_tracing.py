@@ -16,9 +16,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.types import Message, Receive, Scope, Send
 
-from quire.web.request_log import notes_of
-from quire.web.routes import RouteTable
-from quire.web.tracing import Tracing, is_wanted, traced
+from quire.http.app.request_log import notes_of
+from quire.http.app.routes import RouteTable
+from quire.http.app.tracing import Tracing, is_wanted, traced
 from tests.asking import OPEN, publish_wheel, serve
 from tests.serving import DEADLINE, until
 

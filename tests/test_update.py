@@ -18,16 +18,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.changes import Selection
 from quire.cli import main
-from quire.commands.update_plan import Present, counterpart, newest, plan
-from quire.config import DEFAULT_FALLBACK_URL
-from quire.index import Index
-from quire.model import Status
-from quire.names import guess_filename, is_prerelease, parse_filename, version_sort_key
-from quire.store.posix import PosixStore
-from quire.upload import examine
-from quire.upstream import UpstreamFile
+from quire.config.settings import DEFAULT_FALLBACK_URL
+from quire.domain.changes import Selection
+from quire.domain.names import guess_filename, is_prerelease, parse_filename, version_sort_key
+from quire.domain.project import Status
+from quire.index.index import Index
+from quire.index.upload import examine
+from quire.operations.update.plan import Present, counterpart, newest, plan
+from quire.store.posix.store import PosixStore
+from quire.upstream.client import UpstreamFile
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.serving import environment, free_port, quire_command, run_quire, running
 from tests.upstreams import Answer, FakeIndex, serving_index

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire import upstream
-from quire.errors import DigestMismatch, TooLarge, UpstreamError
-from quire.model import File, Status
-from quire.names import normalize_name
-from quire.negotiation import MediaType
-from quire.simple import ProjectListing, render_project
-from quire.upstream import ATTEMPTS, Upstream, UpstreamFile, parse_page
+from quire.domain.errors import DigestMismatch, TooLarge, UpstreamError
+from quire.domain.names import normalize_name
+from quire.domain.project import File, Status
+from quire.render.negotiation import MediaType
+from quire.render.simple import ProjectListing, render_project
+from quire.upstream import client as upstream
+from quire.upstream.client import ATTEMPTS, Upstream, UpstreamFile, parse_page
 from tests.serving import free_port
 from tests.upstreams import JSON, Answer, FakeIndex, page, serving_index
 

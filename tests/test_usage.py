@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from quire.config import Settings
-from quire.web.usage import usage
+from quire.config.settings import Settings
+from quire.http.ui.usage import usage
 from tests.asking import OPEN, serve
 
 TOLD = "x-forwarded-proto,x-forwarded-host,x-forwarded-prefix"

@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 import quire
-from quire.audit.reading import LogReader
-from quire.index import Index
-from quire.store.posix import PosixStore
+from quire.index.audit.reading import LogReader
+from quire.index.index import Index
+from quire.store.posix.store import PosixStore
 from tests.asking import JSON_V1, OPEN, content_type, multipart, twine_form
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE, environment, free_port, quire_command, running
@@ -99,7 +99,10 @@ def test_a_version_that_knows_more_fields_works_beside_this_one(root: Path, tmp_
     """Both serve and change one project by turns: each sees at once what the other did, and no field is lost."""
     newer = version_with(
         tmp_path / "newer",
-        model=("entries[filename] = entry | file.unknown", 'entries[filename] = entry | {"built": [7]} | file.unknown'),
+        domain__project=(
+            "entries[filename] = entry | file.unknown",
+            'entries[filename] = entry | {"built": [7]} | file.unknown',
+        ),
     )
     with server(SOURCES.parent, root) as old, server(newer, root) as new:
         expected = set()
@@ -123,13 +126,13 @@ def test_a_version_without_tombstones_keeps_those_of_this_one(root: Path, tmp_pa
     """An earlier version that changes a project beside this one loses no name and digest; this one goes on refusing."""
     older = version_with(
         tmp_path / "older",
-        model=(
+        domain__project=(
             """        deleted=Tombstones.of(document),
         unknown={name: value for name, value in document.items() if name not in _PROJECT_FIELDS},""",
             """        unknown={name: value for name, value in document.items() if name not in _PROJECT_FIELDS
             or name.startswith("deleted")},""",
         ),
-        changes=("deleted=after.deleted.with_deleted(gone)", "name=after.name"),
+        domain__changes=("deleted=after.deleted.with_deleted(gone)", "name=after.name"),
     )
     wheel = wheel_name("acme", "1.0")
     with server(older, root) as old, server(SOURCES.parent, root) as new:
@@ -153,7 +156,7 @@ def test_a_version_without_tombstones_keeps_those_of_this_one(root: Path, tmp_pa
 def test_records_of_a_newer_format_are_never_overwritten(root: Path, tmp_path: Path) -> None:
     """This version refuses such a project in one sentence, to readers and writers, and serves all others; the newer
     one serves everything."""
-    newer = version_with(tmp_path / "newer", model=("\nFORMAT = 1\n", "\nFORMAT = 2\n"))
+    newer = version_with(tmp_path / "newer", domain__project=("\nFORMAT = 1\n", "\nFORMAT = 2\n"))
     with server(SOURCES.parent, root) as old, server(newer, root) as new:
         assert upload(old, "plain", "1.0").status_code == 200
         assert upload(new, "shiny", "1.0").status_code == 200
@@ -176,7 +179,7 @@ def test_records_of_a_newer_format_are_never_overwritten(root: Path, tmp_path: P
 @pytest.mark.parametrize("arguments", [("ls",), ("yank", "acme", "1.0"), ("check",), ("log",)])
 def test_a_store_of_another_layout_is_refused(arguments: tuple[str, ...], root: Path, tmp_path: Path) -> None:
     """Neither an older nor a newer program touches it: one line, exit code 2, and not a byte is different."""
-    newer = version_with(tmp_path / "newer", store__posix_layout=("\nLAYOUT = 1\n", "\nLAYOUT = 2\n"))
+    newer = version_with(tmp_path / "newer", store__posix__layout=("\nLAYOUT = 1\n", "\nLAYOUT = 2\n"))
     other = tmp_path / "other"
     other.mkdir()
     with server(newer, root) as new:
@@ -194,7 +197,7 @@ def test_a_store_of_another_layout_is_refused(arguments: tuple[str, ...], root: 
 
 def test_a_server_does_not_start_on_a_newer_layout(root: Path, tmp_path: Path) -> None:
     """It says in one line which layout it found and which it knows."""
-    newer = version_with(tmp_path / "newer", store__posix_layout=("\nLAYOUT = 1\n", "\nLAYOUT = 2\n"))
+    newer = version_with(tmp_path / "newer", store__posix__layout=("\nLAYOUT = 1\n", "\nLAYOUT = 2\n"))
     with server(newer, root) as new:
         assert upload(new, "acme", "1.0").status_code == 200
     done = subprocess.run(

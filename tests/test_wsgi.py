@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from quire.web.wsgi import WSGIApplication
+from quire.http.app.wsgi import WSGIApplication
 
 
 async def _application(scope: Scope, receive: Receive, send: Send) -> None:

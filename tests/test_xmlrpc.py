@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.errors import InvalidRequest
-from quire.web.xmlrpc import MAX_TERMS, parse_call, search_terms
+from quire.domain.errors import InvalidRequest
+from quire.http.api.xmlrpc import MAX_TERMS, parse_call, search_terms
 from tests.asking import OPEN, Site, publish_wheel, serve
 
 

@@ -17,7 +17,7 @@ from benchmarks.peers.server import WORKERS
 from benchmarks.results import BASE
 from benchmarks.suite import Suite
 from benchmarks.uploading import FILES_EACH, Release, Uploader, releases
-from quire.store.posix import HOME
+from quire.store.posix.store import HOME
 
 ONE = "uploads, 1 client"
 EIGHT = "uploads, 8 clients on 8 projects"

@@ -6,7 +6,7 @@ import sys
 from functools import partial
 
 from benchmarks.peers.server import WORKERS, Launch, Peer
-from quire.config import Settings
+from quire.config.settings import Settings
 
 _EVERYTHING = frozenset({"list", "page", "file", "json", "gzip", "conditional", "range", "upload", "auth"})
 

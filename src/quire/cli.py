@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, Protocol, cast
 
 from quire import __version__
-from quire.errors import ConfigurationError, QuireError, UnknownLayout
-from quire.suggestions import did_you_mean
+from quire.config.suggestions import did_you_mean
+from quire.domain.errors import ConfigurationError, QuireError, UnknownLayout
 
 COMMANDS = {
     **dict.fromkeys(("run", "serve"), "run"),
@@ -121,7 +121,7 @@ def _needed(first: Sequence[str]) -> Iterable[str]:
     and nothing comes after a version. All else may need all commands, as the script that completes them does."""
     if list(first) == ["--version"]:
         return ()
-    importlib.import_module("quire.lean_structlog")  # now: the commands' modules import structlog as it comes
+    importlib.import_module("quire.process.lean_structlog")  # now: the commands' modules import structlog as it comes
     return first if first and first[0] in COMMANDS and first[0] != "completion" else COMMANDS
 
 

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 import httpx
 
-from quire.index import Index
-from quire.names import parse_filename
-from quire.store.posix import PosixStore
+from quire.domain.names import parse_filename
+from quire.index.index import Index
+from quire.store.posix.store import PosixStore
 from tests.serving import Served, free_port, quire_command, running
 
 USER, PASSWORD = "alice", "wonder land/@:%"

@@ -33,7 +33,8 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _SECONDS = 60.0
 _QUIRE = """
 import sys
-from quire import cli, config
+from quire import cli
+from quire.config import settings as config
 config.DEFAULT_FALLBACK_URL = sys.argv.pop(1)
 sys.exit(cli.main())
 """

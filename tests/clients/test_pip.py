@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from quire.changes import Selection
+from quire.domain.changes import Selection
 from tests.clients.releases import FULL, sdist, wheel
 from tests.clients.sandbox import Sandbox, imported, installed, ok, refused
 from tests.clients.servers import Server, Servers

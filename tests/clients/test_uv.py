@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from quire.changes import Selection
+from quire.domain.changes import Selection
 from tests.clients.releases import FULL, sdist, wheel
 from tests.clients.sandbox import Sandbox, imported, installed, ok, refused
 from tests.clients.servers import Servers

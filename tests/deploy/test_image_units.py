@@ -11,7 +11,7 @@ import bcrypt
 import pytest
 import yaml
 
-from quire.errors import ConfigurationError
+from quire.domain.errors import ConfigurationError
 from quire.servers import GRACE_SECONDS
 from quire_image import __main__ as entry
 from quire_image import credentials, health, private

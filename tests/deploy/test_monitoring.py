@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from quire.metrics.catalog import METRICS
+from quire.observe.metrics.catalog import METRICS
 from tests.asking import OPEN, Site, publish_wheel, serve
 from tests.deploy.grafana_schema import slips
 from tests.deploy.proxy_rig import program

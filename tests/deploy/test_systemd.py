@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from quire.config import OPTIONS, resolve
+from quire.config.settings import OPTIONS, resolve
 from quire.servers import GRACE_SECONDS
 from tests.asking import content_type, multipart, password_file, twine_form
 from tests.deploy import systemd_rig as rig

@@ -6,7 +6,7 @@ import re
 
 import bcrypt
 
-from quire.passwords import parse_users, verify_password
+from quire.access.passwords import parse_users, verify_password
 from tests.deploy.terraform_module import plan, rendered_container_definition
 from tests.deploy.terraform_syntax import references
 from tests.deploy.terraform_variations import SECRET, VARIATIONS, only, statements

@@ -11,11 +11,11 @@ import sys
 import threading
 from collections import Counter
 
-from quire.errors import Conflict
-from quire.index import Index
+from quire.domain.errors import Conflict
+from quire.index.index import Index
 from quire.store.contracts import Record
-from quire.store.posix import PosixStore
-from quire.store.posix_records import PosixRecords
+from quire.store.posix.records import PosixRecords
+from quire.store.posix.store import PosixStore
 from tests.faults.publisher import PROJECT, publish, wheel
 
 conflicts: Counter[int] = Counter()

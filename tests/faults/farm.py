@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from quire.checking import Check, Severity
-from quire.index import Index
-from quire.store.posix import PosixStore
-from quire.store.posix_check import PosixInspector
+from quire.index.index import Index
+from quire.operations.checking import Check, Severity
+from quire.store.posix.inspector import PosixInspector
+from quire.store.posix.store import PosixStore
 from tests.asking import JSON_V1, OPEN, TWINE, content_type, multipart, twine_form
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import Served, environment, free_port, quire_command, running

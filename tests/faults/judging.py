@@ -9,15 +9,15 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from quire.changes import Selection
-from quire.checking import Check, Severity, collect_garbage
-from quire.commits import Change, blob_keys
-from quire.errors import NotFound, QuireError, StoreError
-from quire.index import Index
-from quire.model import File
+from quire.domain.changes import Selection
+from quire.domain.errors import NotFound, QuireError, StoreError
+from quire.domain.project import File
+from quire.index.commits import Change, blob_keys
+from quire.index.index import Index
+from quire.operations.checking import Check, Severity, collect_garbage
 from quire.store.contracts import Names, Record
-from quire.store.posix import PosixStore
-from quire.store.posix_check import PosixInspector
+from quire.store.posix.inspector import PosixInspector
+from quire.store.posix.store import PosixStore
 from tests.faults.publisher import NEIGHBOUR, PROJECT, Scenario, publish, wheel
 
 State = dict[str, dict[str, tuple[str, bool | str, str | None]]]

@@ -20,7 +20,7 @@ import time
 import zipfile
 from pathlib import Path
 
-from quire.errors import QuireError
+from quire.domain.errors import QuireError
 from tests.faults.crash_model import Disk, Tree, materialize, signature_of
 from tests.faults.judging import State, Violated, check_says, expect, read_back, state_of
 from tests.faults.ptracing import How, Meddling

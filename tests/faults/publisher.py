@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from quire.changes import Selection
-from quire.checking import collect_garbage
-from quire.commits import Change
-from quire.errors import QuireError
-from quire.index import Index
-from quire.store.posix import PosixStore
-from quire.upload import Upload, examine
+from quire.domain.changes import Selection
+from quire.domain.errors import QuireError
+from quire.index.commits import Change
+from quire.index.index import Index
+from quire.index.upload import Upload, examine
+from quire.operations.checking import collect_garbage
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 
 PROJECT = "alpha"

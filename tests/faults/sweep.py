@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from quire.index import Index
+from quire.index.index import Index
 from tests.faults.crash_model import Disk, materialize
 from tests.faults.judging import Judge, Violated, Witness, state_of
 from tests.faults.ptracing import Call, How, Meddling, Run, traced

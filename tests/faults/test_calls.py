@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from quire.store.contracts import Record, Staged
-from quire.store.posix_blobs import PosixBlobs
-from quire.store.posix_records import PosixRecords
+from quire.store.posix.blobs import PosixBlobs
+from quire.store.posix.records import PosixRecords
 from tests.faults import ptracing
 from tests.faults.publisher import SCENARIOS
 from tests.faults.sweep import Stage, Tally, scratch, sweep

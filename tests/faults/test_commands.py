@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from quire import cli
-from quire.changes import Selection
-from quire.importing import importer
-from quire.index import Index
-from quire.store import posix_layout
-from quire.store.posix import PosixStore
+from quire.domain.changes import Selection
+from quire.index.index import Index
+from quire.operations.importing import importer
+from quire.store.posix import layout as posix_layout
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.faults import ptracing
 from tests.faults.ptracing import Call, How, Meddling, Run, traced

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from quire.store import posix_blobs, posix_files, posix_names, posix_records
-from quire.store.posix_files import write_all
+from quire.store.posix import blobs as posix_blobs
+from quire.store.posix import files as posix_files
+from quire.store.posix import names as posix_names
+from quire.store.posix import records as posix_records
+from quire.store.posix.files import write_all
 from tests.faults import ptracing, shutdowns
 from tests.faults.crash_model import Disk, materialize
 from tests.faults.power_cut import Cuts, PowerCut

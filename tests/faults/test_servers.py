@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from quire.index import Index
-from quire.store.posix import PosixStore
+from quire.index.index import Index
+from quire.store.posix.store import PosixStore
 from tests.faults.farm import Farm, Sent, at_once, farm, kill_whole
 from tests.faults.publisher import PROJECT
 from tests.serving import environment, run_quire, until

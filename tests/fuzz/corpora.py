@@ -11,7 +11,7 @@ import gzip
 import lzma
 import xmlrpc.client
 
-from quire.model import File, Project, encode_project
+from quire.domain.project import File, Project, encode_project
 from tests.asking import _BOUNDARY, multipart, twine_form
 from tests.distributions import make_sdist, make_wheel, metadata_text
 from tests.fuzz.targets import CORPUS

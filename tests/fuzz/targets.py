@@ -1,7 +1,7 @@
 """What is fuzzed: functions of bytes that return nothing and raise only when something is wrong with quire.
 
 Each hands bytes to one reader of what clients or other programs send. The reader may refuse them, by an error of
-quire.errors; it must not fail otherwise, and what it accepts must have the properties that its callers build on.
+quire.domain.errors; it must not fail otherwise, and what it accepts must have the properties that its callers build on.
 Python's hypothesis and libFuzzer's atheris both drive them; the corpus lies beside, a folder for each.
 """
 
@@ -21,12 +21,10 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.types import Message
 
-from quire.auth import parse_basic
-from quire.errors import InvalidDistribution, InvalidName, QuireError, StoreError
-from quire.index import Index
-from quire.metadata import check_agreement, is_complete_archive, is_static, parse_metadata, read_metadata
-from quire.model import decode_project, encode_project
-from quire.names import (
+from quire.access.authenticator import parse_basic
+from quire.archives.metadata import check_agreement, is_complete_archive, is_static, parse_metadata, read_metadata
+from quire.domain.errors import InvalidDistribution, InvalidName, QuireError, StoreError
+from quire.domain.names import (
     Kind,
     ParsedFilename,
     guess_filename,
@@ -37,15 +35,17 @@ from quire.names import (
     same_version,
     version_sort_key,
 )
-from quire.negotiation import MediaType, negotiate, negotiate_encoding
-from quire.simple import ProjectListing, render_project
+from quire.domain.project import decode_project, encode_project
+from quire.http.api.xmlrpc import parse_call, search_terms
+from quire.http.app.framing import problem_with
+from quire.http.app.service import Service
+from quire.http.simple.files import single_range
+from quire.http.simple.forms import MAX_DOCUMENT_BYTES, received_form
+from quire.index.index import Index
+from quire.render.negotiation import MediaType, negotiate, negotiate_encoding
+from quire.render.simple import ProjectListing, render_project
 from quire.store.memory import MemoryStore
-from quire.store.posix import PosixStore
-from quire.web.files import single_range
-from quire.web.forms import MAX_DOCUMENT_BYTES, received_form
-from quire.web.framing import problem_with
-from quire.web.service import Service
-from quire.web.xmlrpc import parse_call, search_terms
+from quire.store.posix.store import PosixStore
 
 CORPUS = Path(__file__).parent / "corpus"
 

@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from quire.changes import Selection
-from quire.errors import NotFound, QuireError
-from quire.index import Index
-from quire.store.posix import PosixStore
-from quire.upload import Upload, examine
+from quire.domain.changes import Selection
+from quire.domain.errors import NotFound, QuireError
+from quire.index.index import Index
+from quire.index.upload import Upload, examine
+from quire.store.posix.store import PosixStore
 
 
 def main() -> None:

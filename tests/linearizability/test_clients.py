@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import pytest
 
-from quire.model import File, Status
-from quire.negotiation import MediaType
-from quire.simple import ProjectListing, render_project, render_projects
+from quire.domain.project import File, Status
+from quire.render.negotiation import MediaType
+from quire.render.simple import ProjectListing, render_project, render_projects
 from tests.linearizability import pages, readers, writers
 from tests.linearizability.checker import check
 from tests.linearizability.history import NEVER, History

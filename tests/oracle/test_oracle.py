@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from quire.errors import InvalidDistribution, InvalidName
+from quire.domain.errors import InvalidDistribution, InvalidName
+from quire.index.upload import examine
 from quire.store.memory import MemoryStore
-from quire.upload import examine
 from tests.oracle.cases import Case
 from tests.oracle.installers import Installers, pages
 from tests.oracle.real import real_cases

@@ -11,8 +11,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from quire import cli, config
-from quire.errors import ConfigurationError
+from quire import cli
+from quire.config import settings as config
+from quire.domain.errors import ConfigurationError
 from quire_image import credentials, private, volumes
 from quire_image.health import NOTE
 

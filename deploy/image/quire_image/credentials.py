@@ -12,7 +12,7 @@ from pathlib import Path
 
 import bcrypt
 
-from quire.errors import ConfigurationError
+from quire.domain.errors import ConfigurationError
 
 VARIABLES = ("QUIRE_HTPASSWD", "QUIRE_USER", "QUIRE_PASSWORD", "QUIRE_PASSWORD_FILE")
 

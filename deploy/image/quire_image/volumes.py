@@ -10,8 +10,8 @@ import os
 import stat
 from pathlib import Path
 
-from quire.config import Settings
-from quire.errors import ConfigurationError
+from quire.config.settings import Settings
+from quire.domain.errors import ConfigurationError
 
 _STORE = ("quire", "quire/records", "quire/blobs", "quire/incoming")
 """Folders of the store under the first directory; left by another uid, the first upload would fail."""

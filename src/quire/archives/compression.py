@@ -11,8 +11,8 @@ from typing import BinaryIO, Protocol
 
 from quire.archives import limits
 from quire.archives.refusals import Unbounded, truncated
-from quire.errors import InvalidDistribution
-from quire.names import quoted
+from quire.domain.errors import InvalidDistribution
+from quire.domain.names import quoted
 
 
 class _Decoder(Protocol):

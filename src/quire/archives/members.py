@@ -6,7 +6,7 @@ import re
 
 from quire.archives import limits
 from quire.archives.refusals import Unbounded, unsafe, unusable
-from quire.names import ParsedFilename, quoted
+from quire.domain.names import ParsedFilename, quoted
 
 _UNUSUAL = re.compile(r"[\x00-\x1f\x7f\\]")
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")

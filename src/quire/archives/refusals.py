@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from quire.errors import InvalidDistribution
-from quire.names import ParsedFilename, quoted
+from quire.domain.errors import InvalidDistribution
+from quire.domain.names import ParsedFilename, quoted
 
 
 class Unbounded(InvalidDistribution):

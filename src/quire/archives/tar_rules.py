@@ -8,7 +8,7 @@ import tarfile
 from quire.archives import limits
 from quire.archives.members import Paths, is_absolute, split_name
 from quire.archives.refusals import Unbounded, unsafe
-from quire.names import ParsedFilename, quoted
+from quire.domain.names import ParsedFilename, quoted
 
 _ODD_PART = re.compile(r":|[ ](?:/|\Z)")
 _ODD_TARGET = re.compile(r"[\x00-\x1f\x7f\\:]|[ ](?:/|\Z)")

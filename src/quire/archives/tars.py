@@ -10,8 +10,8 @@ from quire.archives import limits
 from quire.archives.members import check_member_name
 from quire.archives.refusals import Unbounded, ambiguous, damaged_tar, oversized, unsafe, unusable
 from quire.archives.tar_rules import Links, UploadedTar
-from quire.errors import QuireError
-from quire.names import ParsedFilename, quoted
+from quire.domain.errors import QuireError
+from quire.domain.names import ParsedFilename, quoted
 
 
 class ForwardReader:

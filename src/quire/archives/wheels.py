@@ -17,8 +17,8 @@ from quire.archives.members import Paths
 from quire.archives.refusals import unsafe, unusable
 from quire.archives.zip_layout import check_zip_layout
 from quire.archives.zips import ZipMember, read_zip_member, zip_members
-from quire.errors import InvalidDistribution, InvalidName
-from quire.names import ParsedFilename, normalize_name, quoted, same_version
+from quire.domain.errors import InvalidDistribution, InvalidName
+from quire.domain.names import ParsedFilename, normalize_name, quoted, same_version
 
 _WHEEL_MAJOR = 1
 _SCHEMES = {"data", "headers", "platlib", "purelib", "scripts"}

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from quire.archives import limits
 from quire.archives.refusals import Unbounded, damaged_zip, unsafe, unusable
 from quire.archives.zips import DEFLATED, LOCAL_HEADER, STORED, ZipMember, find_directory, zip64_sizes, zip_data
-from quire.names import ParsedFilename, quoted
+from quire.domain.names import ParsedFilename, quoted
 
 _ENCRYPTED, _DESCRIPTOR, _UTF8_NAME = 0x1, 0x8, 0x800
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075

@@ -9,8 +9,8 @@ from quire.archives.members import Paths
 from quire.archives.refusals import ambiguous, unsafe
 from quire.archives.zip_layout import check_zip_layout
 from quire.archives.zips import read_zip_member, zip_members
-from quire.errors import InvalidDistribution
-from quire.names import ParsedFilename, quoted
+from quire.domain.errors import InvalidDistribution
+from quire.domain.names import ParsedFilename, quoted
 
 
 def read_egg(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:

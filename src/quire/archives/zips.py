@@ -11,8 +11,8 @@ from typing import BinaryIO, NamedTuple
 from quire.archives import limits
 from quire.archives.members import check_member_name, split_name
 from quire.archives.refusals import Unbounded, damaged_zip, oversized
-from quire.errors import InvalidDistribution
-from quire.names import Kind, ParsedFilename, quoted
+from quire.domain.errors import InvalidDistribution
+from quire.domain.names import Kind, ParsedFilename, quoted
 
 _END_RECORD = struct.Struct("<4s4H2LH")
 _END_LOCATOR_64 = struct.Struct("<4sLQL")

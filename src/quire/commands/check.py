@@ -12,9 +12,9 @@ import argparse
 import dataclasses
 from typing import Any
 
-from quire.checking import Check, Checked, Severity
 from quire.commands.common import add_store_flags, count, in_words, open_store, plain, print_json
 from quire.commands.progress import Meter
+from quire.operations.checking import Check, Checked, Severity
 
 _DESCRIPTION = """\
 Look at every record, and read every stored file and every drop-in file and compare its digest. Safe while servers run.

@@ -17,18 +17,18 @@ from typing import Any
 import msgspec
 import structlog
 
-from quire import logs
-from quire.audit.entries import Origin
-from quire.config import Settings, resolve, unknown_variables
-from quire.errors import ConfigurationError, NotFound, QuireError
-from quire.folder import Folder
-from quire.folder_listing import Candidate
-from quire.folder_scan import Tree
-from quire.index import Index
-from quire.store.posix import HOME, PosixStore
-from quire.store.posix_check import PosixInspector
-from quire.store.posix_layout import check_directory, nearest_store
-from quire.suggestions import did_you_mean
+from quire.config.settings import Settings, resolve, unknown_variables
+from quire.config.suggestions import did_you_mean
+from quire.domain.errors import ConfigurationError, NotFound, QuireError
+from quire.dropin.folder import Folder
+from quire.dropin.listing import Candidate
+from quire.dropin.tree import Tree
+from quire.index.audit.entries import Origin
+from quire.index.index import Index
+from quire.observe import logs
+from quire.store.posix.inspector import PosixInspector
+from quire.store.posix.layout import check_directory, nearest_store
+from quire.store.posix.store import HOME, PosixStore
 
 _log = structlog.get_logger(__name__)
 

@@ -23,8 +23,8 @@ from quire.commands.common import (
     user_of,
 )
 from quire.commands.selecting import select
-from quire.errors import InvalidRequest
-from quire.names import normalize_name
+from quire.domain.errors import InvalidRequest
+from quire.domain.names import normalize_name
 
 _log = structlog.get_logger(__name__)
 

@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from quire.commands.common import count, in_words, plain, print_json, print_table, resolve_for_store
-from quire.diagnosis.doctor import QUICK_ROUNDS, ROUNDS, WAIT, Observer, Report, Request, document, examine
-from quire.diagnosis.findings import Finding, Measures, Verdict, Weight
-from quire.diagnosis.pairing import Address
+from quire.doctor.examination import QUICK_ROUNDS, ROUNDS, WAIT, Observer, Report, Request, document, examine
+from quire.doctor.findings import Finding, Measures, Verdict, Weight
+from quire.doctor.pairing import Address
 
 _DESCRIPTION = """\
 Try out whether a volume does what quire needs to keep its promise: that what one worker acknowledged is in every

@@ -10,9 +10,9 @@ import argparse
 import sys
 from typing import Any
 
-from quire.checking import GRACE, collect_garbage
 from quire.commands.common import add_store_flags, count, duration, in_words, open_store, print_json
-from quire.errors import ConfigurationError
+from quire.domain.errors import ConfigurationError
+from quire.operations.checking import GRACE, collect_garbage
 
 _DESCRIPTION = """\
 Remove stored bytes that no record lists and that are older than an hour: of deleted files, and of uploads that ended
@@ -20,7 +20,7 @@ half-way. Safe while servers run: a publication that has not listed its bytes te
 and nothing younger than fifteen minutes is removed, unless you say that nobody uses the store (--offline).
 """
 MIN_AGE = 900.0
-"""Seconds; above `quire.index.PUBLICATION_SECONDS` with room for a slow last write."""
+"""Seconds; above `quire.index.index.PUBLICATION_SECONDS` with room for a slow last write."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

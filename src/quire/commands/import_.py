@@ -27,9 +27,9 @@ from quire.commands.common import (
     user_of,
 )
 from quire.commands.progress import Meter
-from quire.errors import ConfigurationError
-from quire.importing import Importer, Outcome, Report
-from quire.importing.importer import JOBS
+from quire.domain.errors import ConfigurationError
+from quire.operations.importing import Importer, Outcome, Report
+from quire.operations.importing.importer import JOBS
 
 _DESCRIPTION = """\
 Publish every distribution below the directories, as it is, into the store. Servers may go on meanwhile; a project's

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from quire.audit.entries import Entry
-from quire.audit.reading import Logged, LogReader, Wanted
 from quire.commands.common import add_store_flags, count, open_store, plain, print_json, print_table
-from quire.names import normalize_name
+from quire.domain.names import normalize_name
+from quire.index.audit.entries import Entry
+from quire.index.audit.reading import Logged, LogReader, Wanted
 
 ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend")
 FOLLOW_SECONDS = 2.0

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from quire.catalog.views import Listed, Projects, ProjectView
 from quire.commands.common import Opened, add_store_flags, in_words, no_project, open_store, print_json, print_table
-from quire.errors import DamagedRecord
-from quire.folder_listing import Candidate
-from quire.names import normalize_name, version_sort_key
-from quire.repository import Listed, Projects, ProjectView
+from quire.domain.errors import DamagedRecord
+from quire.domain.names import normalize_name, version_sort_key
+from quire.dropin.listing import Candidate
 
 _READERS = 16
 """Threads: over a network each record is some round trips."""

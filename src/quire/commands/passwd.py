@@ -11,13 +11,13 @@ import os
 import sys
 from typing import Any
 
-from quire import logs
+from quire.access.htpasswd import MAX_NAME_BYTES, entries, with_hash, without
+from quire.access.password_changes import change
+from quire.access.passwords import BCRYPT_BYTES, parse_users, read_password_file, scheme_of, verify_password
 from quire.commands.common import print_json, print_table
-from quire.config import RUN_DEFAULTS, Settings, resolve
-from quire.errors import ConfigurationError, InvalidRequest, NotFound
-from quire.htpasswd import MAX_NAME_BYTES, entries, with_hash, without
-from quire.password_changes import change
-from quire.passwords import BCRYPT_BYTES, parse_users, read_password_file, scheme_of, verify_password
+from quire.config.settings import RUN_DEFAULTS, Settings, resolve
+from quire.domain.errors import ConfigurationError, InvalidRequest, NotFound
+from quire.observe import logs
 
 COST = 10
 """Of bcrypt: some 70 ms for each check, of which each worker makes one per user and five minutes."""

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from quire import __version__, logs, servers
-from quire.config import (
+from quire import __version__, servers
+from quire.config.settings import (
     DEFAULT_FALLBACK_URL,
     RUN_DEFAULTS,
     SERVE_DEFAULTS,
@@ -21,7 +21,8 @@ from quire.config import (
     resolve,
     unknown_variables,
 )
-from quire.errors import ConfigurationError, QuireError
+from quire.domain.errors import ConfigurationError, QuireError
+from quire.observe import logs
 
 _log = structlog.stdlib.get_logger("quire.run")
 
@@ -69,12 +70,12 @@ def prepare(settings: Settings) -> Settings:
     Raises ConfigurationError when a directory or file cannot be used, or not as the settings say.
     """
     # The flags' help needs no application. The first of these is what workers import: forked, they have it already.
-    import quire.web.entry  # noqa: F401, PLC0415 - see above
-    from quire.passwords import has_users  # noqa: PLC0415 - as above
-    from quire.store.filesystem import filesystem_type, is_tested  # noqa: PLC0415 - as above
-    from quire.store.posix import PosixStore  # noqa: PLC0415 - as above
-    from quire.store.posix_layout import check_directory  # noqa: PLC0415 - as above
-    from quire.web.app import create_application  # noqa: PLC0415 - as above
+    import quire.http.entry  # noqa: F401, PLC0415 - see above
+    from quire.access.passwords import has_users  # noqa: PLC0415 - as above
+    from quire.http.app.application import create_application  # noqa: PLC0415 - as above
+    from quire.store.posix.filesystem import filesystem_type, is_tested  # noqa: PLC0415 - as above
+    from quire.store.posix.layout import check_directory  # noqa: PLC0415 - as above
+    from quire.store.posix.store import PosixStore  # noqa: PLC0415 - as above
 
     for directory in settings.directories:
         check_directory(directory)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Sequence
 
-from quire.changes import Selection
-from quire.errors import NotFound, ReadOnlyFile
-from quire.folder_listing import Candidate
-from quire.model import Project
-from quire.names import same_version
+from quire.domain.changes import Selection
+from quire.domain.errors import NotFound, ReadOnlyFile
+from quire.domain.names import same_version
+from quire.domain.project import Project
+from quire.dropin.listing import Candidate
 
 
 def select(

@@ -12,6 +12,8 @@ import argparse
 import textwrap
 from typing import Any
 
+from quire.archives.metadata import CoreMetadata, parse_metadata
+from quire.catalog.views import Listed, ProjectView
 from quire.commands.common import (
     Opened,
     add_store_flags,
@@ -24,12 +26,10 @@ from quire.commands.common import (
     print_table,
 )
 from quire.commands.ls import describe, project_view
-from quire.errors import NotFound, QuireError
-from quire.metadata import CoreMetadata, parse_metadata
-from quire.names import normalize_name, same_version
-from quire.pypi_json import describing_file, select_release
-from quire.repository import Listed, ProjectView
-from quire.simple import release_versions
+from quire.domain.errors import NotFound, QuireError
+from quire.domain.names import normalize_name, same_version
+from quire.render.pypi_json import describing_file, select_release
+from quire.render.simple import release_versions
 
 _SHOWN = ("summary", "author", "author_email", "license", "license_expression", "home_page", "requires_dist")
 _LIMIT = 400

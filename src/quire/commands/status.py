@@ -12,9 +12,9 @@ from typing import Any
 import structlog
 
 from quire.commands.common import add_store_flags, add_user_flag, no_project, open_store, plain, print_json, user_of
-from quire.errors import InvalidRequest, ReadOnlyFile
-from quire.model import Status
-from quire.names import normalize_name
+from quire.domain.errors import InvalidRequest, ReadOnlyFile
+from quire.domain.names import normalize_name
+from quire.domain.project import Status
 
 _log = structlog.get_logger(__name__)
 

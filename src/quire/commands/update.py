@@ -6,11 +6,12 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from quire import __version__, logs
-from quire import setting_values as values
+from quire import __version__
 from quire.commands.common import origin_of, resolve_for_store
-from quire.config import DEFAULT_FALLBACK_URL
-from quire.errors import ConfigurationError
+from quire.config import values
+from quire.config.settings import DEFAULT_FALLBACK_URL
+from quire.domain.errors import ConfigurationError
+from quire.observe import logs
 
 _MORE = """\
 The other index learns the name of every project that it is asked for, and whoever can publish under such a name there
@@ -77,7 +78,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask, and print or fetch. Raises ConfigurationError, UpstreamError when the index cannot be reached at all."""
-    from quire.commands.update_job import Job, read_ignorelist, update  # noqa: PLC0415 - an HTTP client, for this only
+    from quire.operations.update.job import Job, read_ignorelist, update  # noqa: PLC0415 - an HTTP client, for this only
 
     flags = vars(arguments) | {"directories": arguments.directories or None}
     settings = resolve_for_store(flags, arguments.config, {"log_stream": "stderr"})

@@ -11,10 +11,10 @@ from typing import Any
 
 import structlog
 
-from quire.changes import check_reason
 from quire.commands.common import add_store_flags, add_user_flag, count, no_project, open_store, print_json, user_of
 from quire.commands.selecting import select
-from quire.names import normalize_name
+from quire.domain.changes import check_reason
+from quire.domain.names import normalize_name
 
 _log = structlog.get_logger(__name__)
 

@@ -12,13 +12,15 @@ import importlib
 import os
 from collections.abc import Callable, Sequence
 
-from quire.config import SETTINGS_VARIABLE, UNSUPPORTED_SERVERS, Settings
-from quire.errors import ConfigurationError
-from quire.lean_structlog import structlog  # here too: a worker that is spawned, not forked, begins with this package
-from quire.runtime import shared_folder
+from quire.config.settings import SETTINGS_VARIABLE, UNSUPPORTED_SERVERS, Settings
+from quire.domain.errors import ConfigurationError
+from quire.process.lean_structlog import (
+    structlog,  # here too: a worker that is spawned, not forked, begins with this package
+)
+from quire.process.siblings import shared_folder
 
-ASGI_TARGET = "quire.web.entry:application"
-WSGI_TARGET = "quire.web.entry:wsgi_application"
+ASGI_TARGET = "quire.http.entry:application"
+WSGI_TARGET = "quire.http.entry:wsgi_application"
 
 GRACE_SECONDS = 30
 """How long running requests may go on after the server was told to stop."""

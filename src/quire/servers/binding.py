@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from quire.errors import ConfigurationError
+from quire.domain.errors import ConfigurationError
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -19,8 +19,8 @@ from types import FrameType
 
 import structlog
 
-from quire.config import Settings
-from quire.runtime import folder_of, mark_draining
+from quire.config.settings import Settings
+from quire.process.siblings import folder_of, mark_draining
 
 _log = structlog.stdlib.get_logger("quire.servers")
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from quire.errors import ConfigurationError
+from quire.domain.errors import ConfigurationError
 
 _PR_SET_PDEATHSIG = 1
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)

@@ -1,9 +1,9 @@
 """The plain requests of one connection, for servers whose connections are asyncio protocols.
 
-Theory of operation. What arrives between two requests is shown to `quire.web.plain` before the server's parser sees it.
-On a local file system the answer is there in the event loop's next turn, for all requests that came in this one. Over a
-network it takes longer, and a task waits for it. Meanwhile the connection neither reads on nor gives its parser
-anything, so nothing overtakes. What came in spite of that is held, and goes the usual way afterwards.
+Theory of operation. What arrives between two requests is shown to `quire.http.fast.plain` before the server's parser
+sees it. On a local file system the answer is there in the event loop's next turn, for all requests that came in this
+one. Over a network it takes longer, and a task waits for it. Meanwhile the connection neither reads on nor gives its
+parser anything, so nothing overtakes. What came in spite of that is held, and goes the usual way afterwards.
 
 A task sends a large file. Until it has ended, the connection holds further data in the same way.
 
@@ -19,7 +19,7 @@ from typing import Protocol
 
 import structlog
 
-from quire.web.plain import PlainDownload, PlainHeaders, PlainRequests, Response
+from quire.http.fast.plain import PlainDownload, PlainHeaders, PlainRequests, Response
 
 _log = structlog.stdlib.get_logger("quire.servers")
 

@@ -44,8 +44,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import h11
 
-from quire.web.answer import SENT
-from quire.web.files import IN_THREAD
+from quire.http.fast.answer import SENT
+from quire.http.simple.files import IN_THREAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
-    from quire.web.answer import Download
+    from quire.http.fast.answer import Download
 
 PIECE_BYTES: Final = 4 * 1024 * 1024
 """At most so much is sent by a thread before others have their turn."""
@@ -112,7 +112,7 @@ class FileSender:
             self._transport.close()
 
     async def send(self, cycle: RequestResponseCycle, message: Message) -> None:
-        """As uvicorn's own `send`, for a message `quire.web.files.ZEROCOPY` whose response was begun.
+        """As uvicorn's own `send`, for a message `quire.http.simple.files.ZEROCOPY` whose response was begun.
 
         When the client goes away it returns. Raises OSError when the file cannot be read, or has fewer bytes than were
         announced: the response then stays incomplete, and so must the connection be closed.

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from quire.http.app.proxies import peer_address
+from quire.http.fast.plain import PlainDownload, Response
+from quire.http.simple.files import ZEROCOPY
 from quire.servers.limits import HEAD_SECONDS, MAX_HEAD_BYTES, TOO_MANY, most_connections
 from quire.servers.plain_connection import PlainConnection, has_all
 from quire.servers.uvicorn_files import FileSender, can_send_files
-from quire.web.files import ZEROCOPY
-from quire.web.plain import PlainDownload, Response
-from quire.web.proxies import peer_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +33,8 @@ class Protocol(H11Protocol):
 
     So the deadline for a head begins with the connection, and later on with a head's first byte.
 
-    A plain request that comes between two others is answered before uvicorn's parser has seen it (`quire.web.plain`);
-    for the parser the connection is then as it was.
+    A plain request that comes between two others is answered before uvicorn's parser has seen it
+    (`quire.http.fast.plain`); for the parser the connection is then as it was.
 
     Files are handed to the kernel (`quire.servers.uvicorn_files`).
     """

@@ -21,8 +21,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config, get_default_config_file
 from gunicorn.errors import ConfigError
 
-from quire.config import Settings
-from quire.errors import ConfigurationError
+from quire.config.settings import Settings
+from quire.domain.errors import ConfigurationError
 from quire.servers import GRACE_SECONDS, announce, host_and_port
 from quire.servers.binding import free_address
 from quire.servers.draining import Drain

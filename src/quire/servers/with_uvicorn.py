@@ -22,10 +22,10 @@ from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import SIGNALS, Multiprocess, Process
 
-from quire import logs
-from quire.config import Settings
-from quire.errors import QuireError
-from quire.log_output import drain_all
+from quire.config.settings import Settings
+from quire.domain.errors import QuireError
+from quire.observe import logs
+from quire.observe.log_output import drain_all
 from quire.servers import GRACE_SECONDS, announce, host_and_port
 from quire.servers.binding import bind_each
 from quire.servers.draining import Drain
@@ -268,7 +268,7 @@ def _reason(exit_code: int | None) -> str:
 
 
 def _go_on(_number: int, _frame: FrameType | None) -> None:
-    """Log files are opened anew without being asked (`quire.log_output`)."""
+    """Log files are opened anew without being asked (`quire.observe.log_output`)."""
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -14,12 +14,12 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import structlog
 
-from quire.config import Settings
+from quire.config.settings import Settings
+from quire.http.app.wsgi import LINES, TARGET
 from quire.servers import announce, host_and_port
 from quire.servers.binding import bind
 from quire.servers.draining import Drain
 from quire.servers.loading import load
-from quire.web.wsgi import LINES, TARGET
 
 _REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e]+ HTTP/1\.[01]\r?\n")
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from quire.errors import InvalidName
+from quire.domain.errors import InvalidName
 
 _RECORD_KEY_PART = re.compile(r"[a-z0-9][a-z0-9_-]*")
 MAX_KEY_PART_BYTES = 255  # NAME_MAX of every file system in use

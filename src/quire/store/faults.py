@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Literal, get_args
 
-from quire.errors import Conflict, OutcomeUnknown, StoreError, StoreFull, StoreReadOnly
+from quire.domain.errors import Conflict, OutcomeUnknown, StoreError, StoreFull, StoreReadOnly
 
 Operation = Literal["read", "write", "names", "stage", "stage.write", "finish", "publish", "open", "remove", "renew"]
 """The operations of a store that can be made to fail."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from quire.errors import BlobMissing, Conflict, StoreError, StoreReadOnly
+from quire.domain.errors import BlobMissing, Conflict, StoreError, StoreReadOnly
 from quire.store.contracts import (
     Digests,
     Draft,

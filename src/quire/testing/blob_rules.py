@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from quire.errors import BlobMissing, Conflict, InvalidName, StoreError
+from quire.domain.errors import BlobMissing, Conflict, InvalidName, StoreError
 from quire.store.contracts import Staged, Store
 from quire.testing.helpers import THREADS, content_of, create, document, race, refused, require
 from quire.testing.sandbox import CENTURY, Rule, Sandbox

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from quire.errors import BlobMissing, QuireError
+from quire.domain.errors import BlobMissing, QuireError
 from quire.store.contracts import Record, Store
 
 THREADS = 4

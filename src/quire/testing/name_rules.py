@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from quire.errors import Conflict
+from quire.domain.errors import Conflict
 from quire.store.contracts import Names, Record
 from quire.testing.helpers import create, document, require
 from quire.testing.sandbox import Rule, Sandbox

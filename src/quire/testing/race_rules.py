@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from quire.errors import Conflict
+from quire.domain.errors import Conflict
 from quire.store.contracts import Names, Record, Store
 from quire.testing.helpers import THREADS, create, document, number_of, race, require
 from quire.testing.sandbox import Rule, Sandbox

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quire.errors import Conflict, InvalidName
+from quire.domain.errors import Conflict, InvalidName
 from quire.store.contracts import MAX_RECORD_PART, Record
 from quire.testing.helpers import create, document, refused, require
 from quire.testing.sandbox import Rule, Sandbox

@@ -1,55 +1,12 @@
-"""What servers import: `application` (ASGI) and `wsgi_application`, made from QUIRE_SETTINGS when first asked for.
-
-For one's own server: `create_application(settings)` of `quire.web.app`, or set QUIRE_SETTINGS, or QUIRE_DIRECTORIES and
-the other QUIRE_* variables, and name `quire.web.entry:application`.
-"""
+"""The former name of `quire.http.entry`, for servers of one's own that were set up with it."""
 
 from __future__ import annotations
 
-import gc
-import os
-import sys
 from typing import Any
 
-from starlette.types import ASGIApp
-
-from quire.allocator import give_back_large_blocks
-from quire.config import from_environment
-from quire.logs import configure
-from quire.web.app import create_application
-from quire.web.quick import Quick, QuickASGI
-from quire.web.reasons import teach_servers
-from quire.web.routes import RouteTable
-from quire.web.tracing import traced
-
-SWITCH_SECONDS = 0.0005
-"""How long a thread that computes keeps others waiting. The event loop asks for the interpreter several times for each
-answer, and with Python's own 5 ms another thread's rendering of a huge page would hold up everybody's for as often."""
+from quire.http import entry
 
 
 def __getattr__(name: str) -> Any:
-    """Importing this module does nothing, so that a server may fork in between."""
-    if name == "application":
-        settings = from_environment(os.environ)
-        configure(settings)
-        teach_servers()
-        give_back_large_blocks(os.environ)
-        sys.setswitchinterval(SWITCH_SECONDS)
-        general = create_application(settings)
-        service = general.state.service
-        application: ASGIApp = traced(
-            general, RouteTable(settings.server_base_url, settings.health_endpoint), os.environ
-        )
-        if not settings.no_fast_path:
-            application = QuickASGI(application, Quick(service))
-        globals()["application"] = application
-        gc.freeze()  # what a worker starts with stays for good: no collection need go through it again
-        return application
-    if name == "wsgi_application":
-        from quire.web.wsgi import WSGIApplication  # noqa: PLC0415 - ASGI servers need no adapter
-
-        found = __getattr__("application")
-        answering = found.application if isinstance(found, QuickASGI) else found
-        wsgi_application = globals()["wsgi_application"] = WSGIApplication(answering)
-        return wsgi_application
-    raise AttributeError(name)
+    """See `quire.http.entry`."""
+    return getattr(entry, name)

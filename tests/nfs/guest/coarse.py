@@ -15,10 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from quire.errors import BlobMissing
+from quire.domain.errors import BlobMissing
 from quire.store.contracts import Record
-from quire.store.directory import Directories
-from quire.store.posix import PosixStore
+from quire.store.posix.directory import Directories
+from quire.store.posix.store import PosixStore
 from tests.nfs.guest import hammer
 from tests.nfs.guest.mounts import A, B, new_folder
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from quire.changes import Selection
-from quire.index import Index
-from quire.store.posix import PosixStore
+from quire.domain.changes import Selection
+from quire.index.index import Index
+from quire.store.posix.store import PosixStore
 from tests import serving
 from tests.nfs.guest.hammer import publish
 from tests.nfs.guest.mounts import A, B, new_folder, restart_server

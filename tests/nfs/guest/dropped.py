@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quire.folder import Folder, FolderProject
-from quire.store.posix import PosixStore
+from quire.dropin.folder import Folder, FolderProject
+from quire.store.posix.store import PosixStore
 from tests.distributions import make_wheel, wheel_name
 from tests.nfs.guest.hammer import Board
 from tests.nfs.guest.mounts import A, B, new_folder

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from quire.changes import Selection
-from quire.index import Index
-from quire.names import parse_filename
-from quire.repository import NamesView, ProjectNames, Projects, ProjectView
-from quire.store.posix import PosixStore
-from quire.upload import Upload
+from quire.catalog.views import NamesView, ProjectNames, Projects, ProjectView
+from quire.domain.changes import Selection
+from quire.domain.names import parse_filename
+from quire.index.index import Index
+from quire.index.upload import Upload
+from quire.store.posix.store import PosixStore
 from tests.nfs.guest.mounts import new_folder, restart_server
 from tests.nfs.guest.processes import Counters, Job, together
 

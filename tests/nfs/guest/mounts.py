@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
-from quire.store.posix import PosixStore
+from quire.store.posix.store import PosixStore
 
 A, B, SERVER = Path("/run/a"), Path("/run/b"), Path("/run/exp")
 

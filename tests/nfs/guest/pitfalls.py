@@ -16,12 +16,14 @@ from itertools import count
 from pathlib import Path
 from unittest import mock
 
-from quire import passwords
-from quire.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError
-from quire.passwords import NETWORK_SECONDS, SETTLE_SECONDS, Passwords
-from quire.store import directory, posix_blobs, posix_records
-from quire.store.directory import FINE_SETTLE, Directories, Identity
-from quire.store.posix import PosixStore
+from quire.access import passwords
+from quire.access.passwords import NETWORK_SECONDS, SETTLE_SECONDS, Passwords
+from quire.domain.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError
+from quire.store.posix import blobs as posix_blobs
+from quire.store.posix import directory
+from quire.store.posix import records as posix_records
+from quire.store.posix.directory import FINE_SETTLE, Directories, Identity
+from quire.store.posix.store import PosixStore
 from tests.nfs.guest.mounts import SERVER, A, B, new_folder
 from tests.nfs.guest.processes import Counters, background
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from benchmarks import nfs_report
 
-from quire.index import Index
-from quire.store.posix import PosixStore
+from quire.index.index import Index
+from quire.store.posix.store import PosixStore
 from tests.nfs.guest.hammer import publish
 from tests.nfs.guest.mounts import A, new_folder
 from tests.nfs.guest.servers import Server, served

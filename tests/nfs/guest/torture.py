@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from quire.index import Index
-from quire.store.posix import PosixStore
+from quire.index.index import Index
+from quire.store.posix.store import PosixStore
 from tests import serving
 from tests.faults.judging import check_says, read_back
 from tests.linearizability.plan import Plan

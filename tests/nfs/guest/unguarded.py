@@ -9,7 +9,7 @@ import sys
 from unittest import mock
 
 from quire.cli import main
-from quire.store import posix
+from quire.store.posix import store as posix
 
 
 def unguarded_command(*arguments: object) -> list[str]:

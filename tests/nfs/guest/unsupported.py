@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from quire.errors import StoreError
-from quire.store.posix import PosixStore
+from quire.domain.errors import StoreError
+from quire.store.posix.store import PosixStore
 from tests.nfs.guest import hammer
 from tests.nfs.guest.mounts import A, B, new_folder
 

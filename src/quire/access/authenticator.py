@@ -1,0 +1,368 @@
+"""Who may do what: HTTP Basic credentials, and the price of checking a password.
+
+Theory of operation. A good password hash costs 70 to 250 ms of CPU, and clients send the password with every
+request. So a password that verified is remembered for a short time, as a keyed digest that is worth nothing outside
+this process. Everything else here limits what the remaining checks can cost:
+
+- they run in a few threads, never on the event loop, and only so many may wait, from one address and one network only
+  a share of these (`quire.access.login_checks`);
+- requests that bring the same credentials while a check of them runs share that check;
+- failures are counted per user at an address, per address and per network (`quire.access.login_limits`), and the
+  attempt is charged before the check, not after it: a thousand guesses sent at once are a thousand attempts;
+- credentials that were right before are no guess, even when they have to be checked again because their time is over
+  or the file has changed: no failures of others stop them, and their check goes first. Those that were right and no
+  longer are lose this with the first check;
+- a user who does not exist costs the same check as one who does, so that time does not tell them apart. (In a file
+  that mixes schemes, the most common one stands for them; those who differ from it can be told.)
+
+What lets a user in was found out about the present state of the file: the check and the memory belong to one `Users`
+snapshot, and all of it goes when a new snapshot comes. (That credentials were right before earns a place in the queue,
+nothing else.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import hashlib
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, field
+from enum import StrEnum
+from functools import cached_property, partial
+
+import structlog
+
+from quire.access.login_checks import LoginChecks
+from quire.access.login_limits import Attempt, Limits, Origin, Scope, Throttle, origin_of
+from quire.access.passwords import Passwords, Users, verify_password
+
+MAX_HEADER_CHARACTERS = 8 * 1024
+BUSY_RETRY_SECONDS = 1
+
+_log = structlog.get_logger(__name__)
+
+
+class Action(StrEnum):
+    """What a login can be asked for, by the names that pypiserver's `--authenticate` gives them."""
+
+    DOWNLOAD = "download"
+    LIST = "list"
+    UPDATE = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which actions need a login; whoever is logged in may do all of them."""
+
+    protected: frozenset[Action] = frozenset({Action.UPDATE})
+
+    def needs_login(self, action: Action) -> bool:
+        return action in self.protected
+
+
+# -- what the client sent ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A username and a password; its repr shows the username alone, so that it may end up in a log."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+def parse_basic(header: str | None) -> Credentials | None:
+    """The credentials of an Authorization header as RFC 7617 has them, in UTF-8.
+
+    Clients that never heard of a charset send Latin-1 (requests does, whatever the challenge says). Bytes that are not
+    UTF-8 are taken for that; Latin-1 text that happens to be UTF-8 is next to unheard of.
+    None when there is no header, it is another scheme, malformed, or longer than 8 KiB.
+    """
+    if header is None or len(header) > MAX_HEADER_CHARACTERS:
+        return None
+    scheme, _, token = header.strip(" \t").partition(" ")
+    token = token.strip(" ")
+    if scheme.lower() != "basic" or len(token) % 4:  # some Pythons let a surplus "=" pass
+        return None
+    try:
+        data = binascii.a2b_base64(token.encode("ascii"), strict_mode=True)
+    except ValueError:  # not ASCII, not base64
+        return None
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    username, colon, password = text.partition(":")  # RFC 7617: a username holds no colon, a password may
+    if not colon or any(character < " " or character == "\x7f" for character in username):
+        return None
+    return Credentials(username, password)
+
+
+# -- the verdict ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The password is the user's."""
+
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """No such user, or not the user's password; nobody is told which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Not looked at: too many failures."""
+
+    retry_after: int
+    """Seconds, at least 1."""
+    scope: Scope
+    """Whose failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Not looked at: too many checks are waiting."""
+
+    retry_after: int = BUSY_RETRY_SECONDS
+
+
+Verdict = Accepted | Wrong | Throttled | Busy
+
+
+@dataclass(slots=True, eq=False)
+class Login:
+    """Credentials that were found good. Worth nothing by itself: `Authenticator.confirm` tells whether it still counts.
+
+    Callers may keep it beside what they recognise the same credentials by, as long as it is not over.
+    """
+
+    username: str
+    digest: bytes = field(repr=False)
+    until: float = 0.0
+    """By the authenticator's clock; it may be extended."""
+    is_over: bool = False
+    """Whether it will never count again. The credentials may: `Authenticator.recall` finds out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A check to make."""
+
+    users: Users
+    credentials: Credentials
+    digest: bytes
+    origin: Origin
+    attempt: Attempt
+    _: KW_ONLY
+    proven: bool
+    """Whether the credentials were right before."""
+
+
+class Authenticator:
+    """Decides whether credentials are good. Used from one event loop; may be made before a fork, and used after it.
+
+    `hash_checks` counts the hash checks begun so far, for tests and for metrics.
+    """
+
+    def __init__(
+        self,
+        passwords: Passwords,
+        limits: Limits | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        verify: Callable[[str, str], bool] = verify_password,
+    ) -> None:
+        self.hash_checks = 0
+        self._passwords = passwords
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._verify = verify
+        self._throttle = Throttle(self._limits, clock)
+        self._queue = LoginChecks(self._limits)
+        self._users = passwords.current()
+        self._users_of_turn: Users | None = None
+        self._turn_has_begun = False
+        self._logins: OrderedDict[str, Login] = OrderedDict()
+        self._headers: OrderedDict[bytes, Login] = OrderedDict()
+        self._checks: dict[bytes, asyncio.Task[bool]] = {}
+        self._pending: set[asyncio.Task[bool]] = set()
+        self._were_right: OrderedDict[bytes, None] = OrderedDict()
+
+    async def authenticate(self, credentials: Credentials, address: str) -> Verdict:
+        """Whose credentials these are. `address`: the client's, as far as it is trusted; any text. Never raises."""
+        username = credentials.username
+        users = self._passwords.current()
+        if users is not self._users:
+            self._users = users
+            for login in self._logins.values():
+                login.is_over = True
+            self._logins.clear()
+            self._headers.clear()
+            self._checks.clear()  # those who wait get their answer; nobody joins them
+        digest = self._digest(username, credentials.password)
+        known = self._logins.get(username)
+        if known is not None and hmac.compare_digest(known.digest, digest) and self._clock() < known.until:
+            self._logins.move_to_end(username)
+            return Accepted(username)
+        check = self._checks.get(digest)
+        if check is None:
+            question = self._question(users, credentials, digest, address)
+            if not question.proven and (wait := self._throttle.wait(question.attempt)) is not None:
+                return Throttled(*wait)
+            if not self._queue.enter(question.origin, proven=question.proven):
+                return Busy()
+            self._throttle.take(question.attempt)
+            check = self._begin(question)
+        # shielded: a client that hangs up must not take the answer away from those who share the check
+        return Accepted(username) if await asyncio.shield(check) else Wrong()
+
+    def recall(self, header: str) -> Login | None:
+        """The login that an earlier request had with this Authorization header, or one that says the same.
+
+        None says nothing about the credentials: `authenticate` finds out. Never raises.
+        """
+        if len(header) > MAX_HEADER_CHARACTERS:
+            return None
+        keyed = self._keyed_for_headers.copy()  # for a third less than with the key taken in anew
+        keyed.update(header.encode("utf-8", "surrogatepass"))
+        digest = keyed.digest()
+        login = self._headers.get(digest)
+        if login is not None and not login.is_over:
+            return login
+        self._headers.pop(digest, None)
+        credentials = parse_basic(header)
+        login = None if credentials is None else self._logins.get(credentials.username)
+        if credentials is None or login is None:
+            return None
+        if not hmac.compare_digest(login.digest, self._digest(credentials.username, credentials.password)):
+            return None
+        self._headers[digest] = login
+        if len(self._headers) > self._limits.remember_users:
+            self._headers.popitem(last=False)
+        return login
+
+    def confirm(self, login: Login, action: Action) -> bool:
+        """Whether a login counts now, and suffices. When not, `authenticate` finds out more.
+
+        Never waits, never raises. To be called from a callback or task of the event loop: those that run in one turn of
+        it share one look at the file (see `quire.catalog.freshness`).
+        """
+        users = self._users_of_turn or self._look()
+        if users is not self._users or login.is_over or self._clock() >= login.until:
+            return False
+        self._logins.move_to_end(login.username)
+        return _may(users, login.username, action)
+
+    def begin_turn(self) -> None:
+        """As `Barrier.begin_turn`."""
+        self._users_of_turn, self._turn_has_begun = None, True
+
+    def end_turn(self) -> None:
+        """As `Barrier.end_turn`."""
+        self._users_of_turn, self._turn_has_begun = None, False
+
+    def _look(self) -> Users:
+        if not self._turn_has_begun:
+            self._turn_has_begun = True
+            asyncio.get_running_loop().call_soon(self.end_turn)  # before the look: so it is fresh for all before that
+        self._users_of_turn = self._passwords.current()
+        return self._users_of_turn
+
+    def may(self, username: str, action: Action) -> bool:
+        """Whether this user, logged in, has the right to `action`."""
+        return _may(self._passwords.current(), username, action)
+
+    def close(self) -> None:
+        """Drop the checks that have not begun and let the threads end."""
+        self._queue.close()
+
+    def _question(self, users: Users, credentials: Credentials, digest: bytes, address: str) -> _Question:
+        origin = origin_of(address)
+        attempt = Attempt(
+            self._digest(credentials.username, origin.address),
+            self._digest(origin.address),
+            self._digest(origin.network),
+        )
+        return _Question(users, credentials, digest, origin, attempt, proven=digest in self._were_right)
+
+    def _begin(self, question: _Question) -> asyncio.Task[bool]:
+        def forget(task: asyncio.Task[bool]) -> None:
+            self._pending.discard(task)
+            self._queue.leave(question.origin, proven=question.proven)
+            if self._checks.get(question.digest) is task:
+                del self._checks[question.digest]
+
+        task = asyncio.create_task(self._check(question))
+        task.add_done_callback(forget)  # not a `finally` inside: that is skipped if the task is cancelled unstarted
+        self._pending.add(task)
+        self._checks[question.digest] = task
+        return task
+
+    async def _check(self, question: _Question) -> bool:
+        self.hash_checks += 1
+        check = partial(self._matches, question.users, question.credentials)
+        matched = await self._queue.run(check, question.origin, proven=question.proven)
+        self._were_right.pop(question.digest, None)
+        if matched:
+            self._throttle.give_back(question.attempt)
+            self._were_right[question.digest] = None  # as the newest
+            if len(self._were_right) > self._limits.remember_users:
+                self._were_right.popitem(last=False)
+            if question.users is self._users:
+                self._remember(question.credentials.username, question.digest)
+        return matched
+
+    def _remember(self, username: str, digest: bytes) -> None:
+        login = self._logins.get(username)
+        if login is None or login.digest != digest:  # two spellings of a password may both be right
+            if login is not None:
+                login.is_over = True
+            login = self._logins[username] = Login(username, digest)
+        login.until = self._clock() + self._limits.remember_seconds
+        self._logins.move_to_end(username)
+        if len(self._logins) > self._limits.remember_users:
+            self._logins.popitem(last=False)[1].is_over = True
+
+    def _matches(self, users: Users, credentials: Credentials) -> bool:
+        """Runs in a thread: one hash check, whether the user exists or not."""
+        stored = users.hashes.get(credentials.username)
+        against = stored or users.dummy
+        if against is None:
+            return False
+        try:
+            matched = self._verify(credentials.password, against)
+        except Exception as error:  # noqa: BLE001 - whatever a hash library trips over is no reason to let anybody in
+            # neither the error's text nor an unknown username: either may hold a password
+            who = credentials.username if stored else None
+            _log.error("password_check_failed", error=type(error).__name__, user=who)
+            return False
+        return matched and stored is not None
+
+    @cached_property
+    def _key(self) -> bytes:
+        return secrets.token_bytes(32)  # made at first use, after any fork: every process has its own
+
+    @cached_property
+    def _keyed_for_headers(self) -> hashlib.blake2b:
+        return hashlib.blake2b(key=self._key, person=b"header")
+
+    def _digest(self, *parts: str) -> bytes:
+        """A keyed digest of the parts and of where each ends."""
+        digest = hashlib.blake2b(key=self._key, digest_size=32)
+        for part in parts:
+            data = part.encode("utf-8", "surrogatepass")
+            digest.update(len(data).to_bytes(8) + data)
+        return digest.digest()
+
+
+def _may(users: Users, username: str, _action: Action) -> bool:
+    """As yet every user has every right."""
+    return username in users.hashes

@@ -1,0 +1,1 @@
+"""What an index serves: sources composed into views, kept fresh, within a budget."""

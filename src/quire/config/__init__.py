@@ -1,0 +1,1 @@
+"""Settings: one table for flags, environment and TOML."""

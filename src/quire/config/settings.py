@@ -1,0 +1,470 @@
+"""Settings: frozen, checked once, the same in every process.
+
+A value comes from the first of these that has one: a flag, a `QUIRE_*` environment variable, `quire.toml` (in the
+working directory, or named by `--config` or QUIRE_CONFIG), a variable that other programs use for it (PORT), the
+command's default. What is wrong with it is told in one sentence that names where it came from.
+
+Servers start worker processes, by fork or anew. They all build the application from the one environment variable
+QUIRE_SETTINGS, which the command that started them filled: `Settings.dump` and `Settings.load`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quire.config import values
+from quire.config.suggestions import did_you_mean
+from quire.domain.errors import ConfigurationError
+
+DEFAULT_FALLBACK_URL = "https://pypi.org/simple/"
+"""Where clients are sent for a project that is not here; pypiserver's default."""
+
+SETTINGS_VARIABLE = "QUIRE_SETTINGS"
+"""The environment variable by which worker processes get their settings."""
+
+SERVERS = ("auto", "uvicorn", "gunicorn", "wsgiref")
+UNSUPPORTED_SERVERS = (
+    *(
+        "bjoern",
+        "cgi",
+        "cheroot",
+        "cherrypy",
+        "diesel",
+        "eventlet",
+        "fapws3",
+        "flup",
+        "gae",
+        "gevent",
+        "geventsocketio",
+    ),
+    *("granian", "meinheld", "paste", "rocket", "tornado", "twisted", "waitress"),
+)
+"""Servers that pypiserver runs, and granian, which quire ran; understood, and uvicorn serves instead."""
+
+_LEVELS = {0: "WARNING", 1: "INFO", 2: "DEBUG"}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set. Paths are absolute."""
+
+    directories: tuple[str, ...]
+    """The served directories; the first one carries the store and takes uploads, the others are drop-in folders."""
+    index: str = "main"
+
+    host: str = "0.0.0.0"  # noqa: S104 - what a server in a container needs, and pypiserver's default
+    port: int = 8080
+    """0 lets the system choose a free one."""
+    server: str = "auto"
+    workers: int = 1
+    workers_chosen: bool = False
+    """Whether somebody set `workers` for quire; else a gunicorn configuration may say otherwise."""
+    server_base_url: str = ""
+    """A path prefix such as `/python` under which everything is served; never ends with a slash."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose forwarding headers are believed; `unix` for peers at a Unix socket, `*` for everybody."""
+    trusted_headers: tuple[str, ...] = ("x-forwarded-for", "x-forwarded-proto")
+    """The forwarding headers that are believed, which trusted proxies must set or clear; lower-case names."""
+    allowed_hosts: tuple[str, ...] = ()
+    """The names that a Host may have, in lower case, `*.` before those with subdomains; none: any."""
+    accel_redirect: tuple[str, ...] = ()
+    """What the proxy calls the directories, in their order, to send downloads itself; none: quire sends them."""
+
+    authenticate: tuple[str, ...] = ("update",)
+    """The actions (download, list, update) that need a login."""
+    passwords: str | None = None
+    """An htpasswd file; None when there is none: then nobody can log in."""
+
+    fallback_url: str | None = None
+    """The simple API of the index that has the projects this one lacks, ended by a slash; None for a 404."""
+    local: tuple[str, ...] = ()
+    """Patterns of names for which clients are never sent to another index; see `quire.domain.reserved`."""
+    health_endpoint: str = "/health"
+    welcome: str | None = None
+    """The file with the home page; None for the built-in one."""
+    cache_control: int | None = None
+    """Seconds for `Cache-Control: max-age` of downloads; None leaves it to quire."""
+    hash_algorithm: str | None = "sha256"
+    """The hash in the fragment of HTML file links; None for no fragment."""
+
+    no_drop_in: bool = False
+    """Serve what was published to the store, and none of the files that lie in the directory beside it."""
+    overwrite: bool = False
+    read_only: bool = False
+    max_upload_size: int = 2 * 1024**3
+    """Bytes."""
+    body_timeout: float = 60.0
+    """Seconds of silence after which an upload is given up."""
+    coarse_changes: float = 0.0
+    """Seconds in which the file server's change attribute moves on; 0 where it counts changes, as most do."""
+    no_fast_path: bool = False
+    """Have the general application answer every request."""
+    cache_size: int = 64 * 1024**2
+    """Bytes that everything a worker remembers may take together."""
+
+    keep_alive_seconds: int = 75
+    """How long a connection may be idle between two requests: longer than load balancers keep theirs, most for 60."""
+    drain_seconds: float = 0.0
+    """Seconds that the server goes on after SIGTERM, with /ready answering 503, before it stops."""
+    metrics: str = "list"
+    """Who may read /metrics: whoever may `list`, everybody (`open`), who logs in (`authenticated`), nobody (`off`)."""
+
+    verbosity: int = 0
+    log_file: str | None = None
+    log_stream: str = "stdout"
+    """`stdout`, `stderr` or `none`."""
+    log_style: str = "human"
+    """`human`, in `log_format`, or `json`: an object a line."""
+    log_sample: float = 1.0
+    """The share, 0 to 1, of the quick and successful downloads and listings that is logged."""
+    log_format: str = "%(asctime)s %(levelname)s %(message)s"
+    log_request_format: str = "%(bottle.request)s"
+    log_response_format: str = "%(status)s"
+    log_error_format: str = "%(body)s: %(exception)s \n%(traceback)s"
+
+    @property
+    def root(self) -> str:
+        """The directory that carries the store."""
+        return self.directories[0]
+
+    @property
+    def drop_in_roots(self) -> tuple[str, ...]:
+        """The directories whose files are served where they lie."""
+        return () if self.no_drop_in else self.directories
+
+    @property
+    def log_level(self) -> str:
+        """The name of logging's level; everything is logged from `-vvv` on."""
+        return _LEVELS.get(self.verbosity, "NOTSET")
+
+    def dump(self) -> str:
+        """The settings as JSON, for QUIRE_SETTINGS."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def load(cls, text: str) -> Settings:
+        """What `dump` wrote. Raises ConfigurationError for anything else."""
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.MsgspecError as error:
+            raise ConfigurationError(
+                f"{SETTINGS_VARIABLE} is not what this version of quire writes ({error}); unset it."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing that can be set, and how its value is read."""
+
+    name: str
+    """In quire.toml; in upper case after `QUIRE_` the environment variable; argparse's dest."""
+    parse: Callable[[object], Any]
+    flag: str
+    """As error messages name it."""
+    borrowed: tuple[str, ...] = ()
+    """Other programs' environment variables, weaker than quire.toml."""
+
+
+OPTIONS = (
+    Option("directories", values.paths(os.pathsep), "the directory"),
+    Option("index", values.index_name, "--index"),
+    Option("host", values.host, "--host"),
+    Option("port", values.integer(0, 65535), "--port", ("PYPISERVER_PORT", "PORT")),
+    Option("server", values.one_of(*SERVERS, *UNSUPPORTED_SERVERS), "--server"),
+    Option("workers", values.integer(1, 1024), "--workers", ("GUNICORN_WORKERS", "WEB_CONCURRENCY")),
+    Option("server_base_url", values.base_path, "--server-base-url"),
+    Option("trusted_proxies", values.networks, "--trusted-proxies"),
+    Option("trusted_headers", values.forwarding_headers, "--trusted-headers"),
+    Option("allowed_hosts", values.host_names, "--allowed-hosts"),
+    Option("accel_redirect", values.internal_locations, "--accel-redirect"),
+    Option("authenticate", values.actions, "--authenticate"),
+    Option("passwords", values.password_file, "--passwords"),
+    Option("anonymous_uploads", values.boolean, "--anonymous-uploads"),
+    Option("disable_fallback", values.boolean, "--disable-fallback"),
+    Option("fallback_url", values.http_url, "--fallback-url"),
+    Option("local", values.name_patterns, "--local"),
+    Option("health_endpoint", values.health_path, "--health-endpoint"),
+    Option("welcome", values.path, "--welcome"),
+    Option("cache_control", values.integer(0), "--cache-control"),
+    Option("hash_algo", values.hash_algorithm, "--hash-algo"),
+    Option("backend", values.one_of("auto", "simple-dir", "cached-dir"), "--backend"),
+    Option("no_drop_in", values.boolean, "--no-drop-in"),
+    Option("overwrite", values.boolean, "--overwrite"),
+    Option("read_only", values.boolean, "--read-only"),
+    Option("max_upload_size", values.size, "--max-upload-size"),
+    Option("body_timeout", values.seconds, "--body-timeout"),
+    Option("coarse_changes", values.tick, "--coarse-changes"),
+    Option("no_fast_path", values.boolean, "--no-fast-path"),
+    Option("cache_size", values.size, "--cache-size"),
+    Option("keep_alive_seconds", values.integer(1, 86_400), "--keep-alive-seconds"),
+    Option("drain_seconds", values.fraction(3600), "--drain-seconds"),
+    Option("metrics", values.one_of("list", "open", "authenticated", "off"), "--metrics"),
+    Option("verbose", values.integer(0, 9), "--verbose"),
+    Option("log_file", values.path, "--log-file"),
+    Option("log_stream", values.one_of("stdout", "stderr", "none"), "--log-stream"),
+    Option("log_format", values.one_of("human", "json"), "--log-format"),
+    Option("log_sample", values.fraction(1), "--log-sample"),
+    Option("log_frmt", values.log_format, "--log-frmt"),
+    Option("log_req_frmt", values.message_format, "--log-req-frmt"),
+    Option("log_res_frmt", values.message_format, "--log-res-frmt"),
+    Option("log_err_frmt", values.message_format, "--log-err-frmt"),
+)
+"""By pypiserver's names, so that a switch is a matter of spelling nothing anew."""
+
+_FIELDS = {
+    "hash_algo": "hash_algorithm",
+    "verbose": "verbosity",
+    "log_format": "log_style",
+    "log_frmt": "log_format",
+    "log_req_frmt": "log_request_format",
+    "log_res_frmt": "log_response_format",
+    "log_err_frmt": "log_error_format",
+}
+_NOT_FIELDS = {"anonymous_uploads", "backend", "disable_fallback", "fallback_url", "passwords"}
+
+RUN_DEFAULTS: Mapping[str, Any] = {"log_frmt": "%(asctime)s|%(name)s|%(levelname)s|%(thread)d|%(message)s"}
+"""`quire run`: pypiserver's log lines; its other defaults are those of Settings."""
+
+SERVE_DEFAULTS: Mapping[str, Any] = {"host": "127.0.0.1", "verbose": 1, "allowed_hosts": values.LOOPBACK_NAMES}
+"""`quire serve`: only this machine reaches it, by this machine's own names, and the log says what happens.
+
+The names are for a loopback host without a proxy before it: else the host has others, which only its operator knows."""
+
+
+def resolve(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    defaults: Mapping[str, Any] = RUN_DEFAULTS,
+    config_file: str | None = None,
+) -> Settings:
+    """The settings that flags, environment, configuration file and defaults make together.
+
+    `flags` and `defaults` are by option name; a flag that is None was not given. `config_file` is the one named by
+    `--config`; when None, QUIRE_CONFIG and then ./quire.toml are looked for.
+    Raises ConfigurationError for the first value that is wrong, and for values that do not fit together.
+    """
+    environ = own_variables(environ)
+    file, table = _read_config_file(config_file, environ)
+    given: dict[str, Any] = {}
+    for option in OPTIONS:
+        source = _strongest(option, flags, environ, file, table)
+        if source is None:
+            continue
+        try:
+            given[option.name] = option.parse(source.raw)
+        except ValueError as error:
+            raise ConfigurationError(f"{source.name}: {error}.") from None
+        if option.name == "workers":
+            given["workers_chosen"] = not source.borrowed
+    return _combine(given, defaults)
+
+
+_SERVICE_LINK = re.compile(
+    r"QUIRE_(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
+_OTHER_VARIABLES = {
+    *("QUIRE_CONFIG", SETTINGS_VARIABLE, "QUIRE_RUNTIME"),
+    *(
+        "QUIRE_HTPASSWD",
+        "QUIRE_USER",
+        "QUIRE_PASSWORD",
+        "QUIRE_PASSWORD_FILE",
+    ),  # the image reads these
+}
+
+
+def own_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what Kubernetes puts there for services called `quire` or `quire-...`, in every container
+    that starts after them (kubernetes.io, Service, Discovering services). One such name is that of a setting:
+    QUIRE_PORT, there an address such as tcp://10.0.0.1:8080.
+    """
+    return {name: value for name, value in environ.items() if not _is_service_link(name, value)}
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    if name == "QUIRE_PORT":
+        return value.startswith(("tcp://", "udp://", "sctp://"))
+    return _SERVICE_LINK.fullmatch(name) is not None
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none: most likely it is misspelt.
+
+    No error, unlike an unknown name in quire.toml: the environment belongs to others too, and a variable that appears
+    in it must not keep a server from starting.
+    """
+    settings = [f"QUIRE_{option.name.upper()}" for option in OPTIONS]
+    sentences = []
+    for name in sorted(own_variables(environ)):
+        if name.startswith("QUIRE_") and name not in _OTHER_VARIABLES and name not in settings:
+            hint = did_you_mean(name, settings)
+            sentences.append(f"The environment variable {name} is no setting of quire and has no effect{hint}.")
+    return sentences
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """The settings of a process that no command of ours started, or that one did: QUIRE_SETTINGS if it is there.
+
+    Without it, `QUIRE_*` and quire.toml are read as `quire serve` reads them. Raises ConfigurationError.
+    """
+    dumped = environ.get(SETTINGS_VARIABLE)
+    if dumped:
+        return Settings.load(dumped)
+    # the server is not ours: where it listens is not known
+    return resolve({}, environ, {**SERVE_DEFAULTS, "allowed_hosts": ()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a value was found, and the value as it stands there."""
+
+    name: str
+    raw: object
+    borrowed: bool = False
+
+
+def _strongest(
+    option: Option, flags: Mapping[str, object], environ: Mapping[str, str], file: str, table: Mapping[str, object]
+) -> _Source | None:
+    """The source that decides the option; None when it is set nowhere."""
+    if flags.get(option.name) is not None:
+        return _Source(option.flag, flags[option.name])
+    if (variable := f"QUIRE_{option.name.upper()}") in environ:
+        return _Source(f"The environment variable {variable}", environ[variable])
+    if option.name in table:
+        return _Source(f"{option.name} in {file}", table[option.name])
+    for variable in option.borrowed:
+        if environ.get(variable):  # an empty PORT= is how compose files spell "not set"
+            return _Source(f"The environment variable {variable}", environ[variable], borrowed=True)
+    return None
+
+
+def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[str, dict[str, object]]:
+    """The configuration file's name and its table, empty when there is no file. Paths in it are relative to it."""
+    file = named or environ.get("QUIRE_CONFIG")
+    try:
+        data = Path(file or "quire.toml").expanduser().read_bytes()
+    except FileNotFoundError:
+        if file is None:
+            return "quire.toml", {}
+        raise ConfigurationError(f"The configuration file {file} does not exist.") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigurationError(f"The configuration file {file or 'quire.toml'} cannot be read: {error}.") from error
+    file = file or "quire.toml"
+    import tomllib  # noqa: PLC0415 - a parser, for those who have such a file
+
+    try:
+        written = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The configuration file {file} is not TOML: {error}.") from error
+    table = {key.replace("-", "_"): value for key, value in written.items()}
+    if unknown := sorted(table.keys() - {option.name for option in OPTIONS}):
+        raise ConfigurationError(
+            f"{file} sets {unknown[0]!r}, which is no setting of quire"
+            f"{did_you_mean(unknown[0], [option.name for option in OPTIONS])}; the settings are "
+            f"{', '.join(sorted(option.name for option in OPTIONS))}."
+        )
+    folder = Path(file).expanduser().absolute().parent
+    if isinstance(table.get("directories"), str):
+        table["directories"] = [table["directories"]]  # TOML has lists; a colon in its text is part of the path
+    for name in table.keys() & {"directories", "passwords", "welcome", "log_file"}:
+        table[name] = _beside(folder, table[name])
+    return file, table
+
+
+def _beside(folder: Path, raw: object) -> object:
+    """A path of the configuration file, made absolute; what is no path stays as it is, for its parser to refuse."""
+    if isinstance(raw, list):
+        return [_beside(folder, item) for item in raw]
+    if not isinstance(raw, str) or not raw.strip() or raw == "." or raw.startswith("~"):
+        return raw
+    return str(folder / raw)
+
+
+def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
+    """Settings from parsed values; the rules between settings are here."""
+    merged = {**defaults, **given}
+    fields = {_FIELDS.get(name, name): value for name, value in merged.items() if name not in _NOT_FIELDS}
+    if "directories" not in fields:
+        try:
+            fields["directories"] = (values.path("~/packages"),)
+        except ValueError:  # a user id without a name, and no HOME: there is no home to look in
+            raise ConfigurationError("This user has no home, where ~/packages would be; name the directory.") from None
+    fields.setdefault("workers", usable_cores())
+    if "allowed_hosts" not in given and fields.get("allowed_hosts"):
+        own = values.is_loopback(fields["host"]) and not fields.get("trusted_proxies")
+        fields["allowed_hosts"] = (*fields["allowed_hosts"], fields["host"].lower()) if own else ()
+    prefix, health = str(fields.get("server_base_url", "")), str(fields.get("health_endpoint", ""))
+    if prefix and f"{health}/".startswith(f"{prefix}/"):
+        raise ConfigurationError(
+            f"--health-endpoint is below --server-base-url already; leave {prefix} out of {health} or choose another."
+        )
+    authenticate, passwords = fields.get("authenticate", ("update",)), given.get("passwords")
+    # pypiserver's rule: switching off authentication must be said twice, so that nobody does it by a slip
+    if (passwords == ".") != (authenticate == ()):
+        raise ConfigurationError(
+            "To serve without any authentication give both '-a .' and '-P .'; "
+            "to authenticate give neither, but actions to -a and an htpasswd file to -P."
+        )
+    fields["passwords"] = None if passwords == "." else passwords
+    _check_uploads(
+        authenticate, anonymous=given.get("anonymous_uploads", False), read_only=fields.get("read_only", False)
+    )
+    if fields.get("no_drop_in") and len(fields["directories"]) > 1:
+        raise ConfigurationError(
+            "--no-drop-in serves the store alone, which is in the first directory; name no further directories, "
+            "or serve drop-in files."
+        )
+    if len(fields.get("accel_redirect", ())) > len(fields["directories"]):
+        raise ConfigurationError(
+            "--accel-redirect names more locations than there are directories; give at most one for each directory."
+        )
+    if fields.get("accel_redirect") and not fields.get("trusted_proxies"):
+        raise ConfigurationError(
+            "--accel-redirect is for trusted proxies only, and there are none; name them with --trusted-proxies."
+        )
+    disabled = given.get("disable_fallback", False)
+    fields["fallback_url"] = None if disabled else given.get("fallback_url", DEFAULT_FALLBACK_URL)
+    return Settings(**fields)
+
+
+def _check_uploads(authenticate: tuple[str, ...], *, anonymous: bool, read_only: bool) -> None:
+    """Refuse logins that protect reading and leave publishing open, unless that was asked for in so many words.
+
+    pypiserver takes `-a download,list` for "anybody may upload", which few people mean when they write it.
+    """
+    if not authenticate or read_only:
+        return
+    if "update" not in authenticate and not anonymous:
+        raise ConfigurationError(
+            f"With '-a {','.join(authenticate)}' anybody could upload without a login; add 'update' to -a, or give "
+            "--anonymous-uploads if that is what you want, or --read-only to refuse all uploads."
+        )
+    if "update" in authenticate and anonymous:
+        raise ConfigurationError(
+            "--anonymous-uploads contradicts --authenticate, which asks for a login to update; leave 'update' out of "
+            "-a, or leave --anonymous-uploads out."
+        )
+
+
+def usable_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many processors this process may use: those it may run on, and no more than a container's quota, rounded up.
+
+    A container with a quota of half a processor still runs on all of its machine's, half a processor's time in all.
+    `cgroup`: where cpu.max (cgroups v2, see cgroups(7)) or cpu/cpu.cfs_quota_us and its period (v1) are.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        try:
+            quota, period = map(int, " ".join((cgroup / file).read_text() for file in files).split())
+        except (OSError, ValueError):  # no such cgroups, or "max": no quota
+            continue
+        if quota > 0 and period > 0:
+            cores = min(cores, -(-quota // period))
+    return max(1, cores)

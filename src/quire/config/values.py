@@ -1,0 +1,357 @@
+"""The values that settings take: from the text or TOML that a person wrote to checked, canonical Python.
+
+Each parser takes what a flag, an environment variable (text) or quire.toml (text, number, boolean, list) holds, and
+raises ValueError whose message completes the sentence "<where it came from>: ...".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import logging
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from quire.domain.reserved import normalize_pattern
+
+Raw = object
+"""A value as its source gives it."""
+
+_TRUE = {"1", "y", "yes", "t", "true", "on"}
+_FALSE = {"0", "n", "no", "f", "false", "off"}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+
+ACTIONS = ("download", "list", "update")
+"""What can be made to need a login, as pypiserver names it."""
+
+LOCAL_NAMES = "<local>"
+"""Stands for every name without a dot, as in browsers' lists of hosts that need no proxy."""
+
+LOOPBACK_NAMES = ("localhost", "*.localhost", LOCAL_NAMES, "127.0.0.1", "::1")
+"""What a machine calls itself (RFC 6761, 6.3), or others of its network do: nobody has a public name without a dot."""
+
+FORWARDING_HEADERS = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix", "forwarded")
+"""In which proxies report whom they serve; the last one reports what the first three do."""
+
+
+def text(raw: Raw) -> str:
+    """Any text but an empty one."""
+    if not isinstance(raw, str):
+        raise ValueError(f"{raw!r} is not text")  # noqa: TRY004 - one class of error for every bad value
+    if not raw.strip():
+        raise ValueError("the value is empty")
+    if "\0" in raw:
+        raise ValueError("the value holds a NUL")
+    return raw
+
+
+def boolean(raw: Raw) -> bool:
+    """True or false, or one of the words that mean it."""
+    if isinstance(raw, bool):
+        return raw
+    word = str(raw).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise ValueError(f"{raw!r} is neither true nor false")
+
+
+def integer(lowest: int, highest: int | None = None) -> Callable[[Raw], int]:
+    """A parser of whole numbers from `lowest` to `highest`, both included; no upper limit when None."""
+    bounds = f"at least {lowest}" if highest is None else f"from {lowest} to {highest}"
+
+    def parse(raw: Raw) -> int:
+        digits = str(raw).strip()
+        if isinstance(raw, bool) or not re.fullmatch(r"[+-]?[0-9]{1,18}", digits):
+            raise ValueError(f"{raw!r} is not a whole number")
+        number = int(digits)
+        if number < lowest or (highest is not None and number > highest):
+            raise ValueError(f"{number} is out of range; it must be {bounds}")
+        return number
+
+    return parse
+
+
+def seconds(raw: Raw) -> float:
+    """A positive number of seconds."""
+    try:
+        number = math.nan if isinstance(raw, bool) else float(str(raw))
+    except ValueError:
+        number = math.nan
+    if not (0 < number < math.inf):
+        raise ValueError(f"{raw!r} is not a positive number of seconds")
+    return number
+
+
+def fraction(highest: float) -> Callable[[Raw], float]:
+    """A parser of numbers from 0 to `highest`, both included."""
+
+    def parse(raw: Raw) -> float:
+        try:
+            number = math.nan if isinstance(raw, bool) else float(str(raw))
+        except ValueError:
+            number = math.nan
+        if not 0 <= number <= highest:
+            raise ValueError(f"{raw!r} is not a number from 0 to {highest:g}")
+        return number
+
+    return parse
+
+
+def tick(raw: Raw) -> float:
+    """A number of seconds that every change may wait for: positive, and 10 at the most."""
+    number = seconds(raw)
+    if number > 10:
+        raise ValueError(f"{raw!r} is more than 10 seconds; 20 milliseconds are 0.02")
+    return number
+
+
+def size(raw: Raw) -> int:
+    """A positive number of bytes: `1048576`, `500M`, `2G`, `2GiB`; units are powers of 1024."""
+    match = None if isinstance(raw, bool) else _SIZE.fullmatch(str(raw).strip())
+    number = float(match[1]) * _SIZE_UNITS[match[2].lower()] if match else 0
+    if not (1 <= number < 2**62):
+        raise ValueError(f"{raw!r} is not a size; write bytes, or a number with K, M, G or T such as 500M or 2G")
+    return int(number)
+
+
+def one_of(*choices: str) -> Callable[[Raw], str]:
+    """A parser of one word of `choices`, in any case."""
+
+    def parse(raw: Raw) -> str:
+        word = text(raw).strip().lower()
+        if word not in choices:
+            raise ValueError(f"{raw!r} is none of {', '.join(choices)}")
+        return word
+
+    return parse
+
+
+def path(raw: Raw) -> str:
+    """A path, made absolute at once: servers may change their working directory before they use it."""
+    try:
+        return str(Path(text(raw)).expanduser().absolute())
+    except RuntimeError as error:  # `~somebody` who has no home
+        raise ValueError(f"{raw!r}: {error}") from None
+
+
+def paths(separator: str) -> Callable[[Raw], tuple[str, ...]]:
+    """A parser of one or more paths: a list, or text with `separator` between them."""
+
+    def parse(raw: Raw) -> tuple[str, ...]:
+        found = raw if isinstance(raw, list | tuple) else text(raw).split(separator)
+        if not found:
+            raise ValueError("it names no directory")
+        return tuple(path(item) for item in found)
+
+    return parse
+
+
+def words(raw: Raw) -> list[str]:
+    """The items of a list, or of text with commas between them."""
+    items = raw if isinstance(raw, list | tuple) else str(raw).split(",")
+    return [str(item).strip() for item in items]
+
+
+def name_patterns(raw: Raw) -> tuple[str, ...]:
+    """Patterns of project names: text with commas between them, or a list of such."""
+    items = [word for item in raw for word in words(item)] if isinstance(raw, list | tuple) else words(raw)
+    return tuple(dict.fromkeys(normalize_pattern(item) for item in items if item))
+
+
+def actions(raw: Raw) -> tuple[str, ...]:
+    """The actions that need a login; `.` alone means none."""
+    found = sorted({word.lower() for word in words(raw)})
+    if found == ["."]:
+        return ()
+    if "." in found:
+        raise ValueError("'.' (no authentication) must stand alone")
+    if not found or any(word not in ACTIONS for word in found):
+        raise ValueError(f"{raw!r} is no list of actions; use download, list and update with commas, or '.' for none")
+    return tuple(found)
+
+
+def password_file(raw: Raw) -> str:
+    """The absolute path of an htpasswd file, or `.` itself."""
+    return "." if raw == "." else path(raw)
+
+
+TAKEN_PATHS = frozenset(
+    {"", "RPC2", "favicon.ico", "legacy", "metrics", "openapi.json", "packages", "project", "pypi", "ready", "simple"}
+    | {"upload"}
+)
+"""First segments of the paths that the index needs for itself, whatever comes after them."""
+
+
+def health_path(raw: Raw) -> str:
+    """A path of letters, digits, `/`, `_` and `-` that nothing else is served at."""
+    if not isinstance(raw, str) or not re.fullmatch(r"/[A-Za-z0-9/_-]+", raw):
+        raise ValueError(f"{raw!r} is no path for the health check; use / and then letters, digits, '/', '_' and '-'")
+    if raw.split("/")[1] in TAKEN_PATHS or "//" in raw or raw.endswith("/json"):
+        raise ValueError(f"{raw!r} is an address of the index itself; choose one like /health or /health/live")
+    return raw
+
+
+def base_path(raw: Raw) -> str:
+    """The path prefix of every route, without its last slash: the empty text for none."""
+    if not isinstance(raw, str) or not re.fullmatch(r"[A-Za-z0-9/_.~-]*", raw) or ".." in raw.split("/"):
+        raise ValueError(f"{raw!r} is no path prefix; write something like /python")
+    prefix = "/".join(part for part in raw.split("/") if part)
+    return f"/{prefix}" if prefix else ""
+
+
+def internal_locations(raw: Raw) -> tuple[str, ...]:
+    """Path prefixes such as /_files/, each begun and ended by a slash; nothing means none."""
+    found = []
+    for word in words(raw):
+        if not word:
+            continue
+        if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)+/?", word):
+            raise ValueError(f"{word!r} is no internal location of a proxy; write something like /_files/")
+        found.append(f"{word.rstrip('/')}/")
+    return tuple(found)
+
+
+def http_url(raw: Raw) -> str:
+    """An absolute http or https URL, ended by one slash."""
+    url = text(raw).strip()
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or re.search(r"[\s\x00-\x1f\x7f]", url):
+        raise ValueError(f"{raw!r} is not a plain http or https URL")
+    return url.rstrip("/") + "/"
+
+
+def hash_algorithm(raw: Raw) -> str | None:
+    """A hashlib algorithm whose digest can be put into a URL's fragment; None when switched off."""
+    name = str(raw).strip()
+    if name.lower() in _FALSE:
+        return None
+    if name in hashlib.algorithms_available:
+        try:
+            # digest_size is 0 for the shake family: their digests have no length of their own
+            if hashlib.new(name, usedforsecurity=False).digest_size:
+                return name
+        except ValueError:  # listed by OpenSSL, but refused by its policy
+            pass
+    raise ValueError(f"{raw!r} is no usable hash algorithm; take sha256, another one of hashlib's, or 'off'")
+
+
+def networks(raw: Raw) -> tuple[str, ...]:
+    """IP addresses and networks in CIDR notation; `unix` stands for the peers at a Unix socket, `*` for every peer;
+    nothing means none."""
+    found = []
+    for word in words(raw):
+        if not word:
+            continue
+        if word not in {"*", "unix"}:
+            try:
+                word = str(_network(word))  # noqa: PLW2901 - the canonical form of the same
+            except ValueError:
+                raise ValueError(
+                    f"{word!r} is neither an IP address nor a network such as 10.0.0.0/8, nor 'unix' or '*'"
+                ) from None
+        found.append(word)
+    return tuple(found)
+
+
+def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network; one of IPv4 addresses that are mapped into IPv6 is a network of IPv4. Raises ValueError."""
+    network = ipaddress.ip_network(word, strict=False)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return ipaddress.ip_network(f"{mapped}/{network.prefixlen - 96}")
+
+
+def forwarding_headers(raw: Raw) -> tuple[str, ...]:
+    """The names of forwarding headers, in lower case; nothing means none."""
+    found = tuple(dict.fromkeys(word.lower() for word in words(raw) if word))
+    for word in found:
+        if word not in FORWARDING_HEADERS:
+            raise ValueError(f"{word!r} is none of {', '.join(FORWARDING_HEADERS)}")
+    if "forwarded" in found and set(found) & set(FORWARDING_HEADERS[:3]):
+        raise ValueError(
+            f"forwarded and {', '.join(FORWARDING_HEADERS[:3])} report the same; name what your proxies set"
+        )
+    return found
+
+
+def host_names(raw: Raw) -> tuple[str, ...]:
+    """Host names and IP addresses, `*.` before a name for all below it, `<local>` for those without a dot.
+
+    `*` or nothing means any.
+    """
+    found = []
+    for word in words(raw):
+        if not word:
+            continue
+        name = word.lower().removesuffix(".")
+        try:
+            name = str(ipaddress.ip_address(name.removeprefix("[").removesuffix("]")))
+        except ValueError:
+            if name not in {"*", LOCAL_NAMES} and not re.fullmatch(
+                r"(?:\*\.)?[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", name
+            ):
+                raise ValueError(f"{word!r} is no host name such as pypi.example.org, without a port") from None
+        found.append(name)
+    return () if "*" in found else tuple(dict.fromkeys(found))
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host to listen on is reached by this machine only."""
+    try:
+        return name.lower() == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def index_name(raw: Raw) -> str:
+    """The name of an index, which is a folder in the store."""
+    name = text(raw)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,99}", name):
+        raise ValueError(f"{raw!r} is no index name; use up to 100 lower-case letters, digits, '-' and '_'")
+    return name
+
+
+def host(raw: Raw) -> str:
+    """An address or host name, IPv6 with or without brackets."""
+    name = text(raw).strip()
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1]
+    if not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,253}", name):
+        raise ValueError(f"{raw!r} is neither an IP address nor a host name")
+    return name
+
+
+def log_format(raw: Raw) -> str:
+    """A %-format of logging's LogRecord attributes."""
+    try:
+        logging.Formatter(str(raw)).format(logging.LogRecord("", 0, "", 0, "", None, None))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{raw!r} is no logging format ({error})") from None
+    return str(raw)
+
+
+def message_format(raw: Raw) -> str:
+    """A %-format of a request's, response's or error's properties."""
+    try:
+        str(raw) % Anything()
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{raw!r} is no %-format ({error})") from None
+    return str(raw)
+
+
+class Anything(dict[str, object]):
+    """A mapping that has a `-` for every key it lacks."""
+
+    def __missing__(self, key: str) -> str:
+        return "-"

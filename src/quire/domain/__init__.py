@@ -1,0 +1,1 @@
+"""Names, versions, project documents and their changes. Pure: no files, no sockets, no threads."""

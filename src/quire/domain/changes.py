@@ -1,0 +1,196 @@
+"""Every change to a project, as a pure function from document to document.
+
+Each returns the very object it was given when there is nothing to change, so that repeating a change that was already
+made succeeds and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from quire.domain.errors import FileExists, FilenameUsed, InvalidRequest, NotFound, ProjectClosed
+from quire.domain.names import Kind, guess_filename, may_be_same_version, role_of, same_version
+from quire.domain.project import File, Project, Status
+from quire.domain.tombstones import NONE
+
+MAX_REASON_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which files of a project are meant: one by filename, those of a release, or (both None) all."""
+
+    filename: str | None = None
+    version: str | None = None
+
+    def __str__(self) -> str:
+        if self.filename is not None:
+            return f"the file {self.filename}"
+        return f"the release {self.version}" if self.version is not None else "all files"
+
+    def includes(self, file: File) -> bool:
+        if self.filename is not None and file.filename != self.filename:
+            return False
+        return self.version is None or same_version(file.version, self.version)
+
+
+def publish(
+    project: Project | None,
+    name: str,
+    files: Sequence[File],
+    *,
+    overwrite: bool = False,
+    taken: Mapping[str, File] | None = None,
+    imported: bool = False,
+    lost: Collection[str | None] = (),
+) -> Project:
+    """Add files, all or none. `name` is used when the project is new. `taken`: by filename the files that are listed
+    beside the record (drop-in files). `imported`: the files were served before, and are kept as they are. `lost`: the
+    blobs of listed files that are not in the store any more, or damaged.
+
+    A file that is there with the same content changes nothing, unless its blob is lost: then it gets the new one.
+
+    Raises FileExists when it is there with other content
+    and `overwrite` is off, FilenameUsed when it was deleted and had other content; InvalidRequest when the release has
+    a file for the same purpose under another name, unless it is imported; ProjectClosed when the project's status
+    refuses uploads; DamagedRecord when it cannot be told what was deleted.
+    """
+    if project is not None and not project.status.accepts_uploads:
+        raise ProjectClosed(
+            f"The project {project.name} is {project.status} and takes no uploads; "
+            f"its status must be active or deprecated first."
+        )
+    taken = taken or {}
+    merged = dict(project.files) if project is not None else {}
+    deleted = project.deleted if project is not None else NONE
+    for file in files:
+        present = merged.get(file.filename) or taken.get(file.filename)
+        if present is not None and present.sha256 == file.sha256:
+            if file.filename in merged and present.blob in lost:
+                merged[file.filename] = _restored(present, file)
+            continue
+        if present is not None and not overwrite:
+            raise FileExists(
+                f"The file {file.filename} already exists with other content (sha256 {present.sha256[:12]}..., "
+                f"not {file.sha256[:12]}...); publish it under a new version."
+            )
+        earlier = deleted.get(file.filename) if present is None and not overwrite else None
+        if earlier not in {None, file.sha256}:
+            raise FilenameUsed(
+                f"The filename {file.filename} has been used before, for other content that was deleted "
+                f"(sha256 {str(earlier)[:12]}..., not {file.sha256[:12]}...); publish it under a new version."
+            )
+        if present is None and not imported:
+            _check_role(file, merged)
+            _check_role(file, taken)
+        merged[file.filename] = file
+    deleted = deleted.with_listed(merged)
+    if project is None or is_empty(project):
+        return Project(name=name, files=merged, deleted=deleted)
+    return project if merged == project.files else msgspec.structs.replace(project, files=merged, deleted=deleted)
+
+
+def _restored(present: File, file: File) -> File:
+    """A listed file with the bytes of another publication of the same content."""
+    return msgspec.structs.replace(
+        present,
+        blob=file.blob,
+        metadata_sha256=file.metadata_sha256,
+        signed=file.signed,
+        attested=file.attested,
+    )
+
+
+def remember(before: Project | None, after: Project) -> Project:
+    """`after`, with a tombstone for every file of `before` that it lists no longer. Raises DamagedRecord."""
+    files = before.files if before is not None else {}
+    gone = {name: file.sha256 for name, file in files.items() if name not in after.files}
+    return msgspec.structs.replace(after, deleted=after.deleted.with_deleted(gone)) if gone else after
+
+
+def _check_role(file: File, others: Mapping[str, File]) -> None:
+    """A release has one sdist, and one wheel for given tags, as on PyPI: else one name and version would mean two
+    things, and it would depend on the installer which. Raises InvalidRequest.
+    """
+    role = _role(file)
+    if role is None:
+        return
+    for other in others.values():
+        if (
+            may_be_same_version(file.version, other.version)
+            and same_version(file.version, other.version)
+            and _role(other) == role
+        ):
+            what = "sdist" if role[0] is Kind.SDIST else "file for the same Python and platform"
+            raise InvalidRequest(
+                f"Release {other.version} has {other.filename}, and a release has only one {what}, so {file.filename} "
+                f"is refused; publish it under a new version, or delete {other.filename} first."
+            )
+
+
+def _role(file: File) -> tuple[object, ...] | None:
+    parsed = guess_filename(file.filename)
+    return None if parsed is None else role_of(parsed)
+
+
+def delete(project: Project | None, selection: Selection) -> Project:
+    """Take files out of the project. Raises NotFound when there is nothing to take out."""
+    project = _existing(project, selection)
+    return msgspec.structs.replace(
+        project, files={name: file for name, file in project.files.items() if not selection.includes(file)}
+    )
+
+
+def yank(project: Project | None, selection: Selection, reason: str | None = None) -> Project:
+    """Mark files as yanked (PEP 592): installers take them only when pinned. `reason` is shown to people."""
+    return _with_yanked(project, selection, check_reason(reason) or True)
+
+
+def unyank(project: Project | None, selection: Selection) -> Project:
+    """Take the yanked mark away."""
+    return _with_yanked(project, selection, False)
+
+
+def set_status(project: Project | None, name: str, status: Status, reason: str | None = None) -> Project:
+    """Set the PEP 792 status. Raises NotFound when there is no such project."""
+    if project is None or is_empty(project):
+        raise NotFound(f"The project {name} does not exist.")
+    reason = check_reason(reason)
+    if (project.status, project.status_reason) == (status, reason):
+        return project
+    return msgspec.structs.replace(project, status=status, status_reason=reason)
+
+
+def check_reason(reason: str | None) -> str | None:
+    """A reason for people: one line, or None. Raises InvalidRequest when it is too long or has control characters."""
+    reason = (reason or "").strip()
+    if len(reason) > MAX_REASON_CHARACTERS:
+        raise InvalidRequest(f"The reason is longer than {MAX_REASON_CHARACTERS} characters; shorten it.")
+    if not reason.isprintable():
+        raise InvalidRequest("The reason has characters that cannot be shown; write it in one line of plain text.")
+    return reason or None
+
+
+def is_empty(project: Project) -> bool:
+    """Whether nothing is left but tombstones, so that there is no such project any more."""
+    return not project.files and project.status is Status.ACTIVE and not project.unknown
+
+
+def _with_yanked(project: Project | None, selection: Selection, yanked: bool | str) -> Project:
+    project = _existing(project, selection)
+    files = {
+        name: msgspec.structs.replace(file, yanked=yanked) if selection.includes(file) else file
+        for name, file in project.files.items()
+    }
+    return project if files == project.files else msgspec.structs.replace(project, files=files)
+
+
+def _existing(project: Project | None, selection: Selection) -> Project:
+    if project is None or is_empty(project):
+        raise NotFound("The project does not exist.")
+    if not any(selection.includes(file) for file in project.files.values()):
+        raise NotFound(f"The project {project.name} does not have {selection}.")
+    return project

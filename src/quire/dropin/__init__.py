@@ -1,0 +1,1 @@
+"""Folders that people copy distributions into: served in place, read-only."""

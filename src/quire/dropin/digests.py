@@ -1,0 +1,304 @@
+"""Digests and metadata of drop-in files: computed once per content, and kept for all workers.
+
+Theory of operation
+-------------------
+A file is read once per stamp (size, mtime, inode, ctime), and the facts are kept twice: in this process, and as one
+derived record per project, so that the other workers need not read the gigabytes again. Derived means: the record may
+be lost, garbage or out of date at any time; whatever does not fit the stamp that the file has *now* is computed again.
+Failing to keep facts costs time, never an answer.
+
+Stamps are as coarse as clocks: a file rewritten within one tick, with as many bytes, has the stamp it had before. So
+facts are believed only if they come from a reading that began `settle` after this process first met the stamp
+("settled" in the document): any change that carries the same stamp was made before that reading. Until then the file is
+read for every answer. A ctime more than an hour back is proof enough without that; no program can set it, and an hour
+is more than clocks of machines that share a file system may differ.
+
+A file can be replaced, by a rename over it, between a look at it and its reading. It is never absent then, so the facts
+are those of the file that was opened, with the stamp that *it* has. Over NFS the old file is gone for its readers as
+soon as another client has replaced it: they get ESTALE, again and again where that client does not pause. It says
+nothing about the file that is there now. Only where it has been the answer for a minute, it is the file server's fault.
+
+A file still being copied is found incomplete again and again, while it grows. Finding out may mean reading it from
+end to end. Where that takes longer than `_QUICK`, a growing file is judged again only after twice the time that the
+last judgement took.
+
+Several workers that start cold on the same files begin at different places, and take over what others have stored
+whenever they store their own share; so together they read everything about once.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import msgspec
+import structlog
+
+from quire.domain.errors import Conflict, QuireError, StoreError, StoreReadOnly
+from quire.dropin.facts import Facts, decode_facts, encode_facts, measure
+from quire.dropin.files import Look, Stamp, open_plain
+from quire.dropin.listing import Candidate
+from quire.dropin.reports import Reports, state_of
+from quire.store.contracts import Record, Records
+from quire.store.posix.directory import COARSE_SETTLE, forget_name
+
+_log = structlog.get_logger(__name__)
+
+_OLD = 3600.0
+STALLED = 60.0
+"""Seconds without a change after which a file that is not whole counts as damaged, and seconds of nothing but ESTALE
+after which a file counts as unreadable. The first worker to find a damaged one logs it, and stores that it did."""
+_QUICK = 0.25  # seconds of reading that an answer may take each time
+_ATTEMPTS = 4  # to read a file that changes while it is read
+_SAVE_AFTER_BYTES = 64 * 1024 * 1024  # under a second of hashing: little is lost, little is done twice
+_SAVE_ATTEMPTS = 8
+# What `bytes_in_memory` is reckoned from; tests/test_budget.py holds it against what Python really allocates.
+_PROJECT_BYTES = 1500
+_FACTS_BYTES = 1350  # of one file, with its digests
+
+Progress = Callable[[str, int, int], None]
+"""Called while a file is hashed: its relative path, the bytes read so far, the bytes it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How facts are found."""
+
+    algorithms: tuple[str, ...] = ()
+    """hashlib names to compute besides the three that are always."""
+    progress: Progress | None = None
+    settle: Callable[[], float] = lambda: COARSE_SETTLE
+    """Seconds after which two changes of a file no longer share a stamp."""
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    reports: Reports = field(default_factory=Reports)
+
+
+@dataclass(slots=True)
+class _Held:
+    facts: Facts
+    first_met: float
+    """When this process first met the stamp; `Rules.clock`."""
+    not_before: float
+    """While incomplete: when a grown file may be judged again."""
+
+
+class ProjectFacts:
+    """The facts of one project's files, in memory and in the store. Hold `lock` while calling."""
+
+    def __init__(self, records: Records | None, key: str, rules: Rules, *, is_writing: bool = True) -> None:
+        self.lock = threading.Lock()
+        self._records = records
+        self._key = key
+        self._rules = rules
+        self._is_writing = is_writing
+        self._held: dict[str, _Held] = {}
+        self._record: Record | None = None
+        self._stored: dict[str, Facts] = {}
+        self._fresh: dict[str, Facts] = {}  # found here, and not yet stored
+        self._reported: dict[str, object] = {}  # by key: the state of a file that is left out
+        self._stale_since: dict[str, float] = {}  # by key: when each reading began to end in ESTALE; `Rules.clock`
+        self._bytes = 0
+        self._is_read = False
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """About what is remembered here; it grows as files are judged."""
+        record = self._record
+        document = record.data if record is not None else None
+        number = max(len(self._held), len(self._stored))
+        return _PROJECT_BYTES + len(document or b"") + _FACTS_BYTES * number
+
+    def begin(self, candidates: Collection[Candidate]) -> None:
+        """Forget what is no longer there, and read the record again when it is needed."""
+        self._is_read = False
+        if len(self._held) > len(candidates):
+            keys = {candidate.key for candidate in candidates}
+            self._held = {key: held for key, held in self._held.items() if key in keys}
+        if self._stale_since:
+            keys = {candidate.key for candidate in candidates}
+            self._stale_since = {key: since for key, since in self._stale_since.items() if key in keys}
+
+    def due(self, candidate: Candidate, look: Look) -> float:
+        """From when on the file must be judged again although it looks the same; `Rules.clock`."""
+        held = self._held.get(candidate.key)
+        if held is None:
+            return -math.inf  # unreadable, or changing under our eyes: ask again each time
+        return math.inf if held.facts.settled and self._fits(held.facts, look) else held.not_before
+
+    def of(self, candidate: Candidate, look: Look, file: BinaryIO | None = None) -> Facts | None:
+        """The facts of a file that was just looked at; None when it cannot be read, or changes meanwhile.
+
+        If it was replaced since then, the facts of the one that took its place, with another stamp than that of `look`.
+        `file`: the very file, opened; None: what is found at the path of `look`.
+        """
+        now, held = self._rules.clock(), self._held.get(candidate.key)
+        fits = held is not None and self._fits(held.facts, look)
+        if held is not None and now < self.due(candidate, look) and (fits or not held.facts.complete):
+            return held.facts
+        stored = self._read().get(candidate.key)
+        if stored is not None and stored.settled and self._fits(stored, look):
+            self._held[candidate.key] = _Held(stored, now, now)
+            if not stored.complete:
+                self._report_damaged(candidate, stored.stamp, is_known=True)
+            return stored
+        first_met = held.first_met if held is not None and fits else now
+        if file is not None:
+            return self._measure(candidate, look.stamp, file, first_met)
+        return self._read_file(candidate, look, first_met)
+
+    def _read_file(self, candidate: Candidate, look: Look, first_met: float) -> Facts | None:
+        """The facts of what is at the path of `look` now; None when it cannot be read, or changes each time."""
+        stale = None
+        for _ in range(_ATTEMPTS):
+            try:
+                if stale is not None:
+                    forget_name(look.path)
+                with open(open_plain(look.path), "rb") as opened:
+                    facts = self._measure(candidate, look.stamp, opened, first_met)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if error.errno == errno.ESTALE:
+                    stale = error  # another client of the file server has removed it, or renamed another one over it
+                    continue
+                self.left_out(candidate, error)
+                return None
+            self._stale_since.pop(candidate.key, None)
+            if facts is not None:
+                if facts.complete:
+                    self._reported.pop(candidate.key, None)
+                return facts
+        if stale is not None:
+            now = self._rules.clock()
+            if now - self._stale_since.setdefault(candidate.key, now) >= STALLED:
+                self.left_out(candidate, stale)
+        return None
+
+    def left_out(self, candidate: Candidate, error: OSError) -> None:
+        """Report, once, that a file cannot be read."""
+        state = state_of(candidate.path)
+        if candidate.key not in self._reported or self._reported[candidate.key] != state:
+            self._reported[candidate.key] = state
+            self._rules.reports.left_out("unreadable", candidate.path, state, error.strerror)
+
+    def _report_damaged(self, candidate: Candidate, stamp: Stamp, *, is_known: bool = False) -> None:
+        if self._reported.get(candidate.key) != stamp:
+            self._reported[candidate.key] = stamp
+            sentence = "It is damaged, or its copy has stopped."
+            self._rules.reports.left_out("damaged", candidate.path, stamp, sentence, is_known=is_known)
+
+    def save(self, candidates: Collection[Candidate], roots: int) -> None:
+        """Store what was found here and is not stored yet; not being able to is not an error.
+
+        What the record has of files in the first `roots` roots that are no candidates any more goes. What it has of
+        further roots stays: it belongs to a server that has them.
+        """
+        self._bytes = 0
+        if not self._fresh or self._records is None or not self._is_writing:
+            return
+        ours, keys = {str(number) for number in range(roots)}, {candidate.key for candidate in candidates}
+        fresh = {key: facts for key, facts in self._fresh.items() if key in keys}
+        try:
+            for _ in range(_SAVE_ATTEMPTS):
+                self._read()
+                if self._record is None:
+                    return
+                kept = {
+                    key: facts
+                    for key, facts in self._stored.items()
+                    if key in keys or key.partition("/")[0] not in ours
+                }
+                merged = kept | {key: facts for key, facts in fresh.items() if not _is_better(kept.get(key), facts)}
+                if merged == self._stored:
+                    self._fresh = {}
+                    return
+                try:
+                    self._record = self._records.write(self._key, encode_facts(merged), self._record)
+                except Conflict:
+                    self._is_read = False
+                else:
+                    self._stored, self._fresh = merged, {}
+                    return
+            _log.info("digests not stored", record=self._key, reason="too many writers at once")
+        except StoreReadOnly:
+            self._records = None
+        except QuireError as error:
+            self._record, self._is_read = None, False
+            self._rules.reports.store_failed("digests not stored", self._key, error)
+
+    @property
+    def wants_saving(self) -> bool:
+        """Whether so much was read since the last `save` that losing it would be a pity."""
+        return self._bytes >= _SAVE_AFTER_BYTES
+
+    def _fits(self, facts: Facts, look: Look) -> bool:
+        is_enough = not facts.complete or all(name in facts.hashes for name in self._rules.algorithms)
+        return facts.stamp == look.stamp and is_enough
+
+    def _measure(self, candidate: Candidate, expected: Stamp, file: BinaryIO, first_met: float) -> Facts | None:
+        """The facts of an open file. `expected` was first met then; another stamp is met now. Raises OSError."""
+        began, notify = self._rules.clock(), self._rules.progress
+        self._held.pop(candidate.key, None)
+
+        def progress(done: int, total: int) -> None:
+            if notify is not None:
+                notify(candidate.relative, done, total)
+
+        facts = measure(file, candidate.parsed, self._rules.algorithms, progress)
+        if facts is None:
+            return None
+        if facts.stamp != expected:
+            first_met = began
+        is_old = self._rules.wall() - facts.ctime_ns / 1e9 > _OLD
+        patience = self._rules.settle() if facts.complete else max(self._rules.settle(), STALLED)
+        facts = msgspec.structs.replace(facts, settled=is_old or began - first_met >= patience)
+        if facts.settled and not facts.complete:
+            self._report_damaged(candidate, facts.stamp)
+        ended = self._rules.clock()
+        took = ended - began
+        not_before = began if facts.complete or took < _QUICK else ended + 2 * took
+        self._held[candidate.key] = _Held(facts, first_met, not_before)
+        if facts.complete or facts.settled:  # what is growing would be out of date before anybody reads it
+            self._fresh[candidate.key] = facts
+        self._bytes += facts.size
+        return facts
+
+    def _read(self) -> dict[str, Facts]:
+        """What the store has now; read once after `begin`, and again after a conflict."""
+        if self._records is None or self._is_read:
+            return self._stored
+        self._is_read = True
+        before = self._record
+        try:
+            self._record = self._records.read(self._key, before)
+        except StoreError as error:
+            self._record, self._stored = None, {}
+            self._rules.reports.store_failed("stored digests not readable", self._key, error)
+            return self._stored
+        except QuireError:  # a name too long for a key
+            self._records = None
+            return self._stored
+        if self._record is not before:
+            stored = decode_facts(self._record.data)
+            if stored is None:
+                self._records = None
+            self._stored = stored or {}
+        return self._stored
+
+
+def in_turn(count: int) -> list[int]:
+    """The numbers below `count`, from a random one on and around, so that several workers share the work."""
+    start = secrets.randbelow(count) if count else 0
+    return [(start + step) % count for step in range(count)]
+
+
+def _is_better(stored: Facts | None, fresh: Facts) -> bool:
+    """Whether what another worker stored is to be preferred to what was found here."""
+    return stored is not None and stored.stamp == fresh.stamp and stored.settled and not fresh.settled

@@ -1,0 +1,61 @@
+"""One file in a drop-in folder, as it is listed and sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import BinaryIO, NamedTuple
+
+from quire.domain.project import File
+from quire.dropin.facts import Facts
+from quire.dropin.files import Look, Stamp
+from quire.dropin.listing import Candidate
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class DropIn:
+    """One complete file in a drop-in folder, as it was at one moment."""
+
+    project: str
+    """Normalized name."""
+    file: File
+    path: str
+    """Absolute and real path. Open it without following links; the file may be gone, or another one, by then."""
+    relative_path: str
+    """Path below its root, separated by `/`: what comes after `/packages/` in its URL (not yet quoted)."""
+    stamp: Stamp
+    """What tells the content that `file` describes from others; compare with fstat after opening."""
+
+
+class OpenDropIn(NamedTuple):
+    """A drop-in file that is open. Its holder closes it."""
+
+    drop_in: DropIn
+    file: BinaryIO
+
+
+def make_drop_in(candidate: Candidate, look: Look, facts: Facts) -> DropIn:
+    """What is told of a file that has these facts."""
+    parsed = candidate.parsed
+    file = File(
+        filename=parsed.filename,
+        version=parsed.version,
+        size=facts.size,
+        hashes=facts.hashes,
+        uploaded=_rfc3339(facts.mtime_ns),
+        requires_python=facts.requires_python,
+        metadata_sha256=facts.metadata_sha256,
+        signed=candidate.is_signed,
+    )
+    return DropIn(parsed.project, file, look.path, candidate.relative, facts.stamp)
+
+
+def _rfc3339(nanoseconds: int) -> str | None:
+    """A time since the epoch as PEP 700 wants it; None when the calendar does not reach that far."""
+    try:
+        moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:
+        return None
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

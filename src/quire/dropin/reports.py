@@ -1,0 +1,56 @@
+"""What of the drop-in folders cannot be served: told once for all workers of a server, and counted for its metrics."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Literal
+
+import structlog
+
+from quire.process.siblings import is_first_to_say
+
+Reason = Literal["damaged", "unreadable", "directory"]
+"""A file that is not whole and does not grow; a file that cannot be read; a directory that cannot be."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Reports:
+    """The reports of one worker. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {"damaged": 0, "unreadable": 0, "directory": 0}
+        """By Reason: reports that no other worker of this server had made before. So the sum over the workers has each
+        state of a file once."""
+        self._lock = threading.Lock()
+
+    def left_out(
+        self, reason: Reason, path: str, state: object, sentence: str | None, *, is_known: bool = False
+    ) -> None:
+        """Report a file or directory that is not served, unless a worker of this server has.
+
+        `state`: changes when the file does; another state is another report.
+        `is_known`: an earlier server has logged it, so it is only counted.
+        """
+        if not is_first_to_say(f"{reason} {path} {state}", os.environ):
+            return
+        with self._lock:
+            self.counts[reason] += 1
+        if not is_known:
+            event = "directory left out" if reason == "directory" else "file left out"
+            _log.warning(event, path=path, reason=sentence)
+
+    @staticmethod
+    def store_failed(event: str, record: str, error: Exception) -> None:
+        """Log that shared digests could not be stored or read; it costs time, no answer."""
+        if is_first_to_say(f"{event} {record} {error}", os.environ):
+            _log.warning(event, record=record, reason=str(error))
+
+
+def state_of(path: str) -> object:
+    """What changes when a file or directory that cannot be read does, its permissions included; None: not even that."""
+    try:
+        return os.lstat(path).st_ctime_ns
+    except OSError:
+        return None

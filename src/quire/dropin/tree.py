@@ -1,0 +1,345 @@
+"""Which files lie in the drop-in folders: a list of names that is true now, at the price of a few opens.
+
+Theory of operation
+-------------------
+Adding, removing and renaming a file changes the times of the directory that names it. So a tree of any number of files
+is known to be unchanged when the identity of each of its directories is (`quire.store.posix.directory` says what an
+identity is, how it is asked for, and when it may be believed). Directories are few, files many: files are never looked
+at here, not even once; the type of an entry comes with its name. A directory that did change is listed again, alone.
+
+The walk goes from the top down and opens a directory before anything below it. That is also what a network file system
+needs before "there is no such name" can be believed.
+
+A file that is renamed is never absent, but two things can hide it. It can move from a directory that the walk has yet
+to reach to one that it has left; so after a walk that found a change there is another one. And readdir(2) need not
+report a name that a rename gives to another file meanwhile (btrfs does not); so a known name that is missing from a
+listing is looked up by itself before it counts as gone.
+
+What a directory cannot tell is that a file's *content* was replaced under the same name: `Tree.look` is for that, and
+is asked for the files of one project only.
+
+Rules of what is listed:
+
+- Names that begin with a dot are not, neither files nor directories.
+- `quire/` directly under a root is not if it is a store (it then holds an entry called `format`).
+- Symbolic links to directories are not followed. A symbolic link to a file is served if the file it leads to lies
+  itself, by a real path, in one of the listed directories: whoever can write into a folder can thus not publish
+  anything else of the machine (`/etc/shadow` as `x-1.0.zip`), nor the store, nor what a dot name hides.
+- A directory below a root that cannot be read is left out, with one warning, and tried again each time; until it can,
+  nobody knows which names are local (`Listing.unreadable`). Any other failure is an error, since a list that is
+  silently too short would be a lie. `lost+found` is never looked into.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from quire.domain.errors import StoreError
+from quire.domain.names import ParsedFilename, guess_filename, guess_project
+from quire.dropin.files import Look, Stamp, open_plain
+from quire.dropin.listing import NOTHING, Candidate, Directory, Listing, merge
+from quire.dropin.reports import Reports, state_of
+from quire.store.posix.directory import COARSE_SETTLE, Directories, Identity, Seen, SettleRule
+from quire.store.posix.filesystem import is_network
+
+STORE_FOLDER = "quire"
+"""The name under a root that a store lies under."""
+_STORE_MARK = "format"
+
+_UNREADABLE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ESTALE,
+    errno.ENAMETOOLONG,
+}
+
+_WALKS = 3
+"""At most so many for one answer, where directories change all the time."""
+_NO_PACKAGES = "lost+found"
+"""A directory that mkfs makes, for root only."""
+
+
+class Tree:
+    """The directories below some roots. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        *,
+        exclude: Sequence[Path] = (),
+        network: bool | None = None,
+        settle: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        reports: Reports | None = None,
+    ) -> None:
+        """`exclude`: directories never to list. `network`: None asks the file system. `settle`: see SettleRule.
+        `reports`: where directories that cannot be read are reported; None: to reports of its own.
+
+        A root that is named twice counts once. Whether the roots exist is found by `refresh`.
+        """
+        self.roots = tuple(dict.fromkeys(os.path.realpath(root) for root in roots))
+        self._excluded = frozenset(os.path.realpath(path) for path in exclude)
+        self._openers = tuple(
+            Directories(root, network=is_network(root) if network is None else network) for root in self.roots
+        )
+        self._settle = settle
+        self._clock = clock
+        self._reports = reports or Reports()
+        self._rules: dict[int, SettleRule] = {}  # by device: a mount below a root may have coarser times
+        self._lock = threading.Lock()
+        self._directories: dict[tuple[int, str], Directory] = {}
+        self._listing = NOTHING
+        self._is_stale = True  # the listing lags behind the directories
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a validation takes microseconds."""
+        return not any(opener.network for opener in self._openers)
+
+    def refresh(self) -> Listing:
+        """The listing now: the very object of the last call when nothing has changed.
+
+        Raises StoreError when a root cannot be read.
+        """
+        with self._lock:
+            for _ in range(_WALKS):
+                self._walk()
+                if not self._is_stale:
+                    break
+                self._listing = merge(tuple(self._directories.values()), self._listing)
+                self._is_stale = False
+            return self._listing
+
+    @property
+    def settle(self) -> float:
+        """Seconds after which two changes of a file no longer share a ctime, on the coarsest of the file systems."""
+        return max((rule.seconds for rule in self._rules.values()), default=COARSE_SETTLE)
+
+    def current(self) -> Listing | None:
+        """The listing if it is certainly true now; None when that takes more than an open per directory to tell.
+
+        Never lists a directory, waits for nobody, and raises nothing: on a local file system it may run on an event
+        loop. None asks for a `refresh`, in a thread.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if self._is_stale or not all(map(self._is_unchanged, self._directories.values())):
+                return None
+            return self._listing
+        finally:
+            self._lock.release()
+
+    def look(self, candidate: Candidate, listing: Listing) -> Look | None:
+        """The file as it is now; None when it is gone, not a plain file, or a link to where nothing is served from.
+
+        On a network file system it is opened, because only that asks the server.
+        """
+        try:
+            if self._openers[candidate.root].network:
+                look, fd = self.open(candidate, listing)
+                os.close(fd)
+                return look
+            path = _real_path(candidate, listing)
+            status = os.stat(path, follow_symlinks=False)
+        except OSError:
+            return None
+        return Look(path, Stamp.of(status)) if stat.S_ISREG(status.st_mode) else None
+
+    def open(self, candidate: Candidate, listing: Listing) -> tuple[Look, int]:
+        """The file, and a descriptor of it, which the caller closes.
+
+        Raises OSError; FileNotFoundError also where it is no plain file, or a link to where nothing is served from.
+        """
+        path = _real_path(candidate, listing)
+        fd = open_plain(path)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise _not_served(path)
+        except OSError:
+            os.close(fd)
+            raise
+        return Look(path, Stamp.of(status)), fd
+
+    def is_same(self, candidates: Sequence[Candidate], looks: Sequence[Look | None], listing: Listing) -> bool:
+        """Whether `look` would find all of them as it did before. This is the inner loop of every validation."""
+        for candidate, before in zip(candidates, looks, strict=True):
+            if before is None or candidate.is_link or self._openers[candidate.root].network:
+                if self.look(candidate, listing) != before:
+                    return False
+                continue
+            try:
+                status = os.lstat(candidate.path)
+            except OSError:
+                return False
+            size, mtime_ns, inode, ctime_ns = before.stamp
+            if (
+                status.st_ctime_ns != ctime_ns
+                or status.st_mtime_ns != mtime_ns
+                or status.st_size != size
+                or status.st_ino != inode
+            ):
+                return False
+        return True
+
+    # -- one directory, under the lock --------------------------------------------------------------------------------
+
+    def _walk(self) -> None:
+        """Bring every directory up to date. Sets `_is_stale` when anything in them has changed."""
+        alive: dict[tuple[int, str], Directory] = {}
+        stack = [(number, "", path) for number, path in reversed(tuple(enumerate(self.roots)))]
+        while stack:
+            number, relative, path = stack.pop()
+            key = (number, path)  # one root may lie below another: each has its own relative paths
+            directory = self._directories.get(key)
+            if directory is None:
+                directory = Directory(number, relative, path)
+                self._is_stale = True
+            self._visit(directory)
+            alive[key] = directory
+            stack += [(number, directory.place(child), f"{path}/{child}") for child in directory.children]
+        if len(alive) != len(self._directories):
+            self._is_stale = True
+        self._directories = alive
+
+    def _is_unchanged(self, directory: Directory) -> bool:
+        opener, seen = self._openers[directory.root], directory.seen
+        if seen is not None and seen.settled and opener.has(directory.path, seen.identity):
+            return True
+        try:
+            identity = opener.identity(directory.path)
+        except OSError as error:
+            return directory.failure != 0 and error.errno in _UNREADABLE
+        return _is_believed(directory.seen, identity)
+
+    def _visit(self, directory: Directory) -> None:
+        """Bring one directory up to date. Sets `_is_stale` when anything in it has changed."""
+        try:
+            opened = self._openers[directory.root].open(directory.path)
+            if opened is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory.path)
+            fd, identity = opened
+            try:
+                self._list_if_changed(directory, fd, identity)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            if not directory.relative or error.errno not in _UNREADABLE:
+                raise StoreError(
+                    f"The directory {directory.path} cannot be read ({error.strerror or error}); "
+                    "check that it exists, is mounted, and may be read by the server."
+                ) from error
+            if not directory.failure:
+                self._reports.left_out("directory", directory.path, state_of(directory.path), error.strerror)
+            if directory.failure != error.errno:
+                self._is_stale = True
+            directory.failure, directory.is_listed = error.errno, False
+            directory.seen, directory.entries, directory.children = None, {}, ()
+            directory.others = directory.traces = frozenset()
+
+    def _list_if_changed(self, directory: Directory, fd: int, identity: Identity | None) -> None:
+        if _is_believed(directory.seen, identity):
+            return
+        seen = self._rule(fd).see(identity, directory.seen)  # before the listing: the rule counts from its beginning
+        directory.seen = seen._replace(settled=False)  # should the listing fail
+        entries, others, children, is_listed = self._list(directory, fd)
+        if (entries, children, is_listed) != (directory.entries, directory.children, directory.is_listed):
+            directory.entries, directory.children, directory.is_listed = entries, children, is_listed
+            self._is_stale = True
+        if others != directory.others:
+            directory.others = others
+            directory.traces = frozenset(filter(None, map(guess_project, others)))
+            self._is_stale = True
+        if directory.failure:
+            directory.failure, self._is_stale = 0, True
+        directory.seen = seen
+
+    def _rule(self, fd: int) -> SettleRule:
+        device = os.fstat(fd).st_dev
+        rule = self._rules.get(device)
+        if rule is None:
+            rule = self._rules[device] = SettleRule(self._settle, self._clock)
+        return rule
+
+    def _list(
+        self, directory: Directory, fd: int
+    ) -> tuple[dict[str, Candidate | None], frozenset[str], tuple[str, ...], bool]:
+        """The entries, the names of files that are no candidates, the children, and whether all these are served."""
+        files: dict[str, bool] = {}  # name: whether it is a symbolic link
+        others = set()
+        children = []
+        with os.scandir(fd) as found:
+            for entry in found:
+                name = entry.name
+                if name.startswith("."):
+                    others.add(name)
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if name.isprintable() and name != _NO_PACKAGES and f"{directory.path}/{name}" not in self._excluded:
+                        children.append(name)
+                elif entry.is_symlink():
+                    files[name] = True
+                elif entry.is_file(follow_symlinks=False):
+                    files[name] = False
+        missing = {name: _is_link(fd, name) for name in directory.entries.keys() - files.keys()}
+        files |= {name: is_link for name, is_link in missing.items() if is_link is not None}
+        if directory.relative == STORE_FOLDER and _STORE_MARK in files:
+            return {}, frozenset(), (), False
+        entries: dict[str, Candidate | None] = {}
+        for name, is_link in files.items():
+            is_signed = files.get(f"{name}.asc") is False
+            old = directory.entries.get(name)
+            if old is not None and (old.is_link, old.is_signed) == (is_link, is_signed):
+                entries[name] = old
+                continue
+            if old is not None:
+                parsed: ParsedFilename | None = old.parsed
+            else:
+                parsed = None if name in directory.entries else guess_filename(name)
+            if parsed is None:
+                entries[name] = None
+                others.add(name)
+                continue
+            entries[name] = Candidate(
+                directory.root, directory.place(name), f"{directory.path}/{name}", is_link, is_signed, parsed
+            )
+        return entries, frozenset(others), tuple(sorted(children)), True
+
+
+def _is_believed(seen: Seen | None, identity: Identity | None) -> bool:
+    """Whether what was listed under `seen` is still true, now that the directory has this identity."""
+    return seen is not None and seen.settled and identity is not None and seen.identity == identity
+
+
+def _is_link(directory: int, name: str) -> bool | None:
+    """Whether a name in a directory is a symbolic link; None when there is no file of this name."""
+    try:
+        mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    except OSError:
+        return None
+    return stat.S_ISLNK(mode) if stat.S_ISLNK(mode) or stat.S_ISREG(mode) else None
+
+
+def _real_path(candidate: Candidate, listing: Listing) -> str:
+    """Where the file lies. Raises OSError; FileNotFoundError where nothing is served from."""
+    if not candidate.is_link:
+        return candidate.path
+    path = os.path.realpath(candidate.path, strict=True)
+    folder, _, name = path.rpartition("/")
+    if folder not in listing.folders or name.startswith("."):
+        raise _not_served(path)
+    return path
+
+
+def _not_served(path: str) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)

@@ -1,0 +1,27 @@
+"""What browsers are told about our content, beside what it is (Fetch, 3.6; Content Security Policy 3; Referrer Policy).
+
+Names, versions and sentences in pages come from people who publish. They are escaped where a page is made; if one of
+them ever was not, it could still load and run nothing. No site may show a page of ours in a frame of its own, and no
+site that a page links to is told the name of the project. (`same-origin`, since `no-referrer` would make the Origin of
+our own pages `null`, which `quire.http.app.origins` refuses.)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+NO_SNIFFING: Final = {"X-Content-Type-Options": "nosniff"}
+"""For everything: a browser takes it for what it is said to be, also where its bytes look like a page."""
+
+
+def _page(policy: str) -> dict[str, str]:
+    more = {"Content-Security-Policy": f"{policy}base-uri 'none'; frame-ancestors 'none'"}
+    return {**NO_SNIFFING, **more, "Referrer-Policy": "same-origin"}
+
+
+LIST: Final = _page("default-src 'none'; form-action 'none'; ")
+"""For pages that are lists of links."""
+HOME: Final = _page("default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; ")
+"""For the home page, whose styles are in it."""
+WELCOME: Final = _page("")
+"""For a home page of the operator's own, which may load what it likes."""

@@ -1,0 +1,82 @@
+"""From errors to responses: one table, one sentence, in the form that the client asked for.
+
+The sentence is the body, as RFC 9457 problem details where they are accepted (uv shows them), else as plain text; and
+the HTTP/1.1 reason phrase where the server can set one (twine shows nothing else).
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quire.domain import errors
+from quire.http.app.policies import NO_SNIFFING
+from quire.http.app.reasons import Status
+
+STATUS: tuple[tuple[type[errors.QuireError], int], ...] = (
+    # The first class that fits counts, so a subclass stands before its base.
+    (errors.InvalidRequest, 400),
+    (errors.TooLarge, 413),
+    (errors.FilenameUsed, 400),  # as PyPI; clients that skip existing files must not skip this one
+    (errors.FileExists, 409),
+    (errors.ProjectClosed, 403),
+    (errors.NotFound, 404),
+    (errors.ReadOnlyFile, 409),
+    (errors.BlobMissing, 404),
+    (errors.StoreFull, 507),
+    (errors.StoreError, 503),
+)
+RETRY_AFTER_SECONDS = 5
+
+
+class HttpError(errors.QuireError):
+    """An error that only exists in HTTP: a status, a sentence, and perhaps headers."""
+
+    def __init__(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.headers = headers or {}
+
+
+def status_of(error: errors.QuireError, request: Request) -> int:
+    """The status code of an error."""
+    if isinstance(error, HttpError):
+        return error.status
+    if isinstance(error, errors.FileExists) and "twine" in request.headers.get("user-agent", "").lower():
+        return 400  # what twine's --skip-existing knows of an index that is not PyPI itself: 400 and "already exists"
+    return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
+
+
+def problem_response(request: Request, error: errors.QuireError, sentence: str | None = None) -> Response:
+    """The response to a request that failed with `error`. `sentence`: what its client may read of it, if not all."""
+    status = status_of(error, request)
+    headers = dict(error.headers) if isinstance(error, HttpError) else {}
+    if status == 503:
+        headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    headers |= {"Cache-Control": "no-store", **NO_SNIFFING}
+    sentence = " ".join((str(error) if sentence is None else sentence).split())
+    status = Status(status, sentence)
+    response: Response
+    if _accepts_problem(request):
+        document = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": int(status),
+            "detail": sentence,
+        }
+        response = Response(
+            msgspec.json.encode(document), status_code=status, headers=headers, media_type="application/problem+json"
+        )
+    else:
+        response = Response(f"{sentence}\n", status_code=status, headers=headers, media_type="text/plain")
+    return response
+
+
+def _accepts_problem(request: Request) -> bool:
+    return any(
+        piece.partition(";")[0].strip().lower() in {"application/problem+json", "application/json"}
+        for piece in request.headers.get("accept", "").split(",")
+    )

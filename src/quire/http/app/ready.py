@@ -1,0 +1,149 @@
+"""GET /ready: whether this server should be sent requests.
+
+It should when the store can be read and, unless it is served read-only, written, and when nobody has asked the server
+to stop. `/health` is another question: whether this process is alive at all, or must be replaced.
+
+Theory of operation. Load balancers ask often, and from several places; a shared volume should not feel it. So a verdict
+holds for a second, and while a check is under way everybody who asks waits for that one. A hung NFS mount does not
+fail: the call never returns. The check therefore runs in a thread that nobody has to wait for; when it has not come
+back in time the answer is no, and no second one is begun beside it.
+
+A full disk is no reason to be taken out of service: every download still works, and every server of the volume would go
+at once. Uploads then fail one by one, each with its own sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from quire.domain.errors import QuireError, StoreFull
+from quire.http.app.problems import HttpError
+from quire.index.index import Index
+from quire.store.contracts import Record
+
+HOLDS_SECONDS = 1.0
+"""How long a verdict holds."""
+PATIENCE_SECONDS = 5.0
+"""How long the store may take to answer; health checks of load balancers usually give up after that."""
+
+DRAINING = "This server is being stopped; it finishes what it does, and takes nothing new. Ask another one."
+SILENT = f"The store has not answered for {PATIENCE_SECONDS:g} seconds; look at its volume."
+
+
+class StoreProbe:
+    """Tries what every request needs: one read, and one name made and removed in the store. Blocks."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._known: Record | None = None
+
+    def __call__(self) -> None:
+        """Raises StoreError in its kinds when something does not work; never for a full disk."""
+        store = self._index.store
+        # any key will do: absence is asked of the store as well, and a record that is there is not read twice
+        self._known = store.records.read(self._index.key("ready"), self._known)
+        if store.writable:
+            with contextlib.suppress(StoreFull):
+                store.blobs.stage().discard()
+
+
+class Readiness:
+    """The verdict of one worker. Used from one event loop."""
+
+    def __init__(
+        self,
+        probe: Callable[[], object],
+        draining: Callable[[], bool],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = PATIENCE_SECONDS,
+        shown: Callable[[str], str] = str,
+    ) -> None:
+        """`probe` raises QuireError when the store does not work; it runs in a thread. `draining` is quick. `shown`:
+        what anybody may read of an error's sentence."""
+        self._shown = shown
+        self._probe = probe
+        self._draining = draining
+        self._clock = clock
+        self._patience = patience
+        self._verdict: str | None = None
+        self._until = float("-inf")
+        self._check: asyncio.Future[str | None] | None = None
+        self._begun = float("-inf")
+        self.checks = 0
+        """How many were begun."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last check found the store unusable, or has not come back in time."""
+        return self._hangs or self._verdict is not None
+
+    @property
+    def _hangs(self) -> bool:
+        return self._check is not None and self._clock() - self._begun > self._patience
+
+    async def problem(self) -> str | None:
+        """Why this server should not be sent requests, in a sentence; None when it should."""
+        if self._draining():
+            return DRAINING
+        if self._hangs:
+            await asyncio.sleep(0)  # in case it has just come back
+            return SILENT if self._hangs else await self.problem()
+        if self._check is None and self._clock() < self._until:
+            return self._verdict
+        if self._check is None:
+            self._begin()
+        assert self._check is not None
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._check), self._patience)
+        except TimeoutError:
+            return SILENT
+
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        check: asyncio.Future[str | None] = loop.create_future()
+        self._check = check
+        self._begun = self._clock()
+        self.checks += 1
+
+        def done(verdict: str | None) -> None:
+            self._verdict, self._until = verdict, self._clock() + HOLDS_SECONDS
+            self._check = None
+            check.set_result(verdict)
+
+        def run() -> None:
+            verdict = self._ask()
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+                loop.call_soon_threadsafe(done, verdict)
+
+        # a thread of its own, which the process does not wait for when it ends
+        threading.Thread(target=run, name="ready", daemon=True).start()
+
+    def _ask(self) -> str | None:
+        try:
+            self._probe()
+        except QuireError as error:
+            return self._shown(str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason to be sent requests
+            return f"The store cannot be used ({type(error).__name__})."
+        return None
+
+
+async def answer(readiness: Readiness) -> Response:
+    """200, or HttpError 503 with the reason."""
+    problem = await readiness.problem()
+    if problem is not None:
+        raise HttpError(503, problem, {"Retry-After": "1"})
+    return PlainTextResponse("Ready\n", headers={"Cache-Control": "no-store"})
+
+
+async def ready(request: Request) -> Response:
+    """The route's handler; the application's service has the `readiness`."""
+    return await answer(request.app.state.service.readiness)

@@ -1,0 +1,380 @@
+"""What is known of a request beside its answer: its id, a line in the log, its place in the metrics, a trace.
+
+One middleware does all of it, since each one costs every request. A line has what an operator looks for, or is
+pypiserver's if its formats were given.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+import secrets
+import time
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from starlette.datastructures import URL, Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from quire.config.settings import Settings
+from quire.domain.names import is_normalized
+from quire.http.app.access_lines import AccessFields, AccessLines, Parts, access_lines
+from quire.http.app.proxies import TrustedProxies, peer_of
+from quire.http.app.routes import RouteTable, path_within
+from quire.http.fast.answer import SENT
+from quire.index.audit.entries import Origin
+from quire.observe.logs import interpolate
+from quire.observe.metrics.tally import Tally
+
+log = structlog.get_logger(__name__)
+
+SLOW_SECONDS = 1.0
+"""A request that took longer is always logged."""
+MAX_ID_CHARACTERS = 64
+
+_FORMATS = ("log_request_format", "log_response_format", "log_error_format")
+_SECRET = re.compile(r"auth|cookie|token|secret|password|api-?key|session|credential", re.IGNORECASE)
+_PARAMETER_ENDS = re.compile(r"([&;?])")
+_SECRET_PARAMETER = re.compile(r"auth|token|secret|pass|key|sig", re.IGNORECASE)
+_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+=@/-]{0,63}")
+_NOTES = "quire.notes"
+_MILLISECONDS = [str(tenths / 10) for tenths in range(1000)]
+_MAX_PARTS = 4096
+
+
+class Notes:
+    """What handlers find out about a request, for the log and the audit log. Empty where it does not apply."""
+
+    __slots__ = ("action", "file", "project", "request_id", "user")
+
+    def __init__(self, request_id: str = "") -> None:
+        self.request_id = request_id
+        self.user: str | None = None
+        self.project = ""
+        self.action = ""
+        self.file = ""
+
+
+def notes_of(scope: Scope) -> Notes:
+    """The notes of a request, to be written to; of one that nobody logs, too."""
+    notes: Notes | None = scope.get(_NOTES)
+    if notes is None:
+        notes = scope[_NOTES] = Notes()
+    return notes
+
+
+def origin_of(request: Request, user: str | None, proxies: TrustedProxies) -> Origin:
+    """Who asks for a change by this request, for the audit log."""
+    return Origin(
+        user=user,
+        address=proxies.client_address(request) or None,
+        agent=request.headers.get("user-agent"),
+        request=notes_of(request.scope).request_id or None,
+    )
+
+
+class RequestIds:
+    """Ids for requests that come without one: some random digits of this process, and a number."""
+
+    def __init__(self) -> None:
+        self._process = ""
+        self._numbers = itertools.count(1)
+
+    def of(self, sent: bytes | None) -> str:
+        """The id that the client (or a proxy) sent, if it is a harmless one: up to 64 letters, digits and `._:+=@/-`.
+        Else a new one."""
+        if sent is not None and _ID.fullmatch(sent):
+            return sent.decode("ascii")
+        if not self._process:
+            self._process = secrets.token_hex(4)  # at first use, after any fork: each process has its own
+        return f"{self._process}-{next(self._numbers):x}"
+
+
+class AccessLog:
+    """The line of a request, for the middleware and for whoever answers without it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._routes = RouteTable(settings.server_base_url, settings.health_endpoint)
+        self.is_on = settings.verbosity > 0 and (settings.log_stream != "none" or settings.log_file is not None)
+        """Whether any request is logged; else `line` need not be called."""
+        default = Settings(directories=settings.directories)
+        self.is_formatted = any(getattr(settings, name) != getattr(default, name) for name in _FORMATS)
+        """Whether pypiserver's formats were given, which need to know all of the request; only `RequestLog` does."""
+        self._lines: AccessLines | None = None
+        """None also where lines are made as all others are."""
+        self._is_in_turn = False
+        self._is_sampled = settings.log_sample < 1.0
+        self._parts: dict[tuple[str, int, int, str, float], Parts] = {}
+
+    def line(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        *,
+        sent: int,
+        client: str,
+        notes: Notes,
+        received: int = 0,
+    ) -> None:
+        """Log a request, or not, as the sampling has it. `sent`, `received`: bytes of bodies."""
+        share = self._share(method, status, seconds)
+        if share is None:
+            return
+        fields = self._fields(
+            method, path, status, seconds, client, sent=sent, received=received, notes=notes, share=share
+        )
+        lines = self._as_set_up()
+        if lines is None:
+            log.info("request", **fields.by_name())
+        else:
+            lines.write(lines.parts(fields), str(fields.milliseconds), client, notes.request_id)
+
+    def quick_line(
+        self,
+        path: str,
+        status: int,
+        seconds: float,
+        sent: int,
+        *,
+        client: str,
+        request_id: str,
+        user: str,
+        is_own_id: bool,
+    ) -> None:
+        """As `line`, of a GET whose like comes again and again. `user`: empty for nobody. `is_own_id`: whether the
+        client sent none."""
+        lines = self._lines if self._is_in_turn else self._as_set_up()
+        if lines is None:
+            notes = Notes(request_id)
+            notes.user = user or None
+            self.line("GET", path, status, seconds, sent=sent, client=client, notes=notes)
+            return
+        share = self._share("GET", status, seconds) if self._is_sampled else 1.0
+        if share is None:
+            return
+        key = (path, status, sent, user, share)
+        parts = self._parts.get(key)
+        if parts is None:
+            if len(self._parts) >= _MAX_PARTS:
+                self._parts.clear()
+            notes = Notes(request_id)
+            notes.user = user or None
+            fields = self._fields("GET", path, status, seconds, client, sent=sent, received=0, notes=notes, share=share)
+            parts = self._parts[key] = lines.parts(fields)
+        tenths = round(seconds * 10_000)
+        milliseconds = _MILLISECONDS[tenths] if tenths < len(_MILLISECONDS) else str(tenths / 10)
+        if self._is_in_turn:
+            lines.write_in_turn(parts, milliseconds, client, request_id, is_plain=is_own_id)
+        else:
+            lines.write(parts, milliseconds, client, request_id)
+
+    def _fields(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        seconds: float,
+        client: str,
+        *,
+        sent: int,
+        received: int,
+        notes: Notes,
+        share: float,
+    ) -> AccessFields:
+        return AccessFields(
+            method=method,
+            path=path,
+            status=status,
+            milliseconds=round(seconds * 10_000) / 10,
+            client=client,
+            request=notes.request_id,
+            sent=sent,
+            route=self._routes.of(method, path).name.lower(),
+            index=self._settings.index,
+            received=received,
+            user=notes.user,
+            project=notes.project or _project_in(path.removeprefix(self._settings.server_base_url)),
+            action=notes.action,
+            file=notes.file,
+            share=share,
+        )
+
+    def _share(self, method: str, status: int, seconds: float) -> float | None:
+        """The share of such requests that is logged; None when this one is not."""
+        share = self._settings.log_sample
+        if share >= 1.0 or method not in {"GET", "HEAD"} or not 100 <= status < 500 or seconds > SLOW_SECONDS:
+            return 1.0
+        return share if random.random() < share else None  # noqa: S311 - a sample, no secret
+
+    def _as_set_up(self) -> AccessLines | None:
+        """Writes the lines, where they are not made as all others are."""
+        lines = self._lines
+        if lines is None or lines.is_over:
+            lines = self._lines = access_lines(self._settings, __name__)
+            self._parts.clear()
+        return lines
+
+    def begin_turn(self) -> None:
+        """The lines from here to `end_turn` are written together."""
+        lines = self._as_set_up()
+        if lines is not None:
+            self._is_in_turn = True
+            lines.begin_turn()
+
+    def end_turn(self) -> None:
+        """See `begin_turn`."""
+        if self._is_in_turn and self._lines is not None:
+            self._is_in_turn = False
+            self._lines.end_turn()
+
+
+class RequestLog:
+    """Middleware. Lines are written from the first `-v` on; ids and counts are always there."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, tally: Tally | None = None) -> None:
+        self._app = app
+        self._settings = settings
+        self._tally = tally
+        self._ids = RequestIds()
+        self._log = AccessLog(settings)
+        self._proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
+        self._routes = RouteTable(settings.server_base_url, settings.health_endpoint)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = time.perf_counter()
+        received = sent = status = 0
+        start: Message = {"status": 0, "headers": []}
+        reason = b""
+        notes = scope[_NOTES] = Notes(self._ids.of(_header(scope, b"x-request-id")))
+        identification = (b"x-request-id", notes.request_id.encode())
+        if self._log.is_on and self._log.is_formatted:
+            log.info(interpolate(self._settings.log_request_format, request_properties(scope)))
+
+        async def noting_send(message: Message) -> None:
+            nonlocal start, reason, sent, status
+            kind = message["type"]
+            if kind == "http.response.start":
+                start, status = message, int(message["status"])
+                message = {**message, "headers": [*message["headers"], identification]}
+            elif kind == "http.response.body":
+                body = message.get("body", b"")
+                sent += len(body)
+                if status >= 400 and self._log.is_formatted:
+                    reason = body[:1000]
+            else:  # a file, or a part of one, that the server sends by itself
+                try:
+                    await send(message)
+                finally:
+                    sent += message.get(SENT, _content_length(start))
+                return
+            await send(message)
+
+        async def noting_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            return message
+
+        try:
+            await self._app(scope, noting_receive if scope["method"] not in {"GET", "HEAD"} else receive, noting_send)
+        finally:
+            seconds = time.perf_counter() - begun
+            if self._tally is not None:
+                self._tally.request(self._routes.of(scope["method"], path_within(scope)), status, seconds, sent)
+                self._tally.received += received
+            if self._log.is_on and self._log.is_formatted:
+                self._log_response(start, reason)
+            elif self._log.is_on:
+                client = self._proxies.client_address(Request(scope))
+                self._log.line(
+                    scope["method"],
+                    path_within(scope),
+                    status,
+                    seconds,
+                    sent=sent,
+                    received=received,
+                    client=client,
+                    notes=notes,
+                )
+
+    def _log_response(self, start: Message, reason: bytes) -> None:
+        status = start["status"]
+        line = f"{status} {HTTPStatus(status).phrase}" if status in set(HTTPStatus) else str(status)
+        properties: dict[str, Any] = {
+            "status": line,
+            "status_code": status,
+            "headers": {name: _masked(name, value) for name, value in Headers(raw=list(start["headers"])).items()},
+            "body": reason.decode(errors="replace").strip(),
+        }
+        log.info(interpolate(self._settings.log_response_format, properties))
+        if status >= 400:
+            properties |= {"exception": "", "traceback": ""}
+            log.info(interpolate(self._settings.log_error_format, properties))
+
+
+def request_properties(scope: Scope) -> dict[str, object]:
+    """A request under the names of a WSGI environment (PEP 3333), without what is secret."""
+    url = _without_secrets(str(URL(scope=scope)))
+    properties: dict[str, object] = {
+        "REQUEST_METHOD": scope["method"],
+        "PATH_INFO": scope["path"],
+        "QUERY_STRING": _without_secrets(scope["query_string"].decode("latin-1")),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "REMOTE_ADDR": peer_of(scope),
+        "wsgi.url_scheme": scope["scheme"],
+        "bottle.request": f"<Request: {scope['method']} {url}>",
+    }
+    for name, value in Headers(scope=scope).items():
+        if not _SECRET.search(name):
+            key = name.upper().replace("-", "_")
+            key = key if key in {"CONTENT_TYPE", "CONTENT_LENGTH"} else f"HTTP_{key}"
+            properties[key] = f"{properties[key]}, {value}" if key in properties else value
+    return properties
+
+
+def _without_secrets(text: str) -> str:
+    """A URL or a query without the values of parameters that are secret by their names."""
+    parts, hides = _PARAMETER_ENDS.split(text), False  # parameters, and between them what separates them
+    for place in range(0, len(parts), 2):
+        name, equals, _ = parts[place].partition("=")
+        if equals and _SECRET_PARAMETER.search(name):
+            parts[place], hides = f"{name}=***", True
+        elif hides and parts[place - 1] == "?":  # a value may hold question marks
+            parts[place] = "***"
+        else:
+            hides = False
+    return "".join(parts)
+
+
+def _masked(name: str, value: str) -> str:
+    return "***" if _SECRET.search(name) and name != "www-authenticate" else value
+
+
+def _header(scope: Scope, name: bytes) -> bytes | None:
+    """The value of the only line of this name; None when there is none, or several."""
+    values = [value for key, value in scope["headers"] if key == name]
+    return values[0] if len(values) == 1 else None
+
+
+def _content_length(start: Message) -> int:
+    for name, value in start["headers"]:
+        if name.lower() == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
+def _project_in(path: str) -> str:
+    """The project that a path is about, if it names one as it is spelled in addresses."""
+    parts = path.split("/", 3)
+    if len(parts) > 2 and parts[1] in {"simple", "packages", "pypi"} and is_normalized(parts[2]):
+        return parts[2]
+    return ""

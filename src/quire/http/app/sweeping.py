@@ -1,0 +1,36 @@
+"""What a worker tidies up by itself, now and then: what workers that died have left in the store's incoming folder.
+
+Every worker does, at a time of its own; sweeping what is swept already costs one listing of a folder that is nearly
+always empty. Blobs are not looked at: that is `quire gc`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from quire.domain.errors import StoreError
+
+EVERY = 3600.0
+"""Seconds between two sweeps of one worker."""
+ABANDONED_AFTER = 86_400.0
+"""Seconds without a write after which nobody is still uploading."""
+
+log = structlog.get_logger(__name__)
+
+
+async def keep_house(sweep: Callable[[float], Awaitable[int]]) -> None:
+    """Call `sweep` with ABANDONED_AFTER, soon after the start and then again and again, until cancelled."""
+    await asyncio.sleep(random.uniform(0, 60))  # noqa: S311 - spreads the workers, hides nothing
+    while True:
+        try:
+            swept = await sweep(ABANDONED_AFTER)
+        except StoreError as error:
+            log.warning("not swept", error=str(error))
+        else:
+            if swept:
+                log.info("swept", abandoned=swept)
+        await asyncio.sleep(EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - as above

@@ -1,0 +1,134 @@
+"""OpenTelemetry traces: a span for each request, for those who have installed the extra [otel] and set OTEL_*.
+
+It is off unless OTEL_EXPORTER_OTLP_ENDPOINT (or its like for traces) is set, or OTEL_TRACES_EXPORTER is `otlp`; all
+other variables are read by the SDK itself. Names and attributes are those of OpenTelemetry's semantic conventions for
+HTTP servers; a span is named by the kind of request, never by its path, so that there are few names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import quire
+from quire.http.app.request_log import notes_of
+from quire.http.app.routes import RouteTable, path_within
+from quire.process.siblings import is_first_to_say
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+log = structlog.get_logger(__name__)
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
+def is_wanted(environ: Mapping[str, str]) -> bool:
+    """Whether the environment asks for traces."""
+    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    exporter = environ.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    return exporter == "otlp" or (exporter == "" and any(environ.get(name) for name in _ENDPOINTS))
+
+
+def traced(application: ASGIApp, routes: RouteTable, environ: Mapping[str, str]) -> ASGIApp:
+    """The application with a span around each request; itself when nobody asks for that, or it cannot be done."""
+    if not is_wanted(environ):
+        return application
+    try:
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: PLC0415 - only for who wants it
+        import opentelemetry.sdk.trace  # noqa: F401, PLC0415 - as above
+    except ModuleNotFoundError:
+        sentence = "OTEL_* is set, but OpenTelemetry is not installed; install quire with its extra [otel]."
+        if is_first_to_say(sentence, environ):
+            log.warning(sentence)
+        return application
+    return Tracing(application, routes, provider_to_collector)
+
+
+def provider_to_collector() -> TracerProvider:
+    """Sends spans in batches, from a thread, to where OTEL_EXPORTER_OTLP_* say."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - see `traced`
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - as above
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - as above
+
+    described = {"service.version": quire.__version__}
+    if not os.environ.get("OTEL_SERVICE_NAME"):
+        described["service.name"] = "quire"
+    provider = TracerProvider(resource=Resource.create(described))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
+
+
+class Tracing:
+    """Middleware. Makes its provider, which has a thread, at the first request, and so after any fork."""
+
+    def __init__(self, application: ASGIApp, routes: RouteTable, make_provider: Callable[[], TracerProvider]) -> None:
+        self._application = application
+        self._routes = routes
+        self._make_provider = make_provider
+        self._provider: TracerProvider | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._trace(scope, receive, send)
+            return
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            if self._provider is not None:  # the end of the lifespan: what is collected must still be sent
+                self._provider.shutdown()
+
+    async def _trace(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from opentelemetry.trace import SpanKind, Status, StatusCode  # noqa: PLC0415 - see `traced`
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415 - as above
+
+        if self._provider is None:
+            self._provider = self._make_provider()
+        carrier = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name in {b"traceparent", b"tracestate"}
+        }
+        route = self._routes.of(scope["method"], path_within(scope)).name.lower()
+        status = 0
+
+        async def noting_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        tracer = self._provider.get_tracer("quire", quire.__version__)
+        with tracer.start_as_current_span(
+            f"{scope['method'][:20]} {route}",
+            context=TraceContextTextMapPropagator().extract(carrier),
+            kind=SpanKind.SERVER,
+            attributes={
+                "http.request.method": scope["method"][:20],
+                "http.route": route,
+                "url.path": scope["path"][:500],
+                "url.scheme": scope["scheme"],
+            },
+        ) as span:
+            try:
+                await self._application(scope, receive, noting_send)
+            finally:
+                notes = notes_of(scope)
+                if status:
+                    span.set_attribute("http.response.status_code", status)
+                for name, value in (
+                    ("quire.request", notes.request_id),
+                    ("quire.project", notes.project),
+                    ("quire.action", notes.action),
+                    ("enduser.id", notes.user),
+                ):
+                    if value:
+                        span.set_attribute(name, value)
+                if not status or status >= 500:
+                    span.set_status(Status(StatusCode.ERROR))

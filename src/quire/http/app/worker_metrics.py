@@ -1,0 +1,215 @@
+"""The counts of one worker, written once a second to where every worker can read them, and the page of all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+import quire
+from quire.config.settings import Settings
+from quire.http.app.problems import HttpError
+from quire.http.app.ready import Readiness
+from quire.observe.log_output import lost_lines
+from quire.observe.metrics import catalog
+from quire.observe.metrics.catalog import Metric, Route
+from quire.observe.metrics.files import ProcessFiles, Value, bury, page
+from quire.observe.metrics.tally import RouteTally, Tally
+from quire.process.siblings import folder_of, is_draining, own_folder
+
+EVERY = 1.0
+"""Seconds between two writes."""
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+
+log = structlog.get_logger(__name__)
+
+
+class Memory(Protocol):
+    """A cache, as far as it is measured."""
+
+    @property
+    def bytes(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+
+class Writing(Protocol):
+    """The changes to an index, as far as they are counted."""
+
+    @property
+    def conflicts(self) -> int: ...
+
+    @property
+    def in_doubt(self) -> int: ...
+
+    @property
+    def made(self) -> dict[str, int]: ...
+
+
+class Dropped(Protocol):
+    """The drop-in files, as far as they are counted."""
+
+    @property
+    def left_out(self) -> Mapping[str, int]: ...
+
+
+class WorkerMetrics:
+    """The counts of this worker, and the page of all workers."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Opens and makes nothing: a server may fork after this."""
+        self.tally = Tally()
+        self._settings = settings
+        self._memories: dict[str, Memory] = {}
+        self._index: Writing | None = None
+        self._dropped: Dropped | None = None
+        self._readiness: Readiness | None = None
+        self._folder: Path | None = None
+        self._files: ProcessFiles | None = None
+        self._own: Path | None = None
+        self._owner = 0
+        self._lag = 0.0
+        self._lock = (
+            threading.Lock()
+        )  # over the files: a page is made in a thread, the counts written by the event loop
+        self._is_failing = False
+
+    def watch(self, index: Writing, folder: Dropped, readiness: Readiness | None, **memories: Memory) -> None:
+        """What is asked for its numbers at each write: the index, the drop-in files, and each memory by its name."""
+        self._index, self._dropped, self._readiness, self._memories = index, folder, readiness, memories
+
+    def begin(self) -> asyncio.Task[None] | None:
+        """Write once a second from now on; the task to cancel at the end. None when there is nowhere to write."""
+        if self._settings.metrics == "off" or not self._open():
+            return None
+        return asyncio.create_task(self._go_on())
+
+    def close(self) -> None:
+        """Write a last time."""
+        if self._files is None or self._owner != os.getpid():
+            return
+        self._write()
+        with self._lock:
+            self._files.close()
+            self._files = None
+        if self._own is not None:
+            shutil.rmtree(self._own, ignore_errors=True)
+
+    def page(self, accept: str) -> tuple[bytes, str]:
+        """The page and its media type. Blocks. Raises HttpError 503 when there is nowhere to write."""
+        if not self._open() or self._folder is None:
+            raise HttpError(503, "The metrics have nowhere to be written; give the server a TMPDIR that it can write.")
+        self._write()
+        try:
+            return page(self._folder, accept)
+        except OSError as error:
+            raise HttpError(503, "The metrics cannot be read; the server's temporary folder is damaged.") from error
+
+    async def _go_on(self) -> None:
+        while True:
+            due = time.perf_counter() + EVERY
+            await asyncio.sleep(EVERY)
+            self._lag = max(0.0, time.perf_counter() - due)
+            self._write()
+
+    def _open(self) -> bool:
+        with self._lock:
+            return self._open_files()
+
+    def _open_files(self) -> bool:
+        if self._files is not None and self._owner == os.getpid():
+            return True
+        folder = folder_of(os.environ)
+        if folder is None:
+            # no main process of ours: this worker counts for itself alone
+            folder = self._own = own_folder()
+        if folder is None:
+            return False
+        with contextlib.suppress(OSError):
+            bury(folder)  # who follows a dead worker tidies up after it
+        self._folder, self._files, self._owner = folder, ProcessFiles(folder), os.getpid()
+        return True
+
+    def _write(self) -> None:
+        with self._lock:
+            self._write_files()
+
+    def _write_files(self) -> None:
+        if self._files is None:
+            return
+        try:
+            for route, tally in zip(Route, self.tally.routes, strict=True):
+                if tally.count:
+                    label = (route.name.lower(),)
+                    self._files.write_histogram(catalog.DURATION, label, tally.bins, tally.seconds)
+            self._files.write(self._values())
+        except (OSError, ValueError) as error:  # a full disk; a folder that somebody removed
+            if not self._is_failing:  # once, not every second
+                log.warning("metrics not written", error=str(error))
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+    def _values(self) -> Iterator[Value]:
+        tally = self.tally
+        for route, requests in zip(Route, tally.routes, strict=True):
+            if requests.count:
+                yield from _of_route(route.name.lower(), requests)
+        yield catalog.RECEIVED, (), tally.received
+        for cache, barrier in tally.barriers.items():
+            yield catalog.BARRIER_REQUESTS, (cache,), barrier.asked
+            yield catalog.VALIDATIONS, (cache,), barrier.validated
+            yield catalog.LOADS, (cache,), barrier.loaded
+        yield from _each(catalog.UPLOADS, tally.uploads)
+        yield catalog.UPLOADED, (), tally.uploaded
+        yield from _each(catalog.LOGINS, tally.logins)
+        yield from _each(catalog.STORE_FAILURES, tally.store_errors)
+        if self._index is not None:
+            made = dict(self._index.made)
+            yield from _each(catalog.CHANGES, {action: made.get(action, 0) for action in catalog.CHANGE_ACTIONS})
+            yield catalog.CONFLICTS, (), self._index.conflicts
+            yield catalog.IN_DOUBT, (), self._index.in_doubt
+        if self._dropped is not None:
+            left_out = self._dropped.left_out
+            yield from _each(catalog.LEFT_OUT, {reason: left_out[reason] for reason in catalog.LEFT_OUT_REASONS})
+        for cache, memory in self._memories.items():
+            yield catalog.CACHE_BYTES, (cache,), memory.bytes
+            yield catalog.CACHE_ENTRIES, (cache,), len(memory)
+        yield catalog.LOG_LINES_LOST, (), lost_lines()
+        yield catalog.WORKERS, (), 1
+        yield catalog.READY, (), 0 if self._readiness is not None and self._readiness.failed else 1
+        yield catalog.DRAINING, (), 1 if is_draining(self._folder) else 0
+        yield catalog.LOOP_LAG, (), round(self._lag, 6)
+        yield catalog.MEMORY, (), _resident()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        yield catalog.CPU, (), usage.ru_utime + usage.ru_stime
+        yield catalog.INFO, (quire.__version__, self._settings.server), 1
+
+
+def _of_route(label: str, requests: RouteTally) -> Iterator[Value]:
+    for status, number in enumerate(requests.statuses):
+        if number:
+            yield catalog.REQUESTS, (label, str(status)), number
+    yield catalog.SENT, (label,), requests.sent
+
+
+def _each(metric: Metric, numbers: dict[str, int]) -> Iterator[Value]:
+    for label, number in numbers.items():
+        yield metric, (label,), number
+
+
+def _resident() -> int:
+    """Bytes of memory of this process; its largest ever where the system does not tell the present (proc(5))."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_SIZE
+    except (OSError, ValueError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

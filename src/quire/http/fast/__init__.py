@@ -1,0 +1,1 @@
+"""The fast path: answers from memory, before any parser."""

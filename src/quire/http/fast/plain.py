@@ -1,0 +1,253 @@
+"""Plain requests: quick answers to requests that came as the bytes of one whole head, before any parser has seen them.
+
+Theory of operation. Nearly every request to an index is a GET with a handful of headers, and a client sends the same
+headers each time, byte for byte. Parsing them, and making tasks and messages of them, costs several times what the
+answer does (`quire.http.fast.quick`). So a server whose connections are asyncio protocols shows each piece that arrives
+between two requests to `PlainRequests` first. If it is one request, whole and of the plainest form, it is answered from
+here, and the parser never hears of it. Everything else goes to the parser, untouched.
+
+What is plain is what no two parsers can read differently (RFC 9112): one piece that ends with the only empty line in
+it; `GET`, a path of unreserved characters, `HTTP/1.1`; header lines of a known name (`quire.http.fast.plain_headers`),
+a colon, a space and visible ASCII text, each name once; no body, and nothing said about the connection but that it
+stays. Whether a block of header lines is plain is found out once and remembered with what it says, for a bounded number
+of blocks of bounded length.
+
+Passwords are not kept in memory (see `quire.access.authenticator`). So a line with credentials is taken out of what is
+remembered. Once they were found good, the block is known by a keyed digest of all of it, and the login is remembered in
+their place; whether that login still counts is asked for each request.
+
+On a local file system an answer takes microseconds, and the looks at folders are half of them. Requests whose bytes the
+event loop found together share these looks: each is read when it arrives and waits in a queue, and a callback answers
+all of them, so every look begins after every one of them has arrived (`quire.catalog.freshness`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Final, NamedTuple, Protocol
+
+from quire.access.authenticator import Login
+from quire.http.fast.answer import Answer, Download, Given, Headers
+from quire.http.fast.plain_headers import PLAIN_NAMES
+
+MAX_HEAD_BYTES: Final = 4096
+"""Longer heads are left to the server's parser."""
+_MAX_BLOCKS = 256
+_MAX_LOGINS = 1024
+_PATH_BYTES: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-._~!+"
+_LINE = re.compile(rb"([A-Za-z0-9-]+): ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
+_CREDENTIALS = re.compile(rb"\r\n[Aa]uthorization: ([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)\r\n")
+_AUTHORIZATION: Final = b"uthorization: "
+_UNCHANGED: Final = 304
+_STATUS_LINES: Final[dict[int, bytes]] = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    for status in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED)  # quick answers are no others
+}
+
+Response = tuple[bytes, ...]
+"""What is sent, in its pieces: the head, and the body where there is one. A body is what a worker remembers, up to
+megabytes; copying it behind its head would take longer than handing it to the kernel."""
+
+
+class PlainDownload(NamedTuple):
+    """A response whose body is a file."""
+
+    head: bytes
+    file: Download
+
+
+class PlainHeaders(dict[str, str]):
+    """The header lines of a plain request by lower-case name; each name is there once."""
+
+    login: Login | None = None
+    """In place of the Authorization line, where that was recognised."""
+
+    def get_all(self, name: str) -> list[str]:
+        """See `quire.http.fast.answer.Headers`."""
+        return [self[name]] if name in self else []
+
+
+class Responder(Protocol):
+    """Who knows the answers: a `quire.http.fast.quick.Quick`."""
+
+    waits: bool
+
+    def begin_turn(self) -> None: ...
+
+    def end_turn(self) -> None: ...
+
+    def recall(self, authorization: str) -> Login | None: ...
+
+    def respond(
+        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
+    ) -> Given | None: ...
+
+    async def respond_in_time(
+        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
+    ) -> Given | None: ...
+
+
+class Asker(Protocol):
+    """Where a request came from."""
+
+    takes_files: bool
+    """Whether a response may be a `PlainDownload`."""
+
+    def client_host(self) -> str:
+        """The address of who asks."""
+        ...
+
+    def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """Headers of the server's own; another object when they change."""
+        ...
+
+
+class PlainRequests:
+    """What one worker answers from the bytes of a request. Belongs to its event loop."""
+
+    def __init__(self, quick: Responder) -> None:
+        self._quick = quick
+        self.waits = quick.waits
+        """Whether answers take time, as over a network: then there is `answer_in_time`, otherwise `answer_soon`."""
+        self._queue: list[tuple[str, PlainHeaders, Asker, Callable[[Response | PlainDownload | None], None]]] = []
+        self._blocks: dict[bytes, PlainHeaders] = {}
+        self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
+        self._logins: dict[bytes, PlainHeaders] = {}
+        self._further: Sequence[tuple[bytes, bytes]] = ()
+        self._further_lines = b""
+
+    def answer_soon(
+        self,
+        path: str,
+        headers: PlainHeaders,
+        asker: Asker,
+        give: Callable[[Response | PlainDownload | None], None],
+    ) -> None:
+        """Answer a request that was read together with all that come until the event loop has its next turn.
+
+        `give` is then told the response, whole; None when the server has to parse the request.
+        """
+        if not self._queue:
+            asyncio.get_running_loop().call_soon(self._answer_queue)
+        self._queue.append((path, headers, asker, give))
+
+    def _answer_queue(self) -> None:
+        queue, self._queue = self._queue, []
+        self._quick.begin_turn()
+        try:
+            for path, headers, asker, give in queue:
+                try:
+                    response = self.answer(path, headers, asker)
+                except Exception:  # noqa: BLE001 - the application meets the same, and has an answer and a log line
+                    response = None
+                try:
+                    give(response)
+                except Exception as error:  # noqa: BLE001 - of one connection; the others wait for their answers
+                    context = {"message": "The answer to a plain request could not be sent", "exception": error}
+                    asyncio.get_running_loop().call_exception_handler(context)
+        finally:
+            self._quick.end_turn()
+
+    def answer(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | PlainDownload | None:
+        """The response to a request that was read, whole; None when the server has to parse it."""
+        given = self._quick.respond(path, headers, asker.client_host, headers.login, takes_files=asker.takes_files)
+        if given is None:
+            return None
+        answer, identity = given
+        return self._response(answer, identity, asker.further_headers())
+
+    async def answer_in_time(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | PlainDownload | None:
+        """As `answer`, for a request that was read, where it takes time."""
+        given = await self._quick.respond_in_time(path, headers, asker.client_host, headers.login)
+        return None if given is None else self._response(*given, asker.further_headers())
+
+    def read(self, data: bytes) -> tuple[str, PlainHeaders] | None:
+        """The path and the headers of one whole plain request; None for anything else.
+
+        `data`: all that has arrived since the response before.
+        """
+        end = data.find(b"\r\n") + 2  # of the request line
+        if not data.startswith(b"GET /") or data[end - 11 : end] != b" HTTP/1.1\r\n" or len(data) > MAX_HEAD_BYTES:
+            return None
+        path = data[4 : end - 11]
+        if path.translate(None, _PATH_BYTES) or data.find(b"\r\n\r\n") != len(data) - 4:
+            return None
+        headers = self._headers(data[end - 2 : -2])
+        return None if headers is None else (path.decode(), headers)
+
+    def _response(
+        self, answer: Answer, identity: str, further: Sequence[tuple[bytes, bytes]]
+    ) -> Response | PlainDownload:
+        """All of it, but for the bytes of a file."""
+        if further is not self._further:
+            self._further, self._further_lines = further, b"".join(b"%b: %b\r\n" % pair for pair in further)
+        status, body, download = answer.status, answer.body, answer.download
+        size = len(body) if download is None else download.blob.size
+        end = b"\r\n" if status == _UNCHANGED else b"content-length: %d\r\n\r\n" % size
+        if identity:
+            end = f"x-request-id: {identity}\r\n".encode() + end
+        head = b"".join((_STATUS_LINES[status], self._further_lines, answer.lines, end))
+        if download is not None:
+            return PlainDownload(head, download)
+        return (head, body) if body else (head,)
+
+    def _headers(self, block: bytes) -> PlainHeaders | None:
+        """What the header lines say, each with an end before and after it; None when they are not plain."""
+        if _AUTHORIZATION not in block:
+            return self._without_credentials(block)
+        keyed = self._keyed.copy()
+        keyed.update(block)
+        digest = keyed.digest()
+        headers = self._logins.get(digest)
+        if headers is not None and (login := headers.login) is not None and not login.is_over:
+            return headers
+        return self._with_credentials(block, digest)
+
+    def _without_credentials(self, block: bytes) -> PlainHeaders | None:
+        headers = self._blocks.get(block)
+        if headers is None:
+            headers = _read(block)
+            if headers is None:
+                return None
+            if len(self._blocks) >= _MAX_BLOCKS:
+                self._blocks.clear()
+            self._blocks[block] = headers
+        return headers
+
+    def _with_credentials(self, block: bytes, digest: bytes) -> PlainHeaders | None:
+        at = block.find(_AUTHORIZATION)
+        line = _CREDENTIALS.match(block, at - 3)
+        if line is None:  # one whose name only ends so, or that is not plain
+            return self._without_credentials(block)
+        others = self._without_credentials(block[: at - 1] + block[line.end() :])
+        if others is None:
+            return None
+        headers, authorization = PlainHeaders(others), line[1].decode()
+        headers.login = self._quick.recall(authorization)
+        if headers.login is None:
+            headers["authorization"] = authorization
+            return headers
+        if len(self._logins) >= _MAX_LOGINS:
+            self._logins.clear()
+        self._logins[digest] = headers
+        return headers
+
+
+def _read(block: bytes) -> PlainHeaders | None:
+    headers = PlainHeaders()
+    for line in block[2:-2].split(b"\r\n"):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return None
+        name = match[1].decode().lower()
+        if name in headers or name not in PLAIN_NAMES:
+            return None
+        headers[name] = match[2].decode()
+    if headers.get("connection", "keep-alive").lower() != "keep-alive":
+        return None
+    return headers

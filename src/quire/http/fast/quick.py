@@ -1,0 +1,363 @@
+"""Answers that need no more than a look: a page of the simple API that has been served before, and is still true.
+
+Theory of operation. These are nearly all of an index's requests. When one comes, everything that does not depend on the
+moment was done for an earlier one: the page was rendered and compressed, the headers were put together, the Accept and
+Authorization headers of this very spelling were understood. What is left is what makes the answer right: that this
+client may have it, and that the page is still true (`quire.catalog.freshness`). So these few steps stand before the
+general application, and whatever is not plain - another method, a query, a body, an ambiguous frame, a page that has to
+be rendered - is left to it: `answer` returns None. There is nothing that only this module can answer, and nothing that
+it answers otherwise than the application would.
+
+On a local file system whether a page is true is seen at once, and the answer is given without waiting. Over a network
+that takes a moment, in which others are answered; the steps are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from time import perf_counter
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from quire.access.authenticator import Action, Login
+from quire.catalog.views import NamesView, ProjectView
+from quire.domain.errors import QuireError
+from quire.domain.names import is_normalized
+from quire.http.app.conditions import matches
+from quire.http.app.framing import problem_with
+from quire.http.app.proxies import peer_of
+from quire.http.app.request_log import AccessLog, RequestIds
+from quire.http.app.service import Service
+from quire.http.fast.answer import IDENTITY, Answer, Download, Given, Headers, as_lines
+from quire.http.fast.plain import PlainRequests
+from quire.http.fast.quick_files import QuickFiles
+from quire.http.simple.files import log_broken_off
+from quire.http.simple.pages import page_headers
+from quire.observe.metrics.catalog import Route
+from quire.render.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
+from quire.render.simple import Page
+from quire.store.contracts import OpenBlob
+
+_MAX_HOSTS = 64
+
+
+class Prepared:
+    """A page in one content coding, with the answers that it can be."""
+
+    __slots__ = ("etag", "ok", "unchanged")
+
+    def __init__(self, page: Page, encoding: Encoding, route: Route) -> None:
+        body, self.etag = page.encoded(encoding)
+        headers = page_headers(page, self.etag, encoding, is_encoded=body is not page.body)
+        shared = [(name.lower(), value) for name, value in headers.validators.items()]
+        whole = shared + [(name.lower(), value) for name, value in headers.content.items()]
+        self.ok = Answer(200, whole, body, route, lines=as_lines(whole))
+        self.unchanged = Answer(304, shared, b"", route, lines=as_lines(shared))
+
+
+class Quick:
+    """Answers from what one worker has ready. Belongs to its event loop."""
+
+    def __init__(self, service: Service) -> None:
+        settings = service.settings
+        self._service = service
+        self.waits = not service.projects.is_inline
+        """Whether validations take time, as over a network: `respond` then answers nothing, `respond_in_time` does."""
+        self._simple = f"{settings.server_base_url}/simple/"
+        self._pages_are_open = Action.LIST not in settings.authenticate
+        self._files_are_open = Action.DOWNLOAD not in settings.authenticate
+        self._algorithm = settings.hash_algorithm
+        self._hosts: set[str] = set()
+        self._allowed = service.hosts
+        self._host_is_elsewhere = service.proxies.reports_hosts and not service.hosts.is_any
+        self._tally = service.metrics.tally
+        self._log = AccessLog(settings)
+        self._leaves_all = self._log.is_on and self._log.is_formatted
+        """Whether the log needs to know more of each request than is known here."""
+        self._ids = RequestIds()
+        self._authenticator = service.authenticator
+        sharing = (
+            service.projects,
+            service.project_names,
+            service.authenticator,
+            self._log if self._log.is_on else None,
+        )
+        self._sharing = [each for each in sharing if each is not None]
+        self.files = QuickFiles(service)
+
+    def begin_turn(self) -> None:
+        """All that is answered from here to `end_turn` shares its looks at the file system (`Barrier.begin_turn`)."""
+        for each in self._sharing:
+            each.begin_turn()
+
+    def end_turn(self) -> None:
+        for each in self._sharing:
+            each.end_turn()
+
+    def recall(self, authorization: str) -> Login | None:
+        """What may be passed to `respond` and `respond_in_time` in place of this header's value; None when nothing."""
+        return None if self._authenticator is None else self._authenticator.recall(authorization)
+
+    def respond(
+        self,
+        path: str,
+        headers: Headers,
+        client: Callable[[], str],
+        login: Login | None = None,
+        *,
+        takes_files: bool = False,
+    ) -> Given | None:
+        """The answer to a GET without a query, which is then counted and logged as given; None when the general
+        application has to find it.
+
+        `path`: percent-decoded. `client`: returns the client's address. `login`: see `recall`. `takes_files`:
+        whether the server can send a `Download`; its request is counted and logged when the file has been sent.
+        """
+        if self._leaves_all:
+            return None
+        begun = perf_counter()
+        found = self.find(path, headers, login, takes_files=takes_files)
+        if found is None:
+            return None
+        answer, user = found
+        return self._give(answer, user, path, headers, client, begun=begun)
+
+    async def respond_in_time(
+        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None = None
+    ) -> Given | None:
+        """As `respond`, where looking at the file system takes time (`waits`). Of pages only: a file has to be opened,
+        too, which is for threads there."""
+        if self._leaves_all or not path.startswith(self._simple):
+            return None
+        begun = perf_counter()
+        wanted = self._wanted(headers) if self._is_plain(headers) else None
+        if wanted is None:
+            return None
+        user = "" if self._pages_are_open else self._user(headers, login, Action.LIST)
+        if user is None:
+            return None
+        try:
+            view = await self._current(path)
+        except QuireError:  # as in `find`
+            return None
+        prepared = None if view is None else self._in_form(view, wanted)
+        if prepared is None:
+            return None
+        return self._give(self._full_or_unchanged(prepared, headers), user, path, headers, client, begun=begun)
+
+    async def _current(self, path: str) -> ProjectView | NamesView | None:
+        """What a path names as it is now; None for what was never asked for, and for what is not there."""
+        service = self._service
+        if path == self._simple:
+            return await service.project_names.get("") if service.project_names.memory.get("") is not None else None
+        name = path[len(self._simple) : -1]
+        if path[-1] != "/" or service.projects.memory.get(name) is None:
+            return None
+        view = await service.projects.get(name)
+        return view if view.exists else None
+
+    def _give(
+        self, answer: Answer, user: str, path: str, headers: Headers, client: Callable[[], str], *, begun: float
+    ) -> Given:
+        """Count and log it as given."""
+        log, theirs, identity = self._log, headers.get(IDENTITY), ""
+        is_logged = log.is_on
+        if is_logged or theirs is not None:
+            identity = self._ids.of(None if theirs is None else theirs.encode("latin-1"))
+        if answer.blob is not None:
+            address = self._service.proxies.address(client(), headers.get_all) if is_logged else ""
+            fields = {"client": address, "request_id": identity, "user": user}
+            answer.download = self._download(answer, answer.blob, path, begun, fields)
+            return answer, identity
+        sent = len(answer.body)
+        seconds = perf_counter() - begun
+        self._tally.request(answer.route, answer.status, seconds, sent)
+        if user:
+            self._tally.logins["remembered"] += 1
+        if is_logged:
+            address = self._service.proxies.address(client(), headers.get_all)
+            own = theirs is None
+            log.quick_line(
+                path, answer.status, seconds, sent, client=address, request_id=identity, user=user, is_own_id=own
+            )
+        return answer, identity
+
+    def _download(self, answer: Answer, blob: OpenBlob, path: str, begun: float, fields: dict[str, str]) -> Download:
+        """The file of an answer that was made for this request, which is counted and logged when it has been sent.
+
+        `fields`: what `AccessLog.quick_line` is told besides.
+        """
+
+        def finish(sent: int, problem: str) -> None:
+            blob.file.close()
+            if problem:
+                log_broken_off(blob, problem, fields["request_id"])
+            seconds = perf_counter() - begun
+            self._tally.request(answer.route, answer.status, seconds, sent)
+            if fields["user"]:
+                self._tally.logins["remembered"] += 1
+            if self._log.is_on:
+                self._log.quick_line(path, answer.status, seconds, sent, **fields, is_own_id=False)
+
+        return Download(blob, self._service.in_sender, finish)
+
+    def find(
+        self, path: str, headers: Headers, login: Login | None = None, *, takes_files: bool = False
+    ) -> tuple[Answer, str] | None:
+        """What `respond` gives, without a trace of it, and the user, empty when nobody had to log in.
+
+        The caller closes `Answer.blob`.
+        """
+        answer = None
+        try:
+            if not self._is_plain(headers):
+                return None
+            if path.startswith(self._simple):
+                user = "" if self._pages_are_open else self._user(headers, login, Action.LIST)
+                answer = None if user is None else self._page(path, headers)
+            elif path.startswith(self.files.prefix):
+                user = "" if self._files_are_open else self._user(headers, login, Action.DOWNLOAD)
+                answer = None if user is None else self.files.answer(path, headers, takes_files=takes_files)
+        except QuireError:  # the application meets the same, and has a sentence for it
+            pass
+        return None if answer is None or user is None else (answer, user)
+
+    def _page(self, path: str, headers: Headers) -> Answer | None:
+        wanted = self._wanted(headers)
+        if wanted is None:
+            return None
+        view = self._service.project_names.at_once("") if path == self._simple else self._project(path)
+        prepared = None if view is None else self._in_form(view, wanted)
+        return None if prepared is None else self._full_or_unchanged(prepared, headers)
+
+    @staticmethod
+    def _wanted(headers: Headers) -> tuple[MediaType, Encoding] | None:
+        """The form that a client asks for; None when it cannot be had."""
+        accept = headers.get("accept")
+        media_type = negotiate(accept)
+        if media_type is None or (accept is None and "accept" in headers):
+            return None
+        return media_type, negotiate_encoding(headers.get("accept-encoding"))
+
+    @staticmethod
+    def _full_or_unchanged(prepared: Prepared, headers: Headers) -> Answer:
+        if "if-none-match" in headers and matches(headers.get("if-none-match"), prepared.etag):
+            return prepared.unchanged
+        return prepared.ok
+
+    def _project(self, path: str) -> ProjectView | None:
+        name = path[len(self._simple) : -1]
+        projects = self._service.projects
+        if path[-1] != "/" or (projects.memory.get(name) is None and not is_normalized(name)):
+            return None
+        view = projects.at_once(name)
+        return view if view is not None and view.exists else None
+
+    def _in_form(self, view: ProjectView | NamesView, wanted: tuple[MediaType, Encoding]) -> Prepared | None:
+        prepared = view.prepared.get(wanted)
+        return prepared if isinstance(prepared, Prepared) else self._prepare(view, *wanted)
+
+    def _prepare(self, view: ProjectView | NamesView, media_type: MediaType, accepted: Encoding) -> Prepared | None:
+        """From what the general application made for the request before this one; None when it has yet to."""
+        if isinstance(view, ProjectView):
+            page, route = view.rendered(media_type, self._algorithm), Route.PROJECT
+        else:
+            page, route = view.rendered(media_type), Route.PROJECTS
+        if page is None or not page.has(accepted):
+            return None
+        prepared = view.prepared[media_type, accepted] = Prepared(page, accepted, route)
+        if isinstance(view, ProjectView):
+            self._service.projects.memory.account(view.name, view)
+        else:
+            self._service.project_names.memory.account("", view)
+        return prepared
+
+    def _is_plain(self, headers: Headers) -> bool:
+        """Whether the request has no body, no precondition but If-None-Match (`quire.http.app.conditions`), and one
+        host that is one (`quire.http.app.framing`) and is allowed.
+        """
+        if (
+            "content-length" in headers
+            or "transfer-encoding" in headers
+            or "if-match" in headers
+            or "if-unmodified-since" in headers
+        ):
+            return False
+        if self._host_is_elsewhere and ("x-forwarded-host" in headers or "forwarded" in headers):
+            return False
+        hosts = headers.get_all("host")
+        if len(hosts) != 1:
+            return False
+        host = hosts[0]
+        if host in self._hosts:
+            return True
+        if not host.isascii() or problem_with([], [], [host.encode()]) is not None or not self._allowed.allow(host):
+            return False
+        if len(self._hosts) < _MAX_HOSTS and len(host) < 256:
+            self._hosts.add(host)
+        return True
+
+    def _user(self, headers: Headers, login: Login | None, action: Action) -> str | None:
+        """The user whose credentials were found good lately, if they still are, and suffice."""
+        authenticator = self._authenticator
+        if authenticator is None:
+            return None
+        if login is None and (header := headers.get("authorization")) is not None:
+            login = authenticator.recall(header)
+        return None if login is None or not authenticator.confirm(login, action) else login.username
+
+
+class QuickASGI:
+    """An ASGI application with quick answers before it."""
+
+    def __init__(self, application: ASGIApp, quick: Quick) -> None:
+        self.application = application
+        self.quick = quick
+
+    @cached_property
+    def plain(self) -> PlainRequests:
+        """For servers that can show what arrives before they parse it."""
+        return PlainRequests(self.quick)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_plain = scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]
+        if is_plain and not scope.get("root_path"):
+            headers, quick, given = ASGIHeaders(scope["headers"]), self.quick, None
+            if not headers.has_repeats:
+                asked = (scope["path"], headers, partial(peer_of, scope))
+                given = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
+            if given is not None:
+                answer, identity = given
+                lines = [(name.encode(), value.encode()) for name, value in answer.headers]
+                if identity:
+                    lines.append((IDENTITY.encode(), identity.encode()))
+                if answer.status != 304:
+                    lines.append((b"content-length", str(len(answer.body)).encode()))
+                await send({"type": "http.response.start", "status": answer.status, "headers": lines})
+                await send({"type": "http.response.body", "body": answer.body})
+                return
+        await self.application(scope, receive, send)
+
+
+class ASGIHeaders:
+    """The header lines of an ASGI scope."""
+
+    __slots__ = ("_first", "_lines", "has_repeats")
+
+    def __init__(self, lines: Sequence[tuple[bytes, bytes]]) -> None:
+        self._lines = lines
+        self._first = dict(reversed(lines)) if len(lines) > 1 else dict(lines)
+        self.has_repeats = len(self._first) < len(lines)
+        """Whether a name has several lines: those are for the general application to join, or to refuse."""
+
+    def __contains__(self, name: str) -> bool:
+        return name.encode() in self._first
+
+    def get(self, name: str) -> str | None:
+        value = self._first.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+    def get_all(self, name: str) -> list[str]:
+        wanted = name.encode()
+        return [value.decode("latin-1") for found, value in self._lines if found == wanted]

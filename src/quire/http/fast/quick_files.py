@@ -1,0 +1,99 @@
+"""Quick answers for files: see `quire.http.fast.quick`. Only hosted files, whole; the listing decides, as for
+everybody."""
+
+from __future__ import annotations
+
+import os
+
+from quire.catalog.views import ProjectView
+from quire.http.app.conditions import matches
+from quire.http.app.service import Service
+from quire.http.fast.answer import Answer, Headers, as_lines
+from quire.http.simple.files import HOSTED, file_digest, file_headers, split_companion
+from quire.observe.metrics.catalog import Route
+from quire.store.contracts import OpenBlob
+
+SMALL_FILE = 128 * 1024
+"""Bytes. A file up to this size that is in the system's memory is read at once: handing it to a thread costs more."""
+_COMPANIONS = {"", ".metadata"}
+
+
+class _PreparedFile:
+    """A file that was offered when its project's view was made, which is asked anew each time."""
+
+    __slots__ = ("etag", "headers", "key", "lines", "route", "unchanged")
+
+    def __init__(self, key: str, headers: dict[str, str], route: Route) -> None:
+        self.key = key
+        self.route = route
+        self.etag = headers["ETag"]
+        self.headers = [(name.lower(), value) for name, value in headers.items()]
+        self.lines = as_lines(self.headers)
+        shared = [pair for pair in self.headers if pair[0] != "content-type"]
+        self.unchanged = Answer(304, shared, b"", route, lines=as_lines(shared))
+
+
+class QuickFiles:
+    """Answers to downloads from what one worker has ready."""
+
+    def __init__(self, service: Service) -> None:
+        settings = service.settings
+        self._service = service
+        self.prefix = f"{settings.server_base_url}/packages/"
+        self._is_off = bool(settings.accel_redirect)
+
+    def answer(self, path: str, headers: Headers, *, takes_files: bool) -> Answer | None:
+        """The answer to a plain GET that is allowed; None when the general application has to find it.
+
+        `takes_files`: whether an answer may be an open file (`Answer.blob`), which the caller then closes.
+        """
+        if self._is_off or "range" in headers:
+            return None
+        rest = path[len(self.prefix) :]
+        view = self._service.projects.at_once(rest.partition("/")[0])
+        if view is None:
+            return None
+        prepared = view.prepared.get(rest) or self._prepare(view, rest)
+        if not isinstance(prepared, _PreparedFile):
+            return None
+        if "if-none-match" in headers and matches(headers.get("if-none-match"), prepared.etag):
+            return prepared.unchanged
+        return self._whole(prepared, takes_files=takes_files)
+
+    def _whole(self, prepared: _PreparedFile, *, takes_files: bool) -> Answer | None:
+        blob = self._service.store.blobs.open(prepared.key)
+        if takes_files and blob.size > SMALL_FILE:
+            return Answer(200, prepared.headers, b"", prepared.route, lines=prepared.lines, blob=blob)
+        with blob.file:
+            content = _content_in_memory(blob) if blob.size <= SMALL_FILE else None
+        if content is None:
+            return None
+        return Answer(200, prepared.headers, content, prepared.route, lines=prepared.lines)
+
+    def _prepare(self, view: ProjectView, rest: str) -> _PreparedFile | None:
+        filename, companion = split_companion(rest.rpartition("/")[2])
+        hosted = HOSTED.fullmatch(rest)
+        listed = view.offered.get(filename)
+        if hosted is None or listed is None or listed.dropin is not None or companion not in _COMPANIONS:
+            return None
+        file = listed.file
+        if file.sha256 != hosted["sha256"] or hosted["project"] != view.name:
+            return None
+        if companion and file.metadata_sha256 is None:
+            return None
+        headers = file_headers(self._service, file_digest(file, companion), filename, companion, permanent=True)
+        route = Route.METADATA if companion else Route.FILE
+        prepared = view.prepared[rest] = _PreparedFile(f"{file.blob}/{filename}{companion}", headers, route)
+        self._service.projects.memory.account(view.name, view)
+        return prepared
+
+
+def _content_in_memory(blob: OpenBlob) -> bytes | None:
+    """All bytes of the file if they can be had without waiting for a disk; else None."""
+    content = bytearray(blob.size)
+    try:
+        if blob.size and os.preadv(blob.file.fileno(), [content], 0, os.RWF_NOWAIT) != blob.size:
+            return None
+    except (OSError, AttributeError):  # a file system or a system that cannot promise that
+        return None
+    return bytes(content)

@@ -1,0 +1,1 @@
+"""What installers and publishing tools ask for: pages, downloads, uploads."""

@@ -1,0 +1,69 @@
+"""Addresses that no route has: where else what was asked for is, or one sentence.
+
+- Doubled slashes: 301 to the address without them. flit joins the repository's address and a name by a slash.
+- A name, with or without a version, below the address that a person published to, or below `/project/`: 303 to the
+  project's page. Publishing tools print such links: hatch `/NAME/VERSION/` below the repository's address, flit `/NAME`
+  below it, or `/project/NAME/` where it ends in `/legacy/`. The public index has `/project/NAME/VERSION/`.
+- An upload to any other address is told where to send it.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from quire.domain.errors import InvalidName
+from quire.domain.names import is_version, normalize_name
+from quire.http.app.problems import HttpError, problem_response
+from quire.http.app.routes import path_within
+from quire.http.simple.pages import query_of, see_other, service_of
+
+UPLOADS = ("/legacy/", "/legacy", "/upload/", "/upload", "/pypi/")
+"""Addresses that take uploads and nothing else; `/`, `/simple`, `/packages` and `/pypi` take them, too."""
+_SLASHES = re.compile("//+")
+_PRINTED = re.compile(r"/(?:(?:legacy|simple|upload|pypi|project)/)?([^/]+)(?:/([^/]+))?/?")
+
+
+def answer(request: Request, error: HTTPException) -> Response:
+    """The answer where no route fits (404), or none with this method (405)."""
+    headers = dict(error.headers) if error.headers else {}
+    if "Allow" in headers:
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))  # out of a set: in the same order everywhere
+    if error.status_code == 404 and request.method in {"GET", "HEAD"}:
+        found = _redirect(request)
+        if found is not None:
+            return found
+    sentences = {404: "There is nothing at this address", 405: "This address does not take this method"}
+    sentence = sentences.get(error.status_code, error.detail.rstrip("."))
+    if request.method == "POST" and error.status_code in sentences:
+        sentence += f"; publish to {_base(request)}"
+    return problem_response(request, HttpError(error.status_code, f"{sentence}.", headers))
+
+
+def _redirect(request: Request) -> Response | None:
+    prefix = service_of(request).settings.server_base_url
+    path = path_within(request.scope)
+    single = _SLASHES.sub("/", path)
+    if not single.startswith(f"{prefix}/"):
+        return None
+    below = single.removeprefix(prefix)
+    if single != path:
+        outside = _base(request).split("://", 1)[1].partition("/")[2]  # the prefix as the client knows it
+        return RedirectResponse(f"/{outside}{quote(below[1:])}{query_of(request)}", 301)
+    printed = _PRINTED.fullmatch(below)
+    if printed is None or not (printed[2] is None or is_version(printed[2])):
+        return None
+    try:
+        name = normalize_name(printed[1])
+    except InvalidName:
+        return None
+    return see_other(request, f"{'../' * (below.count('/') - 1)}simple/{name}/")
+
+
+def _base(request: Request) -> str:
+    service = service_of(request)
+    return service.proxies.base_url(request, service.settings.server_base_url)

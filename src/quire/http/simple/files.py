@@ -1,0 +1,320 @@
+"""Downloads: distributions and their companions, whole or in part (RFC 9110, 13 to 15)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import formatdate
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from quire.access.authenticator import Action
+from quire.catalog.views import Listed
+from quire.domain.errors import BlobMissing, InvalidName, NotFound
+from quire.domain.names import guess_filename, is_normalized
+from quire.domain.project import File
+from quire.dropin.drop_in import OpenDropIn
+from quire.http.app.conditions import is_unchanged
+from quire.http.app.request_log import notes_of
+from quire.http.app.service import Service
+from quire.http.simple.pages import service_of
+from quire.store.contracts import OpenBlob
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 256 * 1024
+ZEROCOPY = "http.response.zerocopysend"
+"""ASGI's own extension: {"type": ZEROCOPY, "file": file, "offset": int, "count": int} sends them of an open file."""
+IN_THREAD = "quire.in_thread"
+"""Beside that: an async function that runs a blocking one with its arguments, where downloads wait for disks."""
+HOSTED = re.compile(r"(?P<project>[a-z0-9-]+)/(?P<sha256>[0-9a-f]{64})/(?P<filename>[^/]+)")
+_SINGLE_RANGE = re.compile(r"bytes=\s*(?:(\d+)-(\d*)|-(\d+))\s*", re.IGNORECASE)
+_COMPANIONS = (".metadata", ".asc", ".attestations")
+_YEAR = 31_536_000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a download path stands for."""
+
+    listed: Listed
+    companion: str = ""
+    """"" for the distribution itself, else one of the suffixes of its companions."""
+    permanent: bool = False
+    """Whether the URL can never mean other bytes."""
+    opened: OpenDropIn | None = None
+    """A drop-in file, which was opened to find out what it is; None for a hosted one."""
+
+
+async def download(request: Request) -> Response:
+    """GET /packages/<path>: a file, or a companion of one (`.metadata`, `.asc`)."""
+    service = service_of(request)
+    await service.authorize(request, Action.DOWNLOAD)
+    path = request.path_params["path"]
+    target = await _find(service, path)
+    try:
+        blob, digest = await _open(service, target)
+    except BlobMissing:  # deleted since the listing was looked at, or lost: the listing of now tells which
+        target = await _find(service, path)
+        blob, digest = await _open(service, target)
+    file = target.listed.file
+    headers = file_headers(service, digest, file.filename, target.companion, permanent=target.permanent)
+    modified = None
+    if target.opened is not None and not target.companion:
+        found = target.opened.drop_in.stamp.mtime_ns / 1e9
+        if 0 <= found <= time.time():  # people set it; a date in the future must not be told (RFC 9110, 8.8.2.1)
+            modified = found
+            headers["Last-Modified"] = formatdate(modified, usegmt=True)
+    return FileResponse(blob, headers=headers, service=service, modified=modified)
+
+
+def file_headers(service: Service, digest: str, filename: str, companion: str, *, permanent: bool) -> dict[str, str]:
+    """The headers of a file, or of a companion of it. `permanent`: whether its URL can never mean other bytes."""
+    return {
+        "ETag": f'"{digest}"',
+        "Cache-Control": _cache_control(service, permanent=permanent),
+        "Accept-Ranges": "bytes",
+        "Content-Type": content_type(filename, companion),
+    }
+
+
+def file_digest(file: File, companion: str) -> str:
+    """What names the bytes of a file, or of a companion of it."""
+    digests = {"": file.sha256, ".metadata": file.metadata_sha256 or ""}
+    return digests.get(companion, f"{file.sha256}{companion}")
+
+
+async def _find(service: Service, path: str) -> Target:
+    """Raises NotFound. The path is only ever compared with what is listed; it never reaches a file system."""
+    filename, companion = split_companion(path.rpartition("/")[2])
+    hosted = HOSTED.fullmatch(path)
+    if hosted is not None and is_normalized(hosted["project"]):
+        view = await service.project(hosted["project"])
+        listed = view.offered.get(filename)
+        if listed is not None and listed.file.sha256 == hosted["sha256"]:
+            return Target(listed, companion, permanent=True)
+    opened = await service.in_reader(service.folder.open, path.removesuffix(companion) if companion else path)
+    if opened is not None:
+        try:
+            view = await service.project(opened.drop_in.project)
+        except BaseException:
+            opened.file.close()
+            raise
+        if view.status.offers_files:
+            return Target(Listed(opened.drop_in.file, opened.drop_in), companion, opened=opened)
+        opened.file.close()
+    # An old address of a file that was imported since: pypiserver's URLs end in the filename, which names the project.
+    parsed = guess_filename(filename)
+    if parsed is not None and is_normalized(parsed.project):
+        listed = (await service.project(parsed.project)).offered.get(filename)
+        if listed is not None and hosted is None:
+            return Target(listed, companion)
+    raise NotFound(f"The file {filename[:200]} does not exist.")
+
+
+def split_companion(filename: str) -> tuple[str, str]:
+    """A filename without the suffix of a companion, and that suffix, "" if it has none."""
+    for suffix in _COMPANIONS:
+        if filename.endswith(suffix):
+            return filename.removesuffix(suffix), suffix
+    return filename, ""
+
+
+async def _open(service: Service, target: Target) -> tuple[OpenBlob | bytes, str]:
+    """The bytes, and a digest of them for the validator."""
+    if target.opened is not None:
+        return await _take(service, target, target.opened)
+    file = target.listed.file
+    missing = _missing(target)
+    if target.companion == ".metadata" and file.metadata_sha256 is None:
+        raise missing
+    if target.companion == ".asc" and not file.signed:
+        raise missing
+    if target.companion == ".attestations" and not file.attested:
+        raise missing
+    try:
+        key = f"{file.blob}/{file.filename}{target.companion}"
+        if service.store.validates_inline:
+            blob = service.store.blobs.open(key)
+        else:
+            blob = await service.in_reader(service.store.blobs.open, key)
+    except InvalidName as error:
+        raise missing from error
+    return blob, file_digest(file, target.companion)
+
+
+async def _take(service: Service, target: Target, opened: OpenDropIn) -> tuple[OpenBlob | bytes, str]:
+    """The bytes of a drop-in file that is open, or of a companion of it, and a digest of them for the validator."""
+    drop_in, file = opened
+    if not target.companion:
+        # For a proxy alone, which opens it once more: what is at the path by then can be another file.
+        path = drop_in.path if service.settings.accel_redirect else None
+        return OpenBlob(file=file, size=drop_in.file.size, path=path), drop_in.file.sha256
+    with file:
+        if target.companion == ".metadata":
+            content = await service.in_reader(service.folder.metadata_document, drop_in, file)
+        elif target.companion == ".asc":
+            content = await service.in_reader(service.folder.signature, drop_in)
+        else:
+            content = None
+    if content is None:
+        raise _missing(target)
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def _missing(target: Target) -> NotFound:
+    return NotFound(f"The file {target.listed.file.filename}{target.companion} does not exist.")
+
+
+def _cache_control(service: Service, *, permanent: bool) -> str:
+    """Immutable where the URL carries the digest; private where a login is needed, so that no shared cache leaks it."""
+    scope = "private" if Action.DOWNLOAD in service.settings.authenticate else "public"
+    if permanent:
+        return f"{scope}, max-age={_YEAR}, immutable"
+    if service.settings.cache_control is not None:
+        return f"{scope}, max-age={service.settings.cache_control}"
+    return "no-cache"
+
+
+def content_type(filename: str, companion: str = "") -> str:
+    """Never text/html or anything a browser would run: what is published is data."""
+    if companion == ".metadata":
+        return "text/plain; charset=utf-8"
+    if companion == ".attestations":
+        return "application/json"
+    if companion == ".asc":
+        return "application/pgp-signature"
+    if filename.endswith((".whl", ".zip", ".egg")):
+        return "application/zip"
+    if filename.endswith((".tar.gz", ".tgz")):
+        return "application/gzip"
+    return "application/octet-stream"
+
+
+class FileResponse(Response):
+    """Sends an opened file, or some bytes: all of it, one range (206), or why not (304, 412, 416).
+
+    A request for several ranges at once gets the whole (RFC 9110, 14.2 leaves that to the server). When the bytes end
+    too early the response stays incomplete: the server then closes the connection, by which the client knows.
+    """
+
+    def __init__(
+        self, body: OpenBlob | bytes, *, headers: Mapping[str, str], service: Service, modified: float | None = None
+    ) -> None:
+        """`modified`: seconds since the epoch, as in the Last-Modified header; None where there is none."""
+        self._content = body
+        self._modified = modified
+        self._service = service
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self.init_headers({**headers})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        content = self._content
+        try:
+            await self._answer(Request(scope), content, send)
+        finally:
+            if isinstance(content, OpenBlob):
+                content.file.close()
+
+    async def _answer(self, request: Request, content: OpenBlob | bytes, send: Send) -> None:
+        size = content.size if isinstance(content, OpenBlob) else len(content)
+        if is_unchanged(request.headers, self.headers["etag"], self._modified):
+            del self.headers["content-type"]
+            del self.headers["content-length"]  # a 304 may only name the length of the 200 (RFC 9110, 8.6)
+            await self._send_whole(send, 304, b"")
+            return
+        chosen = None
+        if request.method == "GET" and request.headers.get("if-range", self.headers["etag"]) == self.headers["etag"]:
+            chosen = single_range(request.headers.get("range", ""), size)
+        start, stop = chosen or (0, size)
+        if chosen is not None and start >= stop:
+            sentence = f"The file has {size} bytes; none of them is in the range that was asked for.\n".encode()
+            self.headers["content-range"] = f"bytes */{size}"
+            self.headers["content-type"] = "text/plain; charset=utf-8"
+            self.headers["content-length"] = str(len(sentence))
+            self.headers["cache-control"] = "no-store"
+            await self._send_whole(send, 416, sentence)
+            return
+        if (location := self._service.handed_over(request, content)) is not None:
+            self.headers["x-accel-redirect"] = location
+            del self.headers["accept-ranges"]  # the proxy says it for itself, and sees to the range
+            await self._send_whole(send, 200, b"")
+            return
+        if chosen is not None:
+            self.headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
+            self.status_code = 206
+        self.headers["content-length"] = str(stop - start)
+        if request.method == "HEAD" or stop == start:
+            await self._send_whole(send, self.status_code, b"")
+        elif isinstance(content, bytes):
+            await self._send_whole(send, self.status_code, content[start:stop])
+        elif ZEROCOPY in (request.scope.get("extensions") or {}):
+            await self._send_start(send, self.status_code)
+            await self._send_open(request, send, content, start, stop)
+        else:
+            await self._send_start(send, self.status_code)
+            await self._send_chunks(request, send, content, start, stop)
+
+    async def _send_start(self, send: Send, status: int) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": self.raw_headers})
+
+    async def _send_whole(self, send: Send, status: int, body: bytes) -> None:
+        await self._send_start(send, status)
+        await send({"type": "http.response.body", "body": body})
+
+    async def _send_open(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
+        message = {"type": ZEROCOPY, "file": content.file, "offset": start, "count": stop - start}
+        try:
+            await send(message | {IN_THREAD: self._service.in_sender})
+        except OSError as error:
+            self._log_broken(request, content, str(error))
+
+    async def _send_chunks(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
+        def read() -> bytes:
+            # by position: a request that is cancelled closes the file, and its number may be another one's by now
+            return os.pread(content.file.fileno(), min(CHUNK, stop - start), start)
+
+        while start < stop:
+            try:
+                chunk = await self._service.in_sender(read)
+            except OSError as error:  # ESTALE: removed on another machine while it was being sent
+                self._log_broken(request, content, str(error))
+                return
+            if not chunk:
+                self._log_broken(request, content, "the file became shorter")
+                return
+            start += len(chunk)
+            await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
+
+    def _log_broken(self, request: Request, content: OpenBlob, error: str) -> None:
+        log_broken_off(content, error, notes_of(request.scope).request_id)
+
+
+def log_broken_off(content: OpenBlob, error: str, request_id: str) -> None:
+    """Log that a file could not be sent to its end."""
+    log.warning("download broken off", path=content.path, error=error, request=request_id)
+
+
+def single_range(header: str, size: int) -> tuple[int, int] | None:
+    """[start, stop) of a Range header with one byte range; None to ignore it; start >= stop when unsatisfiable.
+
+    RFC 9110, 14.1.2 and 14.2: an invalid or unknown range is ignored.
+    """
+    match = _SINGLE_RANGE.fullmatch(header)
+    if match is None or any(len(number or "") > 18 for number in match.groups()):
+        return None
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        return (max(0, size - int(suffix)), size) if int(suffix) else (size, size)
+    if last and int(last) < int(first):
+        return None
+    return int(first), min(size, int(last) + 1 if last else size)

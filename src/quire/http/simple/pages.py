@@ -1,0 +1,158 @@
+"""The simple API's pages over HTTP (PEP 503, 691): negotiation, redirects, validators."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from quire.access.authenticator import Action
+from quire.domain.errors import InvalidName, NotFound
+from quire.domain.names import is_normalized, normalize_name
+from quire.http.app import policies
+from quire.http.app.conditions import is_unchanged
+from quire.http.app.problems import HttpError
+from quire.http.app.service import Service
+from quire.render.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
+from quire.render.simple import Page
+
+_RENDER_IN_THREAD = 200  # files or names; below, rendering takes less than handing it over
+_COMPRESS_IN_THREAD = 64 * 1024  # bytes: a few milliseconds, in which others would wait
+
+
+def service_of(request: Request) -> Service:
+    """The service of this application."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def projects_page(request: Request) -> Response:
+    """GET /simple/: the list of projects."""
+    service = service_of(request)
+    await service.authorize(request, Action.LIST)
+    media_type = _negotiated(request)
+    view = await service.names()
+    if len(view.names) > _RENDER_IN_THREAD:
+        page = await service.in_reader(view.page, media_type)
+    else:
+        page = view.page(media_type)
+    response = await page_response(request, page)
+    service.project_names.memory.account("", view)
+    return response
+
+
+async def project_page(request: Request) -> Response:
+    """GET /simple/<name>/: the files of a project.
+
+    The page of a local name without files is empty, and no 404: a client with several indexes that asks them in order
+    (uv) goes on to the next one after a 404, and would take a stranger's project there for this one. pip asks all of
+    its indexes anyway. With one index the two mean the same to both.
+    """
+    service = service_of(request)
+    await service.authorize(request, Action.LIST)
+    asked = request.path_params["name"]
+    if not is_normalized(asked):
+        return moved(request, f"../{_normalized(asked)}/")
+    media_type = _negotiated(request)
+    view = await service.project(asked)
+    if not await service.is_local(view):
+        return _elsewhere(request, service, asked)
+    algorithm = service.settings.hash_algorithm
+    if len(view.files) > _RENDER_IN_THREAD:
+        page = await service.in_reader(view.page, media_type, algorithm)
+    else:
+        page = view.page(media_type, algorithm)
+    response = await page_response(request, page)
+    service.projects.memory.account(asked, view)
+    return response
+
+
+async def add_slash(request: Request) -> Response:
+    """GET of a page without its final slash."""
+    service = service_of(request)
+    await service.authorize(request, Action.LIST)
+    last = request.path_params.get("name") or request.url.path.rstrip("/").rpartition("/")[2]
+    if "name" in request.path_params:
+        last = _normalized(last)
+    return moved(request, f"{last}/")
+
+
+def moved(request: Request, location: str) -> Response:
+    """301 to another spelling of the same address; the query goes along."""
+    return RedirectResponse(f"{location}{query_of(request)}", 301)
+
+
+def see_other(request: Request, location: str) -> Response:
+    """303; 302 for a client of HTTP/1.0, which has no 303 (RFC 9110, 15.4.4). Never to be remembered.
+
+    The query goes along, as it says what the client wants there.
+    """
+    old = request.scope.get("http_version") == "1.0"
+    return RedirectResponse(
+        f"{location}{query_of(request)}", 302 if old else 303, headers={"Cache-Control": "no-cache"}
+    )
+
+
+def query_of(request: Request) -> str:
+    """The query of a request with its question mark; "" when there is none."""
+    return f"?{request.url.query}" if request.url.query else ""
+
+
+async def page_response(
+    request: Request, page: Page, compress: Callable[..., Awaitable[tuple[bytes, str]]] | None = None
+) -> Response:
+    """A page with its validator, encoded as accepted; 304 when the client has it already (RFC 9110, 13 and 15.4.5).
+
+    `compress`: runs `Page.encoded` in another thread than those of readers. Raises HttpError 412.
+    """
+    encoding = negotiate_encoding(request.headers.get("accept-encoding"))
+    if len(page.body) > _COMPRESS_IN_THREAD and not page.has(encoding):
+        body, etag = await (compress or service_of(request).in_reader)(page.encoded, encoding)
+    else:
+        body, etag = page.encoded(encoding)
+    headers = page_headers(page, etag, encoding, is_encoded=body is not page.body)
+    if is_unchanged(request.headers, etag):
+        return Response(status_code=304, headers=headers.validators)
+    return Response(body, headers=headers.validators | headers.content)
+
+
+class PageHeaders(NamedTuple):
+    """The headers of a page: those that a 304 repeats (RFC 9110, 15.4.5), and those of its content."""
+
+    validators: dict[str, str]
+    content: dict[str, str]
+
+
+def page_headers(page: Page, etag: str, encoding: Encoding, *, is_encoded: bool) -> PageHeaders:
+    """The headers of a page that is sent in this coding, or as it is although the coding was accepted."""
+    validators = {"ETag": etag, "Cache-Control": "no-cache", "Vary": "Accept, Accept-Encoding"}
+    is_shown = page.content_type.startswith("text/html")
+    content = {"Content-Type": page.content_type, **(policies.LIST if is_shown else policies.NO_SNIFFING)}
+    if encoding != "identity" and is_encoded:
+        content["Content-Encoding"] = encoding
+    return PageHeaders(validators, content)
+
+
+def _negotiated(request: Request) -> MediaType:
+    media_type = negotiate(request.headers.get("accept"), request.query_params.get("format"))
+    if media_type is None:
+        offered = ", ".join(str(each) for each in MediaType)
+        raise HttpError(406, f"None of the accepted media types can be served; accept one of {offered}.")
+    return media_type
+
+
+def _normalized(name: str) -> str:
+    try:
+        return normalize_name(name)
+    except InvalidName as error:
+        raise NotFound(str(error)) from error
+
+
+def _elsewhere(request: Request, service: Service, name: str) -> Response:
+    """What pypiserver calls fallback: send the client to the public index for what is not here."""
+    fallback = service.settings.fallback_url
+    if fallback is None:
+        raise NotFound(f"The project {name} does not exist.")
+    return see_other(request, f"{fallback.rstrip('/')}/{name}/")

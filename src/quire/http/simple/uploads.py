@@ -1,0 +1,211 @@
+"""POST of the legacy upload API: `file_upload`, and the other actions that old clients know."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from quire.access.authenticator import Action
+from quire.archives.zips import has_zip_member
+from quire.domain.changes import Selection
+from quire.domain.errors import (
+    InvalidDistribution,
+    InvalidName,
+    InvalidRequest,
+    NotFound,
+    QuireError,
+    ReadOnlyFile,
+    StoreError,
+)
+from quire.domain.names import Kind, ParsedFilename, normalize_name, same_version
+from quire.http.app.problems import HttpError
+from quire.http.app.request_log import Notes, notes_of, origin_of
+from quire.http.app.service import Service
+from quire.http.simple.forms import Content, Form, received_form
+from quire.http.simple.pages import service_of
+from quire.index.audit.entries import Origin
+from quire.index.commits import Change
+from quire.index.upload import Upload, examine
+
+log = structlog.get_logger(__name__)
+
+
+async def post(request: Request) -> Response:
+    """POST /, /legacy/, /simple/: a form whose `:action` says what to do."""
+    service = service_of(request)
+    user = await service.authorize(request, Action.UPDATE)
+    if service.read_only:
+        raise HttpError(403, "This index is served read-only; publish to the server that takes uploads.")
+    async with received_form(request, service) as form:
+        action = form.text(":action")
+        if action is None:
+            raise InvalidRequest("The form field ':action' is missing; to publish a file it is 'file_upload'.")
+        if action == "file_upload":
+            with _counted(service):
+                return await _file_upload(request, service, form, user)
+        if action == "remove_pkg":
+            return await _remove_package(request, service, form, user)
+        if action == "doc_upload":
+            return await _doc_upload(service, form)
+        if action in {"submit", "verify"}:
+            # distutils' register: projects come to be by their first file, so there is nothing to do
+            return PlainTextResponse("Nothing to register: publish a file.\n")
+        raise InvalidRequest(f"The ':action' {action[:100]!r} is not supported; to publish a file it is 'file_upload'.")
+
+
+@contextlib.contextmanager
+def _counted(service: Service) -> Iterator[None]:
+    """Count an upload that comes to nothing: by its client's fault, or by the store's."""
+    try:
+        yield
+    except StoreError:
+        service.metrics.tally.uploads["failed"] += 1
+        raise
+    except QuireError:
+        service.metrics.tally.uploads["refused"] += 1
+        raise
+
+
+async def _file_upload(request: Request, service: Service, form: Form, user: str | None) -> Response:
+    if form.content is None or form.filename is None:
+        raise InvalidRequest("The form has no file; send the distribution as the file field 'content'.")
+    protocol = form.text("protocol_version")
+    if protocol not in {None, "1"}:
+        raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
+    attestations = _attestations(form)
+    origin = origin_of(request, user, service.proxies)
+    notes = notes_of(request.scope)
+    publication = partial(_publish, service, form.content, form, notes=notes, origin=origin)
+    upload, change = await service.in_writer(publication, user=user, attestations=attestations)
+    filename = upload.parsed.filename
+    tally = service.metrics.tally
+    tally.uploads["published" if change.changed else "unchanged"] += 1
+    if not change.changed:
+        log.info("already published", project=change.name, file=filename, user=user, request=notes.request_id)
+        return PlainTextResponse(f"{filename} was already published with the same content; nothing changed.\n")
+    tally.uploaded += upload.staged.size
+    service.remove_blobs_later(change.removed)
+    size = upload.staged.size
+    log.info("published", project=change.name, file=filename, size=size, user=user, request=notes.request_id)
+    if filename in change.restored:
+        return PlainTextResponse(f"{filename} was damaged in the store; its content is restored.\n")
+    return PlainTextResponse(f"{filename} was published.\n")
+
+
+def _publish(
+    service: Service,
+    content: Content,
+    form: Form,
+    *,
+    user: str | None,
+    attestations: bytes | None,
+    origin: Origin,
+    notes: Notes,
+) -> tuple[Upload, Change]:
+    """All that waits for the disk, in one thread: handing over from one to the next costs more than a system call.
+
+    A request that is cancelled meanwhile does not stop it: what has begun is brought to its end.
+    """
+    content.own()
+    try:
+        upload = _examine(content, form, user, attestations)
+        project = upload.parsed.project
+        notes.project, notes.file, notes.action = project, upload.parsed.filename, "publish"
+        beside = service.folder.project(project)  # as it is now: this request came before
+        return upload, service.index.publish(
+            [upload],
+            overwrite=service.settings.overwrite,
+            taken={each.file.filename: each.file for each in beside.files},
+            origin=origin,
+        )
+    finally:
+        content.discard()
+
+
+def _examine(content: Content, form: Form, user: str | None, attestations: bytes | None) -> Upload:
+    return examine(
+        content.finish(),
+        form.filename or "",
+        name=form.text("name"),
+        version=form.text("version"),
+        digests={
+            algorithm: digest
+            for algorithm, field in (
+                ("sha256", "sha256_digest"),
+                ("blake2b_256", "blake2_256_digest"),
+                ("md5", "md5_digest"),
+            )
+            if (digest := form.text(field)) is not None
+        },
+        signature=form.fields.get("gpg_signature") or None,
+        attestations=attestations,
+        uploader=user,
+    )
+
+
+def _attestations(form: Form) -> bytes | None:
+    """PEP 740: a JSON list of attestation objects. Raises InvalidRequest for anything else."""
+    sent = form.fields.get("attestations")
+    if not sent:
+        return None
+    try:
+        document: Any = json.loads(sent)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, list) or not document or not all(isinstance(each, dict) for each in document):
+        raise InvalidRequest("The form field 'attestations' is not a JSON list of attestation objects (PEP 740).")
+    return sent
+
+
+async def _remove_package(request: Request, service: Service, form: Form, user: str | None) -> Response:
+    """`remove_pkg`: delete a release. Every file of it, or none if one is a drop-in file."""
+    name, version = form.text("name"), form.text("version")
+    if name is None or version is None:
+        raise InvalidRequest("To remove a release the form needs the fields 'name' and 'version'.")
+    try:
+        project = normalize_name(name)
+    except InvalidName as error:
+        raise NotFound(str(error)) from error
+    view = await service.project(project)
+    files = [each for each in view.files.values() if same_version(each.file.version, version)]
+    if not files:
+        raise NotFound(f"The project {name} has no release {version}.")
+    # also one that a hosted file of its name hides: it would come to light by the removal
+    for dropin in view.folder.files if view.folder is not None else ():
+        if same_version(dropin.file.version, version):
+            raise ReadOnlyFile(
+                f"The file {dropin.file.filename} lies in a served directory; remove it there, or run 'quire import'."
+            )
+    change: Change = await service.in_writer(
+        service.index.delete,
+        project,
+        Selection(version=version),
+        origin=origin_of(request, user, service.proxies),
+    )
+    service.remove_blobs_later(change.removed)
+    log.info("deleted", project=project, version=version, user=user, request=notes_of(request.scope).request_id)
+    return PlainTextResponse(f"{name} {version} was deleted.\n")
+
+
+async def _doc_upload(service: Service, form: Form) -> Response:
+    """`doc_upload`: checked as pypiserver does, and like there not kept."""
+    if form.content is None:
+        raise InvalidRequest("The form has no file; send the documentation as the file field 'content'.")
+
+    parsed = ParsedFilename(form.filename or "documentation.zip", "", "", Kind.OTHER)
+
+    def has_index(content: Content) -> bool:
+        with content.finish().open() as file:
+            return has_zip_member(file, parsed, "index.html")
+
+    complete = await service.in_writer(has_index, form.content)
+    if not complete:
+        raise InvalidDistribution("The documentation has no index.html at its top.")
+    return PlainTextResponse("This index does not serve documentation; nothing was kept.\n")

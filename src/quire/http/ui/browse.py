@@ -1,0 +1,182 @@
+"""What people and pypiserver's clients find beside the simple API: home page, file list, JSON, redirects, health."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+import quire
+from quire.access.authenticator import Action
+from quire.archives.metadata import CoreMetadata, parse_metadata
+from quire.catalog.views import Listed, ProjectView, file_path, require
+from quire.config.settings import Settings
+from quire.domain.errors import InvalidName, NotFound, StoreError
+from quire.domain.names import normalize_name
+from quire.http.app import policies
+from quire.http.app.service import Service
+from quire.http.simple.pages import moved, page_response, see_other, service_of
+from quire.http.ui.usage import usage
+from quire.render.pypi_json import describing_file, render_release_json, select_release
+from quire.render.simple import Page, make_page
+
+if TYPE_CHECKING:
+    import jinja2
+
+MAX_DOCUMENTS = 8
+"""JSON documents that are remembered with a project: of releases, and for hosts, both of which clients choose."""
+MAX_HOME_PAGES = 8
+"""Home pages that are remembered: one for each name that clients have for the index."""
+_OLD_TAG = re.compile(r"\{\{\s*!")
+
+
+class _Document(NamedTuple):
+    """The key of a JSON document among the pages of a project."""
+
+    version: str | None
+    base: str
+
+
+class _Home(NamedTuple):
+    """What a home page depends on."""
+
+    url: str
+    files: int | None
+    read_only: bool
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2  # noqa: PLC0415 - large, and for people's pages only: installers ask for none of them
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("quire.http.ui"), autoescape=True, undefined=jinja2.ChainableUndefined
+    )
+
+
+@cache
+def _template(path: str | None) -> jinja2.Template:
+    """The welcome page. pypiserver's templates use the same `{{URL}}`; its `{{!URL}}` (unescaped) is understood."""
+    if path is None:
+        return _environment().get_template("welcome.html")
+    text = Path(path).read_text(encoding="utf-8")
+    return _environment().from_string(_OLD_TAG.sub("{{", text))
+
+
+async def home(request: Request) -> Response:
+    """GET /: never needs a login, so that health checks and people find something."""
+    service = service_of(request)
+    url = service.proxies.base_url(request, service.settings.server_base_url)
+    key = _Home(url, await service.file_count.get(service.for_large_page), service.read_only)
+    page = service.home_pages.known(key)
+    if page is None:
+        page = _home_page(service.settings, key)
+        service.home_pages.put(key, page, MAX_HOME_PAGES)
+    response = await page_response(request, page)
+    if response.status_code == 200:
+        response.headers.update(policies.HOME if service.settings.welcome is None else policies.WELCOME)
+    return response
+
+
+def _home_page(settings: Settings, home: _Home) -> Page:
+    prefix = "/" + home.url.split("://", 1)[1].partition("/")[2]
+    text = _template(settings.welcome).render(
+        URL=home.url,
+        VERSION=quire.__version__,
+        NUMPKGS="some" if home.files is None else home.files,
+        PACKAGES=f"{prefix}packages/",
+        SIMPLE=f"{prefix}simple/",
+        USAGE=usage(home.url, settings, read_only=home.read_only),
+    )
+    return make_page("text/html; charset=utf-8", text.encode())
+
+
+async def packages(request: Request) -> Response:
+    """GET /packages/: every file that can be downloaded."""
+    service = service_of(request)
+    await service.authorize(request, Action.LIST)
+    files = await service.file_list.get("")
+    response = await page_response(request, files.page, compress=service.for_large_page)
+    service.file_list.memory.account("", files)
+    return response
+
+
+async def project_json(request: Request) -> Response:
+    """GET /pypi/<name>/json, /pypi/<name>/<version>/json and pypiserver's /<name>/json."""
+    service = service_of(request)
+    await service.authorize(request, Action.LIST)
+    asked, version = request.path_params["name"], request.path_params.get("version")
+    try:
+        name = normalize_name(asked)
+    except InvalidName as error:
+        raise NotFound(str(error)) from error
+    if name != asked:
+        depth = "../../" if version is not None else "../"
+        rest = f"{quote(version)}/json" if version is not None else "json"
+        return moved(request, f"{depth}{name}/{rest}")
+    view = require(await service.project(name))
+    base = service.proxies.base_url(request, service.settings.server_base_url)
+    key = _Document(version, base)
+    document = view.pages.known(key)
+    if document is None:
+
+        async def render() -> Page:
+            rendered = await service.for_large_page(_render, service, view, version, base)
+            view.pages.put(key, rendered, MAX_DOCUMENTS)
+            return rendered
+
+        document = await service.renderings.get((view, key), render)
+    response = await page_response(request, document, compress=service.for_large_page)
+    service.projects.memory.account(name, view)
+    return response
+
+
+def _render(service: Service, view: ProjectView, version: str | None, base: str) -> Page:
+    """Blocks: sorting the releases of a project with thousands of them takes seconds. Raises NotFound."""
+    listed = list(view.files.values())
+    files = [each.file for each in listed]
+    described = describing_file(files, select_release(files, version))
+    metadata = None if described is None else _core_metadata(service, view.files[described.filename])
+    body = render_release_json(
+        view.hosted.name if view.hosted is not None else view.name,
+        [(each.file, f"{base}{file_path(view.name, each)}") for each in listed],
+        version,
+        metadata,
+        status=view.status,
+        project_url=f"{base}simple/{view.name}/",
+    )
+    return make_page("application/json", body)
+
+
+async def to_project(request: Request) -> Response:
+    """GET /<anything>[/]: pypiserver sends it to the project's page."""
+    name = request.path_params["name"]
+    up = "../" if request.url.path.endswith("/") else ""
+    return see_other(request, f"{up}simple/{quote(name)}/")
+
+
+async def health(request: Request) -> Response:
+    """The liveness endpoint: this process answers."""
+    return PlainTextResponse("Ok")
+
+
+async def nothing(request: Request) -> Response:
+    """What browsers ask for by themselves."""
+    raise NotFound("There is nothing here.")
+
+
+def _core_metadata(service: Service, listed: Listed) -> CoreMetadata | None:
+    """Blocks."""
+    if listed.dropin is not None:
+        document = service.folder.metadata_document(listed.dropin)
+        return parse_metadata(document, strict=False) if document is not None else None
+    try:
+        with service.store.blobs.open(f"{listed.file.blob}/{listed.file.filename}.metadata").file as file:
+            return parse_metadata(file.read(), strict=False)
+    except StoreError:
+        return None  # the listing tells all that installers need

@@ -1,0 +1,85 @@
+"""The command lines by which people install from an index and publish to it, as the home page shows them.
+
+Each line works as it stands, for the index as it is configured and under the address by which it was reached. A program
+that needs a login asks for it; one that asks although no login is needed is given one. Words in capitals are for the
+reader to fill in.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import shlex
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from quire.config.settings import Settings
+
+_ANYBODY = "-u any -p any"
+"""twine and uv insist on a login also where the index wants none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What can be done with an index, and how."""
+
+    install: tuple[tuple[str, str], ...]
+    """(program, line); empty when nobody can install."""
+    install_note: str
+    publish: tuple[tuple[str, str], ...]
+    """The same; empty when nobody can publish."""
+    publish_note: str
+    """A sentence for people; empty when there is nothing to say."""
+
+
+def usage(url: str, settings: Settings, *, read_only: bool) -> Usage:
+    """`url`: the index as its reader reaches it, ended by a slash; `read_only`: whether it refuses every change."""
+    return Usage(*_install(url, settings), *_publish(url, settings, read_only=read_only))
+
+
+def _install(url: str, settings: Settings) -> tuple[tuple[tuple[str, str], ...], str]:
+    simple = shlex.quote(f"{url}simple/")
+    trusted = _untrusted_host(url)
+    pip = f"pip install --index-url {simple} {f'--trusted-host {shlex.quote(trusted)} ' if trusted else ''}NAME"
+    uv = f"uv add --index {simple} NAME"
+    if not {"list", "download"} & set(settings.authenticate):
+        return (("pip", pip), ("uv", uv)), ""
+    if settings.passwords is None:
+        return (), "Nobody can install: that needs a login, and this index has no password file."
+    if trusted:  # uv keeps no password for http on another machine
+        log_in = "export UV_INDEX_QUIRE_USERNAME=USER UV_INDEX_QUIRE_PASSWORD=PASSWORD"
+        uv = f"uv add --index quire={simple} NAME"
+    else:
+        log_in = f"uv auth login {shlex.quote(url)}"
+    note = "You need a user name and a password of this index; a program that is not given them asks."
+    return (("pip", pip), ("uv", log_in), ("", uv)), note
+
+
+def _publish(url: str, settings: Settings, *, read_only: bool) -> tuple[tuple[tuple[str, str], ...], str]:
+    if read_only:
+        return (), "This index is read-only: it takes no uploads."
+    if "update" in settings.authenticate and settings.passwords is None:
+        return (), "Nobody can publish: that needs a login, and this index has no password file."
+    is_open = "update" not in settings.authenticate
+    login = f" {_ANYBODY}" if is_open else ""
+    lines = (
+        ("uv", f"uv publish --publish-url {shlex.quote(url)}{login} dist/*"),
+        ("twine", f"twine upload --repository-url {shlex.quote(url)}{login} dist/*"),
+    )
+    if is_open:
+        return lines, "No login is needed; uv and twine want one all the same, so any will do."
+    return lines, "You need a user name and a password of this index; uv and twine ask for them."
+
+
+def _untrusted_host(url: str) -> str:
+    """The host that pip must be told to trust, as it ignores http indexes on other machines than its own. Empty for
+    all others."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a Host header that is no host
+        return ""
+    if parts.scheme != "http" or parts.hostname in {"localhost", None}:
+        return ""
+    try:
+        return "" if ipaddress.ip_address(parts.hostname or "").is_loopback else parts.netloc
+    except ValueError:  # a name
+        return parts.netloc

@@ -1,0 +1,79 @@
+"""The older entries of a project, in a record of their own that is only ever appended to: one JSON object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from quire.domain.errors import Conflict, StoreError
+from quire.index.audit.entries import Entry
+from quire.store.contracts import Record, Records
+
+MOST_CARRIED = 24
+"""Entries that a record carries before the oldest of them are archived; about 300 bytes each."""
+KEPT = 8
+"""Entries that stay in the record then, so that archiving is needed once in sixteen changes."""
+_ATTEMPTS = 16
+_COMPARED = 4 * MOST_CARRIED
+
+
+def archive_key(index: str, project: str) -> str:
+    """The key of the archive of a project (normalized name)."""
+    return f"{index}/log/{project}"
+
+
+def must_be_relieved(entries: Sequence[Entry]) -> bool:
+    """Whether a record that carries these is going to be relieved of the older ones at the next change."""
+    return len(entries) >= MOST_CARRIED
+
+
+def relieve(records: Records, key: str, record: Record, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that a record must go on carrying, after the others went to the archive `key`.
+
+    `entries`: what `record`, the record just read, carries. All of them when they are few, or when the archive cannot
+    be written now.
+    """
+    if not must_be_relieved(entries):
+        return list(entries)
+    try:
+        records.confirm(record)
+        _append(records, key, entries[:-KEPT])
+    except StoreError:
+        return list(entries)  # the next change tries again; nothing is lost meanwhile
+    return list(entries[-KEPT:])
+
+
+def read_archive(records: Records, key: str, known: Record | None = None) -> tuple[list[Entry], Record]:
+    """All archived entries, and the record that they were read from, to ask again with. Raises StoreError."""
+    record = records.read(key, known)
+    return _entries((record.data or b"").splitlines()), record
+
+
+def _append(records: Records, key: str, entries: Sequence[Entry]) -> None:
+    """Append those that are not there yet. Raises StoreError."""
+    for _ in range(_ATTEMPTS):
+        record = records.read(key)
+        before = record.data or b""
+        present = {str(entry.get("id")) for entry in _entries(before.splitlines()[-_COMPARED:])}
+        lines = [msgspec.json.encode(entry) + b"\n" for entry in entries if str(entry.get("id")) not in present]
+        if not lines:
+            records.confirm(record)
+            return
+        try:
+            records.write(key, before + b"".join(lines), record)
+        except Conflict:
+            continue
+        return
+    raise StoreError(f"The archive {key} is being written by too many at once.")
+
+
+def _entries(lines: Sequence[bytes]) -> list[Entry]:
+    """What the lines say; one that somebody damaged by hand is passed over."""
+    found = []
+    for line in lines:
+        try:
+            found.append(msgspec.json.decode(line, type=Entry))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            continue
+    return found

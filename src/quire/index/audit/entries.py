@@ -1,0 +1,131 @@
+"""One change as the log has it, and the entries that a record carries."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from quire.domain.project import File, Project
+from quire.domain.tombstones import NONE, Tombstones
+from quire.store.contracts import Record
+
+Entry = dict[str, Any]
+"""One change, as its JSON object; fields that this version does not know are kept. See `make_entry`."""
+
+MOST_FILES = 1000
+"""Files that an entry names; of more, `more_files` has the number."""
+_TEXT = 200
+_USER = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who asks for a change, and from where. What is not known is None; nothing of it is ever believed."""
+
+    user: str | None = None
+    """Who logged in; on the command line, the user of the system."""
+    address: str | None = None
+    """The client's address, as far as proxies are trusted."""
+    agent: str | None = None
+    """The User-Agent that the client sent."""
+    request: str | None = None
+    """The id of the request, as in the log of the server."""
+    command: str | None = None
+    """The command that was run on the store, such as `quire yank`."""
+    host: str | None = None
+    """The machine on which it was run."""
+
+
+class _Carrying(msgspec.Struct):
+    """The part of a document, or of a deletion's note, that matters here."""
+
+    log: list[Entry] = []
+
+
+def entries_of(record: Record) -> list[Entry]:
+    """The entries that a record carries, the oldest first; those of its last deletion when it is absent.
+
+    What is no list of objects, because somebody edited the record by hand, counts as none.
+    """
+    document = record.data if record.data is not None else record.note
+    if document is None:
+        return []
+    try:
+        return msgspec.json.decode(document, type=_Carrying).log
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return []
+
+
+def encode_note(entries: Sequence[Entry], deleted: Tombstones = NONE) -> bytes:
+    """What a deletion leaves in the record's place."""
+    return msgspec.json.format(msgspec.json.encode({**deleted.document(), "log": entries}), indent=1) + b"\n"
+
+
+def make_entry(
+    action: str, before: Project | None, after: Project | None, origin: Origin, earlier: Sequence[Entry]
+) -> Entry:
+    """The entry of a change from `before` to `after`; `earlier`: the entries of the project so far.
+
+    Fields that have nothing to say are left out: id, revision (1 for the first change that was logged), at (RFC 3339,
+    UTC, microseconds), action, user, address, agent, request, command, host, files (filename, version, sha256; and
+    `replaced`, the sha256 of the content before), more_files, status, reason.
+    """
+    entry: Entry = {
+        "id": secrets.token_hex(8),
+        "revision": next_revision(earlier),
+        "at": f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z",
+        "action": action,
+    }
+    for name, text, limit in (
+        ("user", origin.user, _USER),
+        ("address", origin.address, _TEXT),
+        ("agent", origin.agent, _TEXT),
+        ("request", origin.request, _TEXT),
+        ("command", origin.command, _TEXT),
+        ("host", origin.host, _TEXT),
+    ):
+        if text:
+            entry[name] = text.encode("utf-8", "replace").decode()[:limit]
+    changed = _changed_files(before, after)
+    if changed:
+        entry["files"] = [_described(old, new) for old, new in changed[:MOST_FILES]]
+    if len(changed) > MOST_FILES:
+        entry["more_files"] = len(changed) - MOST_FILES
+    if action == "yank" and changed and changed[0][1] is not None and isinstance(changed[0][1].yanked, str):
+        entry["reason"] = changed[0][1].yanked
+    if after is not None and (
+        before is None or (before.status, before.status_reason) != (after.status, after.status_reason)
+    ):
+        if before is not None or action == "status":
+            entry["status"] = str(after.status)
+        if after.status_reason is not None:
+            entry["reason"] = after.status_reason
+    return entry
+
+
+def next_revision(earlier: Sequence[Entry]) -> int:
+    """The number of the change after these."""
+    last = earlier[-1].get("revision") if earlier else 0
+    return last + 1 if isinstance(last, int) else 1
+
+
+def _changed_files(before: Project | None, after: Project | None) -> list[tuple[File | None, File | None]]:
+    """(before, after) of every file that is not what it was, in the order of the filenames' publication."""
+    old: Mapping[str, File] = before.files if before is not None else {}
+    new: Mapping[str, File] = after.files if after is not None else {}
+    gone: list[tuple[File | None, File | None]] = [(file, None) for name, file in old.items() if name not in new]
+    return gone + [(old.get(name), file) for name, file in new.items() if old.get(name) != file]
+
+
+def _described(old: File | None, new: File | None) -> dict[str, str]:
+    file = new or old
+    assert file is not None
+    described = {"filename": file.filename, "version": file.version, "sha256": file.sha256}
+    if old is not None and new is not None and old.sha256 != new.sha256:
+        described["replaced"] = old.sha256
+    return described

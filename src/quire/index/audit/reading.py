@@ -1,0 +1,101 @@
+"""Reading the log: the entries of one project, or of all, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from quire.index.audit.archive import archive_key, read_archive
+from quire.index.audit.entries import Entry, entries_of
+from quire.store.contracts import Record, Records
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An entry, and whose it is."""
+
+    project: str
+    """The normalized name."""
+    entry: Entry
+
+    @property
+    def at(self) -> str:
+        """When, RFC 3339 in UTC with microseconds, so that text sorts as time does; empty if it does not say."""
+        at = self.entry.get("at")
+        return at if isinstance(at, str) else ""
+
+    @property
+    def revision(self) -> int:
+        revision = self.entry.get("revision")
+        return revision if isinstance(revision, int) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries are asked for; None asks for all."""
+
+    since: str | None = None
+    """As `Logged.at`; entries of that very moment are included."""
+    user: str | None = None
+    action: str | None = None
+
+    def includes(self, logged: Logged) -> bool:
+        entry = logged.entry
+        return (
+            (self.since is None or logged.at >= self.since)
+            and (self.user is None or entry.get("user") == self.user)
+            and (self.action is None or entry.get("action") == self.action)
+        )
+
+
+class LogReader:
+    """Reads the log of one index, again and again if wanted: what is known to be unchanged costs one question."""
+
+    def __init__(self, records: Records, index: str, prefix: str) -> None:
+        """`prefix`: the folder of the projects' records."""
+        self._records = records
+        self._index = index
+        self._prefix = prefix
+        self._known: dict[str, Record] = {}
+
+    def project(self, name: str, wanted: Wanted | None = None) -> list[Logged]:
+        """The entries of a project (normalized name), in the order of its revisions. Raises StoreError."""
+        wanted = wanted or Wanted()
+        # The record first: what is archived after that is still carried by what was read.
+        carried = entries_of(self._read(f"{self._prefix}/{name}"))
+        archived: list[Entry] = []
+        if wanted.since is None or not carried or Logged(name, carried[0]).at >= wanted.since:
+            archived, _ = read_archive(self._records, archive_key(self._index, name))
+        return [logged for logged in _once(name, [*archived, *carried]) if wanted.includes(logged)]
+
+    def all(self, names: Iterable[str], wanted: Wanted | None = None) -> list[Logged]:
+        """The entries of these projects, by time; within a project by revision, whatever its writers' clocks say."""
+        found = [self.project(name, wanted) for name in names]
+        return list(_merged(found))
+
+    def news(self, names: Callable[[], Iterable[str]], wanted: Wanted, told: set[str]) -> list[Logged]:
+        """What was not told yet, of all projects; their ids are added to `told`."""
+        new = [logged for logged in self.all(names(), wanted) if str(logged.entry.get("id")) not in told]
+        told.update(str(logged.entry.get("id")) for logged in new)
+        return new
+
+    def _read(self, key: str) -> Record:
+        record = self._known[key] = self._records.read(key, self._known.get(key))
+        return record
+
+
+def _once(project: str, entries: Iterable[Entry]) -> list[Logged]:
+    """Each id once, in the order of the revisions."""
+    by_id = {str(entry.get("id")): entry for entry in entries}
+    return sorted((Logged(project, entry) for entry in by_id.values()), key=lambda logged: logged.revision)
+
+
+def _merged(logs: Iterable[list[Logged]]) -> Iterator[Logged]:
+    """By time; an entry never before one of an earlier revision of its project."""
+    stamped = []
+    for log in logs:
+        latest = ""
+        for logged in log:
+            latest = max(latest, logged.at)
+            stamped.append((latest, logged.project, logged.revision, logged))
+    yield from (logged for *_, logged in sorted(stamped, key=lambda item: item[:3]))

@@ -1,0 +1,401 @@
+"""The only compare-and-swap loop.
+
+A change is a pure function from document to document, applied to the stored one and swapped in if nobody else was
+faster; else it is applied to the document that the faster one left. THE COMMIT POINT OF EVERY CHANGE IS THE RECORD'S
+WRITE.
+
+Theory of operation. Writers of one process that change the same project at the same time commit together
+(`quire.index.batches`): their changes are applied one after the other to the document that was read, and one write
+stores the last result, with a log entry for each of them. So a batch costs one wait for the disk, and other processes
+meet one writer instead of many. Each change still sees, and reports, its own step.
+
+What a change is told depends on steps that are not stored yet, so nobody is told anything before the write: a refusal
+because of a file that another writer of the batch publishes must not outlive the failure of that writer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from quire.domain import changes
+from quire.domain.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError
+from quire.domain.project import File, Project, decode_project, encode_project
+from quire.domain.tombstones import Tombstones
+from quire.index.audit.archive import archive_key, must_be_relieved, relieve
+from quire.index.audit.entries import Entry, Origin, encode_note, entries_of, make_entry
+from quire.index.batches import Combiner
+from quire.store.contracts import Draft, Record, Store
+
+Transition = Callable[[Project | None], Project]
+"""A change. It gives back the very project that it got when there is nothing to change. It may be called several
+times, each time with what is stored by then."""
+
+PATIENCE: Final = 60.0
+"""Seconds that a change keeps trying while others are faster."""
+_PAUSE: Final = 0.0005
+_LONGEST_PAUSE: Final = 0.25
+_DOUBT = "It is not known whether the change of {} was made; look, and repeat it if it was not."
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a change did to a project."""
+
+    name: str
+    """The project's normalized name."""
+    before: Project | None
+    after: Project | None
+    """None when the project is gone: no files were left."""
+    tag: str
+    """The tag of the record that is stored now."""
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+    @property
+    def removed(self) -> tuple[File, ...]:
+        """The entries that are no longer listed; their blobs may be removed."""
+        return _dropped(self.before, self.after)
+
+    @property
+    def restored(self) -> tuple[str, ...]:
+        """The files that were listed before with the same content, and have new bytes in the store."""
+        before = self.before.files if self.before is not None else {}
+        after = self.after.files if self.after is not None else {}
+        return tuple(
+            name
+            for name, file in after.items()
+            if name in before and before[name].sha256 == file.sha256 and before[name].blob != file.blob
+        )
+
+
+class Known(NamedTuple):
+    """A record as it was read."""
+
+    record: Record
+    project: Project | None
+    draft: Draft | None = None
+    """What the one change that waits for it makes of it, not stored yet."""
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A change on its way, and how it ended."""
+
+    transition: Transition
+    action: str
+    origin: Origin
+    deadline: float
+    """The time (of `now`) after which it is not tried again."""
+    until: float | None
+    """The time (of `now`) after which nothing is written for it any more."""
+    known: Known | None
+    pause: float = _PAUSE
+    renewed: set[str] = field(default_factory=set)
+    """Keys of blobs whose age began anew."""
+    doubted: list[Project | None] = field(default_factory=list)
+    """The project before a write whose outcome is unknown; empty when there was none."""
+    change: Change | None = None
+    error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.change is not None or self.error is not None
+
+    def check_time(self) -> None:
+        """Raises StoreError when nothing may be written for it any more."""
+        if self.until is not None and now() > self.until:
+            raise StoreError("The publication took too long, nothing was published; repeat it.")
+
+
+class _Step(NamedTuple):
+    """One change as a part of a batch."""
+
+    job: _Job
+    before: Project | None
+    after: Project
+
+
+class _Batch(NamedTuple):
+    """What jobs make of a project, one after the other."""
+
+    steps: list[_Step]
+    unchanged: list[tuple[_Job, Project | None]]
+    refused: list[tuple[_Job, QuireError]]
+
+
+class Commits:
+    """Changes to the projects of one index. Safe to use from several threads and any number of processes."""
+
+    def __init__(self, store: Store, index: str, origin: Origin) -> None:
+        """`origin`: the origin of changes that do not name theirs."""
+        self._store = store
+        self._index = index
+        self._origin = origin
+        self._combiner: Combiner[_Job] = Combiner()
+        self.conflicts = 0
+        """Writes that somebody else was faster with, so far."""
+        self.in_doubt = 0
+        """Writes whose outcome the store did not know."""
+        self.made: dict[str, int] = {}
+        """Changes that were made, by action."""
+
+    def make(
+        self,
+        key: str,
+        transition: Transition,
+        action: str,
+        origin: Origin | None,
+        *,
+        until: float | None = None,
+        known: Known | None = None,
+    ) -> Change:
+        """Change the project whose record has this key.
+
+        `until`: the time (of `now`) after which nothing is written any more. `known`: the record as it was read
+        before; it is read again, which costs less when it is still the same, and then its draft counts.
+        Raises what `transition` raises, and StoreError or a subclass.
+        """
+        job = _Job(transition, action, origin or self._origin, now() + PATIENCE, until, known)
+        self._combiner.run(key, job, lambda jobs: self._attempt(key, jobs))
+        if job.error is not None:
+            raise job.error
+        assert job.change is not None
+        return job.change
+
+    def waiting(self, key: str) -> int:
+        """Changes to the project that threads of this process have begun to commit and not ended."""
+        return self._combiner.waiting(key)
+
+    def draft(self, known: Known, after: Project, action: str, origin: Origin | None) -> Draft | None:
+        """What `make` is going to write if nobody is faster, for the store to begin with it while blobs are stored.
+
+        None when nothing is to be begun: older entries must be archived before, or other threads are about to change
+        the same record. The caller discards the draft in the end.
+        """
+        if self.waiting(known.record.key):
+            return None
+        log = entries_of(known.record)
+        if must_be_relieved(log):
+            return None
+        log.append(make_entry(action, present(known.project), after, origin or self._origin, log))
+        return self._store.records.draft(known.record.key, encode_project(after, log))
+
+    # -- one attempt --------------------------------------------------------------------------------------------------
+
+    def _attempt(self, key: str, jobs: Sequence[_Job]) -> None:
+        """Read, apply, write. Finishes every job, unless the write met somebody else's."""
+        try:
+            self._commit(key, jobs)
+        except Conflict as error:
+            self.conflicts += 1
+            self._give_up_late_ones(key, jobs, error)
+            self._pause(jobs[0])
+        except Exception as error:  # noqa: BLE001 - each thread raises its own job's error
+            for job in jobs:
+                if not job.done:
+                    job.error = _unknown(key, error) if job.doubted else error
+
+    def _commit(self, key: str, jobs: Sequence[_Job]) -> None:
+        known = self._read(key, jobs)
+        for job in jobs:
+            if job.doubted:
+                self._judge(job, known)
+        batch = _apply(known.project, [job for job in jobs if not job.done])
+        try:
+            tag = self._store_steps(known, batch)
+        except OutcomeUnknown:
+            if not batch.steps:
+                raise
+            self.in_doubt += 1
+            for step in batch.steps:
+                step.job.doubted.append(step.before)
+            self._pause(jobs[0])
+            return
+        for step in batch.steps:
+            self.made[step.job.action] = self.made.get(step.job.action, 0) + 1
+        for job, before, after in batch.steps:
+            job.change = Change(_name(key), present(before), present(after), tag)
+        for job, project in batch.unchanged:
+            job.change = Change(_name(key), present(project), present(project), tag)
+        for job, error in batch.refused:
+            job.error = error
+
+    def _store_steps(self, known: Known, batch: _Batch) -> str:
+        """Make what the batch found or changed last; the tag of the record that has it."""
+        if batch.steps:
+            return self._write(known, batch.steps).tag
+        if batch.unchanged:
+            self._store.records.confirm(known.record)
+        return known.record.tag
+
+    def _read(self, key: str, jobs: Sequence[_Job]) -> Known:
+        """The record now. A draft is kept only for the job that it belongs to, alone, and used once."""
+        earlier = next((job.known for job in jobs if job.known is not None), None)
+        record = self._store.records.read(key, earlier.record if earlier is not None else None)
+        if earlier is not None and record is earlier.record:
+            known = earlier if len(jobs) == 1 else earlier._replace(draft=None)
+        else:
+            known = Known(record, stored_project(record))
+        for job in jobs:
+            job.known = known._replace(draft=None)
+        return known
+
+    def _judge(self, job: _Job, known: Known) -> None:
+        """Finish a job whose write may have gone through, by what is stored now."""
+        name = _name(known.record.key)
+        before = known.project
+        try:
+            after: Project | None = job.transition(before)
+        except NotFound:
+            after = before  # what was to be taken out is gone: the write had gone through
+        except QuireError as error:
+            job.error = _unknown(known.record.key, error)
+            return
+        if after is not None and not is_same(before, after):
+            # The write was lost, or somebody has undone it since: to do it again would undo their change.
+            job.error = _unknown(known.record.key)
+            return
+        try:
+            self._store.records.confirm(known.record)
+        except StoreError as error:
+            job.error = _unknown(known.record.key, error)
+        else:
+            job.change = Change(name, present(job.doubted[0]), present(before), known.record.tag)
+
+    def _write(self, known: Known, steps: Sequence[_Step]) -> Record:
+        """The commit: the project and the entries of its latest changes, in one step."""
+        record, before, draft = known
+        after = steps[-1].after
+        self._renew(_dropped(before, after), steps[0].job.renewed)
+        if draft is not None:
+            return self._store.records.write(record.key, draft, record)
+        log = self._log(record, steps)
+        if changes.is_empty(after):
+            return self._store.records.write(record.key, None, record, encode_note(log, after.deleted))
+        return self._store.records.write(record.key, encode_project(after, log), record)
+
+    def _log(self, record: Record, steps: Sequence[_Step]) -> list[Entry]:
+        archive = archive_key(self._index, _name(record.key))
+        log = relieve(self._store.records, archive, record, entries_of(record))
+        for job, before, after in steps:
+            log.append(make_entry(job.action, present(before), present(after), job.origin, log))
+        return log
+
+    def _renew(self, files: Iterable[File], renewed: set[str]) -> None:
+        """Let the age of blobs that are about to be unlisted begin anew, once. Failure only makes garbage sooner."""
+        for file in files:
+            for key in blob_keys(file):
+                if key not in renewed:
+                    renewed.add(key)
+                    with contextlib.suppress(QuireError):
+                        self._store.blobs.renew(key)
+
+    @staticmethod
+    def _give_up_late_ones(key: str, jobs: Sequence[_Job], conflict: Conflict) -> None:
+        for job in jobs:
+            if not job.done and now() > job.deadline:
+                job.error = StoreError(f"The project {_name(key)} is being changed by too many at once; repeat later.")
+                job.error.__cause__ = conflict
+
+    @staticmethod
+    def _pause(job: _Job) -> None:
+        time.sleep(random.uniform(0, job.pause))  # noqa: S311 - spreads writers, hides nothing
+        job.pause = min(job.pause * 2, _LONGEST_PAUSE)
+
+
+def _apply(project: Project | None, jobs: Sequence[_Job]) -> _Batch:
+    """Apply the changes in their order, each to the result of those before it."""
+    begins_absent = project is None
+    batch = _Batch([], [], [])
+    for job in jobs:
+        try:
+            after = job.transition(project)
+            if is_same(project, after):
+                batch.unchanged.append((job, project))
+                continue
+            job.check_time()
+            after = changes.remember(project, after)
+        except QuireError as error:
+            batch.refused.append((job, error))
+            continue
+        if begins_absent and changes.is_empty(after):
+            return batch  # the rest waits for the next write: a store keeps no note of what it never stored
+        batch.steps.append(_Step(job, project, after))
+        project = after
+    return batch
+
+
+def decode(record: Record) -> Project | None:
+    """The project that a record describes; None when it is absent. Raises DamagedRecord."""
+    return None if record.data is None else decode_project(record.data, record.key)
+
+
+def stored_project(record: Record) -> Project | None:
+    """As `decode`; of a deleted project the empty one with its tombstones. Raises DamagedRecord."""
+    if record.data is not None:
+        return decode(record)
+    deleted = Tombstones.of_note(record.note, record.key)
+    return Project(name=_name(record.key), deleted=deleted) if deleted else None
+
+
+def deleted_files(record: Record) -> dict[str, str]:
+    """sha256 by filename of all files that were listed in a record and are not any more. Raises DamagedRecord."""
+    project = stored_project(record)
+    if project is None:
+        return {}
+    return {name: digest for name, digest in project.deleted.entries().items() if name not in project.files}
+
+
+def present(project: Project | None) -> Project | None:
+    """The project, if there is more of it than tombstones."""
+    return None if project is None or changes.is_empty(project) else project
+
+
+def is_same(before: Project | None, after: Project) -> bool:
+    """Whether a change has nothing to write: it gave back what it got, or made nothing of nothing."""
+    return after is before or (present(before) is None and present(after) is None)
+
+
+def now() -> float:
+    """Seconds that go on while the machine sleeps, where the system can tell them (clock_gettime(2))."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+def blob_keys(file: File) -> tuple[str, ...]:
+    """The keys of everything that is stored for a file, the distribution itself first."""
+    if file.blob is None:
+        return ()
+    keys = [f"{file.blob}/{file.filename}"]
+    if file.metadata_sha256 is not None:
+        keys.append(f"{keys[0]}.metadata")
+    if file.signed:
+        keys.append(f"{keys[0]}.asc")
+    if file.attested:
+        keys.append(f"{keys[0]}.attestations")
+    return tuple(keys)
+
+
+def _dropped(before: Project | None, after: Project | None) -> tuple[File, ...]:
+    """The entries of one that the other no longer has."""
+    kept = {file.blob for file in after.files.values()} if after is not None else set()
+    files = before.files.values() if before is not None else ()
+    return tuple(file for file in files if file.blob is not None and file.blob not in kept)
+
+
+def _name(key: str) -> str:
+    """The project's normalized name, of its record's key."""
+    return key.rpartition("/")[2]
+
+
+def _unknown(key: str, cause: Exception | None = None) -> OutcomeUnknown:
+    error = OutcomeUnknown(_DOUBT.format(_name(key)))
+    error.__cause__ = cause
+    return error

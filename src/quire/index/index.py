@@ -1,0 +1,267 @@
+"""The only writer of projects.
+
+Blobs are durable before the record that names them is written (`quire.index.commits`) and invisible until then. Blobs
+that a change made unreachable are removed after it, or, if the process dies first, by `collect_garbage`, whose patience
+with them (somebody may be downloading) begins when they were last renewed: right before the write that lists them no
+longer. Every publication stores its blobs under a key of its own, so removing is never in the way of somebody who
+publishes the same bytes again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from quire.domain import changes
+from quire.domain.changes import Selection
+from quire.domain.errors import QuireError, StoreError, StoreFull, StoreReadOnly
+from quire.domain.names import normalize_name
+from quire.domain.project import File, Project, Status
+from quire.index import commits
+from quire.index.audit.entries import Origin
+from quire.index.commits import (
+    Change,
+    Commits,
+    Known,
+    Transition,
+    blob_keys,
+    decode,
+    deleted_files,
+    is_same,
+    present,
+    stored_project,
+)
+from quire.index.integrity import is_whole
+from quire.index.upload import Upload
+from quire.store.contracts import Draft, Record, Store
+
+PUBLICATION_SECONDS = 600.0
+"""A publication that stored its blobs longer ago than this is given up: `collect_garbage` takes blobs that no record
+names, and must be able to tell them from those that are about to be named. Its grace is longer than this."""
+
+
+class Index:
+    """One named index in a store. Safe to use from several threads and any number of processes."""
+
+    def __init__(self, store: Store, name: str = "main", origin: Origin | None = None) -> None:
+        """`origin`: who makes the changes that do not say so themselves, for the audit log."""
+        self.store = store
+        self.name = name
+        self.prefix = f"{name}/projects"
+        self.origin = origin or Origin()
+        self.commits = Commits(store, name, self.origin)
+
+    def key(self, project: str) -> str:
+        """The record's key of a project (any spelling)."""
+        return f"{self.prefix}/{normalize_name(project)}"
+
+    def project(self, name: str) -> Project | None:
+        """The project now, or None. Raises DamagedRecord, StoreError."""
+        return self.decode(self.store.records.read(self.key(name)))
+
+    def names(self) -> tuple[str, ...]:
+        """The normalized names of all projects now."""
+        return self.store.records.names(self.prefix).names
+
+    @staticmethod
+    def decode(record: Record) -> Project | None:
+        """The project that a record describes; None when it is absent. Raises DamagedRecord."""
+        return decode(record)
+
+    def deleted(self, name: str) -> dict[str, str]:
+        """sha256 by filename of all files that were published and are not listed any more.
+
+        Raises DamagedRecord, StoreError.
+        """
+        return deleted_files(self.store.records.read(self.key(name)))
+
+    # -- changes ------------------------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        uploads: Sequence[Upload],
+        *,
+        overwrite: bool = False,
+        taken: Mapping[str, File] | None = None,
+        imported: bool = False,
+        origin: Origin | None = None,
+    ) -> Change:
+        """Publish one or several distributions of one project in one atomic step, or none of them.
+
+        A file that is listed with the same content changes nothing if it is whole in the store; else its bytes, and
+        what belongs beside them, are restored. The rest of its entry stays.
+        `taken`, `imported`: see changes.publish. `origin`: as everywhere, who asks for it, for the audit log. The
+        staged bytes are used up in any case.
+        Raises FileExists, FilenameUsed, InvalidRequest, ProjectClosed, and StoreError in its kinds.
+        """
+        if len({upload.parsed.project for upload in uploads}) != 1:
+            raise ValueError("a publication is of one project")
+        name = uploads[0].parsed.project
+        # A changed mind costs no I/O: what would be refused, or changes nothing, is found before blobs are stored.
+        files = [_entry(upload) for upload in uploads]
+        display_name = uploads[0].project_name
+
+        lost: frozenset[str | None] = frozenset()
+
+        def transition(project: Project | None) -> Project:
+            return changes.publish(
+                project, display_name, files, overwrite=overwrite, taken=taken, imported=imported, lost=lost
+            )
+
+        stored: list[File] = []
+        draft: Draft | None = None
+        try:
+            record = self.store.records.read(self.key(name))
+            before = stored_project(record)
+            lost = self._lost(before, files)
+            if lost and before is not None:
+                uploads = [self._with_companions(upload, before) for upload in uploads]
+                files = [_entry(upload) for upload in uploads]
+            after = transition(before)
+            if is_same(before, after):
+                self.store.records.confirm(record)
+                return Change(name, present(before), present(before), record.tag)
+            if before is not None:
+                draft = self.commits.draft(Known(record, before), after, "publish", origin)
+            until = commits.now() + PUBLICATION_SECONDS
+            try:
+                for upload, file in zip(uploads, files, strict=True):
+                    stored.append(file)
+                    self._store_blobs(upload, file)
+            except BaseException:  # no record can have named them
+                self.remove_blobs(stored)
+                raise
+            known = Known(record, before, draft)
+            change = self.commits.make(self.key(name), transition, "publish", origin, until=until, known=known)
+        except (StoreFull, StoreReadOnly):
+            self.remove_blobs(stored)
+            raise
+        except StoreError:
+            raise  # the record may have been written: leave the blobs to collect_garbage
+        except QuireError:
+            self.remove_blobs(stored)
+            raise
+        finally:
+            if draft is not None:
+                draft.discard()
+            for upload in uploads:
+                upload.staged.discard()
+        listed = {file.blob for file in change.after.files.values()} if change.after is not None else set()
+        self.remove_blobs([file for file in stored if file.blob not in listed])
+        return change
+
+    def delete(self, name: str, selection: Selection, *, origin: Origin | None = None) -> Change:
+        """Delete a file, a release, or the whole project. Raises NotFound."""
+        return self._change(normalize_name(name), lambda project: changes.delete(project, selection), "delete", origin)
+
+    def yank(
+        self, name: str, selection: Selection, reason: str | None = None, *, origin: Origin | None = None
+    ) -> Change:
+        """Yank files (PEP 592). Raises NotFound."""
+        name = normalize_name(name)
+        return self._change(name, lambda project: changes.yank(project, selection, reason), "yank", origin)
+
+    def unyank(self, name: str, selection: Selection, *, origin: Origin | None = None) -> Change:
+        """Take the yanked mark away. Raises NotFound."""
+        return self._change(normalize_name(name), lambda project: changes.unyank(project, selection), "unyank", origin)
+
+    def set_status(
+        self, name: str, status: Status, reason: str | None = None, *, origin: Origin | None = None
+    ) -> Change:
+        """Set the project's PEP 792 status. Raises NotFound."""
+
+        def transition(project: Project | None) -> Project:
+            return changes.set_status(project, name, status, reason)
+
+        return self._change(normalize_name(name), transition, "status", origin)
+
+    def amend(self, name: str, transition: Transition, *, origin: Origin | None = None) -> Change:
+        """Any other change, for repairs. `transition` gives back the very project it got when nothing is to change.
+
+        It may be called several times, each time with what is stored by then.
+        """
+        return self._change(normalize_name(name), lambda project: transition(present(project)), "amend", origin)
+
+    def _change(self, name: str, transition: Transition, action: str, origin: Origin | None) -> Change:
+        return self.commits.make(self.key(name), transition, action, origin)
+
+    # -- blobs --------------------------------------------------------------------------------------------------------
+
+    def _lost(self, project: Project | None, files: Sequence[File]) -> frozenset[str | None]:
+        """The blobs of files that are listed, published once more, and not whole.
+
+        They are read for this: their publisher asks for them to be there, and has just sent as many bytes.
+        """
+        listed = project.files if project is not None else {}
+        again = [(listed[file.filename], file.sha256) for file in files if file.filename in listed]
+        return frozenset(
+            present.blob
+            for present, sha256 in again
+            if present.sha256 == sha256 and not is_whole(self.store.blobs, present)
+        )
+
+    def _with_companions(self, upload: Upload, project: Project) -> Upload:
+        """The upload with what is left beside the listed file of its name, where it brings none of its own."""
+        present = project.files.get(upload.parsed.filename)
+        if present is None or present.sha256 != upload.staged.digests.sha256:
+            return upload
+        key = f"{present.blob}/{present.filename}"
+        return dataclasses.replace(
+            upload,
+            signature=upload.signature or (self._read(f"{key}.asc") if present.signed else None),
+            attestations=upload.attestations or (self._read(f"{key}.attestations") if present.attested else None),
+        )
+
+    def _read(self, key: str) -> bytes | None:
+        """A small document; None when it cannot be read."""
+        try:
+            with self.store.blobs.open(key).file as file:
+                return file.read()
+        except (QuireError, OSError):
+            return None
+
+    def _store_blobs(self, upload: Upload, file: File) -> None:
+        companions = {".metadata": upload.metadata, ".asc": upload.signature, ".attestations": upload.attestations}
+        key = f"{file.blob}/{file.filename}"
+        documents = [(document, f"{key}{suffix}") for suffix, document in companions.items() if document is not None]
+        self.store.blobs.publish_all([*documents, (upload.staged, key)])
+
+    def remove_blobs(self, files: Iterable[File]) -> None:
+        """Remove what files of `Change.removed` had stored. Failure is left to collect_garbage."""
+        for file in files:
+            for key in blob_keys(file):
+                try:
+                    self.store.blobs.remove(key)
+                except StoreError:
+                    return
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """PEP 700's upload-time: RFC 3339 in UTC with microseconds. None for now."""
+    moment = (moment or datetime.now(UTC)).astimezone(UTC)
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"  # strftime takes twenty times as long
+
+
+def _entry(upload: Upload) -> File:
+    digests = upload.staged.digests
+    return File(
+        filename=upload.parsed.filename,
+        version=upload.parsed.version,
+        size=upload.staged.size,
+        hashes={
+            "sha256": digests.sha256,
+            "blake2b_256": digests.blake2b_256,
+            "md5": digests.md5,
+            **digests.other,
+        },
+        uploaded=upload.uploaded or timestamp(),
+        requires_python=upload.requires_python,
+        metadata_sha256=None if upload.metadata is None else hashlib.sha256(upload.metadata).hexdigest(),
+        signed=upload.signature is not None,
+        attested=upload.attestations is not None,
+        uploader=upload.uploader,
+        blob=f"{upload.parsed.project}/{digests.sha256}-{secrets.token_hex(4)}",
+    )

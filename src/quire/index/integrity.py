@@ -1,0 +1,49 @@
+"""Whether the stored bytes of a file are still those that were published."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from quire.domain.errors import BlobMissing, InvalidName
+from quire.domain.project import File
+from quire.index.commits import blob_keys
+from quire.store.contracts import Blobs
+
+_CHUNK: Final = 1024 * 1024
+
+
+def is_whole(blobs: Blobs, file: File) -> bool:
+    """Whether a file and everything that is offered beside it can be served. The file and its metadata are read.
+
+    Raises StoreError when the store cannot answer.
+    """
+    digests = [file.sha256, *([file.metadata_sha256] if file.metadata_sha256 is not None else [])]
+    keys = blob_keys(file)
+    return bool(keys) and all(
+        has_digest(blobs, key, digests[place] if place < len(digests) else None, file.size if place == 0 else None)
+        for place, key in enumerate(keys)
+    )
+
+
+def has_digest(blobs: Blobs, key: str, sha256: str | None, size: int | None = None) -> bool:
+    """Whether a blob is there, of this size and digest; None: of any. Its size is compared before it is read.
+
+    Raises StoreError when the store cannot answer; bytes that the disk does not give back are not there.
+    """
+    try:
+        opened = blobs.open(key)
+    except (BlobMissing, InvalidName):
+        return False
+    with opened.file:
+        if size is not None and opened.size != size:
+            return False
+        if sha256 is None:
+            return True
+        hasher = hashlib.sha256()
+        try:
+            while chunk := opened.file.read(_CHUNK):
+                hasher.update(chunk)
+        except OSError:
+            return False
+    return hasher.hexdigest() == sha256

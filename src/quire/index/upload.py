@@ -1,0 +1,132 @@
+"""What must be true of a distribution before it is published: name, digests, archive and metadata agree."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from quire.archives.metadata import CoreMetadata, check_agreement, is_static, parse_metadata, read_metadata
+from quire.domain.errors import DigestMismatch, InvalidDistribution, StoreError
+from quire.domain.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
+from quire.store.contracts import Staged
+
+_BLAKE2B_512_DIGITS: Final = 128
+_CHUNK: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A distribution that was examined and may be published."""
+
+    parsed: ParsedFilename
+    staged: Staged
+    project_name: str
+    """The project's name as this distribution spells it."""
+    metadata: bytes | None
+    """The core metadata document, to be offered beside the file (PEP 658); None when there is none to be relied on."""
+    requires_python: str | None
+    signature: bytes | None = None
+    """A detached OpenPGP signature."""
+    attestations: bytes | None = None
+    """PEP 740 attestations as the client sent them: a JSON list."""
+    uploader: str | None = None
+    uploaded: str | None = None
+    """RFC 3339 time to record; None for the time of publication."""
+
+
+def examine(
+    staged: Staged,
+    filename: str,
+    *,
+    name: str | None = None,
+    version: str | None = None,
+    digests: Mapping[str, str] | None = None,
+    signature: bytes | None = None,
+    attestations: bytes | None = None,
+    uploader: str | None = None,
+    uploaded: str | None = None,
+) -> Upload:
+    """Check staged bytes against everything that is claimed of them.
+
+    `name`, `version`: what the client says they are; None when it said nothing. `digests`: hex digests by the names
+    of the fields of `Digests`.
+    Raises InvalidName, DigestMismatch, InvalidDistribution; StoreError when the bytes cannot be read back.
+    """
+    parsed = parse_filename(filename)
+    _check_digests(filename, staged, digests or {})
+    if name is not None and normalize_name(name) != parsed.project:
+        raise InvalidDistribution(
+            f"The upload says that it is the project {name[:200]}, but the file is named {filename}."
+        )
+    if version is not None and not same_version(version, parsed.version):
+        raise InvalidDistribution(
+            f"The upload says that it is version {version[:200]}, but the file is named {filename}."
+        )
+    if staged.size == 0:
+        raise InvalidDistribution(f"The file {filename} is empty.")
+    core: CoreMetadata | None = None
+    try:
+        with staged.open() as file:
+            document = read_metadata(file, parsed, strict=True)
+    except OSError as error:
+        raise _unreadable(error) from error
+    if document is not None:
+        core = parse_metadata(document)
+        check_agreement(parsed, core)
+    elif parsed.kind is Kind.SDIST:
+        raise InvalidDistribution(
+            f"The sdist {filename} has no PKG-INFO in its top folder; build it with a current tool."
+        )
+    # PEP 658: of a wheel; of an sdist if it holds for every wheel built from it; of nothing else.
+    offered = core is not None and (parsed.kind is Kind.WHEEL or (parsed.kind is Kind.SDIST and is_static(core)))
+    return Upload(
+        parsed=parsed,
+        staged=staged,
+        project_name=core.name if core is not None else name or parsed.project,
+        metadata=document if offered else None,
+        requires_python=core.requires_python if core is not None else None,
+        signature=signature,
+        attestations=attestations,
+        uploader=uploader,
+        uploaded=uploaded,
+    )
+
+
+def _check_digests(filename: str, staged: Staged, claimed: Mapping[str, str]) -> None:
+    for algorithm in ("sha256", "blake2b_256", "md5"):
+        claim = claimed.get(algorithm, "").lower()
+        if not claim:
+            continue
+        name, actual = algorithm, str(getattr(staged.digests, algorithm))
+        if algorithm == "blake2b_256" and len(claim) == _BLAKE2B_512_DIGITS:
+            name, actual = "blake2b_512", _blake2b_512(staged)
+        if not hmac.compare_digest(claim.encode(), actual.encode()):
+            raise DigestMismatch(
+                f"The {name} digest of {filename} is {actual} here, but the client announced {claim[:128]}; "
+                f"the file was damaged on its way, upload it again."
+            )
+
+
+def _blake2b_512(staged: Staged) -> str:
+    """BLAKE2b as `setup.py upload` of Python 3.9 to 3.11 announces it under the name of the shorter digest: the file is
+    read once more, for these clients alone. Raises StoreError.
+    """
+    try:
+        with staged.open() as file:
+            hasher = hashlib.blake2b()
+            while chunk := file.read(_CHUNK):
+                hasher.update(chunk)
+            return hasher.hexdigest()
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: OSError) -> StoreError:
+    """The store's disk is at fault, not the client's archive."""
+    return StoreError(
+        f"The upload cannot be read back from the store: {error.strerror or error}. "
+        f"Repeat later, or ask the operator of the index."
+    )

@@ -1,0 +1,71 @@
+"""The counts of one worker: plain numbers, made for being added to."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from quire.observe.metrics.catalog import (
+    CACHES,
+    LOGIN_RESULTS,
+    SECONDS,
+    STORE_ERRORS,
+    UPLOAD_RESULTS,
+    Route,
+)
+
+_STATUSES = 600
+
+
+class RouteTally:
+    """The requests of one route."""
+
+    __slots__ = ("bins", "count", "seconds", "sent", "statuses")
+
+    def __init__(self) -> None:
+        self.statuses = [0] * _STATUSES
+        """By status code; what is none counts as 0."""
+        self.bins = [0] * (len(SECONDS) + 1)
+        self.seconds = 0.0
+        self.sent = 0
+        self.count = 0
+
+
+class BarrierTally:
+    """What a read barrier did: add 1 to `asked` for each question, to `validated` for each time that the source was
+    asked, quickly or not, and to `loaded` when that was in a thread."""
+
+    __slots__ = ("asked", "loaded", "validated")
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.validated = 0
+        self.loaded = 0
+
+
+class Tally:
+    """Everything that one worker counts. Belongs to its event loop."""
+
+    __slots__ = ("barriers", "logins", "received", "routes", "store_errors", "uploaded", "uploads")
+
+    def __init__(self) -> None:
+        self.routes = [RouteTally() for _ in Route]
+        self.received = 0
+        self.barriers = {name: BarrierTally() for name in CACHES}
+        self.uploads = dict.fromkeys(UPLOAD_RESULTS, 0)
+        self.uploaded = 0
+        self.logins = dict.fromkeys(LOGIN_RESULTS, 0)
+        self.store_errors = dict.fromkeys(STORE_ERRORS, 0)
+
+    def request(self, route: int, status: int, seconds: float, sent: int) -> None:
+        """Count an answered request. `route`: of Route; `sent`: bytes of the body."""
+        tally = self.routes[route]
+        tally.count += 1
+        tally.statuses[status if 0 <= status < _STATUSES else 0] += 1
+        tally.bins[bisect_left(SECONDS, seconds)] += 1
+        tally.seconds += seconds
+        tally.sent += sent
+
+    def store_error(self, error: BaseException) -> None:
+        """Count a request that the store failed."""
+        name = type(error).__name__
+        self.store_errors[name if name in self.store_errors else "other"] += 1

@@ -1,0 +1,317 @@
+"""The check of one store."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from quire.domain.errors import BlobMissing, DamagedRecord, InvalidName, InvalidRequest, StoreError
+from quire.domain.names import is_normalized, normalize_name
+from quire.domain.project import FORMAT, File, Project
+from quire.dropin.folder import Folder
+from quire.index.commits import deleted_files
+from quire.index.index import Index
+from quire.operations.checking.collect import GRACE
+from quire.operations.checking.copies import Copies, Copy
+from quire.operations.checking.drop_ins import DropInCheck
+from quire.operations.checking.findings import Checked, Finding, Severity
+from quire.operations.checking.references import References, project_of
+from quire.operations.checking.repair import Repairs
+from quire.operations.importing.outcome import NoProgress, Progress
+from quire.store.contracts import OpenBlob, Record, Store, StoredBlob
+from quire.store.posix.inspector import Kind, Oddity, PosixInspector
+
+_CHUNK = 1024 * 1024
+
+_ODDITIES = {
+    Kind.INCOMING: (
+        Severity.LEFTOVER,
+        "Staged bytes that were never published; servers sweep them a day after the last write, --repair an hour.",
+    ),
+    Kind.ANNOUNCEMENT: (Severity.LEFTOVER, "A change of the list of projects that did not tidy up; the list is right."),
+    Kind.MARKER: (Severity.DAMAGE, "The list of projects does not agree with this record."),
+    Kind.NO_REVISION: (Severity.LEFTOVER, "The folder of a record without any revision."),
+    Kind.EMPTY_DIRECTORY: (Severity.LEFTOVER, "An empty folder where a file was, or was about to be."),
+    Kind.FOREIGN: (Severity.FOREIGN, "Not made by quire; move it out of the store."),
+}
+
+
+class Check:
+    """One run over everything in a store. Use once."""
+
+    def __init__(
+        self,
+        store: Store,
+        indexes: Callable[[], Sequence[Index]],
+        inspector: PosixInspector | None = None,
+        *,
+        quick: bool = False,
+        repair: bool = False,
+        grace: float = GRACE,
+        folder: Folder | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """`indexes`: all indexes of the store; asked after the blobs were listed.
+        `inspector`: what looks at the store's own folders; None leaves that, and repairs, out.
+        `quick`: believe the sizes, and read no file. `grace`: seconds in which a change is expected to be complete.
+        `folder`: the drop-in files that are served with the store: checked too, and lost files are restored from them.
+        """
+        self._store = store
+        self._indexes = indexes
+        self._inspector = inspector
+        self._quick = quick
+        self._repairs = Repairs(store, inspector) if repair and inspector is not None else None
+        self._grace = grace
+        self._folder = folder
+        self._copies: Copies | None = None
+        self._progress = progress or NoProgress()
+        self._checked = Checked()
+        self._blobs: dict[str, StoredBlob] = {}
+
+    def run(self) -> Checked:
+        """Look at everything. Raises StoreError when the store cannot be looked at as a whole."""
+        self._blobs = {blob.key: blob for blob in self._store.blobs.list()}
+        self._progress.start(0 if self._quick else sum(blob.size for blob in self._blobs.values()))
+        indexes = self._indexes()
+        for index in indexes:
+            names = self._inspector.names(index.prefix) if self._inspector is not None else index.names()
+            for name in names:
+                self._check_record(index, name)
+        self._check_unlisted(indexes)
+        self._check_oddities()
+        if self._folder is not None:
+            DropInCheck(self._folder, self._checked, self._grace, self._quick).run()
+        return self._checked
+
+    def _found(self, severity: Severity, code: str, where: str, sentence: str, **more: Any) -> None:
+        self._checked.findings.append(Finding(severity, code, where, sentence, **more))
+
+    # -- records ------------------------------------------------------------------------------------------------------
+
+    def _check_record(self, index: Index, name: str) -> None:
+        key = f"{index.prefix}/{name}"
+        if not is_normalized(name):
+            self._found(
+                Severity.FOREIGN, "record-name", key, "No project has this name in its normalized form; nobody sees it."
+            )
+            return
+        try:
+            record = self._store.records.read(key)
+            project = Index.decode(record)
+        except DamagedRecord as error:
+            if self._store.records.read(key, record) is not record:
+                self._check_record(index, name)  # somebody has just written another one
+            else:
+                self._damaged_record(index, name, record, error)
+            return
+        except StoreError as error:
+            self._found(Severity.DAMAGE, "unreadable-record", key, str(error))
+            return
+        self._check_tombstones(record)
+        if project is not None:
+            self._checked.projects += 1
+            self._check_project(index, name, project)
+
+    def _check_tombstones(self, record: Record) -> None:
+        try:
+            self._checked.deleted += len(deleted_files(record))
+        except DamagedRecord as error:
+            repair = self._repairs.mend_tombstones(record) if self._repairs is not None else None
+            sentence = f"{error.args[0].partition(';')[0]}. Until then uploads and deletions are refused."
+            self._found(Severity.DAMAGE, "damaged-tombstones", record.key, sentence, repair=repair)
+
+    def _damaged_record(self, index: Index, name: str, record: Record, error: DamagedRecord) -> None:
+        if _is_newer(record.data or b""):
+            self._found(Severity.DAMAGE, "newer-format", record.key, str(error))
+            return
+        reason = f" ({error.__cause__})" if error.__cause__ is not None else ""
+        sentence = f"The record is no project document{reason}; the project cannot be served."
+        restored = None
+        if self._repairs is not None:
+            stored = [blob for blob in self._blobs if project_of(blob) == name]
+            restored = self._repairs.restore(record.key, record, stored)
+            if restored is None:
+                sentence += " There is no earlier revision to go back to; restore it from a backup."
+        self._found(Severity.DAMAGE, "damaged-record", record.key, sentence, repair=str(restored) if restored else None)
+        if restored is not None:
+            self._check_record(index, name)
+
+    def _check_project(self, index: Index, name: str, project: Project) -> None:
+        key = f"{index.prefix}/{name}"
+        try:
+            agrees = normalize_name(project.name) == name
+        except InvalidName:
+            agrees = False
+        if not agrees:
+            repair = self._repairs.rename(index, name) if self._repairs is not None else None
+            self._found(
+                Severity.DAMAGE, "wrong-name", key, f"The record says that its name is {project.name!r}.", repair=repair
+            )
+        for filename, file in project.files.items():
+            self._checked.files += 1
+            where = f"{key}/{filename}"
+            found = self._check_file(file)
+            if found is not None:
+                if self._is_promised(index, name, file):
+                    self._lost_file(index, name, file, _at(where, found))
+                continue
+            self._check_companions(index, name, file, where)
+
+    def _lost_file(self, index: Index, name: str, file: File, finding: tuple[str, str, str]) -> None:
+        """A file that cannot be served: where from it can be restored, or what else is to be done."""
+        code, where, sentence = finding
+        self._copies = self._copies or Copies(self._store, self._blobs, self._folder)
+        copy = self._copies.of(name, file)
+        repair = self._repairs.restore_file(index, name, file, copy) if self._repairs is not None else None
+        if repair is None:
+            sentence += f" {self._advice(copy)}"
+        self._found(Severity.DAMAGE, code, where, sentence, repair=repair)
+
+    def _advice(self, copy: Copy | None) -> str:
+        if copy is None:
+            return "No other copy of it is here; publish the same file again, and it is restored."
+        if self._repairs is None:
+            return f"It can be restored from {copy.where}, by --repair."
+        return f"It could not be restored from {copy.where}; is the project archived?"
+
+    def _check_companions(self, index: Index, name: str, file: File, where: str) -> None:
+        if file.metadata_sha256 is not None:
+            found = self._check_blob(f"{file.blob}/{file.filename}.metadata", "metadata", sha256=file.metadata_sha256)
+            if found is not None and self._is_promised(index, name, file):
+                repair = self._repairs.renew_metadata(index, name, file) if self._repairs is not None else None
+                self._found(Severity.DAMAGE, *_at(where, found), repair=repair)
+        for suffix, field, word in (("asc", "signed", "signature"), ("attestations", "attested", "attestations")):
+            if getattr(file, field):
+                found = self._check_blob(f"{file.blob}/{file.filename}.{suffix}", word)
+                if found is not None and self._is_promised(index, name, file):
+                    drop = self._repairs.drop_companion if self._repairs is not None else None
+                    repair = drop(index, name, file, field) if drop is not None else None
+                    self._found(Severity.DAMAGE, *_at(where, found), repair=repair)
+
+    def _is_promised(self, index: Index, name: str, file: File) -> bool:
+        """Whether the record, read again, still says what was found not to be so."""
+        try:
+            project = index.project(name)
+        except StoreError:
+            return True
+        present = project.files.get(file.filename) if project is not None else None
+        return present is not None and present.blob == file.blob
+
+    # -- blobs --------------------------------------------------------------------------------------------------------
+
+    def _check_file(self, file: File) -> tuple[str, str] | None:
+        """(code, sentence) of what is wrong with the stored distribution; None when nothing is."""
+        if file.blob is None:
+            return "missing-file", "The record does not say where the file is stored."
+        return self._check_blob(f"{file.blob}/{file.filename}", "file", size=file.size, sha256=file.sha256)
+
+    def _check_blob(
+        self, key: str, word: str, *, size: int | None = None, sha256: str | None = None
+    ) -> tuple[str, str] | None:
+        try:
+            opened = self._store.blobs.open(key)
+        except (BlobMissing, InvalidRequest):
+            return f"missing-{word}", f"The stored {word} is missing."
+        except StoreError as error:
+            return f"unreadable-{word}", str(error)
+        try:
+            with opened.file:
+                if size is not None and opened.size != size:
+                    return f"damaged-{word}", f"The stored {word} has {opened.size} bytes instead of {size}."
+                digest = sha256 if self._quick or sha256 is None else self._digest(opened)
+        except OSError as error:
+            return f"unreadable-{word}", f"The stored {word} cannot be read ({error.strerror})."
+        if digest == sha256:
+            return None
+        return f"damaged-{word}", f"The stored {word} has the sha256 {digest} instead of {sha256}."
+
+    def _digest(self, opened: OpenBlob) -> str:
+        hasher = hashlib.sha256()
+        while chunk := opened.file.read(_CHUNK):
+            hasher.update(chunk)
+            self._checked.bytes += len(chunk)
+            self._progress.advance(len(chunk))
+        return hasher.hexdigest()
+
+    def _check_unlisted(self, indexes: Sequence[Index]) -> None:
+        """Blobs that no record lists, by what the records say now that all blobs were listed."""
+        by_project: dict[str, list[StoredBlob]] = {}
+        for blob in self._blobs.values():
+            project = project_of(blob.key)
+            if project is None:
+                self._found(
+                    Severity.FOREIGN,
+                    "foreign",
+                    f"blobs/{blob.key}",
+                    _ODDITIES[Kind.FOREIGN][1],
+                    size=blob.size,
+                )
+            else:
+                by_project.setdefault(project, []).append(blob)
+        for project, blobs in by_project.items():
+            references = References(indexes, project)
+            if references.are_unknown():
+                continue  # what the record lists cannot be told; its damage has been
+            unlisted = [blob for blob in blobs if blob.key not in references.now()]
+            present = {blob.key for blob in self._store.blobs.list(project)} if unlisted else set()
+            for blob in unlisted:
+                if blob.key in present:
+                    self._found(
+                        Severity.ORPHAN,
+                        "orphan",
+                        f"blobs/{blob.key}",
+                        "Stored bytes that no record lists.",
+                        size=blob.size,
+                        young=blob.age < self._grace,
+                    )
+
+    # -- the store's own folders --------------------------------------------------------------------------------------
+
+    def _check_oddities(self) -> None:
+        if self._inspector is None:
+            return
+        oddities = self._inspector.oddities()
+        if self._repairs is not None:
+            self._store.sweep(self._grace)
+        for oddity in oddities:
+            severity, sentence = _ODDITIES[oddity.kind]
+            finding = Finding(
+                severity,
+                str(oddity.kind),
+                oddity.path,
+                sentence,
+                size=oddity.size,
+                young=oddity.kind is not Kind.FOREIGN and oddity.age < self._grace,
+            )
+            if self._repairs is not None:
+                finding = dataclasses.replace(finding, repair=self._tidied(oddity, young=finding.young))
+            self._checked.findings.append(finding)
+
+    def _tidied(self, oddity: Oddity, *, young: bool) -> str | None:
+        assert self._inspector is not None
+        if oddity.kind is Kind.MARKER:
+            return self._inspector.tidy(oddity)
+        if young:
+            return None
+        if oddity.kind in {Kind.INCOMING, Kind.ANNOUNCEMENT}:
+            return "It was swept."
+        return self._inspector.tidy(oddity)
+
+
+def _at(where: str, found: tuple[str, str]) -> tuple[str, str, str]:
+    """The arguments of a finding."""
+    code, sentence = found
+    return code, where, sentence
+
+
+def _is_newer(data: bytes) -> bool:
+    """Whether a document is of a format that only a newer quire knows: no damage to repair."""
+    try:
+        found = msgspec.json.decode(data)["format"]
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
+        return False
+    return isinstance(found, int) and found > FORMAT

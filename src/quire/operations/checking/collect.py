@@ -1,0 +1,78 @@
+"""Removing what no record lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from quire.domain.errors import DamagedRecord
+from quire.index.index import Index
+from quire.operations.checking.references import References, project_of
+from quire.store.contracts import Store, StoredBlob
+
+GRACE = 3600.0
+"""Seconds that unlisted bytes are given to become listed."""
+
+
+@runtime_checkable
+class _HasFolders(Protocol):
+    """Blobs that lie in folders, which may be left behind empty; see PosixBlobs."""
+
+    def remove_empty_folders(self, older_than: float) -> int: ...
+
+
+@dataclass(slots=True)
+class Collected:
+    """What was removed, or would be."""
+
+    blobs: list[StoredBlob] = field(default_factory=list)
+    swept: int = 0
+    """Remnants of uploads, changes and removals that ended without tidying up."""
+    young: int = 0
+    """Unlisted blobs that were left because they may be about to be listed, or are just being downloaded."""
+    skipped: list[str] = field(default_factory=list)
+    """Projects whose record cannot be understood, so that nothing of theirs was removed."""
+
+    @property
+    def bytes(self) -> int:
+        return sum(blob.size for blob in self.blobs)
+
+
+def collect_garbage(
+    store: Store,
+    indexes: Callable[[], Sequence[Index]],
+    *,
+    older_than: float = GRACE,
+    dry_run: bool = False,
+) -> Collected:
+    """Remove blobs that no record lists and that are older than `older_than` seconds, and sweep what the dead left.
+
+    `indexes`: all indexes of the store; asked after the blobs were listed. See the package's theory of operation for
+    why this takes nothing from a publication under way. Raises StoreError.
+    """
+    collected = Collected()
+    by_project: dict[str, list[StoredBlob]] = {}
+    for blob in store.blobs.list():
+        project = project_of(blob.key)
+        if project is not None:
+            by_project.setdefault(project, []).append(blob)
+    all_indexes = indexes()
+    for project, blobs in sorted(by_project.items()):
+        references = References(all_indexes, project)
+        try:
+            for blob in blobs:
+                if blob.key in references.now():
+                    continue
+                # The age in the list may be from before the record changed, so it is asked for again.
+                if blob.age < older_than or not (dry_run or store.blobs.remove_old(blob.key, older_than)):
+                    collected.young += 1
+                    continue
+                collected.blobs.append(blob)
+        except DamagedRecord:
+            collected.skipped.append(project)
+    if not dry_run:
+        collected.swept = store.sweep(older_than)
+        if isinstance(store.blobs, _HasFolders):
+            collected.swept += store.blobs.remove_empty_folders(older_than)
+    return collected

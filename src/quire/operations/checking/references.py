@@ -1,0 +1,53 @@
+"""Which blobs the records promise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from quire.domain.errors import DamagedRecord
+from quire.domain.names import is_normalized
+from quire.index.commits import blob_keys
+from quire.index.index import Index
+from quire.store.contracts import Record
+
+_PUBLICATION = re.compile(r"[0-9a-f]{64}-[0-9a-f]{8}")
+
+
+def project_of(key: str) -> str | None:
+    """The project that a blob's key is of; None when no publication would have made such a key."""
+    parts = key.split("/")
+    if len(parts) != 3 or not is_normalized(parts[0]) or not _PUBLICATION.fullmatch(parts[1]):
+        return None
+    return parts[0]
+
+
+class References:
+    """The blobs that the records of one project promise, in all indexes, as often as it is asked."""
+
+    def __init__(self, indexes: Sequence[Index], project: str) -> None:
+        self._indexes = indexes
+        self._project = project
+        self._records: dict[str, Record] = {}
+        self._keys: dict[str, frozenset[str]] = {}
+
+    def now(self) -> frozenset[str]:
+        """The keys that are promised now. Raises DamagedRecord when that cannot be told, StoreError."""
+        for index in self._indexes:
+            known = self._records.get(index.name)
+            record = index.store.records.read(index.key(self._project), known)
+            if record is known:
+                continue
+            project = Index.decode(record)
+            files = project.files.values() if project is not None else ()
+            self._keys[index.name] = frozenset(key for file in files for key in blob_keys(file))
+            self._records[index.name] = record
+        return frozenset().union(*self._keys.values())
+
+    def are_unknown(self) -> bool:
+        """Whether one of the records cannot be understood."""
+        try:
+            self.now()
+        except DamagedRecord:
+            return True
+        return False

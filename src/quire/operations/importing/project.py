@@ -1,0 +1,273 @@
+"""The import of one project's files: each is compared or staged, and what is staged is published in one step."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from quire.archives.metadata import CoreMetadata, is_complete_archive
+from quire.domain.errors import DamagedRecord, FileExists, InvalidName, InvalidRequest, ProjectClosed, StoreError
+from quire.domain.names import MAX_FILENAME_BYTES, normalize_name
+from quire.domain.project import File, Project
+from quire.dropin.facts import offered_metadata
+from quire.dropin.files import Look
+from quire.dropin.listing import Candidate
+from quire.index.commits import deleted_files
+from quire.index.integrity import has_digest
+from quire.index.upload import Upload
+from quire.operations.importing.outcome import Outcome, Result
+from quire.operations.importing.source import Refused, read_signature, read_unchanged, remove_signature, rfc3339
+from quire.store.contracts import Staged
+
+if TYPE_CHECKING:
+    from quire.operations.importing.importer import Importer
+
+BATCH_FILES = 200
+BATCH_BYTES = 1024**3
+"""A batch is published when it has so many files or bytes: staged bytes must not lie for an hour."""
+
+_CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """A file that is staged, to be published with its batch."""
+
+    candidate: Candidate
+    look: Look
+    upload: Upload
+    linked: bool
+    note: str | None
+
+
+class ProjectImport:
+    """The work on one project, in one thread."""
+
+    def __init__(self, importer: Importer, name: str) -> None:
+        """Raises DamagedRecord, InvalidName."""
+        self.results: list[Result] = []
+        self._importer = importer
+        self._name = name
+        self._published: dict[str, File] = {}
+        self._deleted: dict[str, str] = {}
+        self._closed: str | None = None
+        self._refresh()
+        self._facts = importer.facts(name)
+        self._queue: dict[str, _Queued] = {}
+        self._copies: list[Candidate] = []  # further copies of what is queued
+
+    def _refresh(self) -> None:
+        record = self._importer.index.store.records.read(self._importer.index.key(self._name))
+        project: Project | None = self._importer.index.decode(record)
+        self._deleted = deleted_files(record)
+        self._published = dict(project.files) if project is not None else {}
+        self._closed = (
+            f"The project is {project.status} and takes no files; 'quire status' can change that."
+            if project is not None and not project.status.accepts_uploads
+            else None
+        )
+
+    def take(self, candidate: Candidate) -> None:
+        """Decide about one file: queue it, or add its result."""
+        filename, look = candidate.parsed.filename, self._importer.look(candidate)
+        if look is None:
+            self._done(candidate, None, Outcome.REFUSED, "It is gone, no plain file, or a link to outside the folder.")
+            return
+        try:
+            published = self._published.get(filename)
+            if published is not None:
+                self._compare(candidate, look, published)
+            elif filename in self._queue:
+                self._copies.append(candidate)
+            else:
+                self._stage(candidate, look)
+        except Refused as error:
+            self._done(candidate, look, Outcome.REFUSED, str(error))
+
+    def publish(self) -> None:
+        """Publish what is queued, and then look at its copies."""
+        while self._queue:
+            queue, copies = list(self._queue.values()), self._copies
+            self._queue, self._copies = {}, []
+            self._publish(queue)
+            for candidate in copies:
+                self.take(candidate)
+
+    def discard(self) -> None:
+        """Forget what is staged and will not be published."""
+        for queued in self._queue.values():
+            queued.upload.staged.discard()
+
+    # -- one file -----------------------------------------------------------------------------------------------------
+
+    def _compare(self, candidate: Candidate, look: Look, published: File) -> None:
+        """A file of this name is published: is it this one?"""
+        digest = self._digest(candidate, look) if published.size == look.stamp.size else None
+        if digest == published.sha256:
+            blobs, key = self._importer.index.store.blobs, f"{published.blob}/{published.filename}"
+            if has_digest(blobs, key, None, published.size):
+                self._settle(candidate, look, Outcome.PRESENT, published)
+            else:  # listed, and not in the store any more: publishing it again restores it
+                self._stage(candidate, look)
+            return
+        sentence = f"Other content is published under this name (sha256 {published.sha256[:12]}...); nothing changed."
+        self._done(candidate, look, Outcome.CONFLICT, sentence)
+
+    def _digest(self, candidate: Candidate, look: Look) -> str:
+        """sha256 of a source file. Before a file is removed nobody's word is taken for it, it is read."""
+        facts = self._facts.get(candidate.key)
+        if not self._importer.moves and facts is not None and facts.settled and facts.stamp == look.stamp:
+            self._importer.advance(look.stamp.size)
+            return facts.hashes.get("sha256", "")
+        hasher = hashlib.sha256()
+        read_unchanged(look, hasher.update, self._importer.advance)
+        return hasher.hexdigest()
+
+    def _stage(self, candidate: Candidate, look: Look) -> None:
+        filename = candidate.parsed.filename
+        if self._closed is not None:
+            raise Refused(self._closed)
+        if len(filename.encode()) > MAX_FILENAME_BYTES:
+            raise Refused(f"Its name is longer than {MAX_FILENAME_BYTES} bytes; rename it.")
+        staged, linked, look = self._importer.stage(look)
+        try:
+            conflict = self._conflict(filename, staged.digests.sha256)
+            if conflict is None:
+                upload, note = self._examine(candidate, look, staged)
+                self._queue[filename] = _Queued(candidate, look, upload, linked, note)
+            else:
+                staged.discard()
+                self._done(candidate, look, Outcome.CONFLICT, conflict)
+        except BaseException:
+            staged.discard()
+            raise
+        if (
+            len(self._queue) >= BATCH_FILES
+            or sum(queued.look.stamp.size for queued in self._queue.values()) >= BATCH_BYTES
+        ):
+            self.publish()
+
+    def _conflict(self, filename: str, sha256: str) -> str | None:
+        """Why content may not have this name that nothing is published under; None when it may."""
+        if self._importer.digest_beside(self._name, filename) not in {None, sha256}:
+            return "A served folder has a file of this name with other content; remove or rename one of them."
+        deleted = self._deleted.get(filename, sha256)
+        if deleted != sha256:
+            return (
+                f"The filename was used before, for other content that was deleted (sha256 {deleted[:12]}...); "
+                f"a filename never comes back with other content."
+            )
+        return None
+
+    def _examine(self, candidate: Candidate, look: Look, staged: Staged) -> tuple[Upload, str | None]:
+        """What a drop-in folder would say of the file, as an upload. Raises Refused."""
+        core: CoreMetadata | None = None
+        with staged.open() as file:
+            if staged.size != look.stamp.size or not is_complete_archive(file, candidate.parsed):
+                raise Refused("It is not a complete archive: damaged, or still being copied.")
+            file.seek(0)
+            document, core = offered_metadata(file, candidate.parsed)
+        signature, note = read_signature(candidate)
+        upload = Upload(
+            parsed=candidate.parsed,
+            staged=staged,
+            project_name=core.name if core is not None and _is_name_of(core.name, self._name) else self._name,
+            metadata=document,
+            requires_python=core.requires_python if core is not None else None,
+            signature=signature,
+            uploaded=rfc3339(look.stamp.mtime_ns),
+        )
+        return upload, note
+
+    # -- publication --------------------------------------------------------------------------------------------------
+
+    def _publish(self, queue: list[_Queued]) -> None:
+        try:
+            self._importer.index.publish([queued.upload for queued in queue], imported=True)
+        except FileExists:
+            # Somebody else published one of them meanwhile, so none of ours was: take all of them again.
+            self._refresh()
+            for queued in queue:
+                self.take(queued.candidate)
+            return
+        except (ProjectClosed, DamagedRecord, InvalidRequest) as error:
+            for queued in queue:
+                self._done(queued.candidate, queued.look, Outcome.REFUSED, str(error))
+            return
+        self._refresh()
+        for queued in queue:
+            published = self._published.get(queued.upload.parsed.filename)
+            if published is not None and published.sha256 == queued.upload.staged.digests.sha256:
+                self._settle(
+                    queued.candidate, queued.look, Outcome.IMPORTED, published, queued.note, linked=queued.linked
+                )
+            else:
+                sentence = "It was published, and then deleted or replaced by somebody else."
+                self._done(queued.candidate, queued.look, Outcome.CONFLICT, sentence)
+
+    def _settle(
+        self,
+        candidate: Candidate,
+        look: Look,
+        outcome: Outcome,
+        published: File,
+        note: str | None = None,
+        *,
+        linked: bool = False,
+    ) -> None:
+        """The file is in the store: remove the source if it is to be moved."""
+        if candidate.is_signed and not published.signed and note is None:
+            note = "It was published without the signature that lies beside it; the signature was left."
+        if not self._importer.moves:
+            self._done(candidate, look, outcome, note)
+            return
+        reason = None if linked else self._read_back(published)
+        if reason is None:
+            reason = self._importer.remove_source(candidate, look, linked=linked)
+        if reason is None:
+            note = note or self._remove_signature(candidate, published)
+        self._done(candidate, look, outcome, reason or note, removed=reason is None)
+
+    def _read_back(self, published: File) -> str | None:
+        """Read the stored bytes; the reason when the source had better stay."""
+        hasher = hashlib.sha256()
+        try:
+            with self._importer.index.store.blobs.open(f"{published.blob}/{published.filename}").file as file:
+                while chunk := file.read(_CHUNK):
+                    hasher.update(chunk)
+                    self._importer.advance(0)
+        except (StoreError, InvalidRequest, OSError):
+            return "The stored file cannot be read back, so the source was left; run 'quire check'."
+        if hasher.hexdigest() != published.sha256:
+            return "The stored file is damaged, so the source was left; run 'quire check --repair', then import again."
+        return None
+
+    def _remove_signature(self, candidate: Candidate, published: File) -> str | None:
+        """Remove the signature beside the source if the store has the same one; a sentence when it stays."""
+        if read_signature(candidate)[0] is None:
+            return None
+        stored: bytes | None = None
+        key = f"{published.blob}/{published.filename}.asc"
+        with suppress(StoreError, OSError), self._importer.index.store.blobs.open(key).file as file:
+            stored = file.read()
+        return remove_signature(candidate, stored)
+
+    def _done(
+        self,
+        candidate: Candidate,
+        look: Look | None,
+        outcome: Outcome,
+        note: str | None = None,
+        *,
+        removed: bool = False,
+    ) -> None:
+        self.results.append(self._importer.result(candidate, look, outcome, note, removed=removed))
+
+
+def _is_name_of(spelled: str, name: str) -> bool:
+    try:
+        return normalize_name(spelled) == name
+    except InvalidName:
+        return False

@@ -1,0 +1,1 @@
+"""`quire update`: newer files of the projects in a folder."""

@@ -1,0 +1,358 @@
+"""The work of `quire update`: find what is present, ask, then print pip commands or fetch.
+
+Without `-x` standard output holds nothing but shell comments and pip commands, as from `pypi-server update`, so that
+it can be piped into a shell. What a person should know besides goes to standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from quire.config.settings import Settings
+from quire.domain.errors import ConfigurationError, InvalidName, QuireError, StoreError, UpstreamError
+from quire.domain.names import guess_filename, normalize_name
+from quire.domain.reserved import Reserved
+from quire.dropin.tree import Tree
+from quire.index.audit.entries import Origin
+from quire.index.index import Index
+from quire.operations.update.files import ForDirectory, ForStore, settle
+from quire.operations.update.plan import Fetch, Present, Update, plan, usable
+from quire.store.posix.store import PosixStore
+from quire.upstream.client import Upstream, UpstreamFile
+
+MAX_IGNORELIST_BYTES = 4 * 1024 * 1024
+_PROJECTS_AT_ONCE = 4  # being downloaded; each may hold several open files
+
+_log = structlog.stdlib.get_logger("quire.update")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What was asked for."""
+
+    settings: Settings
+    index_url: str
+    """Ended by a slash; may hold a login."""
+    directory: str | None
+    """Where all downloads go; None: beside the present files."""
+    unstable: bool
+    execute: bool
+    as_json: bool
+    ignored: frozenset[str] | None
+    """Normalized names; None when no list was given."""
+    hosted: bool
+    """Whether the projects that were published to this index are asked for too."""
+    origin: Origin
+    """For the audit log."""
+
+    def command(self, update: Update) -> list[str]:
+        """The pip command that gets an update; for a hosted project into the first directory."""
+        directory = self.directory or update.directory or self.settings.root
+        command = ["pip", "-q", "download", "--no-deps", "-i", self.index_url, "-d", directory]
+        return [*command, f"{update.project}=={update.version}"]
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of it, by normalized project name."""
+
+    checked: int = 0
+    updates: list[Update] = field(default_factory=list)
+    done: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    """What `settle` says."""
+    hosted: int = 0
+    """So many hosted projects were left alone."""
+    missing: list[str] = field(default_factory=list)
+    """The other index has no release of these."""
+    closed: dict[str, str] = field(default_factory=dict)
+    """Hosted projects whose status (PEP 792) takes no uploads, and the status; they were not asked for."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """A sentence each."""
+
+
+def update(job: Job) -> int:
+    """Do it; the exit code. Raises ConfigurationError, StoreError, UpstreamError when nothing can be done at all."""
+    index = _open_index(job)
+    report = Report()
+    present = find_present(index, job.settings.directories, job.ignored or frozenset(), report, hosted=job.hosted)
+    reserved = Reserved(job.settings.local)
+    present = {name: files for name, files in present.items() if name not in reserved}
+    asyncio.run(_update(job, index, present, report))
+    _print_json(job, report) if job.as_json else _print(job, report)
+    return 1 if report.problems else 0
+
+
+# -- what is here -----------------------------------------------------------------------------------------------------
+
+
+def read_ignorelist(file: str) -> frozenset[str]:
+    """The normalized names in an ignorelist: one a line, `#` begins a comment.
+
+    Raises ConfigurationError when it cannot be read, or holds anything but names: a private name that was not
+    understood would be told to the other index.
+    """
+    try:
+        with Path(file).expanduser().open("rb") as opened:
+            data = opened.read(MAX_IGNORELIST_BYTES + 1)
+        if len(data) > MAX_IGNORELIST_BYTES:
+            raise ConfigurationError(f"The ignorelist {file} has more than {MAX_IGNORELIST_BYTES} bytes.")
+        lines = data.decode("utf-8-sig").splitlines()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigurationError(f"--ignorelist-file: {file} cannot be read ({error}).") from error
+    names = set()
+    for number, line in enumerate(lines, 1):
+        name = line.partition("#")[0].strip()
+        try:
+            names |= {normalize_name(name)} if name else set()
+        except InvalidName as error:
+            raise ConfigurationError(f"Line {number} of the ignorelist {file} is no project name: {error}") from error
+    return frozenset(names)
+
+
+def _open_index(job: Job) -> Index:
+    settings = job.settings
+    for directory in settings.directories:
+        try:
+            with os.scandir(directory) as entries:
+                next(entries, None)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The directory {directory} cannot be read: {os.strerror(error.errno or 0)}; create it or name another."
+            ) from error
+    try:
+        store = PosixStore.open(
+            settings.root,
+            create=False,
+            read_only=settings.read_only or not job.execute,
+            coarse_changes=settings.coarse_changes,
+        )
+    except StoreError as error:
+        raise ConfigurationError(str(error)) from error
+    return Index(store, settings.index, job.origin)
+
+
+def find_present(
+    index: Index, directories: Sequence[str], ignored: frozenset[str], report: Report, *, hosted: bool
+) -> dict[str, list[Present]]:
+    """The files of every project that is to be asked for, by normalized name, in the order of names.
+
+    Without `hosted`, a project that was published to this index is nobody's business but its owner's: it is not
+    asked for, and nothing from elsewhere joins it. Of files with the same name the served one counts: the hosted
+    one, else the first directory's. Nothing is opened but records. Projects that cannot or must not be updated are
+    noted in the report. Raises StoreError.
+    """
+    found: dict[str, dict[str, Present]] = {}
+    for name, candidates in Tree([Path(directory) for directory in directories]).refresh().projects.items():
+        files = found.setdefault(name, {})
+        for candidate in candidates:
+            files.setdefault(candidate.parsed.filename, Present(candidate.parsed, os.path.dirname(candidate.path)))
+    for name in index.names():
+        if name in ignored:
+            continue
+        if not hosted:
+            found.pop(name, None)
+            report.hosted += 1
+            continue
+        try:
+            project = index.project(name)
+        except StoreError as error:
+            report.problems[name] = str(error)
+            continue
+        if project is not None and not project.status.accepts_uploads:
+            report.closed[name] = str(project.status)
+        elif project is not None:
+            parsed = filter(None, map(guess_filename, project.files))
+            found.setdefault(name, {}).update({each.filename: Present(each, None) for each in parsed})
+    left_out = ignored | report.closed.keys() | report.problems.keys()
+    return {name: list(files.values()) for name, files in sorted(found.items()) if files and name not in left_out}
+
+
+# -- asking and fetching ----------------------------------------------------------------------------------------------
+
+
+async def _update(job: Job, index: Index, present: Mapping[str, list[Present]], report: Report) -> None:
+    report.checked = len(present)
+    if not present:
+        return
+    async with Upstream(job.index_url) as upstream:
+        hint = "" if job.ignored is not None else "; name private ones in a file for --ignorelist-file"
+        _say(f"Asking {upstream.url} for {len(present)} projects, whose names it learns{hint}.")
+        offered = await _ask(upstream, list(present), report)
+        for name, files in offered.items():
+            found = plan(name, present[name], files, unstable=job.unstable, directory=job.directory)
+            if found is not None:
+                report.updates.append(found)
+        report.updates.sort(key=lambda update: update.project)
+        if job.execute:
+            await _fetch_all(job, upstream, index, report)
+
+
+async def _ask(upstream: Upstream, names: Sequence[str], report: Report) -> dict[str, tuple[UpstreamFile, ...]]:
+    """The files that the index offers of each project, without those it does not know or could not tell."""
+    offered: dict[str, tuple[UpstreamFile, ...]] = {}
+
+    async def ask(name: str) -> None:
+        try:
+            files = await upstream.project(name)
+        except UpstreamError as error:
+            report.problems[name] = str(error)
+        else:
+            _log.info("asked", project=name, files=None if files is None else len(files))
+            if files and usable(files):
+                offered[name] = files
+            else:
+                report.missing.append(name)
+        progress.advance(task)
+
+    with _progress(MofNCompleteColumn()) as progress:
+        task = progress.add_task("asking", total=len(names))
+        # The first one alone: an index that cannot be reached is found out once, not for each project.
+        await ask(names[0])
+        if not upstream.reached:
+            raise UpstreamError(report.problems[names[0]])
+        async with asyncio.TaskGroup() as group:
+            for name in names[1:]:
+                group.create_task(ask(name))
+    report.missing.sort()
+    return offered
+
+
+async def _fetch_all(job: Job, upstream: Upstream, index: Index, report: Report) -> None:
+    turns = asyncio.Semaphore(_PROJECTS_AT_ONCE)
+
+    async def fetch(update: Update) -> None:
+        async with turns:
+            try:
+                report.done[update.project] = await _fetch(job, upstream, index, update)
+            except QuireError as error:
+                report.problems[update.project] = str(error)
+        progress.advance(task)
+
+    with _progress(MofNCompleteColumn()) as progress:
+        task = progress.add_task("fetching", total=len(report.updates))
+        async with asyncio.TaskGroup() as group:
+            for update in report.updates:
+                group.create_task(fetch(update))
+
+
+async def _fetch(job: Job, upstream: Upstream, index: Index, update: Update) -> list[tuple[str, str]]:
+    """Get all files of one update, then show them all."""
+    if not update.fetches:
+        raise UpstreamError(f"The release {update.version} has no file that corresponds to a present one.")
+    algorithm = job.settings.hash_algorithm
+
+    def sink_for(fetch: Fetch) -> Callable[[], ForDirectory | ForStore]:
+        filename, directory = fetch.file.parsed.filename, fetch.directory
+        if directory is not None:
+            return lambda: ForDirectory(directory, filename)
+        return lambda: ForStore(index.store.blobs.stage((algorithm,) if algorithm is not None else ()), filename)
+
+    sinks: list[ForDirectory | ForStore] = []
+    try:
+        for fetch in update.fetches:
+            sinks.append(  # noqa: PERF401 - what was downloaded so far must be discarded when the next one fails
+                await upstream.download(fetch.file, sink_for(fetch), limit=job.settings.max_upload_size)
+            )
+        done = settle(sinks, index)
+    finally:
+        for sink in sinks:
+            sink.discard()
+    for outcome, where in done:
+        _log.info(outcome, project=update.project, file=where)
+    return done
+
+
+# -- telling ----------------------------------------------------------------------------------------------------------
+
+
+def _progress(*columns: MofNCompleteColumn) -> Progress:
+    """A bar on standard error; nothing where that is no terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        *columns,
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        disable=not console.is_terminal,
+    )
+
+
+def _say(sentence: str) -> None:
+    """A line for a person. Part of it may come from a server: what a terminal would obey is taken out."""
+    print("".join(c if c.isprintable() else "?" for c in " ".join(sentence.split())), file=sys.stderr)
+
+
+def _print(job: Job, report: Report) -> None:
+    for update in report.updates:
+        print(f"# update {update.project} from {update.present or 'no version'} to {update.version}")
+        if not job.execute:
+            print(shlex.join(job.command(update)))
+        for outcome, where in report.done.get(update.project, ()):
+            print(f"{where} was there already" if outcome == "present" else f"{outcome} {where}")
+        print()
+    sys.stdout.flush()
+    if report.hosted:
+        _say(f"Left alone: {report.hosted} projects that were published to this index; --hosted asks for them too.")
+    if report.missing:
+        _say(f"No release found upstream for {_names(report.missing)}.")
+    for name, status in sorted(report.closed.items()):
+        _say(f"Left alone: {name}, which is {status}.")
+    sentences: dict[str, list[str]] = {}
+    for name, sentence in sorted(report.problems.items()):
+        sentences.setdefault(sentence, []).append(name)
+    for sentence, names in sentences.items():
+        _say(f"quire: error: {_names(names)}: {sentence}")
+    if report.checked and not (report.updates or report.problems):
+        _say("Nothing is newer upstream.")
+    elif not (report.checked or report.problems):
+        _say("There is no project to ask for.")
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _print_json(job: Job, report: Report) -> None:
+    updates = [
+        {
+            "project": update.project,
+            "present": update.present,
+            "version": update.version,
+            "command": job.command(update),
+            "files": [
+                {
+                    "filename": fetch.file.parsed.filename,
+                    "url": fetch.file.url,
+                    "hashes": dict(fetch.file.hashes),
+                    "size": fetch.file.size,
+                    "directory": fetch.directory,
+                }
+                for fetch in update.fetches
+            ],
+            "done": [{"outcome": outcome, "file": where} for outcome, where in report.done.get(update.project, ())],
+        }
+        for update in report.updates
+    ]
+    document = {
+        "checked": report.checked,
+        "updates": updates,
+        "hosted": report.hosted,
+        "missing": report.missing,
+        "closed": report.closed,
+        "problems": report.problems,
+    }
+    print(json.dumps(document, indent=1))

@@ -1,0 +1,1 @@
+"""Pages and documents: pure functions of a project and a media type."""

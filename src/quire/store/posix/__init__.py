@@ -1,0 +1,1 @@
+"""The store in a directory: on a local disk, NFS or EFS."""

@@ -1,0 +1,268 @@
+"""What only the POSIX store can tell about itself: names that do not belong, and what writers that died left behind.
+
+Everything here looks at a store that is in use. A name that is found is looked at a second time before it is told, so
+that what was only on its way is not taken for a remnant; what may still be on its way has an age, by the clock that
+stamps the files, for the caller to judge.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from quire.domain.errors import InvalidName, StoreReadOnly
+from quire.store.contracts import check_record_key
+from quire.store.posix.errors import if_there, store_errors
+from quire.store.posix.files import DurableDirectories, create_durable, is_same_file, sync_directory
+from quire.store.posix.records import split_tombstone
+from quire.store.posix.store import HOME, PosixStore
+
+DAMAGED = "damaged"
+"""The folder of the store in which repairs keep what they take out of use. Nothing reads it; people may empty it."""
+
+_FOLDERS = {"records", "blobs", "incoming", DAMAGED}
+_REVISION = re.compile(r"([0-9]{8,18})\.json")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_MARKER = re.compile(r"([a-z0-9][a-z0-9_-]*)\.deleted")
+_ANNOUNCEMENT = re.compile(r"([a-z0-9][a-z0-9_-]*)\.[0-9a-f]+\.changing")
+
+
+class Kind(StrEnum):
+    """What is odd about a name."""
+
+    INCOMING = "incoming"
+    """Staged bytes, of an upload under way or of one that ended without tidying up."""
+    ANNOUNCEMENT = "announcement"
+    """A change of the list of names, under way or left by a writer that died. The list is right all the same."""
+    MARKER = "marker"
+    """A marker that does not match its record: the list of names has a deleted one, or lacks one that is there."""
+    NO_REVISION = "no-revision"
+    """The directory of a record without any revision."""
+    EMPTY_DIRECTORY = "empty-directory"
+    """A directory in which a file was, or was about to be."""
+    FOREIGN = "foreign"
+    """Not made by quire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """One odd name."""
+
+    kind: Kind
+    path: str
+    """Relative to the store's folder."""
+    age: float
+    """Seconds since it was last touched."""
+    size: int
+    """Bytes of the files there."""
+    key: str | None = None
+    """The record that it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One stored revision of a record."""
+
+    number: int
+    data: bytes | None
+    """None when it says that the record is deleted."""
+
+
+class PosixInspector:
+    """Looks into one store, and repairs what a store can repair by itself."""
+
+    def __init__(self, store: PosixStore) -> None:
+        self._store = store
+        self._home = f"{store.root}/{HOME}"
+
+    def indexes(self) -> tuple[str, ...]:
+        """The names of all indexes in the store."""
+        prefixes = [prefix.partition("/") for prefix in self._store.records.listing.prefixes()]
+        return tuple(sorted(index for index, _, kind in prefixes if kind == "projects" and _NAME.fullmatch(index)))
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """Every name under a prefix that has a directory, also if its record is deleted or its marker wrong."""
+        with store_errors(f"list {prefix}"), contextlib.suppress(FileNotFoundError):
+            return tuple(
+                sorted(
+                    entry.name
+                    for entry in os.scandir(f"{self._home}/records/{prefix}")
+                    if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+                )
+            )
+        return ()
+
+    def revisions(self, key: str) -> Iterator[Revision]:
+        """The stored revisions of a record, the newest first. One that is pruned meanwhile is left out."""
+        check_record_key(key)
+        directory = f"{self._home}/records/{key}"
+        with store_errors(f"read the record {key}"):
+            numbers = sorted(
+                (int(m[1]) for name in os.listdir(directory) if (m := _REVISION.fullmatch(name))), reverse=True
+            )
+            for number in numbers:
+                with if_there(), open(f"{directory}/{number:08d}.json", "rb") as file:
+                    yield Revision(number, split_tombstone(file.read())[0])
+
+    # -- what is odd --------------------------------------------------------------------------------------------------
+
+    def oddities(self) -> list[Oddity]:
+        """Everything that does not belong, or is left of something. Raises StoreError when it cannot be looked at."""
+        with store_errors("list its own folders"):
+            now = self._store.blobs.now()
+            found = [*self._in_home(now), *self._in_incoming(now), *self._in_records(now), *self._in_blobs(now)]
+            return [oddity for oddity in found if self._is_still_there(oddity)]
+
+    def _is_still_there(self, oddity: Oddity) -> bool:
+        if oddity.kind is Kind.MARKER:
+            assert oddity.key is not None
+            return self._marker_is_wrong(oddity.key)
+        if oddity.kind is Kind.EMPTY_DIRECTORY:
+            return self._is_empty(f"{self._home}/{oddity.path}")
+        return os.path.lexists(f"{self._home}/{oddity.path}")
+
+    def _oddity(self, kind: Kind, path: str, now: float, key: str | None = None) -> Iterator[Oddity]:
+        """One, or none when it has gone meanwhile."""
+        with if_there():
+            status = os.stat(path, follow_symlinks=False)
+            size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+            yield Oddity(kind, path.removeprefix(f"{self._home}/"), max(0.0, now - status.st_ctime), size, key)
+
+    def _in_home(self, now: float) -> Iterator[Oddity]:
+        for entry in _entries(self._home):
+            expected = entry.is_dir(follow_symlinks=False) if entry.name in _FOLDERS else entry.name == "format"
+            if not expected:
+                yield from self._oddity(Kind.FOREIGN, entry.path, now)
+
+    def _in_incoming(self, now: float) -> Iterator[Oddity]:
+        for entry in _entries(f"{self._home}/incoming"):
+            yield from self._oddity(Kind.INCOMING, entry.path, now)
+
+    def _in_records(self, now: float) -> Iterator[Oddity]:
+        for index in _entries(f"{self._home}/records"):
+            if not _is_folder(index):
+                yield from self._oddity(Kind.FOREIGN, index.path, now)
+                continue
+            for kind in _entries(index.path):
+                if not _is_folder(kind):
+                    yield from self._oddity(Kind.FOREIGN, kind.path, now)
+                    continue
+                yield from self._in_prefix(f"{index.name}/{kind.name}", kind.path, now)
+
+    def _in_prefix(self, prefix: str, path: str, now: float) -> Iterator[Oddity]:
+        entries = _entries(path)
+        announced = {match[1] for entry in entries if (match := _ANNOUNCEMENT.fullmatch(entry.name))}
+        for entry in entries:
+            marker = _MARKER.fullmatch(entry.name)
+            if _is_folder(entry):
+                yield from self._in_record(
+                    f"{prefix}/{entry.name}", entry.path, now, is_announced=entry.name in announced
+                )
+            elif _ANNOUNCEMENT.fullmatch(entry.name):
+                yield from self._oddity(Kind.ANNOUNCEMENT, entry.path, now)
+            elif marker is None or not os.path.isdir(f"{path}/{marker[1]}"):
+                yield from self._oddity(Kind.FOREIGN, entry.path, now)
+
+    def _in_record(self, key: str, path: str, now: float, *, is_announced: bool) -> Iterator[Oddity]:
+        entries = _entries(path)
+        for entry in entries:
+            if not (_REVISION.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)):
+                yield from self._oddity(Kind.FOREIGN, entry.path, now)
+        if not any(_REVISION.fullmatch(entry.name) for entry in entries):
+            if not os.path.exists(f"{path}.deleted"):
+                yield from self._oddity(Kind.NO_REVISION, path, now, key)
+        elif not is_announced and self._marker_is_wrong(key):
+            yield from self._oddity(Kind.MARKER, path, now, key)
+
+    def _marker_is_wrong(self, key: str) -> bool:
+        """Whether marker and record disagree, and did not just change."""
+        try:
+            record = self._store.records.read(key)
+        except InvalidName:
+            return False
+        marker = f"{self._home}/records/{key}.deleted"
+        is_marked = os.path.exists(marker)
+        if is_marked == (record.data is None):
+            return False
+        folder, _, name = f"{self._home}/records/{key}".rpartition("/")
+        if any(match[1] == name for entry in _entries(folder) if (match := _ANNOUNCEMENT.fullmatch(entry.name))):
+            return False  # somebody is about to put it right
+        return self._store.records.read(key, record) is record and os.path.exists(marker) is is_marked
+
+    def _in_blobs(self, now: float) -> Iterator[Oddity]:
+        for project in _entries(f"{self._home}/blobs"):
+            if project.is_dir(follow_symlinks=False):
+                for publication in _entries(project.path):
+                    if publication.is_dir(follow_symlinks=False) and self._is_empty(publication.path):
+                        yield from self._oddity(Kind.EMPTY_DIRECTORY, publication.path, now)
+
+    @staticmethod
+    def _is_empty(path: str) -> bool:
+        try:
+            with os.scandir(path) as entries:
+                return next(entries, None) is None
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    # -- repairs ------------------------------------------------------------------------------------------------------
+
+    def tidy(self, oddity: Oddity) -> str | None:
+        """Put one right; says what was done, or None when that is nobody's to decide. Sweeping is the store's work."""
+        if oddity.kind in {Kind.MARKER, Kind.NO_REVISION}:
+            assert oddity.key is not None
+            self._store.records.listing.settle_marker(oddity.key)
+            return "The list of names agrees with the record now."
+        if oddity.kind is Kind.EMPTY_DIRECTORY:
+            with contextlib.suppress(OSError):  # somebody puts a file there, or it is gone: either is fine
+                os.rmdir(f"{self._home}/{oddity.path}")
+            return "The empty directory was removed."
+        return None
+
+    def keep_blob(self, key: str) -> str | None:
+        """Give a blob a second name below `damaged/`; where, relative to the store's folder. None when it is gone."""
+        target = f"{self._home}/{DAMAGED}/blobs/{key}"
+        self._check_writable()
+        with store_errors("keep a damaged file aside"):
+            DurableDirectories(self._home).ensure(target.rpartition("/")[0])
+            try:
+                os.link(f"{self._home}/blobs/{key}", target, follow_symlinks=False)
+            except FileExistsError:
+                if not is_same_file(f"{self._home}/blobs/{key}", target):
+                    raise
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            sync_directory(target.rpartition("/")[0])
+        return target.removeprefix(f"{self._home}/")
+
+    def keep_revision(self, key: str, number: int, data: bytes) -> str:
+        """Keep a copy of a damaged revision below `damaged/`; where, relative to the store's folder."""
+        target = f"{self._home}/{DAMAGED}/records/{key}/{number:08d}.json"
+        self._check_writable()
+        with store_errors("keep a damaged record aside"):
+            DurableDirectories(self._home).ensure(target.rpartition("/")[0])
+            with contextlib.suppress(FileExistsError):  # an earlier repair was interrupted after this
+                create_durable(target, data)
+            sync_directory(target.rpartition("/")[0])
+        return target.removeprefix(f"{self._home}/")
+
+    def _check_writable(self) -> None:
+        if not self._store.writable:
+            raise StoreReadOnly("The store cannot be repaired: it cannot be written.")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False) and _NAME.fullmatch(entry.name) is not None
+
+
+def _entries(path: str) -> list[os.DirEntry[str]]:
+    """What is in a directory, sorted; dot names belong to the file system or its clients. Nothing when it is gone."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,283 @@
+"""The list of names on a POSIX file system: folders, and markers beside them for what is deleted.
+
+Theory of operation
+-------------------
+A name is listed when it has a directory, unless a marker `foo.deleted` lies beside it. The marker
+and the record cannot change in one step, so whoever is about to make a record present or absent first announces it:
+it creates `foo.<unique>.changing` beside the directory, then commits, then makes the marker match the record, reading
+the record again after every change of the marker until both agree, and only then removes its announcement. While any
+announcement for foo lies there, nobody believes the marker: the record itself is asked. Hence:
+- the last one to change the marker has afterwards seen the record agree with it: without an announcement it is right;
+- a writer that dies leaves an announcement: the list stays right and costs one more read, until a sweep settles it;
+- creating or removing either name changes the identity of the parent, so no reader misses it.
+
+A folder of thousands of names is listed by several system calls, between which it changes. If announcements were read
+after markers, a deletion could slip through: no marker yet when its place was passed, no announcement any more when
+that place came. So the folder is listed twice, and the announcements of both lists count: one that the first list
+missed was removed before it ended, so the second finds its marker; or it was made after the first began, and then the
+change belongs to the future of this answer. For each name the list is thus linearizable. To be true of all names at
+one instant it is listed again until two lists in a row are equal, a few times at the most: while projects are created
+faster than their folder can be listed, an answer may show a younger project and not yet a slightly older one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from quire.domain.errors import StoreError, StoreReadOnly
+from quire.store.contracts import Names, Record, check_record_key
+from quire.store.posix.changes import Changes
+from quire.store.posix.directory import Directories, Identity, Seen, SettleRule
+from quire.store.posix.errors import after_commit, if_there, is_vanishing, store_errors
+from quire.store.posix.files import sync_directory, unique_name, unless_gone
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_NOTHING = "0"  # the tag of a folder that is not there
+_ATTEMPTS = 8
+_QUIET_ATTEMPTS = 3  # how often to list again for two equal lists in a row, before taking what there is
+_DELETED = ".deleted"
+_CHANGING = ".changing"
+
+
+class _Scan(NamedTuple):
+    """One listing of a folder."""
+
+    names: set[str]
+    """That have a directory."""
+    deleted: set[str]
+    """That have a marker."""
+    changing: set[str]
+    """That have an announcement."""
+
+
+class _Validation(NamedTuple):
+    """The `validation` of Names: what they were concluded from."""
+
+    seen: Seen
+    announced: tuple[Record, ...]
+    """The records that were asked because their markers could not be believed."""
+
+
+class PosixNames:
+    """Lists names below the records' top folder, and keeps their markers right for `PosixRecords`."""
+
+    def __init__(
+        self,
+        top: str,
+        *,
+        directories: Directories,
+        settle: SettleRule,
+        writable: bool,
+        changes: Changes | None = None,
+        read: Callable[[str, Record | None], Record],
+        check_store: Callable[[], None],
+    ) -> None:
+        """`read`: the records' own. `check_store`: raises OSError when the store as a whole is gone."""
+        self._top = top
+        self._directories = directories
+        self._settle = settle
+        self._writable = writable
+        self._changes = changes or Changes()
+        self._read = read
+        self._check_store = check_store
+
+    def names(self, prefix: str, known: Names | None = None) -> Names:
+        """See `contracts.Records.names`."""
+        if known is None or known.prefix != prefix:
+            check_record_key(prefix)
+            known = None
+        path = f"{self._top}/{prefix}"
+        if known is not None and isinstance(before := known.validation, _Validation):
+            identity = before.seen.identity
+            if self._directories.has(path, identity) and self._holds(before, identity):
+                return known
+        with store_errors(f"list {prefix}"):
+            for _ in range(_ATTEMPTS):
+                try:
+                    return self._names(path, prefix, known)
+                except OSError as error:
+                    if not is_vanishing(error, self._directories.root):
+                        raise
+        raise StoreError(f"The folder {prefix} changes faster than it can be listed; repeat.")
+
+    def unchanged(self, known: Names) -> bool:
+        """See `contracts.Records.names_unchanged`."""
+        path, before = f"{self._top}/{known.prefix}", known.validation
+        if known.tag == _NOTHING:
+            return self._is_absent(path)
+        if not isinstance(before, _Validation):
+            return False
+        identity = before.seen.identity
+        if not self._directories.has(path, identity):
+            identity = self._directories.identity(path)
+        return identity is not None and self._holds(before, identity)
+
+    def _is_absent(self, path: str) -> bool:
+        opened = self._directories.open(path)
+        if opened is None:
+            self._check_store()
+            return True
+        os.close(opened[0])
+        return False
+
+    def _names(self, path: str, prefix: str, known: Names | None) -> Names:
+        before = known.validation if known is not None else None
+        opened = self._directories.open(path)
+        if opened is None:
+            self._check_store()
+            return known if known is not None and known.tag == _NOTHING else Names(prefix, (), _NOTHING)
+        fd, identity = opened
+        try:
+            if known is not None and isinstance(before, _Validation) and self._holds(before, identity):
+                return known
+            seen = self._settle.see(identity, before.seen if isinstance(before, _Validation) else None)
+            first = _scan(fd)
+        finally:
+            os.close(fd)
+        second = self._scan(path)
+        for _ in range(_QUIET_ATTEMPTS):
+            if first == second:
+                break
+            first, second = second, self._scan(path)
+        announced = {
+            name: self._read(f"{prefix}/{name}", None) for name in (first.changing | second.changing) & second.names
+        }
+        deleted = second.deleted - announced.keys()
+        deleted |= {name for name, record in announced.items() if record.data is None}
+        listed = tuple(sorted(second.names - deleted))
+        validation = _Validation(seen, tuple(announced.values()))
+        if known is not None and known.names == listed and known.tag != _NOTHING:
+            known.validation = validation
+            return known
+        return Names(prefix, listed, unique_name(), validation)
+
+    def _holds(self, validation: _Validation, identity: Identity | None) -> bool:
+        """Whether nothing changed: neither the folder nor a record that was asked in place of a marker."""
+        return (
+            validation.seen.settled
+            and validation.seen.identity == identity
+            and all(self._read(record.key, record) is record for record in validation.announced)
+        )
+
+    def _scan(self, path: str) -> _Scan:
+        opened = self._directories.open(path)
+        if opened is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        try:
+            return _scan(opened[0])
+        finally:
+            os.close(opened[0])
+
+    @contextlib.contextmanager
+    def announced(self, key: str) -> Iterator[None]:
+        """Keep readers from believing the marker of a name while it and the record change one after the other."""
+        announcement = self._announce(key)
+        try:
+            yield
+        except Exception:
+            # Only a death may leave an announcement behind. What came of the write is read from the record.
+            with contextlib.suppress(OSError, StoreError):
+                self.match_marker(key)
+                self._withdraw(announcement)
+            raise
+        with after_commit(f"The record {key}"):
+            while not self._withdraw(announcement):
+                # It was swept: we slept for very long, and our last change of the marker may have been a late one.
+                announcement = self._announce(key)
+                self.match_marker(key)
+
+    def _announce(self, key: str) -> str:
+        announcement = f"{self._top}/{key}.{unique_name()}{_CHANGING}"
+        os.close(os.open(announcement, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        sync_directory(announcement.rpartition("/")[0])
+        self._changes.announce(announcement.rpartition("/")[0])
+        return announcement
+
+    def _withdraw(self, announcement: str) -> bool:
+        """False when somebody else had removed it."""
+        try:
+            os.unlink(announcement)
+        except FileNotFoundError:
+            return False
+        sync_directory(announcement.rpartition("/")[0])
+        return True
+
+    def match_marker(self, key: str) -> None:
+        """Make the marker match the record; only for who keeps an announcement meanwhile."""
+        path = f"{self._top}/{key}"
+        marker = f"{path}{_DELETED}"
+        record = self._read(key, None)
+        while True:
+            if record.data is None:
+                with contextlib.suppress(FileExistsError):
+                    os.close(os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+            else:
+                with if_there():
+                    os.unlink(marker)
+            again = self._read(key, record)
+            if again.tag == record.tag:
+                sync_directory(path.rpartition("/")[0])
+                return
+            record = again
+
+    def settle_marker(self, key: str) -> None:
+        """Make the marker of a name match its record, if they do not (which no writer leaves behind). For repairs."""
+        if not self._writable:
+            raise StoreReadOnly(f"The store cannot tidy the record {key}: it is served read-only.")
+        check_record_key(key)
+        with store_errors(f"tidy the record {key}"), self.announced(key):
+            self.match_marker(key)
+
+    def prefixes(self) -> list[str]:
+        """Every folder that holds names, e.g. "main/projects"."""
+        found = []
+        with store_errors("list its indexes"):
+            for directory, folders, _ in os.walk(self._top, onerror=unless_gone):
+                depth = directory.removeprefix(self._top).count("/")
+                if depth == 2:
+                    found.append(directory.removeprefix(f"{self._top}/"))
+                    folders.clear()
+        return sorted(found)
+
+    def settle_announcements(self, prefix: str, older_than: float, now: float) -> int:
+        """Finish what writers that died had announced. For the sweep; `now` is the server's time. Returns how many."""
+        path = f"{self._top}/{prefix}"
+        settled = 0
+        with store_errors(f"tidy {prefix}"):
+            if not os.path.isdir(path):
+                return 0
+            for filename in os.listdir(path):
+                name, _, rest = filename.partition(".")
+                announcement = f"{path}/{filename}"
+                if not rest.endswith(_CHANGING.removeprefix(".")) or not _NAME.fullmatch(name):
+                    continue
+                with if_there():
+                    if now - os.stat(announcement).st_mtime >= older_than:
+                        # under an announcement of its own: the other's owner may only be slow, and remove it
+                        self.settle_marker(f"{prefix}/{name}")
+                        with if_there():
+                            os.unlink(announcement)
+                        settled += 1
+        return settled
+
+
+def _scan(fd: int) -> _Scan:
+    names: set[str] = set()
+    deleted: set[str] = set()
+    changing: set[str] = set()
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            name, dot, rest = entry.name.partition(".")
+            if not dot:
+                if _NAME.fullmatch(name) and entry.is_dir(follow_symlinks=False):
+                    names.add(name)
+            elif f".{rest}" == _DELETED:
+                deleted.add(name)
+            elif rest.endswith(_CHANGING):
+                changing.add(name)
+    return _Scan(names, deleted, changing)

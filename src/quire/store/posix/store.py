@@ -1,0 +1,126 @@
+"""The store on a POSIX file system: a local disk, NFS, EFS.
+
+<root>/quire/format                                          the layout version
+<root>/quire/records/<kind>/<name>/<revision>.json           see posix_records
+<root>/quire/blobs/<project>/<publication>/<filename>        see posix_blobs
+<root>/quire/incoming/<unique>                               on the way in; same file system; swept when old
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from quire.domain.errors import StoreError, StoreReadOnly
+from quire.store.posix.blobs import PosixBlobs
+from quire.store.posix.changes import Changes
+from quire.store.posix.directory import Directories, SettleRule
+from quire.store.posix.errors import reason, store_errors
+from quire.store.posix.files import DurableDirectories
+from quire.store.posix.filesystem import filesystem_type, mount_options
+from quire.store.posix.layout import HOME, can_write, check_layout, create_layout, sweep_births
+from quire.store.posix.records import PRUNE_AGE, PosixRecords
+
+__all__ = ["HOME", "PosixStore"]
+
+
+class PosixStore:
+    """Fulfils `contracts.Store`. Opened by every worker for itself; holds no descriptor and no thread."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        writable: bool,
+        network: bool,
+        filesystem: str = "unknown",
+        settle: float | None = None,
+        prune_age: float = PRUNE_AGE,
+        coarse_changes: float = 0.0,
+    ) -> None:
+        """Prefer `open`, which looks at the directory first."""
+        home = f"{root}/{HOME}"
+        self.root = root
+        self.filesystem = filesystem
+        self.coarse_changes = coarse_changes
+        self.writable = writable
+        self.validates_inline = not network
+        directories = Directories(str(root), network=network)
+        changes = Changes(coarse_changes)
+        durable = DurableDirectories(home, changes)
+        self.settle_rule = SettleRule(settle)
+        self.records = PosixRecords(
+            home,
+            directories=directories,
+            durable=durable,
+            settle=self.settle_rule,
+            writable=writable,
+            changes=changes,
+            prune_age=prune_age,
+        )
+        self.blobs = PosixBlobs(home, directories=directories, durable=durable, writable=writable, changes=changes)
+
+    @classmethod
+    def open(
+        cls,
+        root: Path | str,
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        network: bool | None = None,
+        settle: float | None = None,
+        prune_age: float = PRUNE_AGE,
+        coarse_changes: float = 0.0,
+    ) -> PosixStore:
+        """The store in the directory `root`.
+
+        `create`: make the store's folder when there is none and it can be made; without it, an empty store is served.
+        `read_only`: never write. A store that cannot be written is opened all the same, with `writable` False.
+        `coarse_changes`: seconds in which the file server's change attribute moves on, where it does not count changes
+        (see `posix_changes`).
+        `network`: None finds out by the file system's type; `settle`: seconds, None finds out too (see `directory`).
+        Raises StoreError when the root is missing or cannot be read, or when it cannot be told whether the store can
+        be written (see `posix_layout`); UnknownLayout when the folder is of a newer quire, or not a store.
+        """
+        try:
+            root = Path(os.path.realpath(os.path.expanduser(root), strict=True))
+            with os.scandir(root):
+                pass
+            filesystem, local = filesystem_type(str(root))
+        except OSError as error:
+            raise StoreError(
+                f"The directory {root} cannot be used: {reason(error)}. Create it, or name another."
+            ) from error
+        network = not local if network is None else network
+        if network and "nocto" in mount_options(str(root)):
+            raise StoreError(
+                f"The directory {root} is mounted with the option nocto, with which workers on different machines see "
+                f"different files; mount it without."
+            )
+        home = root / HOME
+        is_certain = not create  # that the store's folder lasts; nothing may be acknowledged in one that does not
+        if not read_only and create:
+            with contextlib.suppress(StoreReadOnly):
+                create_layout(home, Changes(coarse_changes))
+                is_certain = True
+        check_layout(home)
+        return cls(
+            root,
+            writable=not read_only and is_certain and can_write(home),
+            network=network,
+            filesystem=filesystem,
+            settle=settle,
+            prune_age=prune_age,
+            coarse_changes=coarse_changes,
+        )
+
+    def sweep(self, older_than: float) -> int:
+        """Remove or finish what workers that died left behind, untouched for `older_than` seconds; returns how many."""
+        with store_errors("sweep what was left behind"):
+            swept = self.blobs.sweep(older_than)
+            now = self.blobs.now()
+            swept += sweep_births(f"{self.root}/{HOME}", older_than, now)
+            for prefix in self.records.listing.prefixes():
+                swept += self.records.listing.settle_announcements(prefix, older_than, now)
+            return swept

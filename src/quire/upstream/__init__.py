@@ -1,0 +1,1 @@
+"""Other indexes, which files come from."""
