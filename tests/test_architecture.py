@@ -65,6 +65,16 @@ def imports(path: Path) -> set[str]:
     return {module for module in found if module.startswith("quire.")}
 
 
+def from_imports(path: Path) -> list[tuple[str, str]]:
+    """(module, name) of each `from module import name` of quire's own."""
+    return [
+        (node.module, alias.name)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("quire")
+        for alias in node.names
+    ]
+
+
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_imports_go_one_way(path: Path) -> None:
     """No module imports from a layer above its own."""
@@ -72,6 +82,21 @@ def test_imports_go_one_way(path: Path) -> None:
         return
     own = LAYERS.index(layer(name_of(path)))
     assert not {module for module in imports(path) if layer(module) != "quire" and LAYERS.index(layer(module)) > own}
+
+
+def test_no_modules_import_each_other() -> None:
+    """Neither directly nor by way of others, nor for the sake of types."""
+    names = {name_of(path) for path in modules()}
+    graph = {
+        name_of(path): {
+            f"{module}.{name}" if f"{module}.{name}" in names else module for module, name in from_imports(path)
+        }
+        for path in modules()
+    }
+    while leaves := {name for name, needed in graph.items() if not (needed - {name}) & graph.keys()}:
+        for leaf in leaves:
+            del graph[leaf]
+    assert graph == {}
 
 
 def test_every_module_has_a_layer() -> None:

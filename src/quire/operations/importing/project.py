@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from quire.archives.metadata import CoreMetadata, is_complete_archive
 from quire.domain.errors import DamagedRecord, FileExists, InvalidName, InvalidRequest, ProjectClosed, StoreError
@@ -17,12 +16,10 @@ from quire.dropin.listing import Candidate
 from quire.index.commits import deleted_files
 from quire.index.integrity import has_digest
 from quire.index.upload import Upload
+from quire.operations.importing.context import ImportContext
 from quire.operations.importing.outcome import Outcome, Result
 from quire.operations.importing.source import Refused, read_signature, read_unchanged, remove_signature, rfc3339
 from quire.store.contracts import Staged
-
-if TYPE_CHECKING:
-    from quire.operations.importing.importer import Importer
 
 BATCH_FILES = 200
 BATCH_BYTES = 1024**3
@@ -45,22 +42,22 @@ class _Queued:
 class ProjectImport:
     """The work on one project, in one thread."""
 
-    def __init__(self, importer: Importer, name: str) -> None:
+    def __init__(self, context: ImportContext, name: str) -> None:
         """Raises DamagedRecord, InvalidName."""
         self.results: list[Result] = []
-        self._importer = importer
+        self._context = context
         self._name = name
         self._published: dict[str, File] = {}
         self._deleted: dict[str, str] = {}
         self._closed: str | None = None
         self._refresh()
-        self._facts = importer.facts(name)
+        self._facts = context.facts(name)
         self._queue: dict[str, _Queued] = {}
         self._copies: list[Candidate] = []  # further copies of what is queued
 
     def _refresh(self) -> None:
-        record = self._importer.index.store.records.read(self._importer.index.key(self._name))
-        project: Project | None = self._importer.index.decode(record)
+        record = self._context.index.store.records.read(self._context.index.key(self._name))
+        project: Project | None = self._context.index.decode(record)
         self._deleted = deleted_files(record)
         self._published = dict(project.files) if project is not None else {}
         self._closed = (
@@ -71,7 +68,7 @@ class ProjectImport:
 
     def take(self, candidate: Candidate) -> None:
         """Decide about one file: queue it, or add its result."""
-        filename, look = candidate.parsed.filename, self._importer.look(candidate)
+        filename, look = candidate.parsed.filename, self._context.look(candidate)
         if look is None:
             self._done(candidate, None, Outcome.REFUSED, "It is gone, no plain file, or a link to outside the folder.")
             return
@@ -106,7 +103,7 @@ class ProjectImport:
         """A file of this name is published: is it this one?"""
         digest = self._digest(candidate, look) if published.size == look.stamp.size else None
         if digest == published.sha256:
-            blobs, key = self._importer.index.store.blobs, f"{published.blob}/{published.filename}"
+            blobs, key = self._context.index.store.blobs, f"{published.blob}/{published.filename}"
             if has_digest(blobs, key, None, published.size):
                 self._settle(candidate, look, Outcome.PRESENT, published)
             else:  # listed, and not in the store any more: publishing it again restores it
@@ -118,11 +115,11 @@ class ProjectImport:
     def _digest(self, candidate: Candidate, look: Look) -> str:
         """sha256 of a source file. Before a file is removed nobody's word is taken for it, it is read."""
         facts = self._facts.get(candidate.key)
-        if not self._importer.moves and facts is not None and facts.settled and facts.stamp == look.stamp:
-            self._importer.advance(look.stamp.size)
+        if not self._context.moves and facts is not None and facts.settled and facts.stamp == look.stamp:
+            self._context.advance(look.stamp.size)
             return facts.hashes.get("sha256", "")
         hasher = hashlib.sha256()
-        read_unchanged(look, hasher.update, self._importer.advance)
+        read_unchanged(look, hasher.update, self._context.advance)
         return hasher.hexdigest()
 
     def _stage(self, candidate: Candidate, look: Look) -> None:
@@ -131,7 +128,7 @@ class ProjectImport:
             raise Refused(self._closed)
         if len(filename.encode()) > MAX_FILENAME_BYTES:
             raise Refused(f"Its name is longer than {MAX_FILENAME_BYTES} bytes; rename it.")
-        staged, linked, look = self._importer.stage(look)
+        staged, linked, look = self._context.stage(look)
         try:
             conflict = self._conflict(filename, staged.digests.sha256)
             if conflict is None:
@@ -151,7 +148,7 @@ class ProjectImport:
 
     def _conflict(self, filename: str, sha256: str) -> str | None:
         """Why content may not have this name that nothing is published under; None when it may."""
-        if self._importer.digest_beside(self._name, filename) not in {None, sha256}:
+        if self._context.digest_beside(self._name, filename) not in {None, sha256}:
             return "A served folder has a file of this name with other content; remove or rename one of them."
         deleted = self._deleted.get(filename, sha256)
         if deleted != sha256:
@@ -185,7 +182,7 @@ class ProjectImport:
 
     def _publish(self, queue: list[_Queued]) -> None:
         try:
-            self._importer.index.publish([queued.upload for queued in queue], imported=True)
+            self._context.index.publish([queued.upload for queued in queue], imported=True)
         except FileExists:
             # Somebody else published one of them meanwhile, so none of ours was: take all of them again.
             self._refresh()
@@ -220,12 +217,12 @@ class ProjectImport:
         """The file is in the store: remove the source if it is to be moved."""
         if candidate.is_signed and not published.signed and note is None:
             note = "It was published without the signature that lies beside it; the signature was left."
-        if not self._importer.moves:
+        if not self._context.moves:
             self._done(candidate, look, outcome, note)
             return
         reason = None if linked else self._read_back(published)
         if reason is None:
-            reason = self._importer.remove_source(candidate, look, linked=linked)
+            reason = self._context.remove_source(candidate, look, linked=linked)
         if reason is None:
             note = note or self._remove_signature(candidate, published)
         self._done(candidate, look, outcome, reason or note, removed=reason is None)
@@ -234,10 +231,10 @@ class ProjectImport:
         """Read the stored bytes; the reason when the source had better stay."""
         hasher = hashlib.sha256()
         try:
-            with self._importer.index.store.blobs.open(f"{published.blob}/{published.filename}").file as file:
+            with self._context.index.store.blobs.open(f"{published.blob}/{published.filename}").file as file:
                 while chunk := file.read(_CHUNK):
                     hasher.update(chunk)
-                    self._importer.advance(0)
+                    self._context.advance(0)
         except (StoreError, InvalidRequest, OSError):
             return "The stored file cannot be read back, so the source was left; run 'quire check'."
         if hasher.hexdigest() != published.sha256:
@@ -250,7 +247,7 @@ class ProjectImport:
             return None
         stored: bytes | None = None
         key = f"{published.blob}/{published.filename}.asc"
-        with suppress(StoreError, OSError), self._importer.index.store.blobs.open(key).file as file:
+        with suppress(StoreError, OSError), self._context.index.store.blobs.open(key).file as file:
             stored = file.read()
         return remove_signature(candidate, stored)
 
@@ -263,7 +260,7 @@ class ProjectImport:
         *,
         removed: bool = False,
     ) -> None:
-        self.results.append(self._importer.result(candidate, look, outcome, note, removed=removed))
+        self.results.append(self._context.result(candidate, look, outcome, note, removed=removed))
 
 
 def _is_name_of(spelled: str, name: str) -> bool:

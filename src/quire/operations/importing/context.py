@@ -1,0 +1,161 @@
+"""What the work on all projects of one import shares: the source, the index, the progress, and the way to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from quire.domain.errors import QuireError
+from quire.dropin.facts import Facts, decode_facts
+from quire.dropin.files import Look
+from quire.dropin.folder import Folder
+from quire.dropin.listing import NOTHING, Candidate, Listing
+from quire.dropin.tree import Tree
+from quire.index.index import Index
+from quire.operations.importing import source as files
+from quire.operations.importing.outcome import NoProgress, Outcome, Progress, Result
+from quire.store.contracts import Staged
+
+
+@runtime_checkable
+class _Adopts(Protocol):
+    """Blobs that can take a file in by linking it; see PosixBlobs.adopt."""
+
+    def adopt(self, path: str, notify: Callable[[int], object]) -> Staged | None: ...
+
+
+class Stopped(BaseException):
+    """Raised in the worker threads when the import is given up. No error: nobody is to handle it on its way."""
+
+
+class ImportContext:
+    """Shared by the threads that import the projects. Use once."""
+
+    def __init__(
+        self,
+        index: Index,
+        source: Path,
+        *,
+        beside: Folder | None,
+        exclude: Sequence[Path],
+        facts_apply: bool,
+        move: bool,
+        link: bool,
+        progress: Progress | None,
+    ) -> None:
+        """See `Importer`."""
+        self.index = index
+        self.moves = move
+        self._tree = Tree([source], exclude=exclude)
+        self._listing = NOTHING
+        self._beside = beside
+        self._beside_names: dict[str, set[str]] = {}
+        self._facts_apply = facts_apply
+        self._link = link
+        self._progress = progress or NoProgress()
+        self._stop = threading.Event()
+        self._link_targets: frozenset[str] = frozenset()
+        self._late: dict[str, tuple[Candidate, Look, bool]] = {}  # sources that symbolic links lead to, removed last
+
+    def begin(self) -> Listing:
+        """The files of the source. Raises StoreError when it cannot be read."""
+        self._listing = listing = self._tree.refresh()
+        candidates = tuple(listing.by_path.values())
+        looks = [self._tree.look(candidate, listing) for candidate in candidates]
+        self._progress.start(sum(look.stamp.size for look in looks if look is not None))
+        pairs = zip(candidates, looks, strict=True)
+        self._link_targets = frozenset(look.path for candidate, look in pairs if candidate.is_link and look is not None)
+        for path, project in self._beside.all_files() if self._beside is not None else ():
+            self._beside_names.setdefault(project, set()).add(path.rpartition("/")[2])
+        return listing
+
+    def stop(self) -> None:
+        """Have every thread raise at its next `advance`."""
+        self._stop.set()
+
+    def remove_late_sources(self) -> dict[str, str | None]:
+        """Remove the files that symbolic links of the source led to; by relative path, the reason why one stays."""
+        late = self._late.items()
+        return {path: files.remove(candidate, look, linked=linked) for path, (candidate, look, linked) in late}
+
+    def result(
+        self,
+        candidate: Candidate,
+        look: Look | None,
+        outcome: Outcome,
+        note: str | None = None,
+        *,
+        removed: bool = False,
+    ) -> Result:
+        """What became of a file."""
+        return Result(
+            path=candidate.relative,
+            project=candidate.parsed.project,
+            filename=candidate.parsed.filename,
+            size=look.stamp.size if look is not None else 0,
+            outcome=outcome,
+            note=note,
+            removed=removed,
+            failed=outcome in {Outcome.CONFLICT, Outcome.REFUSED} or (self.moves and not removed),
+        )
+
+    def advance(self, amount: int) -> None:
+        """So many bytes were read. Raises when the import was given up meanwhile."""
+        if self._stop.is_set():
+            raise Stopped
+        self._progress.advance(amount)
+
+    def look(self, candidate: Candidate) -> Look | None:
+        """The file as it is now; None when it is not to be taken."""
+        return self._tree.look(candidate, self._listing)
+
+    def facts(self, project: str) -> dict[str, Facts]:
+        """What servers have found out about the source's files already, by candidate key."""
+        if not self._facts_apply:
+            return {}
+        try:
+            return decode_facts(self.index.store.records.read(f"{self.index.name}/dropins/{project}").data) or {}
+        except QuireError:
+            return {}  # they only save time
+
+    def digest_beside(self, project: str, filename: str) -> str | None:
+        """sha256 of the drop-in file of this name that is served beside the store; None when there is none."""
+        if self._beside is None or filename not in self._beside_names.get(project, ()):
+            return None
+        found = {each.file.filename: each.file.sha256 for each in self._beside.project(project).files}
+        return found.get(filename)
+
+    def stage(self, look: Look) -> tuple[Staged, bool, Look]:
+        """The bytes of a source file in the staging, whether they are the file itself, and the file as it is now.
+
+        Raises Refused.
+        """
+        blobs = self.index.store.blobs
+        if self._link and isinstance(blobs, _Adopts):
+            adopted = blobs.adopt(look.path, self.advance)
+            if adopted is not None:
+                try:
+                    return adopted, True, files.look_again(look)
+                except files.Refused:
+                    adopted.discard()
+                    raise
+            look = files.look_again(look)
+        staging = blobs.stage()
+        try:
+            files.read_unchanged(look, staging.write, self.advance)
+            return staging.finish(), False, look
+        except BaseException:
+            staging.discard()
+            raise
+
+    def remove_source(self, candidate: Candidate, look: Look, *, linked: bool) -> str | None:
+        """Remove a source file that is safe in the store; the reason when it stays. `linked`: as for `files.remove`.
+
+        A file that symbolic links of the source lead to goes last, so that they can be read until then.
+        """
+        if look.path in self._link_targets and not candidate.is_link:
+            self._late[candidate.relative] = (candidate, look, linked)
+            return None
+        return files.remove(candidate, look, linked=linked)
