@@ -17,6 +17,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
+from email.parser import HeaderParser
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +32,7 @@ from quire.archives.metadata import (
     parse_metadata,
     read_metadata,
 )
+from quire.archives.wheels import wheel_version
 from quire.archives.zips import has_zip_member
 from quire.domain.errors import InvalidDistribution, StoreError
 from quire.domain.names import ParsedFilename, guess_filename, parse_filename
@@ -957,3 +959,19 @@ def test_errors_of_the_file_itself_pass(name: str, error: Exception) -> None:
     assert parsed is not None
     with pytest.raises(type(error)):
         read_metadata(Failing(bytes(4096)), parsed)
+
+
+_WHEEL_NAMES = st.sampled_from(
+    ["Wheel-Version", "wheel-version", "WHEEL-VERSION", "Tag", "Generator", "X-Wheel-Version"]
+)
+_WHEEL_VALUES = st.one_of(st.sampled_from(["1.0", "2.1 ", "", " 1.0", "1.0\n 2", "a: b"]), st.text(max_size=6))
+_WHEEL_LINES = st.builds(
+    "{}{}{}{}".format, _WHEEL_NAMES, st.sampled_from([": ", ":", " : ", ""]), _WHEEL_VALUES, st.sampled_from("\n\r")
+)
+
+
+@given(st.lists(_WHEEL_LINES, max_size=5).map("".join), st.sampled_from(["", "\n", "\n\n", "text"]))
+def test_the_wheel_version_is_the_one_that_installers_find(lines: str, rest: str) -> None:
+    """Whether WHEEL is so plain that the email package need not read it, or not."""
+    text = lines + rest
+    assert wheel_version(text) == str(HeaderParser().parsestr(text)["Wheel-Version"]).strip()

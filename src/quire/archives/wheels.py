@@ -8,7 +8,7 @@ from __future__ import annotations
 import configparser
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from email.parser import HeaderParser
 from typing import BinaryIO
 
@@ -21,9 +21,18 @@ from quire.domain.errors import InvalidDistribution, InvalidName
 from quire.domain.names import ParsedFilename, normalize_name, quoted, same_version
 
 _WHEEL_MAJOR = 1
+_READ = {
+    "METADATA": limits.MAX_METADATA_BYTES,
+    "WHEEL": limits.MAX_SMALL_FILE_BYTES,
+    "RECORD": limits.MAX_RECORD_BYTES,
+    "entry_points.txt": limits.MAX_SMALL_FILE_BYTES,
+}
+"""The files of .dist-info that installers read, and the most bytes that each may have."""
 _SCHEMES = {"data", "headers", "platlib", "purelib", "scripts"}
 _LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)|[^\r\n]++")
 """With its end; quoted text in a row of RECORD may have several."""
+_PLAIN_WHEEL = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*: [!-~][ -~]*\n)+\n?")
+_VERSION_LINE = re.compile(r"^Wheel-Version: (.*)$", re.MULTILINE | re.IGNORECASE)
 _SCRIPT_NAME = re.compile(r"[\w.-]+")
 _SCRIPT_TARGET = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(?:\[[^\]]*\])?")
 
@@ -57,8 +66,10 @@ def read_wheel(file: BinaryIO, parsed: ParsedFilename, *, strict: bool) -> bytes
         )
     if strict:
         _check_members(members, parsed)
-        check_zip_layout(file, members, parsed)
-        _check_dist_info(file, members, parsed)
+        own = f"{_stem(parsed)}.dist-info"
+        content = check_zip_layout(file, members, parsed, {f"{own}/{name}": most for name, most in _READ.items()})
+        _check_dist_info({name.removeprefix(f"{own}/"): data for name, data in content.items()}, parsed)
+        return content[f"{own}/METADATA"]
     return read_zip_member(file, found[0], parsed)
 
 
@@ -93,34 +104,46 @@ def _check_members(members: Sequence[ZipMember], parsed: ParsedFilename) -> None
                 raise unsafe(member.name, f"lies in none of the folders {', '.join(sorted(_SCHEMES))}", parsed)
 
 
-def _check_dist_info(file: BinaryIO, members: Sequence[ZipMember], parsed: ParsedFilename) -> None:
-    """METADATA, WHEEL and RECORD in exactly the expected folder, and those that installers read can be read."""
-    directory = f"{_stem(parsed)}.dist-info"
-    by_name = {member.name: member for member in members if member.name.startswith(f"{directory}/")}
-    for name in ("METADATA", "WHEEL", "RECORD"):
-        if f"{directory}/{name}" not in by_name:
-            raise unusable(f"has no {quoted(f'{directory}/{name}')}", parsed)
+def _check_dist_info(content: Mapping[str, bytes], parsed: ParsedFilename) -> None:
+    """METADATA, WHEEL and RECORD are in exactly the expected folder, and those that installers read can be read.
 
-    def text(name: str, limit: int) -> str:
+    `content`: the files of that folder, as far as they are in `_READ`.
+    """
+    for name in ("METADATA", "WHEEL", "RECORD"):
+        if name not in content:
+            raise unusable(f"has no {quoted(f'{_stem(parsed)}.dist-info/{name}')}", parsed)
+
+    def text(name: str) -> str:
         try:
-            return read_zip_member(file, by_name[f"{directory}/{name}"], parsed, limit).decode()
+            return content[name].decode()
         except UnicodeDecodeError:
             raise unusable(f"has a {name} that is not UTF-8", parsed) from None
 
-    _check_wheel(text("WHEEL", limits.MAX_SMALL_FILE_BYTES), parsed)
-    _check_record(text("RECORD", limits.MAX_RECORD_BYTES), parsed)
-    if f"{directory}/entry_points.txt" in by_name:
-        _check_entry_points(text("entry_points.txt", limits.MAX_SMALL_FILE_BYTES), parsed)
+    _check_wheel(text("WHEEL"), parsed)
+    _check_record(text("RECORD"), parsed)
+    if "entry_points.txt" in content:
+        _check_entry_points(text("entry_points.txt"), parsed)
 
 
 def _check_wheel(text: str, parsed: ParsedFilename) -> None:
     if len(text.splitlines()) > limits.MAX_WHEEL_LINES:
         raise unusable(f"has more than {limits.MAX_WHEEL_LINES} lines in WHEEL", parsed)
-    version = str(HeaderParser().parsestr(text)["Wheel-Version"]).strip()
+    version = wheel_version(text)
     if not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", version):
         raise unusable("has no Wheel-Version like 1.0 in WHEEL", parsed)
     if int(version.partition(".")[0]) > _WHEEL_MAJOR:
         raise unusable(f"has the Wheel-Version {version}, which no installer of today reads", parsed)
+
+
+def wheel_version(text: str) -> str:
+    """What the email package, by which installers read it, finds as the Wheel-Version in WHEEL; "None" for nothing.
+
+    It takes long, so it is left out where each line is plain.
+    """
+    if _PLAIN_WHEEL.fullmatch(text):
+        found = _VERSION_LINE.search(text)
+        return found[1].strip() if found is not None else "None"
+    return str(HeaderParser().parsestr(text)["Wheel-Version"]).strip()
 
 
 def _check_record(text: str, parsed: ParsedFilename) -> None:

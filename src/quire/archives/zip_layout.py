@@ -4,7 +4,8 @@ Some programs read a zip by its central directory (zipfile, hence pip), some fro
 downloads). An archive in which the two find different files is refused by uv, by PyPI, and here. So the local headers
 and their data must follow one another without a gap from the first byte to the directory, and say what it says.
 
-All data is expanded on the way (not kept), since a member with a wrong checksum can be installed by nobody.
+All data is expanded on the way, since a member with a wrong checksum can be installed by nobody. Only the data of small
+files that are looked at is kept.
 
 Sources: PKWARE's APPNOTE 4.3 to 4.5, PyPI's page on archives (docs.pypi.org/archives).
 """
@@ -12,21 +13,29 @@ Sources: PKWARE's APPNOTE 4.3 to 4.5, PyPI's page on archives (docs.pypi.org/arc
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from typing import BinaryIO
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import BinaryIO, Final
 
 from quire.archives import limits
-from quire.archives.refusals import Unbounded, damaged_zip, unsafe, unusable
+from quire.archives.refusals import Unbounded, damaged_zip, oversized, unsafe, unusable
 from quire.archives.zips import DEFLATED, LOCAL_HEADER, STORED, ZipMember, find_directory, zip64_sizes, zip_data
 from quire.domain.names import ParsedFilename, quoted
 
+NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 _ENCRYPTED, _DESCRIPTOR, _UTF8_NAME = 0x1, 0x8, 0x800
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 _ZIP64_LENGTHS = {0, 8, 16, 24, 28}
 
 
-def check_zip_layout(file: BinaryIO, members: Sequence[ZipMember], parsed: ParsedFilename) -> None:
-    """Raises InvalidDistribution. `members`: the whole directory, in any order."""
+def check_zip_layout(
+    file: BinaryIO, members: Sequence[ZipMember], parsed: ParsedFilename, keep: Mapping[str, int] = NOTHING
+) -> dict[str, bytes]:
+    """The data of those members that `keep` names, with the most bytes that each may have.
+
+    `members`: the whole directory, in any order. Raises InvalidDistribution.
+    """
+    kept = {}
     directory = find_directory(file, parsed)
     length = file.seek(0, 2)
     expanded = sum(member.size for member in members)
@@ -48,10 +57,17 @@ def check_zip_layout(file: BinaryIO, members: Sequence[ZipMember], parsed: Parse
         if member.offset != position:
             raise unusable("has bytes between its members, or members that lie in each other", parsed)
         position += _check_local_header(file, member, parsed) + member.compressed
-        for _ in zip_data(file, member, parsed):
-            pass
+        data, most = zip_data(file, member, parsed), keep.get(member.name)
+        if most is None:
+            for _ in data:
+                pass
+        elif member.size > most:
+            raise oversized(member.name, most, parsed)
+        else:
+            kept[member.name] = b"".join(data)
     if position != directory.start:
         raise unusable("has bytes between its members and its directory", parsed)
+    return kept
 
 
 def _check_local_header(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> int:
