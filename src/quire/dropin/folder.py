@@ -2,7 +2,7 @@
 
 Every question is answered with what is true when it is asked, by any number of processes on any number of machines;
 nothing watches, nothing is scanned per request. Three parts work together, each with its theory of operation:
-`folder_scan` knows which files there are, `folder_digests` what is in them, `folder_facts` finds that out. This module
+`tree` knows which files there are, `digests` what is in them, `facts` finds that out. This module
 joins them to projects.
 
 Everything here is synchronous and may be called from several threads. What ends in `unchanged` takes microseconds on a

@@ -15,7 +15,7 @@ So an import may be stopped at any time and repeated: it goes on where it was.
 
 *Moving.* A source file is removed only after its project's record is durable, after the stored bytes were read back
 and found to have the digest, and while the source still has the size, mtime and inode it was read with. Readers look
-into the folder before they look at the record (see `repository`), so no answer misses a file on its way.
+into the folder before they look at the record (see `quire.catalog.views`), so no answer misses a file on its way.
 
 *Copy or link.* By default the bytes are copied. A hard link would cost neither time nor space, but then the store and
 the folder share one inode, and a program that overwrites the file in place (pypiserver's `--overwrite`, `cp` onto it)

@@ -24,7 +24,7 @@ revision it was about to open lists again.
 A reader may see a revision between its link and its fsync. If the power fails just then, what it saw never was: its
 writer had not been told that it was done. Whoever finds its change already made syncs before it says so (`confirm`).
 
-Listing names is a matter of its own: see `posix_names`.
+Listing names is a matter of its own: see `names`.
 """
 
 from __future__ import annotations

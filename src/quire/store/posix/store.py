@@ -1,8 +1,8 @@
 """The store on a POSIX file system: a local disk, NFS, EFS.
 
 <root>/quire/format                                          the layout version
-<root>/quire/records/<kind>/<name>/<revision>.json           see posix_records
-<root>/quire/blobs/<project>/<publication>/<filename>        see posix_blobs
+<root>/quire/records/<kind>/<name>/<revision>.json           see `records`
+<root>/quire/blobs/<project>/<publication>/<filename>        see `blobs`
 <root>/quire/incoming/<unique>                               on the way in; same file system; swept when old
 """
 
@@ -78,10 +78,10 @@ class PosixStore:
         `create`: make the store's folder when there is none and it can be made; without it, an empty store is served.
         `read_only`: never write. A store that cannot be written is opened all the same, with `writable` False.
         `coarse_changes`: seconds in which the file server's change attribute moves on, where it does not count changes
-        (see `posix_changes`).
+        (see `changes`).
         `network`: None finds out by the file system's type; `settle`: seconds, None finds out too (see `directory`).
         Raises StoreError when the root is missing or cannot be read, or when it cannot be told whether the store can
-        be written (see `posix_layout`); UnknownLayout when the folder is of a newer quire, or not a store.
+        be written (see `layout`); UnknownLayout when the folder is of a newer quire, or not a store.
         """
         try:
             root = Path(os.path.realpath(os.path.expanduser(root), strict=True))
