@@ -14,22 +14,20 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from quire.archives import limits
 from quire.archives.refusals import Unbounded, damaged_zip, oversized, unsafe, unusable
 from quire.archives.zips import DEFLATED, LOCAL_HEADER, STORED, ZipMember, find_directory, zip64_sizes, zip_data
 from quire.domain.names import ParsedFilename, quoted
 
-NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 _ENCRYPTED, _DESCRIPTOR, _UTF8_NAME = 0x1, 0x8, 0x800
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
 _ZIP64_LENGTHS = {0, 8, 16, 24, 28}
 
 
 def check_zip_layout(
-    file: BinaryIO, members: Sequence[ZipMember], parsed: ParsedFilename, keep: Mapping[str, int] = NOTHING
+    file: BinaryIO, members: Sequence[ZipMember], parsed: ParsedFilename, keep: Mapping[str, int]
 ) -> dict[str, bytes]:
     """The data of those members that `keep` names, with the most bytes that each may have.
 

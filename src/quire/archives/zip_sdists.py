@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import BinaryIO
 
+from quire.archives import limits
 from quire.archives.members import Paths
 from quire.archives.refusals import ambiguous, unsafe
 from quire.archives.zip_layout import check_zip_layout
@@ -36,5 +37,6 @@ def read_zip_sdist(file: BinaryIO, parsed: ParsedFilename, *, strict: bool) -> b
     if len(found) > 1:
         raise ambiguous(parsed)
     if strict:
-        check_zip_layout(file, members, parsed)
+        content = check_zip_layout(file, members, parsed, {each.name: limits.MAX_METADATA_BYTES for each in found})
+        return content[found[0].name] if found else None
     return read_zip_member(file, found[0], parsed) if found else None

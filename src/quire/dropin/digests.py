@@ -118,11 +118,9 @@ class ProjectFacts:
     def begin(self, candidates: Collection[Candidate]) -> None:
         """Forget what is no longer there, and read the record again when it is needed."""
         self._is_read = False
-        if len(self._held) > len(candidates):
+        if len(self._held) > len(candidates) or self._stale_since:
             keys = {candidate.key for candidate in candidates}
             self._held = {key: held for key, held in self._held.items() if key in keys}
-        if self._stale_since:
-            keys = {candidate.key for candidate in candidates}
             self._stale_since = {key: since for key, since in self._stale_since.items() if key in keys}
 
     def due(self, candidate: Candidate, look: Look) -> float:

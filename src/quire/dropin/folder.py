@@ -181,7 +181,7 @@ class Folder:
 
         Raises StoreError when a root cannot be read.
         """
-        return self._tree.refresh().moved
+        return self._tree.moved()
 
     def changed(self, relative_path: str) -> float | None:
         """When the file with this path last changed (seconds since the epoch); None when there is none."""

@@ -6,8 +6,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from quire.domain.names import ParsedFilename, guess_filename
-from quire.dropin.files import public_name
+from quire.domain.names import ParsedFilename
 from quire.store.posix.directory import Seen
 
 _GONE = {0, errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
@@ -52,11 +51,9 @@ class Listing:
     """The projects that files which are no candidates belong to, by their names: partial copies, signatures."""
     unreadable: tuple[str, ...]
     """The absolute paths of directories that may hold files, and cannot be read."""
-    moved: tuple[str, ...]
-    """The relative paths of files that an import has renamed before it removes them."""
 
 
-NOTHING = Listing({}, (), {}, frozenset(), frozenset(), (), ())
+NOTHING = Listing({}, (), {}, frozenset(), frozenset(), ())
 
 
 class Directory:
@@ -88,14 +85,6 @@ def _candidates(directories: Sequence[Directory]) -> Iterator[Candidate]:
         yield from filter(None, directory.entries.values())
 
 
-def _moved(directories: Sequence[Directory]) -> Iterator[str]:
-    for directory in directories:
-        for name in directory.others:
-            public = public_name(name) if name.startswith(".") else None
-            if public is not None and guess_filename(public.removesuffix(".asc")) is not None:
-                yield directory.place(name)
-
-
 def merge(directories: Sequence[Directory], before: Listing) -> Listing:
     """The listing of all directories, made of the parts of the one before wherever they are equal."""
     by_path: dict[str, Candidate] = {}
@@ -117,7 +106,6 @@ def merge(directories: Sequence[Directory], before: Listing) -> Listing:
         folders=frozenset(directory.path for directory in directories if directory.is_listed),
         traces=frozenset().union(*(directory.traces for directory in directories)),
         unreadable=tuple(directory.path for directory in directories if directory.failure not in _GONE),
-        moved=tuple(sorted(_moved(directories))),
     )
 
 

@@ -42,7 +42,7 @@ from pathlib import Path
 
 from quire.domain.errors import StoreError
 from quire.domain.names import ParsedFilename, guess_filename, guess_project
-from quire.dropin.files import Look, Stamp, open_plain
+from quire.dropin.files import Look, Stamp, open_plain, public_name
 from quire.dropin.listing import NOTHING, Candidate, Directory, Listing, merge
 from quire.dropin.reports import Reports, state_of
 from quire.store.posix.directory import COARSE_SETTLE, Directories, Identity, Seen, SettleRule
@@ -118,6 +118,20 @@ class Tree:
                 self._listing = merge(tuple(self._directories.values()), self._listing)
                 self._is_stale = False
             return self._listing
+
+    def moved(self) -> tuple[str, ...]:
+        """The relative paths of files that an import has renamed before it removes them, sorted. As `refresh`."""
+        self.refresh()
+        with self._lock:
+            directories = tuple(self._directories.values())
+        names = [(directory, name, public_name(name)) for directory in directories for name in directory.others]
+        return tuple(
+            sorted(
+                directory.place(name)
+                for directory, name, public in names
+                if public is not None and guess_filename(public.removesuffix(".asc")) is not None
+            )
+        )
 
     @property
     def settle(self) -> float:
