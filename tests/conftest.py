@@ -1,13 +1,35 @@
-"""What all tests share: hypothesis draws the same examples at every run, and measures no time."""
+"""What all tests share: the same examples of hypothesis at every run, and logging that is put back after each test."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "repeatable", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def logging_is_put_back() -> Iterator[None]:
+    """A command that runs in the process of the tests sets up logging for the process: the next test must not have it.
+
+    Such a handler writes the log of later tests into whatever it was made for.
+    """
+    root = logging.getLogger()
+    before, level, configuration = root.handlers[:], root.level, structlog.get_config()
+    yield
+    for handler in root.handlers:
+        if handler not in before:
+            handler.close()
+    root.handlers = before
+    root.setLevel(level)
+    structlog.configure(**configuration)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

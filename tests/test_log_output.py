@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import select
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from quire.observe.log_output import MAX_QUEUED, Output, _File, _Stream, file_handler, lost_lines
+from quire.observe.log_output import MAX_QUEUED, Output, _File, _Stream, file_handler, lost_lines, stream_handler
 from tests.serving import DEADLINE, until
 
 
@@ -66,6 +67,20 @@ def test_lines_are_written_together_and_in_order() -> None:
     pipe.output.flush()
     assert pipe.read() == b"".join(f"{line(number)}\n".encode() for number in range(3))
     pipe.close()
+
+
+def test_a_number_that_another_file_gets_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that replaced its standard output, and closed the replacement, has no log lines in other files."""
+    with (tmp_path / "first").open("w") as first:
+        monkeypatch.setattr(sys, "stdout", first)
+        handler = stream_handler("stdout")
+        number = first.fileno()
+    with (tmp_path / "second").open("w") as second:
+        assert second.fileno() == number
+        handler.emit(logging.makeLogRecord({"msg": "a line"}))
+    handler.close()
+    assert (tmp_path / "first").read_text() == "a line\n"
+    assert (tmp_path / "second").read_text() == ""
 
 
 def test_a_reader_that_stands_still_stops_nobody() -> None:

@@ -47,6 +47,8 @@ _LAST_SECONDS: Final = 10.0
 """How long the end of a process may be put off for a reader that goes on reading, ..."""
 _SILENT_SECONDS: Final = 1.0
 """... and for one that does not."""
+_STANDARD_ERROR: Final = 2
+"""The highest descriptor that is the process's own."""
 _REPORT_SECONDS: Final = 60.0
 """Between two complaints about a destination that fails."""
 
@@ -86,8 +88,9 @@ class _Stream:
     blocks = False
 
     def __init__(self, name: str, descriptor: int) -> None:
+        """`descriptor`: 1 or 2, which are the process's own whatever they lead to; any other one may be closed, and its
+        number given to another file, so that file is opened once more."""
         self.name = name
-        self._descriptor = descriptor
         self._owned: int | None = None
         self._socket: socket.socket | None = None
         mode = os.fstat(descriptor).st_mode
@@ -99,6 +102,14 @@ class _Stream:
                 self._owned = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError:  # no /proc, or a pipe of another user
                 self.blocks = True
+        if self._socket is not None:
+            self._descriptor = self._socket.fileno()
+        elif self._owned is not None:
+            self._descriptor = self._owned
+        elif descriptor > _STANDARD_ERROR:
+            self._descriptor = self._owned = os.dup(descriptor)
+        else:
+            self._descriptor = descriptor
 
     def begin(self) -> None:
         """Nothing to be done."""
@@ -106,7 +117,7 @@ class _Stream:
     def write(self, data: bytes) -> int:
         if self._socket is not None:
             return self._socket.send(data, socket.MSG_DONTWAIT)
-        return os.write(self._descriptor if self._owned is None else self._owned, data)
+        return os.write(self._descriptor, data)
 
     def wait(self, seconds: float) -> None:
         poll = select.poll()
