@@ -75,6 +75,22 @@ def from_imports(path: Path) -> list[tuple[str, str]]:
     ]
 
 
+def test_tests_mirror_the_source() -> None:
+    """A folder of tests has the name of a folder of the source, or is a suite of its own that the map names."""
+    tests = Path(__file__).parent
+    suites = {"clients", "deploy", "faults", "fuzz", "linearizability", "nfs", "oracle"}
+    folders = {
+        path.parent.relative_to(tests)
+        for path in tests.rglob("test_*.py")
+        if path.relative_to(tests).parts[0] not in suites
+    }
+    assert {str(folder) for folder in folders if not (SOURCES / folder).is_dir()} == set()
+    described = (tests.parent / "docs" / "architecture.md").read_text()
+    assert {suite for suite in suites if f"`{suite}/`" not in described} == set()
+    of_the_whole = {"architecture", "benchmarks", "benchmarks_network", "docs", "operations", "supply", "versions"}
+    assert {path.stem.removeprefix("test_") for path in tests.glob("test_*.py")} == of_the_whole
+
+
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_imports_go_one_way(path: Path) -> None:
     """No module imports from a layer above its own."""

@@ -24,7 +24,7 @@ from quire.render.negotiation import MediaType
 from quire.render.simple import Links, Page, ProjectListing, patch_projects, render_project, render_projects, sort_files
 from quire.store.contracts import Names, Record
 
-# What the memory of a view is reckoned from; tests/test_budget.py holds it against what Python really allocates.
+# The memory of a view in bytes; tests/process/test_budget.py compares it with what Python really allocates.
 _VIEW_BYTES = 700  # of a project that is not there: the view, its record's validator, its empty tables
 _HOSTED_BYTES = 900
 _NAMES_BYTES = 1600

@@ -19,7 +19,7 @@ from quire.domain.errors import InvalidRequest
 from quire.http.simple.form_lines import MAX_HEADER_BYTES, MAX_PREAMBLE_BYTES, FormLines
 from tests.asking import OPEN, Site, content_type, nothing_changes, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
-from tests.test_plain_parts import _Recorder
+from tests.http.simple.test_plain_parts import _Recorder
 
 BOUNDARY = b"b-1"
 

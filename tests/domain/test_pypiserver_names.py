@@ -20,7 +20,7 @@ from quire.domain.names import guess_filename
 from tests.asking import publish_wheel, serve
 from tests.serving import environment
 
-PAGE = Path(__file__).parent.parent / "docs" / "pypiserver.md"
+PAGE = Path(__file__).parent.parent.parent / "docs" / "pypiserver.md"
 
 NAMES = (
     *(

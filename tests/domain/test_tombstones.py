@@ -28,9 +28,9 @@ from quire.store.memory import MemoryState, MemoryStore
 from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.store import PosixStore
 from tests.distributions import make_wheel, wheel_name
+from tests.index.test_index import blobs, referenced, staged_wheel
+from tests.index.test_large_projects import Calls
 from tests.serving import until
-from tests.test_index import blobs, referenced, staged_wheel
-from tests.test_large_projects import Calls
 
 FILENAME = wheel_name("a", "1.0")
 

@@ -21,7 +21,7 @@ from quire.http.app.application import create_application
 from quire.http.app.problems import STATUS
 from tests.asking import password_file
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "http.md"
+REFERENCE = Path(__file__).parent.parent.parent.parent / "docs" / "reference" / "http.md"
 
 
 def _ask(root: Path, *requests: tuple[str, str, dict[str, Any]], **settings: Any) -> list[httpx.Response]:

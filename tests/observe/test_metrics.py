@@ -227,7 +227,7 @@ def test_the_number_of_series_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_every_metric_is_documented() -> None:
     """docs/reference/metrics.md names exactly the metrics that there are, with their kinds and labels."""
-    text = (Path(__file__).parent.parent / "docs" / "reference" / "metrics.md").read_text()
+    text = (Path(__file__).parent.parent.parent / "docs" / "reference" / "metrics.md").read_text()
     rows = re.findall(r"^\| `(quire_\w+)` \| (\w+) \|([^|]*)\|", text, re.M)
     described = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     assert described == {metric.name: (metric.kind, set(metric.labels)) for metric in METRICS}

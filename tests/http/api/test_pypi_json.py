@@ -17,7 +17,7 @@ from quire.domain.project import File, Status
 from quire.render.pypi_json import describing_file, render_release_json, select_release
 from tests.distributions import metadata_text
 
-REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "http.md"
+REFERENCE = Path(__file__).parent.parent.parent.parent / "docs" / "reference" / "http.md"
 
 
 def make_file(filename: str, version: str, **facts: Any) -> File:

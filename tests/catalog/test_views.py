@@ -8,7 +8,7 @@ from quire.catalog.views import Projects
 from quire.domain.changes import Selection
 from quire.index.index import Index
 from quire.store.memory import MemoryState, MemoryStore
-from tests.test_index import staged_wheel
+from tests.index.test_index import staged_wheel
 
 
 @pytest.mark.parametrize("knows", [False, True])

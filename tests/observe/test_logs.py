@@ -201,7 +201,7 @@ def audit(site: Site) -> list[dict[str, Any]]:
 
 def documented() -> set[str]:
     """The fields that docs/reference/logs.md has in its tables."""
-    text = (Path(__file__).parent.parent / "docs" / "reference" / "logs.md").read_text()
+    text = (Path(__file__).parent.parent.parent / "docs" / "reference" / "logs.md").read_text()
     return fields_of(text)
 
 
@@ -283,7 +283,7 @@ def test_every_field_of_the_log_is_documented() -> None:
     failed.exc_info = (ValueError, ValueError(), None)
     failed.stack_info = "Stack"
     always = set(json.loads(JsonFormatter().format(failed)))
-    text = (Path(__file__).parent.parent / "docs" / "reference" / "logs.md").read_text()
+    text = (Path(__file__).parent.parent.parent / "docs" / "reference" / "logs.md").read_text()
     servers_log = text[text.index("## The server's log") : text.index("## The audit log")]
     expected = (set(logged) | always | set(AccessFields._fields)) - NO_FIELDS
     assert {name: logged.get(name) for name in expected - fields_of(servers_log)} == {}
@@ -300,7 +300,7 @@ def test_entries_of_the_audit_log_are_documented(tmp_path: Path) -> None:
     origin = Origin(*"uarqch")
     before = Project(name="a")
     entry = make_entry("status", before, Project(name="a", status=Status.ARCHIVED, status_reason="r"), origin, ())
-    text = (Path(__file__).parent.parent / "docs" / "reference" / "logs.md").read_text()
+    text = (Path(__file__).parent.parent.parent / "docs" / "reference" / "logs.md").read_text()
     assert documented() >= {*entry, "files", "more_files", "project"}
     assert ACTIONS == CHANGE_ACTIONS
     assert all(f"`{action}`" in text for action in ACTIONS)

@@ -159,7 +159,7 @@ import json, sys
 from quire.doctor import volume
 from quire.doctor.examination import Observer, Request, document, examine
 from quire.store.posix import directory
-from tests import test_doctor
+from tests.doctor import test_doctor
 
 class Screen(Observer):
     def say(self, sentence):
@@ -181,7 +181,7 @@ def started(root: Path, **options: Any) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parent.parent,
+        cwd=Path(__file__).parent.parent.parent,
     )
 
 
