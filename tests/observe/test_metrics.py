@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 import re
@@ -20,7 +19,7 @@ from quire.http.app.routes import RouteTable
 from quire.http.app.worker_metrics import WorkerMetrics
 from quire.observe.metrics import catalog
 from quire.observe.metrics.catalog import METRICS, Metric, Route
-from quire.observe.metrics.files import ProcessFiles, Value, page
+from quire.observe.metrics.files import Value, own_file, page, write
 from quire.observe.metrics.tally import Tally
 from quire.store.posix.store import PosixStore
 from tests.asking import OPEN, Site, password_file, publish, publish_wheel, serve
@@ -47,31 +46,30 @@ def shown(folder: Path) -> str:
     return page(folder, "")[0].decode()
 
 
-def written(folder: Path, *values: Value) -> ProcessFiles:
-    """The files of this process, with these values."""
-    files = ProcessFiles(folder)
-    files.write(values)
-    return files
+def written(folder: Path, *values: Value) -> Path:
+    """The file of this process, with these values."""
+    path = own_file(folder)
+    write(path, values)
+    return path
 
 
 def elsewhere(folder: Path, code: str) -> None:
-    """Run Python in a process of its own, that ends before this returns; `folder` and `files` are there."""
+    """Run Python in a process of its own, that ends before this returns; `path` is its file in the folder."""
     program = (
         "import sys; from pathlib import Path; from quire.observe.metrics import catalog; "
-        "from quire.observe.metrics.files import ProcessFiles; "
-        "folder = Path(sys.argv[1]); files = ProcessFiles(folder); "
+        "from quire.observe.metrics.files import own_file, write; path = own_file(Path(sys.argv[1])); "
     )
     subprocess.run([sys.executable, "-c", program + code, str(folder)], check=True, env=environment())
 
 
 def test_the_dead_are_counted_on_and_their_gauges_go(tmp_path: Path) -> None:
     """Counters and histograms of dead workers stay in the sums, once; what they last had in memory does not."""
-    mine = written(tmp_path, (catalog.UPLOADED, (), 1.0), (catalog.WORKERS, (), 1))
+    written(tmp_path, (catalog.UPLOADED, (), [1.0]), (catalog.WORKERS, (), [1]))
     for _ in range(5):
         elsewhere(
             tmp_path,
-            "files.write([(catalog.UPLOADED, (), 10.0), (catalog.WORKERS, (), 1)]); "
-            "files.write_histogram(catalog.DURATION, ('file',), [2] + [0] * 17 + [1], 7.5)",
+            "write(path, [(catalog.UPLOADED, (), [10.0]), (catalog.WORKERS, (), [1]), "
+            "(catalog.DURATION, ('file',), [7.5] + [2] + [0] * 17 + [1])])",
         )
     for _ in range(3):
         text = shown(tmp_path)
@@ -81,68 +79,63 @@ def test_the_dead_are_counted_on_and_their_gauges_go(tmp_path: Path) -> None:
         assert value(text, "quire_request_duration_seconds_sum", route="file") == 37.5
         assert value(text, "quire_request_duration_seconds_bucket", route="file", le="0.0001") == 10
         assert value(text, "quire_request_duration_seconds_bucket", route="file", le="60.0") == 10
-    assert len(list(tmp_path.glob("*.db"))) <= 4
-    mine.close()
+        assert value(text, "quire_request_duration_seconds_bucket", route="file", le="+Inf") == 15
+    assert len(list(tmp_path.glob("*.json"))) == 2
 
 
 def test_a_number_that_comes_again_is_another_process(tmp_path: Path) -> None:
     """The file of an earlier process with the pid of a living one is a dead one's."""
-    written(tmp_path, (catalog.WORKERS, (), 1)).close()
-    (mine,) = tmp_path.glob("gauge_livesum_*.db")
-    mine.rename(tmp_path / f"gauge_livesum_{os.getpid()}-1.db")
+    written(tmp_path, (catalog.WORKERS, (), [1])).rename(tmp_path / f"{os.getpid()}-1.json")
     assert value(shown(tmp_path), "quire_workers") == 0
 
 
-def test_a_full_disk_is_an_error_and_not_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The room for a file is taken before it is written through a map; where there is none, no file is left behind."""
-
-    def full(_descriptor: int, _offset: int, _size: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
+def test_a_full_disk_leaves_what_was_written_before(tmp_path: Path) -> None:
+    """A write that finds no room is an error, and the page goes on with the counts of the last one."""
+    path = written(tmp_path, (catalog.RECEIVED, (), [1]))
+    path.with_suffix(".new").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space"):
-        written(tmp_path, (catalog.RECEIVED, (), 1))
-    assert list(tmp_path.glob("*.db")) == []
+        written(tmp_path, (catalog.RECEIVED, (), [2]))
+    assert value(shown(tmp_path), catalog.RECEIVED.name) == 1
 
 
-def test_what_a_killed_worker_left_half_done_is_passed_over(tmp_path: Path) -> None:
-    """An empty file, and one of rubbish, of the living and of the dead."""
-    written(tmp_path, (catalog.RECEIVED, (), 1)).close()
-    for name in (f"counter_{os.getpid()}-1.db", "counter_dead.db", "counter_1-1.db"):
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "counter_2-1.db").write_bytes(b"\xff" * 100)
-    assert value(shown(tmp_path), catalog.RECEIVED.name) == 1
-    assert value(shown(tmp_path), catalog.RECEIVED.name) == 1
+def test_what_a_killed_worker_left_half_done_is_passed_over_and_removed(tmp_path: Path) -> None:
+    """An empty file and files of rubbish, of the living and of the dead; a file that was not renamed yet."""
+    mine = written(tmp_path, (catalog.RECEIVED, (), [1]))
+    rubbish = [b"", b"\xff" * 100, b"[1]", b'[["quire_received_bytes_total", [], [1', b'[["no_such_metric", [], [1]]]']
+    for number, content in enumerate(rubbish):
+        (tmp_path / f"1-{number}.json").write_bytes(content)
+        (tmp_path / f"2-{number}.new").write_bytes(content)
+        (tmp_path / "dead.json").write_bytes(content)
+        assert value(shown(tmp_path), catalog.RECEIVED.name) == 1
+        assert {path.name for path in tmp_path.iterdir()} == {mine.name, "dead.json", "lock"}
 
 
 def test_a_worker_tidies_up_after_the_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers that die by and by leave one file a kind, although nobody reads the metrics."""
+    """Workers that die by and by leave one file in all, although nobody reads the metrics."""
     monkeypatch.setenv("QUIRE_RUNTIME", str(tmp_path))
     for _ in range(3):
-        elsewhere(tmp_path, "files.write([(catalog.RECEIVED, (), 1)])")
-    assert len(list(tmp_path.glob("*.db"))) == 3
+        elsewhere(tmp_path, "write(path, [(catalog.RECEIVED, (), [1])])")
+    assert len(list(tmp_path.glob("*.json"))) == 3
     worker = WorkerMetrics(Settings(directories=(str(tmp_path),)))
     assert value(worker.page("")[0].decode(), catalog.RECEIVED.name) == 3
-    assert len(list(tmp_path.glob("counter*.db"))) <= 2
+    assert len(list(tmp_path.glob("*.json"))) == 2
     worker.close()
 
 
 @pytest.mark.parametrize("accept", ["text/plain;version=abc", "application/openmetrics-text;version=x", ";;", "\x00"])
 def test_any_accept_header_is_answered(tmp_path: Path, accept: str) -> None:
     """A version that is none gets the plain text format."""
-    written(tmp_path, (catalog.RECEIVED, (), 1)).close()
+    written(tmp_path, (catalog.RECEIVED, (), [1]))
     assert page(tmp_path, accept)[1].startswith("text/plain")
 
 
 def test_gauges_of_the_living_become_one(tmp_path: Path) -> None:
     """Memory is added up; the lag is the largest; ready is the least."""
-    written(tmp_path, (catalog.MEMORY, (), 100), (catalog.LOOP_LAG, (), 0.5), (catalog.READY, (), 1)).close()
+    earlier = written(tmp_path, (catalog.MEMORY, (), [100]), (catalog.LOOP_LAG, (), [0.5]), (catalog.READY, (), [1]))
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         born = Path(f"/proc/{other.pid}/stat").read_text().rpartition(")")[2].split()[19]
-        for path in list(tmp_path.glob("gauge_*.db")):
-            kind = path.stem.rpartition("_")[0]
-            path.rename(tmp_path / f"{kind}_{other.pid}-{born}.db")
-        written(tmp_path, (catalog.MEMORY, (), 23), (catalog.LOOP_LAG, (), 0.1), (catalog.READY, (), 0)).close()
+        earlier.rename(tmp_path / f"{other.pid}-{born}.json")
+        written(tmp_path, (catalog.MEMORY, (), [23]), (catalog.LOOP_LAG, (), [0.1]), (catalog.READY, (), [0]))
         text = shown(tmp_path)
         assert value(text, "quire_resident_bytes") == 123
         assert value(text, "quire_loop_lag_seconds") == 0.5

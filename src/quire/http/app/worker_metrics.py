@@ -22,7 +22,7 @@ from quire.http.app.ready import Readiness
 from quire.observe.log_output import lost_lines
 from quire.observe.metrics import catalog
 from quire.observe.metrics.catalog import Metric, Route
-from quire.observe.metrics.files import ProcessFiles, Value, bury, page
+from quire.observe.metrics.files import Value, fold, own_file, page, write
 from quire.observe.metrics.tally import RouteTally, Tally
 from quire.process.siblings import folder_of, is_draining, own_folder
 
@@ -74,13 +74,13 @@ class WorkerMetrics:
         self._dropped: Dropped | None = None
         self._readiness: Readiness | None = None
         self._folder: Path | None = None
-        self._files: ProcessFiles | None = None
         self._own: Path | None = None
+        """The folder, where no main process made one."""
+        self._file: Path | None = None
         self._owner = 0
+        """The process that `_file` is of; this object may be made before a fork."""
         self._lag = 0.0
-        self._lock = (
-            threading.Lock()
-        )  # over the files: a page is made in a thread, the counts written by the event loop
+        self._lock = threading.Lock()  # a page is made in a thread, which writes first; the event loop writes as well
         self._is_failing = False
 
     def watch(self, index: Writing, folder: Dropped, readiness: Readiness | None, **memories: Memory) -> None:
@@ -95,12 +95,10 @@ class WorkerMetrics:
 
     def close(self) -> None:
         """Write a last time."""
-        if self._files is None or self._owner != os.getpid():
+        if self._file is None or self._owner != os.getpid():
             return
         self._write()
-        with self._lock:
-            self._files.close()
-            self._files = None
+        self._file = None
         if self._own is not None:
             shutil.rmtree(self._own, ignore_errors=True)
 
@@ -126,7 +124,7 @@ class WorkerMetrics:
             return self._open_files()
 
     def _open_files(self) -> bool:
-        if self._files is not None and self._owner == os.getpid():
+        if self._file is not None and self._owner == os.getpid():
             return True
         folder = folder_of(os.environ)
         if folder is None:
@@ -135,24 +133,20 @@ class WorkerMetrics:
         if folder is None:
             return False
         with contextlib.suppress(OSError):
-            bury(folder)  # who follows a dead worker tidies up after it
-        self._folder, self._files, self._owner = folder, ProcessFiles(folder), os.getpid()
+            fold(folder)  # the successor of a dead worker tidies up after it
+        self._folder, self._file, self._owner = folder, own_file(folder), os.getpid()
         return True
 
     def _write(self) -> None:
         with self._lock:
-            self._write_files()
+            self._write_file()
 
-    def _write_files(self) -> None:
-        if self._files is None:
+    def _write_file(self) -> None:
+        if self._file is None:
             return
         try:
-            for route, tally in zip(Route, self.tally.routes, strict=True):
-                if tally.count:
-                    label = (route.name.lower(),)
-                    self._files.write_histogram(catalog.DURATION, label, tally.bins, tally.seconds)
-            self._files.write(self._values())
-        except (OSError, ValueError) as error:  # a full disk; a folder that somebody removed
+            write(self._file, self._values())
+        except OSError as error:  # a full disk; a folder that somebody removed
             if not self._is_failing:  # once, not every second
                 log.warning("metrics not written", error=str(error))
             self._is_failing = True
@@ -164,47 +158,48 @@ class WorkerMetrics:
         for route, requests in zip(Route, tally.routes, strict=True):
             if requests.count:
                 yield from _of_route(route.name.lower(), requests)
-        yield catalog.RECEIVED, (), tally.received
+        yield catalog.RECEIVED, (), [tally.received]
         for cache, barrier in tally.barriers.items():
-            yield catalog.BARRIER_REQUESTS, (cache,), barrier.asked
-            yield catalog.VALIDATIONS, (cache,), barrier.validated
-            yield catalog.LOADS, (cache,), barrier.loaded
+            yield catalog.BARRIER_REQUESTS, (cache,), [barrier.asked]
+            yield catalog.VALIDATIONS, (cache,), [barrier.validated]
+            yield catalog.LOADS, (cache,), [barrier.loaded]
         yield from _each(catalog.UPLOADS, tally.uploads)
-        yield catalog.UPLOADED, (), tally.uploaded
+        yield catalog.UPLOADED, (), [tally.uploaded]
         yield from _each(catalog.LOGINS, tally.logins)
         yield from _each(catalog.STORE_FAILURES, tally.store_errors)
         if self._index is not None:
             made = dict(self._index.made)
             yield from _each(catalog.CHANGES, {action: made.get(action, 0) for action in catalog.CHANGE_ACTIONS})
-            yield catalog.CONFLICTS, (), self._index.conflicts
-            yield catalog.IN_DOUBT, (), self._index.in_doubt
+            yield catalog.CONFLICTS, (), [self._index.conflicts]
+            yield catalog.IN_DOUBT, (), [self._index.in_doubt]
         if self._dropped is not None:
             left_out = self._dropped.left_out
             yield from _each(catalog.LEFT_OUT, {reason: left_out[reason] for reason in catalog.LEFT_OUT_REASONS})
         for cache, memory in self._memories.items():
-            yield catalog.CACHE_BYTES, (cache,), memory.bytes
-            yield catalog.CACHE_ENTRIES, (cache,), len(memory)
-        yield catalog.LOG_LINES_LOST, (), lost_lines()
-        yield catalog.WORKERS, (), 1
-        yield catalog.READY, (), 0 if self._readiness is not None and self._readiness.failed else 1
-        yield catalog.DRAINING, (), 1 if is_draining(self._folder) else 0
-        yield catalog.LOOP_LAG, (), round(self._lag, 6)
-        yield catalog.MEMORY, (), _resident()
+            yield catalog.CACHE_BYTES, (cache,), [memory.bytes]
+            yield catalog.CACHE_ENTRIES, (cache,), [len(memory)]
+        yield catalog.LOG_LINES_LOST, (), [lost_lines()]
+        yield catalog.WORKERS, (), [1]
+        yield catalog.READY, (), [0 if self._readiness is not None and self._readiness.failed else 1]
+        yield catalog.DRAINING, (), [1 if is_draining(self._folder) else 0]
+        yield catalog.LOOP_LAG, (), [round(self._lag, 6)]
+        yield catalog.MEMORY, (), [_resident()]
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        yield catalog.CPU, (), usage.ru_utime + usage.ru_stime
-        yield catalog.INFO, (quire.__version__, self._settings.server), 1
+        yield catalog.CPU, (), [usage.ru_utime + usage.ru_stime]
+        yield catalog.INFO, (quire.__version__, self._settings.server), [1]
 
 
 def _of_route(label: str, requests: RouteTally) -> Iterator[Value]:
+    yield catalog.DURATION, (label,), [requests.seconds, *requests.bins]
     for status, number in enumerate(requests.statuses):
         if number:
-            yield catalog.REQUESTS, (label, str(status)), number
-    yield catalog.SENT, (label,), requests.sent
+            yield catalog.REQUESTS, (label, str(status)), [number]
+    yield catalog.SENT, (label,), [requests.sent]
 
 
 def _each(metric: Metric, numbers: dict[str, int]) -> Iterator[Value]:
     for label, number in numbers.items():
-        yield metric, (label,), number
+        yield metric, (label,), [number]
 
 
 def _resident() -> int:

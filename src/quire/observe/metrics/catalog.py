@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-Mode = Literal["", "livesum", "livemin", "livemax"]
 
 
 class Route(IntEnum):
@@ -37,8 +37,8 @@ class Metric:
     kind: Kind
     help: str
     labels: tuple[str, ...] = ()
-    mode: Mode = ""
-    """Of a gauge: how the values of the workers become one."""
+    merge: Callable[[Iterable[float]], float] = sum
+    """How the values of the workers become one."""
 
     @property
     def family(self) -> str:
@@ -93,19 +93,17 @@ LEFT_OUT = Metric(
     "Drop-in files and directories that were found unfit to serve.",
     ("reason",),
 )
-CACHE_BYTES = Metric("quire_cache_bytes", "gauge", "Memory that remembered things take.", ("cache",), "livesum")
-CACHE_ENTRIES = Metric(
-    "quire_cache_entries", "gauge", "Projects (or lists) that are remembered.", ("cache",), "livesum"
-)
-WORKERS = Metric("quire_workers", "gauge", "Workers that are alive.", (), "livesum")
-READY = Metric("quire_ready", "gauge", "1 when the last check of every worker found the store usable.", (), "livemin")
-DRAINING = Metric("quire_draining", "gauge", "1 while the server is being stopped.", (), "livemax")
+CACHE_BYTES = Metric("quire_cache_bytes", "gauge", "Memory that remembered things take.", ("cache",))
+CACHE_ENTRIES = Metric("quire_cache_entries", "gauge", "Projects (or lists) that are remembered.", ("cache",))
+WORKERS = Metric("quire_workers", "gauge", "Workers that are alive.")
+READY = Metric("quire_ready", "gauge", "1 when the last check of every worker found the store usable.", merge=min)
+DRAINING = Metric("quire_draining", "gauge", "1 while the server is being stopped.", merge=max)
 LOOP_LAG = Metric(
-    "quire_loop_lag_seconds", "gauge", "How late the most burdened worker's event loop last was.", (), "livemax"
+    "quire_loop_lag_seconds", "gauge", "How late the most burdened worker's event loop last was.", merge=max
 )
-MEMORY = Metric("quire_resident_bytes", "gauge", "Memory of the workers.", (), "livesum")
+MEMORY = Metric("quire_resident_bytes", "gauge", "Memory of the workers.")
 CPU = Metric("quire_cpu_seconds_total", "counter", "Processor time of the workers.")
-INFO = Metric("quire_info", "gauge", "Always 1; which version runs, in which server.", ("version", "server"), "livemax")
+INFO = Metric("quire_info", "gauge", "Always 1; which version runs, in which server.", ("version", "server"), max)
 
 METRICS = (
     *(REQUESTS, DURATION, SENT, RECEIVED, BARRIER_REQUESTS, VALIDATIONS, LOADS, UPLOADS, UPLOADED, CHANGES, CONFLICTS),

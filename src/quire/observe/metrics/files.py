@@ -1,82 +1,50 @@
 """The workers' counts in files that all of them can read. See the package's theory of operation.
 
-The format of the files is prometheus_client's, from its multiprocess mode (`values`); its own reader adds them up. Its
-metric objects are not used: they take a lock for each addition.
+Each process has one file: a JSON array of [name of the metric, values of its labels, numbers]. It is replaced as a
+whole, so a reader never sees half of one, and a full disk is an error of the write and leaves what was there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
-import struct
 from collections.abc import Iterable, Iterator
+from itertools import accumulate, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from quire.observe.metrics.catalog import SECONDS, Metric
-from quire.observe.metrics.values import ValuesFile, value_key
+import msgspec
+
+from quire.observe.metrics.catalog import METRICS, SECONDS, Metric
 
 if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric as Family
-    from prometheus_client.registry import Collector
+    from prometheus_client import Metric as Family
 
 Labels = tuple[str, ...]
-Value = tuple[Metric, Labels, float]
+Numbers = list[float]
+"""One number; of a histogram the sum of all that was observed, then how many fell into each bin."""
+Value = tuple[Metric, Labels, Numbers]
 
 _LOCK = "lock"
+_SUFFIX = ".json"
+_STAGING_SUFFIX = ".new"
 _DEAD = "dead"
-_RESERVED_BYTES = 128 * 1024
-"""Room for all series of one file, taken at once: to write where a full disk has none kills the process (SIGBUS)."""
+_BY_NAME = {metric.name: metric for metric in METRICS}
 _BOUNDS = (*map(str, SECONDS), "+Inf")
+_DECODER = msgspec.json.Decoder(list[tuple[str, Labels, Numbers]])
 
 
-class ProcessFiles:
-    """The files of this process. Made by the process that writes them, after any fork."""
+def own_file(folder: Path) -> Path:
+    """Where this process writes its counts. Ask for it after any fork."""
+    return folder / f"{os.getpid()}-{_birth(os.getpid()) or 0}{_SUFFIX}"
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._name = f"{os.getpid()}-{_birth(os.getpid()) or 0}"
-        self._files: dict[str, ValuesFile] = {}
-        self._keys: dict[tuple[str, Labels], str] = {}
-        self._written: dict[tuple[str, Labels], float] = {}
 
-    def write(self, values: Iterable[Value]) -> None:
-        """Write the values that are not there yet. Raises OSError."""
-        for metric, labels, value in values:
-            self._put(metric, metric.name, labels, value, metric.labels)
-
-    def write_histogram(self, metric: Metric, labels: Labels, bins: list[int], total: float) -> None:
-        """Write a histogram: how many fell into each bin, and the sum of all. Raises OSError."""
-        names = (*metric.labels, "le")
-        for bound, number in zip(_BOUNDS, bins, strict=True):
-            self._put(metric, f"{metric.name}_bucket", (*labels, bound), number, names)
-        self._put(metric, f"{metric.name}_sum", labels, total, metric.labels)
-
-    def close(self) -> None:
-        """Let go of the files; what they say stays."""
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
-
-    def _put(self, metric: Metric, name: str, labels: Labels, value: float, label_names: Labels) -> None:
-        if self._written.get((name, labels)) == value:
-            return
-        key = self._keys.get((name, labels))
-        if key is None:
-            key = self._keys[name, labels] = value_key(metric.family, name, label_names, labels, metric.help)
-        self._file(metric).write(key, value)
-        self._written[name, labels] = value
-
-    def _file(self, metric: Metric) -> ValuesFile:
-        kind = f"{metric.kind}_{metric.mode}" if metric.mode else metric.kind
-        file = self._files.get(kind)
-        if file is None:
-            path = self._folder / f"{kind}_{self._name}.db"
-            _reserve(path)
-            file = self._files[kind] = ValuesFile(path)
-        return file
+def write(path: Path, values: Iterable[Value]) -> None:
+    """Replace what a file says. Not for several threads at once. Raises OSError."""
+    staging = path.with_suffix(_STAGING_SUFFIX)
+    staging.write_bytes(msgspec.json.encode([(metric.name, labels, numbers) for metric, labels, numbers in values]))
+    staging.rename(path)
 
 
 def page(folder: Path, accept: str) -> tuple[bytes, str]:
@@ -84,40 +52,52 @@ def page(folder: Path, accept: str) -> tuple[bytes, str]:
 
     Raises OSError when the folder cannot be used.
     """
-    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - large (see `values`), and for this page only
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415 - imports an HTTP server; for this page only
     from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - as above
 
     try:
         encode, media_type = choose_encoder(accept)
     except (TypeError, ValueError):  # a version that is none
         encode, media_type = choose_encoder("")
+    with _locked(folder):
+        _fold(folder)
+        values = _merged(folder.glob(f"*{_SUFFIX}"))
     registry = CollectorRegistry()
-    registry.register(cast("Collector", _All(folder)))
+    registry.register(_Families(values))
     return encode(registry), media_type
 
 
-class _All:
-    """prometheus_client's reader, over the files of those who are alive and the sum of the dead (a Collector)."""
+def fold(folder: Path) -> None:
+    """Add the counts of processes that have ended to one file, and remove theirs. Raises OSError."""
+    with _locked(folder):
+        _fold(folder)
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+
+class _Families:
+    """The values, as prometheus_client's encoders ask for them (prometheus_client.registry.Collector)."""
+
+    def __init__(self, values: list[Value]) -> None:
+        self._values = sorted(values, key=lambda value: value[0].family)
 
     def collect(self) -> Iterator[Family]:
-        with _locked(self._folder):
-            _bury(self._folder)
-            files = sorted(str(path) for path in self._folder.glob("*.db") if _is_readable(path))
-            merged = _merged(files)
-        yield from sorted(merged, key=lambda family: str(family.name))
+        from prometheus_client import Metric as Family  # noqa: PLC0415 - as in `page`
 
-    def describe(self) -> list[Family]:
-        """Nothing is read just for being registered."""
-        return []
+        for metric, group in groupby(self._values, key=lambda value: value[0]):
+            family = Family(metric.family, metric.help, metric.kind)
+            for _, labels, numbers in group:
+                _add_samples(family, metric, dict(zip(metric.labels, labels, strict=False)), numbers)
+            yield family
 
 
-def bury(folder: Path) -> None:
-    """Fold the counts of processes that have ended into one file a kind. Raises OSError."""
-    with _locked(folder):
-        _bury(folder)
+def _add_samples(family: Family, metric: Metric, labels: dict[str, str], numbers: Numbers) -> None:
+    if metric.kind != "histogram":
+        family.add_sample(metric.name, labels, numbers[0])
+        return
+    total, *bins = numbers
+    for bound, count in zip(_BOUNDS, accumulate(bins), strict=False):
+        family.add_sample(f"{metric.name}_bucket", labels | {"le": bound}, count)
+    family.add_sample(f"{metric.name}_count", labels, sum(bins))
+    family.add_sample(f"{metric.name}_sum", labels, total)
 
 
 @contextlib.contextmanager
@@ -127,66 +107,40 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _bury(folder: Path) -> None:
+def _fold(folder: Path) -> None:
     """Add the counts of the dead to those of the earlier dead, and forget their gauges.
 
     A process that dies in here may have counted somebody twice; nobody reads meanwhile.
     """
-    dead: dict[str, list[Path]] = {}
-    for path in folder.glob("*.db"):
-        kind, _, owner = path.stem.rpartition("_")
-        if owner != _DEAD and not _is_alive(owner):
-            dead.setdefault(kind, []).append(path)
-    for kind, paths in dead.items():
-        if not kind.startswith("gauge"):
-            _add_up(folder / f"{kind}_{_DEAD}.db", paths)
-        for path in paths:
-            path.unlink(missing_ok=True)
-
-
-def _add_up(sum_path: Path, paths: list[Path]) -> None:
-    files = [str(path) for path in (*paths, sum_path) if path.exists() and _is_readable(path)]
-    staging = sum_path.with_suffix(".new")
-    staging.unlink(missing_ok=True)
-    _reserve(staging)
-    values = ValuesFile(staging)
-    for family in _merged(files, accumulate=False):
-        for sample in family.samples:
-            names, labels = list(sample.labels), list(sample.labels.values())
-            values.write(value_key(family.name, sample.name, names, labels, family.documentation), sample.value)
-    values.close()
-    staging.rename(sum_path)
-
-
-def _merged(files: list[str], *, accumulate: bool = True) -> list[Family]:
-    """The sums of the files; of a histogram's bins cumulative ones, if those are wanted."""
-    from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - as in `page`
-
-    # prometheus_client types only what is public
-    return list(MultiProcessCollector.merge(files, accumulate=accumulate))  # type: ignore[no-untyped-call]
-
-
-def _reserve(path: Path) -> None:
-    """Take the file's room on the disk, or raise OSError and leave no file."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        os.posix_fallocate(descriptor, 0, _RESERVED_BYTES)
-    except OSError:
+    dead = [path for path in folder.glob("*-*.*") if not _is_alive(path.stem)]
+    if not dead:
+        return
+    total = folder / f"{_DEAD}{_SUFFIX}"
+    counts = _merged([total, *(path for path in dead if path.suffix == _SUFFIX)])
+    write(total, (value for value in counts if value[0].kind != "gauge"))
+    for path in dead:
         path.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
 
 
-def _is_readable(path: Path) -> bool:
-    """Whether a file is whole; one whose writer was killed at its very first step is not."""
-    from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415 - as in `page`
+def _merged(paths: Iterable[Path]) -> list[Value]:
+    """The values of several files as one. Passes over metrics that only another version of quire has."""
+    found: dict[tuple[str, Labels], list[Numbers]] = {}
+    for path in paths:
+        for name, labels, numbers in _read(path):
+            found.setdefault((name, labels), []).append(numbers)
+    return [
+        (metric, labels, [metric.merge(column) for column in zip(*rows, strict=False)])
+        for (name, labels), rows in found.items()
+        if (metric := _BY_NAME.get(name)) is not None
+    ]
 
+
+def _read(path: Path) -> list[tuple[str, Labels, Numbers]]:
+    """What a file says; nothing when it is gone or no file of ours."""
     try:
-        values = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]  # as in `_merged`
-        return all(json.loads(key) for key, *_ in values)
-    except (OSError, ValueError, RuntimeError, struct.error):
-        return False
+        return _DECODER.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return []
 
 
 def _is_alive(owner: str) -> bool:
@@ -199,10 +153,8 @@ def _is_alive(owner: str) -> bool:
         return began == birth
     try:
         os.kill(int(number), 0)
-    except ProcessLookupError:
+    except OSError:  # none of this number, or somebody else's
         return False
-    except PermissionError:
-        return True
     return True
 
 
