@@ -90,7 +90,7 @@ def read_back(index: Index) -> None:
                     opened = index.store.blobs.open(key)
                 except StoreError as error:
                     raise Violated(f"{key} is listed, but: {error}") from error
-                with opened.file as blob:
+                with opened as blob:
                     expect(hashlib.sha256(blob.read()).hexdigest() == digest, f"{key} has other bytes")
 
 

@@ -81,8 +81,8 @@ def test_a_published_file_is_recorded_whole() -> None:
     assert file.uploaded is not None
     assert len(file.uploaded) == len("2026-01-01T00:00:00.000000Z")
     assert blobs(store) == set(blob_keys(file))
-    assert store.blobs.open(blob_keys(file)[0]).file.read() == content
-    assert store.blobs.open(f"{blob_keys(file)[0]}.asc").file.read() == b"sig"
+    assert store.blobs.open(blob_keys(file)[0]).read() == content
+    assert store.blobs.open(f"{blob_keys(file)[0]}.asc").read() == b"sig"
 
 
 def test_what_cannot_be_made_to_last_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -447,7 +447,7 @@ def test_garbage_is_judged_by_the_record_right_before_it_goes() -> None:
     project = worker.project("alpha")
     assert project is not None
     for key in blob_keys(project.files[WHEEL]):
-        store.blobs.open(key).file.close()
+        store.blobs.open(key).close()
 
 
 def test_foreign_files_are_no_garbage(tmp_path: Path, index: Index) -> None:

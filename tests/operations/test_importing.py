@@ -50,7 +50,7 @@ def files_of(index: Index, name: str = "alpha") -> dict[str, File]:
 
 
 def content(index: Index, file: File, suffix: str = "") -> bytes:
-    with index.store.blobs.open(f"{file.blob}/{file.filename}{suffix}").file as opened:
+    with index.store.blobs.open(f"{file.blob}/{file.filename}{suffix}") as opened:
         return opened.read()
 
 

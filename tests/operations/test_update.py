@@ -322,7 +322,7 @@ def test_execute_publishes_where_the_project_is_hosted(
     assert list(project.files) == [wheel_name("foo", "1.0"), wheel_name("foo", "1.1")]
     file = project.files[wheel_name("foo", "1.1")]
     assert file.metadata_sha256 is not None
-    with index.store.blobs.open(f"{file.blob}/{file.filename}").file as blob:
+    with index.store.blobs.open(f"{file.blob}/{file.filename}") as blob:
         assert blob.read() == make_wheel("foo", "1.1")
     assert (served / wheel_name("bar", "1.0")).exists()
     assert not (served / wheel_name("foo", "1.1")).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -241,6 +242,53 @@ class RemembersContent(MemoryBlobs):
         return opened
 
 
+class Flawed(OpenBlob):
+    """An open blob with a flaw, which the others have of `whole`."""
+
+    def __init__(self, whole: OpenBlob) -> None:
+        super().__init__(whole.size)
+        self.whole = whole
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return self.whole.read_at(offset, size)
+
+    def close(self) -> None:
+        self.whole.close()
+
+
+class IgnoresSizes(MemoryBlobs):
+    def open(self, key: str) -> OpenBlob:
+        class ToTheEnd(Flawed):
+            def read_at(self, offset: int, size: int) -> bytes:
+                return super().read_at(offset, self.size)
+
+        return ToTheEnd(super().open(key))
+
+
+class ReadsAfterClose(MemoryBlobs):
+    def open(self, key: str) -> OpenBlob:
+        class StaysOpen(Flawed):
+            def close(self) -> None:
+                pass
+
+        return StaysOpen(super().open(key))
+
+
+class SharesAPosition(MemoryBlobs):
+    """Seeks, and reads in a second step."""
+
+    def open(self, key: str) -> OpenBlob:
+        class Seeks(Flawed):
+            position = 0
+
+            def read_at(self, offset: int, size: int) -> bytes:
+                self.position = offset
+                time.sleep(0)
+                return super().read_at(self.position, size)
+
+        return Seeks(super().open(key))
+
+
 class PublishesInParts(MemoryBlobs):
     """Makes the key visible before the bytes are there."""
 
@@ -342,6 +390,9 @@ FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
     (PublishesTheFirst, "blobs_published_together_are_all_there"),
     (RemembersMissing, "a_published_blob_is_open_to_all_at_once"),
     (RemembersContent, "a_removed_blob_is_missing_at_once"),
+    (IgnoresSizes, "an_open_blob_is_read_by_position"),
+    (ReadsAfterClose, "an_open_blob_is_read_by_position"),
+    (SharesAPosition, "an_open_blob_is_shared_by_threads"),
     (PublishesInParts, "racing_publishers_have_one_winner"),
     (KeepsRemoved, "neighbours_do_not_disturb_each_other"),
     (ListsByLetters, "blobs_are_listed"),

@@ -142,7 +142,7 @@ def test_a_publication_whose_answer_was_lost_has_its_bytes() -> None:
     with pytest.raises(Conflict):
         store.blobs.publish(staged, "foo/1/file")
     staged.discard()
-    assert truth.blobs.open("foo/1/file").file.read() == b"content"
+    assert truth.blobs.open("foo/1/file").read() == b"content"
 
 
 def test_a_publication_that_failed_can_be_repeated() -> None:

@@ -104,7 +104,7 @@ def _metadata(opened: Opened, view: ProjectView, version: str | None) -> CoreMet
         if listed.dropin is not None:
             document = opened.folder().metadata_document(listed.dropin)
         else:
-            with opened.store.blobs.open(f"{file.blob}/{file.filename}.metadata").file as stored:
+            with opened.store.blobs.open(f"{file.blob}/{file.filename}.metadata") as stored:
                 document = stored.read()
         return None if document is None else parse_metadata(document, strict=False)
     except (QuireError, OSError):

@@ -256,7 +256,7 @@ class _Reader:
             self._going = self.store.records.read(f"{_FOLDER}/n{number - 1}")
         for blob in (number, number - 1):
             with contextlib.suppress(StoreError):
-                self.store.blobs.open(_blob(blob)).file.close()
+                self.store.blobs.open(_blob(blob)).close()
         self.glance()
 
     def glance(self) -> None:
@@ -342,12 +342,12 @@ class _Reader:
         return self._names.names == (f"n{number}",)
 
     def _sees_file(self, number: int) -> bool:
-        with self.store.blobs.open(_blob(number)).file as file:
-            return file.read(20) == b"%d" % number
+        with self.store.blobs.open(_blob(number)) as opened:
+            return opened.read_at(0, 20) == b"%d" % number
 
     def _sees_file_gone(self, number: int) -> bool:
         try:
-            self.store.blobs.open(_blob(number - 1)).file.close()
+            self.store.blobs.open(_blob(number - 1)).close()
         except BlobMissing:
             return True
         return False

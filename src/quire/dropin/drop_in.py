@@ -10,6 +10,8 @@ from quire.domain.project import File
 from quire.dropin.facts import Facts
 from quire.dropin.files import Look, Stamp
 from quire.dropin.listing import Candidate
+from quire.store.contracts import OpenBlob
+from quire.store.posix.open_file import OpenFile
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,6 +36,10 @@ class OpenDropIn(NamedTuple):
 
     drop_in: DropIn
     file: BinaryIO
+
+    def as_blob(self, path: str | None) -> OpenBlob:
+        """The open file for a response, which closes it from here on. `path`: as in OpenBlob."""
+        return OpenFile(self.file, self.drop_in.file.size, path)
 
 
 def make_drop_in(candidate: Candidate, look: Look, facts: Facts) -> DropIn:

@@ -218,9 +218,9 @@ class Index:
     def _read(self, key: str) -> bytes | None:
         """A small document; None when it cannot be read."""
         try:
-            with self.store.blobs.open(key).file as file:
-                return file.read()
-        except (QuireError, OSError):
+            with self.store.blobs.open(key) as opened:
+                return opened.read()
+        except QuireError:
             return None
 
     def _store_blobs(self, upload: Upload, file: File) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
 
-from quire.domain.errors import BlobMissing, InvalidName
+from quire.domain.errors import BlobMissing, InvalidName, StoreError
 from quire.domain.project import File
 from quire.index.commits import blob_keys
 from quire.store.contracts import Blobs
-
-_CHUNK: Final = 1024 * 1024
 
 
 def is_whole(blobs: Blobs, file: File) -> bool:
@@ -35,15 +32,15 @@ def has_digest(blobs: Blobs, key: str, sha256: str | None, size: int | None = No
         opened = blobs.open(key)
     except (BlobMissing, InvalidName):
         return False
-    with opened.file:
+    with opened:
         if size is not None and opened.size != size:
             return False
         if sha256 is None:
             return True
         hasher = hashlib.sha256()
         try:
-            while chunk := opened.file.read(_CHUNK):
-                hasher.update(chunk)
-        except OSError:
+            for piece in opened.pieces():
+                hasher.update(piece)
+        except StoreError:
             return False
     return hasher.hexdigest() == sha256

@@ -102,8 +102,8 @@ class FileSender:
         self._sent, problem = 0, ""
         blob = download.blob
         try:
-            if await self._empty_buffer(None):
-                await self._send_bytes(None, blob.file.fileno(), 0, blob.size, download.in_thread)
+            if await self._empty_buffer(None) and blob.descriptor is not None:
+                await self._send_bytes(None, blob.descriptor, 0, blob.size, download.in_thread)
         except OSError as error:
             problem = str(error)
         finally:

@@ -48,6 +48,23 @@ class _Blob:
     """Or last renewed."""
 
 
+class _OpenBytes(OpenBlob):
+    __slots__ = ("_content",)
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(len(content))
+        self._content: bytes | None = content
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        content = self._content
+        if content is None:
+            raise StoreError("The file was closed before it was read.")
+        return content[offset : offset + size]
+
+    def close(self) -> None:
+        self._content = None
+
+
 class MemoryState:
     """What all handles on one store share; the part that would be a directory or a bucket.
 
@@ -214,7 +231,7 @@ class MemoryBlobs:
             blob = self._state.blobs.get(key)
         if blob is None:
             raise BlobMissing(f"There is no blob {key} in the store (any more).")
-        return OpenBlob(io.BytesIO(blob.content), len(blob.content), None)
+        return _OpenBytes(blob.content)
 
     def remove(self, key: str) -> None:
         check_blob_key(key)

@@ -60,7 +60,7 @@ def content_of(worker: Store, key: str) -> bytes | None:
         opened = worker.blobs.open(key)
     except BlobMissing:
         return None
-    with opened.file as file:
+    with opened as file:
         content = file.read()
     require(opened.size == len(content), f"OpenBlob.size is {opened.size} for {len(content)} bytes.")
     return content

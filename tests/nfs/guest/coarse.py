@@ -112,12 +112,12 @@ def _file(writers: list[PosixStore], reader: PosixStore) -> Iterator[bool]:
     for number in range(_STEPS):
         key = f"alpha/publication/{number}"
         with suppress(BlobMissing):
-            reader.blobs.open(key).file.close()
+            reader.blobs.open(key).close()
         staging = writers[number % 2].blobs.stage()
         staging.write(b"%d" % number)
         writers[number % 2].blobs.publish(staging.finish(), key)
         try:
-            with reader.blobs.open(key).file as file:
+            with reader.blobs.open(key) as file:
                 yield file.read() == b"%d" % number
         except BlobMissing:
             yield False

@@ -118,10 +118,10 @@ def a_blob_appears() -> Iterator[bool]:
     for number in range(20):
         key = f"foo/one/{number}"
         with contextlib.suppress(BlobMissing):
-            reader.blobs.open(key).file.close()
+            reader.blobs.open(key).close()
         _publish(writer, key, b"here")
         try:
-            with reader.blobs.open(key).file as file:
+            with reader.blobs.open(key) as file:
                 yield file.read() == b"here"
         except BlobMissing:
             yield False
@@ -133,10 +133,10 @@ def a_blob_vanishes() -> Iterator[bool]:
     for number in range(20):
         key = f"foo/{number}/file"
         _publish(writer, key, b"here")
-        reader.blobs.open(key).file.close()
+        reader.blobs.open(key).close()
         writer.blobs.remove(key)
         try:
-            reader.blobs.open(key).file.close()
+            reader.blobs.open(key).close()
             yield False
         except BlobMissing:
             yield True
@@ -162,7 +162,7 @@ def a_link_is_repeated() -> Iterator[bool]:
             except Conflict:
                 yield False
                 continue
-            with reader.blobs.open(f"foo/{number}/file").file as file:
+            with reader.blobs.open(f"foo/{number}/file") as file:
                 yield reader.records.read(KEY).data == file.read() == b"%d" % number
 
 

@@ -174,7 +174,7 @@ def is_missing(server: CoarseServer, reader: PosixStore, name: str) -> bool:
     """What the client that remembers is told of a file."""
     with server.client():
         try:
-            reader.blobs.open(f"alpha/publication/{name}").file.close()
+            reader.blobs.open(f"alpha/publication/{name}").close()
         except BlobMissing:
             return True
     return False

@@ -115,7 +115,7 @@ def test_a_replayed_link_is_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     staging = store.blobs.stage()
     staging.write(b"x")
     store.blobs.publish(staging.finish(), "foo/x/file")
-    with store.blobs.open("foo/x/file").file as file:
+    with store.blobs.open("foo/x/file") as file:
         assert file.read() == b"x"
 
 
@@ -430,7 +430,7 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     staging = store.blobs.stage()
     staging.write(b"0123456789")
     store.blobs.publish(staging.finish(), "a/b/c")
-    with store.blobs.open("a/b/c").file as file:
+    with store.blobs.open("a/b/c") as file:
         assert file.read() == b"0123456789"
     assert store.records.read(KEY).data == document(0)
 
@@ -981,7 +981,7 @@ def test_a_file_that_another_machine_removes_while_it_is_opened_is_missing(
         with pytest.raises(BlobMissing):
             store.blobs.open("foo/1/file")
     assert len(os.listdir("/proc/self/fd")) == before
-    store.blobs.open("foo/1/file").file.close()
+    store.blobs.open("foo/1/file").close()
 
 
 @pytest.mark.parametrize("call", ["stat", "unlink", "utime", "fstat", "scandir"])

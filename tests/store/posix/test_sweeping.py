@@ -27,7 +27,7 @@ def test_only_the_abandoned_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(store.blobs, "now", lambda: time.time() + ABANDONED_AFTER + 60)
     assert store.sweep(ABANDONED_AFTER) == 1
     assert list(incoming.iterdir()) == []
-    with store.blobs.open("foo/x/file").file as file:
+    with store.blobs.open("foo/x/file") as file:
         assert file.read() == b"published"
 
 

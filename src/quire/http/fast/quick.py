@@ -190,7 +190,7 @@ class Quick:
         """
 
         def finish(sent: int, problem: str) -> None:
-            blob.file.close()
+            blob.close()
             if problem:
                 log_broken_off(blob, problem, fields["request_id"])
             seconds = perf_counter() - begun

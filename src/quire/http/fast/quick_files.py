@@ -62,9 +62,9 @@ class QuickFiles:
 
     def _whole(self, prepared: _PreparedFile, *, takes_files: bool) -> Answer | None:
         blob = self._service.store.blobs.open(prepared.key)
-        if takes_files and blob.size > SMALL_FILE:
+        if takes_files and blob.descriptor is not None and blob.size > SMALL_FILE:
             return Answer(200, prepared.headers, b"", prepared.route, lines=prepared.lines, blob=blob)
-        with blob.file:
+        with blob:
             content = _content_in_memory(blob) if blob.size <= SMALL_FILE else None
         if content is None:
             return None
@@ -90,9 +90,11 @@ class QuickFiles:
 
 def _content_in_memory(blob: OpenBlob) -> bytes | None:
     """All bytes of the file if they can be had without waiting for a disk; else None."""
+    if blob.descriptor is None:
+        return None
     content = bytearray(blob.size)
     try:
-        if blob.size and os.preadv(blob.file.fileno(), [content], 0, os.RWF_NOWAIT) != blob.size:
+        if blob.size and os.preadv(blob.descriptor, [content], 0, os.RWF_NOWAIT) != blob.size:
             return None
     except (OSError, AttributeError):  # a file system or a system that cannot promise that
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -17,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from quire.access.authenticator import Action
 from quire.catalog.views import Listed
-from quire.domain.errors import BlobMissing, InvalidName, NotFound
+from quire.domain.errors import BlobMissing, InvalidName, NotFound, StoreError
 from quire.domain.names import guess_filename, is_normalized
 from quire.domain.project import File
 from quire.dropin.drop_in import OpenDropIn
@@ -156,7 +157,7 @@ async def _take(service: Service, target: Target, opened: OpenDropIn) -> tuple[O
     if not target.companion:
         # For a proxy alone, which opens it once more: what is at the path by then can be another file.
         path = drop_in.path if service.settings.accel_redirect else None
-        return OpenBlob(file=file, size=drop_in.file.size, path=path), drop_in.file.sha256
+        return opened.as_blob(path), drop_in.file.sha256
     with file:
         if target.companion == ".metadata":
             content = await service.in_reader(service.folder.metadata_document, drop_in, file)
@@ -223,7 +224,7 @@ class FileResponse(Response):
             await self._answer(Request(scope), content, send)
         finally:
             if isinstance(content, OpenBlob):
-                content.file.close()
+                content.close()
 
     async def _answer(self, request: Request, content: OpenBlob | bytes, send: Send) -> None:
         size = content.size if isinstance(content, OpenBlob) else len(content)
@@ -249,6 +250,9 @@ class FileResponse(Response):
             del self.headers["accept-ranges"]  # the proxy says it for itself, and sees to the range
             await self._send_whole(send, 200, b"")
             return
+        if request.method == "GET" and isinstance(content, OpenBlob) and content.redirect_url is not None:
+            await self._redirect(send, content.redirect_url)
+            return
         if chosen is not None:
             self.headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
             self.status_code = 206
@@ -257,9 +261,9 @@ class FileResponse(Response):
             await self._send_whole(send, self.status_code, b"")
         elif isinstance(content, bytes):
             await self._send_whole(send, self.status_code, content[start:stop])
-        elif ZEROCOPY in (request.scope.get("extensions") or {}):
+        elif content.descriptor is not None and ZEROCOPY in (request.scope.get("extensions") or {}):
             await self._send_start(send, self.status_code)
-            await self._send_open(request, send, content, start, stop)
+            await self._send_descriptor(request, send, content, start, stop)
         else:
             await self._send_start(send, self.status_code)
             await self._send_chunks(request, send, content, start, stop)
@@ -271,22 +275,26 @@ class FileResponse(Response):
         await self._send_start(send, status)
         await send({"type": "http.response.body", "body": body})
 
-    async def _send_open(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
-        message = {"type": ZEROCOPY, "file": content.file, "offset": start, "count": stop - start}
+    async def _redirect(self, send: Send, url: str) -> None:
+        """307: whatever range was asked for is asked for there. Nobody may remember it: the URL is good for minutes."""
+        for name in ("etag", "accept-ranges", "content-type"):
+            del self.headers[name]
+        self.headers["location"] = url
+        self.headers["cache-control"] = "no-store"
+        await self._send_whole(send, 307, b"")
+
+    async def _send_descriptor(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
+        message = {"type": ZEROCOPY, "file": _AsFile(content), "offset": start, "count": stop - start}
         try:
             await send(message | {IN_THREAD: self._service.in_sender})
         except OSError as error:
             self._log_broken(request, content, str(error))
 
     async def _send_chunks(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
-        def read() -> bytes:
-            # by position: a request that is cancelled closes the file, and its number may be another one's by now
-            return os.pread(content.file.fileno(), min(CHUNK, stop - start), start)
-
         while start < stop:
             try:
-                chunk = await self._service.in_sender(read)
-            except OSError as error:  # ESTALE: removed on another machine while it was being sent
+                chunk = await self._service.in_sender(content.read_at, start, min(CHUNK, stop - start))
+            except StoreError as error:  # removed while it was being sent, perhaps on another machine
                 self._log_broken(request, content, str(error))
                 return
             if not chunk:
@@ -297,6 +305,19 @@ class FileResponse(Response):
 
     def _log_broken(self, request: Request, content: OpenBlob, error: str) -> None:
         log_broken_off(content, error, notes_of(request.scope).request_id)
+
+
+class _AsFile:
+    """What ASGI's extension wants of a blob."""
+
+    def __init__(self, blob: OpenBlob) -> None:
+        self._blob = blob
+
+    def fileno(self) -> int:
+        """Raises OSError after the blob was closed."""
+        if self._blob.descriptor is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return self._blob.descriptor
 
 
 def log_broken_off(content: OpenBlob, error: str, request_id: str) -> None:

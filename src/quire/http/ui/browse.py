@@ -176,7 +176,7 @@ def _core_metadata(service: Service, listed: Listed) -> CoreMetadata | None:
         document = service.folder.metadata_document(listed.dropin)
         return parse_metadata(document, strict=False) if document is not None else None
     try:
-        with service.store.blobs.open(f"{listed.file.blob}/{listed.file.filename}.metadata").file as file:
-            return parse_metadata(file.read(), strict=False)
+        with service.store.blobs.open(f"{listed.file.blob}/{listed.file.filename}.metadata") as opened:
+            return parse_metadata(opened.read(), strict=False)
     except StoreError:
         return None  # the listing tells all that installers need

@@ -25,8 +25,6 @@ from quire.operations.importing.outcome import NoProgress, Progress
 from quire.store.contracts import OpenBlob, Record, Store, StoredBlob
 from quire.store.posix.inspector import Kind, Oddity, PosixInspector
 
-_CHUNK = 1024 * 1024
-
 _ODDITIES = {
     Kind.INCOMING: (
         Severity.LEFTOVER,
@@ -219,22 +217,22 @@ class Check:
         except StoreError as error:
             return f"unreadable-{word}", str(error)
         try:
-            with opened.file:
+            with opened:
                 if size is not None and opened.size != size:
                     return f"damaged-{word}", f"The stored {word} has {opened.size} bytes instead of {size}."
                 digest = sha256 if self._quick or sha256 is None else self._digest(opened)
-        except OSError as error:
-            return f"unreadable-{word}", f"The stored {word} cannot be read ({error.strerror})."
+        except StoreError as error:
+            return f"unreadable-{word}", str(error)
         if digest == sha256:
             return None
         return f"damaged-{word}", f"The stored {word} has the sha256 {digest} instead of {sha256}."
 
     def _digest(self, opened: OpenBlob) -> str:
         hasher = hashlib.sha256()
-        while chunk := opened.file.read(_CHUNK):
-            hasher.update(chunk)
-            self._checked.bytes += len(chunk)
-            self._progress.advance(len(chunk))
+        for piece in opened.pieces():
+            hasher.update(piece)
+            self._checked.bytes += len(piece)
+            self._progress.advance(len(piece))
         return hasher.hexdigest()
 
     def _check_unlisted(self, indexes: Sequence[Index]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from functools import partial
+from typing import Final
 
 from quire.domain.errors import QuireError, StoreError
 from quire.domain.names import ParsedFilename, guess_filename
@@ -26,8 +27,8 @@ class Copy:
 
     where: str
     """For people."""
-    open: Callable[[], BinaryIO]
-    """Raises StoreError, OSError."""
+    pieces: Callable[[], Iterator[bytes]]
+    """Its bytes in order. Raises StoreError, OSError."""
 
 
 class Copies:
@@ -47,7 +48,7 @@ class Copies:
             if key.startswith(f"{project}/{file.sha256}-") and key != f"{file.blob}/{file.filename}":
                 try:
                     if has_digest(self._store.blobs, key, file.sha256, file.size):
-                        return Copy(f"blobs/{key}", lambda key=key: self._store.blobs.open(key).file)  # type: ignore[misc]
+                        return Copy(f"blobs/{key}", partial(_stored_pieces, self._store, key))
                 except StoreError:
                     continue
         return self._drop_in(project, file)
@@ -59,8 +60,19 @@ class Copies:
             return None
         for dropin in dropins:
             if dropin.file.sha256 == file.sha256:
-                return Copy(dropin.path, lambda path=dropin.path: open(open_plain(path), "rb"))  # type: ignore[misc]
+                return Copy(dropin.path, partial(_file_pieces, dropin.path))
         return None
+
+
+def _stored_pieces(store: Store, key: str) -> Iterator[bytes]:
+    with store.blobs.open(key) as opened:
+        yield from opened.pieces()
+
+
+def _file_pieces(path: str) -> Iterator[bytes]:
+    with open(open_plain(path), "rb") as file:
+        while piece := file.read(_CHUNK):
+            yield piece
 
 
 def restore(index: Index, project: Project, file: File, copy: Copy) -> str | None:
@@ -83,9 +95,8 @@ def restore(index: Index, project: Project, file: File, copy: Copy) -> str | Non
 def _staged(store: Store, copy: Copy) -> Staged:
     staging = store.blobs.stage()
     try:
-        with copy.open() as source:
-            while chunk := source.read(_CHUNK):
-                staging.write(chunk)
+        for piece in copy.pieces():
+            staging.write(piece)
         return staging.finish()
     except BaseException:
         staging.discard()

@@ -177,10 +177,14 @@ class Repairs:
         if parsed is None:
             return None
         try:
-            with self._store.blobs.open(f"{file.blob}/{file.filename}").file as opened:
-                return read_metadata(opened, parsed)
-        except (BlobMissing, InvalidDistribution, OSError):
+            opened = self._store.blobs.open(f"{file.blob}/{file.filename}")
+        except BlobMissing:
             return None
+        with opened:
+            try:
+                return read_metadata(opened.as_file(), parsed)
+            except (InvalidDistribution, StoreError):
+                return None
 
     def _keep(self, key: str) -> str | None:
         try:

@@ -25,8 +25,6 @@ BATCH_FILES = 200
 BATCH_BYTES = 1024**3
 """A batch is published when it has so many files or bytes: staged bytes must not lie for an hour."""
 
-_CHUNK = 1024 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class _Queued:
@@ -231,11 +229,11 @@ class ProjectImport:
         """Read the stored bytes; the reason when the source had better stay."""
         hasher = hashlib.sha256()
         try:
-            with self._context.index.store.blobs.open(f"{published.blob}/{published.filename}").file as file:
-                while chunk := file.read(_CHUNK):
-                    hasher.update(chunk)
+            with self._context.index.store.blobs.open(f"{published.blob}/{published.filename}") as opened:
+                for piece in opened.pieces():
+                    hasher.update(piece)
                     self._context.advance(0)
-        except (StoreError, InvalidRequest, OSError):
+        except (StoreError, InvalidRequest):
             return "The stored file cannot be read back, so the source was left; run 'quire check'."
         if hasher.hexdigest() != published.sha256:
             return "The stored file is damaged, so the source was left; run 'quire check --repair', then import again."
@@ -247,8 +245,8 @@ class ProjectImport:
             return None
         stored: bytes | None = None
         key = f"{published.blob}/{published.filename}.asc"
-        with suppress(StoreError, OSError), self._context.index.store.blobs.open(key).file as file:
-            stored = file.read()
+        with suppress(StoreError), self._context.index.store.blobs.open(key) as opened:
+            stored = opened.read()
         return remove_signature(candidate, stored)
 
     def _done(

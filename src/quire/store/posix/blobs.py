@@ -35,7 +35,7 @@ from functools import partial
 from typing import TypeVar
 
 from quire.domain.errors import BlobMissing, Conflict, InvalidName, StoreReadOnly
-from quire.store.contracts import OpenBlob, Staged, StoredBlob, check_blob_key
+from quire.store.contracts import Staged, StoredBlob, check_blob_key
 from quire.store.posix.changes import Changes
 from quire.store.posix.directory import GONE, Directories
 from quire.store.posix.errors import if_there, store_errors
@@ -48,6 +48,7 @@ from quire.store.posix.files import (
     unique_name,
     unless_gone,
 )
+from quire.store.posix.open_file import OpenFile
 from quire.store.posix.staging import Digester, PosixStaged, PosixStaging
 
 T = TypeVar("T")
@@ -191,7 +192,7 @@ class PosixBlobs:
                 changed[directory] = True
                 return made
 
-    def open(self, key: str) -> OpenBlob:
+    def open(self, key: str) -> OpenFile:
         path = f"{self._top}/{'/'.join(check_blob_key(key))}"
         directory, _, name = path.rpartition("/")
         with store_errors("open a file"):
@@ -211,7 +212,7 @@ class PosixBlobs:
             if not stat.S_ISREG(status.st_mode):
                 os.close(fd)
                 raise BlobMissing("This is not a file of the store.")
-            return OpenBlob(file=open(fd, "rb", buffering=0), size=status.st_size, path=path)
+            return OpenFile(open(fd, "rb", buffering=0), status.st_size, path)
 
     def remove(self, key: str) -> None:
         check_blob_key(key)
@@ -241,8 +242,9 @@ class PosixBlobs:
         except BlobMissing:
             return False
         age = -1.0
-        with opened.file, store_errors("remove a file"), if_there():
-            age = max(0.0, self.now() - os.fstat(opened.file.fileno()).st_ctime)
+        with opened, store_errors("remove a file"), if_there():
+            assert opened.descriptor is not None
+            age = max(0.0, self.now() - os.fstat(opened.descriptor).st_ctime)
         if age < older_than:
             return False
         self.remove(key)
