@@ -1,7 +1,7 @@
 """The least that a handler in Python can do: the same answer of 4 KB to every request, in quire's own server.
 
-`plain`: at the place where quire answers plain requests, before uvicorn's parser (`quire.http.fast.plain`): all that is
-left out is what quire does for an answer. `asgi`: an ASGI application, for which uvicorn parses each request.
+`plain`: at the place where quire answers raw requests, before uvicorn's parser (`quire.http.fast.raw_requests`): all
+that is left out is what quire does for an answer. `asgi`: an ASGI application, for which uvicorn parses each request.
 
 uvicorn gets every option that quire gives it. `python -m benchmarks.bare plain|asgi SETTINGS`.
 """
@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from quire.config.settings import Settings
-from quire.http.fast.plain import Asker, PlainHeaders, Response
+from quire.http.fast.raw_requests import ConnectionInfo, RawHeaders, ResponseBytes
 from quire.observe import logs
 from quire.servers import with_uvicorn
 
 BODY_BYTES = 4096
 _ASGI, _PLAIN = (kind.ljust(BODY_BYTES, b".") for kind in (b"ASGI", b"plain"))
 _LENGTH = str(BODY_BYTES).encode()
-_REQUEST = "", PlainHeaders()
+_REQUEST = "", RawHeaders()
 _HEADERS = [(b"content-type", b"text/html"), (b"content-length", _LENGTH)]
 
 
@@ -40,34 +40,38 @@ class Bare:
         await send({"type": "http.response.body", "body": _ASGI})
 
 
-class BarePlain(Bare):
+class BareRawRequests(Bare):
     """With an answer for whatever is the head of one GET, as the piece that has come begins and ends."""
 
     waits = False
 
     def __init__(self) -> None:
-        self.plain = self
+        self.raw_requests = self
         self._further: Sequence[tuple[bytes, bytes]] | None = None
-        self._response: Response = ()
+        self._response: ResponseBytes = ()
 
-    def read(self, data: bytes) -> tuple[str, PlainHeaders] | None:
-        """As `quire.http.fast.plain.PlainRequests`, and so the next one."""
+    def read(self, data: bytes) -> tuple[str, RawHeaders] | None:
+        """As `quire.http.fast.raw_requests.RawRequests`, and so the next one."""
         return _REQUEST if data.startswith(b"GET /") and data.find(b"\r\n\r\n") == len(data) - 4 else None
 
-    def answer_soon(
-        self, path: str, headers: PlainHeaders, asker: Asker, give: Callable[[Response | None], None]
+    def enqueue(
+        self,
+        path: str,
+        headers: RawHeaders,
+        connection: ConnectionInfo,
+        deliver: Callable[[ResponseBytes | None], None],
     ) -> None:
-        """At once: whoever looks at nothing need not wait to share a look."""
+        """Answer at once: there is no validation to coalesce with others."""
         del path, headers
-        further = asker.further_headers()
+        further = connection.further_headers()
         if further is not self._further:
             lines = b"".join(b"%b: %b\r\n" % pair for pair in (*further, *_HEADERS))
             self._further, self._response = further, (b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n", _PLAIN)
-        give(self._response)
+        deliver(self._response)
 
 
 asgi = Bare()
-plain = BarePlain()
+plain = BareRawRequests()
 
 
 def main() -> int:

@@ -32,8 +32,8 @@ _BOUNDARY = "----------quire-tests"
 
 
 @dataclass
-class Somebody:
-    """In place of the connection that a plain request came on."""
+class LoopbackConnection:
+    """In place of the connection that a raw request came on."""
 
     further: Sequence[tuple[bytes, bytes]] = ()
     takes_files: bool = False

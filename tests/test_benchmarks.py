@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 from benchmarks.__main__ import SECTIONS, parser
-from benchmarks.bare import BODY_BYTES, BarePlain
+from benchmarks.bare import BODY_BYTES, BareRawRequests
 from benchmarks.burst import Answered, merged
 from benchmarks.chart import Series, apart, chart
 from benchmarks.corpora import HUGE_PROJECT, ROTATION, Corpus
@@ -31,10 +31,10 @@ from benchmarks.summary import beside_huge, other_servers, ratios, ratios_logged
 from benchmarks.tables import rates, table, title
 from benchmarks.targets import TARGETS, number
 
-from quire.http.fast.plain import Response
+from quire.http.fast.raw_requests import ResponseBytes
 from quire.index.index import Index
 from quire.store.posix.store import PosixStore
-from tests.asking import Somebody
+from tests.asking import LoopbackConnection
 
 _WRK = """Running 1s test @ http://127.0.0.1:8080/
   1 threads and 32 connections
@@ -469,14 +469,14 @@ def test_progress_has_the_time_of_day(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_bare_handler_answers_heads_that_are_whole() -> None:
     """One GET in one piece; everything else is for the parser. The server's own headers are in it, as they are now."""
-    plain, asker = BarePlain(), Somebody([(b"date", b"today")])
+    plain, asker = BareRawRequests(), LoopbackConnection([(b"date", b"today")])
     head = b"GET /simple/x/ HTTP/1.1\r\nHost: x\r\n\r\n"
-    given: list[Response | None] = []
+    given: list[ResponseBytes | None] = []
 
-    def ask() -> Response:
+    def ask() -> ResponseBytes:
         request = plain.read(head)
         assert request is not None
-        plain.answer_soon(*request, asker, given.append)
+        plain.enqueue(*request, asker, given.append)
         answer = given[-1]
         assert answer is not None
         return answer

@@ -686,10 +686,10 @@ def test_memory_of_right_credentials_is_bounded(tmp_path: Path) -> None:
     with authenticator(path, Limits(remember_users=2)) as (made, _):
         for user in "abc":
             assert ask(made, user, user) == Accepted(user)
-        assert len(made._were_right) == 2
+        assert len(made._verified_before) == 2
         write(path)
         assert ask(made, "c", "c") == Wrong()
-        assert len(made._were_right) == 1
+        assert len(made._verified_before) == 1
 
 
 # -- nothing leaks ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from quire.access.authenticator import parse_basic
-from quire.access.passwords import MAX_PASSWORD_FILE_BYTES, SETTLE_SECONDS, Passwords, parse_users, verify_password
+from quire.access.passwords import MAX_PASSWORD_FILE_BYTES, RACY_SECONDS, Passwords, parse_users, verify_password
 from quire.domain.errors import ConfigurationError
 from tests.htpasswd import SCHEMES, Clock, bcrypt_hash, sha1_hash, write
 
@@ -151,7 +151,7 @@ def test_snapshot_stays_while_the_file_does(tmp_path: Path) -> None:
     first = passwords.current()
     for _ in range(3):
         assert passwords.current() is first
-        clock.now += SETTLE_SECONDS
+        clock.now += RACY_SECONDS
 
 
 def test_change_within_one_tick_is_seen(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_change_within_one_tick_is_seen(tmp_path: Path) -> None:
     path = write(tmp_path / "htpasswd", alice=sha1_hash("old"))
     passwords = Passwords(path, clock=clock)
     before, status = passwords.current(), path.stat()
-    clock.now += SETTLE_SECONDS / 2
+    clock.now += RACY_SECONDS / 2
     path.write_text(f"alice:{sha1_hash('new')}\n")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert (path.stat().st_mtime_ns, path.stat().st_ino) == (status.st_mtime_ns, status.st_ino)
@@ -172,7 +172,7 @@ def test_rewritten_file_with_the_same_size_and_time_is_seen(tmp_path: Path) -> N
     clock = Clock()
     path = write(tmp_path / "htpasswd", alice=sha1_hash("old"))
     passwords = Passwords(path, clock=clock)
-    clock.now += SETTLE_SECONDS
+    clock.now += RACY_SECONDS
     before, status = passwords.current(), path.stat()
     while path.stat().st_ctime_ns == status.st_ctime_ns:  # until the file system's clock has moved on
         path.write_text(f"alice:{sha1_hash('new')}\n")
@@ -188,7 +188,7 @@ def test_file_that_comes_back_is_read_again(tmp_path: Path) -> None:
     clock = Clock()
     path = write(tmp_path / "htpasswd", alice=sha1_hash("a"))
     passwords = Passwords(path, clock=clock)
-    clock.now += SETTLE_SECONDS
+    clock.now += RACY_SECONDS
     first = passwords.current()
     with capture_logs():
         path.rename(tmp_path / "away")
@@ -203,7 +203,7 @@ def test_settled_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Monk
     """Once the file is older than any tick, a look is one stat and no more."""
     clock = Clock()
     passwords = Passwords(write(tmp_path / "htpasswd", alice=sha1_hash("a")), clock=clock)
-    clock.now += SETTLE_SECONDS
+    clock.now += RACY_SECONDS
     users = passwords.current()
 
     def refuse(*_: object) -> int:
@@ -233,7 +233,7 @@ def test_unusable_change_keeps_the_last_good_users(tmp_path: Path, what: str) ->
     with capture_logs() as logs:
         for _ in range(4):
             assert passwords.current() is good
-            clock.now += SETTLE_SECONDS
+            clock.now += RACY_SECONDS
     assert [log["event"] for log in logs] == ["passwords_not_loaded"]
     assert str(path) in logs[0]["reason"]
     if what == "folder":
@@ -269,6 +269,6 @@ def test_file_without_permission_is_tried_again(tmp_path: Path, monkeypatch: pyt
         patch.setattr(os, "open", denied)
         for _ in range(3):
             assert set(passwords.current().hashes) == {"alice"}
-            clock.now += SETTLE_SECONDS
+            clock.now += RACY_SECONDS
     assert len(logs) == 1
     assert set(passwords.current().hashes) == {"bob"}

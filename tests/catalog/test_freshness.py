@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from quire.catalog.freshness import BUSY, CROWD, Barrier
+from quire.catalog.freshness import BATCH_SIZE, BUSY_WAITERS, Barrier
 from quire.domain.errors import StoreError
 from quire.process.budget import Budget
 
@@ -34,16 +34,16 @@ class Source:
         self.begun = threading.Semaphore(0)
         self.gate = threading.Semaphore(0)
         self.fail = False
-        self.quick_answer: Number | None = None
+        self.inline_value: Number | None = None
         self.turns = 0
         self.looks = 0
 
-    def begin_turn(self) -> None:
+    def begin_tick(self) -> None:
         self.turns += 1
 
-    def quick(self, key: str, known: Number | None) -> Number | None:
+    def load_inline(self, key: str, known: Number | None) -> Number | None:
         self.looks += 1
-        return self.quick_answer
+        return self.inline_value
 
     def load(self, key: str, known: Number | None) -> Number:
         self.loads += 1
@@ -113,11 +113,11 @@ def test_inline_answers_need_no_thread(executor: Callable[[], ThreadPoolExecutor
 
     async def scenario() -> None:
         barrier = Barrier(source, inline=True, budget=Budget(1_000_000), executor=executor)
-        source.quick_answer = Number(7)
-        assert await barrier.get("k") is source.quick_answer
+        source.inline_value = Number(7)
+        assert await barrier.get("k") is source.inline_value
         assert source.loads == 0
-        assert barrier.memory.get("k") is source.quick_answer
-        source.quick_answer = None
+        assert barrier.memory.get("k") is source.inline_value
+        source.inline_value = None
         await queued()
         source.gate.release()
         assert (await barrier.get("k")).number == 0
@@ -135,7 +135,7 @@ def test_whoever_was_queued_before_a_look_shares_it_and_nobody_else(
     async def scenario() -> None:
         barrier = Barrier(source, inline=True, budget=Budget(1_000_000), executor=executor)
         old, new = Number(1), Number(2)
-        source.quick_answer = old
+        source.inline_value = old
         seen: list[Number] = []
 
         async def ask() -> None:
@@ -143,7 +143,7 @@ def test_whoever_was_queued_before_a_look_shares_it_and_nobody_else(
 
         async def ask_and_be_followed() -> None:
             await ask()
-            source.quick_answer = new  # a change, acknowledged now
+            source.inline_value = new  # a change, acknowledged now
             later.append(asyncio.create_task(ask()))  # by whoever heard of it
 
         later: list[asyncio.Task[None]] = []
@@ -163,17 +163,17 @@ def test_a_turn_of_its_own_shares_nothing_with_others(executor: Callable[[], Thr
         barrier = Barrier(source, inline=True, budget=Budget(1_000_000), executor=executor)
 
         def look_twice(answer: Number | None) -> None:
-            source.quick_answer = answer
+            source.inline_value = answer
             looks = source.looks
-            assert [barrier.at_once("demo") for _ in range(2)] == [answer] * 2
+            assert [barrier.get_inline("demo") for _ in range(2)] == [answer] * 2
             assert source.looks == looks + 1
 
         look_twice(Number(1))
-        barrier.begin_turn()
+        barrier.begin_tick()
         look_twice(Number(2))
-        barrier.begin_turn()
+        barrier.begin_tick()
         look_twice(None)
-        barrier.end_turn()
+        barrier.end_tick()
         look_twice(Number(3))
         assert source.turns == 4
 
@@ -186,10 +186,10 @@ def test_what_has_to_be_loaded_is_not_looked_at_again(executor: Callable[[], Thr
 
     async def scenario() -> None:
         barrier = Barrier(source, inline=True, budget=Budget(1_000_000), executor=executor)
-        assert [barrier.at_once("k"), barrier.at_once("k"), source.looks] == [None, None, 1]
+        assert [barrier.get_inline("k"), barrier.get_inline("k"), source.looks] == [None, None, 1]
         asked = [asyncio.create_task(barrier.get("k")) for _ in range(3)]
         await begun(source)
-        assert barrier.at_once("k") is None
+        assert barrier.get_inline("k") is None
         asked.append(asyncio.create_task(barrier.get("k")))
         await queued()
         source.stored = 1
@@ -249,16 +249,16 @@ def test_a_busy_key_gathers_a_crowd(executor: Callable[[], ThreadPoolExecutor]) 
     source = Source()
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pause=3600)
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, batch_seconds=3600)
         first = asyncio.create_task(barrier.get("k"))
         await begun(source)
-        together = [asyncio.create_task(barrier.get("k")) for _ in range(BUSY)]
+        together = [asyncio.create_task(barrier.get("k")) for _ in range(BUSY_WAITERS)]
         await queued()
         source.gate.release(100)
         await first
         await queued()
         source.stored = 1  # acknowledged to somebody before the others come
-        together += [asyncio.create_task(barrier.get("k")) for _ in range(CROWD - BUSY)]
+        together += [asyncio.create_task(barrier.get("k")) for _ in range(BATCH_SIZE - BUSY_WAITERS)]
         async with asyncio.timeout(DEADLINE):
             assert {(await task).number for task in together} == {1}
         assert source.loads == 2
@@ -266,14 +266,14 @@ def test_a_busy_key_gathers_a_crowd(executor: Callable[[], ThreadPoolExecutor]) 
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("together", range(1, BUSY))
+@pytest.mark.parametrize("together", range(1, BUSY_WAITERS))
 def test_who_comes_with_few_others_waits_for_nothing(executor: Callable[[], ThreadPoolExecutor], together: int) -> None:
     """One client asks for one thing after the other, and none of its questions is held back."""
     source = Source()
     source.gate.release(100)
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pause=3600)
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, batch_seconds=3600)
         async with asyncio.timeout(DEADLINE):
             for _ in range(10):
                 await asyncio.gather(*(barrier.get("k") for _ in range(together)))
@@ -287,10 +287,10 @@ def test_who_waits_for_a_crowd_does_not_wait_for_ever(executor: Callable[[], Thr
     source.gate.release(100)
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pause=0.001)
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, batch_seconds=0.001)
         async with asyncio.timeout(DEADLINE):
             for _ in range(5):
-                await asyncio.gather(*(barrier.get("k") for _ in range(CROWD - 1)))
+                await asyncio.gather(*(barrier.get("k") for _ in range(BATCH_SIZE - 1)))
             await barrier.get("k")
         assert source.loads >= 6
 
@@ -303,16 +303,16 @@ def test_the_end_of_the_event_loop_is_told_to_those_who_gather(executor: Callabl
     source.gate.release(100)
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pause=3600)
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, batch_seconds=3600)
         ours = asyncio.all_tasks()
         first = asyncio.create_task(barrier.get("k"))
-        together = [asyncio.create_task(barrier.get("k")) for _ in range(BUSY)]
+        together = [asyncio.create_task(barrier.get("k")) for _ in range(BUSY_WAITERS)]
         await first
         await queued()
         for task in asyncio.all_tasks() - ours - set(together):
             task.cancel()
         async with asyncio.timeout(DEADLINE):
             results = await asyncio.gather(*together, return_exceptions=True)
-        assert [type(result) for result in results] == [asyncio.CancelledError] * BUSY
+        assert [type(result) for result in results] == [asyncio.CancelledError] * BUSY_WAITERS
 
     asyncio.run(scenario())

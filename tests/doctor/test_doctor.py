@@ -27,14 +27,14 @@ from quire.doctor.examination import Observer, Report, Request, document, examin
 from quire.doctor.findings import Finding, Measures, Tally, Verdict, Weight, judge_tallies, verdict
 from quire.doctor.measures import advise_coarse_changes
 from quire.doctor.mounts import Mount, mount_of, mounts_below, operations, read_mounts
-from quire.doctor.pairing import Party, Plan
+from quire.doctor.pairing import Node, Plan
 from quire.doctor.two_nodes import Counts
 from quire.domain.errors import ConfigurationError, Conflict, StoreError
 from quire.store.contracts import Names, Record
 from quire.store.posix import directory
 from quire.store.posix import files as posix_files
 from quire.store.posix.changes import Changes
-from quire.store.posix.directory import Directories, SettleRule
+from quire.store.posix.directory import Directories, RacyWindow
 from quire.store.posix.names import PosixNames
 from quire.store.posix.records import PosixRecords
 from quire.store.posix.store import PosixStore
@@ -76,12 +76,12 @@ _DISK: dict[str, Any] = {
     "free_inodes": 10**9,
     "user": 1000,
 }
-_look_at = volume.look_at
+_describe = volume.describe
 
 
 def facts(**more: Any) -> Callable[[str], volume.Volume]:
-    """Instead of `look_at`: the facts of the machine that runs the tests are not what is tested."""
-    return lambda root: replace(_look_at(root), **(_DISK | more))
+    """Instead of `describe`: the facts of the machine that runs the tests are not what is tested."""
+    return lambda root: replace(_describe(root), **(_DISK | more))
 
 
 def stands_by(fd: int) -> tuple[int, int]:
@@ -92,7 +92,7 @@ def stands_by(fd: int) -> tuple[int, int]:
 
 @pytest.fixture(autouse=True)
 def _quiet_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(volume, "look_at", facts())
+    monkeypatch.setattr(volume, "describe", facts())
     monkeypatch.setattr(directory, "cached_times", stands_by)
 
 
@@ -165,7 +165,7 @@ class Screen(Observer):
     def say(self, sentence):
         print(sentence, file=sys.stderr, flush=True)
 
-volume.look_at, directory.cached_times = test_doctor.facts(), test_doctor.stands_by
+volume.describe, directory.cached_times = test_doctor.facts(), test_doctor.stands_by
 options = json.loads(sys.argv[1])
 if fault := options.pop("fault", ""):
     getattr(test_doctor, fault)()
@@ -462,7 +462,7 @@ def test_short_names_and_other_errors(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_times_that_stand_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that answers fstat from memory for good, after an open too; or one that never stands by its answer."""
-    monkeypatch.setattr(primitives, "COARSE_SETTLE", 0.1)
+    monkeypatch.setattr(primitives, "COARSE_RACY_SECONDS", 0.1)
     directories = Directories(str(tmp_path), network=False)
     identity = directories.identity(str(tmp_path))
     monkeypatch.setattr(Directories, "identity", lambda *_: identity)
@@ -497,7 +497,7 @@ def remembering(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
 
 def test_stale_attributes_are_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client answers from memory for a while: the test of two sides finds it."""
-    monkeypatch.setattr(SettleRule, "__init__", _settles_at_once)
+    monkeypatch.setattr(RacyWindow, "__init__", _settles_at_once)
     remembering(monkeypatch, 50)
     report = quick(root, rounds=12)
     assert report.verdict is Verdict.BREAKS
@@ -506,7 +506,7 @@ def test_stale_attributes_are_found(root: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def _settles_at_once(
-    self: SettleRule, seconds: float | None = None, clock: Callable[[], float] = time.monotonic
+    self: RacyWindow, seconds: float | None = None, clock: Callable[[], float] = time.monotonic
 ) -> None:
     self.seconds = 0.0
     self.clock = clock
@@ -572,19 +572,19 @@ def test_the_setting_for_a_coarse_server_is_named_with_its_value(tick_ms: float 
 
 def test_it_is_examined_as_servers_are_set(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the setting everything that is asked about was announced; nothing that is not the doctor's was touched."""
-    announced: set[str] = set()
-    announce = Changes.announce
+    touched: set[str] = set()
+    publish_change = Changes.publish_change
 
     def noting(self: Changes, *directories: str) -> None:
         if self.tick:
-            announced.update(directories)
-        announce(self, *directories)
+            touched.update(directories)
+        publish_change(self, *directories)
 
-    monkeypatch.setattr(Changes, "announce", noting)
+    monkeypatch.setattr(Changes, "publish_change", noting)
     assert quick(root, coarse_changes=0.001).verdict is Verdict.KEEPS
-    assert all("/doctor-" in directory for directory in announced)
-    assert any(directory.endswith("/probes/listing") for directory in announced)
-    assert any("/records/" in directory for directory in announced)
+    assert all("/doctor-" in directory for directory in touched)
+    assert any(directory.endswith("/probes/listing") for directory in touched)
+    assert any("/records/" in directory for directory in touched)
 
 
 def test_a_counter_that_cannot_be_changed_is_given_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -667,7 +667,7 @@ def judged(**known: Any) -> set[tuple[str, Weight]]:
     mount = Mount(
         "/data", known.get("filesystem", "ext4"), known.pop("source", "server:/"), known.pop("options", ("rw",))
     )
-    seen = replace(_look_at("/"), unwritable=[], foreign_owners=[], umask=0o022, **(_DISK | known | {"mount": mount}))
+    seen = replace(_describe("/"), unwritable=[], foreign_owners=[], umask=0o022, **(_DISK | known | {"mount": mount}))
     return {(each.code, each.weight) for each in volume.judge(seen)}
 
 
@@ -712,7 +712,7 @@ def test_judging_the_facts(known: dict[str, Any], expected: tuple[str, Weight] |
 
 def test_who_may_write() -> None:
     """Folders that this user cannot write, and folders of others, are named."""
-    seen = replace(_look_at("/"), **_DISK, unwritable=["/data/quire/records"], foreign_owners=[7, 8])
+    seen = replace(_describe("/"), **_DISK, unwritable=["/data/quire/records"], foreign_owners=[7, 8])
     findings = {each.code: each for each in volume.judge(seen)}
     assert "/data/quire/records" in findings["permission"].sentence
     assert "7, 8" in findings["owners"].sentence
@@ -720,7 +720,7 @@ def test_who_may_write() -> None:
 
 def test_the_facts_of_this_machine(root: Path) -> None:
     """Looking raises nothing, finds the store, and agrees with the kernel about what is free."""
-    seen = _look_at(str(root))
+    seen = _describe(str(root))
     assert seen.has_store
     assert seen.mount is not None
     assert str(root).startswith(seen.mount.point)
@@ -733,7 +733,7 @@ def test_the_facts_of_this_machine(root: Path) -> None:
 def test_nocto_is_diagnosed_though_the_store_refuses_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The store would not open; the doctor says why once, and tries everything all the same."""
     mount = Mount("/", "nfs4", "server:/", (*GOOD, "nocto"))
-    monkeypatch.setattr(volume, "look_at", facts(local=False, filesystem="nfs4", mount=mount))
+    monkeypatch.setattr(volume, "describe", facts(local=False, filesystem="nfs4", mount=mount))
     monkeypatch.setattr("quire.store.posix.store.filesystem_type", lambda _: ("nfs", False))
     monkeypatch.setattr("quire.store.posix.store.mount_options", lambda _: frozenset({"nocto"}))
     report = quick(root)
@@ -936,11 +936,11 @@ def test_exit_codes(
     word: str,
 ) -> None:
     """0, 1 and 2 are the three verdicts; each reason comes with what to change."""
-    report = Report(volume.look_at(str(root)), False, Plan(1, True))
+    report = Report(volume.describe(str(root)), False, Plan(1, True))
     report.found.findings.append(Finding("some", weight, "So it is.", "Change it."))
     report.found.tallies.append(Tally("stat", "stat", 10, 7, required=False))
     report.found.measures = Measures(read_ms=1.0, read_operations={"GETATTR": 1.0})
-    report.peer, report.side = Party("other-machine", "boot", 1), 0
+    report.peer, report.side = Node("other-machine", "boot", 1), 0
     monkeypatch.setattr(command, "examine", lambda *_: report)
     assert run(str(root)) == code
     out = capsys.readouterr().out
@@ -1004,7 +1004,7 @@ def test_addresses(
 
     def examining(request: Request, _: Observer) -> Report:
         asked.append(request)
-        return Report(volume.look_at(str(root)), False, Plan(1, True))
+        return Report(volume.describe(str(root)), False, Plan(1, True))
 
     monkeypatch.setattr(command, "examine", examining)
     run(str(root), f"--{flag}", text)
@@ -1023,7 +1023,7 @@ def test_an_address_that_is_taken(root: Path, capsys: pytest.CaptureFixture[str]
 
 def test_the_report_can_be_written_as_json(root: Path) -> None:
     """Also when next to nothing could be told."""
-    seen = replace(volume.look_at(str(root)), mount=None, free_inodes=None)
+    seen = replace(volume.describe(str(root)), mount=None, free_inodes=None)
     json.dumps(document(Report(seen, False, Plan(1, True))))
 
 

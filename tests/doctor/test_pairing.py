@@ -16,7 +16,7 @@ import pytest
 from quire import __version__
 from quire.doctor import pairing
 from quire.doctor.channel import Channel, NotUnderstood, PeerGone
-from quire.doctor.pairing import PROTOCOL, NobodyCame, Pair, Pairing, Party, Plan
+from quire.doctor.pairing import PROTOCOL, Node, Pair, Pairing, PeerTimeout, Plan
 from quire.doctor.scratch import scratch
 from quire.domain.errors import ConfigurationError, StoreError
 from quire.store.posix.directory import Directories
@@ -115,11 +115,11 @@ def test_every_address_is_listened_on_when_none_is_named(tmp_path: Path) -> None
 
 def test_two_mounts_of_one_machine_are_two_sides() -> None:
     """The same kernel with another device number is another mount; without a boot identifier nothing is assumed."""
-    one = Party("host", "boot", 1)
-    assert one.shares_memory_with(Party("container", "boot", 1))
-    assert not one.shares_memory_with(Party("host", "boot", 2))
-    assert not one.shares_memory_with(Party("host", "other", 1))
-    assert not Party("host", "", 1).shares_memory_with(Party("host", "", 1))
+    one = Node("host", "boot", 1)
+    assert one.shares_memory_with(Node("container", "boot", 1))
+    assert not one.shares_memory_with(Node("host", "boot", 2))
+    assert not one.shares_memory_with(Node("host", "other", 1))
+    assert not Node("host", "", 1).shares_memory_with(Node("host", "", 1))
 
 
 # -- what is no other side --------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_a_program_that_does_not_see_the_volume_is_refused(
         stranger.exchange("0" * 64, str)
         assert stranger.exchange(True, bool) is False
         with pytest.raises(PeerGone):
-            stranger.wait(Party)
+            stranger.wait(Node)
     assert f"does not see the directory {tmp_path}" in waiting.hears()
     with a_side(tmp_path, CONNECTING) as side:
         waiting.pairs_with(side)
@@ -262,11 +262,11 @@ def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """A port without a listener, one that the system connects to itself, a silent one, a host that cannot be."""
     monkeypatch.setattr(pairing, "_GREETING_SECONDS", 0.1)
     with a_side(tmp_path, CONNECTING) as side, socket.create_server((HOST, 0)) as silent:
-        with pytest.raises(NobodyCame, match="Connection refused"):
+        with pytest.raises(PeerTimeout, match="Connection refused"):
             side.connect((HOST, free_port()), 0)
-        with pytest.raises(NobodyCame, match="Nothing was heard"):
+        with pytest.raises(PeerTimeout, match="Nothing was heard"):
             side.connect(silent.getsockname(), 0)
-        with pytest.raises(NobodyCame, match="label empty or too long"):
+        with pytest.raises(PeerTimeout, match="label empty or too long"):
             side.connect(("a..b", 7000), 0)
 
         def to_itself(address: tuple[str, int], timeout: float) -> socket.socket:
@@ -276,7 +276,7 @@ def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             return connection
 
         monkeypatch.setattr(socket, "create_connection", to_itself)
-        with pytest.raises(NobodyCame, match="Connection refused"):
+        with pytest.raises(PeerTimeout, match="Connection refused"):
             side.connect((HOST, free_port()), 0)
 
 
@@ -284,7 +284,7 @@ def test_nobody_connects(tmp_path: Path) -> None:
     """Nothing is claimed but that."""
     with (
         a_side(tmp_path, LISTENING) as side,
-        pytest.raises(NobodyCame, match=r"^No second machine joined within 0 s\.$"),
+        pytest.raises(PeerTimeout, match=r"^No second machine joined within 0 s\.$"),
     ):
         side.listen((HOST, 0), 0.1)
 
@@ -325,12 +325,12 @@ def test_what_is_done_while_it_waits(ends: tuple[Channel, socket.socket]) -> Non
     one, theirs = ends
     done: list[int] = []
 
-    def glance() -> None:
+    def reread() -> None:
         done.append(1)
         if len(done) == 3:
             theirs.sendall(b'{"content": true, "last": false}\n')
 
-    assert one.wait(bool, glance)
+    assert one.wait(bool, reread)
     assert len(done) >= 3
 
 

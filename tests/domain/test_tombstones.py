@@ -136,9 +136,9 @@ def test_a_drop_in_file_with_the_same_content_writes_nothing(index: Index) -> No
     record = index.store.records.read(index.key("a"))
     upload = staged_wheel(index.store, "a", "2.0")
     name = upload.parsed.filename
-    taken = {name: File(filename=name, version="2.0", size=1, hashes={"sha256": upload.staged.digests.sha256})}
+    existing = {name: File(filename=name, version="2.0", size=1, hashes={"sha256": upload.staged.digests.sha256})}
     for _ in range(2):
-        assert not index.publish([staged_wheel(index.store, "a", "2.0")], taken=taken).changed
+        assert not index.publish([staged_wheel(index.store, "a", "2.0")], existing=existing).changed
     assert index.store.records.read(index.key("a"), record) is record
 
 

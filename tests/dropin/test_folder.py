@@ -26,7 +26,7 @@ from quire.domain.names import ParsedFilename
 from quire.dropin.digests import STALLED
 from quire.dropin.drop_in import DropIn
 from quire.dropin.facts import Facts, measure
-from quire.dropin.files import MAX_SIGNATURE_BYTES, Look, Stamp
+from quire.dropin.files import MAX_SIGNATURE_BYTES, FileStat, Fingerprint
 from quire.dropin.folder import Folder, FolderProject
 from quire.dropin.listing import Candidate, Directory, Listing
 from quire.dropin.tree import Tree
@@ -116,7 +116,7 @@ def test_an_old_file_gets_full_data(tmp_path: Path) -> None:
     assert (drop_in.file.blob, drop_in.file.signed, drop_in.file.yanked) == (None, False, False)
     assert drop_in.path == str(path)
     assert drop_in.project == "alpha-beta"
-    assert drop_in.stamp == Stamp.of(path.stat())
+    assert drop_in.fingerprint == Fingerprint.of(path.stat())
     document = folder.metadata_document(drop_in)
     assert document == metadata_text("Alpha.Beta", "1.0", requires_python=">=3.9").encode()
     assert drop_in.file.metadata_sha256 == sha256(document or b"")
@@ -154,7 +154,7 @@ def test_unchanged_is_the_same_object(tmp_path: Path) -> None:
     """What is known is given back as long as nothing changes, and the quick questions agree once times have settled."""
     put(tmp_path)
     clock = Clock()
-    folder = Folder([tmp_path], settle=2.5, clock=clock, wall=much_later)
+    folder = Folder([tmp_path], racy_window=2.5, clock=clock, wall=much_later)
     names, known = folder.names(), folder.project("alpha")
     absent = folder.project("beta")
     assert not folder.unchanged("alpha", known)  # a change within the same tick of the clock would not be seen
@@ -180,7 +180,7 @@ def test_a_rewrite_in_place_is_noticed_by_the_quick_question(tmp_path: Path) -> 
     """No directory changes when a file is overwritten under its name; its stamp does."""
     path = put(tmp_path)
     clock = Clock()
-    folder = Folder([tmp_path], settle=1.0, clock=clock, wall=much_later)
+    folder = Folder([tmp_path], racy_window=1.0, clock=clock, wall=much_later)
     known = folder.project("alpha")
     clock.now += 1
     assert folder.project("alpha", known) is known
@@ -498,7 +498,8 @@ def test_progress_is_told(tmp_path: Path) -> None:
 def test_changes_within_one_tick_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the identity of a directory may still be shared by a later change, the directory is listed each time.
 
-    Here its times never move at all, which shows both: that they are not believed before `settle`, and are after it.
+    Here its times never move at all, which shows both: that they are not believed before `racy_window`, and are after
+    it.
     """
     original = Directories.open
 
@@ -508,7 +509,7 @@ def test_changes_within_one_tick_are_seen(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(Directories, "open", frozen)
     clock = Clock()
-    folder = Folder([tmp_path], settle=2.5, clock=clock)
+    folder = Folder([tmp_path], racy_window=2.5, clock=clock)
     assert folder.names() == ()
     put(tmp_path, "alpha")
     assert folder.names() == ("alpha",)
@@ -532,7 +533,7 @@ def test_an_uncertain_identity_is_never_believed(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Directories, "open", uncertain)
     clock = Clock()
-    folder = Folder([tmp_path], settle=1.0, clock=clock)
+    folder = Folder([tmp_path], racy_window=1.0, clock=clock)
     names = folder.names()
     clock.now += 10
     assert folder.names(names) is names
@@ -544,21 +545,24 @@ def test_an_uncertain_identity_is_never_believed(tmp_path: Path, monkeypatch: py
 def in_the_same_tick(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the file system's clock stand still for a file: whatever is written there, its times stay what they are."""
     times = path.stat()
-    original = Stamp.of
+    original = Fingerprint.of
 
-    def still(status: os.stat_result) -> Stamp:
+    def still(status: os.stat_result) -> Fingerprint:
         return original(status)._replace(mtime_ns=times.st_mtime_ns, ctime_ns=times.st_ctime_ns)
 
     def lstat(asked: str) -> Any:
         status = os.stat(asked, follow_symlinks=False)
         if asked != str(path):
             return status
-        stamp = still(status)
+        fingerprint = still(status)
         return SimpleNamespace(
-            st_size=stamp.size, st_mtime_ns=stamp.mtime_ns, st_ino=stamp.inode, st_ctime_ns=stamp.ctime_ns
+            st_size=fingerprint.size,
+            st_mtime_ns=fingerprint.mtime_ns,
+            st_ino=fingerprint.inode,
+            st_ctime_ns=fingerprint.ctime_ns,
         )
 
-    monkeypatch.setattr(Stamp, "of", still)
+    monkeypatch.setattr(Fingerprint, "of", still)
     monkeypatch.setattr("quire.dropin.tree.os.lstat", lstat)
 
 
@@ -572,14 +576,14 @@ def two_wheels() -> tuple[bytes, bytes]:
 def test_a_young_file_is_read_for_every_answer(
     tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rewrite of equal size within one tick keeps the stamp; nothing is believed of a file before `settle`."""
+    """A rewrite of equal size within one tick keeps the stamp; nothing is believed of a file before `racy_window`."""
     first, second = two_wheels()
     path = tmp_path / wheel_name("alpha", "1.0")
     path.write_bytes(first)
     in_the_same_tick(path, monkeypatch)
     store, clock = MemoryStore(), Clock()
-    folder = Folder([tmp_path], digests=store.records, settle=2.5, clock=clock)
-    other = Folder([tmp_path], digests=store.shared().records, settle=2.5, clock=clock)
+    folder = Folder([tmp_path], digests=store.records, racy_window=2.5, clock=clock)
+    other = Folder([tmp_path], digests=store.shared().records, racy_window=2.5, clock=clock)
     known = folder.project("alpha")
     assert known.files[0].file.sha256 == sha256(first)
     for content in (second, first, second):
@@ -600,7 +604,7 @@ def test_a_young_file_is_read_for_every_answer(
     clock.now += 1000
     assert folder.project("alpha", known) is known
     assert folder.unchanged("alpha", known)
-    assert only(Folder([tmp_path], digests=store.shared().records, settle=2.5, clock=clock)).file.sha256 == sha256(
+    assert only(Folder([tmp_path], digests=store.shared().records, racy_window=2.5, clock=clock)).file.sha256 == sha256(
         second
     )
     assert len(measured) == reads
@@ -658,14 +662,14 @@ def renaming(monkeypatch: pytest.MonkeyPatch, path: Path, contents: list[bytes])
             staging.write_bytes(contents.pop(0))
             staging.rename(path)
 
-    originals = Tree.look, Tree.open
+    originals = Tree.stat, Tree.open
 
-    def look(self: Tree, candidate: Candidate, listing: Listing) -> Look | None:
+    def stat(self: Tree, candidate: Candidate, listing: Listing) -> FileStat | None:
         found = originals[0](self, candidate, listing)
         next_one()
         return found
 
-    def opens(self: Tree, candidate: Candidate, listing: Listing) -> tuple[Look, int]:
+    def opens(self: Tree, candidate: Candidate, listing: Listing) -> tuple[FileStat, int]:
         found = originals[1](self, candidate, listing)
         next_one()
         return found
@@ -674,7 +678,7 @@ def renaming(monkeypatch: pytest.MonkeyPatch, path: Path, contents: list[bytes])
         next_one()
         return measure(file, *rest)  # type: ignore[arg-type] # passed on as they came
 
-    monkeypatch.setattr(Tree, "look", look)
+    monkeypatch.setattr(Tree, "stat", stat)
     monkeypatch.setattr(Tree, "open", opens)
     monkeypatch.setattr(MEASURE, measures)
 
@@ -771,8 +775,8 @@ def test_a_file_that_moves_between_directories(tmp_path: Path, monkeypatch: pyte
 def test_a_time_beyond_the_calendar(tmp_path: Path, seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file with an impossible mtime is served without a time."""
     put(tmp_path)
-    original = Stamp.of
-    monkeypatch.setattr(Stamp, "of", lambda status: original(status)._replace(mtime_ns=seconds * 10**9))
+    original = Fingerprint.of
+    monkeypatch.setattr(Fingerprint, "of", lambda status: original(status)._replace(mtime_ns=seconds * 10**9))
     assert only(Folder([tmp_path])).file.uploaded is None
 
 
@@ -816,7 +820,7 @@ def test_the_derived_document(tmp_path: Path) -> None:
     assert document["format"] == 1
     assert sorted(document["files"]) == [f"0/{one.name}", f"0/{two.name}"]
     entry = document["files"][f"0/{one.name}"]
-    assert (entry["size"], entry["mtime_ns"], entry["inode"], entry["ctime_ns"]) == tuple(Stamp.of(one.stat()))
+    assert (entry["size"], entry["mtime_ns"], entry["inode"], entry["ctime_ns"]) == tuple(Fingerprint.of(one.stat()))
     assert entry["complete"] is True
     assert entry["hashes"]["sha256"] == sha256(one.read_bytes())
 
@@ -945,12 +949,12 @@ def test_long_work_is_stored_on_the_way(tmp_path: Path, monkeypatch: pytest.Monk
     store = MemoryStore(faults=faults)
     written: list[int] = []
 
-    def look() -> None:
+    def next_writer() -> None:
         record: Record = store.shared().records.read(KEY)
         written.append(len(json.loads(record.data)["files"]) if record.data else 0)
 
     for _ in range(3):
-        faults.call("write", look)
+        faults.call("write", next_writer)
     Folder([tmp_path], digests=store.records, wall=much_later).project("alpha")
     assert written == [0, 1, 2]
 
@@ -1042,7 +1046,7 @@ def test_workers_report_a_damaged_file_once(tmp_path: Path, monkeypatch: pytest.
     path = root / "alpha-1.0.zip"
     folders, clock = workers(root)
 
-    def look_again() -> None:
+    def validate_again() -> None:
         for _ in range(3):
             for folder in folders:
                 assert folder.project("alpha").files == ()
@@ -1051,7 +1055,7 @@ def test_workers_report_a_damaged_file_once(tmp_path: Path, monkeypatch: pytest.
     with capture_logs() as logs:
         for size in (10, 20):
             path.write_bytes(ZIP[:-size])
-            look_again()
+            validate_again()
             assert len(logs) == size // 10
             assert reported(folders) == {"damaged": size // 10, "unreadable": 0, "directory": 0}
     assert {(line["event"], line["path"]) for line in logs} == {("file left out", str(path))}
@@ -1065,7 +1069,7 @@ def test_workers_report_what_they_cannot_read_once(tmp_path: Path, monkeypatch: 
     put(root / "sub", "beta")
     monkeypatch.setenv("QUIRE_RUNTIME", str(runtime))
     failing(monkeypatch, root / "sub", errno.EACCES)
-    monkeypatch.setattr("quire.dropin.digests.open_plain", refusing_to_open)
+    monkeypatch.setattr("quire.dropin.digests.open_regular", refusing_to_open)
     folders, _ = workers(root)
     with capture_logs() as logs:
         for folder in folders * 2:
@@ -1136,7 +1140,7 @@ def test_an_answer_that_would_be_too_short_is_none(tmp_path: Path, monkeypatch: 
     put(tmp_path / "one", "alpha")
     (tmp_path / "two").mkdir()
     clock = Clock()
-    folder = Folder([tmp_path / "one", tmp_path / "two"], clock=clock, settle=1.0)
+    folder = Folder([tmp_path / "one", tmp_path / "two"], clock=clock, racy_window=1.0)
     known = folder.names()
     clock.now += 1
     folder.names()
@@ -1247,7 +1251,7 @@ def test_a_file_whose_handle_stays_stale_is_left_out(tmp_path: Path, monkeypatch
 
 def test_the_tree_never_waits_on_the_event_loop(tmp_path: Path) -> None:
     """While another thread is scanning, the quick question answers "ask in a thread" instead of waiting."""
-    tree = Tree([tmp_path], settle=0.0)
+    tree = Tree([tmp_path], racy_window=0.0)
     tree.refresh()
     assert tree.current() is not None
     with tree._lock:

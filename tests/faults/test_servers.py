@@ -88,7 +88,7 @@ def test_how_often_a_crowd_is_sent_back(tmp_path: Path, record_property: Note) -
     Index(PosixStore.open(tmp_path))
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.crowd", tmp_path, str(number * 50), "50"],
+            [sys.executable, "-m", "tests.faults.many_uploads", tmp_path, str(number * 50), "50"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment(),

@@ -18,7 +18,7 @@ from quire.domain.errors import NotFound, OutcomeUnknown, QuireError, StoreError
 from quire.domain.project import File, Project, Status
 from quire.index.audit.archive import MOST_CARRIED, archive_key
 from quire.index.audit.entries import MOST_FILES, Origin, entries_of, make_entry
-from quire.index.audit.reading import Logged, LogReader, Wanted
+from quire.index.audit.reading import LogFilter, Logged, LogReader
 from quire.index.index import Index
 from quire.index.upload import Upload, examine
 from quire.store.contracts import Store
@@ -37,8 +37,8 @@ def uploaded(store: Store, name: str, version: str = "1.0", *, variant: bytes = 
     return examine(staging.finish(), wheel_name(name, version))
 
 
-def log_of(index: Index, project: str, wanted: Wanted | None = None) -> list[Logged]:
-    return LogReader(index.store.records, index.name, index.prefix).project(project, wanted)
+def log_of(index: Index, project: str, filter_: LogFilter | None = None) -> list[Logged]:
+    return LogReader(index.store.records, index.name, index.prefix).project(project, filter_)
 
 
 def actions(index: Index, project: str) -> list[str]:
@@ -371,7 +371,7 @@ def test_following_prints_changes_as_they_are_made(tmp_path: Path) -> None:
             process.terminate()
 
 
-def test_a_checked_store_with_archives_has_no_oddities(tmp_path: Path) -> None:
+def test_a_checked_store_with_archives_has_no_anomalies(tmp_path: Path) -> None:
     """`quire check` finds nothing to say about a store whose log was archived."""
     root = tmp_path / "packages"
     root.mkdir()

@@ -192,10 +192,10 @@ def test_a_drop_in_file_counts_as_taken() -> None:
     upload = staged_wheel(store, "a", "1.0")
     digests = upload.staged.digests
     file = File(filename=upload.parsed.filename, version="1.0", size=1, hashes={"sha256": digests.sha256})
-    taken = {file.filename: file}
-    assert not index.publish([upload], taken=taken).changed
+    existing = {file.filename: file}
+    assert not index.publish([upload], existing=existing).changed
     with pytest.raises(FileExists):
-        index.publish([staged_wheel(store, "a", "1.0", variant="x")], taken=taken)
+        index.publish([staged_wheel(store, "a", "1.0", variant="x")], existing=existing)
     assert index.names() == ()
     assert blobs(store) == set()
 

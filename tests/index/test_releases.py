@@ -70,9 +70,9 @@ def test_a_second_file_for_the_same_purpose_is_refused(first: str, second: str, 
         (None, [file(second, "1")], {first: file(first)}),
         (None, [file(first), file(second, "1")], {}),
     ]
-    for project, files, taken in attempts:
+    for project, files, existing in attempts:
         with pytest.raises(InvalidRequest) as caught:
-            changes.publish(project, "foo", files, overwrite=overwrite, taken=taken)
+            changes.publish(project, "foo", files, overwrite=overwrite, existing=existing)
         assert first in str(caught.value)
         assert second in str(caught.value)
         assert "already exists" not in str(caught.value), "twine --skip-existing would take it for success"
@@ -82,7 +82,10 @@ def test_a_second_file_for_the_same_purpose_is_refused(first: str, second: str, 
 def test_files_for_different_purposes_stand_side_by_side(first: str, second: str) -> None:
     """Other versions, tags, build numbers, and the sdist beside its wheels."""
     there = changes.publish(None, "foo", [file(first)])
-    assert set(changes.publish(there, "foo", [file(second, "1")], taken={first: file(first)}).files) == {first, second}
+    assert set(changes.publish(there, "foo", [file(second, "1")], existing={first: file(first)}).files) == {
+        first,
+        second,
+    }
 
 
 @pytest.mark.parametrize(("first", "second"), SECOND)

@@ -18,7 +18,7 @@ import structlog
 import quire
 from quire.config.settings import Settings
 from quire.http.app.access_lines import AccessFields
-from quire.http.app.request_log import MAX_ID_CHARACTERS, AccessLog, Notes, RequestIds, request_properties
+from quire.http.app.request_log import MAX_ID_CHARACTERS, AccessLog, RequestContext, RequestIds, request_properties
 from quire.observe.logs import JsonFormatter, LineFormatter, redacted
 from tests.asking import OPEN, Site, content_type, multipart, password_file, publish, publish_wheel, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
@@ -145,7 +145,7 @@ def test_sampling_leaves_out_quick_reads_only() -> None:
     ):
         path = f"/{method}/{status}/{seconds}"
         with structlog.testing.capture_logs() as captured:
-            access.line(method, path, status, seconds, sent=1, client="192.0.2.1", notes=Notes("id"))
+            access.line(method, path, status, seconds, sent=1, client="192.0.2.1", context=RequestContext("id"))
         assert [line["path"] for line in captured] == ([path] if logged else [])
         assert not any("share" in line for line in captured)
 

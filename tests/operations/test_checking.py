@@ -17,7 +17,7 @@ from quire.domain.changes import Selection
 from quire.domain.errors import StoreError
 from quire.domain.project import File, Status, decode_project, encode_project
 from quire.dropin.facts import decode_facts, encode_facts
-from quire.dropin.files import Stamp, private_name
+from quire.dropin.files import Fingerprint, private_name
 from quire.dropin.folder import Folder
 from quire.index.commits import blob_keys
 from quire.index.index import Index
@@ -649,12 +649,12 @@ def test_drop_in_files_are_counted_and_checked(tmp_path: Path, index: Index) -> 
     for path in moved:
         path.unlink()
 
-    stamp = Stamp.of(rotten.stat())
+    fingerprint = Fingerprint.of(rotten.stat())
     facts = decode_facts(index.store.records.read("main/dropins/dropped").data)
     assert facts is not None
     wrong = {
-        key: msgspec.structs.replace(each, settled=True, hashes=each.hashes | {"sha256": "0" * 64})
-        if each.stamp == stamp
+        key: msgspec.structs.replace(each, past_racy_window=True, hashes=each.hashes | {"sha256": "0" * 64})
+        if each.fingerprint == fingerprint
         else each
         for key, each in facts.items()
     }

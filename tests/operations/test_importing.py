@@ -213,7 +213,7 @@ def test_a_served_folder_moves_into_the_store_in_it(tmp_path: Path) -> None:
             )
 
 
-def moving_between_looks(index: Index, folder: Folder, root: Path, look: str, names: str) -> list[Report]:
+def moving_between_looks(index: Index, folder: Folder, root: Path, method: str, names: str) -> list[Report]:
     """Move the root's files into the store right after whichever of the two looks comes first."""
     moved: list[Report] = []
 
@@ -227,14 +227,14 @@ def moving_between_looks(index: Index, folder: Folder, root: Path, look: str, na
         return wrapped
 
     setattr(index.store.records, names, then_move(getattr(index.store.records, names)))
-    setattr(folder, look, then_move(getattr(folder, look)))
+    setattr(folder, method, then_move(getattr(folder, method)))
     return moved
 
 
 def test_no_answer_misses_a_file_on_its_way(tmp_path: Path) -> None:
     """A reader between whose two looks a file is published and leaves its folder sees it all the same."""
     path = put(tmp_path)
-    index, folder = new_index(tmp_path), Folder([tmp_path], settle=0)
+    index, folder = new_index(tmp_path), Folder([tmp_path], racy_window=0)
     moved = moving_between_looks(index, folder, tmp_path, "project", "read")
     assert list(Projects(index, folder).load("alpha", None).files) == [path.name]
     assert only(moved[0]).removed
@@ -243,7 +243,7 @@ def test_no_answer_misses_a_file_on_its_way(tmp_path: Path) -> None:
 def test_the_list_of_projects_misses_none_on_its_way(tmp_path: Path) -> None:
     """The same for the list of projects."""
     put(tmp_path)
-    index, folder = new_index(tmp_path), Folder([tmp_path], settle=0)
+    index, folder = new_index(tmp_path), Folder([tmp_path], racy_window=0)
     moved = moving_between_looks(index, folder, tmp_path, "names", "names")
     assert list(ProjectNames(index, folder).load("", None).names) == ["alpha"]
     assert only(moved[0]).removed
@@ -316,7 +316,7 @@ def test_a_served_file_is_not_contradicted(tmp_path: Path) -> None:
     put(root, version="2.0")
     put(tmp_path / "in", files={"x": b"different"})
     put(tmp_path / "in", version="2.0")
-    report = Importer(index, tmp_path / "in", beside=Folder([root], digests=index.store.records)).run()
+    report = Importer(index, tmp_path / "in", drop_ins=Folder([root], digests=index.store.records)).run()
     assert [result.outcome for result in report.results] == [Outcome.CONFLICT, Outcome.IMPORTED]
     assert list(files_of(index)) == [wheel_name("alpha", "2.0")]
 

@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from quire.process.allocator import give_back_large_blocks
+from quire.process.allocator import release_large_blocks
 
 # After a block of 16 MiB was freed, does one of 8 MiB come from the heap, where it would stay?
 _PROBE = """
 import sys
-from quire.process.allocator import give_back_large_blocks
+from quire.process.allocator import release_large_blocks
 if sys.argv[1] == "told":
-    assert give_back_large_blocks({})
+    assert release_large_blocks({})
 block = bytes(16 << 20)
 del block
 block = bytes(8 << 20)
@@ -38,4 +38,4 @@ def test_a_large_block_does_not_stay(told: str, stays: str) -> None:
 @pytest.mark.parametrize("name", ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"])
 def test_an_operator_who_tunes_it_is_left_alone(name: str) -> None:
     """Settings of the allocator's own win."""
-    assert not give_back_large_blocks({"PATH": "/bin", name: "2"})
+    assert not release_large_blocks({"PATH": "/bin", name: "2"})

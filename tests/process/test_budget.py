@@ -22,7 +22,7 @@ from quire.domain.project import File, Project, encode_project
 from quire.dropin.folder import Folder
 from quire.http.app.application import create_application
 from quire.http.app.service import Service
-from quire.http.fast.quick import ASGIHeaders, Quick
+from quire.http.fast.fast_path import ASGIHeaders, FastPath
 from quire.http.simple.overview import FileCount
 from quire.process.budget import Budget, Memory
 from quire.render.negotiation import MediaType
@@ -174,7 +174,7 @@ def _service(folder: Path, limit: int, *, hosted: dict[str, int]) -> Service:
     return service
 
 
-async def _ask(service: Service, quick: Quick, name: str) -> None:
+async def _ask(service: Service, fast_path: FastPath, name: str) -> None:
     """What requests for every form of a project's page, and for one of its files, leave behind."""
     view = await service.projects.get(name)
     for media_type in MediaType:
@@ -183,9 +183,11 @@ async def _ask(service: Service, quick: Quick, name: str) -> None:
             page.encoded(encoding)
     service.projects.memory.account(name, view)
     for accept in (b"text/html", b"application/vnd.pypi.simple.v1+json"):
-        quick.find(f"/simple/{name}/", ASGIHeaders([(b"host", b"x"), (b"accept", accept)]))
+        fast_path.find_response(f"/simple/{name}/", ASGIHeaders([(b"host", b"x"), (b"accept", accept)]))
     for listed in list(view.files.values())[:1]:
-        quick.find(f"/packages/{name}/{listed.file.sha256}/{listed.file.filename}", ASGIHeaders([(b"host", b"x")]))
+        fast_path.find_response(
+            f"/packages/{name}/{listed.file.sha256}/{listed.file.filename}", ASGIHeaders([(b"host", b"x")])
+        )
     await asyncio.sleep(0)  # the turn ends
 
 
@@ -214,15 +216,15 @@ def test_projects_are_charged_what_they_take(tmp_path: Path, projects: int, file
     names = [f"project-{number:06}" for number in range(projects)]
     hosted = {"warm": 10} | (dict.fromkeys(names, files) if files else {})
     service = _service(tmp_path, 2**40, hosted=hosted)
-    quick = Quick(service)
+    fast_path = FastPath(service)
 
     async def scenario() -> None:
         for _ in range(3):
-            await _ask(service, quick, "warm")
+            await _ask(service, fast_path, "warm")
         with _tracing():
             allocated, charged = _allocated(), service.budget.bytes
             for name in names:
-                await _ask(service, quick, name)
+                await _ask(service, fast_path, name)
             assert len(service.projects.memory) == projects + 1
             allocated, charged = _allocated() - allocated, service.budget.bytes - charged
             assert _is_honest(allocated, charged), (allocated / projects, charged / projects)
@@ -292,15 +294,15 @@ def test_a_worker_that_is_asked_for_everything_stays_within_the_bound(tmp_path: 
     for name in names[:20]:
         (tmp_path / wheel_name(name, "9.0")).write_bytes(make_wheel(name, "9.0"))
     service = _service(tmp_path, limit, hosted=dict.fromkeys(names, 6))
-    quick = Quick(service)
+    fast_path = FastPath(service)
 
     async def scenario() -> None:
-        await _ask(service, quick, names[0])
+        await _ask(service, fast_path, names[0])
         with _tracing():
             before = _allocated()
             most = 0
             for number, name in enumerate(names):
-                await _ask(service, quick, name)
+                await _ask(service, fast_path, name)
                 await service.projects.get(f"absent-{name}")
                 if number % 50 == 0:
                     view = await service.names()

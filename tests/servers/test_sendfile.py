@@ -25,7 +25,7 @@ import pytest
 import uvloop
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from quire.http.fast.answer import SENT
+from quire.http.fast.responses import SENT
 from quire.http.simple.files import IN_THREAD, ZEROCOPY
 from quire.servers.limits import connections_for
 from quire.servers.uvicorn_files import FileSender, _Ends

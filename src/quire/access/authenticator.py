@@ -149,11 +149,11 @@ class Login:
     until: float = 0.0
     """By the authenticator's clock; it may be extended."""
     is_over: bool = False
-    """Whether it will never count again. The credentials may: `Authenticator.recall` finds out."""
+    """Whether it will never count again. The credentials may: `Authenticator.find_login` finds out."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Check:
     """A check to make."""
 
     users: Users
@@ -188,13 +188,13 @@ class Authenticator:
         self._throttle = Throttle(self._limits, clock)
         self._queue = LoginChecks(self._limits)
         self._users = passwords.current()
-        self._users_of_turn: Users | None = None
-        self._turn_has_begun = False
+        self._tick_users: Users | None = None
+        self._tick_has_begun = False
         self._logins: OrderedDict[str, Login] = OrderedDict()
         self._headers: OrderedDict[bytes, Login] = OrderedDict()
         self._checks: dict[bytes, asyncio.Task[bool]] = {}
         self._pending: set[asyncio.Task[bool]] = set()
-        self._were_right: OrderedDict[bytes, None] = OrderedDict()
+        self._verified_before: OrderedDict[bytes, None] = OrderedDict()
 
     async def authenticate(self, credentials: Credentials, address: str) -> Verdict:
         """Whose credentials these are. `address`: the client's, as far as it is trusted; any text. Never raises."""
@@ -214,17 +214,17 @@ class Authenticator:
             return Accepted(username)
         check = self._checks.get(digest)
         if check is None:
-            question = self._question(users, credentials, digest, address)
-            if not question.proven and (wait := self._throttle.wait(question.attempt)) is not None:
+            pending = self._new_check(users, credentials, digest, address)
+            if not pending.proven and (wait := self._throttle.wait(pending.attempt)) is not None:
                 return Throttled(*wait)
-            if not self._queue.enter(question.origin, proven=question.proven):
+            if not self._queue.enter(pending.origin, proven=pending.proven):
                 return Busy()
-            self._throttle.take(question.attempt)
-            check = self._begin(question)
+            self._throttle.take(pending.attempt)
+            check = self._begin(pending)
         # shielded: a client that hangs up must not take the answer away from those who share the check
         return Accepted(username) if await asyncio.shield(check) else Wrong()
 
-    def recall(self, header: str) -> Login | None:
+    def find_login(self, header: str) -> Login | None:
         """The login that an earlier request had with this Authorization header, or one that says the same.
 
         None says nothing about the credentials: `authenticate` finds out. Never raises.
@@ -255,26 +255,26 @@ class Authenticator:
         Never waits, never raises. To be called from a callback or task of the event loop: those that run in one turn of
         it share one look at the file (see `quire.catalog.freshness`).
         """
-        users = self._users_of_turn or self._look()
+        users = self._tick_users or self._read_users()
         if users is not self._users or login.is_over or self._clock() >= login.until:
             return False
         self._logins.move_to_end(login.username)
         return _may(users, login.username, action)
 
-    def begin_turn(self) -> None:
-        """As `Barrier.begin_turn`."""
-        self._users_of_turn, self._turn_has_begun = None, True
+    def begin_tick(self) -> None:
+        """As `Barrier.begin_tick`."""
+        self._tick_users, self._tick_has_begun = None, True
 
-    def end_turn(self) -> None:
-        """As `Barrier.end_turn`."""
-        self._users_of_turn, self._turn_has_begun = None, False
+    def end_tick(self) -> None:
+        """As `Barrier.end_tick`."""
+        self._tick_users, self._tick_has_begun = None, False
 
-    def _look(self) -> Users:
-        if not self._turn_has_begun:
-            self._turn_has_begun = True
-            asyncio.get_running_loop().call_soon(self.end_turn)  # before the look: so it is fresh for all before that
-        self._users_of_turn = self._passwords.current()
-        return self._users_of_turn
+    def _read_users(self) -> Users:
+        if not self._tick_has_begun:
+            self._tick_has_begun = True
+            asyncio.get_running_loop().call_soon(self.end_tick)  # before the look: so it is fresh for all before that
+        self._tick_users = self._passwords.current()
+        return self._tick_users
 
     def may(self, username: str, action: Action) -> bool:
         """Whether this user, logged in, has the right to `action`."""
@@ -284,40 +284,40 @@ class Authenticator:
         """Drop the checks that have not begun and let the threads end."""
         self._queue.close()
 
-    def _question(self, users: Users, credentials: Credentials, digest: bytes, address: str) -> _Question:
+    def _new_check(self, users: Users, credentials: Credentials, digest: bytes, address: str) -> _Check:
         origin = origin_of(address)
         attempt = Attempt(
             self._digest(credentials.username, origin.address),
             self._digest(origin.address),
             self._digest(origin.network),
         )
-        return _Question(users, credentials, digest, origin, attempt, proven=digest in self._were_right)
+        return _Check(users, credentials, digest, origin, attempt, proven=digest in self._verified_before)
 
-    def _begin(self, question: _Question) -> asyncio.Task[bool]:
-        def forget(task: asyncio.Task[bool]) -> None:
+    def _begin(self, pending: _Check) -> asyncio.Task[bool]:
+        def finished(task: asyncio.Task[bool]) -> None:
             self._pending.discard(task)
-            self._queue.leave(question.origin, proven=question.proven)
-            if self._checks.get(question.digest) is task:
-                del self._checks[question.digest]
+            self._queue.leave(pending.origin, proven=pending.proven)
+            if self._checks.get(pending.digest) is task:
+                del self._checks[pending.digest]
 
-        task = asyncio.create_task(self._check(question))
-        task.add_done_callback(forget)  # not a `finally` inside: that is skipped if the task is cancelled unstarted
+        task = asyncio.create_task(self._check(pending))
+        task.add_done_callback(finished)  # not a `finally` inside: that is skipped if the task is cancelled unstarted
         self._pending.add(task)
-        self._checks[question.digest] = task
+        self._checks[pending.digest] = task
         return task
 
-    async def _check(self, question: _Question) -> bool:
+    async def _check(self, pending: _Check) -> bool:
         self.hash_checks += 1
-        check = partial(self._matches, question.users, question.credentials)
-        matched = await self._queue.run(check, question.origin, proven=question.proven)
-        self._were_right.pop(question.digest, None)
+        check = partial(self._matches, pending.users, pending.credentials)
+        matched = await self._queue.run(check, pending.origin, proven=pending.proven)
+        self._verified_before.pop(pending.digest, None)
         if matched:
-            self._throttle.give_back(question.attempt)
-            self._were_right[question.digest] = None  # as the newest
-            if len(self._were_right) > self._limits.remember_users:
-                self._were_right.popitem(last=False)
-            if question.users is self._users:
-                self._remember(question.credentials.username, question.digest)
+            self._throttle.refund(pending.attempt)
+            self._verified_before[pending.digest] = None  # as the newest
+            if len(self._verified_before) > self._limits.remember_users:
+                self._verified_before.popitem(last=False)
+            if pending.users is self._users:
+                self._remember(pending.credentials.username, pending.digest)
         return matched
 
     def _remember(self, username: str, digest: bytes) -> None:

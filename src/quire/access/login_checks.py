@@ -72,20 +72,20 @@ class LoginChecks:
     async def run(self, check: Callable[[], T], origin: Origin, *, proven: bool) -> T:
         """Run a check that has a place in a thread, when it is its turn."""
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
+        start: asyncio.Future[None] = loop.create_future()
         lane = self._first if proven else self._lanes.setdefault(origin.network, deque())
-        lane.append(turn)
-        self._give_turns()
+        lane.append(start)
+        self._start_waiting()
         try:
-            await turn
+            await start
             if self._pool is None:
                 # as late as this, because threads do not survive a fork
                 self._pool = ThreadPoolExecutor(self._limits.threads, "password-check")
             return await loop.run_in_executor(self._pool, check)
         finally:
-            if not turn.cancelled():  # a turn that was cancelled before it came is passed over
+            if not start.cancelled():  # a turn that was cancelled before it came is passed over
                 self._running -= 1
-                self._give_turns()
+                self._start_waiting()
 
     def close(self) -> None:
         """Drop the checks that have not begun and let the threads end."""
@@ -93,17 +93,17 @@ class LoginChecks:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
-    def _give_turns(self) -> None:
+    def _start_waiting(self) -> None:
         while self._running < self._limits.threads:
             if self._first:
-                turn = self._first.popleft()
+                start = self._first.popleft()
             elif self._lanes:
                 network, lane = self._lanes.popitem(last=False)
-                turn = lane.popleft()
+                start = lane.popleft()
                 if lane:
                     self._lanes[network] = lane  # as the last one
             else:
                 return
-            if not turn.done():
+            if not start.done():
                 self._running += 1
-                turn.set_result(None)
+                start.set_result(None)

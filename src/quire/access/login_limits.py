@@ -99,7 +99,7 @@ class _Buckets:
         if len(self._forgiven) > self._count:
             self._forgiven.popitem(last=False)
 
-    def give_back(self, key: bytes) -> None:
+    def refund(self, key: bytes) -> None:
         if key in self._forgiven:
             self._forgiven[key] -= self._price
 
@@ -145,9 +145,9 @@ class Throttle:
         for (_, buckets), key in self._with(attempt):
             buckets.take(key)
 
-    def give_back(self, attempt: Attempt) -> None:
+    def refund(self, attempt: Attempt) -> None:
         for (_, buckets), key in self._with(attempt):
-            buckets.give_back(key)
+            buckets.refund(key)
 
     def _with(self, attempt: Attempt) -> zip[tuple[tuple[Scope, _Buckets], bytes]]:
         return zip(self._scopes, attempt, strict=True)

@@ -120,7 +120,7 @@ def _replace(path: str, descriptor: int, before: bytes, after: bytes) -> bool:
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(after)
             file.flush()
-            _look_like(descriptor, file.fileno())
+            _copy_attributes(descriptor, file.fileno())
             os.fsync(file.fileno())
         if not _is_unchanged(path, descriptor, before):
             return False
@@ -143,7 +143,7 @@ def _replace(path: str, descriptor: int, before: bytes, after: bytes) -> bool:
     return True
 
 
-def _look_like(old: int, new: int) -> None:
+def _copy_attributes(old: int, new: int) -> None:
     """Give a file the owner, mode and extended attributes (access lists, SELinux) of another. Raises OSError."""
     wanted, has = os.fstat(old), os.fstat(new)
     if (wanted.st_uid, wanted.st_gid) != (has.st_uid, has.st_gid):

@@ -21,8 +21,8 @@ import structlog
 
 from quire.access.htpasswd import entries
 from quire.domain.errors import ConfigurationError
-from quire.process.siblings import is_first_to_say
-from quire.store.posix.directory import forget_name
+from quire.process.siblings import is_first_report
+from quire.store.posix.directory import revalidate_name
 from quire.store.posix.filesystem import is_network
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MAX_PASSWORD_FILE_BYTES = 1024 * 1024
 BCRYPT_BYTES = 72
 """bcrypt reads no further: Apache and its htpasswd pass over what follows, so a long password is cut here too."""
-SETTLE_SECONDS = 2.5
+RACY_SECONDS = 2.5
 """How long a file is read again at every look, though it looks the same: two changes within one tick of the file
 system's clock (up to two seconds on some) leave the same time behind."""
 
@@ -104,7 +104,7 @@ def parse_users(data: bytes, path: str) -> Users:
             good[entry.user] = entry.stored
     if found and not (good or refused):
         raise _malformed(path, f"line {found[0].number}: {next(iter(faults))}")
-    is_ours = is_first_to_say(f"users of {path} {_identify(path)}", os.environ) if refused or faults else False
+    is_ours = is_first_report(f"users of {path} {_identify(path)}", os.environ) if refused or faults else False
     for reason, lines in faults.items() if is_ours else ():
         _log.warning("passwords_line_odd", reason=reason, path=path, lines=lines[:20], count=len(lines))
     if refused and is_ours:
@@ -220,7 +220,7 @@ class Passwords:
         self._asked = clock()
         self._identity = _identify(self._path)
         self._first_seen = clock()
-        self._settled = False
+        self._past_racy_window = False
         self._warned: object = None
         self._data = read_password_file(self._path)
         self._users = parse_users(self._data, self._path)
@@ -233,12 +233,12 @@ class Passwords:
             _ask_server(self._path)
         identity = _identify(self._path)
         if identity != self._identity:
-            self._identity, self._first_seen, self._settled = identity, self._clock(), False
-        if not self._settled:
-            self._look()
+            self._identity, self._first_seen, self._past_racy_window = identity, self._clock(), False
+        if not self._past_racy_window:
+            self._reload()
         return self._users
 
-    def _look(self) -> None:
+    def _reload(self) -> None:
         began = self._clock()
         try:
             data = read_password_file(self._path)
@@ -248,11 +248,11 @@ class Passwords:
         except ConfigurationError as error:
             if self._warned != self._identity:
                 self._warned = self._identity
-                if is_first_to_say(f"{error} {self._identity}", os.environ):
+                if is_first_report(f"{error} {self._identity}", os.environ):
                     _log.warning("passwords_not_loaded", reason=f"{error} The users loaded before stay in force.")
             if isinstance(error.__cause__, OSError):
                 return  # what keeps it from being read may end without a trace in the identity: look again next time
-        self._settled = began - self._first_seen >= SETTLE_SECONDS
+        self._past_racy_window = began - self._first_seen >= RACY_SECONDS
 
 
 def _identify(path: str) -> object:
@@ -267,7 +267,7 @@ def _identify(path: str) -> object:
 def _ask_server(path: str) -> None:
     """Let the client of a network file system ask which file this is now, and for its times."""
     with suppress(OSError, ValueError):  # `_identify` finds the reason again
-        forget_name(path)
+        revalidate_name(path)
         os.close(os.open(path, _READ))
 
 

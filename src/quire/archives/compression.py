@@ -70,14 +70,14 @@ def tar_chunks(file: BinaryIO, filename: str, *, one_stream: bool = False) -> It
     """
     filename = filename.lower()
     if filename.endswith(".tar"):
-        return plain_chunks(file)
+        return uncompressed_chunks(file)
     for codec in _CODECS:
         if filename.endswith(codec.suffixes):
             return _expanded_chunks(file, codec, filename, one_stream=one_stream)
     return None
 
 
-def plain_chunks(file: BinaryIO) -> Iterator[bytes]:
+def uncompressed_chunks(file: BinaryIO) -> Iterator[bytes]:
     """The whole file as it is, piece by piece."""
     file.seek(0)
     while chunk := file.read(limits.CHUNK):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from quire.archives.compression import plain_chunks, tar_chunks
+from quire.archives.compression import tar_chunks, uncompressed_chunks
 from quire.archives.limits import MAX_METADATA_BYTES
 from quire.archives.refusals import Unbounded
 from quire.archives.tars import ForwardReader, read_tar_sdist, tar_members
@@ -100,7 +100,7 @@ def is_complete_archive(file: BinaryIO, parsed: ParsedFilename) -> bool:
         if filename.endswith((".whl", ".egg", ".zip")):
             zip_members(file, parsed)
         elif filename.endswith(".tar"):
-            for _ in tar_members(ForwardReader(plain_chunks(file)), parsed):
+            for _ in tar_members(ForwardReader(uncompressed_chunks(file)), parsed):
                 pass
         else:
             for _ in tar_chunks(file, parsed.filename) or ():

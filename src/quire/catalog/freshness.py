@@ -20,13 +20,13 @@ if that was before the end of the turn was queued, then the change was made befo
 
 That is the order of the queue. What a loop calls directly when bytes arrive, as uvloop does, may run before older
 callbacks that wait in the queue, the end of the turn among them. So a protocol does not ask from there. It collects
-what has arrived, and asks for all of it from a callback, between a `begin_turn` and an `end_turn` of its own.
+what has arrived, and asks for all of it from a callback, between a `begin_tick` and an `end_tick` of its own.
 
 Over a network a validation is so short that under load each one would serve two or three requests, and the file server
 would be asked nearly as often as the workers. So where validations run in threads, a busy key gathers company: when
-`BUSY` requests or more came together, the next validation begins as soon as `CROWD` requests wait for it, and at the
-latest `PAUSE` after the one before began. Waiting longer can only make an answer fresher. Who comes alone, or after a
-moment in which nobody came, waits for nothing.
+`BUSY_WAITERS` requests or more came together, the next validation begins as soon as `BATCH_SIZE` requests wait for it,
+and at the latest `BATCH_SECONDS` after the one before began. Waiting longer can only make an answer fresher. Who comes
+alone, or after a moment in which nobody came, waits for nothing.
 
 Remembered values may be dropped at any time, to stay within the worker's budget (`quire.process.budget`). Dropping one
 is never wrong: the next request loads it again.
@@ -42,13 +42,13 @@ from typing import Generic, Protocol, TypeVar
 from quire.observe.metrics.tally import BarrierTally
 from quire.process.budget import Budget, Memory, Sized
 
-BUSY = 3
+BUSY_WAITERS = 3
 """Requests for one value, on the way together, by which it is known to be in demand: one client asks for one thing
 after the other."""
-CROWD = 12
+BATCH_SIZE = 12
 """Requests that wait for a validation and for which it is not held back for more: with two round trips a validation, as
 a project has them beside a drop-in folder, that is a sixth of one for each request."""
-PAUSE = 0.0125
+BATCH_SECONDS = 0.0125
 """Seconds between the beginnings of two validations of a busy key for which no crowd waits: two workers then ask about
 320 times a second, which is a sixth of 2,000."""
 
@@ -59,11 +59,11 @@ V_co = TypeVar("V_co", bound=Sized, covariant=True)
 class Source(Protocol[V]):
     """Where values come from. Both methods may be called from any thread, and raise QuireError."""
 
-    def begin_turn(self) -> None:
-        """Forget what earlier calls of `quick` found: only those between two calls of this may share it."""
+    def begin_tick(self) -> None:
+        """Forget what earlier calls of `load_inline` found: only those between two calls of this may share it."""
         ...
 
-    def quick(self, key: str, known: V | None) -> V | None:
+    def load_inline(self, key: str, known: V | None) -> V | None:
         """The value now, if it can be had at once: `known` if it is still true; None when it takes a `load`."""
         ...
 
@@ -72,52 +72,52 @@ class Source(Protocol[V]):
         ...
 
 
-class _Flight(Generic[V]):
+class _Validations(Generic[V]):
     """The validations of one key: one under way, or just over, and perhaps one that waits for it."""
 
-    __slots__ = ("gathering", "joined", "shared", "under_way", "waiting")
+    __slots__ = ("batch_full", "next_value", "next_waiters", "running", "running_waiters")
 
-    def __init__(self, under_way: asyncio.Future[V]) -> None:
-        self.under_way = under_way
-        self.shared = 1
+    def __init__(self, running: asyncio.Future[V]) -> None:
+        self.running = running
+        self.running_waiters = 1
         """How many requests wait for the one under way."""
-        self.waiting: asyncio.Future[V] | None = None
-        self.joined = 0
-        """How many wait for `waiting`."""
-        self.gathering: asyncio.Future[None] | None = None
-        """Done when `waiting` should begin; None while one is under way."""
+        self.next_value: asyncio.Future[V] | None = None
+        self.next_waiters = 0
+        """How many wait for `next_value`."""
+        self.batch_full: asyncio.Future[None] | None = None
+        """Done when `next_value` should begin; None while one is under way."""
 
-    def join(self) -> asyncio.Future[V]:
+    def join_next(self) -> asyncio.Future[V]:
         """The result of the next one."""
-        if self.waiting is None:
-            self.waiting = _future()
-        self.joined += 1
-        if self.joined >= CROWD and self.gathering is not None:
-            _finish(self.gathering)
-        return self.waiting
+        if self.next_value is None:
+            self.next_value = _new_future()
+        self.next_waiters += 1
+        if self.next_waiters >= BATCH_SIZE and self.batch_full is not None:
+            _resolve(self.batch_full)
+        return self.next_value
 
     @property
     def is_busy(self) -> bool:
-        return max(self.shared, self.joined) >= BUSY
+        return max(self.running_waiters, self.next_waiters) >= BUSY_WAITERS
 
-    async def gather(self, until: float) -> None:
+    async def fill_batch(self, until: float) -> None:
         """Wait for a crowd, but not beyond this moment of the loop's clock; at least for those who are here already."""
-        if self.joined >= CROWD:
+        if self.next_waiters >= BATCH_SIZE:
             return
         loop = asyncio.get_running_loop()
-        self.gathering = loop.create_future()
-        timer = loop.call_at(until, _finish, self.gathering)
+        self.batch_full = loop.create_future()
+        timer = loop.call_at(until, _resolve, self.batch_full)
         try:
-            await self.gathering
+            await self.batch_full
         finally:
             timer.cancel()
-            self.gathering = None
+            self.batch_full = None
 
-    def advance(self) -> None:
+    def start_next(self) -> None:
         """The next one is under way."""
-        assert self.waiting is not None
-        self.under_way, self.waiting = self.waiting, None
-        self.shared, self.joined = self.joined, 0
+        assert self.next_value is not None
+        self.running, self.next_value = self.next_value, None
+        self.running_waiters, self.next_waiters = self.next_waiters, 0
 
 
 class Barrier(Generic[V]):
@@ -131,63 +131,64 @@ class Barrier(Generic[V]):
         budget: Budget,
         executor: Callable[[], Executor],
         tally: BarrierTally | None = None,
-        pause: float = PAUSE,
+        batch_seconds: float = BATCH_SECONDS,
     ) -> None:
-        """`inline`: try `source.quick` on the event loop first. `budget`: what remembered values are charged to.
-        `executor`: where loads run; asked when needed. `pause`: as PAUSE, which is for others than inline barriers.
+        """`inline`: try `source.load_inline` on the event loop first. `budget`: what remembered values are charged to.
+        `executor`: where loads run; asked when needed. `batch_seconds`: as BATCH_SECONDS, which is for others than
+        inline barriers.
         """
         self._source = source
         self.is_inline = inline
         self._executor = executor
-        self._pause = pause
+        self._batch_seconds = batch_seconds
         self.memory: Memory[V] = Memory(budget)
-        self._flights: dict[str, _Flight[V]] = {}
+        self._validations: dict[str, _Validations[V]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tally = tally or BarrierTally()
-        self._turn: dict[str, V] = {}
-        self._missed: set[str] = set()  # in this turn: not to be looked at twice
-        self._turn_has_begun = False
+        self._tick_values: dict[str, V] = {}
+        self._tick_misses: set[str] = set()  # in this turn: not to be looked at twice
+        self._tick_has_begun = False
 
-    def at_once(self, key: str) -> V | None:
+    def get_inline(self, key: str) -> V | None:
         """The value as it was at some moment after the present request arrived, if it can be had without waiting.
 
         To be called from a callback or task of the event loop, which is what "the present request" means.
         """
-        if not self.is_inline or key in self._flights or key in self._missed:
+        if not self.is_inline or key in self._validations or key in self._tick_misses:
             return None  # it takes a load, which `get` begins or joins
-        fresh = self._turn.get(key)
+        fresh = self._tick_values.get(key)
         if fresh is not None:
             self._tally.asked += 1
             return fresh
-        if not self._turn_has_begun:
-            self._turn_has_begun = True
-            asyncio.get_running_loop().call_soon(self.end_turn)  # before anything is looked at
-            self._source.begin_turn()
-        fresh = self._look(key)
+        if not self._tick_has_begun:
+            self._tick_has_begun = True
+            asyncio.get_running_loop().call_soon(self.end_tick)  # before anything is looked at
+            self._source.begin_tick()
+        fresh = self._load_inline(key)
         if fresh is not None:
-            self._turn[key] = fresh
+            self._tick_values[key] = fresh
         else:
-            self._missed.add(key)
+            self._tick_misses.add(key)
         return fresh
 
-    def begin_turn(self) -> None:
-        """From here to `end_turn` looks are shared, and none that began before."""
-        self._turn.clear()
-        self._missed.clear()
-        self._turn_has_begun = True
-        self._source.begin_turn()
+    def begin_tick(self) -> None:
+        """From here to `end_tick` looks are shared, and none that began before."""
+        self._tick_values.clear()
+        self._tick_misses.clear()
+        self._tick_has_begun = True
+        self._source.begin_tick()
 
-    def end_turn(self) -> None:
-        """From here on nothing is shared with whoever asked `at_once` before."""
-        self._turn_has_begun = False
-        self._turn.clear()
-        self._missed.clear()
+    def end_tick(self) -> None:
+        """From here on nothing is shared with whoever asked `get_inline` before."""
+        self._tick_has_begun = False
+        self._tick_values.clear()
+        self._tick_misses.clear()
 
-    def _look(self, key: str) -> V | None:
+    def _load_inline(self, key: str) -> V | None:
         """Ask the source for what can be had at once, and remember it."""
         known = self.memory.get(key)
         self._tally.validated += 1
-        fresh = self._source.quick(key, known)
+        fresh = self._source.load_inline(key, known)
         if fresh is not None:
             self._tally.asked += 1
             if fresh is not known:
@@ -196,37 +197,37 @@ class Barrier(Generic[V]):
 
     async def get(self, key: str) -> V:
         """The value as it was at some moment after this call began. Raises what the source raises."""
-        fresh = self.at_once(key)
+        fresh = self.get_inline(key)
         if fresh is not None:
             return fresh
         self._tally.asked += 1
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = _Flight(_future())
-            task = asyncio.create_task(self._fly(key, flight))
+        validations = self._validations.get(key)
+        if validations is None:
+            validations = self._validations[key] = _Validations(_new_future())
+            task = asyncio.create_task(self._run_validations(key, validations))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            return await asyncio.shield(flight.under_way)
-        return await asyncio.shield(flight.join())
+            return await asyncio.shield(validations.running)
+        return await asyncio.shield(validations.join_next())
 
-    async def _fly(self, key: str, flight: _Flight[V]) -> None:
+    async def _run_validations(self, key: str, validations: _Validations[V]) -> None:
         clock = asyncio.get_running_loop().time
         try:
             while True:
                 begun = clock()
-                await self._validate(key, flight.under_way)
-                if not self.is_inline and flight.is_busy:
-                    await flight.gather(begun + self._pause)
-                if flight.waiting is None:
+                await self._validate(key, validations.running)
+                if not self.is_inline and validations.is_busy:
+                    await validations.fill_batch(begun + self._batch_seconds)
+                if validations.next_value is None:
                     return
-                flight.advance()
+                validations.start_next()
         except BaseException as error:  # the event loop ends
-            for future in (flight.under_way, flight.waiting):
+            for future in (validations.running, validations.next_value):
                 if future is not None and not future.done():
                     future.set_exception(error)
             raise
         finally:
-            del self._flights[key]
+            del self._validations[key]
 
     async def _validate(self, key: str, answer: asyncio.Future[V]) -> None:
         """Ask the source, remember what it says, and tell those who wait, also when it fails."""
@@ -243,12 +244,12 @@ class Barrier(Generic[V]):
             answer.set_result(value)
 
 
-def _finish(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_result(None)
+def _resolve(next_value: asyncio.Future[None]) -> None:
+    if not next_value.done():
+        next_value.set_result(None)
 
 
-def _future() -> asyncio.Future[V]:
+def _new_future() -> asyncio.Future[V]:
     future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
     # Every request that waited may have gone away: its failure then belongs to nobody, which is no error.
     future.add_done_callback(lambda done: None if done.cancelled() else done.exception() and None)

@@ -125,7 +125,7 @@ class ProjectView:
         return self.files if self.status.offers_files else {}
 
     @property
-    def taken(self) -> dict[str, str]:
+    def existing(self) -> dict[str, str]:
         """sha256 by filename of the drop-in files, which an upload must not contradict."""
         return {name: each.file.sha256 for name, each in self.files.items() if each.dropin is not None}
 
@@ -225,10 +225,10 @@ class Projects(Source[ProjectView]):
         self._folder = folder
         self._listing: Listing | None = None  # of the folder, as this turn's first request found it
 
-    def begin_turn(self) -> None:
+    def begin_tick(self) -> None:
         self._listing = None
 
-    def quick(self, key: str, known: ProjectView | None) -> ProjectView | None:
+    def load_inline(self, key: str, known: ProjectView | None) -> ProjectView | None:
         if known is None:
             return None
         if self._folder is not None and known.folder is not None:
@@ -238,9 +238,9 @@ class Projects(Source[ProjectView]):
         records = self._index.store.records
         if records.unchanged(known.record):
             return known
-        return None if len(known.files) > _FEW_FILES else self._read_quickly(key, known)
+        return None if len(known.files) > _FEW_FILES else self._load_small_record(key, known)
 
-    def _read_quickly(self, key: str, known: ProjectView) -> ProjectView | None:
+    def _load_small_record(self, key: str, known: ProjectView) -> ProjectView | None:
         """What is stored now beside a folder that has not changed; None when decoding that takes a thread."""
         record = self._index.store.records.read(known.record.key, known.record)
         if record is known.record:
@@ -268,10 +268,10 @@ class ProjectNames(Source[NamesView]):
         self._index = index
         self._folder = folder
 
-    def begin_turn(self) -> None:
+    def begin_tick(self) -> None:
         """Nothing is kept: there is one key, and the barrier shares its value."""
 
-    def quick(self, key: str, known: NamesView | None) -> NamesView | None:
+    def load_inline(self, key: str, known: NamesView | None) -> NamesView | None:
         if known is None:
             return None
         if self._folder is not None and not self._folder.names_unchanged(known.folder):

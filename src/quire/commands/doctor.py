@@ -198,7 +198,7 @@ class _Screen(Observer):
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._title, self._total = "", 0
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
         if sys.stderr.isatty():
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -229,8 +229,8 @@ class _Screen(Observer):
             self._bar.update(self._task, completed=done)
             return
         now = time.monotonic()
-        if now - self._told >= _EVERY:
-            self._told = now
+        if now - self._printed >= _EVERY:
+            self._printed = now
             print(f"quire: doctor: {self._title}: {done} of {self._total}", file=sys.stderr, flush=True)
 
     def say(self, sentence: str) -> None:

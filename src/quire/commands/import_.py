@@ -96,7 +96,7 @@ def _importer(opened: Opened, source: Path, meter: Meter, arguments: argparse.Na
     return Importer(
         opened.index,
         source,
-        beside=opened.folder() if others else None,
+        drop_ins=opened.folder() if others else None,
         exclude=[opened.home],
         facts_apply=is_served,
         move=arguments.move,

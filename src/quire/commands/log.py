@@ -17,7 +17,7 @@ import msgspec
 from quire.commands.common import add_store_flags, count, open_store, plain, print_json, print_table
 from quire.domain.names import normalize_name
 from quire.index.audit.entries import Entry
-from quire.index.audit.reading import Logged, LogReader, Wanted
+from quire.index.audit.reading import LogFilter, Logged, LogReader
 
 ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend")
 FOLLOW_SECONDS = 2.0
@@ -47,12 +47,12 @@ def run(arguments: argparse.Namespace) -> int:
     name = normalize_name(arguments.project) if arguments.project is not None else None
     opened = open_store(arguments, writes=False)
     reader = LogReader(opened.store.records, opened.index.name, opened.index.prefix)
-    wanted = Wanted(since=arguments.since, user=arguments.user, action=arguments.action)
+    filter_ = LogFilter(since=arguments.since, user=arguments.user, action=arguments.action)
 
     def names() -> tuple[str, ...]:
         return (name,) if name is not None else opened.inspector.names(opened.index.prefix)
 
-    found = reader.all(names(), wanted)
+    found = reader.all(names(), filter_)
     if not arguments.follow:
         if arguments.json:
             print_json([_document(logged) for logged in found])
@@ -61,9 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
                 ("Time", "Project", "Revision", "Action", "User", "From", "What"), [_row(each) for each in found]
             )
         return 0
-    told: set[str] = set()
+    seen_ids: set[str] = set()
     while True:
-        for logged in reader.news(names, wanted, told):
+        for logged in reader.new_entries(names, filter_, seen_ids):
             as_json = msgspec.json.encode(_document(logged)).decode
             print(as_json() if arguments.json else "\t".join(map(plain, _row(logged))), flush=True)
         time.sleep(FOLLOW_SECONDS)

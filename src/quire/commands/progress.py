@@ -23,7 +23,7 @@ class Meter:
         self._lock = threading.Lock()
         self._total = 0
         self._done = 0
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         if sys.stderr.isatty():
@@ -60,8 +60,8 @@ class Meter:
         with self._lock:
             self._done += amount
             now = time.monotonic()
-            if now - self._told < _EVERY:
+            if now - self._printed < _EVERY:
                 return
-            self._told = now
+            self._printed = now
             line = f"quire: {self._title}: {in_words(self._done)} of {in_words(self._total)}"
         print(line, file=sys.stderr, flush=True)

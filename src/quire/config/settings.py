@@ -374,14 +374,14 @@ def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[st
     if isinstance(table.get("directories"), str):
         table["directories"] = [table["directories"]]  # TOML has lists; a colon in its text is part of the path
     for name in table.keys() & {"directories", "passwords", "welcome", "log_file"}:
-        table[name] = _beside(folder, table[name])
+        table[name] = _relative_to(folder, table[name])
     return file, table
 
 
-def _beside(folder: Path, raw: object) -> object:
+def _relative_to(folder: Path, raw: object) -> object:
     """A path of the configuration file, made absolute; what is no path stays as it is, for its parser to refuse."""
     if isinstance(raw, list):
-        return [_beside(folder, item) for item in raw]
+        return [_relative_to(folder, item) for item in raw]
     if not isinstance(raw, str) or not raw.strip() or raw == "." or raw.startswith("~"):
         return raw
     return str(folder / raw)

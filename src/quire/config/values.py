@@ -181,7 +181,7 @@ def password_file(raw: Raw) -> str:
     return "." if raw == "." else path(raw)
 
 
-TAKEN_PATHS = frozenset(
+RESERVED_PATHS = frozenset(
     {"", "RPC2", "favicon.ico", "legacy", "metrics", "openapi.json", "packages", "project", "pypi", "ready", "simple"}
     | {"upload"}
 )
@@ -192,7 +192,7 @@ def health_path(raw: Raw) -> str:
     """A path of letters, digits, `/`, `_` and `-` that nothing else is served at."""
     if not isinstance(raw, str) or not re.fullmatch(r"/[A-Za-z0-9/_-]+", raw):
         raise ValueError(f"{raw!r} is no path for the health check; use / and then letters, digits, '/', '_' and '-'")
-    if raw.split("/")[1] in TAKEN_PATHS or "//" in raw or raw.endswith("/json"):
+    if raw.split("/")[1] in RESERVED_PATHS or "//" in raw or raw.endswith("/json"):
         raise ValueError(f"{raw!r} is an address of the index itself; choose one like /health or /health/live")
     return raw
 

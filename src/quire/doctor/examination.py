@@ -15,7 +15,7 @@ from quire.doctor import conformance, measures, primitives, volume
 from quire.doctor.channel import Channel, PeerGone
 from quire.doctor.findings import Finding, Found, Tally, Verdict, Weight, judge_tallies, verdict
 from quire.doctor.mounts import Mount
-from quire.doctor.pairing import Address, NobodyCame, Pair, Pairing, Party, Plan
+from quire.doctor.pairing import Address, Node, Pair, Pairing, PeerTimeout, Plan
 from quire.doctor.scratch import KeepAlive, make_store, open_store, scratch
 from quire.doctor.two_nodes import TwoNodeTest
 from quire.domain.errors import ConfigurationError, StoreError, UnknownLayout
@@ -30,7 +30,7 @@ WAIT = 300.0
 """Seconds to wait for the second machine."""
 _REPORT_PATIENCE = 600.0
 """Seconds that the other machine may take for its own examination after the test."""
-_FAREWELL_PATIENCE = 10.0
+_CLOSING_SECONDS = 10.0
 """Seconds for the report of a machine that may be gone."""
 _GONE = "peer-gone"
 _REPETITIONS = 100
@@ -76,7 +76,7 @@ class Report:
     network: bool
     plan: Plan
     found: Found = field(default_factory=Found)
-    peer: Party | None = None
+    peer: Node | None = None
     """The other side, when there was one on a second mount or machine."""
     side: int | None = None
 
@@ -91,7 +91,7 @@ def examine(request: Request, observer: Observer | None = None) -> Report:
     try:
         root = os.path.realpath(os.path.expanduser(request.root), strict=True)
         os.listdir(root)
-        seen = volume.look_at(root)
+        seen = volume.describe(root)
     except OSError as error:
         raise ConfigurationError(
             f"The directory {request.root} cannot be examined: {error.strerror or error}. Create it, or name another."
@@ -232,8 +232,8 @@ class _Examination:
             else:
                 assert request.peer is not None
                 pair = pairing.connect(request.peer, request.wait)
-        except NobodyCame as error:
-            report.found.findings.append(replace(_NOBODY, sentence=str(error)))
+        except PeerTimeout as error:
+            report.found.findings.append(replace(_NO_PEER, sentence=str(error)))
             if works:
                 self._run_alone()
                 self._solo()
@@ -254,11 +254,11 @@ class _Examination:
                 self._solo()
         except (OSError, StoreError) as error:
             if isinstance(error, PeerGone):
-                patience = _FAREWELL_PATIENCE
+                patience = _CLOSING_SECONDS
             found.findings += _broken_off(error, self._report.volume)
         self._observer.step("waiting for the other machine's report", 1)
         try:
-            theirs = channel.part(_Told(found.findings, found.tallies), _Told, patience)
+            theirs = channel.part(_PeerReport(found.findings, found.tallies), _PeerReport, patience)
         except PeerGone as error:
             if not any(each.code == _GONE for each in found.findings):
                 found.findings += _broken_off(error, self._report.volume)
@@ -266,7 +266,7 @@ class _Examination:
             self._merge(theirs, pair.other.name)
         self._observer.advance(1)
 
-    def _merge(self, theirs: _Told, name: str) -> None:
+    def _merge(self, theirs: _PeerReport, name: str) -> None:
         found = self._report.found
         found.tallies = _summed(found.tallies, theirs.tallies)
         known = {finding.code for finding in found.findings}
@@ -274,7 +274,7 @@ class _Examination:
             if finding.code not in known or (finding.weight is Weight.BREAKS and finding.code not in _SHARED):
                 found.findings.append(replace(finding, sentence=f"On {name}: {finding.sentence}"))
 
-    def _judge_peer(self, me: Party, other: Party) -> None:
+    def _judge_peer(self, me: Node, other: Node) -> None:
         report = self._report
         if not me.shares_memory_with(other):
             if not report.network and me.boot != other.boot:
@@ -284,7 +284,7 @@ class _Examination:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _PeerReport:
     """What one machine tells the other one at the end."""
 
     findings: list[Finding]
@@ -299,7 +299,7 @@ _ALONE = Finding(
     "What other machines see of a change, and when, cannot be told from one machine alone.",
     "Run this with --listen PORT here, and with --peer HOST:PORT on a second machine that has the volume mounted.",
 )
-_NOBODY = Finding(
+_NO_PEER = Finding(
     "no-peer",
     Weight.UNSURE,
     "No second machine joined.",

@@ -12,7 +12,7 @@ from statistics import median
 from quire.doctor.findings import Finding, Measures, Weight
 from quire.doctor.mounts import operations
 from quire.store.contracts import Record
-from quire.store.posix.directory import COARSE_SETTLE
+from quire.store.posix.directory import COARSE_RACY_SECONDS
 from quire.store.posix.files import remove_quietly
 from quire.store.posix.store import PosixStore
 
@@ -56,7 +56,7 @@ def measure(known: Measures, store: PosixStore, mount_point: str | None, repetit
         read_ms=round(median(reads) * 1000, 4),
         read_operations=asked,
         commit_ms=round(median(commits) * 1000, 3),
-        settle_s=store.settle_rule.seconds,
+        settle_s=store.racy_window.seconds,
     )
 
 
@@ -79,9 +79,9 @@ def judge(measures: Measures) -> list[Finding]:
             Finding(
                 "whole-seconds",
                 Weight.ADVICE,
-                f"Timestamps come in steps of {measures.tick_ms / 1000:g} s, so for {COARSE_SETTLE:g} s after its last "
-                f"change each answer reads a drop-in file anew. The answers are right; the first ones after a copy are "
-                f"slow, more so the larger the files. Uploaded files are not concerned.",
+                f"Timestamps come in steps of {measures.tick_ms / 1000:g} s, so for {COARSE_RACY_SECONDS:g} s after "
+                f"its last change each answer reads a drop-in file anew. The answers are right; the first ones after a "
+                f"copy are slow, more so the larger the files. Uploaded files are not concerned.",
                 "For many large files, upload or import them (quire import), or use a file system with finer times "
                 "(ext4 with inodes of 256 bytes).",
             )
@@ -133,9 +133,9 @@ def _times(do: Callable[[], object], repetitions: int) -> list[float]:
 def _settled(store: PosixStore, record: Record) -> Record:
     """The record as a reader has it who has known it for a while: one question is enough for him."""
     record = store.records.read(_KEY, record)
-    until = time.monotonic() + 3 * store.settle_rule.seconds
+    until = time.monotonic() + 3 * store.racy_window.seconds
     while time.monotonic() < until:
-        time.sleep(store.settle_rule.seconds / 2)
+        time.sleep(store.racy_window.seconds / 2)
         record = store.records.read(_KEY, record)
     return record
 

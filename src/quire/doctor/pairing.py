@@ -49,7 +49,7 @@ _MARKER_SECONDS = 10.0
 _PAUSE = 0.2
 
 
-class NobodyCame(StoreError):
+class PeerTimeout(StoreError):
     """No second machine was found in time."""
 
 
@@ -65,7 +65,7 @@ class Greeting:
 
 
 @dataclass(frozen=True, slots=True)
-class Party:
+class Node:
     """A machine, as seen from the volume."""
 
     name: str
@@ -75,7 +75,7 @@ class Party:
     device: int
     """The file system's number in that kernel: another mount of the same volume has another one."""
 
-    def shares_memory_with(self, other: Party) -> bool:
+    def shares_memory_with(self, other: Node) -> bool:
         """Whether both see the volume through one and the same mount, so that neither can be behind the other."""
         return self.boot != "" and (self.boot, self.device) == (other.boot, other.device)
 
@@ -94,8 +94,8 @@ class Pair:
 
     side: int
     """0 for the one that listened, 1 for the one that connected."""
-    me: Party
-    other: Party
+    me: Node
+    other: Node
     plan: Plan
     folder: str
     """The scratch folder of side 0, where the test runs."""
@@ -123,7 +123,7 @@ class Pairing:
     def listen(self, address: Address, wait: float) -> Pair:
         """Wait up to `wait` seconds for a machine that connects to this address and sees the same directory.
 
-        Raises ConfigurationError when the address cannot be listened on, NobodyCame.
+        Raises ConfigurationError when the address cannot be listened on, PeerTimeout.
         """
         refused = ""
         with _listening(address) as listener:
@@ -143,12 +143,12 @@ class Pairing:
                     if sentence != refused:  # once is enough
                         refused = sentence
                         self._say(sentence)
-        raise NobodyCame(f"No second machine joined within {wait:.0f} s.{' ' if refused else ''}{refused}")
+        raise PeerTimeout(f"No second machine joined within {wait:.0f} s.{' ' if refused else ''}{refused}")
 
     def connect(self, address: Address, wait: float) -> Pair:
         """Connect to the machine that listens there, or will within `wait` seconds.
 
-        Raises NobodyCame; StoreError when what listens there cannot be paired with.
+        Raises PeerTimeout; StoreError when what listens there cannot be paired with.
         """
         where = shown(address)
         self._say(
@@ -166,7 +166,7 @@ class Pairing:
             except (OSError, UnicodeError, PeerGone) as error:
                 if time.monotonic() > until:
                     reason = _reason(error)
-                    raise NobodyCame(f"No doctor answered on {where} within {wait:.0f} s: {reason}.") from error
+                    raise PeerTimeout(f"No doctor answered on {where} within {wait:.0f} s: {reason}.") from error
             time.sleep(_PAUSE)
 
     def _agree(self, connection: socket.socket, side: int, patience: float) -> Pair:
@@ -183,7 +183,7 @@ class Pairing:
                     f"The other machine runs another version of quire ({theirs.version}, here {__version__}). Use the "
                     f"same one on both."
                 )
-            folder, token = self._look_for(theirs.identifier)
+            folder, token = self._find_folder(theirs.identifier)
             proof = channel.exchange(_proof(token, side), str, 2 * _MARKER_SECONDS)
             sees_mine = hmac.compare_digest(proof.encode(), _proof(self._token, 1 - side).encode())
             if not (channel.exchange(sees_mine, bool) and sees_mine):
@@ -191,7 +191,7 @@ class Pairing:
                     f"The other machine does not see the directory {self._root} of this one: what one of them writes, "
                     f"the other one does not find. Name the same directory of the same volume on both."
                 )
-            other = channel.exchange(self._me, Party)
+            other = channel.exchange(self._me, Node)
             plan = channel.exchange(self._plan, Plan)
         except BaseException:
             channel.close()
@@ -199,7 +199,7 @@ class Pairing:
         plan, folder = (self._plan, self._folder) if side == 0 else (plan, folder)
         return Pair(side, self._me, other, plan, folder, channel)
 
-    def _look_for(self, identifier: str) -> tuple[str, str]:
+    def _find_folder(self, identifier: str) -> tuple[str, str]:
         """The other side's scratch folder, and the token of the marker in it; empty when it is not found."""
         until = time.monotonic() + _MARKER_SECONDS
         while True:
@@ -221,12 +221,12 @@ def _proof(token: str, side: int) -> str:
     return hmac.new(token.encode(), bytes([side]), "sha256").hexdigest()
 
 
-def _describe(root: str) -> Party:
+def _describe(root: str) -> Node:
     """This machine. Raises OSError."""
     boot = ""
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return Party(platform.node(), boot, os.stat(root).st_dev)
+    return Node(platform.node(), boot, os.stat(root).st_dev)
 
 
 def shown(address: Address) -> str:

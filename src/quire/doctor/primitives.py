@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from quire.doctor.findings import Finding, Weight
-from quire.store.posix.directory import COARSE_SETTLE, Directories
+from quire.store.posix.directory import COARSE_RACY_SECONDS, Directories
 from quire.store.posix.files import create_durable, is_same_file, sync_directory
 
 _LONGEST_NAME = 249
@@ -157,7 +157,7 @@ def changing_the_times_of_a_directory(place: str, directories: Directories) -> F
     """
     before = directories.identity(place)
     certain = before is not None
-    until = time.monotonic() + COARSE_SETTLE
+    until = time.monotonic() + COARSE_RACY_SECONDS
     number = 0
     while time.monotonic() < until:
         create_durable(f"{place}/{number}", b"")
@@ -177,7 +177,7 @@ def changing_the_times_of_a_directory(place: str, directories: Directories) -> F
     return Finding(
         "still-times",
         Weight.BREAKS,
-        f"A directory looks the same after {number} files were added in {COARSE_SETTLE} seconds: its times stand "
+        f"A directory looks the same after {number} files were added in {COARSE_RACY_SECONDS} seconds: its times stand "
         f"still, or are answered from memory.",
         "Use another file system, or mount it without attribute caching.",
     )

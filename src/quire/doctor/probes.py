@@ -46,7 +46,7 @@ class Probe(ABC):
     def remember(self, number: int) -> None:  # noqa: B027 - not every probe has something to remember
         """Look at what is there before change `number`, as a server that works does."""
 
-    def glance(self) -> None:  # noqa: B027 - nor looks again
+    def reread(self) -> None:  # noqa: B027 - nor looks again
         """Look again while waiting."""
 
     def close(self) -> None:  # noqa: B027 - nor holds anything
@@ -71,13 +71,13 @@ class Listing(Probe):
     def remember(self, number: int) -> None:
         self._names()
 
-    def glance(self) -> None:
+    def reread(self) -> None:
         self._names()
 
     def change(self, number: int) -> None:
         for part in range(_BURST if number % 4 < 2 else 1):
             os.mkdir(f"{self.folder}/{number}-{part}")
-        self.changes.announce(self.folder)
+        self.changes.publish_change(self.folder)
 
     def sees(self, number: int) -> bool:
         expected = {f"{number}-{part}" for part in range(_BURST if number % 4 < 2 else 1)}
@@ -97,7 +97,7 @@ class Opening(Probe):
 
     def change(self, number: int) -> None:
         create_durable(f"{self.folder}/{number}", b"here")
-        self.changes.announce(self.folder)
+        self.changes.publish_change(self.folder)
 
     def sees(self, number: int) -> bool:
         fd = self.directories.open_file(self.folder, str(number))

@@ -39,8 +39,8 @@ T = TypeVar("T")
 
 _STEADY = "doctor/changed/steady"
 _FOLDER = "doctor/names"
-_SETTLED_EVERY = 16
-_SETTLED_SECONDS = 30.0
+_RACY_EVERY = 16
+_RACY_TEST_SECONDS = 30.0
 """At most so long is waited, in all rounds together, for readers to trust their memory."""
 _NOTICES = 12
 SLOW_NOTICE = 0.5
@@ -185,8 +185,8 @@ class TwoNodeTest:
             )
         ]
 
-    def _turns(self, rounds: int, change: Callable[[int], None], ready: Callable[[int], None],
-               glance: Callable[[], None], ask: Callable[[int], None]) -> None:  # fmt: skip
+    def _alternate(self, rounds: int, change: Callable[[int], None], ready: Callable[[int], None],
+                   reread: Callable[[], None], ask: Callable[[int], None]) -> None:  # fmt: skip
         """Rounds 1 to `rounds`. The side that changes in round n is `ready` for n + 1 before it says so."""
         for number in range(rounds + 1):
             if number % 2 == self._side:
@@ -195,7 +195,7 @@ class TwoNodeTest:
                 ready(number + 1)
                 self._channel.post()
             else:
-                self._channel.wait(bool, glance if number % 3 else None)
+                self._channel.wait(bool, reread if number % 3 else None)
                 if number:
                     ask(number)
 
@@ -208,33 +208,33 @@ class TwoNodeTest:
             for probe in probes:
                 probe.remember(number)
 
-        def glance() -> None:
+        def reread() -> None:
             for probe in probes:
-                probe.glance()
+                probe.reread()
 
         def ask(number: int) -> None:
             for probe in _rotated(probes, number):
                 self._counts.ask(probe.code, lambda probe=probe: probe.sees(number))  # type: ignore[misc]
             self._advance(number, 2 * self._plan.rounds)
 
-        self._turns(self._plan.rounds, change, ready, glance, ask)
+        self._alternate(self._plan.rounds, change, ready, reread, ask)
 
     def _fresh(self, reader: _Reader) -> None:
-        settle = reader.store.settle_rule.seconds
-        settled_rounds = max(2, int(_SETTLED_SECONDS / (1.5 * settle + _PAUSE)))
-        every = max(_SETTLED_EVERY, self._plan.rounds // settled_rounds)
+        racy_window = reader.store.racy_window.seconds
+        racy_rounds = max(2, int(_RACY_TEST_SECONDS / (1.5 * racy_window + _PAUSE)))
+        every = max(_RACY_EVERY, self._plan.rounds // racy_rounds)
 
         def change(number: int) -> None:
             if number % every in {0, 1} and not self._plan.quick:
                 # the other side goes on asking meanwhile, until it believes what it remembers
-                time.sleep(1.5 * reader.store.settle_rule.seconds)
+                time.sleep(1.5 * reader.store.racy_window.seconds)
             reader.change(number)
 
         def ask(number: int) -> None:
             reader.ask(number)
             self._advance(self._plan.rounds + number, 2 * self._plan.rounds)
 
-        self._turns(self._plan.rounds, change, reader.ready, reader.glance, ask)
+        self._alternate(self._plan.rounds, change, reader.ready, reader.reread, ask)
 
 
 class _Reader:
@@ -257,9 +257,9 @@ class _Reader:
         for blob in (number, number - 1):
             with contextlib.suppress(StoreError):
                 self.store.blobs.open(_blob(blob)).close()
-        self.glance()
+        self.reread()
 
-    def glance(self) -> None:
+    def reread(self) -> None:
         """What a server that works asks all the time."""
         with contextlib.suppress(StoreError):
             self._steady = self.store.records.read(_STEADY, self._steady)

@@ -18,7 +18,7 @@ from quire.store.posix.store import HOME
 _DELEGATIONS = "/sys/module/nfsv4/parameters/directory_delegations"
 _LITTLE_SPACE = 1024**3
 _FEW_INODES = 10_000
-_LOOK_AT = 2_000
+_MAX_FOLDERS = 2_000
 """Folders of the store whose owner is asked, at the most."""
 _SLOW = {"noac", "sync", "lookupcache=none", "acdirmin=0", "acdirmax=0", "actimeo=0"}
 _VOLATILE = {"tmpfs", "ramfs"}
@@ -62,7 +62,7 @@ class Volume:
         return self.mount.options if self.mount is not None else ()
 
 
-def look_at(root: str) -> Volume:
+def describe(root: str) -> Volume:
     """The facts about the directory `root` (absolute, without symbolic links). Raises OSError."""
     home = f"{root}/{HOME}"
     mounts = read_mounts()
@@ -239,7 +239,7 @@ def _permissions(root: str, home: str) -> tuple[list[str], list[int]]:
     owners: set[int] = set()
     if not os.path.isdir(home):
         return ([] if os.access(root, os.W_OK | os.X_OK, effective_ids=True) else [root]), []
-    for directory, folders, _ in islice(os.walk(home), _LOOK_AT):
+    for directory, folders, _ in islice(os.walk(home), _MAX_FOLDERS):
         if directory.startswith(f"{home}/incoming"):
             folders.clear()
         with suppress(OSError):

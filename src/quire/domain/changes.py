@@ -43,11 +43,11 @@ def publish(
     files: Sequence[File],
     *,
     overwrite: bool = False,
-    taken: Mapping[str, File] | None = None,
+    existing: Mapping[str, File] | None = None,
     imported: bool = False,
     lost: Collection[str | None] = (),
 ) -> Project:
-    """Add files, all or none. `name` is used when the project is new. `taken`: by filename the files that are listed
+    """Add files, all or none. `name` is used when the project is new. `existing`: by filename the files that are listed
     beside the record (drop-in files). `imported`: the files were served before, and are kept as they are. `lost`: the
     blobs of listed files that are not in the store any more, or damaged.
 
@@ -63,11 +63,11 @@ def publish(
             f"The project {project.name} is {project.status} and takes no uploads; "
             f"its status must be active or deprecated first."
         )
-    taken = taken or {}
+    existing = existing or {}
     merged = dict(project.files) if project is not None else {}
     deleted = project.deleted if project is not None else NONE
     for file in files:
-        present = merged.get(file.filename) or taken.get(file.filename)
+        present = merged.get(file.filename) or existing.get(file.filename)
         if present is not None and present.sha256 == file.sha256:
             if file.filename in merged and present.blob in lost:
                 merged[file.filename] = _restored(present, file)
@@ -85,7 +85,7 @@ def publish(
             )
         if present is None and not imported:
             _check_role(file, merged)
-            _check_role(file, taken)
+            _check_role(file, existing)
         merged[file.filename] = file
     deleted = deleted.with_listed(merged)
     if project is None or is_empty(project):

@@ -8,7 +8,7 @@ be lost, garbage or out of date at any time; whatever does not fit the stamp tha
 Failing to keep facts costs time, never an answer.
 
 Stamps are as coarse as clocks: a file rewritten within one tick, with as many bytes, has the stamp it had before. So
-facts are believed only if they come from a reading that began `settle` after this process first met the stamp
+facts are believed only if they come from a reading that began `racy_window` after this process first met the stamp
 ("settled" in the document): any change that carries the same stamp was made before that reading. Until then the file is
 read for every answer. A ctime more than an hour back is proof enough without that; no program can set it, and an hour
 is more than clocks of machines that share a file system may differ.
@@ -42,11 +42,11 @@ import structlog
 
 from quire.domain.errors import Conflict, QuireError, StoreError, StoreReadOnly
 from quire.dropin.facts import Facts, decode_facts, encode_facts, measure
-from quire.dropin.files import Look, Stamp, open_plain
+from quire.dropin.files import FileStat, Fingerprint, open_regular
 from quire.dropin.listing import Candidate
 from quire.dropin.reports import Reports, state_of
 from quire.store.contracts import Record, Records
-from quire.store.posix.directory import COARSE_SETTLE, forget_name
+from quire.store.posix.directory import COARSE_RACY_SECONDS, revalidate_name
 
 _log = structlog.get_logger(__name__)
 
@@ -73,7 +73,7 @@ class Rules:
     algorithms: tuple[str, ...] = ()
     """hashlib names to compute besides the three that are always."""
     progress: Progress | None = None
-    settle: Callable[[], float] = lambda: COARSE_SETTLE
+    racy_window: Callable[[], float] = lambda: COARSE_RACY_SECONDS
     """Seconds after which two changes of a file no longer share a stamp."""
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -123,43 +123,43 @@ class ProjectFacts:
             self._held = {key: held for key, held in self._held.items() if key in keys}
             self._stale_since = {key: since for key, since in self._stale_since.items() if key in keys}
 
-    def due(self, candidate: Candidate, look: Look) -> float:
+    def due(self, candidate: Candidate, file_stat: FileStat) -> float:
         """From when on the file must be judged again although it looks the same; `Rules.clock`."""
         held = self._held.get(candidate.key)
         if held is None:
             return -math.inf  # unreadable, or changing under our eyes: ask again each time
-        return math.inf if held.facts.settled and self._fits(held.facts, look) else held.not_before
+        return math.inf if held.facts.past_racy_window and self._fits(held.facts, file_stat) else held.not_before
 
-    def of(self, candidate: Candidate, look: Look, file: BinaryIO | None = None) -> Facts | None:
+    def of(self, candidate: Candidate, file_stat: FileStat, file: BinaryIO | None = None) -> Facts | None:
         """The facts of a file that was just looked at; None when it cannot be read, or changes meanwhile.
 
-        If it was replaced since then, the facts of the one that took its place, with another stamp than that of `look`.
-        `file`: the very file, opened; None: what is found at the path of `look`.
+        If it was replaced since then, the facts of the one that took its place, with another stamp than that of
+        `file_stat`. `file`: the very file, opened; None: what is found at the path of `file_stat`.
         """
         now, held = self._rules.clock(), self._held.get(candidate.key)
-        fits = held is not None and self._fits(held.facts, look)
-        if held is not None and now < self.due(candidate, look) and (fits or not held.facts.complete):
+        fits = held is not None and self._fits(held.facts, file_stat)
+        if held is not None and now < self.due(candidate, file_stat) and (fits or not held.facts.complete):
             return held.facts
         stored = self._read().get(candidate.key)
-        if stored is not None and stored.settled and self._fits(stored, look):
+        if stored is not None and stored.past_racy_window and self._fits(stored, file_stat):
             self._held[candidate.key] = _Held(stored, now, now)
             if not stored.complete:
-                self._report_damaged(candidate, stored.stamp, is_known=True)
+                self._report_damaged(candidate, stored.fingerprint, is_known=True)
             return stored
         first_met = held.first_met if held is not None and fits else now
         if file is not None:
-            return self._measure(candidate, look.stamp, file, first_met)
-        return self._read_file(candidate, look, first_met)
+            return self._measure(candidate, file_stat.fingerprint, file, first_met)
+        return self._read_file(candidate, file_stat, first_met)
 
-    def _read_file(self, candidate: Candidate, look: Look, first_met: float) -> Facts | None:
-        """The facts of what is at the path of `look` now; None when it cannot be read, or changes each time."""
+    def _read_file(self, candidate: Candidate, file_stat: FileStat, first_met: float) -> Facts | None:
+        """The facts of what is at the path of `file_stat` now; None when it cannot be read, or changes each time."""
         stale = None
         for _ in range(_ATTEMPTS):
             try:
                 if stale is not None:
-                    forget_name(look.path)
-                with open(open_plain(look.path), "rb") as opened:
-                    facts = self._measure(candidate, look.stamp, opened, first_met)
+                    revalidate_name(file_stat.path)
+                with open(open_regular(file_stat.path), "rb") as opened:
+                    facts = self._measure(candidate, file_stat.fingerprint, opened, first_met)
             except FileNotFoundError:
                 return None
             except OSError as error:
@@ -186,11 +186,11 @@ class ProjectFacts:
             self._reported[candidate.key] = state
             self._rules.reports.left_out("unreadable", candidate.path, state, error.strerror)
 
-    def _report_damaged(self, candidate: Candidate, stamp: Stamp, *, is_known: bool = False) -> None:
-        if self._reported.get(candidate.key) != stamp:
-            self._reported[candidate.key] = stamp
+    def _report_damaged(self, candidate: Candidate, fingerprint: Fingerprint, *, is_known: bool = False) -> None:
+        if self._reported.get(candidate.key) != fingerprint:
+            self._reported[candidate.key] = fingerprint
             sentence = "It is damaged, or its copy has stopped."
-            self._rules.reports.left_out("damaged", candidate.path, stamp, sentence, is_known=is_known)
+            self._rules.reports.left_out("damaged", candidate.path, fingerprint, sentence, is_known=is_known)
 
     def save(self, candidates: Collection[Candidate], roots: int) -> None:
         """Store what was found here and is not stored yet; not being able to is not an error.
@@ -232,15 +232,15 @@ class ProjectFacts:
             self._rules.reports.store_failed("digests not stored", self._key, error)
 
     @property
-    def wants_saving(self) -> bool:
+    def should_save(self) -> bool:
         """Whether so much was read since the last `save` that losing it would be a pity."""
         return self._bytes >= _SAVE_AFTER_BYTES
 
-    def _fits(self, facts: Facts, look: Look) -> bool:
+    def _fits(self, facts: Facts, file_stat: FileStat) -> bool:
         is_enough = not facts.complete or all(name in facts.hashes for name in self._rules.algorithms)
-        return facts.stamp == look.stamp and is_enough
+        return facts.fingerprint == file_stat.fingerprint and is_enough
 
-    def _measure(self, candidate: Candidate, expected: Stamp, file: BinaryIO, first_met: float) -> Facts | None:
+    def _measure(self, candidate: Candidate, expected: Fingerprint, file: BinaryIO, first_met: float) -> Facts | None:
         """The facts of an open file. `expected` was first met then; another stamp is met now. Raises OSError."""
         began, notify = self._rules.clock(), self._rules.progress
         self._held.pop(candidate.key, None)
@@ -252,18 +252,18 @@ class ProjectFacts:
         facts = measure(file, candidate.parsed, self._rules.algorithms, progress)
         if facts is None:
             return None
-        if facts.stamp != expected:
+        if facts.fingerprint != expected:
             first_met = began
         is_old = self._rules.wall() - facts.ctime_ns / 1e9 > _OLD
-        patience = self._rules.settle() if facts.complete else max(self._rules.settle(), STALLED)
-        facts = msgspec.structs.replace(facts, settled=is_old or began - first_met >= patience)
-        if facts.settled and not facts.complete:
-            self._report_damaged(candidate, facts.stamp)
+        patience = self._rules.racy_window() if facts.complete else max(self._rules.racy_window(), STALLED)
+        facts = msgspec.structs.replace(facts, past_racy_window=is_old or began - first_met >= patience)
+        if facts.past_racy_window and not facts.complete:
+            self._report_damaged(candidate, facts.fingerprint)
         ended = self._rules.clock()
         took = ended - began
         not_before = began if facts.complete or took < _QUICK else ended + 2 * took
         self._held[candidate.key] = _Held(facts, first_met, not_before)
-        if facts.complete or facts.settled:  # what is growing would be out of date before anybody reads it
+        if facts.complete or facts.past_racy_window:  # what is growing would be out of date before anybody reads it
             self._fresh[candidate.key] = facts
         self._bytes += facts.size
         return facts
@@ -291,7 +291,7 @@ class ProjectFacts:
         return self._stored
 
 
-def in_turn(count: int) -> list[int]:
+def rotated_range(count: int) -> list[int]:
     """The numbers below `count`, from a random one on and around, so that several workers share the work."""
     start = secrets.randbelow(count) if count else 0
     return [(start + step) % count for step in range(count)]
@@ -299,4 +299,9 @@ def in_turn(count: int) -> list[int]:
 
 def _is_better(stored: Facts | None, fresh: Facts) -> bool:
     """Whether what another worker stored is to be preferred to what was found here."""
-    return stored is not None and stored.stamp == fresh.stamp and stored.settled and not fresh.settled
+    return (
+        stored is not None
+        and stored.fingerprint == fresh.fingerprint
+        and stored.past_racy_window
+        and not fresh.past_racy_window
+    )

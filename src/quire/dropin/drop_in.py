@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 from quire.domain.project import File
 from quire.dropin.facts import Facts
-from quire.dropin.files import Look, Stamp
+from quire.dropin.files import FileStat, Fingerprint
 from quire.dropin.listing import Candidate
 from quire.store.contracts import OpenBlob
 from quire.store.posix.open_file import OpenFile
@@ -27,7 +27,7 @@ class DropIn:
     """Absolute and real path. Open it without following links; the file may be gone, or another one, by then."""
     relative_path: str
     """Path below its root, separated by `/`: what comes after `/packages/` in its URL (not yet quoted)."""
-    stamp: Stamp
+    fingerprint: Fingerprint
     """What tells the content that `file` describes from others; compare with fstat after opening."""
 
 
@@ -42,7 +42,7 @@ class OpenDropIn(NamedTuple):
         return OpenFile(self.file, self.drop_in.file.size, path)
 
 
-def make_drop_in(candidate: Candidate, look: Look, facts: Facts) -> DropIn:
+def make_drop_in(candidate: Candidate, file_stat: FileStat, facts: Facts) -> DropIn:
     """What is told of a file that has these facts."""
     parsed = candidate.parsed
     file = File(
@@ -55,7 +55,7 @@ def make_drop_in(candidate: Candidate, look: Look, facts: Facts) -> DropIn:
         metadata_sha256=facts.metadata_sha256,
         signed=candidate.is_signed,
     )
-    return DropIn(parsed.project, file, look.path, candidate.relative, facts.stamp)
+    return DropIn(parsed.project, file, file_stat.path, candidate.relative, facts.fingerprint)
 
 
 def _rfc3339(nanoseconds: int) -> str | None:

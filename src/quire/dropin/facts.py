@@ -13,7 +13,7 @@ import msgspec
 from quire.archives.metadata import CoreMetadata, is_complete_archive, is_static, parse_metadata, read_metadata
 from quire.domain.errors import InvalidDistribution
 from quire.domain.names import Kind, ParsedFilename
-from quire.dropin.files import Stamp, is_unchanged
+from quire.dropin.files import Fingerprint, is_unchanged
 
 FORMAT = 1
 _CHUNK = 1024 * 1024
@@ -29,7 +29,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """0 in documents of versions that did not keep it: it fits no file."""
     complete: bool
     """False: an archive without its end, presumably still being copied; nothing else is known of it."""
-    settled: bool = False
+    past_racy_window: bool = msgspec.field(default=False, name="settled")
     """Whether no other content can have this stamp (any more)."""
     hashes: dict[str, str] = {}
     """Hex digests by name, as in `quire.domain.project.File`."""
@@ -38,8 +38,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     requires_python: str | None = None
 
     @property
-    def stamp(self) -> Stamp:
-        return Stamp(self.size, self.mtime_ns, self.inode, self.ctime_ns)
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(self.size, self.mtime_ns, self.inode, self.ctime_ns)
 
 
 # -- reading a file ---------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def measure(
     before = os.fstat(file.fileno())
     if not stat.S_ISREG(before.st_mode):
         return None
-    size, mtime_ns, inode, ctime_ns = Stamp.of(before)
+    size, mtime_ns, inode, ctime_ns = Fingerprint.of(before)
     complete = is_complete_archive(file, parsed)
     facts = Facts(size=size, mtime_ns=mtime_ns, inode=inode, ctime_ns=ctime_ns, complete=complete)
     if complete:

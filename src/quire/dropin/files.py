@@ -13,7 +13,7 @@ MAX_SIGNATURE_BYTES = 1024 * 1024
 _PRIVATE = re.compile(r"\.(.+)\.[0-9a-f]{8}")
 
 
-class Stamp(NamedTuple):
+class Fingerprint(NamedTuple):
     """What tells one content of a file from another without reading it, as far as the file system's clock ticks.
 
     Over NFS all of it is the server's and the same for all clients, if it was asked for by opening the file.
@@ -26,20 +26,20 @@ class Stamp(NamedTuple):
     """The file system itself sets it at each change; unlike the mtime no program can set it back."""
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Stamp:
+    def of(cls, status: os.stat_result) -> Fingerprint:
         return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
 
-    def is_same_but_for_links(self, other: Stamp) -> bool:
+    def is_same_but_for_links(self, other: Fingerprint) -> bool:
         """Whether nothing but the ctime differs, which a name given to the file, or taken from it, changes too."""
         return self._replace(ctime_ns=0) == other._replace(ctime_ns=0)
 
 
-class Look(NamedTuple):
+class FileStat(NamedTuple):
     """A file as it was found at one moment."""
 
     path: str
     """Absolute, and real: a symbolic link has been followed."""
-    stamp: Stamp
+    fingerprint: Fingerprint
 
 
 def private_name(name: str) -> str:
@@ -54,7 +54,7 @@ def public_name(name: str) -> str | None:
     return None if match is None else match[1]
 
 
-def open_plain(path: str) -> int:
+def open_regular(path: str) -> int:
     """Open a file for reading, whatever may have been put in its place: never through a link, never waiting for a FIFO.
 
     The caller still checks that it is a plain file. Raises OSError.
@@ -64,6 +64,6 @@ def open_plain(path: str) -> int:
 
 def is_unchanged(before: os.stat_result, after: os.stat_result) -> bool:
     """Whether an open file still has the content that it had. It may have lost its name, by a rename over it."""
-    if Stamp.of(before) == Stamp.of(after):
+    if Fingerprint.of(before) == Fingerprint.of(after):
         return True
-    return after.st_nlink < before.st_nlink and Stamp.of(before).is_same_but_for_links(Stamp.of(after))
+    return after.st_nlink < before.st_nlink and Fingerprint.of(before).is_same_but_for_links(Fingerprint.of(after))

@@ -27,10 +27,10 @@ from typing import BinaryIO
 
 from quire.domain.errors import ConfigurationError, InvalidName, StoreError
 from quire.domain.names import guess_filename
-from quire.dropin.digests import Progress, ProjectFacts, Rules, in_turn
+from quire.dropin.digests import Progress, ProjectFacts, Rules, rotated_range
 from quire.dropin.drop_in import DropIn, OpenDropIn, make_drop_in
 from quire.dropin.facts import Facts, offered_metadata
-from quire.dropin.files import MAX_SIGNATURE_BYTES, Look, Stamp, open_plain
+from quire.dropin.files import MAX_SIGNATURE_BYTES, FileStat, Fingerprint, open_regular
 from quire.dropin.listing import Candidate, Listing
 from quire.dropin.reports import Reports
 from quire.dropin.tree import Tree
@@ -38,7 +38,7 @@ from quire.process.budget import Budget, Memory
 from quire.store.contracts import Records
 
 _REMEMBERED_BYTES = 32 * 1024 * 1024  # where no budget is given
-_MOST_LOOKS = 25  # at all files of a project until nothing changes between two, or at one file until it can be opened
+_MAX_STATS = 25  # at all files of a project until nothing changes between two, or at one file until it can be opened
 
 
 class FolderProject:
@@ -60,7 +60,7 @@ class _Validation:
     """What `files` were concluded from."""
 
     candidates: tuple[Candidate, ...]
-    looks: tuple[Look | None, ...]
+    file_stats: tuple[FileStat | None, ...]
     due: float
     """From when on (`clock`) the files must be judged again although they look the same."""
 
@@ -90,7 +90,7 @@ class Folder:
         progress: Progress | None = None,
         budget: Budget | None = None,
         facts_are_stored: bool = True,
-        settle: float | None = None,
+        racy_window: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -103,7 +103,7 @@ class Folder:
         `budget`: what is remembered of projects and documents is charged to it; None: to one of its own.
         `facts_are_stored`: False where `digests` cannot or must not be written; facts are then remembered whatever the
         budget.
-        `settle`: seconds after which two changes no longer share a timestamp; None finds out.
+        `racy_window`: seconds after which two changes no longer share a timestamp; None finds out.
         `clock`, `wall`: monotonic seconds; seconds since the epoch.
 
         Raises ConfigurationError for an algorithm that hashlib does not have.
@@ -112,10 +112,12 @@ class Folder:
             _check_algorithm(algorithm)
         self._clock = clock
         self._reports = Reports()
-        self._tree = Tree(roots, exclude=exclude, network=network, settle=settle, clock=clock, reports=self._reports)
+        self._tree = Tree(
+            roots, exclude=exclude, network=network, racy_window=racy_window, clock=clock, reports=self._reports
+        )
         self._records = digests
         self._index = index
-        self._rules = Rules(tuple(algorithms), progress, lambda: self._tree.settle, clock, wall, self._reports)
+        self._rules = Rules(tuple(algorithms), progress, lambda: self._tree.racy_window, clock, wall, self._reports)
         budget = budget or Budget(_REMEMBERED_BYTES)
         # Where they are not stored there is nothing to get facts back from but the files.
         self._facts_are_stored = facts_are_stored
@@ -187,8 +189,8 @@ class Folder:
         """When the file with this path last changed (seconds since the epoch); None when there is none."""
         listing = self._tree.refresh()
         candidate = listing.by_path.get(relative_path)
-        look = self._tree.look(candidate, listing) if candidate is not None else None
-        return None if look is None else look.stamp.ctime_ns / 1e9
+        file_stat = self._tree.stat(candidate, listing) if candidate is not None else None
+        return None if file_stat is None else file_stat.fingerprint.ctime_ns / 1e9
 
     def claims(self, name: str) -> bool:
         """Whether a project (normalized name) belongs here although none of its files may be served, or none is left.
@@ -221,7 +223,7 @@ class Folder:
         Raises StoreError when a root cannot be read.
         """
         project = None
-        for _ in range(_MOST_LOOKS):
+        for _ in range(_MAX_STATS):
             listing = self._tree.refresh()
             if known is not None and self._holds(name, known, listing):
                 return known
@@ -237,15 +239,15 @@ class Folder:
     def _judged(self, name: str, listing: Listing) -> FolderProject:
         """The files, each as it was when it was looked at."""
         candidates = listing.projects.get(name, ())
-        looks = tuple(self._tree.look(candidate, listing) for candidate in candidates)
+        file_stats = tuple(self._tree.stat(candidate, listing) for candidate in candidates)
         if not candidates:
             self.facts.drop(name)
             return FolderProject(name, (), _Validation((), (), math.inf))
         facts = self._project_facts(name)
         with facts.lock:
-            files, looks, due = self._judge(facts, candidates, looks)
+            files, file_stats, due = self._judge(facts, candidates, file_stats)
         self.facts.account(name, facts)
-        return FolderProject(name, files, _Validation(candidates, looks, due))
+        return FolderProject(name, files, _Validation(candidates, file_stats, due))
 
     def _is_of_one_instant(self, name: str, project: FolderProject) -> bool:
         """Whether all files are still what they were found to be: then they were so together, before this question."""
@@ -255,7 +257,7 @@ class Folder:
             return True  # one listing had none
         listing = self._tree.refresh()
         candidates = listing.projects.get(name, ())
-        return candidates == validation.candidates and self._tree.is_same(candidates, validation.looks, listing)
+        return candidates == validation.candidates and self._tree.is_same(candidates, validation.file_stats, listing)
 
     def current(self) -> Listing | None:
         """All files by name, if that can be had at once and is certainly true now; for `unchanged`."""
@@ -282,35 +284,35 @@ class Folder:
             return True
         if self._clock() >= validation.due:
             return False
-        return self._tree.is_same(candidates, validation.looks, listing)
+        return self._tree.is_same(candidates, validation.file_stats, listing)
 
     def _judge(
-        self, facts: ProjectFacts, candidates: tuple[Candidate, ...], looks: tuple[Look | None, ...]
-    ) -> tuple[tuple[DropIn, ...], tuple[Look | None, ...], float]:
+        self, facts: ProjectFacts, candidates: tuple[Candidate, ...], file_stats: tuple[FileStat | None, ...]
+    ) -> tuple[tuple[DropIn, ...], tuple[FileStat | None, ...], float]:
         """The complete files, of each filename the preferred copy that is one; what was found to be there; and when to
         judge again.
 
         Reads what must be read, and no copy that is not needed.
         """
         facts.begin(candidates)
-        judged = list(looks)
+        judged = list(file_stats)
         places = groupby(range(len(candidates)), key=lambda place: candidates[place].parsed.filename)
         copies = [list(group) for _, group in places]
         found: dict[str, DropIn] = {}
         due = math.inf
-        for turn in in_turn(len(copies)):
+        for turn in rotated_range(len(copies)):
             for place in copies[turn]:
-                candidate, look = candidates[place], looks[place]
-                if look is None:
+                candidate, file_stat = candidates[place], file_stats[place]
+                if file_stat is None:
                     continue
-                known = facts.of(candidate, look)
+                known = facts.of(candidate, file_stat)
                 if known is not None and known.complete:  # of the file that took its place, if another one did
-                    look = judged[place] = Look(look.path, known.stamp)
-                due = min(due, facts.due(candidate, look))
-                if facts.wants_saving:
+                    file_stat = judged[place] = FileStat(file_stat.path, known.fingerprint)
+                due = min(due, facts.due(candidate, file_stat))
+                if facts.should_save:
                     facts.save(candidates, len(self.roots))
                 if known is not None and known.complete:
-                    found[candidate.parsed.filename] = make_drop_in(candidate, look, known)
+                    found[candidate.parsed.filename] = make_drop_in(candidate, file_stat, known)
                     break
         facts.save(candidates, len(self.roots))
         return tuple(found[filename] for filename in sorted(found)), tuple(judged), due
@@ -341,16 +343,16 @@ class Folder:
         over it meanwhile. The path is only compared with paths that were found in the folders; it never reaches the
         file system. Raises StoreError when a root cannot be read.
         """
-        for _ in range(_MOST_LOOKS):
+        for _ in range(_MAX_STATS):
             listing = self._tree.refresh()
             candidate = listing.by_path.get(relative_path)
             if candidate is None:
                 return None
             facts = self._project_facts(candidate.parsed.project)
             try:
-                look, fd = self._tree.open(candidate, listing)
+                file_stat, fd = self._tree.open(candidate, listing)
                 file = open(fd, "rb")  # noqa: SIM115 - closed by what follows, or by the caller
-                known = self._facts_of(facts, listing, candidate, look, file)
+                known = self._facts_of(facts, listing, candidate, file_stat, file)
             except FileNotFoundError:
                 continue  # removed since the listing, or about to be renamed back
             except OSError as error:
@@ -359,7 +361,7 @@ class Folder:
                 facts.left_out(candidate, error)
                 return None
             if known is not None and known.complete:
-                return OpenDropIn(make_drop_in(candidate, look, known), file)
+                return OpenDropIn(make_drop_in(candidate, file_stat, known), file)
             file.close()
             if known is not None:
                 return None
@@ -368,17 +370,17 @@ class Folder:
     @staticmethod
     def is_same(opened: OpenDropIn) -> bool:
         """Whether an open file is still as it was when it was opened."""
-        return Stamp.of(os.fstat(opened.file.fileno())) == opened.drop_in.stamp
+        return Fingerprint.of(os.fstat(opened.file.fileno())) == opened.drop_in.fingerprint
 
     def _facts_of(
-        self, facts: ProjectFacts, listing: Listing, candidate: Candidate, look: Look, file: BinaryIO
+        self, facts: ProjectFacts, listing: Listing, candidate: Candidate, file_stat: FileStat, file: BinaryIO
     ) -> Facts | None:
         """The facts of an open file; None when it changes meanwhile. Raises OSError, with the file closed."""
         candidates = listing.projects[candidate.parsed.project]
         try:
             with facts.lock:
                 facts.begin(candidates)
-                known = facts.of(candidate, look, file)
+                known = facts.of(candidate, file_stat, file)
                 facts.save(candidates, len(self.roots))
         except BaseException:
             file.close()
@@ -395,7 +397,7 @@ class Folder:
         if candidate is None or not candidate.is_signed:
             return None
         try:
-            with open(open_plain(f"{candidate.path}.asc"), "rb") as file:
+            with open(open_regular(f"{candidate.path}.asc"), "rb") as file:
                 is_plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
                 content = file.read(MAX_SIGNATURE_BYTES + 1) if is_plain else b""
         except OSError:
@@ -417,7 +419,7 @@ class Folder:
             if file is not None:
                 document = _read_metadata(file, drop_in)
             else:
-                with open(open_plain(drop_in.path), "rb") as opened:
+                with open(open_regular(drop_in.path), "rb") as opened:
                     document = _read_metadata(opened, drop_in)
         except OSError:
             return None

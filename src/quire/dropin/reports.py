@@ -8,7 +8,7 @@ from typing import Literal
 
 import structlog
 
-from quire.process.siblings import is_first_to_say
+from quire.process.siblings import is_first_report
 
 Reason = Literal["damaged", "unreadable", "directory"]
 """A file that is not whole and does not grow; a file that cannot be read; a directory that cannot be."""
@@ -33,7 +33,7 @@ class Reports:
         `state`: changes when the file does; another state is another report.
         `is_known`: an earlier server has logged it, so it is only counted.
         """
-        if not is_first_to_say(f"{reason} {path} {state}", os.environ):
+        if not is_first_report(f"{reason} {path} {state}", os.environ):
             return
         with self._lock:
             self.counts[reason] += 1
@@ -44,7 +44,7 @@ class Reports:
     @staticmethod
     def store_failed(event: str, record: str, error: Exception) -> None:
         """Log that shared digests could not be stored or read; it costs time, no answer."""
-        if is_first_to_say(f"{event} {record} {error}", os.environ):
+        if is_first_report(f"{event} {record} {error}", os.environ):
             _log.warning(event, record=record, reason=str(error))
 
 

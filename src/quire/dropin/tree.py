@@ -15,7 +15,7 @@ to reach to one that it has left; so after a walk that found a change there is a
 report a name that a rename gives to another file meanwhile (btrfs does not); so a known name that is missing from a
 listing is looked up by itself before it counts as gone.
 
-What a directory cannot tell is that a file's *content* was replaced under the same name: `Tree.look` is for that, and
+What a directory cannot tell is that a file's *content* was replaced under the same name: `Tree.stat` is for that, and
 is asked for the files of one project only.
 
 Rules of what is listed:
@@ -42,10 +42,10 @@ from pathlib import Path
 
 from quire.domain.errors import StoreError
 from quire.domain.names import ParsedFilename, guess_filename, guess_project
-from quire.dropin.files import Look, Stamp, open_plain, public_name
+from quire.dropin.files import FileStat, Fingerprint, open_regular, public_name
 from quire.dropin.listing import NOTHING, Candidate, Directory, Listing, merge
 from quire.dropin.reports import Reports, state_of
-from quire.store.posix.directory import COARSE_SETTLE, Directories, Identity, Seen, SettleRule
+from quire.store.posix.directory import COARSE_RACY_SECONDS, Directories, Identity, RacyWindow, Seen
 from quire.store.posix.filesystem import is_network
 
 STORE_FOLDER = "quire"
@@ -77,11 +77,11 @@ class Tree:
         *,
         exclude: Sequence[Path] = (),
         network: bool | None = None,
-        settle: float | None = None,
+        racy_window: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         reports: Reports | None = None,
     ) -> None:
-        """`exclude`: directories never to list. `network`: None asks the file system. `settle`: see SettleRule.
+        """`exclude`: directories never to list. `network`: None asks the file system. `racy_window`: see RacyWindow.
         `reports`: where directories that cannot be read are reported; None: to reports of its own.
 
         A root that is named twice counts once. Whether the roots exist is found by `refresh`.
@@ -91,10 +91,10 @@ class Tree:
         self._openers = tuple(
             Directories(root, network=is_network(root) if network is None else network) for root in self.roots
         )
-        self._settle = settle
+        self._racy_window = racy_window
         self._clock = clock
         self._reports = reports or Reports()
-        self._rules: dict[int, SettleRule] = {}  # by device: a mount below a root may have coarser times
+        self._rules: dict[int, RacyWindow] = {}  # by device: a mount below a root may have coarser times
         self._lock = threading.Lock()
         self._directories: dict[tuple[int, str], Directory] = {}
         self._listing = NOTHING
@@ -134,9 +134,9 @@ class Tree:
         )
 
     @property
-    def settle(self) -> float:
+    def racy_window(self) -> float:
         """Seconds after which two changes of a file no longer share a ctime, on the coarsest of the file systems."""
-        return max((rule.seconds for rule in self._rules.values()), default=COARSE_SETTLE)
+        return max((rule.seconds for rule in self._rules.values()), default=COARSE_RACY_SECONDS)
 
     def current(self) -> Listing | None:
         """The listing if it is certainly true now; None when that takes more than an open per directory to tell.
@@ -153,29 +153,29 @@ class Tree:
         finally:
             self._lock.release()
 
-    def look(self, candidate: Candidate, listing: Listing) -> Look | None:
+    def stat(self, candidate: Candidate, listing: Listing) -> FileStat | None:
         """The file as it is now; None when it is gone, not a plain file, or a link to where nothing is served from.
 
         On a network file system it is opened, because only that asks the server.
         """
         try:
             if self._openers[candidate.root].network:
-                look, fd = self.open(candidate, listing)
+                file_stat, fd = self.open(candidate, listing)
                 os.close(fd)
-                return look
+                return file_stat
             path = _real_path(candidate, listing)
             status = os.stat(path, follow_symlinks=False)
         except OSError:
             return None
-        return Look(path, Stamp.of(status)) if stat.S_ISREG(status.st_mode) else None
+        return FileStat(path, Fingerprint.of(status)) if stat.S_ISREG(status.st_mode) else None
 
-    def open(self, candidate: Candidate, listing: Listing) -> tuple[Look, int]:
+    def open(self, candidate: Candidate, listing: Listing) -> tuple[FileStat, int]:
         """The file, and a descriptor of it, which the caller closes.
 
         Raises OSError; FileNotFoundError also where it is no plain file, or a link to where nothing is served from.
         """
         path = _real_path(candidate, listing)
-        fd = open_plain(path)
+        fd = open_regular(path)
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
@@ -183,20 +183,20 @@ class Tree:
         except OSError:
             os.close(fd)
             raise
-        return Look(path, Stamp.of(status)), fd
+        return FileStat(path, Fingerprint.of(status)), fd
 
-    def is_same(self, candidates: Sequence[Candidate], looks: Sequence[Look | None], listing: Listing) -> bool:
-        """Whether `look` would find all of them as it did before. This is the inner loop of every validation."""
-        for candidate, before in zip(candidates, looks, strict=True):
+    def is_same(self, candidates: Sequence[Candidate], file_stats: Sequence[FileStat | None], listing: Listing) -> bool:
+        """Whether `file_stat` would find all of them as it did before. This is the inner loop of every validation."""
+        for candidate, before in zip(candidates, file_stats, strict=True):
             if before is None or candidate.is_link or self._openers[candidate.root].network:
-                if self.look(candidate, listing) != before:
+                if self.stat(candidate, listing) != before:
                     return False
                 continue
             try:
                 status = os.lstat(candidate.path)
             except OSError:
                 return False
-            size, mtime_ns, inode, ctime_ns = before.stamp
+            size, mtime_ns, inode, ctime_ns = before.fingerprint
             if (
                 status.st_ctime_ns != ctime_ns
                 or status.st_mtime_ns != mtime_ns
@@ -228,7 +228,7 @@ class Tree:
 
     def _is_unchanged(self, directory: Directory) -> bool:
         opener, seen = self._openers[directory.root], directory.seen
-        if seen is not None and seen.settled and opener.has(directory.path, seen.identity):
+        if seen is not None and seen.past_racy_window and opener.has(directory.path, seen.identity):
             return True
         try:
             identity = opener.identity(directory.path)
@@ -265,7 +265,7 @@ class Tree:
         if _is_believed(directory.seen, identity):
             return
         seen = self._rule(fd).see(identity, directory.seen)  # before the listing: the rule counts from its beginning
-        directory.seen = seen._replace(settled=False)  # should the listing fail
+        directory.seen = seen._replace(past_racy_window=False)  # should the listing fail
         entries, others, children, is_listed = self._list(directory, fd)
         if (entries, children, is_listed) != (directory.entries, directory.children, directory.is_listed):
             directory.entries, directory.children, directory.is_listed = entries, children, is_listed
@@ -278,11 +278,11 @@ class Tree:
             directory.failure, self._is_stale = 0, True
         directory.seen = seen
 
-    def _rule(self, fd: int) -> SettleRule:
+    def _rule(self, fd: int) -> RacyWindow:
         device = os.fstat(fd).st_dev
         rule = self._rules.get(device)
         if rule is None:
-            rule = self._rules[device] = SettleRule(self._settle, self._clock)
+            rule = self._rules[device] = RacyWindow(self._racy_window, self._clock)
         return rule
 
     def _list(
@@ -332,7 +332,7 @@ class Tree:
 
 def _is_believed(seen: Seen | None, identity: Identity | None) -> bool:
     """Whether what was listed under `seen` is still true, now that the directory has this identity."""
-    return seen is not None and seen.settled and identity is not None and seen.identity == identity
+    return seen is not None and seen.past_racy_window and identity is not None and seen.identity == identity
 
 
 def _is_link(directory: int, name: str) -> bool | None:

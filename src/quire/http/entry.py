@@ -15,12 +15,12 @@ from starlette.types import ASGIApp
 
 from quire.config.settings import from_environment
 from quire.http.app.application import create_application
-from quire.http.app.reasons import teach_servers
+from quire.http.app.reasons import install_reason_phrases
 from quire.http.app.routes import RouteTable
 from quire.http.app.tracing import traced
-from quire.http.fast.quick import Quick, QuickASGI
+from quire.http.fast.fast_path import FastPath, FastPathApplication
 from quire.observe.logs import configure
-from quire.process.allocator import give_back_large_blocks
+from quire.process.allocator import release_large_blocks
 
 SWITCH_SECONDS = 0.0005
 """How long a thread that computes keeps others waiting. The event loop asks for the interpreter several times for each
@@ -32,8 +32,8 @@ def __getattr__(name: str) -> Any:
     if name == "application":
         settings = from_environment(os.environ)
         configure(settings)
-        teach_servers()
-        give_back_large_blocks(os.environ)
+        install_reason_phrases()
+        release_large_blocks(os.environ)
         sys.setswitchinterval(SWITCH_SECONDS)
         general = create_application(settings)
         service = general.state.service
@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
             general, RouteTable(settings.server_base_url, settings.health_endpoint), os.environ
         )
         if not settings.no_fast_path:
-            application = QuickASGI(application, Quick(service))
+            application = FastPathApplication(application, FastPath(service))
         globals()["application"] = application
         gc.freeze()  # what a worker starts with stays for good: no collection need go through it again
         return application
@@ -49,7 +49,7 @@ def __getattr__(name: str) -> Any:
         from quire.http.app.wsgi import WSGIApplication  # noqa: PLC0415 - ASGI servers need no adapter
 
         found = __getattr__("application")
-        answering = found.application if isinstance(found, QuickASGI) else found
+        answering = found.application if isinstance(found, FastPathApplication) else found
         wsgi_application = globals()["wsgi_application"] = WSGIApplication(answering)
         return wsgi_application
     raise AttributeError(name)

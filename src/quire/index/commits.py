@@ -26,7 +26,7 @@ from quire.domain import changes
 from quire.domain.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError
 from quire.domain.project import File, Project, decode_project, encode_project
 from quire.domain.tombstones import Tombstones
-from quire.index.audit.archive import archive_key, must_be_relieved, relieve
+from quire.index.audit.archive import archive_key, must_be_rotated, rotate
 from quire.index.audit.entries import Entry, Origin, encode_note, entries_of, make_entry
 from quire.index.batches import Combiner
 from quire.store.contracts import Draft, Record, Store
@@ -182,7 +182,7 @@ class Commits:
         if self.waiting(known.record.key):
             return None
         log = entries_of(known.record)
-        if must_be_relieved(log):
+        if must_be_rotated(log):
             return None
         log.append(make_entry(action, present(known.project), after, origin or self._origin, log))
         return self._store.records.draft(known.record.key, encode_project(after, log))
@@ -195,7 +195,7 @@ class Commits:
             self._commit(key, jobs)
         except Conflict as error:
             self.conflicts += 1
-            self._give_up_late_ones(key, jobs, error)
+            self._fail_expired(key, jobs, error)
             self._pause(jobs[0])
         except Exception as error:  # noqa: BLE001 - each thread raises its own job's error
             for job in jobs:
@@ -283,7 +283,7 @@ class Commits:
 
     def _log(self, record: Record, steps: Sequence[_Step]) -> list[Entry]:
         archive = archive_key(self._index, _name(record.key))
-        log = relieve(self._store.records, archive, record, entries_of(record))
+        log = rotate(self._store.records, archive, record, entries_of(record))
         for job, before, after in steps:
             log.append(make_entry(job.action, present(before), present(after), job.origin, log))
         return log
@@ -298,7 +298,7 @@ class Commits:
                         self._store.blobs.renew(key)
 
     @staticmethod
-    def _give_up_late_ones(key: str, jobs: Sequence[_Job], conflict: Conflict) -> None:
+    def _fail_expired(key: str, jobs: Sequence[_Job], conflict: Conflict) -> None:
         for job in jobs:
             if not job.done and now() > job.deadline:
                 job.error = StoreError(f"The project {_name(key)} is being changed by too many at once; repeat later.")

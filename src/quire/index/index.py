@@ -85,7 +85,7 @@ class Index:
         uploads: Sequence[Upload],
         *,
         overwrite: bool = False,
-        taken: Mapping[str, File] | None = None,
+        existing: Mapping[str, File] | None = None,
         imported: bool = False,
         origin: Origin | None = None,
     ) -> Change:
@@ -93,7 +93,7 @@ class Index:
 
         A file that is listed with the same content changes nothing if it is whole in the store; else its bytes, and
         what belongs beside them, are restored. The rest of its entry stays.
-        `taken`, `imported`: see changes.publish. `origin`: as everywhere, who asks for it, for the audit log. The
+        `existing`, `imported`: see changes.publish. `origin`: as everywhere, who asks for it, for the audit log. The
         staged bytes are used up in any case.
         Raises FileExists, FilenameUsed, InvalidRequest, ProjectClosed, and StoreError in its kinds.
         """
@@ -108,7 +108,7 @@ class Index:
 
         def transition(project: Project | None) -> Project:
             return changes.publish(
-                project, display_name, files, overwrite=overwrite, taken=taken, imported=imported, lost=lost
+                project, display_name, files, overwrite=overwrite, existing=existing, imported=imported, lost=lost
             )
 
         stored: list[File] = []

@@ -178,15 +178,15 @@ class Output:
         self.lost = 0
         """Lines that were dropped since the process began."""
         self.is_closed = False
-        self.life: object
+        self.generation: object
         """Another one when this output is closed, and in a forked process."""
         self._encoding = encoding
-        self._begin_anew()
+        self._reset()
         _outputs.add(self)
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         """Also in a forked process: what its parent has queued is its parent's, and so is its thread."""
-        self.life = object()
+        self.generation = object()
         # Over the queue; held for moments. A finalizer or a signal handler that logs may run in the middle of any step,
         # in the same thread, so the lock is reentrant, and each step stands another line's coming in between.
         self._lock = threading.RLock()
@@ -194,13 +194,13 @@ class Output:
         self._queue: list[str] = []
         self._queued = 0
         self._rest: list[bytes] = []
-        self._helper: threading.Thread | None = None
+        self._writer: threading.Thread | None = None
         self._work = threading.Event()
-        self._untold = 0
-        self._told = 0.0
-        self._is_patient = True
+        self._unreported = 0
+        self._reported_at = 0.0
+        self._reader_reads = True
         self._waited_since = self._waited = 0.0
-        self._complained = -_REPORT_SECONDS
+        self._failure_reported = -_REPORT_SECONDS
 
     def queue(self, lines: Sequence[str]) -> None:
         """Have lines written, which end with no line break, at the next `flush`; or drop them, and count them."""
@@ -215,8 +215,8 @@ class Output:
     def flush(self) -> None:
         """Write all that can be written without waiting; a thread writes the rest."""
         while self._queue or self._rest:
-            if self.destination.blocks or self._helper is not None:
-                self._call_helper()
+            if self.destination.blocks or self._writer is not None:
+                self._wake_writer()
                 break
             if not self._writing.acquire(blocking=False):
                 break  # the writer looks into the queue once more afterwards
@@ -225,10 +225,10 @@ class Output:
             finally:
                 self._writing.release()
             if not is_done:
-                self._call_helper()
+                self._wake_writer()
                 break
-        if self._untold:
-            self._tell()
+        if self._unreported:
+            self._report_lost()
 
     def drain(self) -> None:
         """Write what is queued, waiting for a reader that goes on reading."""
@@ -251,14 +251,14 @@ class Output:
         """`drain`, and count what could not be written."""
         if self.is_closed:
             return
-        self.is_closed, self.life = True, object()
+        self.is_closed, self.generation = True, object()
         self.drain()
         is_free = self._writing.acquire(timeout=_SILENT_SECONDS)  # else a thread hangs in a write for ever
         unwritten = len(self._queue) + sum(piece.count(b"\n") for piece in self._rest)
         if unwritten:
             self._lose(unwritten)
-        if self._untold:
-            self._complain(f"{self._untold} log lines are lost: nobody took them.")
+        if self._unreported:
+            self._report_failure(f"{self._unreported} log lines are lost: nobody took them.")
         if is_free:
             self._queue, self._rest = [], []
             self.destination.close()
@@ -285,26 +285,28 @@ class Output:
                         del self._rest[0]
                     else:
                         self._rest[0] = piece[taken:]
-                    self._is_patient = True
+                    self._reader_reads = True
             except BlockingIOError:
                 return False
             except OSError as error:
                 lost, self._rest = sum(piece.count(b"\n") for piece in self._rest), []
                 self._lose(lost)
-                self._complain(f"Log lines cannot be written to {self.destination.name} ({error.strerror or error}).")
+                self._report_failure(
+                    f"Log lines cannot be written to {self.destination.name} ({error.strerror or error})."
+                )
 
-    def _call_helper(self) -> None:
+    def _wake_writer(self) -> None:
         with self._lock:
             self._work.set()
-            if self._helper is not None or (self.is_closed and not self.destination.blocks):
+            if self._writer is not None or (self.is_closed and not self.destination.blocks):
                 return
-            self._helper = threading.Thread(target=self._help, name="log", daemon=True)
+            self._writer = threading.Thread(target=self._write_in_thread, name="log", daemon=True)
             try:
-                self._helper.start()
+                self._writer.start()
             except RuntimeError:  # the interpreter ends, or there are too many threads: the next line tries again
-                self._helper = None
+                self._writer = None
 
-    def _help(self) -> None:
+    def _write_in_thread(self) -> None:
         """Write until nothing is left, in a thread of its own."""
         while True:
             self._work.clear()
@@ -317,7 +319,7 @@ class Output:
                 continue
             with self._lock:
                 if not self._queue:
-                    self._helper = None
+                    self._writer = None
                     return
 
     # -- what cannot be written ---------------------------------------------------------------------------------------
@@ -327,35 +329,35 @@ class Output:
         now = time.monotonic()
         if now - self._waited_since >= 1.0:
             self._waited_since, self._waited = now, 0.0
-        while self._is_patient and self._waited < _WAITED_SHARE and self._queued >= MAX_QUEUED:
+        while self._reader_reads and self._waited < _WAITED_SHARE and self._queued >= MAX_QUEUED:
             self.flush()
             time.sleep(0.002)
             self._waited += max(0.0, time.monotonic() - now)
             now = time.monotonic()
         if self._queued < MAX_QUEUED:
             return True
-        self._is_patient = False  # until something is taken again
+        self._reader_reads = False  # until something is taken again
         return False
 
     def _lose(self, count: int) -> None:
         with self._lock:
             self.lost += count
-            self._untold += count
+            self._unreported += count
 
-    def _tell(self) -> None:
+    def _report_lost(self) -> None:
         """Say in the log itself how many lines are missing, once a second at most."""
-        if self._queued >= MAX_QUEUED or time.monotonic() < self._told + 1.0 or self.is_closed:
+        if self._queued >= MAX_QUEUED or time.monotonic() < self._reported_at + 1.0 or self.is_closed:
             return
-        self._told = time.monotonic()
+        self._reported_at = time.monotonic()
         with self._lock:
-            count, self._untold = self._untold, 0
+            count, self._unreported = self._unreported, 0
         if count:
             _log.warning("log lines lost", count=count, output=self.destination.name)
 
-    def _complain(self, sentence: str) -> None:
+    def _report_failure(self, sentence: str) -> None:
         """On the standard error, where the log itself is what fails."""
-        if time.monotonic() >= self._complained + _REPORT_SECONDS:
-            self._complained = time.monotonic()
+        if time.monotonic() >= self._failure_reported + _REPORT_SECONDS:
+            self._failure_reported = time.monotonic()
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 print(sentence, file=sys.stderr, flush=True)
 
@@ -365,7 +367,7 @@ _outputs: weakref.WeakSet[Output] = weakref.WeakSet()
 
 def _after_fork() -> None:
     for output in list(_outputs):
-        output._begin_anew()
+        output._reset()
 
 
 os.register_at_fork(after_in_child=_after_fork)

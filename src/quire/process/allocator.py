@@ -19,7 +19,7 @@ _LARGE = 512 * 1024
 the disk anyway."""
 
 
-def give_back_large_blocks(environ: Mapping[str, str]) -> bool:
+def release_large_blocks(environ: Mapping[str, str]) -> bool:
     """Fix both thresholds of this process's allocator; whether that was done.
 
     Not where the operator tunes it (MALLOC_..., GLIBC_TUNABLES), and not where the C library has no such knobs (musl).

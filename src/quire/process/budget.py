@@ -94,7 +94,7 @@ class Memory(Generic[V]):
     def put(self, key: str, value: V) -> None:
         """Remember, in place of what was remembered under this key; this drops others if need be."""
         with self._budget._lock:
-            self._forget(key)
+            self._remove(key)
             entry = _Entry(self, key, value)  # type: ignore[arg-type]  # of values it is only asked what they hold
             self._entries[key] = entry
             self._budget._used[entry] = None
@@ -103,7 +103,7 @@ class Memory(Generic[V]):
     def drop(self, key: str) -> None:
         """Forget what is remembered under this key, if anything is."""
         with self._budget._lock:
-            self._forget(key)
+            self._remove(key)
 
     # -- under the lock -----------------------------------------------------------------------------------------------
 
@@ -115,9 +115,9 @@ class Memory(Generic[V]):
         entry.size = size
         while budget.bytes > budget.limit and len(budget._used) > 1:
             oldest, _ = budget._used.popitem(last=False)  # one step: `get` moves entries meanwhile
-            oldest.memory._forget(oldest.key)
+            oldest.memory._remove(oldest.key)
 
-    def _forget(self, key: str) -> None:
+    def _remove(self, key: str) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._budget._used.pop(entry, None)

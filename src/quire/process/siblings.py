@@ -66,7 +66,7 @@ def is_draining(folder: Path | None) -> bool:
     return folder is not None and os.path.exists(folder / _MARK)
 
 
-def is_first_to_say(text: str, environ: Mapping[str, str]) -> bool:
+def is_first_report(text: str, environ: Mapping[str, str]) -> bool:
     """Whether no other process of this server has said it yet: what all workers find is logged by one of them."""
     folder = folder_of(environ)
     if folder is None:

@@ -43,7 +43,7 @@ def chosen_server(settings: Settings) -> str:
     return "uvicorn" if settings.server == "auto" else settings.server
 
 
-def announce(settings: Settings, addresses: Sequence[str], server: str, workers: int) -> None:
+def log_start(settings: Settings, addresses: Sequence[str], server: str, workers: int) -> None:
     """Say in one line what is served, where, by what, and who may upload. `addresses`: as they stand in URLs."""
     where = " and ".join(f"http://{address}{settings.server_base_url}/" for address in addresses)
     more = f" and {len(settings.directories) - 1} more" if len(settings.directories) > 1 else ""

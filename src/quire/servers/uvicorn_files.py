@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import h11
 
-from quire.http.fast.answer import SENT
+from quire.http.fast.responses import SENT
 from quire.http.simple.files import IN_THREAD
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
-    from quire.http.fast.answer import Download
+    from quire.http.fast.responses import Download
 
 PIECE_BYTES: Final = 4 * 1024 * 1024
 """At most so much is sent by a thread before others have their turn."""
@@ -97,8 +97,8 @@ class FileSender:
         self._sent = 0
         """Of the file that is being sent, or was last."""
 
-    async def send_plain(self, download: Download) -> None:
-        """See `quire.servers.plain_connection.Connection.send_file`: all that follows a head which was written."""
+    async def send_download(self, download: Download) -> None:
+        """See `quire.servers.fast_path_connection.Connection.send_file`: all that follows a head which was written."""
         self._sent, problem = 0, ""
         blob = download.blob
         try:

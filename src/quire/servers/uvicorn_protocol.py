@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 protocol with quick answers before it, and with a deadline for a request's head."""
+"""uvicorn's HTTP/1.1 protocol with fast-path responses before it, and with a deadline for a request's head."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from quire.http.app.proxies import peer_address
-from quire.http.fast.plain import PlainDownload, Response
+from quire.http.fast.raw_requests import RawDownload, ResponseBytes
 from quire.http.simple.files import ZEROCOPY
+from quire.servers.fast_path_connection import FastPathConnection, has_all
 from quire.servers.limits import HEAD_SECONDS, MAX_HEAD_BYTES, TOO_MANY, most_connections
-from quire.servers.plain_connection import PlainConnection, has_all
 from quire.servers.uvicorn_files import FileSender, can_send_files
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _ATTRIBUTES = (
     *("access_log", "client", "conn", "cycle", "flow", "loop", "server_state"),
     *("timeout_keep_alive", "timeout_keep_alive_task", "transport"),
 )
-"""What plain answers rely on in uvicorn's protocol: methods that are called at the right moments, and state."""
+"""What fast-path responses rely on in uvicorn's protocol: methods that are called at the right moments, and state."""
 
 
 class Protocol(H11Protocol):
@@ -33,15 +33,15 @@ class Protocol(H11Protocol):
 
     So the deadline for a head begins with the connection, and later on with a head's first byte.
 
-    A plain request that comes between two others is answered before uvicorn's parser has seen it
-    (`quire.http.fast.plain`); for the parser the connection is then as it was.
+    A raw request that comes between two others is answered before uvicorn's parser has seen it
+    (`quire.http.fast.raw_requests`); for the parser the connection is then as it was.
 
     Files are handed to the kernel (`quire.servers.uvicorn_files`).
     """
 
     _head_deadline: asyncio.TimerHandle | None = None
-    _plain: PlainConnection | None = None
-    """None where the application has no plain answers."""
+    _fast_path: FastPathConnection | None = None
+    """None where the application has no fast-path responses."""
     _is_between_requests = True
     """Nothing has come that was not answered."""
     _files: FileSender | None = None
@@ -56,10 +56,10 @@ class Protocol(H11Protocol):
             transport.write(TOO_MANY)
             transport.close()
             return
-        plain = getattr(self.app, "plain", None)
+        raw_requests = getattr(self.app, "raw_requests", None)
         # uvicorn's own access log, which only gunicorn's configuration can turn on, has lines of what uvicorn parses
-        if plain is not None and has_all(self, H11Protocol, _METHODS, _ATTRIBUTES) and not self.access_log:
-            self._plain = PlainConnection(plain, self, self.loop)
+        if raw_requests is not None and has_all(self, H11Protocol, _METHODS, _ATTRIBUTES) and not self.access_log:
+            self._fast_path = FastPathConnection(raw_requests, self, self.loop)
         if can_send_files(transport):
             self._files = FileSender(transport, self.flow, self.loop)
             self.takes_files = True
@@ -67,26 +67,26 @@ class Protocol(H11Protocol):
         self._begin_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._forget_deadline()
+        self._cancel_deadline()
         super().connection_lost(exc)
         self.app = self.config.loaded_app  # or the connection would hold itself in memory, here and below
-        if self._plain is not None:
-            self._plain.lost()
-            self._plain = None
+        if self._fast_path is not None:
+            self._fast_path.lost()
+            self._fast_path = None
         if self._files is not None:
             self._files.connection_lost()
 
     def data_received(self, data: bytes) -> None:
-        if self._plain is not None:
+        if self._fast_path is not None:
             # a client that sends and does not read is left to uvicorn, which stops reading from it
             is_between_requests = self._is_between_requests and not self.flow.write_paused
-            if self._plain.takes(data, is_between_requests=is_between_requests):
-                self._forget_deadline()
+            if self._fast_path.takes(data, is_between_requests=is_between_requests):
+                self._cancel_deadline()
                 return
         self.parse(data)
 
     def parse(self, data: bytes) -> None:
-        """See `quire.servers.plain_connection.Connection`, also for what follows."""
+        """See `quire.servers.fast_path_connection.Connection`, also for what follows."""
         self._is_between_requests = False
         super().data_received(data)
 
@@ -98,18 +98,18 @@ class Protocol(H11Protocol):
     def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
         return self.server_state.default_headers
 
-    def write_plain(self, response: Response) -> None:
+    def write_response(self, response: ResponseBytes) -> None:
         self.transport.writelines(response)
-        self._count_plain()
+        self._count_response()
 
-    async def send_file(self, response: PlainDownload) -> None:
+    async def send_file(self, response: RawDownload) -> None:
         assert self._files is not None
         self.transport.write(response.head)
-        await self._files.send_plain(response.file)
+        await self._files.send_download(response.file)
         if not self.transport.is_closing():
-            self._count_plain()
+            self._count_response()
 
-    def _count_plain(self) -> None:
+    def _count_response(self) -> None:
         self.server_state.total_requests += 1
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -127,8 +127,8 @@ class Protocol(H11Protocol):
 
     def shutdown(self) -> None:
         """Called when the server stops."""
-        if self._plain is not None and self._plain.is_under_way:
-            self._plain.close_afterwards()
+        if self._fast_path is not None and self._fast_path.has_request:
+            self._fast_path.close_after_request()
         else:
             super().shutdown()
 
@@ -151,8 +151,8 @@ class Protocol(H11Protocol):
         super().send_400_response(msg)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Called when the silence was long enough, but for plain requests, which do not begin it anew each time."""
-        left = 0.0 if self._plain is None else self._plain.silence_left(self.timeout_keep_alive)
+        """Called when the silence was long enough, but for raw requests, which do not begin it anew each time."""
+        left = 0.0 if self._fast_path is None else self._fast_path.idle_seconds_left(self.timeout_keep_alive)
         if left > 0:
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
@@ -174,7 +174,7 @@ class Protocol(H11Protocol):
 
     def _follow_head(self) -> None:
         if self.conn.their_state is not h11.IDLE:
-            self._forget_deadline()
+            self._cancel_deadline()
         elif self._head_deadline is None and (self.conn.trailing_data[0] or self.timeout_keep_alive_task is None):
             # something of the next head has come, or of the last body when the silence was timed already
             self._begin_deadline()
@@ -182,7 +182,7 @@ class Protocol(H11Protocol):
     def _begin_deadline(self) -> None:
         self._head_deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
 
-    def _forget_deadline(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._head_deadline is not None:
             self._head_deadline.cancel()
             self._head_deadline = None

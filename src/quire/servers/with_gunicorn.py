@@ -23,7 +23,7 @@ from gunicorn.errors import ConfigError
 
 from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError
-from quire.servers import GRACE_SECONDS, announce, host_and_port
+from quire.servers import GRACE_SECONDS, host_and_port, log_start
 from quire.servers.binding import free_address
 from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
@@ -47,7 +47,7 @@ def serve(settings: Settings, target: str) -> int:
     raise_descriptor_limit()
     forked_workers_obey_signals()
     addresses = [each if isinstance(each, str) else host_and_port(each) for each in application.cfg.address]
-    announce(settings, addresses, "gunicorn", application.cfg.workers)
+    log_start(settings, addresses, "gunicorn", application.cfg.workers)
     application.run()
     return 0
 

@@ -26,14 +26,14 @@ from quire.config.settings import Settings
 from quire.domain.errors import QuireError
 from quire.observe import logs
 from quire.observe.log_output import drain_all
-from quire.servers import GRACE_SECONDS, announce, host_and_port
+from quire.servers import GRACE_SECONDS, host_and_port, log_start
 from quire.servers.binding import bind_each
 from quire.servers.draining import Drain
 from quire.servers.limits import raise_descriptor_limit
 from quire.servers.loading import end_with_parent
 from quire.servers.uvicorn_protocol import UVICORN_SETTINGS
 
-_INFANCY_SECONDS = 1.0
+_EARLY_EXIT_SECONDS = 1.0
 """A worker that dies before this age is started again at the main process's own pace."""
 
 _fork = multiprocessing.get_context("fork")
@@ -56,7 +56,7 @@ def serve(settings: Settings, target: str) -> int:
         timeout_graceful_shutdown=GRACE_SECONDS,
         **UVICORN_SETTINGS,
     )
-    announce(settings, [host_and_port(listeners[0].getsockname())], "uvicorn", settings.workers)
+    log_start(settings, [host_and_port(listeners[0].getsockname())], "uvicorn", settings.workers)
     if settings.workers > 1:
         supervisor = _Supervisor(config, listeners, Drain.of(settings))
         supervisor.run()
@@ -154,7 +154,7 @@ class _Alarm(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         """As threading.Event's."""
-        born_before = time.monotonic() - _INFANCY_SECONDS
+        born_before = time.monotonic() - _EARLY_EXIT_SECONDS
         grown = [worker.process.sentinel for worker in self._workers() if worker.started_at < born_before]
         if grown and not self.is_set():
             multiprocessing.connection.wait(grown, timeout)

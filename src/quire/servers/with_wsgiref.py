@@ -16,7 +16,7 @@ import structlog
 
 from quire.config.settings import Settings
 from quire.http.app.wsgi import LINES, TARGET
-from quire.servers import announce, host_and_port
+from quire.servers import host_and_port, log_start
 from quire.servers.binding import bind
 from quire.servers.draining import Drain
 from quire.servers.loading import load
@@ -30,7 +30,7 @@ def serve(settings: Settings, target: str) -> int:
     """See quire.servers.run. Raises ConfigurationError when the target cannot be imported."""
     listener = bind(settings.host, settings.port)
     application = load(target)
-    announce(settings, [host_and_port(listener.getsockname())], "wsgiref (for trying out only)", 1)
+    log_start(settings, [host_and_port(listener.getsockname())], "wsgiref (for trying out only)", 1)
     server = _Server(listener)
     server.set_app(application)
     drain = Drain.of(settings)

@@ -254,7 +254,7 @@ class Upstream:
             else None
         )
         self._pause = pause
-        self._turns = asyncio.Semaphore(CONNECTIONS)
+        self._connections = asyncio.Semaphore(CONNECTIONS)
         try:
             self._client = httpx.AsyncClient(
                 headers={"User-Agent": f"quire/{__version__}"},
@@ -308,7 +308,7 @@ class Upstream:
         while True:
             attempt += 1
             try:
-                async with self._turns:
+                async with self._connections:
                     return await ask()
             except _Passing as error:
                 if attempt >= ATTEMPTS:

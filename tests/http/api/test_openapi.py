@@ -15,7 +15,7 @@ from starlette.routing import Mount, Route
 import quire.http
 from quire.access.authenticator import Action
 from quire.config.settings import Settings
-from quire.config.values import TAKEN_PATHS
+from quire.config.values import RESERVED_PATHS
 from quire.http.api.openapi import document
 from quire.http.app.application import create_application
 from quire.http.app.problems import STATUS
@@ -57,7 +57,7 @@ def test_no_health_endpoint_takes_the_place_of_a_route(tmp_path: Path) -> None:
     """The first segment of every route is one that `--health-endpoint` refuses."""
     application = create_application(Settings(directories=(str(tmp_path),), health_endpoint="/health"))
     firsts = {route.path.split("/")[1] for route in application.routes if isinstance(route, Route)}
-    assert firsts - {"health", "{name}"} <= TAKEN_PATHS
+    assert firsts - {"health", "{name}"} <= RESERVED_PATHS
 
 
 def test_path_parameters_are_those_of_the_path() -> None:

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from quire.config.settings import Settings
 from quire.http.app.access_lines import AccessFields, access_lines
-from quire.http.app.request_log import AccessLog, Notes
+from quire.http.app.request_log import AccessLog, RequestContext
 from quire.observe import logs
 from quire.observe.log_output import Output, OutputHandler
 from tests import marking
@@ -139,9 +139,9 @@ def test_a_line_is_the_one_that_logging_makes(form: dict[str, str]) -> None:
         given = (lines.parts(fields), str(fields.milliseconds), fields.client, fields.request)
         lines.write(*given)
         by_itself, kept.data = kept.data, b""
-        lines.begin_turn()
-        lines.write_in_turn(*given, is_plain=re.fullmatch("[0-9a-f-]+", fields.request) is not None)
-        lines.end_turn()
+        lines.begin_tick()
+        lines.write_in_tick(*given, is_safe=re.fullmatch("[0-9a-f-]+", fields.request) is not None)
+        lines.end_tick()
         assert by_itself == kept.data == by_logging
         assert by_logging.count(b"\n") == 1
 
@@ -160,7 +160,7 @@ def test_a_format_that_needs_a_log_record_gets_one(log_format: str) -> None:
     settings = Settings(directories=("/nowhere",), verbosity=1, log_format=log_format)
     with set_up(settings) as kept:
         assert access_lines(settings, LOGGER) is None
-        AccessLog(settings).quick_line(
+        AccessLog(settings).fast_path_line(
             "/x", 200, 0.1, 1, client="::1", request_id="an-id", user="alice", is_own_id=True
         )
         assert (b"alice" in kept.data) == ("message" in log_format)
@@ -169,29 +169,29 @@ def test_a_format_that_needs_a_log_record_gets_one(log_format: str) -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.00004, 0.000349, 0.0999, 0.1, 0.99, 7.77777])
 @pytest.mark.parametrize("path", ["/simple/demo/", "/packages/demo/" + "a" * 64 + "/demo-1.0.tar.gz", "/x y"])
-def test_a_line_of_a_quick_answer_is_that_of_any_other(seconds: float, path: str) -> None:
+def test_a_line_of_a_fast_path_response_is_that_of_any_other(seconds: float, path: str) -> None:
     """Also when parts of it are remembered from the one before."""
     settings = Settings(directories=("/nowhere",), verbosity=1, log_sample=0.999)
     with pytest.MonkeyPatch.context() as patch, set_up(settings) as kept:
         fixed_time(patch)
         access = AccessLog(settings)
         for user in (None, "alice", None, "bob", "alice"):
-            notes = Notes("an-id")
-            notes.user = user
+            context = RequestContext("an-id")
+            context.user = user
             patch.setattr("random.random", lambda: 0.5)
-            access.line("GET", path, 200, seconds, sent=9, client="192.0.2.1", notes=notes)
+            access.line("GET", path, 200, seconds, sent=9, client="192.0.2.1", context=context)
             general, kept.data = kept.data, b""
 
-            def quick_line(user: str | None = user) -> None:
-                access.quick_line(
+            def fast_path_line(user: str | None = user) -> None:
+                access.fast_path_line(
                     path, 200, seconds, 9, client="192.0.2.1", request_id="an-id", user=user or "", is_own_id=False
                 )
 
-            quick_line()
+            fast_path_line()
             assert kept.data == general != b""
             kept.data = b""
             patch.setattr("random.random", lambda: 0.9995)
-            quick_line()
+            fast_path_line()
             assert (kept.data == b"") == (seconds <= 1.0)
             kept.data = b""
 
@@ -211,12 +211,12 @@ def test_the_lines_of_a_millisecond_are_written_together() -> None:
     async def scenario() -> None:
         def log() -> None:
             for _ in range(3):
-                access.quick_line("/x", 200, 0.1, 1, client="::1", request_id="id", user="", is_own_id=True)
+                access.fast_path_line("/x", 200, 0.1, 1, client="::1", request_id="id", user="", is_own_id=True)
 
         log()
-        access.begin_turn()
+        access.begin_tick()
         log()
-        access.end_turn()
+        access.end_tick()
         assert kept.data == b""
         await asyncio.to_thread(until, lambda: bool(kept.data))
         assert kept.data.count(b"\n") == 6
@@ -380,7 +380,7 @@ def test_a_hangup_after_a_rotation_ends_no_server(tmp_path: Path, server: str, w
     assert "path=/simple/ status=200" in (tmp_path / "access.log.1").read_text()
 
 
-def test_plain_answers_are_given_with_the_log_on(tmp_path: Path) -> None:
+def test_fast_path_responses_are_given_with_the_log_on(tmp_path: Path) -> None:
     """What `quire serve` does by default: its lines send no request to the general application."""
     root = tmp_path / "packages"
     root.mkdir()

@@ -15,7 +15,7 @@ import pytest
 from quire.config.settings import Settings
 from quire.http.app.application import create_application
 from quire.http.app.wsgi import WSGIApplication
-from quire.http.fast.quick import Quick, QuickASGI
+from quire.http.fast.fast_path import FastPath, FastPathApplication
 from tests.distributions import make_wheel, wheel_name
 
 HOST = "http://index.test"
@@ -29,7 +29,7 @@ Ask = Callable[[str], httpx.Response]
 
 def _by_asgi(settings: Settings) -> Ask:
     application = create_application(settings)
-    fast = QuickASGI(application, Quick(application.state.service))
+    fast = FastPathApplication(application, FastPath(application.state.service))
 
     def ask(path: str) -> httpx.Response:
         async def get() -> httpx.Response:

@@ -16,9 +16,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.types import Message, Receive, Scope, Send
 
-from quire.http.app.request_log import notes_of
+from quire.http.app.request_log import context_of
 from quire.http.app.routes import RouteTable
-from quire.http.app.tracing import Tracing, is_wanted, traced
+from quire.http.app.tracing import Tracing, is_enabled, traced
 from tests.asking import OPEN, publish_wheel, serve
 from tests.serving import DEADLINE, until
 
@@ -30,8 +30,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers with the status that the path names."""
     if scope["type"] != "http":
         return
-    notes = notes_of(scope)
-    notes.request_id, notes.user, notes.project = "id-7", "alice", "acme"
+    context = context_of(scope)
+    context.request_id, context.user, context.project = "id-7", "alice", "acme"
     if scope["path"] == "/break":
         raise ValueError("a defect")
     await send({"type": "http.response.start", "status": int(scope["path"].strip("/") or 200), "headers": []})
@@ -115,7 +115,7 @@ def test_a_span_joins_the_trace_of_the_client() -> None:
 )
 def test_traces_are_made_for_who_asks(environ: dict[str, str], wanted: bool) -> None:
     """By the variables of OpenTelemetry's own specification; else the application is left as it is."""
-    assert is_wanted(environ) is wanted
+    assert is_enabled(environ) is wanted
     assert (traced(application, ROUTES, environ) is application) is not wanted
 
 

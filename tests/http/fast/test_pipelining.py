@@ -38,7 +38,7 @@ def _request(path: str, *headers: str) -> bytes:
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("at_once", [1, 2000])
 def test_a_client_that_reads_nothing(tmp_path: Path, server: str, at_once: int) -> None:
-    """The server stops reading from it, and its memory stays as it is. `at_once`: requests in one piece."""
+    """The server stops reading from it, and its memory stays as it is. `get_inline`: requests in one piece."""
     with serve(tmp_path, *OPEN, "--server", server) as site:
         for number in range(30):
             publish_wheel(site, "big", f"1.{number}")

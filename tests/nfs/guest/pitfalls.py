@@ -17,12 +17,12 @@ from pathlib import Path
 from unittest import mock
 
 from quire.access import passwords
-from quire.access.passwords import NETWORK_SECONDS, SETTLE_SECONDS, Passwords
+from quire.access.passwords import NETWORK_SECONDS, RACY_SECONDS, Passwords
 from quire.domain.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError
 from quire.store.posix import blobs as posix_blobs
 from quire.store.posix import directory
 from quire.store.posix import records as posix_records
-from quire.store.posix.directory import FINE_SETTLE, Directories, Identity
+from quire.store.posix.directory import FINE_RACY_SECONDS, Directories, Identity
 from quire.store.posix.store import PosixStore
 from tests.nfs.guest.mounts import SERVER, A, B, new_folder
 from tests.nfs.guest.processes import Counters, background
@@ -72,7 +72,7 @@ def a_known_record_is_read_again() -> Iterator[bool]:
     known = reader.records.read(KEY)
     for number in range(8):
         for _ in range(3):
-            time.sleep(FINE_SETTLE)
+            time.sleep(FINE_RACY_SECONDS)
             known = reader.records.read(KEY, known)
         _write(writer, KEY, b"%d" % number)
         known = reader.records.read(KEY, known)
@@ -221,9 +221,9 @@ def a_password_file_changes() -> Iterator[bool]:
     reader = Passwords(B / folder / ".htpasswd", clock=lambda: now[0])
     for number in range(1, 11):
         for _ in range(3):
-            now[0] += SETTLE_SECONDS
+            now[0] += RACY_SECONDS
             reader.current()
-        time.sleep(FINE_SETTLE)  # the server's clock ticks on, as it does in so many seconds
+        time.sleep(FINE_RACY_SECONDS)  # the server's clock ticks on, as it does in so many seconds
         path = A / folder / ".htpasswd"
         write(path.with_name("new") if number % 2 else path, f"user{number}")
         if number % 2:
@@ -307,7 +307,7 @@ def _blob_by_path() -> AbstractContextManager[object]:
 
 
 def _no_settling() -> AbstractContextManager[object]:
-    return mock.patch.multiple(directory, COARSE_SETTLE=0.0, FINE_SETTLE=0.0)
+    return mock.patch.multiple(directory, COARSE_RACY_SECONDS=0.0, FINE_RACY_SECONDS=0.0)
 
 
 def _no_validity() -> AbstractContextManager[object]:

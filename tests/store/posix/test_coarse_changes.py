@@ -195,7 +195,7 @@ def misses_what_another_one_met(server: CoarseServer, stores: Stores) -> bool:
     one, other, reader = stores
     publish(one, "file")
     assert is_missing(server, reader, "file.metadata")
-    one.blobs._changes = posix_changes.Changes()  # the scene ends before its announcement
+    one.blobs._changes = posix_changes.Changes()  # the scene ends before its intent marker
     publish(one, "file.metadata")
     assert is_missing(server, reader, "file.metadata")
     with pytest.raises(Conflict):
@@ -234,15 +234,15 @@ def test_two_revisions_never_share_a_tick(tmp_path: Path, monkeypatch: pytest.Mo
     with server.client():
         known = reader.records.read(KEY)
     seen: list[bytes | None] = []
-    announce = posix_changes.Changes.announce
+    publish_change = posix_changes.Changes.publish_change
 
     def look_first(changes: posix_changes.Changes, *directories: str) -> None:
         if directories == (str(tmp_path / "quire" / "records" / KEY),):
             with server.client():
                 seen.append(reader.records.read(KEY, known).data)
-        announce(changes, *directories)
+        publish_change(changes, *directories)
 
-    monkeypatch.setattr(posix_changes.Changes, "announce", look_first)
+    monkeypatch.setattr(posix_changes.Changes, "publish_change", look_first)
     other.records.write(KEY, b"2", first)
     assert seen == [b"2"]
 

@@ -24,7 +24,7 @@ from quire.domain.errors import (
 from quire.store.contracts import Record
 from quire.store.posix import files as posix_files
 from quire.store.posix import records as posix_records
-from quire.store.posix.directory import Directories, Identity, SettleRule
+from quire.store.posix.directory import Directories, Identity, RacyWindow
 from quire.store.posix.files import PendingFile
 from quire.store.posix.filesystem import begin_writing, cached_times, filesystem_type, mount_options
 from quire.store.posix.staging import PosixStaged
@@ -278,34 +278,34 @@ def test_changes_within_one_tick_are_seen(tmp_path: Path) -> None:
 
 
 def test_an_identity_is_believed_only_when_settled() -> None:
-    """The rule itself, with a clock of its own: the listing must begin `settle` after the identity was first seen."""
+    """The rule, with a clock of its own: the listing must begin `racy_window` after the identity was first seen."""
     now = [100.0]
-    rule = SettleRule(clock=lambda: now[0])
+    rule = RacyWindow(clock=lambda: now[0])
     coarse = Identity(1, 5_000_000_000, 5_000_000_000)
     seen = rule.see(coarse, None)
-    assert not seen.settled
+    assert not seen.past_racy_window
     now[0] += 2.4
-    assert not rule.see(coarse, seen).settled
+    assert not rule.see(coarse, seen).past_racy_window
     now[0] += 0.2
-    assert rule.see(coarse, seen).settled
+    assert rule.see(coarse, seen).past_racy_window
     fine = Identity(1, 5_000_000_000, 5_123_456_789)
     seen = rule.see(fine, seen)
-    assert not seen.settled
+    assert not seen.past_racy_window
     now[0] += 0.11
-    assert rule.see(fine, seen).settled
-    assert not rule.see(None, seen).settled
+    assert rule.see(fine, seen).past_racy_window
+    assert not rule.see(None, seen).past_racy_window
 
 
 def test_faked_modification_times_do_not_make_a_file_system_fine() -> None:
     """An mtime can be set by anybody; only the kernel's own ctime shows how fine it stamps."""
-    rule = SettleRule()
+    rule = RacyWindow()
     rule.observe(Identity(1, 123_456_789, 5_000_000_000))
     assert rule.seconds == 2.5
 
 
 def test_a_settled_directory_is_not_listed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The steady state costs an open and a fstat, however many revisions and names there are."""
-    store = PosixStore.open(tmp_path, settle=0)
+    store = PosixStore.open(tmp_path, racy_window=0)
     write_many(store, 3)
     known = store.records.read(KEY)
     known = store.records.read(KEY, known)
@@ -349,7 +349,7 @@ def test_a_late_reply_is_not_remembered(tmp_path: Path, monkeypatch: pytest.Monk
     assert opened is not None
     os.close(opened[0])
     assert opened[1] is None
-    store = PosixStore.open(tmp_path, network=True, settle=0)
+    store = PosixStore.open(tmp_path, network=True, racy_window=0)
     known = write_many(store, 1)
     for number in range(5):
         PosixStore.open(tmp_path).records.write(KEY, document(number), store.records.read(KEY))
@@ -555,7 +555,7 @@ def test_nothing_was_written_is_only_said_when_it_is_true(
     assert other.records.names("main/projects").names == ("foo",)
 
 
-def test_a_refused_write_leaves_no_announcement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_write_leaves_no_intent_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a death may leave one: each costs every listing a read."""
     store = PosixStore.open(tmp_path)
     record = write_many(store, 1)
@@ -570,11 +570,11 @@ def test_a_refused_write_leaves_no_announcement(tmp_path: Path, monkeypatch: pyt
     assert sorted(path.name for path in folder(tmp_path).parent.iterdir()) == ["foo"]
 
 
-def test_an_announcement_left_behind_is_not_listed_around_for_ever(
+def test_an_intent_marker_left_behind_is_not_listed_around_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A dead writer's announcement costs one validation of its record, not a listing per request."""
-    store = PosixStore.open(tmp_path, settle=0)
+    """A dead writer's intent marker costs one validation of its record, not a listing per request."""
+    store = PosixStore.open(tmp_path, racy_window=0)
     record = write_many(store, 1)
     (folder(tmp_path).parent / "foo.0123.changing").touch()
     names = store.records.names("main/projects")

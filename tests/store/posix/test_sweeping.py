@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from quire.domain.errors import StoreError
-from quire.http.app import sweeping as housekeeping
-from quire.http.app.sweeping import ABANDONED_AFTER, keep_house
+from quire.http.app import periodic_sweep as housekeeping
+from quire.http.app.periodic_sweep import ABANDONED_AFTER, sweep_periodically
 from quire.store.posix.store import PosixStore
 
 
@@ -47,7 +47,7 @@ def test_a_failing_sweep_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None
             done.set()
             return 1
 
-        task = asyncio.create_task(keep_house(sweep))
+        task = asyncio.create_task(sweep_periodically(sweep))
         await done.wait()
         task.cancel()
         return ages

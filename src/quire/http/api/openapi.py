@@ -16,8 +16,8 @@ from starlette.responses import Response
 
 import quire
 from quire.access.authenticator import Action
-from quire.http.simple.elsewhere import UPLOADS
 from quire.http.simple.pages import page_response, service_of
+from quire.http.simple.redirects import UPLOADS
 from quire.render.negotiation import MediaType
 from quire.render.simple import Page, make_page
 

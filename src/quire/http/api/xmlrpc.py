@@ -17,7 +17,7 @@ from quire.access.authenticator import Action
 from quire.catalog.views import ProjectNames, Projects, ProjectView
 from quire.domain.errors import InvalidRequest, StoreError, TooLarge
 from quire.domain.names import version_sort_key
-from quire.http.app.request_log import notes_of
+from quire.http.app.request_log import context_of
 from quire.http.app.service import Service
 from quire.http.simple.forms import body_chunks
 from quire.http.simple.pages import service_of
@@ -42,7 +42,7 @@ async def call(request: Request) -> Response:
     if method != "search":
         return _answer(xmlrpc.client.Fault(-32601, f"The method {str(method)[:100]} does not exist; only search does."))
     names = (await service.names()).names
-    request_id = notes_of(request.scope).request_id
+    request_id = context_of(request.scope).request_id
     found = await service.for_large_page(_search, service, names, search_terms(parameters), request_id)
     return _answer((found,))
 

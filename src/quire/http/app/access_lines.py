@@ -37,7 +37,7 @@ _MESSAGE: Final = "%(message)s"
 _ASCTIME: Final = "%Y-%m-%d %H:%M:%S"
 _CHANGING: Final = frozenset({"asctime", "message"})
 _CONVERSION = re.compile(r"%(?:%|\((\w*)\)[^a-zA-Z%]*[a-zA-Z]|)")
-_PLAIN = re.compile(r"[A-Za-z0-9/._:+!~-]{1,256}")
+_SAFE = re.compile(r"[A-Za-z0-9/._:+!~-]{1,256}")
 """What either form writes as it is: no quotes, no escapes, nothing to be redacted, and not long."""
 
 
@@ -81,7 +81,7 @@ class Parts:
     after: str
     """Stands after the request's id."""
     is_clean: bool
-    """Whether there is nothing in the line to be redacted, nor in what makes it out but `is_plain` texts."""
+    """Whether there is nothing in the line to be redacted, nor in what makes it out but `is_safe` texts."""
 
 
 class _Form(Protocol):
@@ -97,7 +97,7 @@ class _Form(Protocol):
         """The lines that follow have this time, in seconds of the epoch."""
 
     def between(self, client: str) -> str:
-        """What stands between the duration and the id of a request of a client that is plain (`is_plain`)."""
+        """What stands between the duration and the id of a request of a client that is plain (`is_safe`)."""
         ...
 
     def line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
@@ -114,49 +114,49 @@ class AccessLines:
         self._between: dict[str, str | None] = {}
         """By client; None for one that is not plain."""
         self._outputs = into
-        self._life = into[0].life
-        self._turn: list[str] = []
+        self._generation = into[0].generation
+        self._tick_lines: list[str] = []
         self._is_due = False
 
     @property
-    def is_over(self) -> bool:
+    def is_stale(self) -> bool:
         """Whether logging was set up anew, or ended, or the process was forked."""
-        return self._outputs[0].life is not self._life
+        return self._outputs[0].generation is not self._generation
 
     def write(self, parts: Parts, milliseconds: str, client: str, identity: str) -> None:
         """With all others of the next `WAIT_SECONDS`; or with any other line of the log, if that is earlier."""
         self._form.begin(time.time())
         self._queue([self._form.line(parts, milliseconds, client, identity)])
 
-    def begin_turn(self) -> None:
-        """The lines from here to `end_turn` have the time of now."""
+    def begin_tick(self) -> None:
+        """The lines from here to `end_tick` have the time of now."""
         self._form.begin(time.time())
 
-    def write_in_turn(self, parts: Parts, milliseconds: str, client: str, identity: str, *, is_plain: bool) -> None:
-        """As `write`, between `begin_turn` and `end_turn`. `is_plain`: whether `identity` is one that was made here."""
+    def write_in_tick(self, parts: Parts, milliseconds: str, client: str, identity: str, *, is_safe: bool) -> None:
+        """As `write`, between `begin_tick` and `end_tick`. `is_safe`: whether `identity` is one that was made here."""
         form = self._form
         between = self._between.get(client)
         if between is None:
-            between = self._of_new_client(client)
-        if is_plain and between is not None and parts.is_clean:
+            between = self._between_for(client)
+        if is_safe and between is not None and parts.is_clean:
             line = f"{form.head}{parts.before}{milliseconds}{between}{identity}{parts.after}{form.tail}"
         else:
             line = form.line(parts, milliseconds, client, identity)
-        self._turn.append(line)
+        self._tick_lines.append(line)
 
-    def _of_new_client(self, client: str) -> str | None:
+    def _between_for(self, client: str) -> str | None:
         if client in self._between:
             return None
         if len(self._between) >= _MAX_CLIENTS:
             self._between.clear()
-        between = self._form.between(client) if is_plain(client) else ""
+        between = self._form.between(client) if is_safe(client) else ""
         found = self._between[client] = between if between and _is_clean(f"{between}0") else None
         return found
 
-    def end_turn(self) -> None:
-        """See `begin_turn`."""
-        if self._turn:
-            lines, self._turn = self._turn, []
+    def end_tick(self) -> None:
+        """See `begin_tick`."""
+        if self._tick_lines:
+            lines, self._tick_lines = self._tick_lines, []
             self._queue(lines)
 
     def _queue(self, lines: list[str]) -> None:
@@ -273,9 +273,9 @@ class _Json:
         return f"{self.head}{parts.before}{middle}{parts.after}"
 
 
-def is_plain(text: str) -> bool:
+def is_safe(text: str) -> bool:
     """Whether every form has this text as it is."""
-    return _PLAIN.fullmatch(text) is not None
+    return _SAFE.fullmatch(text) is not None
 
 
 def _is_clean(text: str) -> bool:
@@ -284,9 +284,9 @@ def _is_clean(text: str) -> bool:
 
 def _word(text: str) -> str:
     """As `field_text`."""
-    return text if is_plain(text) else field_text(text)
+    return text if is_safe(text) else field_text(text)
 
 
 def _quoted(text: str) -> str:
     """As JSON has it."""
-    return f'"{text}"' if is_plain(text) else json_text(cleaned(text))
+    return f'"{text}"' if is_safe(text) else json_text(cleaned(text))

@@ -18,12 +18,12 @@ from quire.domain.errors import QuireError, StoreError
 from quire.http.api import openapi
 from quire.http.app import metrics, ready
 from quire.http.app.framing import Framing
-from quire.http.app.lingering import Linger
+from quire.http.app.lingering_close import LingeringClose
 from quire.http.app.origins import Origins
 from quire.http.app.problems import HttpError, problem_response
-from quire.http.app.request_log import RequestLog, notes_of
+from quire.http.app.request_log import RequestLog, context_of
 from quire.http.app.service import Service
-from quire.http.simple import elsewhere, files, pages, uploads
+from quire.http.simple import files, pages, redirects, uploads
 from quire.http.ui import browse
 from quire.observe.log_output import drain_all
 
@@ -41,7 +41,7 @@ def create_application(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        tasks = [service.begin_housekeeping(), service.metrics.begin()]
+        tasks = [service.start_periodic_sweep(), service.metrics.begin()]
         yield
         for task in tasks:
             if task is not None:
@@ -57,7 +57,7 @@ def create_application(settings: Settings) -> Starlette:
         middleware=[
             Middleware(RequestLog, settings=settings, tally=service.metrics.tally),
             Middleware(Framing, trusts=service.proxies.trusts),
-            Middleware(Linger),
+            Middleware(LingeringClose),
             Middleware(Origins, settings=settings, proxies=service.proxies, hosts=service.hosts),
         ],
         exception_handlers={QuireError: _on_error, HTTPException: _on_http_exception, Exception: _on_bug},
@@ -71,7 +71,7 @@ def create_application(settings: Settings) -> Starlette:
 def _routes(settings: Settings) -> list[BaseRoute]:
     return [
         Route("/", _either(browse.home, uploads.post), methods=["GET", "POST"]),
-        *(Route(path, uploads.post, methods=["POST"]) for path in elsewhere.UPLOADS),
+        *(Route(path, uploads.post, methods=["POST"]) for path in redirects.UPLOADS),
         Route("/simple/", _either(pages.projects_page, uploads.post), methods=["GET", "POST"]),
         Route("/simple", _either(pages.add_slash, uploads.post), methods=["GET", "POST"]),
         Route("/simple/{name}/", pages.project_page, methods=["GET"]),
@@ -133,14 +133,14 @@ async def _on_error(request: Request, error: Exception) -> Response:
             path=request.url.path,
             error=str(error),
             cause=repr(error.__cause__),
-            request=notes_of(request.scope).request_id,
+            request=context_of(request.scope).request_id,
         )
     return problem_response(request, error, service.without_paths(str(error)))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return elsewhere.answer(request, error)
+    return redirects.unrouted_response(request, error)
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:

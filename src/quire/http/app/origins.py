@@ -25,7 +25,7 @@ from quire.config.settings import Settings
 from quire.config.values import LOCAL_NAMES
 from quire.http.app.problems import HttpError, problem_response
 from quire.http.app.proxies import Outside, TrustedProxies
-from quire.http.app.request_log import notes_of
+from quire.http.app.request_log import context_of
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, 9.2.1; nothing here changes by them
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
@@ -103,7 +103,7 @@ class Origins:
 
     def _log(self, event: str, request: Request, **fields: str | None) -> None:
         shown = {name: value[:200] for name, value in fields.items() if value is not None}
-        client, request_id = self._proxies.client_address(request), notes_of(request.scope).request_id
+        client, request_id = self._proxies.client_address(request), context_of(request.scope).request_id
         log.warning(event, **shown, client=client, request=request_id)
 
 

@@ -54,14 +54,14 @@ class _Phrases(dict[Any, Any]):
         return text.encode("latin-1") if isinstance(known, bytes) else text
 
 
-def teach_servers() -> None:
+def install_reason_phrases() -> None:
     """Let the servers that are loaded in this process send reasons. May be called again."""
     _replace_table("uvicorn.protocols.http.h11_impl", "STATUS_PHRASES", "{1}")
     _replace_table("a2wsgi.asgi", "StatusStringMapping", "{0} {1}")
-    _teach_gunicorn()
+    _install_in_gunicorn()
 
 
-def _teach_gunicorn() -> None:
+def _install_in_gunicorn() -> None:
     module = sys.modules.get("gunicorn.asgi.protocol")
     plain = getattr(module, "_get_cached_status_line", None)
     if module is None or plain is None or getattr(plain, "asks_the_status", False):

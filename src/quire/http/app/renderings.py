@@ -25,10 +25,10 @@ class Renderings(Generic[T]):
         task = self._under_way.get(key)
         if task is None:
             task = self._under_way[key] = asyncio.ensure_future(render())
-            task.add_done_callback(lambda done: self._forget(key, done))
+            task.add_done_callback(lambda done: self._remove(key, done))
         return await asyncio.shield(task)
 
-    def _forget(self, key: object, done: asyncio.Future[T]) -> None:
+    def _remove(self, key: object, done: asyncio.Future[T]) -> None:
         del self._under_way[key]
         if not done.cancelled():
             done.exception()  # each request that waited may have gone away: its failure then belongs to nobody

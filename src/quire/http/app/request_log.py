@@ -24,7 +24,7 @@ from quire.domain.names import is_normalized
 from quire.http.app.access_lines import AccessFields, AccessLines, Parts, access_lines
 from quire.http.app.proxies import TrustedProxies, peer_of
 from quire.http.app.routes import RouteTable, path_within
-from quire.http.fast.answer import SENT
+from quire.http.fast.responses import SENT
 from quire.index.audit.entries import Origin
 from quire.observe.logs import interpolate
 from quire.observe.metrics.tally import Tally
@@ -40,12 +40,12 @@ _SECRET = re.compile(r"auth|cookie|token|secret|password|api-?key|session|creden
 _PARAMETER_ENDS = re.compile(r"([&;?])")
 _SECRET_PARAMETER = re.compile(r"auth|token|secret|pass|key|sig", re.IGNORECASE)
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+=@/-]{0,63}")
-_NOTES = "quire.notes"
+_CONTEXT = "quire.notes"
 _MILLISECONDS = [str(tenths / 10) for tenths in range(1000)]
 _MAX_PARTS = 4096
 
 
-class Notes:
+class RequestContext:
     """What handlers find out about a request, for the log and the audit log. Empty where it does not apply."""
 
     __slots__ = ("action", "file", "project", "request_id", "user")
@@ -58,12 +58,12 @@ class Notes:
         self.file = ""
 
 
-def notes_of(scope: Scope) -> Notes:
+def context_of(scope: Scope) -> RequestContext:
     """The notes of a request, to be written to; of one that nobody logs, too."""
-    notes: Notes | None = scope.get(_NOTES)
-    if notes is None:
-        notes = scope[_NOTES] = Notes()
-    return notes
+    context: RequestContext | None = scope.get(_CONTEXT)
+    if context is None:
+        context = scope[_CONTEXT] = RequestContext()
+    return context
 
 
 def origin_of(request: Request, user: str | None, proxies: TrustedProxies) -> Origin:
@@ -72,7 +72,7 @@ def origin_of(request: Request, user: str | None, proxies: TrustedProxies) -> Or
         user=user,
         address=proxies.client_address(request) or None,
         agent=request.headers.get("user-agent"),
-        request=notes_of(request.scope).request_id or None,
+        request=context_of(request.scope).request_id or None,
     )
 
 
@@ -106,7 +106,7 @@ class AccessLog:
         """Whether pypiserver's formats were given, which need to know all of the request; only `RequestLog` does."""
         self._lines: AccessLines | None = None
         """None also where lines are made as all others are."""
-        self._is_in_turn = False
+        self._is_in_tick = False
         self._is_sampled = settings.log_sample < 1.0
         self._parts: dict[tuple[str, int, int, str, float], Parts] = {}
 
@@ -119,7 +119,7 @@ class AccessLog:
         *,
         sent: int,
         client: str,
-        notes: Notes,
+        context: RequestContext,
         received: int = 0,
     ) -> None:
         """Log a request, or not, as the sampling has it. `sent`, `received`: bytes of bodies."""
@@ -127,15 +127,15 @@ class AccessLog:
         if share is None:
             return
         fields = self._fields(
-            method, path, status, seconds, client, sent=sent, received=received, notes=notes, share=share
+            method, path, status, seconds, client, sent=sent, received=received, context=context, share=share
         )
         lines = self._as_set_up()
         if lines is None:
             log.info("request", **fields.by_name())
         else:
-            lines.write(lines.parts(fields), str(fields.milliseconds), client, notes.request_id)
+            lines.write(lines.parts(fields), str(fields.milliseconds), client, context.request_id)
 
-    def quick_line(
+    def fast_path_line(
         self,
         path: str,
         status: int,
@@ -149,11 +149,11 @@ class AccessLog:
     ) -> None:
         """As `line`, of a GET whose like comes again and again. `user`: empty for nobody. `is_own_id`: whether the
         client sent none."""
-        lines = self._lines if self._is_in_turn else self._as_set_up()
+        lines = self._lines if self._is_in_tick else self._as_set_up()
         if lines is None:
-            notes = Notes(request_id)
-            notes.user = user or None
-            self.line("GET", path, status, seconds, sent=sent, client=client, notes=notes)
+            context = RequestContext(request_id)
+            context.user = user or None
+            self.line("GET", path, status, seconds, sent=sent, client=client, context=context)
             return
         share = self._share("GET", status, seconds) if self._is_sampled else 1.0
         if share is None:
@@ -163,14 +163,16 @@ class AccessLog:
         if parts is None:
             if len(self._parts) >= _MAX_PARTS:
                 self._parts.clear()
-            notes = Notes(request_id)
-            notes.user = user or None
-            fields = self._fields("GET", path, status, seconds, client, sent=sent, received=0, notes=notes, share=share)
+            context = RequestContext(request_id)
+            context.user = user or None
+            fields = self._fields(
+                "GET", path, status, seconds, client, sent=sent, received=0, context=context, share=share
+            )
             parts = self._parts[key] = lines.parts(fields)
         tenths = round(seconds * 10_000)
         milliseconds = _MILLISECONDS[tenths] if tenths < len(_MILLISECONDS) else str(tenths / 10)
-        if self._is_in_turn:
-            lines.write_in_turn(parts, milliseconds, client, request_id, is_plain=is_own_id)
+        if self._is_in_tick:
+            lines.write_in_tick(parts, milliseconds, client, request_id, is_safe=is_own_id)
         else:
             lines.write(parts, milliseconds, client, request_id)
 
@@ -184,7 +186,7 @@ class AccessLog:
         *,
         sent: int,
         received: int,
-        notes: Notes,
+        context: RequestContext,
         share: float,
     ) -> AccessFields:
         return AccessFields(
@@ -193,15 +195,15 @@ class AccessLog:
             status=status,
             milliseconds=round(seconds * 10_000) / 10,
             client=client,
-            request=notes.request_id,
+            request=context.request_id,
             sent=sent,
             route=self._routes.of(method, path).name.lower(),
             index=self._settings.index,
             received=received,
-            user=notes.user,
-            project=notes.project or _project_in(path.removeprefix(self._settings.server_base_url)),
-            action=notes.action,
-            file=notes.file,
+            user=context.user,
+            project=context.project or _project_in(path.removeprefix(self._settings.server_base_url)),
+            action=context.action,
+            file=context.file,
             share=share,
         )
 
@@ -215,23 +217,23 @@ class AccessLog:
     def _as_set_up(self) -> AccessLines | None:
         """Writes the lines, where they are not made as all others are."""
         lines = self._lines
-        if lines is None or lines.is_over:
+        if lines is None or lines.is_stale:
             lines = self._lines = access_lines(self._settings, __name__)
             self._parts.clear()
         return lines
 
-    def begin_turn(self) -> None:
-        """The lines from here to `end_turn` are written together."""
+    def begin_tick(self) -> None:
+        """The lines from here to `end_tick` are written together."""
         lines = self._as_set_up()
         if lines is not None:
-            self._is_in_turn = True
-            lines.begin_turn()
+            self._is_in_tick = True
+            lines.begin_tick()
 
-    def end_turn(self) -> None:
-        """See `begin_turn`."""
-        if self._is_in_turn and self._lines is not None:
-            self._is_in_turn = False
-            self._lines.end_turn()
+    def end_tick(self) -> None:
+        """See `begin_tick`."""
+        if self._is_in_tick and self._lines is not None:
+            self._is_in_tick = False
+            self._lines.end_tick()
 
 
 class RequestLog:
@@ -254,12 +256,12 @@ class RequestLog:
         received = sent = status = 0
         start: Message = {"status": 0, "headers": []}
         reason = b""
-        notes = scope[_NOTES] = Notes(self._ids.of(_header(scope, b"x-request-id")))
-        identification = (b"x-request-id", notes.request_id.encode())
+        context = scope[_CONTEXT] = RequestContext(self._ids.of(_header(scope, b"x-request-id")))
+        identification = (b"x-request-id", context.request_id.encode())
         if self._log.is_on and self._log.is_formatted:
             log.info(interpolate(self._settings.log_request_format, request_properties(scope)))
 
-        async def noting_send(message: Message) -> None:
+        async def recording_send(message: Message) -> None:
             nonlocal start, reason, sent, status
             kind = message["type"]
             if kind == "http.response.start":
@@ -278,14 +280,16 @@ class RequestLog:
                 return
             await send(message)
 
-        async def noting_receive() -> Message:
+        async def recording_receive() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             return message
 
         try:
-            await self._app(scope, noting_receive if scope["method"] not in {"GET", "HEAD"} else receive, noting_send)
+            await self._app(
+                scope, recording_receive if scope["method"] not in {"GET", "HEAD"} else receive, recording_send
+            )
         finally:
             seconds = time.perf_counter() - begun
             if self._tally is not None:
@@ -303,7 +307,7 @@ class RequestLog:
                     sent=sent,
                     received=received,
                     client=client,
-                    notes=notes,
+                    context=context,
                 )
 
     def _log_response(self, start: Message, reason: bytes) -> None:

@@ -27,12 +27,12 @@ from quire.domain.project import File
 from quire.domain.reserved import Reserved
 from quire.dropin.folder import Folder
 from quire.http.app.origins import AllowedHosts
+from quire.http.app.periodic_sweep import sweep_periodically
 from quire.http.app.problems import HttpError
 from quire.http.app.proxies import TrustedProxies, peer_of
 from quire.http.app.ready import Readiness, StoreProbe
 from quire.http.app.renderings import Renderings
-from quire.http.app.request_log import notes_of
-from quire.http.app.sweeping import keep_house
+from quire.http.app.request_log import context_of
 from quire.http.app.worker_metrics import WorkerMetrics
 from quire.http.simple.accel import internal_location
 from quire.http.simple.file_list import FileList, FileLists
@@ -144,11 +144,11 @@ class Service:
         """Whether uploads and other changes are refused."""
         return not self.store.writable
 
-    def begin_housekeeping(self) -> asyncio.Task[None] | None:
+    def start_periodic_sweep(self) -> asyncio.Task[None] | None:
         """Sweep the store now and then; the task to cancel at the end. None when it cannot be written."""
         if self.read_only:
             return None
-        return asyncio.create_task(keep_house(lambda age: self.in_writer(self.store.sweep, age)))
+        return asyncio.create_task(sweep_periodically(lambda age: self.in_writer(self.store.sweep, age)))
 
     def close(self) -> None:
         """Let go of threads. For the end of the process."""
@@ -199,12 +199,12 @@ class Service:
         if credentials is None or self.authenticator is None:
             raise HttpError(401, f"{purpose} needs a login; give a user name and a password.", CHALLENGE)
         checks = self.authenticator.hash_checks
-        client, notes = self.proxies.client_address(request), notes_of(request.scope)
+        client, context = self.proxies.client_address(request), context_of(request.scope)
         verdict = await self.authenticator.authenticate(credentials, client)
         if not isinstance(verdict, Accepted):
-            raise self._refused(verdict, user=credentials.username[:100], client=client, request=notes.request_id)
+            raise self._refused(verdict, user=credentials.username[:100], client=client, request=context.request_id)
         self.metrics.tally.logins["remembered" if self.authenticator.hash_checks == checks else "checked"] += 1
-        notes.user = verdict.username
+        context.user = verdict.username
         return verdict.username
 
     def _refused(self, verdict: Wrong | Throttled | Busy, *, user: str, client: str, request: str) -> HttpError:
@@ -224,7 +224,7 @@ class Service:
         log.info("login not looked at, too many failures", scope=scope, user=user, client=client, request=request)
         return HttpError(429, f"Too many failed logins {scope}; {again}", _retry_after(verdict.retry_after))
 
-    def handed_over(self, request: Request, content: OpenBlob | bytes) -> str | None:
+    def accel_location(self, request: Request, content: OpenBlob | bytes) -> str | None:
         """Where the proxy that asks finds the file, to send it itself; None for everybody else, and for HEAD."""
         locations = self.settings.accel_redirect
         if not locations or request.method != "GET" or not isinstance(content, OpenBlob) or not content.size:
@@ -271,10 +271,10 @@ class Service:
             raise HttpError(503, "Too many large pages are being made; try again in some seconds.")
         self._large_pending += 1
         work = asyncio.get_running_loop().run_in_executor(self._large_pages(), partial(function, *args, **kwargs))
-        work.add_done_callback(self._forget_large)
+        work.add_done_callback(self._large_page_done)
         return await work
 
-    def _forget_large(self, _: object) -> None:
+    def _large_page_done(self, _: object) -> None:
         self._large_pending -= 1
 
     async def in_sender(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

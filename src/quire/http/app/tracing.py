@@ -15,9 +15,9 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import quire
-from quire.http.app.request_log import notes_of
+from quire.http.app.request_log import context_of
 from quire.http.app.routes import RouteTable, path_within
-from quire.process.siblings import is_first_to_say
+from quire.process.siblings import is_first_report
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
-def is_wanted(environ: Mapping[str, str]) -> bool:
+def is_enabled(environ: Mapping[str, str]) -> bool:
     """Whether the environment asks for traces."""
     if environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
@@ -37,14 +37,14 @@ def is_wanted(environ: Mapping[str, str]) -> bool:
 
 def traced(application: ASGIApp, routes: RouteTable, environ: Mapping[str, str]) -> ASGIApp:
     """The application with a span around each request; itself when nobody asks for that, or it cannot be done."""
-    if not is_wanted(environ):
+    if not is_enabled(environ):
         return application
     try:
         import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: PLC0415 - only for who wants it
         import opentelemetry.sdk.trace  # noqa: F401, PLC0415 - as above
     except ModuleNotFoundError:
         sentence = "OTEL_* is set, but OpenTelemetry is not installed; install quire with its extra [otel]."
-        if is_first_to_say(sentence, environ):
+        if is_first_report(sentence, environ):
             log.warning(sentence)
         return application
     return Tracing(application, routes, provider_to_collector)
@@ -98,7 +98,7 @@ class Tracing:
         route = self._routes.of(scope["method"], path_within(scope)).name.lower()
         status = 0
 
-        async def noting_send(message: Message) -> None:
+        async def recording_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -117,16 +117,16 @@ class Tracing:
             },
         ) as span:
             try:
-                await self._application(scope, receive, noting_send)
+                await self._application(scope, receive, recording_send)
             finally:
-                notes = notes_of(scope)
+                context = context_of(scope)
                 if status:
                     span.set_attribute("http.response.status_code", status)
                 for name, value in (
-                    ("quire.request", notes.request_id),
-                    ("quire.project", notes.project),
-                    ("quire.action", notes.action),
-                    ("enduser.id", notes.user),
+                    ("quire.request", context.request_id),
+                    ("quire.project", context.project),
+                    ("quire.action", context.action),
+                    ("enduser.id", context.user),
                 ):
                     if value:
                         span.set_attribute(name, value)

@@ -91,13 +91,13 @@ class _Complete:
                 return {"type": "http.disconnect"}
             return message
 
-        async def noting_send(message: Message) -> None:
+        async def recording_send(message: Message) -> None:
             nonlocal begun, complete
             begun = True
             complete = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
-        await self._application(scope, receive_all, noting_send)
+        await self._application(scope, receive_all, recording_send)
         if begun and not complete:
             scope["wsgi_environ"][_GIVEN_UP] = "the response was given up half-way"
             raise ConnectionAbortedError(scope["wsgi_environ"][_GIVEN_UP])

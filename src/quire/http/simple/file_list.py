@@ -76,10 +76,10 @@ class FileLists:
         self._projects = Projects(index, folder)
         self._names = ProjectNames(index, folder)
 
-    def begin_turn(self) -> None:
+    def begin_tick(self) -> None:
         """Nothing is looked at quickly."""
 
-    def quick(self, key: str, known: FileList | None) -> FileList | None:
+    def load_inline(self, key: str, known: FileList | None) -> FileList | None:
         """None: each look takes a while."""
         return None
 

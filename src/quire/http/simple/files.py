@@ -23,7 +23,7 @@ from quire.domain.names import guess_filename, is_normalized
 from quire.domain.project import File
 from quire.dropin.drop_in import OpenDropIn
 from quire.http.app.conditions import is_unchanged
-from quire.http.app.request_log import notes_of
+from quire.http.app.request_log import context_of
 from quire.http.app.service import Service
 from quire.http.simple.pages import service_of
 from quire.store.contracts import OpenBlob
@@ -69,7 +69,7 @@ async def download(request: Request) -> Response:
     headers = file_headers(service, digest, file.filename, target.companion, permanent=target.permanent)
     modified = None
     if target.opened is not None and not target.companion:
-        found = target.opened.drop_in.stamp.mtime_ns / 1e9
+        found = target.opened.drop_in.fingerprint.mtime_ns / 1e9
         if 0 <= found <= time.time():  # people set it; a date in the future must not be told (RFC 9110, 8.8.2.1)
             modified = found
             headers["Last-Modified"] = formatdate(modified, usegmt=True)
@@ -245,7 +245,7 @@ class FileResponse(Response):
             self.headers["cache-control"] = "no-store"
             await self._send_whole(send, 416, sentence)
             return
-        if (location := self._service.handed_over(request, content)) is not None:
+        if (location := self._service.accel_location(request, content)) is not None:
             self.headers["x-accel-redirect"] = location
             del self.headers["accept-ranges"]  # the proxy says it for itself, and sees to the range
             await self._send_whole(send, 200, b"")
@@ -304,7 +304,7 @@ class FileResponse(Response):
             await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
 
     def _log_broken(self, request: Request, content: OpenBlob, error: str) -> None:
-        log_broken_off(content, error, notes_of(request.scope).request_id)
+        log_broken_off(content, error, context_of(request.scope).request_id)
 
 
 class _AsFile:

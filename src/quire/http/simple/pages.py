@@ -58,7 +58,7 @@ async def project_page(request: Request) -> Response:
     media_type = _negotiated(request)
     view = await service.project(asked)
     if not await service.is_local(view):
-        return _elsewhere(request, service, asked)
+        return _fallback_redirect(request, service, asked)
     algorithm = service.settings.hash_algorithm
     if len(view.files) > _RENDER_IN_THREAD:
         page = await service.in_reader(view.page, media_type, algorithm)
@@ -150,7 +150,7 @@ def _normalized(name: str) -> str:
         raise NotFound(str(error)) from error
 
 
-def _elsewhere(request: Request, service: Service, name: str) -> Response:
+def _fallback_redirect(request: Request, service: Service, name: str) -> Response:
     """What pypiserver calls fallback: send the client to the public index for what is not here."""
     fallback = service.settings.fallback_url
     if fallback is None:

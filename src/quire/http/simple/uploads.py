@@ -26,7 +26,7 @@ from quire.domain.errors import (
 )
 from quire.domain.names import Kind, ParsedFilename, normalize_name, same_version
 from quire.http.app.problems import HttpError
-from quire.http.app.request_log import Notes, notes_of, origin_of
+from quire.http.app.request_log import RequestContext, context_of, origin_of
 from quire.http.app.service import Service
 from quire.http.simple.forms import Content, Form, received_form
 from quire.http.simple.pages import service_of
@@ -81,19 +81,19 @@ async def _file_upload(request: Request, service: Service, form: Form, user: str
         raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
     attestations = _attestations(form)
     origin = origin_of(request, user, service.proxies)
-    notes = notes_of(request.scope)
-    publication = partial(_publish, service, form.content, form, notes=notes, origin=origin)
+    context = context_of(request.scope)
+    publication = partial(_publish, service, form.content, form, context=context, origin=origin)
     upload, change = await service.in_writer(publication, user=user, attestations=attestations)
     filename = upload.parsed.filename
     tally = service.metrics.tally
     tally.uploads["published" if change.changed else "unchanged"] += 1
     if not change.changed:
-        log.info("already published", project=change.name, file=filename, user=user, request=notes.request_id)
+        log.info("already published", project=change.name, file=filename, user=user, request=context.request_id)
         return PlainTextResponse(f"{filename} was already published with the same content; nothing changed.\n")
     tally.uploaded += upload.staged.size
     service.remove_blobs_later(change.removed)
     size = upload.staged.size
-    log.info("published", project=change.name, file=filename, size=size, user=user, request=notes.request_id)
+    log.info("published", project=change.name, file=filename, size=size, user=user, request=context.request_id)
     if filename in change.restored:
         return PlainTextResponse(f"{filename} was damaged in the store; its content is restored.\n")
     return PlainTextResponse(f"{filename} was published.\n")
@@ -107,7 +107,7 @@ def _publish(
     user: str | None,
     attestations: bytes | None,
     origin: Origin,
-    notes: Notes,
+    context: RequestContext,
 ) -> tuple[Upload, Change]:
     """All that waits for the disk, in one thread: handing over from one to the next costs more than a system call.
 
@@ -117,12 +117,12 @@ def _publish(
     try:
         upload = _examine(content, form, user, attestations)
         project = upload.parsed.project
-        notes.project, notes.file, notes.action = project, upload.parsed.filename, "publish"
+        context.project, context.file, context.action = project, upload.parsed.filename, "publish"
         beside = service.folder.project(project)  # as it is now: this request came before
         return upload, service.index.publish(
             [upload],
             overwrite=service.settings.overwrite,
-            taken={each.file.filename: each.file for each in beside.files},
+            existing={each.file.filename: each.file for each in beside.files},
             origin=origin,
         )
     finally:
@@ -190,7 +190,7 @@ async def _remove_package(request: Request, service: Service, form: Form, user: 
         origin=origin_of(request, user, service.proxies),
     )
     service.remove_blobs_later(change.removed)
-    log.info("deleted", project=project, version=version, user=user, request=notes_of(request.scope).request_id)
+    log.info("deleted", project=project, version=version, user=user, request=context_of(request.scope).request_id)
     return PlainTextResponse(f"{name} {version} was deleted.\n")
 
 

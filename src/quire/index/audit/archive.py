@@ -23,18 +23,18 @@ def archive_key(index: str, project: str) -> str:
     return f"{index}/log/{project}"
 
 
-def must_be_relieved(entries: Sequence[Entry]) -> bool:
+def must_be_rotated(entries: Sequence[Entry]) -> bool:
     """Whether a record that carries these is going to be relieved of the older ones at the next change."""
     return len(entries) >= MOST_CARRIED
 
 
-def relieve(records: Records, key: str, record: Record, entries: Sequence[Entry]) -> list[Entry]:
+def rotate(records: Records, key: str, record: Record, entries: Sequence[Entry]) -> list[Entry]:
     """The entries that a record must go on carrying, after the others went to the archive `key`.
 
     `entries`: what `record`, the record just read, carries. All of them when they are few, or when the archive cannot
     be written now.
     """
-    if not must_be_relieved(entries):
+    if not must_be_rotated(entries):
         return list(entries)
     try:
         records.confirm(record)

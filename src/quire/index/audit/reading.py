@@ -31,7 +31,7 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LogFilter:
     """Which entries are asked for; None asks for all."""
 
     since: str | None = None
@@ -58,25 +58,25 @@ class LogReader:
         self._prefix = prefix
         self._known: dict[str, Record] = {}
 
-    def project(self, name: str, wanted: Wanted | None = None) -> list[Logged]:
+    def project(self, name: str, filter_: LogFilter | None = None) -> list[Logged]:
         """The entries of a project (normalized name), in the order of its revisions. Raises StoreError."""
-        wanted = wanted or Wanted()
+        filter_ = filter_ or LogFilter()
         # The record first: what is archived after that is still carried by what was read.
         carried = entries_of(self._read(f"{self._prefix}/{name}"))
         archived: list[Entry] = []
-        if wanted.since is None or not carried or Logged(name, carried[0]).at >= wanted.since:
+        if filter_.since is None or not carried or Logged(name, carried[0]).at >= filter_.since:
             archived, _ = read_archive(self._records, archive_key(self._index, name))
-        return [logged for logged in _once(name, [*archived, *carried]) if wanted.includes(logged)]
+        return [logged for logged in _once(name, [*archived, *carried]) if filter_.includes(logged)]
 
-    def all(self, names: Iterable[str], wanted: Wanted | None = None) -> list[Logged]:
+    def all(self, names: Iterable[str], filter_: LogFilter | None = None) -> list[Logged]:
         """The entries of these projects, by time; within a project by revision, whatever its writers' clocks say."""
-        found = [self.project(name, wanted) for name in names]
+        found = [self.project(name, filter_) for name in names]
         return list(_merged(found))
 
-    def news(self, names: Callable[[], Iterable[str]], wanted: Wanted, told: set[str]) -> list[Logged]:
-        """What was not told yet, of all projects; their ids are added to `told`."""
-        new = [logged for logged in self.all(names(), wanted) if str(logged.entry.get("id")) not in told]
-        told.update(str(logged.entry.get("id")) for logged in new)
+    def new_entries(self, names: Callable[[], Iterable[str]], filter_: LogFilter, seen_ids: set[str]) -> list[Logged]:
+        """What was not told yet, of all projects; their ids are added to `seen_ids`."""
+        new = [logged for logged in self.all(names(), filter_) if str(logged.entry.get("id")) not in seen_ids]
+        seen_ids.update(str(logged.entry.get("id")) for logged in new)
         return new
 
     def _read(self, key: str) -> Record:

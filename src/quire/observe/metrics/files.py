@@ -29,7 +29,7 @@ Value = tuple[Metric, Labels, Numbers]
 _LOCK = "lock"
 _SUFFIX = ".json"
 _STAGING_SUFFIX = ".new"
-_DEAD = "dead"
+_EXITED = "dead"
 _BY_NAME = {metric.name: metric for metric in METRICS}
 _BOUNDS = (*map(str, SECONDS), "+Inf")
 _DECODER = msgspec.json.Decoder(list[tuple[str, Labels, Numbers]])
@@ -37,7 +37,7 @@ _DECODER = msgspec.json.Decoder(list[tuple[str, Labels, Numbers]])
 
 def own_file(folder: Path) -> Path:
     """Where this process writes its counts. Ask for it after any fork."""
-    return folder / f"{os.getpid()}-{_birth(os.getpid()) or 0}{_SUFFIX}"
+    return folder / f"{os.getpid()}-{_start_time(os.getpid()) or 0}{_SUFFIX}"
 
 
 def write(path: Path, values: Iterable[Value]) -> None:
@@ -112,13 +112,13 @@ def _fold(folder: Path) -> None:
 
     A process that dies in here may have counted somebody twice; nobody reads meanwhile.
     """
-    dead = [path for path in folder.glob("*-*.*") if not _is_alive(path.stem)]
-    if not dead:
+    exited = [path for path in folder.glob("*-*.*") if not _is_alive(path.stem)]
+    if not exited:
         return
-    total = folder / f"{_DEAD}{_SUFFIX}"
-    counts = _merged([total, *(path for path in dead if path.suffix == _SUFFIX)])
+    total = folder / f"{_EXITED}{_SUFFIX}"
+    counts = _merged([total, *(path for path in exited if path.suffix == _SUFFIX)])
     write(total, (value for value in counts if value[0].kind != "gauge"))
-    for path in dead:
+    for path in exited:
         path.unlink(missing_ok=True)
 
 
@@ -145,12 +145,12 @@ def _read(path: Path) -> list[tuple[str, Labels, Numbers]]:
 
 def _is_alive(owner: str) -> bool:
     """Whether the process is that writes files of this name: its number, and when it began, as numbers come again."""
-    number, _, birth = owner.partition("-")
+    number, _, start_time = owner.partition("-")
     if not number.isdigit():
         return False
-    began = _birth(int(number))
+    began = _start_time(int(number))
     if began is not None or os.path.isdir("/proc/self"):
-        return began == birth
+        return began == start_time
     try:
         os.kill(int(number), 0)
     except OSError:  # none of this number, or somebody else's
@@ -158,7 +158,7 @@ def _is_alive(owner: str) -> bool:
     return True
 
 
-def _birth(pid: int) -> str | None:
+def _start_time(pid: int) -> str | None:
     """When a process began, in ticks since the machine did (proc(5)); None when there is none, or it is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()

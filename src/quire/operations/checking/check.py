@@ -23,14 +23,14 @@ from quire.operations.checking.references import References, project_of
 from quire.operations.checking.repair import Repairs
 from quire.operations.importing.outcome import NoProgress, Progress
 from quire.store.contracts import OpenBlob, Record, Store, StoredBlob
-from quire.store.posix.inspector import Kind, Oddity, PosixInspector
+from quire.store.posix.inspector import Anomaly, Kind, PosixInspector
 
-_ODDITIES = {
+_ANOMALIES = {
     Kind.INCOMING: (
         Severity.LEFTOVER,
         "Staged bytes that were never published; servers sweep them a day after the last write, --repair an hour.",
     ),
-    Kind.ANNOUNCEMENT: (Severity.LEFTOVER, "A change of the list of projects that did not tidy up; the list is right."),
+    Kind.INTENT: (Severity.LEFTOVER, "A change of the list of projects that did not tidy up; the list is right."),
     Kind.MARKER: (Severity.DAMAGE, "The list of projects does not agree with this record."),
     Kind.NO_REVISION: (Severity.LEFTOVER, "The folder of a record without any revision."),
     Kind.EMPTY_DIRECTORY: (Severity.LEFTOVER, "An empty folder where a file was, or was about to be."),
@@ -80,7 +80,7 @@ class Check:
             for name in names:
                 self._check_record(index, name)
         self._check_unlisted(indexes)
-        self._check_oddities()
+        self._check_anomalies()
         if self._folder is not None:
             DropInCheck(self._folder, self._checked, self._grace, self._quick).run()
         return self._checked
@@ -245,7 +245,7 @@ class Check:
                     Severity.FOREIGN,
                     "foreign",
                     f"blobs/{blob.key}",
-                    _ODDITIES[Kind.FOREIGN][1],
+                    _ANOMALIES[Kind.FOREIGN][1],
                     size=blob.size,
                 )
             else:
@@ -269,35 +269,35 @@ class Check:
 
     # -- the store's own folders --------------------------------------------------------------------------------------
 
-    def _check_oddities(self) -> None:
+    def _check_anomalies(self) -> None:
         if self._inspector is None:
             return
-        oddities = self._inspector.oddities()
+        anomalies = self._inspector.anomalies()
         if self._repairs is not None:
             self._store.sweep(self._grace)
-        for oddity in oddities:
-            severity, sentence = _ODDITIES[oddity.kind]
+        for anomaly in anomalies:
+            severity, sentence = _ANOMALIES[anomaly.kind]
             finding = Finding(
                 severity,
-                str(oddity.kind),
-                oddity.path,
+                str(anomaly.kind),
+                anomaly.path,
                 sentence,
-                size=oddity.size,
-                young=oddity.kind is not Kind.FOREIGN and oddity.age < self._grace,
+                size=anomaly.size,
+                young=anomaly.kind is not Kind.FOREIGN and anomaly.age < self._grace,
             )
             if self._repairs is not None:
-                finding = dataclasses.replace(finding, repair=self._tidied(oddity, young=finding.young))
+                finding = dataclasses.replace(finding, repair=self._tidied(anomaly, young=finding.young))
             self._checked.findings.append(finding)
 
-    def _tidied(self, oddity: Oddity, *, young: bool) -> str | None:
+    def _tidied(self, anomaly: Anomaly, *, young: bool) -> str | None:
         assert self._inspector is not None
-        if oddity.kind is Kind.MARKER:
-            return self._inspector.tidy(oddity)
+        if anomaly.kind is Kind.MARKER:
+            return self._inspector.tidy(anomaly)
         if young:
             return None
-        if oddity.kind in {Kind.INCOMING, Kind.ANNOUNCEMENT}:
+        if anomaly.kind in {Kind.INCOMING, Kind.INTENT}:
             return "It was swept."
-        return self._inspector.tidy(oddity)
+        return self._inspector.tidy(anomaly)
 
 
 def _at(where: str, found: tuple[str, str]) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from quire.domain.errors import QuireError, StoreError
 from quire.domain.names import ParsedFilename, guess_filename
 from quire.domain.project import File, Project
 from quire.dropin.facts import offered_metadata
-from quire.dropin.files import open_plain
+from quire.dropin.files import open_regular
 from quire.dropin.folder import Folder
 from quire.index.index import Index
 from quire.index.integrity import has_digest
@@ -70,7 +70,7 @@ def _stored_pieces(store: Store, key: str) -> Iterator[bytes]:
 
 
 def _file_pieces(path: str) -> Iterator[bytes]:
-    with open(open_plain(path), "rb") as file:
+    with open(open_regular(path), "rb") as file:
         while piece := file.read(_CHUNK):
             yield piece
 

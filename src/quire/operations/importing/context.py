@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from quire.domain.errors import QuireError
 from quire.dropin.facts import Facts, decode_facts
-from quire.dropin.files import Look
+from quire.dropin.files import FileStat
 from quire.dropin.folder import Folder
 from quire.dropin.listing import NOTHING, Candidate, Listing
 from quire.dropin.tree import Tree
@@ -38,7 +38,7 @@ class ImportContext:
         index: Index,
         source: Path,
         *,
-        beside: Folder | None,
+        drop_ins: Folder | None,
         exclude: Sequence[Path],
         facts_apply: bool,
         move: bool,
@@ -50,25 +50,28 @@ class ImportContext:
         self.moves = move
         self._tree = Tree([source], exclude=exclude)
         self._listing = NOTHING
-        self._beside = beside
-        self._beside_names: dict[str, set[str]] = {}
+        self._drop_ins = drop_ins
+        self._drop_in_names: dict[str, set[str]] = {}
         self._facts_apply = facts_apply
         self._link = link
         self._progress = progress or NoProgress()
         self._stop = threading.Event()
         self._link_targets: frozenset[str] = frozenset()
-        self._late: dict[str, tuple[Candidate, Look, bool]] = {}  # sources that symbolic links lead to, removed last
+        # sources that symbolic links lead to, removed last
+        self._late: dict[str, tuple[Candidate, FileStat, bool]] = {}
 
     def begin(self) -> Listing:
         """The files of the source. Raises StoreError when it cannot be read."""
         self._listing = listing = self._tree.refresh()
         candidates = tuple(listing.by_path.values())
-        looks = [self._tree.look(candidate, listing) for candidate in candidates]
-        self._progress.start(sum(look.stamp.size for look in looks if look is not None))
-        pairs = zip(candidates, looks, strict=True)
-        self._link_targets = frozenset(look.path for candidate, look in pairs if candidate.is_link and look is not None)
-        for path, project in self._beside.all_files() if self._beside is not None else ():
-            self._beside_names.setdefault(project, set()).add(path.rpartition("/")[2])
+        file_stats = [self._tree.stat(candidate, listing) for candidate in candidates]
+        self._progress.start(sum(file_stat.fingerprint.size for file_stat in file_stats if file_stat is not None))
+        pairs = zip(candidates, file_stats, strict=True)
+        self._link_targets = frozenset(
+            file_stat.path for candidate, file_stat in pairs if candidate.is_link and file_stat is not None
+        )
+        for path, project in self._drop_ins.all_files() if self._drop_ins is not None else ():
+            self._drop_in_names.setdefault(project, set()).add(path.rpartition("/")[2])
         return listing
 
     def stop(self) -> None:
@@ -78,12 +81,14 @@ class ImportContext:
     def remove_late_sources(self) -> dict[str, str | None]:
         """Remove the files that symbolic links of the source led to; by relative path, the reason why one stays."""
         late = self._late.items()
-        return {path: files.remove(candidate, look, linked=linked) for path, (candidate, look, linked) in late}
+        return {
+            path: files.remove(candidate, file_stat, linked=linked) for path, (candidate, file_stat, linked) in late
+        }
 
     def result(
         self,
         candidate: Candidate,
-        look: Look | None,
+        file_stat: FileStat | None,
         outcome: Outcome,
         note: str | None = None,
         *,
@@ -94,7 +99,7 @@ class ImportContext:
             path=candidate.relative,
             project=candidate.parsed.project,
             filename=candidate.parsed.filename,
-            size=look.stamp.size if look is not None else 0,
+            size=file_stat.fingerprint.size if file_stat is not None else 0,
             outcome=outcome,
             note=note,
             removed=removed,
@@ -107,9 +112,9 @@ class ImportContext:
             raise Stopped
         self._progress.advance(amount)
 
-    def look(self, candidate: Candidate) -> Look | None:
+    def stat(self, candidate: Candidate) -> FileStat | None:
         """The file as it is now; None when it is not to be taken."""
-        return self._tree.look(candidate, self._listing)
+        return self._tree.stat(candidate, self._listing)
 
     def facts(self, project: str) -> dict[str, Facts]:
         """What servers have found out about the source's files already, by candidate key."""
@@ -120,42 +125,42 @@ class ImportContext:
         except QuireError:
             return {}  # they only save time
 
-    def digest_beside(self, project: str, filename: str) -> str | None:
+    def drop_in_digest(self, project: str, filename: str) -> str | None:
         """sha256 of the drop-in file of this name that is served beside the store; None when there is none."""
-        if self._beside is None or filename not in self._beside_names.get(project, ()):
+        if self._drop_ins is None or filename not in self._drop_in_names.get(project, ()):
             return None
-        found = {each.file.filename: each.file.sha256 for each in self._beside.project(project).files}
+        found = {each.file.filename: each.file.sha256 for each in self._drop_ins.project(project).files}
         return found.get(filename)
 
-    def stage(self, look: Look) -> tuple[Staged, bool, Look]:
+    def stage(self, file_stat: FileStat) -> tuple[Staged, bool, FileStat]:
         """The bytes of a source file in the staging, whether they are the file itself, and the file as it is now.
 
         Raises Refused.
         """
         blobs = self.index.store.blobs
         if self._link and isinstance(blobs, _Adopts):
-            adopted = blobs.adopt(look.path, self.advance)
+            adopted = blobs.adopt(file_stat.path, self.advance)
             if adopted is not None:
                 try:
-                    return adopted, True, files.look_again(look)
+                    return adopted, True, files.stat_again(file_stat)
                 except files.Refused:
                     adopted.discard()
                     raise
-            look = files.look_again(look)
+            file_stat = files.stat_again(file_stat)
         staging = blobs.stage()
         try:
-            files.read_unchanged(look, staging.write, self.advance)
-            return staging.finish(), False, look
+            files.read_unchanged(file_stat, staging.write, self.advance)
+            return staging.finish(), False, file_stat
         except BaseException:
             staging.discard()
             raise
 
-    def remove_source(self, candidate: Candidate, look: Look, *, linked: bool) -> str | None:
+    def remove_source(self, candidate: Candidate, file_stat: FileStat, *, linked: bool) -> str | None:
         """Remove a source file that is safe in the store; the reason when it stays. `linked`: as for `files.remove`.
 
         A file that symbolic links of the source lead to goes last, so that they can be read until then.
         """
-        if look.path in self._link_targets and not candidate.is_link:
-            self._late[candidate.relative] = (candidate, look, linked)
+        if file_stat.path in self._link_targets and not candidate.is_link:
+            self._late[candidate.relative] = (candidate, file_stat, linked)
             return None
-        return files.remove(candidate, look, linked=linked)
+        return files.remove(candidate, file_stat, linked=linked)

@@ -31,7 +31,7 @@ class Importer:
         index: Index,
         source: Path,
         *,
-        beside: Folder | None = None,
+        drop_ins: Folder | None = None,
         exclude: Sequence[Path] = (),
         facts_apply: bool = False,
         move: bool = False,
@@ -40,7 +40,7 @@ class Importer:
         progress: Progress | None = None,
         user: str | None = None,
     ) -> None:
-        """`beside`: the drop-in files that are served with the index and may not be contradicted; None when there are
+        """`drop_ins`: the drop-in files that are served with the index and may not be contradicted; None when there are
         none but those of the source.
         `exclude`: folders that are no part of the source (a store within it; one directly in it is left out anyway).
         `facts_apply`: whether the source is the served folder that the index's digests of drop-in files are about.
@@ -50,7 +50,7 @@ class Importer:
         self._context = ImportContext(
             index,
             source,
-            beside=beside,
+            drop_ins=drop_ins,
             exclude=exclude,
             facts_apply=facts_apply,
             move=move,

@@ -11,7 +11,7 @@ from quire.domain.errors import DamagedRecord, FileExists, InvalidName, InvalidR
 from quire.domain.names import MAX_FILENAME_BYTES, normalize_name
 from quire.domain.project import File, Project
 from quire.dropin.facts import offered_metadata
-from quire.dropin.files import Look
+from quire.dropin.files import FileStat
 from quire.dropin.listing import Candidate
 from quire.index.commits import deleted_files
 from quire.index.integrity import has_digest
@@ -31,7 +31,7 @@ class _Queued:
     """A file that is staged, to be published with its batch."""
 
     candidate: Candidate
-    look: Look
+    file_stat: FileStat
     upload: Upload
     linked: bool
     note: str | None
@@ -66,20 +66,20 @@ class ProjectImport:
 
     def take(self, candidate: Candidate) -> None:
         """Decide about one file: queue it, or add its result."""
-        filename, look = candidate.parsed.filename, self._context.look(candidate)
-        if look is None:
+        filename, file_stat = candidate.parsed.filename, self._context.stat(candidate)
+        if file_stat is None:
             self._done(candidate, None, Outcome.REFUSED, "It is gone, no plain file, or a link to outside the folder.")
             return
         try:
             published = self._published.get(filename)
             if published is not None:
-                self._compare(candidate, look, published)
+                self._compare(candidate, file_stat, published)
             elif filename in self._queue:
                 self._copies.append(candidate)
             else:
-                self._stage(candidate, look)
+                self._stage(candidate, file_stat)
         except Refused as error:
-            self._done(candidate, look, Outcome.REFUSED, str(error))
+            self._done(candidate, file_stat, Outcome.REFUSED, str(error))
 
     def publish(self) -> None:
         """Publish what is queued, and then look at its copies."""
@@ -97,56 +97,61 @@ class ProjectImport:
 
     # -- one file -----------------------------------------------------------------------------------------------------
 
-    def _compare(self, candidate: Candidate, look: Look, published: File) -> None:
+    def _compare(self, candidate: Candidate, file_stat: FileStat, published: File) -> None:
         """A file of this name is published: is it this one?"""
-        digest = self._digest(candidate, look) if published.size == look.stamp.size else None
+        digest = self._digest(candidate, file_stat) if published.size == file_stat.fingerprint.size else None
         if digest == published.sha256:
             blobs, key = self._context.index.store.blobs, f"{published.blob}/{published.filename}"
             if has_digest(blobs, key, None, published.size):
-                self._settle(candidate, look, Outcome.PRESENT, published)
+                self._settle(candidate, file_stat, Outcome.PRESENT, published)
             else:  # listed, and not in the store any more: publishing it again restores it
-                self._stage(candidate, look)
+                self._stage(candidate, file_stat)
             return
         sentence = f"Other content is published under this name (sha256 {published.sha256[:12]}...); nothing changed."
-        self._done(candidate, look, Outcome.CONFLICT, sentence)
+        self._done(candidate, file_stat, Outcome.CONFLICT, sentence)
 
-    def _digest(self, candidate: Candidate, look: Look) -> str:
+    def _digest(self, candidate: Candidate, file_stat: FileStat) -> str:
         """sha256 of a source file. Before a file is removed nobody's word is taken for it, it is read."""
         facts = self._facts.get(candidate.key)
-        if not self._context.moves and facts is not None and facts.settled and facts.stamp == look.stamp:
-            self._context.advance(look.stamp.size)
+        if (
+            not self._context.moves
+            and facts is not None
+            and facts.past_racy_window
+            and facts.fingerprint == file_stat.fingerprint
+        ):
+            self._context.advance(file_stat.fingerprint.size)
             return facts.hashes.get("sha256", "")
         hasher = hashlib.sha256()
-        read_unchanged(look, hasher.update, self._context.advance)
+        read_unchanged(file_stat, hasher.update, self._context.advance)
         return hasher.hexdigest()
 
-    def _stage(self, candidate: Candidate, look: Look) -> None:
+    def _stage(self, candidate: Candidate, file_stat: FileStat) -> None:
         filename = candidate.parsed.filename
         if self._closed is not None:
             raise Refused(self._closed)
         if len(filename.encode()) > MAX_FILENAME_BYTES:
             raise Refused(f"Its name is longer than {MAX_FILENAME_BYTES} bytes; rename it.")
-        staged, linked, look = self._context.stage(look)
+        staged, linked, file_stat = self._context.stage(file_stat)
         try:
             conflict = self._conflict(filename, staged.digests.sha256)
             if conflict is None:
-                upload, note = self._examine(candidate, look, staged)
-                self._queue[filename] = _Queued(candidate, look, upload, linked, note)
+                upload, note = self._examine(candidate, file_stat, staged)
+                self._queue[filename] = _Queued(candidate, file_stat, upload, linked, note)
             else:
                 staged.discard()
-                self._done(candidate, look, Outcome.CONFLICT, conflict)
+                self._done(candidate, file_stat, Outcome.CONFLICT, conflict)
         except BaseException:
             staged.discard()
             raise
         if (
             len(self._queue) >= BATCH_FILES
-            or sum(queued.look.stamp.size for queued in self._queue.values()) >= BATCH_BYTES
+            or sum(queued.file_stat.fingerprint.size for queued in self._queue.values()) >= BATCH_BYTES
         ):
             self.publish()
 
     def _conflict(self, filename: str, sha256: str) -> str | None:
         """Why content may not have this name that nothing is published under; None when it may."""
-        if self._context.digest_beside(self._name, filename) not in {None, sha256}:
+        if self._context.drop_in_digest(self._name, filename) not in {None, sha256}:
             return "A served folder has a file of this name with other content; remove or rename one of them."
         deleted = self._deleted.get(filename, sha256)
         if deleted != sha256:
@@ -156,11 +161,11 @@ class ProjectImport:
             )
         return None
 
-    def _examine(self, candidate: Candidate, look: Look, staged: Staged) -> tuple[Upload, str | None]:
+    def _examine(self, candidate: Candidate, file_stat: FileStat, staged: Staged) -> tuple[Upload, str | None]:
         """What a drop-in folder would say of the file, as an upload. Raises Refused."""
         core: CoreMetadata | None = None
         with staged.open() as file:
-            if staged.size != look.stamp.size or not is_complete_archive(file, candidate.parsed):
+            if staged.size != file_stat.fingerprint.size or not is_complete_archive(file, candidate.parsed):
                 raise Refused("It is not a complete archive: damaged, or still being copied.")
             file.seek(0)
             document, core = offered_metadata(file, candidate.parsed)
@@ -172,7 +177,7 @@ class ProjectImport:
             metadata=document,
             requires_python=core.requires_python if core is not None else None,
             signature=signature,
-            uploaded=rfc3339(look.stamp.mtime_ns),
+            uploaded=rfc3339(file_stat.fingerprint.mtime_ns),
         )
         return upload, note
 
@@ -189,23 +194,23 @@ class ProjectImport:
             return
         except (ProjectClosed, DamagedRecord, InvalidRequest) as error:
             for queued in queue:
-                self._done(queued.candidate, queued.look, Outcome.REFUSED, str(error))
+                self._done(queued.candidate, queued.file_stat, Outcome.REFUSED, str(error))
             return
         self._refresh()
         for queued in queue:
             published = self._published.get(queued.upload.parsed.filename)
             if published is not None and published.sha256 == queued.upload.staged.digests.sha256:
                 self._settle(
-                    queued.candidate, queued.look, Outcome.IMPORTED, published, queued.note, linked=queued.linked
+                    queued.candidate, queued.file_stat, Outcome.IMPORTED, published, queued.note, linked=queued.linked
                 )
             else:
                 sentence = "It was published, and then deleted or replaced by somebody else."
-                self._done(queued.candidate, queued.look, Outcome.CONFLICT, sentence)
+                self._done(queued.candidate, queued.file_stat, Outcome.CONFLICT, sentence)
 
     def _settle(
         self,
         candidate: Candidate,
-        look: Look,
+        file_stat: FileStat,
         outcome: Outcome,
         published: File,
         note: str | None = None,
@@ -216,14 +221,14 @@ class ProjectImport:
         if candidate.is_signed and not published.signed and note is None:
             note = "It was published without the signature that lies beside it; the signature was left."
         if not self._context.moves:
-            self._done(candidate, look, outcome, note)
+            self._done(candidate, file_stat, outcome, note)
             return
         reason = None if linked else self._read_back(published)
         if reason is None:
-            reason = self._context.remove_source(candidate, look, linked=linked)
+            reason = self._context.remove_source(candidate, file_stat, linked=linked)
         if reason is None:
             note = note or self._remove_signature(candidate, published)
-        self._done(candidate, look, outcome, reason or note, removed=reason is None)
+        self._done(candidate, file_stat, outcome, reason or note, removed=reason is None)
 
     def _read_back(self, published: File) -> str | None:
         """Read the stored bytes; the reason when the source had better stay."""
@@ -252,13 +257,13 @@ class ProjectImport:
     def _done(
         self,
         candidate: Candidate,
-        look: Look | None,
+        file_stat: FileStat | None,
         outcome: Outcome,
         note: str | None = None,
         *,
         removed: bool = False,
     ) -> None:
-        self.results.append(self._context.result(candidate, look, outcome, note, removed=removed))
+        self.results.append(self._context.result(candidate, file_stat, outcome, note, removed=removed))
 
 
 def _is_name_of(spelled: str, name: str) -> bool:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from quire.dropin.files import MAX_SIGNATURE_BYTES, Look, Stamp, open_plain, private_name
+from quire.dropin.files import MAX_SIGNATURE_BYTES, FileStat, Fingerprint, open_regular, private_name
 from quire.dropin.listing import Candidate
 from quire.index.index import timestamp
 
@@ -20,35 +20,35 @@ class Refused(Exception):
     """This file cannot be taken; the message is a sentence that says why."""
 
 
-def read_unchanged(look: Look, take: Callable[[bytes], object], notify: Callable[[int], object]) -> None:
+def read_unchanged(file_stat: FileStat, take: Callable[[bytes], object], notify: Callable[[int], object]) -> None:
     """Hand the file's bytes to `take`. It must be, before and after, the one that was looked at.
 
     Raises Refused when it is not, or cannot be read; what `take` and `notify` raise passes.
     """
     try:
-        with open(open_plain(look.path), "rb", buffering=0) as file:
-            if Stamp.of(os.fstat(file.fileno())) != look.stamp:
+        with open(open_regular(file_stat.path), "rb", buffering=0) as file:
+            if Fingerprint.of(os.fstat(file.fileno())) != file_stat.fingerprint:
                 raise Refused("It changed while it was looked at; import it again when it is complete.")
             size = 0
-            while size <= look.stamp.size and (chunk := file.read(_CHUNK)):
+            while size <= file_stat.fingerprint.size and (chunk := file.read(_CHUNK)):
                 take(chunk)  # raises the store's errors, none of the disk's
                 size += len(chunk)
                 notify(len(chunk))
-            if size != look.stamp.size or Stamp.of(os.fstat(file.fileno())) != look.stamp:
+            if size != file_stat.fingerprint.size or Fingerprint.of(os.fstat(file.fileno())) != file_stat.fingerprint:
                 raise Refused("It changed while it was read; import it again when it is complete.")
     except OSError as error:
         raise Refused(f"It cannot be read ({error.strerror or error}).") from error
 
 
-def look_again(look: Look) -> Look:
+def stat_again(file_stat: FileStat) -> FileStat:
     """A file that was given another name, or lost it, which changes its ctime. Raises Refused when more has changed."""
     try:
-        stamp = Stamp.of(os.stat(look.path, follow_symlinks=False))
+        fingerprint = Fingerprint.of(os.stat(file_stat.path, follow_symlinks=False))
     except OSError:
-        stamp = None
-    if stamp is None or not stamp.is_same_but_for_links(look.stamp):
+        fingerprint = None
+    if fingerprint is None or not fingerprint.is_same_but_for_links(file_stat.fingerprint):
         raise Refused("It changed while it was read; import it again when it is complete.")
-    return look._replace(stamp=stamp)
+    return file_stat._replace(fingerprint=fingerprint)
 
 
 def read_signature(candidate: Candidate) -> tuple[bytes | None, str | None]:
@@ -66,25 +66,29 @@ def read_signature(candidate: Candidate) -> tuple[bytes | None, str | None]:
 
 def _read_signature(path: str) -> bytes:
     """What lies there, as far as it may be a signature; nothing of what is no file. Raises OSError."""
-    with open(open_plain(path), "rb") as file:
+    with open(open_regular(path), "rb") as file:
         return file.read(MAX_SIGNATURE_BYTES + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
 
 
-def remove(candidate: Candidate, look: Look, *, linked: bool) -> str | None:
+def remove(candidate: Candidate, file_stat: FileStat, *, linked: bool) -> str | None:
     """Remove a source file that is safe in the store (of a symbolic link: the link); the reason when it stays.
 
     `linked`: what is in the store is this very file, under another name.
     """
     try:
         # Held open until it is judged: as long as it is, no other file gets its inode.
-        with open(open_plain(look.path), "rb", buffering=0) as held:
-            stamp = Stamp.of(os.fstat(held.fileno()))
-            if not (stamp.is_same_but_for_links(look.stamp) if linked else stamp == look.stamp):
+        with open(open_regular(file_stat.path), "rb", buffering=0) as held:
+            fingerprint = Fingerprint.of(os.fstat(held.fileno()))
+            if not (
+                fingerprint.is_same_but_for_links(file_stat.fingerprint)
+                if linked
+                else fingerprint == file_stat.fingerprint
+            ):
                 return _CHANGED
 
             def is_source(path: str) -> bool:
                 with held:  # closed then: NFS keeps an open file that is removed under another name
-                    return _leads_to(path, look, is_link=candidate.is_link)
+                    return _leads_to(path, file_stat, is_link=candidate.is_link)
 
             return _remove_if(candidate.path, is_source)
     except FileNotFoundError:
@@ -124,12 +128,12 @@ def _remove_if(path: str, is_right: Callable[[str], bool]) -> str | None:
             os.unlink(private)
             return None
     except BaseException:
-        _give_back(private, path)
+        _put_back(private, path)
         raise
-    return _give_back(private, path)
+    return _put_back(private, path)
 
 
-def _give_back(private: str, path: str) -> str:
+def _put_back(private: str, path: str) -> str:
     """Give a file its name back; the reason why it was not removed. Raises OSError."""
     try:
         os.link(private, path, follow_symlinks=False)
@@ -141,14 +145,14 @@ def _give_back(private: str, path: str) -> str:
     return _CHANGED
 
 
-def _leads_to(path: str, look: Look, *, is_link: bool) -> bool:
+def _leads_to(path: str, file_stat: FileStat, *, is_link: bool) -> bool:
     """Whether what was looked at is (by a symbolic link: where one leads) still at the path that it was moved to."""
     try:
-        if is_link and not (os.path.islink(path) and os.path.realpath(path) == look.path):
+        if is_link and not (os.path.islink(path) and os.path.realpath(path) == file_stat.path):
             return False
-        descriptor = open_plain(look.path if is_link else path)
+        descriptor = open_regular(file_stat.path if is_link else path)
         try:
-            return Stamp.of(os.fstat(descriptor)).is_same_but_for_links(look.stamp)
+            return Fingerprint.of(os.fstat(descriptor)).is_same_but_for_links(file_stat.fingerprint)
         finally:
             os.close(descriptor)
     except OSError:

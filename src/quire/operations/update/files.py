@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from quire.domain.errors import FileExists, StoreError, StoreFull, StoreReadOnly
-from quire.dropin.files import open_plain
+from quire.dropin.files import open_regular
 from quire.index.index import Index
 from quire.index.upload import examine
 from quire.store.contracts import Staging
@@ -96,7 +96,7 @@ class ForDirectory:
     def _is_there(self) -> bool:
         digest = hashlib.sha256()
         try:
-            with open(open_plain(self.path), "rb") as file:
+            with open(open_regular(self.path), "rb") as file:
                 while chunk := file.read(_CHUNK):
                     digest.update(chunk)
         except OSError:

@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 _CHUNK = 1024 * 1024
 _ATTEMPTS = 8
-_TAKEN = "A file is already stored under this key."
+_EXISTS = "A file is already stored under this key."
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.ENOENT}
 
 
@@ -159,7 +159,7 @@ class PosixBlobs:
             for directory in changed:
                 sync_directory(directory)
             undo.pop_all()
-            self._changes.announce(*(directory for directory, has_new_name in changed.items() if has_new_name))
+            self._changes.publish_change(*(directory for directory, has_new_name in changed.items() if has_new_name))
             for content, _ in blobs:
                 if isinstance(content, PosixStaged):
                     content.discard()
@@ -181,7 +181,7 @@ class PosixBlobs:
                 made = step()
             except Conflict:
                 # this tells of it, and who stored it may not have come to announcing it
-                self._changes.announce(directory, directory.rpartition("/")[0])
+                self._changes.publish_change(directory, directory.rpartition("/")[0])
                 raise
             except OSError as error:
                 remaining -= 1
@@ -225,7 +225,7 @@ class PosixBlobs:
             if directory.rpartition("/")[0] not in {self._top, self._home}:
                 with contextlib.suppress(OSError):  # not empty, or gone: either is fine
                     os.rmdir(directory)
-            self._changes.announce(directory, directory.rpartition("/")[0])
+            self._changes.publish_change(directory, directory.rpartition("/")[0])
 
     def renew(self, key: str) -> None:
         path = f"{self._top}/{'/'.join(check_blob_key(key))}"
@@ -326,7 +326,7 @@ def _create(path: str) -> PendingFile:
     try:
         return PendingFile(path)
     except FileExistsError as error:
-        raise Conflict(_TAKEN) from error
+        raise Conflict(_EXISTS) from error
 
 
 def _link(path: str, target: str) -> None:
@@ -334,7 +334,7 @@ def _link(path: str, target: str) -> None:
         os.link(path, target)
     except FileExistsError as error:
         if not is_same_file(path, target):  # else it was a LINK of ours that the network repeated
-            raise Conflict(_TAKEN) from error
+            raise Conflict(_EXISTS) from error
 
 
 def _folders(path: str) -> list[str]:

@@ -13,13 +13,13 @@ systems of other makes. There this happens within one tick:
 4. B opens the directory. The attribute is the one it has, so its kernel lists from memory: up to 17. B is wrong, not
    for a moment but until somebody changes the directory again. No way of asking helps B: opening anew is what it did.
 
-So it is up to whoever changes something. `announce`: when the change is durable, wait out one tick and touch the
+So it is up to whoever changes something. `publish_change`: when the change is durable, wait out one tick and touch the
 directory. The attribute is then one that nobody can have listed the directory under without the change; only then the
 change is acknowledged. It covers every directory in which a name came or went that matters to others: those of records,
-of names and their announcements, of blobs, and the new directories above them. (What is removed in passing, old
-revisions and withdrawn announcements, may be seen for longer: a higher revision counts, and an announcement only makes
-readers ask the record.) Who is refused because a name is there announces it as well: the refusal tells of it, and who
-made it may still be waiting for its tick.
+of names and their intent markers, of blobs, and the new directories above them. (What is removed in passing, old
+revisions and withdrawn intent markers, may be seen for longer: a higher revision counts, and an intent marker only
+makes readers ask the record.) Who is refused because a name is there announces it as well: the refusal tells of it, and
+who made it may still be waiting for its tick.
 
 Between the link and the touch a reader who listed in the same tick would still be behind another one who did not. For
 records that is excluded by `await_tick`: a writer waits out a tick between reading what it replaces and its link. As
@@ -50,7 +50,7 @@ class Changes:
         if self.tick:
             time.sleep(self.tick)
 
-    def announce(self, *directories: str) -> None:
+    def publish_change(self, *directories: str) -> None:
         """After durable changes in these directories, before they are acknowledged. Raises OSError."""
         if not self.tick:
             return

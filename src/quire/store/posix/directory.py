@@ -17,7 +17,7 @@ then tells - inode, mtime, ctime - is the directory's identity. Three things can
    the name was looked up in it again. ESTALE (what we remembered was removed) is treated the same.
 3. *Two changes within one clock tick.* File systems stamp times in ticks of 1 to 10 ms, a few in whole seconds. If a
    directory is listed between two changes of one tick, its identity does not tell the second change. So an identity
-   is believed only once it is *settled*: the listing began at least `settle` after the identity was first seen,
+   is believed only once it is *settled*: the listing began at least `racy_window` after the identity was first seen,
    both read from this process's monotonic clock. Any change that carries the same stamp was then in that listing.
    (Git calls an index entry "racy" for the same reason.)
 
@@ -42,9 +42,9 @@ _ATTEMPTS = 4
 GONE = frozenset({errno.ENOENT, errno.ESTALE})
 """What tells of a name that another process, or another client of the file server (ESTALE), has removed."""
 
-COARSE_SETTLE = 2.5
+COARSE_RACY_SECONDS = 2.5
 """Seconds that cover the coarsest timestamps in use: whole seconds, and two of FAT."""
-FINE_SETTLE = 0.1
+FINE_RACY_SECONDS = 0.1
 """Seconds that cover ticks of 1 to 10 ms tenfold."""
 
 
@@ -64,22 +64,22 @@ class Seen(NamedTuple):
 
     identity: Identity | None
     first_seen: float
-    settled: bool
+    past_racy_window: bool
 
 
-class SettleRule:
+class RacyWindow:
     """How long an identity must have been known before a listing under it is final. One per file system."""
 
     def __init__(self, seconds: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """`seconds`: fixed; None starts coarse and turns fine once the file system shows finer timestamps."""
-        self.seconds = COARSE_SETTLE if seconds is None else seconds
+        self.seconds = COARSE_RACY_SECONDS if seconds is None else seconds
         self.clock = clock
         self._may_refine = seconds is None
 
     def observe(self, identity: Identity) -> None:
         """Learn from a timestamp. The ctime is the kernel's own; an mtime can be set to anything by anybody."""
         if self._may_refine and identity.ctime_ns % 10_000_000:
-            self.seconds = FINE_SETTLE
+            self.seconds = FINE_RACY_SECONDS
             self._may_refine = False
 
     def see(self, identity: Identity | None, before: Seen | None) -> Seen:
@@ -197,7 +197,7 @@ class Directories:
         return None
 
 
-def forget_name(path: str) -> None:
+def revalidate_name(path: str) -> None:
     """Let an NFS client look the name of a file up again, which it does once it has asked for the directory anew.
 
     Until then it may go on opening a file that another client removed or replaced. Raises OSError.

@@ -131,7 +131,7 @@ class DurableDirectories:
             made = True
         sync_directory(parent)
         if made:
-            self._changes.announce(parent)
+            self._changes.publish_change(parent)
         if len(self._certain) >= self._REMEMBERED:
             self._certain.clear()
         self._certain.add(path)

@@ -29,7 +29,7 @@ _FOLDERS = {"records", "blobs", "incoming", DAMAGED}
 _REVISION = re.compile(r"([0-9]{8,18})\.json")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _MARKER = re.compile(r"([a-z0-9][a-z0-9_-]*)\.deleted")
-_ANNOUNCEMENT = re.compile(r"([a-z0-9][a-z0-9_-]*)\.[0-9a-f]+\.changing")
+_INTENT = re.compile(r"([a-z0-9][a-z0-9_-]*)\.[0-9a-f]+\.changing")
 
 
 class Kind(StrEnum):
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
     INCOMING = "incoming"
     """Staged bytes, of an upload under way or of one that ended without tidying up."""
-    ANNOUNCEMENT = "announcement"
+    INTENT = "announcement"
     """A change of the list of names, under way or left by a writer that died. The list is right all the same."""
     MARKER = "marker"
     """A marker that does not match its record: the list of names has a deleted one, or lacks one that is there."""
@@ -50,7 +50,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Oddity:
+class Anomaly:
     """One odd name."""
 
     kind: Kind
@@ -111,73 +111,73 @@ class PosixInspector:
 
     # -- what is odd --------------------------------------------------------------------------------------------------
 
-    def oddities(self) -> list[Oddity]:
+    def anomalies(self) -> list[Anomaly]:
         """Everything that does not belong, or is left of something. Raises StoreError when it cannot be looked at."""
         with store_errors("list its own folders"):
             now = self._store.blobs.now()
             found = [*self._in_home(now), *self._in_incoming(now), *self._in_records(now), *self._in_blobs(now)]
-            return [oddity for oddity in found if self._is_still_there(oddity)]
+            return [anomaly for anomaly in found if self._is_still_there(anomaly)]
 
-    def _is_still_there(self, oddity: Oddity) -> bool:
-        if oddity.kind is Kind.MARKER:
-            assert oddity.key is not None
-            return self._marker_is_wrong(oddity.key)
-        if oddity.kind is Kind.EMPTY_DIRECTORY:
-            return self._is_empty(f"{self._home}/{oddity.path}")
-        return os.path.lexists(f"{self._home}/{oddity.path}")
+    def _is_still_there(self, anomaly: Anomaly) -> bool:
+        if anomaly.kind is Kind.MARKER:
+            assert anomaly.key is not None
+            return self._marker_is_wrong(anomaly.key)
+        if anomaly.kind is Kind.EMPTY_DIRECTORY:
+            return self._is_empty(f"{self._home}/{anomaly.path}")
+        return os.path.lexists(f"{self._home}/{anomaly.path}")
 
-    def _oddity(self, kind: Kind, path: str, now: float, key: str | None = None) -> Iterator[Oddity]:
+    def _anomaly(self, kind: Kind, path: str, now: float, key: str | None = None) -> Iterator[Anomaly]:
         """One, or none when it has gone meanwhile."""
         with if_there():
             status = os.stat(path, follow_symlinks=False)
             size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-            yield Oddity(kind, path.removeprefix(f"{self._home}/"), max(0.0, now - status.st_ctime), size, key)
+            yield Anomaly(kind, path.removeprefix(f"{self._home}/"), max(0.0, now - status.st_ctime), size, key)
 
-    def _in_home(self, now: float) -> Iterator[Oddity]:
+    def _in_home(self, now: float) -> Iterator[Anomaly]:
         for entry in _entries(self._home):
             expected = entry.is_dir(follow_symlinks=False) if entry.name in _FOLDERS else entry.name == "format"
             if not expected:
-                yield from self._oddity(Kind.FOREIGN, entry.path, now)
+                yield from self._anomaly(Kind.FOREIGN, entry.path, now)
 
-    def _in_incoming(self, now: float) -> Iterator[Oddity]:
+    def _in_incoming(self, now: float) -> Iterator[Anomaly]:
         for entry in _entries(f"{self._home}/incoming"):
-            yield from self._oddity(Kind.INCOMING, entry.path, now)
+            yield from self._anomaly(Kind.INCOMING, entry.path, now)
 
-    def _in_records(self, now: float) -> Iterator[Oddity]:
+    def _in_records(self, now: float) -> Iterator[Anomaly]:
         for index in _entries(f"{self._home}/records"):
             if not _is_folder(index):
-                yield from self._oddity(Kind.FOREIGN, index.path, now)
+                yield from self._anomaly(Kind.FOREIGN, index.path, now)
                 continue
             for kind in _entries(index.path):
                 if not _is_folder(kind):
-                    yield from self._oddity(Kind.FOREIGN, kind.path, now)
+                    yield from self._anomaly(Kind.FOREIGN, kind.path, now)
                     continue
                 yield from self._in_prefix(f"{index.name}/{kind.name}", kind.path, now)
 
-    def _in_prefix(self, prefix: str, path: str, now: float) -> Iterator[Oddity]:
+    def _in_prefix(self, prefix: str, path: str, now: float) -> Iterator[Anomaly]:
         entries = _entries(path)
-        announced = {match[1] for entry in entries if (match := _ANNOUNCEMENT.fullmatch(entry.name))}
+        with_intent = {match[1] for entry in entries if (match := _INTENT.fullmatch(entry.name))}
         for entry in entries:
             marker = _MARKER.fullmatch(entry.name)
             if _is_folder(entry):
                 yield from self._in_record(
-                    f"{prefix}/{entry.name}", entry.path, now, is_announced=entry.name in announced
+                    f"{prefix}/{entry.name}", entry.path, now, has_intent=entry.name in with_intent
                 )
-            elif _ANNOUNCEMENT.fullmatch(entry.name):
-                yield from self._oddity(Kind.ANNOUNCEMENT, entry.path, now)
+            elif _INTENT.fullmatch(entry.name):
+                yield from self._anomaly(Kind.INTENT, entry.path, now)
             elif marker is None or not os.path.isdir(f"{path}/{marker[1]}"):
-                yield from self._oddity(Kind.FOREIGN, entry.path, now)
+                yield from self._anomaly(Kind.FOREIGN, entry.path, now)
 
-    def _in_record(self, key: str, path: str, now: float, *, is_announced: bool) -> Iterator[Oddity]:
+    def _in_record(self, key: str, path: str, now: float, *, has_intent: bool) -> Iterator[Anomaly]:
         entries = _entries(path)
         for entry in entries:
             if not (_REVISION.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)):
-                yield from self._oddity(Kind.FOREIGN, entry.path, now)
+                yield from self._anomaly(Kind.FOREIGN, entry.path, now)
         if not any(_REVISION.fullmatch(entry.name) for entry in entries):
             if not os.path.exists(f"{path}.deleted"):
-                yield from self._oddity(Kind.NO_REVISION, path, now, key)
-        elif not is_announced and self._marker_is_wrong(key):
-            yield from self._oddity(Kind.MARKER, path, now, key)
+                yield from self._anomaly(Kind.NO_REVISION, path, now, key)
+        elif not has_intent and self._marker_is_wrong(key):
+            yield from self._anomaly(Kind.MARKER, path, now, key)
 
     def _marker_is_wrong(self, key: str) -> bool:
         """Whether marker and record disagree, and did not just change."""
@@ -190,16 +190,16 @@ class PosixInspector:
         if is_marked == (record.data is None):
             return False
         folder, _, name = f"{self._home}/records/{key}".rpartition("/")
-        if any(match[1] == name for entry in _entries(folder) if (match := _ANNOUNCEMENT.fullmatch(entry.name))):
+        if any(match[1] == name for entry in _entries(folder) if (match := _INTENT.fullmatch(entry.name))):
             return False  # somebody is about to put it right
         return self._store.records.read(key, record) is record and os.path.exists(marker) is is_marked
 
-    def _in_blobs(self, now: float) -> Iterator[Oddity]:
+    def _in_blobs(self, now: float) -> Iterator[Anomaly]:
         for project in _entries(f"{self._home}/blobs"):
             if project.is_dir(follow_symlinks=False):
                 for publication in _entries(project.path):
                     if publication.is_dir(follow_symlinks=False) and self._is_empty(publication.path):
-                        yield from self._oddity(Kind.EMPTY_DIRECTORY, publication.path, now)
+                        yield from self._anomaly(Kind.EMPTY_DIRECTORY, publication.path, now)
 
     @staticmethod
     def _is_empty(path: str) -> bool:
@@ -211,15 +211,15 @@ class PosixInspector:
 
     # -- repairs ------------------------------------------------------------------------------------------------------
 
-    def tidy(self, oddity: Oddity) -> str | None:
+    def tidy(self, anomaly: Anomaly) -> str | None:
         """Put one right; says what was done, or None when that is nobody's to decide. Sweeping is the store's work."""
-        if oddity.kind in {Kind.MARKER, Kind.NO_REVISION}:
-            assert oddity.key is not None
-            self._store.records.listing.settle_marker(oddity.key)
+        if anomaly.kind in {Kind.MARKER, Kind.NO_REVISION}:
+            assert anomaly.key is not None
+            self._store.records.listing.repair_marker(anomaly.key)
             return "The list of names agrees with the record now."
-        if oddity.kind is Kind.EMPTY_DIRECTORY:
+        if anomaly.kind is Kind.EMPTY_DIRECTORY:
             with contextlib.suppress(OSError):  # somebody puts a file there, or it is gone: either is fine
-                os.rmdir(f"{self._home}/{oddity.path}")
+                os.rmdir(f"{self._home}/{anomaly.path}")
             return "The empty directory was removed."
         return None
 

@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 *Birth.* The folder is made complete under a name of its own beside where it belongs, `.quire-<unique>`, and renamed
-into place. Whoever dies before that leaves it there. `sweep_births` takes such a folder away once it is old, by name
-first: should its maker only be slow, its rename then finds nothing to rename, which is as good as finding the place
-taken, for the sweep works in a store that is there. Nothing but the empty skeleton of a store is removed.
+into place. Whoever dies before that leaves it there. `sweep_unfinished_layouts` takes such a folder away once it is
+old, by name first: should its maker only be slow, its rename then finds nothing to rename, which is as good as finding
+the place taken, for the sweep works in a store that is there. Nothing but the empty skeleton of a store is removed.
 
 *Writable or not* is found out once, when a worker starts, and holds until it ends, so a passing trouble must not decide
 it. The errors that say "read-only" are EROFS, EACCES and EPERM, and they alone. A full disk or quota is a passing
@@ -45,7 +45,7 @@ PAUSES = (0.05, 0.15, 0.3, 0.5)
 _FORMAT_FILE = "format"
 _FORMAT_TEXT = f"quire {LAYOUT}\n"
 _FOLDERS = ("records", "blobs", "incoming")
-_BIRTH = re.compile(r"\.quire-[0-9a-f]{32}")
+_UNFINISHED = re.compile(r"\.quire-[0-9a-f]{32}")
 _SCRATCH = re.compile(r"\.quire-doctor-[0-9a-f]{16}")
 
 
@@ -66,7 +66,7 @@ def create_layout(home: Path, changes: Changes) -> None:
                 if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT}:
                     raise
             sync_directory(str(home.parent))
-            changes.announce(str(home.parent))
+            changes.publish_change(str(home.parent))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -192,14 +192,14 @@ def _patiently(attempt: Callable[[], T]) -> T:
     return attempt()
 
 
-def sweep_births(home: str, older_than: float, now: float) -> int:
+def sweep_unfinished_layouts(home: str, older_than: float, now: float) -> int:
     """Remove what died beside the store's folder: unborn stores, and folders of a killed doctor from before there was
     a store. `now` is the time of the clock that stamps the files; returns how many. What may not be removed stays.
     """
     root = home.rpartition("/")[0]
     swept = 0
     with os.scandir(root) as entries:
-        found = [entry.name for entry in entries if _BIRTH.fullmatch(entry.name) or _SCRATCH.fullmatch(entry.name)]
+        found = [entry.name for entry in entries if _UNFINISHED.fullmatch(entry.name) or _SCRATCH.fullmatch(entry.name)]
     for name in found:
         with contextlib.suppress(OSError):  # somebody else's right or doing; the store itself is not concerned
             status = os.stat(f"{root}/{name}", follow_symlinks=False)
@@ -210,12 +210,12 @@ def sweep_births(home: str, older_than: float, now: float) -> int:
 
 def _dismantle(root: str, name: str) -> bool:
     """Whether it is gone. Raises OSError."""
-    is_birth = _BIRTH.fullmatch(name) is not None
-    if is_birth and not _is_skeleton(f"{root}/{name}"):
+    is_unfinished = _UNFINISHED.fullmatch(name) is not None
+    if is_unfinished and not _is_skeleton(f"{root}/{name}"):
         return False
     doomed = f"{root}/.quire-{unique_name()}"
     os.rename(f"{root}/{name}", doomed)
-    if not is_birth:
+    if not is_unfinished:
         shutil.rmtree(doomed)
         return True
     remove_quietly(f"{doomed}/{_FORMAT_FILE}")

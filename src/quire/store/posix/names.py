@@ -5,15 +5,15 @@ Theory of operation
 A name is listed when it has a directory, unless a marker `foo.deleted` lies beside it. The marker
 and the record cannot change in one step, so whoever is about to make a record present or absent first announces it:
 it creates `foo.<unique>.changing` beside the directory, then commits, then makes the marker match the record, reading
-the record again after every change of the marker until both agree, and only then removes its announcement. While any
-announcement for foo lies there, nobody believes the marker: the record itself is asked. Hence:
-- the last one to change the marker has afterwards seen the record agree with it: without an announcement it is right;
-- a writer that dies leaves an announcement: the list stays right and costs one more read, until a sweep settles it;
+the record again after every change of the marker until both agree, and only then removes its intent marker. While any
+intent marker for foo lies there, nobody believes the marker: the record itself is asked. Hence:
+- the last one to change the marker has afterwards seen the record agree with it: without an intent marker it is right;
+- a writer that dies leaves an intent marker: the list stays right and costs one more read, until a sweep settles it;
 - creating or removing either name changes the identity of the parent, so no reader misses it.
 
-A folder of thousands of names is listed by several system calls, between which it changes. If announcements were read
-after markers, a deletion could slip through: no marker yet when its place was passed, no announcement any more when
-that place came. So the folder is listed twice, and the announcements of both lists count: one that the first list
+A folder of thousands of names is listed by several system calls, between which it changes. If intent markers were read
+after markers, a deletion could slip through: no marker yet when its place was passed, no intent marker any more when
+that place came. So the folder is listed twice, and the intent markers of both lists count: one that the first list
 missed was removed before it ended, so the second finds its marker; or it was made after the first began, and then the
 change belongs to the future of this answer. For each name the list is thus linearizable. To be true of all names at
 one instant it is listed again until two lists in a row are equal, a few times at the most: while projects are created
@@ -32,7 +32,7 @@ from typing import NamedTuple
 from quire.domain.errors import StoreError, StoreReadOnly
 from quire.store.contracts import Names, Record, check_record_key
 from quire.store.posix.changes import Changes
-from quire.store.posix.directory import Directories, Identity, Seen, SettleRule
+from quire.store.posix.directory import Directories, Identity, RacyWindow, Seen
 from quire.store.posix.errors import after_commit, if_there, is_vanishing, store_errors
 from quire.store.posix.files import sync_directory, unique_name, unless_gone
 
@@ -52,14 +52,14 @@ class _Scan(NamedTuple):
     deleted: set[str]
     """That have a marker."""
     changing: set[str]
-    """That have an announcement."""
+    """That have an intent marker."""
 
 
 class _Validation(NamedTuple):
     """The `validation` of Names: what they were concluded from."""
 
     seen: Seen
-    announced: tuple[Record, ...]
+    undecided: tuple[Record, ...]
     """The records that were asked because their markers could not be believed."""
 
 
@@ -71,7 +71,7 @@ class PosixNames:
         top: str,
         *,
         directories: Directories,
-        settle: SettleRule,
+        racy_window: RacyWindow,
         writable: bool,
         changes: Changes | None = None,
         read: Callable[[str, Record | None], Record],
@@ -80,7 +80,7 @@ class PosixNames:
         """`read`: the records' own. `check_store`: raises OSError when the store as a whole is gone."""
         self._top = top
         self._directories = directories
-        self._settle = settle
+        self._racy_window = racy_window
         self._writable = writable
         self._changes = changes or Changes()
         self._read = read
@@ -135,7 +135,7 @@ class PosixNames:
         try:
             if known is not None and isinstance(before, _Validation) and self._holds(before, identity):
                 return known
-            seen = self._settle.see(identity, before.seen if isinstance(before, _Validation) else None)
+            seen = self._racy_window.see(identity, before.seen if isinstance(before, _Validation) else None)
             first = _scan(fd)
         finally:
             os.close(fd)
@@ -144,13 +144,13 @@ class PosixNames:
             if first == second:
                 break
             first, second = second, self._scan(path)
-        announced = {
+        undecided = {
             name: self._read(f"{prefix}/{name}", None) for name in (first.changing | second.changing) & second.names
         }
-        deleted = second.deleted - announced.keys()
-        deleted |= {name for name, record in announced.items() if record.data is None}
+        deleted = second.deleted - undecided.keys()
+        deleted |= {name for name, record in undecided.items() if record.data is None}
         listed = tuple(sorted(second.names - deleted))
-        validation = _Validation(seen, tuple(announced.values()))
+        validation = _Validation(seen, tuple(undecided.values()))
         if known is not None and known.names == listed and known.tag != _NOTHING:
             known.validation = validation
             return known
@@ -159,9 +159,9 @@ class PosixNames:
     def _holds(self, validation: _Validation, identity: Identity | None) -> bool:
         """Whether nothing changed: neither the folder nor a record that was asked in place of a marker."""
         return (
-            validation.seen.settled
+            validation.seen.past_racy_window
             and validation.seen.identity == identity
-            and all(self._read(record.key, record) is record for record in validation.announced)
+            and all(self._read(record.key, record) is record for record in validation.undecided)
         )
 
     def _scan(self, path: str) -> _Scan:
@@ -174,41 +174,41 @@ class PosixNames:
             os.close(opened[0])
 
     @contextlib.contextmanager
-    def announced(self, key: str) -> Iterator[None]:
+    def intent(self, key: str) -> Iterator[None]:
         """Keep readers from believing the marker of a name while it and the record change one after the other."""
-        announcement = self._announce(key)
+        intent = self._write_intent(key)
         try:
             yield
         except Exception:
-            # Only a death may leave an announcement behind. What came of the write is read from the record.
+            # Only a death may leave an intent marker behind. What came of the write is read from the record.
             with contextlib.suppress(OSError, StoreError):
                 self.match_marker(key)
-                self._withdraw(announcement)
+                self._remove_intent(intent)
             raise
         with after_commit(f"The record {key}"):
-            while not self._withdraw(announcement):
+            while not self._remove_intent(intent):
                 # It was swept: we slept for very long, and our last change of the marker may have been a late one.
-                announcement = self._announce(key)
+                intent = self._write_intent(key)
                 self.match_marker(key)
 
-    def _announce(self, key: str) -> str:
-        announcement = f"{self._top}/{key}.{unique_name()}{_CHANGING}"
-        os.close(os.open(announcement, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
-        sync_directory(announcement.rpartition("/")[0])
-        self._changes.announce(announcement.rpartition("/")[0])
-        return announcement
+    def _write_intent(self, key: str) -> str:
+        intent = f"{self._top}/{key}.{unique_name()}{_CHANGING}"
+        os.close(os.open(intent, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        sync_directory(intent.rpartition("/")[0])
+        self._changes.publish_change(intent.rpartition("/")[0])
+        return intent
 
-    def _withdraw(self, announcement: str) -> bool:
+    def _remove_intent(self, intent: str) -> bool:
         """False when somebody else had removed it."""
         try:
-            os.unlink(announcement)
+            os.unlink(intent)
         except FileNotFoundError:
             return False
-        sync_directory(announcement.rpartition("/")[0])
+        sync_directory(intent.rpartition("/")[0])
         return True
 
     def match_marker(self, key: str) -> None:
-        """Make the marker match the record; only for who keeps an announcement meanwhile."""
+        """Make the marker match the record; only for who keeps an intent marker meanwhile."""
         path = f"{self._top}/{key}"
         marker = f"{path}{_DELETED}"
         record = self._read(key, None)
@@ -225,12 +225,12 @@ class PosixNames:
                 return
             record = again
 
-    def settle_marker(self, key: str) -> None:
+    def repair_marker(self, key: str) -> None:
         """Make the marker of a name match its record, if they do not (which no writer leaves behind). For repairs."""
         if not self._writable:
             raise StoreReadOnly(f"The store cannot tidy the record {key}: it is served read-only.")
         check_record_key(key)
-        with store_errors(f"tidy the record {key}"), self.announced(key):
+        with store_errors(f"tidy the record {key}"), self.intent(key):
             self.match_marker(key)
 
     def prefixes(self) -> list[str]:
@@ -244,26 +244,26 @@ class PosixNames:
                     folders.clear()
         return sorted(found)
 
-    def settle_announcements(self, prefix: str, older_than: float, now: float) -> int:
+    def resolve_intents(self, prefix: str, older_than: float, now: float) -> int:
         """Finish what writers that died had announced. For the sweep; `now` is the server's time. Returns how many."""
         path = f"{self._top}/{prefix}"
-        settled = 0
+        resolved = 0
         with store_errors(f"tidy {prefix}"):
             if not os.path.isdir(path):
                 return 0
             for filename in os.listdir(path):
                 name, _, rest = filename.partition(".")
-                announcement = f"{path}/{filename}"
+                intent = f"{path}/{filename}"
                 if not rest.endswith(_CHANGING.removeprefix(".")) or not _NAME.fullmatch(name):
                     continue
                 with if_there():
-                    if now - os.stat(announcement).st_mtime >= older_than:
-                        # under an announcement of its own: the other's owner may only be slow, and remove it
-                        self.settle_marker(f"{prefix}/{name}")
+                    if now - os.stat(intent).st_mtime >= older_than:
+                        # under an intent marker of its own: the other's owner may only be slow, and remove it
+                        self.repair_marker(f"{prefix}/{name}")
                         with if_there():
-                            os.unlink(announcement)
-                        settled += 1
-        return settled
+                            os.unlink(intent)
+                        resolved += 1
+        return resolved
 
 
 def _scan(fd: int) -> _Scan:

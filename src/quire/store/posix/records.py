@@ -38,7 +38,7 @@ from typing import NamedTuple
 from quire.domain.errors import Conflict, OutcomeUnknown, StoreError, StoreReadOnly
 from quire.store.contracts import NEVER_WRITTEN, Draft, Names, Record, check_record_key
 from quire.store.posix.changes import Changes
-from quire.store.posix.directory import Directories, Seen, SettleRule
+from quire.store.posix.directory import Directories, RacyWindow, Seen
 from quire.store.posix.errors import after_commit, is_vanishing, store_errors
 from quire.store.posix.files import (
     DurableDirectories,
@@ -93,7 +93,7 @@ class PosixRecords:
         home: str,
         *,
         directories: Directories,
-        settle: SettleRule,
+        racy_window: RacyWindow,
         writable: bool,
         durable: DurableDirectories,
         changes: Changes | None = None,
@@ -102,7 +102,7 @@ class PosixRecords:
         self._top = f"{home}/records"
         self._incoming = f"{home}/incoming"
         self._directories = directories
-        self._settle = settle
+        self._racy_window = racy_window
         self._writable = writable
         self._durable = durable
         self._changes = changes or Changes()
@@ -112,7 +112,7 @@ class PosixRecords:
         self.listing = PosixNames(
             self._top,
             directories=directories,
-            settle=settle,
+            racy_window=racy_window,
             writable=writable,
             changes=self._changes,
             read=self.read,
@@ -141,7 +141,11 @@ class PosixRecords:
     def unchanged(self, known: Record) -> bool:
         before = known.validation
         seen = before.seen if isinstance(before, _Revision) else None
-        return seen is not None and seen.settled and self._directories.has(f"{self._top}/{known.key}", seen.identity)
+        return (
+            seen is not None
+            and seen.past_racy_window
+            and self._directories.has(f"{self._top}/{known.key}", seen.identity)
+        )
 
     def _read(self, path: str, key: str, known: Record | None) -> Record:
         try:
@@ -155,11 +159,11 @@ class PosixRecords:
         try:
             before = known.validation if known is not None else None
             if isinstance(before, _Revision) and before.seen is not None:
-                if before.seen.settled and before.seen.identity == identity:
+                if before.seen.past_racy_window and before.seen.identity == identity:
                     return known  # type: ignore[return-value]  # a validation came from a known record
-                seen = self._settle.see(identity, before.seen)
+                seen = self._racy_window.see(identity, before.seen)
             else:
-                seen = self._settle.see(identity, None)
+                seen = self._racy_window.see(identity, None)
             number, inode = _highest(fd)
             if known is not None and known.tag == _tag(number, inode):
                 known.validation = _Revision(number, inode, seen)
@@ -198,7 +202,7 @@ class PosixRecords:
             appears_or_vanishes = (data is None) != (expected.data is None)
             if not appears_or_vanishes:
                 return self._replace(key, content, number, expected, file)
-            with self.listing.announced(key):
+            with self.listing.intent(key):
                 record = self._replace(key, content, number, expected, file)
                 with after_commit(f"The record {key}"):
                     self.listing.match_marker(key)
@@ -219,7 +223,7 @@ class PosixRecords:
         with after_commit(f"The record {record.key}"):
             sync_directory(path)
             self._durable.ensure(path)
-            self._changes.announce(path, path.rpartition("/")[0])
+            self._changes.publish_change(path, path.rpartition("/")[0])
 
     def _create(self, path: str, key: str, content: bytes) -> Record:
         """The first revision together with its directory, in one step."""
@@ -256,7 +260,7 @@ class PosixRecords:
             raise
         with after_commit(f"The record {key}"):
             sync_directory(parent)
-            self._changes.announce(parent)
+            self._changes.publish_change(parent)
         return Record(key, content, _tag(1, inode), _Revision(1, inode, None))
 
     def _check_writable(self, key: str) -> None:
@@ -290,7 +294,7 @@ class PosixRecords:
             with after_commit(f"The record {key}"):
                 sync_directory(path)
                 self._durable.ensure(path)
-                self._changes.announce(path)
+                self._changes.publish_change(path)
                 revisions = self._revisions(path)
             if max(revisions, default=0) != number:
                 self._judge_overtaken(key, number, expected, revisions)

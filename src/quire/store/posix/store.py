@@ -15,11 +15,11 @@ from pathlib import Path
 from quire.domain.errors import StoreError, StoreReadOnly
 from quire.store.posix.blobs import PosixBlobs
 from quire.store.posix.changes import Changes
-from quire.store.posix.directory import Directories, SettleRule
+from quire.store.posix.directory import Directories, RacyWindow
 from quire.store.posix.errors import reason, store_errors
 from quire.store.posix.files import DurableDirectories
 from quire.store.posix.filesystem import filesystem_type, mount_options
-from quire.store.posix.layout import HOME, can_write, check_layout, create_layout, sweep_births
+from quire.store.posix.layout import HOME, can_write, check_layout, create_layout, sweep_unfinished_layouts
 from quire.store.posix.records import PRUNE_AGE, PosixRecords
 
 __all__ = ["HOME", "PosixStore"]
@@ -35,7 +35,7 @@ class PosixStore:
         writable: bool,
         network: bool,
         filesystem: str = "unknown",
-        settle: float | None = None,
+        racy_window: float | None = None,
         prune_age: float = PRUNE_AGE,
         coarse_changes: float = 0.0,
     ) -> None:
@@ -49,12 +49,12 @@ class PosixStore:
         directories = Directories(str(root), network=network)
         changes = Changes(coarse_changes)
         durable = DurableDirectories(home, changes)
-        self.settle_rule = SettleRule(settle)
+        self.racy_window = RacyWindow(racy_window)
         self.records = PosixRecords(
             home,
             directories=directories,
             durable=durable,
-            settle=self.settle_rule,
+            racy_window=self.racy_window,
             writable=writable,
             changes=changes,
             prune_age=prune_age,
@@ -69,7 +69,7 @@ class PosixStore:
         create: bool = True,
         read_only: bool = False,
         network: bool | None = None,
-        settle: float | None = None,
+        racy_window: float | None = None,
         prune_age: float = PRUNE_AGE,
         coarse_changes: float = 0.0,
     ) -> PosixStore:
@@ -79,9 +79,9 @@ class PosixStore:
         `read_only`: never write. A store that cannot be written is opened all the same, with `writable` False.
         `coarse_changes`: seconds in which the file server's change attribute moves on, where it does not count changes
         (see `changes`).
-        `network`: None finds out by the file system's type; `settle`: seconds, None finds out too (see `directory`).
-        Raises StoreError when the root is missing or cannot be read, or when it cannot be told whether the store can
-        be written (see `layout`); UnknownLayout when the folder is of a newer quire, or not a store.
+        `network`: None finds out by the file system's type; `racy_window`: seconds, None finds out too (see
+        `directory`). Raises StoreError when the root is missing or cannot be read, or when it cannot be told whether
+        the store can be written (see `layout`); UnknownLayout when the folder is of a newer quire, or not a store.
         """
         try:
             root = Path(os.path.realpath(os.path.expanduser(root), strict=True))
@@ -110,7 +110,7 @@ class PosixStore:
             writable=not read_only and is_certain and can_write(home),
             network=network,
             filesystem=filesystem,
-            settle=settle,
+            racy_window=racy_window,
             prune_age=prune_age,
             coarse_changes=coarse_changes,
         )
@@ -120,7 +120,7 @@ class PosixStore:
         with store_errors("sweep what was left behind"):
             swept = self.blobs.sweep(older_than)
             now = self.blobs.now()
-            swept += sweep_births(f"{self.root}/{HOME}", older_than, now)
+            swept += sweep_unfinished_layouts(f"{self.root}/{HOME}", older_than, now)
             for prefix in self.records.listing.prefixes():
-                swept += self.records.listing.settle_announcements(prefix, older_than, now)
+                swept += self.records.listing.resolve_intents(prefix, older_than, now)
             return swept

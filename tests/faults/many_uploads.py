@@ -1,7 +1,7 @@
 """Many threads that publish to one project at once, counting how often the store sent them back.
 
-`python -m tests.faults.crowd DIR FIRST COUNT` publishes COUNT different versions, one thread each, when a line comes in
-on standard input; prints a JSON object: {"published": int, "conflicts": int, "most": the most of one thread}.
+`python -m tests.faults.many_uploads DIR FIRST COUNT` publishes COUNT different versions, one thread each, when a line
+comes in on standard input; prints a JSON object: {"published": int, "conflicts": int, "most": the most of one thread}.
 """
 
 from __future__ import annotations

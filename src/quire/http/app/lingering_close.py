@@ -16,13 +16,13 @@ import contextlib
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LINGER_SECONDS = 30.0
+DISCARD_SECONDS = 30.0
 """How long a refused client may go on sending."""
 SILENCE_SECONDS = 1.0
 """How long one that sends nothing is waited for."""
 
 
-class Linger:
+class LingeringClose:
     """Middleware: ends no response before the request's body has been read, within bounds."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,24 +34,24 @@ class Linger:
             return
         unread = True
 
-        async def noting_receive() -> Message:
+        async def recording_receive() -> Message:
             nonlocal unread
             message = await receive()
             if message["type"] != "http.request" or not message.get("more_body", False):
                 unread = False
             return message
 
-        async def lingering_send(message: Message) -> None:
+        async def delaying_send(message: Message) -> None:
             if unread and message["type"] == "http.response.start" and "wsgi_environ" not in scope:
                 MutableHeaders(raw=message["headers"])["Connection"] = "close"  # PEP 3333 leaves that to the server
             elif unread and not message.get("more_body", False):
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LINGER_SECONDS):
+                    async with asyncio.timeout(DISCARD_SECONDS):
                         while unread:
-                            await asyncio.wait_for(noting_receive(), SILENCE_SECONDS)
+                            await asyncio.wait_for(recording_receive(), SILENCE_SECONDS)
             await send(message)
 
-        await self._app(scope, noting_receive, lingering_send)
+        await self._app(scope, recording_receive, delaying_send)
 
 
 def _has_body(scope: Scope) -> bool:

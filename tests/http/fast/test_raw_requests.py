@@ -1,4 +1,4 @@
-"""Plain requests: answered from their bytes, and only where every parser would read them the same."""
+"""Raw requests: answered from their bytes, and only where every parser would read them the same."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from quire.access.authenticator import Login
-from quire.http.fast.answer import Answer, Given, Headers, as_lines
-from quire.http.fast.plain import MAX_HEAD_BYTES, PlainDownload, PlainHeaders, PlainRequests, Response
+from quire.http.fast.raw_requests import MAX_HEAD_BYTES, RawDownload, RawHeaders, RawRequests, ResponseBytes
+from quire.http.fast.responses import CachedResponse, Headers, IdentifiedResponse, as_lines
 from quire.observe.metrics.catalog import Route
 from quire.servers import uvicorn_protocol
-from quire.servers.plain_connection import has_all
+from quire.servers.fast_path_connection import has_all
 from quire.servers.uvicorn_protocol import UVICORN_SETTINGS, Protocol
-from quire.store.posix.directory import COARSE_SETTLE
+from quire.store.posix.directory import COARSE_RACY_SECONDS
 from tests import marking
-from tests.asking import OPEN, Somebody
+from tests.asking import OPEN, LoopbackConnection
 from tests.serving import DEADLINE, free_port, running, until
 
 HEAD = b"GET /simple/demo/ HTTP/1.1\r\nHost: quire.test\r\nAccept: text/html\r\n\r\n"
@@ -50,29 +50,29 @@ class Answers:
         """How many were asked in each turn."""
         self._status = status
 
-    def begin_turn(self) -> None:
+    def begin_tick(self) -> None:
         self.turns.append(-len(self.asked))
 
-    def end_turn(self) -> None:
+    def end_tick(self) -> None:
         self.turns[-1] += len(self.asked)
 
-    def recall(self, authorization: str) -> Login | None:
+    def find_login(self, authorization: str) -> Login | None:
         return self.good.get(authorization)
 
-    def respond(
+    def respond_inline(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
-    ) -> Given | None:
+    ) -> IdentifiedResponse | None:
         assert not takes_files
-        assert isinstance(headers, PlainHeaders)
+        assert isinstance(headers, RawHeaders)
         assert client() == "192.0.2.1"
         self.asked.append((path, dict(headers)))
         self.logins.append(login)
         body = BODY if self._status == 200 else b""
-        return Answer(self._status, _HEADERS, body, Route.PROJECT, lines=as_lines(_HEADERS)), ""
+        return CachedResponse(self._status, _HEADERS, body, Route.PROJECT, lines=as_lines(_HEADERS)), ""
 
-    async def respond_in_time(
+    async def respond_awaited(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
-    ) -> Given | None:
+    ) -> IdentifiedResponse | None:
         raise AssertionError("these answers are there at once")
 
 
@@ -85,26 +85,28 @@ class SlowAnswers(Answers):
         super().__init__()
         self.waiting: list[asyncio.Future[bool]] = []
 
-    async def respond_in_time(
+    async def respond_awaited(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
-    ) -> Given | None:
+    ) -> IdentifiedResponse | None:
         self.waiting.append(asyncio.get_running_loop().create_future())
-        return self.respond(path, headers, client, login, takes_files=False) if await self.waiting[-1] else None
+        return self.respond_inline(path, headers, client, login, takes_files=False) if await self.waiting[-1] else None
 
 
-def _response(plain: PlainRequests, data: bytes) -> Response | None:
-    request = plain.read(data)
-    response = None if request is None else plain.answer(*request, Somebody([(b"date", b"today")]))
-    assert not isinstance(response, PlainDownload)
+def _response(raw_requests: RawRequests, data: bytes) -> ResponseBytes | None:
+    request = raw_requests.read(data)
+    response = (
+        None if request is None else raw_requests.answer_inline(*request, LoopbackConnection([(b"date", b"today")]))
+    )
+    assert not isinstance(response, RawDownload)
     return response
 
 
 def _answered(data: bytes, answers: Answers | None = None) -> bytes | None:
-    response = _response(PlainRequests(answers or Answers()), data)
+    response = _response(RawRequests(answers or Answers()), data)
     return None if response is None else b"".join(response)
 
 
-def test_a_plain_request_is_answered() -> None:
+def test_a_raw_request_is_answered() -> None:
     """The response is whole: status line, the server's headers, the answer's, and the length of its body."""
     answers = Answers()
     response = b'HTTP/1.1 200 OK\r\ndate: today\r\netag: "1"\r\ncontent-length: 6\r\n\r\na page'
@@ -114,7 +116,7 @@ def test_a_plain_request_is_answered() -> None:
 
 def test_a_body_is_not_copied() -> None:
     """A list of projects may be of megabytes: what is sent is what is remembered."""
-    response = _response(PlainRequests(Answers()), HEAD)
+    response = _response(RawRequests(Answers()), HEAD)
     assert response is not None
     assert response[-1] is BODY
 
@@ -214,30 +216,30 @@ def test_what_clients_and_proxies_send_is_plain(lines: str) -> None:
 def test_credentials_are_passed_on_and_not_kept(name: bytes) -> None:
     """Each request has its own, and nothing that is remembered holds any; whoever sends none, has none."""
     answers = Answers()
-    plain = PlainRequests(answers)
+    raw_requests = RawRequests(answers)
     for secret in (b"Basic YTpi", b"Basic YTpj"):
         for line in (b"\r\n%b: %b\r\n" % (name, secret), b"\r\n"):
-            assert _response(plain, HEAD.replace(b"\r\nAccept", line + b"Accept")) is not None
+            assert _response(raw_requests, HEAD.replace(b"\r\nAccept", line + b"Accept")) is not None
     told = [headers.get("authorization") for _, headers in answers.asked]
     assert told == ["Basic YTpi", None, "Basic YTpj", None]
-    assert list(plain._blocks) == [b"\r\nHost: quire.test\r\nAccept: text/html\r\n"]
+    assert list(raw_requests._blocks) == [b"\r\nHost: quire.test\r\nAccept: text/html\r\n"]
 
 
 def test_a_login_stands_for_its_credentials() -> None:
     """Those that were found good are recognised, with these header lines and no others, until the login is over."""
     answers = Answers()
     answers.good = {"Basic YTpi": Login("a", b"")}
-    plain = PlainRequests(answers)
+    raw_requests = RawRequests(answers)
 
     def login(authorization: bytes, accept: bytes = b"text/html") -> Login | None:
         data = HEAD.replace(b"text/html", b"%b\r\nAuthorization: %b" % (accept, authorization))
-        assert _response(plain, data) is not None
+        assert _response(raw_requests, data) is not None
         return answers.logins[-1]
 
     first = answers.good["Basic YTpi"]
     assert [login(b"Basic YTpi"), login(b"Basic YTpi", b"*/*"), login(b"Basic YTpj")] == [first, first, None]
     assert [headers.get("authorization") for _, headers in answers.asked] == [None, None, "Basic YTpj"]
-    assert not [kept for kept in _kept_by(plain) if "YTp" in kept]
+    assert not [kept for kept in _kept_by(raw_requests) if "YTp" in kept]
     answers.good.clear()
     assert login(b"Basic YTpi") is first
     first.is_over = True
@@ -246,10 +248,10 @@ def test_a_login_stands_for_its_credentials() -> None:
     assert login(b"Basic YTpi") is second
 
 
-def _kept_by(plain: PlainRequests) -> list[str]:
+def _kept_by(raw_requests: RawRequests) -> list[str]:
     """Every text and every bytes in its memory."""
     kept: list[str] = []
-    for key, headers in [*plain._blocks.items(), *plain._logins.items()]:
+    for key, headers in [*raw_requests._blocks.items(), *raw_requests._logins.items()]:
         kept += [key.decode("latin-1"), *headers, *headers.values()]
     return kept
 
@@ -258,12 +260,12 @@ def test_what_is_remembered_is_bounded() -> None:
     """A client that sends other headers each time does not fill the memory."""
     answers = Answers()
     answers.good = {"Basic YTpi": Login("a", b"")}
-    plain = PlainRequests(answers)
+    raw_requests = RawRequests(answers)
     for number in range(3000):
         for more in (b"", b"\r\nAuthorization: Basic YTpi"):
-            assert _response(plain, HEAD.replace(b"text/html", b"text/%d" % number + more)) is not None
-        assert len(plain._blocks) <= 256
-        assert len(plain._logins) <= 1024
+            assert _response(raw_requests, HEAD.replace(b"text/html", b"text/%d" % number + more)) is not None
+        assert len(raw_requests._blocks) <= 256
+        assert len(raw_requests._logins) <= 1024
 
 
 _NAMES = st.sampled_from(
@@ -325,10 +327,10 @@ class _Transport(asyncio.Transport):
 
 
 class _Application:
-    """Has plain answers, and a general one that tells the path."""
+    """Has fast-path responses, and a general one that tells the path."""
 
     def __init__(self, answers: Answers | None = None) -> None:
-        self.plain = PlainRequests(answers or Answers())
+        self.raw_requests = RawRequests(answers or Answers())
         self.paths: list[str] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -353,8 +355,8 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-def test_the_parser_never_hears_of_a_plain_request() -> None:
-    """Plain requests and others follow each other on one connection, and each is answered once, in its place."""
+def test_the_parser_never_hears_of_a_raw_request() -> None:
+    """Raw requests and others follow each other on one connection, and each is answered once, in its place."""
 
     async def scenario() -> None:
         application = _Application()
@@ -374,11 +376,11 @@ def test_the_parser_never_hears_of_a_plain_request() -> None:
 
 
 @pytest.mark.parametrize("missing", ["method", "attribute"])
-def test_a_server_without_what_is_relied_on_gets_no_plain_answers(
+def test_a_server_without_what_is_relied_on_gets_no_fast_path_responses(
     monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     """As a later version may be: its parser has every request, and one log line says so."""
-    monkeypatch.setattr("quire.servers.plain_connection._told", set())
+    monkeypatch.setattr("quire.servers.fast_path_connection._reported", set())
     if missing == "method":
         monkeypatch.delattr(H11Protocol, "timeout_keep_alive_handler")
     else:
@@ -445,7 +447,7 @@ def test_who_does_not_read_is_left_to_the_parser() -> None:
     asyncio.run(scenario())
 
 
-def test_the_keep_alive_timer_counts_from_the_last_plain_answer() -> None:
+def test_the_keep_alive_timer_counts_from_the_last_fast_path_response() -> None:
     """It is set once; when it ends it is set again for what is left since the last answer."""
 
     async def scenario() -> None:
@@ -459,8 +461,8 @@ def test_the_keep_alive_timer_counts_from_the_last_plain_answer() -> None:
         protocol.timeout_keep_alive_handler()
         assert not transport.closed
         assert protocol.timeout_keep_alive_task is not first
-        assert protocol._plain is not None
-        protocol._plain._answered -= 1001
+        assert protocol._fast_path is not None
+        protocol._fast_path._answered -= 1001
         protocol.timeout_keep_alive_handler()
         assert transport.closed
 
@@ -507,12 +509,12 @@ def test_one_connection_does_not_take_the_others_answers() -> None:
     answers that one, and the last one is answered as ever."""
 
     class Failing(Answers):
-        def respond(
+        def respond_inline(
             self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
-        ) -> Given | None:
+        ) -> IdentifiedResponse | None:
             if path == "/simple/failing/":
                 raise ArithmeticError
-            return super().respond(path, headers, client, login, takes_files=takes_files)
+            return super().respond_inline(path, headers, client, login, takes_files=takes_files)
 
     class Broken(_Transport):
         def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -538,7 +540,7 @@ def test_one_connection_does_not_take_the_others_answers() -> None:
 
 
 def test_a_server_that_stops_answers_what_came_before() -> None:
-    """A plain request that has not had its turn yet gets its answer, and its connection ends."""
+    """A raw request that has not had its turn yet gets its answer, and its connection ends."""
 
     async def scenario() -> None:
         protocol, transport = await _connected(_Application())
@@ -590,7 +592,7 @@ def test_what_is_no_http_ends_the_answer_before(caplog: pytest.LogCaptureFixture
 # -- where answers take time ------------------------------------------------------------------------------------------
 
 
-def test_a_plain_request_waits_for_its_answer() -> None:
+def test_a_raw_request_waits_for_its_answer() -> None:
     """What comes meanwhile is held and answered afterwards, in its order, by whoever has to."""
 
     async def scenario() -> None:
@@ -649,7 +651,7 @@ def test_who_finds_no_answer_in_time_asks_the_application(fails: bool) -> None:
     asyncio.run(scenario())
 
 
-def test_the_keep_alive_timer_does_not_end_a_plain_request() -> None:
+def test_the_keep_alive_timer_does_not_end_a_raw_request() -> None:
     """It is set again while one waits for its answer."""
 
     async def scenario() -> None:
@@ -669,7 +671,7 @@ def test_the_keep_alive_timer_does_not_end_a_plain_request() -> None:
 
 @pytest.mark.parametrize("has_answer", [True, False])
 def test_a_server_that_stops_answers_first(has_answer: bool) -> None:
-    """A plain request that waits is answered, by whoever has to, and its connection ends."""
+    """A raw request that waits is answered, by whoever has to, and its connection ends."""
 
     async def scenario() -> None:
         answers = SlowAnswers()
@@ -754,8 +756,8 @@ def test_a_server_answers_plainly(
                 asked[:] = [ask(path) for path in ("/simple/", "/simple/?a-query", "/simple/")]
                 return [response.getheader(marking.MARK) == "yes" for response in asked] == expected
 
-            settled = time.monotonic() + COARSE_SETTLE  # until then nothing is certain enough for a quick answer
-            until(lambda: is_as_expected() and (any(expected) or time.monotonic() > settled))
+            certain = time.monotonic() + COARSE_RACY_SECONDS  # before, the fast path does not respond
+            until(lambda: is_as_expected() and (any(expected) or time.monotonic() > certain))
     told = [{name.lower(): value for name, value in response.getheaders()} for response in asked]
     only_sometimes = {marking.MARK, "x-request-id"}
     for headers in told:

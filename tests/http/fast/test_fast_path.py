@@ -1,4 +1,4 @@
-"""Quick answers: the same as the general application's, given only for what it has answered before, and never stale."""
+"""The fast path: the same responses as the application's, only for requests that it answered before, never stale."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from quire.catalog.freshness import Barrier
 from quire.config.settings import Settings
 from quire.domain.project import Status
 from quire.http.app.application import create_application
-from quire.http.fast.plain import PlainRequests
-from quire.http.fast.quick import ASGIHeaders, Quick
+from quire.http.fast.fast_path import ASGIHeaders, FastPath
+from quire.http.fast.raw_requests import RawRequests
 from quire.index.index import Index
 from quire.index.upload import examine
 from quire.store.posix.store import PosixStore
@@ -26,8 +26,8 @@ from tests.asking import (
     HTML_V1,
     JSON_V1,
     OPEN,
+    LoopbackConnection,
     Site,
-    Somebody,
     password_file,
     publish,
     publish_wheel,
@@ -108,20 +108,20 @@ def _lasting(answer: httpx.Response) -> dict[str, str]:
 
 
 class Worker:
-    """One worker's application and its quick answers, without a server."""
+    """One worker's application and its fast-path responses, without a server."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
         application = create_application(
             Settings(directories=(str(folder),), **({"authenticate": (), "fallback_url": None} | settings))  # type: ignore[arg-type]
         )
         self.service = application.state.service
-        self.quick = Quick(self.service)
+        self.fast_path = FastPath(self.service)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(application), base_url="http://127.0.0.1", headers={"accept-encoding": ""}
         )
 
     def ask(self, path: str, *lines: tuple[bytes, bytes]) -> int | None:
-        found = self.quick.find(path, ASGIHeaders([*PLAIN, *lines]))
+        found = self.fast_path.find_response(path, ASGIHeaders([*PLAIN, *lines]))
         return None if found is None else found[0].status
 
     async def prepare(self, path: str, *lines: tuple[bytes, bytes]) -> None:
@@ -166,8 +166,8 @@ def test_what_is_not_plain_is_left_to_the_application(tmp_path: Path, lines: lis
     async def scenario() -> None:
         await worker.prepare("/simple/")
         assert worker.ask("/simple/", *lines) is None
-        assert worker.quick.find("/simple/", ASGIHeaders([(b"host", b"a b")])) is None
-        assert worker.quick.find("/simple/", ASGIHeaders([])) is None
+        assert worker.fast_path.find_response("/simple/", ASGIHeaders([(b"host", b"a b")])) is None
+        assert worker.fast_path.find_response("/simple/", ASGIHeaders([])) is None
 
     asyncio.run(scenario())
 
@@ -199,15 +199,15 @@ def test_a_recognised_login_counts_as_long_as_it_is_good(tmp_path: Path) -> None
     (tmp_path / "packages").mkdir()
     worker = Worker(tmp_path / "packages", authenticate=("list",), passwords=str(users))
     login = (b"authorization", httpx.BasicAuth("alice", "secret")._auth_header.encode())
-    plain = PlainRequests(worker.quick)
+    raw_requests = RawRequests(worker.fast_path)
     head = b"".join(b"%b: %b\r\n" % line for line in [*PLAIN, login])
 
     def ask() -> int | None:
-        request = plain.read(b"GET /simple/ HTTP/1.1\r\n" + head + b"\r\n")
+        request = raw_requests.read(b"GET /simple/ HTTP/1.1\r\n" + head + b"\r\n")
         assert request is not None
-        worker.quick.begin_turn()
-        response = plain.answer(*request, Somebody())
-        worker.quick.end_turn()
+        worker.fast_path.begin_tick()
+        response = raw_requests.answer_inline(*request, LoopbackConnection())
+        worker.fast_path.end_tick()
         return None if response is None else int(response[0][9:12])
 
     async def scenario() -> None:
@@ -226,7 +226,7 @@ def test_a_recognised_login_counts_as_long_as_it_is_good(tmp_path: Path) -> None
     asyncio.run(scenario())
 
 
-def test_a_quick_answer_is_logged_like_any_other(tmp_path: Path) -> None:
+def test_a_fast_path_response_is_logged_like_any_other(tmp_path: Path) -> None:
     """With its user, and the client that a trusted proxy names."""
     users = password_file(tmp_path, alice="secret")
     settings = {"trusted_proxies": ("127.0.0.1",), "verbosity": 1}
@@ -237,7 +237,7 @@ def test_a_quick_answer_is_logged_like_any_other(tmp_path: Path) -> None:
         await worker.prepare("/simple/", login)
         headers = ASGIHeaders([*PLAIN, login, (b"x-forwarded-for", b"192.0.2.9"), (b"x-request-id", b"an-id")])
         with capture_logs() as lines:
-            given = worker.quick.respond("/simple/", headers, lambda: "127.0.0.1")
+            given = worker.fast_path.respond_inline("/simple/", headers, lambda: "127.0.0.1")
         assert given is not None
         assert given[1] == "an-id"
         (line,) = lines
@@ -274,10 +274,10 @@ class _Slow:
         self.permission = threading.Semaphore(0)
         self.begun = 0
 
-    def begin_turn(self) -> None:
+    def begin_tick(self) -> None:
         """Nothing is shared in turns."""
 
-    def quick(self, key: str, known: Any) -> None:
+    def load_inline(self, key: str, known: Any) -> None:
         raise AssertionError("asked on the event loop")
 
     def load(self, key: str, known: Any) -> Any:
@@ -302,13 +302,13 @@ def test_over_a_network_it_takes_a_moment(tmp_path: Path) -> None:
         barrier = getattr(service, name)
         sources[name] = _Slow(barrier._source)
         setattr(service, name, Barrier(sources[name], inline=False, budget=service.budget, executor=service._readers))
-    quick = Quick(service)
-    assert quick.waits
+    fast_path = FastPath(service)
+    assert fast_path.waits
 
     async def ask(path: str, user: str | None) -> int | None:
         login = [] if user is None else [(b"authorization", httpx.BasicAuth(user, "secret")._auth_header.encode())]
         identity = (b"x-request-id", f"of-{user}".encode())
-        given = await quick.respond_in_time(path, ASGIHeaders([*PLAIN, *login, identity]), lambda: "")
+        given = await fast_path.respond_awaited(path, ASGIHeaders([*PLAIN, *login, identity]), lambda: "")
         return None if given is None else given[0].status
 
     async def begun(source: _Slow, count: int) -> None:

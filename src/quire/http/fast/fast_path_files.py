@@ -1,4 +1,4 @@
-"""Quick answers for files: see `quire.http.fast.quick`. Only hosted files, whole; the listing decides, as for
+"""Fast-path responses for files: see `quire.http.fast.fast_path`. Only hosted files, whole; the listing decides, as for
 everybody."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import os
 from quire.catalog.views import ProjectView
 from quire.http.app.conditions import matches
 from quire.http.app.service import Service
-from quire.http.fast.answer import Answer, Headers, as_lines
+from quire.http.fast.responses import CachedResponse, Headers, as_lines
 from quire.http.simple.files import HOSTED, file_digest, file_headers, split_companion
 from quire.observe.metrics.catalog import Route
 from quire.store.contracts import OpenBlob
@@ -30,10 +30,10 @@ class _PreparedFile:
         self.headers = [(name.lower(), value) for name, value in headers.items()]
         self.lines = as_lines(self.headers)
         shared = [pair for pair in self.headers if pair[0] != "content-type"]
-        self.unchanged = Answer(304, shared, b"", route, lines=as_lines(shared))
+        self.unchanged = CachedResponse(304, shared, b"", route, lines=as_lines(shared))
 
 
-class QuickFiles:
+class FastPathFiles:
     """Answers to downloads from what one worker has ready."""
 
     def __init__(self, service: Service) -> None:
@@ -42,15 +42,15 @@ class QuickFiles:
         self.prefix = f"{settings.server_base_url}/packages/"
         self._is_off = bool(settings.accel_redirect)
 
-    def answer(self, path: str, headers: Headers, *, takes_files: bool) -> Answer | None:
+    def find_response(self, path: str, headers: Headers, *, takes_files: bool) -> CachedResponse | None:
         """The answer to a plain GET that is allowed; None when the general application has to find it.
 
-        `takes_files`: whether an answer may be an open file (`Answer.blob`), which the caller then closes.
+        `takes_files`: whether an answer may be an open file (`CachedResponse.blob`), which the caller then closes.
         """
         if self._is_off or "range" in headers:
             return None
         rest = path[len(self.prefix) :]
-        view = self._service.projects.at_once(rest.partition("/")[0])
+        view = self._service.projects.get_inline(rest.partition("/")[0])
         if view is None:
             return None
         prepared = view.prepared.get(rest) or self._prepare(view, rest)
@@ -60,15 +60,15 @@ class QuickFiles:
             return prepared.unchanged
         return self._whole(prepared, takes_files=takes_files)
 
-    def _whole(self, prepared: _PreparedFile, *, takes_files: bool) -> Answer | None:
+    def _whole(self, prepared: _PreparedFile, *, takes_files: bool) -> CachedResponse | None:
         blob = self._service.store.blobs.open(prepared.key)
         if takes_files and blob.descriptor is not None and blob.size > SMALL_FILE:
-            return Answer(200, prepared.headers, b"", prepared.route, lines=prepared.lines, blob=blob)
+            return CachedResponse(200, prepared.headers, b"", prepared.route, lines=prepared.lines, blob=blob)
         with blob:
             content = _content_in_memory(blob) if blob.size <= SMALL_FILE else None
         if content is None:
             return None
-        return Answer(200, prepared.headers, content, prepared.route, lines=prepared.lines)
+        return CachedResponse(200, prepared.headers, content, prepared.route, lines=prepared.lines)
 
     def _prepare(self, view: ProjectView, rest: str) -> _PreparedFile | None:
         filename, companion = split_companion(rest.rpartition("/")[2])

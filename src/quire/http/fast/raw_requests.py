@@ -1,16 +1,16 @@
-"""Plain requests: quick answers to requests that came as the bytes of one whole head, before any parser has seen them.
+"""Raw requests: GETs that are answered by the fast path from the bytes of their head, before a parser reads them.
 
 Theory of operation. Nearly every request to an index is a GET with a handful of headers, and a client sends the same
 headers each time, byte for byte. Parsing them, and making tasks and messages of them, costs several times what the
-answer does (`quire.http.fast.quick`). So a server whose connections are asyncio protocols shows each piece that arrives
-between two requests to `PlainRequests` first. If it is one request, whole and of the plainest form, it is answered from
-here, and the parser never hears of it. Everything else goes to the parser, untouched.
+answer does (`quire.http.fast.fast_path`). So a server whose connections are asyncio protocols shows each piece that
+arrives between two requests to `RawRequests` first. If it is one request, whole and of the plainest form, it is
+answered from here, and the parser never hears of it. Everything else goes to the parser, untouched.
 
 What is plain is what no two parsers can read differently (RFC 9112): one piece that ends with the only empty line in
-it; `GET`, a path of unreserved characters, `HTTP/1.1`; header lines of a known name (`quire.http.fast.plain_headers`),
-a colon, a space and visible ASCII text, each name once; no body, and nothing said about the connection but that it
-stays. Whether a block of header lines is plain is found out once and remembered with what it says, for a bounded number
-of blocks of bounded length.
+it; `GET`, a path of unreserved characters, `HTTP/1.1`; header lines of a known name
+(`quire.http.fast.allowed_headers`), a colon, a space and visible ASCII text, each name once; no body, and nothing said
+about the connection but that it stays. Whether a block of header lines is plain is found out once and remembered with
+what it says, for a bounded number of blocks of bounded length.
 
 Passwords are not kept in memory (see `quire.access.authenticator`). So a line with credentials is taken out of what is
 remembered. Once they were found good, the block is known by a keyed digest of all of it, and the login is remembered in
@@ -32,8 +32,8 @@ from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
 
 from quire.access.authenticator import Login
-from quire.http.fast.answer import Answer, Download, Given, Headers
-from quire.http.fast.plain_headers import PLAIN_NAMES
+from quire.http.fast.allowed_headers import ALLOWED_NAMES
+from quire.http.fast.responses import CachedResponse, Download, Headers, IdentifiedResponse
 
 MAX_HEAD_BYTES: Final = 4096
 """Longer heads are left to the server's parser."""
@@ -46,57 +46,57 @@ _AUTHORIZATION: Final = b"uthorization: "
 _UNCHANGED: Final = 304
 _STATUS_LINES: Final[dict[int, bytes]] = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
-    for status in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED)  # quick answers are no others
+    for status in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED)  # fast-path responses are no others
 }
 
-Response = tuple[bytes, ...]
+ResponseBytes = tuple[bytes, ...]
 """What is sent, in its pieces: the head, and the body where there is one. A body is what a worker remembers, up to
 megabytes; copying it behind its head would take longer than handing it to the kernel."""
 
 
-class PlainDownload(NamedTuple):
+class RawDownload(NamedTuple):
     """A response whose body is a file."""
 
     head: bytes
     file: Download
 
 
-class PlainHeaders(dict[str, str]):
-    """The header lines of a plain request by lower-case name; each name is there once."""
+class RawHeaders(dict[str, str]):
+    """The header lines of a raw request by lower-case name; each name is there once."""
 
     login: Login | None = None
     """In place of the Authorization line, where that was recognised."""
 
     def get_all(self, name: str) -> list[str]:
-        """See `quire.http.fast.answer.Headers`."""
+        """See `quire.http.fast.responses.Headers`."""
         return [self[name]] if name in self else []
 
 
-class Responder(Protocol):
-    """Who knows the answers: a `quire.http.fast.quick.Quick`."""
+class CachedResponses(Protocol):
+    """Who knows the answers: a `quire.http.fast.fast_path.FastPath`."""
 
     waits: bool
 
-    def begin_turn(self) -> None: ...
+    def begin_tick(self) -> None: ...
 
-    def end_turn(self) -> None: ...
+    def end_tick(self) -> None: ...
 
-    def recall(self, authorization: str) -> Login | None: ...
+    def find_login(self, authorization: str) -> Login | None: ...
 
-    def respond(
+    def respond_inline(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
-    ) -> Given | None: ...
+    ) -> IdentifiedResponse | None: ...
 
-    async def respond_in_time(
+    async def respond_awaited(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
-    ) -> Given | None: ...
+    ) -> IdentifiedResponse | None: ...
 
 
-class Asker(Protocol):
+class ConnectionInfo(Protocol):
     """Where a request came from."""
 
     takes_files: bool
-    """Whether a response may be a `PlainDownload`."""
+    """Whether a response may be a `RawDownload`."""
 
     def client_host(self) -> str:
         """The address of who asks."""
@@ -107,67 +107,75 @@ class Asker(Protocol):
         ...
 
 
-class PlainRequests:
+class RawRequests:
     """What one worker answers from the bytes of a request. Belongs to its event loop."""
 
-    def __init__(self, quick: Responder) -> None:
-        self._quick = quick
-        self.waits = quick.waits
-        """Whether answers take time, as over a network: then there is `answer_in_time`, otherwise `answer_soon`."""
-        self._queue: list[tuple[str, PlainHeaders, Asker, Callable[[Response | PlainDownload | None], None]]] = []
-        self._blocks: dict[bytes, PlainHeaders] = {}
+    def __init__(self, fast_path: CachedResponses) -> None:
+        self._fast_path = fast_path
+        self.waits = fast_path.waits
+        """Whether answers take time, as over a network: then there is `answer_awaited`, otherwise `enqueue`."""
+        self._queue: list[
+            tuple[str, RawHeaders, ConnectionInfo, Callable[[ResponseBytes | RawDownload | None], None]]
+        ] = []
+        self._blocks: dict[bytes, RawHeaders] = {}
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
-        self._logins: dict[bytes, PlainHeaders] = {}
+        self._logins: dict[bytes, RawHeaders] = {}
         self._further: Sequence[tuple[bytes, bytes]] = ()
         self._further_lines = b""
 
-    def answer_soon(
+    def enqueue(
         self,
         path: str,
-        headers: PlainHeaders,
-        asker: Asker,
-        give: Callable[[Response | PlainDownload | None], None],
+        headers: RawHeaders,
+        connection: ConnectionInfo,
+        deliver: Callable[[ResponseBytes | RawDownload | None], None],
     ) -> None:
         """Answer a request that was read together with all that come until the event loop has its next turn.
 
-        `give` is then told the response, whole; None when the server has to parse the request.
+        `deliver` is then told the response, whole; None when the server has to parse the request.
         """
         if not self._queue:
-            asyncio.get_running_loop().call_soon(self._answer_queue)
-        self._queue.append((path, headers, asker, give))
+            asyncio.get_running_loop().call_soon(self._answer_queued)
+        self._queue.append((path, headers, connection, deliver))
 
-    def _answer_queue(self) -> None:
+    def _answer_queued(self) -> None:
         queue, self._queue = self._queue, []
-        self._quick.begin_turn()
+        self._fast_path.begin_tick()
         try:
-            for path, headers, asker, give in queue:
+            for path, headers, connection, deliver in queue:
                 try:
-                    response = self.answer(path, headers, asker)
+                    response = self.answer_inline(path, headers, connection)
                 except Exception:  # noqa: BLE001 - the application meets the same, and has an answer and a log line
                     response = None
                 try:
-                    give(response)
+                    deliver(response)
                 except Exception as error:  # noqa: BLE001 - of one connection; the others wait for their answers
-                    context = {"message": "The answer to a plain request could not be sent", "exception": error}
+                    context = {"message": "The answer to a raw request could not be sent", "exception": error}
                     asyncio.get_running_loop().call_exception_handler(context)
         finally:
-            self._quick.end_turn()
+            self._fast_path.end_tick()
 
-    def answer(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | PlainDownload | None:
+    def answer_inline(
+        self, path: str, headers: RawHeaders, connection: ConnectionInfo
+    ) -> ResponseBytes | RawDownload | None:
         """The response to a request that was read, whole; None when the server has to parse it."""
-        given = self._quick.respond(path, headers, asker.client_host, headers.login, takes_files=asker.takes_files)
+        given = self._fast_path.respond_inline(
+            path, headers, connection.client_host, headers.login, takes_files=connection.takes_files
+        )
         if given is None:
             return None
         answer, identity = given
-        return self._response(answer, identity, asker.further_headers())
+        return self._response(answer, identity, connection.further_headers())
 
-    async def answer_in_time(self, path: str, headers: PlainHeaders, asker: Asker) -> Response | PlainDownload | None:
+    async def answer_awaited(
+        self, path: str, headers: RawHeaders, connection: ConnectionInfo
+    ) -> ResponseBytes | RawDownload | None:
         """As `answer`, for a request that was read, where it takes time."""
-        given = await self._quick.respond_in_time(path, headers, asker.client_host, headers.login)
-        return None if given is None else self._response(*given, asker.further_headers())
+        given = await self._fast_path.respond_awaited(path, headers, connection.client_host, headers.login)
+        return None if given is None else self._response(*given, connection.further_headers())
 
-    def read(self, data: bytes) -> tuple[str, PlainHeaders] | None:
-        """The path and the headers of one whole plain request; None for anything else.
+    def read(self, data: bytes) -> tuple[str, RawHeaders] | None:
+        """The path and the headers of one whole raw request; None for anything else.
 
         `data`: all that has arrived since the response before.
         """
@@ -181,8 +189,8 @@ class PlainRequests:
         return None if headers is None else (path.decode(), headers)
 
     def _response(
-        self, answer: Answer, identity: str, further: Sequence[tuple[bytes, bytes]]
-    ) -> Response | PlainDownload:
+        self, answer: CachedResponse, identity: str, further: Sequence[tuple[bytes, bytes]]
+    ) -> ResponseBytes | RawDownload:
         """All of it, but for the bytes of a file."""
         if further is not self._further:
             self._further, self._further_lines = further, b"".join(b"%b: %b\r\n" % pair for pair in further)
@@ -193,10 +201,10 @@ class PlainRequests:
             end = f"x-request-id: {identity}\r\n".encode() + end
         head = b"".join((_STATUS_LINES[status], self._further_lines, answer.lines, end))
         if download is not None:
-            return PlainDownload(head, download)
+            return RawDownload(head, download)
         return (head, body) if body else (head,)
 
-    def _headers(self, block: bytes) -> PlainHeaders | None:
+    def _headers(self, block: bytes) -> RawHeaders | None:
         """What the header lines say, each with an end before and after it; None when they are not plain."""
         if _AUTHORIZATION not in block:
             return self._without_credentials(block)
@@ -208,7 +216,7 @@ class PlainRequests:
             return headers
         return self._with_credentials(block, digest)
 
-    def _without_credentials(self, block: bytes) -> PlainHeaders | None:
+    def _without_credentials(self, block: bytes) -> RawHeaders | None:
         headers = self._blocks.get(block)
         if headers is None:
             headers = _read(block)
@@ -219,7 +227,7 @@ class PlainRequests:
             self._blocks[block] = headers
         return headers
 
-    def _with_credentials(self, block: bytes, digest: bytes) -> PlainHeaders | None:
+    def _with_credentials(self, block: bytes, digest: bytes) -> RawHeaders | None:
         at = block.find(_AUTHORIZATION)
         line = _CREDENTIALS.match(block, at - 3)
         if line is None:  # one whose name only ends so, or that is not plain
@@ -227,8 +235,8 @@ class PlainRequests:
         others = self._without_credentials(block[: at - 1] + block[line.end() :])
         if others is None:
             return None
-        headers, authorization = PlainHeaders(others), line[1].decode()
-        headers.login = self._quick.recall(authorization)
+        headers, authorization = RawHeaders(others), line[1].decode()
+        headers.login = self._fast_path.find_login(authorization)
         if headers.login is None:
             headers["authorization"] = authorization
             return headers
@@ -238,14 +246,14 @@ class PlainRequests:
         return headers
 
 
-def _read(block: bytes) -> PlainHeaders | None:
-    headers = PlainHeaders()
+def _read(block: bytes) -> RawHeaders | None:
+    headers = RawHeaders()
     for line in block[2:-2].split(b"\r\n"):
         match = _LINE.fullmatch(line)
         if match is None:
             return None
         name = match[1].decode().lower()
-        if name in headers or name not in PLAIN_NAMES:
+        if name in headers or name not in ALLOWED_NAMES:
             return None
         headers[name] = match[2].decode()
     if headers.get("connection", "keep-alive").lower() != "keep-alive":

@@ -28,7 +28,7 @@ _SLASHES = re.compile("//+")
 _PRINTED = re.compile(r"/(?:(?:legacy|simple|upload|pypi|project)/)?([^/]+)(?:/([^/]+))?/?")
 
 
-def answer(request: Request, error: HTTPException) -> Response:
+def unrouted_response(request: Request, error: HTTPException) -> Response:
     """The answer where no route fits (404), or none with this method (405)."""
     headers = dict(error.headers) if error.headers else {}
     if "Allow" in headers:

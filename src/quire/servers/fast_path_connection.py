@@ -1,13 +1,13 @@
-"""The plain requests of one connection, for servers whose connections are asyncio protocols.
+"""The raw requests of one connection, for servers whose connections are asyncio protocols.
 
-Theory of operation. What arrives between two requests is shown to `quire.http.fast.plain` before the server's parser
-sees it. On a local file system the answer is there in the event loop's next turn, for all requests that came in this
-one. Over a network it takes longer, and a task waits for it. Meanwhile the connection neither reads on nor gives its
-parser anything, so nothing overtakes. What came in spite of that is held, and goes the usual way afterwards.
+Theory of operation. What arrives between two requests is shown to `quire.http.fast.raw_requests` before the server's
+parser sees it. On a local file system the answer is there in the event loop's next turn, for all requests that came in
+this one. Over a network it takes longer, and a task waits for it. Meanwhile the connection neither reads on nor gives
+its parser anything, so nothing overtakes. What came in spite of that is held, and goes the usual way afterwards.
 
 A task sends a large file. Until it has ended, the connection holds further data in the same way.
 
-The silence between two requests is timed by the server. Its timer is not begun anew for each plain request; when it
+The silence between two requests is timed by the server. Its timer is not begun anew for each raw request; when it
 ends, it is told what is left since the last answer.
 """
 
@@ -19,7 +19,7 @@ from typing import Protocol
 
 import structlog
 
-from quire.http.fast.plain import PlainDownload, PlainHeaders, PlainRequests, Response
+from quire.http.fast.raw_requests import RawDownload, RawHeaders, RawRequests, ResponseBytes
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
@@ -38,11 +38,11 @@ class Connection(Protocol):
         """Those that the server adds to every response; another object when they change."""
         ...
 
-    def write_plain(self, response: Response) -> None:
+    def write_response(self, response: ResponseBytes) -> None:
         """Send a whole response, and count its request."""
         ...
 
-    async def send_file(self, response: PlainDownload) -> None:
+    async def send_file(self, response: RawDownload) -> None:
         """Send a whole response, and count its request; return when the kernel has all of it, or the client is gone.
 
         Then it has been finished (`Download.finish`), also when this is cancelled; and the connection is closed where
@@ -68,14 +68,14 @@ class Connection(Protocol):
 
 
 def has_all(connection: object, base: type, methods: tuple[str, ...], attributes: tuple[str, ...]) -> bool:
-    """Whether a server's own protocol (`base`) still has everything that its plain answers rely on.
+    """Whether a server's own protocol (`base`) still has everything that its fast-path responses rely on.
 
     If not, as in a version of the server that nobody has tried, there must be none. A log line says so, once.
     """
     missing = [name for name in methods if not callable(getattr(base, name, None))]
     missing += [name for name in attributes if not hasattr(connection, name)]
-    if missing and base not in _told:
-        _told.add(base)
+    if missing and base not in _reported:
+        _reported.add(base)
         _log.warning(
             f"The fast path is off: {base.__module__}.{base.__qualname__} of this version lacks {', '.join(missing)}. "
             "All requests are answered by the general application, which is slower."
@@ -83,27 +83,27 @@ def has_all(connection: object, base: type, methods: tuple[str, ...], attributes
     return not missing
 
 
-_told: set[type] = set()
+_reported: set[type] = set()
 
 
-class PlainConnection:
-    """Answers one connection's plain requests. Belongs to its event loop."""
+class FastPathConnection:
+    """Answers one connection's raw requests. Belongs to its event loop."""
 
-    def __init__(self, plain: PlainRequests, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
-        self._plain = plain
+    def __init__(self, raw_requests: RawRequests, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._raw_requests = raw_requests
         self._connection = connection
         self._loop = loop
         self._answered = 0.0
         self._under_way: asyncio.Task[None] | None = None
-        self._unsent: PlainDownload | None = None
+        self._unsent: RawDownload | None = None
         """A file whose task has yet to begin; one that is cancelled before that never does."""
         self._queued: bytes | None = None
         self._held = b""
         self._ends = False
 
     @property
-    def is_under_way(self) -> bool:
-        """Whether a plain request waits for its answer."""
+    def has_request(self) -> bool:
+        """Whether a raw request waits for its answer."""
         return self._queued is not None or self._under_way is not None
 
     def takes(self, data: bytes, *, is_between_requests: bool) -> bool:
@@ -111,28 +111,28 @@ class PlainConnection:
 
         `is_between_requests`: all that came before was answered, and a response can be written at once.
         """
-        if self.is_under_way:
+        if self.has_request:
             self._held += data
             self._connection.hold(True)
             return True
-        request = self._plain.read(data) if is_between_requests else None
+        request = self._raw_requests.read(data) if is_between_requests else None
         if request is None:
             return False
-        if self._plain.waits:
-            self._under_way = self._loop.create_task(self._answer_in_time(data, *request))
+        if self._raw_requests.waits:
+            self._under_way = self._loop.create_task(self._answer_awaited(data, *request))
         else:
             self._queued = data
-            self._plain.answer_soon(*request, self._connection, self._give)
+            self._raw_requests.enqueue(*request, self._connection, self._deliver_queued)
         return True
 
-    def silence_left(self, allowed: float) -> float:
+    def idle_seconds_left(self, allowed: float) -> float:
         """Seconds for which the connection may still be silent; at most 0 when it has been for long enough."""
-        if self.is_under_way:
+        if self.has_request:
             return allowed
         return self._answered + allowed - self._loop.time()
 
-    def close_afterwards(self) -> None:
-        """Let the plain request that is under way be the last one."""
+    def close_after_request(self) -> None:
+        """Let the raw request that is under way be the last one."""
         self._ends = True
 
     def lost(self) -> None:
@@ -144,39 +144,39 @@ class PlainConnection:
             self._unsent.file.finish(0, "")
             self._unsent = None
 
-    def _give(self, response: Response | PlainDownload | None) -> None:
+    def _deliver_queued(self, response: ResponseBytes | RawDownload | None) -> None:
         data, self._queued = self._queued, None
         if data is not None:
-            self._finish(data, response)
-        elif isinstance(response, PlainDownload):  # the connection was lost
+            self._deliver(data, response)
+        elif isinstance(response, RawDownload):  # the connection was lost
             response.file.finish(0, "")
 
-    async def _send_file(self, response: PlainDownload) -> None:
+    async def _send_file(self, response: RawDownload) -> None:
         self._unsent = None
         await self._connection.send_file(response)
         self._under_way = None
-        self._end()
+        self._end_request()
 
-    async def _answer_in_time(self, data: bytes, path: str, headers: PlainHeaders) -> None:
+    async def _answer_awaited(self, data: bytes, path: str, headers: RawHeaders) -> None:
         try:
-            response = await self._plain.answer_in_time(path, headers, self._connection)
+            response = await self._raw_requests.answer_awaited(path, headers, self._connection)
         except Exception:  # noqa: BLE001 - the application meets the same, and has an answer and a log line for it
             response = None
         self._under_way = None
-        self._finish(data, response)
+        self._deliver(data, response)
 
-    def _finish(self, data: bytes, response: Response | PlainDownload | None) -> None:
-        if isinstance(response, PlainDownload):
+    def _deliver(self, data: bytes, response: ResponseBytes | RawDownload | None) -> None:
+        if isinstance(response, RawDownload):
             self._unsent = response
             self._under_way = self._loop.create_task(self._send_file(response))
             return
         if response is None:
             self._connection.parse(data)
         else:
-            self._connection.write_plain(response)
-        self._end()
+            self._connection.write_response(response)
+        self._end_request()
 
-    def _end(self) -> None:
+    def _end_request(self) -> None:
         """The request has its response, or is the parser's now."""
         connection = self._connection
         self._answered = self._loop.time()

@@ -22,7 +22,7 @@ ABANDONED_AFTER = 86_400.0
 log = structlog.get_logger(__name__)
 
 
-async def keep_house(sweep: Callable[[float], Awaitable[int]]) -> None:
+async def sweep_periodically(sweep: Callable[[float], Awaitable[int]]) -> None:
     """Call `sweep` with ABANDONED_AFTER, soon after the start and then again and again, until cancelled."""
     await asyncio.sleep(random.uniform(0, 60))  # noqa: S311 - spreads the workers, hides nothing
     while True:

@@ -1,4 +1,4 @@
-"""A request's headers and a response, as far as quick answers need them: the same for every server's protocol."""
+"""A request's headers and a response, as far as fast-path responses need them: the same for every server's protocol."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Download(NamedTuple):
 
 
 @dataclass(slots=True)
-class Answer:
+class CachedResponse:
     """A response that may be given again and again. Its Content-Length is left to the server, unless it is a file.
 
     No named tuple, whose fields take several times as long to read.
@@ -57,10 +57,10 @@ class Answer:
     """The same with what its server needs, once the answer is given."""
 
 
-Given = tuple[Answer, str]
+IdentifiedResponse = tuple[CachedResponse, str]
 """An answer, and the id of its request, which the server sends as one more header (`IDENTITY`); empty for none."""
 
 
 def as_lines(headers: Sequence[tuple[str, str]]) -> bytes:
-    """See `Answer.lines`."""
+    """See `CachedResponse.lines`."""
     return "".join(f"{name}: {value}\r\n" for name, value in headers).encode("latin-1")

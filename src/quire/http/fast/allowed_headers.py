@@ -1,4 +1,4 @@
-"""The header lines that a plain request may have: an allow-list. A request with any other goes to the server's parser.
+"""The header lines that a raw request may have: an allow-list. A request with any other goes to the server's parser.
 
 None of these names changes what the answer is, except those that the fast path itself reads: Host, Accept,
 Accept-Encoding, If-None-Match, X-Request-Id, and what proxies report of the client for the log. So a header that gets a
@@ -9,7 +9,7 @@ Not in the list, on purpose:
 - anything about the frame of a message or about the connection, other than `Connection: keep-alive`;
 - conditions and ranges other than If-None-Match, which the application answers;
 - secrets (Cookie, Proxy-Authorization, tokens), since the lines are kept in memory for a while. Authorization is dealt
-  with apart (`quire.http.fast.plain`);
+  with apart (`quire.http.fast.raw_requests`);
 - names by which a proxy or framework gives a request another method or address (X-HTTP-Method-Override,
   X-Original-URL, X-Rewrite-URL).
 """
@@ -51,5 +51,5 @@ _TRACES: Final = frozenset(
     | {"x-datadog-tags", "x-datadog-trace-id"}
 )
 
-PLAIN_NAMES: Final = _CLIENTS | _BROWSERS | _PROXIES | _TRACES
+ALLOWED_NAMES: Final = _CLIENTS | _BROWSERS | _PROXIES | _TRACES
 """In lower case."""

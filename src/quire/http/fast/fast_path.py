@@ -29,9 +29,9 @@ from quire.http.app.framing import problem_with
 from quire.http.app.proxies import peer_of
 from quire.http.app.request_log import AccessLog, RequestIds
 from quire.http.app.service import Service
-from quire.http.fast.answer import IDENTITY, Answer, Download, Given, Headers, as_lines
-from quire.http.fast.plain import PlainRequests
-from quire.http.fast.quick_files import QuickFiles
+from quire.http.fast.fast_path_files import FastPathFiles
+from quire.http.fast.raw_requests import RawRequests
+from quire.http.fast.responses import IDENTITY, CachedResponse, Download, Headers, IdentifiedResponse, as_lines
 from quire.http.simple.files import log_broken_off
 from quire.http.simple.pages import page_headers
 from quire.observe.metrics.catalog import Route
@@ -52,25 +52,25 @@ class Prepared:
         headers = page_headers(page, self.etag, encoding, is_encoded=body is not page.body)
         shared = [(name.lower(), value) for name, value in headers.validators.items()]
         whole = shared + [(name.lower(), value) for name, value in headers.content.items()]
-        self.ok = Answer(200, whole, body, route, lines=as_lines(whole))
-        self.unchanged = Answer(304, shared, b"", route, lines=as_lines(shared))
+        self.ok = CachedResponse(200, whole, body, route, lines=as_lines(whole))
+        self.unchanged = CachedResponse(304, shared, b"", route, lines=as_lines(shared))
 
 
-class Quick:
+class FastPath:
     """Answers from what one worker has ready. Belongs to its event loop."""
 
     def __init__(self, service: Service) -> None:
         settings = service.settings
         self._service = service
         self.waits = not service.projects.is_inline
-        """Whether validations take time, as over a network: `respond` then answers nothing, `respond_in_time` does."""
+        """Whether validations wait for a network. Then `respond_inline` returns None; call `respond_awaited`."""
         self._simple = f"{settings.server_base_url}/simple/"
         self._pages_are_open = Action.LIST not in settings.authenticate
         self._files_are_open = Action.DOWNLOAD not in settings.authenticate
         self._algorithm = settings.hash_algorithm
         self._hosts: set[str] = set()
         self._allowed = service.hosts
-        self._host_is_elsewhere = service.proxies.reports_hosts and not service.hosts.is_any
+        self._host_is_forwarded = service.proxies.reports_hosts and not service.hosts.is_any
         self._tally = service.metrics.tally
         self._log = AccessLog(settings)
         self._leaves_all = self._log.is_on and self._log.is_formatted
@@ -84,22 +84,22 @@ class Quick:
             self._log if self._log.is_on else None,
         )
         self._sharing = [each for each in sharing if each is not None]
-        self.files = QuickFiles(service)
+        self.files = FastPathFiles(service)
 
-    def begin_turn(self) -> None:
-        """All that is answered from here to `end_turn` shares its looks at the file system (`Barrier.begin_turn`)."""
+    def begin_tick(self) -> None:
+        """All that is answered from here to `end_tick` shares its looks at the file system (`Barrier.begin_tick`)."""
         for each in self._sharing:
-            each.begin_turn()
+            each.begin_tick()
 
-    def end_turn(self) -> None:
+    def end_tick(self) -> None:
         for each in self._sharing:
-            each.end_turn()
+            each.end_tick()
 
-    def recall(self, authorization: str) -> Login | None:
-        """What may be passed to `respond` and `respond_in_time` in place of this header's value; None when nothing."""
-        return None if self._authenticator is None else self._authenticator.recall(authorization)
+    def find_login(self, authorization: str) -> Login | None:
+        """The login for this header, to pass to `respond_inline` and `respond_awaited`; None for an unknown header."""
+        return None if self._authenticator is None else self._authenticator.find_login(authorization)
 
-    def respond(
+    def respond_inline(
         self,
         path: str,
         headers: Headers,
@@ -107,46 +107,46 @@ class Quick:
         login: Login | None = None,
         *,
         takes_files: bool = False,
-    ) -> Given | None:
+    ) -> IdentifiedResponse | None:
         """The answer to a GET without a query, which is then counted and logged as given; None when the general
         application has to find it.
 
-        `path`: percent-decoded. `client`: returns the client's address. `login`: see `recall`. `takes_files`:
+        `path`: percent-decoded. `client`: returns the client's address. `login`: see `find_login`. `takes_files`:
         whether the server can send a `Download`; its request is counted and logged when the file has been sent.
         """
         if self._leaves_all:
             return None
         begun = perf_counter()
-        found = self.find(path, headers, login, takes_files=takes_files)
+        found = self.find_response(path, headers, login, takes_files=takes_files)
         if found is None:
             return None
         answer, user = found
-        return self._give(answer, user, path, headers, client, begun=begun)
+        return self._record(answer, user, path, headers, client, begun=begun)
 
-    async def respond_in_time(
+    async def respond_awaited(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None = None
-    ) -> Given | None:
-        """As `respond`, where looking at the file system takes time (`waits`). Of pages only: a file has to be opened,
-        too, which is for threads there."""
+    ) -> IdentifiedResponse | None:
+        """As `respond_inline`, where looking at the file system takes time (`waits`). Of pages only: a file has to be
+        opened, too, which is for threads there."""
         if self._leaves_all or not path.startswith(self._simple):
             return None
         begun = perf_counter()
-        wanted = self._wanted(headers) if self._is_plain(headers) else None
+        wanted = self._negotiated(headers) if self._is_supported(headers) else None
         if wanted is None:
             return None
         user = "" if self._pages_are_open else self._user(headers, login, Action.LIST)
         if user is None:
             return None
         try:
-            view = await self._current(path)
+            view = await self._load_current(path)
         except QuireError:  # as in `find`
             return None
         prepared = None if view is None else self._in_form(view, wanted)
         if prepared is None:
             return None
-        return self._give(self._full_or_unchanged(prepared, headers), user, path, headers, client, begun=begun)
+        return self._record(self._full_or_unchanged(prepared, headers), user, path, headers, client, begun=begun)
 
-    async def _current(self, path: str) -> ProjectView | NamesView | None:
+    async def _load_current(self, path: str) -> ProjectView | NamesView | None:
         """What a path names as it is now; None for what was never asked for, and for what is not there."""
         service = self._service
         if path == self._simple:
@@ -157,9 +157,9 @@ class Quick:
         view = await service.projects.get(name)
         return view if view.exists else None
 
-    def _give(
-        self, answer: Answer, user: str, path: str, headers: Headers, client: Callable[[], str], *, begun: float
-    ) -> Given:
+    def _record(
+        self, answer: CachedResponse, user: str, path: str, headers: Headers, client: Callable[[], str], *, begun: float
+    ) -> IdentifiedResponse:
         """Count and log it as given."""
         log, theirs, identity = self._log, headers.get(IDENTITY), ""
         is_logged = log.is_on
@@ -178,15 +178,17 @@ class Quick:
         if is_logged:
             address = self._service.proxies.address(client(), headers.get_all)
             own = theirs is None
-            log.quick_line(
+            log.fast_path_line(
                 path, answer.status, seconds, sent, client=address, request_id=identity, user=user, is_own_id=own
             )
         return answer, identity
 
-    def _download(self, answer: Answer, blob: OpenBlob, path: str, begun: float, fields: dict[str, str]) -> Download:
+    def _download(
+        self, answer: CachedResponse, blob: OpenBlob, path: str, begun: float, fields: dict[str, str]
+    ) -> Download:
         """The file of an answer that was made for this request, which is counted and logged when it has been sent.
 
-        `fields`: what `AccessLog.quick_line` is told besides.
+        `fields`: what `AccessLog.fast_path_line` is told besides.
         """
 
         def finish(sent: int, problem: str) -> None:
@@ -198,41 +200,41 @@ class Quick:
             if fields["user"]:
                 self._tally.logins["remembered"] += 1
             if self._log.is_on:
-                self._log.quick_line(path, answer.status, seconds, sent, **fields, is_own_id=False)
+                self._log.fast_path_line(path, answer.status, seconds, sent, **fields, is_own_id=False)
 
         return Download(blob, self._service.in_sender, finish)
 
-    def find(
+    def find_response(
         self, path: str, headers: Headers, login: Login | None = None, *, takes_files: bool = False
-    ) -> tuple[Answer, str] | None:
-        """What `respond` gives, without a trace of it, and the user, empty when nobody had to log in.
+    ) -> tuple[CachedResponse, str] | None:
+        """What `respond_inline` gives, without a trace of it, and the user, empty when nobody had to log in.
 
-        The caller closes `Answer.blob`.
+        The caller closes `CachedResponse.blob`.
         """
         answer = None
         try:
-            if not self._is_plain(headers):
+            if not self._is_supported(headers):
                 return None
             if path.startswith(self._simple):
                 user = "" if self._pages_are_open else self._user(headers, login, Action.LIST)
                 answer = None if user is None else self._page(path, headers)
             elif path.startswith(self.files.prefix):
                 user = "" if self._files_are_open else self._user(headers, login, Action.DOWNLOAD)
-                answer = None if user is None else self.files.answer(path, headers, takes_files=takes_files)
+                answer = None if user is None else self.files.find_response(path, headers, takes_files=takes_files)
         except QuireError:  # the application meets the same, and has a sentence for it
             pass
         return None if answer is None or user is None else (answer, user)
 
-    def _page(self, path: str, headers: Headers) -> Answer | None:
-        wanted = self._wanted(headers)
+    def _page(self, path: str, headers: Headers) -> CachedResponse | None:
+        wanted = self._negotiated(headers)
         if wanted is None:
             return None
-        view = self._service.project_names.at_once("") if path == self._simple else self._project(path)
+        view = self._service.project_names.get_inline("") if path == self._simple else self._project(path)
         prepared = None if view is None else self._in_form(view, wanted)
         return None if prepared is None else self._full_or_unchanged(prepared, headers)
 
     @staticmethod
-    def _wanted(headers: Headers) -> tuple[MediaType, Encoding] | None:
+    def _negotiated(headers: Headers) -> tuple[MediaType, Encoding] | None:
         """The form that a client asks for; None when it cannot be had."""
         accept = headers.get("accept")
         media_type = negotiate(accept)
@@ -241,7 +243,7 @@ class Quick:
         return media_type, negotiate_encoding(headers.get("accept-encoding"))
 
     @staticmethod
-    def _full_or_unchanged(prepared: Prepared, headers: Headers) -> Answer:
+    def _full_or_unchanged(prepared: Prepared, headers: Headers) -> CachedResponse:
         if "if-none-match" in headers and matches(headers.get("if-none-match"), prepared.etag):
             return prepared.unchanged
         return prepared.ok
@@ -251,7 +253,7 @@ class Quick:
         projects = self._service.projects
         if path[-1] != "/" or (projects.memory.get(name) is None and not is_normalized(name)):
             return None
-        view = projects.at_once(name)
+        view = projects.get_inline(name)
         return view if view is not None and view.exists else None
 
     def _in_form(self, view: ProjectView | NamesView, wanted: tuple[MediaType, Encoding]) -> Prepared | None:
@@ -273,7 +275,7 @@ class Quick:
             self._service.project_names.memory.account("", view)
         return prepared
 
-    def _is_plain(self, headers: Headers) -> bool:
+    def _is_supported(self, headers: Headers) -> bool:
         """Whether the request has no body, no precondition but If-None-Match (`quire.http.app.conditions`), and one
         host that is one (`quire.http.app.framing`) and is allowed.
         """
@@ -284,7 +286,7 @@ class Quick:
             or "if-unmodified-since" in headers
         ):
             return False
-        if self._host_is_elsewhere and ("x-forwarded-host" in headers or "forwarded" in headers):
+        if self._host_is_forwarded and ("x-forwarded-host" in headers or "forwarded" in headers):
             return False
         hosts = headers.get_all("host")
         if len(hosts) != 1:
@@ -304,29 +306,29 @@ class Quick:
         if authenticator is None:
             return None
         if login is None and (header := headers.get("authorization")) is not None:
-            login = authenticator.recall(header)
+            login = authenticator.find_login(header)
         return None if login is None or not authenticator.confirm(login, action) else login.username
 
 
-class QuickASGI:
-    """An ASGI application with quick answers before it."""
+class FastPathApplication:
+    """An ASGI application with fast-path responses before it."""
 
-    def __init__(self, application: ASGIApp, quick: Quick) -> None:
+    def __init__(self, application: ASGIApp, fast_path: FastPath) -> None:
         self.application = application
-        self.quick = quick
+        self.fast_path = fast_path
 
     @cached_property
-    def plain(self) -> PlainRequests:
+    def raw_requests(self) -> RawRequests:
         """For servers that can show what arrives before they parse it."""
-        return PlainRequests(self.quick)
+        return RawRequests(self.fast_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_plain = scope["type"] == "http" and scope["method"] == "GET" and not scope["query_string"]
         if is_plain and not scope.get("root_path"):
-            headers, quick, given = ASGIHeaders(scope["headers"]), self.quick, None
+            headers, fast_path, given = ASGIHeaders(scope["headers"]), self.fast_path, None
             if not headers.has_repeats:
                 asked = (scope["path"], headers, partial(peer_of, scope))
-                given = await quick.respond_in_time(*asked) if quick.waits else quick.respond(*asked)
+                given = await fast_path.respond_awaited(*asked) if fast_path.waits else fast_path.respond_inline(*asked)
             if given is not None:
                 answer, identity = given
                 lines = [(name.encode(), value.encode()) for name, value in answer.headers]
