@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import csv
 import functools
 import gzip
 import io
@@ -20,11 +21,12 @@ from collections.abc import Callable
 from email.parser import HeaderParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from quire.archives import limits, metadata
 from quire.archives.limits import MAX_METADATA_BYTES
+from quire.archives.members import check_member_name, plain_path
 from quire.archives.metadata import (
     CoreMetadata,
     check_agreement,
@@ -32,7 +34,7 @@ from quire.archives.metadata import (
     parse_metadata,
     read_metadata,
 )
-from quire.archives.wheels import wheel_version
+from quire.archives.wheels import is_record, wheel_version
 from quire.archives.zips import has_zip_member
 from quire.domain.errors import InvalidDistribution, StoreError
 from quire.domain.names import ParsedFilename, guess_filename, parse_filename
@@ -837,6 +839,68 @@ def _parsed(document: bytes) -> CoreMetadata | str:
         return str(error)
 
 
+_USED = ("Metadata-Version", "Name", "Version", "Requires-Python", "Summary", "Requires-Dist", "Provides-Extra")
+_ODD_VALUES = st.one_of(
+    st.sampled_from(
+        [
+            "2.4",
+            "foo",
+            "1.0",
+            ">=3.8",
+            "bar >=1",
+            " a",
+            "\ta ",
+            "",
+            "a\n b",
+            "a\n\tb\n c",
+            "a\n",
+            "a\rb",
+            "a\r\n b",
+        ]
+    ),
+    st.text(max_size=8),
+)
+_ODD_LINES = st.tuples(
+    st.sampled_from([*_USED, "NAME", "name", "License", "X-Y", "From", "Content-Type", "Keywords", "Project-URL"]),
+    st.sampled_from([": ", ": ", ": ", ":", " : "]),
+    _ODD_VALUES,
+).map("".join)
+
+
+@given(st.lists(_ODD_LINES, max_size=6), st.sampled_from(["", "\n", "\n\ntext", "\n\nName: other\n"]))
+def test_an_upload_has_the_values_that_installers_find(lines: list[str], rest: str) -> None:
+    """Whether the header is so plain that the email package need not read it, or not."""
+    text = "\n".join(["Metadata-Version: 2.4", "Name: foo", "Version: 1.0", *lines]) + rest
+    try:
+        found = parse_metadata(text.encode("utf-8", "replace"))
+    except InvalidDistribution:
+        return  # that nothing else is refused, test_a_plain_header_is_accepted_as_any_other shows
+    message = HeaderParser().parsestr(text.encode("utf-8", "replace").decode())
+    for name, value in zip(_USED, (found.metadata_version, found.name, found.version), strict=False):
+        assert value == " ".join(message[name].split()), name
+    for name, other in (("Requires-Python", found.requires_python), ("Summary", found.summary)):
+        sent = " ".join((message[name] or "").split())
+        assert (other or "") == ("" if sent == "UNKNOWN" else sent), name
+    assert found.fields.get("requires_dist", []) == message.get_all("Requires-Dist", [])
+
+
+@given(st.lists(_ODD_LINES, max_size=6))
+@example(["Requires-Dist: bar\n >=1,"])
+@example(["Provides-Extra:  a"])
+def test_a_plain_header_is_accepted_as_any_other(lines: list[str]) -> None:
+    """A field that keeps the email package from being left out, and says nothing, makes no difference."""
+    text = "\n".join(["Metadata-Version: 2.4", "Name: foo", "Version: 1.0", *lines])
+    plain, other = (_strict(f"{text}\n{last}\n") for last in ("X-Last: y", "X-Last:y"))
+    assert plain == other
+
+
+def _strict(document: str) -> CoreMetadata | str:
+    try:
+        return parse_metadata(document.encode("utf-8", "replace"))
+    except InvalidDistribution as error:
+        return str(error)
+
+
 def test_a_plain_header_has_no_more_fields_than_any_other() -> None:
     """The limits on fields hold for it."""
     start = "Metadata-Version: 2.4\nName: foo\nVersion: 1.0\n"
@@ -959,6 +1023,57 @@ def test_errors_of_the_file_itself_pass(name: str, error: Exception) -> None:
     assert parsed is not None
     with pytest.raises(type(error)):
         read_metadata(Failing(bytes(4096)), parsed)
+
+
+_RECORD_PARTS = st.sampled_from(
+    ["a/b.py", "sha256=x", "12", "", ",", ",,", '"', '"a,b"', '"a\nb"', "\n", "\r", "\r\n", "\0"]
+)
+
+
+@given(st.lists(st.one_of(_RECORD_PARTS, st.just("a/b.py,sha256=x,12\n")), max_size=9).map("".join))
+def test_a_record_is_what_csv_reads_as_one(text: str) -> None:
+    """Whether its rows are so plain that csv need not read them, or not."""
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except csv.Error:
+        rows = [[]]
+    assert is_record(text) == all(len(row) == 3 and re.fullmatch("[0-9]{0,18}", row[2]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    "row", [f"{'a' * 20_000},,\n", f"a,{'b' * 20_000},\n", f"a,b,{'1' * 19}\n", "a,b\n", "a,b,c,1\n"]
+)
+def test_a_record_with_a_row_that_is_none(row: str) -> None:
+    """Among plain rows too."""
+    plain = "a/b.py,sha256=x,12\n"
+    assert is_record(plain * 3)
+    assert not is_record(plain + row + plain)
+
+
+_NAME_PIECES = st.sampled_from(
+    ["a", "B.py", ".", "..", "...", "/", "/", "\\", ":", "C:", " ", "\n", "\0", "é", "-_+", "a" * 256]
+)
+
+
+@given(st.lists(_NAME_PIECES, max_size=40).map("".join))
+def test_a_plain_name_is_one_in_which_nothing_is_found(name: str) -> None:
+    """The check that plain names are spared would accept each of them, as the same path."""
+    path = plain_path(name)
+    parsed = parse_filename(WHEEL)
+    if path is not None:
+        assert path == "/".join(check_member_name(name, parsed))
+        assert len(path) <= limits.MAX_PATH_CHARS
+        assert all(len(part) <= limits.MAX_PART_BYTES for part in path.split("/"))
+        assert name.isprintable()
+        assert "\\" not in name
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "foo/__init__.py", "foo-1.0.dist-info/METADATA", "foo/", "a/.b/..c/d..", "x" * 255]
+)
+def test_usual_names_are_plain(name: str) -> None:
+    """Else nothing would be spared."""
+    assert plain_path(name) == name.removesuffix("/")
 
 
 _WHEEL_NAMES = st.sampled_from(

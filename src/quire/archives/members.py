@@ -10,6 +10,14 @@ from quire.domain.names import ParsedFilename, quoted
 
 _UNUSUAL = re.compile(r"[\x00-\x1f\x7f\\]")
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
+_PLAIN_PART = rf"(?!\.\.?(?:/|\Z))[A-Za-z0-9_.+-]{{1,{limits.MAX_PART_BYTES}}}+"
+_PLAIN = re.compile(rf"{_PLAIN_PART}(?:/{_PLAIN_PART}){{0,14}}/?")
+"""Nearly every name: short, of harmless characters, without `.`, `..` and empty parts."""
+
+
+def plain_path(name: str) -> str | None:
+    """The path that a plain name stands for, at which no check of names has anything to find; None for other names."""
+    return name.removesuffix("/") if _PLAIN.fullmatch(name) else None
 
 
 def check_member_name(name: str, parsed: ParsedFilename) -> tuple[str, ...]:
@@ -53,15 +61,10 @@ class Paths:
 
     def add(self, name: str, *, is_folder: bool) -> str:
         """The path that a member's name stands for. Raises InvalidDistribution."""
-        if _UNUSUAL.search(name):
-            raise unsafe(name, "has a backslash or a control character in its name", self._parsed)
-        parts = split_name(name)
-        path = "/".join(parts)
+        path = plain_path(name)
+        if path is None:
+            path = self._unusual_path(name, is_folder=is_folder)
         self._count(path)
-        if not parts and not is_folder:
-            raise unsafe(name, "has no name", self._parsed)
-        if any(len(part.encode("utf-8", "surrogatepass")) > limits.MAX_PART_BYTES for part in parts):
-            raise unsafe(name, "has a name that no file system takes", self._parsed)
         if self._one_folder:
             self._check_top(name)
         if is_folder:
@@ -72,6 +75,16 @@ class Paths:
         if clash or self._has_file_above(path, is_folder=is_folder):
             raise unsafe(name, "is there twice, or both a file and a folder", self._parsed)
         return path
+
+    def _unusual_path(self, name: str, *, is_folder: bool) -> str:
+        if _UNUSUAL.search(name):
+            raise unsafe(name, "has a backslash or a control character in its name", self._parsed)
+        parts = split_name(name)
+        if not parts and not is_folder:
+            raise unsafe(name, "has no name", self._parsed)
+        if any(len(part.encode("utf-8", "surrogatepass")) > limits.MAX_PART_BYTES for part in parts):
+            raise unsafe(name, "has a name that no file system takes", self._parsed)
+        return "/".join(parts)
 
     def _count(self, path: str) -> None:
         self._bytes += len(path)

@@ -16,7 +16,7 @@ from quire.archives import limits
 from quire.archives.members import Paths
 from quire.archives.refusals import unsafe, unusable
 from quire.archives.zip_layout import check_zip_layout
-from quire.archives.zips import ZipMember, read_zip_member, zip_members
+from quire.archives.zips import ZipMember, find_directory, read_zip_member, zip_members
 from quire.domain.errors import InvalidDistribution, InvalidName
 from quire.domain.names import ParsedFilename, normalize_name, quoted, same_version
 
@@ -33,6 +33,9 @@ _LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)|[^\r\n]++")
 """With its end; quoted text in a row of RECORD may have several."""
 _PLAIN_WHEEL = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*: [!-~][ -~]*\n)+\n?")
 _VERSION_LINE = re.compile(r"^Wheel-Version: (.*)$", re.MULTILINE | re.IGNORECASE)
+_SIZE = re.compile(r"[0-9]{0,18}")
+_PLAIN_RECORD = re.compile(rf"(?:[^,\"\r\n\0]{{0,1000}}+,[^,\"\r\n\0]{{0,1000}}+,{_SIZE.pattern}\n)*+")
+_METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _SCRIPT_NAME = re.compile(r"[\w.-]+")
 _SCRIPT_TARGET = re.compile(r"[\w.]+\s*:\s*[\w.]+\s*(?:\[[^\]]*\])?")
 
@@ -47,27 +50,30 @@ def read_wheel(file: BinaryIO, parsed: ParsedFilename, *, strict: bool) -> bytes
 
     `strict`: see read_metadata.
     """
-    members = zip_members(file, parsed)
-    found = [member for member in members if re.fullmatch(r"[^/]+\.dist-info/METADATA", member.path)]
+    directory = find_directory(file, parsed)
+    members = zip_members(file, parsed, directory)
+    found = [member for member in members if _METADATA.fullmatch(member.path)]
     if len(found) != 1:
         what = "no" if not found else f"{len(found)}"
         raise InvalidDistribution(
             f"The wheel {quoted(parsed.filename)} has {what} .dist-info/METADATA at its top; it needs exactly one."
         )
-    directory = found[0].path.partition("/")[0]
-    if not _names_release(directory.removesuffix(".dist-info"), parsed):
+    folder = found[0].path.partition("/")[0]
+    if not _names_release(folder.removesuffix(".dist-info"), parsed):
         raise InvalidDistribution(
-            f"The wheel {quoted(parsed.filename)} has its metadata in {quoted(directory)}, "
+            f"The wheel {quoted(parsed.filename)} has its metadata in {quoted(folder)}, "
             "which is of another project or version than the filename."
         )
-    if sum(member.path == f"{directory}/WHEEL" for member in members) != 1:
+    if sum(member.path == f"{folder}/WHEEL" for member in members) != 1:
         raise InvalidDistribution(
-            f"The wheel {quoted(parsed.filename)} needs exactly one {quoted(directory + '/WHEEL')}; build it again."
+            f"The wheel {quoted(parsed.filename)} needs exactly one {quoted(folder + '/WHEEL')}; build it again."
         )
     if strict:
         _check_members(members, parsed)
         own = f"{_stem(parsed)}.dist-info"
-        content = check_zip_layout(file, members, parsed, {f"{own}/{name}": most for name, most in _READ.items()})
+        content = check_zip_layout(
+            file, directory, members, parsed, {f"{own}/{name}": most for name, most in _READ.items()}
+        )
         _check_dist_info({name.removeprefix(f"{own}/"): data for name, data in content.items()}, parsed)
         return content[f"{own}/METADATA"]
     return read_zip_member(file, found[0], parsed)
@@ -120,7 +126,8 @@ def _check_dist_info(content: Mapping[str, bytes], parsed: ParsedFilename) -> No
             raise unusable(f"has a {name} that is not UTF-8", parsed) from None
 
     _check_wheel(text("WHEEL"), parsed)
-    _check_record(text("RECORD"), parsed)
+    if not is_record(text("RECORD")):
+        raise unusable("has a RECORD that is not rows of path, digest and size", parsed)
     if "entry_points.txt" in content:
         _check_entry_points(text("entry_points.txt"), parsed)
 
@@ -146,14 +153,18 @@ def wheel_version(text: str) -> str:
     return str(HeaderParser().parsestr(text)["Wheel-Version"]).strip()
 
 
-def _check_record(text: str, parsed: ParsedFilename) -> None:
-    """Rows of path, digest and size. That they are those of the members is checked by no installer, and not by PyPI."""
+def is_record(text: str) -> bool:
+    """Whether it is rows of path, digest and size. That they are those of the members is checked by no installer, and
+    not by PyPI.
+
+    Reading it as CSV takes long, so that is left out where each row is plain.
+    """
+    if _PLAIN_RECORD.fullmatch(text):
+        return True
     try:
-        sound = all(len(row) == 3 and re.fullmatch(r"[0-9]{0,18}", row[2]) for row in _rows(text))
+        return all(len(row) == 3 and _SIZE.fullmatch(row[2]) for row in _rows(text))
     except csv.Error:
-        sound = False
-    if not sound:
-        raise unusable("has a RECORD that is not rows of path, digest and size", parsed)
+        return False
 
 
 def _rows(text: str) -> Iterator[list[str]]:

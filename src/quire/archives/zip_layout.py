@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from quire.archives import limits
 from quire.archives.refusals import Unbounded, damaged_zip, oversized, unsafe, unusable
-from quire.archives.zips import DEFLATED, LOCAL_HEADER, STORED, ZipMember, find_directory, zip64_sizes, zip_data
+from quire.archives.zips import DEFLATED, LOCAL_HEADER, STORED, Directory, ZipMember, zip64_sizes, zip_data
 from quire.domain.names import ParsedFilename, quoted
 
 _ENCRYPTED, _DESCRIPTOR, _UTF8_NAME = 0x1, 0x8, 0x800
@@ -27,14 +27,13 @@ _ZIP64_LENGTHS = {0, 8, 16, 24, 28}
 
 
 def check_zip_layout(
-    file: BinaryIO, members: Sequence[ZipMember], parsed: ParsedFilename, keep: Mapping[str, int]
+    file: BinaryIO, directory: Directory, members: Sequence[ZipMember], parsed: ParsedFilename, keep: Mapping[str, int]
 ) -> dict[str, bytes]:
     """The data of those members that `keep` names, with the most bytes that each may have.
 
     `members`: the whole directory, in any order. Raises InvalidDistribution.
     """
     kept = {}
-    directory = find_directory(file, parsed)
     length = file.seek(0, 2)
     expanded = sum(member.size for member in members)
     limit = max(limits.MIN_ZIP_EXPANDED_LIMIT, limits.MAX_ZIP_EXPANSION * length)

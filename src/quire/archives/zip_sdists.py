@@ -9,7 +9,7 @@ from quire.archives import limits
 from quire.archives.members import Paths
 from quire.archives.refusals import ambiguous, unsafe
 from quire.archives.zip_layout import check_zip_layout
-from quire.archives.zips import read_zip_member, zip_members
+from quire.archives.zips import find_directory, read_zip_member, zip_members
 from quire.domain.errors import InvalidDistribution
 from quire.domain.names import ParsedFilename, quoted
 
@@ -24,7 +24,8 @@ def read_egg(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
 
 def read_zip_sdist(file: BinaryIO, parsed: ParsedFilename, *, strict: bool) -> bytes | None:
     """The `<root>/PKG-INFO`; None when there is none. Raises InvalidDistribution. `strict`: see read_metadata."""
-    members = zip_members(file, parsed)
+    directory = find_directory(file, parsed)
+    members = zip_members(file, parsed, directory)
     paths = Paths(parsed, repeats=False, one_folder=True)
     found = []
     for member in members:
@@ -37,6 +38,8 @@ def read_zip_sdist(file: BinaryIO, parsed: ParsedFilename, *, strict: bool) -> b
     if len(found) > 1:
         raise ambiguous(parsed)
     if strict:
-        content = check_zip_layout(file, members, parsed, {each.name: limits.MAX_METADATA_BYTES for each in found})
+        content = check_zip_layout(
+            file, directory, members, parsed, {each.name: limits.MAX_METADATA_BYTES for each in found}
+        )
         return content[found[0].name] if found else None
     return read_zip_member(file, found[0], parsed) if found else None

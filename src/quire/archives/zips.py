@@ -5,11 +5,11 @@ from __future__ import annotations
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from quire.archives import limits
-from quire.archives.members import check_member_name, split_name
+from quire.archives.members import check_member_name, plain_path
 from quire.archives.refusals import Unbounded, damaged_zip, oversized
 from quire.domain.errors import InvalidDistribution
 from quire.domain.names import Kind, ParsedFilename, quoted
@@ -30,6 +30,8 @@ class ZipMember(NamedTuple):
     """One entry of a central directory. `offset` is where its local header begins in the file."""
 
     name: str
+    path: str
+    """The name without `.` and empty parts, which a program that extracts it leaves out."""
     name_bytes: int
     """The length of the name as it is stored."""
     flags: int
@@ -42,18 +44,13 @@ class ZipMember(NamedTuple):
     has_comment: bool
 
     @property
-    def path(self) -> str:
-        """The name without `.` and empty parts, which a program that extracts it leaves out."""
-        return "/".join(split_name(self.name))
+    def raw_name(self) -> bytes:
+        """The name as it is stored. (All encodings map to and fro without loss.)"""
+        return self.name.encode(_encoding(self.flags, is_ascii=self.name.isascii()))
 
     @property
     def is_folder(self) -> bool:
         return self.name.endswith("/")
-
-    @property
-    def raw_name(self) -> bytes:
-        """The name as it is stored. (Both encodings map to and fro without loss.)"""
-        return self.name.encode("utf-8" if self.flags & _UTF8_NAME else "cp437")
 
     @property
     def encrypted(self) -> bool:
@@ -72,9 +69,9 @@ class Directory(NamedTuple):
     """The comment of the archive."""
 
 
-def zip_members(file: BinaryIO, parsed: ParsedFilename) -> list[ZipMember]:
+def zip_members(file: BinaryIO, parsed: ParsedFilename, directory: Directory | None = None) -> list[ZipMember]:
     """All of `each_zip_member`."""
-    return list(each_zip_member(file, parsed))
+    return list(each_zip_member(file, parsed, directory))
 
 
 def has_zip_member(file: BinaryIO, parsed: ParsedFilename, name: str) -> bool:
@@ -82,13 +79,14 @@ def has_zip_member(file: BinaryIO, parsed: ParsedFilename, name: str) -> bool:
     return sum(member.name == name for member in each_zip_member(file, parsed)) > 0
 
 
-def each_zip_member(file: BinaryIO, parsed: ParsedFilename) -> Iterator[ZipMember]:
+def each_zip_member(file: BinaryIO, parsed: ParsedFilename, directory: Directory | None = None) -> Iterator[ZipMember]:
     """The entries of the central directory, checked: complete, in its place, every member within the file and safely
-    named. Only a piece of the directory is in memory at a time.
+    named. Only a piece of the directory is in memory at a time. `directory`: if `find_directory` was called before.
 
     Raises InvalidDistribution, at the latest when it is exhausted.
     """
-    start, size, count, base, _ = find_directory(file, parsed)
+    directory = directory or find_directory(file, parsed)
+    start, size, count = directory.start, directory.size, directory.entries
     if count > limits.MAX_MEMBERS or size > limits.MAX_DIRECTORY_BYTES:
         raise Unbounded(
             f"{quoted(parsed.filename)} has {count} members, listed in {size} bytes; "
@@ -96,11 +94,10 @@ def each_zip_member(file: BinaryIO, parsed: ParsedFilename) -> Iterator[ZipMembe
         )
     found = 0
     try:
-        for member in _parse_directory(file, start, size, base):
+        for member in _parse_directory(file, directory, parsed):
             found += 1
             if found > count or member.offset + LOCAL_HEADER.size + member.name_bytes + member.compressed > start:
                 raise damaged_zip(parsed)
-            check_member_name(member.name, parsed)
             yield member
     except (struct.error, ValueError):
         raise damaged_zip(parsed) from None
@@ -155,8 +152,9 @@ def _zip64_directory(file: BinaryIO, end: int) -> tuple[int, int, int, int] | No
     return place, size, count, offset
 
 
-def _parse_directory(file: BinaryIO, start: int, size: int, base: int) -> Iterator[ZipMember]:
-    """Raises ValueError or struct.error when it is not a sequence of whole entries."""
+def _parse_directory(file: BinaryIO, directory: Directory, parsed: ParsedFilename) -> Iterator[ZipMember]:
+    """Raises ValueError or struct.error when it is not a sequence of whole entries, InvalidDistribution for a name."""
+    start, size, base = directory.start, directory.size, directory.base
     piece, at, ahead = b"", 0, size  # what was read, the place in it, what of the directory is not read yet
     while ahead or at < len(piece):
         if len(piece) - at < _LONGEST_ENTRY and ahead:
@@ -176,24 +174,33 @@ def _parse_directory(file: BinaryIO, start: int, size: int, base: int) -> Iterat
         at += name_length + extra_length + comment_length
         if entry[0] != b"PK\x01\x02" or at > len(piece):
             raise ValueError("not an entry")
-        if _IN_64_BITS in (expanded, compressed, offset):
-            expanded, compressed, offset = zip64_sizes(extra, expanded, compressed, offset)
+        expanded, compressed, offset = zip64_sizes(extra, expanded, compressed, offset)
+        name = raw_name.decode(_encoding(flags, is_ascii=raw_name.isascii()))
+        path = plain_path(name)
         yield ZipMember(
-            name=raw_name.decode("utf-8" if flags & _UTF8_NAME else "cp437"),
-            name_bytes=name_length,
-            flags=flags,
-            method=method,
-            crc=crc,
-            compressed=compressed,
-            size=expanded,
-            offset=base + offset,
+            name,
+            "/".join(check_member_name(name, parsed)) if path is None else path,
+            name_length,
+            flags,
+            method,
+            crc,
+            compressed,
+            expanded,
+            base + offset,
             is_link=system == _UNIX and stat.S_ISLNK(attributes >> 16),
             has_comment=comment_length > 0,
         )
 
 
-def zip64_sizes(extra: bytes, *sizes: int) -> list[int]:
+def _encoding(flags: int, *, is_ascii: bool) -> str:
+    """Of a name. ASCII is the same in both encodings, and decoded at once in one of them."""
+    return "utf-8" if is_ascii or flags & _UTF8_NAME else "cp437"
+
+
+def zip64_sizes(extra: bytes, *sizes: int) -> Sequence[int]:
     """The sizes with those that did not fit into 32 bits taken from the extra field 1, where they stand in order."""
+    if _IN_64_BITS not in sizes:
+        return sizes
     wide: list[int] = []
     while len(extra) >= 4:
         kind, length = struct.unpack_from("<2H", extra)
@@ -255,7 +262,7 @@ def zip_data(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> Itera
         crc = zlib.crc32(piece, crc)
         if piece:
             yield piece
-        elif not tail and not remaining:
+        if not (tail or remaining) and (not piece or inflater is None or inflater.eof):
             break
     if not (inflater is None or inflater.eof) or given != member.size or crc != member.crc:
         raise damaged_zip(parsed)

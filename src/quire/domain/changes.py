@@ -115,13 +115,11 @@ def _check_role(file: File, others: Mapping[str, File]) -> None:
     """A release has one sdist, and one wheel for given tags, as on PyPI: else one name and version would mean two
     things, and it would depend on the installer which. Raises InvalidRequest.
     """
-    role = _role(file)
-    if role is None:
-        return
     for other in others.values():
         if (
             may_be_same_version(file.version, other.version)
             and same_version(file.version, other.version)
+            and (role := _role(file)) is not None
             and _role(other) == role
         ):
             what = "sdist" if role[0] is Kind.SDIST else "file for the same Python and platform"

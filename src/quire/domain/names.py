@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from packaging.utils import InvalidName as PackagingInvalidName
 from packaging.utils import canonicalize_name, is_normalized_name, parse_sdist_filename, parse_wheel_filename
@@ -26,6 +27,8 @@ MAX_NAME_CHARS = 200
 MAX_FILENAME_BYTES = 240
 """Longest filename of an upload. File systems take 255; the rest is for the suffixes of companions (`.metadata`)."""
 
+_REMEMBERED = 256
+"""Names and versions whose form is remembered: one upload asks a dozen times for those of its project."""
 _MAX_GUESSED_BYTES = 255  # a drop-in file already has its name: whatever a file system can hold
 _MAX_TAGS = 1000  # PEP 425 sets multiply: a hostile name of 240 bytes could ask for a million combinations
 
@@ -61,6 +64,7 @@ def quoted(text: str) -> str:
 # -- projects ---------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(_REMEMBERED)
 def normalize_name(name: str) -> str:
     """The PEP 503 form of a project name: lower case, runs of `-`, `_`, `.` as one `-`.
 
@@ -112,10 +116,18 @@ def is_prerelease(version: str) -> bool:
 
 
 def _version(version: str) -> Version | None:
+    is_short = len(version) <= MAX_NAME_CHARS  # what is remembered must not take much
+    return _remembered_version(version) if is_short else _parsed_version(version)
+
+
+def _parsed_version(version: str) -> Version | None:
     try:
         return Version(version)
     except (InvalidVersion, ValueError):  # ValueError: more digits than int() takes
         return None
+
+
+_remembered_version = lru_cache(_REMEMBERED)(_parsed_version)
 
 
 def may_be_same_version(a: str, b: str) -> bool:
