@@ -18,9 +18,10 @@ import httpx
 import pytest
 
 from quire.domain.changes import Selection
+from quire.dropin.drop_in import rfc3339
 from quire.index.index import Index
 from quire.index.upload import examine
-from quire.operations.importing.source import rfc3339
+from quire.operations.checking.findings import Severity
 from quire.store.posix.store import PosixStore
 from tests import operating
 from tests.asking import OPEN, Site, content_type, multipart, password_file, publish, publish_wheel, serve, twine_form
@@ -79,7 +80,7 @@ def test_backup_of_a_store_in_use(host: Host) -> None:
     with serve(host.folder / "backup", *OPEN) as copy:
         assert copy.filenames("dropped") == [sdist_name("dropped", "1.0")]
         assert copy.get(f"/packages/{min(before)}").status_code == 200
-    assert not checked(host.backup).has_damage
+    assert not checked(host.backup).counts[Severity.DAMAGE]
 
 
 def without_young(printed: str) -> str:
@@ -130,7 +131,7 @@ def test_what_is_deleted_while_it_is_copied(host: Host) -> None:
                 delete(host.data, "gone")
         assert "damage 2" in host.shell(check, code=1)
         host.run("backup-repair")
-        assert not checked(host.backup).has_damage
+        assert not checked(host.backup).counts[Severity.DAMAGE]
         assert published_in(host.backup) == published_in(host.data) == {wheel_name("acme-tools", "1.1")}
 
 
@@ -152,7 +153,7 @@ def test_restore(host: Host) -> None:
         assert published_in(host.data) == whole
         assert site.filenames("younger") == [wheel_name("younger", "1.0")]
         publish_wheel(site, "acme-tools", "1.2")
-    assert not checked(host.data).has_damage
+    assert not checked(host.data).counts[Severity.DAMAGE]
     host.run("restore", code=1)  # not over what an earlier one put aside
 
 
@@ -171,7 +172,7 @@ def test_import_into_another_volume(host: Host) -> None:
         (upload_time,) = (each["upload-time"] for each in new.listing("busy-0")["files"] if each["filename"] == one)
         assert upload_time == rfc3339(stored(host.data, one).stat().st_mtime_ns)
     assert published_in(host.new) >= before | {sdist_name("dropped", "1.0")}
-    assert not checked(host.new).has_damage
+    assert not checked(host.new).counts[Severity.DAMAGE]
 
 
 # -- going back -------------------------------------------------------------------------------------------------------
@@ -311,7 +312,7 @@ def rehearse_a_full_disk(host: Host, reserve: str, *, to_the_last_byte: bool) ->
         for name in sorted(acknowledged):
             assert site.get(f"/packages/{name}").status_code == 200
         assert site.get("/ready").status_code == 200
-        assert not checked(host.data).has_damage
+        assert not checked(host.data).counts[Severity.DAMAGE]
         if to_the_last_byte:
             host.shell(f"cat /dev/zero > {host.data}/.filler || true")
             assert "full" in host.quire("delete", "-d", host.data, "acme-tools", "1.0", "--yes", code=1)
@@ -320,7 +321,7 @@ def rehearse_a_full_disk(host: Host, reserve: str, *, to_the_last_byte: bool) ->
         answer = publish(site, filename, content, name="filler", version=filename.split("-")[1])
         assert answer.status_code == 200, answer.text
     assert published_in(host.data) == acknowledged - {ACME} | {filename}
-    assert not checked(host.data).has_damage
+    assert not checked(host.data).counts[Severity.DAMAGE]
 
 
 def test_a_volume_that_is_gone(host: Host) -> None:
@@ -366,7 +367,7 @@ def mended(host: Host, site: Site) -> None:
     for name in everything:
         assert site.get(f"/packages/{name}").status_code == 200
     publish_wheel(site, "acme-tools", "1.2")
-    assert not checked(host.data).has_damage
+    assert not checked(host.data).counts[Severity.DAMAGE]
     assert published_in(host.data) == {*everything, wheel_name("acme-tools", "1.2"), wheel_name("other", "1.0")}
 
 
@@ -425,7 +426,7 @@ def test_a_damaged_file(host: Host) -> None:
         assert site.get("/simple/acme-tools/").status_code != 200 or site.filenames("acme-tools") == []
         publish_wheel(site, "acme-tools")
         assert site.get(f"/packages/{ACME}").content == content
-        assert not checked(host.data).has_damage
+        assert not checked(host.data).counts[Severity.DAMAGE]
 
 
 # -- passwords --------------------------------------------------------------------------------------------------------

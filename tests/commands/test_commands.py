@@ -518,20 +518,20 @@ def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeyp
     """A line every few seconds, on stderr."""
     now = [0.0]
     monkeypatch.setattr("quire.commands.progress.time.monotonic", lambda: now[0])
-    with Meter("import x") as meter:
-        meter.start(3_000_000)
+    with Meter("import") as meter:
+        meter.step("x", 3_000_000)
         meter.advance(1_000_000)
         now[0] = 6.0
         meter.advance(500_000)
         meter.advance(500_000)
-    assert capsys.readouterr().err == "quire: import x: 1.5 MB of 3.0 MB\n"
+    assert capsys.readouterr().err == "quire: import: x: 1.5 MB of 3.0 MB\n"
 
 
 def test_progress_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar, that is gone afterwards; stdout stays clean."""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with Meter("check") as meter:
-        meter.start(2)
+        meter.step("reading", 2)
         meter.advance(2)
     assert capsys.readouterr().out == ""
 

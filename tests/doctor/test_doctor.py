@@ -23,13 +23,14 @@ from quire import cli
 from quire.commands import doctor as command
 from quire.doctor import measures, pairing, primitives, probes, races, scratch, two_nodes, volume
 from quire.doctor.channel import Channel, PeerGone
-from quire.doctor.examination import Observer, Report, Request, document, examine
+from quire.doctor.examination import Report, Request, document, examine
 from quire.doctor.findings import Finding, Measures, Tally, Verdict, Weight, judge_tallies, verdict
 from quire.doctor.measures import advise_coarse_changes
 from quire.doctor.mounts import Mount, mount_of, mounts_below, operations, read_mounts
 from quire.doctor.pairing import Node, Plan
 from quire.doctor.two_nodes import Counts
 from quire.domain.errors import ConfigurationError, Conflict, StoreError
+from quire.process.progress import Progress
 from quire.store.contracts import Names, Record
 from quire.store.posix import directory
 from quire.store.posix import files as posix_files
@@ -157,11 +158,12 @@ def test_a_network_volume_cannot_be_judged_alone(root: Path) -> None:
 _SIDE = """
 import json, sys
 from quire.doctor import volume
-from quire.doctor.examination import Observer, Request, document, examine
+from quire.doctor.examination import Request, document, examine
+from quire.process.progress import Progress
 from quire.store.posix import directory
 from tests.doctor import test_doctor
 
-class Screen(Observer):
+class Screen(Progress):
     def say(self, sentence):
         print(sentence, file=sys.stderr, flush=True)
 
@@ -304,7 +306,7 @@ def test_what_one_side_found_counts_though_the_other_one_fails(root: Path) -> No
         assert any("QUIRE_COARSE_CHANGES=" in each["advice"] for each in report["findings"])
 
 
-class Listener(Observer):
+class Listener(Progress):
     """Keeps what is said."""
 
     def __init__(self) -> None:
@@ -825,8 +827,8 @@ def test_an_interruption_leaves_nothing(root: Path) -> None:
     """Ctrl-C in the middle of the test."""
     before = everything_below(root)
 
-    class Interrupting(Observer):
-        def advance(self, done: int) -> None:
+    class Interrupting(Progress):
+        def reach(self, done: int) -> None:
             if done == 3:
                 raise KeyboardInterrupt
 
@@ -1002,7 +1004,7 @@ def test_addresses(
     """As they reach the examination."""
     asked: list[Request] = []
 
-    def examining(request: Request, _: Observer) -> Report:
+    def examining(request: Request, _: Progress) -> Report:
         asked.append(request)
         return Report(volume.describe(str(root)), False, Plan(1, True))
 

@@ -18,7 +18,7 @@ import structlog
 import quire
 from quire.config.settings import Settings
 from quire.http.app.access_lines import AccessFields
-from quire.http.app.request_log import MAX_ID_CHARACTERS, AccessLog, RequestContext, RequestIds, request_properties
+from quire.http.app.request_log import AccessLog, RequestContext, RequestIds, request_properties
 from quire.observe.logs import JsonFormatter, LineFormatter, redacted
 from tests.asking import OPEN, Site, content_type, multipart, password_file, publish, publish_wheel, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
@@ -115,9 +115,7 @@ def test_an_event_cannot_forge_a_line_field() -> None:
     assert line["time"] != "lie"
 
 
-@pytest.mark.parametrize(
-    "sent", [b"", b"a b", b"x" * (MAX_ID_CHARACTERS + 1), b"a\r\nb", b"-x", "ä".encode(), b"a;b", b'a"b', b"a\0"]
-)
+@pytest.mark.parametrize("sent", [b"", b"a b", b"x" * 65, b"a\r\nb", b"-x", "ä".encode(), b"a;b", b'a"b', b"a\0"])
 def test_a_request_id_that_could_do_harm_is_replaced(sent: bytes) -> None:
     """Only short, plain ids are taken over from outside."""
     assert RequestIds().of(sent) != sent.decode("latin-1")

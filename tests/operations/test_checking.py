@@ -24,6 +24,7 @@ from quire.index.index import Index
 from quire.index.upload import examine
 from quire.operations.checking import GRACE, Check, Checked, Finding, Severity, collect_garbage
 from quire.operations.checking.references import project_of
+from quire.process.progress import Progress
 from quire.store.contracts import StoredBlob
 from quire.store.faults import Fault
 from quire.store.memory import MemoryState, MemoryStore
@@ -81,7 +82,7 @@ def test_a_good_store_is_in_order(tmp_path: Path, index: Index) -> None:
     index.remove_blobs(index.delete("beta", Selection()).removed)
     checked = check(tmp_path)
     assert checked.findings == []
-    assert (checked.projects, checked.files, checked.has_damage) == (2, 2, False)
+    assert (checked.projects, checked.files, checked.counts[Severity.DAMAGE]) == (2, 2, False)
     assert checked.bytes > 0
     publish(index, "beta")
     assert check(tmp_path, quick=True).findings == []
@@ -120,11 +121,11 @@ def test_damaged_blobs(tmp_path: Path, index: Index, suffix: str, content: Any, 
         path.write_bytes(broken)
     found = only(check(tmp_path))
     assert (found.severity, found.code, found.where) == (Severity.DAMAGE, code, f"main/projects/alpha/{WHEEL}")
-    assert check(tmp_path, quick=True).has_damage is quick
+    assert bool(check(tmp_path, quick=True).counts[Severity.DAMAGE]) is quick
     repaired = check(tmp_path, repair=True)
-    assert repaired.has_damage
+    assert repaired.counts[Severity.DAMAGE]
     assert not repaired.has_open_damage
-    assert not check(tmp_path).has_damage
+    assert not check(tmp_path).counts[Severity.DAMAGE]
     after = index.project("alpha")
     assert after is not None
     assert (WHEEL in after.files) is bool(suffix)
@@ -173,7 +174,7 @@ def test_a_lost_file_is_restored_from_a_copy(tmp_path: Path, index: Index, sourc
     assert (after.sha256, after.yanked, after.uploaded) == (file.sha256, "broken", file.uploaded)
     assert (after.signed, after.attested, after.metadata_sha256) == (True, True, file.metadata_sha256)
     assert blob_path(tmp_path, after).read_bytes() == content
-    assert not check(tmp_path).has_damage
+    assert not check(tmp_path).counts[Severity.DAMAGE]
 
 
 def test_a_lost_file_without_a_copy_is_told(tmp_path: Path, index: Index) -> None:
@@ -181,7 +182,7 @@ def test_a_lost_file_without_a_copy_is_told(tmp_path: Path, index: Index) -> Non
     blob_path(tmp_path, publish(index)).unlink()
     assert "publish the same file again" in only(check(tmp_path, folder=Folder([tmp_path]))).sentence
     publish(index)
-    assert not check(tmp_path).has_damage
+    assert not check(tmp_path).counts[Severity.DAMAGE]
 
 
 def test_a_lost_file_of_an_archived_project_stays_listed(tmp_path: Path, index: Index) -> None:
@@ -258,9 +259,9 @@ def test_a_damaged_list_of_deleted_files(tmp_path: Path, index: Index, of: str) 
     with pytest.raises(StoreError, match="quire check"):
         publish(index, version="3.0")
     repaired = check(tmp_path, repair=True)
-    assert repaired.has_damage
+    assert repaired.counts[Severity.DAMAGE]
     assert not repaired.has_open_damage
-    assert not check(tmp_path).has_damage
+    assert not check(tmp_path).counts[Severity.DAMAGE]
     (kept,) = (tmp_path / "quire/damaged/records/main/projects/alpha").iterdir()
     assert b"deleted_packed" in kept.read_bytes()
     readable = {"a project": 1, "a deleted project": 2}
@@ -313,7 +314,7 @@ def test_what_is_not_listed_is_no_damage(tmp_path: Path, index: Index) -> None:
     (home / "blobs" / "alpha" / ("a" * 64 + "-00000000")).mkdir()
     (home / "records" / "main" / "projects" / ".nfs0001").write_bytes(b"")
     checked = check(tmp_path)
-    assert not checked.has_damage
+    assert not checked.counts[Severity.DAMAGE]
     found: dict[Severity, set[str]] = {severity: set() for severity in Severity}
     for finding in checked.findings:
         found[finding.severity].add(finding.where)
@@ -472,11 +473,11 @@ def test_progress_is_told(tmp_path: Path, index: Index) -> None:
     publish(index)
 
     @dataclasses.dataclass
-    class Meter:
+    class Meter(Progress):
         total: int = 0
         done: int = 0
 
-        def start(self, total: int) -> None:
+        def step(self, title: str, total: int) -> None:
             self.total = total
 
         def advance(self, amount: int) -> None:
@@ -633,7 +634,7 @@ def test_drop_in_files_are_counted_and_checked(tmp_path: Path, index: Index) -> 
     findings, found = checked(grace=3600)
     assert (found.projects, found.files, found.drop_in_projects, found.drop_in_files) == (1, 1, 2, 4)
     assert findings == [("leftover", "incomplete-drop-in", "broken-1.0.zip")]
-    assert not found.has_damage
+    assert not found.counts[Severity.DAMAGE]
     findings, found = checked(grace=-1)
     assert findings == [("damage", "incomplete-drop-in", "broken-1.0.zip")]
     assert found.has_open_damage

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from quire.operations.checking import Severity
 from tests.asking import OPEN, content_type, multipart, raw_answer, twine_form
 from tests.distributions import make_wheel, wheel_name
 from tests.operating import checked, published_in
@@ -105,4 +106,4 @@ def test_an_upload_that_never_ends_does_not_hold_the_server(server: str, workers
             while connection.recv(65536):  # some servers say why; none of their processes holds on to it
                 pass
     assert published_in(tmp_path / "packages") == set()
-    assert not checked(tmp_path / "packages").has_damage
+    assert not checked(tmp_path / "packages").counts[Severity.DAMAGE]

@@ -12,20 +12,16 @@ from __future__ import annotations
 import argparse
 import re
 import signal
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-
 from quire.commands.common import count, in_words, plain, print_json, print_table, resolve_for_store
-from quire.doctor.examination import QUICK_ROUNDS, ROUNDS, WAIT, Observer, Report, Request, document, examine
+from quire.commands.progress import Meter
+from quire.doctor.examination import QUICK_ROUNDS, ROUNDS, WAIT, Report, Request, document, examine
 from quire.doctor.findings import Finding, Measures, Verdict, Weight
 from quire.doctor.pairing import Address
 
@@ -43,7 +39,6 @@ _VERDICTS = {
     Verdict.UNKNOWN: "Not known: it cannot be told whether this volume keeps quire's promise.",
 }
 _HEADINGS = {Weight.BREAKS: "Because", Weight.UNSURE: "Not known because", Weight.ADVICE: "Note"}
-_EVERY = 5.0
 _MAX_ROUNDS = 1_000_000
 _MAX_PORT = 65535
 _MAX_WAIT = 3000
@@ -109,8 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
         quick=arguments.quick,
         coarse_changes=settings.coarse_changes,
     )
-    with _terminable(), _Screen() as screen:
-        report = examine(request, screen)
+    with _terminable(), Meter("doctor", in_bytes=False) as meter:
+        report = examine(request, meter)
     if arguments.json:
         print_json(document(report))
     else:
@@ -189,55 +184,6 @@ def _print_finding(finding: Finding) -> None:
 
 
 # -- the terminal -----------------------------------------------------------------------------------------------------
-
-
-class _Screen(Observer):
-    """A bar on a terminal, a line every few seconds elsewhere; on stderr."""
-
-    def __init__(self) -> None:
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._title, self._total = "", 0
-        self._printed = time.monotonic()
-        if sys.stderr.isatty():
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-
-    def __enter__(self) -> _Screen:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def step(self, title: str, total: int) -> None:
-        self._title, self._total = title, total
-        if self._bar is not None:
-            if self._task is not None:
-                self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(title, total=total)
-
-    def advance(self, done: int) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done)
-            return
-        now = time.monotonic()
-        if now - self._printed >= _EVERY:
-            self._printed = now
-            print(f"quire: doctor: {self._title}: {done} of {self._total}", file=sys.stderr, flush=True)
-
-    def say(self, sentence: str) -> None:
-        if self._bar is not None:
-            self._bar.console.print(plain(f"quire: doctor: {sentence}"), highlight=False, markup=False)
-        else:
-            print(plain(f"quire: doctor: {sentence}"), file=sys.stderr, flush=True)
 
 
 @contextmanager

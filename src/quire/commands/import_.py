@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     for source in arguments.sources:
         report = Report()
         try:
-            with Meter(f"import {source}") as meter:
+            with Meter("import") as meter:
                 _importer(opened, Path(os.path.realpath(source)), meter, arguments).run(report)
         finally:
             failed |= bool(report.failed)

@@ -31,20 +31,8 @@ SETTINGS_VARIABLE = "QUIRE_SETTINGS"
 
 SERVERS = ("auto", "uvicorn", "gunicorn", "wsgiref")
 UNSUPPORTED_SERVERS = (
-    *(
-        "bjoern",
-        "cgi",
-        "cheroot",
-        "cherrypy",
-        "diesel",
-        "eventlet",
-        "fapws3",
-        "flup",
-        "gae",
-        "gevent",
-        "geventsocketio",
-    ),
-    *("granian", "meinheld", "paste", "rocket", "tornado", "twisted", "waitress"),
+    *("bjoern", "cgi", "cheroot", "cherrypy", "diesel", "eventlet", "fapws3", "flup", "gae", "gevent"),
+    *("geventsocketio", "granian", "meinheld", "paste", "rocket", "tornado", "twisted", "waitress"),
 )
 """Servers that pypiserver runs, and granian, which quire ran; understood, and uvicorn serves instead."""
 
@@ -270,12 +258,8 @@ _SERVICE_LINK = re.compile(
 )
 _OTHER_VARIABLES = {
     *("QUIRE_CONFIG", SETTINGS_VARIABLE, "QUIRE_RUNTIME"),
-    *(
-        "QUIRE_HTPASSWD",
-        "QUIRE_USER",
-        "QUIRE_PASSWORD",
-        "QUIRE_PASSWORD_FILE",
-    ),  # the image reads these
+    # the image reads these
+    *("QUIRE_HTPASSWD", "QUIRE_USER", "QUIRE_PASSWORD", "QUIRE_PASSWORD_FILE"),
 }
 
 

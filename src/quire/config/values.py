@@ -77,12 +77,17 @@ def integer(lowest: int, highest: int | None = None) -> Callable[[Raw], int]:
     return parse
 
 
+def _number(raw: Raw) -> float:
+    """The number; NaN, which is in no range, for what is none."""
+    try:
+        return math.nan if isinstance(raw, bool) else float(str(raw))
+    except ValueError:
+        return math.nan
+
+
 def seconds(raw: Raw) -> float:
     """A positive number of seconds."""
-    try:
-        number = math.nan if isinstance(raw, bool) else float(str(raw))
-    except ValueError:
-        number = math.nan
+    number = _number(raw)
     if not (0 < number < math.inf):
         raise ValueError(f"{raw!r} is not a positive number of seconds")
     return number
@@ -92,10 +97,7 @@ def fraction(highest: float) -> Callable[[Raw], float]:
     """A parser of numbers from 0 to `highest`, both included."""
 
     def parse(raw: Raw) -> float:
-        try:
-            number = math.nan if isinstance(raw, bool) else float(str(raw))
-        except ValueError:
-            number = math.nan
+        number = _number(raw)
         if not 0 <= number <= highest:
             raise ValueError(f"{raw!r} is not a number from 0 to {highest:g}")
         return number

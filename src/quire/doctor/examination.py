@@ -19,6 +19,7 @@ from quire.doctor.pairing import Address, Node, Pair, Pairing, PeerTimeout, Plan
 from quire.doctor.scratch import KeepAlive, make_store, open_store, scratch
 from quire.doctor.two_nodes import TwoNodeTest
 from quire.domain.errors import ConfigurationError, StoreError, UnknownLayout
+from quire.process.progress import Progress
 from quire.store.posix.directory import Directories
 from quire.store.posix.files import unique_name
 from quire.store.posix.store import PosixStore
@@ -55,19 +56,6 @@ class Request:
     """As servers are set; see PosixStore.open."""
 
 
-class Observer:
-    """Is told how far it is. Does nothing; see commands.doctor."""
-
-    def step(self, title: str, total: int) -> None:
-        """Something begins that has `total` parts."""
-
-    def advance(self, done: int) -> None:
-        """So many parts are done."""
-
-    def say(self, sentence: str) -> None:
-        """Something that the user should know while the examination goes on."""
-
-
 @dataclass(slots=True)
 class Report:
     """The result."""
@@ -85,9 +73,9 @@ class Report:
         return verdict(self.found.findings)
 
 
-def examine(request: Request, observer: Observer | None = None) -> Report:
+def examine(request: Request, progress: Progress | None = None) -> Report:
     """Examine a directory. Raises ConfigurationError when it is no directory, or cannot be asked anything."""
-    observer = observer or Observer()
+    progress = progress or Progress()
     try:
         root = os.path.realpath(os.path.expanduser(request.root), strict=True)
         os.listdir(root)
@@ -104,7 +92,7 @@ def examine(request: Request, observer: Observer | None = None) -> Report:
     directories = Directories(root, network=network)
     try:
         with scratch(root, unique_name()[:16]) as folder:
-            _Examination(report, request, observer, folder, directories).run()
+            _Examination(report, request, progress, folder, directories).run()
     except (OSError, StoreError) as error:
         findings += _broken_off(error, seen)
     report.found.findings = [
@@ -117,11 +105,11 @@ class _Examination:
     """What is done in the scratch folder."""
 
     def __init__(
-        self, report: Report, request: Request, observer: Observer, folder: str, directories: Directories
+        self, report: Report, request: Request, progress: Progress, folder: str, directories: Directories
     ) -> None:
         self._report = report
         self._request = request
-        self._observer = observer
+        self._progress = progress
         self._folder = folder
         self._directories = directories
         self._keep_alive = KeepAlive(folder)
@@ -129,13 +117,13 @@ class _Examination:
     def run(self) -> None:
         """Fill the report. Raises PeerGone, StoreError, OSError."""
         findings = self._report.found.findings
-        self._observer.step("trying the file system", 1)
+        self._progress.step("trying the file system", 1)
         os.mkdir(f"{self._folder}/primitives")
         findings += primitives.try_primitives(f"{self._folder}/primitives", self._directories)
         # Before anything can break off: the advice on what is found may need the clock's step.
         os.mkdir(f"{self._folder}/clock")
         self._report.found.measures = measures.measure_clock(f"{self._folder}/clock")
-        self._observer.advance(1)
+        self._progress.advance(1)
         works = not {finding.code for finding in findings} & primitives.NEEDED
         if self._request.listen is not None or self._request.peer is not None:
             self._with_peer(works=works)
@@ -149,7 +137,7 @@ class _Examination:
     def _run_alone(self) -> None:
         """Both sides in this process: what workers on one machine see of each other."""
         ends = [Channel(connection) for connection in socket.socketpair()]
-        mine = self._test(0, self._folder, ends[0], lambda done, _: self._advance(done))
+        mine = self._test(0, self._folder, ends[0], self._advance)
         other = self._test(1, self._folder, ends[1])
         failures: list[Exception] = []
 
@@ -162,7 +150,7 @@ class _Examination:
                 ends[1].close()
 
         thread = threading.Thread(target=run_other, daemon=True)
-        self._observer.step(_RUN, 2 * self._report.plan.rounds)
+        self._progress.step(_RUN, 2 * self._report.plan.rounds)
         thread.start()
         try:
             mine.run()
@@ -176,8 +164,8 @@ class _Examination:
             self._conclude(mine, _summed(mine.tallies(), other.tallies()))
 
     def _run_test(self, side: int, folder: str, channel: Channel) -> None:
-        self._observer.step(_RUN, 2 * self._report.plan.rounds)
-        test = self._test(side, folder, channel, lambda done, _: self._advance(done))
+        self._progress.step(_RUN, 2 * self._report.plan.rounds)
+        test = self._test(side, folder, channel, self._advance)
         try:
             test.run()
         finally:  # a test that broke off has found something, too
@@ -195,10 +183,10 @@ class _Examination:
         place = f"{self._folder}/solo"
         make_store(place)
         chosen = conformance.rules(quick=plan.quick)
-        self._observer.step("checking the store's rules", len(chosen))
+        self._progress.step("checking the store's rules", len(chosen))
         found.rules, broken = conformance.check(lambda: self._open_store(place), chosen, self._advance)
         found.findings += broken
-        self._observer.step("measuring", 1)
+        self._progress.step("measuring", 1)
         mount = self._report.volume.mount
         found.measures = measures.measure(
             found.measures,
@@ -207,13 +195,13 @@ class _Examination:
             _REPETITIONS // 4 if plan.quick else _REPETITIONS,
         )
         found.findings += measures.judge(found.measures)
-        self._observer.advance(1)
+        self._progress.advance(1)
 
     def _open_store(self, place: str) -> PosixStore:
         return open_store(place, network=self._report.network, coarse_changes=self._request.coarse_changes)
 
     def _test(
-        self, side: int, folder: str, channel: Channel, advance: Callable[[int, int], object] = lambda done, total: None
+        self, side: int, folder: str, channel: Channel, advance: Callable[[int], object] = lambda done: None
     ) -> TwoNodeTest:
         report, coarse = self._report, self._request.coarse_changes
         network = report.network
@@ -221,12 +209,12 @@ class _Examination:
 
     def _advance(self, done: int) -> None:
         self._keep_alive()
-        self._observer.advance(done)
+        self._progress.reach(done)
 
     def _with_peer(self, *, works: bool) -> None:
         request, report = self._request, self._report
         try:
-            pairing = Pairing(self._folder, report.plan, self._directories, self._observer.say)
+            pairing = Pairing(self._folder, report.plan, self._directories, self._progress.say)
             if request.listen is not None:
                 pair = pairing.listen(request.listen, request.wait)
             else:
@@ -240,7 +228,7 @@ class _Examination:
             return
         with closing(pair.channel):
             report.peer, report.side, report.plan = pair.other, pair.side, pair.plan
-            self._observer.say(f"testing with {pair.other.name}")
+            self._progress.say(f"testing with {pair.other.name}")
             self._judge_peer(pair.me, pair.other)
             self._run_with(pair, works=works)
 
@@ -256,7 +244,7 @@ class _Examination:
             if isinstance(error, PeerGone):
                 patience = _CLOSING_SECONDS
             found.findings += _broken_off(error, self._report.volume)
-        self._observer.step("waiting for the other machine's report", 1)
+        self._progress.step("waiting for the other machine's report", 1)
         try:
             theirs = channel.part(_PeerReport(found.findings, found.tallies), _PeerReport, patience)
         except PeerGone as error:
@@ -264,7 +252,7 @@ class _Examination:
                 found.findings += _broken_off(error, self._report.volume)
         else:
             self._merge(theirs, pair.other.name)
-        self._observer.advance(1)
+        self._progress.advance(1)
 
     def _merge(self, theirs: _PeerReport, name: str) -> None:
         found = self._report.found

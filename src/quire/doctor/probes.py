@@ -111,9 +111,7 @@ class OpenAndFstat(Probe):
     code = "open-fstat"
     question = "Opening a folder and fstat of it"
 
-    def __init__(self, folder: str, directories: Directories, *, creates: bool, changes: Changes | None = None) -> None:
-        super().__init__(folder, directories, creates=creates, changes=changes)
-        self._known: tuple[int, ...] = ()
+    _known: tuple[int, ...] = ()
 
     def remember(self, number: int) -> None:
         self._known = self._identity()
@@ -141,9 +139,7 @@ class Held(OpenAndFstat):
     code = "held-fstat"
     question = "fstat of a folder that is held open"
 
-    def __init__(self, folder: str, directories: Directories, *, creates: bool, changes: Changes | None = None) -> None:
-        super().__init__(folder, directories, creates=creates, changes=changes)
-        self._fd: int | None = None
+    _fd: int | None = None
 
     def _identity(self) -> tuple[int, ...]:
         if self._fd is None:
@@ -177,9 +173,7 @@ class Replaced(Probe):
     code = "replaced-by-name"
     question = "Opening a replaced file by its name alone"
 
-    def __init__(self, folder: str, directories: Directories, *, creates: bool, changes: Changes | None = None) -> None:
-        super().__init__(folder, directories, creates=creates, changes=changes)
-        self._fd: int | None = None
+    _fd: int | None = None
 
     def remember(self, number: int) -> None:
         self.close()

@@ -99,10 +99,10 @@ class TwoNodeTest:
         *,
         network: bool,
         coarse_changes: float = 0.0,
-        advance: Callable[[int, int], object] = lambda done, total: None,
+        advance: Callable[[int], object] = lambda done: None,
     ) -> None:
         """`folder` is the same for both sides; side 0 makes what is in it. `coarse_changes`: see PosixStore.open.
-        `advance`: rounds done, of how many.
+        `advance`: rounds done, of twice as many as planned.
         """
         self._folder = f"{folder}/two-nodes"
         self._side = side
@@ -215,7 +215,7 @@ class TwoNodeTest:
         def ask(number: int) -> None:
             for probe in _rotated(probes, number):
                 self._counts.ask(probe.code, lambda probe=probe: probe.sees(number))  # type: ignore[misc]
-            self._advance(number, 2 * self._plan.rounds)
+            self._advance(number)
 
         self._alternate(self._plan.rounds, change, ready, reread, ask)
 
@@ -232,7 +232,7 @@ class TwoNodeTest:
 
         def ask(number: int) -> None:
             reader.ask(number)
-            self._advance(self._plan.rounds + number, 2 * self._plan.rounds)
+            self._advance(self._plan.rounds + number)
 
         self._alternate(self._plan.rounds, change, reader.ready, reader.reread, ask)
 

@@ -50,7 +50,7 @@ def make_drop_in(candidate: Candidate, file_stat: FileStat, facts: Facts) -> Dro
         version=parsed.version,
         size=facts.size,
         hashes=facts.hashes,
-        uploaded=_rfc3339(facts.mtime_ns),
+        uploaded=rfc3339(facts.mtime_ns),
         requires_python=facts.requires_python,
         metadata_sha256=facts.metadata_sha256,
         signed=candidate.is_signed,
@@ -58,7 +58,7 @@ def make_drop_in(candidate: Candidate, file_stat: FileStat, facts: Facts) -> Dro
     return DropIn(parsed.project, file, file_stat.path, candidate.relative, facts.fingerprint)
 
 
-def _rfc3339(nanoseconds: int) -> str | None:
+def rfc3339(nanoseconds: int) -> str | None:
     """A time since the epoch as PEP 700 wants it; None when the calendar does not reach that far."""
     try:
         moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)

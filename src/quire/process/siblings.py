@@ -27,7 +27,7 @@ def shared_folder() -> Iterator[Path | None]:
     """Make the folder and name it in the environment, for this process and those that it starts; None when there is
     nowhere to make one. It is removed at the end, by the process that made it: a fork of it may come by here as well.
     """
-    folder = _make()
+    folder = make_folder()
     if folder is None:
         os.environ.pop(RUNTIME_VARIABLE, None)
         yield None
@@ -46,11 +46,6 @@ def folder_of(environ: Mapping[str, str]) -> Path | None:
     """The folder that the main process made; None when there is none that this process may use."""
     named = environ.get(RUNTIME_VARIABLE)
     return Path(named) if named and os.access(named, os.R_OK | os.W_OK | os.X_OK) else None
-
-
-def own_folder() -> Path | None:
-    """A folder for a process that no main process made one for. None when there is nowhere to make it."""
-    return _make()
 
 
 def mark_draining(folder: Path) -> None:
@@ -81,7 +76,8 @@ def is_first_report(text: str, environ: Mapping[str, str]) -> bool:
     return True
 
 
-def _make() -> Path | None:
+def make_folder() -> Path | None:
+    """A new private folder; None when there is nowhere to make it. Whoever makes it removes it."""
     for parent in (None, "/dev/shm"):  # noqa: S108 - a private folder in it, made by mkdtemp
         try:
             return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))

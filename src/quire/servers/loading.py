@@ -32,15 +32,9 @@ def load(target: str) -> Callable[..., Any]:
     return found
 
 
-def let_signals_end_the_process() -> None:
-    """Give SIGTERM, SIGINT and SIGQUIT their default actions, until the server installs its handlers."""
-    if threading.current_thread() is threading.main_thread():  # only this one may
-        for number in _STOPPING:
-            signal.signal(number, signal.SIG_DFL)
-
-
 def forked_workers_obey_signals() -> None:
-    """Have every process that this one forks from now on begin with `let_signals_end_the_process`, with no gap.
+    """Have SIGTERM, SIGINT and SIGQUIT end every process that this one forks from now on, from its first moment on,
+    until its server installs its handlers.
 
     For a main process whose server forks its workers itself; once per process, since it cannot be undone.
     """
@@ -52,7 +46,9 @@ def forked_workers_obey_signals() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)  # those that waited are delivered at once
 
     def begin() -> None:
-        let_signals_end_the_process()
+        if threading.current_thread() is threading.main_thread():  # only this one may
+            for number in _STOPPING:
+                signal.signal(number, signal.SIG_DFL)
         release()
 
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=begin)

@@ -33,7 +33,6 @@ log = structlog.get_logger(__name__)
 
 SLOW_SECONDS = 1.0
 """A request that took longer is always logged."""
-MAX_ID_CHARACTERS = 64
 
 _FORMATS = ("log_request_format", "log_response_format", "log_error_format")
 _SECRET = re.compile(r"auth|cookie|token|secret|password|api-?key|session|credential", re.IGNORECASE)

@@ -24,7 +24,7 @@ from quire.observe.metrics import catalog
 from quire.observe.metrics.catalog import Metric, Route
 from quire.observe.metrics.files import Value, fold, own_file, page, write
 from quire.observe.metrics.tally import RouteTally, Tally
-from quire.process.siblings import folder_of, is_draining, own_folder
+from quire.process.siblings import folder_of, is_draining, make_folder
 
 EVERY = 1.0
 """Seconds between two writes."""
@@ -129,7 +129,7 @@ class WorkerMetrics:
         folder = folder_of(os.environ)
         if folder is None:
             # no main process of ours: this worker counts for itself alone
-            folder = self._own = own_folder()
+            folder = self._own = make_folder()
         if folder is None:
             return False
         with contextlib.suppress(OSError):

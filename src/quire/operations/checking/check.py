@@ -21,7 +21,7 @@ from quire.operations.checking.drop_ins import DropInCheck
 from quire.operations.checking.findings import Checked, Finding, Severity
 from quire.operations.checking.references import References, project_of
 from quire.operations.checking.repair import Repairs
-from quire.operations.importing.outcome import NoProgress, Progress
+from quire.process.progress import Progress
 from quire.store.contracts import OpenBlob, Record, Store, StoredBlob
 from quire.store.posix.inspector import Anomaly, Kind, PosixInspector
 
@@ -66,14 +66,14 @@ class Check:
         self._grace = grace
         self._folder = folder
         self._copies: Copies | None = None
-        self._progress = progress or NoProgress()
+        self._progress = progress or Progress()
         self._checked = Checked()
         self._blobs: dict[str, StoredBlob] = {}
 
     def run(self) -> Checked:
         """Look at everything. Raises StoreError when the store cannot be looked at as a whole."""
         self._blobs = {blob.key: blob for blob in self._store.blobs.list()}
-        self._progress.start(0 if self._quick else sum(blob.size for blob in self._blobs.values()))
+        self._progress.step("reading", 0 if self._quick else sum(blob.size for blob in self._blobs.values()))
         indexes = self._indexes()
         for index in indexes:
             names = self._inspector.names(index.prefix) if self._inspector is not None else index.names()

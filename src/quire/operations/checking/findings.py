@@ -62,11 +62,6 @@ class Checked:
         return Counter(finding.severity for finding in self.findings)
 
     @property
-    def has_damage(self) -> bool:
-        """Whether there was any, repaired or not."""
-        return any(finding.severity is Severity.DAMAGE for finding in self.findings)
-
-    @property
     def has_open_damage(self) -> bool:
         """Whether any is left."""
         return any(finding.is_open_damage for finding in self.findings)

@@ -28,6 +28,6 @@ The upload time is the source's mtime: that is when it appeared, as far as anybo
 from __future__ import annotations
 
 from quire.operations.importing.importer import Importer
-from quire.operations.importing.outcome import NoProgress, Outcome, Progress, Report, Result
+from quire.operations.importing.outcome import Outcome, Report, Result
 
-__all__ = ["Importer", "NoProgress", "Outcome", "Progress", "Report", "Result"]
+__all__ = ["Importer", "Outcome", "Report", "Result"]

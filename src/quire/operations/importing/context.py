@@ -15,7 +15,8 @@ from quire.dropin.listing import NOTHING, Candidate, Listing
 from quire.dropin.tree import Tree
 from quire.index.index import Index
 from quire.operations.importing import source as files
-from quire.operations.importing.outcome import NoProgress, Outcome, Progress, Result
+from quire.operations.importing.outcome import Outcome, Result
+from quire.process.progress import Progress
 from quire.store.contracts import Staged
 
 
@@ -54,7 +55,7 @@ class ImportContext:
         self._drop_in_names: dict[str, set[str]] = {}
         self._facts_apply = facts_apply
         self._link = link
-        self._progress = progress or NoProgress()
+        self._progress = progress or Progress()
         self._stop = threading.Event()
         self._link_targets: frozenset[str] = frozenset()
         # sources that symbolic links lead to, removed last
@@ -65,7 +66,9 @@ class ImportContext:
         self._listing = listing = self._tree.refresh()
         candidates = tuple(listing.by_path.values())
         file_stats = [self._tree.stat(candidate, listing) for candidate in candidates]
-        self._progress.start(sum(file_stat.fingerprint.size for file_stat in file_stats if file_stat is not None))
+        self._progress.step(
+            self._tree.roots[0], sum(file_stat.fingerprint.size for file_stat in file_stats if file_stat is not None)
+        )
         pairs = zip(candidates, file_stats, strict=True)
         self._link_targets = frozenset(
             file_stat.path for candidate, file_stat in pairs if candidate.is_link and file_stat is not None

@@ -14,8 +14,9 @@ from quire.dropin.folder import Folder
 from quire.dropin.listing import Candidate
 from quire.index.index import Index
 from quire.operations.importing.context import ImportContext
-from quire.operations.importing.outcome import Outcome, Progress, Report, Result
+from quire.operations.importing.outcome import Outcome, Report, Result
 from quire.operations.importing.project import ProjectImport
+from quire.process.progress import Progress
 
 _log = structlog.get_logger(__name__)
 

@@ -1,10 +1,9 @@
-"""What an import tells: the outcome of each file, and how far it is."""
+"""What an import tells: the outcome of each file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
 
 class Outcome(StrEnum):
@@ -55,25 +54,3 @@ class Report:
     @property
     def imported_bytes(self) -> int:
         return sum(result.size for result in self.results if result.outcome is Outcome.IMPORTED)
-
-
-class Progress(Protocol):
-    """Who shows how far it is. Called from several threads."""
-
-    def start(self, total: int) -> None:
-        """The bytes that there are to read, about."""
-        ...
-
-    def advance(self, amount: int) -> None:
-        """So many bytes were dealt with."""
-        ...
-
-
-class NoProgress:
-    """Shows nothing."""
-
-    def start(self, total: int) -> None:
-        pass
-
-    def advance(self, amount: int) -> None:
-        pass

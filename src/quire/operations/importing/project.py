@@ -10,6 +10,7 @@ from quire.archives.metadata import CoreMetadata, is_complete_archive
 from quire.domain.errors import DamagedRecord, FileExists, InvalidName, InvalidRequest, ProjectClosed, StoreError
 from quire.domain.names import MAX_FILENAME_BYTES, normalize_name
 from quire.domain.project import File, Project
+from quire.dropin.drop_in import rfc3339
 from quire.dropin.facts import offered_metadata
 from quire.dropin.files import FileStat
 from quire.dropin.listing import Candidate
@@ -18,7 +19,7 @@ from quire.index.integrity import has_digest
 from quire.index.upload import Upload
 from quire.operations.importing.context import ImportContext
 from quire.operations.importing.outcome import Outcome, Result
-from quire.operations.importing.source import Refused, read_signature, read_unchanged, remove_signature, rfc3339
+from quire.operations.importing.source import Refused, read_signature, read_unchanged, remove_signature
 from quire.store.contracts import Staged
 
 BATCH_FILES = 200

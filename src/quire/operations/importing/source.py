@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 
 from quire.dropin.files import MAX_SIGNATURE_BYTES, FileStat, Fingerprint, open_regular, private_name
 from quire.dropin.listing import Candidate
-from quire.index.index import timestamp
 
 _CHUNK = 1024 * 1024
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHANGED = "The source changed meanwhile, so it was left; import it again."
 
 
@@ -157,11 +154,3 @@ def _leads_to(path: str, file_stat: FileStat, *, is_link: bool) -> bool:
             os.close(descriptor)
     except OSError:
         return False
-
-
-def rfc3339(nanoseconds: int) -> str | None:
-    """A time since the epoch as records have it; None when the calendar does not reach that far."""
-    try:
-        return timestamp(_EPOCH + timedelta(microseconds=nanoseconds // 1000))
-    except OverflowError:
-        return None
