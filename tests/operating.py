@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from quire.index.index import Index
+from quire.index.index import Index, all_indexes
 from quire.operations.checking import Check, Checked
 from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.store import PosixStore
@@ -130,7 +130,7 @@ def checked(root: Path, *, repair: bool = False) -> Checked:
     """What a check of a directory's store finds, here and not in a process of its own."""
     store = PosixStore.open(root)
     inspector = PosixInspector(store)
-    indexes = [Index(store, name) for name in inspector.indexes()]
+    indexes = all_indexes(store)
     return Check(store, lambda: indexes, inspector, repair=repair).run()
 
 

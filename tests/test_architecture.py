@@ -135,11 +135,20 @@ def test_the_domain_does_no_io() -> None:
             assert not names & {"os", "socket", "pathlib", "threading", "asyncio", "subprocess"}, path
 
 
-def test_handlers_do_not_know_how_a_store_is_made() -> None:
-    """Handlers see contracts; only the service opens a store."""
+def test_http_does_not_know_how_a_store_is_made() -> None:
+    """Handlers and the service see contracts."""
     for path in modules():
-        if layer(name_of(path)) == "http" and path.name != "service.py":
+        if layer(name_of(path)) == "http":
             assert not any(module.startswith("quire.store.posix") for module in imports(path)), path
+
+
+def test_stores_are_opened_in_one_place() -> None:
+    """What uses a store has it from `quire.store.opening`, and so works on any; the doctor examines volumes."""
+    for path in modules():
+        if layer(name_of(path)) not in {"store", "testing", "doctor"}:
+            names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+            names |= {name for _, name in from_imports(path)}
+            assert not names & {"PosixStore", "MemoryStore"}, path
 
 
 def test_archives_are_opened_in_one_place() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-from quire.index.index import Index
+from quire.index.index import all_indexes
 from quire.operations.checking import Check, Severity
 from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.store import PosixStore
@@ -122,7 +122,7 @@ class Farm:
         """What `quire check` calls damage."""
         store = PosixStore.open(self.root)
         inspector = PosixInspector(store)
-        checked = Check(store, lambda: [Index(store, name) for name in inspector.indexes()], inspector).run()
+        checked = Check(store, lambda: all_indexes(store), inspector).run()
         return [str(found) for found in checked.findings if found.severity is Severity.DAMAGE]
 
 

@@ -20,7 +20,7 @@ from quire.dropin.facts import decode_facts, encode_facts
 from quire.dropin.files import Fingerprint, private_name
 from quire.dropin.folder import Folder
 from quire.index.commits import blob_keys
-from quire.index.index import Index
+from quire.index.index import Index, all_indexes
 from quire.index.upload import examine
 from quire.operations.checking import GRACE, Check, Checked, Finding, Severity, collect_garbage
 from quire.operations.checking.references import project_of
@@ -54,7 +54,7 @@ def check(root: Path, **options: Any) -> Checked:
     """A check by a process of its own."""
     store = PosixStore.open(root)
     inspector = PosixInspector(store)
-    return Check(store, lambda: [Index(store, name) for name in inspector.indexes()], inspector, **options).run()
+    return Check(store, lambda: all_indexes(store), inspector, **options).run()
 
 
 def only(checked: Checked) -> Finding:
@@ -414,7 +414,7 @@ def test_garbage_is_what_nobody_lists_and_is_old(tmp_path: Path, index: Index) -
     store = PosixStore.open(tmp_path)
 
     def indexes() -> list[Index]:
-        return [Index(store, name) for name in PosixInspector(store).indexes()]
+        return all_indexes(store)
 
     young = collect_garbage(store, indexes)
     assert (young.blobs, young.young, young.swept) == ([], 4, 0)

@@ -307,6 +307,19 @@ def test_execute_downloads_beside_the_present_file(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write what belongs to another user")
+def test_root_does_not_add_to_a_store_of_another_user(
+    upstream: FakeIndex, served: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its server could not change what root adds there; every command that writes to a store says so."""
+    host(served, "foo", "1.0")
+    os.chown(served / "quire", 1234, 1234)
+    assert update(upstream, "--hosted", "-x", served) == 2
+    assert f"{served}/quire belongs to the user 1234" in capsys.readouterr().err
+    assert list(Index(PosixStore.open(served)).project("foo").files) == [wheel_name("foo", "1.0")]  # type: ignore[union-attr]
+    assert update(upstream, "--hosted", served) == 0  # which only asks
+
+
 def test_execute_publishes_where_the_project_is_hosted(
     upstream: FakeIndex, served: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

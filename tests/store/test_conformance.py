@@ -215,6 +215,11 @@ class ListsUnsorted(MemoryRecords):
         return found if found is known else Names(prefix, found.names[::-1], found.tag)
 
 
+class ForgetsPrefixes(MemoryRecords):
+    def prefixes(self) -> tuple[str, ...]:
+        return tuple(prefix for prefix in super().prefixes() if super(ForgetsPrefixes, self).names(prefix).names)
+
+
 class Overwrites(MemoryBlobs):
     def publish(self, staged: Staged, key: str) -> None:
         self.remove(key)
@@ -385,6 +390,7 @@ FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
     (ListsDeleted, "many_names_are_complete"),
     (ListsByPrefix, "names_are_those_of_one_folder"),
     (ListsUnsorted, "similar_keys_are_different_records"),
+    (ForgetsPrefixes, "prefixes_have_all_records"),
     (Overwrites, "a_taken_key_keeps_its_bytes"),
     (Overwrites, "racing_publishers_have_one_winner"),
     (PublishesTheFirst, "blobs_published_together_are_all_there"),

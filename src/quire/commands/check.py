@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(
             {
-                "store": str(opened.home),
+                "store": opened.home,
                 "projects": checked.projects,
                 "files": checked.files,
                 "deleted": checked.deleted,

@@ -19,16 +19,18 @@ import structlog
 
 from quire.config.settings import Settings, resolve, unknown_variables
 from quire.config.suggestions import did_you_mean
-from quire.domain.errors import ConfigurationError, NotFound, QuireError
+from quire.domain.errors import ConfigurationError, NotFound
 from quire.dropin.folder import Folder
 from quire.dropin.listing import Candidate
 from quire.dropin.tree import Tree
 from quire.index.audit.entries import Origin
-from quire.index.index import Index
+from quire.index.index import Index, all_indexes
 from quire.observe import logs
+from quire.operations.opening import check_place, open_index
+from quire.store.contracts import Store
+from quire.store.opening import inspector_of
 from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.layout import check_directory, nearest_store
-from quire.store.posix.store import HOME, PosixStore
 
 _log = structlog.get_logger(__name__)
 
@@ -41,26 +43,24 @@ class Opened:
     """A store, as the command line named it."""
 
     settings: Settings
-    store: PosixStore
     index: Index
 
     @property
-    def home(self) -> Path:
-        """The store's folder."""
-        return Path(self.store.root) / HOME
+    def store(self) -> Store:
+        return self.index.store
 
     @property
-    def exists(self) -> bool:
-        """Whether there is a store at all, or just a directory that could carry one."""
-        return os.path.isdir(self.home)  # unlike Path.is_dir it raises nothing; what is wrong is told by who opens it
+    def home(self) -> str:
+        """Where the store's own things are: its folder where it has one."""
+        return self.store.home or self.store.place
 
     @property
-    def inspector(self) -> PosixInspector:
-        return PosixInspector(self.store)
+    def inspector(self) -> PosixInspector | None:
+        return inspector_of(self.store)
 
     def indexes(self) -> list[Index]:
         """All indexes of the store."""
-        return [Index(self.store, name, self.index.origin) for name in self.inspector.indexes()]
+        return all_indexes(self.store, self.index.origin)
 
     def folder(self, *, keeps_facts: bool = True) -> Folder:
         """The drop-in files that are served with the store. `keeps_facts`: store what is found out about them, too."""
@@ -69,7 +69,7 @@ class Opened:
             roots,
             digests=self.store.records,
             index=self.settings.index,
-            exclude=[self.home],
+            exclude=[Path(self.home)],
             facts_are_stored=keeps_facts,
         )
 
@@ -80,7 +80,7 @@ class Opened:
     def all_candidates(self) -> Mapping[str, tuple[Candidate, ...]]:
         """The same of every project that has any."""
         roots = [Path(directory) for directory in self.settings.drop_in_roots]
-        return Tree(roots, exclude=[self.home]).refresh().projects
+        return Tree(roots, exclude=[Path(self.home)]).refresh().projects
 
 
 def no_project(opened: Opened, name: str) -> NotFound:
@@ -144,7 +144,8 @@ def resolve_for_store(
             f"No store was found: there is none in packages/ here or in a folder above, and no {settings.root}; name "
             f"the served directory with -d."
         )
-    for directory in settings.directories:
+    check_place(settings.root)
+    for directory in settings.folders:
         check_directory(directory)
     return settings
 
@@ -170,43 +171,12 @@ def open_store(
     logs.configure(msgspec.structs.replace(settings, log_stream=stream))
     for sentence in unknown_variables(os.environ):
         _log.warning(sentence)
-    _check_owner(settings.root, writes=writes)
-    try:
-        store = PosixStore.open(
-            settings.root,
-            create=create,
-            read_only=not (writes or asks_the_time),
-            coarse_changes=settings.coarse_changes,
-        )
-    except QuireError as error:
-        raise ConfigurationError(str(error)) from error
-    opened = Opened(settings, store, Index(store, settings.index, origin=origin_of(arguments)))
-    if not opened.exists and create:
-        raise ConfigurationError(f"The directory {store.root} cannot be written; run this as the user who serves it.")
-    if not opened.exists and required:
-        raise ConfigurationError(f"There is no store in {store.root}; name the directory that carries it with -d.")
-    if writes and opened.exists and not store.writable:
+    index = open_index(settings, origin_of(arguments), writes=writes, create=create, asks_the_time=asks_the_time)
+    if required and not index.store.exists:
         raise ConfigurationError(
-            f"The store in {store.root} cannot be written by this user; run this as the user who serves it."
+            f"There is no store in {index.store.place}; name the directory that carries it with -d."
         )
-    return opened
-
-
-def _check_owner(root: str, *, writes: bool) -> None:
-    """What root makes belongs to root, and a server that runs as somebody else could not add to it."""
-    if not writes or os.geteuid() != 0:
-        return
-    for path in (f"{root}/{HOME}", root):
-        try:
-            owner = os.stat(path).st_uid
-        except OSError:
-            continue
-        if owner != 0:
-            raise ConfigurationError(
-                f"{path} belongs to the user {owner}, and what root adds there that user's server could not change; "
-                f"run this as that user (sudo -u '#{owner}' quire ...)."
-            )
-        return
+    return Opened(settings, index)
 
 
 # -- printing ---------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     hosted, dropins = opened.index.project(name), opened.candidates(name)
     if hosted is None and not dropins:
         raise no_project(opened, name)
-    selection = select(name, hosted, dropins, arguments.what, root=str(opened.store.root), uncovers=True)
+    selection = select(name, hosted, dropins, arguments.what, root=opened.store.place, uncovers=True)
     meant = [file for file in hosted.files.values() if selection.includes(file)] if hosted is not None else []
     if not arguments.yes:
         what = f"the whole project {name}" if arguments.all else f"{selection} of {name}"

@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(
             {
-                "store": str(opened.home),
+                "store": opened.home,
                 "dry_run": arguments.dry_run,
                 "removed": [{"key": blob.key, "size": blob.size} for blob in collected.blobs],
                 "bytes": collected.bytes,

@@ -86,18 +86,18 @@ def run(arguments: argparse.Namespace) -> int:
             else:
                 _print(source, report)
     if arguments.json:
-        print_json({"into": str(opened.store.root), "index": opened.index.name, "sources": sources})
+        print_json({"into": opened.store.place, "index": opened.index.name, "sources": sources})
     return 1 if failed else 0
 
 
 def _importer(opened: Opened, source: Path, meter: Meter, arguments: argparse.Namespace) -> Importer:
-    is_served = source == opened.store.root
+    is_served = str(source) == opened.store.place
     others = [directory for directory in opened.settings.directories if Path(os.path.realpath(directory)) != source]
     return Importer(
         opened.index,
         source,
         drop_ins=opened.folder() if others else None,
-        exclude=[opened.home],
+        exclude=[Path(opened.home)],
         facts_apply=is_served,
         move=arguments.move,
         link=arguments.link,

@@ -50,7 +50,10 @@ def run(arguments: argparse.Namespace) -> int:
     filter_ = LogFilter(since=arguments.since, user=arguments.user, action=arguments.action)
 
     def names() -> tuple[str, ...]:
-        return (name,) if name is not None else opened.inspector.names(opened.index.prefix)
+        if name is not None:
+            return (name,)
+        inspector = opened.inspector  # which also knows those that were deleted
+        return opened.index.names() if inspector is None else inspector.names(opened.index.prefix)
 
     found = reader.all(names(), filter_)
     if not arguments.follow:

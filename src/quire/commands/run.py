@@ -73,18 +73,18 @@ def prepare(settings: Settings) -> Settings:
     import quire.http.entry  # noqa: F401, PLC0415 - see above
     from quire.access.passwords import has_users  # noqa: PLC0415 - as above
     from quire.http.app.application import create_application  # noqa: PLC0415 - as above
+    from quire.store.opening import open_store  # noqa: PLC0415 - as above
     from quire.store.posix.filesystem import filesystem_type, is_tested  # noqa: PLC0415 - as above
     from quire.store.posix.layout import check_directory  # noqa: PLC0415 - as above
-    from quire.store.posix.store import PosixStore  # noqa: PLC0415 - as above
 
-    for directory in settings.directories:
+    for directory in settings.folders:
         check_directory(directory)
         _check_directory(directory)
     for file, flag in ((settings.passwords, "--passwords"), (settings.welcome, "--welcome")):
         if file is not None:
             _check_file(file, flag)
     try:
-        store = PosixStore.open(
+        store = open_store(
             settings.root,
             create=not settings.read_only,
             read_only=settings.read_only,
@@ -106,7 +106,7 @@ def prepare(settings: Settings) -> Settings:
             )
         _log.warning(f"The directory {settings.root} is mounted read-only; serving it so, without uploads.")
         settings = msgspec.structs.replace(settings, read_only=True)
-    for directory in settings.directories:
+    for directory in settings.folders:
         kind, _ = filesystem_type(directory)
         if not is_tested(kind):
             _log.warning(

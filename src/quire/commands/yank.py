@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     hosted, dropins = opened.index.project(name), opened.candidates(name)
     if hosted is None and not dropins:
         raise no_project(opened, name)
-    selection = select(name, hosted, dropins, arguments.what, root=str(opened.store.root))
+    selection = select(name, hosted, dropins, arguments.what, root=opened.store.place)
     if arguments.command == "yank":
         change = opened.index.yank(name, selection, reason)
     else:

@@ -22,6 +22,7 @@ import msgspec
 from quire.config import values
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import ConfigurationError
+from quire.store.opening import has_scheme, is_in_memory
 
 DEFAULT_FALLBACK_URL = "https://pypi.org/simple/"
 """Where clients are sent for a project that is not here; pypiserver's default."""
@@ -43,7 +44,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Everything that can be set. Paths are absolute."""
 
     directories: tuple[str, ...]
-    """The served directories; the first one carries the store and takes uploads, the others are drop-in folders."""
+    """The served directories; the first one carries the store and takes uploads, the others are drop-in folders.
+    The first may also be another place for a store; see `quire.store.opening`."""
     index: str = "main"
 
     host: str = "0.0.0.0"  # noqa: S104 - what a server in a container needs, and pypiserver's default
@@ -118,13 +120,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def root(self) -> str:
-        """The directory that carries the store."""
+        """The place of the store: nearly always the directory that carries it."""
         return self.directories[0]
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Those of `directories` that are directories."""
+        return self.directories[1:] if is_in_memory(self.root) else self.directories
 
     @property
     def drop_in_roots(self) -> tuple[str, ...]:
         """The directories whose files are served where they lie."""
-        return () if self.no_drop_in else self.directories
+        return () if self.no_drop_in else self.folders
 
     @property
     def log_level(self) -> str:
@@ -160,7 +167,7 @@ class Option:
 
 
 OPTIONS = (
-    Option("directories", values.paths(os.pathsep), "the directory"),
+    Option("directories", values.places, "the directory"),
     Option("index", values.index_name, "--index"),
     Option("host", values.host, "--host"),
     Option("port", values.integer(0, 65535), "--port", ("PYPISERVER_PORT", "PORT")),
@@ -366,7 +373,7 @@ def _relative_to(folder: Path, raw: object) -> object:
     """A path of the configuration file, made absolute; what is no path stays as it is, for its parser to refuse."""
     if isinstance(raw, list):
         return [_relative_to(folder, item) for item in raw]
-    if not isinstance(raw, str) or not raw.strip() or raw == "." or raw.startswith("~"):
+    if not isinstance(raw, str) or not raw.strip() or raw == "." or raw.startswith("~") or has_scheme(raw):
         return raw
     return str(folder / raw)
 
@@ -380,7 +387,8 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
             fields["directories"] = (values.path("~/packages"),)
         except ValueError:  # a user id without a name, and no HOME: there is no home to look in
             raise ConfigurationError("This user has no home, where ~/packages would be; name the directory.") from None
-    fields.setdefault("workers", usable_cores())
+    fields.setdefault("workers", 1 if is_in_memory(fields["directories"][0]) else usable_cores())
+    check_workers(fields["directories"][0], fields["workers"])
     if "allowed_hosts" not in given and fields.get("allowed_hosts"):
         own = values.is_loopback(fields["host"]) and not fields.get("trusted_proxies")
         fields["allowed_hosts"] = (*fields["allowed_hosts"], fields["host"].lower()) if own else ()
@@ -416,6 +424,15 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
     disabled = given.get("disable_fallback", False)
     fields["fallback_url"] = None if disabled else given.get("fallback_url", DEFAULT_FALLBACK_URL)
     return Settings(**fields)
+
+
+def check_workers(place: str, workers: int) -> None:
+    """Refuse several workers over a store that each of them would have for itself. Raises ConfigurationError."""
+    if is_in_memory(place) and workers > 1:
+        raise ConfigurationError(
+            f"{place} is a store in the memory of one process, and {workers} workers would have {workers} different "
+            "ones; serve it with one worker, or name a directory."
+        )
 
 
 def _check_uploads(authenticate: tuple[str, ...], *, anonymous: bool, read_only: bool) -> None:

@@ -10,12 +10,15 @@ import hashlib
 import ipaddress
 import logging
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from quire.domain.errors import ConfigurationError
 from quire.domain.reserved import normalize_pattern
+from quire.store.opening import has_scheme, is_in_memory, parse_place
 
 Raw = object
 """A value as its source gives it."""
@@ -142,16 +145,22 @@ def path(raw: Raw) -> str:
         raise ValueError(f"{raw!r}: {error}") from None
 
 
-def paths(separator: str) -> Callable[[Raw], tuple[str, ...]]:
-    """A parser of one or more paths: a list, or text with `separator` between them."""
-
-    def parse(raw: Raw) -> tuple[str, ...]:
-        found = raw if isinstance(raw, list | tuple) else text(raw).split(separator)
-        if not found:
-            raise ValueError("it names no directory")
-        return tuple(path(item) for item in found)
-
-    return parse
+def places(raw: Raw) -> tuple[str, ...]:
+    """A list of directories, of which the first may be another place for a store; or text: one URL, or paths with the
+    system's separator between them."""
+    if isinstance(raw, list | tuple):
+        found = list(raw)
+    else:
+        found = [text(raw)] if has_scheme(text(raw)) else text(raw).split(os.pathsep)
+    if not found:
+        raise ValueError("it names no directory")
+    try:
+        parsed = [parse_place(text(item)) for item in found]
+    except ConfigurationError as error:
+        raise ValueError(str(error).removesuffix(".")) from None
+    if any(map(is_in_memory, parsed[1:])):
+        raise ValueError("only the first place can be a store; name directories after it")
+    return tuple(place if is_in_memory(place) else path(place) for place in parsed)
 
 
 def words(raw: Raw) -> list[str]:

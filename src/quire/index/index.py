@@ -239,6 +239,12 @@ class Index:
                     return
 
 
+def all_indexes(store: Store, origin: Origin | None = None) -> list[Index]:
+    """Every index of a store. `origin`: as for one of them. Raises StoreError."""
+    prefixes = (prefix.partition("/") for prefix in store.records.prefixes())
+    return [Index(store, name, origin) for name, _, kind in prefixes if kind == "projects"]
+
+
 def timestamp() -> str:
     """PEP 700's upload-time of now: RFC 3339 in UTC with microseconds."""
     # strftime takes twenty times as long

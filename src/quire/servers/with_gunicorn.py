@@ -21,7 +21,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config, get_default_config_file
 from gunicorn.errors import ConfigError
 
-from quire.config.settings import Settings
+from quire.config.settings import Settings, check_workers
 from quire.domain.errors import ConfigurationError
 from quire.servers import GRACE_SECONDS, host_and_port, log_start
 from quire.servers.binding import free_address
@@ -44,6 +44,7 @@ def serve(settings: Settings, target: str) -> int:
     """See quire.servers.run. gunicorn leaves by SystemExit, in the main process and in its workers."""
     application = _Application(settings, target)
     _check_addresses(application.cfg)
+    check_workers(settings.root, application.cfg.workers)
     raise_descriptor_limit()
     forked_workers_obey_signals()
     addresses = [each if isinstance(each, str) else host_and_port(each) for each in application.cfg.address]

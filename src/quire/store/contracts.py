@@ -124,6 +124,12 @@ class Records(Protocol):
         """The present names in the folder `prefix` now: the very object `known` when they are unchanged."""
         ...
 
+    def prefixes(self) -> tuple[str, ...]:
+        """The folders two parts deep, such as `main/projects`, that have a record or ever had one, sorted. There may
+        be others among them, which never had any.
+        """
+        ...
+
     def unchanged(self, known: Record) -> bool:
         """Whether `read` would certainly return `known`. False when it takes reading to tell: this never reads."""
         ...
@@ -329,6 +335,21 @@ class Store(Protocol):
 
     @property
     def blobs(self) -> Blobs: ...
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: a directory or a URL, which `quire.store.opening.open_store` takes."""
+        ...
+
+    @property
+    def home(self) -> str | None:
+        """The folder of this system that belongs to the store alone, so that others leave it out; None without one."""
+        ...
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a store by now, or only a place for one."""
+        ...
 
     @property
     def validates_inline(self) -> bool:

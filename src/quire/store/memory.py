@@ -1,4 +1,4 @@
-"""A store in memory, with fault injection: what the tests of everything above a store run on.
+"""A store in the memory of one process, for trials and tests, with fault injection.
 
 It fulfils both contracts as strictly as any store does: several handles ("workers") share one `MemoryState`, every
 operation is one step under one lock, tags are revisions, and an answer is never an object that another caller holds.
@@ -71,7 +71,8 @@ class MemoryState:
     `clock` gives seconds, for the ages of blobs and stagings only.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, place: str = "memory:") -> None:
+        self.place = place
         self.lock = threading.Lock()
         self.clock = clock
         self.revisions: dict[str, tuple[int, bytes | None]] = {}
@@ -83,6 +84,11 @@ class MemoryState:
         """How often the set of present names under a prefix has changed."""
         self.blobs: dict[str, _Blob] = {}
         self.incoming: set[_Incoming] = set()
+
+
+_lock = threading.Lock()
+_states: dict[str, MemoryState] = {}
+"""By place; see `MemoryStore.named`."""
 
 
 class MemoryStore:
@@ -100,6 +106,13 @@ class MemoryStore:
         self._records = MemoryRecords(self.state, self.faults, writable=writable)
         self._blobs = MemoryBlobs(self.state, self.faults, writable=writable)
 
+    @classmethod
+    def named(cls, place: str, *, writable: bool = True) -> MemoryStore:
+        """A handle on the one store of this process that has this place, `memory:NAME`; it is made when it is new."""
+        with _lock:
+            state = _states.setdefault(place, MemoryState(place=place))
+        return cls(state, writable=writable)
+
     def shared(self, faults: Faults | None = None, *, writable: bool = True) -> MemoryStore:
         """Another handle on the same store, with faults of its own (by default none)."""
         return MemoryStore(self.state, faults, writable=writable)
@@ -111,6 +124,18 @@ class MemoryStore:
     @property
     def blobs(self) -> MemoryBlobs:
         return self._blobs
+
+    @property
+    def place(self) -> str:
+        return self.state.place
+
+    @property
+    def home(self) -> None:
+        return None
+
+    @property
+    def exists(self) -> bool:
+        return True
 
     @property
     def validates_inline(self) -> bool:
@@ -180,6 +205,11 @@ class MemoryRecords:
             if known is not None and (known.prefix, known.tag) == (prefix, tag):
                 return known
             return Names(prefix, tuple(sorted(self._state.present.get(prefix, ()))), tag)
+
+    def prefixes(self) -> tuple[str, ...]:
+        with self._faults.around("names", ""), self._state.lock:
+            keys = [key.split("/") for key in self._state.revisions]
+        return tuple(sorted({f"{parts[0]}/{parts[1]}" for parts in keys if len(parts) > 2}))
 
     def unchanged(self, known: Record) -> bool:
         return self.read(known.key, known) is known

@@ -9,10 +9,13 @@ from quire.testing.sandbox import Rule, Sandbox
 
 
 def a_store_describes_itself(sandbox: Sandbox) -> None:
-    """`writable` and `validates_inline` are booleans, and a store under test is writable."""
+    """What a store says of itself has the types that the contract names, and a store under test is writable."""
     store = sandbox.worker()
     require(store.writable is True, "the store is not writable, so it cannot be checked.")
     require(isinstance(store.validates_inline, bool), "`validates_inline` must be True or False.")
+    require(store.exists is True, "a writable store must say that it exists.")
+    require(isinstance(store.place, str) and store.place != "", "`place` must say where the store is.")
+    require(store.home is None or isinstance(store.home, str), "`home` must be a folder or None.")
 
 
 def absence_is_an_answer(sandbox: Sandbox) -> None:
@@ -254,6 +257,21 @@ def record_keys_cannot_escape(sandbox: Sandbox) -> None:
                 records.names(key)
 
 
+def prefixes_have_all_records(sandbox: Sandbox) -> None:
+    """`prefixes` names the folder of every record, of a deleted one too, at once and for every worker; sorted."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    require(sandbox.folder not in other.records.prefixes(), "prefixes names a folder that was never written.")
+    for name in ("record", "deep/record"):
+        record = create(worker, sandbox.record(name), document(1))
+        for observer in (worker, other):
+            require(sandbox.folder in observer.records.prefixes(), "prefixes lacks the folder of a record.")
+        worker.records.write(record.key, None, record)
+    found = other.records.prefixes()
+    require(sandbox.folder in found, "prefixes lacks the folder of deleted records.")
+    require(list(found) == sorted(set(found)), "prefixes must be sorted, each once.")
+    require(all(prefix.count("/") == 1 for prefix in found), "prefixes must be two parts deep.")
+
+
 RULES: tuple[Rule, ...] = (
     a_store_describes_itself,
     absence_is_an_answer,
@@ -267,4 +285,5 @@ RULES: tuple[Rule, ...] = (
     a_draft_is_written_as_its_bytes_are,
     similar_keys_are_different_records,
     record_keys_cannot_escape,
+    prefixes_have_all_records,
 )

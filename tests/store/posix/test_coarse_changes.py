@@ -19,6 +19,7 @@ from quire.commands.common import add_store_flags, open_store
 from quire.config.settings import RUN_DEFAULTS, Settings, resolve
 from quire.domain.errors import BlobMissing, ConfigurationError, Conflict
 from quire.http.app.service import Service
+from quire.store.contracts import Store
 from quire.store.posix import changes as posix_changes
 from quire.store.posix.store import PosixStore
 from quire.testing import check_store
@@ -264,16 +265,21 @@ def test_a_store_that_does_not_waits_for_nothing(tmp_path: Path, monkeypatch: py
     store.records.write(KEY, None, record)
 
 
+def coarse_changes(store: Store) -> float:
+    assert isinstance(store, PosixStore)
+    return store.coarse_changes
+
+
 def test_the_setting_reaches_servers_and_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One variable for all: every writer has to do it."""
     settings = resolve({"directories": [str(tmp_path)]}, {"QUIRE_COARSE_CHANGES": "0.02"}, RUN_DEFAULTS)
-    assert Service(settings).store.coarse_changes == 0.02
-    assert Service(Settings(directories=(str(tmp_path),))).store.coarse_changes == 0.0
+    assert coarse_changes(Service(settings).store) == 0.02
+    assert coarse_changes(Service(Settings(directories=(str(tmp_path),))).store) == 0.0
     monkeypatch.setenv("QUIRE_COARSE_CHANGES", "0.02")
     parser = argparse.ArgumentParser()
     add_store_flags(parser)
     opened = open_store(parser.parse_args(["-d", str(tmp_path)]), writes=True)
-    assert opened.store.coarse_changes == 0.02
+    assert coarse_changes(opened.store) == 0.02
 
 
 @pytest.mark.parametrize("value", ["20", "0", "-0.1", "soon", "inf"])

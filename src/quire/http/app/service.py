@@ -42,7 +42,7 @@ from quire.process.budget import Budget, Memory
 from quire.process.siblings import folder_of, is_draining
 from quire.render.simple import Page
 from quire.store.contracts import OpenBlob
-from quire.store.posix.store import HOME, PosixStore
+from quire.store.opening import open_store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,16 +70,14 @@ class Service:
         """Raises ConfigurationError, StoreError, UnknownLayout."""
         self.settings = settings
         self.budget = Budget(settings.cache_size)
-        self.store = PosixStore.open(
-            settings.root, read_only=settings.read_only, coarse_changes=settings.coarse_changes
-        )
+        self.store = open_store(settings.root, read_only=settings.read_only, coarse_changes=settings.coarse_changes)
         self.index = Index(self.store, settings.index)
-        # The store's own folder is never one of packages (PosixStore.open has seen to it), so it need not be looked at.
+        # The store's own folder is never one of packages (opening it has made sure), so it need not be looked at.
         self.folder = Folder(
             [Path(directory) for directory in settings.drop_in_roots],
             digests=self.store.records,
             index=settings.index,
-            exclude=[self.store.root / HOME],
+            exclude=[] if self.store.home is None else [Path(self.store.home)],
             algorithms=self.further_algorithms,
             budget=self.budget,
             facts_are_stored=self.store.writable,

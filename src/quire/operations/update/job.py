@@ -26,9 +26,9 @@ from quire.domain.reserved import Reserved
 from quire.dropin.tree import Tree
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
+from quire.operations.opening import open_index
 from quire.operations.update.files import ForDirectory, ForStore, settle
 from quire.operations.update.plan import Fetch, Present, Update, plan, usable
-from quire.store.posix.store import PosixStore
 from quire.upstream.client import Upstream, UpstreamFile
 
 MAX_IGNORELIST_BYTES = 4 * 1024 * 1024
@@ -85,7 +85,7 @@ def update(job: Job) -> int:
     """Do it; the exit code. Raises ConfigurationError, StoreError, UpstreamError when nothing can be done at all."""
     index = _open_index(job)
     report = Report()
-    present = find_present(index, job.settings.directories, job.ignored or frozenset(), report, hosted=job.hosted)
+    present = find_present(index, job.settings.folders, job.ignored or frozenset(), report, hosted=job.hosted)
     reserved = Reserved(job.settings.local)
     present = {name: files for name, files in present.items() if name not in reserved}
     asyncio.run(_update(job, index, present, report))
@@ -122,7 +122,7 @@ def read_ignorelist(file: str) -> frozenset[str]:
 
 def _open_index(job: Job) -> Index:
     settings = job.settings
-    for directory in settings.directories:
+    for directory in settings.folders:
         try:
             with os.scandir(directory) as entries:
                 next(entries, None)
@@ -130,16 +130,7 @@ def _open_index(job: Job) -> Index:
             raise ConfigurationError(
                 f"The directory {directory} cannot be read: {os.strerror(error.errno or 0)}; create it or name another."
             ) from error
-    try:
-        store = PosixStore.open(
-            settings.root,
-            create=False,
-            read_only=settings.read_only or not job.execute,
-            coarse_changes=settings.coarse_changes,
-        )
-    except StoreError as error:
-        raise ConfigurationError(str(error)) from error
-    return Index(store, settings.index, job.origin)
+    return open_index(settings, job.origin, writes=job.execute and job.hosted and not settings.read_only)
 
 
 def find_present(

@@ -20,7 +20,7 @@ from quire.store.contracts import check_record_key
 from quire.store.posix.errors import if_there, store_errors
 from quire.store.posix.files import DurableDirectories, create_durable, is_same_file, sync_directory
 from quire.store.posix.records import split_tombstone
-from quire.store.posix.store import HOME, PosixStore
+from quire.store.posix.store import PosixStore
 
 DAMAGED = "damaged"
 """The folder of the store in which repairs keep what they take out of use. Nothing reads it; people may empty it."""
@@ -78,12 +78,7 @@ class PosixInspector:
 
     def __init__(self, store: PosixStore) -> None:
         self._store = store
-        self._home = f"{store.root}/{HOME}"
-
-    def indexes(self) -> tuple[str, ...]:
-        """The names of all indexes in the store."""
-        prefixes = [prefix.partition("/") for prefix in self._store.records.listing.prefixes()]
-        return tuple(sorted(index for index, _, kind in prefixes if kind == "projects" and _NAME.fullmatch(index)))
+        self._home = store.home
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """Every name under a prefix that has a directory, also if its record is deleted or its marker wrong."""

@@ -233,8 +233,8 @@ class PosixNames:
         with store_errors(f"tidy the record {key}"), self.intent(key):
             self.match_marker(key)
 
-    def prefixes(self) -> list[str]:
-        """Every folder that holds names, e.g. "main/projects"."""
+    def prefixes(self) -> tuple[str, ...]:
+        """See `contracts.Records`."""
         found = []
         with store_errors("list its indexes"):
             for directory, folders, _ in os.walk(self._top, onerror=unless_gone):
@@ -242,7 +242,7 @@ class PosixNames:
                 if depth == 2:
                     found.append(directory.removeprefix(f"{self._top}/"))
                     folders.clear()
-        return sorted(found)
+        return tuple(sorted(prefix for prefix in found if all(map(_NAME.fullmatch, prefix.split("/")))))
 
     def resolve_intents(self, prefix: str, older_than: float, now: float) -> int:
         """Finish what writers that died had announced. For the sweep; `now` is the server's time. Returns how many."""

@@ -338,6 +338,9 @@ class PosixRecords:
     def names(self, prefix: str, known: Names | None = None) -> Names:
         return self.listing.names(prefix, known)
 
+    def prefixes(self) -> tuple[str, ...]:
+        return self.listing.prefixes()
+
     def names_unchanged(self, known: Names) -> bool:
         with store_errors(f"list {known.prefix}"):
             return self.listing.unchanged(known)

@@ -42,6 +42,8 @@ class PosixStore:
         """Prefer `open`, which looks at the directory first."""
         home = f"{root}/{HOME}"
         self.root = root
+        self.place = str(root)
+        self.home = home
         self.filesystem = filesystem
         self.coarse_changes = coarse_changes
         self.writable = writable
@@ -115,12 +117,17 @@ class PosixStore:
             coarse_changes=coarse_changes,
         )
 
+    @property
+    def exists(self) -> bool:
+        # unlike Path.is_dir it raises nothing; the caller that opens it is told what is wrong
+        return os.path.isdir(self.home)
+
     def sweep(self, older_than: float) -> int:
         """Remove or finish what workers that died left behind, untouched for `older_than` seconds; returns how many."""
         with store_errors("sweep what was left behind"):
             swept = self.blobs.sweep(older_than)
             now = self.blobs.now()
-            swept += sweep_unfinished_layouts(f"{self.root}/{HOME}", older_than, now)
-            for prefix in self.records.listing.prefixes():
+            swept += sweep_unfinished_layouts(self.home, older_than, now)
+            for prefix in self.records.prefixes():
                 swept += self.records.listing.resolve_intents(prefix, older_than, now)
             return swept

@@ -1,0 +1,83 @@
+"""The one place where a store is opened, by a path or a URL.
+
+The place of a store is a directory (a path, or `file:///srv/packages`), or `memory:NAME`: a store in the memory of this
+process, one per name, which ends with the process. NAME may be empty.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from quire.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from quire.store.contracts import Store
+    from quire.store.posix.inspector import PosixInspector
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|memory:")
+_MEMORY = re.compile(r"memory:([A-Za-z0-9._-]{0,100})")
+
+
+def has_scheme(place: str) -> bool:
+    """Whether this is a URL and no path. A relative path that looks like one is written with `./` before it."""
+    return _SCHEME.match(place) is not None
+
+
+def is_in_memory(place: str) -> bool:
+    """Whether a place that was parsed is the memory of a process."""
+    return _MEMORY.fullmatch(place) is not None
+
+
+def parse_place(place: str) -> str:
+    """The path of a directory as it was written or as a `file://` URL names it, or `memory:NAME`.
+
+    Raises ConfigurationError for any other URL.
+    """
+    if not has_scheme(place) or is_in_memory(place):
+        return place
+    if place.startswith("memory:"):
+        raise ConfigurationError(f"{place!r} has a name that cannot be used; use letters, digits, '.', '_' and '-'.")
+    try:
+        url = urlsplit(place)
+    except ValueError as error:
+        raise ConfigurationError(f"{place!r} is no URL ({error}).") from error
+    if url.scheme != "file":
+        raise ConfigurationError(
+            f"{place!r} cannot be served: a store is in a directory; give its path, or file:///PATH."
+        )
+    path = unquote(url.path)
+    if url.netloc not in {"", "localhost"} or not path.startswith("/") or "\0" in path or url.query or url.fragment:
+        raise ConfigurationError(f"{place!r} names no directory of this machine; write it like file:///srv/packages.")
+    return path
+
+
+def open_store(
+    place: str | Path, *, create: bool = True, read_only: bool = False, coarse_changes: float = 0.0
+) -> Store:
+    """The store at a place. Each worker opens it for itself.
+
+    `create`: make the store when there is none and it can be made; without it, an empty store is served. `read_only`:
+    never write. A store that cannot be written is opened all the same, with `writable` False.
+    `coarse_changes`: see `quire.store.posix.changes`; other stores need none.
+    Raises ConfigurationError when this is no place for a store; StoreError, UnknownLayout when it cannot be opened.
+    """
+    # Only the store that is opened is imported.
+    place = parse_place(str(place))
+    if is_in_memory(place):
+        from quire.store.memory import MemoryStore  # noqa: PLC0415 - see above
+
+        return MemoryStore.named(place, writable=not read_only)
+    from quire.store.posix.store import PosixStore  # noqa: PLC0415 - see above
+
+    return PosixStore.open(place, create=create, read_only=read_only, coarse_changes=coarse_changes)
+
+
+def inspector_of(store: Store) -> PosixInspector | None:
+    """What can look into the store's own folders; None for a store that has none."""
+    from quire.store.posix.inspector import PosixInspector  # noqa: PLC0415 - see `open_store`
+    from quire.store.posix.store import PosixStore  # noqa: PLC0415 - see `open_store`
+
+    return PosixInspector(store) if isinstance(store, PosixStore) else None
