@@ -136,7 +136,7 @@ def test_the_domain_does_no_io() -> None:
 
 
 def test_http_does_not_know_how_a_store_is_made() -> None:
-    """Handlers and the service see contracts."""
+    """Handlers and the worker see contracts."""
     for path in modules():
         if layer(name_of(path)) == "http":
             assert not any(module.startswith("quire.store.posix") for module in imports(path)), path

@@ -23,6 +23,7 @@ from starlette.types import Message
 
 from quire.access.authenticator import parse_basic
 from quire.archives.metadata import check_agreement, is_complete_archive, is_static, parse_metadata, read_metadata
+from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.domain.errors import InvalidDistribution, InvalidName, QuireError, StoreError
 from quire.domain.names import (
     Kind,
@@ -38,7 +39,7 @@ from quire.domain.names import (
 from quire.domain.project import decode_project, encode_project
 from quire.http.api.xmlrpc import parse_call, search_terms
 from quire.http.app.framing import problem_with
-from quire.http.app.service import Service
+from quire.http.app.worker import Worker
 from quire.http.simple.files import single_range
 from quire.http.simple.forms import MAX_DOCUMENT_BYTES, received_form
 from quire.index.index import Index
@@ -78,7 +79,8 @@ async def _receive(sent_as: bytes, pieces: list[bytes]) -> object:
         return function(*arguments)
 
     settings = SimpleNamespace(max_upload_size=_KEPT, body_timeout=60.0)
-    service = SimpleNamespace(settings=settings, store=store, in_writer=in_writer, further_algorithms=())
+    worker = SimpleNamespace(settings=settings, in_writer=in_writer)
+    index = SimpleNamespace(store=store, policy=IndexPolicy())
     waiting = list(pieces)
 
     async def receive() -> Message:
@@ -88,7 +90,7 @@ async def _receive(sent_as: bytes, pieces: list[bytes]) -> object:
     request = Request({"type": "http", "method": "POST", "headers": [(b"content-type", sent_as)]}, receive)
     found: object
     try:
-        async with received_form(request, cast("Service", service)) as received:
+        async with received_form(request, cast("Worker", worker), cast("ServedIndex", index)) as received:
             texts = {}
             for name, value in received.fields.items():
                 assert len(value) <= MAX_DOCUMENT_BYTES

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
+from quire.catalog.file_count import FileCount
 from quire.config.settings import Settings
 from quire.domain.project import File, Project, encode_project
 from quire.dropin.folder import Folder
 from quire.http.app.application import create_application
-from quire.http.app.service import Service
+from quire.http.app.worker import Worker
 from quire.http.fast.fast_path import ASGIHeaders, FastPath
-from quire.http.simple.overview import FileCount
 from quire.process.budget import Budget, Memory
 from quire.render.negotiation import MediaType
 from quire.store.posix.store import PosixStore
@@ -161,7 +161,7 @@ def _document(name: str, files: int) -> bytes:
     return encode_project(Project(name=name, files=entries))
 
 
-def _service(folder: Path, limit: int, *, hosted: dict[str, int]) -> Service:
+def _worker(folder: Path, limit: int, *, hosted: dict[str, int]) -> Worker:
     """A worker with this limit, whose store has these projects with so many files each."""
     settings = Settings(directories=(str(folder),), authenticate=(), cache_size=limit)
     PosixStore.open(settings.root)
@@ -169,19 +169,19 @@ def _service(folder: Path, limit: int, *, hosted: dict[str, int]) -> Service:
         record = folder / "quire" / "records" / "main" / "projects" / name
         record.mkdir(parents=True)
         (record / "00000001.json").write_bytes(_document(name, files))
-    service = create_application(settings).state.service
-    assert isinstance(service, Service)
-    return service
+    worker = create_application(settings).state.worker
+    assert isinstance(worker, Worker)
+    return worker
 
 
-async def _ask(service: Service, fast_path: FastPath, name: str) -> None:
+async def _ask(worker: Worker, fast_path: FastPath, name: str) -> None:
     """What requests for every form of a project's page, and for one of its files, leave behind."""
-    view = await service.projects.get(name)
+    view = await worker.default.projects.get(name)
     for media_type in MediaType:
         page = view.page(media_type, "sha256")
         for encoding in ("identity", "gzip", "zstd"):
             page.encoded(encoding)
-    service.projects.memory.account(name, view)
+    worker.default.projects.memory.account(name, view)
     for accept in (b"text/html", b"application/vnd.pypi.simple.v1+json"):
         fast_path.find_response(f"/simple/{name}/", ASGIHeaders([(b"host", b"x"), (b"accept", accept)]))
     for listed in list(view.files.values())[:1]:
@@ -215,47 +215,47 @@ def test_projects_are_charged_what_they_take(tmp_path: Path, projects: int, file
     """The decoded record, every page in every form, prepared answers, and keys: all of it, also of absent projects."""
     names = [f"project-{number:06}" for number in range(projects)]
     hosted = {"warm": 10} | (dict.fromkeys(names, files) if files else {})
-    service = _service(tmp_path, 2**40, hosted=hosted)
-    fast_path = FastPath(service)
+    worker = _worker(tmp_path, 2**40, hosted=hosted)
+    fast_path = FastPath(worker, worker.default)
 
     async def scenario() -> None:
         for _ in range(3):
-            await _ask(service, fast_path, "warm")
+            await _ask(worker, fast_path, "warm")
         with _tracing():
-            allocated, charged = _allocated(), service.budget.bytes
+            allocated, charged = _allocated(), worker.budget.bytes
             for name in names:
-                await _ask(service, fast_path, name)
-            assert len(service.projects.memory) == projects + 1
-            allocated, charged = _allocated() - allocated, service.budget.bytes - charged
+                await _ask(worker, fast_path, name)
+            assert len(worker.default.projects.memory) == projects + 1
+            allocated, charged = _allocated() - allocated, worker.budget.bytes - charged
             assert _is_honest(allocated, charged), (allocated / projects, charged / projects)
 
     asyncio.run(scenario())
-    service.close()
+    worker.close()
 
 
 def test_the_list_of_projects_is_charged_what_it_takes(tmp_path: Path) -> None:
     """Names and pages; and a count of files, which remembers every project."""
-    service = _service(tmp_path, 2**40, hosted={f"project-{number:06}": 1 for number in range(3000)})
+    worker = _worker(tmp_path, 2**40, hosted={f"project-{number:06}": 1 for number in range(3000)})
 
     async def scenario() -> None:
-        await service.projects.get("project-000000")
-        service.file_count.count()
-        service.file_count.memory.drop("")
+        await worker.default.projects.get("project-000000")
+        worker.default.file_count.count()
+        worker.default.file_count.memory.drop("")
         with _tracing():
             allocated = _allocated()
-            view = await service.names()
+            view = await worker.default.names()
             for media_type in MediaType:
                 for encoding in ("gzip", "zstd"):
                     view.page(media_type).encoded(encoding)
-            service.project_names.memory.account("", view)
+            worker.default.project_names.memory.account("", view)
             grown = _allocated() - allocated
-            assert _is_honest(grown, service.project_names.memory.bytes), grown
-            assert service.file_count.count() == service.file_count.count() == 3000
+            assert _is_honest(grown, worker.default.project_names.memory.bytes), grown
+            assert worker.default.file_count.count() == worker.default.file_count.count() == 3000
             counted = _allocated() - allocated - grown
-            assert _is_honest(counted, service.file_count.memory.bytes), counted
+            assert _is_honest(counted, worker.default.file_count.memory.bytes), counted
 
     asyncio.run(scenario())
-    service.close()
+    worker.close()
 
 
 def test_what_is_known_of_dropped_in_files_is_charged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,23 +265,23 @@ def test_what_is_known_of_dropped_in_files_is_charged(tmp_path: Path, monkeypatc
     for name in names:
         for number in range(5):
             (tmp_path / wheel_name(name, f"1.{number}")).write_bytes(make_wheel(name, f"1.{number}"))
-    service = _service(tmp_path, 2**40, hosted={})
-    folder = service.folder
+    worker = _worker(tmp_path, 2**40, hosted={})
+    folder = worker.default.folder
     for name in [*names, names[0]]:  # digests are now in the store, as if another worker had been asked
         folder.project(name)
     for name in names:
         folder.facts.drop(name)
 
     with _tracing():
-        allocated, charged = _allocated(), service.budget.bytes
+        allocated, charged = _allocated(), worker.budget.bytes
         projects = [folder.project(name) for name in names]
         for project in projects:
             for dropin in project.files:
                 assert folder.metadata_document(dropin) is not None
         del project, projects, dropin
-        allocated, charged = _allocated() - allocated, service.budget.bytes - charged
+        allocated, charged = _allocated() - allocated, worker.budget.bytes - charged
         assert _is_honest(allocated, charged), (allocated / 100, charged / 100)
-    service.close()
+    worker.close()
 
 
 # -- both -------------------------------------------------------------------------------------------------------------
@@ -293,47 +293,47 @@ def test_a_worker_that_is_asked_for_everything_stays_within_the_bound(tmp_path: 
     names = [f"project-{number:06}" for number in range(250)]
     for name in names[:20]:
         (tmp_path / wheel_name(name, "9.0")).write_bytes(make_wheel(name, "9.0"))
-    service = _service(tmp_path, limit, hosted=dict.fromkeys(names, 6))
-    fast_path = FastPath(service)
+    worker = _worker(tmp_path, limit, hosted=dict.fromkeys(names, 6))
+    fast_path = FastPath(worker, worker.default)
 
     async def scenario() -> None:
-        await _ask(service, fast_path, names[0])
+        await _ask(worker, fast_path, names[0])
         with _tracing():
             before = _allocated()
             most = 0
             for number, name in enumerate(names):
-                await _ask(service, fast_path, name)
-                await service.projects.get(f"absent-{name}")
+                await _ask(worker, fast_path, name)
+                await worker.default.projects.get(f"absent-{name}")
                 if number % 50 == 0:
-                    view = await service.names()
+                    view = await worker.default.names()
                     view.page(MediaType.JSON_V1)
-                    service.project_names.memory.account("", view)
+                    worker.default.project_names.memory.account("", view)
                     del view
-                    assert service.file_count.count() == 1520
+                    assert worker.default.file_count.count() == 1520
                     most = max(most, _allocated() - before)
-                assert service.budget.bytes <= limit
+                assert worker.budget.bytes <= limit
             assert most <= 1.1 * limit
-            assert service.budget.bytes > limit / 2
-            assert service.budget.bytes == sum(
+            assert worker.budget.bytes > limit / 2
+            assert worker.budget.bytes == sum(
                 memory.bytes
                 for memory in (
-                    service.projects.memory,
-                    service.project_names.memory,
-                    service.folder.facts,
-                    service.folder.documents,
-                    service.file_count.memory,
+                    worker.default.projects.memory,
+                    worker.default.project_names.memory,
+                    worker.default.folder.facts,
+                    worker.default.folder.documents,
+                    worker.default.file_count.memory,
                 )
             )
 
     asyncio.run(scenario())
-    service.close()
+    worker.close()
 
 
 def test_a_count_begins_anew_when_it_was_dropped(tmp_path: Path) -> None:
     """What a count remembers may be dropped like anything else; the number stays right."""
-    service = _service(tmp_path, 2**40, hosted={"one": 3, "two": 2})
-    count = FileCount(service.index, Folder([]), budget=Budget(1))
+    worker = _worker(tmp_path, 2**40, hosted={"one": 3, "two": 2})
+    count = FileCount(worker.default.hosted, Folder([]), budget=Budget(1))
     assert count.count() == 5
     count.memory.drop("")
     assert count.count() == 5
-    service.close()
+    worker.close()

@@ -26,7 +26,7 @@ from quire.dropin.tree import Tree
 from quire.index.audit.entries import Origin
 from quire.index.index import Index, all_indexes
 from quire.observe import logs
-from quire.operations.opening import check_place, open_index
+from quire.operations.opening import check_place, drop_ins_of, open_index
 from quire.store.contracts import Store
 from quire.store.opening import inspector_of
 from quire.store.posix.inspector import PosixInspector
@@ -64,14 +64,7 @@ class Opened:
 
     def folder(self, *, keeps_facts: bool = True) -> Folder:
         """The drop-in files that are served with the store. `keeps_facts`: store what is found out about them, too."""
-        roots = [Path(directory) for directory in self.settings.drop_in_roots]
-        return Folder(
-            roots,
-            digests=self.store.records,
-            index=self.settings.index,
-            exclude=[Path(self.home)],
-            facts_are_stored=keeps_facts,
-        )
+        return drop_ins_of(self.settings, self.store, stores_facts=keeps_facts)
 
     def candidates(self, project: str) -> tuple[Candidate, ...]:
         """The drop-in files of a project by their names alone, without reading any."""

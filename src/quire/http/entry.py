@@ -36,12 +36,12 @@ def __getattr__(name: str) -> Any:
         release_large_blocks(os.environ)
         sys.setswitchinterval(SWITCH_SECONDS)
         general = create_application(settings)
-        service = general.state.service
+        worker = general.state.worker
         application: ASGIApp = traced(
             general, RouteTable(settings.server_base_url, settings.health_endpoint), os.environ
         )
         if not settings.no_fast_path:
-            application = FastPathApplication(application, FastPath(service))
+            application = FastPathApplication(application, FastPath(worker, worker.default))
         globals()["application"] = application
         gc.freeze()  # what a worker starts with stays for good: no collection need go through it again
         return application

@@ -1,13 +1,20 @@
-"""Opens the index that a command works on, straight on its store, as servers do."""
+"""The parts that servers and commands are built from: an index, straight on its store, and the drop-ins beside it.
+
+`build_worker` of `quire.http.app.worker` makes a server's worker of them.
+"""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError, QuireError
+from quire.dropin.folder import Folder
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
+from quire.process.budget import Budget
+from quire.store.contracts import Store
 from quire.store.opening import is_in_memory, open_store
 
 
@@ -39,6 +46,30 @@ def open_index(
             f"The store in {store.place} cannot be written by this user; run this as the user who serves it."
         )
     return Index(store, settings.index, origin)
+
+
+def drop_ins_of(
+    settings: Settings,
+    store: Store,
+    *,
+    stores_facts: bool,
+    algorithms: tuple[str, ...] = (),
+    budget: Budget | None = None,
+) -> Folder:
+    """The drop-in files that are served with a store. `stores_facts`: store what is found out about them, too.
+
+    `algorithms`, `budget`: see Folder. Raises ConfigurationError.
+    """
+    return Folder(
+        [Path(directory) for directory in settings.drop_in_roots],
+        digests=store.records,
+        index=settings.index,
+        # The store's own folder is never one of packages (opening it has made sure), so it need not be looked at.
+        exclude=[] if store.home is None else [Path(store.home)],
+        algorithms=algorithms,
+        budget=budget,
+        facts_are_stored=stores_facts,
+    )
 
 
 def check_place(place: str) -> None:

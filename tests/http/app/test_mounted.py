@@ -29,7 +29,7 @@ Ask = Callable[[str], httpx.Response]
 
 def _by_asgi(settings: Settings) -> Ask:
     application = create_application(settings)
-    fast = FastPathApplication(application, FastPath(application.state.service))
+    fast = FastPathApplication(application, FastPath(application.state.worker, application.state.worker.default))
 
     def ask(path: str) -> httpx.Response:
         async def get() -> httpx.Response:

@@ -15,12 +15,12 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from quire.catalog.file_count import FileCount
 from quire.config.settings import Settings
 from quire.domain.changes import Selection
 from quire.domain.errors import StoreFull
 from quire.dropin.folder import Folder
 from quire.http.app.application import create_application
-from quire.http.simple.overview import FileCount
 from quire.index.upload import examine
 from quire.store.contracts import OpenBlob
 from tests.asking import OPEN, Site, nothing_changes, post, publish, publish_wheel, serve
@@ -303,27 +303,27 @@ def test_a_delete_that_races_a_download(tmp_path: Path, is_published_again: bool
     bytes; the bytes when the same file is published again at that moment.
     """
     application = create_application(Settings(directories=(str(tmp_path),)))
-    service = application.state.service
+    index = application.state.worker.default
     filename, content = wheel_name("raced", "1.0"), make_wheel("raced", "1.0")
 
     def publish_it() -> str:
-        staging = service.store.blobs.stage()
+        staging = index.store.blobs.stage()
         staging.write(content)
         upload = examine(staging.finish(), filename)
-        service.index.publish([upload])
+        index.hosted.publish([upload])
         return f"/packages/raced/{hashlib.sha256(content).hexdigest()}/{filename}"
 
-    url, opened = publish_it(), service.store.blobs.open
+    url, opened = publish_it(), index.store.blobs.open
 
     def delete_and_open(key: str) -> OpenBlob:
-        service.store.blobs.open = opened
-        service.index.remove_blobs(service.index.delete("raced", Selection(version="1.0")).removed)
+        index.store.blobs.open = opened
+        index.hosted.remove_blobs(index.hosted.delete("raced", Selection(version="1.0")).removed)
         if is_published_again:
             publish_it()
         found: OpenBlob = opened(key)
         return found
 
-    service.store.blobs.open = delete_and_open
+    index.store.blobs.open = delete_and_open
 
     async def get() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://index") as client:

@@ -114,8 +114,8 @@ class Worker:
         application = create_application(
             Settings(directories=(str(folder),), **({"authenticate": (), "fallback_url": None} | settings))  # type: ignore[arg-type]
         )
-        self.service = application.state.service
-        self.fast_path = FastPath(self.service)
+        self.worker = application.state.worker
+        self.fast_path = FastPath(self.worker, self.worker.default)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(application), base_url="http://127.0.0.1", headers={"accept-encoding": ""}
         )
@@ -296,13 +296,14 @@ def test_over_a_network_it_takes_a_moment(tmp_path: Path) -> None:
     staging = store.blobs.stage()
     staging.write(make_wheel("demo", "1.0"))
     other.publish([examine(staging.finish(), wheel_name("demo", "1.0"))])
-    service = worker.service
+    index = worker.worker.default
     sources = {}
     for name in ("projects", "project_names"):
-        barrier = getattr(service, name)
+        barrier = getattr(index, name)
         sources[name] = _Slow(barrier._source)
-        setattr(service, name, Barrier(sources[name], inline=False, budget=service.budget, executor=service._readers))
-    fast_path = FastPath(service)
+        slow = Barrier(sources[name], inline=False, budget=worker.worker.budget, executor=barrier._executor)
+        setattr(index, name, slow)
+    fast_path = FastPath(worker.worker, index)
     assert fast_path.waits
 
     async def ask(path: str, user: str | None) -> int | None:

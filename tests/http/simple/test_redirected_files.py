@@ -38,12 +38,12 @@ class _Elsewhere(OpenBlob):
 def ask(tmp_path: Path, method: str, **headers: str) -> tuple[httpx.Response, bool]:
     """The response to a request for a file, and whether its blob was left open."""
     application = create_application(Settings(directories=(str(tmp_path),)))
-    service: Any = application.state.service
-    staging = service.store.blobs.stage()
+    index: Any = application.state.worker.default
+    staging = index.store.blobs.stage()
     staging.write(CONTENT)
-    service.index.publish([examine(staging.finish(), wheel_name("demo", "1.0"))])
+    index.hosted.publish([examine(staging.finish(), wheel_name("demo", "1.0"))])
     blob = _Elsewhere(len(CONTENT))
-    service.store.blobs.open = lambda key: blob
+    index.store.blobs.open = lambda key: blob
     url = f"/packages/demo/{hashlib.sha256(CONTENT).hexdigest()}/{wheel_name('demo', '1.0')}"
 
     async def request() -> httpx.Response:

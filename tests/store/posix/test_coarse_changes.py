@@ -18,7 +18,7 @@ import pytest
 from quire.commands.common import add_store_flags, open_store
 from quire.config.settings import RUN_DEFAULTS, Settings, resolve
 from quire.domain.errors import BlobMissing, ConfigurationError, Conflict
-from quire.http.app.service import Service
+from quire.http.app.worker import build_worker
 from quire.store.contracts import Store
 from quire.store.posix import changes as posix_changes
 from quire.store.posix.store import PosixStore
@@ -273,8 +273,8 @@ def coarse_changes(store: Store) -> float:
 def test_the_setting_reaches_servers_and_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One variable for all: every writer has to do it."""
     settings = resolve({"directories": [str(tmp_path)]}, {"QUIRE_COARSE_CHANGES": "0.02"}, RUN_DEFAULTS)
-    assert coarse_changes(Service(settings).store) == 0.02
-    assert coarse_changes(Service(Settings(directories=(str(tmp_path),))).store) == 0.0
+    assert coarse_changes(build_worker(settings).default.store) == 0.02
+    assert coarse_changes(build_worker(Settings(directories=(str(tmp_path),))).default.store) == 0.0
     monkeypatch.setenv("QUIRE_COARSE_CHANGES", "0.02")
     parser = argparse.ArgumentParser()
     add_store_flags(parser)

@@ -16,7 +16,8 @@ from starlette.responses import Response
 
 import quire
 from quire.access.authenticator import Action
-from quire.http.simple.pages import page_response, service_of
+from quire.http.app.worker import worker_of
+from quire.http.simple.pages import page_response
 from quire.http.simple.redirects import UPLOADS
 from quire.render.negotiation import MediaType
 from quire.render.simple import Page, make_page
@@ -30,9 +31,9 @@ _LOGIN = (401, 403, 429)
 
 async def openapi(request: Request) -> Response:
     """GET /openapi.json."""
-    service = service_of(request)
-    await service.authorize(request, Action.LIST)
-    return await page_response(request, _document_page(service.settings.health_endpoint))
+    worker = worker_of(request)
+    await worker.authorize(request, Action.LIST)
+    return await page_response(request, _document_page(worker.settings.health_endpoint))
 
 
 @lru_cache(maxsize=1)

@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.access.authenticator import Action
+from quire.catalog.served import ServedIndex
 from quire.catalog.views import ProjectNames, Projects, ProjectView
 from quire.domain.errors import InvalidRequest, StoreError, TooLarge
 from quire.domain.names import version_sort_key
 from quire.http.app.request_log import context_of
-from quire.http.app.service import Service
+from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.forms import body_chunks
-from quire.http.simple.pages import service_of
 
 log = structlog.get_logger(__name__)
 
@@ -31,36 +31,36 @@ MAX_TERMS = 20
 
 async def call(request: Request) -> Response:
     """POST /RPC2 or /pypi."""
-    service = service_of(request)
-    await service.authorize(request, Action.LIST)
+    worker, index = worker_of(request), index_of(request)
+    await worker.authorize(request, Action.LIST)
     body = bytearray()
-    async for chunk in body_chunks(request, service.settings.body_timeout):
+    async for chunk in body_chunks(request, worker.settings.body_timeout):
         body += chunk
         if len(body) > MAX_CALL_BYTES:
             raise TooLarge("The XML-RPC call is larger than 64 KiB.")
     parameters, method = parse_call(bytes(body))
     if method != "search":
         return _answer(xmlrpc.client.Fault(-32601, f"The method {str(method)[:100]} does not exist; only search does."))
-    names = (await service.names()).names
+    names = (await index.names()).names
     request_id = context_of(request.scope).request_id
-    found = await service.for_large_page(_search, service, names, search_terms(parameters), request_id)
+    found = await worker.for_large_page(_search, index, names, search_terms(parameters), request_id)
     return _answer((found,))
 
 
-def _search(service: Service, names: Sequence[str], terms: list[str], request_id: str) -> list[dict[str, Any]]:
+def _search(index: ServedIndex, names: Sequence[str], terms: list[str], request_id: str) -> list[dict[str, Any]]:
     """Blocks. What it reads is remembered apart, or it would push out the pages that installers ask for."""
-    projects = Projects(service.index, service.folder)
+    projects = Projects(index.hosted, index.folder)
     results: list[dict[str, Any]] = []
     for name in _matching(names, terms):
         try:
-            known = service.searched.get(name) or service.projects.memory.get(name)
+            known = index.searched.get(name) or index.projects.memory.get(name)
             view = projects.load(name, known)
         except StoreError as error:
-            ProjectNames(service.index, service.folder).load("", None)  # raises if it is not this project alone
+            ProjectNames(index.hosted, index.folder).load("", None)  # raises if it is not this project alone
             log.error("left out of a search", project=name, error=str(error), request=request_id)
             continue
         if view is not known:
-            service.searched.put(name, view)
+            index.searched.put(name, view)
         if view.offered:
             results.append(_result(view, len(results)))
             if len(results) == MAX_RESULTS:

@@ -22,7 +22,7 @@ from quire.http.app.lingering_close import LingeringClose
 from quire.http.app.origins import Origins
 from quire.http.app.problems import HttpError, problem_response
 from quire.http.app.request_log import RequestLog, context_of
-from quire.http.app.service import Service
+from quire.http.app.worker import build_worker, worker_of
 from quire.http.simple import files, pages, redirects, uploads
 from quire.http.ui import browse
 from quire.observe.log_output import drain_all
@@ -37,17 +37,17 @@ def create_application(settings: Settings) -> Starlette:
 
     Raises ConfigurationError, StoreError, UnknownLayout.
     """
-    service = Service(settings)
+    worker = build_worker(settings)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        tasks = [service.start_periodic_sweep(), service.metrics.begin()]
+        tasks = [worker.start_periodic_sweep(), worker.metrics.begin()]
         yield
         for task in tasks:
             if task is not None:
                 task.cancel()
-        service.metrics.close()
-        service.close()
+        worker.metrics.close()
+        worker.close()
         drain_all()
 
     routes = _routes(settings)
@@ -55,16 +55,16 @@ def create_application(settings: Settings) -> Starlette:
     application = Starlette(
         routes=_below(prefix, routes) if prefix else routes,
         middleware=[
-            Middleware(RequestLog, settings=settings, tally=service.metrics.tally),
-            Middleware(Framing, trusts=service.proxies.trusts),
+            Middleware(RequestLog, settings=settings, tally=worker.metrics.tally),
+            Middleware(Framing, trusts=worker.proxies.trusts),
             Middleware(LingeringClose),
-            Middleware(Origins, settings=settings, proxies=service.proxies, hosts=service.hosts),
+            Middleware(Origins, settings=settings, proxies=worker.proxies, hosts=worker.hosts),
         ],
         exception_handlers={QuireError: _on_error, HTTPException: _on_http_exception, Exception: _on_bug},
         lifespan=lifespan,
     )
     application.router.redirect_slashes = False
-    application.state.service = service
+    application.state.worker = worker
     return application
 
 
@@ -125,9 +125,9 @@ async def _call(request: Request) -> Response:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, QuireError)
-    service: Service = request.app.state.service
+    worker = worker_of(request)
     if isinstance(error, StoreError):
-        service.metrics.tally.store_error(error)
+        worker.metrics.tally.store_error(error)
         log.error(
             "store error",
             path=request.url.path,
@@ -135,7 +135,7 @@ async def _on_error(request: Request, error: Exception) -> Response:
             cause=repr(error.__cause__),
             request=context_of(request.scope).request_id,
         )
-    return problem_response(request, error, service.without_paths(str(error)))
+    return problem_response(request, error, worker.without_paths(str(error)))
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:

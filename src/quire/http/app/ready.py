@@ -145,5 +145,5 @@ async def answer(readiness: Readiness) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """The route's handler; the application's service has the `readiness`."""
-    return await answer(request.app.state.service.readiness)
+    """The route's handler; the application's worker has the `readiness`."""
+    return await answer(request.app.state.worker.readiness)

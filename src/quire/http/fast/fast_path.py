@@ -21,6 +21,7 @@ from time import perf_counter
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quire.access.authenticator import Action, Login
+from quire.catalog.served import ServedIndex
 from quire.catalog.views import NamesView, ProjectView
 from quire.domain.errors import QuireError
 from quire.domain.names import is_normalized
@@ -28,7 +29,7 @@ from quire.http.app.conditions import matches
 from quire.http.app.framing import problem_with
 from quire.http.app.proxies import peer_of
 from quire.http.app.request_log import AccessLog, RequestIds
-from quire.http.app.service import Service
+from quire.http.app.worker import Worker
 from quire.http.fast.fast_path_files import FastPathFiles
 from quire.http.fast.raw_requests import RawRequests
 from quire.http.fast.responses import IDENTITY, CachedResponse, Download, Headers, IdentifiedResponse, as_lines
@@ -59,32 +60,33 @@ class Prepared:
 class FastPath:
     """Answers from what one worker has ready. Belongs to its event loop."""
 
-    def __init__(self, service: Service) -> None:
-        settings = service.settings
-        self._service = service
-        self.waits = not service.projects.is_inline
+    def __init__(self, worker: Worker, index: ServedIndex) -> None:
+        settings = worker.settings
+        self._worker = worker
+        self._index = index
+        self.waits = not index.projects.is_inline
         """Whether validations wait for a network. Then `respond_inline` returns None; call `respond_awaited`."""
         self._simple = f"{settings.server_base_url}/simple/"
         self._pages_are_open = Action.LIST not in settings.authenticate
         self._files_are_open = Action.DOWNLOAD not in settings.authenticate
         self._algorithm = settings.hash_algorithm
         self._hosts: set[str] = set()
-        self._allowed = service.hosts
-        self._host_is_forwarded = service.proxies.reports_hosts and not service.hosts.is_any
-        self._tally = service.metrics.tally
+        self._allowed = worker.hosts
+        self._host_is_forwarded = worker.proxies.reports_hosts and not worker.hosts.is_any
+        self._tally = worker.metrics.tally
         self._log = AccessLog(settings)
         self._leaves_all = self._log.is_on and self._log.is_formatted
         """Whether the log needs to know more of each request than is known here."""
         self._ids = RequestIds()
-        self._authenticator = service.authenticator
+        self._authenticator = worker.authenticator
         sharing = (
-            service.projects,
-            service.project_names,
-            service.authenticator,
+            index.projects,
+            index.project_names,
+            worker.authenticator,
             self._log if self._log.is_on else None,
         )
         self._sharing = [each for each in sharing if each is not None]
-        self.files = FastPathFiles(service)
+        self.files = FastPathFiles(worker, index)
 
     def begin_tick(self) -> None:
         """All that is answered from here to `end_tick` shares its looks at the file system (`Barrier.begin_tick`)."""
@@ -148,13 +150,13 @@ class FastPath:
 
     async def _load_current(self, path: str) -> ProjectView | NamesView | None:
         """What a path names as it is now; None for what was never asked for, and for what is not there."""
-        service = self._service
+        index = self._index
         if path == self._simple:
-            return await service.project_names.get("") if service.project_names.memory.get("") is not None else None
+            return await index.project_names.get("") if index.project_names.memory.get("") is not None else None
         name = path[len(self._simple) : -1]
-        if path[-1] != "/" or service.projects.memory.get(name) is None:
+        if path[-1] != "/" or index.projects.memory.get(name) is None:
             return None
-        view = await service.projects.get(name)
+        view = await index.projects.get(name)
         return view if view.exists else None
 
     def _record(
@@ -166,7 +168,7 @@ class FastPath:
         if is_logged or theirs is not None:
             identity = self._ids.of(None if theirs is None else theirs.encode("latin-1"))
         if answer.blob is not None:
-            address = self._service.proxies.address(client(), headers.get_all) if is_logged else ""
+            address = self._worker.proxies.address(client(), headers.get_all) if is_logged else ""
             fields = {"client": address, "request_id": identity, "user": user}
             answer.download = self._download(answer, answer.blob, path, begun, fields)
             return answer, identity
@@ -176,7 +178,7 @@ class FastPath:
         if user:
             self._tally.logins["remembered"] += 1
         if is_logged:
-            address = self._service.proxies.address(client(), headers.get_all)
+            address = self._worker.proxies.address(client(), headers.get_all)
             own = theirs is None
             log.fast_path_line(
                 path, answer.status, seconds, sent, client=address, request_id=identity, user=user, is_own_id=own
@@ -202,7 +204,7 @@ class FastPath:
             if self._log.is_on:
                 self._log.fast_path_line(path, answer.status, seconds, sent, **fields, is_own_id=False)
 
-        return Download(blob, self._service.in_sender, finish)
+        return Download(blob, self._worker.in_sender, finish)
 
     def find_response(
         self, path: str, headers: Headers, login: Login | None = None, *, takes_files: bool = False
@@ -229,7 +231,7 @@ class FastPath:
         wanted = self._negotiated(headers)
         if wanted is None:
             return None
-        view = self._service.project_names.get_inline("") if path == self._simple else self._project(path)
+        view = self._index.project_names.get_inline("") if path == self._simple else self._project(path)
         prepared = None if view is None else self._in_form(view, wanted)
         return None if prepared is None else self._full_or_unchanged(prepared, headers)
 
@@ -250,7 +252,7 @@ class FastPath:
 
     def _project(self, path: str) -> ProjectView | None:
         name = path[len(self._simple) : -1]
-        projects = self._service.projects
+        projects = self._index.projects
         if path[-1] != "/" or (projects.memory.get(name) is None and not is_normalized(name)):
             return None
         view = projects.get_inline(name)
@@ -270,9 +272,9 @@ class FastPath:
             return None
         prepared = view.prepared[media_type, accepted] = Prepared(page, accepted, route)
         if isinstance(view, ProjectView):
-            self._service.projects.memory.account(view.name, view)
+            self._index.projects.memory.account(view.name, view)
         else:
-            self._service.project_names.memory.account("", view)
+            self._index.project_names.memory.account("", view)
         return prepared
 
     def _is_supported(self, headers: Headers) -> bool:

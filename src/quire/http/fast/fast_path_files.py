@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 
+from quire.catalog.served import ServedIndex
 from quire.catalog.views import ProjectView
 from quire.http.app.conditions import matches
-from quire.http.app.service import Service
+from quire.http.app.worker import Worker
 from quire.http.fast.responses import CachedResponse, Headers, as_lines
 from quire.http.simple.files import HOSTED, file_digest, file_headers, split_companion
 from quire.observe.metrics.catalog import Route
@@ -36,9 +37,10 @@ class _PreparedFile:
 class FastPathFiles:
     """Answers to downloads from what one worker has ready."""
 
-    def __init__(self, service: Service) -> None:
-        settings = service.settings
-        self._service = service
+    def __init__(self, worker: Worker, index: ServedIndex) -> None:
+        settings = worker.settings
+        self._worker = worker
+        self._index = index
         self.prefix = f"{settings.server_base_url}/packages/"
         self._is_off = bool(settings.accel_redirect)
 
@@ -50,7 +52,7 @@ class FastPathFiles:
         if self._is_off or "range" in headers:
             return None
         rest = path[len(self.prefix) :]
-        view = self._service.projects.get_inline(rest.partition("/")[0])
+        view = self._index.projects.get_inline(rest.partition("/")[0])
         if view is None:
             return None
         prepared = view.prepared.get(rest) or self._prepare(view, rest)
@@ -61,7 +63,7 @@ class FastPathFiles:
         return self._whole(prepared, takes_files=takes_files)
 
     def _whole(self, prepared: _PreparedFile, *, takes_files: bool) -> CachedResponse | None:
-        blob = self._service.store.blobs.open(prepared.key)
+        blob = self._index.store.blobs.open(prepared.key)
         if takes_files and blob.descriptor is not None and blob.size > SMALL_FILE:
             return CachedResponse(200, prepared.headers, b"", prepared.route, lines=prepared.lines, blob=blob)
         with blob:
@@ -81,10 +83,10 @@ class FastPathFiles:
             return None
         if companion and file.metadata_sha256 is None:
             return None
-        headers = file_headers(self._service, file_digest(file, companion), filename, companion, permanent=True)
+        headers = file_headers(self._worker, file_digest(file, companion), filename, companion, permanent=True)
         route = Route.METADATA if companion else Route.FILE
         prepared = view.prepared[rest] = _PreparedFile(f"{file.blob}/{filename}{companion}", headers, route)
-        self._service.projects.memory.account(view.name, view)
+        self._index.projects.memory.account(view.name, view)
         return prepared
 
 

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from quire.access.authenticator import Action
+from quire.catalog.served import ServedIndex
 from quire.catalog.views import Listed
 from quire.domain.errors import BlobMissing, InvalidName, NotFound, StoreError
 from quire.domain.names import guess_filename, is_normalized
@@ -24,8 +25,7 @@ from quire.domain.project import File
 from quire.dropin.drop_in import OpenDropIn
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.request_log import context_of
-from quire.http.app.service import Service
-from quire.http.simple.pages import service_of
+from quire.http.app.worker import Worker, index_of, worker_of
 from quire.store.contracts import OpenBlob
 
 log = structlog.get_logger(__name__)
@@ -56,31 +56,31 @@ class Target:
 
 async def download(request: Request) -> Response:
     """GET /packages/<path>: a file, or a companion of one (`.metadata`, `.asc`)."""
-    service = service_of(request)
-    await service.authorize(request, Action.DOWNLOAD)
+    worker, index = worker_of(request), index_of(request)
+    await worker.authorize(request, Action.DOWNLOAD)
     path = request.path_params["path"]
-    target = await _find(service, path)
+    target = await _find(worker, index, path)
     try:
-        blob, digest = await _open(service, target)
+        blob, digest = await _open(worker, index, target)
     except BlobMissing:  # deleted since the listing was looked at, or lost: the listing of now tells which
-        target = await _find(service, path)
-        blob, digest = await _open(service, target)
+        target = await _find(worker, index, path)
+        blob, digest = await _open(worker, index, target)
     file = target.listed.file
-    headers = file_headers(service, digest, file.filename, target.companion, permanent=target.permanent)
+    headers = file_headers(worker, digest, file.filename, target.companion, permanent=target.permanent)
     modified = None
     if target.opened is not None and not target.companion:
         found = target.opened.drop_in.fingerprint.mtime_ns / 1e9
         if 0 <= found <= time.time():  # people set it; a date in the future must not be told (RFC 9110, 8.8.2.1)
             modified = found
             headers["Last-Modified"] = formatdate(modified, usegmt=True)
-    return FileResponse(blob, headers=headers, service=service, modified=modified)
+    return FileResponse(blob, headers=headers, worker=worker, modified=modified)
 
 
-def file_headers(service: Service, digest: str, filename: str, companion: str, *, permanent: bool) -> dict[str, str]:
+def file_headers(worker: Worker, digest: str, filename: str, companion: str, *, permanent: bool) -> dict[str, str]:
     """The headers of a file, or of a companion of it. `permanent`: whether its URL can never mean other bytes."""
     return {
         "ETag": f'"{digest}"',
-        "Cache-Control": _cache_control(service, permanent=permanent),
+        "Cache-Control": _cache_control(worker, permanent=permanent),
         "Accept-Ranges": "bytes",
         "Content-Type": content_type(filename, companion),
     }
@@ -92,19 +92,19 @@ def file_digest(file: File, companion: str) -> str:
     return digests.get(companion, f"{file.sha256}{companion}")
 
 
-async def _find(service: Service, path: str) -> Target:
+async def _find(worker: Worker, index: ServedIndex, path: str) -> Target:
     """Raises NotFound. The path is only ever compared with what is listed; it never reaches a file system."""
     filename, companion = split_companion(path.rpartition("/")[2])
     hosted = HOSTED.fullmatch(path)
     if hosted is not None and is_normalized(hosted["project"]):
-        view = await service.project(hosted["project"])
+        view = await index.project(hosted["project"])
         listed = view.offered.get(filename)
         if listed is not None and listed.file.sha256 == hosted["sha256"]:
             return Target(listed, companion, permanent=True)
-    opened = await service.in_reader(service.folder.open, path.removesuffix(companion) if companion else path)
+    opened = await worker.in_reader(index.folder.open, path.removesuffix(companion) if companion else path)
     if opened is not None:
         try:
-            view = await service.project(opened.drop_in.project)
+            view = await index.project(opened.drop_in.project)
         except BaseException:
             opened.file.close()
             raise
@@ -114,7 +114,7 @@ async def _find(service: Service, path: str) -> Target:
     # An old address of a file that was imported since: pypiserver's URLs end in the filename, which names the project.
     parsed = guess_filename(filename)
     if parsed is not None and is_normalized(parsed.project):
-        listed = (await service.project(parsed.project)).offered.get(filename)
+        listed = (await index.project(parsed.project)).offered.get(filename)
         if listed is not None and hosted is None:
             return Target(listed, companion)
     raise NotFound(f"The file {filename[:200]} does not exist.")
@@ -128,10 +128,10 @@ def split_companion(filename: str) -> tuple[str, str]:
     return filename, ""
 
 
-async def _open(service: Service, target: Target) -> tuple[OpenBlob | bytes, str]:
+async def _open(worker: Worker, index: ServedIndex, target: Target) -> tuple[OpenBlob | bytes, str]:
     """The bytes, and a digest of them for the validator."""
     if target.opened is not None:
-        return await _take(service, target, target.opened)
+        return await _take(worker, index, target, target.opened)
     file = target.listed.file
     missing = _missing(target)
     if target.companion == ".metadata" and file.metadata_sha256 is None:
@@ -142,27 +142,27 @@ async def _open(service: Service, target: Target) -> tuple[OpenBlob | bytes, str
         raise missing
     try:
         key = f"{file.blob}/{file.filename}{target.companion}"
-        if service.store.validates_inline:
-            blob = service.store.blobs.open(key)
+        if index.store.validates_inline:
+            blob = index.store.blobs.open(key)
         else:
-            blob = await service.in_reader(service.store.blobs.open, key)
+            blob = await worker.in_reader(index.store.blobs.open, key)
     except InvalidName as error:
         raise missing from error
     return blob, file_digest(file, target.companion)
 
 
-async def _take(service: Service, target: Target, opened: OpenDropIn) -> tuple[OpenBlob | bytes, str]:
+async def _take(worker: Worker, index: ServedIndex, target: Target, opened: OpenDropIn) -> tuple[OpenBlob | bytes, str]:
     """The bytes of a drop-in file that is open, or of a companion of it, and a digest of them for the validator."""
     drop_in, file = opened
     if not target.companion:
         # For a proxy alone, which opens it once more: what is at the path by then can be another file.
-        path = drop_in.path if service.settings.accel_redirect else None
+        path = drop_in.path if worker.settings.accel_redirect else None
         return opened.as_blob(path), drop_in.file.sha256
     with file:
         if target.companion == ".metadata":
-            content = await service.in_reader(service.folder.metadata_document, drop_in, file)
+            content = await worker.in_reader(index.folder.metadata_document, drop_in, file)
         elif target.companion == ".asc":
-            content = await service.in_reader(service.folder.signature, drop_in)
+            content = await worker.in_reader(index.folder.signature, drop_in)
         else:
             content = None
     if content is None:
@@ -174,13 +174,13 @@ def _missing(target: Target) -> NotFound:
     return NotFound(f"The file {target.listed.file.filename}{target.companion} does not exist.")
 
 
-def _cache_control(service: Service, *, permanent: bool) -> str:
+def _cache_control(worker: Worker, *, permanent: bool) -> str:
     """Immutable where the URL carries the digest; private where a login is needed, so that no shared cache leaks it."""
-    scope = "private" if Action.DOWNLOAD in service.settings.authenticate else "public"
+    scope = "private" if Action.DOWNLOAD in worker.settings.authenticate else "public"
     if permanent:
         return f"{scope}, max-age={_YEAR}, immutable"
-    if service.settings.cache_control is not None:
-        return f"{scope}, max-age={service.settings.cache_control}"
+    if worker.settings.cache_control is not None:
+        return f"{scope}, max-age={worker.settings.cache_control}"
     return "no-cache"
 
 
@@ -207,12 +207,12 @@ class FileResponse(Response):
     """
 
     def __init__(
-        self, body: OpenBlob | bytes, *, headers: Mapping[str, str], service: Service, modified: float | None = None
+        self, body: OpenBlob | bytes, *, headers: Mapping[str, str], worker: Worker, modified: float | None = None
     ) -> None:
         """`modified`: seconds since the epoch, as in the Last-Modified header; None where there is none."""
         self._content = body
         self._modified = modified
-        self._service = service
+        self._worker = worker
         self.status_code = 200
         self.background = None
         self.body = b""
@@ -245,7 +245,7 @@ class FileResponse(Response):
             self.headers["cache-control"] = "no-store"
             await self._send_whole(send, 416, sentence)
             return
-        if (location := self._service.accel_location(request, content)) is not None:
+        if (location := self._worker.accel_location(request, content)) is not None:
             self.headers["x-accel-redirect"] = location
             del self.headers["accept-ranges"]  # the proxy says it for itself, and sees to the range
             await self._send_whole(send, 200, b"")
@@ -286,14 +286,14 @@ class FileResponse(Response):
     async def _send_descriptor(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
         message = {"type": ZEROCOPY, "file": _AsFile(content), "offset": start, "count": stop - start}
         try:
-            await send(message | {IN_THREAD: self._service.in_sender})
+            await send(message | {IN_THREAD: self._worker.in_sender})
         except OSError as error:
             self._log_broken(request, content, str(error))
 
     async def _send_chunks(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
         while start < stop:
             try:
-                chunk = await self._service.in_sender(content.read_at, start, min(CHUNK, stop - start))
+                chunk = await self._worker.in_sender(content.read_at, start, min(CHUNK, stop - start))
             except StoreError as error:  # removed while it was being sent, perhaps on another machine
                 self._log_broken(request, content, str(error))
                 return

@@ -20,9 +20,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import QuerystringParser, parse_options_header
 from starlette.requests import Request
 
+from quire.catalog.served import ServedIndex
 from quire.domain.errors import InvalidRequest, StoreError, TooLarge
 from quire.http.app.problems import HttpError
-from quire.http.app.service import Service
+from quire.http.app.worker import Worker
 from quire.http.simple.form_lines import FormLines
 from quire.http.simple.plain_parts import PLAIN_DISPOSITION
 from quire.store.contracts import Staged, Staging
@@ -143,10 +144,11 @@ class Form:
 class _Reader:
     """The parser's callbacks: fills a Form."""
 
-    def __init__(self, service: Service, form: Form) -> None:
+    def __init__(self, worker: Worker, index: ServedIndex, form: Form) -> None:
         self.form = form
         self.complete = False
-        self._service = service
+        self._worker = worker
+        self._index = index
         self._content_bytes = 0
         self._parts = 0
         self._header_name = b""
@@ -236,8 +238,8 @@ class _Reader:
             if filename is None:
                 raise InvalidRequest("The form field 'content' must be a file with a filename.")
             self.form.filename = filename
-            service = self._service
-            self.form.content = Content(lambda: service.store.blobs.stage(service.further_algorithms))
+            index = self._index
+            self.form.content = Content(lambda: index.store.blobs.stage(index.policy.further_algorithms))
         elif name in _KEPT:
             if name in self.form.fields:
                 raise InvalidRequest(f"The form field {name} was sent twice.")
@@ -246,8 +248,8 @@ class _Reader:
     def take(self, data: bytes) -> None:
         if self._in_content and self.form.content is not None:
             self._content_bytes += len(data)
-            if self._content_bytes > self._service.settings.max_upload_size:
-                raise too_large(self._service)
+            if self._content_bytes > self._worker.settings.max_upload_size:
+                raise too_large(self._worker)
             self.form.content.add(data)
             return
         if self._value is not None:
@@ -258,27 +260,27 @@ class _Reader:
 
 
 @contextlib.asynccontextmanager
-async def received_form(request: Request, service: Service) -> AsyncIterator[Form]:
+async def received_form(request: Request, worker: Worker, index: ServedIndex) -> AsyncIterator[Form]:
     """The form of a request, complete. Its file is discarded at the end of the block, unless it was published.
 
     Raises InvalidRequest (not a form, damaged, truncated), TooLarge, HttpError 408 when the client falls silent.
     """
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > service.settings.max_upload_size + MAX_OTHER_BYTES:
-        raise too_large(service)
+    if length.isdecimal() and int(length) > worker.settings.max_upload_size + MAX_OTHER_BYTES:
+        raise too_large(worker)
     form = Form()
     try:
-        reader = _Reader(service, form)
+        reader = _Reader(worker, index, form)
         parser = _parser(request, reader)
         try:
             received = 0
-            chunks = body_chunks(request, service.settings.body_timeout)
+            chunks = body_chunks(request, worker.settings.body_timeout)
             async for chunk in chunks:
                 received += len(chunk)
                 parser.write(chunk)
                 reader.check_size(received)
                 if form.content is not None and form.content.pending_bytes >= _WRITE_BYTES:
-                    await service.in_writer(form.content.write)
+                    await worker.in_writer(form.content.write)
             parser.finalize()
         except FormParserError as error:
             raise InvalidRequest(f"The form is damaged ({error}); upload again.") from error
@@ -287,7 +289,7 @@ async def received_form(request: Request, service: Service) -> AsyncIterator[For
         yield form
     finally:
         if form.content is not None and not form.content.is_discarded:
-            await service.in_writer(form.content.give_up)
+            await worker.in_writer(form.content.give_up)
 
 
 def _parser(request: Request, reader: _Reader) -> FormLines | QuerystringParser:
@@ -337,9 +339,9 @@ async def body_chunks(request: Request, patience: float) -> AsyncIterator[bytes]
             yield chunk
 
 
-def too_large(service: Service) -> TooLarge:
+def too_large(worker: Worker) -> TooLarge:
     """The error for a file over the limit."""
-    limit = service.settings.max_upload_size
+    limit = worker.settings.max_upload_size
     return TooLarge(f"The file is larger than this index takes ({limit:,} bytes); the operator can raise the limit.")
 
 

@@ -9,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from quire.access.authenticator import Action
+from quire.catalog.served import ServedIndex
 from quire.domain.errors import InvalidName, NotFound
 from quire.domain.names import is_normalized, normalize_name
 from quire.http.app import policies
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.problems import HttpError
-from quire.http.app.service import Service
+from quire.http.app.worker import index_of, worker_of
 from quire.render.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.render.simple import Page
 
@@ -22,24 +23,18 @@ _RENDER_IN_THREAD = 200  # files or names; below, rendering takes less than hand
 _COMPRESS_IN_THREAD = 64 * 1024  # bytes: a few milliseconds, in which others would wait
 
 
-def service_of(request: Request) -> Service:
-    """The service of this application."""
-    service: Service = request.app.state.service
-    return service
-
-
 async def projects_page(request: Request) -> Response:
     """GET /simple/: the list of projects."""
-    service = service_of(request)
-    await service.authorize(request, Action.LIST)
+    worker, index = worker_of(request), index_of(request)
+    await worker.authorize(request, Action.LIST)
     media_type = _negotiated(request)
-    view = await service.names()
+    view = await index.names()
     if len(view.names) > _RENDER_IN_THREAD:
-        page = await service.in_reader(view.page, media_type)
+        page = await worker.in_reader(view.page, media_type)
     else:
         page = view.page(media_type)
     response = await page_response(request, page)
-    service.project_names.memory.account("", view)
+    index.project_names.memory.account("", view)
     return response
 
 
@@ -50,29 +45,29 @@ async def project_page(request: Request) -> Response:
     (uv) goes on to the next one after a 404, and would take a stranger's project there for this one. pip asks all of
     its indexes anyway. With one index the two mean the same to both.
     """
-    service = service_of(request)
-    await service.authorize(request, Action.LIST)
+    worker, index = worker_of(request), index_of(request)
+    await worker.authorize(request, Action.LIST)
     asked = request.path_params["name"]
     if not is_normalized(asked):
         return moved(request, f"../{_normalized(asked)}/")
     media_type = _negotiated(request)
-    view = await service.project(asked)
-    if not await service.is_local(view):
-        return _fallback_redirect(request, service, asked)
-    algorithm = service.settings.hash_algorithm
+    view = await index.project(asked)
+    if not await index.is_local(view):
+        return _fallback_redirect(request, index, asked)
+    algorithm = index.policy.hash_algorithm
     if len(view.files) > _RENDER_IN_THREAD:
-        page = await service.in_reader(view.page, media_type, algorithm)
+        page = await worker.in_reader(view.page, media_type, algorithm)
     else:
         page = view.page(media_type, algorithm)
     response = await page_response(request, page)
-    service.projects.memory.account(asked, view)
+    index.projects.memory.account(asked, view)
     return response
 
 
 async def add_slash(request: Request) -> Response:
     """GET of a page without its final slash."""
-    service = service_of(request)
-    await service.authorize(request, Action.LIST)
+    worker = worker_of(request)
+    await worker.authorize(request, Action.LIST)
     last = request.path_params.get("name") or request.url.path.rstrip("/").rpartition("/")[2]
     if "name" in request.path_params:
         last = _normalized(last)
@@ -109,7 +104,7 @@ async def page_response(
     """
     encoding = negotiate_encoding(request.headers.get("accept-encoding"))
     if len(page.body) > _COMPRESS_IN_THREAD and not page.has(encoding):
-        body, etag = await (compress or service_of(request).in_reader)(page.encoded, encoding)
+        body, etag = await (compress or worker_of(request).in_reader)(page.encoded, encoding)
     else:
         body, etag = page.encoded(encoding)
     headers = page_headers(page, etag, encoding, is_encoded=body is not page.body)
@@ -150,9 +145,9 @@ def _normalized(name: str) -> str:
         raise NotFound(str(error)) from error
 
 
-def _fallback_redirect(request: Request, service: Service, name: str) -> Response:
+def _fallback_redirect(request: Request, index: ServedIndex, name: str) -> Response:
     """What pypiserver calls fallback: send the client to the public index for what is not here."""
-    fallback = service.settings.fallback_url
+    fallback = index.policy.fallback_url
     if fallback is None:
         raise NotFound(f"The project {name} does not exist.")
     return see_other(request, f"{fallback.rstrip('/')}/{name}/")

@@ -20,7 +20,8 @@ from quire.domain.errors import InvalidName
 from quire.domain.names import is_version, normalize_name
 from quire.http.app.problems import HttpError, problem_response
 from quire.http.app.routes import path_within
-from quire.http.simple.pages import query_of, see_other, service_of
+from quire.http.app.worker import worker_of
+from quire.http.simple.pages import query_of, see_other
 
 UPLOADS = ("/legacy/", "/legacy", "/upload/", "/upload", "/pypi/")
 """Addresses that take uploads and nothing else; `/`, `/simple`, `/packages` and `/pypi` take them, too."""
@@ -45,7 +46,7 @@ def unrouted_response(request: Request, error: HTTPException) -> Response:
 
 
 def _redirect(request: Request) -> Response | None:
-    prefix = service_of(request).settings.server_base_url
+    prefix = worker_of(request).settings.server_base_url
     path = path_within(request.scope)
     single = _SLASHES.sub("/", path)
     if not single.startswith(f"{prefix}/"):
@@ -65,5 +66,5 @@ def _redirect(request: Request) -> Response | None:
 
 
 def _base(request: Request) -> str:
-    service = service_of(request)
-    return service.proxies.base_url(request, service.settings.server_base_url)
+    worker = worker_of(request)
+    return worker.proxies.base_url(request, worker.settings.server_base_url)

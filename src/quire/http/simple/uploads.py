@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from quire.access.authenticator import Action
 from quire.archives.zips import has_zip_member
+from quire.catalog.served import ServedIndex
 from quire.domain.changes import Selection
 from quire.domain.errors import (
     InvalidDistribution,
@@ -27,9 +28,8 @@ from quire.domain.errors import (
 from quire.domain.names import Kind, ParsedFilename, normalize_name, same_version
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import RequestContext, context_of, origin_of
-from quire.http.app.service import Service
+from quire.http.app.worker import Worker, index_of, worker_of
 from quire.http.simple.forms import Content, Form, received_form
-from quire.http.simple.pages import service_of
 from quire.index.audit.entries import Origin
 from quire.index.commits import Change
 from quire.index.upload import Upload, examine
@@ -39,21 +39,21 @@ log = structlog.get_logger(__name__)
 
 async def post(request: Request) -> Response:
     """POST /, /legacy/, /simple/: a form whose `:action` says what to do."""
-    service = service_of(request)
-    user = await service.authorize(request, Action.UPDATE)
-    if service.read_only:
+    worker, index = worker_of(request), index_of(request)
+    user = await worker.authorize(request, Action.UPDATE)
+    if index.read_only:
         raise HttpError(403, "This index is served read-only; publish to the server that takes uploads.")
-    async with received_form(request, service) as form:
+    async with received_form(request, worker, index) as form:
         action = form.text(":action")
         if action is None:
             raise InvalidRequest("The form field ':action' is missing; to publish a file it is 'file_upload'.")
         if action == "file_upload":
-            with _counted(service):
-                return await _file_upload(request, service, form, user)
+            with _counted(worker):
+                return await _file_upload(request, worker, index, form, user)
         if action == "remove_pkg":
-            return await _remove_package(request, service, form, user)
+            return await _remove_package(request, worker, index, form, user)
         if action == "doc_upload":
-            return await _doc_upload(service, form)
+            return await _doc_upload(worker, form)
         if action in {"submit", "verify"}:
             # distutils' register: projects come to be by their first file, so there is nothing to do
             return PlainTextResponse("Nothing to register: publish a file.\n")
@@ -61,37 +61,37 @@ async def post(request: Request) -> Response:
 
 
 @contextlib.contextmanager
-def _counted(service: Service) -> Iterator[None]:
+def _counted(worker: Worker) -> Iterator[None]:
     """Count an upload that comes to nothing: by its client's fault, or by the store's."""
     try:
         yield
     except StoreError:
-        service.metrics.tally.uploads["failed"] += 1
+        worker.metrics.tally.uploads["failed"] += 1
         raise
     except QuireError:
-        service.metrics.tally.uploads["refused"] += 1
+        worker.metrics.tally.uploads["refused"] += 1
         raise
 
 
-async def _file_upload(request: Request, service: Service, form: Form, user: str | None) -> Response:
+async def _file_upload(request: Request, worker: Worker, index: ServedIndex, form: Form, user: str | None) -> Response:
     if form.content is None or form.filename is None:
         raise InvalidRequest("The form has no file; send the distribution as the file field 'content'.")
     protocol = form.text("protocol_version")
     if protocol not in {None, "1"}:
         raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
     attestations = _attestations(form)
-    origin = origin_of(request, user, service.proxies)
+    origin = origin_of(request, user, worker.proxies)
     context = context_of(request.scope)
-    publication = partial(_publish, service, form.content, form, context=context, origin=origin)
-    upload, change = await service.in_writer(publication, user=user, attestations=attestations)
+    publication = partial(_publish, index, form.content, form, context=context, origin=origin)
+    upload, change = await worker.in_writer(publication, user=user, attestations=attestations)
     filename = upload.parsed.filename
-    tally = service.metrics.tally
+    tally = worker.metrics.tally
     tally.uploads["published" if change.changed else "unchanged"] += 1
     if not change.changed:
         log.info("already published", project=change.name, file=filename, user=user, request=context.request_id)
         return PlainTextResponse(f"{filename} was already published with the same content; nothing changed.\n")
     tally.uploaded += upload.staged.size
-    service.remove_blobs_later(change.removed)
+    worker.remove_blobs_later(index.hosted, change.removed)
     size = upload.staged.size
     log.info("published", project=change.name, file=filename, size=size, user=user, request=context.request_id)
     if filename in change.restored:
@@ -100,7 +100,7 @@ async def _file_upload(request: Request, service: Service, form: Form, user: str
 
 
 def _publish(
-    service: Service,
+    index: ServedIndex,
     content: Content,
     form: Form,
     *,
@@ -118,10 +118,10 @@ def _publish(
         upload = _examine(content, form, user, attestations)
         project = upload.parsed.project
         context.project, context.file, context.action = project, upload.parsed.filename, "publish"
-        beside = service.folder.project(project)  # as it is now: this request came before
-        return upload, service.index.publish(
+        beside = index.folder.project(project)  # as it is now: this request came before
+        return upload, index.hosted.publish(
             [upload],
-            overwrite=service.settings.overwrite,
+            overwrite=index.policy.overwrite,
             existing={each.file.filename: each.file for each in beside.files},
             origin=origin,
         )
@@ -164,7 +164,9 @@ def _attestations(form: Form) -> bytes | None:
     return sent
 
 
-async def _remove_package(request: Request, service: Service, form: Form, user: str | None) -> Response:
+async def _remove_package(
+    request: Request, worker: Worker, index: ServedIndex, form: Form, user: str | None
+) -> Response:
     """`remove_pkg`: delete a release. Every file of it, or none if one is a drop-in file."""
     name, version = form.text("name"), form.text("version")
     if name is None or version is None:
@@ -173,7 +175,7 @@ async def _remove_package(request: Request, service: Service, form: Form, user: 
         project = normalize_name(name)
     except InvalidName as error:
         raise NotFound(str(error)) from error
-    view = await service.project(project)
+    view = await index.project(project)
     files = [each for each in view.files.values() if same_version(each.file.version, version)]
     if not files:
         raise NotFound(f"The project {name} has no release {version}.")
@@ -183,18 +185,18 @@ async def _remove_package(request: Request, service: Service, form: Form, user: 
             raise ReadOnlyFile(
                 f"The file {dropin.file.filename} lies in a served directory; remove it there, or run 'quire import'."
             )
-    change: Change = await service.in_writer(
-        service.index.delete,
+    change: Change = await worker.in_writer(
+        index.hosted.delete,
         project,
         Selection(version=version),
-        origin=origin_of(request, user, service.proxies),
+        origin=origin_of(request, user, worker.proxies),
     )
-    service.remove_blobs_later(change.removed)
+    worker.remove_blobs_later(index.hosted, change.removed)
     log.info("deleted", project=project, version=version, user=user, request=context_of(request.scope).request_id)
     return PlainTextResponse(f"{name} {version} was deleted.\n")
 
 
-async def _doc_upload(service: Service, form: Form) -> Response:
+async def _doc_upload(worker: Worker, form: Form) -> Response:
     """`doc_upload`: checked as pypiserver does, and like there not kept."""
     if form.content is None:
         raise InvalidRequest("The form has no file; send the documentation as the file field 'content'.")
@@ -205,7 +207,7 @@ async def _doc_upload(service: Service, form: Form) -> Response:
         with content.finish().open() as file:
             return has_zip_member(file, parsed, "index.html")
 
-    complete = await service.in_writer(has_index, form.content)
+    complete = await worker.in_writer(has_index, form.content)
     if not complete:
         raise InvalidDistribution("The documentation has no index.html at its top.")
     return PlainTextResponse("This index does not serve documentation; nothing was kept.\n")

@@ -14,13 +14,14 @@ from starlette.responses import PlainTextResponse, Response
 import quire
 from quire.access.authenticator import Action
 from quire.archives.metadata import CoreMetadata, parse_metadata
+from quire.catalog.served import ServedIndex
 from quire.catalog.views import Listed, ProjectView, file_path, require
 from quire.config.settings import Settings
 from quire.domain.errors import InvalidName, NotFound, StoreError
 from quire.domain.names import normalize_name
 from quire.http.app import policies
-from quire.http.app.service import Service
-from quire.http.simple.pages import moved, page_response, see_other, service_of
+from quire.http.app.worker import index_of, worker_of
+from quire.http.simple.pages import moved, page_response, see_other
 from quire.http.ui.usage import usage
 from quire.render.pypi_json import describing_file, render_release_json, select_release
 from quire.render.simple import Page, make_page
@@ -70,16 +71,16 @@ def _template(path: str | None) -> jinja2.Template:
 
 async def home(request: Request) -> Response:
     """GET /: never needs a login, so that health checks and people find something."""
-    service = service_of(request)
-    url = service.proxies.base_url(request, service.settings.server_base_url)
-    key = _Home(url, await service.file_count.get(service.for_large_page), service.read_only)
-    page = service.home_pages.known(key)
+    worker, index = worker_of(request), index_of(request)
+    url = worker.proxies.base_url(request, worker.settings.server_base_url)
+    key = _Home(url, await index.file_count.get(worker.for_large_page), index.read_only)
+    page = index.home_pages.known(key)
     if page is None:
-        page = _home_page(service.settings, key)
-        service.home_pages.put(key, page, MAX_HOME_PAGES)
+        page = _home_page(worker.settings, key)
+        index.home_pages.put(key, page, MAX_HOME_PAGES)
     response = await page_response(request, page)
     if response.status_code == 200:
-        response.headers.update(policies.HOME if service.settings.welcome is None else policies.WELCOME)
+        response.headers.update(policies.HOME if worker.settings.welcome is None else policies.WELCOME)
     return response
 
 
@@ -98,18 +99,18 @@ def _home_page(settings: Settings, home: _Home) -> Page:
 
 async def packages(request: Request) -> Response:
     """GET /packages/: every file that can be downloaded."""
-    service = service_of(request)
-    await service.authorize(request, Action.LIST)
-    files = await service.file_list.get("")
-    response = await page_response(request, files.page, compress=service.for_large_page)
-    service.file_list.memory.account("", files)
+    worker, index = worker_of(request), index_of(request)
+    await worker.authorize(request, Action.LIST)
+    files = await index.file_list.get("")
+    response = await page_response(request, files.page, compress=worker.for_large_page)
+    index.file_list.memory.account("", files)
     return response
 
 
 async def project_json(request: Request) -> Response:
     """GET /pypi/<name>/json, /pypi/<name>/<version>/json and pypiserver's /<name>/json."""
-    service = service_of(request)
-    await service.authorize(request, Action.LIST)
+    worker, index = worker_of(request), index_of(request)
+    await worker.authorize(request, Action.LIST)
     asked, version = request.path_params["name"], request.path_params.get("version")
     try:
         name = normalize_name(asked)
@@ -119,29 +120,29 @@ async def project_json(request: Request) -> Response:
         depth = "../../" if version is not None else "../"
         rest = f"{quote(version)}/json" if version is not None else "json"
         return moved(request, f"{depth}{name}/{rest}")
-    view = require(await service.project(name))
-    base = service.proxies.base_url(request, service.settings.server_base_url)
+    view = require(await index.project(name))
+    base = worker.proxies.base_url(request, worker.settings.server_base_url)
     key = _Document(version, base)
     document = view.pages.known(key)
     if document is None:
 
         async def render() -> Page:
-            rendered = await service.for_large_page(_render, service, view, version, base)
+            rendered = await worker.for_large_page(_render, index, view, version, base)
             view.pages.put(key, rendered, MAX_DOCUMENTS)
             return rendered
 
-        document = await service.renderings.get((view, key), render)
-    response = await page_response(request, document, compress=service.for_large_page)
-    service.projects.memory.account(name, view)
+        document = await worker.renderings.get((view, key), render)
+    response = await page_response(request, document, compress=worker.for_large_page)
+    index.projects.memory.account(name, view)
     return response
 
 
-def _render(service: Service, view: ProjectView, version: str | None, base: str) -> Page:
+def _render(index: ServedIndex, view: ProjectView, version: str | None, base: str) -> Page:
     """Blocks: sorting the releases of a project with thousands of them takes seconds. Raises NotFound."""
     listed = list(view.files.values())
     files = [each.file for each in listed]
     described = describing_file(files, select_release(files, version))
-    metadata = None if described is None else _core_metadata(service, view.files[described.filename])
+    metadata = None if described is None else _core_metadata(index, view.files[described.filename])
     body = render_release_json(
         view.hosted.name if view.hosted is not None else view.name,
         [(each.file, f"{base}{file_path(view.name, each)}") for each in listed],
@@ -170,13 +171,13 @@ async def nothing(request: Request) -> Response:
     raise NotFound("There is nothing here.")
 
 
-def _core_metadata(service: Service, listed: Listed) -> CoreMetadata | None:
+def _core_metadata(index: ServedIndex, listed: Listed) -> CoreMetadata | None:
     """Blocks."""
     if listed.dropin is not None:
-        document = service.folder.metadata_document(listed.dropin)
+        document = index.folder.metadata_document(listed.dropin)
         return parse_metadata(document, strict=False) if document is not None else None
     try:
-        with service.store.blobs.open(f"{listed.file.blob}/{listed.file.filename}.metadata") as opened:
+        with index.store.blobs.open(f"{listed.file.blob}/{listed.file.filename}.metadata") as opened:
             return parse_metadata(opened.read(), strict=False)
     except StoreError:
         return None  # the listing tells all that installers need

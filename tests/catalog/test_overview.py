@@ -14,15 +14,15 @@ from typing import Any
 import httpx
 import pytest
 
+from quire.catalog.file_count import FileCount
+from quire.catalog.file_list import FileList, FileLists
 from quire.config.settings import Settings
 from quire.domain.changes import Selection
 from quire.domain.errors import StoreError
 from quire.domain.project import Status
 from quire.dropin.folder import Folder
 from quire.http.app.application import create_application
-from quire.http.app.service import LARGE_PAGES_PENDING
-from quire.http.simple.file_list import FileList, FileLists
-from quire.http.simple.overview import FileCount
+from quire.http.app.worker import LARGE_PAGES_PENDING
 from quire.http.ui import browse
 from quire.http.ui.usage import usage
 from quire.index.index import Index
@@ -153,7 +153,7 @@ def application(tmp_path: Path) -> Any:
     """An index of PROJECTS hosted projects, p-0 and so on."""
     application = create_application(Settings(directories=(str(tmp_path),)))
     for number in range(PROJECTS):
-        _publish(application.state.service.index, f"p-{number}")
+        _publish(application.state.worker.default.hosted, f"p-{number}")
     return application
 
 
@@ -176,7 +176,7 @@ def test_a_change_that_shows_nowhere_is_decoded_once() -> None:
 @pytest.mark.parametrize("path", ["/packages/", "/pypi/p-1/json"])
 def test_concurrent_requests_share_the_work(application: Any, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     """Twenty at once read the store as often as two would, and render once; the next twenty get 304."""
-    records, reads, rendered = application.state.service.store.records, list[str](), list[object]()
+    records, reads, rendered = application.state.worker.default.store.records, list[str](), list[object]()
     read, render = records.read, render_release_json
 
     def noting_read(key: str, known: Any = None) -> Any:
@@ -250,7 +250,7 @@ def test_a_search_decodes_what_changed(application: Any, monkeypatch: pytest.Mon
             decoded.clear()
             assert (await client.post("/RPC2", content=SEARCH)).content == first.content
             assert decoded == []
-            _publish(application.state.service.index, "p-7", "2.0")
+            _publish(application.state.worker.default.hosted, "p-7", "2.0")
             decoded.clear()
             assert b"2.0" in (await client.post("/RPC2", content=SEARCH)).content
             assert decoded == ["p-7"]
@@ -261,7 +261,7 @@ def test_a_search_decodes_what_changed(application: Any, monkeypatch: pytest.Mon
 def test_large_pages_hold_up_no_listing_and_no_download(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """While twenty requests for each of them wait for a store that does not answer their threads, a project that was
     never asked for is listed, and its file downloaded."""
-    records, goes_on, held = application.state.service.store.records, threading.Event(), threading.Event()
+    records, goes_on, held = application.state.worker.default.store.records, threading.Event(), threading.Event()
     read = records.read
 
     def waiting_read(key: str, known: Any = None) -> Any:
@@ -330,7 +330,7 @@ def test_documents_of_a_project_are_bounded(application: Any) -> None:
             for number in range(10, 40):
                 answer = await client.get("/pypi/p-1/json", headers={"Host": f"host-{number}"})
                 assert answer.json()["urls"][0]["url"].startswith(f"http://host-{number}/packages/")
-                sizes.append(application.state.service.projects.memory.bytes)
+                sizes.append(application.state.worker.default.projects.memory.bytes)
             assert sizes[-1] - sizes[browse.MAX_DOCUMENTS] < 100 < sizes[1] - sizes[0]
 
     asyncio.run(ask())

@@ -1,16 +1,15 @@
-"""What the handlers call: one per worker process, made from the settings, holding no truth of its own.
+"""What the handlers call: the worker, one per process, and the index that their request is of.
 
-Nothing here starts a thread or opens a file before the first request, so a server may make it and fork after that.
+Neither holds a truth of its own. Neither starts a thread or opens a file before the first request, so a server may make
+a worker and fork after that.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import structlog
@@ -18,14 +17,11 @@ from starlette.requests import Request
 
 from quire.access.authenticator import Accepted, Action, Authenticator, Busy, Throttled, Wrong, parse_basic
 from quire.access.passwords import Passwords
-from quire.catalog.freshness import Barrier
-from quire.catalog.views import NamesView, Pages, ProjectNames, Projects, ProjectView
+from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.config.settings import Settings
 from quire.domain.errors import NotFound, StoreError
-from quire.domain.names import is_normalized
 from quire.domain.project import File
 from quire.domain.reserved import Reserved
-from quire.dropin.folder import Folder
 from quire.http.app.origins import AllowedHosts
 from quire.http.app.periodic_sweep import sweep_periodically
 from quire.http.app.problems import HttpError
@@ -35,11 +31,11 @@ from quire.http.app.renderings import Renderings
 from quire.http.app.request_log import context_of
 from quire.http.app.worker_metrics import WorkerMetrics
 from quire.http.simple.accel import internal_location
-from quire.http.simple.file_list import FileList, FileLists
-from quire.http.simple.overview import FileCount
 from quire.index.index import Index
-from quire.process.budget import Budget, Memory
+from quire.operations.opening import drop_ins_of
+from quire.process.budget import Budget
 from quire.process.siblings import folder_of, is_draining
+from quire.process.threads import Threads
 from quire.render.simple import Page
 from quire.store.contracts import OpenBlob
 from quire.store.opening import open_store
@@ -47,14 +43,8 @@ from quire.store.opening import open_store
 P = ParamSpec("P")
 T = TypeVar("T")
 
-READ_THREADS = 16
-SEND_THREADS = 16  # of their own: slow disks under downloads must not hold up the listings
-LARGE_PAGE_THREADS = 2  # for what takes the processor for long: more of them would only take it from the others
 LARGE_PAGES_PENDING = 128
 """Pieces of such work that run or wait. One takes up to some seconds, also for a client that has gone away."""
-SEARCHED_BYTES = 8 * 1024 * 1024
-"""What searches may remember: some thousand projects with a few files each."""
-WRITE_THREADS = 32  # a write mostly waits for the disk
 REMOVAL_DELAY = 300.0
 """Seconds that a file no longer listed stays on disk: who is downloading it over NFS could not finish otherwise."""
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="pypi", charset="UTF-8"'}
@@ -63,119 +53,47 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="pypi", charset="UTF-8"'}
 log = structlog.get_logger(__name__)
 
 
-class Service:
-    """Everything one worker needs to answer."""
+class Worker:
+    """Everything one worker process needs to answer, beside its indexes."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises ConfigurationError, StoreError, UnknownLayout."""
+    def __init__(
+        self,
+        settings: Settings,
+        indexes: Mapping[str, ServedIndex],
+        *,
+        budget: Budget,
+        metrics: WorkerMetrics,
+        threads: Threads,
+        authenticator: Authenticator | None,
+    ) -> None:
+        """`indexes`: by name, at least that of the settings, which answers where a route names none."""
         self.settings = settings
-        self.budget = Budget(settings.cache_size)
-        self.store = open_store(settings.root, read_only=settings.read_only, coarse_changes=settings.coarse_changes)
-        self.index = Index(self.store, settings.index)
-        # The store's own folder is never one of packages (opening it has made sure), so it need not be looked at.
-        self.folder = Folder(
-            [Path(directory) for directory in settings.drop_in_roots],
-            digests=self.store.records,
-            index=settings.index,
-            exclude=[] if self.store.home is None else [Path(self.store.home)],
-            algorithms=self.further_algorithms,
-            budget=self.budget,
-            facts_are_stored=self.store.writable,
-        )
-        self._reserved = Reserved(settings.local)
-        self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
-        self.searched: Memory[ProjectView] = Memory(Budget(SEARCHED_BYTES))
-        """Views for searches (`quire.http.api.xmlrpc`), apart from those of pages."""
-        self.file_count = FileCount(self.index, self.folder, budget=self.budget)
-        self.metrics = WorkerMetrics(settings)
+        self.indexes = indexes
+        self.default = indexes[settings.index]
+        self.budget = budget
+        self.metrics = metrics
+        self.authenticator = authenticator
         self.readiness = Readiness(
-            StoreProbe(self.index), lambda: is_draining(folder_of(os.environ)), shown=self.without_paths
+            StoreProbe(self.default.hosted), lambda: is_draining(folder_of(os.environ)), shown=self.without_paths
         )
         self.proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
         self.hosts = AllowedHosts(settings.allowed_hosts)
-        self.authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
-        self._reading: ThreadPoolExecutor | None = None
-        self._sending: ThreadPoolExecutor | None = None
-        self._large: ThreadPoolExecutor | None = None
-        self._large_pending = 0
-        self._writing: ThreadPoolExecutor | None = None
-        inline = self.store.validates_inline and self.folder.validates_inline
-        beside = self.folder if self.folder.roots else None
-        self.projects: Barrier[ProjectView] = Barrier(
-            Projects(self.index, beside),
-            inline=inline,
-            budget=self.budget,
-            executor=self._readers,
-            tally=self.metrics.tally.barriers["project"],
-        )
-        self.project_names: Barrier[NamesView] = Barrier(
-            ProjectNames(self.index, beside),
-            inline=inline,
-            budget=self.budget,
-            executor=self._readers,
-            tally=self.metrics.tally.barriers["projects"],
-        )
-        self.file_list: Barrier[FileList] = Barrier(
-            FileLists(self.index, beside), inline=False, budget=self.budget, executor=self._large_pages
-        )
         self.renderings: Renderings[Page] = Renderings()
-        self.home_pages = Pages()
-        self.metrics.watch(
-            self.index.commits,
-            self.folder,
-            self.readiness,
-            project=self.projects.memory,
-            projects=self.project_names.memory,
-            facts=self.folder.facts,
-            documents=self.folder.documents,
-            count=self.file_count.memory,
-        )
-
-    @property
-    def further_algorithms(self) -> tuple[str, ...]:
-        """The hash of file links, where it is none that every file has anyway."""
-        algorithm = self.settings.hash_algorithm
-        return () if algorithm in {None, "sha256", "md5"} else (str(algorithm),)
-
-    @property
-    def read_only(self) -> bool:
-        """Whether uploads and other changes are refused."""
-        return not self.store.writable
+        self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
+        self._threads = threads
+        self._large_pending = 0
 
     def start_periodic_sweep(self) -> asyncio.Task[None] | None:
         """Sweep the store now and then; the task to cancel at the end. None when it cannot be written."""
-        if self.read_only:
+        if self.default.read_only:
             return None
-        return asyncio.create_task(sweep_periodically(lambda age: self.in_writer(self.store.sweep, age)))
+        return asyncio.create_task(sweep_periodically(lambda age: self.in_writer(self.default.store.sweep, age)))
 
     def close(self) -> None:
         """Let go of threads. For the end of the process."""
-        for executor in (self._reading, self._sending, self._large, self._writing):
-            if executor is not None:
-                executor.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         if self.authenticator is not None:
             self.authenticator.close()
-
-    # -- reading ------------------------------------------------------------------------------------------------------
-
-    async def project(self, name: str) -> ProjectView:
-        """The project of this normalized name as it is now; see ProjectView.exists. Raises NotFound for a bad name."""
-        if not is_normalized(name):
-            raise NotFound(f"{name[:200]!r} is not a normalized project name.")
-        return await self.projects.get(name)
-
-    async def is_local(self, view: ProjectView) -> bool:
-        """Whether a project's name belongs to this index, also while it has no files: then nobody is sent elsewhere.
-
-        Raises StoreError when that cannot be told.
-        """
-        if view.exists or view.record.was_written or view.name in self._reserved:
-            return True
-        return await self.in_reader(self.folder.claims, view.name)
-
-    async def names(self) -> NamesView:
-        """The list of projects as it is now."""
-        return await self.project_names.get("")
 
     # -- access -------------------------------------------------------------------------------------------------------
 
@@ -241,24 +159,11 @@ class Service:
 
     # -- threads ------------------------------------------------------------------------------------------------------
 
-    def _readers(self) -> ThreadPoolExecutor:
-        if self._reading is None:
-            self._reading = ThreadPoolExecutor(READ_THREADS, thread_name_prefix="read")
-        return self._reading
-
-    def _large_pages(self) -> ThreadPoolExecutor:
-        if self._large is None:
-            self._large = ThreadPoolExecutor(LARGE_PAGE_THREADS, thread_name_prefix="large")
-        return self._large
-
-    def _writers(self) -> ThreadPoolExecutor:
-        if self._writing is None:
-            self._writing = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="write")
-        return self._writing
-
     async def in_reader(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work that only reads."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers(), partial(function, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads.readers(), partial(function, *args, **kwargs)
+        )
 
     async def for_large_page(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run what reads or renders much at once. Listings and downloads never wait behind it.
@@ -268,7 +173,8 @@ class Service:
         if self._large_pending >= LARGE_PAGES_PENDING:
             raise HttpError(503, "Too many large pages are being made; try again in some seconds.")
         self._large_pending += 1
-        work = asyncio.get_running_loop().run_in_executor(self._large_pages(), partial(function, *args, **kwargs))
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(self._threads.large_pages(), partial(function, *args, **kwargs))
         work.add_done_callback(self._large_page_done)
         return await work
 
@@ -277,25 +183,83 @@ class Service:
 
     async def in_sender(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Read a piece of a file that is being downloaded."""
-        if self._sending is None:
-            self._sending = ThreadPoolExecutor(SEND_THREADS, thread_name_prefix="send")
-        return await asyncio.get_running_loop().run_in_executor(self._sending, partial(function, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads.senders(), partial(function, *args, **kwargs)
+        )
 
     async def in_writer(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run blocking work that writes. Reads never wait behind it."""
-        return await asyncio.get_running_loop().run_in_executor(self._writers(), partial(function, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads.writers(), partial(function, *args, **kwargs)
+        )
 
-    def remove_blobs_later(self, files: tuple[File, ...]) -> None:
+    def remove_blobs_later(self, index: Index, files: tuple[File, ...]) -> None:
         """Give the space of files that are no longer listed back, after a delay for those who still download them."""
         if files:
             loop = asyncio.get_running_loop()
-            loop.call_later(REMOVAL_DELAY, lambda: self._writers().submit(self._remove_blobs, files))
+            loop.call_later(REMOVAL_DELAY, lambda: self._threads.writers().submit(_remove_blobs, index, files))
 
-    def _remove_blobs(self, files: tuple[File, ...]) -> None:
-        try:
-            self.index.remove_blobs(files)
-        except StoreError as error:
-            log.warning("blobs not removed, gc will", error=str(error))
+
+def build_worker(settings: Settings) -> Worker:
+    """Store, index, sources, access and worker, as the settings say: what every server serves.
+
+    Starts no thread and opens no file before the first request, so a server may fork after that.
+    Raises ConfigurationError, StoreError, UnknownLayout.
+    """
+    metrics, threads, budget = WorkerMetrics(settings), Threads(), Budget(settings.cache_size)
+    store = open_store(settings.root, read_only=settings.read_only, coarse_changes=settings.coarse_changes)
+    policy = IndexPolicy(
+        overwrite=settings.overwrite,
+        fallback_url=settings.fallback_url,
+        reserved=Reserved(settings.local),
+        hash_algorithm=settings.hash_algorithm,
+    )
+    folder = drop_ins_of(
+        settings, store, stores_facts=store.writable, algorithms=policy.further_algorithms, budget=budget
+    )
+    index = ServedIndex(
+        Index(store, settings.index), folder, policy, budget=budget, threads=threads, tallies=metrics.tally.barriers
+    )
+    authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
+    worker = Worker(
+        settings, {index.name: index}, budget=budget, metrics=metrics, threads=threads, authenticator=authenticator
+    )
+    metrics.watch(
+        index.hosted.commits,
+        folder,
+        worker.readiness,
+        project=index.projects.memory,
+        projects=index.project_names.memory,
+        facts=folder.facts,
+        documents=folder.documents,
+        count=index.file_count.memory,
+    )
+    return worker
+
+
+def worker_of(request: Request) -> Worker:
+    """The worker that answers a request."""
+    worker: Worker = request.app.state.worker
+    return worker
+
+
+def index_of(request: Request) -> ServedIndex:
+    """The index that a request is of: its route names it (`{index}`), or means the default one.
+
+    Raises NotFound when there is no such index.
+    """
+    worker, name = worker_of(request), request.path_params.get("index")
+    index = worker.default if name is None else worker.indexes.get(name)
+    if index is None:
+        raise NotFound(f"There is no index {str(name)[:200]!r}.")
+    return index
+
+
+def _remove_blobs(index: Index, files: tuple[File, ...]) -> None:
+    try:
+        index.remove_blobs(files)
+    except StoreError as error:
+        log.warning("blobs not removed, gc will", error=str(error))
 
 
 def _retry_after(seconds: int) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The number of all files, for the home page.
 
 It takes time that grows with the index, so it is worked out in a thread, and does not go through the memory of views:
-the pages that installers ask for would be pushed out of it. `quire.http.simple.file_list` does the same for the list of
+the pages that installers ask for would be pushed out of it. `quire.catalog.file_list` does the same for the list of
 files.
 """
 
@@ -22,7 +22,7 @@ from quire.index.index import Index
 from quire.process.budget import Budget, Memory
 from quire.store.contracts import Names, Record
 
-PAUSE = 2.0
+BATCH_SECONDS = 2.0
 """Seconds between two counts, at least."""
 SHARE = 20
 """A count that took long is not repeated before so many times its duration have passed."""
@@ -93,7 +93,7 @@ class FileCount:
         except QuireError as error:
             log.warning("files not counted", error=str(error))
         finally:
-            self._due = self._clock() + max(PAUSE, SHARE * (self._clock() - begun))
+            self._due = self._clock() + max(BATCH_SECONDS, SHARE * (self._clock() - begun))
             self._task = None
 
     def count(self) -> int:

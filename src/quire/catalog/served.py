@@ -1,0 +1,123 @@
+"""One index as a worker serves it: its sources behind read barriers, and what its operator decided for it.
+
+Holds no truth of its own, starts no thread and opens no file before the first request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from quire.catalog.file_count import FileCount
+from quire.catalog.file_list import FileList, FileLists
+from quire.catalog.freshness import Barrier
+from quire.catalog.views import NamesView, Pages, ProjectNames, Projects, ProjectView
+from quire.domain.errors import NotFound
+from quire.domain.names import is_normalized
+from quire.domain.reserved import Reserved
+from quire.dropin.folder import Folder
+from quire.index.index import Index
+from quire.observe.metrics.tally import BarrierTally
+from quire.process.budget import Budget, Memory
+from quire.process.threads import Threads
+from quire.store.contracts import Store
+
+SEARCHED_BYTES = 8 * 1024 * 1024
+"""What searches may remember: some thousand projects with a few files each."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPolicy:
+    """What the operator decides for one index."""
+
+    overwrite: bool = False
+    """Whether an upload may replace a published file."""
+    fallback_url: str | None = None
+    """The simple API of the index that has the projects this one lacks, ended by a slash; None for a 404."""
+    reserved: Reserved = field(default_factory=lambda: Reserved(()))
+    """Names for which clients are never sent to another index."""
+    hash_algorithm: str | None = "sha256"
+    """The hash in the fragment of HTML file links; None for no fragment."""
+
+    @property
+    def further_algorithms(self) -> tuple[str, ...]:
+        """The hash of file links, where it is none that every file has anyway."""
+        algorithm = self.hash_algorithm
+        return () if algorithm in {None, "sha256", "md5"} else (str(algorithm),)
+
+
+class ServedIndex:
+    """What one worker serves of one index. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        hosted: Index,
+        folder: Folder,
+        policy: IndexPolicy,
+        *,
+        budget: Budget,
+        threads: Threads,
+        tallies: Mapping[str, BarrierTally],
+    ) -> None:
+        """`budget`: what all that is remembered is charged to, but for searches. `tallies`: the counts of the barriers
+        `project` and `projects`.
+        """
+        self.name = hosted.name
+        self.hosted = hosted
+        self.folder = folder
+        self.policy = policy
+        self._threads = threads
+        inline = hosted.store.validates_inline and folder.validates_inline
+        beside = folder if folder.roots else None
+        self.projects: Barrier[ProjectView] = Barrier(
+            Projects(hosted, beside),
+            inline=inline,
+            budget=budget,
+            executor=threads.readers,
+            tally=tallies["project"],
+        )
+        self.project_names: Barrier[NamesView] = Barrier(
+            ProjectNames(hosted, beside),
+            inline=inline,
+            budget=budget,
+            executor=threads.readers,
+            tally=tallies["projects"],
+        )
+        self.file_list: Barrier[FileList] = Barrier(
+            FileLists(hosted, beside), inline=False, budget=budget, executor=threads.large_pages
+        )
+        self.file_count = FileCount(hosted, folder, budget=budget)
+        self.home_pages = Pages()
+        self.searched: Memory[ProjectView] = Memory(Budget(SEARCHED_BYTES))
+        """Views for searches, apart from those of pages."""
+
+    @property
+    def store(self) -> Store:
+        """Where the hosted files are."""
+        return self.hosted.store
+
+    @property
+    def read_only(self) -> bool:
+        """Whether uploads and other changes are refused."""
+        return not self.store.writable
+
+    async def project(self, name: str) -> ProjectView:
+        """The project of this normalized name as it is now; see ProjectView.exists. Raises NotFound for a bad name."""
+        if not is_normalized(name):
+            raise NotFound(f"{name[:200]!r} is not a normalized project name.")
+        return await self.projects.get(name)
+
+    async def names(self) -> NamesView:
+        """The list of projects as it is now."""
+        return await self.project_names.get("")
+
+    async def is_local(self, view: ProjectView) -> bool:
+        """Whether a project's name belongs to this index, also while it has no files: then nobody is sent elsewhere.
+
+        Raises StoreError when that cannot be told.
+        """
+        if view.exists or view.record.was_written or view.name in self.policy.reserved:
+            return True
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads.readers(), self.folder.claims, view.name)

@@ -1,0 +1,51 @@
+"""The threads of one worker, by what they do: work of one kind never waits behind work of another.
+
+Nothing is started before it is needed, so a server may make a worker and fork after that.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+READERS: Final = 16
+SENDERS: Final = 16
+"""Of their own: slow disks under downloads must not hold up the listings."""
+LARGE_PAGES: Final = 2
+"""For work that takes the processor for long: more of them would only take it from the others."""
+WRITERS: Final = 32
+"""A write mostly waits for the disk."""
+
+
+class Threads:
+    """Four pools, each made when it is first asked for. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+
+    def readers(self) -> ThreadPoolExecutor:
+        """For work that reads from the store or the served directories."""
+        return self._pool("read", READERS)
+
+    def senders(self) -> ThreadPoolExecutor:
+        """For reading pieces of files that are being downloaded."""
+        return self._pool("send", SENDERS)
+
+    def large_pages(self) -> ThreadPoolExecutor:
+        """For reading or rendering much at once."""
+        return self._pool("large", LARGE_PAGES)
+
+    def writers(self) -> ThreadPoolExecutor:
+        """For changes."""
+        return self._pool("write", WRITERS)
+
+    def close(self) -> None:
+        """Start nothing more, and drop what waits. For the end of the process."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _pool(self, name: str, size: int) -> ThreadPoolExecutor:
+        pool = self._pools.get(name)
+        if pool is None:
+            pool = self._pools[name] = ThreadPoolExecutor(size, thread_name_prefix=name)
+        return pool
