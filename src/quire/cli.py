@@ -49,7 +49,7 @@ class Command(Protocol):
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, whose errors look like every other error of quire, and that takes flags between PROJECT and VERSION.
+    """argparse with the same form of errors as all of quire, and with flags between PROJECT and VERSION.
 
     argparse up to Python 3.12 gives an optional positional its value as soon as it meets a flag: nothing, if it has not
     come by then. So flags with their values are brought to the front first.

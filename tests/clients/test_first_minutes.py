@@ -192,6 +192,6 @@ def test_the_home_page_of_an_index_that_takes_no_uploads(flags: tuple[str, ...],
         install, publish = lines(site, site.base)
         assert publish == []
         text = site.get("/").text
-        assert ("it takes no uploads" if "--read-only" in flags else "Nobody can publish") in text
+        assert ("it takes no uploads" if "--read-only" in flags else "No user can publish") in text
         paste(install[0], tmp_path, environ)
     assert (tmp_path / "installed" / "acme_tools.py").exists()

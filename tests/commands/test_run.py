@@ -100,8 +100,8 @@ def test_flags_have_their_meaning() -> None:
         (["run", "-a", ".", "empty"], "give both '-a .' and '-P .'"),
         (["run", "-P", "users", "-a", ".", "empty"], "give both '-a .' and '-P .'"),
         (["run", "-P", ".", "-a", "list", "empty"], "give both '-a .' and '-P .'"),
-        (["run", "-P", "users", "-a", "download,list", "empty"], "anybody could upload"),
-        (["serve", "-a", "list", "empty"], "anybody could upload"),
+        (["run", "-P", "users", "-a", "download,list", "empty"], "uploads would need no login"),
+        (["serve", "-a", "list", "empty"], "uploads would need no login"),
         (["serve", "--config", "missing.toml"], "The configuration file missing.toml does not exist."),
     ],
 )
@@ -192,25 +192,25 @@ def test_a_store_is_made_in_the_first_directory_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "# nobody yet\n", "alice:plain text\n"])
 def test_a_password_file_without_users_is_warned_of(tmp_path: Path, content: str) -> None:
-    """It looks like protection, and keeps everybody out."""
+    """Such a file protects nothing that works: no user can log in."""
     (tmp_path / "users").write_text(content)
     (tmp_path / "packages").mkdir()
     settings = Settings(directories=(f"{tmp_path}/packages",), passwords=f"{tmp_path}/users")
     with capture_logs() as lines:
         run_command.prepare(settings)
-    (line,) = [line["event"] for line in lines if "Nobody" in line["event"]]
-    assert "Nobody can update yet" in line
+    (line,) = [line["event"] for line in lines if "No user" in line["event"]]
+    assert "No user can update yet" in line
     (tmp_path / "users").write_text(content + f"bob:{sha1_hash('b')}\n")
     with capture_logs() as lines:
         run_command.prepare(settings)
-    assert not [line for line in lines if "Nobody" in line["event"]]
+    assert not [line for line in lines if "No user" in line["event"]]
 
 
 def test_uploads_without_any_user_are_warned_of(tmp_path: Path) -> None:
-    """As with pypiserver nobody can upload without a password file; but here the log says so."""
+    """Without a password file no user can upload, as with pypiserver; here the log says so."""
     with capture_logs() as lines:
         run_command.prepare(Settings(directories=(str(tmp_path),)))
-    assert "Nobody can update" in lines[0]["event"]
+    assert "No user can update" in lines[0]["event"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -234,19 +234,19 @@ def test_no_authentication_must_be_said_twice(flags: dict[str, object]) -> None:
         {"authenticate": "download,list", "passwords": "users"},
         {"authenticate": "list", "passwords": "users"},
         {"authenticate": "download", "passwords": "users"},
-        {"authenticate": "list"},  # nobody can list, and everybody could upload
+        {"authenticate": "list"},  # listings need a login and uploads would not
     ],
 )
 def test_uploads_are_not_open_by_a_slip(flags: dict[str, object]) -> None:
     """Logins for reading alone would let anybody upload: that has to be said, or nothing can be uploaded at all."""
-    with pytest.raises(ConfigurationError, match=r"anybody could upload.*--anonymous-uploads") as caught:
+    with pytest.raises(ConfigurationError, match=r"uploads would need no login.*--anonymous-uploads") as caught:
         resolve(flags, {})
     assert "\n" not in str(caught.value)
     assert resolve(flags | {"read_only": True}, {}).read_only
     intended = resolve(flags | {"anonymous_uploads": True}, {})
     assert "update" not in intended.authenticate
     assert resolve(flags, {"QUIRE_ANONYMOUS_UPLOADS": "yes"}) == intended
-    with pytest.raises(ConfigurationError, match="anybody could upload"):
+    with pytest.raises(ConfigurationError, match="uploads would need no login"):
         resolve(flags, {"QUIRE_ANONYMOUS_UPLOADS": "no"})
 
 

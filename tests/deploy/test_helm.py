@@ -338,7 +338,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"logFormat": "xml"}, "logFormat"),
     ({"extraVolumes": [{}]}, "extraVolumes"),
     ({"auth": {"disabled": True, "existingSecret": "users"}}, "exclude each other"),
-    ({"auth": {"authenticate": ["download", "list"]}}, "anybody could upload"),
+    ({"auth": {"authenticate": ["download", "list"]}}, "uploads would need no login"),
     ({"auth": {"anonymousUploads": True}}, "contradicts update"),
     ({"ingress": {"enabled": True}}, "needs at least one name"),
     ({"autoscaling": {"enabled": True, "minReplicas": 9}}, "minReplicas is greater"),
@@ -390,7 +390,7 @@ def test_notes(tmp_path: Path) -> None:
     """After an installation helm says where quire is, what is missing, and what to mind."""
     said = rig.notes(rig.given(tmp_path, {}))
     assert "http://index-quire.tools/simple/" in said
-    assert "Nobody can update yet" in said
+    assert "No user can update yet" in said
     assert "port-forward service/index-quire 8080:80" in said
     everything = rig.notes(rig.given(tmp_path, EVERYTHING))
     assert "https://pypi.example.org/pypi/simple/" in everything

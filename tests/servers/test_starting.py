@@ -55,7 +55,7 @@ def test_a_start_is_one_line(server: str, command: str, tmp_path: Path) -> None:
         (line,) = said(served)
         count = "1 worker" if number == 1 else "2 workers"
         assert f"Serving {root} on http://127.0.0.1:{port}/ with {server}" in line
-        assert line.endswith(f", {count}; everybody may upload.")
+        assert line.endswith(f", {count}; uploads need no login.")
         thread = re.fullmatch(r"[^|]+\|quire\.servers\|INFO\|[0-9]+\|Serving .*", line)
         assert (thread is not None) == (command == "run"), line
         assert command == "run" or re.match(r"[0-9-]+ [0-9:,]+ INFO Serving", line), line
@@ -66,9 +66,9 @@ def test_a_start_is_one_line(server: str, command: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "who"),
     [
-        (("-a", ".", "-P", "."), "everybody may upload"),
+        (("-a", ".", "-P", "."), "uploads need no login"),
         (("-P", "users"), "/users may upload"),
-        ((), "nobody may upload"),
+        ((), "no user may upload"),
         (("--read-only", "-P", "users"), "read-only"),
     ],
 )

@@ -58,7 +58,7 @@ def prepare(command: Sequence[str]) -> list[str]:
         return list(command)
     if credentials.given(os.environ):
         if not settings.authenticate:
-            _say("The login in the environment is not used: '-a . -P .' lets everybody do everything.")
+            _say("The login in the environment is not used: '-a . -P .' turns logins off.")
         elif settings.passwords is not None and os.path.exists(settings.passwords):
             _say(f"The login in the environment is not used: the password file {settings.passwords} exists.")
         else:

@@ -17,7 +17,7 @@ from quire.domain.errors import ConfigurationError
 VARIABLES = ("QUIRE_HTPASSWD", "QUIRE_USER", "QUIRE_PASSWORD", "QUIRE_PASSWORD_FILE")
 
 LONGEST_PASSWORD = 72
-"""Bytes; bcrypt looks at no more."""
+"""Bytes; bcrypt ignores the rest."""
 
 _COST = 8
 """Of bcrypt. The hash never leaves a container whose environment holds the password itself: a higher cost would

@@ -122,7 +122,7 @@ variable "authenticate" {
 
   validation {
     condition     = contains(var.authenticate, "update") || contains(var.extra_arguments, "--anonymous-uploads") || contains(var.extra_arguments, "--read-only")
-    error_message = "authenticate has no update, so anybody could upload; add it, or put --anonymous-uploads or --read-only into extra_arguments."
+    error_message = "authenticate has no update, so uploads would need no login; add it, or put --anonymous-uploads or --read-only into extra_arguments."
   }
 }
 

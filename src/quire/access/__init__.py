@@ -1,1 +1,1 @@
-"""Users, passwords, and who may do what."""
+"""Users, passwords, and the rights of users."""

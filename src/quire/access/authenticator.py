@@ -1,4 +1,4 @@
-"""Who may do what: HTTP Basic credentials, and the price of checking a password.
+"""HTTP Basic credentials, and the cost of checking a password.
 
 Theory of operation. A good password hash costs 70 to 250 ms of CPU, and clients send the password with every
 request. So a password that verified is remembered for a short time, as a keyed digest that is worth nothing outside
@@ -12,8 +12,8 @@ this process. Everything else here limits what the remaining checks can cost:
 - credentials that were right before are no guess, even when they have to be checked again because their time is over
   or the file has changed: no failures of others stop them, and their check goes first. Those that were right and no
   longer are lose this with the first check;
-- a user who does not exist costs the same check as one who does, so that time does not tell them apart. (In a file
-  that mixes schemes, the most common one stands for them; those who differ from it can be told.)
+- an unknown user costs the same check as a known one, so the time does not show which users exist. (In a file that
+  mixes schemes, an unknown user costs a check of the most common one.)
 
 What lets a user in was found out about the present state of the file: the check and the memory belong to one `Users`
 snapshot, and all of it goes when a new snapshot comes. (That credentials were right before earns a place in the queue,
@@ -56,7 +56,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which actions need a login; whoever is logged in may do all of them."""
+    """The actions that need a login. A user who is logged in may do all of them."""
 
     protected: frozenset[Action] = frozenset({Action.UPDATE})
 
@@ -114,22 +114,22 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """No such user, or not the user's password; nobody is told which."""
+    """No such user, or not the user's password; the client does not learn which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """Not looked at: too many failures."""
+    """Not checked: too many failures."""
 
     retry_after: int
     """Seconds, at least 1."""
     scope: Scope
-    """Whose failures."""
+    """The bucket that is full: the user's, the address's or the network's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Not looked at: too many checks are waiting."""
+    """Not checked: too many checks are waiting."""
 
     retry_after: int = BUSY_RETRY_SECONDS
 
@@ -139,7 +139,7 @@ Verdict = Accepted | Wrong | Throttled | Busy
 
 @dataclass(slots=True, eq=False)
 class Login:
-    """Credentials that were found good. Worth nothing by itself: `Authenticator.confirm` tells whether it still counts.
+    """Credentials that were found good. Ask `Authenticator.confirm` whether they are still valid.
 
     Callers may keep it beside what they recognise the same credentials by, as long as it is not over.
     """
@@ -197,7 +197,7 @@ class Authenticator:
         self._verified_before: OrderedDict[bytes, None] = OrderedDict()
 
     async def authenticate(self, credentials: Credentials, address: str) -> Verdict:
-        """Whose credentials these are. `address`: the client's, as far as it is trusted; any text. Never raises."""
+        """Check credentials. `address`: the client's, as far as it is trusted; any text. Never raises."""
         username = credentials.username
         users = self._passwords.current()
         if users is not self._users:
@@ -206,7 +206,7 @@ class Authenticator:
                 login.is_over = True
             self._logins.clear()
             self._headers.clear()
-            self._checks.clear()  # those who wait get their answer; nobody joins them
+            self._checks.clear()  # requests that wait for one get its result; later ones do not join
         digest = self._digest(username, credentials.password)
         known = self._logins.get(username)
         if known is not None and hmac.compare_digest(known.digest, digest) and self._clock() < known.until:
@@ -221,7 +221,7 @@ class Authenticator:
                 return Busy()
             self._throttle.take(pending.attempt)
             check = self._begin(pending)
-        # shielded: a client that hangs up must not take the answer away from those who share the check
+        # shielded: a client that hangs up must not cancel the check for the requests that share it
         return Accepted(username) if await asyncio.shield(check) else Wrong()
 
     def find_login(self, header: str) -> Login | None:
@@ -231,7 +231,7 @@ class Authenticator:
         """
         if len(header) > MAX_HEADER_CHARACTERS:
             return None
-        keyed = self._keyed_for_headers.copy()  # for a third less than with the key taken in anew
+        keyed = self._keyed_for_headers.copy()  # a third cheaper than a new one with the key
         keyed.update(header.encode("utf-8", "surrogatepass"))
         digest = keyed.digest()
         login = self._headers.get(digest)
@@ -252,8 +252,8 @@ class Authenticator:
     def confirm(self, login: Login, action: Action) -> bool:
         """Whether a login counts now, and suffices. When not, `authenticate` finds out more.
 
-        Never waits, never raises. To be called from a callback or task of the event loop: those that run in one turn of
-        it share one look at the file (see `quire.catalog.freshness`).
+        Never waits, never raises. To be called from a callback or task of the event loop: all calls
+        in one loop tick share one check of the file (see `quire.catalog.freshness`).
         """
         users = self._tick_users or self._read_users()
         if users is not self._users or login.is_over or self._clock() >= login.until:
@@ -272,7 +272,9 @@ class Authenticator:
     def _read_users(self) -> Users:
         if not self._tick_has_begun:
             self._tick_has_begun = True
-            asyncio.get_running_loop().call_soon(self.end_tick)  # before the look: so it is fresh for all before that
+            asyncio.get_running_loop().call_soon(
+                self.end_tick
+            )  # before the check: so it is fresh for all callbacks before that
         self._tick_users = self._passwords.current()
         return self._tick_users
 
@@ -339,10 +341,10 @@ class Authenticator:
             return False
         try:
             matched = self._verify(credentials.password, against)
-        except Exception as error:  # noqa: BLE001 - whatever a hash library trips over is no reason to let anybody in
+        except Exception as error:  # noqa: BLE001 - an error of a hash library must not accept a login
             # neither the error's text nor an unknown username: either may hold a password
-            who = credentials.username if stored else None
-            _log.error("password_check_failed", error=type(error).__name__, user=who)
+            user = credentials.username if stored else None
+            _log.error("password_check_failed", error=type(error).__name__, user=user)
             return False
         return matched and stored is not None
 

@@ -1,8 +1,8 @@
 """The lines of an Apache htpasswd file: reading them with all their faults, and changing one without touching others.
 
-A line is `user:hash`; what follows a second colon is not looked at, as in Apache. White space around a line, blank
+A line is `user:hash`; text after a second colon is ignored, as in Apache. White space around a line, blank
 lines, lines that begin with `#`, and a byte order mark are passed over. A line that is none of this is a fault: its
-user cannot log in, and everybody else can.
+user cannot log in, and all others can.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def with_hash(data: bytes, user: str, stored: str) -> bytes:
     lines = data.splitlines(keepends=True)
     for index in _lines_of(data, user)[:1]:
         body = lines[index].rstrip(b"\r\n")
-        rest = body.split(b":", 2)[2:]  # what somebody noted behind a second colon
+        rest = body.split(b":", 2)[2:]  # a comment after a second colon
         lines[index] = b":".join([replacement, *rest]) + lines[index][len(body) :]
         if index == 0 and data.startswith(_BOM):
             lines[index] = _BOM + lines[index]

@@ -1,9 +1,9 @@
 """The queue before the threads that check passwords: bounded, and fair between networks.
 
-Theory of operation. Checks of credentials that were right before go first, and have places of their own: nobody can
-have such credentials for the asking, so nobody can flood that part of the queue. All others wait in one lane for each
-network, and the lanes take turns: a login from a quiet network waits for one check of each busy one, not for all of
-theirs. One address, and one network, can only have a share of the places.
+Theory of operation. Checks of credentials that were right before go first, and have reserved places: an attacker
+does not have such credentials, so he cannot flood that part of the queue. All others wait in one lane for each
+network, and the lanes are served round robin: a login from a quiet network waits for one check of each busy one, not
+for all of theirs. One address, and one network, can only have a share of the places.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class LoginChecks:
                 del counter[key]
 
     async def run(self, check: Callable[[], T], origin: Origin, *, proven: bool) -> T:
-        """Run a check that has a place in a thread, when it is its turn."""
+        """Run a check that has a place, in a thread, when its lane is served."""
         loop = asyncio.get_running_loop()
         start: asyncio.Future[None] = loop.create_future()
         lane = self._first if proven else self._lanes.setdefault(origin.network, deque())
@@ -83,7 +83,7 @@ class LoginChecks:
                 self._pool = ThreadPoolExecutor(self._limits.threads, "password-check")
             return await loop.run_in_executor(self._pool, check)
         finally:
-            if not start.cancelled():  # a turn that was cancelled before it came is passed over
+            if not start.cancelled():  # one that was cancelled before it started is skipped
                 self._running -= 1
                 self._start_waiting()
 

@@ -66,7 +66,7 @@ def origin_of(address: str) -> Origin:
 
 
 class Scope(StrEnum):
-    """What had too many failures, as a client is told."""
+    """What had too many failures, in the words of the answer."""
 
     USER = "of this user at this address"
     ADDRESS = "at this address"

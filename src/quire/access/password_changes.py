@@ -112,7 +112,7 @@ def _is_named(descriptor: int, path: str) -> bool:
 
 
 def _replace(path: str, descriptor: int, before: bytes, after: bytes) -> bool:
-    """Whether it was written; False when somebody else changed the file meanwhile. Raises OSError."""
+    """Whether it was written; False when another process changed the file meanwhile. Raises OSError."""
     temporary = f"{path}.{os.getpid()}.{time.monotonic_ns()}.new"
     try:
         if os.fstat(descriptor).st_nlink > 1:

@@ -1,4 +1,4 @@
-"""An Apache htpasswd file: who is in it, whether a password is theirs, and when to read it again.
+"""An Apache htpasswd file: its users, the check of a password, and when to read the file again.
 
 A file may hold any scheme that Apache knows. Those that a stolen file would give away (plain text, DES crypt) are not
 taken; the others are known by their whole shape before libpass sees them.
@@ -32,7 +32,7 @@ MAX_PASSWORD_FILE_BYTES = 1024 * 1024
 BCRYPT_BYTES = 72
 """bcrypt reads no further: Apache and its htpasswd pass over what follows, so a long password is cut here too."""
 RACY_SECONDS = 2.5
-"""How long a file is read again at every look, though it looks the same: two changes within one tick of the file
+"""How long a file is read again at each check although its status is the same: two changes within one tick of the file
 system's clock (up to two seconds on some) leave the same time behind."""
 
 NETWORK_SECONDS = 1.0
@@ -145,7 +145,7 @@ def _is_damaged(stored: bytes) -> bool:
 
 
 def has_users(path: str) -> bool:
-    """Whether anybody in a password file can log in. Raises ConfigurationError."""
+    """Whether a password file has a user. Raises ConfigurationError."""
     return any(scheme_of(entry.stored) is not None for entry in entries(read_password_file(path)))
 
 
@@ -187,17 +187,17 @@ def _spellings(password: str) -> Iterator[bytes]:
 def _matches(secret: bytes, stored: str) -> bool:
     try:
         return bool(_context().verify(secret[:BCRYPT_BYTES] if stored.startswith("$2") else secret, stored))
-    except ValueError:  # over libpass's limit of 4096 bytes: nobody's password
+    except ValueError:  # over libpass's limit of 4096 bytes
         return False
 
 
 class Passwords:
     """An htpasswd file, loaded again whenever it changes. Used from one thread.
 
-    A change is seen by `os.stat` at every look: its times, size and inode. The time of the last change of the inode
+    A change is seen by `os.stat` at each check: times, size and inode. The time of the last change of the inode
     (ctime) is among them, which no program can set, so a file that was rewritten with its old size and mtime is seen as
     well. Within one tick of the file system's clock that can happen twice, so a file that changed lately is read again
-    at every look. A client of NFS answers `stat` from memory for up to a minute, so there the file is opened as well,
+    at each check. A client of NFS answers `stat` from memory for up to a minute, so there the file is opened as well,
     once in `NETWORK_SECONDS`, for which the client has to ask the server. A changed file that cannot be used leaves the
     last good users in force and is warned about once.
     """
@@ -224,7 +224,7 @@ class Passwords:
         self._warned: object = None
         self._data = read_password_file(self._path)
         self._users = parse_users(self._data, self._path)
-        _context()  # now, for all workers of a server that forks, and not while somebody waits for a login
+        _context()  # now, for all workers of a server that forks, and not during a login
 
     def current(self) -> Users:
         """The users now: the very same object while the file is unchanged. Never raises."""

@@ -1,4 +1,4 @@
-"""The archives that distributions come in, looked into without being unpacked: zip and tar, compressed or not.
+"""The archives of distributions, read without unpacking them: zip and tar, compressed or not.
 
 Theory of operation. Everything here reads bytes that a stranger sent, so every figure an archive states about itself
 is a claim. Nothing is ever extracted to disk, and no claim decides how much is read into memory:

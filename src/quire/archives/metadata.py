@@ -81,7 +81,7 @@ def read_metadata(file: BinaryIO, parsed: ParsedFilename, *, strict: bool = Fals
     """The core metadata document inside a distribution, byte for byte.
 
     A wheel's `<name>-<version>.dist-info/METADATA`, an sdist's `<root>/PKG-INFO`, an egg's `EGG-INFO/PKG-INFO`. None
-    when an sdist or egg has none, or the file is of a kind or compression that is not looked into.
+    when an sdist or egg has none, or the file is of a kind or compression that is not read.
     An sdist is read to its end on the way, so that what returns is a sound archive without unsafe members.
     `strict` is for uploads: refuse also what pip or uv cannot install, and what PyPI refuses because archives are read
     in more than one way; then a wheel is read to its end, too.
@@ -338,7 +338,7 @@ def _check_fields(metadata_version: str | None, name: str, version: str) -> None
 
 
 def _check_requirements(requirements: Sequence[str], extras: Sequence[str]) -> None:
-    """Without valid ones pip installs nothing, and an extra that is no name can be asked for by nobody."""
+    """Without valid ones pip installs nothing, and no client can ask for an extra that is no name."""
     from packaging.requirements import Requirement  # noqa: PLC0415 - not for serving pages
 
     if sum(map(len, requirements)) > _MAX_REQUIREMENTS_CHARS:

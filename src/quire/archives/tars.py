@@ -22,7 +22,7 @@ class ForwardReader:
         self._piece = memoryview(b"")
         self._position = 0
         self.header_bytes = 0
-        """Read by tarfile since somebody set this to zero."""
+        """Bytes that tarfile has read since the caller set this to zero."""
         self.last_header = b""
         self.has_second_end_block = False
         """Whether the end mark that was read is whole: old programs write one block of zeros."""

@@ -4,8 +4,8 @@ Some programs read a zip by its central directory (zipfile, hence pip), some fro
 downloads). An archive in which the two find different files is refused by uv, by PyPI, and here. So the local headers
 and their data must follow one another without a gap from the first byte to the directory, and say what it says.
 
-All data is expanded on the way, since a member with a wrong checksum can be installed by nobody. Only the data of small
-files that are looked at is kept.
+All data is expanded, since no installer can install a member with a wrong checksum. Only the data of small files that
+are examined is kept.
 
 Sources: PKWARE's APPNOTE 4.3 to 4.5, PyPI's page on archives (docs.pypi.org/archives).
 """

@@ -253,7 +253,7 @@ def zip_data(file: BinaryIO, member: ZipMember, parsed: ParsedFilename) -> Itera
                 piece = inflater.decompress(tail, 4 * limits.CHUNK)
             except zlib.error:
                 raise damaged_zip(parsed) from None
-            if inflater.unused_data:  # zlib would copy all that follows the stream's end, anew for each piece
+            if inflater.unused_data:  # zlib would copy all that follows the stream's end, for each piece again
                 raise damaged_zip(parsed)
             tail = inflater.unconsumed_tail
         given += len(piece)

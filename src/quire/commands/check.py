@@ -17,9 +17,9 @@ from quire.commands.progress import Meter
 from quire.operations.checking import Check, Checked, Severity
 
 _DESCRIPTION = """\
-Look at every record, and read every stored file and every drop-in file and compare its digest. Safe while servers run.
-Exit code 1 when there is damage that is not repaired; what nobody lists (orphans, leftovers, foreign files) only costs
-space.
+Check every record, and read every stored file and every drop-in file and compare its digest. Safe while servers run.
+Exit code 1 when there is damage that is not repaired; files that no record lists (orphans, leftovers, foreign files)
+only cost space.
 """
 
 

@@ -1,4 +1,4 @@
-"""What the commands that work straight on a store have in common: which store, which index, who, and how to print."""
+"""Shared by the commands that work directly on a store: the store, the index, the user, and printing."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def add_store_flags(parser: argparse.ArgumentParser, *, as_json: bool = True) ->
 
 
 def add_user_flag(parser: argparse.ArgumentParser) -> None:
-    """Who does it, for the log."""
-    parser.add_argument("--user", metavar="NAME", help="who does it, for the log (default: the user of this system)")
+    """The user for the log."""
+    parser.add_argument("--user", metavar="NAME", help="user name for the log (default: the user of this system)")
 
 
 def user_of(arguments: argparse.Namespace) -> str:
@@ -116,7 +116,7 @@ def user_of(arguments: argparse.Namespace) -> str:
 
 
 def origin_of(arguments: argparse.Namespace) -> Origin:
-    """Who makes the changes of this command, for the audit log."""
+    """The origin of this command's changes, for the audit log."""
     command = f"quire {getattr(arguments, 'command', '')}".strip()
     return Origin(user=user_of(arguments), command=command, host=socket.gethostname())
 
@@ -154,7 +154,7 @@ def open_store(
     """The store that the flags, the environment or quire.toml name.
 
     `writes`: whether the command is going to change it. `required`: whether there must be one already.
-    `asks_the_time`: whether ages matter; only who may write can ask a file system for its time.
+    `asks_the_time`: whether ages matter; only a writer can ask a file system for its time.
     Raises ConfigurationError when it cannot be used for that.
     """
     flags = {"directories": arguments.directory, "index": arguments.index}

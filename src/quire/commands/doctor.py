@@ -30,13 +30,13 @@ Try out whether a volume does what quire needs to keep its promise: that what on
 worker's next answer, and on disk. Everything is tried in a folder of its own that is removed afterwards; servers go on.
 What other machines see takes two of them that have the volume mounted: run it with --listen PORT on one, and with
 --peer HOST:PORT on the other one.
-Exit code 0: the volume keeps the promise; 1: it does not; 2: it cannot be told, or the command line is wrong.
+Exit code 0: the volume keeps the promise; 1: it does not; 2: not known, or the command line is wrong.
 """
 EXIT_CODES = {Verdict.KEEPS: 0, Verdict.BREAKS: 1, Verdict.UNKNOWN: 2}
 _VERDICTS = {
     Verdict.KEEPS: "Yes: this volume keeps quire's promise.",
     Verdict.BREAKS: "No: this volume does not keep quire's promise.",
-    Verdict.UNKNOWN: "Not known: it cannot be told whether this volume keeps quire's promise.",
+    Verdict.UNKNOWN: "Not known whether this volume keeps quire's promise.",
 }
 _HEADINGS = {Weight.BREAKS: "Because", Weight.UNSURE: "Not known because", Weight.ADVICE: "Note"}
 _MAX_ROUNDS = 1_000_000

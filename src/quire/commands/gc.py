@@ -1,4 +1,4 @@
-"""`quire gc`: give back the space of what nobody lists.
+"""`quire gc`: remove files that no record lists.
 
 JSON: {"store": directory, "dry_run": bool, "removed": [{"key": str, "size": int}], "bytes": int, "swept": int,
 "young": int, "skipped": [project]}.
@@ -17,7 +17,7 @@ from quire.operations.checking import GRACE, collect_garbage
 _DESCRIPTION = """\
 Remove stored bytes that no record lists and that are older than an hour: of deleted files, and of uploads that ended
 half-way. Safe while servers run: a publication that has not listed its bytes ten minutes after storing them gives up,
-and nothing younger than fifteen minutes is removed, unless you say that nobody uses the store (--offline).
+and nothing younger than fifteen minutes is removed, unless you say that the store is not in use (--offline).
 """
 MIN_AGE = 900.0
 """Seconds; above `quire.index.index.PUBLICATION_SECONDS` with room for a slow last write."""
@@ -25,7 +25,7 @@ MIN_AGE = 900.0
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add `gc`."""
-    parser = subparsers.add_parser("gc", help="remove what nobody lists", description=_DESCRIPTION)
+    parser = subparsers.add_parser("gc", help="remove files that no record lists", description=_DESCRIPTION)
     parser.add_argument(
         "--older-than", type=duration, default=GRACE, metavar="AGE", help="like 90s, 15m, 1h, 2d (default: 1h)"
     )

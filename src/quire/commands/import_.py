@@ -55,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--link",
         action="store_true",
         help="share the bytes by hard links where that is possible, instead of copying them. Only for files that "
-        "nobody writes into any more: changing one in place would change what is published",
+        "are not written any more: changing one in place would change what is published",
     )
     parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help=f"projects at once (default: {JOBS})")
     add_store_flags(parser)

@@ -1,4 +1,4 @@
-"""`quire log`: who changed what, when, from where.
+"""`quire log`: the changes, with user, time and origin.
 
 JSON: a list of the entries as they are stored (see docs/reference/logs.md), each with its `project`; with --follow one
 such object a line.
@@ -21,7 +21,7 @@ from quire.index.audit.reading import LogFilter, Logged, LogReader
 
 ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend")
 FOLLOW_SECONDS = 2.0
-"""Between two looks of --follow."""
+"""Seconds between two reads of --follow."""
 _FILES_SHOWN = 3
 _AGO = re.compile(r"([0-9]+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -29,7 +29,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add `log`."""
-    text = "show who changed what, when, and from where"
+    text = "show the changes, with user, time and origin"
     parser = subparsers.add_parser("log", help=text, description=f"{text[:1].upper()}{text[1:]}; the oldest first.")
     add = parser.add_argument
     add("project", metavar="PROJECT", nargs="?", help="default: all, deleted ones as well")

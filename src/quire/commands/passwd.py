@@ -27,7 +27,7 @@ _DESCRIPTION = """\
 Add a user to the htpasswd file of a server, or change a password; hashes are bcrypt's. The password is asked for twice
 on the terminal, or comes from --stdin or --password-file, never from the command line, which others can see. The file
 is replaced in one step and keeps its owner and mode. Running servers read it at their next request: a new password
-counts at once, and so does a removed user; nothing has to be started anew.
+counts at once, and so does a removed user; no restart is needed.
 """
 
 
@@ -142,13 +142,13 @@ def _checked(password: str) -> str:
         raise InvalidRequest("The password is not text in UTF-8.") from None
     if size > BCRYPT_BYTES:
         raise InvalidRequest(
-            f"The password is longer than {BCRYPT_BYTES} bytes, and bcrypt looks at no more; choose a shorter one."
+            f"The password is longer than {BCRYPT_BYTES} bytes, and bcrypt ignores the rest; choose a shorter one."
         )
     return password
 
 
 def _set(path: str, user: str, password: str) -> int:
-    import bcrypt  # noqa: PLC0415 - for those who need a hash
+    import bcrypt  # noqa: PLC0415 - only to make a hash
 
     # Apache knows the same hash as $2y$ only
     stored = bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode().replace("$2b$", "$2y$", 1)
@@ -157,7 +157,7 @@ def _set(path: str, user: str, password: str) -> int:
     def edit(data: bytes) -> bytes:
         nonlocal was_there
         if data:
-            parse_users(data, path)  # raises for a file that is none: nothing of somebody's is overwritten
+            parse_users(data, path)  # raises for a file of another kind, which must not be overwritten
         was_there = any(entry.user == user for entry in entries(data))
         return with_hash(data, user, stored)
 

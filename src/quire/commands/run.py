@@ -47,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "serve",
         help="serve directories to this machine only",
         description="Like 'run', with other defaults: listens on 127.0.0.1, and logs what it does. Uploads need a user "
-        "of the -P file; '-a . -P .' lets everybody upload.",
+        "of the -P file; '-a . -P .' allows uploads without a login.",
         epilog=_MORE,
     )
     serve_parser.set_defaults(setting_defaults=SERVE_DEFAULTS)
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def prepare(settings: Settings) -> Settings:
-    """Look at everything on disk that the settings name; the same settings, read-only on a volume that is mounted so.
+    """Check all files that the settings name; the same settings, read-only on a volume that is mounted so.
 
     Raises ConfigurationError when a directory or file cannot be used, or not as the settings say.
     """
@@ -101,7 +101,7 @@ def prepare(settings: Settings) -> Settings:
     if not (settings.read_only or store.writable):
         if not os.statvfs(settings.root).f_flag & os.ST_RDONLY:
             raise ConfigurationError(
-                f"The directory {settings.root} cannot be written by this user (uid {os.geteuid()}), so nobody could "
+                f"The directory {settings.root} cannot be written by this user (uid {os.geteuid()}), so no user could "
                 "publish; give it the right to write there and in its folder quire/, or serve with --read-only."
             )
         _log.warning(f"The directory {settings.root} is mounted read-only; serving it so, without uploads.")
@@ -111,16 +111,16 @@ def prepare(settings: Settings) -> Settings:
         if not is_tested(kind):
             _log.warning(
                 f"The directory {directory} is on a file system ({kind}) on which servers may not see each other's "
-                f"changes; 'quire doctor {directory}' tells whether they do."
+                f"changes; 'quire doctor {directory}' checks that."
             )
     if settings.authenticate and settings.passwords is None:
         _log.warning(
-            f"Nobody can {' or '.join(settings.authenticate)}: that needs a login, and there is no password file. "
+            f"No user can {' or '.join(settings.authenticate)}: that needs a login, and there is no password file. "
             "Make one with 'quire passwd' and give it with -P, or give '-a . -P .' for no authentication."
         )
     elif settings.authenticate and settings.passwords is not None and not has_users(settings.passwords):
         _log.warning(
-            f"Nobody can {' or '.join(settings.authenticate)} yet: that needs a login, and no user of "
+            f"No user can {' or '.join(settings.authenticate)} yet: that needs a login, and no user of "
             f"{settings.passwords} can log in. Add one with 'quire passwd'; no restart is needed."
         )
     return settings
@@ -175,7 +175,7 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
     add(
         "--trusted-proxies",
         metavar="NETWORKS",
-        help="addresses and networks of proxies, whose --trusted-headers are believed; 'unix': whatever is connected "
+        help="addresses and networks of proxies, whose --trusted-headers are believed; 'unix': peers connected "
         "by a Unix socket, '*': everything",
     )
     add(
@@ -225,7 +225,7 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         "--anonymous-uploads",
         action="store_const",
         const=True,
-        help="let everybody upload without a login although -a protects other actions; without this flag -a must have "
+        help="allow uploads without a login although -a protects other actions; without this flag -a must have "
         "update, unless the server is read-only",
     )
     add("-o", "--overwrite", action="store_const", const=True, help="let an upload replace a file of the same name")
@@ -233,8 +233,8 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
     add(
         "--metrics",
         metavar="WHO",
-        help="who may read /metrics: list (whoever may list the projects; the default), open (everybody), "
-        "authenticated (whoever logs in) or off",
+        help="access to /metrics: list (as the list of projects; the default), open (without a login), "
+        "authenticated (any login) or off",
     )
     add("--max-upload-size", metavar="SIZE", help="refuse larger files, e.g. 500M (default: 2G)")
     add("--body-timeout", metavar="SECONDS", help="give an upload up after this much silence (default: 60)")
@@ -242,7 +242,7 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         "--coarse-changes",
         metavar="SECONDS",
         help="for file servers whose change attribute is as coarse as their clock: wait so long around each change, so "
-        "that others notice it; 'quire doctor' on two machines tells whether, and how long (default: off)",
+        "that other machines notice it; 'quire doctor' on two machines finds the time (default: off)",
     )
     pages = parser.add_argument_group("pages")
     add = pages.add_argument

@@ -108,7 +108,7 @@ def _metadata(opened: Opened, view: ProjectView, version: str | None) -> CoreMet
                 document = stored.read()
         return None if document is None else parse_metadata(document, strict=False)
     except (QuireError, OSError):
-        return None  # 'quire check' tells why
+        return None  # 'quire check' says why
 
 
 def _text(value: object) -> str:

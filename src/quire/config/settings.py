@@ -2,10 +2,10 @@
 
 A value comes from the first of these that has one: a flag, a `QUIRE_*` environment variable, `quire.toml` (in the
 working directory, or named by `--config` or QUIRE_CONFIG), a variable that other programs use for it (PORT), the
-command's default. What is wrong with it is told in one sentence that names where it came from.
+command's default. An error is one sentence that names the source of the value.
 
-Servers start worker processes, by fork or anew. They all build the application from the one environment variable
-QUIRE_SETTINGS, which the command that started them filled: `Settings.dump` and `Settings.load`.
+Servers start worker processes, by fork or as new programs. They all build the application from the one environment
+variable QUIRE_SETTINGS, which the command that started them filled: `Settings.dump` and `Settings.load`.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     server: str = "auto"
     workers: int = 1
     workers_chosen: bool = False
-    """Whether somebody set `workers` for quire; else a gunicorn configuration may say otherwise."""
+    """Whether `workers` was set for quire; else a gunicorn configuration may set another number."""
     server_base_url: str = ""
     """A path prefix such as `/python` under which everything is served; never ends with a slash."""
     trusted_proxies: tuple[str, ...] = ()
-    """Networks whose forwarding headers are believed; `unix` for peers at a Unix socket, `*` for everybody."""
+    """Networks whose forwarding headers are believed; `unix` for peers at a Unix socket, `*` for all."""
     trusted_headers: tuple[str, ...] = ("x-forwarded-for", "x-forwarded-proto")
     """The forwarding headers that are believed, which trusted proxies must set or clear; lower-case names."""
     allowed_hosts: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     authenticate: tuple[str, ...] = ("update",)
     """The actions (download, list, update) that need a login."""
     passwords: str | None = None
-    """An htpasswd file; None when there is none: then nobody can log in."""
+    """An htpasswd file; None when there is none: then no user can log in."""
 
     fallback_url: str | None = None
     """The simple API of the index that has the projects this one lacks, ended by a slash; None for a 404."""
@@ -103,7 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_seconds: float = 0.0
     """Seconds that the server goes on after SIGTERM, with /ready answering 503, before it stops."""
     metrics: str = "list"
-    """Who may read /metrics: whoever may `list`, everybody (`open`), who logs in (`authenticated`), nobody (`off`)."""
+    """Access to /metrics: as for `list`, without login (`open`), with any login (`authenticated`), none (`off`)."""
 
     verbosity: int = 0
     log_file: str | None = None
@@ -210,7 +210,7 @@ OPTIONS = (
     Option("log_res_frmt", values.message_format, "--log-res-frmt"),
     Option("log_err_frmt", values.message_format, "--log-err-frmt"),
 )
-"""By pypiserver's names, so that a switch is a matter of spelling nothing anew."""
+"""By pypiserver's names, so that its users need not change their commands."""
 
 _FIELDS = {
     "hash_algo": "hash_algorithm",
@@ -241,7 +241,7 @@ def resolve(
     """The settings that flags, environment, configuration file and defaults make together.
 
     `flags` and `defaults` are by option name; a flag that is None was not given. `config_file` is the one named by
-    `--config`; when None, QUIRE_CONFIG and then ./quire.toml are looked for.
+    `--config`; when None, QUIRE_CONFIG and then ./quire.toml are tried.
     Raises ConfigurationError for the first value that is wrong, and for values that do not fit together.
     """
     environ = own_variables(environ)
@@ -285,7 +285,7 @@ def _is_service_link(name: str, value: str) -> bool:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """A sentence for each variable that looks like a setting and is none: most likely it is misspelt.
+    """A sentence for each variable that is named like a setting and is none: most likely it is misspelt.
 
     No error, unlike an unknown name in quire.toml: the environment belongs to others too, and a variable that appears
     in it must not keep a server from starting.
@@ -348,7 +348,7 @@ def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[st
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"The configuration file {file or 'quire.toml'} cannot be read: {error}.") from error
     file = file or "quire.toml"
-    import tomllib  # noqa: PLC0415 - a parser, for those who have such a file
+    import tomllib  # noqa: PLC0415 - a parser, only for configuration files
 
     try:
         written = tomllib.loads(data.decode())
@@ -398,7 +398,7 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
             f"--health-endpoint is below --server-base-url already; leave {prefix} out of {health} or choose another."
         )
     authenticate, passwords = fields.get("authenticate", ("update",)), given.get("passwords")
-    # pypiserver's rule: switching off authentication must be said twice, so that nobody does it by a slip
+    # pypiserver's rule: switching off authentication must be said twice, so that it does not happen by mistake
     if (passwords == ".") != (authenticate == ()):
         raise ConfigurationError(
             "To serve without any authentication give both '-a .' and '-P .'; "
@@ -438,13 +438,13 @@ def check_workers(place: str, workers: int) -> None:
 def _check_uploads(authenticate: tuple[str, ...], *, anonymous: bool, read_only: bool) -> None:
     """Refuse logins that protect reading and leave publishing open, unless that was asked for in so many words.
 
-    pypiserver takes `-a download,list` for "anybody may upload", which few people mean when they write it.
+    pypiserver reads `-a download,list` as "uploads need no login", which few people mean when they write it.
     """
     if not authenticate or read_only:
         return
     if "update" not in authenticate and not anonymous:
         raise ConfigurationError(
-            f"With '-a {','.join(authenticate)}' anybody could upload without a login; add 'update' to -a, or give "
+            f"With '-a {','.join(authenticate)}' uploads would need no login; add 'update' to -a, or give "
             "--anonymous-uploads if that is what you want, or --read-only to refuse all uploads."
         )
     if "update" in authenticate and anonymous:

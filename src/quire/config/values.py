@@ -1,7 +1,7 @@
 """The values that settings take: from the text or TOML that a person wrote to checked, canonical Python.
 
 Each parser takes what a flag, an environment variable (text) or quire.toml (text, number, boolean, list) holds, and
-raises ValueError whose message completes the sentence "<where it came from>: ...".
+raises ValueError whose message completes the sentence "<source>: ...".
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ LOCAL_NAMES = "<local>"
 """Stands for every name without a dot, as in browsers' lists of hosts that need no proxy."""
 
 LOOPBACK_NAMES = ("localhost", "*.localhost", LOCAL_NAMES, "127.0.0.1", "::1")
-"""What a machine calls itself (RFC 6761, 6.3), or others of its network do: nobody has a public name without a dot."""
+"""Names of this machine (RFC 6761, 6.3) or of its local network: no public name is without a dot."""
 
 FORWARDING_HEADERS = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix", "forwarded")
-"""In which proxies report whom they serve; the last one reports what the first three do."""
+"""Headers in which proxies report the client; the last one combines the first three."""
 
 
 def text(raw: Raw) -> str:
@@ -141,7 +141,7 @@ def path(raw: Raw) -> str:
     """A path, made absolute at once: servers may change their working directory before they use it."""
     try:
         return str(Path(text(raw)).expanduser().absolute())
-    except RuntimeError as error:  # `~somebody` who has no home
+    except RuntimeError as error:  # `~user` without a home
         raise ValueError(f"{raw!r}: {error}") from None
 
 

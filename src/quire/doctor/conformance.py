@@ -18,7 +18,7 @@ def rules(*, quick: bool) -> tuple[Rule, ...]:
 def check(
     factory: Callable[[], Store], chosen: tuple[Rule, ...], advance: Callable[[int], object]
 ) -> tuple[list[str], list[Finding]]:
-    """(names of the rules that held, what did not hold). `advance` is told after each rule how many are done."""
+    """(names of the rules that held, what did not hold). `advance`: called with the number of rules done so far."""
     held: list[str] = []
     findings = []
     for number, rule in enumerate(chosen, 1):

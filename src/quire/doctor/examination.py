@@ -1,4 +1,4 @@
-"""The whole examination, in its order: look, try, pair, run the two-node test, measure, conclude."""
+"""The whole examination, in its order: facts, primitives, pairing, two-node test, measures, conclusions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from quire.store.posix.files import unique_name
 from quire.store.posix.store import PosixStore
 
 ROUNDS = 200
-"""Rounds of each part of the test, unless told otherwise."""
+"""Rounds of each part of the test by default."""
 QUICK_ROUNDS = 30
 WAIT = 300.0
 """Seconds to wait for the second machine."""
@@ -273,7 +273,7 @@ class _Examination:
 
 @dataclass(frozen=True, slots=True)
 class _PeerReport:
-    """What one machine tells the other one at the end."""
+    """The report that each machine sends to the other at the end."""
 
     findings: list[Finding]
     tallies: list[Tally]
@@ -284,7 +284,7 @@ _SHARED = {"link-race", "create-race", "mkdir-race", "lost-update"}
 _ALONE = Finding(
     "alone",
     Weight.UNSURE,
-    "What other machines see of a change, and when, cannot be told from one machine alone.",
+    "One machine alone cannot find out when other machines see a change.",
     "Run this with --listen PORT here, and with --peer HOST:PORT on a second machine that has the volume mounted.",
 )
 _NO_PEER = Finding(
@@ -311,10 +311,10 @@ _STRANGE = Finding(
 
 def _summed(tallies: Sequence[Tally], others: Sequence[Tally]) -> list[Tally]:
     """Each with what the other side counted to the same question."""
-    told = {tally.code: tally for tally in others if tally.code not in _SHARED}
+    theirs = {tally.code: tally for tally in others if tally.code not in _SHARED}
     return [
         tally
-        if (other := told.get(tally.code)) is None
+        if (other := theirs.get(tally.code)) is None
         else replace(
             tally, asked=tally.asked + other.asked, wrong=tally.wrong + other.wrong, said=tally.said or other.said
         )

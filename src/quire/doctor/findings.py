@@ -13,7 +13,7 @@ class Weight(StrEnum):
     BREAKS = "breaks"
     """The promise cannot be kept like this."""
     UNSURE = "unsure"
-    """It cannot be told whether the promise is kept."""
+    """Not known whether the promise is kept."""
     ADVICE = "advice"
     """Worth knowing; the promise does not depend on it."""
 
@@ -66,9 +66,9 @@ class Measures:
     tick_ms: float | None = None
     """The smallest step of the timestamps that was seen."""
     settle_s: float | None = None
-    """How long the store distrusts a folder that has just changed."""
+    """Seconds of the racy window of a folder."""
     clock_skew_s: float | None = None
-    """How far the clock that stamps the files is ahead of this machine's."""
+    """How far the clock of the files' times is ahead of this machine's."""
     notice_ms: float | None = None
     """Median time until the other side sees a new file that it waits for."""
 
@@ -110,17 +110,17 @@ def judge_tallies(tallies: Iterable[Tally]) -> list[Finding]:
 
 
 _STALE_ADVICE = (
-    "The file system answers from memory what it should ask its server. Mount it without attribute caching if it can "
-    "be, or serve from a local disk, or from NFS 4.1 with the usual options."
+    "The file system answers from its cache instead of asking its server. Mount it without attribute caching if "
+    "possible, or serve from a local disk, or from NFS 4.1 with the usual options."
 )
 _EXCLUSIVE_ADVICE = (
-    "Two machines can both be told that they made the same name, so changes can be lost. Let only one machine publish "
-    "here, or use another file system."
+    "Two machines can both succeed in making the same name, so changes can be lost. Let only one machine publish here, "
+    "or use another file system."
 )
 _TALLY_ADVICE = {
-    "listing": "The server's change attribute is as coarse as its clock, so clients cannot tell two changes of one "
-    "tick. Export a file system whose change attribute counts: xfs, btrfs, or ext4 (on a Linux server before 5.11 "
-    "with the option iversion).",
+    "listing": "The server's change attribute is as coarse as its clock, so clients cannot distinguish two changes "
+    "of one tick. Export a file system whose change attribute counts: xfs, btrfs, or ext4 (on a Linux server before "
+    "5.11 with the option iversion).",
     "link-race": _EXCLUSIVE_ADVICE,
     "create-race": _EXCLUSIVE_ADVICE,
     "mkdir-race": _EXCLUSIVE_ADVICE,

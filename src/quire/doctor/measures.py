@@ -27,8 +27,8 @@ _WHOLE_SECONDS_MS = 1000.0
 
 
 def measure_clock(folder: str) -> Measures:
-    """The clock that stamps the volume's files; nothing else is filled in. `folder` is empty and nobody else's, and so
-    it is again. Raises OSError.
+    """Measures of the clock of the volume's file times; the other fields stay None. `folder` is empty and not used by
+    others, and is left empty. Raises OSError.
     """
     tick, skew = _clock(folder)
     return Measures(tick_ms=None if tick is None else round(tick * 1000, 6), clock_skew_s=round(skew, 3))
@@ -43,7 +43,7 @@ def measure(known: Measures, store: PosixStore, mount_point: str | None, repetit
         record = store.records.write(_KEY, b'{"doctor": true}', record)
 
     commits = _times(commit, max(5, repetitions // 4))
-    record = _settled(store, record)
+    record = _past_racy_window(store, record)
     before = operations(mount_point) if mount_point is not None else None
     reads = _times(lambda: store.records.read(_KEY, record), repetitions)
     after = operations(mount_point) if mount_point is not None else None
@@ -70,7 +70,7 @@ def judge(measures: Measures) -> list[Finding]:
                 "coarse-times",
                 Weight.BREAKS,
                 f"Timestamps come in steps of {step}, and a folder is believed {measures.settle_s:g} s after its last "
-                f"change: two changes can look like one.",
+                f"change: two changes can have one timestamp.",
                 "Use a file system with finer timestamps.",
             )
         )
@@ -91,7 +91,7 @@ def judge(measures: Measures) -> list[Finding]:
             Finding(
                 "clock",
                 Weight.ADVICE,
-                f"The clock that stamps the files is {abs(measures.clock_skew_s):.0f} s "
+                f"The clock of the files' times is {abs(measures.clock_skew_s):.0f} s "
                 f"{'ahead of' if measures.clock_skew_s > 0 else 'behind'} this machine's. The promise does not depend "
                 f"on it; upload times are this machine's.",
                 "Let both machines use NTP.",
@@ -130,8 +130,8 @@ def _times(do: Callable[[], object], repetitions: int) -> list[float]:
     return times
 
 
-def _settled(store: PosixStore, record: Record) -> Record:
-    """The record as a reader has it who has known it for a while: one question is enough for him."""
+def _past_racy_window(store: PosixStore, record: Record) -> Record:
+    """The record as a reader past the racy window has it: one validation is enough."""
     record = store.records.read(_KEY, record)
     until = time.monotonic() + 3 * store.racy_window.seconds
     while time.monotonic() < until:

@@ -2,14 +2,14 @@
 
 Theory of operation
 -------------------
-Anything can connect to a port, and anything can listen on one. So neither side tells or believes more than a greeting
-before both have shown that they see the same directory. Each has left a marker, a file with a random token, in its
-scratch folder. The greetings name the version and the scratch folder; each side then looks for the other one's marker
-and proves that it has read the token there. The proof depends on the side, so no side's own proof can be sent back to
-it: a program that does not see the volume has none.
+Anything can connect to a port, and anything can listen on one. So neither side sends or accepts more than a greeting
+before both have proved that they see the same directory. Each has written a marker, a file with a random token, in its
+scratch folder. The greetings name the version and the scratch folder; each side then reads the other one's marker and
+proves that it knows the token. The proof depends on the side, so a program cannot return a side's own proof: without
+access to the volume it has none.
 
-The side that listens refuses everything else and goes on waiting. The side that connects tries again while it gets no
-answer, and ends when the answer is a wrong one.
+The listening side refuses all others and goes on waiting. The connecting side tries again until it gets an answer, and
+ends after a wrong one.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ PROTOCOL = 3
 _MARKER = "marker"
 _TOKEN_BYTES = 16
 _GREETING_SECONDS = 5.0
-"""So long a connection may take, and a program that has connected may stay silent."""
+"""Limit for a connection attempt, and for the silence of a connected program."""
 _MARKER_SECONDS = 10.0
-"""So long a side looks for the other one's marker, which a good volume shows at once."""
+"""Limit for reading the other side's marker, which a good volume shows at once."""
 _PAUSE = 0.2
 
 
@@ -55,7 +55,7 @@ class PeerTimeout(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Greeting:
-    """What the sides say before they trust each other. All versions can read the first two."""
+    """The first message, before the proofs. All versions can read the first two fields."""
 
     quire_doctor: int
     """The protocol."""
@@ -71,7 +71,7 @@ class Node:
     name: str
     """The machine's host name."""
     boot: str
-    """Tells one running kernel from another; empty where that cannot be told."""
+    """An id of the running kernel; empty where it is not known."""
     device: int
     """The file system's number in that kernel: another mount of the same volume has another one."""
 
@@ -103,10 +103,11 @@ class Pair:
 
 
 class Pairing:
-    """One side, which looks for the other one."""
+    """Pairs this side with the other one."""
 
     def __init__(self, folder: str, plan: Plan, directories: Directories, say: Callable[[str], object]) -> None:
-        """`folder`: this side's scratch folder, below the root of `directories`. `say` is told what is waited for.
+        """`folder`: this side's scratch folder, below the root of `directories`. `say`: called
+        with a sentence when this side waits.
 
         Raises OSError.
         """
@@ -176,7 +177,7 @@ class Pairing:
             if side == 1:
                 channel.post(self._greeting)
             theirs = channel.wait(Greeting, patience=patience)
-            if side == 0:  # a stranger is told nothing
+            if side == 0:  # nothing is sent to an unknown program
                 channel.post(self._greeting)
             if theirs.quire_doctor != PROTOCOL:
                 raise StoreError(
@@ -255,7 +256,7 @@ def _connected(address: Address) -> socket.socket:
     """Raises OSError, UnicodeError."""
     connection = socket.create_connection(address, timeout=_GREETING_SECONDS)
     if connection.getsockname() == connection.getpeername():
-        # nobody listens: a port of this machine that outgoing connections are given can be connected to itself
+        # no program listens: a port of this machine that outgoing connections are given can be connected to itself
         connection.close()
         raise ConnectionRefusedError("Connection refused")
     return connection

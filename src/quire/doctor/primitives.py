@@ -19,7 +19,7 @@ _CANNOT_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno
 
 
 def try_primitives(folder: str, directories: Directories) -> Iterator[Finding]:
-    """What does not work, of all that must. `folder` is empty and nobody else's."""
+    """The required operations that do not work. `folder` is empty and not used by others."""
     for trial in _TRIALS:
         place = f"{folder}/{trial.__name__}"
         try:
@@ -99,14 +99,14 @@ def linking(place: str, directories: Directories) -> Finding | None:
         return Finding(
             "link-replaces",
             Weight.BREAKS,
-            "link() takes a name that is already there, so two changes at once are not told from each other.",
+            "link() takes a name that is already there, so two changes at once cannot be distinguished.",
             "Use another file system.",
         )
     if not is_same_file(f"{place}/one", f"{place}/name"):
         return Finding(
             "link-inode",
             Weight.BREAKS,
-            "Two names of one file have different inode numbers: a repeated request looks like somebody else's.",
+            "Two names of one file have different inode numbers: a repeated request looks like another machine's.",
             "Mount it with the server's own inode numbers (CIFS: serverino; FUSE: use_ino).",
         )
     return None
@@ -151,7 +151,7 @@ def creating_a_long_name(place: str, directories: Directories) -> Finding | None
 
 
 def changing_the_times_of_a_directory(place: str, directories: Directories) -> Finding | None:
-    """Adding a name must change what open and fstat tell of a directory, or no reader would look again.
+    """Adding a name must change the result of fstat after open of a directory, or no reader would read it again.
 
     Tried for as long as the coarsest clock may take; a usual one answers at once.
     """

@@ -1,8 +1,8 @@
-"""Ways to ask whether a folder changed, compared: those that quire uses, and those it does not trust.
+"""Ways to find out whether a folder changed, compared: those that quire uses, and those that it does not trust.
 
-Each has a folder of its own, so that asking in one way does not freshen what another one is going to be answered. A
-probe is for two sides: one `remember`s what is there, the other `change`s it, and the first, once told, says
-whether it `sees` the change of that number. The change always makes a directory or a link, so that it shows in a count,
+Each has a folder of its own, so that one probe does not refresh the cache for another one. A probe has two sides: one
+`remember`s the state, the other `change`s it, and the first, after a message, reports whether it `sees` the change of
+that number. The change always makes a directory or a link, so that it shows in a count,
 too: two changes within a tick of the clock are not taken for a stale answer.
 """
 
@@ -23,7 +23,7 @@ _BURST = 24
 
 
 class Probe(ABC):
-    """One way to ask."""
+    """One way to find out."""
 
     code: ClassVar[str]
     question: ClassVar[str]
@@ -43,14 +43,14 @@ class Probe(ABC):
     def change(self, number: int) -> None:
         os.mkdir(f"{self.folder}/{number}")
 
-    def remember(self, number: int) -> None:  # noqa: B027 - not every probe has something to remember
-        """Look at what is there before change `number`, as a server that works does."""
+    def remember(self, number: int) -> None:  # noqa: B027 - not every probe caches
+        """Read the state before change `number`, as a working server does."""
 
-    def reread(self) -> None:  # noqa: B027 - nor looks again
-        """Look again while waiting."""
+    def reread(self) -> None:  # noqa: B027 - nor reads again
+        """Read again while waiting."""
 
-    def close(self) -> None:  # noqa: B027 - nor holds anything
-        """Let go of what is held open."""
+    def close(self) -> None:  # noqa: B027 - nor has open files
+        """Close open files."""
 
     def _names(self) -> list[str]:
         """A fresh open and a listing: what the store does."""

@@ -53,7 +53,7 @@ class Races:
         theirs = self._channel.exchange(mine, list[bool], _PATIENCE)
         wrong = sum(one == other for one, other in zip(mine, theirs, strict=True))
         both = sum(one and other for one, other in zip(mine, theirs, strict=True))
-        said = f"both were told that they made it {both} times, neither {wrong - both} times" if wrong else ""
+        said = f"both sides made it {both} times, neither {wrong - both} times" if wrong else ""
         return Tally(code, question, self._names, wrong, required=True, said=said)
 
     def _count(self) -> Tally:

@@ -1,7 +1,7 @@
-"""The folder in which everything is tried: on the volume, out of everybody's sight, removed afterwards.
+"""The scratch folder of all tests: on the volume, not served, removed afterwards.
 
-In a store it lies in `quire/incoming/`, where files on their way in are; should this program be killed, a server's
-sweep removes it when it is a day old. In a directory without a store it is a dot name, which is served to nobody.
+In a store it is in `quire/incoming/`, the folder of staged files; if this program is killed, a server's sweep removes
+it when it is a day old. In a directory without a store it has a dot name, which is never served.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class KeepAlive:
 
 
 def remove(path: str) -> bool:
-    """Remove a folder and all in it; whether it is gone. Somebody may still be adding to it for a moment."""
+    """Remove a folder and all in it; whether it is gone. Another process may still add to it for a moment."""
     for _ in range(_ATTEMPTS):
         shutil.rmtree(path, ignore_errors=True)
         if not os.path.lexists(path):
@@ -65,7 +65,7 @@ def remove(path: str) -> bool:
 
 
 def identifier_of(path: str) -> str:
-    """What tells a scratch folder from others."""
+    """The unique part of a scratch folder's name."""
     return path.rpartition("-")[2]
 
 

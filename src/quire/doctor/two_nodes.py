@@ -1,13 +1,12 @@
-"""The test of two sides: one changes something, tells the other, and that one asks at once whether it is there.
+"""The two-node test: one side makes a change and sends a message; the other side then reads and must see the change.
 
 Theory of operation
 -------------------
-The sides take turns, so each is writer and reader of every second round. They tell each other over a channel of their
-own, so the volume has no part in when a question is asked (see `channel`). Everything the reader is asked about it has
-remembered before: records, absent records, the list of names, files there and not there. In two of three rounds it goes
-on asking while it waits, so that it reads between two changes of one clock tick; in the third it stays quiet, so that
-what it remembers is old. In some rounds the writer waits until the reader trusts its memory. Which change comes last,
-just before the message, rotates.
+The sides alternate, so each is writer and reader of every second round. Messages go over a TCP channel, so the volume
+does not affect when a read begins (see `channel`). The reader has read everything before: records, absent records, the
+list of names, files that exist and that do not. In two of three rounds it reads again while it waits, so that it reads
+between two changes of one clock tick; in the third it does not, so that its cache is old. In some rounds the writer
+waits until the reader is past the racy window. The change that comes last, just before the message, rotates.
 
 No other program works in this store, so every answer but one is wrong; there is no tolerance and no timing in the
 verdict.
@@ -41,17 +40,17 @@ _STEADY = "doctor/changed/steady"
 _FOLDER = "doctor/names"
 _RACY_EVERY = 16
 _RACY_TEST_SECONDS = 30.0
-"""At most so long is waited, in all rounds together, for readers to trust their memory."""
+"""Limit, for all rounds together, of the waits for the reader to pass the racy window."""
 _NOTICES = 12
 SLOW_NOTICE = 0.5
-"""Seconds. What takes longer hides wrong answers."""
+"""Seconds. A longer delay hides wrong answers."""
 
 REFUSED_SECONDS = 30.0
-"""So long a change that nobody contends for may be refused before the run breaks off; the other side waits longer."""
+"""Limit for refusals of a change without contention before the run ends; the other side waits longer."""
 _PAUSE = 0.02
 
 _QUESTIONS = {
-    "change": "Changing a record that nobody else changes",
+    "change": "Changing a record without contention",
     "changed": "A record that changed, asked with an older answer in mind",
     "appeared": "A record that appeared, after it had been asked for in vain",
     "deleted": "A record that was deleted",
@@ -153,7 +152,7 @@ class TwoNodeTest:
         return [*asked, *self._raced]
 
     def _measure_notice(self) -> None:
-        """How long it takes until the other side sees a new file: a message, its look, and its message back."""
+        """The time until the other side sees a new file: a message, its open, and its message back."""
         times = []
         for number in range(2 * _NOTICES):
             if number % 2 == self._side:
@@ -179,8 +178,8 @@ class TwoNodeTest:
             Finding(
                 "slow-notices",
                 Weight.UNSURE,
-                f"The other side sees a new file only {self.notice_ms / 1000:.1f} s after it was made, though it is "
-                f"told of it; wrong answers that last less than that cannot be found.",
+                f"The other side sees a new file only {self.notice_ms / 1000:.1f} s after it was made, though a "
+                f"message reports it; wrong answers that last less than that cannot be found.",
                 "Run this on two machines with a fast network between them, and to the volume.",
             )
         ]

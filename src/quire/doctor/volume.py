@@ -1,4 +1,4 @@
-"""What can be told of a volume by looking: its file system, how it is mounted, what is free, who may write."""
+"""Facts of a volume: its file system, its mount options, its free space, the rights to write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DELEGATIONS = "/sys/module/nfsv4/parameters/directory_delegations"
 _LITTLE_SPACE = 1024**3
 _FEW_INODES = 10_000
 _MAX_FOLDERS = 2_000
-"""Folders of the store whose owner is asked, at the most."""
+"""Limit of the folders of the store whose owner is checked."""
 _SLOW = {"noac", "sync", "lookupcache=none", "acdirmin=0", "acdirmax=0", "actimeo=0"}
 _VOLATILE = {"tmpfs", "ramfs"}
 _CACHING = {
@@ -35,7 +35,7 @@ _CACHING = {
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """The facts. None: could not be told."""
+    """The facts. None: not known."""
 
     root: str
     filesystem: str
@@ -159,7 +159,7 @@ def _judge_nfs(volume: Volume) -> Iterator[Finding]:
         yield Finding(
             "soft",
             Weight.ADVICE,
-            "It is mounted soft: when the server is slow, uploads fail without anybody knowing whether they were done.",
+            "It is mounted soft: when the server is slow, uploads fail with an unknown outcome.",
             "Mount it with hard.",
         )
     slow = sorted(_SLOW.intersection(options))
@@ -212,8 +212,8 @@ def _judge_room(volume: Volume) -> Iterator[Finding]:
         yield Finding(
             "permission",
             Weight.UNSURE,
-            f"The user {volume.user}, who runs this, cannot write in {volume.unwritable[0]}.",
-            "Run this as the user who serves it; if that is this one, give it the folders (chown).",
+            f"The user {volume.user} of this process cannot write in {volume.unwritable[0]}.",
+            "Run this as the user of the server; if that is this one, give it the folders (chown).",
         )
     if volume.foreign_owners:
         owners = ", ".join(map(str, volume.foreign_owners))
@@ -229,7 +229,7 @@ def _judge_room(volume: Volume) -> Iterator[Finding]:
             "root",
             Weight.ADVICE,
             "Root may write everywhere, so this says nothing about what the server's user may do.",
-            "Run this as the user who serves it.",
+            "Run this as the user of the server.",
         )
 
 

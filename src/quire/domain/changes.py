@@ -56,7 +56,7 @@ def publish(
     Raises FileExists when it is there with other content
     and `overwrite` is off, FilenameUsed when it was deleted and had other content; InvalidRequest when the release has
     a file for the same purpose under another name, unless it is imported; ProjectClosed when the project's status
-    refuses uploads; DamagedRecord when it cannot be told what was deleted.
+    refuses uploads; DamagedRecord when the deleted files cannot be read.
     """
     if project is not None and not project.status.accepts_uploads:
         raise ProjectClosed(

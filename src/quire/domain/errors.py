@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class QuireError(Exception):
-    """Base of all errors raised on purpose. `str(error)` is the sentence for the person who reads it."""
+    """Base of all errors raised on purpose. `str(error)` is a sentence for people."""
 
 
 # -- what a client asked for cannot be done ---------------------------------------------------------------------------
@@ -69,7 +69,7 @@ class Conflict(StoreError):
 
 
 class OutcomeUnknown(StoreError):
-    """It cannot be told whether the change was written; repeat it, it is then found done or is done."""
+    """Not known whether the change was written; repeat it, it is then found done or is done."""
 
 
 class StoreReadOnly(StoreError):

@@ -4,15 +4,15 @@ The document is for people too: indented JSON, a format number, RFC 3339 times. 
 know are kept and written back, so that a newer quire on the same store loses nothing.
 
 Theory of operation of large documents. One call of a JSON decoder holds Python's lock from its beginning to its end:
-for 20,000 files a tenth of a second, in which a worker answers nobody. And a tenth of a million objects that it makes
-at once set the garbage collector going, which holds the lock as long again. So a large document is decoded and encoded
-some hundred files at a time; between two slices the interpreter can switch to another thread.
+for 20,000 files a tenth of a second, in which a worker answers no request. And a tenth of a million objects that it
+makes at once set the garbage collector going, which holds the lock as long again. So a large document is decoded and
+encoded some hundred files at a time; between two slices the interpreter can switch to another thread.
 
 Where to cut is seen from the indentation that `encode_project` writes, and is believed only because it is proved by
 what comes of it. When every slice of the members, in braces, is an object of its own, and so is the document with a
 mark in their place, then the whole is valid. When what is called "files" in it is the mark, and another when there is
 another, then the whole is these put together. Whatever else comes of it - another indentation, damage - is left to the
-decoder of whole documents, which has the errors to tell.
+decoder of whole documents, which has the messages for errors.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     attested: bool = False
     """Whether attestations (PEP 740) are kept beside the file."""
     uploader: str | None = None
-    """The authenticated user who published it; None when nobody had to log in."""
+    """The authenticated user who published it; None when uploads need no login."""
     blob: str | None = None
     """The folder of the stored file and its companions in the store's blobs; None for a drop-in file."""
     unknown: dict[str, Any] = {}

@@ -5,7 +5,7 @@ that it once listed; it goes on keeping them, as the note of its deletion, when 
 
 They are few bytes. The latest are legible, one a line; older ones are packed, 128 at a time, into some 47 bytes a file,
 less than a tenth of what a listed file takes. A pack is a list of names, as compressed JSON, and their digests in the
-same order. It is never changed, and opened only when a name is looked for that is not listed. A later entry of a name
+same order. It is never changed, and read only to look up a name that is not listed. A later entry of a name
 counts before an earlier one.
 """
 
@@ -173,6 +173,6 @@ NONE: Final = Tombstones()
 
 def _damaged(reason: object) -> DamagedRecord:
     return DamagedRecord(
-        f"A list of deleted files cannot be read ({reason}), so it cannot be told which filenames were used before; "
+        f"A list of deleted files cannot be read ({reason}), so it is not known which filenames were used before; "
         "run 'quire check' to see and repair it."
     )

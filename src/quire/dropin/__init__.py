@@ -1,1 +1,1 @@
-"""Folders that people copy distributions into: served in place, read-only."""
+"""Drop-in folders: distributions copied into them are served in place, read-only."""

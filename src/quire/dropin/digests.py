@@ -2,28 +2,27 @@
 
 Theory of operation
 -------------------
-A file is read once per stamp (size, mtime, inode, ctime), and the facts are kept twice: in this process, and as one
-derived record per project, so that the other workers need not read the gigabytes again. Derived means: the record may
-be lost, garbage or out of date at any time; whatever does not fit the stamp that the file has *now* is computed again.
-Failing to keep facts costs time, never an answer.
+A file is read once per fingerprint (size, mtime, inode, ctime). The facts are kept twice: in this process, and as one
+derived record per project, so that other workers need not read the files again. Derived means: the record may be lost,
+garbage or out of date; facts that do not fit the file's *present* fingerprint are computed again. A failure to store
+facts costs time, never an answer.
 
-Stamps are as coarse as clocks: a file rewritten within one tick, with as many bytes, has the stamp it had before. So
-facts are believed only if they come from a reading that began `racy_window` after this process first met the stamp
-("settled" in the document): any change that carries the same stamp was made before that reading. Until then the file is
-read for every answer. A ctime more than an hour back is proof enough without that; no program can set it, and an hour
-is more than clocks of machines that share a file system may differ.
+Fingerprints are as coarse as the clock: a file rewritten within one tick, with the same size, keeps its fingerprint. So
+facts are trusted only if they are from a reading that began `racy_window` after this process first saw the fingerprint
+("settled" in the document): each change with the same fingerprint was made before that reading. Until then the file is
+read for each answer. A ctime more than an hour ago is proof without that: no program can set it, and the clocks of
+machines that share a file system differ by less than an hour.
 
-A file can be replaced, by a rename over it, between a look at it and its reading. It is never absent then, so the facts
-are those of the file that was opened, with the stamp that *it* has. Over NFS the old file is gone for its readers as
-soon as another client has replaced it: they get ESTALE, again and again where that client does not pause. It says
-nothing about the file that is there now. Only where it has been the answer for a minute, it is the file server's fault.
+A file can be replaced, by a rename over it, between its stat and its reading. It is never absent then, so the facts are
+those of the file that was opened, with *its* fingerprint. Over NFS readers of the old file get ESTALE as soon as
+another client has replaced it, again and again if that client does not pause. ESTALE says nothing about the new file.
+Only after a minute of it the file server is at fault.
 
-A file still being copied is found incomplete again and again, while it grows. Finding out may mean reading it from
-end to end. Where that takes longer than `_QUICK`, a growing file is judged again only after twice the time that the
-last judgement took.
+A file that is still being copied is incomplete while it grows. To find this out, all of it may have to be read. If that
+takes longer than `_QUICK`, the file is examined again only after twice the time that the last examination took.
 
-Several workers that start cold on the same files begin at different places, and take over what others have stored
-whenever they store their own share; so together they read everything about once.
+Several workers that start cold on the same files begin at different places, and load the facts of others whenever they
+store their own; so together they read each file about once.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class Rules:
     """hashlib names to compute besides the three that are always."""
     progress: Progress | None = None
     racy_window: Callable[[], float] = lambda: COARSE_RACY_SECONDS
-    """Seconds after which two changes of a file no longer share a stamp."""
+    """Seconds after which two changes of a file no longer share a fingerprint."""
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
     reports: Reports = field(default_factory=Reports)
@@ -84,9 +83,9 @@ class Rules:
 class _Held:
     facts: Facts
     first_met: float
-    """When this process first met the stamp; `Rules.clock`."""
+    """When this process first saw the fingerprint; `Rules.clock`."""
     not_before: float
-    """While incomplete: when a grown file may be judged again."""
+    """While incomplete: when a grown file may be examined again."""
 
 
 class ProjectFacts:
@@ -109,14 +108,14 @@ class ProjectFacts:
 
     @property
     def bytes_in_memory(self) -> int:
-        """About what is remembered here; it grows as files are judged."""
+        """The approximate size; it grows with each examined file."""
         record = self._record
         document = record.data if record is not None else None
         number = max(len(self._held), len(self._stored))
         return _PROJECT_BYTES + len(document or b"") + _FACTS_BYTES * number
 
     def begin(self, candidates: Collection[Candidate]) -> None:
-        """Forget what is no longer there, and read the record again when it is needed."""
+        """Drop the facts of files that are gone, and read the record again when it is needed."""
         self._is_read = False
         if len(self._held) > len(candidates) or self._stale_since:
             keys = {candidate.key for candidate in candidates}
@@ -124,17 +123,17 @@ class ProjectFacts:
             self._stale_since = {key: since for key, since in self._stale_since.items() if key in keys}
 
     def due(self, candidate: Candidate, file_stat: FileStat) -> float:
-        """From when on the file must be judged again although it looks the same; `Rules.clock`."""
+        """From when on the file must be examined again with the same fingerprint; `Rules.clock`."""
         held = self._held.get(candidate.key)
         if held is None:
-            return -math.inf  # unreadable, or changing under our eyes: ask again each time
+            return -math.inf  # unreadable, or changing: examine it each time
         return math.inf if held.facts.past_racy_window and self._fits(held.facts, file_stat) else held.not_before
 
     def of(self, candidate: Candidate, file_stat: FileStat, file: BinaryIO | None = None) -> Facts | None:
-        """The facts of a file that was just looked at; None when it cannot be read, or changes meanwhile.
+        """The facts of a file with this stat; None when it cannot be read, or changes meanwhile.
 
-        If it was replaced since then, the facts of the one that took its place, with another stamp than that of
-        `file_stat`. `file`: the very file, opened; None: what is found at the path of `file_stat`.
+        If it was replaced since then, the facts of the new file, with another fingerprint than that of `file_stat`.
+        `file`: the file, opened; None: the file at the path of `file_stat`.
         """
         now, held = self._rules.clock(), self._held.get(candidate.key)
         fits = held is not None and self._fits(held.facts, file_stat)
@@ -152,7 +151,7 @@ class ProjectFacts:
         return self._read_file(candidate, file_stat, first_met)
 
     def _read_file(self, candidate: Candidate, file_stat: FileStat, first_met: float) -> Facts | None:
-        """The facts of what is at the path of `file_stat` now; None when it cannot be read, or changes each time."""
+        """The facts of the file at the path of `file_stat` now; None when it cannot be read, or changes each time."""
         stale = None
         for _ in range(_ATTEMPTS):
             try:
@@ -193,10 +192,10 @@ class ProjectFacts:
             self._rules.reports.left_out("damaged", candidate.path, fingerprint, sentence, is_known=is_known)
 
     def save(self, candidates: Collection[Candidate], roots: int) -> None:
-        """Store what was found here and is not stored yet; not being able to is not an error.
+        """Store facts that were found here and are not stored yet. A failure is not an error.
 
-        What the record has of files in the first `roots` roots that are no candidates any more goes. What it has of
-        further roots stays: it belongs to a server that has them.
+        The record's facts of files in the first `roots` roots that are no longer candidates are removed. Those of
+        further roots stay: they belong to a server that has these roots.
         """
         self._bytes = 0
         if not self._fresh or self._records is None or not self._is_writing:
@@ -233,7 +232,7 @@ class ProjectFacts:
 
     @property
     def should_save(self) -> bool:
-        """Whether so much was read since the last `save` that losing it would be a pity."""
+        """Whether `_SAVE_AFTER_BYTES` were read since the last `save`."""
         return self._bytes >= _SAVE_AFTER_BYTES
 
     def _fits(self, facts: Facts, file_stat: FileStat) -> bool:
@@ -241,7 +240,7 @@ class ProjectFacts:
         return facts.fingerprint == file_stat.fingerprint and is_enough
 
     def _measure(self, candidate: Candidate, expected: Fingerprint, file: BinaryIO, first_met: float) -> Facts | None:
-        """The facts of an open file. `expected` was first met then; another stamp is met now. Raises OSError."""
+        """The facts of an open file. `first_met`: when `expected` was first seen. Raises OSError."""
         began, notify = self._rules.clock(), self._rules.progress
         self._held.pop(candidate.key, None)
 
@@ -263,13 +262,13 @@ class ProjectFacts:
         took = ended - began
         not_before = began if facts.complete or took < _QUICK else ended + 2 * took
         self._held[candidate.key] = _Held(facts, first_met, not_before)
-        if facts.complete or facts.past_racy_window:  # what is growing would be out of date before anybody reads it
+        if facts.complete or facts.past_racy_window:  # facts of a growing file would soon be out of date
             self._fresh[candidate.key] = facts
         self._bytes += facts.size
         return facts
 
     def _read(self) -> dict[str, Facts]:
-        """What the store has now; read once after `begin`, and again after a conflict."""
+        """The stored facts; read once after `begin`, and again after a conflict."""
         if self._records is None or self._is_read:
             return self._stored
         self._is_read = True
@@ -298,7 +297,7 @@ def rotated_range(count: int) -> list[int]:
 
 
 def _is_better(stored: Facts | None, fresh: Facts) -> bool:
-    """Whether what another worker stored is to be preferred to what was found here."""
+    """Whether the facts of another worker are preferred to those found here."""
     return (
         stored is not None
         and stored.fingerprint == fresh.fingerprint

@@ -26,9 +26,9 @@ class DropIn:
     path: str
     """Absolute and real path. Open it without following links; the file may be gone, or another one, by then."""
     relative_path: str
-    """Path below its root, separated by `/`: what comes after `/packages/` in its URL (not yet quoted)."""
+    """Path below its root, separated by `/`: the part after `/packages/` of its URL (not yet quoted)."""
     fingerprint: Fingerprint
-    """What tells the content that `file` describes from others; compare with fstat after opening."""
+    """The fingerprint of the content that `file` describes; compare it with fstat after opening."""
 
 
 class OpenDropIn(NamedTuple):
@@ -43,7 +43,7 @@ class OpenDropIn(NamedTuple):
 
 
 def make_drop_in(candidate: Candidate, file_stat: FileStat, facts: Facts) -> DropIn:
-    """What is told of a file that has these facts."""
+    """The drop-in file that has these facts."""
     parsed = candidate.parsed
     file = File(
         filename=parsed.filename,

@@ -1,4 +1,4 @@
-"""What the content of a drop-in file is: how it is found out, and the document that it is remembered as."""
+"""The facts of a drop-in file's content: their computation, and the document that stores them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK = 1024 * 1024
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the content of a file was found to be, when the file had this stamp."""
+    """The content of a file, found when the file had this fingerprint."""
 
     size: int
     mtime_ns: int
@@ -30,7 +30,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     complete: bool
     """False: an archive without its end, presumably still being copied; nothing else is known of it."""
     past_racy_window: bool = msgspec.field(default=False, name="settled")
-    """Whether no other content can have this stamp (any more)."""
+    """Whether no other content can have this fingerprint (any more)."""
     hashes: dict[str, str] = {}
     """Hex digests by name, as in `quire.domain.project.File`."""
     metadata_sha256: str | None = None
@@ -76,8 +76,8 @@ def measure(
 def offered_metadata(file: BinaryIO, parsed: ParsedFilename) -> tuple[bytes | None, CoreMetadata | None]:
     """The core metadata document to offer beside the file (PEP 658), and whatever metadata could be read at all.
 
-    A wheel's is what an installer will find in it; an sdist's has to be static. What is in a drop-in file is nobody's
-    promise, so damage means: none.
+    A wheel's is what an installer will find in it; an sdist's has to be static. A damaged
+    file has none.
     """
     try:
         document = read_metadata(file, parsed)
@@ -125,7 +125,7 @@ def encode_facts(files: Mapping[str, Facts]) -> bytes:
 
 
 def decode_facts(data: bytes | None) -> dict[str, Facts] | None:
-    """What a stored document tells; as much as can be understood, nothing if it is garbage or absent.
+    """The facts of a stored document; as many as can be understood, none if it is garbage or absent.
 
     None when it is of a newer format: that one belongs to a newer quire, and is not to be overwritten.
     """

@@ -1,4 +1,4 @@
-"""Drop-in files on disk: what tells one content from another without reading it, and how a file is opened."""
+"""Drop-in files on disk: fingerprints, and opening a file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PRIVATE = re.compile(r"\.(.+)\.[0-9a-f]{8}")
 
 
 class Fingerprint(NamedTuple):
-    """What tells one content of a file from another without reading it, as far as the file system's clock ticks.
+    """Identifies the content of a file without reading it, within the resolution of the file system's clock.
 
-    Over NFS all of it is the server's and the same for all clients, if it was asked for by opening the file.
+    Over NFS all fields are the server's and the same for all clients, if the file was opened for the stat.
     """
 
     size: int
@@ -43,8 +43,8 @@ class FileStat(NamedTuple):
 
 
 def private_name(name: str) -> str:
-    """What `quire import --move` calls a file before it removes it: no name that is served, as rsync calls what it has
-    not finished."""
+    """The name that `quire import --move` gives a file before it removes it. It is not served, as the names of rsync's
+    unfinished files."""
     return f".{name}.{secrets.token_hex(4)}"
 
 
@@ -55,7 +55,7 @@ def public_name(name: str) -> str | None:
 
 
 def open_regular(path: str) -> int:
-    """Open a file for reading, whatever may have been put in its place: never through a link, never waiting for a FIFO.
+    """Open a file for reading safely: never through a link, never waiting for a FIFO.
 
     The caller still checks that it is a plain file. Raises OSError.
     """

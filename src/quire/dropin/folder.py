@@ -1,12 +1,11 @@
-"""Drop-in folders: distributions that people copy into a directory by hand, served as they lie there, read-only.
+"""Drop-in folders: distributions that people copy into a directory by hand, served in place, read-only.
 
-Every question is answered with what is true when it is asked, by any number of processes on any number of machines;
-nothing watches, nothing is scanned per request. Three parts work together, each with its theory of operation:
-`tree` knows which files there are, `digests` what is in them, `facts` finds that out. This module
-joins them to projects.
+Each answer is true at the time of its request, for any number of processes and machines, without a watcher and without
+a scan per request. Three parts work together, each with its theory of operation: `tree` lists the files, `facts`
+examines their content, `digests` caches the facts. This module joins them to projects.
 
-Everything here is synchronous and may be called from several threads. What ends in `unchanged` takes microseconds on a
-local file system, never blocks, and may run on an event loop there; everything else belongs in a thread.
+Everything here is synchronous and thread-safe. Methods that end in `unchanged` take microseconds on a local file
+system, never block, and may run on an event loop there; all others belong in a thread.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ class _Validation:
     candidates: tuple[Candidate, ...]
     file_stats: tuple[FileStat | None, ...]
     due: float
-    """From when on (`clock`) the files must be judged again although they look the same."""
+    """From when on (`clock`) the files must be examined again with the same fingerprints."""
 
 
 class _Document:
@@ -124,7 +123,7 @@ class Folder:
         can_be_had_again = digests is not None and facts_are_stored
         self.facts: Memory[ProjectFacts] = Memory(budget if can_be_had_again else Budget(sys.maxsize))
         self.documents: Memory[_Document] = Memory(budget)
-        self._lock = threading.Lock()  # over who makes facts, and the pairs
+        self._lock = threading.Lock()  # over `facts` and the pairs
         self._pairs: tuple[Listing | None, tuple[tuple[str, str], ...]] = (None, ())
 
     @property
@@ -195,9 +194,9 @@ class Folder:
     def claims(self, name: str) -> bool:
         """Whether a project (normalized name) belongs here although none of its files may be served, or none is left.
 
-        That is: a file lies here whose name tells of it, whole or not; or a file of it was served from here before,
-        as far as the shared digests remember.
-        Raises StoreError when that cannot be told: a directory that may hold its files cannot be read.
+        That is: a file is here whose name contains it, complete or not; or the shared digests have a file of it that
+        was served from here before. Raises StoreError when this is not known: a directory that may hold its files
+        cannot be read.
         """
         listing = self._tree.refresh()
         if name in listing.projects or name in listing.traces:
@@ -219,7 +218,7 @@ class Folder:
         """The drop-in files of a project (normalized name): the very object `known` when they are unchanged.
 
         The first time it reads all files that no worker has read before. A file that is not complete, not readable, or
-        changes while it is read is not listed, and judged again as soon as it looks different.
+        changes while it is read is not listed, and examined again when its fingerprint changes.
         Raises StoreError when a root cannot be read.
         """
         project = None
@@ -237,7 +236,7 @@ class Folder:
         return project
 
     def _judged(self, name: str, listing: Listing) -> FolderProject:
-        """The files, each as it was when it was looked at."""
+        """The files, each as it was at its stat."""
         candidates = listing.projects.get(name, ())
         file_stats = tuple(self._tree.stat(candidate, listing) for candidate in candidates)
         if not candidates:
@@ -266,7 +265,7 @@ class Folder:
     def unchanged(self, name: str, known: FolderProject | None, listing: Listing | None = None) -> bool:
         """Whether `project` would certainly return `known`. False when that takes longer to find out.
 
-        `listing`: what `current` returned just now, for one who asks about several projects.
+        `listing`: the result of `current` in this tick, for a caller that asks about several projects.
         """
         if known is None:
             return False
@@ -405,7 +404,7 @@ class Folder:
         return content if 0 < len(content) <= MAX_SIGNATURE_BYTES else None
 
     def metadata_document(self, drop_in: DropIn, file: BinaryIO | None = None) -> bytes | None:
-        """The core metadata in the file, exactly the bytes whose digest is announced; None when there is none (now).
+        """The core metadata in the file, exactly the bytes whose digest is listed; None when there is none (now).
 
         `file`: the file itself, opened; None: what lies there now.
         """

@@ -1,4 +1,4 @@
-"""What of the drop-in folders cannot be served: told once for all workers of a server, and counted for its metrics."""
+"""Files of drop-in folders that cannot be served: logged once for all workers, and counted for the metrics."""
 
 from __future__ import annotations
 

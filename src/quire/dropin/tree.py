@@ -13,9 +13,9 @@ needs before "there is no such name" can be believed.
 A file that is renamed is never absent, but two things can hide it. It can move from a directory that the walk has yet
 to reach to one that it has left; so after a walk that found a change there is another one. And readdir(2) need not
 report a name that a rename gives to another file meanwhile (btrfs does not); so a known name that is missing from a
-listing is looked up by itself before it counts as gone.
+listing is opened by itself before it counts as gone.
 
-What a directory cannot tell is that a file's *content* was replaced under the same name: `Tree.stat` is for that, and
+A directory does not show that a file's *content* was replaced under the same name: `Tree.stat` is for that, and
 is asked for the files of one project only.
 
 Rules of what is listed:
@@ -23,11 +23,11 @@ Rules of what is listed:
 - Names that begin with a dot are not, neither files nor directories.
 - `quire/` directly under a root is not if it is a store (it then holds an entry called `format`).
 - Symbolic links to directories are not followed. A symbolic link to a file is served if the file it leads to lies
-  itself, by a real path, in one of the listed directories: whoever can write into a folder can thus not publish
+  itself, by a real path, in one of the listed directories: so write access to a folder does not allow to publish
   anything else of the machine (`/etc/shadow` as `x-1.0.zip`), nor the store, nor what a dot name hides.
 - A directory below a root that cannot be read is left out, with one warning, and tried again each time; until it can,
-  nobody knows which names are local (`Listing.unreadable`). Any other failure is an error, since a list that is
-  silently too short would be a lie. `lost+found` is never looked into.
+  it is not known which names are local (`Listing.unreadable`). Any other failure is an error, since a list that is
+  silently too short would be a lie. `lost+found` is never read.
 """
 
 from __future__ import annotations
@@ -139,9 +139,9 @@ class Tree:
         return max((rule.seconds for rule in self._rules.values()), default=COARSE_RACY_SECONDS)
 
     def current(self) -> Listing | None:
-        """The listing if it is certainly true now; None when that takes more than an open per directory to tell.
+        """The listing if it is certainly true now; None when that takes more than one open per directory.
 
-        Never lists a directory, waits for nobody, and raises nothing: on a local file system it may run on an event
+        Never lists a directory, never waits, and raises nothing: on a local file system it may run on an event
         loop. None asks for a `refresh`, in a thread.
         """
         if not self._lock.acquire(blocking=False):

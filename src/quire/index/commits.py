@@ -1,7 +1,7 @@
 """The only compare-and-swap loop.
 
-A change is a pure function from document to document, applied to the stored one and swapped in if nobody else was
-faster; else it is applied to the document that the faster one left. THE COMMIT POINT OF EVERY CHANGE IS THE RECORD'S
+A change is a pure function from document to document. It is applied to the stored document and swapped in if no other
+writer was faster; else it is applied again to the new document. THE COMMIT POINT OF EVERY CHANGE IS THE RECORD'S
 WRITE.
 
 Theory of operation. Writers of one process that change the same project at the same time commit together
@@ -9,8 +9,8 @@ Theory of operation. Writers of one process that change the same project at the 
 stores the last result, with a log entry for each of them. So a batch costs one wait for the disk, and other processes
 meet one writer instead of many. Each change still sees, and reports, its own step.
 
-What a change is told depends on steps that are not stored yet, so nobody is told anything before the write: a refusal
-because of a file that another writer of the batch publishes must not outlive the failure of that writer.
+The result of a change depends on earlier steps of its batch, which are not stored yet, so no result is returned before
+the write: a refusal because of a file of another step must not be returned when that step fails.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class _Job:
     known: Known | None
     pause: float = _PAUSE
     renewed: set[str] = field(default_factory=set)
-    """Keys of blobs whose age began anew."""
+    """Keys of blobs whose age was reset."""
     doubted: list[Project | None] = field(default_factory=list)
     """The project before a write whose outcome is unknown; empty when there was none."""
     change: Change | None = None
@@ -140,7 +140,7 @@ class Commits:
         self._origin = origin
         self._combiner: Combiner[_Job] = Combiner()
         self.conflicts = 0
-        """Writes that somebody else was faster with, so far."""
+        """Writes that lost against another writer, so far."""
         self.in_doubt = 0
         """Writes whose outcome the store did not know."""
         self.made: dict[str, int] = {}
@@ -174,7 +174,7 @@ class Commits:
         return self._combiner.waiting(key)
 
     def draft(self, known: Known, after: Project, action: str, origin: Origin | None) -> Draft | None:
-        """What `make` is going to write if nobody is faster, for the store to begin with it while blobs are stored.
+        """The document that `make` will write without a conflict, for early writeback while blobs are stored.
 
         None when nothing is to be begun: older entries must be archived before, or other threads are about to change
         the same record. The caller discards the draft in the end.
@@ -190,7 +190,7 @@ class Commits:
     # -- one attempt --------------------------------------------------------------------------------------------------
 
     def _attempt(self, key: str, jobs: Sequence[_Job]) -> None:
-        """Read, apply, write. Finishes every job, unless the write met somebody else's."""
+        """Read, apply, write. Finishes every job, unless the write has a conflict."""
         try:
             self._commit(key, jobs)
         except Conflict as error:
@@ -248,7 +248,7 @@ class Commits:
         return known
 
     def _judge(self, job: _Job, known: Known) -> None:
-        """Finish a job whose write may have gone through, by what is stored now."""
+        """Finish a job whose write may have been done, by comparison with the stored record."""
         name = _name(known.record.key)
         before = known.project
         try:
@@ -259,7 +259,7 @@ class Commits:
             job.error = _unknown(known.record.key, error)
             return
         if after is not None and not is_same(before, after):
-            # The write was lost, or somebody has undone it since: to do it again would undo their change.
+            # The write was lost, or another writer has undone it since: a repetition would undo that change.
             job.error = _unknown(known.record.key)
             return
         try:
@@ -289,7 +289,7 @@ class Commits:
         return log
 
     def _renew(self, files: Iterable[File], renewed: set[str]) -> None:
-        """Let the age of blobs that are about to be unlisted begin anew, once. Failure only makes garbage sooner."""
+        """Reset the age of blobs that are about to be unlisted, once. If it fails they become garbage sooner."""
         for file in files:
             for key in blob_keys(file):
                 if key not in renewed:
@@ -364,7 +364,7 @@ def is_same(before: Project | None, after: Project) -> bool:
 
 
 def now() -> float:
-    """Seconds that go on while the machine sleeps, where the system can tell them (clock_gettime(2))."""
+    """Seconds that go on while the machine sleeps, where the system counts them (clock_gettime(2))."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 

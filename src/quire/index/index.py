@@ -1,10 +1,9 @@
 """The only writer of projects.
 
 Blobs are durable before the record that names them is written (`quire.index.commits`) and invisible until then. Blobs
-that a change made unreachable are removed after it, or, if the process dies first, by `collect_garbage`, whose patience
-with them (somebody may be downloading) begins when they were last renewed: right before the write that lists them no
-longer. Every publication stores its blobs under a key of its own, so removing is never in the way of somebody who
-publishes the same bytes again.
+that a change made unreachable are removed after it, or, if the process dies first, by `collect_garbage`. Its grace
+period (for downloads under way) begins when the blobs were last renewed: right before the write that unlists them.
+Every publication stores its blobs under a key of its own, so a removal never disturbs a publication of the same bytes.
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ from quire.index.upload import Upload
 from quire.store.contracts import Draft, Record, Store
 
 PUBLICATION_SECONDS = 600.0
-"""A publication that stored its blobs longer ago than this is given up: `collect_garbage` takes blobs that no record
-names, and must be able to tell them from those that are about to be named. Its grace is longer than this."""
+"""A publication that stored its blobs longer ago than this is given up: `collect_garbage` removes blobs that no
+record names, and must spare those of a publication under way. Its grace period is longer than this."""
 
 
 class Index:
     """One named index in a store. Safe to use from several threads and any number of processes."""
 
     def __init__(self, store: Store, name: str = "main", origin: Origin | None = None) -> None:
-        """`origin`: who makes the changes that do not say so themselves, for the audit log."""
+        """`origin`: of changes that name no origin, for the audit log."""
         self.store = store
         self.name = name
         self.prefix = f"{name}/projects"
@@ -93,9 +92,9 @@ class Index:
 
         A file that is listed with the same content changes nothing if it is whole in the store; else its bytes, and
         what belongs beside them, are restored. The rest of its entry stays.
-        `existing`, `imported`: see changes.publish. `origin`: as everywhere, who asks for it, for the audit log. The
+        `existing`, `imported`: see changes.publish. `origin`: for the audit log. The
         staged bytes are used up in any case.
-        Raises FileExists, FilenameUsed, InvalidRequest, ProjectClosed, and StoreError in its kinds.
+        Raises FileExists, FilenameUsed, InvalidRequest, ProjectClosed, and StoreError or a subclass.
         """
         if len({upload.parsed.project for upload in uploads}) != 1:
             raise ValueError("a publication is of one project")

@@ -1,4 +1,4 @@
-"""Where log lines go: whole and in order, without a reader that stands still stopping the process for good.
+"""The output of log lines: whole and in order; a reader that has stopped does not block the process.
 
 Theory of operation. A line is queued and written by one write(2) with its neighbours. Requests are logged many at a
 time, so their lines are queued for a millisecond (`quire.http.app.access_lines`); any other line is written at once,
@@ -8,13 +8,13 @@ behind those that wait.
   that is queued by one write. A pipe takes up to PIPE_BUF bytes as a whole (pipe(7)), so it gets no more by one write,
   always of whole lines; only a longer line can be torn.
 - **A reader that is slow.** Writing to a full pipe blocks. O_NONBLOCK belongs to what all processes share of a pipe, so
-  it must not be set on the standard output; `/proc/self/fd/N` opens the same pipe anew, for this process alone, and a
-  socket has MSG_DONTWAIT. What is not taken at once is left to a thread, which waits for the reader. Where neither can
-  be had (somebody else's pipe), that thread writes everything.
-- **The bound.** At most `MAX_QUEUED` characters wait, beside what is being written. A process that has more to say
-  waits for the reader, up to a tenth of its time; then it drops lines, counts them, and says in a line of its own how
-  many they were as soon as there is room again. None is dropped without being counted (`lost_lines`).
-- **Files that are rotated.** One that was moved away or removed is opened anew (its name is looked at before each
+  it must not be set on the standard output; `/proc/self/fd/N` opens the same pipe again, for this process alone, and a
+  socket has MSG_DONTWAIT. A thread writes the rest and waits for the reader. Where neither is possible (a pipe of
+  another user), that thread writes everything.
+- **The bound.** At most `MAX_QUEUED` characters wait, beside what is being written. A process with more lines
+  waits for the reader, up to a tenth of its time; then it drops lines, counts them, and logs their number as soon as
+  there is room again. Each dropped line is counted (`lost_lines`).
+- **Files that are rotated.** One that was moved away or removed is opened again (its name is checked before each
   write); one that is truncated in place goes on at its new end, which is what O_APPEND means.
 """
 
@@ -50,7 +50,7 @@ _SILENT_SECONDS: Final = 1.0
 _STANDARD_ERROR: Final = 2
 """The highest descriptor that is the process's own."""
 _REPORT_SECONDS: Final = 60.0
-"""Between two complaints about a destination that fails."""
+"""Seconds between two reports of a failing destination."""
 
 
 class Destination(Protocol):
@@ -133,7 +133,7 @@ class _Stream:
 
 
 class _File:
-    """A file that is appended to, and opened anew when it is not under its name any more."""
+    """A file that is appended to, and opened again when its name no longer leads to it."""
 
     at_most: int | None = None
     blocks = False
@@ -171,7 +171,7 @@ class _File:
 
 
 class Output:
-    """The lines for one destination. May be used from any thread."""
+    """The lines for one destination. Thread-safe."""
 
     def __init__(self, destination: Destination, encoding: str = "utf-8") -> None:
         self.destination = destination
@@ -188,7 +188,7 @@ class Output:
         """Also in a forked process: what its parent has queued is its parent's, and so is its thread."""
         self.generation = object()
         # Over the queue; held for moments. A finalizer or a signal handler that logs may run in the middle of any step,
-        # in the same thread, so the lock is reentrant, and each step stands another line's coming in between.
+        # in the same thread, so the lock is reentrant, and each step allows another line in between.
         self._lock = threading.RLock()
         self._writing = threading.Lock()  # over the destination; a writer has it
         self._queue: list[str] = []
@@ -258,7 +258,7 @@ class Output:
         if unwritten:
             self._lose(unwritten)
         if self._unreported:
-            self._report_failure(f"{self._unreported} log lines are lost: nobody took them.")
+            self._report_failure(f"{self._unreported} log lines are lost: the reader did not read them.")
         if is_free:
             self._queue, self._rest = [], []
             self.destination.close()
@@ -409,7 +409,7 @@ class OutputHandler(logging.Handler):
         """See logging."""
         try:
             line = self.format(record)
-        except Exception:  # noqa: BLE001 - a line that cannot be formatted must not end what it tells of
+        except Exception:  # noqa: BLE001 - a line that cannot be formatted must not fail its caller
             self.handleError(record)
             return
         self.output.queue([line])
@@ -427,7 +427,7 @@ def stream_handler(stream: str) -> logging.Handler:
     try:
         found.flush()
         return OutputHandler(Output(_Stream(stream, found.fileno()), found.encoding))
-    except (OSError, ValueError, AttributeError):  # somebody has replaced or closed it
+    except (OSError, ValueError, AttributeError):  # it was replaced or closed
         return logging.StreamHandler(found)
 
 

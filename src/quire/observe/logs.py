@@ -2,7 +2,7 @@
 
 An event `log.info("published", filename=...)` becomes the line `published filename=...` in the format that
 `--log-frmt` gives, so that the format strings and files of a pypiserver set-up keep working, and so that the lines of
-servers and libraries look like ours. With `--log-format json` it becomes an object with the fields as they are.
+servers and libraries have the same form. With `--log-format json` it becomes an object with the fields as they are.
 
 Whatever is logged, by us or by a library, goes through `redacted` at the very end: no password that was part of a URL,
 and no Authorization header, reaches a file.
@@ -122,11 +122,11 @@ def dict_config(settings: Settings) -> dict[str, Any]:
         "handlers": handlers,
         "root": {"handlers": list(handlers), "level": settings.log_level},
         "loggers": {
-            # these report every chunk and connection at DEBUG, which nobody means by -vv
+            # these report every chunk and connection at DEBUG: too much for -vv
             name: {"level": "INFO" if settings.log_level in {"DEBUG", "NOTSET"} else settings.log_level}
             for name in ("asyncio", "httpcore", "httpx", "python_multipart")
         }
-        # where it serves is what everybody who starts a server wants to read
+        # the address that it serves on must always be logged
         | {"quire.servers": {"level": "INFO" if settings.log_level == "WARNING" else settings.log_level}},
     }
 
@@ -138,7 +138,7 @@ def _formatter(settings: Settings) -> dict[str, Any]:
 
 
 def configure(settings: Settings) -> None:
-    """Set up logging for this process. May be called again; the last call counts.
+    """Set up logging for this process. Idempotent; the last call counts.
 
     Raises ConfigurationError when the log file cannot be opened.
     """

@@ -21,7 +21,7 @@ from quire.store.opening import is_in_memory, open_store
 def open_index(
     settings: Settings, origin: Origin, *, writes: bool, create: bool = False, asks_the_time: bool = False
 ) -> Index:
-    """The index that the settings name. `origin`: who makes the changes, for the audit log.
+    """The index that the settings name. `origin`: of the changes, for the audit log.
 
     `writes`: whether it is going to be changed. `create`: make the store when there is none. `asks_the_time`: whether
     ages matter; only a process that may write can ask a file system for its time.
@@ -40,10 +40,12 @@ def open_index(
     except QuireError as error:
         raise ConfigurationError(str(error)) from error
     if not store.exists and create:
-        raise ConfigurationError(f"The directory {store.place} cannot be written; run this as the user who serves it.")
+        raise ConfigurationError(
+            f"The directory {store.place} cannot be written; run this as the user that runs the server."
+        )
     if writes and store.exists and not store.writable:
         raise ConfigurationError(
-            f"The store in {store.place} cannot be written by this user; run this as the user who serves it."
+            f"The store in {store.place} cannot be written by this user; run this as the user that runs the server."
         )
     return Index(store, settings.index, origin)
 
@@ -64,7 +66,7 @@ def drop_ins_of(
         [Path(directory) for directory in settings.drop_in_roots],
         digests=store.records,
         index=settings.index,
-        # The store's own folder is never one of packages (opening it has made sure), so it need not be looked at.
+        # The store's own folder is never one of packages (opening it has made sure), so it need not be checked.
         exclude=[] if store.home is None else [Path(store.home)],
         algorithms=algorithms,
         budget=budget,
@@ -81,7 +83,7 @@ def check_place(place: str) -> None:
 
 
 def _check_owner(root: str) -> None:
-    """What root makes belongs to root, and a server that runs as somebody else could not add to it."""
+    """Files that root makes belong to root, and a server of another user could not change them."""
     if os.geteuid() != 0:
         return
     for path in (f"{root}/quire", root):

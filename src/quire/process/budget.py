@@ -7,9 +7,9 @@ what it is asked for, not with what is useful. So all of it is counted against o
 the least recently used goes, whichever memory it is in: a worker that is asked for many projects keeps projects, one
 that only lists keeps the list. Dropping is never wrong: everything here can be had again from the store.
 
-A bound is worth as much as its measure. So a value tells what it holds in full, strings, containers and compressed
+A bound is worth as much as its measure. So a value counts all that it holds, strings, containers and compressed
 forms included (`bytes_in_memory`), and each entry is charged for its key and its place in the tables as well. A value
-that grows while it is remembered is charged again when whoever made it grow says so (`Memory.account`).
+that grows while it is remembered is charged again when the code that enlarged it calls `Memory.account`.
 
 The value put last is kept whatever its size: a project larger than the whole budget must be served, too. So the bound
 is the limit, or the largest value if that is more.
@@ -101,7 +101,7 @@ class Memory(Generic[V]):
             self._charge(entry)
 
     def drop(self, key: str) -> None:
-        """Forget what is remembered under this key, if anything is."""
+        """Drop the value of this key, if there is one."""
         with self._budget._lock:
             self._remove(key)
 

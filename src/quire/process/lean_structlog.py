@@ -6,7 +6,7 @@ rich is hidden while structlog is imported, by the means that Python has for it:
 (docs.python.org, The import system, The module cache). Afterwards rich can be imported as ever.
 
 Only for processes that are quire's own, and before anything else imports structlog: in another program's process its
-author decides what structlog's tracebacks look like.
+author decides how structlog prints tracebacks.
 """
 
 from __future__ import annotations

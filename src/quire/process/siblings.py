@@ -1,7 +1,7 @@
 """What the processes of one server share: a private folder that lives as long as its main process.
 
 It holds the workers' metrics, marks of the warnings that one of them logged for all, and, while the server is being
-stopped, a mark that tells them so. It is made where temporary files go (TMPDIR), else in /dev/shm, which a container
+stopped, a mark that says so. It is made where temporary files go (TMPDIR), else in /dev/shm, which a container
 with a read-only root has as well. Nothing in it is missed after the server ended, and nothing of the store is in it.
 """
 
@@ -49,7 +49,7 @@ def folder_of(environ: Mapping[str, str]) -> Path | None:
 
 
 def mark_draining(folder: Path) -> None:
-    """Tell all workers that the server is about to stop. Does nothing when the folder has gone."""
+    """Mark the server as about to stop, for all workers. Does nothing when the folder is gone."""
     try:
         (folder / _MARK).touch()
     except OSError:
@@ -57,7 +57,7 @@ def mark_draining(folder: Path) -> None:
 
 
 def is_draining(folder: Path | None) -> bool:
-    """Whether the server is about to stop. Costs a look into a local folder."""
+    """Whether the server is about to stop. Costs one system call on a local folder."""
     return folder is not None and os.path.exists(folder / _MARK)
 
 

@@ -54,7 +54,7 @@ _WEIGHT: Final = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 _ELEMENTS: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+', re.S)
 _PARTS: Final = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*"?)+', re.S)
 
-# Real headers have a few hundred; what follows this many is not looked at, so that neither the time nor the memory that
+# Real headers have a few hundred; the rest is ignored, so that neither the time nor the memory that
 # a hostile one takes is worth sending it.
 _MAX_HEADER_CHARS: Final = 8192
 
@@ -87,7 +87,7 @@ def negotiate_encoding(accept_encoding: str | None) -> Encoding:
     since RFC 9110 leaves that to the server and a readable page serves it better than an error.
 
     zstd wins a tie against gzip, both win one against identity. zstd goes only to clients that name it; `*` gets gzip,
-    because those who send that have seldom thought of codings younger than themselves.
+    because clients that send it may not know codings that are younger than themselves.
     """
     if not accept_encoding:
         return "identity"

@@ -6,7 +6,7 @@ same ETag, so that a client may revalidate with any worker behind any load balan
 HTML says what it said up to API version 1.4 and gets nothing newer (PEP 833). JSON says everything.
 
 A page of very many entries is made some hundred at a time: one call of an encoder holds Python's lock to its end, and
-nobody else is answered meanwhile.
+no other request is answered meanwhile.
 
 Sources: PEP 503 (HTML, names), 592 (yanked), 629 (versions of the API), 658 and 714 (core metadata), 691 (JSON),
 700 (versions, size, upload-time), 740 (provenance), 792 (status); the living text of all of them is the "Simple
@@ -39,7 +39,7 @@ API_VERSION: Final = "1.4"
 _MIN_COMPRESSED_BYTES: Final = 1024  # what fits into one packet anyway is not worth a decompressor
 _ZSTD_LEVEL: Final = 9  # some 40 ms for the JSON of 10,000 files, once per page and process
 _GZIP_LEVEL: Final = 6
-_LARGE_BYTES: Final = 1_000_000  # of a page that a single new project makes anew: time counts for more than bytes
+_LARGE_BYTES: Final = 1_000_000  # of a page that each new project changes: time counts for more than bytes
 _MOST_PATCHED: Final = 64
 _COMPARED_AT_ONCE: Final = 4096
 _AT_ONCE: Final = 256  # entries that are encoded in one call
@@ -300,7 +300,7 @@ def _file_link(file: File, url: str, hash_algorithm: str | None) -> str:
     if file.requires_python:
         attributes += f' data-requires-python="{escape(file.requires_python)}"'
     if file.metadata_sha256:
-        # Clients from before PEP 714 read only the old spelling; in HTML, unlike in JSON, it harms nobody.
+        # Clients from before PEP 714 read only the old spelling; in HTML, unlike in JSON, it breaks no client.
         digest = f'"sha256={escape(file.metadata_sha256)}"'
         attributes += f" data-core-metadata={digest} data-dist-info-metadata={digest}"
     if file.yanked is not False:

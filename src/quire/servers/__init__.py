@@ -23,7 +23,7 @@ ASGI_TARGET = "quire.http.entry:application"
 WSGI_TARGET = "quire.http.entry:wsgi_application"
 
 GRACE_SECONDS = 30
-"""How long running requests may go on after the server was told to stop."""
+"""Seconds for running requests after the server began to stop."""
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
@@ -44,19 +44,19 @@ def chosen_server(settings: Settings) -> str:
 
 
 def log_start(settings: Settings, addresses: Sequence[str], server: str, workers: int) -> None:
-    """Say in one line what is served, where, by what, and who may upload. `addresses`: as they stand in URLs."""
+    """Log one line: the directory, the addresses, the server, and the users who may upload. `addresses`: as in URLs."""
     where = " and ".join(f"http://{address}{settings.server_base_url}/" for address in addresses)
     more = f" and {len(settings.directories) - 1} more" if len(settings.directories) > 1 else ""
     if settings.read_only:
-        who = "read-only"
+        uploads = "read-only"
     elif "update" not in settings.authenticate:
-        who = "everybody may upload"
+        uploads = "uploads need no login"
     elif settings.passwords is None:
-        who = "nobody may upload"
+        uploads = "no user may upload"
     else:
-        who = f"the users in {settings.passwords} may upload"
+        uploads = f"the users in {settings.passwords} may upload"
     count = "1 worker" if workers == 1 else f"{workers} workers"
-    _log.info(f"Serving {settings.root}{more} on {where} with {server}, {count}; {who}.")
+    _log.info(f"Serving {settings.root}{more} on {where} with {server}, {count}; {uploads}.")
 
 
 def host_and_port(address: Sequence[object]) -> str:

@@ -51,7 +51,7 @@ class Drain:
         self._begun = True
         _log.info(f"Draining: /ready answers 503; stopping in {self._seconds:g} seconds.")
         timer = threading.Timer(self._seconds, os.kill, (os.getpid(), signal.SIGTERM))
-        timer.daemon = True  # somebody who is in a hurry stops the server earlier
+        timer.daemon = True  # a second signal may stop the server earlier
         timer.start()
         return True
 

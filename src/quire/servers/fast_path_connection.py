@@ -1,14 +1,14 @@
 """The raw requests of one connection, for servers whose connections are asyncio protocols.
 
-Theory of operation. What arrives between two requests is shown to `quire.http.fast.raw_requests` before the server's
-parser sees it. On a local file system the answer is there in the event loop's next turn, for all requests that came in
-this one. Over a network it takes longer, and a task waits for it. Meanwhile the connection neither reads on nor gives
-its parser anything, so nothing overtakes. What came in spite of that is held, and goes the usual way afterwards.
+Theory of operation. Bytes that arrive between two requests go to `quire.http.fast.raw_requests` before the server's
+parser. On a local file system the response is ready in the next loop tick, for all requests of this tick. Over a
+network a task waits for it. Meanwhile the connection stops reading and passes nothing to its parser, so the order is
+kept. Bytes that arrive nevertheless are held, and passed on afterwards.
 
 A task sends a large file. Until it has ended, the connection holds further data in the same way.
 
-The silence between two requests is timed by the server. Its timer is not begun anew for each raw request; when it
-ends, it is told what is left since the last answer.
+The server times the silence between two requests. Its timer is not reset by each raw request; when it ends, it is set
+again for the time that is left since the last response.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = structlog.stdlib.get_logger("quire.servers")
 
 
 class Connection(Protocol):
-    """What a server's connection has to offer."""
+    """The interface of a server's connection."""
 
     takes_files: bool
     """Whether it has `send_file`."""
@@ -55,7 +55,7 @@ class Connection(Protocol):
         ...
 
     def data_received(self, data: bytes) -> None:
-        """What asyncio calls, and what held data goes through."""
+        """Called by asyncio, and for held data."""
         ...
 
     def hold(self, is_held: bool) -> None:
@@ -70,7 +70,7 @@ class Connection(Protocol):
 def has_all(connection: object, base: type, methods: tuple[str, ...], attributes: tuple[str, ...]) -> bool:
     """Whether a server's own protocol (`base`) still has everything that its fast-path responses rely on.
 
-    If not, as in a version of the server that nobody has tried, there must be none. A log line says so, once.
+    If not, as in an untested version of the server, the fast path is off. A log line says so, once.
     """
     missing = [name for name in methods if not callable(getattr(base, name, None))]
     missing += [name for name in attributes if not hasattr(connection, name)]
@@ -96,18 +96,18 @@ class FastPathConnection:
         self._answered = 0.0
         self._under_way: asyncio.Task[None] | None = None
         self._unsent: RawDownload | None = None
-        """A file whose task has yet to begin; one that is cancelled before that never does."""
+        """A file whose task has not begun; a task that is cancelled before never begins."""
         self._queued: bytes | None = None
         self._held = b""
         self._ends = False
 
     @property
     def has_request(self) -> bool:
-        """Whether a raw request waits for its answer."""
+        """Whether a raw request waits for its response."""
         return self._queued is not None or self._under_way is not None
 
     def takes(self, data: bytes, *, is_between_requests: bool) -> bool:
-        """Whether this is answered here, soon; otherwise it is for the server's parser.
+        """Whether the data is a raw request, which is answered here; otherwise it is for the server's parser.
 
         `is_between_requests`: all that came before was answered, and a response can be written at once.
         """
@@ -132,11 +132,11 @@ class FastPathConnection:
         return self._answered + allowed - self._loop.time()
 
     def close_after_request(self) -> None:
-        """Let the raw request that is under way be the last one."""
+        """Close the connection after the raw request that is under way."""
         self._ends = True
 
     def lost(self) -> None:
-        """The connection is."""
+        """The connection was lost."""
         self._queued = None
         if self._under_way is not None:
             self._under_way.cancel()
@@ -177,7 +177,7 @@ class FastPathConnection:
         self._end_request()
 
     def _end_request(self) -> None:
-        """The request has its response, or is the parser's now."""
+        """The request has its response, or was passed to the parser."""
         connection = self._connection
         self._answered = self._loop.time()
         held, self._held = self._held, b""

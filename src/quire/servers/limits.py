@@ -1,8 +1,8 @@
-"""What one client may take from all others: bounds on heads that do not end and on connections.
+"""Limits for clients: a deadline for a request's head, and the number of connections.
 
-Theory of operation. A client that connects and says nothing, or a byte now and then, costs a connection until the
-server hangs up. The application bounds the silence within a body (`--body-timeout`); before that, only the server knows
-of the connection. So there is a deadline for a whole head (line and headers), from the moment that it could begin
+Theory of operation. A client that connects and sends nothing, or a byte now and then, costs a connection until the
+server closes it. The application bounds the silence within a body (`--body-timeout`); before that, only the server
+knows of the connection. So there is a deadline for a whole head (line and headers), from the moment that it could begin
 (`quire.servers.uvicorn_protocol`). It counts from the beginning and not from the last byte, or a byte every second
 would hold a connection for ever.
 
@@ -11,7 +11,7 @@ before it keep theirs: the end that closes first may do so while the other one i
 know whether that was carried out.
 
 The number of connections is bounded by file descriptors; a worker that has none left can open no file to answer with.
-A further client is told so, and its connection is closed.
+A further client gets a 503, and its connection is closed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TOO_MANY = (
     b"HTTP/1.1 503 Too many connections are open; try again later\r\n"
     b"retry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 )
-"""What a further client is told."""
+"""The answer to a further client."""
 
 MAX_HEAD_BYTES = 64 * 1024
 """A request's line and headers; more is refused before the application sees it."""

@@ -1,7 +1,7 @@
 """Importing the application in a worker process, and how a worker that is not ready yet can be stopped.
 
 Theory of operation. A worker that was forked has its parent's signal handlers until it installs its own, after the
-application is imported. A SIGTERM in between sets a flag in nobody's hands and is lost: the parent waits for that
+application is imported. A SIGTERM in between sets a flag that is never read and is lost: the parent waits for that
 worker until its patience ends. So from its first moment on, while starting, signals end the process at once. That
 first moment is the fork itself: signals are blocked around it, and one that arrived meanwhile is delivered to the
 child when its handlers are the default ones.
@@ -36,7 +36,7 @@ def forked_workers_obey_signals() -> None:
     """Have SIGTERM, SIGINT and SIGQUIT end every process that this one forks from now on, from its first moment on,
     until its server installs its handlers.
 
-    For a main process whose server forks its workers itself; once per process, since it cannot be undone.
+    For a main process whose server forks its workers itself; once per process: it cannot be undone.
     """
 
     def hold() -> None:

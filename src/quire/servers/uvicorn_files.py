@@ -4,10 +4,10 @@ Theory of operation. A file that is sent in pieces is copied twice and passes th
 uvicorn's parser for each of them. sendfile(2) has the kernel take it from its own memory. The bytes go past the
 transport, so three parties have to agree:
 
-- h11 counts the body. It is given a stand-in that has a length and no bytes (`send_with_data_passthrough`), and so
+- h11 counts the body. It gets a placeholder that has a length and no bytes (`send_with_data_passthrough`), and so
   knows when the response is whole, and whether the connection can be used again.
 - The transport may still have bytes of its own, the head at least. They have to leave first: its write buffer is
-  awaited empty. Nobody else writes until the response is complete.
+  awaited empty. No other code writes until the response is complete.
 - The event loop does not let others wait for a transport's descriptor. It waits for a duplicate, which is the same
   socket; so the socket stays open as long as the duplicate does, which is why that is closed as soon as the transport
   has lost the connection.
@@ -57,13 +57,13 @@ if TYPE_CHECKING:
     from quire.http.fast.responses import Download
 
 PIECE_BYTES: Final = 4 * 1024 * 1024
-"""At most so much is sent by a thread before others have their turn."""
+"""Limit of bytes that a thread sends before other downloads."""
 _FAST_BYTES: Final = 64 * 1024
-"""Who takes so much at once will have taken it in a moment."""
+"""A client that takes so many bytes at once will take more in a moment."""
 _PATIENCE_MS: Final = 5
 """How long a thread waits for that."""
 LOOP_BYTES: Final = 256 * 1024
-"""At most so much is sent by the event loop before others have their turn."""
+"""Limit of bytes that the event loop sends before other work."""
 _PROBE_STRIDE: Final = 128 * 1024
 """From one byte that is asked for to the next; the system reads files ahead in steps of this size or more."""
 _PROBE_SECONDS: Final = 1.0
@@ -88,7 +88,7 @@ class FileSender:
     """Sends files on one connection, one at a time."""
 
     def __init__(self, transport: asyncio.Transport, flow: FlowControl, loop: asyncio.AbstractEventLoop) -> None:
-        """`flow`: what the connection's protocol tells when the transport's buffer is full, and empty."""
+        """`flow`: the connection's flow control: whether the transport's buffer is full or empty."""
         self._transport = transport
         self._flow = flow
         self._loop = loop
@@ -115,11 +115,12 @@ class FileSender:
         """As uvicorn's own `send`, for a message `quire.http.simple.files.ZEROCOPY` whose response was begun.
 
         When the client goes away it returns. Raises OSError when the file cannot be read, or has fewer bytes than were
-        announced: the response then stays incomplete, and so must the connection be closed.
+        announced: the response then stays incomplete, and the connection must be closed.
         """
         message[SENT] = 0
         if self._is_over(cycle):
-            # of a request that was sent ahead uvicorn does not know it: it tells the one that ran when the client went
+            # of a request that was sent ahead uvicorn does not know it: it notifies the one that ran when the client
+            # went
             cycle.disconnected = True
             return
         if cycle.scope["method"] != "HEAD":
@@ -130,7 +131,7 @@ class FileSender:
             count = message.get("count")
             if count is None:
                 count = os.fstat(descriptor).st_size - start
-            body: Any = _StandIn(count)  # where h11's types want bytes, which its documentation does not
+            body: Any = _Placeholder(count)  # where h11's types want bytes, which its documentation does not
             self._sent = 0
             try:
                 for part in cycle.conn.send_with_data_passthrough(h11.Data(data=body)) or ():
@@ -155,9 +156,9 @@ class FileSender:
         """Wait until all that was written before has been handed to the kernel; False when that cannot be any more."""
         if self._transport.get_write_buffer_size():
             while not self._is_over(cycle) and self._transport.get_write_buffer_size():
-                self._transport.set_write_buffer_limits(high=0)  # tells the flow at once, and next when it is empty
+                self._transport.set_write_buffer_limits(high=0)  # notifies the flow now, and again when it is empty
                 await self._flow.drain()
-                await asyncio.sleep(0)  # never a loop without a turn for others
+                await asyncio.sleep(0)  # let other tasks run
             if not self._is_over(cycle):
                 self._transport.set_write_buffer_limits()
         return not self._is_over(cycle)
@@ -261,7 +262,7 @@ class _FromMemory:
         return self.position == self._stop
 
     def go_on(self, waiter: asyncio.Future[None]) -> None:
-        """Called whenever the socket has room. The waiter is told when nothing follows that is in memory."""
+        """Called whenever the socket has room. The waiter is resolved when no further piece is in memory."""
         if waiter.done():
             return
         try:
@@ -271,8 +272,8 @@ class _FromMemory:
             waiter.set_exception(error)
 
 
-class _StandIn:
-    """The length of a body whose bytes somebody else sends."""
+class _Placeholder:
+    """The length of a body whose bytes are sent outside of h11."""
 
     def __init__(self, length: int) -> None:
         self._length = length
@@ -301,7 +302,7 @@ class _Ends:
         there, -1 when the socket takes none now. Raises OSError; ConnectionError when the client is gone."""
         with self._lock:
             if self._is_closed:
-                return -1  # cancelled before the thread came to it: nobody looks at the answer
+                return -1  # cancelled before the thread began: the result is not used
             self._is_used = True
         try:
             return self._transfer(start, count)
@@ -309,7 +310,7 @@ class _Ends:
             self._end_use()
 
     def is_in_memory(self, start: int, stop: int) -> bool:
-        """Whether these bytes seem to be in the system's memory. False also where the system cannot tell."""
+        """Whether these bytes seem to be in the system's memory. False also where the system does not report it."""
         byte, file = [bytearray(1)], self._file
         try:
             for position in (*range(start, stop, _PROBE_STRIDE), stop - 1):

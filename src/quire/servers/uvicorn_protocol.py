@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 protocol with fast-path responses before it, and with a deadline for a request's head."""
+"""uvicorn's HTTP/1.1 protocol with the fast path before it, and with a deadline for a request's head."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Protocol(H11Protocol):
     _fast_path: FastPathConnection | None = None
     """None where the application has no fast-path responses."""
     _is_between_requests = True
-    """Nothing has come that was not answered."""
+    """Whether all requests so far were answered."""
     _files: FileSender | None = None
     """None where files have to be sent in pieces."""
     takes_files = False
     _host: str | None = None
-    """See `client_host`; None before anybody has asked."""
+    """See `client_host`; None before the first call."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -140,7 +140,7 @@ class Protocol(H11Protocol):
         self._is_between_requests = is_idle and not self.conn.trailing_data[0]
 
     def send_400_response(self, msg: str) -> None:
-        """Called for what is no HTTP. An answer that the application still has for what came before is not sent."""
+        """Called for bytes that are no HTTP. A pending response to the request before is not sent."""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
@@ -151,7 +151,7 @@ class Protocol(H11Protocol):
         super().send_400_response(msg)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Called when the silence was long enough, but for raw requests, which do not begin it anew each time."""
+        """Called when the keep-alive timer ends; raw requests do not reset it, so it may have to run on."""
         left = 0.0 if self._fast_path is None else self._fast_path.idle_seconds_left(self.timeout_keep_alive)
         if left > 0:
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)

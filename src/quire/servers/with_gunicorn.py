@@ -35,7 +35,7 @@ _OF_ITS_OWN_WORKERS = (
     *("access_log_format", "limit_request_field_size", "limit_request_fields", "limit_request_line", "post_request"),
     *("pre_request", "proxy_protocol", "worker_connections"),
 )
-"""Settings that nobody reads here."""
+"""gunicorn's settings that have no effect here."""
 
 _log = structlog.stdlib.get_logger("quire.servers")
 
@@ -155,7 +155,7 @@ def _override(configuration: Config, settings: Settings) -> list[str]:
     clauses = []
     chosen = configuration.settings["worker_class"].get()
     name = chosen if isinstance(chosen, str) else getattr(chosen, "__name__", str(chosen))
-    if name not in {"sync", "uvicorn_worker.UvicornWorker"}:  # sync: gunicorn's default, nobody's choice
+    if name not in {"sync", "uvicorn_worker.UvicornWorker"}:  # sync: gunicorn's default, not a choice
         clauses.append(f"worker_class {name!r} by uvicorn's worker, as quire is an ASGI application")
     configuration.set("worker_class", WORKER)
     if configuration.threads > 1:
@@ -164,10 +164,10 @@ def _override(configuration: Config, settings: Settings) -> list[str]:
     if settings.workers_chosen and configuration.workers != settings.workers:
         clauses.append(f"workers = {configuration.workers}, as --workers {settings.workers} was given")
         configuration.set("workers", settings.workers)
-    for name, nobody in (("forwarded_allow_ips", ""), ("secure_scheme_headers", {})):
+    for name, none in (("forwarded_allow_ips", ""), ("secure_scheme_headers", {})):
         if _is_chosen(configuration, name):
             clauses.append(f"{name}, as --trusted-proxies and --trusted-headers say what is believed")
-        configuration.set(name, nobody)
+        configuration.set(name, none)
     ignored = [name for name in _OF_ITS_OWN_WORKERS if _is_chosen(configuration, name)]
     if ignored:
         clauses.append(f"{', '.join(ignored)}, which only gunicorn's own workers know")

@@ -99,7 +99,7 @@ class _Config(Config):
 class _Worker(Process):
     """A worker process, forked from the main process, which has imported all that a worker needs.
 
-    Theory of operation. uvicorn itself has each worker begin as a new program, which imports everything anew: twice
+    Theory of operation. uvicorn itself starts each worker as a new program, which imports everything again: twice
     the processor time from the start to the first answer, and a second's wait for connections to a worker that is
     being replaced. The main process may be forked: it has one thread, no event loop and no application.
 
@@ -191,7 +191,7 @@ class _Supervisor(Multiprocess):
         Of the first workers one that cannot start ends the server. Later what fails may pass, and others serve.
         """
         if self.should_exit.is_set() or self.signal_queue:
-            return  # they may have died of a Ctrl-C that is yet to be looked at
+            return  # they may have died of a Ctrl-C that was not handled yet
         for place, process in enumerate(self.processes):
             if process.process.is_alive():
                 continue
@@ -247,7 +247,7 @@ class _Supervisor(Multiprocess):
 
     def terminate_all(self) -> None:
         """Called once, to stop. As long as the listener is open here new connections would wait in its queue, for as
-        long as the workers take to end, for an answer that nobody gives."""
+        long as the workers take to end, for an answer that never comes."""
         super().terminate_all()
         for listener in self._listeners:
             listener.close()
@@ -268,7 +268,7 @@ def _reason(exit_code: int | None) -> str:
 
 
 def _go_on(_number: int, _frame: FrameType | None) -> None:
-    """Log files are opened anew without being asked (`quire.observe.log_output`)."""
+    """Log files are opened again without a signal (`quire.observe.log_output`)."""
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -37,7 +37,7 @@ def serve(settings: Settings, target: str) -> int:
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         # From a thread, as it waits for the loop that this handler interrupts. Not by an exception: one that is raised
-        # in somebody's callback is only printed.
+        # in a callback is only printed.
         threading.Thread(target=server.shutdown, daemon=True).start()
 
     signal.signal(signal.SIGTERM, drain.before(stop))

@@ -5,12 +5,12 @@
 
 `factory` opens a new, independent handle on the same storage at each call: what another worker process would hold.
 Every rule is a function of RULES; its name says what a store promises, and what it raises says how that was broken.
-A rule works in a sandbox of its own, under keys that nobody else uses, so a store in use can be checked as well; it
+A rule works in a sandbox of its own, under keys of its own, so a store in use can be checked as well; it
 removes its blobs and deletes its records afterwards (a store that keeps tombstones keeps theirs).
 
 Theory of operation. Most rules are short scenes of two workers, one of which remembers an older answer, since
-memory is where stores go wrong. Others search for what nobody thought of: one runs a long seeded sequence of operations
-against a dictionary, several let threads race. Their verdicts never depend on who wins or how long anything takes: each
+memory is where stores go wrong. Others search for unknown faults: one runs a long seeded sequence of operations
+against a dictionary, several let threads race. Their verdicts do not depend on the winner or on time: each
 checks only what must hold in every interleaving. For example, a document that a write acknowledged, or that any reader
 got, before a read began is a lower bound for what that read may answer.
 """
@@ -44,7 +44,7 @@ RULES: tuple[Rule, ...] = (*record_rules.RULES, *name_rules.RULES, *race_rules.R
 """Safe on a store in use."""
 
 EXCLUSIVE_RULES: tuple[Rule, ...] = blob_rules.EXCLUSIVE_RULES
-"""These disturb whoever else uses the store: uploads under way would fail."""
+"""These disturb other users of the store: uploads under way would fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Report:
 def check_store(factory: Callable[[], Store], *, exclusive: bool = False) -> Report:
     """Check every rule; return which ones, or raise AssertionError with a sentence that says what is broken.
 
-    `exclusive`: nobody else uses this storage, so rules that disturb others (EXCLUSIVE_RULES) are checked as well.
+    `exclusive`: the storage has no other users, so rules that disturb others (EXCLUSIVE_RULES) are checked as well.
     """
     rules = RULES + EXCLUSIVE_RULES if exclusive else RULES
     for rule in rules:

@@ -43,7 +43,7 @@ def staged_bytes_have_their_digests(sandbox: Sandbox) -> None:
 
 
 def staged_bytes_can_be_read_but_not_found(sandbox: Sandbox) -> None:
-    """Staged bytes are open to whoever staged them, seekable, as often as wanted; no key and no list shows them."""
+    """The worker that staged bytes can open them, seekable, any number of times; no key and no list shows them."""
     worker, other = sandbox.worker(), sandbox.worker()
     content = bytes(range(256)) * 300
     staged = sandbox.staged(worker, content)
@@ -201,7 +201,7 @@ def blobs_published_together_are_all_there(sandbox: Sandbox) -> None:
 
 
 def a_removed_blob_is_missing_at_once(sandbox: Sandbox) -> None:
-    """After remove returned nobody opens the blob; who has it open reads its bytes or an error."""
+    """After remove returned no worker opens the blob; a reader that has it open gets its bytes or an error."""
     worker, other = sandbox.worker(), sandbox.worker()
     key, content = sandbox.blob("folder/file"), b"content" * 50_000
     for _ in range(3):
@@ -222,7 +222,7 @@ def a_removed_blob_is_missing_at_once(sandbox: Sandbox) -> None:
 
 
 def discarding_is_harmless(sandbox: Sandbox) -> None:
-    """Discard forgets bytes that were not published, any number of times, and never touches a published blob."""
+    """Discard drops bytes that were not published, is idempotent, and never touches a published blob."""
     worker = sandbox.worker()
     unfinished = sandbox.staging(worker)
     unfinished.write(b"half")
@@ -304,7 +304,7 @@ def blob_keys_cannot_escape(sandbox: Sandbox) -> None:
 
 
 def racing_publishers_have_one_winner(sandbox: Sandbox) -> None:
-    """Of several workers that publish under one key one wins; nobody ever opens a part of a blob."""
+    """Of several workers that publish under one key one wins; no reader ever opens a part of a blob."""
     published = threading.Event()
 
     def publish(worker: Store, staged: Staged, key: str) -> bool:
@@ -414,4 +414,4 @@ RULES: tuple[Rule, ...] = (
 """Safe on a store in use."""
 
 EXCLUSIVE_RULES: tuple[Rule, ...] = (a_sweep_spares_the_published,)
-"""These disturb whoever else uses the store: uploads under way would fail."""
+"""These disturb other users of the store: uploads under way would fail."""

@@ -11,7 +11,7 @@ from quire.testing.sandbox import Rule, Sandbox
 
 
 def names_follow_the_records(sandbox: Sandbox) -> None:
-    """A name appears with its first write and vanishes with its deletion, for everybody at once; and so again."""
+    """A name appears with its first write and vanishes with its deletion, for all workers at once; and so again."""
     one, other, fresh = (sandbox.worker() for _ in range(3))
     steady, coming = sandbox.record("steady"), sandbox.record("coming")
     known = other.records.names(sandbox.folder)
@@ -110,7 +110,7 @@ def any_sequence_agrees_with_a_model(sandbox: Sandbox) -> None:
             try:
                 written = records.write(key, new, remembered[1])
             except Conflict:
-                require(remembered[0] != revision, f"step {step}: Conflict, though nobody else wrote.")
+                require(remembered[0] != revision, f"step {step}: Conflict without another writer.")
                 del memory[index, name]
             else:
                 require(remembered[0] == revision, f"step {step}: a write with a stale record was accepted.")

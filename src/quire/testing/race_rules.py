@@ -14,7 +14,7 @@ from quire.testing.sandbox import Rule, Sandbox
 
 
 def racing_writers_lose_nothing(sandbox: Sandbox) -> None:
-    """Counting by compare-and-swap from several workers counts exactly, and somebody always gets on."""
+    """Counting by compare-and-swap from several workers counts exactly, and one writer always succeeds."""
     key, each = sandbox.record(), 8
     create(sandbox.worker(), key, document(0))
 
@@ -71,7 +71,7 @@ def readers_see_whole_documents_in_order(sandbox: Sandbox) -> None:
     writer = sandbox.worker()
     current = create(writer, key, document(0, padding))
     lock = threading.Lock()
-    newest = 0  # the highest number that anybody was told of
+    newest = 0  # the highest acknowledged number
     ended = threading.Event()
 
     def learn(number: int) -> None:
@@ -98,7 +98,7 @@ def readers_see_whole_documents_in_order(sandbox: Sandbox) -> None:
             found = worker.records.read(key, known)
             if found is not known:
                 known, number = found, number_of(found.data, padding)
-            require(number >= least, f"a reader got document {number} after somebody had seen {least}.")
+            require(number >= least, f"a reader got document {number} after another one had seen {least}.")
             learn(number)
 
     jobs: list[Callable[[], None]] = [write, *(partial(read, sandbox.worker()) for _ in range(3))]
@@ -110,7 +110,7 @@ def names_are_right_while_they_change(sandbox: Sandbox) -> None:
     rounds = 15  # the even ones create, the odd ones delete
     names = [[f"name{writer}{number}" for number in range(2)] for writer in range(2)]
     begun = {name: -1 for mine in names for name in mine}  # the round of each name, set before its change
-    certain = dict(begun)  # the round that everybody must see from now on
+    certain = dict(begun)  # the round that all readers must see from now on
     writing = len(names)
     lock = threading.Lock()
 

@@ -44,15 +44,15 @@ def a_write_is_read_at_once(sandbox: Sandbox) -> None:
     remembered = knows_old.records.read(key)
     for number in range(2, 12):
         written = writer.records.write(key, document(number), old)
-        for who, reader, known in (
+        for reader_is, reader, known in (
             ("a worker that knew nothing", fresh, None),
             ("a worker that knew an older document", knows_old, remembered),
             ("a worker that once knew of absence", knows_absence, absent),
             ("the writer itself", writer, old),
         ):
             found = reader.records.read(key, known)
-            require(found.data == document(number), f"{who} did not read what a completed write had stored.")
-            require(found.tag == written.tag, f"{who} sees another tag than the writer.")
+            require(found.data == document(number), f"{reader_is} did not read what a completed write had stored.")
+            require(found.tag == written.tag, f"{reader_is} sees another tag than the writer.")
         old = written
         if number % 3 == 0:
             remembered = knows_old.records.read(key, remembered)
@@ -125,7 +125,7 @@ def a_conflict_changes_nothing(sandbox: Sandbox) -> None:
 
 
 def a_deleted_record_is_absent(sandbox: Sandbox) -> None:
-    """Data None deletes, for everybody at once; the absence can be expected, written over, and deleted again."""
+    """Data None deletes, for all workers at once; the absence can be expected, written over, and deleted again."""
     one, other = sandbox.worker(), sandbox.worker()
     key = sandbox.record()
     known = before = None
@@ -158,7 +158,7 @@ def a_deleted_record_is_absent(sandbox: Sandbox) -> None:
 
 
 def a_deletion_keeps_its_note(sandbox: Sandbox) -> None:
-    """What a deletion notes is read by everybody, with the absence; it goes with the next write, and needs no data."""
+    """The note of a deletion is read by all workers, with the absence; the next write removes it; it needs no data."""
     one, other = sandbox.worker(), sandbox.worker()
     key = sandbox.record()
     present = create(one, key, document(1))

@@ -17,7 +17,7 @@ class Sandbox:
         self.worker = factory
         """Opens a new, independent handle."""
         self.folder = f"conformance/{uuid.uuid4().hex}"
-        """A prefix for records and blobs that nobody else uses."""
+        """An unused prefix for records and blobs."""
         self._keys: set[str] = set()
         self._blobs: set[str] = set()
         self._stagings: list[Staging | Staged] = []

@@ -123,7 +123,7 @@ def _parse_json(project: str, body: bytes, url: str) -> tuple[UpstreamFile, ...]
         raise UpstreamError(f"The index answers with JSON that is no page of the Simple API ({error}).") from error
     _check_version(page.meta.api_version)
     files = (
-        # a reason is never empty by the specification; whoever sends one all the same did not mean False
+        # by the specification a reason is never empty; a server that sends an empty one did not mean False
         _file(
             project,
             url,
@@ -218,7 +218,7 @@ class Sink(Protocol):
     def write(self, chunk: bytes) -> None: ...
 
     def discard(self) -> None:
-        """Forget the bytes."""
+        """Discard the bytes."""
         ...
 
 
@@ -363,7 +363,7 @@ class Upstream:
                 self.reached = True
                 yield response
         except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
-            raise UpstreamError(f"The index redirects where nobody can follow ({error}).") from error
+            raise UpstreamError(f"The redirect of the index cannot be followed ({error}).") from error
         except (httpx.TimeoutException, TimeoutError) as error:
             raise _Passing(f"The server {host} does not answer in time; repeat later, or check --index-url.") from error
         except httpx.TransportError as error:

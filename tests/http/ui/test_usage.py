@@ -46,7 +46,7 @@ def test_a_host_that_is_none_is_quoted(host: str) -> None:
 
 
 def test_without_a_password_file_nobody_can() -> None:
-    """A login that nobody can have is said instead of lines that cannot work."""
+    """Where a login is needed and impossible, the page says so instead of showing lines that fail."""
     everything = Settings(directories=("/packages",), authenticate=("download", "list", "update"))
     found = usage("https://packages.example/", everything, read_only=False)
     assert found.install == found.publish == ()

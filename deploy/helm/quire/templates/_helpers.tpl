@@ -56,7 +56,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- if not (or .Values.auth.disabled .Values.readOnly) -}}
 {{- if and (not (has "update" .Values.auth.authenticate)) (not .Values.auth.anonymousUploads) -}}
-{{- fail "Without update in auth.authenticate anybody could upload; add it, or set auth.anonymousUploads or readOnly." -}}
+{{- fail "Without update in auth.authenticate uploads would need no login; add it, or set auth.anonymousUploads or readOnly." -}}
 {{- end -}}
 {{- if and (has "update" .Values.auth.authenticate) .Values.auth.anonymousUploads -}}
 {{- fail "auth.anonymousUploads contradicts update in auth.authenticate." -}}

@@ -23,10 +23,10 @@ class Usage:
     """What can be done with an index, and how."""
 
     install: tuple[tuple[str, str], ...]
-    """(program, line); empty when nobody can install."""
+    """(program, line); empty when no user can install."""
     install_note: str
     publish: tuple[tuple[str, str], ...]
-    """The same; empty when nobody can publish."""
+    """The same; empty when no user can publish."""
     publish_note: str
     """A sentence for people; empty when there is nothing to say."""
 
@@ -44,7 +44,7 @@ def _install(url: str, settings: Settings) -> tuple[tuple[tuple[str, str], ...],
     if not {"list", "download"} & set(settings.authenticate):
         return (("pip", pip), ("uv", uv)), ""
     if settings.passwords is None:
-        return (), "Nobody can install: that needs a login, and this index has no password file."
+        return (), "No user can install: that needs a login, and this index has no password file."
     if trusted:  # uv keeps no password for http on another machine
         log_in = "export UV_INDEX_QUIRE_USERNAME=USER UV_INDEX_QUIRE_PASSWORD=PASSWORD"
         uv = f"uv add --index quire={simple} NAME"
@@ -58,7 +58,7 @@ def _publish(url: str, settings: Settings, *, read_only: bool) -> tuple[tuple[tu
     if read_only:
         return (), "This index is read-only: it takes no uploads."
     if "update" in settings.authenticate and settings.passwords is None:
-        return (), "Nobody can publish: that needs a login, and this index has no password file."
+        return (), "No user can publish: that needs a login, and this index has no password file."
     is_open = "update" not in settings.authenticate
     login = f" {_ANYBODY}" if is_open else ""
     lines = (

@@ -69,7 +69,7 @@ def _append(records: Records, key: str, entries: Sequence[Entry]) -> None:
 
 
 def _entries(lines: Sequence[bytes]) -> list[Entry]:
-    """What the lines say; one that somebody damaged by hand is passed over."""
+    """The entries of the lines; a damaged line is skipped."""
     found = []
     for line in lines:
         try:

@@ -25,10 +25,10 @@ _USER = 100
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who asks for a change, and from where. What is not known is None; nothing of it is ever believed."""
+    """The origin of a change. None: not known. Only for the log: no decision depends on it."""
 
     user: str | None = None
-    """Who logged in; on the command line, the user of the system."""
+    """The user who logged in; on the command line, the user of the system."""
     address: str | None = None
     """The client's address, as far as proxies are trusted."""
     agent: str | None = None
@@ -50,7 +50,7 @@ class _Carrying(msgspec.Struct):
 def entries_of(record: Record) -> list[Entry]:
     """The entries that a record carries, the oldest first; those of its last deletion when it is absent.
 
-    What is no list of objects, because somebody edited the record by hand, counts as none.
+    A value that is no list of objects (the record was edited by hand) counts as none.
     """
     document = record.data if record.data is not None else record.note
     if document is None:

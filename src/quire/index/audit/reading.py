@@ -12,7 +12,7 @@ from quire.store.contracts import Record, Records
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """An entry, and whose it is."""
+    """An entry and its project."""
 
     project: str
     """The normalized name."""
@@ -74,7 +74,7 @@ class LogReader:
         return list(_merged(found))
 
     def new_entries(self, names: Callable[[], Iterable[str]], filter_: LogFilter, seen_ids: set[str]) -> list[Logged]:
-        """What was not told yet, of all projects; their ids are added to `seen_ids`."""
+        """The entries of all projects whose ids are not in `seen_ids`; their ids are added to it."""
         new = [logged for logged in self.all(names(), filter_) if str(logged.entry.get("id")) not in seen_ids]
         seen_ids.update(str(logged.entry.get("id")) for logged in new)
         return new
@@ -92,10 +92,10 @@ def _once(project: str, entries: Iterable[Entry]) -> list[Logged]:
 
 def _merged(logs: Iterable[list[Logged]]) -> Iterator[Logged]:
     """By time; an entry never before one of an earlier revision of its project."""
-    stamped = []
+    dated = []
     for log in logs:
         latest = ""
         for logged in log:
             latest = max(latest, logged.at)
-            stamped.append((latest, logged.project, logged.revision, logged))
-    yield from (logged for *_, logged in sorted(stamped, key=lambda item: item[:3]))
+            dated.append((latest, logged.project, logged.revision, logged))
+    yield from (logged for *_, logged in sorted(dated, key=lambda item: item[:3]))

@@ -75,15 +75,15 @@ VALIDATIONS = Metric(
     "quire_validations_total", "counter", "Times that the store was asked whether a page is still true.", ("cache",)
 )
 LOADS = Metric("quire_loads_total", "counter", "Validations that ran in a thread, to load if need be.", ("cache",))
-UPLOADS = Metric("quire_uploads_total", "counter", "Uploads, by what came of them.", ("result",))
+UPLOADS = Metric("quire_uploads_total", "counter", "Uploads, by result.", ("result",))
 UPLOADED = Metric("quire_uploaded_bytes_total", "counter", "Bytes of the files that were published.")
 CHANGES = Metric("quire_changes_total", "counter", "Changes that were made to projects.", ("action",))
 CONFLICTS = Metric(
-    "quire_conflicts_total", "counter", "Writes of a record that somebody else was faster with; they are repeated."
+    "quire_conflicts_total", "counter", "Writes of a record that lost against another writer; they are repeated."
 )
 IN_DOUBT = Metric("quire_writes_in_doubt_total", "counter", "Writes of a record whose outcome the store did not know.")
 STORE_FAILURES = Metric("quire_store_errors_total", "counter", "Requests that the store failed.", ("error",))
-LOGINS = Metric("quire_logins_total", "counter", "Credentials that were looked at, by how.", ("result",))
+LOGINS = Metric("quire_logins_total", "counter", "Credentials, by the result of their check.", ("result",))
 LOG_LINES_LOST = Metric(
     "quire_log_lines_lost_total", "counter", "Log lines that could not be written: no reader took them, or a full disk."
 )
@@ -93,17 +93,17 @@ LEFT_OUT = Metric(
     "Drop-in files and directories that were found unfit to serve.",
     ("reason",),
 )
-CACHE_BYTES = Metric("quire_cache_bytes", "gauge", "Memory that remembered things take.", ("cache",))
-CACHE_ENTRIES = Metric("quire_cache_entries", "gauge", "Projects (or lists) that are remembered.", ("cache",))
+CACHE_BYTES = Metric("quire_cache_bytes", "gauge", "Memory of the caches.", ("cache",))
+CACHE_ENTRIES = Metric("quire_cache_entries", "gauge", "Projects (or lists) in the caches.", ("cache",))
 WORKERS = Metric("quire_workers", "gauge", "Workers that are alive.")
 READY = Metric("quire_ready", "gauge", "1 when the last check of every worker found the store usable.", merge=min)
 DRAINING = Metric("quire_draining", "gauge", "1 while the server is being stopped.", merge=max)
 LOOP_LAG = Metric(
-    "quire_loop_lag_seconds", "gauge", "How late the most burdened worker's event loop last was.", merge=max
+    "quire_loop_lag_seconds", "gauge", "The last delay of the event loop of the slowest worker.", merge=max
 )
 MEMORY = Metric("quire_resident_bytes", "gauge", "Memory of the workers.")
 CPU = Metric("quire_cpu_seconds_total", "counter", "Processor time of the workers.")
-INFO = Metric("quire_info", "gauge", "Always 1; which version runs, in which server.", ("version", "server"), max)
+INFO = Metric("quire_info", "gauge", "Always 1; the labels are the version and the server.", ("version", "server"), max)
 
 METRICS = (
     *(REQUESTS, DURATION, SENT, RECEIVED, BARRIER_REQUESTS, VALIDATIONS, LOADS, UPLOADS, UPLOADED, CHANGES, CONFLICTS),

@@ -108,9 +108,9 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _fold(folder: Path) -> None:
-    """Add the counts of the dead to those of the earlier dead, and forget their gauges.
+    """Merge the counters of exited processes into those of earlier ones, and remove their gauges.
 
-    A process that dies in here may have counted somebody twice; nobody reads meanwhile.
+    A process that dies in here may have counted a process twice.
     """
     exited = [path for path in folder.glob("*-*.*") if not _is_alive(path.stem)]
     if not exited:
@@ -153,7 +153,7 @@ def _is_alive(owner: str) -> bool:
         return began == start_time
     try:
         os.kill(int(number), 0)
-    except OSError:  # none of this number, or somebody else's
+    except OSError:  # no such process, or one of another user
         return False
     return True
 

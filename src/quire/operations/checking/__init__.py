@@ -1,28 +1,26 @@
-"""Is everything that the records promise really in the store, and what is in it that no record promises?
+"""Find files that records list and the store lacks, and files in the store that no record lists.
 
 Theory of operation
 -------------------
-Both questions are asked of a store in use, where a file's bytes are stored before the record that lists them, and
-removed after the record that no longer does. So whoever looks at one and then at the other may see a gap that nobody
-made. Two rules keep such gaps out of the answers:
+The store is in use: a file's bytes are stored before the record that lists them, and removed after the record that
+unlists them. So reading one after the other may show a gap that does not exist. Two rules exclude such gaps:
 
-- What a record lacks is told only if the record, read again after the gap was seen, still promises it. The promise is
-  taken back before the bytes are, so bytes missing under a promise that stands are really missing.
-- What no record lists is told with its age, and is garbage only when it is older than a grace period, an hour unless
-  somebody says otherwise. A publication links its blobs and then writes its record, seconds later; it can lose a blob
-  to `collect_garbage` only if it stood still for the whole hour in between. Ages are by the clock that stamps the
-  files, so it does not matter whose clock is wrong. Records are read after the blobs were listed, and once more right
+- Missing bytes are reported only if the record, read again after the gap was seen, still lists them. A file is unlisted
+  before its bytes are removed, so the bytes of a listed file are really missing.
+- Unlisted bytes are reported with their age, and are garbage only when they are older than a grace period, an hour by
+  default. A publication links its blobs and then writes its record, seconds later; it can lose a blob to
+  `collect_garbage` only if it stops for the whole hour in between. Ages are by the clock of the files' times, so wrong
+  clocks of machines do not matter. Records are read after the blobs were listed, and once more right
   before each removal.
 
-A third rule is for those who download. Over NFS a download breaks off when its file is removed, so a file stays for a
-while after it was taken out of its record. The age counts for that as well: whoever is about to write a record that
-lists a blob no longer, renews the blob's age first (`Index`), at most a minute before. An unlisted blob that is older
-than the grace has therefore been unlisted for as long, but for that minute, or was never listed. Renewing comes before
-the commit, so that no death in between leaves a blob both unlisted and old; one that stays listed has only become
-younger, which nobody minds. And the collector asks for the age once more *after* the record no longer listed the blob:
-the one it was told by the list may be from before the deletion.
+A third rule is for downloads. Over NFS a download fails when its file is removed, so a file stays for a while after it
+was unlisted. Its age measures that, too: a writer that unlists a blob renews the blob's age first (`Index`), at most a
+minute before. So an unlisted blob that is older than the grace period has been unlisted for that long, but for the
+minute, or was never listed. The age is renewed before the commit, so that no crash in between leaves a blob both
+unlisted and old; a blob that stays listed is only younger, which is harmless. And the collector reads the age again
+*after* the record unlisted the blob: the age in the list may be from before the deletion.
 
-A record that cannot be read promises something unknown; nothing of its project is ever called garbage.
+A record that cannot be read may list anything; no blob of its project is garbage.
 
 A blob belongs to no index in particular, so the records of all indexes of a store count.
 """

@@ -54,7 +54,7 @@ class Check:
         progress: Progress | None = None,
     ) -> None:
         """`indexes`: all indexes of the store; asked after the blobs were listed.
-        `inspector`: what looks at the store's own folders; None leaves that, and repairs, out.
+        `inspector`: examines the store's own folders; None skips that, and repairs.
         `quick`: believe the sizes, and read no file. `grace`: seconds in which a change is expected to be complete.
         `folder`: the drop-in files that are served with the store: checked too, and lost files are restored from them.
         """
@@ -71,7 +71,7 @@ class Check:
         self._blobs: dict[str, StoredBlob] = {}
 
     def run(self) -> Checked:
-        """Look at everything. Raises StoreError when the store cannot be looked at as a whole."""
+        """Check everything. Raises StoreError when the store as a whole cannot be read."""
         self._blobs = {blob.key: blob for blob in self._store.blobs.list()}
         self._progress.step("reading", 0 if self._quick else sum(blob.size for blob in self._blobs.values()))
         indexes = self._indexes()
@@ -94,7 +94,10 @@ class Check:
         key = f"{index.prefix}/{name}"
         if not is_normalized(name):
             self._found(
-                Severity.FOREIGN, "record-name", key, "No project has this name in its normalized form; nobody sees it."
+                Severity.FOREIGN,
+                "record-name",
+                key,
+                "No project has this name in its normalized form; it is not served.",
             )
             return
         try:
@@ -102,7 +105,7 @@ class Check:
             project = Index.decode(record)
         except DamagedRecord as error:
             if self._store.records.read(key, record) is not record:
-                self._check_record(index, name)  # somebody has just written another one
+                self._check_record(index, name)  # another one was just written
             else:
                 self._damaged_record(index, name, record, error)
             return
@@ -253,7 +256,7 @@ class Check:
         for project, blobs in by_project.items():
             references = References(indexes, project)
             if references.are_unknown():
-                continue  # what the record lists cannot be told; its damage has been
+                continue  # the record is damaged, which is a finding of its own; what it lists is not known
             unlisted = [blob for blob in blobs if blob.key not in references.now()]
             present = {blob.key for blob in self._store.blobs.list(project)} if unlisted else set()
             for blob in unlisted:

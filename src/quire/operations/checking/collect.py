@@ -46,7 +46,8 @@ def collect_garbage(
     older_than: float = GRACE,
     dry_run: bool = False,
 ) -> Collected:
-    """Remove blobs that no record lists and that are older than `older_than` seconds, and sweep what the dead left.
+    """Remove blobs that no record lists and that are older than `older_than` seconds, and sweep the staged
+    bytes of processes that died.
 
     `indexes`: all indexes of the store; asked after the blobs were listed. See the package's theory of operation for
     why this takes nothing from a publication under way. Raises StoreError.

@@ -32,7 +32,7 @@ class Copy:
 
 
 class Copies:
-    """Looks for copies in the store itself and in the folders that are served with it."""
+    """Finds copies in the store itself and in the folders that are served with it."""
 
     def __init__(self, store: Store, blobs: Mapping[str, StoredBlob], folder: Folder | None) -> None:
         """`blobs`: all of the store, by key."""

@@ -58,11 +58,11 @@ class DropInCheck:
             with opened.file as file:
                 is_damaged = not self.quick and self._digest(file) != expected and self.folder.is_same(opened)
         except OSError as error:
-            sentence = f"The file cannot be read ({error.strerror or error}); look at its permissions and at the disk."
+            sentence = f"The file cannot be read ({error.strerror or error}); check its permissions and the disk."
             self._found("unreadable-drop-in", path, sentence)
             return
         if is_damaged:
-            sentence = f"Nothing changed it, and its bytes no longer have the sha256 {expected}; look at the disk."
+            sentence = f"Nothing changed it, and its bytes no longer have the sha256 {expected}; check the disk."
             self._found("damaged-drop-in", path, sentence)
 
     def _digest(self, file: BinaryIO) -> str:

@@ -1,4 +1,4 @@
-"""What a check tells."""
+"""The findings of a check."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Severity(StrEnum):
     ORPHAN = "orphan"
     """Stored bytes that no record lists: they cost space only, and `quire gc` removes them when they are old."""
     LEFTOVER = "leftover"
-    """What somebody who died, or is at work, left: harmless."""
+    """Left by a process that died, or is at work: harmless."""
     FOREIGN = "foreign"
     """Not made by quire; never touched."""
 

@@ -32,7 +32,7 @@ class References:
         self._keys: dict[str, frozenset[str]] = {}
 
     def now(self) -> frozenset[str]:
-        """The keys that are promised now. Raises DamagedRecord when that cannot be told, StoreError."""
+        """The keys that are promised now. Raises DamagedRecord when a record cannot be understood, StoreError."""
         for index in self._indexes:
             known = self._records.get(index.name)
             record = index.store.records.read(index.key(self._project), known)

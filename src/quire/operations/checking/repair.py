@@ -125,7 +125,7 @@ class Repairs:
     def restore(self, key: str, record: Record, stored: Iterable[str]) -> Restored | None:
         """Put the newest good revision in force again. `stored`: the keys of all blobs of the project.
 
-        None when there is none, when the project was absent before, or when somebody else changed it meanwhile.
+        None when there is none, when the project was absent before, or when another writer changed it meanwhile.
         """
         revisions = list(self._inspector.revisions(key))
         if not revisions or revisions[0].data is None or revisions[0].data != record.data:
@@ -145,7 +145,7 @@ class Repairs:
         return Restored(good.number, damaged.number, kept, tuple(blob.rpartition("/")[2] for blob in unlisted))
 
     def mend_tombstones(self, record: Record) -> str | None:
-        """Keep what can be read of the names and digests of deleted files. None when somebody else was faster."""
+        """Keep what can be read of the names and digests of deleted files. None when another writer was faster."""
         newest = next(iter(self._inspector.revisions(record.key)), None)
         if newest is None or newest.data != record.data:
             return None

@@ -28,7 +28,7 @@ class _Adopts(Protocol):
 
 
 class Stopped(BaseException):
-    """Raised in the worker threads when the import is given up. No error: nobody is to handle it on its way."""
+    """Raised in the worker threads when the import is given up. No error: no handler on the way must catch it."""
 
 
 class ImportContext:

@@ -1,4 +1,4 @@
-"""What an import tells: the outcome of each file."""
+"""The outcome of each file of an import."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Result:
     project: str
     filename: str
     size: int
-    """Bytes; 0 when it could not even be looked at."""
+    """Bytes; 0 when the file could not be read at all."""
     outcome: Outcome
     note: str | None = None
     """A sentence: why it was refused, or what else should be known."""

@@ -83,7 +83,7 @@ class ProjectImport:
             self._done(candidate, file_stat, Outcome.REFUSED, str(error))
 
     def publish(self) -> None:
-        """Publish what is queued, and then look at its copies."""
+        """Publish the queued files, and then compare their copies."""
         while self._queue:
             queue, copies = list(self._queue.values()), self._copies
             self._queue, self._copies = {}, []
@@ -92,7 +92,7 @@ class ProjectImport:
                 self.take(candidate)
 
     def discard(self) -> None:
-        """Forget what is staged and will not be published."""
+        """Discard staged bytes that will not be published."""
         for queued in self._queue.values():
             queued.upload.staged.discard()
 
@@ -112,7 +112,7 @@ class ProjectImport:
         self._done(candidate, file_stat, Outcome.CONFLICT, sentence)
 
     def _digest(self, candidate: Candidate, file_stat: FileStat) -> str:
-        """sha256 of a source file. Before a file is removed nobody's word is taken for it, it is read."""
+        """sha256 of a source file. Before a file is removed it is always read."""
         facts = self._facts.get(candidate.key)
         if (
             not self._context.moves
@@ -188,7 +188,7 @@ class ProjectImport:
         try:
             self._context.index.publish([queued.upload for queued in queue], imported=True)
         except FileExists:
-            # Somebody else published one of them meanwhile, so none of ours was: take all of them again.
+            # Another process published one of them meanwhile, so none of ours was: take all of them again.
             self._refresh()
             for queued in queue:
                 self.take(queued.candidate)
@@ -205,7 +205,7 @@ class ProjectImport:
                     queued.candidate, queued.file_stat, Outcome.IMPORTED, published, queued.note, linked=queued.linked
                 )
             else:
-                sentence = "It was published, and then deleted or replaced by somebody else."
+                sentence = "It was published, and then deleted or replaced by another user."
                 self._done(queued.candidate, queued.file_stat, Outcome.CONFLICT, sentence)
 
     def _settle(

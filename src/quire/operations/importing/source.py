@@ -18,14 +18,14 @@ class Refused(Exception):
 
 
 def read_unchanged(file_stat: FileStat, take: Callable[[bytes], object], notify: Callable[[int], object]) -> None:
-    """Hand the file's bytes to `take`. It must be, before and after, the one that was looked at.
+    """Hand the file's bytes to `take`. Its fingerprint must be that of `file_stat`, before and after.
 
     Raises Refused when it is not, or cannot be read; what `take` and `notify` raise passes.
     """
     try:
         with open(open_regular(file_stat.path), "rb", buffering=0) as file:
             if Fingerprint.of(os.fstat(file.fileno())) != file_stat.fingerprint:
-                raise Refused("It changed while it was looked at; import it again when it is complete.")
+                raise Refused("It changed while it was examined; import it again when it is complete.")
             size = 0
             while size <= file_stat.fingerprint.size and (chunk := file.read(_CHUNK)):
                 take(chunk)  # raises the store's errors, none of the disk's
@@ -113,9 +113,9 @@ def remove_signature(candidate: Candidate, stored: bytes | None) -> str | None:
 def _remove_if(path: str, is_right: Callable[[str], bool]) -> str | None:
     """Remove a file for which `is_right` holds; the reason when it stays. Raises OSError when it cannot be removed.
 
-    What a path leads to may be replaced between a look at it and its removal, and the new file be lost. So the file is
-    renamed first, to a name that nobody else uses and that is not served. `is_right` is asked about that name; then
-    the file is removed, or gets its name back, unless a newer one has taken it.
+    The file may be replaced between its stat and its removal, and the new file be lost. So the file is renamed first,
+    to an unused name that is not served. `is_right` is called for that name; then the file is removed, or gets its name
+    back, unless a newer one has taken it.
     """
     folder, name = os.path.split(path)
     private = os.path.join(folder, private_name(name))
@@ -143,7 +143,7 @@ def _put_back(private: str, path: str) -> str:
 
 
 def _leads_to(path: str, file_stat: FileStat, *, is_link: bool) -> bool:
-    """Whether what was looked at is (by a symbolic link: where one leads) still at the path that it was moved to."""
+    """Whether the examined file is (by a symbolic link: its target) still at the path that it was moved to."""
     try:
         if is_link and not (os.path.islink(path) and os.path.realpath(path) == file_stat.path):
             return False

@@ -1,8 +1,8 @@
 """Where the files that `quire update` downloads go: into a directory, or into the store.
 
 Nothing is visible before all files of a project have arrived and were checked. In a directory each file then appears
-complete, in one step, and only under a name that nobody has taken; in the store they appear together. What is left of
-a process that died is a file `.quire-...` that nobody serves, or a staged one that the store sweeps.
+complete, in one step, and only under an unused name; in the store they appear together. A process that dies leaves a
+file `.quire-...` that is not served, or a staged one that the store sweeps.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class ForDirectory:
         return digest.digest() == self._digest.digest()
 
     def discard(self) -> None:
-        """Forget the bytes, or their temporary name. May be called again."""
+        """Discard the bytes, or their temporary name. Idempotent."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None

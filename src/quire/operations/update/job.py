@@ -65,7 +65,7 @@ class Job:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it, by normalized project name."""
+    """The results, by normalized project name."""
 
     checked: int = 0
     updates: list[Update] = field(default_factory=list)
@@ -100,7 +100,7 @@ def read_ignorelist(file: str) -> frozenset[str]:
     """The normalized names in an ignorelist: one a line, `#` begins a comment.
 
     Raises ConfigurationError when it cannot be read, or holds anything but names: a private name that was not
-    understood would be told to the other index.
+    understood would be sent to the other index.
     """
     try:
         with Path(file).expanduser().open("rb") as opened:
@@ -138,7 +138,7 @@ def find_present(
 ) -> dict[str, list[Present]]:
     """The files of every project that is to be asked for, by normalized name, in the order of names.
 
-    Without `hosted`, a project that was published to this index is nobody's business but its owner's: it is not
+    Without `hosted`, the name of a project that was published to this index is not disclosed: it is not
     asked for, and nothing from elsewhere joins it. Of files with the same name the served one counts: the hosted
     one, else the first directory's. Nothing is opened but records. Projects that cannot or must not be updated are
     noted in the report. Raises StoreError.
@@ -190,7 +190,7 @@ async def _update(job: Job, index: Index, present: Mapping[str, list[Present]], 
 
 
 async def _ask(upstream: Upstream, names: Sequence[str], report: Report) -> dict[str, tuple[UpstreamFile, ...]]:
-    """The files that the index offers of each project, without those it does not know or could not tell."""
+    """The files that the index offers of each project, without projects that it does not know or could not list."""
     offered: dict[str, tuple[UpstreamFile, ...]] = {}
 
     async def ask(name: str) -> None:

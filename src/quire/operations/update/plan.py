@@ -4,7 +4,7 @@ Which release
     The highest one that is higher than everything present. Yanked files count as absent (PEP 592), and so do eggs and
     names that this index would not take. Pre-releases (PEP 440: alphas, betas, candidates, development releases) are
     taken as pip takes them: only when asked for, or when there is no final release at all; and besides, when a
-    pre-release is present and no final release is higher, since whoever follows a project's candidates follows them
+    pre-release is present and no final release is higher, since a user of a project's candidates follows them
     until the release.
 
 Which files
@@ -12,7 +12,7 @@ Which files
     else for the same interpreter, ABI and platform family (manylinux2014 and manylinux_2_28 are one family), else an
     abi3 wheel that this interpreter takes, else a pure one, else the sdist; for an sdist and everything older the
     sdist, else a pure wheel. So a folder with Linux and macOS wheels gets both. What the project declares about
-    Python versions is not looked at: this machine's Python says nothing about those the files are for.
+    Python versions is ignored: this machine's Python says nothing about those the files are for.
 """
 
 from __future__ import annotations
