@@ -1,8 +1,8 @@
 """quire's application in a worker that counts what Python does for it, and tells whoever connects.
 
-The counters run in the thread that imports the application, which is the one that answers; they slow it down a
-hundredfold, and change none of the numbers. Served as `benchmarks.counting:application`; the Unix socket is named by
-BENCH_COUNTER.
+The counters run in the thread that imports the application, which is the one that answers, and in those that it starts;
+they slow it down a hundredfold, and change none of the numbers. Served as `benchmarks.counting:application`; the Unix
+socket is named by BENCH_COUNTER.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Counter:
         self.instructions = 0
 
     def install(self) -> None:
-        """In this thread, from now on."""
+        """In this thread and those that are started, from now on."""
+        threading.setprofile(self._profile)
+        threading.settrace(self._enter)
         sys.setprofile(self._profile)
         sys.settrace(self._enter)
 

@@ -17,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from tests.serving import environment, free_port
 
 from benchmarks.counting import SOCKET_VARIABLE
 from benchmarks.processes import Running, Unavailable, started, wait_for
-from benchmarks.uploading import Uploader, releases
+from benchmarks.uploading import Release, Uploader, releases
 from quire.config.settings import Settings
 
 REQUESTS = 200
@@ -149,13 +150,32 @@ def python_work(port: int, counter: Path, question: Question, times: int = FEW) 
     asker = Asker(port)
     with contextlib.closing(asker):
         asker.ask(question, 5)
-        counts = [_counted(counter)]
-        for _ in range(WINDOWS):
-            asker.ask(question, times)
-            counts.append(_counted(counter))
+        return _python(counter, [partial(asker.ask, question, times)] * WINDOWS, times)
+
+
+def upload_work(port: int, counter: Path, times: int = FEW) -> Python:
+    """As `python_work`, for each of as many uploads as projects have, and as many to the next."""
+    uploader = Uploader(port, "/", {})
+    batches = [releases(f"{PROJECT}-upload-{number}", times) for number in range(WINDOWS + 1)]
+
+    def send(batch: Sequence[Release]) -> None:
+        for release in batch:
+            uploader.send(release)
+
+    with contextlib.closing(uploader):
+        send(batches[0])
+        return _python(counter, [partial(send, batch) for batch in batches[1:]], times)
+
+
+def _python(counter: Path, windows: Sequence[Callable[[], object]], times: int) -> Python:
+    """What the worker does for one request, when each of the windows makes `times` of them."""
+    counts = [_counted(counter)]
+    for act in windows:
+        act()
+        counts.append(_counted(counter))
     names = ("calls", "c_calls", "instructions")
-    windows = [[(after[name] - before[name]) / times for name in names] for before, after in pairwise(counts)]
-    return Python(*map(statistics.median, zip(*windows, strict=True)))
+    each = [[(after[name] - before[name]) / times for name in names] for before, after in pairwise(counts)]
+    return Python(*map(statistics.median, zip(*each, strict=True)))
 
 
 def page_calls(running: Running, port: int, question: Question, times: int = REQUESTS) -> dict[str, float]:
@@ -239,6 +259,8 @@ def main() -> None:
                 asked = questions(port, protected=protected)
                 for what, question in asked.items():
                     print(f"  {what}:", python_work(port, counter, question))
+                if not protected:
+                    print("  upload:", upload_work(port, counter))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("work per request")
 
 # What the store and the socket take: two looks at directories among them. One is uvloop's, to call back in a turn.
 SYSTEM_CALLS = {"page": 6, "page, gzip": 6, "304": 6, "list": 6}
-UPLOAD = {"fsync": 7, "link": 2, "unlink": 2, "openat": 12, "all": 88}
+UPLOAD = {"fsync": 7, "link": 2, "unlink": 2, "openat": 11, "getdents64": 4.5, "all": 76}
 """Three files, the folders that name them, and a project's folders once in ten uploads: each made to last, once."""
 # (Python functions, C functions, bytecode instructions); other versions of Python have other instructions, within this.
 # A fifth of it is the turn, which requests share under load, and this one has for itself.
@@ -33,6 +33,8 @@ PYTHON = {
 }
 LOGIN = (8, 8, 200)
 """What a known password may add to each."""
+PYTHON_OF_AN_UPLOAD = (1225, 1340, 32600)
+"""Of a wheel with four files, into a project of up to ten."""
 MUST_COUNT = "QUIRE_TESTS_MUST_COUNT"
 
 
@@ -81,6 +83,17 @@ def test_python_of_a_request(tmp_path: Path, protected: bool) -> None:
             assert 0 < work.calls <= calls, (what, work)
             assert 0 < work.c_calls <= c_calls, (what, work)
             assert 0 < work.instructions <= instructions, (what, work)
+
+
+def test_python_of_an_upload(tmp_path: Path) -> None:
+    """Form, archive, record and answer take a bounded number of steps, in whatever thread."""
+    counter = tmp_path / "counter"
+    with regress.worker(tmp_path, counting=counter) as (_, port):
+        work = regress.upload_work(port, counter)
+    calls, c_calls, instructions = PYTHON_OF_AN_UPLOAD
+    assert 0 < work.calls <= calls, work
+    assert 0 < work.c_calls <= c_calls, work
+    assert 0 < work.instructions <= instructions, work
 
 
 @pytest.mark.parametrize(("value", "outcome"), [(None, pytest.skip.Exception), ("1", pytest.fail.Exception)])

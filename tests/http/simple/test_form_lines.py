@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -48,6 +49,30 @@ def contents(sent: bytes, cuts: Sequence[int] = ()) -> list[bytes]:
         elif event == "data":
             found[-1] += data
     return found
+
+
+def test_a_boundary_that_never_came_before_costs_nothing_more() -> None:
+    """Clients draw one for each form, so nothing may be prepared for it that takes longer than the form."""
+
+    def calls(boundary: bytes) -> int:
+        recorder = _Recorder()
+        sent = form([b"x"] * 15, b"\r\n").replace(b"--b-1", b"--" + boundary)
+        number = 0
+
+        def count(*_: object) -> None:
+            nonlocal number
+            number += 1
+
+        sys.setprofile(count)
+        try:
+            FormLines(boundary, recorder.callbacks(), recorder).write(sent)
+        finally:
+            sys.setprofile(None)
+        assert recorder.complete
+        return number
+
+    calls(b"before")
+    assert calls(b"new") == calls(b"new")
 
 
 NEARLY = st.sampled_from(

@@ -29,12 +29,16 @@ class _Recorder:
         self._header = b""
         self._value = b""
 
-    def on_part_begin(self) -> None:
-        self.events.append(("part", b""))
-
-    def begin(self, name: str, filename: str | None) -> None:
+    def on_part(self, name: str, filename: str | None, content: bytes) -> None:
+        self.on_part_begin()
         filename_given = "" if filename is None else f'; filename="{filename}"'
         self.events.append(("disposition", f'form-data; name="{name}"{filename_given}'.encode()))
+        if content:
+            self.take(content)
+        self.on_part_end()
+
+    def on_part_begin(self) -> None:
+        self.events.append(("part", b""))
 
     def take(self, data: bytes) -> None:
         if self.events[-1][0] == "data":

@@ -40,7 +40,7 @@ class FormLines:
         self._parser: PlainPartsFirst | LineFeedParts | None = None
         self._boundary = boundary
         self._callbacks = callbacks
-        self._first = re.compile(rb"(?:\A|\n)(--%b(?:--|[ \t]{0,%d}(\r?)\n))" % (re.escape(boundary), _PADDING))
+        self._first: re.Pattern[bytes] | None = None
         self._longest = len(boundary) + _PADDING + 5
         self._preamble = bytearray()
 
@@ -50,8 +50,13 @@ class FormLines:
         Raises FormParserError when the form is damaged, InvalidRequest when it does not begin, and what the receiver
         of the parts raises.
         """
+        if self._parser is None and not self._preamble and data.startswith(b"--%b\r\n" % self._boundary):
+            self._parser = self._plain  # as nearly every form begins: an expression for its boundary takes longer
         if self._parser is not None:
             return self._parser.write(data)
+        if self._first is None:
+            boundary = re.escape(self._boundary)
+            self._first = re.compile(rb"(?:\A|\n)(--%b(?:--|[ \t]{0,%d}(\r?)\n))" % (boundary, _PADDING))
         unsearched = max(0, len(self._preamble) - self._longest)
         self._preamble += data
         first = self._first.search(self._preamble, unsearched)

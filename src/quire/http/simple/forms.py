@@ -159,6 +159,14 @@ class _Reader:
 
     # multipart
 
+    def on_part(self, name: str, filename: str | None, content: bytes) -> None:
+        """A whole part, as the parser tells of it piece by piece."""
+        self._count_part()
+        self.begin(name, filename)
+        if content:
+            self.take(content)
+        self.on_part_end()
+
     def on_part_begin(self) -> None:
         self._count_part()
         self._name, self._value, self._in_content = None, None, False
