@@ -16,6 +16,7 @@ the write: a refusal because of a file of another step must not be returned when
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +38,9 @@ times, each time with what is stored by then."""
 
 PATIENCE: Final = 60.0
 """Seconds that a change keeps trying while others are faster."""
+_MOMENT: Final = 10.0
+"""Seconds for which a record that was read is built upon without asking whether it is still the same. In that time no
+store removes the revision that follows it, so that it is known who was faster."""
 _PAUSE: Final = 0.0005
 _LONGEST_PAUSE: Final = 0.25
 _DOUBT = "It is not known whether the change of {} was made; look, and repeat it if it was not."
@@ -82,6 +86,8 @@ class Known(NamedTuple):
     project: Project | None
     draft: Draft | None = None
     """What the one change that waits for it makes of it, not stored yet."""
+    read_at: float = -math.inf
+    """The time (of `now`) before it was read."""
 
 
 @dataclass(slots=True, eq=False)
@@ -159,7 +165,8 @@ class Commits:
         """Change the project whose record has this key.
 
         `until`: the time (of `now`) after which nothing is written any more. `known`: the record as it was read
-        before; it is read again, which costs less when it is still the same, and then its draft counts.
+        before. A draft of it is written as it is if that was a moment ago, since the write fails if somebody was
+        faster; else the record is read again, which costs less when it is still the same, and then its draft counts.
         Raises what `transition` raises, and StoreError or a subclass.
         """
         job = _Job(transition, action, origin or self._origin, now() + PATIENCE, until, known)
@@ -238,7 +245,10 @@ class Commits:
     def _read(self, key: str, jobs: Sequence[_Job]) -> Known:
         """The record now. A draft is kept only for the job that it belongs to, alone, and used once."""
         earlier = next((job.known for job in jobs if job.known is not None), None)
-        record = self._store.records.read(key, earlier.record if earlier is not None else None)
+        if earlier is not None and earlier.draft is not None and len(jobs) == 1 and now() - earlier.read_at < _MOMENT:
+            record = earlier.record
+        else:
+            record = self._store.records.read(key, earlier.record if earlier is not None else None)
         if earlier is not None and record is earlier.record:
             known = earlier if len(jobs) == 1 else earlier._replace(draft=None)
         else:
@@ -271,7 +281,7 @@ class Commits:
 
     def _write(self, known: Known, steps: Sequence[_Step]) -> Record:
         """The commit: the project and the entries of its latest changes, in one step."""
-        record, before, draft = known
+        record, before, draft, _ = known
         after = steps[-1].after
         self._renew(_dropped(before, after), steps[0].job.renewed)
         if draft is not None:

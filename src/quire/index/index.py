@@ -105,21 +105,25 @@ class Index:
 
         lost: frozenset[str | None] = frozenset()
 
-        def transition(project: Project | None) -> Project:
+        def publish(project: Project | None) -> Project:
             return changes.publish(
                 project, display_name, files, overwrite=overwrite, existing=existing, imported=imported, lost=lost
             )
 
+        def transition(project: Project | None) -> Project:
+            return after if project is before else publish(project)
+
         stored: list[File] = []
         draft: Draft | None = None
         try:
+            read_at = commits.now()
             record = self.store.records.read(self.key(name))
             before = stored_project(record)
             lost = self._lost(before, files)
             if lost and before is not None:
                 uploads = [self._with_companions(upload, before) for upload in uploads]
                 files = [_entry(upload) for upload in uploads]
-            after = transition(before)
+            after = publish(before)
             if is_same(before, after):
                 self.store.records.confirm(record)
                 return Change(name, present(before), present(before), record.tag)
@@ -133,7 +137,7 @@ class Index:
             except BaseException:  # no record can have named them
                 self.remove_blobs(stored)
                 raise
-            known = Known(record, before, draft)
+            known = Known(record, before, draft, read_at)
             change = self.commits.make(self.key(name), transition, "publish", origin, until=until, known=known)
         except (StoreFull, StoreReadOnly):
             self.remove_blobs(stored)
