@@ -27,7 +27,7 @@ MAX_NAME_CHARS = 200
 MAX_FILENAME_BYTES = 240
 """Longest filename of an upload. File systems take 255; the rest is for the suffixes of companions (`.metadata`)."""
 
-_REMEMBERED = 256
+_REMEMBERED = 64
 """Names and versions whose form is remembered: one upload asks a dozen times for those of its project."""
 _MAX_GUESSED_BYTES = 255  # a drop-in file already has its name: whatever a file system can hold
 _MAX_TAGS = 1000  # PEP 425 sets multiply: a hostile name of 240 bytes could ask for a million combinations
