@@ -184,8 +184,13 @@ def test_the_queue_loses_no_turn(asked: list[tuple[int, bool, bool, int]]) -> No
         ran = {number for number, result in enumerate(results) if result is None}
         assert ran <= set(done)
         assert len(done) == len(set(done))
-        assert (len(queue), queue._running, len(queue._first), len(queue._lanes)) == (0, 0, 0, 0)
-        assert not queue._addresses
+        assert len(queue) == 0
+        for proven in (True, False):  # every thread and every place is free again
+            for origin in {Origin(f"{network}.0", str(network)) for network, *_ in asked}:
+                assert all(queue.enter(origin, proven=proven) for _ in range(16))
+                await queue.run(list, origin, proven=proven)
+                for _ in range(16):
+                    queue.leave(origin, proven=proven)
         queue.close()
 
     asyncio.run(scenario())

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from quire import cli
+from quire.commands import completion
 from quire.index.index import Index
 from quire.index.upload import examine
 from quire.store.posix.store import PosixStore
+from tests.command_line import flags
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE, environment, quire_command, run_quire
 
@@ -161,22 +163,21 @@ def test_lines_are_completed(shell: str, line: str, some: set[str], none: set[st
 def test_every_command_and_flag_is_there(shell: str, tmp_path: Path) -> None:
     """As the parser has them."""
     text = script(shell, tmp_path).read_text()
-    (action,) = (each for each in cli.make_parser()[0]._actions if isinstance(each, argparse._SubParsersAction))
-    for name, parser in action.choices.items():
+    for name in cli.COMMANDS:
         assert name in text
-        for flag in (flag for each in parser._actions for flag in each.option_strings):
+        for flag in flags(name):
             assert (f"-l {flag[2:]}" if shell == "fish" and flag.startswith("--") else flag.lstrip("-")) in text, flag
 
 
-def test_quoting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_quoting(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A help text with quotes, brackets and colons breaks no script."""
-    from quire.commands import completion
-
-    odd = completion._Word(("--odd",), "other", (), 'it\'s $(odd) `too`: [a] \\ "b" %', False)
-    commands = [completion._Known("odd", odd.help, (odd,))]
-    for shell, written in completion._SCRIPTS.items():
+    subparsers = argparse.ArgumentParser().add_subparsers()
+    odd = 'it\'s $(odd) `too`: [a] \\ "b" %%'
+    subparsers.add_parser("odd", help=odd).add_argument("--odd", help=odd)
+    for shell in SHELLS:
+        completion.run(argparse.Namespace(shell=shell, commands=subparsers))
         path = tmp_path / f"odd.{shell}"
-        path.write_text(written(commands))
+        path.write_text(capsys.readouterr().out)
         before = "autoload -Uz compinit && compinit -D && " if shell == "zsh" else ""
         if shutil.which(shell) is not None:
             shell_says(shell, f"{before}source {path}", tmp_path)

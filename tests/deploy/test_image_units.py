@@ -118,8 +118,8 @@ def test_nothing_is_written_to_a_folder_that_others_prepared(tmp_path: Path) -> 
 def test_another_password_file_is_the_last_flag() -> None:
     """The last -P counts for quire, wherever the first one stands; after -- there are only directories."""
     file = Path("/tmp/f")
-    assert entry._with_password_file(["run", "-P", "/a", "/data"], file) == ["run", "-P", "/a", "/data", "-P", "/tmp/f"]
-    assert entry._with_password_file(["run", "--", "/data"], file) == ["run", "-P", "/tmp/f", "--", "/data"]
+    assert entry.with_password_file(["run", "-P", "/a", "/data"], file) == ["run", "-P", "/a", "/data", "-P", "/tmp/f"]
+    assert entry.with_password_file(["run", "--", "/data"], file) == ["run", "-P", "/tmp/f", "--", "/data"]
 
 
 def test_the_health_check_asks_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -232,7 +232,7 @@ def refuse_changes() -> None:
         return write(self, key, data, expected, *more)
 
     PosixRecords.write = refusing  # type: ignore[method-assign, assignment] # in a process of its own
-    two_nodes.REFUSED_SECONDS = 0.1
+    races.REFUSED_SECONDS = 0.1
 
 
 def break_off() -> None:
@@ -241,12 +241,12 @@ def break_off() -> None:
     def broken(*_: object) -> None:
         raise StoreError("The store cannot be written: Input/output error.")
 
-    races.Races._race = broken  # type: ignore[method-assign, assignment] # in a process of its own
+    races.Races.run = broken  # type: ignore[method-assign, assignment] # in a process of its own
 
 
 def forget_names() -> None:
     """A client that is one listing behind."""
-    names = probes.Probe._names
+    names = probes.Probe.names
     memories: dict[int, list[str]] = {}
 
     def forgetful(self: probes.Probe) -> list[str]:
@@ -254,12 +254,12 @@ def forget_names() -> None:
         memories[id(self)] = names(self)
         return before
 
-    probes.Probe._names = forgetful  # type: ignore[method-assign] # in a process of its own
+    probes.Probe.names = forgetful  # type: ignore[method-assign] # in a process of its own
 
 
 def vanish() -> None:
     """Killed with kill -9, or without power, in the middle."""
-    races.Races._race = lambda *_: os._exit(1)  # type: ignore[method-assign] # in a process of its own
+    races.Races.run = lambda *_: os._exit(1)  # type: ignore[method-assign] # in a process of its own
 
 
 def be_stopped() -> None:
@@ -339,7 +339,7 @@ def test_nobody_joins(root: Path, option: str, said: str, found: str) -> None:
 
 def look_briefly() -> None:
     """So that a test need not wait for what is not there."""
-    pairing._MARKER_SECONDS = 0.2
+    pairing.MARKER_SECONDS = 0.2
 
 
 def test_two_processes_with_different_directories(root: Path, tmp_path: Path) -> None:
@@ -520,8 +520,8 @@ def test_listings_that_miss_names_are_found(root: Path, monkeypatch: pytest.Monk
     """A server with a coarse change attribute: opened and listed, a folder lacks what came in the same tick. The
     setting to make is named though the examination breaks off.
     """
-    monkeypatch.setattr(probes.Probe, "_names", probes.Probe._names)  # so that it is put back
-    monkeypatch.setattr(races.Races, "_race", races.Races._race)
+    monkeypatch.setattr(probes.Probe, "names", probes.Probe.names)  # so that it is put back
+    monkeypatch.setattr(races.Races, "run", races.Races.run)
     forget_names()
     if breaks_off:
         break_off()
@@ -599,7 +599,7 @@ def test_a_counter_that_cannot_be_changed_is_given_up(root: Path, monkeypatch: p
         return write(self, key, data, expected, *more)
 
     monkeypatch.setattr(PosixRecords, "write", refusing)
-    monkeypatch.setattr(races, "_REFUSED_SECONDS", 0.1)
+    monkeypatch.setattr(races, "REFUSED_SECONDS", 0.1)
     report = quick(root)
     (tally,) = (each for each in report.found.tallies if each.code == "lost-update")
     assert 0 < tally.wrong <= tally.asked
@@ -903,7 +903,7 @@ def test_whole_seconds_are_explained(
 ) -> None:
     """Timestamps of whole seconds keep the promise; a note says what they mean for files that people copy."""
     measure = measures.measure
-    monkeypatch.setattr(measures, "_clock", lambda _: (1.0, -0.5))
+    monkeypatch.setattr(measures, "measure_clock", lambda _: Measures(tick_ms=1000.0, clock_skew_s=-0.5))
     monkeypatch.setattr(measures, "measure", lambda *given: replace(measure(*given), settle_s=2.5))
     assert run(str(root), "--quick", "--rounds", "2") == 0
     out = " ".join(capsys.readouterr().out.split())

@@ -165,7 +165,7 @@ def test_a_stranger_is_refused_and_told_nothing(tmp_path: Path, waiting: Waiting
 
 def test_a_silent_stranger_is_not_waited_for(tmp_path: Path, waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its connection stays open meanwhile, and the other side connects behind it."""
-    monkeypatch.setattr(pairing, "_GREETING_SECONDS", 0.2)
+    monkeypatch.setattr(pairing, "GREETING_SECONDS", 0.2)
     with socket.create_connection(waiting.address, DEADLINE), a_side(tmp_path, CONNECTING) as side:
         waiting.pairs_with(side)
     assert "was refused: Nothing was heard" in waiting.hears()
@@ -175,7 +175,7 @@ def test_a_program_that_does_not_see_the_volume_is_refused(
     tmp_path: Path, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It speaks as it must, but has no proof; it learns no more than the version and the name of a folder."""
-    monkeypatch.setattr(pairing, "_MARKER_SECONDS", 0.1)
+    monkeypatch.setattr(pairing, "MARKER_SECONDS", 0.1)
     with closing(Channel(socket.create_connection(waiting.address, DEADLINE))) as stranger:
         stranger.post({"quire_doctor": PROTOCOL, "version": __version__, "identifier": ANOTHER})
         assert stranger.wait(dict[str, Any])["identifier"] == LISTENING
@@ -200,7 +200,7 @@ def test_a_proof_that_is_sent_back_proves_nothing(waiting: Waiting) -> None:
 
 def test_another_directory(tmp_path: Path, waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both say so; the side that listens waits for the right one."""
-    monkeypatch.setattr(pairing, "_MARKER_SECONDS", 0.1)
+    monkeypatch.setattr(pairing, "MARKER_SECONDS", 0.1)
     (tmp_path / "below").mkdir()
     with (
         a_side(tmp_path / "below", CONNECTING) as other,
@@ -214,7 +214,7 @@ def test_another_directory(tmp_path: Path, waiting: Waiting, monkeypatch: pytest
 
 def test_a_marker_that_only_one_side_sees(tmp_path: Path, waiting: Waiting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither is a pair: what one of them writes, the other one does not find."""
-    monkeypatch.setattr(pairing, "_MARKER_SECONDS", 0.1)
+    monkeypatch.setattr(pairing, "MARKER_SECONDS", 0.1)
     with a_side(tmp_path, CONNECTING) as other:
         (tmp_path / f".quire-doctor-{CONNECTING}" / "marker").write_text("0" * 32)
         with pytest.raises(StoreError, match="does not see the directory"):
@@ -260,7 +260,7 @@ def test_the_wrong_program_listens(tmp_path: Path, spoken: bytes, said: str) -> 
 
 def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A port without a listener, one that the system connects to itself, a silent one, a host that cannot be."""
-    monkeypatch.setattr(pairing, "_GREETING_SECONDS", 0.1)
+    monkeypatch.setattr(pairing, "GREETING_SECONDS", 0.1)
     with a_side(tmp_path, CONNECTING) as side, socket.create_server((HOST, 0)) as silent:
         with pytest.raises(PeerTimeout, match="Connection refused"):
             side.connect((HOST, free_port()), 0)

@@ -158,7 +158,7 @@ def test_pages_do_not_depend_on_slices(monkeypatch: pytest.MonkeyPatch, media_ty
     names = [f"project-{number}" for number in range(10)]
     pages = []
     for size in (1, 3, 10, 1000):
-        monkeypatch.setattr(simple, "_AT_ONCE", size)
+        monkeypatch.setattr(simple, "_AT_ONCE", size)  # as no setting does
         view = ProjectView("large", Record("main/projects/large", b"", "1"), a_project(10), None)
         pages.append((view.page(media_type, "sha256").body, simple.render_projects(names, media_type).body))
     assert len(set(pages)) == 1

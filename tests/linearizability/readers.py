@@ -56,7 +56,7 @@ class Reader:
             elif kind < 0.25:
                 self._list(is_json=pick < 0.8)
             else:
-                self._page(project, is_json=pick < 0.85)
+                self.page(project, is_json=pick < 0.85)
         except (NoAnswer, NotSent):
             self._recording.counts["read lost"] += 1
             self._connection.close()
@@ -67,7 +67,7 @@ class Reader:
         for is_json in (True, False):
             self._list(is_json=is_json)
             for project in self._plan.every_project:
-                self._page(project, is_json=is_json)
+                self.page(project, is_json=is_json)
         for project, files in self._seen.items():
             for filename, sha256 in dict.fromkeys(files):
                 self._download_file(project, filename, sha256)
@@ -75,7 +75,7 @@ class Reader:
     def _reconnected(self) -> Connection:
         return Connection(*self._routes.choice(self._plan.servers))
 
-    def _page(self, project: str, *, is_json: bool) -> None:
+    def page(self, project: str, *, is_json: bool) -> None:
         is_json = is_json and not self._plan.plain
         headers = _JSON if is_json else _HTML
         known = self._pages.get((project, is_json))

@@ -139,9 +139,9 @@ def test_an_unchanged_page_is_the_page_of_its_validator() -> None:
     recording = Recording(plan)
     reader = Reader(plan, "reader 0", 1, recording)
     Told.answer = Answer(200, page.etag.encode(), page.body)
-    reader._page("alder", is_json=True)
+    reader.page("alder", is_json=True)
     Told.answer = Answer(304, page.etag.encode(), b"")
-    reader._page("alder", is_json=True)
+    reader.page("alder", is_json=True)
     history = recording.histories["alder"]
     assert [history[index].action for index in (0, 1)] == [Page(frozenset())] * 2
     assert page.etag in Told.order[1]

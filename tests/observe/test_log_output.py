@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from quire.observe.log_output import MAX_QUEUED, Output, _File, _Stream, file_handler, lost_lines, stream_handler
+from quire.observe.log_output import MAX_QUEUED, File, Output, Stream, file_handler, lost_lines, stream_handler
 from tests.serving import DEADLINE, until
 
 
@@ -25,7 +25,7 @@ class Pipe:
 
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()
-        self.output = Output(_Stream("stdout", self.writing))
+        self.output = Output(Stream("stdout", self.writing))
 
     def read(self, at_most: int = 1 << 20) -> bytes:
         """What is there now."""
@@ -166,7 +166,7 @@ def test_processes_do_not_tear_each_others_lines(tmp_path: Path, kind: str) -> N
     """Several workers append to one pipe or file; every line is whole, and none is missing."""
     reading, writing = os.pipe()
     path = tmp_path / "log"
-    make = (lambda: Output(_Stream("stdout", writing))) if kind == "pipe" else (lambda: Output(_File(str(path))))
+    make = (lambda: Output(Stream("stdout", writing))) if kind == "pipe" else (lambda: Output(File(str(path))))
     forked = multiprocessing.get_context("fork")
     writers = [forked.Process(target=_write, args=(make, 1000)) for _ in range(3)]
     for writer in writers:
@@ -188,7 +188,7 @@ def test_what_a_process_has_queued_is_not_written_by_its_fork() -> None:
     """Each line once: the parent's are the parent's. And the fork has locks that nobody holds."""
     pipe = Pipe()
     pipe.output.queue(["parent"])
-    with pipe.output._lock:
+    with pipe.output._lock:  # as another thread of the parent may hold it for a moment, which none can be told to
         pid = os.fork()
         if pid == 0:
             pipe.output.queue(["child"])
@@ -203,7 +203,7 @@ def test_what_a_process_has_queued_is_not_written_by_its_fork() -> None:
 def test_a_file_that_is_moved_away_is_made_anew(tmp_path: Path) -> None:
     """As by logrotate: what follows is in the new file, and nothing is lost."""
     path = tmp_path / "log"
-    output = Output(_File(str(path)))
+    output = Output(File(str(path)))
     for number in range(6):
         if number == 2:
             path.rename(tmp_path / "log.1")
@@ -221,7 +221,7 @@ def test_a_file_that_is_moved_away_is_made_anew(tmp_path: Path) -> None:
 def test_a_file_that_is_truncated_goes_on_at_its_end(tmp_path: Path) -> None:
     """As by logrotate's copytruncate: no hole is left before what follows."""
     path = tmp_path / "log"
-    output = Output(_File(str(path)))
+    output = Output(File(str(path)))
     output.queue(["before"])
     output.flush()
     os.truncate(path, 0)
@@ -232,7 +232,7 @@ def test_a_file_that_is_truncated_goes_on_at_its_end(tmp_path: Path) -> None:
 
 def test_a_full_disk_loses_lines_but_not_silently(capfd: pytest.CaptureFixture[str]) -> None:
     """They are counted, the standard error tells it once, and the process goes on."""
-    output = Output(_File("/dev/full"))
+    output = Output(File("/dev/full"))
     for number in range(10):
         output.queue([str(number)])
         output.flush()
@@ -263,7 +263,7 @@ def test_text_that_has_no_bytes_is_escaped(tmp_path: Path) -> None:
 def test_a_line_in_the_middle_of_another_one(tmp_path: Path) -> None:
     """A finalizer, which may run anywhere in the thread that writes, logs a line: both are written."""
     path = tmp_path / "log"
-    output = Output(_File(str(path)), encoding="utf-8-interrupted")
+    output = Output(File(str(path)), encoding="utf-8-interrupted")
 
     def encode(text: str, errors: str = "strict") -> tuple[bytes, int]:
         if "first" in text:

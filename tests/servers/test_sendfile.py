@@ -28,7 +28,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from quire.http.fast.responses import SENT
 from quire.http.simple.files import IN_THREAD, ZEROCOPY
 from quire.servers.limits import connections_for
-from quire.servers.uvicorn_files import FileSender, _Ends
+from quire.servers.uvicorn_files import Ends, FileSender
 from quire.store.posix.filesystem import filesystem_type
 from tests import marking
 from tests.asking import OPEN, Site, publish, raw_answer, serve
@@ -186,7 +186,7 @@ def test_a_file_system_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with ours, theirs, path.open("rb") as file:
         ours.setblocking(False)
         before = len(os.listdir("/proc/self/fd"))
-        ends = _Ends(ours.fileno(), file.fileno())
+        ends = Ends(ours.fileno(), file.fileno())
         at = 0
         while (sent := ends.send(at, 1_000_000)) > 0:
             assert theirs.recv(sent, socket.MSG_WAITALL) == CONTENT[at : at + sent]
@@ -212,16 +212,16 @@ def test_a_thread_stays_with_a_client_that_takes_much(big: Path, monkeypatch: py
     """More than a socket holds goes out in one call, when the client reads in the moment for which it is waited for."""
     ours, theirs = socket.socketpair()
     received = bytearray()
-    has_room = _Ends._has_room
+    has_room = Ends._has_room
 
-    def read_first(ends: _Ends) -> bool:
+    def read_first(ends: Ends) -> bool:
         received.extend(theirs.recv(len(CONTENT)))
         return has_room(ends)
 
-    monkeypatch.setattr(_Ends, "_has_room", read_first)
+    monkeypatch.setattr(Ends, "_has_room", read_first)
     with open(big, "rb") as file, ours, theirs:
         ours.setblocking(False)
-        ends = _Ends(ours.fileno(), file.fileno())
+        ends = Ends(ours.fileno(), file.fileno())
         sent = ends.send(0, len(CONTENT))
         assert sent > 4 * ours.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
         ends.close()
@@ -236,7 +236,7 @@ def test_a_thread_leaves_a_client_that_takes_nothing(big: Path) -> None:
     ours, theirs = socket.socketpair()
     with open(big, "rb") as file, ours, theirs:
         ours.setblocking(False)
-        ends = _Ends(ours.fileno(), file.fileno())
+        ends = Ends(ours.fileno(), file.fileno())
         sent = ends.send(0, len(CONTENT))
         assert 0 < sent < len(CONTENT)
         assert ends.send(sent, len(CONTENT) - sent) == -1
@@ -389,7 +389,7 @@ def test_what_was_dropped_from_memory_is_not_there(big: Path) -> None:
         pytest.skip(f"{kind} may have no disk to wait for")
     ours, theirs = socket.socketpair()
     with big.open("rb") as file, ours, theirs:
-        ends = _Ends(ours.fileno(), file.fileno())
+        ends = Ends(ours.fileno(), file.fileno())
         assert ends.is_in_memory(0, len(CONTENT))
         assert not ends.is_in_memory(0, len(CONTENT) + 1_000_000)
         os.fsync(file.fileno())

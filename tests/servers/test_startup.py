@@ -6,7 +6,6 @@ makes a start dearer on purpose raises them, and says why.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 
 from quire import cli
 from tests.asking import OPEN
+from tests.command_line import commands
 from tests.htpasswd import bcrypt_hash
 from tests.serving import DEADLINE, Served, environment, free_port, running
 
@@ -88,21 +88,14 @@ def modules_after(*argv: str) -> set[str]:
     return set(json.loads(ended.stdout))
 
 
-def choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """The parsers of the commands."""
-    (action,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
-    found: dict[str, argparse.ArgumentParser] = action.choices
-    return found
-
-
 def test_every_command_is_named_where_it_is_found() -> None:
     """The table of commands names each one with the module that adds it; alone it has the help that it has in all."""
-    everything, owners = cli.make_parser()
-    assert set(owners) == set(cli.COMMANDS)
+    assert set(cli.make_parser()[1]) == set(cli.COMMANDS)
+    everything = commands()
     for name, module in cli.COMMANDS.items():
-        alone, (own, *_) = choices(cli.make_parser([name])[0]), cli.make_parser([name])[1].values()
+        own, *_ = cli.make_parser([name])[1].values()
         assert getattr(own, "__name__", None) == f"quire.commands.{module}"
-        assert alone[name].format_help() == choices(everything)[name].format_help()
+        assert commands([name])[name].format_help() == everything[name].format_help()
 
 
 def test_the_version_needs_nothing() -> None:
@@ -118,10 +111,8 @@ def test_a_command_imports_only_itself(name: str) -> None:
     all of them, need them."""
     if name == "completion":
         return
-    commands = {
-        module.split(".")[2] for module in modules_after(name, "--help") if module.startswith("quire.commands.")
-    }
-    assert commands & set(cli.COMMANDS.values()) <= {cli.COMMANDS[name]} | ({"ls"} if name == "show" else set())
+    needed = {module.split(".")[2] for module in modules_after(name, "--help") if module.startswith("quire.commands.")}
+    assert needed & set(cli.COMMANDS.values()) <= {cli.COMMANDS[name]} | ({"ls"} if name == "show" else set())
 
 
 @pytest.mark.parametrize("name", ["uvicorn", "gunicorn"])

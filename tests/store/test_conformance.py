@@ -339,6 +339,16 @@ class RemovesTheYoung(MemoryBlobs):
         return super().remove_old(key, 0)
 
 
+class WronglyDigested(MemoryStaged):
+    def __init__(self, staged: MemoryStaged, digests: Digests) -> None:
+        vars(self).update(vars(staged))
+        self.wrong = digests
+
+    @property
+    def digests(self) -> Digests:
+        return self.wrong
+
+
 class WrongBlake(MemoryBlobs):
     def stage(self, algorithms: tuple[str, ...] = ()) -> Staging:
         staging = super().stage(algorithms)
@@ -349,8 +359,8 @@ class WrongBlake(MemoryBlobs):
             assert isinstance(staged, MemoryStaged)
             found: Digests = staged.digests
             with staged.open() as file:
-                staged._digests = replace(found, blake2b_256=hashlib.blake2b(file.read()).hexdigest())
-            return staged
+                wrong = replace(found, blake2b_256=hashlib.blake2b(file.read()).hexdigest())
+            return WronglyDigested(staged, wrong)
 
         staging.finish = finish_wrongly  # type: ignore[method-assign]  # the flaw
         return staging

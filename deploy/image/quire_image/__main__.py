@@ -62,7 +62,7 @@ def prepare(command: Sequence[str]) -> list[str]:
         elif settings.passwords is not None and os.path.exists(settings.passwords):
             _say(f"The login in the environment is not used: the password file {settings.passwords} exists.")
         else:
-            command = _with_password_file(command, _write_password_file(folder))
+            command = with_password_file(command, _write_password_file(folder))
             settings = _settings(parser.parse_args(command), os.environ) or settings
     volumes.check(settings)
     _leave_note(folder, settings)
@@ -91,7 +91,7 @@ def _write_password_file(folder: Path | None) -> Path:
     )
 
 
-def _with_password_file(command: Sequence[str], file: Path) -> list[str]:
+def with_password_file(command: Sequence[str], file: Path) -> list[str]:
     """The command line with another `-P` at its end, which is the one that counts; flags end at a `--`."""
     end = command.index("--") if "--" in command else len(command)
     return [*command[:end], "-P", str(file), *command[end:]]

@@ -42,9 +42,9 @@ PROTOCOL = 3
 """Of the test and its messages. Machines with different ones are not paired."""
 _MARKER = "marker"
 _TOKEN_BYTES = 16
-_GREETING_SECONDS = 5.0
+GREETING_SECONDS = 5.0
 """Limit for a connection attempt, and for the silence of a connected program."""
-_MARKER_SECONDS = 10.0
+MARKER_SECONDS = 10.0
 """Limit for reading the other side's marker, which a good volume shows at once."""
 _PAUSE = 0.2
 
@@ -138,7 +138,7 @@ class Pairing:
                 except TimeoutError:
                     break
                 try:
-                    return self._agree(connection, 0, _GREETING_SECONDS)
+                    return self._agree(connection, 0, GREETING_SECONDS)
                 except StoreError as error:
                     sentence = f"{where[0].removeprefix('::ffff:')} was refused: {error}"
                     if sentence != refused:  # once is enough
@@ -159,7 +159,7 @@ class Pairing:
         while True:
             try:
                 connection = _connected(address)
-                return self._agree(connection, 1, max(until - time.monotonic(), _GREETING_SECONDS))
+                return self._agree(connection, 1, max(until - time.monotonic(), GREETING_SECONDS))
             except NotUnderstood as error:
                 raise StoreError(
                     f"The program that answers on {where} is no quire doctor; name the port that one listens on."
@@ -185,7 +185,7 @@ class Pairing:
                     f"same one on both."
                 )
             folder, token = self._find_folder(theirs.identifier)
-            proof = channel.exchange(_proof(token, side), str, 2 * _MARKER_SECONDS)
+            proof = channel.exchange(_proof(token, side), str, 2 * MARKER_SECONDS)
             sees_mine = hmac.compare_digest(proof.encode(), _proof(self._token, 1 - side).encode())
             if not (channel.exchange(sees_mine, bool) and sees_mine):
                 raise StoreError(
@@ -202,7 +202,7 @@ class Pairing:
 
     def _find_folder(self, identifier: str) -> tuple[str, str]:
         """The other side's scratch folder, and the token of the marker in it; empty when it is not found."""
-        until = time.monotonic() + _MARKER_SECONDS
+        until = time.monotonic() + MARKER_SECONDS
         while True:
             for folder in places(self._root, identifier):
                 with contextlib.suppress(OSError):
@@ -254,7 +254,7 @@ def _listening(address: Address) -> socket.socket:
 
 def _connected(address: Address) -> socket.socket:
     """Raises OSError, UnicodeError."""
-    connection = socket.create_connection(address, timeout=_GREETING_SECONDS)
+    connection = socket.create_connection(address, timeout=GREETING_SECONDS)
     if connection.getsockname() == connection.getpeername():
         # no program listens: a port of this machine that outgoing connections are given can be connected to itself
         connection.close()

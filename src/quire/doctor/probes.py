@@ -52,7 +52,7 @@ class Probe(ABC):
     def close(self) -> None:  # noqa: B027 - nor has open files
         """Close open files."""
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
         """A fresh open and a listing: what the store does."""
         opened = self.directories.open(self.folder)
         if opened is None:
@@ -69,10 +69,10 @@ class Listing(Probe):
     required = True
 
     def remember(self, number: int) -> None:
-        self._names()
+        self.names()
 
     def reread(self) -> None:
-        self._names()
+        self.names()
 
     def change(self, number: int) -> None:
         for part in range(_BURST if number % 4 < 2 else 1):
@@ -81,7 +81,7 @@ class Listing(Probe):
 
     def sees(self, number: int) -> bool:
         expected = {f"{number}-{part}" for part in range(_BURST if number % 4 < 2 else 1)}
-        return expected <= set(self._names())
+        return expected <= set(self.names())
 
 
 class Opening(Probe):

@@ -15,8 +15,9 @@ from quire.store.posix.store import PosixStore
 
 _COUNTER = "doctor/races/counter"
 _PATIENCE = 300.0
-_REFUSED_SECONDS = 30.0
-"""How long one change of the counter may meet others, or a memory that is behind, before this side gives up."""
+REFUSED_SECONDS = 30.0
+"""So long one change of a record may be refused, by others' changes or a memory that is behind, before this side gives
+up. The other side waits longer."""
 
 
 class Races:
@@ -65,7 +66,7 @@ class Races:
         said = ""
         for number in range(1, self._increments + 1):
             acknowledged = number - 1
-            until = time.monotonic() + _REFUSED_SECONDS
+            until = time.monotonic() + REFUSED_SECONDS
             while not said:
                 counts = json.loads(known.data) if known.data is not None else {}
                 if counts.get(side, 0) == number:  # it was done, though that was not certain
@@ -79,7 +80,7 @@ class Races:
                 except (Conflict, OutcomeUnknown) as error:
                     known = records.read(_COUNTER, known)
                     if time.monotonic() > until:
-                        said = f"refused for {_REFUSED_SECONDS:.0f} s: {error}"
+                        said = f"refused for {REFUSED_SECONDS:.0f} s: {error}"
         lost += self._channel.exchange(lost, int, _PATIENCE)
         found = json.loads(records.read(_COUNTER, known).data or b"{}")
         lost += sum(found.get(side, 0) != self._increments for side in ("0", "1"))

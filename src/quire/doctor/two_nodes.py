@@ -21,11 +21,11 @@ from collections.abc import Callable
 from statistics import median
 from typing import TypeVar
 
+from quire.doctor import races
 from quire.doctor.channel import Channel
 from quire.doctor.findings import Finding, Tally, Weight
 from quire.doctor.pairing import Plan
 from quire.doctor.probes import KINDS, Probe, make_probes
-from quire.doctor.races import Races
 from quire.doctor.scratch import make_store, open_store
 from quire.domain.errors import BlobMissing, Conflict, OutcomeUnknown, StoreError
 from quire.store.contracts import Record
@@ -45,8 +45,6 @@ _NOTICES = 12
 SLOW_NOTICE = 0.5
 """Seconds. A longer delay hides wrong answers."""
 
-REFUSED_SECONDS = 30.0
-"""Limit for refusals of a change without contention before the run ends; the other side waits longer."""
 _PAUSE = 0.02
 
 _QUESTIONS = {
@@ -126,7 +124,7 @@ class TwoNodeTest:
         try:
             if self._side == 0:
                 probes = self._probes(creates=True)
-                Races.make(f"{self._folder}/races")
+                races.Races.make(f"{self._folder}/races")
             self._channel.exchange(True, bool)
             if self._side == 1:
                 probes = self._probes(creates=False)
@@ -138,9 +136,8 @@ class TwoNodeTest:
                 probe.close()
         reader = _Reader(store, self._counts)
         self._fresh(reader)
-        races = Races(f"{self._folder}/races", self._side, self._channel, store, quick=self._plan.quick)
-        for tally in races.run():
-            self._raced.append(tally)
+        contest = races.Races(f"{self._folder}/races", self._side, self._channel, store, quick=self._plan.quick)
+        self._raced.extend(contest.run())
 
     def _probes(self, *, creates: bool) -> list[Probe]:
         return make_probes(f"{self._folder}/probes", self._directories, creates=creates, changes=self._changes)
@@ -301,7 +298,7 @@ class _Reader:
 
         Where nothing else happens it may never give in: Conflict or OutcomeUnknown then ends the run.
         """
-        until = time.monotonic() + REFUSED_SECONDS
+        until = time.monotonic() + races.REFUSED_SECONDS
         refused = 0
         while True:
             try:

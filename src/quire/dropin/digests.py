@@ -55,7 +55,7 @@ STALLED = 60.0
 after which a file counts as unreadable. The first worker to find a damaged one logs it, and stores that it did."""
 _QUICK = 0.25  # seconds of reading that an answer may take each time
 _ATTEMPTS = 4  # to read a file that changes while it is read
-_SAVE_AFTER_BYTES = 64 * 1024 * 1024  # under a second of hashing: little is lost, little is done twice
+SAVE_AFTER_BYTES = 64 * 1024 * 1024  # under a second of hashing: little is lost, little is done twice
 _SAVE_ATTEMPTS = 8
 # What `bytes_in_memory` is reckoned from; tests/process/test_budget.py holds it against what Python really allocates.
 _PROJECT_BYTES = 1500
@@ -232,8 +232,8 @@ class ProjectFacts:
 
     @property
     def should_save(self) -> bool:
-        """Whether `_SAVE_AFTER_BYTES` were read since the last `save`."""
-        return self._bytes >= _SAVE_AFTER_BYTES
+        """Whether `SAVE_AFTER_BYTES` were read since the last `save`."""
+        return self._bytes >= SAVE_AFTER_BYTES
 
     def _fits(self, facts: Facts, file_stat: FileStat) -> bool:
         is_enough = not facts.complete or all(name in facts.hashes for name in self._rules.algorithms)

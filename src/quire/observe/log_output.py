@@ -82,7 +82,7 @@ class Destination(Protocol):
     def close(self) -> None: ...
 
 
-class _Stream:
+class Stream:
     """The standard output or error, whatever it is connected to."""
 
     blocks = False
@@ -132,7 +132,7 @@ class _Stream:
             self._owned = None
 
 
-class _File:
+class File:
     """A file that is appended to, and opened again when its name no longer leads to it."""
 
     at_most: int | None = None
@@ -426,14 +426,14 @@ def stream_handler(stream: str) -> logging.Handler:
     found: TextIO = getattr(sys, stream)
     try:
         found.flush()
-        return OutputHandler(Output(_Stream(stream, found.fileno()), found.encoding))
+        return OutputHandler(Output(Stream(stream, found.fileno()), found.encoding))
     except (OSError, ValueError, AttributeError):  # it was replaced or closed
         return logging.StreamHandler(found)
 
 
 def file_handler(filename: str) -> logging.Handler:
     """A handler for a file. Raises OSError when it cannot be opened."""
-    return OutputHandler(Output(_File(filename)))
+    return OutputHandler(Output(File(filename)))
 
 
 def drain_all() -> None:

@@ -166,7 +166,7 @@ class FileSender:
     async def _send_bytes(
         self, cycle: RequestResponseCycle | None, descriptor: int, start: int, count: int, in_thread: Any
     ) -> None:
-        ends = _Ends(self._transport.get_extra_info("socket").fileno(), descriptor)
+        ends = Ends(self._transport.get_extra_info("socket").fileno(), descriptor)
         stop = start + count
         try:
             while start < stop and not self._is_over(cycle):
@@ -187,10 +187,10 @@ class FileSender:
         finally:
             ends.close()
 
-    async def _send_from_memory(self, ends: _Ends, start: int, stop: int) -> int:
+    async def _send_from_memory(self, ends: Ends, start: int, stop: int) -> int:
         """Send from the event loop, as long as the bytes are in memory and the connection lasts. Where that ended.
 
-        Raises OSError as `_Ends.send`."""
+        Raises OSError as `Ends.send`."""
         transfer = _FromMemory(ends, start, stop)
         if not transfer.has_next():
             return start
@@ -229,7 +229,7 @@ class FileSender:
 class _FromMemory:
     """Bytes of a file on their way, as far as they are in the system's memory. Belongs to the event loop."""
 
-    def __init__(self, ends: _Ends, start: int, stop: int) -> None:
+    def __init__(self, ends: Ends, start: int, stop: int) -> None:
         self._ends = ends
         self._stop = stop
         self._probed = start
@@ -249,7 +249,7 @@ class _FromMemory:
     def send_next(self) -> bool:
         """Send as much of the next piece as the socket takes now; whether nothing follows that is in memory.
 
-        Raises OSError as `_Ends.send`, also when the file has fewer bytes."""
+        Raises OSError as `Ends.send`, also when the file has fewer bytes."""
         if not self.has_next():
             return True
         try:
@@ -282,7 +282,7 @@ class _Placeholder:
         return self._length
 
 
-class _Ends:
+class Ends:
     """The two ends of a transfer, as descriptors of their own. Open until `close`, and until no thread uses them."""
 
     def __init__(self, socket: int, file: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from quire.servers.uvicorn_files import _Ends
+from quire.servers.uvicorn_files import Ends
 from tests.nfs.guest.mounts import SERVER, A, new_folder
 
 
@@ -20,7 +20,7 @@ def _is_in_memory(path: Path) -> bool:
     size = len(path.read_bytes())
     ours, theirs = socket.socketpair()
     with path.open("rb") as file, ours, theirs:
-        ends = _Ends(ours.fileno(), file.fileno())
+        ends = Ends(ours.fileno(), file.fileno())
         try:
             return ends.is_in_memory(0, size)
         finally:

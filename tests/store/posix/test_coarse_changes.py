@@ -196,8 +196,8 @@ def misses_what_another_one_met(server: CoarseServer, stores: Stores) -> bool:
     one, other, reader = stores
     publish(one, "file")
     assert is_missing(server, reader, "file.metadata")
-    one.blobs._changes = posix_changes.Changes()  # the scene ends before its intent marker
-    publish(one, "file.metadata")
+    dies_early = PosixStore.open(Path(one.root), network=True)  # as a writer that ends before its intent marker
+    publish(dies_early, "file.metadata")
     assert is_missing(server, reader, "file.metadata")
     with pytest.raises(Conflict):
         publish(other, "file.metadata")
