@@ -53,6 +53,8 @@ class Site:
     served: Served
     client: httpx.Client
     """Follows no redirects; its base URL has the prefix."""
+    place: str = ""
+    """Where the store is, in place of the directory, which then has drop-in files only; empty: in the directory."""
 
     @property
     def base(self) -> str:
@@ -83,17 +85,23 @@ class Site:
 
     def index(self) -> Index:
         """The same index as another process sees it."""
+        self._is_on_disk()
         return Index(PosixStore.open(self.root))
 
     def staged(self) -> list[str]:
         """What lies in the staging folder."""
+        self._is_on_disk()
         folder = self.root / "quire" / "incoming"
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
     def blobs(self) -> list[str]:
         """Every stored file."""
+        self._is_on_disk()
         folder = self.root / "quire" / "blobs"
         return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+    def _is_on_disk(self) -> None:
+        assert not self.place, "this test looks into the store's folder: mark it with on_disk"
 
     def raw(self, *pieces: bytes, half_close: bool = False) -> RawAnswer:
         """Send these bytes on a connection of their own; the answer to them."""
@@ -125,9 +133,16 @@ def raw_answer(connection: socket.socket, method: str = "GET") -> RawAnswer:
 
 @contextmanager
 def serve(
-    folder: Path, *flags: object, unprivileged: bool = False, descriptors: int | None = None, **variables: str
+    folder: Path,
+    *flags: object,
+    place: str = "",
+    unprivileged: bool = False,
+    descriptors: int | None = None,
+    **variables: str,
 ) -> Iterator[Site]:
     """A `quire run` with one worker over `folder`/packages, which is made if it is not there.
+
+    `place`: see `Site.place`.
 
     Whatever was asked of it, it must not have logged a traceback. `unprivileged`: for root, to have no other rights to
     files than the permissions give. `descriptors`: the hard limit of open files; None for that of the tests.
@@ -135,7 +150,7 @@ def serve(
     root = folder / "packages"
     root.mkdir(exist_ok=True)
     port = free_port()
-    command = quire_command("run", "-p", port, "-i", "127.0.0.1", "--workers", 1, *flags, root)
+    command = quire_command("run", "-p", port, "-i", "127.0.0.1", "--workers", 1, *flags, *filter(None, [place]), root)
     if unprivileged:
         command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]
     if descriptors is not None:
@@ -145,7 +160,7 @@ def serve(
         running(command, port, cwd=folder, environ=environment(**variables)) as served,
         httpx.Client(base_url=f"http://127.0.0.1:{port}{prefix}", timeout=DEADLINE) as client,
     ):
-        yield Site(root, served, client)
+        yield Site(root, served, client, place)
         assert "Traceback" not in served.output(), served.output()
 
 
@@ -232,14 +247,16 @@ def publish_wheel(
 
 @contextmanager
 def nothing_changes(site: Site) -> Iterator[None]:
-    """Whatever is asked in this block leaves no trace: not in a listing, not among the blobs, not in staging."""
+    """Whatever is asked in this block leaves no trace: not in a listing, and not among the blobs and in staging, which
+    can be looked at where they are on disk.
+    """
 
     def everything() -> tuple[object, ...]:
-        return site.projects(), site.get("/packages/").text, site.blobs()
+        return site.projects(), site.get("/packages/").text, [] if site.place else site.blobs()
 
     before = everything()
     yield
-    until(lambda: not site.staged())
+    until(lambda: bool(site.place) or not site.staged())
     assert everything() == before
 
 

@@ -17,9 +17,9 @@ from tests.asking import OPEN, Site, publish_wheel, serve
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, place: str) -> Iterator[Site]:
     """An index with alpha-tool (two releases), beta-tool and other."""
-    with serve(tmp_path_factory.mktemp("xmlrpc"), *OPEN) as site:
+    with serve(tmp_path_factory.mktemp("xmlrpc"), *OPEN, place=place) as site:
         for name, version in (("alpha-tool", "1.0"), ("alpha-tool", "1.10"), ("beta-tool", "2.0"), ("other", "3.0")):
             publish_wheel(site, name, version)
         yield site

@@ -34,9 +34,9 @@ BODY_TIMEOUT = 0.3
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, place: str) -> Iterator[Site]:
     """An index with one project, `there`; after every test nothing else is there, and it still takes uploads."""
-    with serve(tmp_path_factory.mktemp("hostile"), *OPEN) as site:
+    with serve(tmp_path_factory.mktemp("hostile"), *OPEN, place=place) as site:
         publish_wheel(site, "there")
         yield site
         publish_wheel(site, "last")
@@ -366,6 +366,7 @@ def _big_upload(folder: Path, megabytes: int) -> Iterator[bytes]:
     yield after
 
 
+@pytest.mark.on_disk("a store in memory keeps the upload there")
 def test_a_big_upload_needs_no_memory(site: Site, tmp_path: Path) -> None:
     """300 MB go through a worker whose peak memory does not rise by more than 60 MB."""
     workers = _family(site.served.process.pid)

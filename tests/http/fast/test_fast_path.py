@@ -42,9 +42,9 @@ VOLATILE = {"date", "x-request-id"}
 
 
 @pytest.fixture(scope="module", params=["gunicorn", "uvicorn"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, place: str) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("quick")
-    with serve(folder, *OPEN, "--server", request.param, "--workers", "1") as site:
+    with serve(folder, *OPEN, "--server", request.param, "--workers", "1", place=place) as site:
         for number in range(12):  # enough for its pages to be compressed
             publish_wheel(site, "demo", f"1.{number}")
         publish(site, wheel_name("large", "1.0"), _large_wheel(), name="large", version="1.0")

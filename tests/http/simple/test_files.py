@@ -26,10 +26,10 @@ DROPPED = make_wheel("dropped", "1.0", files={"data": BIG})
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, place: str) -> Iterator[Site]:
     """An index with a hosted wheel `big`, and the same kind of wheel `dropped` in a folder of the directory."""
     folder = tmp_path_factory.mktemp("files")
-    with serve(folder, *OPEN, "-o") as site:
+    with serve(folder, *OPEN, "-o", place=place) as site:
         publish(site, wheel_name("big", "1.0"), WHEEL, name="big", version="1.0")
         (site.root / "old one").mkdir()
         (site.root / "old one" / wheel_name("dropped", "1.0")).write_bytes(DROPPED)
@@ -263,6 +263,7 @@ def test_there_is_nothing_else(site: Site, path: str) -> None:
     assert len(answer.body) < 500
 
 
+@pytest.mark.on_disk("another process changes the store")
 def test_overwritten_and_deleted(site: Site) -> None:
     """Other content has another URL; the old one is missing at once, and both are after the deletion."""
     filename = publish_wheel(site, "replaced")
@@ -276,6 +277,7 @@ def test_overwritten_and_deleted(site: Site) -> None:
     assert site.filenames("replaced") == []
 
 
+@pytest.mark.on_disk("another process changes the store")
 def test_quarantined(site: Site) -> None:
     """PEP 792: the files of a quarantined project are not offered under any address, and are again afterwards."""
     filename = publish_wheel(site, "suspect")
@@ -334,18 +336,18 @@ def test_metadata_of_an_sdist_only_when_it_is_static(site: Site) -> None:
     assert site.client.get(f"{site.file_url('stale', sdist_name('stale', '1.0'))}.metadata").status_code == 404
 
 
-def test_private_when_a_login_is_needed(tmp_path: Path) -> None:
+def test_private_when_a_login_is_needed(tmp_path: Path, place: str) -> None:
     """No shared cache may keep what needs a login."""
-    with serve(tmp_path, "-a", "download,update", "-P", password_file(tmp_path, ann="secret")) as site:
+    with serve(tmp_path, "-a", "download,update", "-P", password_file(tmp_path, ann="secret"), place=place) as site:
         site.client.auth = ("ann", "secret")
         filename = publish_wheel(site, "closed")
         answer = site.client.get(site.file_url("closed", filename))
         assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
 
 
-def test_cache_control_flag_is_for_addresses_without_digest(tmp_path: Path) -> None:
+def test_cache_control_flag_is_for_addresses_without_digest(tmp_path: Path, place: str) -> None:
     """`--cache-control` sets max-age where quire would revalidate, and shortens nothing that is immutable."""
-    with serve(tmp_path, *OPEN, "--cache-control", 60) as site:
+    with serve(tmp_path, *OPEN, "--cache-control", 60, place=place) as site:
         filename = publish_wheel(site, "one")
         assert site.get(f"/packages/{filename}").headers["cache-control"] == "public, max-age=60"
         assert "immutable" in site.client.get(site.file_url("one", filename)).headers["cache-control"]
@@ -366,9 +368,9 @@ def test_nothing_is_served_that_a_browser_runs(name: str, companion: str) -> Non
     assert not {"html", "xml", "javascript"} & set(content_type(name, companion).replace("/", " ").split())
 
 
-def test_another_hash_in_links(tmp_path: Path) -> None:
+def test_another_hash_in_links(tmp_path: Path, place: str) -> None:
     """`--hash-algo` names the hash of links, of hosted and dropped-in files; JSON has all; `off` leaves it out."""
-    with serve(tmp_path, *OPEN, "--hash-algo", "sha512") as site:
+    with serve(tmp_path, *OPEN, "--hash-algo", "sha512", place=place) as site:
         publish_wheel(site, "hosted")
         (site.root / wheel_name("dropped", "1.0")).write_bytes(DROPPED)
         for project in ("hosted", "dropped"):
@@ -377,7 +379,7 @@ def test_another_hash_in_links(tmp_path: Path) -> None:
             digest = hashlib.sha512(content).hexdigest()
             assert f"#sha512={digest}" in site.get(f"/simple/{project}/").text
             assert (file["hashes"]["sha512"], len(file["hashes"]["sha256"])) == (digest, 64)
-    with serve(tmp_path, *OPEN, "--hash-algo", "off") as site:
+    with serve(tmp_path, *OPEN, "--hash-algo", "off", place=place) as site:
         assert "#" not in site.get("/simple/hosted/").text
 
 

@@ -150,8 +150,8 @@ def test_damaged_headers_are_refused(headers: bytes) -> None:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with serve(tmp_path_factory.mktemp("forms"), *OPEN) as site:
+def site(tmp_path_factory: pytest.TempPathFactory, place: str) -> Iterator[Site]:
+    with serve(tmp_path_factory.mktemp("forms"), *OPEN, place=place) as site:
         yield site
 
 

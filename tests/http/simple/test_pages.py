@@ -17,9 +17,9 @@ FALLBACK = "http://fallback.invalid/simple/"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, place: str) -> Iterator[Site]:
     """An index with the projects one (a file) and many (forty files, so that its page is worth compressing)."""
-    with serve(tmp_path_factory.mktemp("simple"), *OPEN) as site:
+    with serve(tmp_path_factory.mktemp("simple"), *OPEN, place=place) as site:
         publish_wheel(site, "one")
         for number in range(40):
             publish_wheel(site, "many", f"1.{number}")
@@ -27,11 +27,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def prefixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def prefixed(tmp_path_factory: pytest.TempPathFactory, place: str) -> Iterator[Site]:
     """An index under /python, behind a proxy on 127.0.0.1, with a fallback."""
     flags = ("-a", ".", "-P", ".", "--fallback-url", FALLBACK, "--server-base-url", "/python")
     trusted = ("--trusted-proxies", "127.0.0.1", "--trusted-headers", ",".join(FORWARDED))
-    with serve(tmp_path_factory.mktemp("prefixed"), *flags, *trusted) as site:
+    with serve(tmp_path_factory.mktemp("prefixed"), *flags, *trusted, place=place) as site:
         publish_wheel(site, "one")
         yield site
 
@@ -280,6 +280,7 @@ def test_other_methods_are_refused(site: Site) -> None:
         assert answer.text.startswith("This address does not take this method")
 
 
+@pytest.mark.on_disk("two server processes share the store")
 def test_an_upload_is_in_the_very_next_listing(site: Site, tmp_path: Path) -> None:
     """A second server process over the same directory lists a file at once, and the first one its deletion."""
     with serve(site.root.parent, *OPEN) as other:

@@ -1,4 +1,4 @@
-"""Downloads from a store that gives a file a URL of its own."""
+"""Downloads of blobs that are no open files: those with a URL of their own, and those whose bytes end too early."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Message
+from structlog.testing import capture_logs
 
 from quire.config.settings import Settings
+from quire.domain.errors import StoreError
 from quire.http.app.application import create_application
+from quire.http.simple.files import CHUNK, ZEROCOPY, FileResponse
 from quire.index.upload import examine
 from quire.store.contracts import OpenBlob
 from tests.distributions import make_wheel, wheel_name
@@ -78,3 +82,49 @@ def test_a_range_beyond_the_end_is_refused_here(tmp_path: Path) -> None:
     answer, is_open = ask(tmp_path, "GET", range=f"bytes={len(CONTENT)}-")
     assert (answer.status_code, answer.headers["content-range"]) == (416, f"bytes */{len(CONTENT)}")
     assert not is_open
+
+
+class _Broken(OpenBlob):
+    """Bytes that are there up to the middle."""
+
+    def __init__(self, error: StoreError | None) -> None:
+        super().__init__(2 * CHUNK)
+        self.error = error
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        if offset < CHUNK:
+            return b"x" * size
+        if self.error is not None:
+            raise self.error
+        return b""
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, "the file became shorter"),
+        (StoreError("The store cannot read a file: gone."), "The store cannot read a file: gone."),
+    ],
+)
+def test_a_download_that_breaks_off_stays_incomplete(tmp_path: Path, error: StoreError | None, said: str) -> None:
+    """The client has seen the length, and gets no end of the body; the log tells why."""
+    worker = create_application(Settings(directories=(str(tmp_path),))).state.worker
+    headers = {"ETag": '"x"', "Accept-Ranges": "bytes", "Content-Type": "application/zip"}
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        raise AssertionError("nobody sends a body")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "extensions": {ZEROCOPY: {}}}
+    with capture_logs() as lines:
+        asyncio.run(FileResponse(_Broken(error), headers=headers, worker=worker)(scope, receive, send))
+    start, *bodies = sent
+    assert (b"content-length", str(2 * CHUNK).encode()) in start["headers"]
+    assert [(len(body["body"]), body["more_body"]) for body in bodies] == [(CHUNK, True)]
+    assert [(line["event"], line["error"]) for line in lines] == [("download broken off", said)]
