@@ -82,7 +82,7 @@ def no_project(opened: Opened, name: str) -> NotFound:
     return NotFound(f"The project {name} does not exist{hint}.")
 
 
-def add_store_flags(parser: argparse.ArgumentParser, *, as_json: bool = True) -> None:
+def add_store_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that say which store and index, and how to print."""
     add = parser.add_argument
     add(
@@ -96,8 +96,7 @@ def add_store_flags(parser: argparse.ArgumentParser, *, as_json: bool = True) ->
     )
     add("--index", metavar="NAME", help="the index of the store (default: main)")
     add("--config", metavar="FILE", help="a configuration file (default: quire.toml in the working directory)")
-    if as_json:
-        add("--json", action="store_true", help="print JSON, for scripts")
+    add("--json", action="store_true", help="print JSON, for scripts")
 
 
 def add_user_flag(parser: argparse.ArgumentParser) -> None:

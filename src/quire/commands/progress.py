@@ -32,7 +32,9 @@ class Meter(Progress):
         if sys.stderr.isatty():
             columns = (DownloadColumn(), TimeRemainingColumn()) if in_bytes else (MofNCompleteColumn(),)
             text = TextColumn("{task.description}")
-            self._bar = Bar(text, BarColumn(), *columns, console=Console(stderr=True), transient=True)
+            self._bar = Bar(
+                text, BarColumn(), *columns, console=Console(stderr=True), transient=True, redirect_stdout=False
+            )
 
     def __enter__(self) -> Self:
         if self._bar is not None:

@@ -1,17 +1,27 @@
-"""`quire update`: which of the served projects have a newer release on another index, and get it (the flags)."""
+"""`quire update`: which of the served projects have a newer release on another index, and get it.
+
+Without `-x` standard output holds nothing but shell comments and pip commands, as from `pypi-server update`, so that
+it can be piped into a shell. What a person should know besides goes to standard error.
+"""
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quire import __version__
-from quire.commands.common import origin_of, resolve_for_store
+from quire.commands.common import origin_of, plain, print_json, resolve_for_store
+from quire.commands.progress import Meter
 from quire.config import values
 from quire.config.settings import DEFAULT_FALLBACK_URL
 from quire.domain.errors import ConfigurationError
 from quire.observe import logs
+
+if TYPE_CHECKING:
+    from quire.operations.update.job import Job, Report
 
 _MORE = """\
 The other index learns the name of every project that it is asked for, and anyone who can publish under such a name
@@ -90,12 +100,14 @@ def run(arguments: argparse.Namespace) -> int:
         directory=_setting("--download-directory", values.path, arguments.download_directory),
         unstable=arguments.allow_unstable,
         execute=arguments.execute,
-        as_json=arguments.json,
         hosted=arguments.hosted,
         origin=origin_of(arguments),
         ignored=None if arguments.ignorelist_file is None else read_ignorelist(arguments.ignorelist_file),
     )
-    return update(job)
+    with Meter("update", in_bytes=False) as meter:
+        report = update(job, meter)
+    _print_json(job, report) if arguments.json else _print(job, report)
+    return 1 if report.problems else 0
 
 
 def _setting(flag: str, parse: Callable[[object], str], raw: str | None) -> str | None:
@@ -103,3 +115,67 @@ def _setting(flag: str, parse: Callable[[object], str], raw: str | None) -> str 
         return None if raw is None else parse(raw)
     except ValueError as error:
         raise ConfigurationError(f"{flag}: {error}.") from None
+
+
+def _say(sentence: str) -> None:
+    """A line for a person. Part of it may come from a server."""
+    print(plain(" ".join(sentence.split())), file=sys.stderr)
+
+
+def _print(job: Job, report: Report) -> None:
+    for update in report.updates:
+        print(f"# update {update.project} from {update.present or 'no version'} to {update.version}")
+        if not job.execute:
+            print(shlex.join(job.command(update)))
+        for outcome, where in report.done.get(update.project, ()):
+            print(f"{where} was there already" if outcome == "present" else f"{outcome} {where}")
+        print()
+    sys.stdout.flush()
+    if report.hosted:
+        _say(f"Left alone: {report.hosted} projects that were published to this index; --hosted asks for them too.")
+    if report.missing:
+        _say(f"No release found upstream for {', '.join(report.missing)}.")
+    for name, status in sorted(report.closed.items()):
+        _say(f"Left alone: {name}, which is {status}.")
+    sentences: dict[str, list[str]] = {}
+    for name, sentence in sorted(report.problems.items()):
+        sentences.setdefault(sentence, []).append(name)
+    for sentence, names in sentences.items():
+        _say(f"quire: error: {', '.join(names)}: {sentence}")
+    if report.checked and not (report.updates or report.problems):
+        _say("Nothing is newer upstream.")
+    elif not (report.checked or report.problems):
+        _say("There is no project to ask for.")
+
+
+def _print_json(job: Job, report: Report) -> None:
+    updates = [
+        {
+            "project": update.project,
+            "present": update.present,
+            "version": update.version,
+            "command": job.command(update),
+            "files": [
+                {
+                    "filename": fetch.file.parsed.filename,
+                    "url": fetch.file.url,
+                    "hashes": dict(fetch.file.hashes),
+                    "size": fetch.file.size,
+                    "directory": fetch.directory,
+                }
+                for fetch in update.fetches
+            ],
+            "done": [{"outcome": outcome, "file": where} for outcome, where in report.done.get(update.project, ())],
+        }
+        for update in report.updates
+    ]
+    print_json(
+        {
+            "checked": report.checked,
+            "updates": updates,
+            "hosted": report.hosted,
+            "missing": report.missing,
+            "closed": report.closed,
+            "problems": report.problems,
+        }
+    )

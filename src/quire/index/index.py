@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from quire.domain import changes
 from quire.domain.changes import Selection
@@ -20,7 +19,7 @@ from quire.domain.errors import QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.domain.names import normalize_name
 from quire.domain.project import File, Project, Status
 from quire.index import commits
-from quire.index.audit.entries import Origin
+from quire.index.audit.entries import Origin, timestamp
 from quire.index.commits import (
     Change,
     Commits,
@@ -246,12 +245,6 @@ def all_indexes(store: Store, origin: Origin | None = None) -> list[Index]:
     """Every index of a store. `origin`: as for one of them. Raises StoreError."""
     prefixes = (prefix.partition("/") for prefix in store.records.prefixes())
     return [Index(store, name, origin) for name, _, kind in prefixes if kind == "projects"]
-
-
-def timestamp() -> str:
-    """PEP 700's upload-time of now: RFC 3339 in UTC with microseconds."""
-    # strftime takes twenty times as long
-    return f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def _entry(upload: Upload) -> File:

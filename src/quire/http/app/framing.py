@@ -36,24 +36,10 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]*|\[[0-9A-Fa-f:.%A-Za-z]*\]
 
 SINGLETONS: Final = frozenset(
     {
-        *(
-            b"authorization",
-            b"content-encoding",
-            b"content-length",
-            b"content-location",
-            b"content-range",
-            b"content-type",
-        ),
-        *(b"date", b"from", b"host", b"if-modified-since", b"if-range", b"if-unmodified-since", b"max-forwards"),
-        *(
-            b"origin",
-            b"proxy-authorization",
-            b"range",
-            b"referer",
-            b"sec-fetch-site",
-            b"transfer-encoding",
-            b"user-agent",
-        ),
+        *(b"authorization", b"content-encoding", b"content-length", b"content-location", b"content-range"),
+        *(b"content-type", b"date", b"from", b"host", b"if-modified-since", b"if-range", b"if-unmodified-since"),
+        *(b"max-forwards", b"origin", b"proxy-authorization", b"range", b"referer", b"sec-fetch-site"),
+        *(b"transfer-encoding", b"user-agent"),
     }
 )
 """The fields of requests that are no lists (RFC 9110; Fetch), and Transfer-Encoding, of which one value is taken."""

@@ -2,8 +2,8 @@
 
 twine shows nothing of a failed upload but the reason phrase. ASGI has no place for it, so the application sends a
 status that is an int with an attribute `reason` (`Status`), which every server takes for the number
-that it is. gunicorn, uvicorn and the WSGI adapter each look the phrase up by that number; here they are taught to ask
-the number first. The sentence is in the body too, with every server.
+that it is. uvicorn and the WSGI adapter look the phrase up by that number; here they are taught to ask the number
+first. The sentence is in the body too, with every server.
 (RFC 9112, 4: a client should ignore the phrase; it is for people.)
 """
 
@@ -58,24 +58,6 @@ def install_reason_phrases() -> None:
     """Let the servers that are loaded in this process send reasons. May be called again."""
     _replace_table("uvicorn.protocols.http.h11_impl", "STATUS_PHRASES", "{1}")
     _replace_table("a2wsgi.asgi", "StatusStringMapping", "{0} {1}")
-    _install_in_gunicorn()
-
-
-def _install_in_gunicorn() -> None:
-    module = sys.modules.get("gunicorn.asgi.protocol")
-    plain = getattr(module, "_get_cached_status_line", None)
-    if module is None or plain is None or getattr(plain, "asks_the_status", False):
-        return  # not loaded, or another version of gunicorn: it goes on with the standard phrases
-
-    def status_line(version: tuple[int, int], status: int, reason: str | None = None) -> bytes:
-        said = reason_of(status)
-        if said is None:
-            line: bytes = plain(version, status, reason)
-            return line
-        return f"HTTP/{version[0]}.{version[1]} {int(status)} {said}\r\n".encode("latin-1")
-
-    status_line.asks_the_status = True  # type: ignore[attr-defined]  # a mark for the second call
-    setattr(module, "_get_cached_status_line", status_line)  # noqa: B010 - the module does not declare it for us
 
 
 def _replace_table(module_name: str, attribute: str, form: str) -> None:

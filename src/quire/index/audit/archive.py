@@ -44,10 +44,9 @@ def rotate(records: Records, key: str, record: Record, entries: Sequence[Entry])
     return list(entries[-KEPT:])
 
 
-def read_archive(records: Records, key: str, known: Record | None = None) -> tuple[list[Entry], Record]:
-    """All archived entries, and the record that they were read from, to ask again with. Raises StoreError."""
-    record = records.read(key, known)
-    return _entries((record.data or b"").splitlines()), record
+def read_archive(records: Records, key: str) -> list[Entry]:
+    """All archived entries. Raises StoreError."""
+    return _entries((records.read(key).data or b"").splitlines())
 
 
 def _append(records: Records, key: str, entries: Sequence[Entry]) -> None:

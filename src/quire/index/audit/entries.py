@@ -78,7 +78,7 @@ def make_entry(
     entry: Entry = {
         "id": secrets.token_hex(8),
         "revision": next_revision(earlier),
-        "at": f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z",
+        "at": timestamp(),
         "action": action,
     }
     for name, text, limit in (
@@ -106,6 +106,12 @@ def make_entry(
         if after.status_reason is not None:
             entry["reason"] = after.status_reason
     return entry
+
+
+def timestamp() -> str:
+    """Now, as PEP 700's upload-time has it: RFC 3339 in UTC with microseconds."""
+    # strftime takes twenty times as long
+    return f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def next_revision(earlier: Sequence[Entry]) -> int:

@@ -65,7 +65,7 @@ class LogReader:
         carried = entries_of(self._read(f"{self._prefix}/{name}"))
         archived: list[Entry] = []
         if filter_.since is None or not carried or Logged(name, carried[0]).at >= filter_.since:
-            archived, _ = read_archive(self._records, archive_key(self._index, name))
+            archived = read_archive(self._records, archive_key(self._index, name))
         return [logged for logged in _once(name, [*archived, *carried]) if filter_.includes(logged)]
 
     def all(self, names: Iterable[str], filter_: LogFilter | None = None) -> list[Logged]:

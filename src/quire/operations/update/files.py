@@ -21,7 +21,6 @@ from quire.store.contracts import Staging
 from quire.store.posix.files import remove_quietly, sync_directory, unique_name, write_all
 
 _NO_HARD_LINKS = {errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
-_CHUNK = 1024 * 1024
 
 
 @contextmanager
@@ -94,14 +93,11 @@ class ForDirectory:
         return True
 
     def _is_there(self) -> bool:
-        digest = hashlib.sha256()
         try:
             with open(open_regular(self.path), "rb") as file:
-                while chunk := file.read(_CHUNK):
-                    digest.update(chunk)
+                return hashlib.file_digest(file, "sha256").digest() == self._digest.digest()
         except OSError:
             return False
-        return digest.digest() == self._digest.digest()
 
     def discard(self) -> None:
         """Discard the bytes, or their temporary name. Idempotent."""

@@ -1,23 +1,14 @@
-"""The work of `quire update`: find what is present, ask, then print pip commands or fetch.
-
-Without `-x` standard output holds nothing but shell comments and pip commands, as from `pypi-server update`, so that
-it can be piped into a shell. What a person should know besides goes to standard error.
-"""
+"""The work of `quire update`: find what is present, ask another index, then fetch if that is wanted."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import shlex
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError, InvalidName, QuireError, StoreError, UpstreamError
@@ -29,6 +20,7 @@ from quire.index.index import Index
 from quire.operations.opening import open_index
 from quire.operations.update.files import ForDirectory, ForStore, settle
 from quire.operations.update.plan import Fetch, Present, Update, plan, usable
+from quire.process.progress import Progress
 from quire.upstream.client import Upstream, UpstreamFile
 
 MAX_IGNORELIST_BYTES = 4 * 1024 * 1024
@@ -48,7 +40,6 @@ class Job:
     """Where all downloads go; None: beside the present files."""
     unstable: bool
     execute: bool
-    as_json: bool
     ignored: frozenset[str] | None
     """Normalized names; None when no list was given."""
     hosted: bool
@@ -81,16 +72,15 @@ class Report:
     """A sentence each."""
 
 
-def update(job: Job) -> int:
-    """Do it; the exit code. Raises ConfigurationError, StoreError, UpstreamError when nothing can be done at all."""
+def update(job: Job, progress: Progress) -> Report:
+    """Do it. Raises ConfigurationError, StoreError, UpstreamError when nothing can be done at all."""
     index = _open_index(job)
     report = Report()
     present = find_present(index, job.settings.folders, job.ignored or frozenset(), report, hosted=job.hosted)
     reserved = Reserved(job.settings.local)
     present = {name: files for name, files in present.items() if name not in reserved}
-    asyncio.run(_update(job, index, present, report))
-    _print_json(job, report) if job.as_json else _print(job, report)
-    return 1 if report.problems else 0
+    asyncio.run(_update(job, index, present, report, progress))
+    return report
 
 
 # -- what is here -----------------------------------------------------------------------------------------------------
@@ -172,24 +162,28 @@ def find_present(
 # -- asking and fetching ----------------------------------------------------------------------------------------------
 
 
-async def _update(job: Job, index: Index, present: Mapping[str, list[Present]], report: Report) -> None:
+async def _update(
+    job: Job, index: Index, present: Mapping[str, list[Present]], report: Report, progress: Progress
+) -> None:
     report.checked = len(present)
     if not present:
         return
     async with Upstream(job.index_url) as upstream:
         hint = "" if job.ignored is not None else "; name private ones in a file for --ignorelist-file"
-        _say(f"Asking {upstream.url} for {len(present)} projects, whose names it learns{hint}.")
-        offered = await _ask(upstream, list(present), report)
+        progress.say(f"Asking {upstream.url} for {len(present)} projects, whose names it learns{hint}.")
+        offered = await _ask(upstream, list(present), report, progress)
         for name, files in offered.items():
             found = plan(name, present[name], files, unstable=job.unstable, directory=job.directory)
             if found is not None:
                 report.updates.append(found)
         report.updates.sort(key=lambda update: update.project)
         if job.execute:
-            await _fetch_all(job, upstream, index, report)
+            await _fetch_all(job, upstream, index, report, progress)
 
 
-async def _ask(upstream: Upstream, names: Sequence[str], report: Report) -> dict[str, tuple[UpstreamFile, ...]]:
+async def _ask(
+    upstream: Upstream, names: Sequence[str], report: Report, progress: Progress
+) -> dict[str, tuple[UpstreamFile, ...]]:
     """The files that the index offers of each project, without projects that it does not know or could not list."""
     offered: dict[str, tuple[UpstreamFile, ...]] = {}
 
@@ -204,22 +198,21 @@ async def _ask(upstream: Upstream, names: Sequence[str], report: Report) -> dict
                 offered[name] = files
             else:
                 report.missing.append(name)
-        progress.advance(task)
+        progress.advance(1)
 
-    with _progress(MofNCompleteColumn()) as progress:
-        task = progress.add_task("asking", total=len(names))
-        # The first one alone: an index that cannot be reached is found out once, not for each project.
-        await ask(names[0])
-        if not upstream.reached:
-            raise UpstreamError(report.problems[names[0]])
-        async with asyncio.TaskGroup() as group:
-            for name in names[1:]:
-                group.create_task(ask(name))
+    progress.step("asking", len(names))
+    # The first one alone: an index that cannot be reached is found out once, not for each project.
+    await ask(names[0])
+    if not upstream.reached:
+        raise UpstreamError(report.problems[names[0]])
+    async with asyncio.TaskGroup() as group:
+        for name in names[1:]:
+            group.create_task(ask(name))
     report.missing.sort()
     return offered
 
 
-async def _fetch_all(job: Job, upstream: Upstream, index: Index, report: Report) -> None:
+async def _fetch_all(job: Job, upstream: Upstream, index: Index, report: Report, progress: Progress) -> None:
     turns = asyncio.Semaphore(_PROJECTS_AT_ONCE)
 
     async def fetch(update: Update) -> None:
@@ -228,13 +221,12 @@ async def _fetch_all(job: Job, upstream: Upstream, index: Index, report: Report)
                 report.done[update.project] = await _fetch(job, upstream, index, update)
             except QuireError as error:
                 report.problems[update.project] = str(error)
-        progress.advance(task)
+        progress.advance(1)
 
-    with _progress(MofNCompleteColumn()) as progress:
-        task = progress.add_task("fetching", total=len(report.updates))
-        async with asyncio.TaskGroup() as group:
-            for update in report.updates:
-                group.create_task(fetch(update))
+    progress.step("fetching", len(report.updates))
+    async with asyncio.TaskGroup() as group:
+        for update in report.updates:
+            group.create_task(fetch(update))
 
 
 async def _fetch(job: Job, upstream: Upstream, index: Index, update: Update) -> list[tuple[str, str]]:
@@ -262,88 +254,3 @@ async def _fetch(job: Job, upstream: Upstream, index: Index, update: Update) -> 
     for outcome, where in done:
         _log.info(outcome, project=update.project, file=where)
     return done
-
-
-# -- telling ----------------------------------------------------------------------------------------------------------
-
-
-def _progress(*columns: MofNCompleteColumn) -> Progress:
-    """A bar on standard error; nothing where that is no terminal."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        *columns,
-        console=console,
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-        disable=not console.is_terminal,
-    )
-
-
-def _say(sentence: str) -> None:
-    """A line for a person. Part of it may come from a server: what a terminal would obey is taken out."""
-    print("".join(c if c.isprintable() else "?" for c in " ".join(sentence.split())), file=sys.stderr)
-
-
-def _print(job: Job, report: Report) -> None:
-    for update in report.updates:
-        print(f"# update {update.project} from {update.present or 'no version'} to {update.version}")
-        if not job.execute:
-            print(shlex.join(job.command(update)))
-        for outcome, where in report.done.get(update.project, ()):
-            print(f"{where} was there already" if outcome == "present" else f"{outcome} {where}")
-        print()
-    sys.stdout.flush()
-    if report.hosted:
-        _say(f"Left alone: {report.hosted} projects that were published to this index; --hosted asks for them too.")
-    if report.missing:
-        _say(f"No release found upstream for {_names(report.missing)}.")
-    for name, status in sorted(report.closed.items()):
-        _say(f"Left alone: {name}, which is {status}.")
-    sentences: dict[str, list[str]] = {}
-    for name, sentence in sorted(report.problems.items()):
-        sentences.setdefault(sentence, []).append(name)
-    for sentence, names in sentences.items():
-        _say(f"quire: error: {_names(names)}: {sentence}")
-    if report.checked and not (report.updates or report.problems):
-        _say("Nothing is newer upstream.")
-    elif not (report.checked or report.problems):
-        _say("There is no project to ask for.")
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(names)
-
-
-def _print_json(job: Job, report: Report) -> None:
-    updates = [
-        {
-            "project": update.project,
-            "present": update.present,
-            "version": update.version,
-            "command": job.command(update),
-            "files": [
-                {
-                    "filename": fetch.file.parsed.filename,
-                    "url": fetch.file.url,
-                    "hashes": dict(fetch.file.hashes),
-                    "size": fetch.file.size,
-                    "directory": fetch.directory,
-                }
-                for fetch in update.fetches
-            ],
-            "done": [{"outcome": outcome, "file": where} for outcome, where in report.done.get(update.project, ())],
-        }
-        for update in report.updates
-    ]
-    document = {
-        "checked": report.checked,
-        "updates": updates,
-        "hosted": report.hosted,
-        "missing": report.missing,
-        "closed": report.closed,
-        "problems": report.problems,
-    }
-    print(json.dumps(document, indent=1))
