@@ -20,11 +20,9 @@ from structlog.testing import capture_logs
 from quire.access.authenticator import (
     MAX_HEADER_CHARACTERS,
     Accepted,
-    Action,
     Authenticator,
     Busy,
     Credentials,
-    Policy,
     Throttled,
     Verdict,
     Wrong,
@@ -77,16 +75,6 @@ async def parked(*calls: Coroutine[Any, Any, Verdict]) -> list[asyncio.Task[Verd
     tasks = [asyncio.create_task(call) for call in calls]
     await asyncio.sleep(0)
     return tasks
-
-
-# -- the policy -------------------------------------------------------------------------------------------------------
-
-
-def test_policy_protects_uploads_unless_told_otherwise() -> None:
-    """The default is pypiserver's: update needs a login, reading does not."""
-    assert [action for action in Action if Policy().needs_login(action)] == [Action.UPDATE]
-    assert not Policy(frozenset()).needs_login(Action.UPDATE)
-    assert Policy(frozenset(Action)).needs_login(Action.LIST)
 
 
 # -- the Authorization header -----------------------------------------------------------------------------------------
@@ -212,14 +200,12 @@ def test_impossible_passwords_are_wrong(tmp_path: Path, scheme: str, password: s
     ],
 )
 def test_plain_text_and_unsupported_hashes_never_match(tmp_path: Path, stored: str) -> None:
-    """Such a user is named in a warning, cannot log in even with the stored text itself, and has no rights."""
+    """Such a user is named in a warning, and cannot log in even with the stored text itself."""
     path = write(tmp_path / "htpasswd", alice=stored, bob=sha1_hash("b"))
     with capture_logs() as logs, authenticator(path) as (made, checker):
         assert ask(made, "alice", stored) == Wrong()
         assert ask(made, "alice", "secret") == Wrong()
-        assert not made.may("alice", Action.UPDATE)
         assert ask(made, "bob", "b") == Accepted("bob")
-        assert made.may("bob", Action.UPDATE)
     assert [(log["log_level"], log["users"]) for log in logs] == [("warning", ["alice"])]
     assert all(asked != stored for _, asked in checker.asked)
     if len(stored) > 1:
@@ -239,8 +225,6 @@ def test_file_is_reloaded_when_it_changes(tmp_path: Path) -> None:
         assert ask(made, "alice", "new") == Accepted("alice")
         assert ask(made, "carol", "c") == Accepted("carol")
         assert ask(made, "bob", "b") == Wrong()
-        assert made.may("carol", Action.UPDATE)
-        assert not made.may("bob", Action.UPDATE)
         write(path)
         assert ask(made, "alice", "new") == Wrong()
 

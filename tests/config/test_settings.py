@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.access.authenticator import Action
 from quire.config import values
 from quire.config.settings import (
     DEFAULT_FALLBACK_URL,
@@ -23,6 +22,7 @@ from quire.config.settings import (
     resolve,
     usable_cores,
 )
+from quire.config.values import ACTIONS
 from quire.domain.errors import ConfigurationError
 from quire.observe.logs import interpolate
 
@@ -281,7 +281,7 @@ def test_no_authentication() -> None:
         ("authenticate", " Download, UPDATE,update ", "authenticate", ("download", "update")),
         ("authenticate", "update, list", "authenticate", ("list", "update")),
         ("authenticate", "UPDATE", "authenticate", ("update",)),
-        ("authenticate", "download,list,update,list", "authenticate", tuple(Action)),
+        ("authenticate", "download,list,update,list", "authenticate", ACTIONS),
         ("hash_algo", "md5", "hash_algorithm", "md5"),
         ("hash_algo", "off", "hash_algorithm", None),
         ("hash_algo", "0", "hash_algorithm", None),

@@ -209,7 +209,7 @@ def test_the_number_of_series_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
         "cache": set(catalog.CACHES),
         "result": {*catalog.UPLOAD_RESULTS, *catalog.LOGIN_RESULTS},
         "action": set(catalog.CHANGE_ACTIONS),
-        "reason": set(catalog.LEFT_OUT_REASONS),
+        "reason": {*catalog.LEFT_OUT_REASONS, *catalog.REFUSAL_REASONS},
         "error": set(catalog.STORE_ERRORS),
         "le": {*map(str, catalog.SECONDS), "+Inf"},
     }

@@ -31,11 +31,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
-from enum import StrEnum
 from functools import cached_property, partial
 
 import structlog
 
+from quire.access.authorization import Principal
 from quire.access.login_checks import LoginChecks
 from quire.access.login_limits import Attempt, Limits, Origin, Scope, Throttle, origin_of
 from quire.access.passwords import Passwords, Users, verify_password
@@ -44,24 +44,6 @@ MAX_HEADER_CHARACTERS = 8 * 1024
 BUSY_RETRY_SECONDS = 1
 
 _log = structlog.get_logger(__name__)
-
-
-class Action(StrEnum):
-    """What a login can be asked for, by the names that pypiserver's `--authenticate` gives them."""
-
-    DOWNLOAD = "download"
-    LIST = "list"
-    UPDATE = "update"
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The actions that need a login. A user who is logged in may do all of them."""
-
-    protected: frozenset[Action] = frozenset({Action.UPDATE})
-
-    def needs_login(self, action: Action) -> bool:
-        return action in self.protected
 
 
 # -- what the client sent ---------------------------------------------------------------------------------------------
@@ -150,6 +132,10 @@ class Login:
     """By the authenticator's clock; it may be extended."""
     is_over: bool = False
     """Whether it will never count again. The credentials may: `Authenticator.find_login` finds out."""
+    principal: Principal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.principal = Principal(self.username)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +235,8 @@ class Authenticator:
             self._headers.popitem(last=False)
         return login
 
-    def confirm(self, login: Login, action: Action) -> bool:
-        """Whether a login counts now, and suffices. When not, `authenticate` finds out more.
+    def confirm(self, login: Login) -> bool:
+        """Whether a login counts now. When not, `authenticate` finds out more.
 
         Never waits, never raises. To be called from a callback or task of the event loop: all calls
         in one loop tick share one check of the file (see `quire.catalog.freshness`).
@@ -259,7 +245,7 @@ class Authenticator:
         if users is not self._users or login.is_over or self._clock() >= login.until:
             return False
         self._logins.move_to_end(login.username)
-        return _may(users, login.username, action)
+        return True
 
     def begin_tick(self) -> None:
         """As `Barrier.begin_tick`."""
@@ -277,10 +263,6 @@ class Authenticator:
             )  # before the check: so it is fresh for all callbacks before that
         self._tick_users = self._passwords.current()
         return self._tick_users
-
-    def may(self, username: str, action: Action) -> bool:
-        """Whether this user, logged in, has the right to `action`."""
-        return _may(self._passwords.current(), username, action)
 
     def close(self) -> None:
         """Drop the checks that have not begun and let the threads end."""
@@ -363,8 +345,3 @@ class Authenticator:
             data = part.encode("utf-8", "surrogatepass")
             digest.update(len(data).to_bytes(8) + data)
         return digest.digest()
-
-
-def _may(users: Users, username: str, _action: Action) -> bool:
-    """As yet every user has every right."""
-    return username in users.hashes

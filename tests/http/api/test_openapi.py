@@ -13,7 +13,6 @@ import pytest
 from starlette.routing import Mount, Route
 
 import quire.http
-from quire.access.authenticator import Action
 from quire.config.settings import Settings
 from quire.config.values import RESERVED_PATHS
 from quire.http.api.openapi import document
@@ -121,7 +120,7 @@ def test_it_needs_the_login_that_listings_need(tmp_path: Path) -> None:
         ("GET", "/openapi.json", {}),
         ("GET", "/openapi.json", {"auth": ("reader", "secret")}),
     ]
-    settings: dict[str, Any] = {"passwords": str(users), "authenticate": frozenset({Action.LIST})}
+    settings: dict[str, Any] = {"passwords": str(users), "authenticate": ("list",)}
     assert [answer.status_code for answer in _ask(root, *requests, **settings)] == [401, 200]
 
 

@@ -24,6 +24,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quire.access.authorization import Principal
 from quire.config.settings import Settings
 from quire.http.app.access_lines import AccessFields, access_lines
 from quire.http.app.request_log import AccessLog, RequestContext
@@ -177,7 +178,7 @@ def test_a_line_of_a_fast_path_response_is_that_of_any_other(seconds: float, pat
         access = AccessLog(settings)
         for user in (None, "alice", None, "bob", "alice"):
             context = RequestContext("an-id")
-            context.user = user
+            context.principal = Principal(user)
             patch.setattr("random.random", lambda: 0.5)
             access.line("GET", path, 200, seconds, sent=9, client="192.0.2.1", context=context)
             general, kept.data = kept.data, b""

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.types import Message, Receive, Scope, Send
 
+from quire.access.authorization import Principal
 from quire.http.app.request_log import context_of
 from quire.http.app.routes import RouteTable
 from quire.http.app.tracing import Tracing, is_enabled, traced
@@ -31,7 +32,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "http":
         return
     context = context_of(scope)
-    context.request_id, context.user, context.project = "id-7", "alice", "acme"
+    context.request_id, context.principal, context.project = "id-7", Principal("alice"), "acme"
     if scope["path"] == "/break":
         raise ValueError("a defect")
     await send({"type": "http.response.start", "status": int(scope["path"].strip("/") or 200), "headers": []})

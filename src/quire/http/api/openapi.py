@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import quire
-from quire.access.authenticator import Action
-from quire.http.app.worker import worker_of
+from quire.access.authorization import Right
+from quire.http.app.worker import authorize, worker_of
 from quire.http.simple.pages import page_response
 from quire.http.simple.redirects import UPLOADS
 from quire.render.negotiation import MediaType
@@ -32,7 +32,7 @@ _LOGIN = (401, 403, 429)
 async def openapi(request: Request) -> Response:
     """GET /openapi.json."""
     worker = worker_of(request)
-    await worker.authorize(request, Action.LIST)
+    await authorize(request, Right.LIST)
     return await page_response(request, _document_page(worker.settings.health_endpoint))
 
 

@@ -19,6 +19,7 @@ from starlette.datastructures import URL, Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from quire.access.authorization import ANONYMOUS, Principal
 from quire.config.settings import Settings
 from quire.domain.names import is_normalized
 from quire.http.app.access_lines import AccessFields, AccessLines, Parts, access_lines
@@ -47,14 +48,19 @@ _MAX_PARTS = 4096
 class RequestContext:
     """What handlers find out about a request, for the log and the audit log. Empty where it does not apply."""
 
-    __slots__ = ("action", "file", "project", "request_id", "user")
+    __slots__ = ("action", "file", "principal", "project", "request_id")
 
     def __init__(self, request_id: str = "") -> None:
         self.request_id = request_id
-        self.user: str | None = None
+        self.principal = ANONYMOUS
         self.project = ""
         self.action = ""
         self.file = ""
+
+    @property
+    def user(self) -> str | None:
+        """The name of the user that has logged in; None when nobody has."""
+        return self.principal.username
 
 
 def context_of(scope: Scope) -> RequestContext:
@@ -151,7 +157,7 @@ class AccessLog:
         lines = self._lines if self._is_in_tick else self._as_set_up()
         if lines is None:
             context = RequestContext(request_id)
-            context.user = user or None
+            context.principal = Principal(user or None)
             self.line("GET", path, status, seconds, sent=sent, client=client, context=context)
             return
         share = self._share("GET", status, seconds) if self._is_sampled else 1.0
@@ -163,7 +169,7 @@ class AccessLog:
             if len(self._parts) >= _MAX_PARTS:
                 self._parts.clear()
             context = RequestContext(request_id)
-            context.user = user or None
+            context.principal = Principal(user or None)
             fields = self._fields(
                 "GET", path, status, seconds, client, sent=sent, received=0, context=context, share=share
             )

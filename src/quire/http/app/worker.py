@@ -15,20 +15,21 @@ from typing import ParamSpec, TypeVar
 import structlog
 from starlette.requests import Request
 
-from quire.access.authenticator import Accepted, Action, Authenticator, Busy, Throttled, Wrong, parse_basic
+from quire.access.authenticator import Authenticator
+from quire.access.authorization import AccessRules, Right
 from quire.access.passwords import Passwords
 from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.config.settings import Settings
 from quire.domain.errors import NotFound, StoreError
 from quire.domain.project import File
 from quire.domain.reserved import Reserved
+from quire.http.app.access import Access
 from quire.http.app.origins import AllowedHosts
 from quire.http.app.periodic_sweep import sweep_periodically
 from quire.http.app.problems import HttpError
 from quire.http.app.proxies import TrustedProxies, peer_of
 from quire.http.app.ready import Readiness, StoreProbe
 from quire.http.app.renderings import Renderings
-from quire.http.app.request_log import context_of
 from quire.http.app.worker_metrics import WorkerMetrics
 from quire.http.simple.accel import internal_location
 from quire.index.index import Index
@@ -47,8 +48,6 @@ LARGE_PAGES_PENDING = 128
 """Pieces of such work that run or wait. One takes up to some seconds, also for a client that has gone away."""
 REMOVAL_DELAY = 300.0
 """Seconds that a file no longer listed stays on disk: who is downloading it over NFS could not finish otherwise."""
-CHALLENGE = {"WWW-Authenticate": 'Basic realm="pypi", charset="UTF-8"'}
-"""distutils' `register` gives its password to the realm `pypi` alone, which is that of pypiserver too."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +63,7 @@ class Worker:
         budget: Budget,
         metrics: WorkerMetrics,
         threads: Threads,
-        authenticator: Authenticator | None,
+        rules: AccessRules,
     ) -> None:
         """`indexes`: by name, at least that of the settings, which answers where a route names none."""
         self.settings = settings
@@ -72,12 +71,13 @@ class Worker:
         self.default = indexes[settings.index]
         self.budget = budget
         self.metrics = metrics
-        self.authenticator = authenticator
         self.readiness = Readiness(
             StoreProbe(self.default.hosted), lambda: is_draining(folder_of(os.environ)), shown=self.without_paths
         )
         self.proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
         self.hosts = AllowedHosts(settings.allowed_hosts)
+        authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
+        self.access = Access(rules, authenticator, self.proxies, metrics.tally)
         self.renderings: Renderings[Page] = Renderings()
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self._threads = threads
@@ -92,53 +92,8 @@ class Worker:
     def close(self) -> None:
         """Let go of threads. For the end of the process."""
         self._threads.close()
-        if self.authenticator is not None:
-            self.authenticator.close()
-
-    # -- access -------------------------------------------------------------------------------------------------------
-
-    async def authorize(self, request: Request, action: Action) -> str | None:
-        """The user who may do this; None when nobody had to log in. Raises HttpError 401, 403, 429, 503."""
-        if action not in self.settings.authenticate:
-            return None
-        user = await self.login(request, f"To {action}")
-        if self.authenticator is not None and self.authenticator.may(user, action):
-            return user
-        raise HttpError(403, f"The user {user} has no right to {action}; ask the operator of the index.")
-
-    async def login(self, request: Request, purpose: str) -> str:
-        """The user whose credentials a request has. `purpose`: how the sentence begins that asks for some.
-
-        Raises HttpError 401, 429, 503.
-        """
-        credentials = parse_basic(request.headers.get("authorization"))
-        if credentials is None or self.authenticator is None:
-            raise HttpError(401, f"{purpose} needs a login; give a user name and a password.", CHALLENGE)
-        checks = self.authenticator.hash_checks
-        client, context = self.proxies.client_address(request), context_of(request.scope)
-        verdict = await self.authenticator.authenticate(credentials, client)
-        if not isinstance(verdict, Accepted):
-            raise self._refused(verdict, user=credentials.username[:100], client=client, request=context.request_id)
-        self.metrics.tally.logins["remembered" if self.authenticator.hash_checks == checks else "checked"] += 1
-        context.user = verdict.username
-        return verdict.username
-
-    def _refused(self, verdict: Wrong | Throttled | Busy, *, user: str, client: str, request: str) -> HttpError:
-        """Count and log a login that was not accepted; what to tell the client."""
-        logins = self.metrics.tally.logins
-        if isinstance(verdict, Wrong):
-            logins["wrong"] += 1
-            log.warning("login failed", user=user, client=client, request=request)
-            return HttpError(401, "The user name or the password is wrong.", CHALLENGE)
-        again = f"try again in {verdict.retry_after} second{'s' * (verdict.retry_after > 1)}."
-        if isinstance(verdict, Busy):
-            logins["busy"] += 1
-            log.info("login not looked at, too many are being checked", user=user, client=client, request=request)
-            return HttpError(503, f"Too many logins are being checked; {again}", _retry_after(verdict.retry_after))
-        logins["throttled"] += 1
-        scope = verdict.scope.value
-        log.info("login not looked at, too many failures", scope=scope, user=user, client=client, request=request)
-        return HttpError(429, f"Too many failed logins {scope}; {again}", _retry_after(verdict.retry_after))
+        if self.access.authenticator is not None:
+            self.access.authenticator.close()
 
     def accel_location(self, request: Request, content: OpenBlob | bytes) -> str | None:
         """Where the proxy that asks finds the file, to send it itself; None for everybody else, and for HEAD."""
@@ -220,10 +175,13 @@ def build_worker(settings: Settings) -> Worker:
     index = ServedIndex(
         Index(store, settings.index), folder, policy, budget=budget, threads=threads, tallies=metrics.tally.barriers
     )
-    authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
-    worker = Worker(
-        settings, {index.name: index}, budget=budget, metrics=metrics, threads=threads, authenticator=authenticator
+    rules = AccessRules(
+        settings.authenticate,
+        metrics=settings.metrics,
+        read_only=index.read_only,
+        has_users=settings.passwords is not None,
     )
+    worker = Worker(settings, {index.name: index}, budget=budget, metrics=metrics, threads=threads, rules=rules)
     metrics.watch(
         index.hosted.commits,
         folder,
@@ -255,12 +213,18 @@ def index_of(request: Request) -> ServedIndex:
     return index
 
 
+async def authorize(request: Request, right: Right) -> None:
+    """Let a request pass that has the right on some project of its index (`Access.authorize`).
+
+    Also on an index that does not exist, so that a stranger does not learn which there are.
+    Raises HttpError 401, 403, 429, 503.
+    """
+    worker = worker_of(request)
+    await worker.access.authorize(request, right, request.path_params.get("index", worker.default.name))
+
+
 def _remove_blobs(index: Index, files: tuple[File, ...]) -> None:
     try:
         index.remove_blobs(files)
     except StoreError as error:
         log.warning("blobs not removed, gc will", error=str(error))
-
-
-def _retry_after(seconds: int) -> dict[str, str]:
-    return {"Retry-After": str(seconds)}

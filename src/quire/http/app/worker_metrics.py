@@ -166,6 +166,7 @@ class WorkerMetrics:
         yield from _each(catalog.UPLOADS, tally.uploads)
         yield catalog.UPLOADED, (), [tally.uploaded]
         yield from _each(catalog.LOGINS, tally.logins)
+        yield from _each(catalog.REFUSED, tally.refused)
         yield from _each(catalog.STORE_FAILURES, tally.store_errors)
         if self._index is not None:
             made = dict(self._index.made)

@@ -20,7 +20,8 @@ from time import perf_counter
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from quire.access.authenticator import Action, Login
+from quire.access.authenticator import Login
+from quire.access.authorization import ALLOWED, Right
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import NamesView, ProjectView
 from quire.domain.errors import QuireError
@@ -67,8 +68,9 @@ class FastPath:
         self.waits = not index.projects.is_inline
         """Whether validations wait for a network. Then `respond_inline` returns None; call `respond_awaited`."""
         self._simple = f"{settings.server_base_url}/simple/"
-        self._pages_are_open = Action.LIST not in settings.authenticate
-        self._files_are_open = Action.DOWNLOAD not in settings.authenticate
+        self._authorize = worker.access.rules.authorize
+        self._pages_are_open = worker.access.is_open(Right.LIST, index.name)
+        self._files_are_open = worker.access.is_open(Right.DOWNLOAD, index.name)
         self._algorithm = settings.hash_algorithm
         self._hosts: set[str] = set()
         self._allowed = worker.hosts
@@ -78,11 +80,11 @@ class FastPath:
         self._leaves_all = self._log.is_on and self._log.is_formatted
         """Whether the log needs to know more of each request than is known here."""
         self._ids = RequestIds()
-        self._authenticator = worker.authenticator
+        self._authenticator = worker.access.authenticator
         sharing = (
             index.projects,
             index.project_names,
-            worker.authenticator,
+            worker.access.authenticator,
             self._log if self._log.is_on else None,
         )
         self._sharing = [each for each in sharing if each is not None]
@@ -136,7 +138,7 @@ class FastPath:
         wanted = self._negotiated(headers) if self._is_supported(headers) else None
         if wanted is None:
             return None
-        user = "" if self._pages_are_open else self._user(headers, login, Action.LIST)
+        user = "" if self._pages_are_open else self._user(headers, login, Right.LIST)
         if user is None:
             return None
         try:
@@ -218,10 +220,10 @@ class FastPath:
             if not self._is_supported(headers):
                 return None
             if path.startswith(self._simple):
-                user = "" if self._pages_are_open else self._user(headers, login, Action.LIST)
+                user = "" if self._pages_are_open else self._user(headers, login, Right.LIST)
                 answer = None if user is None else self._page(path, headers)
             elif path.startswith(self.files.prefix):
-                user = "" if self._files_are_open else self._user(headers, login, Action.DOWNLOAD)
+                user = "" if self._files_are_open else self._user(headers, login, Right.DOWNLOAD)
                 answer = None if user is None else self.files.find_response(path, headers, takes_files=takes_files)
         except QuireError:  # the application meets the same, and has a sentence for it
             pass
@@ -302,14 +304,16 @@ class FastPath:
             self._hosts.add(host)
         return True
 
-    def _user(self, headers: Headers, login: Login | None, action: Action) -> str | None:
-        """The user whose credentials were found good lately, if they still are, and suffice."""
+    def _user(self, headers: Headers, login: Login | None, right: Right) -> str | None:
+        """The user whose credentials were found good lately, if they still are, and the user has the right."""
         authenticator = self._authenticator
         if authenticator is None:
             return None
         if login is None and (header := headers.get("authorization")) is not None:
             login = authenticator.find_login(header)
-        return None if login is None or not authenticator.confirm(login, action) else login.username
+        if login is None or not authenticator.confirm(login):
+            return None
+        return login.username if self._authorize(login.principal, right, self._index.name, None) is ALLOWED else None
 
 
 class FastPathApplication:

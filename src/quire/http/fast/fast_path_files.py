@@ -83,7 +83,9 @@ class FastPathFiles:
             return None
         if companion and file.metadata_sha256 is None:
             return None
-        headers = file_headers(self._worker, file_digest(file, companion), filename, companion, permanent=True)
+        headers = file_headers(
+            self._worker, self._index, file_digest(file, companion), filename, companion, permanent=True
+        )
         route = Route.METADATA if companion else Route.FILE
         prepared = view.prepared[rest] = _PreparedFile(f"{file.blob}/{filename}{companion}", headers, route)
         self._index.projects.memory.account(view.name, view)

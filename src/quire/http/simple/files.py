@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from quire.access.authenticator import Action
+from quire.access.authorization import Right
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import Listed
 from quire.domain.errors import BlobMissing, InvalidName, NotFound, StoreError
@@ -25,7 +25,7 @@ from quire.domain.project import File
 from quire.dropin.drop_in import OpenDropIn
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.request_log import context_of
-from quire.http.app.worker import Worker, index_of, worker_of
+from quire.http.app.worker import Worker, authorize, index_of, worker_of
 from quire.store.contracts import OpenBlob
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ class Target:
 async def download(request: Request) -> Response:
     """GET /packages/<path>: a file, or a companion of one (`.metadata`, `.asc`)."""
     worker, index = worker_of(request), index_of(request)
-    await worker.authorize(request, Action.DOWNLOAD)
+    await authorize(request, Right.DOWNLOAD)
     path = request.path_params["path"]
     target = await _find(worker, index, path)
     try:
@@ -66,7 +66,7 @@ async def download(request: Request) -> Response:
         target = await _find(worker, index, path)
         blob, digest = await _open(worker, index, target)
     file = target.listed.file
-    headers = file_headers(worker, digest, file.filename, target.companion, permanent=target.permanent)
+    headers = file_headers(worker, index, digest, file.filename, target.companion, permanent=target.permanent)
     modified = None
     if target.opened is not None and not target.companion:
         found = target.opened.drop_in.fingerprint.mtime_ns / 1e9
@@ -76,11 +76,13 @@ async def download(request: Request) -> Response:
     return FileResponse(blob, headers=headers, worker=worker, modified=modified)
 
 
-def file_headers(worker: Worker, digest: str, filename: str, companion: str, *, permanent: bool) -> dict[str, str]:
+def file_headers(
+    worker: Worker, index: ServedIndex, digest: str, filename: str, companion: str, *, permanent: bool
+) -> dict[str, str]:
     """The headers of a file, or of a companion of it. `permanent`: whether its URL can never mean other bytes."""
     return {
         "ETag": f'"{digest}"',
-        "Cache-Control": _cache_control(worker, permanent=permanent),
+        "Cache-Control": _cache_control(worker, index, permanent=permanent),
         "Accept-Ranges": "bytes",
         "Content-Type": content_type(filename, companion),
     }
@@ -174,9 +176,9 @@ def _missing(target: Target) -> NotFound:
     return NotFound(f"The file {target.listed.file.filename}{target.companion} does not exist.")
 
 
-def _cache_control(worker: Worker, *, permanent: bool) -> str:
+def _cache_control(worker: Worker, index: ServedIndex, *, permanent: bool) -> str:
     """Immutable where the URL carries the digest; private where a login is needed, so that no shared cache leaks it."""
-    scope = "private" if Action.DOWNLOAD in worker.settings.authenticate else "public"
+    scope = "public" if worker.access.is_open(Right.DOWNLOAD, index.name) else "private"
     if permanent:
         return f"{scope}, max-age={_YEAR}, immutable"
     if worker.settings.cache_control is not None:

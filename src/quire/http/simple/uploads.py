@@ -12,7 +12,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from quire.access.authenticator import Action
+from quire.access.authorization import Right
 from quire.archives.zips import has_zip_member
 from quire.catalog.served import ServedIndex
 from quire.domain.changes import Selection
@@ -25,10 +25,9 @@ from quire.domain.errors import (
     ReadOnlyFile,
     StoreError,
 )
-from quire.domain.names import Kind, ParsedFilename, normalize_name, same_version
-from quire.http.app.problems import HttpError
+from quire.domain.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
 from quire.http.app.request_log import RequestContext, context_of, origin_of
-from quire.http.app.worker import Worker, index_of, worker_of
+from quire.http.app.worker import Worker, authorize, index_of, worker_of
 from quire.http.simple.forms import Content, Form, received_form
 from quire.index.audit.entries import Origin
 from quire.index.commits import Change
@@ -40,9 +39,8 @@ log = structlog.get_logger(__name__)
 async def post(request: Request) -> Response:
     """POST /, /legacy/, /simple/: a form whose `:action` says what to do."""
     worker, index = worker_of(request), index_of(request)
-    user = await worker.authorize(request, Action.UPDATE)
-    if index.read_only:
-        raise HttpError(403, "This index is served read-only; publish to the server that takes uploads.")
+    await authorize(request, Right.UPDATE)
+    user = context_of(request.scope).user
     async with received_form(request, worker, index) as form:
         action = form.text(":action")
         if action is None:
@@ -79,6 +77,7 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     protocol = form.text("protocol_version")
     if protocol not in {None, "1"}:
         raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
+    worker.access.check(request, Right.UPDATE, index.name, parse_filename(form.filename).project)
     attestations = _attestations(form)
     origin = origin_of(request, user, worker.proxies)
     context = context_of(request.scope)
@@ -175,6 +174,7 @@ async def _remove_package(
         project = normalize_name(name)
     except InvalidName as error:
         raise NotFound(str(error)) from error
+    worker.access.check(request, Right.UPDATE, index.name, project)
     view = await index.project(project)
     files = [each for each in view.files.values() if same_version(each.file.version, version)]
     if not files:

@@ -55,6 +55,7 @@ SECONDS = (
 UPLOAD_RESULTS = ("published", "unchanged", "refused", "failed")
 CHANGE_ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend")
 LOGIN_RESULTS = ("remembered", "checked", "wrong", "throttled", "busy")
+REFUSAL_REASONS = ("login_needed", "forbidden")
 STORE_ERRORS = (
     *("StoreError", "Conflict", "OutcomeUnknown", "StoreReadOnly", "StoreFull"),
     *("UnknownLayout", "DamagedRecord", "BlobMissing", "other"),
@@ -84,6 +85,7 @@ CONFLICTS = Metric(
 IN_DOUBT = Metric("quire_writes_in_doubt_total", "counter", "Writes of a record whose outcome the store did not know.")
 STORE_FAILURES = Metric("quire_store_errors_total", "counter", "Requests that the store failed.", ("error",))
 LOGINS = Metric("quire_logins_total", "counter", "Credentials, by the result of their check.", ("result",))
+REFUSED = Metric("quire_access_refused_total", "counter", "Requests refused by the access rules.", ("reason",))
 LOG_LINES_LOST = Metric(
     "quire_log_lines_lost_total", "counter", "Log lines that could not be written: no reader took them, or a full disk."
 )
@@ -108,5 +110,5 @@ INFO = Metric("quire_info", "gauge", "Always 1; the labels are the version and t
 METRICS = (
     *(REQUESTS, DURATION, SENT, RECEIVED, BARRIER_REQUESTS, VALIDATIONS, LOADS, UPLOADS, UPLOADED, CHANGES, CONFLICTS),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
-    *(LOG_LINES_LOST, LEFT_OUT, INFO),
+    *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED),
 )

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from quire.observe.metrics.catalog import (
     CACHES,
     LOGIN_RESULTS,
+    REFUSAL_REASONS,
     SECONDS,
     STORE_ERRORS,
     UPLOAD_RESULTS,
@@ -45,7 +46,7 @@ class BarrierTally:
 class Tally:
     """Everything that one worker counts. Belongs to its event loop."""
 
-    __slots__ = ("barriers", "logins", "received", "routes", "store_errors", "uploaded", "uploads")
+    __slots__ = ("barriers", "logins", "received", "refused", "routes", "store_errors", "uploaded", "uploads")
 
     def __init__(self) -> None:
         self.routes = [RouteTally() for _ in Route]
@@ -54,6 +55,7 @@ class Tally:
         self.uploads = dict.fromkeys(UPLOAD_RESULTS, 0)
         self.uploaded = 0
         self.logins = dict.fromkeys(LOGIN_RESULTS, 0)
+        self.refused = dict.fromkeys(REFUSAL_REASONS, 0)
         self.store_errors = dict.fromkeys(STORE_ERRORS, 0)
 
     def request(self, route: int, status: int, seconds: float, sent: int) -> None:
