@@ -116,7 +116,7 @@ def test_the_base_alone_is_measured_twice(suite: Suite) -> None:
     assert taken(suite, others=()) == [BASE, BASE]
 
 
-def test_who_is_not_there_takes_no_time_of_the_base(suite: Suite) -> None:
+def test_a_missing_server_takes_no_time_of_the_base(suite: Suite) -> None:
     """The next one has the shot before; who is missing is noted once, with the reason."""
     assert taken(suite, "b") == [BASE, "c", BASE]
     assert [(each.server, each.reason) for each in suite.results.missing] == [("b", "it is not there")]
@@ -128,12 +128,12 @@ def test_the_base_can_stand_around_two_others(suite: Suite) -> None:
     assert suite.results.ratio(pages.PAGE, "M", "c") == 1
 
 
-def test_one_who_is_not_there_is_none_of_the_two(suite: Suite) -> None:
+def test_a_missing_server_is_none_of_the_two(suite: Suite) -> None:
     """The base comes after two shots that could be had."""
     assert taken(suite, "b", others=("b", "c", "d"), between=2) == [BASE, "c", "d", BASE]
 
 
-def test_who_is_close_is_asked_more_often(suite: Suite) -> None:
+def test_close_results_are_measured_more_often(suite: Suite) -> None:
     """A B A C A B A B A: what is a few percent takes more than one shot. Who is not there is not asked again."""
     others = ("nginx", "simple-dir", "quire+bcrypt")
     assert taken(suite, "quire+bcrypt", others=others, closely=True) == [
@@ -142,7 +142,7 @@ def test_who_is_close_is_asked_more_often(suite: Suite) -> None:
     ]
 
 
-def test_who_is_slow_is_left_out_with_that_reason(suite: Suite) -> None:
+def test_a_slow_server_is_left_out_with_that_reason(suite: Suite) -> None:
     """But for the few questions that everybody is asked."""
     server = Server(Peer("b", "b", "none", lambda launch: [], frozenset()), cast("Running", None), 1)
     suite.slow["b", "M"] = "it takes a minute"
@@ -213,7 +213,7 @@ def test_a_table_of_rates_has_reasons_for_its_gaps() -> None:
     assert "[1] it is not there" in text
 
 
-def test_a_large_upload_is_told_in_megabytes() -> None:
+def test_a_large_upload_is_shown_in_megabytes() -> None:
     """Its rates are megabytes per second in the table, and ratios are what they are."""
     found = results((BASE, 2), (uploads.LOOP, 5), (BASE, 2), measure=uploads.LARGE, corpus=uploads.EMPTY)
     text = rates(found, uploads.LARGE, [uploads.EMPTY])
@@ -244,7 +244,7 @@ def test_ratios_of_everything_are_one_table() -> None:
     assert ratios(results()) == ratios_logged_in(results()) == ""
 
 
-def test_other_servers_are_told_beside_the_chosen_one() -> None:
+def test_other_servers_are_reported_beside_the_chosen_one() -> None:
     """A row for each, with a reason in place of what could not be had."""
     found = results(("quire", 200), ("quire-gunicorn", 50), ("quire", 200), measure=servers.PAGE)
     found.missing.append(Missing(measure=servers.PAGE, corpus="M", server="quire-asyncio", reason="it ended"))
@@ -266,7 +266,7 @@ def test_results_of_servers_that_are_no_more_are_read(tmp_path: Path) -> None:
     assert (read.missing, read.versions) == ([], {"uvicorn": "0.54.0"})
 
 
-def test_latencies_beside_a_huge_project_are_told() -> None:
+def test_latencies_beside_a_huge_project_are_reported() -> None:
     """With and without work on it."""
     found = results((BASE, 100), (huge.CHANGED, 50), (BASE, 100), measure=huge.KEPT, corpus="huge")
     text = beside_huge(found)
@@ -423,7 +423,7 @@ def test_a_rotation_is_spread_over_all_projects() -> None:
     assert len(Corpus("S", 100, 3).asked) == 100
 
 
-def test_operations_of_one_mount_are_told_from_the_others() -> None:
+def test_operations_are_counted_by_mount() -> None:
     """The kernel's table has all mounts in one text; what keeps the lease alive does not count."""
     text = (
         "device proc mounted on /proc with fstype proc\n"

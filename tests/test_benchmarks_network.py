@@ -204,7 +204,7 @@ def _command(pid: int) -> str:
 # -- counting ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_counter_tells_what_came_since_its_restart() -> None:
+def test_a_counter_counts_since_its_restart() -> None:
     """Per request, by kind, and all together; kinds that did not come are left out."""
     now = {"GETATTR": 10, "READ": 5}
     counter = Counter(lambda: dict(now))
@@ -227,7 +227,7 @@ def test_what_a_worker_does_once_is_not_the_cost_of_a_request() -> None:
     assert (found["all"], kinds(found)) == (2.0, "GETATTR 2")
 
 
-def test_kinds_are_told_most_frequent_first() -> None:
+def test_kinds_are_listed_most_frequent_first() -> None:
     """What is no kind of question is not among them."""
     assert kinds({"all": 2.0, "GETATTR": 0.5, "p50": 7.0, "LOOKUP": 1.5}) == "LOOKUP 1.5, GETATTR 0.5"
 
@@ -258,7 +258,7 @@ def _figure(measure: str, where: str, value: float, server: str = "quire", note:
     return Figure(measure=measure, corpus=where, server=server, value=value, unit="", note=note)
 
 
-def test_the_table_of_nfs_has_everybody_and_says_what_is_missing() -> None:
+def test_the_table_of_nfs_has_all_servers_and_says_what_is_missing() -> None:
     """quire's rows first, whatever the order in which they were taken."""
     found = Results(started="2026-01-01 00:00 UTC")
     found.figures = [

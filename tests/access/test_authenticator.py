@@ -431,7 +431,7 @@ def test_dummy_follows_the_most_common_scheme(tmp_path: Path) -> None:
         assert ask(made, "alice", "") == Wrong()
 
 
-def test_matching_the_dummy_lets_nobody_in(tmp_path: Path) -> None:
+def test_matching_the_dummy_is_no_login(tmp_path: Path) -> None:
     """Even a check that says yes to everything does not make an unknown user known."""
     passwords = Passwords(write(tmp_path / "htpasswd", alice=sha1_hash("secret")))
     made = Authenticator(passwords, verify=lambda _password, _stored: True)
@@ -496,7 +496,7 @@ def test_success_costs_nothing(tmp_path: Path) -> None:
         assert [ask(made, "alice", f"guess{n}") for n in range(10)] == [Wrong()] * 10
 
 
-def test_nobody_is_locked_out_by_others(tmp_path: Path) -> None:
+def test_no_user_is_locked_out_by_others(tmp_path: Path) -> None:
     """Failures at one address leave the user's other addresses alone, and other users at that address."""
     path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"), bob=sha1_hash("b"))
     with authenticator(path) as (made, _):
@@ -640,7 +640,7 @@ async def guess(made: Authenticator, number: int, address: str) -> Verdict:
     return await made.authenticate(Credentials(f"user{number}", "guess"), address)
 
 
-def test_networks_take_turns(tmp_path: Path) -> None:
+def test_networks_are_served_round_robin(tmp_path: Path) -> None:
     """A login from a quiet network waits for one check of the busy one, and one that was right before for none."""
     path = write(tmp_path / "htpasswd", alice=sha1_hash("secret"))
 

@@ -66,7 +66,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path]
         yield site, folder
 
 
-def test_a_flood_of_invented_users_blocks_nobody_else(site: tuple[Site, Path]) -> None:
+def test_a_flood_of_invented_users_blocks_no_other_user(site: tuple[Site, Path]) -> None:
     """100 connections from one address: a login from elsewhere that was never seen before is checked and accepted."""
     served, folder = site
     users_file(folder, ann="secret", bob="secret")
@@ -159,7 +159,7 @@ def test_a_removed_user_is_refused_by_every_worker(tmp_path: Path, server: str) 
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans(), st.integers(0, 3)), max_size=30))
-def test_the_queue_loses_no_turn(asked: list[tuple[int, bool, bool, int]]) -> None:
+def test_the_queue_loses_no_check(asked: list[tuple[int, bool, bool, int]]) -> None:
     """Whoever is cancelled, and when: the others run, each once, and in the end every place is free again."""
     done: list[int] = []
 

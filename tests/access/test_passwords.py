@@ -51,7 +51,7 @@ def test_comments_blank_lines_and_crlf_are_allowed() -> None:
         (b"ann:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=", "an earlier line has the same user"),
     ],
 )
-def test_one_odd_line_keeps_nobody_else_out(odd: bytes, reason: str) -> None:
+def test_one_bad_line_locks_out_no_other_user(odd: bytes, reason: str) -> None:
     """It is warned about once, by its number and without its content."""
     stored = sha1_hash("secret")
     with capture_logs() as logs:
@@ -199,7 +199,7 @@ def test_file_that_comes_back_is_read_again(tmp_path: Path) -> None:
         assert set(passwords.current().hashes) == {"alice"}
 
 
-def test_settled_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_past_the_racy_window_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the file is older than any tick, a look is one stat and no more."""
     clock = Clock()
     passwords = Passwords(write(tmp_path / "htpasswd", alice=sha1_hash("a")), clock=clock)

@@ -194,7 +194,7 @@ def test_sdist_without_metadata_has_none() -> None:
     assert read(data, SDIST) is None
 
 
-def test_kinds_that_are_not_looked_into() -> None:
+def test_kinds_that_are_not_read() -> None:
     """Installers and dumb archives have no core metadata, whatever their bytes."""
     for filename in ("foo-1.0.win32.exe", "foo-1.0-1.noarch.rpm", "foo-1.0.linux-x86_64.tar.gz", "foo-1.0.tar.Z"):
         assert read(b"anything", filename) is None
@@ -641,7 +641,7 @@ def test_unsafe_sdists_refused(members: list[tuple[tarfile.TarInfo | str, bytes]
     assert word in refused(gzip.compress(make_tar(members, tar_format)), SDIST)
 
 
-def test_members_that_only_look_unsafe() -> None:
+def test_members_that_only_seem_unsafe() -> None:
     """Links within the archive, dots in names and directories are as good as anything."""
     members: list[tuple[tarfile.TarInfo | str, bytes]] = [
         (special(".", tarfile.DIRTYPE), b""),
@@ -995,7 +995,7 @@ def test_disagreement(name: str, version: str, word: str) -> None:
     assert word in str(caught.value)
 
 
-def test_agreement_of_odd_files() -> None:
+def test_agreement_of_unusual_files() -> None:
     """A filename without a version agrees with any; an invalid name in the metadata with none."""
     check_agreement(_guessed("foo.zip"), parse(metadata_text("foo", "1.0")))
     with pytest.raises(InvalidDistribution):

@@ -72,7 +72,7 @@ async def queued() -> None:
         await asyncio.sleep(0)
 
 
-def test_nobody_shares_a_validation_that_began_before(executor: Callable[[], ThreadPoolExecutor]) -> None:
+def test_no_request_shares_a_validation_that_began_before(executor: Callable[[], ThreadPoolExecutor]) -> None:
     """A request during a validation waits for the next one, and sees what was stored when it came."""
     source = Source()
 
@@ -126,7 +126,7 @@ def test_inline_answers_need_no_thread(executor: Callable[[], ThreadPoolExecutor
     asyncio.run(scenario())
 
 
-def test_whoever_was_queued_before_a_look_shares_it_and_nobody_else(
+def test_requests_queued_before_a_validation_share_it_and_no_others(
     executor: Callable[[], ThreadPoolExecutor],
 ) -> None:
     """Requests of one turn of the event loop cost one look. One that comes after it looks again and sees the change."""
@@ -155,7 +155,7 @@ def test_whoever_was_queued_before_a_look_shares_it_and_nobody_else(
     asyncio.run(scenario())
 
 
-def test_a_turn_of_its_own_shares_nothing_with_others(executor: Callable[[], ThreadPoolExecutor]) -> None:
+def test_an_explicit_tick_shares_nothing_with_others(executor: Callable[[], ThreadPoolExecutor]) -> None:
     """Who begins one looks again, at everything, and so does who comes after its end; within it looks are shared."""
 
     async def scenario() -> None:
@@ -180,7 +180,7 @@ def test_a_turn_of_its_own_shares_nothing_with_others(executor: Callable[[], Thr
     asyncio.run(scenario())
 
 
-def test_what_has_to_be_loaded_is_not_looked_at_again(executor: Callable[[], ThreadPoolExecutor]) -> None:
+def test_a_missed_value_is_not_validated_again_in_the_tick(executor: Callable[[], ThreadPoolExecutor]) -> None:
     """Not in the same turn, nor while it is being loaded: who comes then waits for a load that began after it."""
     source = Source()
 
@@ -201,7 +201,7 @@ def test_what_has_to_be_loaded_is_not_looked_at_again(executor: Callable[[], Thr
     asyncio.run(scenario())
 
 
-def test_a_failure_reaches_everybody_who_waited_and_nobody_later(executor: Callable[[], ThreadPoolExecutor]) -> None:
+def test_a_failure_reaches_waiting_requests_and_no_later_ones(executor: Callable[[], ThreadPoolExecutor]) -> None:
     """An error is an answer like any other: not remembered."""
     source = Source()
 
@@ -223,7 +223,7 @@ def test_a_failure_reaches_everybody_who_waited_and_nobody_later(executor: Calla
     asyncio.run(scenario())
 
 
-def test_who_goes_away_cancels_nobody(executor: Callable[[], ThreadPoolExecutor]) -> None:
+def test_a_cancelled_request_cancels_no_other(executor: Callable[[], ThreadPoolExecutor]) -> None:
     """A client that disconnects does not take the validation of the others with it."""
     source = Source()
 
@@ -244,7 +244,7 @@ def test_who_goes_away_cancels_nobody(executor: Callable[[], ThreadPoolExecutor]
     asyncio.run(scenario())
 
 
-def test_a_busy_key_gathers_a_crowd(executor: Callable[[], ThreadPoolExecutor]) -> None:
+def test_a_busy_key_waits_for_a_batch(executor: Callable[[], ThreadPoolExecutor]) -> None:
     """Once several requests came together, the next validation waits until it is worth its while, for all of them."""
     source = Source()
 
@@ -267,7 +267,7 @@ def test_a_busy_key_gathers_a_crowd(executor: Callable[[], ThreadPoolExecutor]) 
 
 
 @pytest.mark.parametrize("together", range(1, BUSY_WAITERS))
-def test_who_comes_with_few_others_waits_for_nothing(executor: Callable[[], ThreadPoolExecutor], together: int) -> None:
+def test_a_few_requests_do_not_wait_for_a_batch(executor: Callable[[], ThreadPoolExecutor], together: int) -> None:
     """One client asks for one thing after the other, and none of its questions is held back."""
     source = Source()
     source.gate.release(100)
@@ -281,7 +281,7 @@ def test_who_comes_with_few_others_waits_for_nothing(executor: Callable[[], Thre
     asyncio.run(scenario())
 
 
-def test_who_waits_for_a_crowd_does_not_wait_for_ever(executor: Callable[[], ThreadPoolExecutor]) -> None:
+def test_the_wait_for_a_batch_is_bounded(executor: Callable[[], ThreadPoolExecutor]) -> None:
     """The pause ends, whoever came; and where nobody comes in it, the next one alone waits for nothing again."""
     source = Source()
     source.gate.release(100)
@@ -297,7 +297,7 @@ def test_who_waits_for_a_crowd_does_not_wait_for_ever(executor: Callable[[], Thr
     asyncio.run(scenario())
 
 
-def test_the_end_of_the_event_loop_is_told_to_those_who_gather(executor: Callable[[], ThreadPoolExecutor]) -> None:
+def test_the_end_of_the_event_loop_reaches_the_batch(executor: Callable[[], ThreadPoolExecutor]) -> None:
     """A worker that is stopped in a pause leaves nobody waiting."""
     source = Source()
     source.gate.release(100)

@@ -87,7 +87,7 @@ def test_a_wrong_password(locked: Servers, sandbox: Sandbox, installer: str) -> 
     assert UNAUTHORIZED[installer == "uv"] in result.text
 
 
-def test_pip_that_would_ask_ends_when_nobody_answers(locked: Servers, sandbox: Sandbox) -> None:
+def test_pip_without_a_terminal_fails(locked: Servers, sandbox: Sandbox) -> None:
     """The 401 makes pip ask for a user name (a 403 would not); with standard input closed that is an error, no hang."""
     python = environments.programs("pip-newest") / "python"
     result = sandbox.run(

@@ -126,7 +126,7 @@ def test_pre_releases_only_when_asked_for(servers: Servers, sandbox: Sandbox, pi
 
 
 @every_pip
-def test_yanked_releases_are_for_those_who_pin_them(servers: Servers, sandbox: Sandbox, pip: str) -> None:
+def test_yanked_releases_are_installed_only_when_pinned(servers: Servers, sandbox: Sandbox, pip: str) -> None:
     """A release yanked while the servers run is skipped at once, installed with its reason shown when pinned."""
     name = f"yanked-{pip}"
     servers.uvicorn.publish(wheel(name, "1.0"), wheel(name, "2.0"))

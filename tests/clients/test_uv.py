@@ -127,7 +127,7 @@ def test_lock_as_of_yesterday(servers: Servers, sandbox: Sandbox) -> None:
     ok(sandbox.uv(*command, cwd=project))
 
 
-def test_yanked_releases_are_for_those_who_pin_them(servers: Servers, sandbox: Sandbox) -> None:
+def test_yanked_releases_are_installed_only_when_pinned(servers: Servers, sandbox: Sandbox) -> None:
     """A release yanked while the servers run is skipped at once, and installed with its reason shown when pinned."""
     servers.uvicorn.publish(wheel("yanked", "1.0"), wheel("yanked", "2.0"))
     assert _compile(servers, sandbox, "yanked") == ["yanked==2.0"]

@@ -106,7 +106,7 @@ def _listed(host: str, name: str) -> set[str]:
     return set(answer.json()["versions"])
 
 
-def test_who_tried_the_other_container_in_vain_is_still_served() -> None:
+def test_a_retry_at_the_other_container_is_served() -> None:
     """A request waits for a container that has just gone until nginx's patience ends. By then that one may be back, and
     the other one told to stop: it has to go on serving for longer than nginx waits."""
     service = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]["quire-1"]

@@ -102,7 +102,7 @@ def test_the_bill_of_materials_lists_what_is_installed(podman: Podman, image: st
         ("uvicorn", ("--read-only", "--cap-drop", "all", "--security-opt", "no-new-privileges"), 9898),
     ],
 )
-def test_it_runs_as_anybody_on_a_root_file_system_that_is_read_only(
+def test_it_runs_as_any_user_on_a_read_only_root(
     podman: Podman, image: str, tmp_path: Path, packages: Path, server: str, options: Sequence[str], owner: int
 ) -> None:
     """twine publishes and pip installs; all that is written belongs to that user, and all of it is on the volume."""
@@ -296,7 +296,7 @@ def _refused(podman: Podman, image: str, options: Sequence[str], arguments: Sequ
     return said
 
 
-def test_a_volume_of_somebody_else_is_told_in_one_sentence(podman: Podman, image: str, packages: Path) -> None:
+def test_a_volume_of_another_user_is_one_sentence(podman: Podman, image: str, packages: Path) -> None:
     """Who may not do what, whose it is, and what to do: for reading, writing, and for what a former user left."""
     mount = volume(packages, "/data/packages", owner=4711)
     packages.chmod(0o700)

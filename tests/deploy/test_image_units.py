@@ -77,7 +77,7 @@ def test_a_whole_password_file_is_taken_as_it_is() -> None:
         ({"QUIRE_HTPASSWD": "alice:sesame", "QUIRE_USER": "alice"}, "set only the one or the other"),
     ],
 )
-def test_wrong_variables_are_told_in_one_sentence(variables: dict[str, str], sentence: str) -> None:
+def test_wrong_variables_are_one_sentence(variables: dict[str, str], sentence: str) -> None:
     """The sentence names the variable, and never the password."""
     with pytest.raises(ConfigurationError, match=sentence) as refused:
         credentials.htpasswd(variables)

@@ -89,7 +89,7 @@ def test_a_body_without_a_length_goes_through(proxied: Proxied) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def test_a_refusal_reaches_who_is_still_sending(proxied: Proxied) -> None:
+def test_a_refusal_reaches_a_client_that_still_sends(proxied: Proxied) -> None:
     """Who may not upload is told so, also in the middle of twenty megabytes; nothing is kept."""
     body = _form("refused", 20)
     wrong = proxied.client.post("/", content=body, headers={"content-type": content_type()}, auth=("alice", "not this"))
@@ -101,7 +101,7 @@ def test_a_refusal_reaches_who_is_still_sending(proxied: Proxied) -> None:
     assert "refused" not in proxied.site.projects()
 
 
-def test_quire_learns_who_asks(proxied: Proxied) -> None:
+def test_quire_learns_the_clients_address(proxied: Proxied) -> None:
     """Absolute URLs are those of the outside; what a client says of itself in X-Forwarded-* is not believed."""
     page = proxied.client.get("/")
     assert page.status_code == 200
@@ -125,7 +125,7 @@ EXAMPLES = {
 
 @pytest.mark.parametrize("example", EXAMPLES)
 @pytest.mark.parametrize("header", FORWARDING_HEADERS)
-def test_every_header_that_quire_can_be_told_to_believe_is_set_or_cleared(example: str, header: str) -> None:
+def test_every_header_that_quire_may_believe_is_set_or_cleared(example: str, header: str) -> None:
     """So that nothing that a client writes into one of them gets through, whatever `--trusted-headers` says."""
     if example.startswith("caddy") and header in FORWARDING_HEADERS[:3]:
         return
@@ -141,7 +141,7 @@ def test_the_address_without_its_slash(proxied: Proxied) -> None:
 
 
 @pytest.mark.parametrize("path", ["/pypi/metrics", "/", "/simple/", "/_files/", "/_files"])
-def test_what_is_not_for_everybody(proxied: Proxied, path: str) -> None:
+def test_protected_addresses(proxied: Proxied, path: str) -> None:
     """The operator's figures, what is outside the prefix, and the files' internal address are not to be had."""
     assert proxied.client.get(f"https://127.0.0.1:{proxied.port}{path}").status_code == 404
 

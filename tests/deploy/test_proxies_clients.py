@@ -84,7 +84,7 @@ def test_publish_and_install(proxied: Proxied, sandbox: Sandbox, publisher: Publ
 
 
 @pytest.mark.parametrize("publisher", PUBLISHERS, ids=PUBLISHERS.values())
-def test_a_wrong_password_is_told(proxied: Proxied, sandbox: Sandbox, publisher: Publisher) -> None:
+def test_a_wrong_password_is_an_error_message(proxied: Proxied, sandbox: Sandbox, publisher: Publisher) -> None:
     """The refusal comes through, though the client is still sending when it is decided."""
     assert "401 Unauthorized" in refused(publisher(sandbox, proxied, "wrong", *_dist(sandbox, "unwanted")))
 

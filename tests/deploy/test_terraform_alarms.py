@@ -15,7 +15,7 @@ every_variation = pytest.mark.parametrize("variation", VARIATIONS)
 
 
 @every_variation
-def test_alarms_reach_somebody(variation: str) -> None:
+def test_alarms_have_a_recipient(variation: str) -> None:
     """Each alarm goes to the topic and to all that were given, and its description is a sentence."""
     inputs = VARIATIONS[variation] | {"alarm_topic_arns": ["arn:aws:sns:eu-central-1:123456789012:pager"]}
     alarms = plan(inputs).resources("aws_cloudwatch_metric_alarm")

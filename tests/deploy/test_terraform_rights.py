@@ -94,7 +94,7 @@ def test_no_secret_gets_into_the_state() -> None:
                 assert "random_password" not in "".join(inner.labels) or block.kind == "ephemeral", inner.where
 
 
-def test_the_password_is_read_only_for_who_asks() -> None:
+def test_the_password_is_read_only_on_request() -> None:
     """Without password_in_state no data source reads the secret, and the output is null; with it, it has it."""
     made = plan()
     assert made.output("pypi_password") is None
@@ -161,7 +161,7 @@ def test_an_existing_volume_stays_its_owners() -> None:
     assert made.output("efs_file_system_id") == "fs-0123456789abcdef0"
 
 
-def test_names_change_hands_when_told() -> None:
+def test_names_move_on_request() -> None:
     """Without create_dns_records there is a certificate for the names, and they lead where they led."""
     before, after = (plan({"create_dns_records": wanted}).resources("aws_route53_record") for wanted in (False, True))
     assert before.keys() == {'certificate["pypiserver.example.com"]'}

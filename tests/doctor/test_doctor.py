@@ -138,7 +138,7 @@ def test_a_directory_without_a_store_gets_none(empty: Path) -> None:
     assert everything_below(empty) == set()
 
 
-def test_settled_rounds_are_right_too(root: Path) -> None:
+def test_rounds_past_the_racy_window_are_right(root: Path) -> None:
     """Without --quick the reader is left until it trusts its memory."""
     report = examine(Request(str(root), rounds=2))
     assert report.verdict is Verdict.KEEPS, report.found.findings
@@ -323,7 +323,7 @@ class Listener(Progress):
         ("peer", "quire doctor DIR --listen ", "within 0 s: Connection refused."),
     ],
 )
-def test_nobody_joins(root: Path, option: str, said: str, found: str) -> None:
+def test_no_peer_joins(root: Path, option: str, said: str, found: str) -> None:
     """The examination goes on alone, and does not claim more than it saw; what was waited for is said."""
     listener = Listener()
     request = Request(str(root), wait=0.2, quick=True, rounds=2)
@@ -630,7 +630,7 @@ def test_a_broken_rule_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert any("names" in each.sentence for each in report.found.findings if each.code == "conformance")
 
 
-def test_late_questions_are_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_late_questions_are_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They may have hidden wrong answers, so nothing is claimed."""
     monkeypatch.setattr(two_nodes, "SLOW_NOTICE", 0.0)
     report = quick(root)
@@ -712,7 +712,7 @@ def test_judging_the_facts(known: dict[str, Any], expected: tuple[str, Weight] |
     assert judged(**known) == ({expected} if expected else set())
 
 
-def test_who_may_write() -> None:
+def test_rights_to_write() -> None:
     """Folders that this user cannot write, and folders of others, are named."""
     seen = replace(_describe("/"), **_DISK, unwritable=["/data/quire/records"], foreign_owners=[7, 8])
     findings = {each.code: each for each in volume.judge(seen)}
@@ -744,7 +744,7 @@ def test_nocto_is_diagnosed_though_the_store_refuses_it(root: Path, monkeypatch:
     assert report.found.rules
 
 
-def test_a_folder_in_the_way_is_told(empty: Path) -> None:
+def test_a_folder_in_the_way_is_reported(empty: Path) -> None:
     """A folder named quire that is no store."""
     (empty / "quire").mkdir()
     (empty / "quire" / "mine").touch()

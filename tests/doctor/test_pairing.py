@@ -149,7 +149,7 @@ def greeting(**changes: object) -> bytes:
         b"x" * 1_000_000,
     ],
 )
-def test_a_stranger_is_refused_and_told_nothing(tmp_path: Path, waiting: Waiting, spoken: bytes) -> None:
+def test_an_unknown_program_is_refused_and_learns_nothing(tmp_path: Path, waiting: Waiting, spoken: bytes) -> None:
     """The user hears of it, and the wait goes on."""
     with socket.create_connection(waiting.address, DEADLINE) as stranger:
         told = b""
@@ -280,7 +280,7 @@ def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             side.connect((HOST, free_port()), 0)
 
 
-def test_nobody_connects(tmp_path: Path) -> None:
+def test_no_peer_connects(tmp_path: Path) -> None:
     """Nothing is claimed but that."""
     with (
         a_side(tmp_path, LISTENING) as side,

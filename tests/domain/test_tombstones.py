@@ -170,7 +170,7 @@ def test_a_file_that_check_takes_out_is_remembered(tmp_path: Path) -> None:
     publish(index)
 
 
-def test_one_filename_means_one_content_whoever_is_faster(tmp_path: Path) -> None:
+def test_one_filename_means_one_content_in_a_race(tmp_path: Path) -> None:
     """Workers that publish content of their own under one name, and delete it, as fast as they can: whatever they
     acknowledged is of one content, also when the project is deleted and made again in between."""
     acknowledged: list[str] = []
@@ -308,7 +308,7 @@ def damaged(pack: Pack) -> Iterator[Pack]:
         yield Pack(pack.names, digests)
 
 
-def test_a_damaged_pack_is_told() -> None:
+def test_a_damaged_pack_is_an_error() -> None:
     """What cannot be read is never taken for the absence of a name."""
     good = Pack.of(files_of(20))
     name = next(iter(good.entries()))

@@ -290,7 +290,7 @@ def test_garbage_with_a_good_name_is_not_offered(tmp_path: Path) -> None:
     assert folder.find(wheel_name("alpha", "1.0")) is None
 
 
-def test_an_installer_nobody_can_look_into_is_served(tmp_path: Path) -> None:
+def test_an_installer_of_unknown_format_is_served(tmp_path: Path) -> None:
     """Formats that cannot be judged are listed as they are, without metadata."""
     (tmp_path / "alpha-1.0.win-amd64-py2.7.exe").write_bytes(b"MZ")
     drop_in = only(folder := Folder([tmp_path]))
@@ -487,7 +487,7 @@ def test_a_file_that_is_overwritten_while_it_is_read(tmp_path: Path) -> None:
     assert folder.project("alpha", known).files[0].file.sha256 == sha256(path.read_bytes())
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
+def test_progress_is_reported(tmp_path: Path) -> None:
     """Whoever asked hears the path, the bytes read and the bytes to read, up to the end."""
     path = put(tmp_path / "sub", files={"big.bin": os.urandom(1_500_000)})
     told: list[tuple[str, int, int]] = []

@@ -105,7 +105,7 @@ def test_a_store_that_forgets_to_sync_is_convicted(
     assert power_cut.cuts.violations
 
 
-def test_the_model_forgets_what_was_not_synced(tmp_path: Path) -> None:
+def test_the_model_loses_unsynced_data(tmp_path: Path) -> None:
     """The model itself: a synced file under an unsynced name, an unsynced file under a synced name."""
     for name in ("before", "after", "made"):
         (tmp_path / name).mkdir()

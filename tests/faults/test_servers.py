@@ -83,7 +83,7 @@ def test_two_hundred_uploads_to_one_project_at_once(tmp_path: Path, record_prope
 
 
 @pytest.mark.faults
-def test_how_often_a_crowd_is_sent_back(tmp_path: Path, record_property: Note) -> None:
+def test_conflicts_of_many_uploads(tmp_path: Path, record_property: Note) -> None:
     """Four processes of fifty threads each publish to one project: all succeed, after a bounded number of retries."""
     Index(PosixStore.open(tmp_path))
     processes = [

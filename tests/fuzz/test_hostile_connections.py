@@ -78,7 +78,7 @@ def test_no_message_has_two_readings(site: Site) -> None:
     assert site.get("/simple/there/").status_code == 200
 
 
-def test_odd_first_lines(site: Site) -> None:
+def test_unusual_first_lines(site: Site) -> None:
     """Targets, methods, versions and hosts that nobody should send: no defect, no header of the client's making."""
     with nothing_changes(site):
         answers = _answers(site, ODD_LINES)
@@ -211,7 +211,7 @@ def test_heads_that_do_not_end(impatient_site: Served) -> None:
         assert list(waiting) == []
 
 
-def test_slow_bodies_hold_nobody_up(site: Site) -> None:
+def test_slow_bodies_delay_no_other_request(site: Site) -> None:
     """A hundred uploads that stopped half-way, which the body timeout ends: publishing goes on beside them."""
     head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type()}\r\nContent-Length: 5000\r\n\r\n".encode()
     with contextlib.ExitStack() as stack:

@@ -77,7 +77,7 @@ def test_every_kind_of_change_has_its_entry() -> None:
     assert log[5]["files"] == [{"filename": filename, "version": "1.0", "sha256": new}]
 
 
-def test_a_new_reason_of_the_same_status_is_told() -> None:
+def test_a_new_reason_of_the_same_status_is_logged() -> None:
     """The entry says what the status and its reason are now."""
     index = Index(MemoryStore())
     index.publish([uploaded(index.store, "demo")])
@@ -169,7 +169,7 @@ def test_a_death_between_archive_and_record_doubles_nothing(fault: Fault) -> Non
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_log_tells_what_happened_whatever_fails(seed: int) -> None:
+def test_the_log_is_right_after_any_failure(seed: int) -> None:
     """Four workers change one project, and every operation of theirs may fail in any way: the log is the history.
 
     Played back, its entries make exactly the project that is there, and their revisions have no gap.
@@ -277,7 +277,7 @@ def test_an_entry_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("log", [b'"text"', b"[1, 2]", b'{"a": 1}', b"null"])
-def test_a_log_that_somebody_edited_is_in_nobodys_way(log: bytes) -> None:
+def test_a_log_edited_by_hand_stops_no_change(log: bytes) -> None:
     """Garbage in place of the entries keeps nobody from reading or changing the project."""
     store = MemoryStore()
     index = Index(store)

@@ -174,7 +174,7 @@ def test_the_same_again_changes_nothing() -> None:
     assert blobs(store) == referenced(index)
 
 
-def test_overwriting_replaces_and_tells_what_to_remove() -> None:
+def test_overwriting_replaces_and_returns_the_files_to_remove() -> None:
     """With overwrite the entry is replaced, and the old blobs are reported for removal."""
     store = MemoryStore(MemoryState())
     index = Index(store)
@@ -200,7 +200,7 @@ def test_a_drop_in_file_counts_as_taken() -> None:
     assert blobs(store) == set()
 
 
-def test_a_publication_that_others_overtake_is_made_upon_theirs(tmp_path: Path) -> None:
+def test_a_publication_with_a_conflict_is_applied_to_the_new_record(tmp_path: Path) -> None:
     """What was drafted for the record as it was is not written over what somebody else made of it meanwhile."""
     store = PosixStore.open(tmp_path)
     index, other = Index(store), Index(PosixStore.open(tmp_path))
@@ -506,7 +506,7 @@ def test_a_refusal_does_not_outlive_the_failure_it_depends_on(fault: Fault) -> N
     assert [type(outcome) for outcome in scene.end()] == [StoreFull if fault is Fault.FULL else StoreError] * 2
 
 
-def test_a_batch_that_was_overtaken_is_made_upon_what_is_there() -> None:
+def test_a_batch_with_a_conflict_is_applied_to_the_new_record() -> None:
     """Somebody else's write comes between reading and writing; every change of the batch is applied to theirs."""
     state, faults, scene = together()
     truth = Index(MemoryStore(state))

@@ -120,7 +120,7 @@ def test_a_lost_answer_is_in_doubt() -> None:
     assert all(each.invoked < each.ended < NEVER for each in operations)
 
 
-def test_an_answer_that_nobody_should_get_is_reported() -> None:
+def test_an_impossible_answer_is_reported() -> None:
     """It is no observation, and it is not forgotten."""
     Told.answer = Answer(500, None, b"a defect")
     recording = Recording(PLAN)
@@ -147,7 +147,7 @@ def test_an_unchanged_page_is_the_page_of_its_validator() -> None:
     assert page.etag in Told.order[1]
 
 
-def test_a_last_look_finds_what_is_listed_and_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_final_check_finds_listed_files_that_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both lists, both forms of the page, and every file on it once: the one that cannot be had is the violation."""
     filename, digest = all_filenames("alder")[0], "0" * 64
     file = File(filename=filename, version="1.0", size=1, hashes={"sha256": digest})
@@ -173,7 +173,7 @@ def test_a_last_look_finds_what_is_listed_and_lost(monkeypatch: pytest.MonkeyPat
     assert len(Told.order) == 5
 
 
-def test_a_violation_is_told_in_words() -> None:
+def test_a_violation_is_described_in_words() -> None:
     """What was asked, what could have been there, and what was done before."""
     history = History()
     history.add(Publish((("a.whl", "x"),)), 1_000_000, 2_000_000, client=1)

@@ -22,7 +22,7 @@ def _wrong(report: dict[str, Any]) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("file_system", ["xfs-coarse"])
-def test_announced_changes_are_never_missed(machine: Recorded, hammering: float) -> None:
+def test_published_changes_are_never_missed(machine: Recorded, hammering: float) -> None:
     """Without the setting acknowledged changes are missed, with it none is."""
     unguarded = machine.run("coarse", tick=0.0, seconds=hammering)
     guarded = machine.run("coarse", tick=TICK, seconds=hammering)
@@ -37,7 +37,7 @@ def test_announced_changes_are_never_missed(machine: Recorded, hammering: float)
 
 
 @pytest.mark.parametrize("file_system", ["xfs-coarse"])
-def test_the_store_keeps_every_rule_when_it_announces(machine: Recorded) -> None:
+def test_the_store_keeps_every_rule_with_coarse_changes(machine: Recorded) -> None:
     """The conformance suite, with every other handle on the other client."""
     report = machine.run("conformance", timeout=400, tick=TICK)
     assert report["rules"] == len(RULES + EXCLUSIVE_RULES)

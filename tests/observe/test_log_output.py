@@ -83,7 +83,7 @@ def test_a_number_that_another_file_gets_is_not_written_to(tmp_path: Path, monke
     assert (tmp_path / "second").read_text() == ""
 
 
-def test_a_reader_that_stands_still_stops_nobody() -> None:
+def test_a_reader_that_stands_still_blocks_no_process() -> None:
     """The queue is bounded; what does not fit is counted, and told in the log itself when the reader reads again."""
     pipe = Pipe()
     begun, lost_before = time.monotonic(), lost_lines()
@@ -124,7 +124,7 @@ def test_a_slow_reader_gets_every_line() -> None:
     os.close(pipe.writing)
 
 
-def test_a_pipe_that_cannot_be_opened_anew_is_written_by_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_that_cannot_be_opened_again_is_written_by_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """As one of another user: the process that logs never waits for its reader, and no line is lost or torn."""
 
     def refused(*_: object) -> int:
@@ -200,7 +200,7 @@ def test_what_a_process_has_queued_is_not_written_by_its_fork() -> None:
     pipe.close()
 
 
-def test_a_file_that_is_moved_away_is_made_anew(tmp_path: Path) -> None:
+def test_a_file_that_is_moved_away_is_made_again(tmp_path: Path) -> None:
     """As by logrotate: what follows is in the new file, and nothing is lost."""
     path = tmp_path / "log"
     output = Output(File(str(path)))
@@ -241,7 +241,7 @@ def test_a_full_disk_loses_lines_but_not_silently(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().err.count("No space left on device") == 1
 
 
-def test_nobody_reads_any_more() -> None:
+def test_the_reader_has_gone() -> None:
     """A broken pipe is an error like a full disk: it is counted, and ends nothing."""
     pipe = Pipe()
     os.close(pipe.reading)

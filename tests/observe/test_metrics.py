@@ -62,7 +62,7 @@ def elsewhere(folder: Path, code: str) -> None:
     subprocess.run([sys.executable, "-c", program + code, str(folder)], check=True, env=environment())
 
 
-def test_the_dead_are_counted_on_and_their_gauges_go(tmp_path: Path) -> None:
+def test_counters_of_exited_workers_stay_and_their_gauges_go(tmp_path: Path) -> None:
     """Counters and histograms of dead workers stay in the sums, once; what they last had in memory does not."""
     written(tmp_path, (catalog.UPLOADED, (), [1.0]), (catalog.WORKERS, (), [1]))
     for _ in range(5):
@@ -110,7 +110,7 @@ def test_what_a_killed_worker_left_half_done_is_passed_over_and_removed(tmp_path
         assert {path.name for path in tmp_path.iterdir()} == {mine.name, "dead.json", "lock"}
 
 
-def test_a_worker_tidies_up_after_the_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_merges_counters_of_exited_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that die by and by leave one file in all, although nobody reads the metrics."""
     monkeypatch.setenv("QUIRE_RUNTIME", str(tmp_path))
     for _ in range(3):
@@ -177,7 +177,7 @@ def test_bins_are_those_of_prometheus() -> None:
         ("BREW", "/../..", Route.OTHER),
     ],
 )
-def test_routes_are_told_by_path(method: str, path: str, route: Route) -> None:
+def test_routes_by_path(method: str, path: str, route: Route) -> None:
     """Also below a prefix; beside it everything is something else."""
     assert RouteTable("", "/alive").of(method, path) is route
     assert RouteTable("/python", "/alive").of(method, f"/python{path}") is route
@@ -339,7 +339,7 @@ def fresh(site: Site) -> str:
     return httpx.get(f"{site.base}metrics").text
 
 
-def test_who_may_read_the_metrics(tmp_path: Path) -> None:
+def test_access_to_the_metrics(tmp_path: Path) -> None:
     """By default whoever may list; `open` everybody; `authenticated` whoever logs in; `off` nobody."""
     users = password_file(tmp_path, alice="secret")
     login = httpx.BasicAuth("alice", "secret")
@@ -359,7 +359,7 @@ def test_who_may_read_the_metrics(tmp_path: Path) -> None:
             assert wrong == expected[0]
 
 
-def test_credentials_are_counted_by_how_they_were_looked_at(tmp_path: Path) -> None:
+def test_credentials_are_counted_by_the_result_of_their_check(tmp_path: Path) -> None:
     """One check, then answers from memory, then a wrong one."""
     users = password_file(tmp_path, alice="secret")
     with serve(tmp_path, "-a", "list,update", "-P", users, "--disable-fallback", "--metrics", "open") as site:
@@ -372,7 +372,7 @@ def test_credentials_are_counted_by_how_they_were_looked_at(tmp_path: Path) -> N
         assert value(text, "quire_logins_total", result="wrong") == 1
 
 
-def test_openmetrics_is_spoken_to_who_asks_for_it(tmp_path: Path) -> None:
+def test_openmetrics_on_request(tmp_path: Path) -> None:
     """What Prometheus itself accepts best is answered in that form."""
     with serve(tmp_path, *OPEN) as site:
         answer = site.get("/metrics", accept="application/openmetrics-text;version=1.0.0")

@@ -177,7 +177,7 @@ def test_a_lost_file_is_restored_from_a_copy(tmp_path: Path, index: Index, sourc
     assert not check(tmp_path).counts[Severity.DAMAGE]
 
 
-def test_a_lost_file_without_a_copy_is_told(tmp_path: Path, index: Index) -> None:
+def test_a_lost_file_without_a_copy_is_reported(tmp_path: Path, index: Index) -> None:
     """There is one thing left to do, and the sentence says it."""
     blob_path(tmp_path, publish(index)).unlink()
     assert "publish the same file again" in only(check(tmp_path, folder=Folder([tmp_path]))).sentence
@@ -380,7 +380,7 @@ def test_a_store_in_use_is_not_accused() -> None:
     assert Check(store, lambda: [Index(store)]).run().findings == []
 
 
-def test_a_file_deleted_while_it_is_looked_for() -> None:
+def test_a_file_deleted_during_the_check() -> None:
     """The record was read before the deletion, the blob looked for after it: no damage."""
     state = MemoryState()
     store = MemoryStore(state)
@@ -403,7 +403,7 @@ def test_a_record_damaged_for_a_moment() -> None:
     assert Check(store, lambda: [Index(store)]).run().findings == []
 
 
-def test_garbage_is_what_nobody_lists_and_is_old(tmp_path: Path, index: Index) -> None:
+def test_garbage_is_unlisted_and_old(tmp_path: Path, index: Index) -> None:
     """Deleted files' blobs go, listed ones stay, in all indexes; a dry run only says so."""
     kept = publish(index)
     other = Index(index.store, "other")
@@ -468,7 +468,7 @@ def test_a_store_that_cannot_be_written_is_checked_all_the_same(tmp_path: Path, 
     assert found.code == "missing-file"
 
 
-def test_progress_is_told(tmp_path: Path, index: Index) -> None:
+def test_progress_is_reported(tmp_path: Path, index: Index) -> None:
     """The bytes announced are the bytes of all blobs; those advanced are what was read."""
     publish(index)
 
@@ -498,7 +498,7 @@ class Clock:
         return self.now
 
 
-def test_garbage_is_left_to_those_who_download_it() -> None:
+def test_garbage_is_left_to_downloads_under_way() -> None:
     """However old a file is: what was deleted or replaced a moment ago stays, and goes when that is long ago."""
     clock = Clock()
     state = MemoryState(clock)
@@ -528,7 +528,7 @@ def test_a_deletion_while_garbage_is_collected_is_seen() -> None:
     assert (collected.blobs, collected.young) == ([], 4)
 
 
-def test_a_deleter_that_dies_leaves_nothing_that_is_old() -> None:
+def test_a_crash_during_a_deletion_leaves_nothing_old() -> None:
     """The age begins anew before the commit: a death right after it leaves nothing for the collector to take at once,
     and one right before it leaves the file listed."""
     clock = Clock()

@@ -264,7 +264,7 @@ def test_derived_digests_save_reading(tmp_path: Path, monkeypatch: pytest.Monkey
     assert only(Importer(index, root, facts_apply=True).run()).outcome is Outcome.PRESENT
 
 
-def test_what_cannot_be_taken_is_told_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_imported_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     """A truncated wheel, a link to outside, a name too long, a closed project: each with its sentence."""
     source = tmp_path / "in"
     good = put(source, "good", "1.0")

@@ -329,7 +329,7 @@ def test_a_worker_that_is_asked_for_everything_stays_within_the_bound(tmp_path: 
     worker.close()
 
 
-def test_a_count_begins_anew_when_it_was_dropped(tmp_path: Path) -> None:
+def test_a_dropped_count_is_made_again(tmp_path: Path) -> None:
     """What a count remembers may be dropped like anything else; the number stays right."""
     worker = _worker(tmp_path, 2**40, hosted={"one": 3, "two": 2})
     count = FileCount(worker.default.hosted, Folder([]), budget=Budget(1))

@@ -260,7 +260,7 @@ def listening_sockets(pid: int, port: int) -> set[str]:
     return {inode for inode in listening if f"socket:[{inode}]" in opened}
 
 
-def test_a_worker_that_is_slow_is_not_taken_for_dead(tmp_path: Path) -> None:
+def test_a_slow_worker_is_not_replaced(tmp_path: Path) -> None:
     """A machine that is too busy to let a worker run for seconds gets no more to do by having it killed and started
     anew; uvicorn's own main process asks each worker for an answer and does that."""
     with serving(_settings(tmp_path, "uvicorn", workers=2), tmp_path) as served:
@@ -424,7 +424,7 @@ def test_a_missing_server_names_the_extra(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("server", ["auto", "gevent", "cherrypy", "granian", "twisted", "paste", "waitress"])
-def test_servers_of_old_mean_the_default(server: str, tmp_path: Path) -> None:
+def test_former_servers_mean_the_default(server: str, tmp_path: Path) -> None:
     """What names no server of ours, pypiserver's other servers and one of quire's own are understood, and uvicorn
     serves."""
     assert servers.chosen_server(_settings(tmp_path, server)) == "uvicorn"
@@ -432,7 +432,7 @@ def test_servers_of_old_mean_the_default(server: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("server", ["granian", "cherrypy"])
 @pytest.mark.parametrize("source", ["flag", "variable", "file"])
-def test_a_server_of_old_is_told_of_in_one_line(server: str, source: str, tmp_path: Path) -> None:
+def test_a_former_server_is_one_log_line(server: str, source: str, tmp_path: Path) -> None:
     """Wherever it is named: one line says so, and uvicorn serves with as many workers as were asked for."""
     port = free_port()
     words: list[object] = ["run", tmp_path, "-p", port, "-i", "127.0.0.1", "-a", ".", "-P", ".", "--workers", 2]

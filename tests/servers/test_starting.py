@@ -72,7 +72,7 @@ def test_a_start_is_one_line(server: str, command: str, tmp_path: Path) -> None:
         (("--read-only", "-P", "users"), "read-only"),
     ],
 )
-def test_the_line_tells_who_may_upload(flags: tuple[str, ...], who: str, tmp_path: Path) -> None:
+def test_the_line_names_the_users_who_may_upload(flags: tuple[str, ...], who: str, tmp_path: Path) -> None:
     """As the settings have it; the prefix is part of the address."""
     password_file(tmp_path, alice="secret")
     port = free_port()

@@ -234,7 +234,7 @@ def test_what_may_pass_is_tried_again(index: FakeIndex) -> None:
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(500, ATTEMPTS), (401, 1), (403, 1), (400, 1), (204, 1)])
-def test_what_stays_wrong_is_told(index: FakeIndex, status: int, attempts: int) -> None:
+def test_a_persistent_error_is_reported(index: FakeIndex, status: int, attempts: int) -> None:
     """The sentence names server and status; what will not change is not repeated."""
     index.at("/simple/foo/", Answer(status=status))
     with pytest.raises(UpstreamError, match=rf"127\.0\.0\.1 answers {status} "):
@@ -394,7 +394,7 @@ def test_a_stronger_digest_alone_is_enough(index: FakeIndex) -> None:
     assert download(index)[0] == b"content"
 
 
-def test_a_file_that_is_gone_is_told(index: FakeIndex) -> None:
+def test_a_missing_file_is_an_error(index: FakeIndex) -> None:
     """A listed file that answers 404 is one sentence."""
     index.has("foo", {"foo-1.0.tar.gz": b"content"})
     index.at("/files/foo-1.0.tar.gz", Answer(status=404))

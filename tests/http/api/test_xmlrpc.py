@@ -103,7 +103,7 @@ def test_what_is_no_text(site: Site, value: str) -> None:
     assert (answer.status_code, len(answer.text.splitlines())) == (400, 1)
 
 
-def test_more_terms_than_anybody_types(site: Site) -> None:
+def test_too_many_terms(site: Site) -> None:
     """Each term is compared with every project, so their number is bounded."""
     terms = xmlrpc.client.dumps(({"name": ["x"] * (MAX_TERMS + 1)},), "search")
     assert _call(site, terms.encode()).status_code == 400

@@ -381,7 +381,7 @@ def test_a_hangup_after_a_rotation_ends_no_server(tmp_path: Path, server: str, w
     assert "path=/simple/ status=200" in (tmp_path / "access.log.1").read_text()
 
 
-def test_fast_path_responses_are_given_with_the_log_on(tmp_path: Path) -> None:
+def test_the_fast_path_is_on_with_the_log(tmp_path: Path) -> None:
     """What `quire serve` does by default: its lines send no request to the general application."""
     root = tmp_path / "packages"
     root.mkdir()

@@ -285,7 +285,7 @@ def test_a_body_that_stops_coming(impatient: Site, sent: int) -> None:
         assert answer.body == b"Nothing of the upload arrived for 0.3 seconds; repeat it.\n"
 
 
-def test_a_slow_body_that_keeps_coming_is_taken(impatient: Site) -> None:
+def test_a_slow_body_that_goes_on_is_accepted(impatient: Site) -> None:
     """The timeout is one of silence, not of the whole upload."""
     filename, content = wheel_name("slow", "1.0"), make_wheel("slow", "1.0")
     body = multipart(twine_form(filename, content, name="slow", version="1.0"))

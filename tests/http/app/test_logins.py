@@ -176,7 +176,7 @@ def test_guessing_is_throttled(tmp_path: Path) -> None:
         assert site.get("/").status_code == site.get("/health").status_code == 200
 
 
-def test_without_a_password_file_nobody_gets_in(tmp_path: Path) -> None:
+def test_without_a_password_file_no_login_succeeds(tmp_path: Path) -> None:
     """pypiserver's default: uploads need a login that nobody has; everything else is open."""
     with serve(tmp_path) as site:
         answer = post(site, [(":action", "submit")], authorization="Basic YW5uOnNlY3JldA==")

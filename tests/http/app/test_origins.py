@@ -61,7 +61,7 @@ SENTENCE = (
         ("pypi.example", "http", "pypi.example", False),
     ],
 )
-def test_whose_origin(origin: str, scheme: str, host: str, own: bool) -> None:
+def test_origins_of_pages(origin: str, scheme: str, host: str, own: bool) -> None:
     """Host and port of the index as the client addresses it; its scheme when the connection is secure for certain."""
     assert is_own(origin, Outside(scheme, host, "")) is own
 

@@ -66,7 +66,7 @@ def test_a_verdict_holds_for_a_second() -> None:
     asyncio.run(ask())
 
 
-def test_who_asks_meanwhile_shares_the_check() -> None:
+def test_requests_during_a_check_share_it() -> None:
     """A hundred questions at once are one look at the store."""
     go = threading.Event()
 
@@ -111,7 +111,7 @@ def test_whatever_fails_is_no_readiness(error: Exception) -> None:
     assert ("No." in verdict) == isinstance(error, StoreError)
 
 
-def test_draining_is_told_at_once() -> None:
+def test_draining_is_reported_at_once() -> None:
     """It needs no check, and no verdict from before it stands against it."""
     draining = [False]
 

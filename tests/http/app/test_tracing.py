@@ -114,7 +114,7 @@ def test_a_span_joins_the_trace_of_the_client() -> None:
         ({"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "otlp"}, False),
     ],
 )
-def test_traces_are_made_for_who_asks(environ: dict[str, str], wanted: bool) -> None:
+def test_traces_are_made_on_request(environ: dict[str, str], wanted: bool) -> None:
     """By the variables of OpenTelemetry's own specification; else the application is left as it is."""
     assert is_enabled(environ) is wanted
     assert (traced(application, ROUTES, environ) is application) is not wanted

@@ -135,7 +135,7 @@ class Worker:
         await asyncio.sleep(0)
 
 
-def test_only_what_was_answered_before(tmp_path: Path) -> None:
+def test_only_requests_that_were_answered_before(tmp_path: Path) -> None:
     """A page is answered quickly from its second time on, in the forms that were asked for."""
     worker = Worker(tmp_path)
 
@@ -159,7 +159,7 @@ def test_only_what_was_answered_before(tmp_path: Path) -> None:
         [(b"accept", b"image/png")],
     ],
 )
-def test_what_is_not_plain_is_left_to_the_application(tmp_path: Path, lines: list[tuple[bytes, bytes]]) -> None:
+def test_unsupported_requests_are_left_to_the_application(tmp_path: Path, lines: list[tuple[bytes, bytes]]) -> None:
     """A body, an ambiguous frame or host, a media type that cannot be served."""
     worker = Worker(tmp_path)
 
@@ -286,7 +286,7 @@ class _Slow:
         return self._source.load(key, known)
 
 
-def test_over_a_network_it_takes_a_moment(tmp_path: Path) -> None:
+def test_over_a_network_responses_are_awaited(tmp_path: Path) -> None:
     """A page that was served before is validated in a thread, once for all who wait, and given without the general
     application, with the user who asked; one that changed is left to it."""
     users = password_file(tmp_path, alice="secret", bob="secret")

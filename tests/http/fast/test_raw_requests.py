@@ -184,7 +184,7 @@ def test_a_page_that_is_not_modified_has_no_length() -> None:
         ),
     ],
 )
-def test_what_is_not_plain_is_left_to_the_parser(data: bytes) -> None:
+def test_unsupported_requests_are_left_to_the_parser(data: bytes) -> None:
     """Pieces, several at once, bodies, other methods and versions, escapes, repeated and folded headers."""
     answers = Answers()
     assert _answered(data, answers) is None
@@ -205,7 +205,7 @@ def test_what_is_not_plain_is_left_to_the_parser(data: bytes) -> None:
         "traceparent: 00-1-1-01|tracestate: a=b|baggage: a=b|X-B3-TraceId: 1|X-Request-ID: 1|Forwarded: for=x",
     ],
 )
-def test_what_clients_and_proxies_send_is_plain(lines: str) -> None:
+def test_requests_of_clients_and_proxies_are_supported(lines: str) -> None:
     """pip, uv, browsers, nginx, Caddy, load balancers, CloudFront, Cloudflare, tracing."""
     assert _answered(HEAD.replace(b"\r\n\r\n", f"|{lines}||".replace("|", "\r\n").encode())) is not None
 
@@ -360,7 +360,7 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-def test_the_parser_never_hears_of_a_raw_request() -> None:
+def test_the_parser_never_gets_a_raw_request() -> None:
     """Raw requests and others follow each other on one connection, and each is answered once, in its place."""
 
     async def scenario() -> None:
@@ -411,7 +411,7 @@ def test_a_server_without_what_is_relied_on_gets_no_fast_path_responses(
     assert ("timeout_keep_alive_handler" if missing == "method" else "renamed") in line["event"]
 
 
-def test_the_uvicorn_that_is_installed_has_what_is_relied_on() -> None:
+def test_the_installed_uvicorn_has_the_required_methods() -> None:
     """Or the fast path would be off, unnoticed but for a log line."""
 
     async def scenario() -> None:
@@ -427,7 +427,7 @@ def test_the_uvicorn_that_is_installed_has_what_is_relied_on() -> None:
     assert told == []
 
 
-def test_nothing_overtakes_a_request_that_is_under_way() -> None:
+def test_requests_are_answered_in_order() -> None:
     """What comes while a request is incomplete or unanswered goes to the parser, however plain it looks."""
 
     async def scenario() -> None:
@@ -448,7 +448,7 @@ def test_nothing_overtakes_a_request_that_is_under_way() -> None:
     asyncio.run(scenario())
 
 
-def test_who_does_not_read_is_left_to_the_parser() -> None:
+def test_a_client_that_does_not_read_is_left_to_the_parser() -> None:
     """While the transport's buffer is full nothing more is put into it."""
 
     async def scenario() -> None:
@@ -487,7 +487,7 @@ def test_the_keep_alive_timer_counts_from_the_last_fast_path_response() -> None:
     asyncio.run(scenario())
 
 
-def test_requests_that_came_together_share_their_looks() -> None:
+def test_requests_of_one_tick_share_validations() -> None:
     """They are answered in one turn, which begins when all of them are there; one that comes later has another."""
 
     async def scenario() -> None:
@@ -506,7 +506,7 @@ def test_requests_that_came_together_share_their_looks() -> None:
     asyncio.run(scenario())
 
 
-def test_what_comes_before_the_answer_is_answered_after_it() -> None:
+def test_bytes_that_arrive_before_the_response_are_answered_after_it() -> None:
     """Requests of one connection that came in one turn keep their order, whoever answers them."""
 
     async def scenario() -> None:
@@ -522,7 +522,7 @@ def test_what_comes_before_the_answer_is_answered_after_it() -> None:
     asyncio.run(scenario())
 
 
-def test_one_connection_does_not_take_the_others_answers() -> None:
+def test_connections_do_not_mix_responses() -> None:
     """One is lost before its answer, one cannot be written to, and for one finding the answer fails: the application
     answers that one, and the last one is answered as ever."""
 
@@ -574,7 +574,7 @@ def test_a_server_that_stops_answers_what_came_before() -> None:
 
 
 @pytest.mark.parametrize("has_begun", [False, True])
-def test_what_is_no_http_ends_the_answer_before(caplog: pytest.LogCaptureFixture, has_begun: bool) -> None:
+def test_invalid_http_cancels_the_pending_response(caplog: pytest.LogCaptureFixture, has_begun: bool) -> None:
     """Garbage after a request's head, whose answer has perhaps begun: the connection ends, and nothing is an error of
     the application."""
 
@@ -647,7 +647,7 @@ def test_a_raw_request_waits_for_its_answer() -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_who_finds_no_answer_in_time_asks_the_application(fails: bool) -> None:
+def test_a_request_without_a_fast_path_response_goes_to_the_application(fails: bool) -> None:
     """The parser then gets the request, and after it what came meanwhile; so it does when something goes wrong."""
 
     async def scenario() -> None:
@@ -706,7 +706,7 @@ def test_a_server_that_stops_answers_first(has_answer: bool) -> None:
     asyncio.run(scenario())
 
 
-def test_nobody_waits_for_who_has_gone() -> None:
+def test_a_lost_connection_cancels_its_request() -> None:
     """A connection that is lost takes its request with it."""
 
     async def scenario() -> None:
@@ -738,7 +738,7 @@ def test_nobody_waits_for_who_has_gone() -> None:
         ("gunicorn", "accesslog = 'access.log'", [False] * 3),
     ],
 )
-def test_a_server_answers_plainly(
+def test_a_server_answers_raw_requests(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     server: str,

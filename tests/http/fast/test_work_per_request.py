@@ -97,7 +97,7 @@ def test_python_of_an_upload(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("value", "outcome"), [(None, pytest.skip.Exception), ("1", pytest.fail.Exception)])
-def test_who_must_count_is_told_when_it_cannot_be_done(
+def test_required_counting_fails_where_it_is_impossible(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str | None, outcome: type[BaseException]
 ) -> None:
     """Without strace the counting of system calls is skipped, or fails with a sentence that says what to do."""

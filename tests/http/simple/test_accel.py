@@ -108,7 +108,7 @@ def test_every_name_survives(root: str, parts: list[bytes]) -> None:
 @pytest.mark.parametrize(
     "path", [None, "/etc/passwd", "/srv/packages", "/srv/packages-secret/a.whl", "/srv/packages/../a.whl"]
 )
-def test_what_lies_elsewhere_has_no_address(path: str | None) -> None:
+def test_a_file_outside_the_directories_has_no_address(path: str | None) -> None:
     """Only what is inside a served directory can be named."""
     assert internal_location(path, ["/srv/packages"], ["/_files/"]) is None
 

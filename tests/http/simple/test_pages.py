@@ -253,7 +253,7 @@ def test_believes_a_trusted_proxy(prefixed: Site) -> None:
     assert bare["urls"][0]["url"].startswith(f"http://127.0.0.1:{prefixed.served.port}/team/python/packages/one/")
 
 
-def test_believes_nobody_else(site: Site) -> None:
+def test_believes_no_other_proxy(site: Site) -> None:
     """Without a trusted proxy the headers are what an attacker wrote."""
     document = site.client.get("/pypi/one/json", headers=FORWARDED).json()
     assert document["urls"][0]["url"].startswith(f"{site.base}packages/one/")

@@ -28,7 +28,7 @@ NOBODY = Settings(directories=("/packages",), authenticate=())
         ("http://192.0.2.7/", "192.0.2.7"),
     ],
 )
-def test_pip_is_told_to_trust_http_on_other_machines(url: str, trusted: str | None) -> None:
+def test_pip_has_to_trust_http_on_other_machines(url: str, trusted: str | None) -> None:
     """--trusted-host where pip would ignore the index without it, and nowhere else."""
     (_, line), *_ = usage(url, NOBODY, read_only=False).install
     words = shlex.split(line)
@@ -45,7 +45,7 @@ def test_a_host_that_is_none_is_quoted(host: str) -> None:
         assert any(f"http://{host}/" in word for word in shlex.split(line))
 
 
-def test_without_a_password_file_nobody_can() -> None:
+def test_without_a_password_file_no_user_can() -> None:
     """Where a login is needed and impossible, the page says so instead of showing lines that fail."""
     everything = Settings(directories=("/packages",), authenticate=("download", "list", "update"))
     found = usage("https://packages.example/", everything, read_only=False)

@@ -215,7 +215,7 @@ def misses_what_another_one_met(server: CoarseServer, stores: Stores) -> bool:
         misses_what_another_one_met,
     ],
 )
-def test_what_is_announced_is_noticed(
+def test_published_changes_are_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: Callable[[CoarseServer, Stores], bool]
 ) -> None:
     """Without the setting the change is missed for good; with it it is there in the very next answer."""
@@ -248,7 +248,7 @@ def test_two_revisions_never_share_a_tick(tmp_path: Path, monkeypatch: pytest.Mo
     assert seen == [b"2"]
 
 
-def test_a_store_that_announces_keeps_every_rule(tmp_path: Path) -> None:
+def test_a_store_with_coarse_changes_keeps_every_rule(tmp_path: Path) -> None:
     """Waiting and touching break no promise."""
     check_store(lambda: PosixStore.open(tmp_path, coarse_changes=TICK), exclusive=True)
 

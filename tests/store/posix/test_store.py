@@ -82,7 +82,7 @@ def test_a_writer_that_slept_past_pruning_is_not_believed(tmp_path: Path) -> Non
     assert PosixStore.open(tmp_path).records.read(KEY).data == current.data
 
 
-def test_a_writer_that_is_overtaken_at_once_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_is_followed_at_once_by_another_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Others build upon a revision before its writer has listed: it was committed, not in conflict."""
     store, other = PosixStore.open(tmp_path), PosixStore.open(tmp_path)
     first = write_many(store, 1)
@@ -132,7 +132,7 @@ def test_a_replayed_rename_is_our_own(tmp_path: Path, monkeypatch: pytest.Monkey
     assert write_many(store, 1).data == document(0)
 
 
-def test_two_who_create_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workers_create_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second first revision is a conflict, and leaves nothing behind."""
     store, other = PosixStore.open(tmp_path), PosixStore.open(tmp_path)
     absent = store.records.read(KEY)
@@ -165,7 +165,7 @@ class Died(BaseException):
 
 @pytest.mark.parametrize("step", range(1, 40))
 @pytest.mark.parametrize("delete_first", [False, True])
-def test_dying_at_any_call_needs_no_repair(
+def test_a_crash_at_any_call_needs_no_repair(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, delete_first: bool
 ) -> None:
     """A writer that stops before its n-th call to the file system leaves list and records in agreement."""
@@ -277,7 +277,7 @@ def test_changes_within_one_tick_are_seen(tmp_path: Path) -> None:
         assert known.data == document(number)
 
 
-def test_an_identity_is_believed_only_when_settled() -> None:
+def test_an_identity_is_believed_only_past_the_racy_window() -> None:
     """The rule, with a clock of its own: the listing must begin `racy_window` after the identity was first seen."""
     now = [100.0]
     rule = RacyWindow(clock=lambda: now[0])
@@ -303,7 +303,7 @@ def test_faked_modification_times_do_not_make_a_file_system_fine() -> None:
     assert rule.seconds == 2.5
 
 
-def test_a_settled_directory_is_not_listed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_past_the_racy_window_is_not_listed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The steady state costs an open and a fstat, however many revisions and names there are."""
     store = PosixStore.open(tmp_path, racy_window=0)
     write_many(store, 3)
@@ -373,7 +373,7 @@ def test_a_late_reply_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert opened[1] is not None
 
 
-def test_the_kernel_tells_times_and_type(tmp_path: Path) -> None:
+def test_times_and_type_from_the_kernel(tmp_path: Path) -> None:
     """statx and statfs through ctypes agree with os.stat. A kernel may leave times out that were not asked for."""
     fd = os.open(tmp_path, os.O_RDONLY)
     try:
@@ -722,9 +722,7 @@ def test_a_failed_sync_is_never_tried_again(tmp_path: Path, monkeypatch: pytest.
         store.blobs.publish(staged, "foo/y/f")
 
 
-def test_the_disk_begins_with_all_files_before_the_first_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_writeback_of_all_files_begins_before_the_first_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written of the other files meanwhile need not be waited for afterwards."""
     store = PosixStore.open(tmp_path)
     steps: list[tuple[str, int]] = []
@@ -745,9 +743,7 @@ def test_the_disk_begins_with_all_files_before_the_first_is_waited_for(
     assert steps == [("begin", 2), ("begin", 3), ("sync", 1), ("sync", 2), ("sync", 3)]
 
 
-def test_bytes_that_the_disk_refuses_at_once_cannot_be_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_that_fail_early_writeback_cannot_be_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fsync that follows might not be told of the failure a second time, so it is not asked."""
     store = PosixStore.open(tmp_path)
     first, second = unfinished(store, b"1"), unfinished(store, b"2")
@@ -787,7 +783,7 @@ def test_a_document_that_cannot_be_published_leaves_nothing(
     assert len(os.listdir("/proc/self/fd")) < before + 1
 
 
-def test_beginning_to_write_is_left_out_where_it_cannot_be_done(tmp_path: Path) -> None:
+def test_early_writeback_is_optional(tmp_path: Path) -> None:
     """Of a pipe it cannot; a descriptor that is not one is an error all the same."""
     reader, writer = os.pipe()
     try:
@@ -799,7 +795,7 @@ def test_beginning_to_write_is_left_out_where_it_cannot_be_done(tmp_path: Path) 
         begin_writing(writer)
 
 
-def test_a_folder_that_somebody_else_made_is_made_certain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_another_worker_made_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A publication's folder that is there already may not last yet: its parent is synced as for a new one."""
     store = PosixStore.open(tmp_path)
     store.blobs.publish(unfinished(store, b"0"), "foo/first/f")
