@@ -26,7 +26,7 @@ from tests.serving import DEADLINE, Served, environment, free_port, quire_comman
 JSON_V1 = "application/vnd.pypi.simple.v1+json"
 HTML_V1 = "application/vnd.pypi.simple.v1+html"
 OPEN = ("-a", ".", "-P", ".", "--disable-fallback")
-"""Flags of an index where everybody may do everything."""
+"""Flags of an index that needs no login."""
 TWINE = {"User-Agent": "twine/7.0.0 CPython/3.11"}
 _BOUNDARY = "----------quire-tests"
 

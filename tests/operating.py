@@ -103,7 +103,7 @@ class Host:
         return self.shell(shlex.join(map(str, ("quire", *arguments))), code=code)
 
     def serve(self, *flags: object, volume: str = "data") -> AbstractContextManager[Site]:
-        """A server over /data/packages, or that of another volume, where everybody may do everything."""
+        """A server over /data/packages, or that of another volume, without logins."""
         return serve(self.folder / volume, *(flags or OPEN))
 
     def serve_as(self, block: str, volume: str) -> AbstractContextManager[Site]:
@@ -127,7 +127,7 @@ def published_in(root: Path) -> set[str]:
 
 
 def checked(root: Path, *, repair: bool = False) -> Checked:
-    """What a check of a directory's store finds, here and not in a process of its own."""
+    """The findings of a check of a directory's store, in this process."""
     store = PosixStore.open(root)
     inspector = PosixInspector(store)
     indexes = all_indexes(store)

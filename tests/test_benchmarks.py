@@ -117,13 +117,13 @@ def test_the_base_alone_is_measured_twice(suite: Suite) -> None:
 
 
 def test_a_missing_server_takes_no_time_of_the_base(suite: Suite) -> None:
-    """The next one has the shot before; who is missing is noted once, with the reason."""
+    """The next one has the shot before; a missing server is noted once, with the reason."""
     assert taken(suite, "b") == [BASE, "c", BASE]
     assert [(each.server, each.reason) for each in suite.results.missing] == [("b", "it is not there")]
 
 
 def test_the_base_can_stand_around_two_others(suite: Suite) -> None:
-    """A B C A D A: each has it before and after, and who is not there does not count."""
+    """A B C A D A: each has it before and after, and a missing server does not count."""
     assert taken(suite, others=("b", "c", "d"), between=2) == [BASE, "b", "c", BASE, "d", BASE]
     assert suite.results.ratio(pages.PAGE, "M", "c") == 1
 
@@ -134,7 +134,7 @@ def test_a_missing_server_is_none_of_the_two(suite: Suite) -> None:
 
 
 def test_close_results_are_measured_more_often(suite: Suite) -> None:
-    """A B A C A B A B A: what is a few percent takes more than one shot. Who is not there is not asked again."""
+    """A B A C A B A B A: a difference of some percent takes several shots. A missing server is not asked again."""
     others = ("nginx", "simple-dir", "quire+bcrypt")
     assert taken(suite, "quire+bcrypt", others=others, closely=True) == [
         *(BASE, "nginx", BASE, "simple-dir", BASE),
@@ -143,7 +143,7 @@ def test_close_results_are_measured_more_often(suite: Suite) -> None:
 
 
 def test_a_slow_server_is_left_out_with_that_reason(suite: Suite) -> None:
-    """But for the few questions that everybody is asked."""
+    """But for the few questions that all servers are asked."""
     server = Server(Peer("b", "b", "none", lambda launch: [], frozenset()), cast("Running", None), 1)
     suite.slow["b", "M"] = "it takes a minute"
     suite.interleave(pages.ONE, "M", {"b": server}, lambda server: load(1))
@@ -161,7 +161,7 @@ def test_a_client_asks_with_the_validator_that_it_got() -> None:
 
 
 def test_a_ratio_is_between_neighbours() -> None:
-    """A machine that slows down to a half while it is measured does not change who is how many times as fast."""
+    """A machine that slows down to a half while it is measured does not change the ratios."""
     found = results(("quire", 100), ("nginx", 200), ("quire", 100), ("bare", 100), ("quire", 50))
     assert found.ratio(pages.PAGE, "M", "nginx") == 2
     assert found.ratio(pages.PAGE, "M", "bare") == pytest.approx(100 / 75)
@@ -171,7 +171,7 @@ def test_a_ratio_is_between_neighbours() -> None:
 
 
 def test_results_are_kept_whole(tmp_path: Path) -> None:
-    """What is read back is what was saved."""
+    """The results read back are those that were saved."""
     found = results(("quire", 100), ("nginx", 200))
     found.figures.append(Figure(measure="m", corpus="S", server="quire", value=1.5, unit="s", note="why"))
     found.missing.append(Missing(measure="*", corpus="S", server="devpi", reason="no"))
@@ -354,7 +354,7 @@ def test_the_page_is_written_with_its_plots(tmp_path: Path) -> None:
 
 
 def test_a_page_of_little_has_no_empty_sections(tmp_path: Path) -> None:
-    """What was not measured is not spoken of."""
+    """The page has no section for missing measures."""
     page = tmp_path / "benchmarks.md"
     write_report(results(("quire", 100), ("nginx", 200), ("quire", 100)), page)
     assert "## The burst" not in page.read_text()

@@ -228,7 +228,7 @@ def test_what_a_worker_does_once_is_not_the_cost_of_a_request() -> None:
 
 
 def test_kinds_are_listed_most_frequent_first() -> None:
-    """What is no kind of question is not among them."""
+    """Other names are not among them."""
     assert kinds({"all": 2.0, "GETATTR": 0.5, "p50": 7.0, "LOOKUP": 1.5}) == "LOOKUP 1.5, GETATTR 0.5"
 
 

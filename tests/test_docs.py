@@ -33,7 +33,7 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 
 
 def shell(script: str, cwd: Path, **variables: str) -> str:
-    """What a script, that must not fail, prints."""
+    """The output of a script, which must not fail."""
     done = subprocess.run(
         ["sh", "-euc", script], cwd=cwd, env=environment(**variables), capture_output=True, text=True, check=False
     )

@@ -84,7 +84,7 @@ def test_backup_of_a_store_in_use(host: Host) -> None:
 
 
 def without_young(printed: str) -> str:
-    """What a check printed; files that came into the copy before a record names them are no reproach."""
+    """The output of a check; files that were copied before a record names them are no finding."""
     if "so young that a change may be under way" in printed:
         assert "damage" not in printed, printed
         return "Everything is in order."
@@ -397,7 +397,7 @@ def test_a_damaged_record_from_an_older_revision(host: Host) -> None:
 
 
 def test_a_record_without_any_good_revision(host: Host) -> None:
-    """The project is begun anew from its files."""
+    """The project is made again from its files."""
     with host.serve() as site:
         damaged(host, site, all_revisions=True)
         assert "restore it from a backup" in checked(host.data, repair=True).findings[0].sentence

@@ -1,4 +1,4 @@
-"""What comes from others: images are pinned by their registry's answer, and the audit knows when it cannot be done."""
+"""Dependencies: images are pinned by their registry's answer, and the audit reports when it cannot be done."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIGEST = f"sha256:{hashlib.sha256(b'an index').hexdigest()}"
 
 @contextmanager
 def registry(digest: str = DIGEST) -> Iterator[str]:
-    """A registry that gives a token to anybody, and manifests to those who have it; its address."""
+    """The address of a registry that gives a token to every client, and manifests to clients with the token."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -16,7 +16,7 @@ JSON = "application/vnd.pypi.simple.v1+json"
 
 @dataclass
 class Answer:
-    """What the server sends for one request."""
+    """The response to one request."""
 
     body: bytes = b""
     content_type: str = "application/octet-stream"

@@ -269,7 +269,7 @@ def test_everything_is_forgotten_when_the_file_changes(tmp_path: Path) -> None:
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
-    """The user who was not seen for the longest time is dropped."""
+    """The least recently seen user is dropped."""
     path = write(tmp_path / "htpasswd", **{user: sha1_hash(user) for user in "abc"})
     with authenticator(path, Limits(remember_users=2)) as (made, checker):
         for user in "abacab":  # c drives out b, b drives out c
@@ -607,7 +607,7 @@ def test_origins(address: str, origin: tuple[str, str]) -> None:
     assert origin_of(address) == origin
 
 
-# -- who waits for whom -----------------------------------------------------------------------------------------------
+# -- the order of checks ----------------------------------------------------------------------------------------------
 
 
 def test_one_address_and_one_network_have_a_share_of_the_queue(tmp_path: Path) -> None:
@@ -700,7 +700,7 @@ def test_memory_of_right_credentials_is_bounded(tmp_path: Path) -> None:
 
 
 def test_failing_hash_library_is_a_wrong_password_and_a_log_line(tmp_path: Path) -> None:
-    """An error inside the check lets nobody in, is logged by its class alone, and does not reach the client."""
+    """An error inside the check is no login, is logged by its class alone, and does not reach the client."""
 
     def broken(password: str, stored: str) -> bool:
         raise RuntimeError(f"cannot check {password} against {stored}")

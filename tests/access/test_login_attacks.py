@@ -1,4 +1,4 @@
-"""Attacks on the login with real connections: floods of invented users, and who goes on working meanwhile."""
+"""Attacks on the login with real connections: floods of invented users, and users who go on working meanwhile."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_flood_from_one_64_is_one_address(site: tuple[Site, Path]) -> None:
 
 def test_logins_that_were_right_go_on_under_attack_from_everywhere(site: tuple[Site, Path]) -> None:
     """From the attacked address itself, and with all places taken by a hundred networks, although the file has changed
-    and every password has to be checked anew."""
+    and every password has to be checked again."""
     served, folder = site
     for addresses in (["203.0.113.5"], [f"10.{number}.0.1" for number in range(ATTACKERS)]):
         users_file(folder, ann="secret")
@@ -117,7 +117,7 @@ def test_too_many_failures_of_an_address(site: tuple[Site, Path]) -> None:
     assert ask(served, "ann", "192.0.2.98").status == 200
 
 
-# -- a user who is no longer one --------------------------------------------------------------------------------------
+# -- a user who was removed -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
@@ -160,7 +160,7 @@ def test_a_removed_user_is_refused_by_every_worker(tmp_path: Path, server: str) 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans(), st.integers(0, 3)), max_size=30))
 def test_the_queue_loses_no_check(asked: list[tuple[int, bool, bool, int]]) -> None:
-    """Whoever is cancelled, and when: the others run, each once, and in the end every place is free again."""
+    """After any cancellation, at any time, the others run, each once, and in the end every place is free again."""
     done: list[int] = []
 
     def leave(queue: LoginChecks, origin: Origin, proven: bool, _: asyncio.Task[None]) -> None:

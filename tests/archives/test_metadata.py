@@ -669,7 +669,7 @@ def test_links_in_a_zip_sdist() -> None:
 
 
 def test_two_pkg_info_in_a_zip_sdist() -> None:
-    """Which of them counts, nobody can say."""
+    """It is not known which of them counts."""
     data = make_zip([("foo-1.0/PKG-INFO", PKG_INFO), ("foo-1.0/./PKG-INFO", PKG_INFO)])
     assert "more than one PKG-INFO" in refused(data, "foo-1.0.zip")
 
@@ -700,7 +700,7 @@ def test_absent_and_unknown_values() -> None:
 
 @pytest.mark.parametrize("metadata_version", ["1.0", "2.0", "2.4", "2.6", "2.99"])
 def test_any_metadata_version_with_fields_unknown_today(metadata_version: str) -> None:
-    """A newer minor version, and fields nobody knows yet, also several times, are no reason to refuse."""
+    """A newer minor version, and unknown fields, also several times, are no reason to refuse."""
     text = metadata_text("foo", "1.0", metadata_version=metadata_version, extra="New-Field: a\nNew-Field: b\n")
     assert parse(text).metadata_version == metadata_version
 

@@ -1,4 +1,4 @@
-"""The read barrier: who may share which validation, and how memory stays bounded."""
+"""The read barrier: shared validations, and the bound of its cache."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_no_request_shares_a_validation_that_began_before(executor: Callable[[],
         barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor)
         first = asyncio.create_task(barrier.get("k"))
         await begun(source)
-        source.stored = 1  # acknowledged to somebody now
+        source.stored = 1  # acknowledged to a client now
         late = [asyncio.create_task(barrier.get("k")) for _ in range(500)]
         await queued()
         source.gate.release(2)
@@ -92,7 +92,7 @@ def test_no_request_shares_a_validation_that_began_before(executor: Callable[[],
 
 
 def test_other_keys_do_not_wait(executor: Callable[[], ThreadPoolExecutor]) -> None:
-    """A slow key holds up nobody else."""
+    """A slow key delays no other key."""
     source = Source()
 
     async def scenario() -> None:
@@ -144,7 +144,7 @@ def test_requests_queued_before_a_validation_share_it_and_no_others(
         async def ask_and_be_followed() -> None:
             await ask()
             source.inline_value = new  # a change, acknowledged now
-            later.append(asyncio.create_task(ask()))  # by whoever heard of it
+            later.append(asyncio.create_task(ask()))  # by clients that know of it
 
         later: list[asyncio.Task[None]] = []
         await asyncio.gather(ask_and_be_followed(), ask(), ask())
@@ -156,7 +156,7 @@ def test_requests_queued_before_a_validation_share_it_and_no_others(
 
 
 def test_an_explicit_tick_shares_nothing_with_others(executor: Callable[[], ThreadPoolExecutor]) -> None:
-    """Who begins one looks again, at everything, and so does who comes after its end; within it looks are shared."""
+    """A new tick validates everything again, and so does a request after its end; within it validations are shared."""
 
     async def scenario() -> None:
         source = Source()
@@ -181,7 +181,7 @@ def test_an_explicit_tick_shares_nothing_with_others(executor: Callable[[], Thre
 
 
 def test_a_missed_value_is_not_validated_again_in_the_tick(executor: Callable[[], ThreadPoolExecutor]) -> None:
-    """Not in the same turn, nor while it is being loaded: who comes then waits for a load that began after it."""
+    """Not in the same tick, nor while it is being loaded: a request then waits for a load that begins after it."""
     source = Source()
 
     async def scenario() -> None:
@@ -194,7 +194,7 @@ def test_a_missed_value_is_not_validated_again_in_the_tick(executor: Callable[[]
         await queued()
         source.stored = 1
         source.gate.release(2)
-        assert source.looks == 2  # once more in the turn of those who asked
+        assert source.looks == 2  # once more in the tick of these requests
         assert [(await task).number for task in asked] == [0, 1, 1, 1]
         assert source.loads == 2
 
@@ -257,7 +257,7 @@ def test_a_busy_key_waits_for_a_batch(executor: Callable[[], ThreadPoolExecutor]
         source.gate.release(100)
         await first
         await queued()
-        source.stored = 1  # acknowledged to somebody before the others come
+        source.stored = 1  # acknowledged to a client before the others come
         together += [asyncio.create_task(barrier.get("k")) for _ in range(BATCH_SIZE - BUSY_WAITERS)]
         async with asyncio.timeout(DEADLINE):
             assert {(await task).number for task in together} == {1}
@@ -282,7 +282,7 @@ def test_a_few_requests_do_not_wait_for_a_batch(executor: Callable[[], ThreadPoo
 
 
 def test_the_wait_for_a_batch_is_bounded(executor: Callable[[], ThreadPoolExecutor]) -> None:
-    """The pause ends, whoever came; and where nobody comes in it, the next one alone waits for nothing again."""
+    """The wait ends without a full batch; after a wait without requests a single one does not wait."""
     source = Source()
     source.gate.release(100)
 
@@ -298,7 +298,7 @@ def test_the_wait_for_a_batch_is_bounded(executor: Callable[[], ThreadPoolExecut
 
 
 def test_the_end_of_the_event_loop_reaches_the_batch(executor: Callable[[], ThreadPoolExecutor]) -> None:
-    """A worker that is stopped in a pause leaves nobody waiting."""
+    """A worker that is stopped during the wait leaves no request waiting."""
     source = Source()
     source.gate.release(100)
 

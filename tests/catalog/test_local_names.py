@@ -52,7 +52,7 @@ def is_empty(site: Site, name: str) -> bool:
 
 
 def test_an_unknown_name_falls_back(site: Site) -> None:
-    """What follows would be no test if nothing fell back."""
+    """The other tests need a name that falls back."""
     assert falls_back(site, "nobody-has-this")
 
 
@@ -198,5 +198,5 @@ def test_what_installers_make_of_an_empty_page(site: Site, tmp_path: Path, tool:
     ],
 )
 def test_guess_project(filename: str, project: str | None) -> None:
-    """What a partial or odd name still tells."""
+    """The project in a partial or unusual name."""
     assert guess_project(filename) == project

@@ -1,4 +1,4 @@
-"""What looks at every project at once: the number of files, and the list of all of them. It holds up nobody."""
+"""Work on all projects at once: the number of files, and the list of all of them. It delays no other request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is served: views of projects, composed of records and drop-in files."""
+"""Views of projects, composed of records and drop-in files."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Quire:
         self._capsys = capsys
 
     def __call__(self, *arguments: str, code: int = 0, directory: str | None = "root") -> tuple[str, str]:
-        """What was written to stdout and stderr."""
+        """The output on stdout and stderr."""
         flags = ["-d", directory] if directory is not None else []
         assert cli.main([arguments[0], *flags, *arguments[1:]]) == code
         captured = self._capsys.readouterr()

@@ -51,7 +51,7 @@ def with_quire(cwd: Path) -> dict[str, str]:
 
 
 def shell_says(shell: str, program: str, cwd: Path) -> str:
-    """What a program in a shell prints, with a command `quire` in its PATH; nothing may go wrong."""
+    """The output of a program in a shell, with a command `quire` in its PATH; nothing may go wrong."""
     done = subprocess.run(
         [needs(shell), *(["-f"] if shell == "zsh" else ["--no-config"] if shell == "fish" else []), "-c", program],
         cwd=cwd,
@@ -81,7 +81,7 @@ class Terminal:
         os.write(self._terminal, keys.encode())
 
     def until(self, mark: bytes) -> str:
-        """What is shown before this."""
+        """The output before this."""
         while mark not in self._shown:
             assert select.select([self._terminal], [], [], DEADLINE)[0], self._shown
             self._shown += os.read(self._terminal, 65536)
@@ -110,7 +110,7 @@ def zsh_lists(path: Path, line: str, cwd: Path) -> set[str]:
 
 
 def completed(line: str, shell: str, cwd: Path) -> set[str]:
-    """What the shell offers for the last word of a line."""
+    """The shell's completions of the last word of a line."""
     path = script(shell, cwd)
     if shell == "zsh":
         return zsh_lists(path, line, cwd)

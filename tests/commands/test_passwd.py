@@ -81,7 +81,7 @@ def test_a_change_touches_one_user(lines: list[bytes], end: bytes, closed: bool,
 
 
 def test_a_note_stays() -> None:
-    """What Apache passes over behind a second colon belongs to somebody."""
+    """Text behind a second colon, which Apache ignores, is kept."""
     assert with_hash(b"ann:old:Ann Example\r\n", "ann", "new") == b"ann:new:Ann Example\r\n"
     assert list(entries(b"ann:x:note")) == [Entry(1, "ann", b"x")]
 
@@ -90,7 +90,7 @@ def test_a_note_stays() -> None:
 
 
 def test_what_the_file_is_stays(tmp_path: Path) -> None:
-    """Mode, owner and a symbolic link; the file itself is a new one, so that nobody reads half of it."""
+    """Mode, owner and a symbolic link; the file itself is a new one, so that no reader gets half of it."""
     path = write(tmp_path / "real", ann=sha1_hash("a"))
     path.chmod(0o604)
     if os.geteuid() == 0:

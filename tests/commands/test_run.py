@@ -136,7 +136,7 @@ def test_version_and_help(tmp_path: Path) -> None:
 
 
 def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mistake, which nobody would see before the first upload, unless --read-only says that it is none."""
+    """A mistake that would show only at the first upload, unless --read-only says that it is none."""
     from quire.store.posix import store as posix
 
     monkeypatch.setattr(posix, "can_write", lambda home: False)

@@ -137,7 +137,7 @@ def test_a_wrong_configuration_file_is_one_sentence(content: bytes, sentence: st
 
 
 def test_a_named_configuration_file_must_exist(tmp_path: Path) -> None:
-    """Only the quire.toml that nobody named may be absent."""
+    """Only a quire.toml that was not named may be absent."""
     with pytest.raises(ConfigurationError, match=r"configuration file missing\.toml does not exist"):
         resolve({}, {}, config_file="missing.toml")
     with pytest.raises(ConfigurationError, match="cannot be read"):
@@ -238,7 +238,7 @@ def test_no_authentication_must_be_said_twice(flags: dict[str, object]) -> None:
     ],
 )
 def test_uploads_are_not_open_by_a_slip(flags: dict[str, object]) -> None:
-    """Logins for reading alone would let anybody upload: that has to be said, or nothing can be uploaded at all."""
+    """Logins for reading alone would leave uploads open: that has to be said, or the index must be read-only."""
     with pytest.raises(ConfigurationError, match=r"uploads would need no login.*--anonymous-uploads") as caught:
         resolve(flags, {})
     assert "\n" not in str(caught.value)
@@ -307,7 +307,7 @@ def test_no_authentication() -> None:
     ],
 )
 def test_values(name: str, raw: object, field: str, value: object) -> None:
-    """What is accepted, and the form it takes in the settings."""
+    """Accepted values, and their form in the settings."""
     assert getattr(resolve({name: raw}, {}), field) == value
 
 
@@ -336,7 +336,7 @@ def test_no_drop_in_is_for_one_directory() -> None:
 
 
 def test_settings_are_frozen() -> None:
-    """Nobody changes a setting after the start."""
+    """No code changes a setting after the start."""
     with pytest.raises(AttributeError):
         resolve({}, {}).port = 1  # type: ignore[misc]
 

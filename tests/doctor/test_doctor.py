@@ -86,7 +86,7 @@ def facts(**more: Any) -> Callable[[str], volume.Volume]:
 
 
 def stands_by(fd: int) -> tuple[int, int]:
-    """Instead of `cached_times`: some kernels stand by no times of a local disk, where nobody asks them to."""
+    """Instead of `cached_times`: some kernels confirm no times of a local disk, where they are not needed."""
     status = os.fstat(fd)
     return status.st_mtime_ns, status.st_ctime_ns
 
@@ -133,7 +133,7 @@ def test_a_local_disk_keeps_the_promise_and_is_left_as_it_was(root: Path) -> Non
 
 
 def test_a_directory_without_a_store_gets_none(empty: Path) -> None:
-    """What is to be served can be examined before; nothing is made of it."""
+    """A directory can be examined before it is served; no store is made in it."""
     assert quick(empty).verdict is Verdict.KEEPS
     assert everything_below(empty) == set()
 
@@ -228,7 +228,7 @@ def refuse_changes() -> None:
 
     def refusing(self: PosixRecords, key: str, data: bytes | None, expected: Record, *more: bytes | None) -> Record:
         if key == "doctor/changed/steady" and expected.data is not None:
-            raise Conflict("Somebody else was faster.")
+            raise Conflict("Another writer was faster.")
         return write(self, key, data, expected, *more)
 
     PosixRecords.write = refusing  # type: ignore[method-assign, assignment] # in a process of its own
@@ -294,7 +294,7 @@ def test_both_come_to_one_verdict_when_the_test_breaks_off(root: Path, other: st
         assert report["verdict"] == "breaks", report["findings"]
         found = {each["code"] for each in report["findings"] if each["weight"] != "advice"}
         assert {"change", "incomplete"} <= found
-        assert any("Somebody else was faster" in each["sentence"] for each in report["findings"])
+        assert any("Another writer was faster" in each["sentence"] for each in report["findings"])
 
 
 def test_what_one_side_found_counts_though_the_other_one_fails(root: Path) -> None:
@@ -595,7 +595,7 @@ def test_a_counter_that_cannot_be_changed_is_given_up(root: Path, monkeypatch: p
 
     def refusing(self: PosixRecords, key: str, data: bytes | None, expected: Record, *more: bytes | None) -> Record:
         if key == "doctor/races/counter" and b'"1"' in (data or b""):
-            raise Conflict("Somebody else was faster.")
+            raise Conflict("Another writer was faster.")
         return write(self, key, data, expected, *more)
 
     monkeypatch.setattr(PosixRecords, "write", refusing)
@@ -623,7 +623,7 @@ def test_a_store_that_fails_in_the_test_is_reported(root: Path, monkeypatch: pyt
 
 
 def test_a_broken_rule_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the conformance suite finds is a finding, in its own words."""
+    """A failure of the conformance suite is a finding, in its own words."""
     monkeypatch.setattr(PosixNames, "match_marker", lambda *_: None)
     report = quick(root)
     assert report.verdict is Verdict.BREAKS
@@ -842,7 +842,7 @@ def test_a_signal_leaves_nothing(root: Path, number: int) -> None:
     """The command waits for a second machine and is ended by the keyboard or by an orchestrator."""
     before = everything_below(root)
     process = subprocess.Popen(
-        # whoever runs these tests in the background of a shell has them ignore the keyboard, and their children, too
+        # tests in the background of a shell ignore the keyboard, and so do their children
         ["env", "--default-signal", *quire_command("doctor", str(root), "--listen", "127.0.0.1:0")],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -144,7 +144,7 @@ def test_a_drop_in_file_with_the_same_content_writes_nothing(index: Index) -> No
 
 @pytest.mark.parametrize("left", [b"", b'{"log": []}\n', b'{\n "log": []\n}\n'])
 def test_a_deletion_by_an_earlier_version_promises_nothing(tmp_path: Path, left: bytes) -> None:
-    """It kept no digests; its project can be published anew, and from then on is remembered."""
+    """It kept no digests; its project can be published again, and from then on is remembered."""
     index = Index(PosixStore.open(tmp_path))
     publish(index)
     index.delete("a", Selection())
@@ -301,7 +301,7 @@ def test_the_latest_are_legible() -> None:
 
 
 def damaged(pack: Pack) -> Iterator[Pack]:
-    """What somebody who edits, or a bad disk, makes of a pack."""
+    """A pack that was edited by hand, or damaged by a disk."""
     for names in ("", "no base64!", pack.names[:-8], pack.names[4:], pack.names + "AAAA"):
         yield Pack(names, pack.sha256)
     for digests in ("", "no base64!", pack.sha256[:-4]):
@@ -309,7 +309,7 @@ def damaged(pack: Pack) -> Iterator[Pack]:
 
 
 def test_a_damaged_pack_is_an_error() -> None:
-    """What cannot be read is never taken for the absence of a name."""
+    """An unreadable pack is never taken for the absence of a name."""
     good = Pack.of(files_of(20))
     name = next(iter(good.entries()))
     told = 0

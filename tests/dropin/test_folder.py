@@ -155,7 +155,7 @@ def test_every_change_is_in_the_very_next_answer(tmp_path: Path, network: bool) 
 
 
 def test_unchanged_is_the_same_object(tmp_path: Path) -> None:
-    """What is known is given back as long as nothing changes, and the quick questions agree once times have settled."""
+    """The known object is returned as long as nothing changes; the inline checks agree past the racy window."""
     put(tmp_path)
     clock = Clock()
     folder = Folder([tmp_path], racy_window=2.5, clock=clock, wall=much_later)
@@ -389,7 +389,7 @@ def test_signatures(tmp_path: Path) -> None:
     ids=["wheel", "sdist"],
 )
 def test_a_file_being_copied_is_listed_when_it_is_complete(tmp_path: Path, filename: str, data: bytes) -> None:
-    """Nobody ever sees the part of a file; the whole file shows at once."""
+    """No client ever sees a part of a file; the whole file shows at once."""
     folder = Folder([tmp_path], clock=Clock())
     known = folder.project("alpha")
     path = tmp_path / filename
@@ -403,7 +403,7 @@ def test_a_file_being_copied_is_listed_when_it_is_complete(tmp_path: Path, filen
 
 
 def test_a_file_that_stays_incomplete_is_logged_once(tmp_path: Path) -> None:
-    """Not while it may be on its way; then by one worker, however often and by whom it is looked at."""
+    """Not while it may still be copied; then by one worker, however often and by any worker it is checked."""
     path = tmp_path / "alpha-1.0.zip"
     path.write_bytes(ZIP[:-10])
     clock, store = Clock(), MemoryStore()
@@ -488,7 +488,7 @@ def test_a_file_that_is_overwritten_while_it_is_read(tmp_path: Path) -> None:
 
 
 def test_progress_is_reported(tmp_path: Path) -> None:
-    """Whoever asked hears the path, the bytes read and the bytes to read, up to the end."""
+    """The callback gets the path, the bytes read and the bytes to read, up to the end."""
     path = put(tmp_path / "sub", files={"big.bin": os.urandom(1_500_000)})
     told: list[tuple[str, int, int]] = []
     Folder([tmp_path], progress=lambda *each: told.append(each)).project("alpha")
@@ -1034,7 +1034,7 @@ def test_little_metadata_is_remembered(tmp_path: Path) -> None:
 
 
 def workers(root: Path, count: int = 2) -> tuple[list[Folder], Clock]:
-    """The folder as several workers have it who cannot store anything, in the order in which they are asked."""
+    """The folder in several workers that cannot store anything, in the order of their requests."""
     clock = Clock()
     return [Folder([root], facts_are_stored=False, clock=clock) for _ in range(count)], clock
 

@@ -46,7 +46,7 @@ def actions(index: Index, project: str) -> list[str]:
 
 
 def test_every_kind_of_change_has_its_entry() -> None:
-    """Publish, replace, yank, unyank, status, amend, delete: each entry says what, by whom, from where, in order."""
+    """Publish, replace, yank, unyank, status, amend, delete: each entry has action, user and origin, in order."""
     index = Index(MemoryStore())
     store = index.store
     first = index.publish([uploaded(store, "acme")], origin=ALICE).after
@@ -278,7 +278,7 @@ def test_an_entry_is_bounded() -> None:
 
 @pytest.mark.parametrize("log", [b'"text"', b"[1, 2]", b'{"a": 1}', b"null"])
 def test_a_log_edited_by_hand_stops_no_change(log: bytes) -> None:
-    """Garbage in place of the entries keeps nobody from reading or changing the project."""
+    """With garbage in place of the entries the project can still be read and changed."""
     store = MemoryStore()
     index = Index(store)
     index.publish([uploaded(store, "acme")])

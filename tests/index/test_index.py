@@ -201,7 +201,7 @@ def test_a_drop_in_file_counts_as_taken() -> None:
 
 
 def test_a_publication_with_a_conflict_is_applied_to_the_new_record(tmp_path: Path) -> None:
-    """What was drafted for the record as it was is not written over what somebody else made of it meanwhile."""
+    """A draft is not written over a record that another writer changed meanwhile."""
     store = PosixStore.open(tmp_path)
     index, other = Index(store), Index(PosixStore.open(tmp_path))
     index.publish([staged_wheel(store, "a", "1.0")])
@@ -322,7 +322,7 @@ def scripted(state: MemoryState, fault: Fault, between: Any) -> Index:
 
 
 def test_after_doubt_a_closed_project_keeps_its_files() -> None:
-    """The write went through, then somebody archived the project: not known to be done, and no bytes are removed."""
+    """The write went through, then another one archived the project: not known to be done, and no bytes are removed."""
     state = MemoryState()
     truth = Index(MemoryStore(state))
     upload = staged_wheel(truth.store, "a", "1.0")
@@ -336,7 +336,7 @@ def test_after_doubt_a_closed_project_keeps_its_files() -> None:
 
 
 def test_after_doubt_nothing_is_published_twice() -> None:
-    """The write went through, then somebody deleted the file: the same blobs are not listed again, they are going."""
+    """The write went through, then another writer deleted the file: the same blobs are not listed again."""
     state = MemoryState()
     truth = Index(MemoryStore(state))
     upload = staged_wheel(truth.store, "a", "1.0")
@@ -351,7 +351,7 @@ def test_after_doubt_nothing_is_published_twice() -> None:
 
 
 def test_after_doubt_a_deletion_does_not_take_what_came_later() -> None:
-    """The deletion went through, then somebody published again: that upload was acknowledged and stays."""
+    """The deletion went through, then another writer published again: that upload was acknowledged and stays."""
     state = MemoryState()
     truth = Index(MemoryStore(state))
     truth.publish([staged_wheel(truth.store, "a", "1.0")])
@@ -367,7 +367,7 @@ def test_after_doubt_a_deletion_does_not_take_what_came_later() -> None:
 
 @pytest.mark.parametrize("operation", ["publish", "delete", "yank"])
 def test_after_doubt_what_is_found_done_is_done(operation: str) -> None:
-    """The write went through and nobody came between: the change is reported as made, with what it removed."""
+    """The write went through without another writer in between: the change is reported as made, with removed files."""
     state = MemoryState()
     truth = Index(MemoryStore(state))
     truth.publish([staged_wheel(truth.store, "a", "1.0")])
@@ -507,7 +507,7 @@ def test_a_refusal_does_not_outlive_the_failure_it_depends_on(fault: Fault) -> N
 
 
 def test_a_batch_with_a_conflict_is_applied_to_the_new_record() -> None:
-    """Somebody else's write comes between reading and writing; every change of the batch is applied to theirs."""
+    """Another write comes between reading and writing; every change of the batch is applied to the new record."""
     state, faults, scene = together()
     truth = Index(MemoryStore(state))
     faults.call("write", lambda: truth.publish([staged_wheel(truth.store, "a", "1", variant="first")]))
@@ -523,7 +523,7 @@ def test_a_batch_with_a_conflict_is_applied_to_the_new_record() -> None:
 
 
 def test_a_batch_in_doubt_is_judged_change_by_change() -> None:
-    """Its write went through, then somebody deleted one of its files: that one is not known to be done."""
+    """Its write went through, then another writer deleted one of its files: that one is not known to be done."""
     state, faults, scene = together()
     truth = Index(MemoryStore(state))
     faults.next("write", Fault.UNKNOWN_AFTER)

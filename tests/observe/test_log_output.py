@@ -185,7 +185,7 @@ def test_processes_do_not_tear_each_others_lines(tmp_path: Path, kind: str) -> N
 
 
 def test_what_a_process_has_queued_is_not_written_by_its_fork() -> None:
-    """Each line once: the parent's are the parent's. And the fork has locks that nobody holds."""
+    """Each line once: the parent's are the parent's. And the fork has free locks."""
     pipe = Pipe()
     pipe.output.queue(["parent"])
     with pipe.output._lock:  # as another thread of the parent may hold it for a moment, which none can be told to

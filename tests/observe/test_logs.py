@@ -82,7 +82,7 @@ def record(message: str, *arguments: object, **extra: object) -> logging.LogReco
 
 
 def test_lines_of_libraries_are_redacted_too() -> None:
-    """Whoever logs, and however: message, arguments and traceback go through the same place."""
+    """From any logger, in any way: message, arguments and traceback go through the same place."""
     for formatter in (LineFormatter("%(message)s"), JsonFormatter()):
         assert SECRET not in formatter.format(record("asking %s", f"https://alice:{SECRET}@mirror/simple/"))
         try:

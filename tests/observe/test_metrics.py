@@ -1,4 +1,4 @@
-"""Metrics: the counts of all workers on one page, bounded, for those who may see them."""
+"""Metrics: the counts of all workers on one page, bounded, with rights to see them."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_what_a_killed_worker_left_half_done_is_passed_over_and_removed(tmp_path
 
 
 def test_a_worker_merges_counters_of_exited_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers that die by and by leave one file in all, although nobody reads the metrics."""
+    """Workers that exit one after the other leave one file in all, without a request for the metrics."""
     monkeypatch.setenv("QUIRE_RUNTIME", str(tmp_path))
     for _ in range(3):
         elsewhere(tmp_path, "write(path, [(catalog.RECEIVED, (), [1])])")
@@ -292,7 +292,7 @@ def labels_of(metric: Metric) -> set[str]:
 
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
 def test_the_page_is_of_all_workers(server: str, tmp_path: Path) -> None:
-    """Two workers, fresh connections: every answer comes to be counted, whoever gave it, and whoever is asked."""
+    """Two workers, fresh connections: every answer is counted, in any worker, and shown by any worker."""
     with serve(tmp_path, *OPEN, "--server", server, "--workers", 2) as site:
         until(lambda: value(fresh(site), "quire_workers") == 2)
         already = value(fresh(site), "quire_requests_total", route="projects", status="200")
@@ -340,7 +340,7 @@ def fresh(site: Site) -> str:
 
 
 def test_access_to_the_metrics(tmp_path: Path) -> None:
-    """By default whoever may list; `open` everybody; `authenticated` whoever logs in; `off` nobody."""
+    """By default as the list of projects; `open` without a login; `authenticated` with one; `off` never."""
     users = password_file(tmp_path, alice="secret")
     login = httpx.BasicAuth("alice", "secret")
     cases = {
@@ -381,7 +381,7 @@ def test_openmetrics_on_request(tmp_path: Path) -> None:
 
 
 def test_no_project_is_named(tmp_path: Path) -> None:
-    """A page of metrics tells nobody what is published here."""
+    """A page of metrics has no name of a project."""
     with serve(tmp_path, *OPEN) as site:
         publish_wheel(site, "top-secret-plan")
         site.get("/simple/top-secret-plan/")

@@ -90,7 +90,7 @@ def test_a_good_store_is_in_order(tmp_path: Path, index: Index) -> None:
 
 
 def test_keys_of_blobs_are_recognised(index: Index) -> None:
-    """What the index stores is known as a project's; what nobody would store is not."""
+    """What the index stores is known as a project's; other keys are not."""
     file = publish(index)
     assert {project_of(key) for key in blob_keys(file)} == {"alpha"}
     for key in ("alpha/file", "alpha/publication/file", "Alpha/" + str(file.blob)[6:] + "/f", "a/b/c/d"):
@@ -200,7 +200,7 @@ def test_a_lost_file_of_an_archived_project_stays_listed(tmp_path: Path, index: 
 
 
 def test_a_damaged_record_goes_back_to_the_newest_good_revision(tmp_path: Path, index: Index) -> None:
-    """What is lost is told; the damaged document and the files that it alone listed are kept."""
+    """The loss is reported; the damaged document and the files that it alone listed are kept."""
     publish(index)
     index.yank("alpha", Selection(filename=WHEEL), "reason")
     lost = publish(index, version="2.0")
@@ -529,7 +529,7 @@ def test_a_deletion_while_garbage_is_collected_is_seen() -> None:
 
 
 def test_a_crash_during_a_deletion_leaves_nothing_old() -> None:
-    """The age begins anew before the commit: a death right after it leaves nothing for the collector to take at once,
+    """The age is reset before the commit: a death right after it leaves nothing for the collector to take at once,
     and one right before it leaves the file listed."""
     clock = Clock()
     state = MemoryState(clock)
@@ -582,7 +582,7 @@ def test_ages_are_those_of_the_disk(tmp_path: Path, index: Index, monkeypatch: p
 
 
 def test_empty_folders_of_publications_are_removed_when_they_are_old(tmp_path: Path, index: Index) -> None:
-    """What a publisher or remover that died left goes; what has anything in it, and folders of projects, stay."""
+    """Empty folders left by a crash go; folders with content, and folders of projects, stay."""
     kept = publish(index)
     folders = [tmp_path / "quire" / "blobs" / name / ("a" * 64 + "-00000000") for name in ("alpha", "gone")]
     for folder in folders:

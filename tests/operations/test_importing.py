@@ -168,7 +168,7 @@ def test_a_lost_file_is_restored(tmp_path: Path) -> None:
 
 
 def test_a_deletion_meanwhile_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody publishes other content and deletes it between the look at the record and the publication."""
+    """Another writer publishes other content and deletes it between reading the record and the publication."""
     index = new_index(tmp_path / "root")
     put(tmp_path / "in")
     happened: list[bool] = []
@@ -341,7 +341,7 @@ def test_a_project_appears_in_one_step(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_an_upload_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody publishes one of the files, with other content, between the look and the publication."""
+    """Another writer publishes one of the files, with other content, between the check and the publication."""
     put(tmp_path / "in")
     put(tmp_path / "in", version="2.0")
     index = new_index(tmp_path / "root")
@@ -515,7 +515,7 @@ def test_where_there_are_no_hard_links_a_replaced_source_is_not_lost(
 
 
 def test_links_share_the_bytes_only_where_that_is_safe(tmp_path: Path) -> None:
-    """A hard link where nobody else can write into the file; a copy where somebody can, and by default."""
+    """A hard link where no other user can write into the file; a copy where one can, and by default."""
     index = new_index(tmp_path / "root")
     mine, shared = put(tmp_path / "in", "mine"), put(tmp_path / "in", "shared")
     mine.chmod(0o644)
@@ -555,7 +555,7 @@ def test_what_cannot_be_adopted(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_imported_can_be_deleted_and_imported_again(tmp_path: Path) -> None:
-    """An import after a deletion publishes anew, under another key."""
+    """An import after a deletion publishes again, under another key."""
     put(tmp_path / "in")
     index = new_index(tmp_path / "root")
     Importer(index, tmp_path / "in").run()

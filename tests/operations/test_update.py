@@ -267,7 +267,7 @@ def test_ignored_projects_are_never_asked_for(
 
 
 def test_reserved_names_are_never_asked_for(upstream: FakeIndex, served: Path, tmp_path: Path) -> None:
-    """What the servers' setting `local` matches, drop-in or hosted, is not told to another index."""
+    """What the servers' setting `local` matches, drop-in or hosted, is not sent to another index."""
     put(served, "my-private", "1.0")
     put(served, "foo", "1.0")
     host(served, "my.hosted", "1.0")
@@ -536,7 +536,7 @@ def test_json(upstream: FakeIndex, served: Path, capsys: pytest.CaptureFixture[s
 def test_the_fallback_url_is_the_default_index(
     upstream: FakeIndex, served: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who sends clients to a mirror of their own has their updates from there; the help names the built-in one."""
+    """With a mirror of one's own as the fallback updates come from there; the help names the built-in one."""
     put(served, "foo", "1.0")
     (tmp_path / "quire.toml").write_text(f'fallback-url = "{upstream.url}"\n')
     assert main(["update", "--log-stream", "none", str(served)]) == 0

@@ -1,4 +1,4 @@
-"""What a worker remembers stays within one bound, and what is counted against it is what Python allocates.
+"""The caches of a worker stay within one bound, and the counted bytes are those that Python allocates.
 
 Memory is measured by tracemalloc, which counts every byte that Python allocates: no clock, no C library.
 """
@@ -330,7 +330,7 @@ def test_a_worker_that_is_asked_for_everything_stays_within_the_bound(tmp_path: 
 
 
 def test_a_dropped_count_is_made_again(tmp_path: Path) -> None:
-    """What a count remembers may be dropped like anything else; the number stays right."""
+    """The cache of a count may be dropped like any other; the number stays right."""
     worker = _worker(tmp_path, 2**40, hosted={"one": 3, "two": 2})
     count = FileCount(worker.default.hosted, Folder([]), budget=Budget(1))
     assert count.count() == 5

@@ -398,7 +398,7 @@ _SOME_NAMES = st.sets(st.from_regex(r"[a-c](-?[a-c0-9]){0,3}", fullmatch=True), 
 
 @given(before=_SOME_NAMES, after=_SOME_NAMES, media_type=st.sampled_from(list(MediaType)))
 def test_a_patched_list_is_the_rendered_one(before: set[str], after: set[str], media_type: MediaType) -> None:
-    """Whatever came and went: the same bytes and validator as rendering anew, or no patch at all."""
+    """After any change: the same bytes and validator as a new rendering, or no patch at all."""
     old, new = sorted(before), sorted(after)
     patched = patch_projects(render_projects(old, media_type), media_type, old, new)
     if patched is not None:

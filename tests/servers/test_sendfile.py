@@ -133,7 +133,7 @@ def test_pipelined_requests(site: Site, idle: int) -> None:
 
 
 def test_clients_that_do_not_read(site: Site, idle: int) -> None:
-    """More of them than there are threads hold up nobody. Those who go away are forgotten, and the rest get it all."""
+    """More of them than threads delay no other client. Lost connections are dropped, and the others get all bytes."""
     stalled = [_stall(site, idle + number) for number in range(2 * SEND_THREADS + 2)]
     assert site.raw(_request(site)).body == CONTENT
     for connection in stalled[1:]:
@@ -162,7 +162,7 @@ def test_a_file_that_becomes_shorter(site: Site, idle: int) -> None:
 
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_a_stop_in_the_middle(tmp_path: Path, goes_on: bool) -> None:
-    """Who still reads gets the whole file; the server ends cleanly then, or when the client has gone away."""
+    """A client that still reads gets the whole file; the server ends cleanly then, or when the client has gone."""
     with serve(tmp_path, *OPEN, "--server", "uvicorn") as site:
         publish(site, FILENAME, CONTENT, name="big", version="1.0")
         connection = _stall(site, _handed_over(site))
@@ -232,7 +232,7 @@ def test_a_thread_stays_with_a_client_that_takes_much(big: Path, monkeypatch: py
 
 
 def test_a_thread_leaves_a_client_that_takes_nothing(big: Path) -> None:
-    """What the socket takes has gone; then it is said that it takes no more, and nobody waits for that."""
+    """The bytes that the socket takes are sent; then the call returns without waiting."""
     ours, theirs = socket.socketpair()
     with open(big, "rb") as file, ours, theirs:
         ours.setblocking(False)
@@ -414,7 +414,7 @@ def test_a_client_that_goes_away_before_its_second_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
 def test_downloads_that_stand_still_leave_descriptors(tmp_path: Path, server: str) -> None:
-    """A worker with as many of them as it takes connections can still open a file for somebody else."""
+    """A worker with as many of them as it takes connections can still open a file for another client."""
     with serve(tmp_path, *OPEN, "--server", server, descriptors=600) as site, site.connect() as other:
         assert publish(site, FILENAME, CONTENT, name="big", version="1.0").status_code == 200
         request, part = _request(site), _request(site, "Range: bytes=0-9")

@@ -79,7 +79,7 @@ def _catches(pid: int, number: int) -> bool:
 
 
 def test_ctrl_c_while_the_workers_start_is_a_clean_end(tmp_path: Path) -> None:
-    """Whoever sees a wrong port in the first line and stops the server at once is shown no tracebacks."""
+    """A stop right after the first line (a wrong port, for example) shows no tracebacks."""
     with starting(_settings(tmp_path, "uvicorn", workers=2), tmp_path, "tests.serving:application") as served:
         until(lambda: [_catches(pid, signal.SIGINT) for pid in workers_of(served.process.pid)] == [True, True])
         os.killpg(served.process.pid, signal.SIGINT)
@@ -262,7 +262,7 @@ def listening_sockets(pid: int, port: int) -> set[str]:
 
 def test_a_slow_worker_is_not_replaced(tmp_path: Path) -> None:
     """A machine that is too busy to let a worker run for seconds gets no more to do by having it killed and started
-    anew; uvicorn's own main process asks each worker for an answer and does that."""
+    again; uvicorn's own main process asks each worker for an answer and does that."""
     with serving(_settings(tmp_path, "uvicorn", workers=2), tmp_path) as served:
         slow = served.worker()
         until(lambda: _other_worker(served, slow))
@@ -382,7 +382,7 @@ def test_gunicorn_precedence(tmp_path: Path) -> None:
     with serving(settings, tmp_path, listening=decisive, **environ) as served:
         served.stop()
     assert f"127.0.0.1:{decisive}" in served.output()
-    assert "overrides" not in served.output()  # nobody asked for sync: it is only gunicorn's default, spelt out
+    assert "overrides" not in served.output()  # sync is gunicorn's default, not a choice
     assert served.output().count("Booting worker") == 3
 
 

@@ -1,4 +1,4 @@
-"""What a server says when it starts, and what it makes of the environment."""
+"""The log line of a start, and the use of the environment."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def workers(served: Served) -> int:
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("command", ["serve", "run"])
 def test_a_start_is_one_line(server: str, command: str, tmp_path: Path) -> None:
-    """Address, directory, workers, who may upload; in pypiserver's format for `run` alone."""
+    """Address, directory, workers, rights to upload; in pypiserver's format for `run` alone."""
     root, port = tmp_path / "packages", free_port()
     root.mkdir()
     words = (command, "-p", port, "-i", "127.0.0.1", "-a", ".", "-P", ".", "--server", server, "--workers", 2, root)

@@ -1,4 +1,4 @@
-"""What a start costs, as counts of imported modules: no machine is too busy or too slow for these.
+"""The cost of a start, as counts of imported modules, which do not depend on the machine.
 
 Importing is nearly all that a server does before its first answer. The limits are a little above what is true now. Who
 makes a start dearer on purpose raises them, and says why.
@@ -26,7 +26,7 @@ SERVER_MODULES = {"uvicorn": 520, "gunicorn": 580}  # a worker that is forked ne
 VERSION_MODULES = 120
 """Python's own and those of the environment included, which other versions have more or fewer of."""
 
-# what they are for, and so who may import them: nobody who serves pages to installers
+# their purpose; a server of pages for installers imports none of them
 RARE = {
     "rich.console": "tables and progress bars on a terminal",  # "rich": -X importtime tells of vain attempts as well
     "pygments": "comes with rich",
@@ -35,7 +35,7 @@ RARE = {
     "passlib": "a password file",
     "bcrypt": "a password file",
     "prometheus_client": "the page of metrics",
-    "packaging.metadata": "uploads, and drop-in files that nobody has looked at yet",
+    "packaging.metadata": "uploads, and drop-in files that were not examined yet",
     "packaging.licenses": "comes with packaging.metadata",
     "xmlrpc": "pip search",
     "defusedxml": "pip search",

@@ -51,7 +51,7 @@ def is_written(root: Path) -> bool:
 
 
 def is_refused(served: Served) -> bool:
-    """Whether nobody listens any more."""
+    """Whether the port is closed."""
     try:
         socket.create_connection((served.host, served.port), timeout=DEADLINE).close()
     except ConnectionRefusedError:
@@ -80,7 +80,7 @@ def half_uploaded(folder: Path, command: list[str], *flags: object) -> Iterator[
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("server", SERVERS)
 def test_an_upload_under_way_is_finished(server: str, workers: int, tmp_path: Path) -> None:
-    """After SIGTERM nobody is let in any more, and who was uploading gets all of the file in; then the end is clean."""
+    """After SIGTERM no connection is accepted, and uploads under way are finished; then the end is clean."""
     with half_uploaded(tmp_path, quire_command(), "--server", server, "--workers", workers) as (served, connection):
         served.process.send_signal(signal.SIGTERM)
         until(lambda: is_refused(served))

@@ -112,7 +112,7 @@ def eight_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
 
 
 def test_a_published_file_is_in_every_next_listing(eight_workers: Cluster) -> None:
-    """Ten uploads, each to any worker: all eight list each of them at once, also those who had just listed before."""
+    """Ten uploads, each to any worker: all eight list each of them at once, also those that had just listed."""
     for number in range(10):
         version = f"1.{number}"
         assert eight_workers.publish("everywhere", version) == 200

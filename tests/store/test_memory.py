@@ -262,7 +262,7 @@ def test_handles_have_their_own_faults_and_rights() -> None:
 
 
 def test_answers_are_not_shared_between_callers() -> None:
-    """Two reads without `known` give two objects, so nobody comes to rely on an identity that no other store has."""
+    """Two reads without `known` give two objects, so no code relies on an identity that no other store has."""
     store = MemoryStore()
     written = write(store, b"1")
     assert len({id(record) for record in (written, store.records.read(KEY), store.records.read(KEY))}) == 3

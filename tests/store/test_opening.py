@@ -107,7 +107,7 @@ def test_a_store_in_memory_has_one_worker() -> None:
 
 
 def test_gunicorns_configuration_cannot_add_workers(tmp_path: Path) -> None:
-    """Its own file decides where nobody told quire; the sentence is the same, and nothing listens."""
+    """Its own file decides where quire has no setting; the sentence is the same, and nothing listens."""
     (tmp_path / "gunicorn.conf.py").write_text("workers = 3\n")
     ended = run_quire("run", "--server", "gunicorn", "-p", 0, "memory:", cwd=tmp_path, environ=environment())
     assert ended.returncode != 0

@@ -114,7 +114,7 @@ def test_both_formats_of_our_own_pages_say_the_same() -> None:
 
 
 def test_html_of_old_indexes_is_understood() -> None:
-    """A base URL, upper-case digests, a query, quoted names, no digest, and a charset that nobody knows."""
+    """A base URL, upper-case digests, a query, quoted names, no digest, and an unknown charset."""
     body = f"""<html><head><base href="https://files.test/x/"></head><body>
         <A HREF="foo-1.0%2Blocal.tar.gz?token=1#SHA256={SHA.upper()}&egg=foo">foo</A>
         <a href='/abs/Foo-1.1.zip' data-yanked>x</a><a>no link</a></body>"""
@@ -292,7 +292,7 @@ def test_compressed_pages_are_bounded(index: FakeIndex, monkeypatch: pytest.Monk
 
 
 def test_a_login_goes_to_its_own_origin_only(index: FakeIndex) -> None:
-    """User and password of the URL are sent to the index, to nobody it links to, and are in no error."""
+    """User and password of the URL are sent to the index, to no other host, and are in no error."""
     with serving_index() as other:
         data = b"content"
         entry = {

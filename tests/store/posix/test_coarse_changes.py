@@ -48,7 +48,7 @@ class CoarseServer:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[None]:
-        """What is done inside is done on the client that remembers."""
+        """The block runs on the client with the cache."""
         self.is_reading = True
         try:
             yield
@@ -115,7 +115,7 @@ Stores = tuple[PosixStore, PosixStore, PosixStore]
 
 
 def stores(root: Path, tick: float) -> Stores:
-    """Two who write, and one who reads."""
+    """Two writers and a reader."""
     one, other, reader = (PosixStore.open(root, network=True, coarse_changes=tick) for _ in range(3))
     return one, other, reader
 
@@ -172,7 +172,7 @@ def publish(store: PosixStore, name: str) -> None:
 
 
 def is_missing(server: CoarseServer, reader: PosixStore, name: str) -> bool:
-    """What the client that remembers is told of a file."""
+    """The answer of the client with the cache about a file."""
     with server.client():
         try:
             reader.blobs.open(f"alpha/publication/{name}").close()
@@ -192,7 +192,7 @@ def misses_a_file(server: CoarseServer, stores: Stores) -> bool:
 
 
 def misses_what_another_one_met(server: CoarseServer, stores: Stores) -> bool:
-    """A publisher is told that there is a file already, by one who has not come to announcing it."""
+    """A publisher is refused because of a file that its writer has not made visible yet."""
     one, other, reader = stores
     publish(one, "file")
     assert is_missing(server, reader, "file.metadata")
@@ -227,7 +227,7 @@ def test_published_changes_are_noticed(
 
 
 def test_two_revisions_never_share_a_tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever lists right after a link, before it is announced, has a list of a tick of its own: another reader in the
+    """A listing right after a link, before the touch, has a list of a tick of its own: another reader in the
     same moment sees no more."""
     one, other, reader = stores(tmp_path, TICK)
     server = CoarseServer(monkeypatch)
@@ -257,7 +257,7 @@ def test_a_store_that_does_not_waits_for_nothing(tmp_path: Path, monkeypatch: py
     """It is off unless it is set."""
 
     def sleep(_: float) -> None:
-        raise AssertionError("nobody has to wait here")
+        raise AssertionError("no writer has to wait here")
 
     monkeypatch.setattr(posix_changes.time, "sleep", sleep)  # type: ignore[attr-defined] # the module's own
     store = PosixStore.open(tmp_path)
@@ -284,6 +284,6 @@ def test_the_setting_reaches_servers_and_commands(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("value", ["20", "0", "-0.1", "soon", "inf"])
 def test_a_tick_is_a_short_time(tmp_path: Path, value: str) -> None:
-    """Somebody who writes milliseconds would wait for ever."""
+    """A value in milliseconds would make writers wait for minutes."""
     with pytest.raises(ConfigurationError, match="QUIRE_COARSE_CHANGES"):
         resolve({"directories": [str(tmp_path)]}, {"QUIRE_COARSE_CHANGES": value}, RUN_DEFAULTS)

@@ -103,7 +103,7 @@ def test_an_error_that_stays_is_a_refusal_with_its_name(tmp_path: Path, monkeypa
 
 
 def test_a_store_without_its_staging_folder_says_so(tmp_path: Path) -> None:
-    """Somebody tidied up too much; a worker that takes no uploads would hide that."""
+    """A folder was removed by hand; a worker that takes no uploads would hide that."""
     write(PosixStore.open(tmp_path))
     (tmp_path / "quire" / "incoming").rmdir()
     with pytest.raises(StoreError, match="lacks its folder incoming"):
@@ -150,7 +150,7 @@ def test_an_empty_format_file_is_no_empty_store(tmp_path: Path) -> None:
 
 
 class Died(BaseException):
-    """What a test raises in place of a process that is gone."""
+    """Raised by a test in place of a crash."""
 
 
 def test_an_unborn_store_is_swept_when_it_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_a_slow_maker_whose_folder_is_swept_does_no_harm(
 def test_sweeping_goes_on_where_the_directory_may_not_be_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The served directory may belong to somebody else; the store's own folders are swept all the same."""
+    """The served directory may belong to another user; the store's own folders are swept all the same."""
     (tmp_path / f".quire-{unique_name()}").mkdir()
     store = PosixStore.open(tmp_path)
     store.blobs.stage()

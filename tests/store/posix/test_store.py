@@ -71,7 +71,7 @@ def test_pruning_keeps_the_newest_and_the_young(tmp_path: Path) -> None:
 
 
 def test_a_writer_that_slept_past_pruning_is_not_believed(tmp_path: Path) -> None:
-    """Its link finds the old name free; it must not be told that it wrote, and nobody may read what it linked."""
+    """Its link finds the old name free; it must not succeed, and no reader may see its revision."""
     store = PosixStore.open(tmp_path, prune_age=0)
     stale = write_many(store, 3)
     current = write_many(store, 40, start=stale)
@@ -160,7 +160,7 @@ def stage_something(store: PosixStore) -> None:
 
 
 class Died(BaseException):
-    """What a test raises in place of a process that is gone."""
+    """Raised by a test in place of a crash."""
 
 
 @pytest.mark.parametrize("step", range(1, 40))
@@ -297,7 +297,7 @@ def test_an_identity_is_believed_only_past_the_racy_window() -> None:
 
 
 def test_faked_modification_times_do_not_make_a_file_system_fine() -> None:
-    """An mtime can be set by anybody; only the kernel's own ctime shows how fine it stamps."""
+    """Any program can set an mtime; only the kernel's own ctime shows the resolution of times."""
     rule = RacyWindow()
     rule.observe(Identity(1, 123_456_789, 5_000_000_000))
     assert rule.seconds == 2.5
@@ -436,7 +436,7 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_opening_what_is_not_a_store(tmp_path: Path) -> None:
-    """Missing, not a directory, a newer layout, somebody's folder: one sentence each."""
+    """Missing, not a directory, a newer layout, an unrelated folder: one sentence each."""
     with pytest.raises(StoreError, match="cannot be used"):
         PosixStore.open(tmp_path / "missing")
     (tmp_path / "file").write_text("x")
@@ -662,7 +662,7 @@ def noting_syncs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_what_another_worker_did_not_make_certain_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who finds a change already made makes it durable before saying so; directories of others are synced once."""
+    """A writer that finds its change already made makes it durable first; directories of others are synced once."""
     record = write_many(PosixStore.open(tmp_path), 1)
     store = PosixStore.open(tmp_path)
     synced = noting_syncs(monkeypatch)
@@ -723,7 +723,7 @@ def test_a_failed_sync_is_never_tried_again(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_writeback_of_all_files_begins_before_the_first_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written of the other files meanwhile need not be waited for afterwards."""
+    """Bytes of the other files that are written meanwhile need no wait afterwards."""
     store = PosixStore.open(tmp_path)
     steps: list[tuple[str, int]] = []
     real_fsync = os.fsync
@@ -937,7 +937,7 @@ def test_constants_fit_together() -> None:
 
 
 def test_a_disk_that_fails_under_an_examination_is_not_the_clients_fault(tmp_path: Path) -> None:
-    """Reading staged bytes back gives the store's error, whoever reads; a seek to nowhere stays the reader's own."""
+    """Reading staged bytes back gives the store's error to any reader; a seek to nowhere stays the reader's own."""
     store = PosixStore.open(tmp_path)
     staging = store.blobs.stage()
     staging.write(b"x")

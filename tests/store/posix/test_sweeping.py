@@ -15,7 +15,7 @@ from quire.store.posix.store import PosixStore
 
 
 def test_only_the_abandoned_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An upload that nobody wrote to for a day is removed; before that it, and at any time what is published, stays."""
+    """An upload without a write for a day is removed; before that it, and at any time what is published, stays."""
     store = PosixStore.open(tmp_path)
     published = store.blobs.stage()
     published.write(b"published")
