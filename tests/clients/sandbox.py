@@ -38,7 +38,7 @@ class Sandbox:
         return {
             "PATH": os.defpath,
             "HOME": str(self.home),
-            # Whoever would go elsewhere than to the servers of the test fails at once: nobody listens there.
+            # A request to any other server than those of the test fails at once: the port is closed.
             "HTTP_PROXY": "http://127.0.0.1:9",
             "HTTPS_PROXY": "http://127.0.0.1:9",
             "NO_PROXY": "127.0.0.1",

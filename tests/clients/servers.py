@@ -83,7 +83,7 @@ class Servers:
 
 @contextmanager
 def two_servers(folder: Path, *flags: object) -> Iterator[Servers]:
-    """Start both and stop both. `flags`: about access; nobody needs to log in by default."""
+    """Start both and stop both. `flags`: about access; by default no login is needed."""
     root = folder / "packages"
     root.mkdir()
     flags = flags or ("-a", ".", "-P", ".")

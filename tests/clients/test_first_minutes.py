@@ -42,7 +42,7 @@ sys.exit(cli.main())
 
 
 def paste(script: str, cwd: Path, environ: Mapping[str, str]) -> None:
-    """Run lines as a terminal would, with nobody to answer questions. The first that fails fails the test."""
+    """Run lines as a terminal would, without input. The first that fails fails the test."""
     done = subprocess.run(
         ["sh", "-euc", script],
         cwd=cwd,
@@ -139,7 +139,7 @@ def test_the_readme(tmp_path: Path) -> None:
 
 
 def lines(site: Site, base: str) -> tuple[list[str], list[str]]:
-    """What the home page tells those to type who reach it under this address: to install `acme-tools`, to publish."""
+    """The commands on the home page under this address: to install `acme-tools`, to publish."""
     install, publish = httpx.get(base, trust_env=False).text.split("<h2>Publish</h2>")
     first, second = ([html.unescape(line) for line in _LINE.findall(part)] for part in (install, publish))
     values = {"NAME": "acme-tools", "USER": "alice", "PASSWORD": "secret"}

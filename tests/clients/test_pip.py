@@ -99,7 +99,7 @@ def test_index_versions(servers: Servers, sandbox: Sandbox, pip: str) -> None:
 
 @every_pip
 def test_an_unknown_project_is_a_clear_failure(servers: Servers, sandbox: Sandbox, pip: str) -> None:
-    """A name that nobody published is pip's own sentence about it, at once."""
+    """An unpublished name is pip's own sentence about it, at once."""
     result = sandbox.pip(pip, "install", "--index-url", servers.uvicorn.simple, "--target", sandbox.target(), "nobody")
     assert "No matching distribution found for nobody" in refused(result)
 

@@ -26,7 +26,7 @@ def _days_from_now(days: int) -> str:
 
 
 def _project(sandbox: Sandbox) -> Path:
-    """A throwaway project of somebody who uses the index."""
+    """A throwaway project that uses the index."""
     folder = sandbox.home / "project"
     folder.mkdir()
     (folder / "pyproject.toml").write_text('[project]\nname = "throwaway"\nversion = "0"\nrequires-python = ">=3.11"\n')
@@ -83,7 +83,7 @@ def test_required_hashes(servers: Servers, sandbox: Sandbox) -> None:
 
 
 def test_exclude_newer_reads_the_upload_time(servers: Servers, sandbox: Sandbox) -> None:
-    """What was uploaded now is not there for who resolves as of yesterday; a drop-in file has its own time."""
+    """A file that was uploaded now does not exist for a resolution as of yesterday; a drop-in file has its own time."""
     servers.uvicorn.publish(wheel("dated", "2.0"))
     older = servers.root / wheel_name("dated", "1.0")
     older.write_bytes(make_wheel("dated", "1.0"))
@@ -151,7 +151,7 @@ def test_pre_releases_only_when_asked_for(servers: Servers, sandbox: Sandbox) ->
 
 
 def test_an_unknown_project_is_a_clear_failure(servers: Servers, sandbox: Sandbox) -> None:
-    """A name that nobody published is uv's own sentence about it."""
+    """An unpublished name is uv's own sentence about it."""
     command = ("pip", "install", "--default-index", servers.gunicorn.simple, "--target", sandbox.target(), "nobody")
     assert "nobody was not found in the package registry" in refused(sandbox.uv(*command))
 

@@ -126,7 +126,7 @@ def caddy(site: Site, folder: Path, *, change: Configure = str) -> Iterator[Prox
         "/etc/quire/tls/key.pem": str(key),
     }
     text = change(replaced((DEPLOY / "caddy" / "Caddyfile").read_text(), words))
-    # nothing of it may listen on ports of the machine, or go into somebody's home
+    # nothing of it may listen on ports of the machine, or go into a user's home
     (folder / "Caddyfile").write_text(f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{text}")
     command = [program("caddy"), "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
     with _running("caddy", command, site, folder, port, authority) as proxied:

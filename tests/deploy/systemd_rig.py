@@ -90,7 +90,7 @@ class Sandbox:
         return [*words, "--", *inner]
 
     def shell_line(self, *inner: str) -> list[str]:
-        """The same as one command that opens the filters by itself, as nobody hands descriptors on to it."""
+        """The same as one command that opens the filters by itself, since no descriptors are passed to it."""
         descriptors = range(30, 30 + len(self.filters))
         opened = " ".join(
             f"{number}<{shlex.quote(str(file))}" for number, file in zip(descriptors, self.filters, strict=True)

@@ -130,7 +130,7 @@ def test_what_nginx_takes_both_containers_have(project: Project, tmp_path: Path)
 
 
 def _refusals(project: Project) -> str:
-    """What nginx did not answer as it should have, and the last that everybody said."""
+    """What nginx did not answer as it should have, and the last output of all containers."""
     lines = project.container("nginx").logs().splitlines()
     usual = {"200", "206", "301", "303", "304", "401"}
     wrong = [line for line in lines if line.startswith("20") and line.split('"')[2].split()[0] not in usual]
@@ -196,7 +196,7 @@ def test_both_containers_can_be_replaced_under_load(
     The clients are told not to retry anything.
     """
     programs = clients(tmp_path)
-    programs.twine(project.host, "shared")  # the same file again is a success, whoever came first
+    programs.twine(project.host, "shared")  # the same file again is a success, in any order
     names = [f"{project.name}_{service}_1" for service in (*QUIRES, "nginx")]
     before = [project.podman("inspect", "--format", "{{.Id}}", name) for name in names]
     load = Load(project, tmp_path / "load")

@@ -90,7 +90,7 @@ SETS: dict[str, dict[str, Any]] = {
     },
     "anonymous uploads": {"auth": {"authenticate": ["download", "list"], "anonymousUploads": True}},
     "one replica": {"persistence": {"accessModes": ["ReadWriteOncePod"]}, "replicas": 1, "drainSeconds": 0},
-    "somebody's account": {"serviceAccount": {"create": False, "name": "packages"}, "nameOverride": "pypi"},
+    "an existing account": {"serviceAccount": {"create": False, "name": "packages"}, "nameOverride": "pypi"},
     "plain ingress": {"ingress": {"enabled": True, "hosts": ["pypi.example.org"]}, "auth": {"existingSecret": "users"}},
     "scaled": {"autoscaling": {"enabled": True}, "persistence": {"keep": False}},
 }
@@ -394,9 +394,9 @@ def test_notes(tmp_path: Path) -> None:
     assert "port-forward service/index-quire 8080:80" in said
     everything = rig.notes(rig.given(tmp_path, EVERYTHING))
     assert "https://pypi.example.org/pypi/simple/" in everything
-    assert "Nobody" not in everything
+    assert "No user can" not in everything
     assert "in clear" not in everything
-    assert "Nobody needs a login" in rig.notes(rig.given(tmp_path, SETS["open"]))
+    assert "Requests need no login" in rig.notes(rig.given(tmp_path, SETS["open"]))
     assert "passwords cross the network in clear" in rig.notes(rig.given(tmp_path, SETS["plain ingress"]))
     for text in (said, everything):
         assert not re.search(r"\n{3,}|[ \t]\n", text), repr(text)

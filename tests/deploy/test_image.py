@@ -1,4 +1,4 @@
-"""quire's image as it is run: by whom, with what, on which volumes, and how it ends."""
+"""quire's image in containers: users, settings, volumes, and stops."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _COMMAND_LINES = "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null
 def test_what_the_image_says_of_itself(
     podman: Podman, image: str, record_property: Callable[[str, object], None]
 ) -> None:
-    """User, home, volume, port, health check and labels; and the size, for who reads the test's output."""
+    """User, home, volume, port, health check and labels; and the size, in the test's output."""
     (found,) = json.loads(podman("inspect", "--type", "image", image))
     settings = found["Config"]
     assert settings["User"] == "9898:9898"

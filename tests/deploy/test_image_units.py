@@ -101,7 +101,7 @@ def test_the_private_folder_is_for_one_user_only(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_to_a_folder_that_others_prepared(tmp_path: Path) -> None:
-    """A link, or a folder open to others, in its place is passed over: /tmp is everybody's."""
+    """A link, or a folder open to others, in its place is passed over: /tmp is shared by all users."""
     (tmp_path / "first").mkdir()
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     first = private.make({"TMPDIR": str(tmp_path / "first")})

@@ -72,11 +72,11 @@ def test_the_dashboard_has_the_structure_that_grafana_documents() -> None:
         ('"w": 12', '"w": 25'),
     ):
         assert old in text
-        assert slips(json.loads(text.replace(old, new, 1))), f"nobody notices {new}"
+        assert slips(json.loads(text.replace(old, new, 1))), f"{new} goes unnoticed"
 
 
 def test_the_dashboard_fits_together() -> None:
-    """What no schema can say: ids and places are nobody else's, and queries use variables that there are."""
+    """Checked beyond the schema: ids and places are unique, and queries use existing variables."""
     document = json.loads(DASHBOARD.read_text())
     panels: list[dict[str, Any]] = document["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)

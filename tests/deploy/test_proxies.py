@@ -1,4 +1,4 @@
-"""The nginx and Caddy examples in front of a real quire: addresses, uploads, refusals, who may see what."""
+"""The nginx and Caddy examples in front of a real quire: addresses, uploads, refusals, rights."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_large_upload_goes_through(proxied: Proxied) -> None:
 
 
 def test_a_body_without_a_length_goes_through(proxied: Proxied) -> None:
-    """An upload in chunks, whose length nobody knows before its end."""
+    """An upload in chunks, whose length is not known before its end."""
     body = _form("chunked", 1)
     pieces = (body[start : start + 100_000] for start in range(0, len(body), 100_000))
     answer = proxied.client.post("/", content=pieces, headers={"content-type": content_type()}, auth=LOGIN)
@@ -90,7 +90,7 @@ def test_a_body_without_a_length_goes_through(proxied: Proxied) -> None:
 
 
 def test_a_refusal_reaches_a_client_that_still_sends(proxied: Proxied) -> None:
-    """Who may not upload is told so, also in the middle of twenty megabytes; nothing is kept."""
+    """A client without the right to upload gets the answer, also in the middle of twenty megabytes; nothing is kept."""
     body = _form("refused", 20)
     wrong = proxied.client.post("/", content=body, headers={"content-type": content_type()}, auth=("alice", "not this"))
     assert wrong.status_code == 401

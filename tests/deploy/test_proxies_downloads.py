@@ -38,7 +38,7 @@ class Both:
 
 @pytest.fixture(scope="module", params=sorted(PROXIES))
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
-    """A hosted wheel, and one that somebody put into a folder with an awkward name."""
+    """A hosted wheel, and one in a folder with an awkward name."""
     folder = tmp_path_factory.mktemp(request.param)
     other = folder / "plain"
     other.mkdir()
@@ -98,7 +98,7 @@ _MEANING = ("etag", "cache-control", "accept-ranges", "content-range", "content-
 
 
 def test_every_request_means_the_same(both: Both, path: str) -> None:
-    """Status, bytes and the headers that say what they are, whoever sends them."""
+    """Status, bytes and the headers of the content, from either server."""
     whole = both.plain.client.get(path)
     for method, headers in _asked(len(whole.content), whole.headers["etag"]):
         expected = both.plain.client.request(method, path, headers=headers)
@@ -159,7 +159,7 @@ def test_the_internal_address_is_for_the_proxy(both: Both, path: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(PROXIES))
 def test_downloads_that_need_a_login(kind: str, tmp_path: Path) -> None:
-    """Nobody gets a file without the password, however it is sent, and no shared cache may keep it."""
+    """No client gets a file without the password, on any path, and no shared cache may keep it."""
     passwords = password_file(tmp_path, alice="s3cret")
     with behind(kind, tmp_path, "-a", "download,list,update", "-P", passwords) as proxied:
         alice = httpx.BasicAuth("alice", "s3cret")
@@ -175,7 +175,7 @@ def test_downloads_that_need_a_login(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_nginx_cannot_read(tmp_path: Path) -> None:
-    """A wrong directory in nginx's configuration is an error of the proxy, which nobody may remember."""
+    """A wrong directory in nginx's configuration is an error of the proxy, which no cache may keep."""
 
     def elsewhere(text: str) -> str:
         assert text.count("alias ") == 1

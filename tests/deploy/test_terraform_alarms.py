@@ -1,4 +1,4 @@
-"""The Terraform module: alarms that reach somebody, a dashboard of what there is, metrics that stay few."""
+"""The Terraform module: alarms with a recipient, a dashboard, metrics that stay few."""
 
 from __future__ import annotations
 

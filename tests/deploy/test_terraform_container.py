@@ -114,7 +114,7 @@ def matches(pattern: str, line: dict[str, Any]) -> bool:
 def test_metrics_are_made_from_what_quire_writes(tmp_path: Path) -> None:
     """The filters count the lines that a server with the container's environment writes: by what happened."""
     environ = {each["name"]: each["value"] for each in rendered_container_definition()["environment"]}
-    environ["QUIRE_DRAIN_SECONDS"] = "0"  # nobody waits for a load balancer here
+    environ["QUIRE_DRAIN_SECONDS"] = "0"  # no load balancer to wait for
     with serve(tmp_path, "-a", "update", "-P", password_file(tmp_path, alice="s3cret"), **environ) as site:
         publish_wheel(site, "acme-tools", authorization=f"Basic {base64.b64encode(b'alice:s3cret').decode()}")
         assert site.client.post("/", data={":action": "file_upload"}).status_code == 401

@@ -1,4 +1,4 @@
-"""The Terraform module: who may what, where secrets are, and what becomes of what exists already."""
+"""The Terraform module: rights, secrets, and existing resources."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_volume_is_encrypted_and_closed() -> None:
 
 
 def test_only_the_load_balancer_reaches_the_tasks() -> None:
-    """The tasks' group lets in the load balancer's and nobody by address; the volume's group lets in the tasks'."""
+    """The tasks' group lets in the load balancer's group and no address; the volume's group lets in the tasks'."""
     made = plan()
     rules = made.resources("aws_vpc_security_group_ingress_rule")
     by_address = {name.split("[")[0] for name, rule in rules.items() if "cidr_ipv4" in rule.arguments}
@@ -126,7 +126,7 @@ def test_quire_reads_terraforms_hashes() -> None:
 
 
 def test_a_new_password_is_a_new_task_definition() -> None:
-    """The task names the version of its secret, which is written anew when password_version changes."""
+    """The task names the version of its secret, which is written again when password_version changes."""
     (secret,) = rendered_container_definition()["secrets"]
     assert "aws_secretsmanager_secret_version.htpasswd.version_id" in secret["valueFrom"]
     for number in (1, 2):
@@ -149,7 +149,7 @@ def test_readers_can_read() -> None:
 
 
 def test_an_existing_volume_stays_its_owners() -> None:
-    """Of somebody else's file system nothing is made or changed but an access point."""
+    """On an existing file system only an access point is made."""
     made = plan(VARIATIONS["existing-volume"])
     for type_name in ("file_system", "mount_target", "file_system_policy"):
         assert made.resources(f"aws_efs_{type_name}") == {}

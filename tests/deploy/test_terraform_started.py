@@ -48,7 +48,7 @@ def flags(definition: dict[str, Any], packages: Path, secret: str) -> Iterator[s
 @pytest.mark.parametrize("server", ["auto", "gunicorn"])
 def test_the_rendered_container_serves(podman: Podman, image: str, tmp_path: Path, server: str) -> None:
     """Same command, environment, secret, user, mounts and rights: twine and uv publish, pip and uv install, it is ready
-    by the load balancer's check and alive by ECS's, nobody gets in without the login, and it ends when it is told."""
+    by the load balancer's check and alive by ECS's, a request without the login is refused, and it ends at a signal."""
     definition = rendered_container_definition(server=server)
     packages = tmp_path / "packages"
     packages.mkdir()

@@ -16,7 +16,7 @@ Real file systems are kinder: their journals keep the order of changes. What sur
 
 `states` lists these outcomes at one moment: all of them when there are few, otherwise those in which one pending change
 alone survived or was lost, those that a journal would leave, and some drawn at random from a seed. The changes of the
-store's staging folder count as one: that folder is never synced, and nothing in it means anything to anybody.
+store's staging folder count as one: that folder is never synced, and no reader uses it.
 `materialize` makes one of them a real folder, where the real program then runs.
 """
 

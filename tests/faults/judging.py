@@ -84,7 +84,7 @@ def read_back(index: Index) -> None:
             digests = {f"{file.blob}/{file.filename}": file.sha256}
             if file.metadata_sha256 is not None:
                 digests[f"{file.blob}/{file.filename}.metadata"] = file.metadata_sha256
-            expect(set(digests) == set(blob_keys(file)), f"{file.filename} has companions that nobody made")
+            expect(set(digests) == set(blob_keys(file)), f"{file.filename} has companions that were never published")
             for key, digest in digests.items():
                 try:
                     opened = index.store.blobs.open(key)
@@ -140,7 +140,7 @@ class Judge:
         self._go_on(root)
 
     def _repeat(self, root: str, state: State) -> None:
-        """The client, who was told nothing or that it failed, does it again."""
+        """The client, without an answer or after an error, repeats the change."""
         index = self.scenario.open(root)
         change: Change | None = None
         try:

@@ -23,7 +23,7 @@ conflicts: Counter[int] = Counter()
 
 
 class CountingRecords(PosixRecords):
-    """Counts the conflicts of whoever writes."""
+    """Counts the conflicts of each thread."""
 
     def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
         try:

@@ -41,7 +41,7 @@ class Cuts:
     """Changes that were killed, repeated, and cut off after the acknowledgement."""
     repeated_states: int = 0
     others: int = 0
-    """Changes that were killed, after which somebody else made another one, cut off when that was acknowledged."""
+    """Killed changes that were followed by another writer's change, with a power cut after its acknowledgement."""
     other_states: int = 0
     violations: list[str] = dataclasses.field(default_factory=list)
     seconds: float = 0.0
@@ -108,7 +108,7 @@ class PowerCut:
                     self.cuts.repeated_states += self._judge(tree, told=True, where=where)
 
     def after_another(self, *, shard: tuple[int, int] = (0, 1), sample: int = 1) -> None:
-        """Kill the change at each of its calls, let somebody else publish another file, cut the power there.
+        """Kill the change at each of its calls, let another writer publish another file, cut the power there.
 
         What was acknowledged may be built upon what the dead left unsynced.
         """

@@ -212,7 +212,7 @@ class Run:
     """How many calls were meddled with."""
     calls: list[Call] = field(default_factory=list)
     reported: list[int] = field(default_factory=list)
-    """The numbers of the calls that reported something: whoever waits knows it from then on."""
+    """The numbers of the calls that reported something: a waiting process knows it from then on."""
 
 
 def unavailable() -> str | None:
@@ -279,7 +279,7 @@ def _child(
 
 
 def void(_: object) -> None:
-    """Nothing; for a value that nobody needs."""
+    """Nothing; for an unused value."""
 
 
 class _Tracer:

@@ -23,7 +23,7 @@ from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 
 PROJECT = "alpha"
 NEIGHBOUR = "neighbour"
-"""A project that nobody touches."""
+"""A project that no change touches."""
 
 
 @cache
@@ -71,7 +71,7 @@ class Scenario:
     name: str
     prepare: Callable[[Index], object]
     act: Callable[[Index], Change | None]
-    """What is acknowledged when it returns; the change, if it leaves blobs to remove."""
+    """A change that is acknowledged when this returns; the change, if it leaves blobs to remove."""
     opens: bool = False
     """Whether there is no store at first, and opening it is part of the test."""
     prune_age: float = field(default=60.0)

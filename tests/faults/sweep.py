@@ -214,7 +214,7 @@ def _try(stage: Stage, meddling: Meddling, tally: Tally) -> None:
 
 
 def _sync_failures_are_told(run: Run, meddling: Meddling) -> None:
-    """What was not certain to last is not acknowledged."""
+    """A change that is not durable is not acknowledged."""
     if meddling.how is How.KILL or not run.reported or not run.said.startswith(b"ACK"):
         return
     for call in run.calls[: run.reported[0]]:
@@ -223,7 +223,7 @@ def _sync_failures_are_told(run: Run, meddling: Meddling) -> None:
 
 
 def _lasts_when_told(stage: Stage, root: str, disk: Disk, run: Run) -> None:
-    """Who was told that it is done, though a call failed, may cut the power at once, in the worst way."""
+    """After an acknowledgement, also with a failed call, the power may fail at once, in the worst way."""
     if not run.said.startswith(b"ACK") or not run.reported:
         return
     for call in run.calls[: run.reported[0]]:

@@ -109,8 +109,8 @@ def test_conflicts_of_many_uploads(tmp_path: Path, record_property: Note) -> Non
     assert len(project.files) == 200
     conflicts = sum(result["conflicts"] for result in results)
     most = max(result["most"] for result in results)
-    # Threads of a process take turns, so a writer meets three others: each conflict is somebody else's success, and
-    # of the 199 others' successes nobody can lose to all but in the worst of schedules.
+    # Threads of a process commit together, so a writer competes with three others: each conflict is the success of
+    # another one, and only in the worst schedule a writer loses against all 199 others.
     assert conflicts <= 200 * 4 * 3
     record_property("faults", f"200 publications by 4 processes: {conflicts} conflicts in all, {most} of one thread")
 

@@ -84,7 +84,7 @@ AMBIGUOUS: dict[str, bytes] = {
     % (_CHUNKED, len(SMUGGLED), SMUGGLED),
     **{f"a chunk {name}": _post(_CHUNKED, chunk + SMUGGLED) for name, chunk in _CHUNKS.items()},
 }
-"""Messages whose end depends on who reads them."""
+"""Messages whose end depends on the parser."""
 
 ODD_LINES: dict[str, bytes] = {
     "absolute": _line(b"http://x/simple/"),

@@ -1,4 +1,4 @@
-"""Makes the corpus of each target anew: `python -m tests.fuzz.corpora`. Small, and of what is valid or nearly so.
+"""Makes the corpus of each target again: `python -m tests.fuzz.corpora`. Small, and of what is valid or nearly so.
 
 What fuzzing found to be broken is kept as well, under names that begin with `was-`; those files are not touched.
 """

@@ -24,5 +24,5 @@ def growth(pid: int) -> Iterator[Callable[[], int]]:
     """Within the block: by how many bytes the peak of any process of the family is above what it has now."""
     before = {each: _size(each, "VmRSS") for each in family(pid)}
     for each in before:
-        Path(f"/proc/{each}/clear_refs").write_text("5")  # the peak begins anew
+        Path(f"/proc/{each}/clear_refs").write_text("5")  # resets the peak
     yield lambda: max(_size(each, "VmHWM") - size for each, size in before.items())

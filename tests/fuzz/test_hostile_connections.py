@@ -79,13 +79,13 @@ def test_no_message_has_two_readings(site: Site) -> None:
 
 
 def test_unusual_first_lines(site: Site) -> None:
-    """Targets, methods, versions and hosts that nobody should send: no defect, no header of the client's making."""
+    """Invalid targets, methods, versions and hosts: no defect, no header of the client's making."""
     with nothing_changes(site):
         answers = _answers(site, ODD_LINES)
     wrong = {}
     for name, answer in answers.items():
         first, *more = _statuses(answer) or [400]
-        # what follows may be refused: HTTP/2's preface is two messages to who does not know it
+        # what follows may be refused: HTTP/2's preface is two messages to a parser that does not know it
         if first >= 500 or any(each != 400 for each in more):
             wrong[name] = answer
         head = answer.partition(b"\r\n\r\n")[0].lower()

@@ -23,7 +23,7 @@ Three reductions keep this small; each loses nothing.
    can do whatever the other can; the other is dropped. And one that changes nothing now is not placed now.
 3. Writes under way that do the same are interchangeable: of them the one that ends first is placed first. Digests and
    reasons that no answer ever mentions count as the same one (`model.blurred`): to have had this or that of them is a
-   difference that nobody saw.
+   difference that was not observed.
 
 An operation precedes another only if it ended before the other was invoked; at the same nanosecond both are concurrent.
 After a violation the operation is left out and the walk goes on, so one lie is not the end of the report; what a lost
@@ -74,7 +74,7 @@ class Violation:
 
 @dataclass(slots=True)
 class Verdict:
-    """What came of one history."""
+    """The verdict on one history."""
 
     operations: int = 0
     violations: list[Violation] = field(default_factory=list)

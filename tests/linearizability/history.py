@@ -1,4 +1,4 @@
-"""A history: who asked what of one project, when, and what came of it. In columns, for millions of operations."""
+"""A history: the operations on one project, their times and results. In columns, for millions of operations."""
 
 from __future__ import annotations
 

@@ -146,7 +146,8 @@ def _means(filenames: Filenames, entry: Entry) -> bool:
     return filenames is None or entry.filename in filenames
 
 
-# -- what nobody can tell apart ---------------------------------------------------------------------------------------
+# -- states that are equal for clients
+# --------------------------------------------------------------------------------------
 
 
 def mentioned(actions: Iterable[Action], initial: State = NOTHING) -> set[str]:
@@ -169,7 +170,7 @@ def _mention(state: State, found: set[str]) -> None:
 
 
 def blurred(action: Action, seen: set[str]) -> Action:
-    """The same action with UNSEEN for what nobody saw. Writes that no observation can tell apart become equal."""
+    """The same action with UNSEEN for unobserved values. Writes that no observation distinguishes become equal."""
     if isinstance(action, Publish):
         return Publish(tuple((filename, sha256 if sha256 in seen else UNSEEN) for filename, sha256 in action.files))
     if isinstance(action, Mark) and action.reason is not None and action.reason not in seen:

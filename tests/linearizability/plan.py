@@ -35,7 +35,7 @@ class Plan:
     """Seconds that a writer rests between two changes, on the average."""
     doubt: float | None = 10.0
     """Seconds after which a change of unknown outcome can take effect no more: a killed process does nothing, and a
-    server that answered is done. None: it may at any time, for servers and networks that nobody here controls."""
+    server that answered is done. None: it may at any time, for servers and networks outside of this test."""
     kill_hands: bool = True
     plain: bool = False
     """Ask only what pypiserver has: HTML pages, and files without a digest in their URL."""

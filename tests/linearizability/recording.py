@@ -31,7 +31,7 @@ class Recording:
         self.histories[project].add(action, invoked, now(), client=client)
 
     def doubtful(self, project: str, action: Action, invoked: int, client: int) -> None:
-        """A write of which nobody knows whether it took effect."""
+        """A write with unknown outcome."""
         end = min(NEVER, now() + self._doubt)
         self.histories[project].add(action, invoked, end, client=client, certain=False)
 

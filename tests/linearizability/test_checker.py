@@ -90,7 +90,7 @@ def test_a_lost_update_is_convicted() -> None:
 
 
 def test_a_resurrected_file_is_convicted() -> None:
-    """A deleted file is back, though nobody published it again."""
+    """A deleted file is back without a publication."""
     back = page((A, "x"))
     assert violations(
         operation(put(A, "x"), 0, 1),
@@ -159,7 +159,7 @@ def test_a_change_that_cannot_have_succeeded_is_convicted() -> None:
 
 
 def test_a_lost_yank_is_convicted() -> None:
-    """The mark is there and gone again, with nobody having taken it away; an overwritten file may lose it."""
+    """The mark is there and gone again, without an unyank; an overwritten file may lose it."""
     history = [operation(put(A, "x"), 0, 1), operation(mark(A, "why"), 2, 3), operation(page((A, "x", "why")), 4, 5)]
     assert violations(*history, operation(page((A, "x")), 6, 7)) == [page((A, "x"))]
     assert not violations(*history, operation(put(A, "y"), 6, 7), operation(page((A, "y")), 8, 9))
@@ -222,7 +222,7 @@ def test_it_goes_on_from_the_files_that_were_there() -> None:
 
 
 def test_many_unknown_outcomes_stay_affordable() -> None:
-    """Two hundred changes of which nobody knows, never ended: as many as a long run with kills leaves behind."""
+    """Two hundred changes with unknown outcome, never ended: as many as a long run with kills leaves behind."""
     operations = []
     for number in range(200):
         time = number * 10

@@ -120,7 +120,7 @@ def torture(
 def _last_look(plan: Plan, path: Path) -> Path:
     """Ask each server for everything, when nothing changes any more: what is lost then stays lost. The recording.
 
-    Raises NoAnswer, NotSent when a server does not answer although nobody kills its workers any more.
+    Raises NoAnswer, NotSent when a server does not answer although its workers are no longer killed.
     """
     recording = Recording(plan)
     for number, server in enumerate(plan.servers):

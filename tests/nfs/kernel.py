@@ -1,8 +1,8 @@
 """One User-mode Linux kernel with init.sh in it: a process to start, to ask and to kill, and wires between two.
 
-Theory of operation. The kernel has one timer, set for one moment at a time; when its SIGALRM comes, the kernel sees to
-what is due and sets it anew. Now and then, on a busy host, it loses one: nothing is set any more, whoever sleeps in it
-sleeps for ever, and it spins in its idle loop, since it does not wait for a timer that is not set. Any SIGALRM has it
+Theory of operation. The kernel has one timer, set for one moment at a time; at its SIGALRM the kernel runs what
+is due and sets the timer again. Now and then, on a busy host, it loses one: no timer is set, sleeping programs sleep
+for ever, and the kernel spins in its idle loop, since it does not wait for a timer that is not set. Any SIGALRM has it
 look at the clock and go on. So when none of its programs has run for some seconds it is sent one; to a kernel that is
 only idle that is a timer that was early.
 """
@@ -170,7 +170,7 @@ def _command(
 
 
 def wire() -> tuple[socket.socket, socket.socket]:
-    """The ends of a wire between two kernels. Frames are datagrams: like a wire it drops what nobody takes.
+    """The ends of a wire between two kernels. Frames are datagrams: like a wire it drops frames without a receiver.
 
     The ends outlive the kernels that hold them, so one kernel may be replaced while the other runs.
     """

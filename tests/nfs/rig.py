@@ -128,7 +128,7 @@ class Machine:
         return self._clients.folder
 
     def mount(self, options: str = "") -> None:
-        """Mount both clients anew with these options besides EFS's, unless they are mounted so."""
+        """Mount both clients again with these options besides EFS's, unless they are mounted so."""
         if self._options != options:
             self._options = None
             if self._clients.ask(f"mount {options or '-'}", 60) != "0":

@@ -257,7 +257,7 @@ def member_cases() -> list[Case]:
             "deep name",
             member("foo-1.0/" + "d/" * 300 + "x", b"x"),
             accepted=False,
-            why="nobody nests so deep; at some 900 folders pip's own recursion ends",
+            why="no real project nests so deep; at some 900 folders pip's own recursion ends",
         ),
         case(
             "file and folder of one name", member("foo-1.0/a", b"x"), member("foo-1.0/a/b", b"x"), pip=False, uv=False

@@ -486,7 +486,7 @@ def name_cases() -> list[Case]:
             uv=False,
             pypi=False,
             accepted=True,
-            why="a private index may serve platforms that nobody else has",
+            why="a private index may serve platforms that no other index has",
         ),
         named(
             "foo-1.0-cp27-cp27m-win32.whl",

@@ -4,7 +4,7 @@ resource "aws_s3_bucket" "access_logs" {
   #checkov:skip=CKV_AWS_145:The load balancer delivers its log only to buckets encrypted with Amazon's own keys (SSE-S3).
   #checkov:skip=CKV_AWS_18:This is the bucket for logs; a log of who reads it is a matter of the account's trail.
   #checkov:skip=CKV_AWS_144:Access logs need no copy in another region.
-  #checkov:skip=CKV2_AWS_62:Nobody waits for new log files.
+  #checkov:skip=CKV2_AWS_62:No program waits for new log files.
   bucket_prefix = "${substr(var.service_name, 0, 20)}-access-log-"
   force_destroy = var.access_log_force_destroy
   tags          = local.tags

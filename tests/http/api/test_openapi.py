@@ -112,7 +112,7 @@ def test_it_is_served(prefix: str, tmp_path: Path) -> None:
 
 
 def test_it_needs_the_login_that_listings_need(tmp_path: Path) -> None:
-    """Who may not list does not learn what else there is."""
+    """Without the right to list, a client does not get the document."""
     users = password_file(tmp_path, reader="secret")
     root = tmp_path / "packages"
     root.mkdir()

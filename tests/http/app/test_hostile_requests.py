@@ -310,7 +310,7 @@ def test_a_slow_body_that_goes_on_is_accepted(impatient: Site) -> None:
     ],
 )
 def test_hostile_heads(site: Site, head: bytes) -> None:
-    """Megabytes of headers, TLS, garbage: a 4xx or a closed connection, and everybody else is served on."""
+    """Megabytes of headers, TLS, garbage: a 4xx or a closed connection, and all other clients are served."""
     with site.connect() as connection:
         try:
             connection.sendall(head + b"\r\n\r\n")
@@ -322,7 +322,7 @@ def test_hostile_heads(site: Site, head: bytes) -> None:
 
 
 def test_many_idle_connections(site: Site) -> None:
-    """Two hundred clients that connect and say nothing, or half a line, keep nobody from being served."""
+    """Two hundred clients that connect and send nothing, or half a line, delay no other client."""
     connections = [site.connect() for _ in range(200)]
     for connection in connections[::2]:
         connection.sendall(b"GET /simple/the")

@@ -120,7 +120,7 @@ def test_passwords_beyond_ascii(closed: Site, charset: str) -> None:
 
 
 def test_the_uploader_is_recorded(closed: Site) -> None:
-    """Who published a file is kept in the record."""
+    """The record keeps the uploader of a file."""
     filename = publish_wheel(closed, "recorded", authorization=LOGIN)
     project = closed.index().project("recorded")
     assert project is not None
@@ -177,7 +177,7 @@ def test_guessing_is_throttled(tmp_path: Path) -> None:
 
 
 def test_without_a_password_file_no_login_succeeds(tmp_path: Path) -> None:
-    """pypiserver's default: uploads need a login that nobody has; everything else is open."""
+    """pypiserver's default: uploads need a login that no user has; everything else is open."""
     with serve(tmp_path) as site:
         answer = post(site, [(":action", "submit")], authorization="Basic YW5uOnNlY3JldA==")
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, CHALLENGE)

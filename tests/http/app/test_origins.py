@@ -68,7 +68,7 @@ def test_origins_of_pages(origin: str, scheme: str, host: str, own: bool) -> Non
 
 @pytest.fixture(scope="module", params=SERVERS)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """An index where everybody may do everything, as on a developer's machine."""
+    """An index without logins, as on a developer's machine."""
     flags = ("--trusted-proxies", "127.0.0.1", "--trusted-headers", "x-forwarded-proto,x-forwarded-host")
     with serve(tmp_path_factory.mktemp(request.param), *OPEN, "--server", request.param, *flags) as site:
         publish_wheel(site, "there")
@@ -90,7 +90,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
 def test_pages_of_other_sites_change_nothing(site: Site, headers: dict[str, str]) -> None:
-    """Neither publish nor delete, at no address that takes a POST: 403 and a sentence, whoever the browser logs in."""
+    """Neither publish nor delete, at no address that takes a POST: 403 and a sentence, with any login."""
     forms: dict[str, Sequence[Part]] = {
         "file_upload": twine_form(wheel_name("evil", "1.0"), make_wheel("evil", "1.0"), name="evil", version="1.0"),
         "remove_pkg": [(":action", "remove_pkg"), ("name", "there"), ("version", "1.0")],

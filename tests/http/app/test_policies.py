@@ -37,7 +37,7 @@ def test_pages_and_errors(tmp_path: Path, server: str) -> None:
 
 
 def test_a_home_page_of_ones_own(tmp_path: Path) -> None:
-    """It may load what its author likes, and still is shown in nobody's frame."""
+    """It may load anything, and still is shown in no frame."""
     (tmp_path / "welcome.html").write_text("<script src='https://cdn.example/x.js'></script>{{URL}}")
     with serve(tmp_path, *OPEN, "--welcome", tmp_path / "welcome.html") as site:
         assert site.get("/").headers["content-security-policy"] == "base-uri 'none'; frame-ancestors 'none'"

@@ -58,7 +58,7 @@ def test_forms_of_addresses(text: str, address: str | None) -> None:
         (None, ("/run/quire.sock", None), UNIX),
         (("", 0), ("/run/quire.sock", None), UNIX),
         (None, ("/", "r"), UNIX),  # gunicorn's, cut out of the path
-        (None, ("127.0.0.1", 80), ""),  # a client that is gone already: nobody's address, and no Unix socket
+        (None, ("127.0.0.1", 80), ""),  # a client that is gone already: no address, and no Unix socket
         (None, None, ""),
     ],
 )
@@ -188,7 +188,7 @@ def _outside(*lines: tuple[str, str], headers: Sequence[str] = ALL, trusted: str
 
 
 def test_how_the_client_addresses_the_index() -> None:
-    """What the proxy reports that the client was connected to; nothing of it from a peer that is not trusted."""
+    """The host that the proxy reports; nothing of it from a peer that is not trusted."""
     reported = (("x-forwarded-proto", "HTTPS"), ("x-forwarded-host", "pypi.example:8443"))
     assert _outside(*reported, ("x-forwarded-prefix", "/a/b/")) == ("https", "pypi.example:8443", "/a/b")
     assert _outside(*reported, trusted="192.0.2.1") == ("http", "inner:8080", "")

@@ -82,7 +82,7 @@ def test_requests_during_a_check_share_it() -> None:
 
 
 def test_a_store_that_hangs_is_not_ready_and_is_asked_once() -> None:
-    """No answer in time is a no; nobody asks again while the first question is still out, and its answer counts."""
+    """No answer in time is a no; no second check begins while the first one runs, and its answer counts."""
     go = threading.Event()
 
     async def ask() -> None:
@@ -200,7 +200,7 @@ def test_a_fork_does_not_remove_the_shared_folder(monkeypatch: pytest.MonkeyPatc
 
 
 def status_of(served: Served, path: str) -> int:
-    """0 when nobody answers."""
+    """0 without an answer."""
     try:
         return served.get(path)[0]
     except OSError:
@@ -255,7 +255,7 @@ def assert_drains(tmp_path: Path, server: str, workers: int) -> None:
 
 @pytest.mark.parametrize("server", [*SERVERS, "wsgiref"])
 def test_draining_ends_by_itself(server: str, tmp_path: Path) -> None:
-    """When its time is over the server stops, with nobody telling it again."""
+    """When its time is over the server stops, without another signal."""
     (tmp_path / "packages").mkdir()
     port = free_port()
     flags = ("--server", server, "--workers", 2, "--drain-seconds", 0.5)

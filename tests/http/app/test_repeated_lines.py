@@ -73,7 +73,7 @@ REPEATED = {
 @pytest.mark.parametrize("name", REPEATED)
 @pytest.mark.parametrize("line", [PAGE, "POST /", "GET /health"])
 def test_a_field_with_one_value_comes_once(sites: dict[str, Site], name: str, line: str) -> None:
-    """400 by every server; which of two logins or lengths counts would be anybody's guess."""
+    """400 by every server; which of two logins or lengths counts is not defined."""
     for server, site in sites.items():
         answer = ask(site, request(line, *REPEATED[name]))
         assert answer.status == 400, (server, answer)

@@ -108,7 +108,7 @@ def test_a_disk_that_becomes_full_in_the_middle(small: Path) -> None:
 
 
 def test_a_disk_that_becomes_read_only(small: Path) -> None:
-    """What a file system does after an error of its disk: uploads get a sentence, everything else goes on."""
+    """A file system that turned read-only: uploads get a sentence, everything else goes on."""
 
     def remount(mode: str) -> None:
         subprocess.run(["mount", "-o", f"remount,{mode}", small / "packages"], check=True)
@@ -179,7 +179,7 @@ def test_a_directory_that_vanishes(tmp_path: Path) -> None:
 
 
 def test_an_empty_directory_in_its_place(tmp_path: Path) -> None:
-    """A mount point without its mount is no empty index: nobody is told that the projects are gone."""
+    """A mount point without its mount is no empty index: no client gets a 404 for a project."""
     with serve(tmp_path, *OPEN, "--fallback-url", "http://fallback.invalid/") as site:
         publish_wheel(site, "good")
         away = site.root.with_name("away")
@@ -265,7 +265,7 @@ def test_foreign_files_among_the_records(site: Site) -> None:
 
 
 def test_a_stored_file_that_is_missing(site: Site) -> None:
-    """A blob that somebody removed by hand: 404 for the file, and the page still stands."""
+    """A blob that was removed by hand: 404 for the file, and the page still stands."""
     filename = publish_wheel(site, "lost")
     url = site.file_url("lost", filename)
     (file,) = (site.root / "quire/blobs/lost").rglob(filename)

@@ -1,4 +1,4 @@
-"""Traces: a span a request, joined to the client's trace, and nothing at all unless somebody asks for it."""
+"""Traces: a span a request, joined to the client's trace, and nothing at all unless tracing is configured."""
 
 from __future__ import annotations
 

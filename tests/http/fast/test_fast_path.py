@@ -186,7 +186,7 @@ def test_a_login_is_needed_where_it_was(tmp_path: Path) -> None:
         assert worker.ask("/simple/") is None
         assert worker.ask("/simple/", wrong) is None
         password_file(tmp_path, bob="another")
-        await asyncio.sleep(0)  # whoever asks from now on arrived after it
+        await asyncio.sleep(0)  # requests from now on arrived after it
         assert worker.ask("/simple/", login) is None
         assert (await worker.client.get("/simple/", auth=("alice", "secret"))).status_code == 401
 
@@ -247,7 +247,7 @@ def test_a_fast_path_response_is_logged_like_any_other(tmp_path: Path) -> None:
 
 
 def test_a_change_by_another_process_is_in_the_very_next_answer(tmp_path: Path) -> None:
-    """What was ready is not given any more once the store says otherwise."""
+    """A prepared response is not sent after a change in the store."""
     worker = Worker(tmp_path)
     store = PosixStore.open(str(tmp_path))
     other = Index(store)
@@ -267,7 +267,7 @@ def test_a_change_by_another_process_is_in_the_very_next_answer(tmp_path: Path) 
 
 
 class _Slow:
-    """What a barrier asks, as if it were on a network: nothing at once, and a load waits for its permission."""
+    """A source as over a network: no inline loads, and a load waits for permission."""
 
     def __init__(self, source: Any) -> None:
         self._source = source

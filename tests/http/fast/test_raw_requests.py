@@ -212,7 +212,7 @@ def test_requests_of_clients_and_proxies_are_supported(lines: str) -> None:
 
 @pytest.mark.parametrize("name", [b"Authorization", b"authorization"])
 def test_credentials_are_passed_on_and_not_kept(name: bytes) -> None:
-    """Each request has its own, and nothing that is remembered holds any; whoever sends none, has none."""
+    """Each request has its own, and no cache holds any; a request without credentials has none."""
     answers = Answers()
     raw_requests = RawRequests(answers)
     for secret in (b"Basic YTpi", b"Basic YTpj"):
@@ -507,7 +507,7 @@ def test_requests_of_one_tick_share_validations() -> None:
 
 
 def test_bytes_that_arrive_before_the_response_are_answered_after_it() -> None:
-    """Requests of one connection that came in one turn keep their order, whoever answers them."""
+    """Requests of one connection that came in one tick keep their order, on any path."""
 
     async def scenario() -> None:
         application = _Application()
@@ -558,7 +558,7 @@ def test_connections_do_not_mix_responses() -> None:
 
 
 def test_a_server_that_stops_answers_what_came_before() -> None:
-    """A raw request that has not had its turn yet gets its answer, and its connection ends."""
+    """A queued raw request gets its answer, and its connection ends."""
 
     async def scenario() -> None:
         protocol, transport = await _connected(_Application())
@@ -611,7 +611,7 @@ def test_invalid_http_cancels_the_pending_response(caplog: pytest.LogCaptureFixt
 
 
 def test_a_raw_request_waits_for_its_answer() -> None:
-    """What comes meanwhile is held and answered afterwards, in its order, by whoever has to."""
+    """Requests that arrive meanwhile are held and answered afterwards, in order, on either path."""
 
     async def scenario() -> None:
         answers = SlowAnswers()
@@ -689,7 +689,7 @@ def test_the_keep_alive_timer_does_not_end_a_raw_request() -> None:
 
 @pytest.mark.parametrize("has_answer", [True, False])
 def test_a_server_that_stops_answers_first(has_answer: bool) -> None:
-    """A raw request that waits is answered, by whoever has to, and its connection ends."""
+    """A raw request that waits is answered, on either path, and its connection ends."""
 
     async def scenario() -> None:
         answers = SlowAnswers()

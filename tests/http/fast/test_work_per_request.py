@@ -39,7 +39,7 @@ MUST_COUNT = "QUIRE_TESTS_MUST_COUNT"
 
 
 def cannot_count(why: Unavailable) -> NoReturn:
-    """Skip this test, or fail it where nobody would see that it was skipped."""
+    """Skip this test, or fail it where a skip would go unnoticed."""
     if os.environ.get(MUST_COUNT):
         pytest.fail(
             f"{MUST_COUNT} is set, but system calls cannot be counted here: {why}. Install strace and allow ptrace "

@@ -29,7 +29,7 @@ def test_off_by_default(tmp_path: Path) -> None:
 
 
 def test_only_trusted_proxies_get_it(tmp_path: Path) -> None:
-    """Who asks from elsewhere gets the bytes: an empty answer would be no use to them."""
+    """A client that is no proxy gets the bytes: an empty answer would be useless."""
     with serve(tmp_path, *OPEN, "--trusted-proxies", "192.0.2.1", *ACCEL) as site:
         filename = publish_wheel(site, "demo")
         answer = site.get(site.file_url("demo", filename), x_forwarded_for="192.0.2.1")

@@ -306,7 +306,7 @@ def test_a_dropped_file_that_changes(site: Site) -> None:
 
 
 def test_a_link_out_of_the_directory_is_not_followed(site: Site, tmp_path: Path) -> None:
-    """What a name in the directory points to elsewhere is not given away."""
+    """A link in the directory to a file outside is not served."""
     (tmp_path / "secret").write_bytes(make_wheel("leak", "1.0"))
     path = site.root / wheel_name("leak", "1.0")
     path.symlink_to("/etc/passwd")
@@ -364,7 +364,7 @@ def test_no_range_leads_out_of_the_file(header: str, size: int) -> None:
 @pytest.mark.parametrize("name", ["a.html-1.0.zip", "a-1.0.tar.bz2", "a-1.0.svg", "a-1.0.js"])
 @pytest.mark.parametrize("companion", ["", ".metadata", ".asc", ".attestations"])
 def test_nothing_is_served_that_a_browser_runs(name: str, companion: str) -> None:
-    """What is published is data, whatever it is called."""
+    """Published files are data, with any name."""
     assert not {"html", "xml", "javascript"} & set(content_type(name, companion).replace("/", " ").split())
 
 

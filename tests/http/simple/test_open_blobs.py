@@ -25,7 +25,7 @@ CONTENT = make_wheel("demo", "1.0")
 
 
 class _Elsewhere(OpenBlob):
-    """Bytes that clients get at ELSEWHERE, and nobody here."""
+    """Bytes that clients get at ELSEWHERE, and never here."""
 
     is_open = True
 

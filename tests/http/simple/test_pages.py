@@ -209,7 +209,7 @@ def test_impossible_names_are_missing(site: Site, prefixed: Site, name: str) -> 
 
 
 def test_letters_that_no_address_has(site: Site) -> None:
-    """Unescaped, beyond ASCII (RFC 3986): a server may refuse them before anybody looks for such a project."""
+    """Unescaped, beyond ASCII (RFC 3986): a server may refuse them before the application."""
     answer = site.raw("GET /simple/ä/ HTTP/1.0\r\n\r\n".encode())
     assert answer.status in {400, 404}
     assert len(answer.body.splitlines()) == 1

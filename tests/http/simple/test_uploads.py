@@ -164,7 +164,7 @@ def test_uploading_a_lost_file_again_restores_it(site: Site) -> None:
 
 @pytest.mark.parametrize(("agent", "status"), [(TWINE["User-Agent"], 400), ("uv/0.9.7", 409), ("curl/8", 409)])
 def test_other_content_already_exists(site: Site, agent: str, status: int) -> None:
-    """The words that twine's --skip-existing looks for, with the status it needs; 409 for everybody else."""
+    """The words that twine's --skip-existing looks for, with the status it needs; 409 for all other clients."""
     with nothing_changes(site):
         other = make_wheel("there", "1.0", files={"more": b"other"})
         answer = publish(site, wheel_name("there", "1.0"), other, name="there", version="1.0", user_agent=agent)
@@ -216,7 +216,7 @@ def test_a_dropped_file_is_not_overwritten(site: Site) -> None:
 
 
 def test_an_unknown_metadata_version_is_accepted(site: Site) -> None:
-    """A later minor version of the core metadata, with fields nobody knows yet."""
+    """A later minor version of the core metadata, with unknown fields."""
     metadata = metadata_text("future", "1.0", metadata_version="2.97", extra="Unheard-Of: yes\n")
     content = make_wheel("future", "1.0", metadata=metadata)
     assert publish(site, wheel_name("future", "1.0"), content, name="future", version="1.0").status_code == 200

@@ -12,7 +12,7 @@ from quire.http.ui.usage import usage
 from tests.asking import OPEN, serve
 
 TOLD = "x-forwarded-proto,x-forwarded-host,x-forwarded-prefix"
-NOBODY = Settings(directories=("/packages",), authenticate=())
+NO_LOGIN = Settings(directories=("/packages",), authenticate=())
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ NOBODY = Settings(directories=("/packages",), authenticate=())
 )
 def test_pip_has_to_trust_http_on_other_machines(url: str, trusted: str | None) -> None:
     """--trusted-host where pip would ignore the index without it, and nowhere else."""
-    (_, line), *_ = usage(url, NOBODY, read_only=False).install
+    (_, line), *_ = usage(url, NO_LOGIN, read_only=False).install
     words = shlex.split(line)
     assert words[words.index("--index-url") + 1] == f"{url}simple/"
     assert ("--trusted-host" in words) == (trusted is not None)
@@ -40,7 +40,7 @@ def test_pip_has_to_trust_http_on_other_machines(url: str, trusted: str | None) 
 @pytest.mark.parametrize("host", ["x;reboot", "$(reboot)", "[", "a b", "'", "[::1", "a@b"])
 def test_a_host_that_is_none_is_quoted(host: str) -> None:
     """Whatever was sent as Host stays one word in every line."""
-    found = usage(f"http://{host}/", NOBODY, read_only=False)
+    found = usage(f"http://{host}/", NO_LOGIN, read_only=False)
     for _, line in found.install + found.publish:
         assert any(f"http://{host}/" in word for word in shlex.split(line))
 
@@ -52,7 +52,7 @@ def test_without_a_password_file_no_user_can() -> None:
     assert found.install == found.publish == ()
     assert "no password file" in found.install_note
     assert "no password file" in found.publish_note
-    assert usage("https://packages.example/", NOBODY, read_only=True).publish == ()
+    assert usage("https://packages.example/", NO_LOGIN, read_only=True).publish == ()
 
 
 def test_the_page_behind_a_proxy(tmp_path: Path) -> None:

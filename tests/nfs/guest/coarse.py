@@ -53,7 +53,7 @@ def run(tick: float, seconds: float = 0.0) -> dict[str, Any]:
 
 
 def _plain_folder(folder: str) -> Iterator[bool]:
-    """What the server does with changes that nobody announces: listings through a fresh open."""
+    """Changes without a touch: listings through a fresh open."""
     (A / folder / "plain").mkdir()
     directories = Directories(str(B / folder), network=True)
     for number in range(_STEPS):

@@ -28,7 +28,7 @@ _BEGINNING = 100_000
 def run(rounds: int, size: int, midway: bool, restart: bool = False) -> dict[str, Any]:
     """`midway`: the file is deleted when its first bytes have come; else at a random moment around the request.
 
-    `restart`: the NFS server is restarted right after, and so forgets that somebody still reads it.
+    `restart`: the NFS server is restarted right after, and so loses the state of open files.
     Returns how often there was which outcome; "complete" and "404" are the right ones.
     """
     folder = new_folder()

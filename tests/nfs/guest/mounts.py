@@ -29,7 +29,7 @@ def stores(folder: str, coarse_changes: float = 0.0) -> Callable[[], PosixStore]
 
 
 def restart_server() -> None:
-    """Stop the NFS server and start it again: it has forgotten who has what open, and clients tell it anew."""
+    """Stop the NFS server and start it again: it has lost its state of open files, and clients reclaim it."""
     for arguments in ("0",), ("--no-nfs-version=3", "--nfs-version=4.1", "--no-udp", "8"):
         # programs run in the real machine's files, the server's are those of the first process
         subprocess.run(

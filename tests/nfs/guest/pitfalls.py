@@ -47,7 +47,7 @@ def run(scene: str, guarded: bool, seconds: float = 30.0, until_wrong: bool = Fa
 
 
 def _pair() -> tuple[PosixStore, PosixStore]:
-    """A store through both clients: who changes it, and who asks."""
+    """A store through both clients: the writer's and the reader's."""
     folder = new_folder()
     return PosixStore.open(A / folder), PosixStore.open(B / folder)
 
@@ -268,7 +268,7 @@ def late_replies() -> Iterator[bool]:
 
 @contextmanager
 def _held_descriptors() -> Iterator[None]:
-    """Ask descriptors that were opened once, and paths, without opening anything anew."""
+    """Ask descriptors that were opened once, and paths, without opening anything again."""
     held: dict[str, int] = {}
 
     def open_held(directories: Directories, path: str) -> tuple[int, Identity | None] | None:

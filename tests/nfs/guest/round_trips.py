@@ -19,7 +19,7 @@ from tests.nfs.guest.mounts import A, new_folder
 from tests.nfs.guest.servers import Server, served
 
 _ASKED = 20
-_DEADLINE = 60.0  # seconds until a directory that nobody changes is believed; it takes three
+_DEADLINE = 60.0  # seconds until an unchanged directory is past the racy window; it takes three
 _PAGE = "/simple/demo/"
 _ANSWERED = re.compile(r'^quire_barrier_requests_total\{[^}]*cache="project"[^}]*\} ([0-9.e+]+)', re.M)
 
@@ -30,7 +30,7 @@ def run(flags: Sequence[str], most: int, burst: int) -> dict[str, Any]:
     """
     folder = new_folder()
     publish(Index(PosixStore.open(A / folder)), "demo-1.0-py3-none-any.whl")
-    # served read-only: nobody sweeps the store meanwhile
+    # served read-only: no sweep of the store meanwhile
     with served([A / folder], workers=1, more=("--read-only", *flags)) as (server,):
         return {
             "page": _alone(server, _PAGE, most),

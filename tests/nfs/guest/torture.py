@@ -22,7 +22,7 @@ from tests.nfs.guest.unguarded import unguarded_command
 
 serving.DEADLINE = 150.0  # programs start slowly in here, and wait while the NFS server is away
 _KILL_EVERY = {"uvicorn": 15.0, "gunicorn": 5.0}
-"""Seconds. A worker of uvicorn imports everything anew, 4 s of the only processor; gunicorn forks."""
+"""Seconds. A worker of uvicorn imports everything again, 4 s of the only processor; gunicorn forks."""
 _PAUSE = 0.4
 
 
