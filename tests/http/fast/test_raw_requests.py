@@ -260,7 +260,7 @@ def _memory(raw_requests: RawRequests) -> tuple[Mapping[bytes, Any], Mapping[byt
     return raw_requests._blocks, raw_requests._logins
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_caches_are_bounded() -> None:
     """A client that sends other headers each time does not fill the memory."""
     answers = Answers()
     answers.good = {"Basic YTpi": Login("a", b"")}
@@ -381,9 +381,7 @@ def test_the_parser_never_gets_a_raw_request() -> None:
 
 
 @pytest.mark.parametrize("missing", ["method", "attribute"])
-def test_a_server_without_what_is_relied_on_gets_no_fast_path_responses(
-    monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
+def test_a_server_without_a_required_method_has_no_fast_path(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """As a later version may be: its parser has every request, and one log line says so.
 
     uvicorn sets its attributes itself, so none can be missing here: the list of those that are needed has one more.
