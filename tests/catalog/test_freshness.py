@@ -6,14 +6,17 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from quire.catalog.freshness import BATCH_SIZE, BUSY_WAITERS, Barrier
+from quire.catalog.freshness import Barrier
 from quire.domain.errors import StoreError
 from quire.process.budget import Budget
+from quire.store.contracts import Pacing
 
 DEADLINE = 30.0
+HOURLY = Pacing(busy_waiters=3, batch_size=12, seconds=3600)
 """Seconds; reached only by what would wait for ever."""
 
 
@@ -249,16 +252,16 @@ def test_a_busy_key_waits_for_a_batch(executor: Callable[[], ThreadPoolExecutor]
     source = Source()
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, batch_seconds=3600)
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pacing=HOURLY)
         first = asyncio.create_task(barrier.get("k"))
         await begun(source)
-        together = [asyncio.create_task(barrier.get("k")) for _ in range(BUSY_WAITERS)]
+        together = [asyncio.create_task(barrier.get("k")) for _ in range(HOURLY.busy_waiters)]
         await queued()
         source.gate.release(100)
         await first
         await queued()
         source.stored = 1  # acknowledged to a client before the others come
-        together += [asyncio.create_task(barrier.get("k")) for _ in range(BATCH_SIZE - BUSY_WAITERS)]
+        together += [asyncio.create_task(barrier.get("k")) for _ in range(HOURLY.batch_size - HOURLY.busy_waiters)]
         async with asyncio.timeout(DEADLINE):
             assert {(await task).number for task in together} == {1}
         assert source.loads == 2
@@ -266,17 +269,31 @@ def test_a_busy_key_waits_for_a_batch(executor: Callable[[], ThreadPoolExecutor]
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("together", range(1, BUSY_WAITERS))
+@pytest.mark.parametrize("together", range(1, HOURLY.busy_waiters))
 def test_a_few_requests_do_not_wait_for_a_batch(executor: Callable[[], ThreadPoolExecutor], together: int) -> None:
     """One client asks for one thing after the other, and none of its questions is held back."""
     source = Source()
     source.gate.release(100)
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, batch_seconds=3600)
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pacing=HOURLY)
         async with asyncio.timeout(DEADLINE):
             for _ in range(10):
                 await asyncio.gather(*(barrier.get("k") for _ in range(together)))
+
+    asyncio.run(scenario())
+
+
+def test_a_store_that_asks_for_no_batches_gets_none(executor: Callable[[], ThreadPoolExecutor]) -> None:
+    """However many come together, the next validation begins when the one before has ended."""
+    source = Source()
+    source.gate.release(100)
+
+    async def scenario() -> None:
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pacing=None)
+        async with asyncio.timeout(DEADLINE):
+            for _ in range(10):
+                await asyncio.gather(*(barrier.get("k") for _ in range(2 * HOURLY.batch_size)))
 
     asyncio.run(scenario())
 
@@ -287,10 +304,12 @@ def test_the_wait_for_a_batch_is_bounded(executor: Callable[[], ThreadPoolExecut
     source.gate.release(100)
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, batch_seconds=0.001)
+        barrier = Barrier(
+            source, inline=False, budget=Budget(1_000_000), executor=executor, pacing=replace(HOURLY, seconds=0.001)
+        )
         async with asyncio.timeout(DEADLINE):
             for _ in range(5):
-                await asyncio.gather(*(barrier.get("k") for _ in range(BATCH_SIZE - 1)))
+                await asyncio.gather(*(barrier.get("k") for _ in range(HOURLY.batch_size - 1)))
             await barrier.get("k")
         assert source.loads >= 6
 
@@ -303,16 +322,16 @@ def test_the_end_of_the_event_loop_reaches_the_batch(executor: Callable[[], Thre
     source.gate.release(100)
 
     async def scenario() -> None:
-        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, batch_seconds=3600)
+        barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pacing=HOURLY)
         ours = asyncio.all_tasks()
         first = asyncio.create_task(barrier.get("k"))
-        together = [asyncio.create_task(barrier.get("k")) for _ in range(BUSY_WAITERS)]
+        together = [asyncio.create_task(barrier.get("k")) for _ in range(HOURLY.busy_waiters)]
         await first
         await queued()
         for task in asyncio.all_tasks() - ours - set(together):
             task.cancel()
         async with asyncio.timeout(DEADLINE):
             results = await asyncio.gather(*together, return_exceptions=True)
-        assert [type(result) for result in results] == [asyncio.CancelledError] * BUSY_WAITERS
+        assert [type(result) for result in results] == [asyncio.CancelledError] * HOURLY.busy_waiters
 
     asyncio.run(scenario())

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from quire.domain.errors import BlobMissing
-from quire.store.contracts import Digests, Draft, Names, OpenBlob, Record, Staged, Staging, Store, StoredBlob
+from quire.store.contracts import Digests, Draft, Names, Record, Staged, Staging, Store, StoredBlob
 from quire.store.memory import MemoryBlobs, MemoryRecords, MemoryStaged, MemoryState, MemoryStore
+from quire.store.open_blob import OpenBlob
 from quire.store.posix.store import PosixStore
 from quire.testing import EXCLUSIVE_RULES, RULES, Rule, check_rule, check_store
 from quire.testing.helpers import THREADS

@@ -23,10 +23,11 @@ callbacks that wait in the queue, the end of the turn among them. So a protocol 
 what has arrived, and asks for all of it from a callback, between a `begin_tick` and an `end_tick` of its own.
 
 Over a network a validation is so short that under load each one would serve two or three requests, and the file server
-would be asked nearly as often as the workers. So where validations run in threads, a busy key gathers company: when
-`BUSY_WAITERS` requests or more came together, the next validation begins as soon as `BATCH_SIZE` requests wait for it,
-and at the latest `BATCH_SECONDS` after the one before began. Waiting longer can only make an answer fresher. Who comes
-alone, or after a moment in which nobody came, waits for nothing.
+would be asked nearly as often as the workers. So where validations run in threads, a busy key gathers company, as far
+as the store asks for it (`quire.store.contracts.Pacing`): when so many requests came together that the value is in
+demand, the next validation begins as soon as a batch of requests waits for it, and at the latest some milliseconds
+after the one before began. Waiting longer can only make an answer fresher. Who comes alone, or after a moment in which
+nobody came, waits for nothing.
 
 Remembered values may be dropped at any time, to stay within the worker's budget (`quire.process.budget`). Dropping one
 is never wrong: the next request loads it again.
@@ -41,16 +42,7 @@ from typing import Generic, Protocol, TypeVar
 
 from quire.observe.metrics.tally import BarrierTally
 from quire.process.budget import Budget, Memory, Sized
-
-BUSY_WAITERS = 3
-"""Requests for one value, on the way together, by which it is known to be in demand: one client asks for one thing
-after the other."""
-BATCH_SIZE = 12
-"""Requests that wait for a validation and for which it is not held back for more: with two round trips a validation, as
-a project has them beside a drop-in folder, that is a sixth of one for each request."""
-BATCH_SECONDS = 0.0125
-"""Seconds between the beginnings of two validations of a busy key for which no crowd waits: two workers then ask about
-320 times a second, which is a sixth of 2,000."""
+from quire.store.contracts import Pacing
 
 V = TypeVar("V", bound=Sized)
 V_co = TypeVar("V_co", bound=Sized, covariant=True)
@@ -75,9 +67,10 @@ class Source(Protocol[V]):
 class _Validations(Generic[V]):
     """The validations of one key: one under way, or just over, and perhaps one that waits for it."""
 
-    __slots__ = ("batch_full", "next_value", "next_waiters", "running", "running_waiters")
+    __slots__ = ("_pacing", "batch_full", "next_value", "next_waiters", "running", "running_waiters")
 
-    def __init__(self, running: asyncio.Future[V]) -> None:
+    def __init__(self, running: asyncio.Future[V], pacing: Pacing | None) -> None:
+        self._pacing = pacing
         self.running = running
         self.running_waiters = 1
         """How many requests wait for the one under way."""
@@ -92,21 +85,21 @@ class _Validations(Generic[V]):
         if self.next_value is None:
             self.next_value = _new_future()
         self.next_waiters += 1
-        if self.next_waiters >= BATCH_SIZE and self.batch_full is not None:
+        if self.batch_full is not None and self._has_batch():
             _resolve(self.batch_full)
         return self.next_value
 
-    @property
-    def is_busy(self) -> bool:
-        return max(self.running_waiters, self.next_waiters) >= BUSY_WAITERS
+    def _has_batch(self) -> bool:
+        return self._pacing is None or self.next_waiters >= self._pacing.batch_size
 
-    async def fill_batch(self, until: float) -> None:
-        """Wait for a crowd, but not beyond this moment of the loop's clock; at least for those who are here already."""
-        if self.next_waiters >= BATCH_SIZE:
+    async def fill_batch(self, begun: float) -> None:
+        """Wait for a batch, where the value is in demand. `begun`: when the last one did, by the loop's clock."""
+        pacing = self._pacing
+        if pacing is None or max(self.running_waiters, self.next_waiters) < pacing.busy_waiters or self._has_batch():
             return
         loop = asyncio.get_running_loop()
         self.batch_full = loop.create_future()
-        timer = loop.call_at(until, _resolve, self.batch_full)
+        timer = loop.call_at(begun + pacing.seconds, _resolve, self.batch_full)
         try:
             await self.batch_full
         finally:
@@ -131,16 +124,16 @@ class Barrier(Generic[V]):
         budget: Budget,
         executor: Callable[[], Executor],
         tally: BarrierTally | None = None,
-        batch_seconds: float = BATCH_SECONDS,
+        pacing: Pacing | None = None,
     ) -> None:
         """`inline`: try `source.load_inline` on the event loop first. `budget`: what remembered values are charged to.
-        `executor`: where loads run; asked when needed. `batch_seconds`: as BATCH_SECONDS, which is for others than
-        inline barriers.
+        `executor`: where loads run; asked when needed. `pacing`: what the store asks for; inline barriers need
+        none.
         """
         self._source = source
         self.is_inline = inline
         self._executor = executor
-        self._batch_seconds = batch_seconds
+        self._pacing = None if inline else pacing
         self.memory: Memory[V] = Memory(budget)
         self._validations: dict[str, _Validations[V]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -203,7 +196,7 @@ class Barrier(Generic[V]):
         self._tally.asked += 1
         validations = self._validations.get(key)
         if validations is None:
-            validations = self._validations[key] = _Validations(_new_future())
+            validations = self._validations[key] = _Validations(_new_future(), self._pacing)
             task = asyncio.create_task(self._run_validations(key, validations))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -216,8 +209,7 @@ class Barrier(Generic[V]):
             while True:
                 begun = clock()
                 await self._validate(key, validations.running)
-                if not self.is_inline and validations.is_busy:
-                    await validations.fill_batch(begun + self._batch_seconds)
+                await validations.fill_batch(begun)
                 if validations.next_value is None:
                     return
                 validations.start_next()

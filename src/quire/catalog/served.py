@@ -73,6 +73,7 @@ class ServedIndex:
         self.projects: Barrier[ProjectView] = Barrier(
             Projects(hosted, beside),
             inline=inline,
+            pacing=hosted.store.pacing,
             budget=budget,
             executor=threads.readers,
             tally=tallies["project"],
@@ -80,12 +81,17 @@ class ServedIndex:
         self.project_names: Barrier[NamesView] = Barrier(
             ProjectNames(hosted, beside),
             inline=inline,
+            pacing=hosted.store.pacing,
             budget=budget,
             executor=threads.readers,
             tally=tallies["projects"],
         )
         self.file_list: Barrier[FileList] = Barrier(
-            FileLists(hosted, beside), inline=False, budget=budget, executor=threads.large_pages
+            FileLists(hosted, beside),
+            inline=False,
+            pacing=hosted.store.pacing,
+            budget=budget,
+            executor=threads.large_pages,
         )
         self.file_count = FileCount(hosted, folder, budget=budget)
         self.home_pages = Pages()

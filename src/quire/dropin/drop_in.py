@@ -10,7 +10,7 @@ from quire.domain.project import File
 from quire.dropin.facts import Facts
 from quire.dropin.files import FileStat, Fingerprint
 from quire.dropin.listing import Candidate
-from quire.store.contracts import OpenBlob
+from quire.store.open_blob import OpenBlob
 from quire.store.posix.open_file import OpenFile
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

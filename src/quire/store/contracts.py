@@ -10,24 +10,18 @@ matches `[a-z0-9][a-z0-9_-]*`; parts of a blob key may be any filename that is n
 
 from __future__ import annotations
 
-import errno
-import io
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol
 
-from quire.domain.errors import InvalidName, StoreError
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+from quire.domain.errors import InvalidName
+from quire.store.open_blob import OpenBlob
 
 _RECORD_KEY_PART = re.compile(r"[a-z0-9][a-z0-9_-]*")
 MAX_KEY_PART_BYTES = 255  # NAME_MAX of every file system in use
 MAX_RECORD_PART = 200
 """Characters; leaves a store room for suffixes of its own."""
-_PIECE_BYTES = 1024 * 1024
 NEVER_WRITTEN = "0"
 """The tag of a record that was never written, in every store. No other state has it."""
 
@@ -188,92 +182,6 @@ class Staged(Protocol):
         ...
 
 
-class OpenBlob(ABC):
-    """A blob that is open for reading, by position, in any number of threads at once. The caller closes it.
-
-    A store says which shorter ways there are to the bytes; without any, `read_at` is the one that always works.
-    """
-
-    __slots__ = ("descriptor", "path", "redirect_url", "size")
-
-    def __init__(
-        self, size: int, *, path: str | None = None, descriptor: int | None = None, redirect_url: str | None = None
-    ) -> None:
-        self.size = size
-        """Bytes."""
-        self.path = path
-        """Its place in a file system, for a proxy that sends it by itself, and for the log; None when it has none."""
-        self.descriptor = descriptor
-        """A descriptor of an open file with these bytes, for sendfile(2); valid until `close`, then None. None also
-        when there is no such file."""
-        self.redirect_url = redirect_url
-        """A URL at which clients without credentials get these bytes for some minutes, with ranges; None when the
-        bytes are to be sent by quire."""
-
-    @abstractmethod
-    def read_at(self, offset: int, size: int) -> bytes:
-        """The bytes from `offset` (not negative) on: `size` of them, or as many as there are until the end.
-
-        Raises StoreError when they cannot be had, also after `close`, and when the blob was removed meanwhile.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the blob. Idempotent, and safe while other threads read: they get their bytes, or a StoreError."""
-
-    def read(self) -> bytes:
-        """All bytes, for small documents. Raises StoreError."""
-        return b"".join(self.pieces())
-
-    def pieces(self) -> Iterator[bytes]:
-        """All bytes in order, in pieces of bounded size. Raises StoreError, also when there are fewer than `size`."""
-        offset = 0
-        while offset < self.size:
-            piece = self.read_at(offset, _PIECE_BYTES)
-            if not piece:
-                raise StoreError(f"The file ends after {offset} of {self.size} bytes.")
-            offset += len(piece)
-            yield piece
-
-    def as_file(self) -> BinaryIO:
-        """A seekable reader, for archives. It raises StoreError. Close the blob all the same."""
-        return io.BufferedReader(_BlobReader(self))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class _BlobReader(io.RawIOBase):
-    """See `OpenBlob.as_file`."""
-
-    def __init__(self, blob: OpenBlob) -> None:
-        self._blob = blob
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._blob.size}[whence]
-        if position < 0:
-            raise OSError(errno.EINVAL, "the position is before the beginning")
-        self._position = position
-        return position
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer).cast("B")
-        data = self._blob.read_at(self._position, len(view))
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-
 @dataclass(frozen=True, slots=True)
 class StoredBlob:
     """One blob as the store lists it, for check and gc."""
@@ -302,6 +210,14 @@ class Blobs(Protocol):
         """
         ...
 
+    def adopt(self, path: str, notify: Callable[[int], object]) -> Staged | None:
+        """Stage a file of this system without a copy of its bytes, for a caller that knows that nobody will write into
+        the file. None when that cannot be done, as in most stores: copy it then.
+
+        `notify` is called with the size of each piece that was read. Raises StoreError when `path` cannot be read.
+        """
+        ...
+
     def open(self, key: str) -> OpenBlob:
         """Raises BlobMissing when there is none under this key (any more)."""
         ...
@@ -325,6 +241,18 @@ class Blobs(Protocol):
     def sweep(self, older_than: float) -> int:
         """Remove staged bytes left behind by the dead, untouched for `older_than` seconds; returns how many."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """How validations of one value are batched where each is a question to a server; see `quire.catalog.freshness`."""
+
+    busy_waiters: int
+    """Requests for one value, on the way together, by which it is known to be in demand."""
+    batch_size: int
+    """Requests that wait for a validation and for which it is not held back for more."""
+    seconds: float
+    """Between the beginnings of two validations of a value in demand for which fewer wait."""
 
 
 class Store(Protocol):
@@ -357,12 +285,20 @@ class Store(Protocol):
         ...
 
     @property
+    def pacing(self) -> Pacing | None:
+        """How reads that are not inline are batched; None when each may begin as soon as it can."""
+        ...
+
+    @property
     def writable(self) -> bool:
         """Whether this process may change the store (found when it was opened)."""
         ...
 
-    def sweep(self, older_than: float) -> int:
-        """Remove or finish what workers that died left behind, untouched for `older_than` seconds; returns how many."""
+    def sweep(self, older_than: float, *, thorough: bool = False) -> int:
+        """Remove or finish what workers that died left behind, untouched for `older_than` seconds; returns how many.
+
+        `thorough`: also what takes a walk through the whole store to find. For gc.
+        """
         ...
 
 

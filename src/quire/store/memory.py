@@ -22,7 +22,6 @@ from quire.store.contracts import (
     Digests,
     Draft,
     Names,
-    OpenBlob,
     Record,
     Staged,
     Staging,
@@ -31,6 +30,7 @@ from quire.store.contracts import (
     check_record_key,
 )
 from quire.store.faults import Faults
+from quire.store.open_blob import OpenBlob
 
 
 @dataclass(slots=True, eq=False)
@@ -145,7 +145,11 @@ class MemoryStore:
     def writable(self) -> bool:
         return self._writable
 
-    def sweep(self, older_than: float) -> int:
+    @property
+    def pacing(self) -> None:
+        return None
+
+    def sweep(self, older_than: float, *, thorough: bool = False) -> int:
         return self._blobs.sweep(older_than)
 
 
@@ -254,6 +258,9 @@ class MemoryBlobs:
                     staging.discard()
             else:
                 self.publish(content, key)
+
+    def adopt(self, path: str, notify: Callable[[int], object]) -> None:
+        return None
 
     def open(self, key: str) -> OpenBlob:
         check_blob_key(key)

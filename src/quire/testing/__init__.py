@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
-from quire.testing import blob_rules, name_rules, race_rules, record_rules
+from quire.testing import blob_rules, name_rules, open_blob_rules, race_rules, record_rules
 from quire.testing.sandbox import Rule, Sandbox
 
 __all__ = [
@@ -40,7 +40,13 @@ __all__ = [
     "check_store",
 ]
 
-RULES: tuple[Rule, ...] = (*record_rules.RULES, *name_rules.RULES, *race_rules.RULES, *blob_rules.RULES)
+RULES: tuple[Rule, ...] = (
+    *record_rules.RULES,
+    *name_rules.RULES,
+    *race_rules.RULES,
+    *blob_rules.RULES,
+    *open_blob_rules.RULES,
+)
 """Safe on a store in use."""
 
 EXCLUSIVE_RULES: tuple[Rule, ...] = blob_rules.EXCLUSIVE_RULES

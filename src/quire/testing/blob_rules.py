@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
+import tempfile
 import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from quire.domain.errors import BlobMissing, Conflict, InvalidName, StoreError
-from quire.store.contracts import OpenBlob, Staged, Store
-from quire.testing.helpers import PATIENCE, THREADS, content_of, create, document, race, refused, require
+from quire.store.contracts import Staged, Store
+from quire.testing.helpers import THREADS, content_of, create, document, race, refused, require
 from quire.testing.sandbox import CENTURY, Rule, Sandbox
 
 
@@ -85,69 +85,6 @@ def a_published_blob_is_open_to_all_at_once(sandbox: Sandbox) -> None:
             if opened.descriptor is not None:
                 found = os.pread(opened.descriptor, len(content) + 1, 0)
                 require(found == content, "OpenBlob.descriptor is not of a file with the bytes.")
-
-
-def an_open_blob_is_read_by_position(sandbox: Sandbox) -> None:
-    """read_at gives any range, as far as there are bytes; pieces, read and as_file give the same; after close nothing
-    is read."""
-    worker, other = sandbox.worker(), sandbox.worker()
-    key, content = sandbox.blob(), random.Random(1).randbytes(2_500_000)  # noqa: S311 - test data
-    size = len(content)
-    worker.blobs.publish(sandbox.staged(worker, content), key)
-    opened = other.blobs.open(key)
-    with opened:
-        require(opened.size == size, f"OpenBlob.size is {opened.size} for {size} bytes.")
-        for offset in (0, 1, 65_536, size // 2, size - 1, size, size + 1, 10 * size):
-            for length in (0, 1, 4096, 1_048_577, size, 2 * size):
-                expected = content[offset : offset + length]
-                require(opened.read_at(offset, length) == expected, f"read_at({offset}, {length}) is wrong.")
-        require(opened.read() == content, "OpenBlob.read is wrong.")
-        require(b"".join(opened.pieces()) == content, "OpenBlob.pieces are wrong.")
-        with opened.as_file() as file:
-            require(file.seekable(), "OpenBlob.as_file must give a seekable file.")
-            require(file.read(10) == content[:10], "the beginning of an open blob is wrong.")
-            file.seek(-5, 2)
-            require(file.read() == content[-5:], "the end of an open blob is wrong.")
-            file.seek(1000)
-            require(file.read(500) == content[1000:1500], "the middle of an open blob is wrong.")
-        require(opened.read_at(3, 4) == content[3:7], "closing what as_file gave closed the blob.")
-    opened.close()
-    with refused(StoreError, "reading a blob after it was closed"):
-        opened.read_at(0, 1)
-    require(opened.descriptor is None, "OpenBlob.descriptor must be None after close.")
-    with other.blobs.open(key) as again:
-        require(again.read_at(0, 10) == content[:10], "closing one open blob closed another one.")
-
-
-def an_open_blob_is_shared_by_threads(sandbox: Sandbox) -> None:
-    """Threads that read one open blob at once do not disturb each other; one that is closed meanwhile gives them the
-    right bytes or an error."""
-    worker, other = sandbox.worker(), sandbox.worker()
-    key, content = sandbox.blob(), random.Random(2).randbytes(400_000)  # noqa: S311 - test data
-    worker.blobs.publish(sandbox.staged(worker, content), key)
-
-    def read(opened: OpenBlob, begun: threading.Barrier, number: int) -> None:
-        ranges = random.Random(number)  # noqa: S311 - test data
-        begun.wait(PATIENCE)
-        with suppress(StoreError):
-            for _ in range(200):
-                offset, size = ranges.randrange(len(content)), ranges.randrange(20_000)
-                found = opened.read_at(offset, size)
-                require(found == content[offset : offset + size], "threads that share an open blob get wrong bytes.")
-
-    def close(opened: OpenBlob, begun: threading.Barrier) -> None:
-        begun.wait(PATIENCE)
-        opened.close()
-        with other.blobs.open(other_key) as another:  # takes the number of a descriptor that was closed too early
-            require(another.read() == b"other", "a blob opened while another is read has wrong bytes.")
-
-    other_key = sandbox.blob("other")
-    worker.blobs.publish(sandbox.staged(worker, b"other"), other_key)
-    for closes in (False, True, True, True):
-        with other.blobs.open(key) as opened:
-            begun = threading.Barrier(THREADS + closes)
-            jobs = [partial(read, opened, begun, number) for number in range(THREADS)]
-            race([*jobs, partial(close, opened, begun)] if closes else jobs)
 
 
 def a_taken_key_keeps_its_bytes(sandbox: Sandbox) -> None:
@@ -267,6 +204,26 @@ def only_old_blobs_are_removed_by_age(sandbox: Sandbox) -> None:
             worker.blobs.remove_old(hostile, 0)
 
 
+def a_file_is_adopted_or_not(sandbox: Sandbox) -> None:
+    """adopt stages the bytes of a file and leaves the file alone, or it says that it cannot."""
+    worker, other = sandbox.worker(), sandbox.worker()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        content = b"adopted" * 10_000
+        path.write_bytes(content)
+        path.chmod(0o600)
+        read: list[int] = []
+        staged = worker.blobs.adopt(str(path), read.append)
+        require(path.read_bytes() == content, "adopt changed the file.")
+        if staged is None:
+            return
+        sandbox.kept(staged)
+        require(sum(read) == len(content), "adopt did not tell how much it read.")
+        require(staged.digests.sha256 == hashlib.sha256(content).hexdigest(), "adopt found another digest.")
+        worker.blobs.publish(staged, sandbox.blob())
+    require(content_of(other, sandbox.blob()) == content, "adopted bytes did not stay when the file was removed.")
+
+
 def blobs_are_listed(sandbox: Sandbox) -> None:
     """`list` has every blob in the folder and below, with key, size and an age that is not negative; no others."""
     worker, other = sandbox.worker(), sandbox.worker()
@@ -366,7 +323,7 @@ def a_sweep_spares_the_young(sandbox: Sandbox) -> None:
     worker.blobs.publish(staged, key)
     worker.blobs.publish(staging.finish(), sandbox.blob())
     other.blobs.sweep(CENTURY)
-    other.sweep(CENTURY)
+    other.sweep(CENTURY, thorough=True)
     require(content_of(other, key) == b"staged", "a sweep removed a young staging or a blob.")
     require(content_of(other, sandbox.blob()) == b"first second", "a sweep removed bytes that were still coming in.")
 
@@ -379,7 +336,7 @@ def a_sweep_spares_the_published(sandbox: Sandbox) -> None:
     deleted = create(worker, sandbox.record("deleted"), document(1))
     worker.records.write(deleted.key, None, deleted)
     worker.blobs.publish(sandbox.staged(worker, b"published"), sandbox.blob("published"))
-    other.sweep(0)
+    other.sweep(0, thorough=True)
     for sweep in (other.blobs.sweep, other.sweep):
         sandbox.staging(worker).write(b"half")
         staged = sandbox.staged(worker, b"whole")
@@ -398,13 +355,12 @@ RULES: tuple[Rule, ...] = (
     staged_bytes_have_their_digests,
     staged_bytes_can_be_read_but_not_found,
     a_published_blob_is_open_to_all_at_once,
-    an_open_blob_is_read_by_position,
-    an_open_blob_is_shared_by_threads,
     a_taken_key_keeps_its_bytes,
     blobs_published_together_are_all_there,
     a_removed_blob_is_missing_at_once,
     discarding_is_harmless,
     only_old_blobs_are_removed_by_age,
+    a_file_is_adopted_or_not,
     blobs_are_listed,
     blob_keys_cannot_escape,
     racing_publishers_have_one_winner,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quire.domain.errors import Conflict, InvalidName
-from quire.store.contracts import MAX_RECORD_PART, Record
+from quire.store.contracts import MAX_RECORD_PART, Pacing, Record
 from quire.testing.helpers import create, document, refused, require
 from quire.testing.sandbox import Rule, Sandbox
 
@@ -13,6 +13,10 @@ def a_store_describes_itself(sandbox: Sandbox) -> None:
     store = sandbox.worker()
     require(store.writable is True, "the store is not writable, so it cannot be checked.")
     require(isinstance(store.validates_inline, bool), "`validates_inline` must be True or False.")
+    pacing = store.pacing
+    require(pacing is None or isinstance(pacing, Pacing), "`pacing` must be a Pacing or None.")
+    require(pacing is None or pacing.batch_size >= pacing.busy_waiters >= 1, "`pacing` must have sizes that fit.")
+    require(pacing is None or 0 < pacing.seconds < 1, "`pacing` must not hold validations back for long.")
     require(store.exists is True, "a writable store must say that it exists.")
     require(isinstance(store.place, str) and store.place != "", "`place` must say where the store is.")
     require(store.home is None or isinstance(store.home, str), "`home` must be a folder or None.")

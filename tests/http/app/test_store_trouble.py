@@ -22,7 +22,7 @@ from quire.domain.errors import StoreFull
 from quire.dropin.folder import Folder
 from quire.http.app.application import create_application
 from quire.index.upload import examine
-from quire.store.contracts import OpenBlob
+from quire.store.open_blob import OpenBlob
 from tests.asking import OPEN, Site, nothing_changes, post, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 

@@ -17,7 +17,7 @@ from quire.domain.errors import StoreError
 from quire.http.app.application import create_application
 from quire.http.simple.files import CHUNK, ZEROCOPY, FileResponse
 from quire.index.upload import examine
-from quire.store.contracts import OpenBlob
+from quire.store.open_blob import OpenBlob
 from tests.distributions import make_wheel, wheel_name
 
 ELSEWHERE = "https://bucket.example/blobs/elsewhere?signature=abc"

@@ -38,7 +38,7 @@ from quire.process.budget import Budget
 from quire.process.siblings import folder_of, is_draining
 from quire.process.threads import Threads
 from quire.render.simple import Page
-from quire.store.contracts import OpenBlob
+from quire.store.open_blob import OpenBlob
 from quire.store.opening import open_store
 
 P = ParamSpec("P")

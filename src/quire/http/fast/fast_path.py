@@ -39,7 +39,7 @@ from quire.http.simple.pages import page_headers
 from quire.observe.metrics.catalog import Route
 from quire.render.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.render.simple import Page
-from quire.store.contracts import OpenBlob
+from quire.store.open_blob import OpenBlob
 
 _MAX_HOSTS = 64
 

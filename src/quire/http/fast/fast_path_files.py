@@ -12,7 +12,7 @@ from quire.http.app.worker import Worker
 from quire.http.fast.responses import CachedResponse, Headers, as_lines
 from quire.http.simple.files import HOSTED, file_digest, file_headers, split_companion
 from quire.observe.metrics.catalog import Route
-from quire.store.contracts import OpenBlob
+from quire.store.open_blob import OpenBlob
 
 SMALL_FILE = 128 * 1024
 """Bytes. A file up to this size that is in the system's memory is read at once: handing it to a thread costs more."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from quire.observe.metrics.catalog import Route
-from quire.store.contracts import OpenBlob
+from quire.store.open_blob import OpenBlob
 
 IDENTITY: Final = "x-request-id"
 SENT: Final = "quire.sent"

@@ -26,7 +26,7 @@ from quire.dropin.drop_in import OpenDropIn
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.request_log import context_of
 from quire.http.app.worker import Worker, authorize, index_of, worker_of
-from quire.store.contracts import OpenBlob
+from quire.store.open_blob import OpenBlob
 
 log = structlog.get_logger(__name__)
 

@@ -22,7 +22,8 @@ from quire.operations.checking.findings import Checked, Finding, Severity
 from quire.operations.checking.references import References, project_of
 from quire.operations.checking.repair import Repairs
 from quire.process.progress import Progress
-from quire.store.contracts import OpenBlob, Record, Store, StoredBlob
+from quire.store.contracts import Record, Store, StoredBlob
+from quire.store.open_blob import OpenBlob
 from quire.store.posix.inspector import Anomaly, Kind, PosixInspector
 
 _ANOMALIES = {

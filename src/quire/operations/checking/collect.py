@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 from quire.domain.errors import DamagedRecord
 from quire.index.index import Index
@@ -13,13 +12,6 @@ from quire.store.contracts import Store, StoredBlob
 
 GRACE = 3600.0
 """Seconds that unlisted bytes are given to become listed."""
-
-
-@runtime_checkable
-class _HasFolders(Protocol):
-    """Blobs that lie in folders, which may be left behind empty; see PosixBlobs."""
-
-    def remove_empty_folders(self, older_than: float) -> int: ...
 
 
 @dataclass(slots=True)
@@ -73,7 +65,5 @@ def collect_garbage(
         except DamagedRecord:
             collected.skipped.append(project)
     if not dry_run:
-        collected.swept = store.sweep(older_than)
-        if isinstance(store.blobs, _HasFolders):
-            collected.swept += store.blobs.remove_empty_folders(older_than)
+        collected.swept = store.sweep(older_than, thorough=True)
     return collected

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from quire.domain.errors import QuireError
 from quire.dropin.facts import Facts, decode_facts
@@ -18,13 +17,6 @@ from quire.operations.importing import source as files
 from quire.operations.importing.outcome import Outcome, Result
 from quire.process.progress import Progress
 from quire.store.contracts import Staged
-
-
-@runtime_checkable
-class _Adopts(Protocol):
-    """Blobs that can take a file in by linking it; see PosixBlobs.adopt."""
-
-    def adopt(self, path: str, notify: Callable[[int], object]) -> Staged | None: ...
 
 
 class Stopped(BaseException):
@@ -141,7 +133,7 @@ class ImportContext:
         Raises Refused.
         """
         blobs = self.index.store.blobs
-        if self._link and isinstance(blobs, _Adopts):
+        if self._link:
             adopted = blobs.adopt(file_stat.path, self.advance)
             if adopted is not None:
                 try:

@@ -7,7 +7,7 @@ import threading
 from typing import BinaryIO
 
 from quire.domain.errors import StoreError
-from quire.store.contracts import OpenBlob
+from quire.store.open_blob import OpenBlob
 from quire.store.posix.errors import store_errors
 
 _lock = threading.Lock()

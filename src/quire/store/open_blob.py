@@ -1,0 +1,102 @@
+"""What a store gives for reading one blob. Part of the contract of blobs, see `quire.store.contracts`."""
+
+from __future__ import annotations
+
+import errno
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from quire.domain.errors import StoreError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_PIECE_BYTES = 1024 * 1024
+
+
+class OpenBlob(ABC):
+    """A blob that is open for reading, by position, in any number of threads at once. The caller closes it.
+
+    A store says which shorter ways there are to the bytes; without any, `read_at` is the one that always works.
+    """
+
+    __slots__ = ("descriptor", "path", "redirect_url", "size")
+
+    def __init__(
+        self, size: int, *, path: str | None = None, descriptor: int | None = None, redirect_url: str | None = None
+    ) -> None:
+        self.size = size
+        """Bytes."""
+        self.path = path
+        """Its place in a file system, for a proxy that sends it by itself, and for the log; None when it has none."""
+        self.descriptor = descriptor
+        """A descriptor of an open file with these bytes, for sendfile(2); valid until `close`, then None. None also
+        when there is no such file."""
+        self.redirect_url = redirect_url
+        """A URL at which clients without credentials get these bytes for some minutes, with ranges; None when the
+        bytes are to be sent by quire."""
+
+    @abstractmethod
+    def read_at(self, offset: int, size: int) -> bytes:
+        """The bytes from `offset` (not negative) on: `size` of them, or as many as there are until the end.
+
+        Raises StoreError when they cannot be had, also after `close`, and when the blob was removed meanwhile.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the blob. Idempotent, and safe while other threads read: they get their bytes, or a StoreError."""
+
+    def read(self) -> bytes:
+        """All bytes, for small documents. Raises StoreError."""
+        return b"".join(self.pieces())
+
+    def pieces(self) -> Iterator[bytes]:
+        """All bytes in order, in pieces of bounded size. Raises StoreError, also when there are fewer than `size`."""
+        offset = 0
+        while offset < self.size:
+            piece = self.read_at(offset, _PIECE_BYTES)
+            if not piece:
+                raise StoreError(f"The file ends after {offset} of {self.size} bytes.")
+            offset += len(piece)
+            yield piece
+
+    def as_file(self) -> BinaryIO:
+        """A seekable reader, for archives. It raises StoreError. Close the blob all the same."""
+        return io.BufferedReader(_BlobReader(self))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _BlobReader(io.RawIOBase):
+    """See `OpenBlob.as_file`."""
+
+    def __init__(self, blob: OpenBlob) -> None:
+        self._blob = blob
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._blob.size}[whence]
+        if position < 0:
+            raise OSError(errno.EINVAL, "the position is before the beginning")
+        self._position = position
+        return position
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._blob.read_at(self._position, len(view))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
