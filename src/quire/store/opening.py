@@ -22,7 +22,7 @@ _MEMORY = re.compile(r"memory:([A-Za-z0-9._-]{0,100})")
 
 
 def has_scheme(place: str) -> bool:
-    """Whether this is a URL and no path. A relative path that looks like one is written with `./` before it."""
+    """Whether this is a URL and no path. A relative path of the form of a URL needs a `./` before it."""
     return _SCHEME.match(place) is not None
 
 
