@@ -16,6 +16,7 @@ from quire.domain.changes import Selection
 from quire.domain.errors import StoreFull
 from quire.domain.project import File, Status
 from quire.dropin.folder import Folder
+from quire.index.audit.reading import LogReader
 from quire.index.index import Index
 from quire.index.upload import Upload, examine
 from quire.operations.importing import Importer, Outcome, Report, Result
@@ -167,23 +168,19 @@ def test_a_lost_file_is_restored(tmp_path: Path) -> None:
     assert hashlib.sha256(content(index, after)).hexdigest() == file.sha256
 
 
-def test_a_deletion_meanwhile_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deletion_meanwhile_is_seen(tmp_path: Path) -> None:
     """Another writer publishes other content and deletes it between reading the record and the publication."""
-    index = new_index(tmp_path / "root")
     put(tmp_path / "in")
-    happened: list[bool] = []
+    store = MemoryStore()
+    index, other = Index(store), Index(store.shared())
 
-    def meanwhile(self: Index, uploads: Any, **options: Any) -> Any:
-        if not happened:
-            happened.append(True)
-            publish(other, wheel_name("alpha", "1.0"), make_wheel("alpha", "1.0", files={"more": b"other"}))
-            other.delete("alpha", Selection())
-        return before(self, uploads, **options)
+    def meanwhile() -> None:
+        publish(other, wheel_name("alpha", "1.0"), make_wheel("alpha", "1.0", files={"more": b"other"}))
+        other.delete("alpha", Selection())
 
-    other, before = new_index(tmp_path / "root"), Index.publish
-    monkeypatch.setattr(Index, "publish", meanwhile)
+    store.faults.call("read", meanwhile, skip=1)
     result = only(Importer(index, tmp_path / "in").run())
-    assert happened
+    assert index.deleted("alpha")
     assert (result.outcome, files_of(index)) == (Outcome.CONFLICT, {})
 
 
@@ -325,37 +322,24 @@ def test_a_project_appears_in_one_step(tmp_path: Path, monkeypatch: pytest.Monke
     """All files of a project are published at once; many of them in batches."""
     for minor in range(5):
         put(tmp_path / "in", version=f"1.{minor}")
-    batches: list[int] = []
     index = new_index(tmp_path / "root")
-    publishing = index.publish
-
-    def counting(uploads: list[Upload], **options: Any) -> Any:
-        batches.append(len(uploads))
-        return publishing(uploads, **options)
-
-    monkeypatch.setattr(index, "publish", counting)
     monkeypatch.setattr(project_import, "BATCH_FILES", 3)
     assert not Importer(index, tmp_path / "in").run().failed
-    assert batches == [3, 2]
+    changes = LogReader(index.store.records, index.name, index.prefix).project("alpha")
+    assert [len(change.entry["files"]) for change in changes] == [3, 2]
     assert len(files_of(index)) == 5
 
 
-def test_an_upload_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_meanwhile(tmp_path: Path) -> None:
     """Another writer publishes one of the files, with other content, between the check and the publication."""
     put(tmp_path / "in")
     put(tmp_path / "in", version="2.0")
-    index = new_index(tmp_path / "root")
-    publishing = index.publish
-
-    def overtaken(uploads: list[Upload], **options: Any) -> Any:
-        monkeypatch.setattr(index, "publish", publishing)
-        publish(new_index(tmp_path / "root"), wheel_name("alpha", "1.0"), make_wheel("alpha", "1.0", files={"x": b""}))
-        return publishing(uploads, **options)
-
-    monkeypatch.setattr(index, "publish", overtaken)
-    report = Importer(index, tmp_path / "in").run()
+    store = MemoryStore()
+    content = make_wheel("alpha", "1.0", files={"x": b""})
+    store.faults.call("read", lambda: publish(Index(store.shared()), wheel_name("alpha", "1.0"), content), skip=1)
+    report = Importer(Index(store), tmp_path / "in").run()
     assert [result.outcome for result in report.results] == [Outcome.CONFLICT, Outcome.IMPORTED]
-    assert list((tmp_path / "root" / "quire" / "incoming").iterdir()) == []
+    assert store.state.incoming == set()
 
 
 def test_an_import_that_was_interrupted_goes_on(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from contextlib import contextmanager, suppress
 
 from quire.access.passwords import MAX_PASSWORD_FILE_BYTES, read_password_file
 from quire.domain.errors import ConfigurationError, StoreError
+from quire.store.posix.files import sync_directory
 
 LOCK_SECONDS = 10.0
 _ATTEMPTS = 100
@@ -135,11 +136,7 @@ def _replace(path: str, descriptor: int, before: bytes, after: bytes) -> bool:
     finally:
         with suppress(OSError):  # it has got its name, or was never made
             os.unlink(temporary)
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_directory(os.path.dirname(path))
     return True
 
 

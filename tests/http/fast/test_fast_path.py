@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from quire.catalog.freshness import Barrier
+from quire.catalog.views import ProjectNames, Projects
 from quire.config.settings import Settings
 from quire.domain.project import Status
 from quire.http.app.application import create_application
@@ -297,11 +299,10 @@ def test_over_a_network_responses_are_awaited(tmp_path: Path) -> None:
     staging.write(make_wheel("demo", "1.0"))
     other.publish([examine(staging.finish(), wheel_name("demo", "1.0"))])
     index = worker.worker.default
-    sources = {}
-    for name in ("projects", "project_names"):
-        barrier = getattr(index, name)
-        sources[name] = _Slow(barrier._source)
-        slow = Barrier(sources[name], inline=False, budget=worker.worker.budget, executor=barrier._executor)
+    sources = {"projects": _Slow(Projects(other, None)), "project_names": _Slow(ProjectNames(other, None))}
+    readers = ThreadPoolExecutor(4)
+    for name, source in sources.items():
+        slow: Barrier[Any] = Barrier(source, inline=False, budget=worker.worker.budget, executor=lambda: readers)
         setattr(index, name, slow)
     fast_path = FastPath(worker.worker, index)
     assert fast_path.waits
