@@ -10,6 +10,7 @@ import errno
 import socket
 
 from quire.domain.errors import ConfigurationError
+from quire.servers import host_and_port
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -80,7 +81,7 @@ def free_address(host: str, port: int) -> tuple[str, int]:
 
 
 def _sentence(host: str, port: int, error: OSError) -> str:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = host_and_port((host, port))
     if error.errno == errno.EADDRINUSE:
         return f"The address {where} is in use by another program; stop it, or choose another --port."
     if error.errno == errno.EACCES:

@@ -136,9 +136,8 @@ class _Application(Application, _Running):  # type: ignore[misc]  # as above
 
 def _our_defaults(settings: Settings) -> dict[str, Any]:
     """What the weakest source says."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return {
-        "bind": f"{host}:{settings.port}",
+        "bind": host_and_port((settings.host, settings.port)),
         "workers": settings.workers,
         "proc_name": "quire",
         "graceful_timeout": GRACE_SECONDS,

@@ -9,21 +9,24 @@ import resource
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import structlog
 
 import quire
 from quire.config.settings import Settings
+from quire.dropin.folder import Folder
 from quire.http.app.problems import HttpError
 from quire.http.app.ready import Readiness
+from quire.index.commits import Commits
 from quire.observe.log_output import lost_lines
 from quire.observe.metrics import catalog
 from quire.observe.metrics.catalog import Metric, Route
 from quire.observe.metrics.files import Value, fold, own_file, page, write
 from quire.observe.metrics.tally import RouteTally, Tally
+from quire.process.budget import Memory
 from quire.process.siblings import folder_of, is_draining, make_folder
 
 EVERY = 1.0
@@ -33,35 +36,6 @@ _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 log = structlog.get_logger(__name__)
 
 
-class Memory(Protocol):
-    """A cache, as far as it is measured."""
-
-    @property
-    def bytes(self) -> int: ...
-
-    def __len__(self) -> int: ...
-
-
-class Writing(Protocol):
-    """The changes to an index, as far as they are counted."""
-
-    @property
-    def conflicts(self) -> int: ...
-
-    @property
-    def in_doubt(self) -> int: ...
-
-    @property
-    def made(self) -> dict[str, int]: ...
-
-
-class Dropped(Protocol):
-    """The drop-in files, as far as they are counted."""
-
-    @property
-    def left_out(self) -> Mapping[str, int]: ...
-
-
 class WorkerMetrics:
     """The counts of this worker, and the page of all workers."""
 
@@ -69,9 +43,9 @@ class WorkerMetrics:
         """Opens and makes nothing: a server may fork after this."""
         self.tally = Tally()
         self._settings = settings
-        self._memories: dict[str, Memory] = {}
-        self._index: Writing | None = None
-        self._dropped: Dropped | None = None
+        self._memories: dict[str, Memory[Any]] = {}
+        self._commits: Commits | None = None
+        self._drop_ins: Folder | None = None
         self._readiness: Readiness | None = None
         self._folder: Path | None = None
         self._own: Path | None = None
@@ -83,9 +57,9 @@ class WorkerMetrics:
         self._lock = threading.Lock()  # a page is made in a thread, which writes first; the event loop writes as well
         self._is_failing = False
 
-    def watch(self, index: Writing, folder: Dropped, readiness: Readiness | None, **memories: Memory) -> None:
+    def watch(self, commits: Commits, drop_ins: Folder, readiness: Readiness, **memories: Memory[Any]) -> None:
         """What is asked for its numbers at each write: the index, the drop-in files, and each memory by its name."""
-        self._index, self._dropped, self._readiness, self._memories = index, folder, readiness, memories
+        self._commits, self._drop_ins, self._readiness, self._memories = commits, drop_ins, readiness, memories
 
     def begin(self) -> asyncio.Task[None] | None:
         """Write once a second from now on; the task to cancel at the end. None when there is nowhere to write."""
@@ -168,13 +142,13 @@ class WorkerMetrics:
         yield from _each(catalog.LOGINS, tally.logins)
         yield from _each(catalog.REFUSED, tally.refused)
         yield from _each(catalog.STORE_FAILURES, tally.store_errors)
-        if self._index is not None:
-            made = dict(self._index.made)
+        if self._commits is not None:
+            made = dict(self._commits.made)
             yield from _each(catalog.CHANGES, {action: made.get(action, 0) for action in catalog.CHANGE_ACTIONS})
-            yield catalog.CONFLICTS, (), [self._index.conflicts]
-            yield catalog.IN_DOUBT, (), [self._index.in_doubt]
-        if self._dropped is not None:
-            left_out = self._dropped.left_out
+            yield catalog.CONFLICTS, (), [self._commits.conflicts]
+            yield catalog.IN_DOUBT, (), [self._commits.in_doubt]
+        if self._drop_ins is not None:
+            left_out = self._drop_ins.left_out
             yield from _each(catalog.LEFT_OUT, {reason: left_out[reason] for reason in catalog.LEFT_OUT_REASONS})
         for cache, memory in self._memories.items():
             yield catalog.CACHE_BYTES, (cache,), [memory.bytes]
