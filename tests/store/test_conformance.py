@@ -10,9 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import obstore.store
 import pytest
 
 from quire.domain.errors import BlobMissing
+from quire.store.bucket.client import ObjectBucket
+from quire.store.bucket.store import BucketStore
 from quire.store.contracts import Digests, Draft, Names, Record, Staged, Staging, Store, StoredBlob
 from quire.store.memory import MemoryBlobs, MemoryRecords, MemoryStaged, MemoryState, MemoryStore
 from quire.store.open_blob import OpenBlob
@@ -36,8 +39,14 @@ def posix_network(root: Path) -> Factory:
     return lambda: PosixStore.open(root, network=True)
 
 
+def bucket(_: Path) -> Factory:
+    """Through the library that reaches real buckets, into its memory."""
+    objects = ObjectBucket(obstore.store.MemoryStore(), "memory:///")
+    return lambda: BucketStore(objects, objects.url)
+
+
 @pytest.mark.parametrize("rule", RULES + EXCLUSIVE_RULES, ids=lambda rule: rule.__name__)
-@pytest.mark.parametrize("make", [memory, posix, posix_network], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [memory, posix, posix_network, bucket], ids=lambda make: make.__name__)
 def test_a_store_keeps_every_rule(make: Callable[[Path], Factory], rule: Rule, tmp_path: Path) -> None:
     """Each store fulfils each rule of the contracts."""
     check_rule(make(tmp_path), rule)

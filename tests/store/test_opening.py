@@ -55,7 +55,11 @@ def test_a_store_in_memory_is_one_per_name() -> None:
 @pytest.mark.parametrize(
     ("place", "sentence"),
     [
-        ("s3://bucket/prefix", "'s3://bucket/prefix' cannot be served: a store is in a directory"),
+        ("ftp://server/prefix", "'ftp://server/prefix' cannot be served: a store is in a directory or a bucket"),
+        ("s3://", "names no bucket; write it like s3://bucket/prefix"),
+        ("s3://bucket/../other", "names no bucket"),
+        ("s3://user:secret@bucket/a", "names no bucket"),
+        ("gs://bucket/a?b=c", "names no bucket"),
         ("HTTPS://index.example/", "cannot be served"),
         ("file://server/share", "names no directory of this machine"),
         ("file://relative", "names no directory of this machine"),

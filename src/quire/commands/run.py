@@ -73,7 +73,8 @@ def prepare(settings: Settings) -> Settings:
     import quire.http.entry  # noqa: F401, PLC0415 - see above
     from quire.access.passwords import has_users  # noqa: PLC0415 - as above
     from quire.http.app.application import create_application  # noqa: PLC0415 - as above
-    from quire.store.opening import open_store  # noqa: PLC0415 - as above
+    from quire.process.apart import run_apart  # noqa: PLC0415 - as above
+    from quire.store.opening import is_directory, open_store  # noqa: PLC0415 - as above
     from quire.store.posix.filesystem import filesystem_type, is_tested  # noqa: PLC0415 - as above
     from quire.store.posix.layout import check_directory  # noqa: PLC0415 - as above
 
@@ -90,6 +91,8 @@ def prepare(settings: Settings) -> Settings:
             read_only=settings.read_only,
             coarse_changes=settings.coarse_changes,
         )
+        if not is_directory(settings.root):
+            run_apart(store.probe)
         # Made once here, for the errors that it finds as much as for the workers: forked, they share its modules. What
         # it warns of they find as well, and one of them says it.
         logging.disable(logging.WARNING)

@@ -22,7 +22,7 @@ import msgspec
 from quire.config import values
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import ConfigurationError
-from quire.store.opening import has_scheme, is_in_memory
+from quire.store.opening import has_scheme, is_directory, is_in_memory
 
 DEFAULT_FALLBACK_URL = "https://pypi.org/simple/"
 """Where clients are sent for a project that is not here; pypiserver's default."""
@@ -126,7 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def folders(self) -> tuple[str, ...]:
         """Those of `directories` that are directories."""
-        return self.directories[1:] if is_in_memory(self.root) else self.directories
+        return self.directories if is_directory(self.root) else self.directories[1:]
 
     @property
     def drop_in_roots(self) -> tuple[str, ...]:

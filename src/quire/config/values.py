@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from quire.domain.errors import ConfigurationError
 from quire.domain.reserved import normalize_pattern
-from quire.store.opening import has_scheme, is_in_memory, parse_place
+from quire.store.opening import has_scheme, is_directory, parse_place
 
 Raw = object
 """A value as its source gives it."""
@@ -158,9 +158,9 @@ def places(raw: Raw) -> tuple[str, ...]:
         parsed = [parse_place(text(item)) for item in found]
     except ConfigurationError as error:
         raise ValueError(str(error).removesuffix(".")) from None
-    if any(map(is_in_memory, parsed[1:])):
+    if not all(map(is_directory, parsed[1:])):
         raise ValueError("only the first place can be a store; name directories after it")
-    return tuple(place if is_in_memory(place) else path(place) for place in parsed)
+    return tuple(path(place) if is_directory(place) else place for place in parsed)
 
 
 def words(raw: Raw) -> list[str]:

@@ -15,7 +15,7 @@ from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.process.budget import Budget
 from quire.store.contracts import Store
-from quire.store.opening import is_in_memory, open_store
+from quire.store.opening import is_directory, is_in_memory, open_store
 
 
 def open_index(
@@ -28,7 +28,7 @@ def open_index(
     Raises ConfigurationError when it cannot be used for that.
     """
     check_place(settings.root)
-    if writes:
+    if writes and is_directory(settings.root):
         _check_owner(settings.root)
     try:
         store = open_store(

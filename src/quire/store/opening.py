@@ -1,11 +1,13 @@
 """The one place where a store is opened, by a path or a URL.
 
-The place of a store is a directory (a path, or `file:///srv/packages`), or `memory:NAME`: a store in the memory of this
-process, one per name, which ends with the process. NAME may be empty.
+The place of a store is a directory (a path, or `file:///srv/packages`), a bucket (`s3://bucket/prefix`, `gs://`,
+`az://`), or `memory:NAME`: a store in the memory of this process, one per name, which ends with the process. NAME may
+be empty.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +20,13 @@ if TYPE_CHECKING:
     from quire.store.posix.inspector import PosixInspector
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|memory:")
+_BUCKETS = ("s3", "gs", "az")
+_BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 _MEMORY = re.compile(r"memory:([A-Za-z0-9._-]{0,100})")
 
 
 def has_scheme(place: str) -> bool:
-    """Whether this is a URL and no path. A relative path of the form of a URL needs a `./` before it."""
+    """Whether this is a URL and no path. A relative path that looks like one is written with `./` before it."""
     return _SCHEME.match(place) is not None
 
 
@@ -31,8 +35,13 @@ def is_in_memory(place: str) -> bool:
     return _MEMORY.fullmatch(place) is not None
 
 
+def is_directory(place: str) -> bool:
+    """Whether a place that was parsed is the path of a directory."""
+    return not has_scheme(place)
+
+
 def parse_place(place: str) -> str:
-    """The path of a directory as it was written or as a `file://` URL names it, or `memory:NAME`.
+    """The path of a directory as it was written or as a `file://` URL names it; the URL of a bucket; `memory:NAME`.
 
     Raises ConfigurationError for any other URL.
     """
@@ -44,9 +53,14 @@ def parse_place(place: str) -> str:
         url = urlsplit(place)
     except ValueError as error:
         raise ConfigurationError(f"{place!r} is no URL ({error}).") from error
+    if url.scheme in _BUCKETS:
+        if not _BUCKET_NAME.fullmatch(url.netloc) or url.query or url.fragment or ".." in url.path.split("/"):
+            shown = "It" if "@" in url.netloc else repr(place)  # what may be a password is shown to nobody
+            raise ConfigurationError(f"{shown} names no bucket; write it like {url.scheme}://bucket/prefix.")
+        return place.rstrip("/")
     if url.scheme != "file":
         raise ConfigurationError(
-            f"{place!r} cannot be served: a store is in a directory; give its path, or file:///PATH."
+            f"{place!r} cannot be served: a store is in a directory or a bucket; give a path, or s3://, gs://, az://."
         )
     path = unquote(url.path)
     if url.netloc not in {"", "localhost"} or not path.startswith("/") or "\0" in path or url.query or url.fragment:
@@ -70,9 +84,21 @@ def open_store(
         from quire.store.memory import MemoryStore  # noqa: PLC0415 - see above
 
         return MemoryStore.named(place, writable=not read_only)
+    if not is_directory(place):
+        return _open_bucket(place, create=create, read_only=read_only)
     from quire.store.posix.store import PosixStore  # noqa: PLC0415 - see above
 
     return PosixStore.open(place, create=create, read_only=read_only, coarse_changes=coarse_changes)
+
+
+def _open_bucket(place: str, *, create: bool, read_only: bool) -> Store:
+    try:
+        from quire.store.bucket.client import open_bucket  # noqa: PLC0415 - see `open_store`
+    except ImportError as error:
+        raise ConfigurationError("A store in a bucket needs obstore; install quire[bucket].") from error
+    from quire.store.bucket.store import BucketStore  # noqa: PLC0415 - see `open_store`
+
+    return BucketStore(open_bucket(place, os.environ), place, writable=not read_only, create=create)
 
 
 def inspector_of(store: Store) -> PosixInspector | None:

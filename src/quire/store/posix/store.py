@@ -45,7 +45,7 @@ class PosixStore:
         prune_age: float = PRUNE_AGE,
         coarse_changes: float = 0.0,
     ) -> None:
-        """Prefer `open`, which checks the directory first."""
+        """Prefer `open`, which looks at the directory first."""
         home = f"{root}/{HOME}"
         self.root = root
         self.place = str(root)
@@ -88,7 +88,7 @@ class PosixStore:
         `coarse_changes`: seconds in which the file server's change attribute moves on, where it does not count changes
         (see `changes`).
         `network`: None finds out by the file system's type; `racy_window`: seconds, None finds out too (see
-        `directory`). Raises StoreError when the root is missing or cannot be read, or when it is not known whether
+        `directory`). Raises StoreError when the root is missing or cannot be read, or when it cannot be told whether
         the store can be written (see `layout`); UnknownLayout when the folder is of a newer quire, or not a store.
         """
         try:
@@ -125,12 +125,15 @@ class PosixStore:
 
     @property
     def exists(self) -> bool:
-        # unlike Path.is_dir it raises nothing; opening it reports errors
+        # unlike Path.is_dir it raises nothing; the caller that opens it is told what is wrong
         return os.path.isdir(self.home)
 
     @property
     def pacing(self) -> Pacing:
         return _PACING
+
+    def probe(self) -> None:
+        """See `contracts.Store`: `open` has asked already."""
 
     def sweep(self, older_than: float, *, thorough: bool = False) -> int:
         """See `contracts.Store`."""

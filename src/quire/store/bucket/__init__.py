@@ -1,0 +1,1 @@
+"""The store in a bucket: S3, GCS, Azure, or anything else with conditional writes."""

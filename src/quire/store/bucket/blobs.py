@@ -1,0 +1,252 @@
+"""Blobs as objects of a bucket.
+
+A blob's key is new (`quire.index` chooses a random folder for each publication), so nothing is ever replaced: a small
+blob is created by one conditional put, a large one in parts, which become an object in one step when the last one is
+there. An object cannot be touched, so a blob whose age begins anew has a marker beside it, under `renewed/`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final
+
+from quire.domain.errors import BlobMissing, Conflict, StoreError, StoreReadOnly
+from quire.store.bucket.objects import BlobBucket, Refused, Unclear
+from quire.store.bucket.staging import BucketStaged, BucketStaging
+from quire.store.contracts import Staged, StoredBlob, check_blob_key
+from quire.store.open_blob import OpenBlob
+
+SMALL: Final = 8 * 1024 * 1024
+"""Bytes that are sent by one put; larger ones go in parts of this size."""
+BLOCK: Final = 2 * 1024 * 1024
+"""Bytes that a reader asks for at a time."""
+_PUT_TRIES: Final = 5
+_AT_ONCE: Final = 8
+_CLOCK: Final = "clock"
+
+
+class BucketBlobs:
+    """Fulfils `contracts.Blobs`. May be used from any thread."""
+
+    keeps_staged = False
+
+    def __init__(self, bucket: BlobBucket, *, writable: bool, sign: Callable[[str], str] | None = None) -> None:
+        """`sign`: makes the URL at which clients get an object themselves; None where quire sends it."""
+        self._bucket = bucket
+        self._writable = writable
+        self._sign = sign
+
+    def stage(self, algorithms: tuple[str, ...] = ()) -> BucketStaging:
+        """See `contracts.Blobs`."""
+        self._check_writable()
+        return BucketStaging(algorithms)
+
+    def adopt(self, path: str, notify: Callable[[int], object]) -> Staged | None:
+        """See `contracts.Blobs`: bytes have to be sent."""
+        return None
+
+    def publish(self, staged: Staged, key: str) -> None:
+        """See `contracts.Blobs`. A large blob's key is looked at before, and not while, it is sent: keys are new."""
+        path = _path(key)
+        self._check_writable()
+        assert isinstance(staged, BucketStaged), "bytes staged in another kind of store"
+        if staged.is_published:
+            raise StoreError(f"The bytes staged for {key} are published already; upload again.")
+        if staged.size <= SMALL:
+            self._create(path, staged.read_at(0, staged.size))
+        else:
+            self._send(path, staged)
+        staged.is_published = True
+        staged.discard()
+
+    def publish_all(self, blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
+        """See `contracts.Blobs`."""
+        for _, key in blobs:
+            _path(key)
+        jobs = [
+            partial(self._create, _path(key), content)
+            if isinstance(content, bytes)
+            else partial(self.publish, content, key)
+            for content, key in blobs
+        ]
+        if len(jobs) == 1:
+            jobs[0]()
+            return
+        with ThreadPoolExecutor(min(_AT_ONCE, len(jobs)), thread_name_prefix="blobs") as executor:
+            for future in [executor.submit(job) for job in jobs]:
+                future.result()
+
+    def _publish_one(self, content: Staged | bytes, key: str) -> None:
+        if isinstance(content, bytes):
+            self._create(_path(key), content)
+        else:
+            self.publish(content, key)
+
+    def open(self, key: str) -> OpenBlob:
+        """See `contracts.Blobs`. The first bytes come with the answer, so a small blob costs one request."""
+        path = _path(key)
+        found = self._bucket.begin_reading(path, BLOCK)
+        if found is None:
+            raise BlobMissing(f"There is no blob {key} in the bucket (any more).")
+        size, first = found
+        return BucketBlob(self._bucket, path, size, first, None if self._sign is None else self._sign(path))
+
+    def remove(self, key: str) -> None:
+        """See `contracts.Blobs`."""
+        path = _path(key)
+        self._check_writable()
+        self._bucket.remove(path)
+
+    def renew(self, key: str) -> None:
+        """See `contracts.Blobs`."""
+        marker = _marker(key)
+        self._check_writable()
+        self._bucket.overwrite(marker, b"")
+
+    def remove_old(self, key: str, older_than: float) -> bool:
+        """See `contracts.Blobs`."""
+        path, marker = _path(key), _marker(key)
+        self._check_writable()
+        found = self._bucket.head(path)
+        if found is None:
+            return False
+        renewed = self._bucket.head(marker)
+        touched = found.modified if renewed is None else max(found.modified, renewed.modified)
+        if self._now() - touched < older_than:
+            return False
+        self._bucket.remove(path)
+        if renewed is not None:
+            self._bucket.remove(marker)
+        return True
+
+    def list(self, prefix: str = "") -> Iterator[StoredBlob]:
+        """See `contracts.Blobs`."""
+        if prefix:
+            check_blob_key(prefix)
+        folder = f"/{prefix}" if prefix else ""
+        renewed = {each.key.removeprefix("renewed/"): each.modified for each in self._bucket.list(f"renewed{folder}")}
+        found = [
+            (each.key.removeprefix("blobs/"), each.size, each.modified) for each in self._bucket.list(f"blobs{folder}")
+        ]
+        if not found:
+            return
+        now = self._now()
+        for key, size, modified in found:
+            yield StoredBlob(key, size, max(0.0, now - max(modified, renewed.get(key, modified))))
+
+    def sweep(self, older_than: float) -> int:
+        """See `contracts.Blobs`. Staged bytes are in files without names; what is left to sweep are markers."""
+        self._check_writable()
+        markers = list(self._bucket.list("renewed"))
+        if not markers:
+            return 0
+        now, removed = self._now(), 0
+        for marker in markers:
+            if now - marker.modified >= older_than and self._bucket.head(f"blobs/{marker.key[8:]}") is None:
+                self._bucket.remove(marker.key)
+                removed += 1
+        return removed
+
+    def touch_clock(self) -> None:
+        """Write the object whose time is the bucket's. Raises StoreReadOnly, StoreError when it cannot be written."""
+        self._bucket.overwrite(_CLOCK, b"")
+
+    def _now(self) -> float:
+        """Seconds since the epoch by the bucket's clock."""
+        if self._writable:
+            self.touch_clock()
+        found = self._bucket.head(_CLOCK)
+        return 0.0 if found is None else found.modified
+
+    def _create(self, path: str, data: bytes) -> None:
+        """One put, again while its outcome is unclear: the key is new, so what is there then is this one's."""
+        is_unclear = False
+        for _ in range(_PUT_TRIES):
+            try:
+                self._bucket.put(path, data, None)
+            except Refused:
+                if is_unclear:
+                    return
+                raise Conflict(
+                    f"The blob {path.removeprefix('blobs/')} is there already; it keeps its bytes."
+                ) from None
+            except Unclear:
+                is_unclear = True
+                continue
+            return
+        raise StoreError("The bucket could not be written, nothing was published; try again.")
+
+    def _send(self, path: str, staged: BucketStaged) -> None:
+        """In parts."""
+        if self._bucket.head(path) is not None:
+            raise _taken(path)
+        upload = self._bucket.upload(path, SMALL)
+        try:
+            for offset in range(0, staged.size, SMALL):
+                upload.write(staged.read_at(offset, SMALL))
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                upload.abort()
+            raise
+        upload.finish()
+
+    def _check_writable(self) -> None:
+        if not self._writable:
+            raise StoreReadOnly("The bucket is served read-only; nothing was written.")
+
+
+class BucketBlob(OpenBlob):
+    """A blob that is read by ranged requests, a block at a time."""
+
+    __slots__ = ("_block", "_bucket", "_is_closed", "_key")
+
+    def __init__(self, bucket: BlobBucket, key: str, size: int, first: bytes, redirect_url: str | None) -> None:
+        super().__init__(size, redirect_url=redirect_url)
+        self._bucket = bucket
+        self._key = key
+        self._block = (0, first)  # replaced as one, since threads share it
+        self._is_closed = False
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """See `contracts.OpenBlob`."""
+        if self._is_closed:
+            raise StoreError("The blob is closed.")
+        ends = min(offset + size, self.size)
+        if offset >= ends:
+            return b""
+        start, block = self._block
+        if start <= offset < start + len(block):
+            found = block[offset - start : ends - start]
+            return (
+                found
+                if offset + len(found) == ends
+                else found + self.read_at(offset + len(found), ends - offset - len(found))
+            )
+        wanted = min(max(ends - offset, BLOCK), self.size - offset)
+        data = self._bucket.read_at(self._key, offset, wanted)
+        if data is None or len(data) != wanted:
+            raise StoreError("The blob was removed from the bucket while it was read.")
+        self._block = (offset, data)
+        return data[: ends - offset]
+
+    def close(self) -> None:
+        """See `contracts.OpenBlob`."""
+        self._is_closed = True
+        self._block = (0, b"")
+
+
+def _taken(path: str) -> Conflict:
+    return Conflict(f"The blob {path.removeprefix('blobs/')} is there already; it keeps its bytes.")
+
+
+def _path(key: str) -> str:
+    check_blob_key(key)
+    return f"blobs/{key}"
+
+
+def _marker(key: str) -> str:
+    check_blob_key(key)
+    return f"renewed/{key}"

@@ -1,0 +1,306 @@
+"""A real bucket, through obstore: S3, GCS, Azure Blob Storage, and what speaks the protocol of one of them.
+
+obstore runs its requests in threads of its own, which a fork does not copy, and refuses to work in a process that was
+forked after its first request. So nothing here asks the bucket before the first call of a method.
+
+Requests are tried again here, and not in obstore: a write that is repeated has to be judged (see
+`quire.store.bucket.swaps`), and every request is counted.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import obstore
+import structlog
+from obstore import exceptions
+from obstore.store import from_url
+
+from quire.domain.errors import ConfigurationError, StoreError, StoreReadOnly
+from quire.store.bucket.objects import Counts, Listed, Object, Refused, Unchanged, Unclear, Upload, Version
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore
+
+SCHEMES: Final = ("s3", "gs", "az")
+READ_PATIENCE: Final = 15.0
+"""Seconds in which a read is tried again."""
+_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 2.0
+_CONNECT_SECONDS: Final = 5
+_REQUEST_SECONDS: Final = 60
+_PARTS_AT_ONCE: Final = 2
+_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
+
+log = structlog.stdlib.get_logger("quire.store.bucket")
+T = TypeVar("T")
+
+
+def open_bucket(url: str, environ: Mapping[str, str]) -> ObjectBucket:
+    """The bucket at a URL as in `s3://bucket/prefix`, with the credentials that the environment has or leads to.
+
+    Raises ConfigurationError.
+    """
+    options: ClientConfig = {"connect_timeout": f"{_CONNECT_SECONDS}s", "timeout": f"{_REQUEST_SECONDS}s"}
+    if any(environ.get(name, "").startswith("http://") for name in _ENDPOINTS):
+        options["allow_http"] = True
+    try:
+        return ObjectBucket(from_url(url, client_options=options, retry_config={"max_retries": 0}), url)
+    except (exceptions.BaseError, ValueError) as error:
+        raise ConfigurationError(f"The bucket {url} cannot be used: {sentence_of(error)}.") from error
+
+
+class ObjectBucket:
+    """Fulfils `objects.Bucket`, and has what blobs need besides. May be used from any thread."""
+
+    def __init__(self, store: ObjectStore, url: str) -> None:
+        """`url`: of the bucket, for sentences."""
+        self._store = store
+        self.url = url
+        self.counts = Counts()
+
+    # -- documents ----------------------------------------------------------------------------------------------------
+
+    def get(self, key: str, known: Version | None = None) -> Object | Unchanged | None:
+        """See `objects.Bucket`."""
+
+        def load() -> Object | Unchanged | None:
+            with self._request("get"):
+                try:
+                    result = obstore.get(self._store, key, options=_condition(known))
+                    data = bytes(result.bytes())
+                except FileNotFoundError as error:
+                    self._check_bucket(error)
+                    return None
+                except exceptions.NotModifiedError:
+                    return Unchanged.UNCHANGED
+                self.counts.received += len(data)
+                return Object(data, Version(result.meta["e_tag"], result.meta["version"]))
+
+        return self._patiently(load)
+
+    def put(self, key: str, data: bytes, expected: Version | None) -> Version:
+        """See `objects.Bucket`."""
+        mode: Any = "create"
+        if expected is not None:
+            mode = {name: value for name, value in expected._asdict().items() if value is not None}
+        with self._request("put"):
+            try:
+                result = obstore.put(self._store, key, data, mode=mode, use_multipart=False)
+            except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+                raise Refused from None
+            except FileNotFoundError as error:  # a condition on an object that is not there
+                self._check_bucket(error)
+                raise Refused from None
+            except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+                raise StoreReadOnly(_no_right(self.url, "written", error)) from error
+            except exceptions.BaseError as error:
+                log.info("request to the bucket failed", kind="put", key=key, error=sentence_of(error))
+                raise Unclear(f"The bucket cannot be written: {sentence_of(error)}.") from error
+        self.counts.sent += len(data)
+        return Version(result["e_tag"], result["version"])
+
+    def remove(self, key: str) -> None:
+        """See `objects.Bucket`."""
+
+        def remove() -> None:
+            with self._request("delete"):
+                try:
+                    obstore.delete(self._store, key)
+                except FileNotFoundError as error:
+                    self._check_bucket(error)
+                    return
+
+        self._patiently(remove)
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """See `objects.Bucket`."""
+        self.counts.add("list")
+        try:
+            for page in obstore.list(self._store, f"{prefix}/" if prefix else None, chunk_size=1000):
+                for each in page:
+                    yield Listed(each["path"], each["size"], each["last_modified"].timestamp())
+        except (exceptions.BaseError, FileNotFoundError) as error:
+            self._check_bucket(error)
+            raise StoreError(f"The bucket cannot be listed: {sentence_of(error)}.") from error
+
+    # -- blobs --------------------------------------------------------------------------------------------------------
+
+    def head(self, key: str) -> Listed | None:
+        """The object without its bytes; None when there is none. Raises StoreError."""
+
+        def ask() -> Listed | None:
+            with self._request("head"):
+                try:
+                    found = obstore.head(self._store, key)
+                except FileNotFoundError as error:
+                    self._check_bucket(error)
+                    return None
+            return Listed(key, found["size"], found["last_modified"].timestamp())
+
+        return self._patiently(ask)
+
+    def read_at(self, key: str, offset: int, size: int) -> bytes | None:
+        """A part of an object, not beyond its end; None when there is none. Raises StoreError."""
+
+        def load() -> bytes | None:
+            with self._request("get"):
+                try:
+                    data = bytes(obstore.get_range(self._store, key, start=offset, length=size))
+                except FileNotFoundError as error:
+                    self._check_bucket(error)
+                    return None
+            self.counts.received += len(data)
+            return data
+
+        return self._patiently(load)
+
+    def begin_reading(self, key: str, size: int) -> tuple[int, bytes] | None:
+        """See `objects.BlobBucket`."""
+
+        def load() -> tuple[int, bytes] | None:
+            with self._request("get"):
+                try:
+                    result = obstore.get(self._store, key, options={"range": (0, size)})
+                    data = bytes(result.bytes())
+                except FileNotFoundError as error:
+                    self._check_bucket(error)
+                    return None
+            self.counts.received += len(data)
+            return result.meta["size"], data
+
+        try:
+            return self._patiently(load)
+        except _OutOfRange:
+            return 0, b""  # an object without bytes has no first ones (RFC 9110, 15.5.17)
+
+    def overwrite(self, key: str, data: bytes) -> None:
+        """See `objects.BlobBucket`."""
+
+        def write() -> None:
+            with self._request("put"):
+                try:
+                    obstore.put(self._store, key, data, use_multipart=False)
+                except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+                    raise StoreReadOnly(_no_right(self.url, "written", error)) from error
+            self.counts.sent += len(data)
+
+        self._patiently(write)
+
+    def upload(self, key: str, part_size: int) -> Upload:
+        """See `objects.BlobBucket`."""
+        return _Upload(self, self._store, key, part_size)
+
+    # -- errors -------------------------------------------------------------------------------------------------------
+
+    def _check_bucket(self, error: Exception) -> None:
+        """Tell a bucket that is not there from an object that is not. Raises StoreError."""
+        if any(code in str(error) for code in _NO_BUCKET):
+            raise StoreError(f"The bucket {self.url} does not exist; create it, or name another one.") from error
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask again while the bucket fails in a way that may pass."""
+        ends, pause = time.monotonic() + READ_PATIENCE, _PAUSE
+        while True:
+            try:
+                return ask()
+            except FileNotFoundError as error:
+                self._check_bucket(error)
+                raise StoreError(f"The bucket has no such object: {sentence_of(error)}.") from error
+            except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+                raise StoreError(_no_right(self.url, "read", error)) from error
+            except exceptions.BaseError as error:
+                if any(words in str(error) for words in _NO_RANGE):
+                    raise _OutOfRange from error
+                if time.monotonic() + pause >= ends or not _may_pass(error):
+                    raise StoreError(f"The bucket cannot answer: {sentence_of(error)}.") from error
+            self.counts.retries += 1
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    @contextmanager
+    def _request(self, kind: str) -> Iterator[None]:
+        self.counts.add(kind)
+        yield
+
+
+class _Upload:
+    """Fulfils `objects.Upload`. obstore cannot abort an upload in parts, so an aborted one is finished and removed."""
+
+    def __init__(self, bucket: ObjectBucket, store: ObjectStore, key: str, part_size: int) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._writer = obstore.open_writer(store, key, buffer_size=part_size, max_concurrency=_PARTS_AT_ONCE)
+
+    def write(self, data: bytes) -> None:
+        self._bucket.counts.add("put")
+        with self._errors():
+            self._writer.write(data)
+        self._bucket.counts.sent += len(data)
+
+    def finish(self) -> None:
+        with self._errors():
+            self._writer.close()
+
+    def abort(self) -> None:
+        try:
+            with self._errors():
+                self._writer.close()
+        finally:
+            self._bucket.remove(self._key)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except exceptions.BaseError as error:
+            raise StoreError(f"The bucket could not take the file: {sentence_of(error)}.") from error
+
+
+_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+
+
+_STATUS: Final = re.compile(r"status code: (\d{3})")
+_CODE: Final = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
+_NO_RANGE: Final = ("416 Range Not Satisfiable", "InvalidRange", "Invalid range")
+_PASSING: Final = {408, 409, 425, 429}
+
+
+class _OutOfRange(StoreError):
+    """A range begins behind the end of its object."""
+
+
+def _may_pass(error: exceptions.BaseError) -> bool:
+    """Whether the same request may be answered a moment later: a server error, a lost connection, a timeout."""
+    if not isinstance(error, exceptions.GenericError):
+        return False
+    status = _STATUS.search(str(error))
+    return status is None or int(status[1]) >= HTTPStatus.INTERNAL_SERVER_ERROR or int(status[1]) in _PASSING
+
+
+def _condition(known: Version | None) -> Any:
+    if known is None or known.e_tag is None:
+        return None
+    return {"if_none_match": known.e_tag}
+
+
+def sentence_of(error: Exception) -> str:
+    """What went wrong, in a few words: the answer's status and the bucket's own code for it, or the library's words.
+
+    Neither names credentials. Without a full stop.
+    """
+    text = str(error)
+    status, code = _STATUS.search(text), _CODE.search(text)
+    if status is not None:
+        return f"it answered {status[1]}{f' {code[1]}' if code is not None else ''}"
+    return text.partition("\n")[0].rpartition(" - ")[2].strip().rstrip(".")[:200]
+
+
+def _no_right(url: str, what: str, error: Exception) -> str:
+    return f"The bucket {url} cannot be {what} with these credentials: {sentence_of(error)}. Give them the right to."

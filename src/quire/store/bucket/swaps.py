@@ -1,0 +1,110 @@
+"""Compare-and-swap of documents, with every ambiguous outcome resolved (see `quire.store.bucket.documents`)."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from quire.domain.errors import Conflict, OutcomeUnknown, StoreError, StoreReadOnly
+from quire.store.bucket.documents import UNBORN, Document, Kind, Verdict, decode, judge, successor
+from quire.store.bucket.objects import Bucket, Refused, Unchanged, Unclear, Version
+
+PATIENCE: Final = 30.0
+"""Seconds that one swap goes on while its outcome is unclear."""
+_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """One state of an object, or its absence: what the next swap expects, and what the next read compares."""
+
+    version: Version | None
+    """None when there is no object; also when the state is known, but not by the bucket's name for it."""
+    nonce: str = UNBORN
+    before: tuple[str, ...] = ()
+
+    @property
+    def is_absent(self) -> bool:
+        return self.nonce == UNBORN
+
+
+ABSENT: Final = State(None)
+
+
+class Swaps:
+    """Documents in one bucket. May be used from any thread."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def read(self, key: str, known: State | None = None) -> tuple[State, Document | None] | None:
+        """The object's state and document now; None when its state is `known`. Raises StoreError, DamagedRecord."""
+        found = self._bucket.get(key, None if known is None else known.version)
+        if found is Unchanged.UNCHANGED:
+            return None
+        if found is None:
+            return None if known is not None and known.is_absent else (ABSENT, None)
+        document = decode(found.data, key)
+        return State(found.version, document.nonce, document.before), document
+
+    def swap(self, key: str, expected: State, kind: Kind, data: bytes) -> State:
+        """Store a new document if the object is still `expected`; durable when it returns.
+
+        Raises Conflict (nothing written), StoreReadOnly (nothing written), OutcomeUnknown.
+        """
+        version = expected.version
+        if version is None and not expected.is_absent:
+            version = self._version_of(key, expected)
+        document = successor(expected.nonce, expected.before, kind, data)
+        content = document.encoded()
+        ends = time.monotonic() + PATIENCE
+        pause, is_unclear = _PAUSE, False
+        while True:
+            try:
+                written = self._bucket.put(key, content, version)
+                return State(written, document.nonce, document.before)
+            except StoreReadOnly:
+                if is_unclear:  # the earlier try may have been allowed
+                    raise OutcomeUnknown(_DOUBT.format(key)) from None
+                raise
+            except Refused:
+                pass
+            except Unclear:
+                is_unclear = True
+            state, found = self._look(key, is_unclear=is_unclear)
+            verdict = judge(found, document)
+            if verdict is Verdict.WRITTEN:
+                is_last = state.nonce == document.nonce
+                return State(state.version if is_last else None, document.nonce, document.before)
+            if verdict is Verdict.CONFLICT or (verdict is Verdict.UNKNOWN and not is_unclear):
+                raise Conflict(f"The object {key} was changed by another writer; read it again.")
+            if verdict is Verdict.UNKNOWN or time.monotonic() >= ends:
+                if is_unclear:
+                    raise OutcomeUnknown(_DOUBT.format(key))
+                raise StoreError(f"The bucket refuses each write of {key}, though nothing has changed it; try again.")
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _version_of(self, key: str, expected: State) -> Version:
+        """The bucket's name of a state that is known otherwise. Raises Conflict when it is no longer the state."""
+        found = self.read(key)
+        if found is None or found[0].nonce != expected.nonce or found[0].version is None:
+            raise Conflict(f"The object {key} was changed by another writer; read it again.")
+        return found[0].version
+
+    def _look(self, key: str, *, is_unclear: bool) -> tuple[State, Document | None]:
+        """What is stored now. Raises OutcomeUnknown, or StoreError when nothing can have been written."""
+        try:
+            found = self.read(key)
+        except StoreError as error:
+            if is_unclear:
+                raise OutcomeUnknown(_DOUBT.format(key)) from error
+            raise
+        assert found is not None  # only a read that knows a state says nothing
+        return found
+
+
+_DOUBT: Final = "It is not known whether {} was written; look, and repeat the change if it was not made."

@@ -1,0 +1,89 @@
+"""A bucket in memory, for tests and trials: every operation is one step under one lock."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+
+from quire.store.bucket.objects import Listed, Object, Refused, Unchanged, Upload, Version
+
+
+class MemoryBucket:
+    """Fulfils `objects.Bucket`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._objects: dict[str, tuple[bytes, Version, float]] = {}
+        self._count = itertools.count(1)
+
+    def get(self, key: str, known: Version | None = None) -> Object | Unchanged | None:
+        with self._lock:
+            found = self._objects.get(key)
+        if found is None:
+            return None
+        return Unchanged.UNCHANGED if known == found[1] else Object(found[0], found[1])
+
+    def put(self, key: str, data: bytes, expected: Version | None) -> Version:
+        with self._lock:
+            found = self._objects.get(key)
+            if (None if found is None else found[1]) != expected:
+                raise Refused
+            version = Version(f'"{next(self._count)}"', None)
+            self._objects[key] = (bytes(data), version, time.time())
+        return version
+
+    def remove(self, key: str) -> None:
+        with self._lock:
+            self._objects.pop(key, None)
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        with self._lock:
+            found = [
+                Listed(key, len(data), modified)
+                for key, (data, _, modified) in sorted(self._objects.items())
+                if not prefix or key.startswith(f"{prefix}/")
+            ]
+        return iter(found)
+
+    def overwrite(self, key: str, data: bytes) -> None:
+        """See `objects.BlobBucket`."""
+        with self._lock:
+            self._objects[key] = (bytes(data), Version(f'"{next(self._count)}"', None), time.time())
+
+    def head(self, key: str) -> Listed | None:
+        """See `objects.BlobBucket`."""
+        with self._lock:
+            found = self._objects.get(key)
+        return None if found is None else Listed(key, len(found[0]), found[2])
+
+    def begin_reading(self, key: str, size: int) -> tuple[int, bytes] | None:
+        """See `objects.BlobBucket`."""
+        found = self.get(key)
+        return (len(found.data), found.data[:size]) if isinstance(found, Object) else None
+
+    def read_at(self, key: str, offset: int, size: int) -> bytes | None:
+        """See `objects.BlobBucket`."""
+        found = self.get(key)
+        return found.data[offset : offset + size] if isinstance(found, Object) else None
+
+    def upload(self, key: str, part_size: int) -> Upload:
+        """See `objects.BlobBucket`."""
+        return _MemoryUpload(self, key)
+
+
+class _MemoryUpload:
+    def __init__(self, bucket: MemoryBucket, key: str) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._data += data
+
+    def finish(self) -> None:
+        self._bucket.overwrite(self._key, bytes(self._data))
+
+    def abort(self) -> None:
+        self._data.clear()
