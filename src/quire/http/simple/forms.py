@@ -1,9 +1,9 @@
 """The form that uploads come in (multipart/form-data, RFC 7578), read as a stream with bounds on everything.
 
 The file goes to the store's staging as it arrives, hashed on its way; of the other fields only those that are used are
-kept. The parser calls back synchronously; what it hands over is gathered and written by a thread, a megabyte at a time.
-The last piece, which for most files is all of them, is left to whoever uses the file: that is a thread already, and
-handing over to one costs more than writing does.
+kept. The parser calls back synchronously; a thread writes what it hands over, a megabyte at a time, while the next one
+arrives. The last piece, which for most files is all of them, is left to the user of the file: that is a thread already,
+and handing over to one costs more than writing does.
 """
 
 from __future__ import annotations
@@ -64,19 +64,24 @@ class Content:
         self._lock = threading.Lock()
 
     def add(self, data: bytes) -> None:
-        """Append; to be written later. Not while a thread writes."""
+        """Append; to be written later."""
         self._pending.append(data)
         self.pending_bytes += len(data)
 
-    def write(self) -> None:
-        """Write what was added to the staging, which is begun with the first of it. Raises StoreError in its kinds."""
+    def take_pending(self) -> list[bytes]:
+        """What was added and not written yet, for `write`. Not for threads, as `add`."""
+        pending, self._pending, self.pending_bytes = self._pending, [], 0
+        return pending
+
+    def write(self, pieces: list[bytes]) -> None:
+        """Append to the staging, which is begun with the first pieces. Raises StoreError or a subclass."""
         with self._lock:
-            self._write()
+            self._write(pieces)
 
     def finish(self) -> Staged:
         """The whole file, which lasts when it is published. Raises StoreError in its kinds."""
         with self._lock:
-            self._staged = self._write().finish(durable=False)
+            self._staged = self._write(self.take_pending()).finish(durable=False)
             return self._staged
 
     def own(self) -> None:
@@ -111,12 +116,11 @@ class Content:
             begun.discard()
         self._staged = self._staging = None
 
-    def _write(self) -> Staging:
+    def _write(self, pieces: list[bytes]) -> Staging:
         self._check()
         if self._staging is None:
             self._staging = self._stage()
-        data = b"".join(self._pending) if len(self._pending) != 1 else self._pending[0]
-        self._pending, self.pending_bytes = [], 0
+        data = b"".join(pieces) if len(pieces) != 1 else pieces[0]
         if data:
             self._staging.write(data)
         return self._staging
@@ -277,6 +281,7 @@ async def received_form(request: Request, worker: Worker, index: ServedIndex) ->
     if length.isdecimal() and int(length) > worker.settings.max_upload_size + MAX_OTHER_BYTES:
         raise too_large(worker)
     form = Form()
+    writing: asyncio.Task[None] | None = None
     try:
         reader = _Reader(worker, index, form)
         parser = _parser(request, reader)
@@ -288,8 +293,13 @@ async def received_form(request: Request, worker: Worker, index: ServedIndex) ->
                 parser.write(chunk)
                 reader.check_size(received)
                 if form.content is not None and form.content.pending_bytes >= _WRITE_BYTES:
-                    await worker.in_writer(form.content.write)
+                    if writing is not None:
+                        await writing
+                    writing = asyncio.create_task(worker.in_writer(form.content.write, form.content.take_pending()))
+                    writing.add_done_callback(_note_error)
             parser.finalize()
+            if writing is not None:
+                await writing
         except FormParserError as error:
             raise InvalidRequest(f"The form is damaged ({error}); upload again.") from error
         if not reader.complete:
@@ -298,6 +308,12 @@ async def received_form(request: Request, worker: Worker, index: ServedIndex) ->
     finally:
         if form.content is not None and not form.content.is_discarded:
             await worker.in_writer(form.content.give_up)
+
+
+def _note_error(task: asyncio.Task[None]) -> None:
+    """The error of a write is raised by the form, unless another one ended it: then nobody asks for this one."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _parser(request: Request, reader: _Reader) -> FormLines | QuerystringParser:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _FEW_BYTES = 256 * 1024
+_WRITEBACK_BYTES = 8 * 1024 * 1024
+"""After so many bytes the disk is asked to begin with them: of a large upload it has most when all have arrived."""
 
 
 class Digester:
@@ -96,6 +98,7 @@ class PosixStaging:
 
     def __init__(self, path: str, algorithms: tuple[str, ...]) -> None:
         self._size = 0
+        self._writeback_at = _WRITEBACK_BYTES
         self._content: bytes | None = None
         self._is_over = False
         self._digester = Digester(algorithms)
@@ -109,6 +112,10 @@ class PosixStaging:
         is_all = self._size == 0 and len(chunk) <= _FEW_BYTES
         self._content = bytes(chunk) if is_all else None
         self._size += len(chunk)
+        if self._size >= self._writeback_at:
+            self._writeback_at = self._size + _WRITEBACK_BYTES
+            with store_errors("take an upload in"):
+                self._file.begin_writing()
         self._digester.update(chunk)
 
     def finish(self, *, durable: bool = True) -> PosixStaged:
