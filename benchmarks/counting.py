@@ -1,8 +1,8 @@
 """quire's application in a worker that counts what Python does for it, and tells whoever connects.
 
-The counters run in the thread that imports the application, which is the one that answers, and in those that it starts;
-they slow it down a hundredfold, and change none of the numbers. Served as `benchmarks.counting:application`; the Unix
-socket is named by BENCH_COUNTER.
+One counter runs in the thread that imports the application, which is the one that answers, and another one in all those
+that it starts. They slow these down a hundredfold, and change none of the numbers. Served as
+`benchmarks.counting:application`; the Unix socket is named by BENCH_COUNTER.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
 SOCKET_VARIABLE = "BENCH_COUNTER"
+LOOP, THREADS = "loop", "threads"
+"""The names of the counters: of the thread that answers, and of all others."""
 
 
 class Counter:
@@ -29,11 +32,14 @@ class Counter:
         self.instructions = 0
 
     def install(self) -> None:
-        """In this thread and those that are started, from now on."""
-        threading.setprofile(self._profile)
-        threading.settrace(self._enter)
+        """In this thread, from now on."""
         sys.setprofile(self._profile)
         sys.settrace(self._enter)
+
+    def install_in_threads(self) -> None:
+        """In those that are started from now on."""
+        threading.setprofile(self._profile)
+        threading.settrace(self._enter)
 
     def _profile(self, frame: FrameType, event: str, argument: object) -> None:
         if event == "call":
@@ -52,11 +58,11 @@ class Counter:
         return self._step
 
 
-def _tell(counter: Counter, listener: socket.socket) -> None:
+def _tell(counters: Mapping[str, Counter], listener: socket.socket) -> None:
     while True:
         connection, _ = listener.accept()
         with connection:
-            connection.sendall(json.dumps(vars(counter)).encode())
+            connection.sendall(json.dumps({name: vars(each) for name, each in counters.items()}).encode())
 
 
 def __getattr__(name: str) -> Any:
@@ -65,10 +71,11 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     from quire.http.entry import application  # noqa: PLC0415 - builds it from the worker's settings
 
-    counter = Counter()
+    counter, in_threads = Counter(), Counter()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(os.environ[SOCKET_VARIABLE])
     listener.listen()
-    threading.Thread(target=_tell, args=(counter, listener), daemon=True).start()
+    threading.Thread(target=_tell, args=({LOOP: counter, THREADS: in_threads}, listener), daemon=True).start()
     counter.install()
+    in_threads.install_in_threads()
     return application

@@ -27,7 +27,7 @@ from pathlib import Path
 from tests.asking import password_file
 from tests.serving import environment, free_port
 
-from benchmarks.counting import SOCKET_VARIABLE
+from benchmarks.counting import LOOP, SOCKET_VARIABLE, THREADS
 from benchmarks.processes import Running, Unavailable, started, wait_for
 from benchmarks.uploading import Release, Uploader, releases
 from quire.config.settings import Settings
@@ -150,11 +150,11 @@ def python_work(port: int, counter: Path, question: Question, times: int = FEW) 
     asker = Asker(port)
     with contextlib.closing(asker):
         asker.ask(question, 5)
-        return _python(counter, [partial(asker.ask, question, times)] * WINDOWS, times)
+        return _python(counter, [partial(asker.ask, question, times)] * WINDOWS, times, [LOOP])
 
 
 def upload_work(port: int, counter: Path, times: int = FEW) -> Python:
-    """As `python_work`, for each of as many uploads as projects have, and as many to the next."""
+    """As `python_work`, for each upload, ten to a project, with what threads do for it."""
     uploader = Uploader(port, "/", {})
     batches = [releases(f"{PROJECT}-upload-{number}", times) for number in range(WINDOWS + 1)]
 
@@ -164,17 +164,20 @@ def upload_work(port: int, counter: Path, times: int = FEW) -> Python:
 
     with contextlib.closing(uploader):
         send(batches[0])
-        return _python(counter, [partial(send, batch) for batch in batches[1:]], times)
+        return _python(counter, [partial(send, batch) for batch in batches[1:]], times, [LOOP, THREADS])
 
 
-def _python(counter: Path, windows: Sequence[Callable[[], object]], times: int) -> Python:
-    """What the worker does for one request, when each of the windows makes `times` of them."""
+def _python(counter: Path, windows: Sequence[Callable[[], object]], times: int, threads: Sequence[str]) -> Python:
+    """What these threads of the worker do for one request, when each of the windows makes `times` of them."""
     counts = [_counted(counter)]
     for act in windows:
         act()
         counts.append(_counted(counter))
-    names = ("calls", "c_calls", "instructions")
-    each = [[(after[name] - before[name]) / times for name in names] for before, after in pairwise(counts)]
+    totals = [
+        [sum(count[each][name] for each in threads) for name in ("calls", "c_calls", "instructions")]
+        for count in counts
+    ]
+    each = [[(late - early) / times for early, late in zip(*pair, strict=True)] for pair in pairwise(totals)]
     return Python(*map(statistics.median, zip(*each, strict=True)))
 
 
@@ -230,13 +233,13 @@ def _answers(port: int) -> bool:
         return connection.getresponse().status == 200
 
 
-def _counted(path: Path) -> dict[str, int]:
+def _counted(path: Path) -> dict[str, dict[str, int]]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
         text = b""
         while chunk := connection.recv(4096):
             text += chunk
-    counts: dict[str, int] = json.loads(text)
+    counts: dict[str, dict[str, int]] = json.loads(text)
     return counts
 
 

@@ -28,7 +28,7 @@ MAX_FILENAME_BYTES = 240
 """Longest filename of an upload. File systems take 255; the rest is for the suffixes of companions (`.metadata`)."""
 
 _REMEMBERED = 64
-"""Names and versions whose form is remembered: one upload asks a dozen times for those of its project."""
+"""Names, filenames and versions whose meaning is remembered: one upload asks a dozen times for its own."""
 _MAX_GUESSED_BYTES = 255  # a drop-in file already has its name: whatever a file system can hold
 _MAX_TAGS = 1000  # PEP 425 sets multiply: a hostile name of 240 bytes could ask for a million combinations
 
@@ -141,6 +141,7 @@ _INSIGNIFICANT = {code: None for code in range(128) if chr(code) not in "1234567
 # -- filenames of uploads: strict -------------------------------------------------------------------------------------
 
 
+@lru_cache(_REMEMBERED)
 def parse_filename(filename: str) -> ParsedFilename:
     """What the filename of an upload says: a wheel, an sdist (`.tar.gz`, or `.zip` from before PEP 625), or an egg.
 

@@ -51,7 +51,7 @@ from quire.store.posix.files import (
 )
 from quire.store.posix.names import PosixNames
 
-_REVISION = re.compile(r"([0-9]{8,18})\.json")
+_REVISION = re.compile(r"([0-9]{8}|[1-9][0-9]{8,17})\.json")  # as `_filename` writes them
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _ATTEMPTS = 8
 _PIECE = 1024 * 1024
@@ -366,8 +366,7 @@ def _filename(number: int) -> str:
 def _revisions(fd: int) -> dict[int, int]:
     """Revision numbers with their inodes; every other name (dot names, foreign files) is ignored."""
     with os.scandir(fd) as entries:
-        found = {int(match[1]): entry for entry in entries if (match := _REVISION.fullmatch(entry.name))}
-        return {number: entry.inode() for number, entry in found.items() if entry.name == _filename(number)}
+        return {int(match[1]): entry.inode() for entry in entries if (match := _REVISION.fullmatch(entry.name))}
 
 
 def _highest(fd: int) -> tuple[int, int]:
