@@ -30,8 +30,6 @@ from tests.operating import Host, blocks, checked, published_in, publishing
 from tests.serving import DEADLINE, free_port, running, until
 
 ACME = wheel_name("acme-tools", "1.0")
-BLOCKS_ELSEWHERE = {"backup"}
-"""Run in tests/deploy alone, for they need rsync."""
 
 
 @pytest.fixture

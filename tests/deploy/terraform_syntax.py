@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hcl2.api import parses_to_tree
 from lark import Token, Tree
@@ -197,9 +196,3 @@ def _parts(node: Node) -> list[Node]:
     if node.data == "binary_term":
         return trees(node)[1:]
     return trees(node)
-
-
-def function_names(node: Any) -> Iterator[str]:
-    """The functions that an expression calls."""
-    for call in node.find_data("function_call"):
-        yield word(trees(call)[0])

@@ -88,10 +88,6 @@ class Verdict:
         return not self.violations and not self.undecided
 
 
-class _TooLong(Exception):
-    """The search took more than MOST_STEPS."""
-
-
 def check(history: History) -> Verdict:
     """Judge a history."""
     return _Checker(history).run()
