@@ -35,7 +35,7 @@ BENCH_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-faults test-nfs test-deploy torture fuzz bench lint audit pin-images format lock upgrade dev clean
+.PHONY: help serve test test-fast test-faults test-nfs test-bucket test-deploy torture fuzz bench lint audit pin-images format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -56,6 +56,11 @@ test-faults: $(DEV) ## kills and fails a change at every system call, cuts the p
 test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian, root; makes .cache/nfs once)
 	$(BIN)/python -m tests.nfs.rig
 	$(BIN)/python -m pytest tests/nfs -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+
+test-bucket: $(DEV) ## the store in a bucket beside a real S3 server (Debian, root; makes .cache/bucket once, 600 MB; minutes)
+	$(BIN)/python -m tests.bucket.rig
+	$(BIN)/python -m tests.store.bucket.interleavings
+	$(BIN)/python -m tests.bucket.rig $(BIN)/python -m pytest tests/bucket tests/http -m "bucket or not bucket" -k bucket -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 test-deploy: $(DEV) ## what is in deploy/, started for real or checked against real schemas (Debian, root; minutes)
 	scripts/deploy-tools

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import io
+import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -142,14 +143,14 @@ def serve(
 ) -> Iterator[Site]:
     """A `quire run` with one worker over `folder`/packages, which is made if it is not there.
 
-    `place`: see `Site.place`.
+    `place`: see `Site.place`; an `@` in it stands for a folder that no other server has.
 
     Whatever was asked of it, it must not have logged a traceback. `unprivileged`: for root, to have no other rights to
     files than the permissions give. `descriptors`: the hard limit of open files; None for that of the tests.
     """
     root = folder / "packages"
     root.mkdir(exist_ok=True)
-    port = free_port()
+    port, place = free_port(), place.replace("@", secrets.token_hex(6))
     command = quire_command("run", "-p", port, "-i", "127.0.0.1", "--workers", 1, *flags, *filter(None, [place]), root)
     if unprivileged:
         command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]

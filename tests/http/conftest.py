@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import pytest
 
 PLACES: Final = {"directory": "", "memory": "memory:"}
 """What `tests.asking.serve` takes as `place`. A store in memory has neither a path nor a descriptor of a file, as a
-bucket has none."""
+bucket has none. With QUIRE_TESTS_BUCKET there is one (`make test-bucket`), and each server has a folder of it."""
+if bucket := os.environ.get("QUIRE_TESTS_BUCKET"):
+    PLACES["bucket"] = f"{bucket}/@"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

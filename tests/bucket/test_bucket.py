@@ -1,0 +1,173 @@
+"""A store in a real bucket: the contract, servers and commands over it, and what is said when it cannot be used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from quire.domain.errors import StoreError, StoreReadOnly
+from quire.store.bucket.blobs import SMALL
+from quire.store.bucket.client import open_bucket
+from quire.store.bucket.store import BucketStore
+from quire.testing import EXCLUSIVE_RULES, RULES, Rule, check_rule
+from quire.testing.helpers import race
+from tests.asking import OPEN, Site, publish_wheel, serve
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import environment, run_quire
+
+pytestmark = pytest.mark.bucket
+
+
+def opened(url: str) -> BucketStore:
+    return BucketStore(open_bucket(url, os.environ), url)
+
+
+@pytest.mark.parametrize("rule", RULES + EXCLUSIVE_RULES, ids=lambda rule: rule.__name__)
+def test_a_bucket_keeps_every_rule(rule: Rule, url: str) -> None:
+    """Of the contract of stores, on a real server."""
+    check_rule(lambda: opened(url), rule)
+
+
+def test_racing_projects_are_all_listed(url: str) -> None:
+    """Eight workers that create projects at the same time: none is lost from the list, and no token is left."""
+
+    def create(number: int) -> Callable[[], None]:
+        def run() -> None:
+            records = opened(url).records
+            for each in range(5):
+                key = f"main/projects/p{number}-{each}"
+                records.write(key, b"{}", records.read(key))
+
+        return run
+
+    race([create(number) for number in range(8)])
+    store = opened(url)
+    names = store.records.names("main/projects")
+    assert names.names == tuple(sorted(f"p{number}-{each}" for number in range(8) for each in range(5)))
+    assert store.records.names("main/projects", names) is names
+    assert store.sweep(older_than=0) == 0
+
+
+def test_a_large_blob_goes_in_parts(url: str) -> None:
+    """And comes back by position; a part of one that was given up leaves nothing."""
+    store = opened(url)
+    content = os.urandom(SMALL * 2 + 12345)
+    staging = store.blobs.stage()
+    staging.write(content)
+    store.blobs.publish(staging.finish(), "acme/1/acme-1.0.tar.gz")
+    with opened(url).blobs.open("acme/1/acme-1.0.tar.gz") as blob:
+        assert blob.size == len(content)
+        assert b"".join(blob.pieces()) == content
+        assert blob.read_at(SMALL - 5, 10) == content[SMALL - 5 : SMALL + 5]
+        assert blob.read_at(len(content) - 3, 100) == content[-3:]
+    upload = store.bucket.upload("blobs/acme/2/half", SMALL)
+    upload.write(content)
+    upload.abort()
+    assert [each.key for each in store.blobs.list()] == ["acme/1/acme-1.0.tar.gz"]
+
+
+def test_two_servers_tell_the_same_truth(tmp_path: Path, url: str) -> None:
+    """What one acknowledged, the other one's workers serve in their next answer; commands see and change the same."""
+    with ExitStack() as stack:
+        sites = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            flags = (*OPEN, "--overwrite", "--workers", 2)
+            sites.append(stack.enter_context(serve(tmp_path / name, *flags, place=url)))
+        for number in range(10):
+            writer, reader = sites[number % 2], sites[(number + 1) % 2]
+            publish_wheel(writer, f"project-{number // 3}", f"1.{number}")
+            for _ in range(4):  # whichever worker answers
+                assert wheel_name(f"project-{number // 3}", f"1.{number}") in page(reader, f"project-{number // 3}")
+                assert f"project-{number // 3}" in fresh(reader, "/simple/").text
+        link = wheel_name("project-0", "1.0")
+        content = download(sites[1], "project-0", link)
+        assert content == make_wheel("project-0", "1.0")
+        assert command(url, "yank", "project-0", "1.0").startswith("Yanked")
+        assert "data-yanked" in page(sites[0], "project-0")
+        assert "Deleted" in command(url, "delete", "project-3", "1.9", "--yes")
+        assert fresh(sites[1], "/simple/project-3/").status_code in {200, 303}
+        assert "project-3" not in fresh(sites[0], "/simple/").text
+        assert command(url, "ls").split()[0] == "project-0"
+        assert command(url, "check").startswith("3 projects, 9 files")
+
+
+def page(site: Site, project: str) -> str:
+    return fresh(site, f"/simple/{project}/").text
+
+
+def fresh(site: Site, path: str) -> httpx.Response:
+    """By a connection of its own, so that any worker may get it."""
+    return httpx.get(str(site.client.base_url.join(path)), follow_redirects=False)
+
+
+def download(site: Site, project: str, filename: str) -> bytes:
+    links = fresh(site, f"/simple/{project}/").text
+    href = next(part.split('"')[0] for part in links.split('href="')[1:] if filename in part)
+    address = str(site.client.base_url.join(f"/simple/{project}/")) + href.partition("#")[0]
+    whole = httpx.get(address)
+    part = httpx.get(address, headers={"Range": "bytes=3-9"})
+    assert (part.status_code, part.content) == (206, whole.content[3:10])
+    assert httpx.head(address).headers["content-length"] == str(len(whole.content))
+    return whole.content
+
+
+def command(url: str, name: str, *arguments: str) -> str:
+    """What a command prints."""
+    done = run_quire(name, "-d", url, *arguments, cwd=Path.cwd())
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# -- what cannot be used ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "place", "sentence"),
+    [
+        ({}, "s3://there-is-no-such-bucket/a", "does not exist; create it, or name another one."),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong-secret"}, None, "it answered 403 SignatureDoesNotMatch"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, None, "The bucket cannot answer"),
+    ],
+    ids=["no bucket", "wrong secret", "no server"],
+)
+def test_a_bucket_that_cannot_be_used_is_one_sentence(
+    variables: dict[str, str], place: str | None, sentence: str, tmp_path: Path, url: str
+) -> None:
+    """Before a port is bound, by servers and by commands; no secret is in it."""
+    environ = environment(**variables)
+    for arguments in (("run", "-p", "0", *OPEN, place or url), ("ls", "-d", place or url)):
+        done = run_quire(*arguments, cwd=tmp_path, environ=environ)
+        assert done.returncode in {1, 2}
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "wrong-secret" not in done.stderr
+
+
+def test_a_bucket_of_another_layout_is_left_alone(url: str) -> None:
+    """One of a newer quire, and a folder of somebody else's."""
+    store = opened(url)
+    store.bucket.put("format.json", b'{"quire": 2}', None)
+    with pytest.raises(StoreError, match="newer quire"):
+        store.records.read("main/projects/acme")
+    other = opened(f"{url}/other")
+    other.bucket.put("format.json", b"<html>", None)
+    with pytest.raises(StoreError, match="not of quire"):
+        other.probe()
+
+
+def test_a_read_only_server_writes_nothing(url: str) -> None:
+    """Not even the mark of its layout."""
+    store = BucketStore(open_bucket(url, os.environ), url, writable=False)
+    assert store.records.names("main/projects").names == ()
+    assert not store.exists
+    with pytest.raises(StoreReadOnly):
+        store.records.write("main/projects/a", b"{}", store.records.read("main/projects/a"))
+    with pytest.raises(StoreReadOnly):
+        store.blobs.stage()
+    assert list(store.bucket.list("")) == []
