@@ -192,20 +192,16 @@ def test_one_filename_means_one_content_in_a_race(tmp_path: Path) -> None:
     assert len(set(acknowledged)) == 1
 
 
-def test_a_first_publication_and_its_deletion_in_one_batch_are_remembered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_first_publication_and_its_deletion_in_one_batch_are_remembered() -> None:
     """Two threads of a worker wait for a write that fails: their changes come together, to a record that never was."""
-    index = Index(PosixStore.open(tmp_path))
-    records, gate = index.store.records, threading.Event()
-    write = records.write
+    store, gate = MemoryStore(), threading.Event()
+    index = Index(store)
 
-    def refused_once(*arguments: Any) -> Any:
+    def refused() -> None:
         gate.wait(30)
-        monkeypatch.setattr(records, "write", write)
         raise StoreFull("no space")
 
-    monkeypatch.setattr(records, "write", refused_once)
+    store.faults.call("write", refused)
     changes: list[Callable[[], object]] = [
         lambda: publish(index, "0"),
         lambda: publish(index),
@@ -219,7 +215,7 @@ def test_a_first_publication_and_its_deletion_in_one_batch_are_remembered(
         gate.set()
         assert [type(future.exception(30)) for future in futures] == [StoreFull, type(None), type(None)]
     assert list(index.deleted("a")) == [FILENAME]
-    assert [entry["action"] for entry in entries_of(records.read(index.key("a")))] == ["publish", "delete"]
+    assert [entry["action"] for entry in entries_of(store.records.read(index.key("a")))] == ["publish", "delete"]
     assert index.names() == ()
 
 
