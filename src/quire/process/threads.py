@@ -15,10 +15,12 @@ LARGE_PAGES: Final = 2
 """For work that takes the processor for long: more of them would only take it from the others."""
 WRITERS: Final = 32
 """A write mostly waits for the disk."""
+LARGE_UPLOADS: Final = 4
+"""Of their own: an archive of gigabytes takes the processor for a minute, and small uploads must not wait for it."""
 
 
 class Threads:
-    """Four pools, each made when it is first asked for. Belongs to one event loop."""
+    """Five pools, each made when it is first asked for. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._pools: dict[str, ThreadPoolExecutor] = {}
@@ -38,6 +40,10 @@ class Threads:
     def writers(self) -> ThreadPoolExecutor:
         """For changes."""
         return self._pool("write", WRITERS)
+
+    def large_uploads(self) -> ThreadPoolExecutor:
+        """For uploads whose archives take long to examine."""
+        return self._pool("upload", LARGE_UPLOADS)
 
     def close(self) -> None:
         """Start nothing more, and drop what waits. For the end of the process."""

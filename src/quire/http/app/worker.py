@@ -148,6 +148,12 @@ class Worker:
             self._threads.writers(), partial(function, *args, **kwargs)
         )
 
+    async def for_large_upload(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `in_writer`, for an upload that takes long. Other changes never wait behind it."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads.large_uploads(), partial(function, *args, **kwargs)
+        )
+
     def remove_blobs_later(self, index: Index, files: tuple[File, ...]) -> None:
         """Give the space of files that are no longer listed back, after a delay for those who still download them."""
         if files:

@@ -52,8 +52,10 @@ class Content:
     """The form's file on its way into the store. All but `add` may wait for the disk, and is for threads."""
 
     def __init__(self, stage: Callable[[], Staging]) -> None:
+        self.size = 0
+        """Bytes that were added."""
         self.pending_bytes = 0
-        """Added, and not yet written."""
+        """Those of them that are not yet written."""
         self.is_discarded = False
         self._is_owned = False
         self._stage = stage
@@ -67,6 +69,7 @@ class Content:
         """Append; to be written later."""
         self._pending.append(data)
         self.pending_bytes += len(data)
+        self.size += len(data)
 
     def take_pending(self) -> list[bytes]:
         """What was added and not written yet, for `write`. Not for threads, as `add`."""

@@ -35,6 +35,10 @@ from quire.index.upload import Upload, examine
 
 log = structlog.get_logger(__name__)
 
+LARGE_BYTES = 8 * 1024 * 1024
+"""Up to this size the time to examine an archive is bounded by `limits.MIN_EXPANDED_LIMIT`, a second or two; beyond it,
+it grows with the size, up to a minute."""
+
 
 async def post(request: Request) -> Response:
     """POST /, /legacy/, /simple/: a form whose `:action` says what to do."""
@@ -82,7 +86,8 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     origin = origin_of(request, user, worker.proxies)
     context = context_of(request.scope)
     publication = partial(_publish, index, form.content, form, context=context, origin=origin)
-    upload, change = await worker.in_writer(publication, user=user, attestations=attestations)
+    run = worker.in_writer if form.content.size <= LARGE_BYTES else worker.for_large_upload
+    upload, change = await run(publication, user=user, attestations=attestations)
     filename = upload.parsed.filename
     tally = worker.metrics.tally
     tally.uploads["published" if change.changed else "unchanged"] += 1
