@@ -87,7 +87,16 @@ def test_tests_mirror_the_source() -> None:
     assert {str(folder) for folder in folders if not (SOURCES / folder).is_dir()} == set()
     described = (tests.parent / "docs" / "architecture.md").read_text()
     assert {suite for suite in suites if f"`{suite}/`" not in described} == set()
-    of_the_whole = {"architecture", "benchmarks", "benchmarks_network", "docs", "operations", "supply", "versions"}
+    of_the_whole = {
+        "architecture",
+        "benchmarks",
+        "benchmarks_network",
+        "docs",
+        "operations",
+        "supply",
+        "versions",
+        "words",
+    }
     assert {path.stem.removeprefix("test_") for path in tests.glob("test_*.py")} == of_the_whole
 
 

@@ -399,7 +399,7 @@ def test_a_record_without_any_good_revision(host: Host) -> None:
     with host.serve() as site:
         damaged(host, site, all_revisions=True)
         assert "restore it from a backup" in checked(host.data, repair=True).findings[0].sentence
-        host.run("record-anew")
+        host.run("record-again")
         mended(host, site)
 
 

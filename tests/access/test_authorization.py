@@ -38,7 +38,7 @@ def test_a_login_gives_all_that_needs_one(needed: tuple[bool, ...]) -> None:
 
 
 @pytest.mark.parametrize("metrics", ["list", "open", "authenticated", "off"])
-def test_nobody_changes_a_read_only_index(metrics: str) -> None:
+def test_no_user_changes_a_read_only_index(metrics: str) -> None:
     """Without a login that is asked for first, where one is needed."""
     closed = AccessRules((), read_only=True, metrics=metrics)
     assert refused(closed, ANN) == {Right.UPDATE: Forbidden}
@@ -46,7 +46,7 @@ def test_nobody_changes_a_read_only_index(metrics: str) -> None:
     assert refused(AccessRules(read_only=True), ANONYMOUS)[Right.UPDATE] is NeedsLogin
 
 
-def test_metrics_for_users_are_for_nobody_without_a_password_file() -> None:
+def test_metrics_for_users_need_a_password_file() -> None:
     """A login that nobody can have is not asked for."""
     assert refused(AccessRules((), metrics="authenticated"), ANONYMOUS) == {Right.METRICS: NeedsLogin}
     rules = AccessRules((), metrics="authenticated", has_users=False)

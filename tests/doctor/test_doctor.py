@@ -909,7 +909,7 @@ def test_whole_seconds_are_explained(
     out = " ".join(capsys.readouterr().out.split())
     assert "Yes: this volume keeps quire's promise." in out
     assert "Note: Timestamps come in steps of 1 s" in out
-    assert "for 2.5 s after its last change each answer reads a drop-in file anew" in out
+    assert "for 2.5 s after its last change each answer reads a drop-in file again" in out
 
 
 def test_the_command_for_scripts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -258,7 +258,7 @@ def test_the_wrong_program_listens(tmp_path: Path, spoken: bytes, said: str) -> 
     assert said in str(error.value)
 
 
-def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A port without a listener, one that the system connects to itself, a silent one, a host that cannot be."""
     monkeypatch.setattr(pairing, "GREETING_SECONDS", 0.1)
     with a_side(tmp_path, CONNECTING) as side, socket.create_server((HOST, 0)) as silent:

@@ -20,9 +20,11 @@ from tests.serving import DEADLINE, run_quire
 TURNS = 150
 
 
-def content(turn: int, name: str = "alpha") -> bytes:
-    """A wheel that no other turn has; all have one length up to turn 999."""
-    return make_wheel(name, "1.0", metadata=f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nKeywords: {turn:03}\n")
+def content(number: int, name: str = "alpha") -> bytes:
+    """A wheel with a content of its own; all have one length up to number 999."""
+    return make_wheel(
+        name, "1.0", metadata=f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nKeywords: {number:03}\n"
+    )
 
 
 @contextmanager

@@ -210,7 +210,7 @@ def test_a_served_folder_moves_into_the_store_in_it(tmp_path: Path) -> None:
             )
 
 
-def moving_between_looks(index: Index, folder: Folder, root: Path, method: str, names: str) -> list[Report]:
+def moving_between_checks(index: Index, folder: Folder, root: Path, method: str, names: str) -> list[Report]:
     """Move the root's files into the store right after whichever of the two looks comes first."""
     moved: list[Report] = []
 
@@ -232,7 +232,7 @@ def test_no_answer_misses_a_file_on_its_way(tmp_path: Path) -> None:
     """A reader between whose two looks a file is published and leaves its folder sees it all the same."""
     path = put(tmp_path)
     index, folder = new_index(tmp_path), Folder([tmp_path], racy_window=0)
-    moved = moving_between_looks(index, folder, tmp_path, "project", "read")
+    moved = moving_between_checks(index, folder, tmp_path, "project", "read")
     assert list(Projects(index, folder).load("alpha", None).files) == [path.name]
     assert only(moved[0]).removed
 
@@ -241,7 +241,7 @@ def test_the_list_of_projects_misses_none_on_its_way(tmp_path: Path) -> None:
     """The same for the list of projects."""
     put(tmp_path)
     index, folder = new_index(tmp_path), Folder([tmp_path], racy_window=0)
-    moved = moving_between_looks(index, folder, tmp_path, "names", "names")
+    moved = moving_between_checks(index, folder, tmp_path, "names", "names")
     assert list(ProjectNames(index, folder).load("", None).names) == ["alpha"]
     assert only(moved[0]).removed
 

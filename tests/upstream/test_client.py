@@ -242,7 +242,7 @@ def test_a_persistent_error_is_reported(index: FakeIndex, status: int, attempts:
     assert len(index.requests) == attempts
 
 
-def test_nobody_listens(index: FakeIndex) -> None:
+def test_a_closed_port(index: FakeIndex) -> None:
     """A refused connection is tried again, then told; `reached` says that there was never an answer."""
     pauses = Pauses()
 

@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class _Counted:
-    """What a count found: of each project no more than tells whether it has changed, since there may be very many."""
+    """The result of a count: of each project only its tag and number, since there may be very many."""
 
     def __init__(self, names: Names, tags: Sequence[str], numbers: Sequence[int]) -> None:
         """`tags`, `numbers`: of the record of each name, and of its files; "" and 0 for what could not be read."""

@@ -1,7 +1,7 @@
 """The page with links to all files of all projects.
 
 Theory of operation. The page is one value behind a read barrier (`quire.catalog.freshness`): requests that come
-together share one look at the index, however many they are. A look reads the list of projects and asks each record
+together share one validation. It reads the list of projects and asks each record
 whether it changed. Of a project that did not, the lines are taken out of the page before; so a page after one upload
 costs the decoding of one record, and a page of the same state is the same object, with its compressed forms.
 
@@ -77,10 +77,10 @@ class FileLists:
         self._names = ProjectNames(index, folder)
 
     def begin_tick(self) -> None:
-        """Nothing is looked at quickly."""
+        """There are no inline loads."""
 
     def load_inline(self, key: str, known: FileList | None) -> FileList | None:
-        """None: each look takes a while."""
+        """None: each load takes a while."""
         return None
 
     def load(self, key: str, known: FileList | None) -> FileList:

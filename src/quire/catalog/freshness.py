@@ -4,30 +4,30 @@ Theory of operation
 -------------------
 An answer is fresh for a request if the validation behind it began after the request arrived (the argument of Raft's
 ReadIndex). Nothing says that every request needs a validation of its own. So per key at most one validation is under
-way and at most one is waiting. A request that finds one under way must not share it - it may have looked before an
-upload that this client has seen acknowledged - but it may share the one that waits, with everybody else who arrives
+way and at most one is waiting. A request that finds one under way must not share it - it may have read before an
+upload that this client has seen acknowledged - but it may share the waiting one, with all requests that arrive
 until that one begins. Ten thousand requests a second then cost as many validations as fit one after the other into a
 second; and a cold burst of five hundred clients causes one load, or two.
 
 On a file system that answers in microseconds the validation runs inline, on the event loop, and nothing of this is
-needed unless something changed: then loading (reading, hashing, merging) goes to a thread, through the same gate.
+needed unless something changed: then a thread loads (reads, hashes, merges), through the same barrier.
 
-Even microseconds are shared. An event loop runs its callbacks in the order in which they were queued. So before the
-first validation of a turn a callback is queued that ends the turn. Whoever runs before that callback was queued before
-it, and so arrived before the validation began: what it found is fresh for them too. Whoever arrives later runs later,
-and finds the turn over. (A request that itself waited for a change in a thread was queued when the change was through:
-if that was before the end of the turn was queued, then the change was made before the validation.)
+Even inline validations are coalesced. An event loop runs its callbacks in the order in which they were queued. So
+before the first validation of a tick a callback is queued that ends the tick. A request that runs before that callback
+was queued before it, and so arrived before the validation began: the result is fresh for it too. A later request runs
+later, in a new tick. (A request that waited for a change in a thread was queued after the change: if that was before
+the end of the tick was queued, the change was made before the validation.)
 
-That is the order of the queue. What a loop calls directly when bytes arrive, as uvloop does, may run before older
-callbacks that wait in the queue, the end of the turn among them. So a protocol does not ask from there. It collects
-what has arrived, and asks for all of it from a callback, between a `begin_tick` and an `end_tick` of its own.
+This holds for queued callbacks. A protocol that a loop calls directly when bytes arrive, as uvloop does, may run before
+older callbacks in the queue, the end of the tick among them. So a protocol does not ask there. It collects the
+requests, and asks for all of them from a callback, between a `begin_tick` and an `end_tick` of its own.
 
 Over a network a validation is so short that under load each one would serve two or three requests, and the file server
-would be asked nearly as often as the workers. So where validations run in threads, a busy key gathers company, as far
-as the store asks for it (`quire.store.contracts.Pacing`): when so many requests came together that the value is in
-demand, the next validation begins as soon as a batch of requests waits for it, and at the latest some milliseconds
-after the one before began. Waiting longer can only make an answer fresher. Who comes alone, or after a moment in which
-nobody came, waits for nothing.
+would be asked nearly as often as the workers. So where validations run in threads, those of a busy key are
+batched, as the store asks for it (`quire.store.contracts.Pacing`): when `busy_waiters` requests or more waited
+together, the next validation begins as soon as `batch_size` requests wait for it, and at the latest `seconds` after the
+one before began. Waiting longer can only make an answer fresher. A single request, or one after a moment without
+requests, does not wait.
 
 Remembered values may be dropped at any time, to stay within the worker's budget (`quire.process.budget`). Dropping one
 is never wrong: the next request loads it again.
@@ -52,11 +52,11 @@ class Source(Protocol[V]):
     """Where values come from. Both methods may be called from any thread, and raise QuireError."""
 
     def begin_tick(self) -> None:
-        """Forget what earlier calls of `load_inline` found: only those between two calls of this may share it."""
+        """Drop results of `load_inline`: only calls between two calls of this method may share them."""
         ...
 
     def load_inline(self, key: str, known: V | None) -> V | None:
-        """The value now, if it can be had at once: `known` if it is still true; None when it takes a `load`."""
+        """The value now, if it can be had without waiting: `known` if it is still true; None when it takes a `load`."""
         ...
 
     def load(self, key: str, known: V | None) -> V:
@@ -139,7 +139,7 @@ class Barrier(Generic[V]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._tally = tally or BarrierTally()
         self._tick_values: dict[str, V] = {}
-        self._tick_misses: set[str] = set()  # in this turn: not to be looked at twice
+        self._tick_misses: set[str] = set()  # in this tick: not validated twice
         self._tick_has_begun = False
 
     def get_inline(self, key: str) -> V | None:
@@ -155,7 +155,7 @@ class Barrier(Generic[V]):
             return fresh
         if not self._tick_has_begun:
             self._tick_has_begun = True
-            asyncio.get_running_loop().call_soon(self.end_tick)  # before anything is looked at
+            asyncio.get_running_loop().call_soon(self.end_tick)  # before any validation
             self._source.begin_tick()
         fresh = self._load_inline(key)
         if fresh is not None:
@@ -165,20 +165,20 @@ class Barrier(Generic[V]):
         return fresh
 
     def begin_tick(self) -> None:
-        """From here to `end_tick` looks are shared, and none that began before."""
+        """From here to `end_tick` validations are shared, and none that began before."""
         self._tick_values.clear()
         self._tick_misses.clear()
         self._tick_has_begun = True
         self._source.begin_tick()
 
     def end_tick(self) -> None:
-        """From here on nothing is shared with whoever asked `get_inline` before."""
+        """From here on nothing is shared with earlier calls of `get_inline`."""
         self._tick_has_begun = False
         self._tick_values.clear()
         self._tick_misses.clear()
 
     def _load_inline(self, key: str) -> V | None:
-        """Ask the source for what can be had at once, and remember it."""
+        """Ask the source without waiting, and cache the value."""
         known = self.memory.get(key)
         self._tally.validated += 1
         fresh = self._source.load_inline(key, known)
@@ -222,14 +222,14 @@ class Barrier(Generic[V]):
             del self._validations[key]
 
     async def _validate(self, key: str, answer: asyncio.Future[V]) -> None:
-        """Ask the source, remember what it says, and tell those who wait, also when it fails."""
+        """Ask the source, cache the value, and resolve the future, also with an error."""
         known = self.memory.get(key)
         self._tally.validated += 1
         self._tally.loaded += 1
         loop = asyncio.get_running_loop()
         try:
             value = await loop.run_in_executor(self._executor(), self._source.load, key, known)
-        except Exception as error:  # noqa: BLE001 - raised by those who wait
+        except Exception as error:  # noqa: BLE001 - raised in the waiting requests
             answer.set_exception(error)
         else:
             self.memory.put(key, value)
@@ -243,6 +243,6 @@ def _resolve(next_value: asyncio.Future[None]) -> None:
 
 def _new_future() -> asyncio.Future[V]:
     future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
-    # Every request that waited may have gone away: its failure then belongs to nobody, which is no error.
+    # All waiting requests may have been cancelled: then no code retrieves the exception, which is no error.
     future.add_done_callback(lambda done: None if done.cancelled() else done.exception() and None)
     return future

@@ -119,9 +119,9 @@ class ServedIndex:
         return await self.project_names.get("")
 
     async def is_local(self, view: ProjectView) -> bool:
-        """Whether a project's name belongs to this index, also while it has no files: then nobody is sent elsewhere.
+        """Whether a project's name belongs to this index, also without files: then no redirect to another index.
 
-        Raises StoreError when that cannot be told.
+        Raises StoreError when that is not known.
         """
         if view.exists or view.record.was_written or view.name in self.policy.reserved:
             return True

@@ -86,7 +86,7 @@ class ProjectView:
         self.folder = folder
         self.pages = Pages()
         self.prepared: dict[object, object] = {}
-        """What those who serve the pages keep with them; dropped when the project changes."""
+        """Prepared responses of the fast path; dropped when the project changes."""
         files: dict[str, Listed] = {}
         if folder is not None:
             files = {dropin.file.filename: Listed(dropin.file, dropin) for dropin in folder.files}
@@ -103,7 +103,7 @@ class ProjectView:
 
     @property
     def exists(self) -> bool:
-        """Whether there is such a project: one with files, or with a status to tell."""
+        """Whether there is such a project: one with files, or with a status."""
         return bool(self.files) or self.hosted is not None
 
     @property
@@ -213,7 +213,7 @@ def _bytes_of(listed: Listed) -> int:
 
 
 def _validator(record: Record) -> Record:
-    """What tells whether a record is still the one that was read: without its document, which was decoded."""
+    """The record without its document, to validate against."""
     return Record(record.key, None if record.data is None else b"", record.tag, record.validation)
 
 
@@ -223,7 +223,7 @@ class Projects(Source[ProjectView]):
     def __init__(self, index: Index, folder: Folder | None) -> None:
         self._index = index
         self._folder = folder
-        self._listing: Listing | None = None  # of the folder, as this turn's first request found it
+        self._listing: Listing | None = None  # of the folder, from this tick's first request
 
     def begin_tick(self) -> None:
         self._listing = None

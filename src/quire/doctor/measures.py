@@ -80,8 +80,8 @@ def judge(measures: Measures) -> list[Finding]:
                 "whole-seconds",
                 Weight.ADVICE,
                 f"Timestamps come in steps of {measures.tick_ms / 1000:g} s, so for {COARSE_RACY_SECONDS:g} s after "
-                f"its last change each answer reads a drop-in file anew. The answers are right; the first ones after a "
-                f"copy are slow, more so the larger the files. Uploaded files are not concerned.",
+                f"its last change each answer reads a drop-in file again. The answers are right; the first ones after "
+                f"a copy are slow, more so the larger the files. Uploaded files are not concerned.",
                 "For many large files, upload or import them (quire import), or use a file system with finer times "
                 "(ext4 with inodes of 256 bytes).",
             )

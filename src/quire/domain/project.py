@@ -8,11 +8,10 @@ for 20,000 files a tenth of a second, in which a worker answers no request. And 
 makes at once set the garbage collector going, which holds the lock as long again. So a large document is decoded and
 encoded some hundred files at a time; between two slices the interpreter can switch to another thread.
 
-Where to cut is seen from the indentation that `encode_project` writes, and is believed only because it is proved by
-what comes of it. When every slice of the members, in braces, is an object of its own, and so is the document with a
-mark in their place, then the whole is valid. When what is called "files" in it is the mark, and another when there is
-another, then the whole is these put together. Whatever else comes of it - another indentation, damage - is left to the
-decoder of whole documents, which has the messages for errors.
+The places to cut are found by the indentation that `encode_project` writes, and are proved by the result: when every
+slice of the members, in braces, is an object, and so is the document with a mark in their place, then the whole is
+valid. When the value of "files" is the mark, and changes with the mark, then the whole is these parts. All other
+results - another indentation, damage - are left to the decoder of whole documents, which has the messages for errors.
 """
 
 from __future__ import annotations

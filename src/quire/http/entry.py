@@ -24,7 +24,7 @@ from quire.process.allocator import release_large_blocks
 
 SWITCH_SECONDS = 0.0005
 """How long a thread that computes keeps others waiting. The event loop asks for the interpreter several times for each
-answer, and with Python's own 5 ms another thread's rendering of a huge page would hold up everybody's for as often."""
+answer, and with Python's own 5 ms another thread's rendering of a huge page would delay each answer several times."""
 
 
 def __getattr__(name: str) -> Any:

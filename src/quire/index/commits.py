@@ -165,8 +165,8 @@ class Commits:
         """Change the project whose record has this key.
 
         `until`: the time (of `now`) after which nothing is written any more. `known`: the record as it was read
-        before. A draft of it is written as it is if that was a moment ago, since the write fails if somebody was
-        faster; else the record is read again, which costs less when it is still the same, and then its draft counts.
+        before. A draft of it is written as it is if that was a moment ago, since the write fails after another
+        writer's; else the record is read again, which costs less when it is still the same, and then its draft counts.
         Raises what `transition` raises, and StoreError or a subclass.
         """
         job = _Job(transition, action, origin or self._origin, now() + PATIENCE, until, known)

@@ -77,7 +77,7 @@ def is_first_report(text: str, environ: Mapping[str, str]) -> bool:
 
 
 def make_folder() -> Path | None:
-    """A new private folder; None when there is nowhere to make it. Whoever makes it removes it."""
+    """A new private folder; None when there is nowhere to make it. Its maker removes it."""
     for parent in (None, "/dev/shm"):  # noqa: S108 - a private folder in it, made by mkdtemp
         try:
             return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))

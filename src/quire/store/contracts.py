@@ -217,8 +217,8 @@ class Blobs(Protocol):
         ...
 
     def adopt(self, path: str, notify: Callable[[int], object]) -> Staged | None:
-        """Stage a file of this system without a copy of its bytes, for a caller that knows that nobody will write into
-        the file. None when that cannot be done, as in most stores: copy it then.
+        """Stage a file of this system without a copy of its bytes, for a caller that knows that the file is not written
+        any more. None when that cannot be done, as in most stores: copy it then.
 
         `notify` is called with the size of each piece that was read. Raises StoreError when `path` cannot be read.
         """

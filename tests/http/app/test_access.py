@@ -77,7 +77,7 @@ def test_a_request_without_its_login_is_counted_and_logged(method: str, path: st
     assert counted(app) == {"login_needed": 1}
 
 
-def test_metrics_that_nobody_may_read_are_counted_and_logged(tmp_path: Path) -> None:
+def test_refused_metrics_are_counted_and_logged(tmp_path: Path) -> None:
     """They are for users, and there are none."""
     app = application(tmp_path, authenticate=(), metrics="authenticated")
     with capture_logs() as logs:
@@ -102,9 +102,7 @@ def test_changes_of_a_read_only_index_are_counted_and_logged(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("is_read_only", "status"), [(True, 403), (False, 401)])
-def test_an_upload_that_nobody_may_make_is_refused_before_its_body(
-    is_read_only: bool, status: int, tmp_path: Path
-) -> None:
+def test_a_forbidden_upload_is_refused_before_its_body(is_read_only: bool, status: int, tmp_path: Path) -> None:
     """The head alone is answered: nothing of the body was sent yet."""
     flags = (*OPEN, "--read-only") if is_read_only else ()
     with serve(tmp_path, *flags) as site:

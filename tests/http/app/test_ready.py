@@ -152,7 +152,7 @@ def test_a_lost_volume_is_noticed(tmp_path: Path) -> None:
         probe()
 
 
-def test_a_volume_that_turns_read_only_is_noticed(tmp_path: Path) -> None:
+def test_a_volume_that_becomes_read_only_is_noticed(tmp_path: Path) -> None:
     """A store that could be written when the server started, and cannot any more, is not ready."""
     probe = StoreProbe(Index(PosixStore.open(tmp_path)))
     probe()

@@ -355,7 +355,7 @@ async def _connected(application: _Application) -> tuple[Protocol, _Transport]:
     return protocol, transport
 
 
-async def _turns() -> None:
+async def _ticks() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -371,7 +371,7 @@ def test_the_parser_never_gets_a_raw_request() -> None:
             transport.written = b""
             asked = len(application.paths)
             protocol.data_received(data)
-            await _turns()
+            await _ticks()
             assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
             assert (BODY in transport.written) == (data is HEAD)
             assert len(application.paths) == asked + (data is general)
@@ -397,7 +397,7 @@ def test_a_server_without_a_required_method_has_no_fast_path(monkeypatch: pytest
         for number in range(1, 3):
             protocol, transport = await _connected(application)
             protocol.data_received(HEAD)
-            await _turns()
+            await _ticks()
             assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
             assert BODY not in transport.written
             assert len(application.paths) == number
@@ -416,7 +416,7 @@ def test_the_installed_uvicorn_has_the_required_methods() -> None:
         application = _Application()
         protocol, transport = await _connected(application)
         protocol.data_received(HEAD)
-        await _turns()
+        await _ticks()
         assert BODY in transport.written
         assert application.paths == []
 
@@ -435,12 +435,12 @@ def test_requests_are_answered_in_order() -> None:
         protocol.data_received(HEAD[30:])
         protocol.data_received(HEAD)  # and another one, before the first is answered
         assert transport.written == b""
-        await _turns()
+        await _ticks()
         assert application.paths == ["/simple/demo/"] * 2
         assert transport.written.count(b"HTTP/1.1 200 OK\r\n") == 2
         assert BODY not in transport.written
         protocol.data_received(HEAD)
-        await _turns()
+        await _ticks()
         assert BODY in transport.written
 
     asyncio.run(scenario())
@@ -454,10 +454,10 @@ def test_a_client_that_does_not_read_is_left_to_the_parser() -> None:
         protocol, transport = await _connected(application)
         protocol.pause_writing()
         protocol.data_received(HEAD)
-        await _turns()
+        await _ticks()
         assert transport.written == b""
         protocol.resume_writing()
-        await _turns()
+        await _ticks()
         assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n")
         assert BODY not in transport.written
 
@@ -470,10 +470,10 @@ def test_the_keep_alive_timer_counts_from_the_last_fast_path_response() -> None:
     async def scenario() -> None:
         protocol, transport = await _connected(_Application())
         protocol.data_received(HEAD)
-        await _turns()
+        await _ticks()
         first = protocol.timeout_keep_alive_task
         protocol.data_received(HEAD)
-        await _turns()
+        await _ticks()
         assert protocol.timeout_keep_alive_task is first
         protocol.timeout_keep_alive_handler()
         assert not transport.closed
@@ -495,9 +495,9 @@ def test_requests_of_one_tick_share_validations() -> None:
         for protocol, _ in connections[:2]:
             protocol.data_received(HEAD)
         assert (answers.asked, answers.turns) == ([], [])
-        await _turns()
+        await _ticks()
         connections[2][0].data_received(HEAD)
-        await _turns()
+        await _ticks()
         assert (len(answers.asked), answers.turns) == (3, [2, 1])
         assert [transport.written.count(BODY) for _, transport in connections] == [1, 1, 1]
 
@@ -512,7 +512,7 @@ def test_bytes_that_arrive_before_the_response_are_answered_after_it() -> None:
         protocol, transport = await _connected(application)
         for data in (HEAD, HEAD.replace(b"/demo/", b"/demo/?query")):
             protocol.data_received(data)
-        await _turns()
+        await _ticks()
         first, second = transport.written.split(BODY)
         assert [part.count(b"HTTP/1.1 200 OK\r\n") for part in (first, second)] == [1, 1]
         assert application.paths == ["/simple/demo/"]
@@ -547,7 +547,7 @@ def test_connections_do_not_mix_responses() -> None:
             protocol.data_received(HEAD)
         failing[0].data_received(HEAD.replace(b"demo", b"failing"))
         lost[0].connection_lost(None)
-        await _turns()
+        await _ticks()
         assert [transport.written.count(b"HTTP/1.1 200 OK\r\n") for _, transport in connections] == [0, 0, 1, 1]
         assert application.paths == ["/simple/failing/"]
         assert [str(context["exception"]) for context in reported] == ["it cannot be written to"]
@@ -564,7 +564,7 @@ def test_a_server_that_stops_answers_what_came_before() -> None:
         protocol.timeout_keep_alive_handler()
         protocol.shutdown()
         assert not transport.closed
-        await _turns()
+        await _ticks()
         assert BODY in transport.written
         assert transport.closed
 
@@ -593,10 +593,10 @@ def test_invalid_http_cancels_the_pending_response(caplog: pytest.LogCaptureFixt
         protocol.data_received(
             HEAD.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
         )
-        await _turns()
+        await _ticks()
         protocol.data_received(b"no length\r\n")
         released.set()
-        await _turns()
+        await _ticks()
         assert transport.closed
         assert transport.written.startswith(b"HTTP/1.1 200 OK\r\n" if has_begun else b"HTTP/1.1 400 Bad Request\r\n")
         assert transport.written.count(b"HTTP/1.1 ") == 1
@@ -616,28 +616,28 @@ def test_a_raw_request_waits_for_its_answer() -> None:
         application = _Application(answers)
         protocol, transport = await _connected(application)
         protocol.data_received(HEAD)
-        await _turns()
+        await _ticks()
         general = HEAD.replace(b"/demo/", b"/demo/?query")
         protocol.data_received(general[:40])
         protocol.data_received(general[40:])
-        await _turns()
+        await _ticks()
         assert transport.written == b""
         assert application.paths == []
         answers.waiting[0].set_result(True)
-        await _turns()
+        await _ticks()
         first, second = transport.written.split(BODY)
         assert first.startswith(b"HTTP/1.1 200 OK\r\n")
         assert second.startswith(b"HTTP/1.1 200 OK\r\n")
         assert application.paths == ["/simple/demo/"]
         transport.written = b""
         protocol.data_received(HEAD)
-        await _turns()
+        await _ticks()
         protocol.data_received(HEAD)
         answers.waiting[1].set_result(True)
-        await _turns()
+        await _ticks()
         assert transport.written.count(BODY) == 1
         answers.waiting[2].set_result(True)
-        await _turns()
+        await _ticks()
         assert transport.written.count(BODY) == 2
         assert application.paths == ["/simple/demo/"]
 
@@ -653,13 +653,13 @@ def test_a_request_without_a_fast_path_response_goes_to_the_application(fails: b
         application = _Application(answers)
         protocol, transport = await _connected(application)
         protocol.data_received(HEAD)
-        await _turns()
+        await _ticks()
         protocol.data_received(HEAD.replace(b"/demo/", b"/more/"))
         if fails:
             answers.waiting[0].set_exception(ArithmeticError())
         else:
             answers.waiting[0].set_result(False)
-        await _turns()
+        await _ticks()
         assert application.paths == ["/simple/demo/", "/simple/more/"]
         assert transport.written.count(b"HTTP/1.1 200 OK\r\n") == 2
         assert len(answers.waiting) == 1
@@ -674,11 +674,11 @@ def test_the_keep_alive_timer_does_not_end_a_raw_request() -> None:
         answers = SlowAnswers()
         protocol, transport = await _connected(_Application(answers))
         protocol.data_received(HEAD)
-        await _turns()
+        await _ticks()
         protocol.timeout_keep_alive_handler()
         assert not transport.closed
         answers.waiting[0].set_result(True)
-        await _turns()
+        await _ticks()
         assert BODY in transport.written
         assert not transport.closed
 
@@ -693,11 +693,11 @@ def test_a_server_that_stops_answers_first(has_answer: bool) -> None:
         answers = SlowAnswers()
         protocol, transport = await _connected(_Application(answers))
         protocol.data_received(HEAD)
-        await _turns()
+        await _ticks()
         protocol.shutdown()
         assert not transport.closed
         answers.waiting[0].set_result(has_answer)
-        await _turns()
+        await _ticks()
         assert transport.written.count(b"HTTP/1.1 200 OK\r\n") == 1
         assert transport.closed
 
@@ -712,9 +712,9 @@ def test_a_lost_connection_cancels_its_request() -> None:
         application = _Application(answers)
         protocol, transport = await _connected(application)
         protocol.data_received(HEAD)
-        await _turns()
+        await _ticks()
         protocol.connection_lost(None)
-        await _turns()
+        await _ticks()
         assert answers.waiting[0].cancelled()
         assert transport.written == b""
         assert application.paths == []

@@ -74,7 +74,7 @@ def parse_call(body: bytes) -> tuple[tuple[Any, ...], str | None]:
     Raises InvalidRequest for what is not one, and for XML that declares entities or a document type.
     """
     try:
-        # xmlrpc.client's own parser expands entities; this one refuses them, and looks at everything first
+        # xmlrpc.client's own parser expands entities; this one refuses them, and checks everything first
         defusedxml.ElementTree.fromstring(body, forbid_dtd=True)
         return xmlrpc.client.loads(body)
     except (DefusedXmlException, ValueError, SyntaxError, TypeError, AttributeError, LookupError) as error:
@@ -86,7 +86,7 @@ def parse_call(body: bytes) -> tuple[tuple[Any, ...], str | None]:
 def search_terms(parameters: tuple[Any, ...]) -> list[str]:
     """What pip asks for: search({"name": [...], "summary": [...]}, "or"). Names are compared normalized.
 
-    Raises InvalidRequest for terms that are no text, and for more of them than anybody types.
+    Raises InvalidRequest for terms that are no text, and for too many of them.
     """
     spec = parameters[0] if parameters else {}
     wanted = spec.get("name", []) if isinstance(spec, dict) else spec

@@ -31,13 +31,13 @@ class Access:
         self._tally = tally
 
     def is_open(self, right: Right, index: str) -> bool:
-        """Whether everybody has a right, without a login."""
+        """Whether a right needs no login."""
         return self.rules.authorize(ANONYMOUS, right, index, None) is ALLOWED
 
     async def authorize(self, request: Request, right: Right, index: str) -> None:
         """Decide on a request before its project is known; `check` decides again when it is.
 
-        `index`: its name. Credentials are looked at only where a login is needed; they make the principal in the
+        `index`: its name. Credentials are checked only where a login is needed; they make the principal in the
         request's context. Raises HttpError 401, 403, 429, 503.
         """
         if isinstance(self.rules.authorize(ANONYMOUS, right, index, None), NeedsLogin):
@@ -70,7 +70,7 @@ class Access:
         raise refusal
 
     async def _principal(self, request: Request) -> Principal:
-        """The principal whose credentials a request has. Raises HttpError 401, 429, 503 for such that are refused."""
+        """The principal whose credentials a request has. Raises HttpError 401, 429, 503 for refused ones."""
         credentials = parse_basic(request.headers.get("authorization"))
         if credentials is None or self.authenticator is None:
             return ANONYMOUS
@@ -84,7 +84,7 @@ class Access:
         return Principal(verdict.username)
 
     def _login_refused(self, verdict: Wrong | Throttled | Busy, *, user: str, client: str, request: str) -> HttpError:
-        """Count and log a login that was not accepted; what to tell the client."""
+        """Count and log a login that was not accepted; returns the error for the client."""
         logins = self._tally.logins
         if isinstance(verdict, Wrong):
             logins["wrong"] += 1

@@ -52,7 +52,7 @@ class AccessFields(NamedTuple):
     request: str
     sent: int
     route: str
-    index: str  # type: ignore[assignment]  # a tuple has a method of this name, which nobody calls here
+    index: str  # type: ignore[assignment]  # a tuple has a method of this name, which is not called here
     received: int = 0
     user: str | None = None
     project: str = ""
@@ -120,7 +120,7 @@ class AccessLines:
 
     @property
     def is_stale(self) -> bool:
-        """Whether logging was set up anew, or ended, or the process was forked."""
+        """Whether logging was set up again, or ended, or the process was forked."""
         return self._outputs[0].generation is not self._generation
 
     def write(self, parts: Parts, milliseconds: str, client: str, identity: str) -> None:
@@ -166,7 +166,7 @@ class AccessLines:
             try:
                 asyncio.get_running_loop().call_later(WAIT_SECONDS, self._flush)
                 self._is_due = True
-            except RuntimeError:  # nobody's event loop
+            except RuntimeError:  # no event loop
                 self._flush()
 
     def _flush(self) -> None:
@@ -234,7 +234,7 @@ class _Human:
 
 
 class _Json:
-    """Objects. Made in the process that they tell of."""
+    """JSON objects. Made in the process that they name."""
 
     tail = ""
 

@@ -118,7 +118,7 @@ async def _call_or_upload(request: Request) -> Response:
 
 
 async def _call(request: Request) -> Response:
-    from quire.http.api import xmlrpc  # noqa: PLC0415 - two XML parsers, for the few who still search in this way
+    from quire.http.api import xmlrpc  # noqa: PLC0415 - two XML parsers, for rare requests
 
     return await xmlrpc.call(request)
 
@@ -145,4 +145,4 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_bug(request: Request, error: Exception) -> Response:
     """A defect of quire: the client gets a sentence, the log gets the traceback (from the server error middleware)."""
-    return problem_response(request, HttpError(500, "The index has a defect here; its log tells the operator more."))
+    return problem_response(request, HttpError(500, "The index has a defect here; its log has the details."))

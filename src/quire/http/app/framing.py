@@ -1,12 +1,12 @@
-"""Requests of which two readers may not agree where they end or whom they address (RFC 9112, 3.2 and 6).
+"""Requests that two parsers may read with different ends or hosts (RFC 9112, 3.2 and 6).
 
 Theory of operation. Behind a proxy that reads a message's length otherwise than the server does, the tail of one
-client's body becomes the beginning of another's request. Servers refuse most of such messages, each one others; what
-some of them let through is refused here, whichever server it is:
+client's body becomes the beginning of another's request. Each server refuses some of such messages; all of
+them are refused here, with any server:
 
 - Content-Length beside Transfer-Encoding (6.1: "ought to be handled as an error"), Transfer-Encoding that is not
   `chunked`, once (6.1), more than one Content-Length.
-- A field that has one value, in several lines (RFC 9110, 5.3): which of them counts would be anybody's guess.
+- A field that has one value, in several lines (RFC 9110, 5.3): which of them counts is not defined.
 - More than one Host, or one that is no host: it would get into absolute URLs; none at all in HTTP/1.1 (3.2).
 - A target in a form that is not served (`quire.http.app.targets`).
 
@@ -14,7 +14,7 @@ A field that is a list may come in several lines, which are one list (RFC 9110, 
 code that reads headers.
 
 And servers read the sizes, extensions and trailers of chunks with different care. So the connection ends with
-a chunked body: whatever comes behind it is nobody's request. That costs who uploads in chunks one connection.
+a chunked body: bytes behind it are no request. That costs an upload in chunks one connection.
 """
 
 from __future__ import annotations

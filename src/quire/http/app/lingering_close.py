@@ -2,10 +2,10 @@
 
 Theory of operation. A client sends a wheel of a gigabyte and reads the answer when it is through. A server that
 refuses it at once (no login, too large) and closes the connection resets it, since bytes arrive at a closed socket; the
-reset overtakes the answer, and the client shows a broken pipe instead of the sentence. So the answer's head is sent,
-then what still arrives is thrown away for a while, and then the answer is ended and the connection closed (RFC 9112,
-9.6). Servers close as soon as the last byte of an answer is out, so its body has to wait until then. Clients that look
-at the head while they send stop sending.
+reset overtakes the answer, and the client shows a broken pipe instead of the sentence. So this is a lingering close
+(RFC 9112, 9.6): the answer's head is sent, arriving bytes are discarded for a while, and then the answer is ended and
+the connection closed. Servers close after the last byte of an answer, so its body has to wait until then. Clients that
+read the head while they send stop sending.
 """
 
 from __future__ import annotations

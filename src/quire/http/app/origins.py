@@ -1,4 +1,4 @@
-"""Requests that a browser makes for a page of somebody else: changes from other sites, names of other hosts.
+"""Requests that a browser makes for a foreign page: changes from other sites, names of other hosts.
 
 Theory of operation. A page of any site can have a browser send a form to this index, with the login that the browser
 has for it, or with none where none is needed. The page cannot read the answer, but the change is made. Browsers say
@@ -6,8 +6,8 @@ where such a request comes from, in Origin (RFC 6454) and Sec-Fetch-Site (Fetch 
 neither. So a request that can change something is refused when one of them names another site.
 
 A page can also have a name of its own site lead to this index's address (DNS rebinding); the browser then takes both
-for one site, and lets the page read everything. Only the Host line tells: it has that name. `--allowed-hosts` refuses
-it, for every request but those of health checks, which ask under any name and learn nothing of the index.
+for one site, and lets the page read everything. Only the Host line shows it: it has that name. `--allowed-hosts`
+refuses it, for every request but those of health checks, which ask under any name and learn nothing of the index.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Origins:
 
 
 def is_own(origin: str, outside: Outside) -> bool:
-    """Whether an Origin is that of the index as the client addresses it; `null` is nobody's.
+    """Whether an Origin is that of the index as the client addresses it; `null` is never its own.
 
     That the connection is not secure is not known here: a proxy may end TLS and not say so. So the schemes are compared
     when the connection is secure for certain; a port that was left out is that of the origin's scheme.

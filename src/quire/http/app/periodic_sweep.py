@@ -1,7 +1,7 @@
-"""What a worker tidies up by itself, now and then: what workers that died have left in the store's incoming folder.
+"""The periodic sweep of the store's incoming folder: removes staged bytes of workers that died.
 
 Every worker does, at a time of its own; sweeping what is swept already costs one listing of a folder that is nearly
-always empty. Blobs are not looked at: that is `quire gc`.
+always empty. Blobs are left to `quire gc`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from quire.domain.errors import StoreError
 EVERY = 3600.0
 """Seconds between two sweeps of one worker."""
 ABANDONED_AFTER = 86_400.0
-"""Seconds without a write after which nobody is still uploading."""
+"""Seconds without a write after which an upload is abandoned."""
 
 log = structlog.get_logger(__name__)
 

@@ -1,8 +1,8 @@
-"""What browsers are told about our content, beside what it is (Fetch, 3.6; Content Security Policy 3; Referrer Policy).
+"""Headers that restrict browsers (Fetch, 3.6; Content Security Policy 3; Referrer Policy).
 
-Names, versions and sentences in pages come from people who publish. They are escaped where a page is made; if one of
+Names, versions and sentences in pages are written by publishers. They are escaped where a page is made; if one of
 them ever was not, it could still load and run nothing. No site may show a page of ours in a frame of its own, and no
-site that a page links to is told the name of the project. (`same-origin`, since `no-referrer` would make the Origin of
+site that a page links to learns the name of the project. (`same-origin`, since `no-referrer` would make the Origin of
 our own pages `null`, which `quire.http.app.origins` refuses.)
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 NO_SNIFFING: Final = {"X-Content-Type-Options": "nosniff"}
-"""For everything: a browser takes it for what it is said to be, also where its bytes look like a page."""
+"""For everything: a browser believes the Content-Type, also for bytes that could be a page."""
 
 
 def _page(policy: str) -> dict[str, str]:
@@ -24,4 +24,4 @@ LIST: Final = _page("default-src 'none'; form-action 'none'; ")
 HOME: Final = _page("default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; ")
 """For the home page, whose styles are in it."""
 WELCOME: Final = _page("")
-"""For a home page of the operator's own, which may load what it likes."""
+"""For a home page of the operator's own, which may load anything."""

@@ -5,9 +5,9 @@ This is the only module that reads addresses and forwarding headers, for every s
 Theory of operation. Each proxy appends the address of its own client to X-Forwarded-For (or to Forwarded, RFC 7239), in
 the same line or in a line of its own; several lines are one list (RFC 9110, 5.3). So the list is read from its end: the
 last value is what the connected peer reports; if that address is a trusted proxy too, the value before it is what
-that proxy reports, and so on. The first address that is no trusted proxy is the client. Everything before it is what
-the client wrote itself. A value that is no address (`unknown`, `_hidden`, garbage) tells nothing: the client then
-counts as the proxy that reported it.
+that proxy reports, and so on. The first address that is no trusted proxy is the client. Everything before it was
+written by the client itself. After a value that is no address (`unknown`, `_hidden`, garbage) the client counts as the
+proxy that reported it.
 
 The other headers are lists of the same kind, and the value of the proxy that the client was connected to is the one
 that counts: as many places from the end as proxies were passed. A proxy that replaces a header instead of
@@ -35,7 +35,7 @@ from quire.http.app.routes import mount_of
 UNIX: Final = "unix"
 """What stands for the address of a peer that is connected by a Unix socket; in `--trusted-proxies`, too."""
 MAX_HOPS: Final = 32
-"""Proxies in a row; more values of a list are not looked at."""
+"""Proxies in a row; more values of a list are ignored."""
 
 _MAX_TRUSTED: Final = 4096
 """Addresses of which it is remembered whether they are trusted."""
@@ -122,7 +122,7 @@ def peer_of(scope: Scope) -> str:
 
 
 class TrustedProxies:
-    """The peers whose forwarding headers are believed, and which of these headers are."""
+    """The trusted peers, and the forwarding headers that are trusted from them."""
 
     def __init__(self, networks: Sequence[str], headers: Sequence[str] = (_FOR, _PROTO)) -> None:
         """`networks`: as the setting has them, with `unix` and `*`. `headers`: lower-case names."""
@@ -133,16 +133,16 @@ class TrustedProxies:
         )
         self._headers = frozenset(headers)
         self._reports = next((name for name in (_FORWARDED, _FOR) if name in self._headers), None)
-        """The header that tells of clients, if any is believed."""
+        """The header with the clients' addresses, if any is trusted."""
         self._trusted: dict[str, bool] = {}
 
     @property
     def reports_hosts(self) -> bool:
-        """Whether a header other than Host may tell which host the client addressed."""
+        """Whether a header other than Host may name the host that the client addressed."""
         return bool(self._headers & {_HOST, _FORWARDED})
 
     def trusts(self, peer: str) -> bool:
-        """Whether a peer, as `peer_address` tells it, is a trusted proxy."""
+        """Whether a peer (of `peer_address`) is a trusted proxy."""
         trusted = self._trusted.get(peer)
         if trusted is None:
             if len(self._trusted) >= _MAX_TRUSTED:
@@ -228,7 +228,7 @@ def _values(lines: Sequence[str]) -> list[str]:
 def _elements(lines: Sequence[str]) -> list[dict[str, str]]:
     """The elements of Forwarded, each with its parameters by lower-case name (RFC 7239, 4).
 
-    A header that is malformed is one element that says nothing: where its elements begin cannot be told.
+    A malformed header is one element without a value: the beginnings of its elements are not known.
     """
     text = ", ".join(lines)
     elements: list[dict[str, str]] = []

@@ -1,12 +1,12 @@
 """GET /ready: whether this server should be sent requests.
 
-It should when the store can be read and, unless it is served read-only, written, and when nobody has asked the server
-to stop. `/health` is another question: whether this process is alive at all, or must be replaced.
+It should when the store can be read and, unless it is served read-only, written, and when the server is not
+stopping. `/health` is another question: whether this process is alive at all, or must be replaced.
 
 Theory of operation. Load balancers ask often, and from several places; a shared volume should not feel it. So a verdict
-holds for a second, and while a check is under way everybody who asks waits for that one. A hung NFS mount does not
-fail: the call never returns. The check therefore runs in a thread that nobody has to wait for; when it has not come
-back in time the answer is no, and no second one is begun beside it.
+holds for a second, and while a check is under way all requests wait for that one. A hung NFS mount does not
+fail: the call never returns. The check therefore runs in a thread of its own; when it has not ended
+in time the answer is no, and no second check begins.
 
 A full disk is no reason to be taken out of service: every download still works, and every server of the volume would go
 at once. Uploads then fail one by one, each with its own sentence.
@@ -34,7 +34,7 @@ PATIENCE_SECONDS = 5.0
 """How long the store may take to answer; health checks of load balancers usually give up after that."""
 
 DRAINING = "This server is being stopped; it finishes what it does, and takes nothing new. Ask another one."
-SILENT = f"The store has not answered for {PATIENCE_SECONDS:g} seconds; look at its volume."
+SILENT = f"The store has not answered for {PATIENCE_SECONDS:g} seconds; check its volume."
 
 
 class StoreProbe:
@@ -45,7 +45,7 @@ class StoreProbe:
         self._known: Record | None = None
 
     def __call__(self) -> None:
-        """Raises StoreError in its kinds when something does not work; never for a full disk."""
+        """Raises StoreError or a subclass when something does not work; never for a full disk."""
         store = self._index.store
         # any key will do: absence is asked of the store as well, and a record that is there is not read twice
         self._known = store.records.read(self._index.key("ready"), self._known)
@@ -67,7 +67,7 @@ class Readiness:
         shown: Callable[[str], str] = str,
     ) -> None:
         """`probe` raises QuireError when the store does not work; it runs in a thread. `draining` is quick. `shown`:
-        what anybody may read of an error's sentence."""
+        the public part of an error's sentence."""
         self._shown = shown
         self._probe = probe
         self._draining = draining
@@ -120,7 +120,7 @@ class Readiness:
 
         def run() -> None:
             verdict = self._ask()
-            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(done, verdict)
 
         # a thread of its own, which the process does not wait for when it ends

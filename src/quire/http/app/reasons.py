@@ -2,9 +2,9 @@
 
 twine shows nothing of a failed upload but the reason phrase. ASGI has no place for it, so the application sends a
 status that is an int with an attribute `reason` (`Status`), which every server takes for the number
-that it is. uvicorn and the WSGI adapter look the phrase up by that number; here they are taught to ask the number
-first. The sentence is in the body too, with every server.
-(RFC 9112, 4: a client should ignore the phrase; it is for people.)
+that it is. uvicorn and the WSGI adapter look the phrase up by that number; here their tables are replaced by one that
+asks the number first. The sentence is in the body too, with every server. (RFC 9112, 4: a client should ignore the
+phrase; it is for people.)
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Phrases(dict[Any, Any]):
 
 
 def install_reason_phrases() -> None:
-    """Let the servers that are loaded in this process send reasons. May be called again."""
+    """Make the servers that are loaded in this process send reasons. Idempotent."""
     _replace_table("uvicorn.protocols.http.h11_impl", "STATUS_PHRASES", "{1}")
     _replace_table("a2wsgi.asgi", "StatusStringMapping", "{0} {1}")
 

@@ -31,4 +31,4 @@ class Renderings(Generic[T]):
     def _remove(self, key: object, done: asyncio.Future[T]) -> None:
         del self._under_way[key]
         if not done.cancelled():
-            done.exception()  # each request that waited may have gone away: its failure then belongs to nobody
+            done.exception()  # all waiting requests may have been cancelled: then no code retrieves the exception

@@ -1,6 +1,6 @@
 """What is known of a request beside its answer: its id, a line in the log, its place in the metrics, a trace.
 
-One middleware does all of it, since each one costs every request. A line has what an operator looks for, or is
+One middleware does all of it, since each one costs every request. A line has the fields that operators need, or is
 pypiserver's if its formats were given.
 """
 
@@ -59,12 +59,12 @@ class RequestContext:
 
     @property
     def user(self) -> str | None:
-        """The name of the user that has logged in; None when nobody has."""
+        """The name of the user that has logged in; None without a login."""
         return self.principal.username
 
 
 def context_of(scope: Scope) -> RequestContext:
-    """The notes of a request, to be written to; of one that nobody logs, too."""
+    """The context of a request, to be written to; also of one that is not logged."""
     context: RequestContext | None = scope.get(_CONTEXT)
     if context is None:
         context = scope[_CONTEXT] = RequestContext()
@@ -72,7 +72,7 @@ def context_of(scope: Scope) -> RequestContext:
 
 
 def origin_of(request: Request, user: str | None, proxies: TrustedProxies) -> Origin:
-    """Who asks for a change by this request, for the audit log."""
+    """The origin of a change by this request, for the audit log."""
     return Origin(
         user=user,
         address=proxies.client_address(request) or None,
@@ -99,7 +99,7 @@ class RequestIds:
 
 
 class AccessLog:
-    """The line of a request, for the middleware and for whoever answers without it."""
+    """The log line of a request, for the middleware and for the fast path."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -152,7 +152,7 @@ class AccessLog:
         user: str,
         is_own_id: bool,
     ) -> None:
-        """As `line`, of a GET whose like comes again and again. `user`: empty for nobody. `is_own_id`: whether the
+        """As `line`, of a GET on the fast path. `user`: empty without a login. `is_own_id`: whether the
         client sent none."""
         lines = self._lines if self._is_in_tick else self._as_set_up()
         if lines is None:

@@ -22,7 +22,7 @@ def path_within(scope: Scope) -> str:
 
 
 class RouteTable:
-    """Tells routes by method and path."""
+    """Finds the route of a method and path."""
 
     def __init__(self, prefix: str, health: str) -> None:
         """`prefix`: the path under which everything is served, without a slash at its end; `health`: its endpoint."""

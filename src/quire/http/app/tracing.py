@@ -1,4 +1,4 @@
-"""OpenTelemetry traces: a span for each request, for those who have installed the extra [otel] and set OTEL_*.
+"""OpenTelemetry traces: a span for each request, with the extra [otel] and its variables OTEL_*.
 
 It is off unless OTEL_EXPORTER_OTLP_ENDPOINT (or its like for traces) is set, or OTEL_TRACES_EXPORTER is `otlp`; all
 other variables are read by the SDK itself. Names and attributes are those of OpenTelemetry's semantic conventions for
@@ -36,11 +36,11 @@ def is_enabled(environ: Mapping[str, str]) -> bool:
 
 
 def traced(application: ASGIApp, routes: RouteTable, environ: Mapping[str, str]) -> ASGIApp:
-    """The application with a span around each request; itself when nobody asks for that, or it cannot be done."""
+    """The application with a span around each request; itself when tracing is not configured, or not possible."""
     if not is_enabled(environ):
         return application
     try:
-        import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: PLC0415 - only for who wants it
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: PLC0415 - only with tracing
         import opentelemetry.sdk.trace  # noqa: F401, PLC0415 - as above
     except ModuleNotFoundError:
         sentence = "OTEL_* is set, but OpenTelemetry is not installed; install quire with its extra [otel]."

@@ -47,7 +47,7 @@ T = TypeVar("T")
 LARGE_PAGES_PENDING = 128
 """Pieces of such work that run or wait. One takes up to some seconds, also for a client that has gone away."""
 REMOVAL_DELAY = 300.0
-"""Seconds that a file no longer listed stays on disk: who is downloading it over NFS could not finish otherwise."""
+"""Seconds that an unlisted file stays on disk, so that downloads over NFS can finish."""
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +96,7 @@ class Worker:
             self.access.authenticator.close()
 
     def accel_location(self, request: Request, content: OpenBlob | bytes) -> str | None:
-        """Where the proxy that asks finds the file, to send it itself; None for everybody else, and for HEAD."""
+        """The internal address from which a trusted proxy sends the file itself; None for others, and for HEAD."""
         locations = self.settings.accel_redirect
         if not locations or request.method != "GET" or not isinstance(content, OpenBlob) or not content.size:
             return None
@@ -155,7 +155,7 @@ class Worker:
         )
 
     def remove_blobs_later(self, index: Index, files: tuple[File, ...]) -> None:
-        """Give the space of files that are no longer listed back, after a delay for those who still download them."""
+        """Remove the bytes of unlisted files, after a delay for downloads under way."""
         if files:
             loop = asyncio.get_running_loop()
             loop.call_later(REMOVAL_DELAY, lambda: self._threads.writers().submit(_remove_blobs, index, files))

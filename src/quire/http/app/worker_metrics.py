@@ -107,7 +107,7 @@ class WorkerMetrics:
         if folder is None:
             return False
         with contextlib.suppress(OSError):
-            fold(folder)  # the successor of a dead worker tidies up after it
+            fold(folder)  # the successor of an exited worker merges its counters
         self._folder, self._file, self._owner = folder, own_file(folder), os.getpid()
         return True
 
@@ -120,7 +120,7 @@ class WorkerMetrics:
             return
         try:
             write(self._file, self._values())
-        except OSError as error:  # a full disk; a folder that somebody removed
+        except OSError as error:  # a full disk; a folder that was removed
             if not self._is_failing:  # once, not every second
                 log.warning("metrics not written", error=str(error))
             self._is_failing = True
@@ -178,7 +178,7 @@ def _each(metric: Metric, numbers: dict[str, int]) -> Iterator[Value]:
 
 
 def _resident() -> int:
-    """Bytes of memory of this process; its largest ever where the system does not tell the present (proc(5))."""
+    """Bytes of memory of this process; its maximum where the system does not report the present size (proc(5))."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_SIZE
     except (OSError, ValueError, IndexError):

@@ -5,7 +5,7 @@
 - Repeated header lines are one value in a WSGI environment, and the target is a path without its first slashes. A
   server that knows better says so (`LINES`, `TARGET`): the application then sees what an ASGI server would show it.
 - The answer to HEAD has no content (RFC 9110, 9.3.2). ASGI servers leave it out; WSGI servers send what they are given.
-- A body that ends before its announced length would be read again and again: it is a client that went away.
+- A body that is shorter than its Content-Length would be read again and again: it is a client that went away.
 - A response that is given up half-way would keep the server's thread waiting for ever: it is an exception, the only way
   in which WSGI can say so; the server then closes the connection.
 """

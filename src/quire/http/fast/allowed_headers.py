@@ -2,7 +2,7 @@
 
 None of these names changes what the answer is, except those that the fast path itself reads: Host, Accept,
 Accept-Encoding, If-None-Match, X-Request-Id, and what proxies report of the client for the log. So a header that gets a
-meaning in the application is on the safe side until somebody writes its name here.
+meaning in the application is safe until its name is added here.
 
 Not in the list, on purpose:
 

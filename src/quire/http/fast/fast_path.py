@@ -1,4 +1,4 @@
-"""Answers that need no more than a look: a page of the simple API that has been served before, and is still true.
+"""The fast path: a page of the simple API that was served before and is still true needs only a validation.
 
 Theory of operation. These are nearly all of an index's requests. When one comes, everything that does not depend on the
 moment was done for an earlier one: the page was rendered and compressed, the headers were put together, the Accept and
@@ -8,8 +8,8 @@ general application, and whatever is not plain - another method, a query, a body
 be rendered - is left to it: `answer` returns None. There is nothing that only this module can answer, and nothing that
 it answers otherwise than the application would.
 
-On a local file system whether a page is true is seen at once, and the answer is given without waiting. Over a network
-that takes a moment, in which others are answered; the steps are the same.
+On a local file system the validation is inline. Over a network a task awaits it, and other requests are answered
+meanwhile; the steps are the same.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Prepared:
 
 
 class FastPath:
-    """Answers from what one worker has ready. Belongs to its event loop."""
+    """Finds prepared responses of one worker. Belongs to its event loop."""
 
     def __init__(self, worker: Worker, index: ServedIndex) -> None:
         settings = worker.settings
@@ -91,7 +91,7 @@ class FastPath:
         self.files = FastPathFiles(worker, index)
 
     def begin_tick(self) -> None:
-        """All that is answered from here to `end_tick` shares its looks at the file system (`Barrier.begin_tick`)."""
+        """All requests from here to `end_tick` share validations (`Barrier.begin_tick`)."""
         for each in self._sharing:
             each.begin_tick()
 
@@ -130,8 +130,8 @@ class FastPath:
     async def respond_awaited(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None = None
     ) -> IdentifiedResponse | None:
-        """As `respond_inline`, where looking at the file system takes time (`waits`). Of pages only: a file has to be
-        opened, too, which is for threads there."""
+        """As `respond_inline`, where validations wait for a network (`waits`). Of pages only: a file has to be opened,
+        too, which needs a thread there."""
         if self._leaves_all or not path.startswith(self._simple):
             return None
         begun = perf_counter()
@@ -192,7 +192,7 @@ class FastPath:
     ) -> Download:
         """The file of an answer that was made for this request, which is counted and logged when it has been sent.
 
-        `fields`: what `AccessLog.fast_path_line` is told besides.
+        `fields`: further arguments of `AccessLog.fast_path_line`.
         """
 
         def finish(sent: int, problem: str) -> None:
@@ -211,7 +211,7 @@ class FastPath:
     def find_response(
         self, path: str, headers: Headers, login: Login | None = None, *, takes_files: bool = False
     ) -> tuple[CachedResponse, str] | None:
-        """What `respond_inline` gives, without a trace of it, and the user, empty when nobody had to log in.
+        """As `respond_inline`, but neither counted nor logged; and the user, empty when no login is needed.
 
         The caller closes `CachedResponse.blob`.
         """
@@ -305,7 +305,7 @@ class FastPath:
         return True
 
     def _user(self, headers: Headers, login: Login | None, right: Right) -> str | None:
-        """The user whose credentials were found good lately, if they still are, and the user has the right."""
+        """The user of a cached login, if it is still valid and the user has the right."""
         authenticator = self._authenticator
         if authenticator is None:
             return None

@@ -1,5 +1,5 @@
-"""Fast-path responses for files: see `quire.http.fast.fast_path`. Only hosted files, whole; the listing decides, as for
-everybody."""
+"""Fast-path responses for files: see `quire.http.fast.fast_path`. Only complete hosted files; the listing decides, as
+in the application."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COMPANIONS = {"", ".metadata"}
 
 
 class _PreparedFile:
-    """A file that was offered when its project's view was made, which is asked anew each time."""
+    """A file that was offered when its project's view was made; the view is validated each time."""
 
     __slots__ = ("etag", "headers", "key", "lines", "route", "unchanged")
 

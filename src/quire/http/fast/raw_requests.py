@@ -2,12 +2,12 @@
 
 Theory of operation. Nearly every request to an index is a GET with a handful of headers, and a client sends the same
 headers each time, byte for byte. Parsing them, and making tasks and messages of them, costs several times what the
-answer does (`quire.http.fast.fast_path`). So a server whose connections are asyncio protocols shows each piece that
-arrives between two requests to `RawRequests` first. If it is one request, whole and of the plainest form, it is
-answered from here, and the parser never hears of it. Everything else goes to the parser, untouched.
+answer does (`quire.http.fast.fast_path`). So a server whose connections are asyncio protocols passes each piece that
+arrives between two requests to `RawRequests` first. If it is one complete request of a supported form, it is answered
+here, without the parser. Everything else goes to the parser, unchanged.
 
-What is plain is what no two parsers can read differently (RFC 9112): one piece that ends with the only empty line in
-it; `GET`, a path of unreserved characters, `HTTP/1.1`; header lines of a known name
+A form is supported if no two parsers can read it differently (RFC 9112): one piece that ends with the only empty line
+in it; `GET`, a path of unreserved characters, `HTTP/1.1`; header lines of a known name
 (`quire.http.fast.allowed_headers`), a colon, a space and visible ASCII text, each name once; no body, and nothing said
 about the connection but that it stays. Whether a block of header lines is plain is found out once and remembered with
 what it says, for a bounded number of blocks of bounded length.
@@ -16,9 +16,9 @@ Passwords are not kept in memory (see `quire.access.authenticator`). So a line w
 remembered. Once they were found good, the block is known by a keyed digest of all of it, and the login is remembered in
 their place; whether that login still counts is asked for each request.
 
-On a local file system an answer takes microseconds, and the looks at folders are half of them. Requests whose bytes the
-event loop found together share these looks: each is read when it arrives and waits in a queue, and a callback answers
-all of them, so every look begins after every one of them has arrived (`quire.catalog.freshness`).
+On a local file system an answer takes microseconds, half of them for validations. Requests of one loop tick share them:
+each is read when it arrives and waits in a queue, and a callback answers all of them, so each validation begins after
+all of them have arrived (`quire.catalog.freshness`).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class RawHeaders(dict[str, str]):
 
 
 class CachedResponses(Protocol):
-    """Who knows the answers: a `quire.http.fast.fast_path.FastPath`."""
+    """The source of responses: a `quire.http.fast.fast_path.FastPath`."""
 
     waits: bool
 
@@ -93,13 +93,13 @@ class CachedResponses(Protocol):
 
 
 class ConnectionInfo(Protocol):
-    """Where a request came from."""
+    """The connection of a request."""
 
     takes_files: bool
     """Whether a response may be a `RawDownload`."""
 
     def client_host(self) -> str:
-        """The address of who asks."""
+        """The client's address."""
         ...
 
     def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
@@ -108,12 +108,12 @@ class ConnectionInfo(Protocol):
 
 
 class RawRequests:
-    """What one worker answers from the bytes of a request. Belongs to its event loop."""
+    """Answers requests from their bytes. Belongs to one worker's event loop."""
 
     def __init__(self, fast_path: CachedResponses) -> None:
         self._fast_path = fast_path
         self.waits = fast_path.waits
-        """Whether answers take time, as over a network: then there is `answer_awaited`, otherwise `enqueue`."""
+        """Whether validations wait for a network: then call `answer_awaited`, else `enqueue`."""
         self._queue: list[
             tuple[str, RawHeaders, ConnectionInfo, Callable[[ResponseBytes | RawDownload | None], None]]
         ] = []
@@ -130,9 +130,9 @@ class RawRequests:
         connection: ConnectionInfo,
         deliver: Callable[[ResponseBytes | RawDownload | None], None],
     ) -> None:
-        """Answer a request that was read together with all that come until the event loop has its next turn.
+        """Answer a request, together with all that arrive until the next loop tick.
 
-        `deliver` is then told the response, whole; None when the server has to parse the request.
+        `deliver`: called with the complete response; None when the server has to parse the request.
         """
         if not self._queue:
             asyncio.get_running_loop().call_soon(self._answer_queued)

@@ -1,9 +1,9 @@
 """Downloads handed to the proxy: X-Accel-Redirect, as nginx understands it.
 
-quire decides who may have which file; nginx, which sees the same directory, sends the bytes. The header carries an
-address that nginx serves to nobody who asks for it from outside (`internal`), and takes out before it answers.
+quire decides the rights; nginx, which sees the same directory, sends the bytes. The header carries an address that
+clients cannot request (`internal`); nginx removes the header.
 https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ignore_headers and
-https://nginx.org/en/docs/http/ngx_http_core_module.html#internal tell the rules.
+https://nginx.org/en/docs/http/ngx_http_core_module.html#internal have the rules.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def internal_location(path: str | None, roots: Sequence[str], locations: Sequenc
 
     `path`: absolute and real, as the stores open files. `roots`: the real paths of the served directories.
     `locations`: for the first roots, in their order, what nginx calls them; each begins and ends with a slash.
-    What lies in none of these roots has no address: a proxy is never told to leave a served directory.
+    A file outside of these roots has no address: a proxy never leaves a served directory.
     """
     if path is None or "/../" in path:
         return None

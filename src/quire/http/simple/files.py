@@ -62,7 +62,7 @@ async def download(request: Request) -> Response:
     target = await _find(worker, index, path)
     try:
         blob, digest = await _open(worker, index, target)
-    except BlobMissing:  # deleted since the listing was looked at, or lost: the listing of now tells which
+    except BlobMissing:  # deleted since the listing was read, or lost: the present listing shows which
         target = await _find(worker, index, path)
         blob, digest = await _open(worker, index, target)
     file = target.listed.file
@@ -70,7 +70,7 @@ async def download(request: Request) -> Response:
     modified = None
     if target.opened is not None and not target.companion:
         found = target.opened.drop_in.fingerprint.mtime_ns / 1e9
-        if 0 <= found <= time.time():  # people set it; a date in the future must not be told (RFC 9110, 8.8.2.1)
+        if 0 <= found <= time.time():  # people set it; a date in the future must not be sent (RFC 9110, 8.8.2.1)
             modified = found
             headers["Last-Modified"] = formatdate(modified, usegmt=True)
     return FileResponse(blob, headers=headers, worker=worker, modified=modified)
@@ -278,7 +278,7 @@ class FileResponse(Response):
         await send({"type": "http.response.body", "body": body})
 
     async def _redirect(self, send: Send, url: str) -> None:
-        """307: whatever range was asked for is asked for there. Nobody may remember it: the URL is good for minutes."""
+        """307: the client requests its range there. No cache may keep it: the URL is valid for minutes."""
         for name in ("etag", "accept-ranges", "content-type"):
             del self.headers[name]
         self.headers["location"] = url

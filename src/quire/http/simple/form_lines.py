@@ -111,8 +111,8 @@ class LineFeedParts:
             if line := line.removesuffix(b"\r"):
                 self._header(line)
         self._data = self._data[end.end() :]
-        if told := self._callbacks.get("on_headers_finished"):
-            told()
+        if callback := self._callbacks.get("on_headers_finished"):
+            callback()
         self._in_headers = False
         return True
 
@@ -144,7 +144,7 @@ class LineFeedParts:
                 self._callbacks["on_part_begin"]()
                 return True
             if _BEHIND_BEGUN.fullmatch(data, behind) is not None:
-                break  # the next bytes tell
+                break  # the next bytes decide
             at = behind
         kept = at if at >= 0 else max(0, len(data) - len(self._delimiter) + 1)
         self._content(data, kept)

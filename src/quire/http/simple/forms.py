@@ -1,4 +1,4 @@
-"""The form that uploads come in (multipart/form-data, RFC 7578), read as a stream with bounds on everything.
+"""Forms of uploads (multipart/form-data, RFC 7578), read as a stream with bounds on everything.
 
 The file goes to the store's staging as it arrives, hashed on its way; of the other fields only those that are used are
 kept. The parser calls back synchronously; a thread writes what it hands over, a megabyte at a time, while the next one
@@ -82,7 +82,7 @@ class Content:
             self._write(pieces)
 
     def finish(self) -> Staged:
-        """The whole file, which lasts when it is published. Raises StoreError in its kinds."""
+        """The whole file, which is durable after its publication. Raises StoreError or a subclass."""
         with self._lock:
             self._staged = self._write(self.take_pending()).finish(durable=False)
             return self._staged
@@ -97,12 +97,12 @@ class Content:
             self._is_owned = True
 
     def discard(self) -> None:
-        """Forget the bytes if they were not published. May be called at any time, and again."""
+        """Discard the bytes if they were not published. Idempotent."""
         with self._lock:
             self._discard()
 
     def give_up(self) -> None:
-        """The request is over: discard, unless somebody owns the file."""
+        """The request is over: discard, unless the file is owned."""
         with self._lock:
             if not self._is_owned:
                 self._discard()
@@ -167,7 +167,7 @@ class _Reader:
     # multipart
 
     def on_part(self, name: str, filename: str | None, content: bytes) -> None:
-        """A whole part, as the parser tells of it piece by piece."""
+        """A whole part, with the parser's callbacks for its pieces."""
         self._count_part()
         self.begin(name, filename)
         if content:

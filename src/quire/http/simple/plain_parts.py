@@ -4,10 +4,10 @@ Theory of operation. A parser that is ready for the end of what has arrived at e
 looking for the next boundary: with it alone an upload of a small wheel takes a tenth longer (27 parts, as twine and uv
 send them: 155 in place of 45 microseconds, of a millisecond for the whole upload). So parts are taken here as long as
 nothing is unusual: the form so far begins with a boundary, the headers are a plain Content-Disposition and perhaps a
-Content-Type, and the boundary that ends the part is there, and what comes after it. They are handed to the same
+Content-Type, and the boundary that ends the part has arrived with the bytes after it. They are handed to the same
 receiver, in the same order. What is left begins with a boundary again, so for the parser it is a form like any other,
-only shorter; it is never asked to go on in the middle of something. Whatever is damaged or odd is thus judged by the
-parser alone.
+only shorter; it is never asked to go on in the middle of something. Damaged or unusual parts are left to the
+parser.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEADERS = re.compile(
 
 
 class Receiver(Protocol):
-    """Who is told of the parts, as the parser does it."""
+    """Receives the parts, with the parser's callbacks."""
 
     complete: bool
     """Whether the last boundary was found."""

@@ -1,10 +1,10 @@
-"""Addresses that no route has: where else what was asked for is, or one sentence.
+"""Addresses without a route: a redirect to the address that was meant, or one sentence.
 
 - Doubled slashes: 301 to the address without them. flit joins the repository's address and a name by a slash.
 - A name, with or without a version, below the address that a person published to, or below `/project/`: 303 to the
   project's page. Publishing tools print such links: hatch `/NAME/VERSION/` below the repository's address, flit `/NAME`
   below it, or `/project/NAME/` where it ends in `/legacy/`. The public index has `/project/NAME/VERSION/`.
-- An upload to any other address is told where to send it.
+- An upload to any other address gets a sentence with the right address.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PRINTED = re.compile(r"/(?:(?:legacy|simple|upload|pypi|project)/)?([^/]+)(?:/(
 
 
 def unrouted_response(request: Request, error: HTTPException) -> Response:
-    """The answer where no route fits (404), or none with this method (405)."""
+    """The response when no route fits (404), or none with this method (405)."""
     headers = dict(error.headers) if error.headers else {}
     if "Allow" in headers:
         headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))  # out of a set: in the same order everywhere

@@ -180,4 +180,4 @@ def _core_metadata(index: ServedIndex, listed: Listed) -> CoreMetadata | None:
         with index.store.blobs.open(f"{listed.file.blob}/{listed.file.filename}.metadata") as opened:
             return parse_metadata(opened.read(), strict=False)
     except StoreError:
-        return None  # the listing tells all that installers need
+        return None  # the listing has all that installers need

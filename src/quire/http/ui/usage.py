@@ -71,7 +71,7 @@ def _publish(url: str, settings: Settings, *, read_only: bool) -> tuple[tuple[tu
 
 
 def _untrusted_host(url: str) -> str:
-    """The host that pip must be told to trust, as it ignores http indexes on other machines than its own. Empty for
+    """The host for pip's --trusted-host, as pip ignores http indexes on other machines. Empty for
     all others."""
     try:
         parts = urlsplit(url)
