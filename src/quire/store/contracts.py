@@ -1,6 +1,6 @@
 """The two contracts every store fulfils: records and blobs.
 
-A store knows nothing of Python packaging, and whoever uses one knows nothing of directories or buckets.
+A store knows nothing of Python packaging, and its users know nothing of directories or buckets.
 `quire.testing.check_store` is the executable form of this page; a store that passes it can carry an index.
 
 Keys are `/`-separated. A folder of keys holds records or further folders, never both. Each part of a record key
@@ -33,8 +33,8 @@ class Record:
     anything else, so that it is revalidated, compared and swapped like anything else.
     `tag` is opaque and equal exactly for equal stored states of one key. Every write makes a new state, also of equal
     bytes; a tag never returns. Never written and deleted are two states.
-    `note` is what whoever deleted the record left to say; None for a record that is there, and when nothing was left.
-    `validation` belongs to the store that made the record; nobody else reads it.
+    `note` was given with the deletion of the record; None for a present record, and for a deletion without one.
+    `validation` belongs to the store that made the record; only it reads it.
     """
 
     __slots__ = ("data", "key", "note", "tag", "validation")
@@ -65,7 +65,7 @@ class Draft(bytes):
     """
 
     def discard(self) -> None:
-        """Forget what was begun. May be called at any time, and again. A draft is written once, and not after this."""
+        """Discard the draft. Idempotent. A draft is written once, and not after this."""
 
 
 class Names:
@@ -101,16 +101,16 @@ class Records(Protocol):
         ...
 
     def draft(self, key: str, data: bytes) -> Draft:
-        """The same bytes, for a `write` that is certain enough to be made soon, after others have made the caller wait:
-        what can be done of it at once need not be waited for then. Whoever asks for a draft discards it in the end.
+        """Prepare a `write` of these bytes that is probable, so that the store can begin with it early (early
+        writeback). The caller discards the draft in the end.
 
         Raises StoreReadOnly, StoreFull, StoreError (nothing stored).
         """
         ...
 
     def confirm(self, record: Record) -> None:
-        """Make certain that a record just read will last. For who finds its change made by somebody else, who may
-        have died between making it visible and making it durable. Raises StoreError.
+        """Make a record that was just read durable. For a caller that finds its change already made by a writer that
+        may have died between making it visible and making it durable. Raises StoreError.
         """
         ...
 
@@ -125,11 +125,11 @@ class Records(Protocol):
         ...
 
     def unchanged(self, known: Record) -> bool:
-        """Whether `read` would certainly return `known`. False when it takes reading to tell: this never reads."""
+        """Whether `read` would certainly return `known`. False when only reading can tell: this never reads."""
         ...
 
     def names_unchanged(self, known: Names) -> bool:
-        """Whether `names` would certainly return `known`. False when it takes listing to tell: this never lists."""
+        """Whether `names` would certainly return `known`. False when only listing can tell: this never lists."""
         ...
 
 
@@ -145,7 +145,7 @@ class Digests:
 
 
 class Staging(Protocol):
-    """Bytes on their way in; not visible to anybody until published. Discard it, or leave it to the sweep."""
+    """Bytes that are being staged; not visible until published. Discard it, or leave it to the sweep."""
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Append. Raises StoreFull, StoreReadOnly, StoreError."""
@@ -154,13 +154,13 @@ class Staging(Protocol):
     def finish(self, *, durable: bool = True) -> Staged:
         """Make the bytes durable and compute their digests.
 
-        `durable`: False for who publishes or discards them at once: publishing makes them durable then, and what is
-        refused costs no waiting for the disk. A store may hold a descriptor until one of the two is done.
+        `durable`: False if they are published or discarded at once: publishing then makes them durable, and a
+        refusal does not wait for the disk. A store may hold a descriptor until one of the two is done.
         """
         ...
 
     def discard(self) -> None:
-        """Forget the bytes. May be called at any time, and again."""
+        """Discard the bytes. Idempotent."""
         ...
 
 
@@ -178,7 +178,7 @@ class Staged(Protocol):
         ...
 
     def discard(self) -> None:
-        """Forget the bytes if they were not published. May be called at any time, and again."""
+        """Discard the bytes if they were not published. Idempotent."""
         ...
 
 
@@ -233,7 +233,7 @@ class Blobs(Protocol):
         ...
 
     def renew(self, key: str) -> None:
-        """Let a blob's age begin anew; a missing one is no error. For who is about to stop listing it: see `gc`."""
+        """Reset a blob's age; a missing one is no error. Call it before a write that unlists the blob: see `gc`."""
         ...
 
     def remove_old(self, key: str, older_than: float) -> bool:
@@ -245,7 +245,7 @@ class Blobs(Protocol):
         ...
 
     def sweep(self, older_than: float) -> int:
-        """Remove staged bytes left behind by the dead, untouched for `older_than` seconds; returns how many."""
+        """Remove staged bytes of processes that died, untouched for `older_than` seconds; returns how many."""
         ...
 
 

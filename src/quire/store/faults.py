@@ -32,7 +32,7 @@ class Fault(StrEnum):
     AFTER = "after"
     """Raises StoreError although it was done, durably: the answer was lost."""
     CONFLICT = "conflict"
-    """Raises Conflict although nobody was in the way; nothing happened."""
+    """Raises Conflict without another writer; nothing happened."""
     UNKNOWN_BEFORE = "unknown, not done"
     """Raises OutcomeUnknown; nothing happened."""
     UNKNOWN_AFTER = "unknown, done"

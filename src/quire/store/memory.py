@@ -3,7 +3,7 @@
 It fulfils both contracts as strictly as any store does: several handles ("workers") share one `MemoryState`, every
 operation is one step under one lock, tags are revisions, and an answer is never an object that another caller holds.
 
-Faults belong to a handle, the truth to the state, so a second handle without faults can always look at what really
+Faults belong to a handle, the data to the state, so a second handle without faults can always read what really
 happened.
 """
 
@@ -188,7 +188,7 @@ class MemoryRecords:
         with self._faults.around("write", key), self._state.lock:
             revision, _ = self._state.revisions.get(key, (0, None))
             if expected.tag != str(revision):
-                raise Conflict(f"The record {key} was changed by somebody else; read it again.")
+                raise Conflict(f"The record {key} was changed by another writer; read it again.")
             self._state.revisions[key] = revision + 1, data
             self._state.notes[key] = note
             present = self._state.present.setdefault(prefix, set())

@@ -26,7 +26,7 @@ _MEMORY = re.compile(r"memory:([A-Za-z0-9._-]{0,100})")
 
 
 def has_scheme(place: str) -> bool:
-    """Whether this is a URL and no path. A relative path that looks like one is written with `./` before it."""
+    """Whether this is a URL and no path. A relative path of the form of a URL needs a `./` before it."""
     return _SCHEME.match(place) is not None
 
 
@@ -55,7 +55,7 @@ def parse_place(place: str) -> str:
         raise ConfigurationError(f"{place!r} is no URL ({error}).") from error
     if url.scheme in _BUCKETS:
         if not _BUCKET_NAME.fullmatch(url.netloc) or url.query or url.fragment or ".." in url.path.split("/"):
-            shown = "It" if "@" in url.netloc else repr(place)  # what may be a password is shown to nobody
+            shown = "It" if "@" in url.netloc else repr(place)  # a URL with a password is never shown
             raise ConfigurationError(f"{shown} names no bucket; write it like {url.scheme}://bucket/prefix.")
         return place.rstrip("/")
     if url.scheme != "file":

@@ -54,7 +54,7 @@ def announced_late(lists: NameLists, folder: str, name: str, commit: Callable[[]
     """A writer that commits before its token is in the root."""
     result = commit()
     token = "late"
-    announced = lists._announce(folder, name, token)
+    announced = lists._add_token(folder, name, token)
     lists._leave(folder, name, token, announced, is_present=is_present)
     return result
 

@@ -314,7 +314,7 @@ async def received_form(request: Request, worker: Worker, index: ServedIndex) ->
 
 
 def _note_error(task: asyncio.Task[None]) -> None:
-    """The error of a write is raised by the form, unless another one ended it: then nobody asks for this one."""
+    """The error of a write is raised by the form, unless another error ended it: then this one is not retrieved."""
     if not task.cancelled():
         task.exception()
 

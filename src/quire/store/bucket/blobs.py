@@ -2,7 +2,7 @@
 
 A blob's key is new (`quire.index` chooses a random folder for each publication), so nothing is ever replaced: a small
 blob is created by one conditional put, a large one in parts, which become an object in one step when the last one is
-there. An object cannot be touched, so a blob whose age begins anew has a marker beside it, under `renewed/`.
+there. An object cannot be touched, so a blob whose age was reset has a marker beside it, under `renewed/`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class BucketBlobs:
         return None
 
     def publish(self, staged: Staged, key: str) -> None:
-        """See `contracts.Blobs`. A large blob's key is looked at before, and not while, it is sent: keys are new."""
+        """See `contracts.Blobs`. A large blob's key is checked before, and not while, it is sent: keys are new."""
         path = _path(key)
         self._check_writable()
         assert isinstance(staged, BucketStaged), "bytes staged in another kind of store"

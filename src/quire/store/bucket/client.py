@@ -200,7 +200,7 @@ class ObjectBucket:
     # -- errors -------------------------------------------------------------------------------------------------------
 
     def _check_bucket(self, error: Exception) -> None:
-        """Tell a bucket that is not there from an object that is not. Raises StoreError."""
+        """Distinguish a missing bucket from a missing object. Raises StoreError."""
         if any(code in str(error) for code in _NO_BUCKET):
             raise StoreError(f"The bucket {self.url} does not exist; create it, or name another one.") from error
 

@@ -1,4 +1,4 @@
-"""Documents in objects: how one write is told from another, and how a write ended whose answer was lost.
+"""Documents in objects: the identity of writes, and the outcome of a write whose answer was lost.
 
 Theory of operation. The answer to a conditional write can be missing (a timeout, a server error, a lost connection),
 and it can lie: a client, a proxy or a load balancer that repeats a request meets the state that its first try made, and
@@ -14,7 +14,7 @@ After anything but a clear success, the writer reads the object again (`judge`):
   writes the very same document again, with the same nonce and the same condition. At most one of the two succeeds;
 - the history reaches back to the expected write, or to the object's beginning, and the nonce is not there: a conflict.
   A late try cannot succeed any more, since the state that it expects never comes back;
-- the history is too short to tell: the outcome stays unknown.
+- the history is too short: the outcome stays unknown.
 """
 
 from __future__ import annotations

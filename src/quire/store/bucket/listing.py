@@ -51,7 +51,7 @@ class Root(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, changing=self.changing | {name: self.others(name, token)})
 
     def with_settled(self, name: str, *, is_present: bool) -> Root:
-        """Nobody is changing this name any more, and it is known to be there or not."""
+        """For a name without writers, which is known to be present or not."""
         changing = {other: tokens for other, tokens in self.changing.items() if other != name}
         return msgspec.structs.replace(self, settled=self.settled | {name: is_present}, changing=changing)
 

@@ -9,16 +9,16 @@ order:
 2. it adds a fresh token of its own to the name in the root;
 3. it swaps the record, from the state that it read in 1. THIS IS THE COMMIT POINT;
 4. it takes the token out. If that was the last one, the name is settled: present or missing. Where the root is still
-   the one that 2 wrote, nobody else can have committed a change of presence since (each needs a token first), so the
-   writer knows the answer; else it reads the record again, after the root that it is going to replace.
+the one that 2 wrote, no other writer can have committed a change of presence since (each needs a token first), so
+   the writer knows the answer; else it reads the record again, after the root that it is going to replace.
 
-A reader believes what is settled, and reads the record of what is changing. So the list agrees with the records in
+A reader trusts settled names, and reads the records of changing ones. So the list agrees with the records in
 every state, also when the writer dies between two steps: its token stays, which costs readers one read more.
 
-An old token is taken out by fencing. Its writer may be dead, or asleep before step 3 and about to commit. So the record
-is written anew first, unchanged, under a new version: from then on the sleeper's swap fails. Then the name is settled
-by a swap of the root that was read before. A record that never was gets a document that says so, as a fence needs an
-object.
+An old token is removed by fencing. Its writer may have died, or be stopped before step 3 and about to commit. So the
+record is written again first, unchanged, under a new version: from then on the swap of that writer fails. Then the name
+is settled by a swap of the root that was read before. A record that never existed gets a document that says so, as a
+fence needs an object.
 
 Several names. The list is a snapshot: the records of names that are changing are read before and after a read of the
 root, and if none of them moved in between, all of them had these states at the moment of that read. Where so many names
@@ -91,7 +91,7 @@ class NameLists:
         current, resolved = self._complete(folder, current)
         names = compose(current.root, [current.segments[each.identity] for each in current.root.segments], resolved)
         if known is not None and cached is not None and names == known.names:
-            known.validation = current  # what tells the next reader that these names are still the same
+            known.validation = current  # the validator of these names
             return known
         tag = NEVER_WRITTEN if current.state.is_absent else current.state.nonce
         if resolved:
@@ -185,28 +185,28 @@ class NameLists:
         Raises what the swap raises, and StoreError when nothing was written.
         """
         token = secrets.token_hex(8)
-        announced = self._announce(folder, name, token)
+        with_token = self._add_token(folder, name, token)
         try:
             result = commit()
         except Conflict:
             self._leave(folder, name, token, None, is_present=None)
             raise
         # any other error: the token stays, and readers ask the record, until it is fenced
-        self._leave(folder, name, token, announced, is_present=is_present)
+        self._leave(folder, name, token, with_token, is_present=is_present)
         return result
 
-    def _announce(self, folder: str, name: str, token: str) -> _Known:
+    def _add_token(self, folder: str, name: str, token: str) -> _Known:
         return self._replace(folder, lambda root: root.with_token(name, token))
 
-    def _leave(self, folder: str, name: str, token: str, announced: _Known | None, *, is_present: bool | None) -> None:
+    def _leave(self, folder: str, name: str, token: str, with_token: _Known | None, *, is_present: bool | None) -> None:
         """Take the token out. The change is made, or is known not to be: a failure here costs readers a read, no more.
 
-        `announced`: the root with the token; with it, `is_present` is what was committed.
+        `with_token`: the root with the token; with it, `is_present` is what was committed.
         """
         try:
-            if announced is not None and is_present is not None:
-                settled = _left(announced.root, name, token, is_present=is_present)
-                if self._swapped(folder, announced, settled) is not None:
+            if with_token is not None and is_present is not None:
+                settled = _left(with_token.root, name, token, is_present=is_present)
+                if self._swapped(folder, with_token, settled) is not None:
                     return
             for attempt in range(_ATTEMPTS):
                 current = self._current(folder, None)
@@ -258,7 +258,7 @@ class NameLists:
             try:
                 self._bucket.put(_segment_key(folder, identity), "\n".join(piece).encode(), None)
             except Refused:
-                pass  # the key is nobody else's: a request that was repeated met itself
+                pass  # the key is unique: the request was repeated on its way
             except StoreError:
                 return root  # the names ride in the root until a later change can fold them
             written.append(Segment(first, identity))
@@ -267,9 +267,9 @@ class NameLists:
     # -- healing ------------------------------------------------------------------------------------------------------
 
     def heal(self, folder: str, older_than: float, fence: Callable[[str], None]) -> int:
-        """Take out tokens that this process has known for so many seconds; how many names that settled.
+        """Remove tokens that this process has known for so many seconds; how many names were settled.
 
-        `fence`: writes a record anew as it is. Raises StoreError.
+        `fence`: writes a record again unchanged. Raises StoreError.
         """
         now = time.monotonic()
         current = self._current(folder, None)
@@ -297,7 +297,7 @@ class NameLists:
     def collect(self, folder: str, identities: Iterable[str]) -> int:
         """Remove these segments where the root does not name them; how many were removed. For old ones only.
 
-        A writer that has written a segment and sleeps before its swap of the root is fenced first.
+        A writer that has written a segment and is stopped before its swap of the root is fenced first.
         """
         loose = set(identities) - self._named(folder)
         if not loose:

@@ -12,7 +12,7 @@ from quire.store.bucket.swaps import State, Swaps
 from quire.store.contracts import NEVER_WRITTEN, Draft, Names, Record, check_record_key
 
 _FENCES = 20
-"""Attempts to write a record anew that others change at the same time."""
+"""Attempts to write a record again that others change at the same time."""
 
 
 class BucketRecords:
@@ -88,7 +88,7 @@ class BucketRecords:
         return self.names(known.prefix, known) is known
 
     def fence(self, key: str) -> None:
-        """Write a record anew as it is, so that a write that expects its present state fails. Raises StoreError."""
+        """Write a record again unchanged, so that a write that expects its present state fails. Raises StoreError."""
         for _ in range(_FENCES):
             found = self._swaps.read(_object_key(key))
             assert found is not None  # nothing was known

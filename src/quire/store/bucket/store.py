@@ -4,7 +4,7 @@
 <prefix>/records/<kind...>/<name>.json              one object for each record (`records`)
 <prefix>/names/<kind...>.json, names/<kind...>/<id> the list of names of a folder: its root and segments (`names`)
 <prefix>/blobs/<project>/<publication>/<filename>   (`blobs`)
-<prefix>/renewed/<project>/...                      markers of blobs whose age began anew
+<prefix>/renewed/<project>/...                      markers of blobs whose age was reset
 """
 
 from __future__ import annotations

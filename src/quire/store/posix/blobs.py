@@ -1,18 +1,18 @@
 """Blobs on a POSIX file system: staged in `incoming/`, published by one link() below `blobs/`. Small documents that
 belong to one are written where they stay.
 
-A key is written once. Whoever publishes makes the key unique, so that removing what one publication stored can
-never remove what another one did, however long either of them slept.
+A key is written once. The publisher makes it unique, so that removing the blobs of one publication can never remove
+those of another one, however long either process was stopped.
 
 *Order.* A publication is made to last after it was linked, not before: file systems with a journal then write all its
 names with its first bytes, in one commit, where otherwise each fsync would begin one; and as the bytes of its further
-files are on their way to the disk by then, there is little left for their own fsyncs. Nobody knows its key until the
+files are on their way to the disk by then, there is little left for their own fsyncs. Its key is unknown until the
 record names it, and that is written when `publish` has returned. A power cut before that leaves garbage that nothing
 names, as it does anyway.
 
 *Ages* are those of the inode (ctime): a link makes a blob young, and so does setting its times to what they are, which
-is how `renew` begins its age anew. An NFS client answers `stat` of a file from memory that may be a minute old, so who
-is about to remove by age (`remove_old`) opens the file first, as for reading it.
+is how `renew` resets its age. An NFS client answers `stat` of a file from a cache that may be a minute old, so a
+removal by age (`remove_old`) opens the file first, as for reading it.
 
 *Folders.* A publication's folder goes with its last blob. It stays, empty, when its remover died in between, when its
 publisher died before the first link, or when an NFS client that had the blob open left a `.nfs...` name in it for a
@@ -88,9 +88,9 @@ class PosixBlobs:
     def adopt(self, path: str, notify: Callable[[int], object] = lambda _: None) -> PosixStaged | None:
         """Stage a file that lies on the same file system, by a hard link instead of a copy.
 
-        The store and the other name then share one inode: whoever writes into the file in place, by that name,
-        changes what is published. So this is only for files that nobody will write into, and it is not done where
-        anybody but this user could: the file must belong to it, with no write permission for group or others.
+        The store and the other name then share one inode: a write into the file in place, by that name, changes the
+        published bytes. So this is only for files that are not written any more, and only this user may have the right
+        to write: the file must belong to it, without write permission for group or others.
         None when it cannot be done (another file system, such permissions, no hard links); copy it then.
         The link is made first and hashed through its own name, so it does not matter what happens to `path` meanwhile.
         `notify` is called with the size of each piece that was read. Raises StoreError when `path` cannot be read.
@@ -182,7 +182,7 @@ class PosixBlobs:
             try:
                 made = step()
             except Conflict:
-                # this tells of it, and who stored it may not have come to announcing it
+                # the refusal reveals the name, and its writer may not have touched the directory yet
                 self._changes.publish_change(directory, directory.rpartition("/")[0])
                 raise
             except OSError as error:
@@ -306,7 +306,7 @@ class PosixBlobs:
         return swept
 
     def now(self) -> float:
-        """The time by the clock that stamps the files: the server's, not this machine's, on a network file system."""
+        """The time by the clock of the files' times: on a network file system the server's, not this machine's."""
         if not self._writable:
             return max(
                 (os.stat(path).st_ctime for path in (self._top, self._incoming) if os.path.isdir(path)), default=0.0

@@ -2,7 +2,7 @@
 
 Theory of operation
 -------------------
-An NFS client keeps the listing of a directory, and what it has looked up in it, for as long as the directory's change
+An NFS client keeps the listing of a directory, and its lookups in it, for as long as the directory's change
 attribute is the one that came with them (RFC 8881, 5.8.1.4). Good servers count changes. Some make the attribute from
 the change time, which moves in ticks of the server's clock, 1 to 10 ms: xfs of format 4, ext4 on older kernels, file
 systems of other makes. There this happens within one tick:
@@ -11,15 +11,15 @@ systems of other makes. There this happens within one tick:
 2. B opens the directory and lists it: up to 17. Its kernel keeps the list, with the attribute.
 3. V links revision 18; the attribute stays as it is. V acknowledges.
 4. B opens the directory. The attribute is the one it has, so its kernel lists from memory: up to 17. B is wrong, not
-   for a moment but until somebody changes the directory again. No way of asking helps B: opening anew is what it did.
+   for a moment but until the next change of the directory. B cannot do more: it did open the directory again.
 
-So it is up to whoever changes something. `publish_change`: when the change is durable, wait out one tick and touch the
-directory. The attribute is then one that nobody can have listed the directory under without the change; only then the
+So the writer must act. `publish_change`: when the change is durable, wait out one tick and touch the
+directory. No client can have listed the directory without the change under the new attribute; only then the
 change is acknowledged. It covers every directory in which a name came or went that matters to others: those of records,
 of names and their intent markers, of blobs, and the new directories above them. (What is removed in passing, old
 revisions and withdrawn intent markers, may be seen for longer: a higher revision counts, and an intent marker only
-makes readers ask the record.) Who is refused because a name is there announces it as well: the refusal tells of it, and
-who made it may still be waiting for its tick.
+makes readers ask the record.) A writer that is refused because of an existing name touches the directory as well: the
+refusal reveals the name, and its maker may still be waiting for its tick.
 
 Between the link and the touch a reader who listed in the same tick would still be behind another one who did not. For
 records that is excluded by `await_tick`: a writer waits out a tick between reading what it replaces and its link. As
@@ -39,7 +39,7 @@ import time
 
 
 class Changes:
-    """How the changes of one store are made to be noticed."""
+    """Makes the changes of one store visible to all clients."""
 
     def __init__(self, tick: float = 0.0) -> None:
         """`tick`: seconds in which the server's change attribute moves on; 0 where it counts changes."""

@@ -5,21 +5,21 @@ Theory of operation
 A reader wants to know, for one round trip, whether a directory is as it remembers it. On NFS the client's kernel
 answers `stat`, and `fstat` of a descriptor held open, from memory that may be seconds old. Opening is the one
 call for which close-to-open consistency makes it ask the server, so: open, then fstat, then close. What fstat
-then tells - inode, mtime, ctime - is the directory's identity. Three things can still go wrong:
+then returns - inode, mtime, ctime - is the directory's identity. Three things can still go wrong:
 
 1. *A late reply.* A worker on the same machine changes the directory while our answer from the server is under way.
    The kernel notices, drops the answer and marks what it has as invalid; fstat returns it nevertheless. statx,
-   forbidden to ask the server, tells which attributes the kernel stands by. If mtime and ctime are not among them,
+   forbidden to ask the server, shows which attributes the kernel holds valid. If mtime and ctime are not among them,
    or differ from what fstat said, open again; after a few tries give up on an identity (None): list, and remember
    nothing.
 2. *Absence.* A name that did not exist when last asked is answered "no such file" from memory, for as long as the
    parent's remembered attributes are trusted. So ENOENT counts only after the parent was opened the same way and
    the name was looked up in it again. ESTALE (what we remembered was removed) is treated the same.
-3. *Two changes within one clock tick.* File systems stamp times in ticks of 1 to 10 ms, a few in whole seconds. If a
-   directory is listed between two changes of one tick, its identity does not tell the second change. So an identity
-   is believed only once it is *settled*: the listing began at least `racy_window` after the identity was first seen,
-   both read from this process's monotonic clock. Any change that carries the same stamp was then in that listing.
-   (Git calls an index entry "racy" for the same reason.)
+3. *Two changes within one clock tick.* File times move in ticks of 1 to 10 ms, on a few file systems in whole seconds.
+   If a directory is listed between two changes of one tick, its identity does not show the second change. So an
+   identity is trusted only *past the racy window*: the listing began at least `racy_window` after the identity was
+   first seen, by this process's monotonic clock. Any change with the same times was then in that listing. (Git calls an
+   index entry "racy" for the same reason.)
 
 On a file system that is this kernel's own, with no other machine and no other layer behind it, stat is as true as open
 and costs a third. It is used where the identity alone is wanted, the path is on a file system of such a type, and on
@@ -40,7 +40,7 @@ _ROOT_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FLAGS = _ROOT_FLAGS | os.O_NOFOLLOW
 _ATTEMPTS = 4
 GONE = frozenset({errno.ENOENT, errno.ESTALE})
-"""What tells of a name that another process, or another client of the file server (ESTALE), has removed."""
+"""Errors for a name that another process, or another client of the file server (ESTALE), has removed."""
 
 COARSE_RACY_SECONDS = 2.5
 """Seconds that cover the coarsest timestamps in use: whole seconds, and two of FAT."""
@@ -48,11 +48,11 @@ FINE_RACY_SECONDS = 0.1
 """Seconds that cover ticks of 1 to 10 ms tenfold."""
 
 
-_FILE_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO somebody left must not block us
+_FILE_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a FIFO must not block this process
 
 
 class Identity(NamedTuple):
-    """What tells one state of a directory from another, as far as its clock's ticks go."""
+    """Identifies a state of a directory, within the resolution of its clock."""
 
     inode: int
     mtime_ns: int
@@ -77,7 +77,7 @@ class RacyWindow:
         self._may_refine = seconds is None
 
     def observe(self, identity: Identity) -> None:
-        """Learn from a timestamp. The ctime is the kernel's own; an mtime can be set to anything by anybody."""
+        """Learn from a timestamp. The ctime is the kernel's own; any program can set an mtime."""
         if self._may_refine and identity.ctime_ns % 10_000_000:
             self.seconds = FINE_RACY_SECONDS
             self._may_refine = False
@@ -133,7 +133,7 @@ class Directories:
         return opened[1]
 
     def has(self, path: str, identity: Identity | None) -> bool:
-        """Whether the directory `path` certainly has this identity now; False when that takes opening it to tell.
+        """Whether the directory `path` certainly has this identity now; False when only opening it can tell.
 
         The innermost step of every answer on a local file system: one system call.
         """
@@ -198,7 +198,7 @@ class Directories:
 
 
 def revalidate_name(path: str) -> None:
-    """Let an NFS client look the name of a file up again, which it does once it has asked for the directory anew.
+    """Make an NFS client look the name of a file up again, which it does after it has opened the directory again.
 
     Until then it may go on opening a file that another client removed or replaced. Raises OSError.
     """

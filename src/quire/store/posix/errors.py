@@ -55,7 +55,7 @@ def store_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reading = doing.startswith(_READING)  # "nothing was written" is for who writes
+        reading = doing.startswith(_READING)  # "nothing was written" is for writers
         if error.errno in FULL and not reading:
             raise StoreFull(
                 f"The store cannot {doing}: the disk or the quota is full. Free space and repeat."
@@ -71,7 +71,7 @@ def store_errors(doing: str) -> Iterator[None]:
 
 @contextmanager
 def after_commit(subject: str) -> Iterator[None]:
-    """Raise a plain StoreError instead of OSError: the change is visible, nobody may be told that it was not made."""
+    """Raise a plain StoreError instead of OSError: the change is visible, so the error must not deny it."""
     try:
         yield
     except OSError as error:

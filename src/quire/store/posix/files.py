@@ -37,7 +37,7 @@ class PendingFile:
     that wrote them: it is the one that learns of failed writes.
 
     May be used from several threads: a request that was cancelled gives its upload up while the last write still runs
-    in a thread, and the descriptor's number must not become that of somebody else's file before that write is over.
+    in a thread, and the descriptor's number must not become that of another file before that write is over.
     """
 
     def __init__(self, path: str, *, is_durable: bool = False) -> None:
@@ -58,8 +58,8 @@ class PendingFile:
             write_all(self._fd, data)
 
     def begin_writing(self) -> None:
-        """Let the disk begin with what `make_durable` is going to wait for. Raises OSError; then that will not succeed:
-        an fsync might not be told of the failure a second time.
+        """Early writeback of the bytes that `make_durable` will wait for. Raises OSError; then that will not succeed:
+        an fsync might not report the failure a second time.
         """
         with self._lock:
             if self._fd is not None:
@@ -82,7 +82,7 @@ class PendingFile:
                     self._close()
 
     def discard(self) -> None:
-        """Take this name away; others that the file has got stay. May be called at any time, and again."""
+        """Remove this name; other names of the file stay. Idempotent."""
         with self._lock:
             self._close()
             if not self._is_discarded:
@@ -92,7 +92,7 @@ class PendingFile:
     def _close(self) -> None:
         if self._fd is not None:
             fd, self._fd = self._fd, None
-            with contextlib.suppress(OSError):  # what matters of it, fsync has told
+            with contextlib.suppress(OSError):  # fsync has reported all errors that matter
                 os.close(fd)
 
 
@@ -106,7 +106,7 @@ def sync_directory(path: str) -> None:
 
 
 class DurableDirectories:
-    """Makes directories, and makes certain that they last: one whose maker died before it synced may not.
+    """Makes directories durably: one whose maker died before it synced may not be durable.
 
     What was made certain is remembered, so this costs one fsync per directory and process.
     """
@@ -161,7 +161,7 @@ def remove_quietly(path: str) -> None:
 
 
 def unique_name() -> str:
-    """A name that nobody else makes."""
+    """A unique name."""
     return secrets.token_hex(16)
 
 

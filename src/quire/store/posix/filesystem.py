@@ -1,5 +1,5 @@
-"""What Python does not tell about a file system, or does not ask of one: its type (statfs(2)), whether attributes are
-fresh (statx(2)), and that it begins to write a file (sync_file_range(2)).
+"""System calls that Python lacks: the type of a file system (statfs(2)), cached attributes (statx(2)), and early
+writeback (sync_file_range(2)).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def filesystem_type(path: str) -> tuple[str, bool]:
 
 
 def is_network(path: str) -> bool:
-    """Whether `path` is on a network file system. True also where that cannot be told: more care does no harm."""
+    """Whether `path` is on a network file system. True also where that is not known: more care does no harm."""
     try:
         return not filesystem_type(path)[1]
     except (OSError, ValueError):  # ValueError: a path with NUL
@@ -140,7 +140,7 @@ def begin_writing(fd: int) -> None:
 
     That promises nothing, and is left out where it cannot be done: an fsync has to follow. It finds less to do then,
     and another one before it may have done a part of its work.
-    Raises OSError for what the fsync would have raised, and perhaps will not, having been told once.
+    Raises OSError for an error of writing, which the later fsync may not report again.
     """
     if _sync_file_range is not None and _sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE) != 0:
         number = ctypes.get_errno()
@@ -151,7 +151,7 @@ def begin_writing(fd: int) -> None:
 def mount_options(path: str) -> frozenset[str]:
     """The options that the file system of `path` is mounted with, as /proc/self/mountinfo has them (proc(5)).
 
-    Empty where that cannot be told.
+    Empty where that is not known.
     """
     try:
         device = os.stat(path).st_dev

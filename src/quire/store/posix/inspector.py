@@ -1,8 +1,8 @@
-"""What only the POSIX store can tell about itself: names that do not belong, and what writers that died left behind.
+"""Anomalies of a POSIX store: names that do not belong, and files that writers left when they died.
 
-Everything here looks at a store that is in use. A name that is found is looked at a second time before it is told, so
-that what was only on its way is not taken for a remnant; what may still be on its way has an age, by the clock that
-stamps the files, for the caller to judge.
+The store is in use. A name that is found is checked a second time before it is reported, so that a change under way is
+not taken for a remnant. A name that may still belong to a change has an age, by the clock of the files' times, for the
+caller to judge.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _INTENT = re.compile(r"([a-z0-9][a-z0-9_-]*)\.[0-9a-f]+\.changing")
 
 
 class Kind(StrEnum):
-    """What is odd about a name."""
+    """The kind of an anomaly."""
 
     INCOMING = "incoming"
     """Staged bytes, of an upload under way or of one that ended without tidying up."""
@@ -51,7 +51,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """One odd name."""
+    """One anomaly."""
 
     kind: Kind
     path: str
@@ -104,10 +104,10 @@ class PosixInspector:
                 with if_there(), open(f"{directory}/{number:08d}.json", "rb") as file:
                     yield Revision(number, split_tombstone(file.read())[0])
 
-    # -- what is odd --------------------------------------------------------------------------------------------------
+    # -- anomalies -----------------------------------------------------------------------------------------------------
 
     def anomalies(self) -> list[Anomaly]:
-        """Everything that does not belong, or is left of something. Raises StoreError when it cannot be looked at."""
+        """All names that do not belong, or are remnants. Raises StoreError when they cannot be read."""
         with store_errors("list its own folders"):
             now = self._store.blobs.now()
             found = [*self._in_home(now), *self._in_incoming(now), *self._in_records(now), *self._in_blobs(now)]
@@ -186,7 +186,7 @@ class PosixInspector:
             return False
         folder, _, name = f"{self._home}/records/{key}".rpartition("/")
         if any(match[1] == name for entry in _entries(folder) if (match := _INTENT.fullmatch(entry.name))):
-            return False  # somebody is about to put it right
+            return False  # a writer is about to correct it
         return self._store.records.read(key, record) is record and os.path.exists(marker) is is_marked
 
     def _in_blobs(self, now: float) -> Iterator[Anomaly]:
@@ -207,13 +207,13 @@ class PosixInspector:
     # -- repairs ------------------------------------------------------------------------------------------------------
 
     def tidy(self, anomaly: Anomaly) -> str | None:
-        """Put one right; says what was done, or None when that is nobody's to decide. Sweeping is the store's work."""
+        """Correct one; returns what was done, or None when an operator has to decide. Sweeping is the store's work."""
         if anomaly.kind in {Kind.MARKER, Kind.NO_REVISION}:
             assert anomaly.key is not None
             self._store.records.listing.repair_marker(anomaly.key)
             return "The list of names agrees with the record now."
         if anomaly.kind is Kind.EMPTY_DIRECTORY:
-            with contextlib.suppress(OSError):  # somebody puts a file there, or it is gone: either is fine
+            with contextlib.suppress(OSError):  # it has a file again, or it is gone: either is fine
                 os.rmdir(f"{self._home}/{anomaly.path}")
             return "The empty directory was removed."
         return None

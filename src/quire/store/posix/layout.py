@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 *Birth.* The folder is made complete under a name of its own beside where it belongs, `.quire-<unique>`, and renamed
-into place. Whoever dies before that leaves it there. `sweep_unfinished_layouts` takes such a folder away once it is
+into place. A process that dies before leaves it there. `sweep_unfinished_layouts` takes such a folder away once it is
 old, by name first: should its maker only be slow, its rename then finds nothing to rename, which is as good as finding
 the place taken, for the sweep works in a store that is there. Nothing but the empty skeleton of a store is removed.
 
@@ -12,7 +12,7 @@ it. The errors that say "read-only" are EROFS, EACCES and EPERM, and they alone.
 state: the store counts as writable, and each upload fails with a sentence of its own until there is room. Anything else
 (EIO, ESTALE, ETIMEDOUT, ...) is tried again for about a second, and then refuses to open the store, with the error's
 name: a worker that came up read-only beside others that are not would refuse uploads now and then for weeks, while one
-that does not start is seen, and started again. Who wants to go on reading from such a disk says so (`--read-only`).
+that does not start is seen, and started again. To go on reading from such a disk, use `--read-only`.
 An fsync is never tried again: after a failure the next one may succeed without having written anything.
 """
 
@@ -50,10 +50,10 @@ _SCRATCH = re.compile(r"\.quire-doctor-[0-9a-f]{16}")
 
 
 def create_layout(home: Path, changes: Changes) -> None:
-    """Make the store's folder, complete, in one step, unless it is there. Raises StoreError in its kinds."""
+    """Make the store's folder, complete, in one step, unless it is there. Raises StoreError or a subclass."""
     with store_errors(f"make certain of its folder {home}"):
         if home.exists():
-            sync_directory(str(home.parent))  # whoever made it may have died before it did
+            sync_directory(str(home.parent))  # its maker may have died before it did
             return
     staging = home.with_name(f".quire-{unique_name()}")
     with store_errors(f"make its folder {home}"):
@@ -153,7 +153,7 @@ def _read_format(home: Path) -> bytes | None:
 def can_write(home: Path) -> bool:
     """Whether files can be made in the store: permissions, mount options and the file system all agree.
 
-    False also where there is no store. Raises StoreError when it cannot be told; see the theory above.
+    False also where there is no store. Raises StoreError when it is not known; see the theory above.
     """
     try:
         return _patiently(lambda: _try_to_write(f"{home}/incoming/{unique_name()}"))
@@ -163,7 +163,7 @@ def can_write(home: Path) -> bool:
         raise StoreError(f"The store {home} lacks its folder incoming; make it again.") from error
     except OSError as error:
         raise StoreError(
-            f"It cannot be told whether the store {home} can be written: {reason(error)}. Repair the file system, "
+            f"It is not known whether the store {home} can be written: {reason(error)}. Repair the file system, "
             f"or serve it read-only."
         ) from error
 
@@ -194,14 +194,14 @@ def _patiently(attempt: Callable[[], T]) -> T:
 
 def sweep_unfinished_layouts(home: str, older_than: float, now: float) -> int:
     """Remove what died beside the store's folder: unborn stores, and folders of a killed doctor from before there was
-    a store. `now` is the time of the clock that stamps the files; returns how many. What may not be removed stays.
+    a store. `now`: by the clock of the files' times. Returns how many. What may not be removed stays.
     """
     root = home.rpartition("/")[0]
     swept = 0
     with os.scandir(root) as entries:
         found = [entry.name for entry in entries if _UNFINISHED.fullmatch(entry.name) or _SCRATCH.fullmatch(entry.name)]
     for name in found:
-        with contextlib.suppress(OSError):  # somebody else's right or doing; the store itself is not concerned
+        with contextlib.suppress(OSError):  # a missing right, or a change by others; the store itself is not concerned
             status = os.stat(f"{root}/{name}", follow_symlinks=False)
             if now - status.st_ctime >= older_than and os.path.isdir(home):
                 swept += _dismantle(root, name)

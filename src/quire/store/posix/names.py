@@ -3,10 +3,10 @@
 Theory of operation
 -------------------
 A name is listed when it has a directory, unless a marker `foo.deleted` lies beside it. The marker
-and the record cannot change in one step, so whoever is about to make a record present or absent first announces it:
+and the record cannot change in one step, so a writer that makes a record present or absent first writes its intent:
 it creates `foo.<unique>.changing` beside the directory, then commits, then makes the marker match the record, reading
 the record again after every change of the marker until both agree, and only then removes its intent marker. While any
-intent marker for foo lies there, nobody believes the marker: the record itself is asked. Hence:
+intent marker for foo exists, readers ignore the marker and read the record itself. Hence:
 - the last one to change the marker has afterwards seen the record agree with it: without an intent marker it is right;
 - a writer that dies leaves an intent marker: the list stays right and costs one more read, until a sweep settles it;
 - creating or removing either name changes the identity of the parent, so no reader misses it.
@@ -60,7 +60,7 @@ class _Validation(NamedTuple):
 
     seen: Seen
     undecided: tuple[Record, ...]
-    """The records that were asked because their markers could not be believed."""
+    """The records that were read because of their intent markers."""
 
 
 class PosixNames:
@@ -180,14 +180,14 @@ class PosixNames:
         try:
             yield
         except Exception:
-            # Only a death may leave an intent marker behind. What came of the write is read from the record.
+            # Only a crash may leave an intent marker behind. The result of the write is read from the record.
             with contextlib.suppress(OSError, StoreError):
                 self.match_marker(key)
                 self._remove_intent(intent)
             raise
         with after_commit(f"The record {key}"):
             while not self._remove_intent(intent):
-                # It was swept: we slept for very long, and our last change of the marker may have been a late one.
+                # It was swept: this writer was stopped for long, and its last change of the marker may have been late.
                 intent = self._write_intent(key)
                 self.match_marker(key)
 
@@ -199,7 +199,7 @@ class PosixNames:
         return intent
 
     def _remove_intent(self, intent: str) -> bool:
-        """False when somebody else had removed it."""
+        """False when it was removed already."""
         try:
             os.unlink(intent)
         except FileNotFoundError:
@@ -208,7 +208,7 @@ class PosixNames:
         return True
 
     def match_marker(self, key: str) -> None:
-        """Make the marker match the record; only for who keeps an intent marker meanwhile."""
+        """Make the marker match the record. The caller holds an intent marker meanwhile."""
         path = f"{self._top}/{key}"
         marker = f"{path}{_DELETED}"
         record = self._read(key, None)
@@ -245,7 +245,7 @@ class PosixNames:
         return tuple(sorted(prefix for prefix in found if all(map(_NAME.fullmatch, prefix.split("/")))))
 
     def resolve_intents(self, prefix: str, older_than: float, now: float) -> int:
-        """Finish what writers that died had announced. For the sweep; `now` is the server's time. Returns how many."""
+        """Finish the intents of writers that died. For the sweep; `now` is the server's time. Returns how many."""
         path = f"{self._top}/{prefix}"
         resolved = 0
         with store_errors(f"tidy {prefix}"):

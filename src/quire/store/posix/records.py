@@ -3,26 +3,26 @@
 Theory of operation
 -------------------
 `records/main/projects/foo/00000017.json` is the seventeenth document stored under `main/projects/foo`; the highest
-revision is the record. A deleted record is a revision that says `null`, and on further lines what its deleter had to
-note. The directory, once there, stays for good: NFS clients go on in a directory that was renamed or replaced.
+revision is the record. A deleted record is a revision that says `null`, and on further lines the note of the
+deletion. The directory, once there, stays for good: NFS clients go on in a directory that was renamed or replaced.
 
 *Writing* revision 18 over 17: the document is written and fsynced in `incoming/`, then link()ed to `00000018.json`.
-(The first of it may be done long before, see `draft`: file systems with a journal then take the document along when
-they make something else last, and the fsync has nothing left to wait for.)
+(The document may be written long before, see `draft`: file systems with a journal then write it in the same commit as
+other files, and its own fsync returns at once.)
 THE LINK IS THE COMMIT POINT. It fails if the name exists, also between NFS clients, which makes it the
 compare-and-swap without any lock. A first revision appears together with its directory, complete, by one rename.
 EEXIST may answer a LINK of our own that the network repeated: then the name is our own inode.
 
-A writer that slept between reading 17 and linking 18 may find the name 18 free although the record went on to 30:
+A writer that was stopped between reading 17 and linking 18 may find the name 18 free although the record went on to 30:
 old revisions are pruned. Its link then succeeds and means nothing. So after the link the writer lists once. Ours is
 the highest: committed. It is not, and 17, the very file that was read, is still there: pruning goes upwards, so 18
-was never pruned, so others built upon ours: committed. Neither: it cannot be told, and the writer says so
-(OutcomeUnknown); whoever repeats the change finds it done or does it. For this to be rare, pruning leaves everything
+was never pruned, and later revisions are based on ours: committed. Neither: the outcome is not known, and the writer
+raises OutcomeUnknown; a repetition finds the change done or does it. For this to be rare, pruning leaves everything
 younger than a minute by the server's clock. The highest revision is never pruned, and a reader that loses the
 revision it was about to open lists again.
 
-A reader may see a revision between its link and its fsync. If the power fails just then, what it saw never was: its
-writer had not been told that it was done. Whoever finds its change already made syncs before it says so (`confirm`).
+A reader may see a revision between its link and its fsync. If the power fails just then, the revision is lost: it was
+not acknowledged. A writer that finds its change already made syncs before it acknowledges it (`confirm`).
 
 Listing names is a matter of its own: see `names`.
 """
@@ -151,7 +151,7 @@ class PosixRecords:
         try:
             opened = self._directories.open(path)
         except NotADirectoryError:
-            opened = None  # somebody's file, not a record
+            opened = None  # another file, not a record
         if opened is None:
             self._check_home()
             return known if known is not None and known.tag == NEVER_WRITTEN else Record(key, None, NEVER_WRITTEN)
@@ -177,7 +177,7 @@ class PosixRecords:
             os.close(fd)
 
     def _check_home(self) -> None:
-        """Raise when the store as a whole is gone: a volume that is not mounted must not look like deleted projects."""
+        """Raise when the whole store is gone: a volume that is not mounted must not be taken for deleted projects."""
         if os.path.isdir(self._home):
             self._home_seen = True
         elif self._home_seen:
@@ -245,7 +245,7 @@ class PosixRecords:
                 if error.errno == errno.ENOENT and self._revisions(path).get(1) == inode:
                     pass
                 elif error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
-                    raise Conflict(f"The record {key} was made by somebody else meanwhile.") from error
+                    raise Conflict(f"The record {key} was made by another writer meanwhile.") from error
                 elif error.errno == errno.ENOTDIR:
                     raise StoreError(
                         f"A file that is not quire's lies where the record {key} belongs; "
@@ -290,7 +290,7 @@ class PosixRecords:
                 os.link(file.path, target)
             except FileExistsError as error:
                 if not is_same_file(file.path, target):
-                    raise Conflict(f"The record {key} was changed by somebody else meanwhile.") from error
+                    raise Conflict(f"The record {key} was changed by another writer meanwhile.") from error
             with after_commit(f"The record {key}"):
                 sync_directory(path)
                 self._durable.ensure(path)
@@ -355,7 +355,7 @@ def split_tombstone(content: bytes) -> tuple[bytes | None, bytes | None]:
 
 
 def _tag(number: int, inode: int) -> str:
-    """The inode tells a revision from another that was once stored under the same number and pruned."""
+    """The inode distinguishes a revision from a pruned one of the same number."""
     return NEVER_WRITTEN if number == 0 else f"{number}.{inode}"
 
 

@@ -46,7 +46,7 @@ class Digester:
 
 
 class _StagedBytes(io.FileIO):
-    """A reader whose disk errors are the store's: who examines an upload must not take them for a damaged archive."""
+    """A reader that raises the store's errors: an examination must not take a failed disk for a damaged archive."""
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         with store_errors("read an upload back"):

@@ -45,7 +45,7 @@ class PosixStore:
         prune_age: float = PRUNE_AGE,
         coarse_changes: float = 0.0,
     ) -> None:
-        """Prefer `open`, which looks at the directory first."""
+        """Prefer `open`, which checks the directory first."""
         home = f"{root}/{HOME}"
         self.root = root
         self.place = str(root)
@@ -88,7 +88,7 @@ class PosixStore:
         `coarse_changes`: seconds in which the file server's change attribute moves on, where it does not count changes
         (see `changes`).
         `network`: None finds out by the file system's type; `racy_window`: seconds, None finds out too (see
-        `directory`). Raises StoreError when the root is missing or cannot be read, or when it cannot be told whether
+        `directory`). Raises StoreError when the root is missing or cannot be read, or when it is not known whether
         the store can be written (see `layout`); UnknownLayout when the folder is of a newer quire, or not a store.
         """
         try:
@@ -125,7 +125,7 @@ class PosixStore:
 
     @property
     def exists(self) -> bool:
-        # unlike Path.is_dir it raises nothing; the caller that opens it is told what is wrong
+        # unlike Path.is_dir it raises nothing; opening it reports errors
         return os.path.isdir(self.home)
 
     @property
