@@ -30,14 +30,15 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Report:
     victims = [Victim(pid, arguments.kill_every or 2.0) for pid in arguments.kill_workers_of]
-    stores: list[Path] = arguments.store
+    stores: list[Path | str] = [arguments.bucket] if arguments.bucket else arguments.store
     if arguments.url:
         servers = [(parts.hostname or "127.0.0.1", parts.port or 80) for parts in map(urlsplit, arguments.url)]
         doubt = arguments.doubt
     else:
         if not stores:
-            stores = [folder / "packages"]
-            stores[0].mkdir()
+            root = folder / "packages"
+            root.mkdir()
+            stores = [root]
         started = stack.enter_context(
             quire_servers(
                 arguments.server or ("uvicorn", "gunicorn"),
@@ -56,7 +57,7 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
         seconds=arguments.seconds,
         servers=tuple(servers),
         stores=tuple(map(str, stores)),
-        dropped=("oak", "pine") if stores else (),
+        dropped=("oak", "pine") if stores and not arguments.bucket else (),
         reader_processes=arguments.reader_processes,
         readers=arguments.readers,
         pause=arguments.pause,
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, help="the same seed asks for the same operations in the same order")
     add("--url", action="append", default=[], help="a server that is running; repeat it. Otherwise some are started")
     add("--store", type=Path, action="append", default=[], help="the served directory; repeat it for several mounts")
+    add("--bucket", metavar="URL", help="serve a bucket in place of a directory")
     add("--server", action="append", default=None, help="a kind of server to start (default: uvicorn and gunicorn)")
     add("--workers", type=int, default=4, help="of each server that is started")
     add("--kill-workers-of", type=int, action="append", default=[], metavar="PID", help="of a server given by --url")

@@ -9,18 +9,17 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from quire.domain.changes import Selection
 from quire.domain.errors import NotFound, QuireError
 from quire.index.index import Index
 from quire.index.upload import Upload, examine
-from quire.store.posix.store import PosixStore
+from quire.store.opening import open_store
 
 
 def main() -> None:
-    index = Index(PosixStore.open(Path(sys.argv[1])))
+    index = Index(open_store(sys.argv[1]))
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         try:

@@ -31,14 +31,14 @@ class Victim:
 @contextmanager
 def quire_servers(
     kinds: Sequence[str],
-    roots: Sequence[Path],
+    roots: Sequence[Path | str],
     folder: Path,
     workers: int,
     *,
     kill_every: float = 0.0,
     program: Callable[..., list[str]] = quire_command,
 ) -> Iterator[list[tuple[Served, Victim]]]:
-    """One quire server of each kind; the nth serves the nth root (or the only one).
+    """One quire server of each kind; the nth serves the nth root (or the only one), a directory or a URL.
 
     `kill_every`: seconds; the victims' pause when it is longer than what a server bears. `program`: the
     command line of quire with these arguments.
