@@ -35,7 +35,7 @@ _NO_REPLACING = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROF
 
 
 def change(path: str, edit: Callable[[bytes], bytes], *, create: bool = False) -> bool:
-    """Replace the content of a password file by what `edit` makes of it; whether that is another content.
+    """Replace the content of a password file by the result of `edit`; whether it changed.
 
     `edit` may be called several times, and may raise a QuireError to leave the file as it is. `create`: make a file
     that is not there, empty. Raises ConfigurationError for a file that cannot be used, StoreError when it cannot be

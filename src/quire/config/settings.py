@@ -130,7 +130,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def drop_in_roots(self) -> tuple[str, ...]:
-        """The directories whose files are served where they lie."""
+        """The directories whose files are served in place."""
         return () if self.no_drop_in else self.folders
 
     @property

@@ -85,7 +85,7 @@ class Known(NamedTuple):
     record: Record
     project: Project | None
     draft: Draft | None = None
-    """What the one change that waits for it makes of it, not stored yet."""
+    """The result of the one change that waits for it, not stored yet."""
     read_at: float = -math.inf
     """The time (of `now`) before it was read."""
 

@@ -1,10 +1,10 @@
-"""How far long work is: the work tells it, a command shows it."""
+"""The progress of long work, which a command shows."""
 
 from __future__ import annotations
 
 
 class Progress:
-    """Is told. Shows nothing; see `quire.commands.progress`. May be called by several threads."""
+    """Receives progress. Shows nothing; see `quire.commands.progress`. Thread-safe."""
 
     def step(self, title: str, total: int) -> None:
         """Something begins that has about `total` parts, or bytes."""
