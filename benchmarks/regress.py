@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +38,10 @@ FEW = 40
 """Enough for counts that have no noise, from a worker that is slowed down by counting."""
 WINDOWS = 5
 """So many times Python's work is counted, for the median: what a worker does by itself once is in one of them."""
+SHORT_WINDOWS = 40
+SHORT = 5
+"""Requests of a short window. Many are counted, for the most frequent count: on a busy machine every longer window has
+one of the server's ticks in it, of which there are ten a second."""
 PROJECT = "work-0"
 WAITING = frozenset({"futex", "sched_yield", "epoll_wait", "epoll_pwait", "clock_nanosleep", "restart_syscall"})
 """System calls by which the server's threads wait for each other: as many as the machine's business makes of them."""
@@ -145,16 +149,16 @@ def settle(asker: Asker, asked: Mapping[str, Question]) -> None:
             asker.ask(question)
 
 
-def python_work(port: int, counter: Path, question: Question, times: int = FEW) -> Python:
-    """Of a worker that counts, for each of `times` requests; of several such counts the median."""
+def python_work(port: int, counter: Path, question: Question) -> Python:
+    """Of a worker that counts, for each request; of many such counts the most frequent."""
     asker = Asker(port)
     with contextlib.closing(asker):
         asker.ask(question, 5)
-        return _python(counter, [partial(asker.ask, question, times)] * WINDOWS, times, [LOOP])
+        return _python(counter, [partial(asker.ask, question, SHORT)] * SHORT_WINDOWS, SHORT, [LOOP], statistics.mode)
 
 
 def upload_work(port: int, counter: Path, times: int = FEW) -> Python:
-    """As `python_work`, for each upload, ten to a project, with what threads do for it."""
+    """As `python_work`, for each upload, ten to a project, with what threads do for it; the median."""
     uploader = Uploader(port, "/", {})
     batches = [releases(f"{PROJECT}-upload-{number}", times) for number in range(WINDOWS + 1)]
 
@@ -167,7 +171,13 @@ def upload_work(port: int, counter: Path, times: int = FEW) -> Python:
         return _python(counter, [partial(send, batch) for batch in batches[1:]], times, [LOOP, THREADS])
 
 
-def _python(counter: Path, windows: Sequence[Callable[[], object]], times: int, threads: Sequence[str]) -> Python:
+def _python(
+    counter: Path,
+    windows: Sequence[Callable[[], object]],
+    times: int,
+    threads: Sequence[str],
+    choose: Callable[[Iterable[float]], float] = statistics.median,
+) -> Python:
     """What these threads of the worker do for one request, when each of the windows makes `times` of them."""
     counts = [_counted(counter)]
     for act in windows:
@@ -178,7 +188,7 @@ def _python(counter: Path, windows: Sequence[Callable[[], object]], times: int, 
         for count in counts
     ]
     each = [[(late - early) / times for early, late in zip(*pair, strict=True)] for pair in pairwise(totals)]
-    return Python(*map(statistics.median, zip(*each, strict=True)))
+    return Python(*map(choose, zip(*each, strict=True)))
 
 
 def page_calls(running: Running, port: int, question: Question, times: int = REQUESTS) -> dict[str, float]:
