@@ -38,6 +38,8 @@ MAX_DOCUMENT_BYTES = 1024 * 1024
 MAX_OTHER_BYTES = 16 * 1024 * 1024
 """Of everything but the file: descriptions are long, and read from the file's own metadata instead."""
 MAX_PARTS = 10_000
+_CONTENT = "content"
+"""The field that is the file."""
 _DOCUMENTS = frozenset({"gpg_signature", "attestations"})
 _KEPT = frozenset(
     {
@@ -169,10 +171,11 @@ class _Reader:
     def on_part(self, name: str, filename: str | None, content: bytes) -> None:
         """A whole part, with the parser's callbacks for its pieces."""
         self._count_part()
-        self.begin(name, filename)
-        if content:
-            self.take(content)
-        self.on_part_end()
+        if name in _KEPT or name == _CONTENT:
+            self.begin(name, filename)
+            if content:
+                self.take(content)
+            self.on_part_end()
 
     def on_part_begin(self) -> None:
         self._count_part()
@@ -245,7 +248,7 @@ class _Reader:
 
     def begin(self, name: str | None, filename: str | None) -> None:
         self._name = name or ""
-        self._in_content = name == "content"
+        self._in_content = name == _CONTENT
         self._value = None
         if self._in_content:
             if self.form.filename is not None:
