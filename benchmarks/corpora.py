@@ -32,7 +32,7 @@ from benchmarks.environments import CACHE
 from benchmarks.progress import lasting
 from quire.domain.project import File, Project, encode_project
 from quire.index.index import Index
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.store.posix.store import HOME, PosixStore
 
 POOL_PROJECTS = 1_000
@@ -211,7 +211,7 @@ def _make_links(corpus: Corpus, folder: Path, *, nested: bool) -> None:
 def _make_store(corpus: Corpus, folder: Path) -> None:
     store = PosixStore.open(folder)
     if corpus.name == BIG.name:
-        staging = store.blobs.stage()
+        staging = store.blobs.stage(upload_key(corpus.filename(0, 0)))
         staging.write(wheel(corpus.project(0), "1.0", BIG_BYTES))
         Index(store).publish([examine(staging.finish(), corpus.filename(0, 0))])
         return

@@ -19,7 +19,7 @@ from quire.http.app.application import create_application
 from quire.http.app.problems import STATUS
 from quire.index.audit.entries import entries_of
 from quire.index.index import Index
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.store.posix.store import PosixStore
 from tests.command_line import flags
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
@@ -51,7 +51,7 @@ def published(root: Path) -> Index:
     )
     uploads = []
     for filename, content in contents:
-        staging = index.store.blobs.stage()
+        staging = index.store.blobs.stage(upload_key(filename))
         staging.write(content)
         uploads.append(examine(staging.finish(), filename))
     index.publish(uploads)

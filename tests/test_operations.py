@@ -20,7 +20,7 @@ import pytest
 from quire.domain.changes import Selection
 from quire.dropin.drop_in import rfc3339
 from quire.index.index import Index
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.operations.checking.findings import Severity
 from quire.store.posix.store import PosixStore
 from tests import operating
@@ -488,7 +488,7 @@ def _publish(index: Index, name: str, version: str) -> int:
     }
     uploads = []
     for filename, content in contents.items():
-        staging = index.store.blobs.stage()
+        staging = index.store.blobs.stage(upload_key(filename))
         staging.write(content)
         uploads.append(examine(staging.finish(), filename))
     index.publish(uploads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quire.archives.metadata import is_static, parse_metadata
-from quire.index.upload import Upload, examine
+from quire.index.upload import Upload, examine, upload_key
 from quire.store.memory import MemoryStore
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 
@@ -42,7 +42,7 @@ def test_a_version_that_is_none_is_not_static(metadata_version: str) -> None:
 
 
 def _examine(filename: str, content: bytes) -> Upload:
-    staging = MemoryStore().blobs.stage()
+    staging = MemoryStore().blobs.stage(upload_key(filename))
     staging.write(content)
     return examine(staging.finish(), filename)
 

@@ -57,9 +57,9 @@ def test_a_large_blob_goes_in_parts(url: str) -> None:
     """And comes back by position; a part of one that was given up leaves nothing."""
     store = opened(url)
     content = os.urandom(SMALL * 2 + 12345)
-    staging = store.blobs.stage()
+    staging = store.blobs.stage("acme/1/acme-1.0.tar.gz")
     staging.write(content)
-    store.blobs.publish(staging.finish(), "acme/1/acme-1.0.tar.gz")
+    store.blobs.publish(staging.finish())
     with opened(url).blobs.open("acme/1/acme-1.0.tar.gz") as blob:
         assert blob.size == len(content)
         assert b"".join(blob.pieces()) == content
@@ -169,5 +169,5 @@ def test_a_read_only_server_writes_nothing(url: str) -> None:
     with pytest.raises(StoreReadOnly):
         store.records.write("main/projects/a", b"{}", store.records.read("main/projects/a"))
     with pytest.raises(StoreReadOnly):
-        store.blobs.stage()
+        store.blobs.stage("acme/1/file")
     assert list(store.bucket.list("")) == []

@@ -26,7 +26,7 @@ from quire.http.app.worker import LARGE_PAGES_PENDING
 from quire.http.ui import browse
 from quire.http.ui.usage import usage
 from quire.index.index import Index
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.render.pypi_json import render_release_json
 from quire.store.memory import MemoryStore
 from tests.asking import JSON_V1
@@ -35,7 +35,7 @@ from tests.serving import DEADLINE
 
 
 def _publish(index: Index, name: str, version: str = "1.0") -> None:
-    staging = index.store.blobs.stage()
+    staging = index.store.blobs.stage(upload_key(wheel_name(name, version)))
     staging.write(make_wheel(name, version))
     index.publish([examine(staging.finish(), wheel_name(name, version))])
 

@@ -23,7 +23,7 @@ from quire.commands.selecting import select
 from quire.domain.changes import Selection
 from quire.domain.errors import NotFound
 from quire.index.index import Index
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.serving import free_port, quire_command, run_quire, running
@@ -57,9 +57,9 @@ def index(tmp_path: Path) -> Index:
 
 
 def publish(index: Index, name: str = "alpha", version: str = "1.0", *, sdist: bool = False) -> None:
-    staging = index.store.blobs.stage()
-    staging.write(make_sdist(name, version) if sdist else make_wheel(name, version))
     filename = sdist_name(name, version) if sdist else wheel_name(name, version)
+    staging = index.store.blobs.stage(upload_key(filename))
+    staging.write(make_sdist(name, version) if sdist else make_wheel(name, version))
     index.publish([examine(staging.finish(), filename, uploader="somebody")])
 
 
@@ -278,7 +278,7 @@ def test_ls_and_show(quire: Quire, index: Index) -> None:
 def test_what_is_unknown_is_not_shown(quire: Quire, index: Index) -> None:
     """The UNKNOWN of distutils says nothing to people, nor to scripts."""
     metadata = "Metadata-Version: 1.1\nName: alpha\nVersion: 1.0\nSummary: UNKNOWN\nLicense: UNKNOWN\nAuthor: UNKNOWN\n"
-    staging = index.store.blobs.stage()
+    staging = index.store.blobs.stage(upload_key(WHEEL))
     staging.write(make_wheel("alpha", "1.0", metadata=metadata))
     index.publish([examine(staging.finish(), WHEEL)])
     assert "UNKNOWN" not in quire("show", "alpha")[0]
@@ -305,7 +305,7 @@ def test_deleted_files_are_shown(quire: Quire, index: Index) -> None:
 
 def test_what_strangers_wrote_cannot_move_the_cursor(quire: Quire, index: Index) -> None:
     """Control characters of metadata are not printed."""
-    staging = index.store.blobs.stage()
+    staging = index.store.blobs.stage(upload_key(WHEEL))
     metadata = "Metadata-Version: 2.1\nName: alpha\nVersion: 1.0\nSummary: \x1b[31mred\x1b[0m\n\n"
     staging.write(make_wheel("alpha", "1.0", metadata=metadata))
     index.publish([examine(staging.finish(), WHEEL)])

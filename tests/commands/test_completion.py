@@ -16,7 +16,7 @@ import pytest
 from quire import cli
 from quire.commands import completion
 from quire.index.index import Index
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.store.posix.store import PosixStore
 from tests.command_line import flags
 from tests.distributions import make_wheel, wheel_name
@@ -131,7 +131,7 @@ def served(tmp_path: Path) -> Path:
     (tmp_path / "packages").mkdir()
     index = Index(PosixStore.open(tmp_path / "packages"))
     for name in ("alpha", "beta"):
-        staging = index.store.blobs.stage()
+        staging = index.store.blobs.stage(upload_key(wheel_name(name, "1.0")))
         staging.write(make_wheel(name, "1.0"))
         index.publish([examine(staging.finish(), wheel_name(name, "1.0"))])
     (tmp_path / "users").write_text("")

@@ -16,7 +16,7 @@ from quire.domain.changes import Selection
 from quire.domain.errors import QuireError
 from quire.index.commits import Change
 from quire.index.index import Index
-from quire.index.upload import Upload, examine
+from quire.index.upload import Upload, examine, upload_key
 from quire.operations.checking import collect_garbage
 from quire.store.posix.store import PosixStore
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
@@ -40,7 +40,7 @@ def sdist(version: str) -> tuple[str, bytes]:
 def staged(store: PosixStore, file: tuple[str, bytes]) -> Upload:
     """What an upload is before it is published: taken in, in two pieces, and examined."""
     filename, content = file
-    staging = store.blobs.stage()
+    staging = store.blobs.stage(upload_key(filename))
     try:
         half = len(content) // 2
         staging.write(content[:half])
@@ -117,9 +117,9 @@ def _with_garbage(index: Index) -> None:
     _with_deleted(index)
     publish(index, wheel("3.0"))
     assert isinstance(index.store, PosixStore)
-    index.store.blobs.stage().write(b"half an upload")
-    unlisted = staged(index.store, wheel("2.0")).staged
-    index.store.blobs.publish(unlisted, f"{PROJECT}/{unlisted.digests.sha256}-00000000/{wheel('2.0')[0]}")
+    filename, content = wheel("2.0")
+    index.store.blobs.stage(upload_key(filename)).write(b"half an upload")
+    index.store.blobs.publish(staged(index.store, (filename, content)).staged)
     home = Path(index.store.root) / "quire"
     (home / "incoming" / "0123456789abcdef").mkdir()
     (home / "incoming" / "0123456789abcdef" / "00000001.json").write_text("{")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from quire.store.contracts import Record, Staged
+from quire.store.contracts import NO_DOCUMENTS, Record, Staged
 from quire.store.posix.blobs import PosixBlobs
 from quire.store.posix.records import PosixRecords
 from tests.faults import ptracing
@@ -67,13 +67,11 @@ def test_failure_of_calls(name: str, folder: Path, record_property: Note, *, net
 
 def test_a_sweep_convicts_a_record_that_appears_before_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An index that writes the record first, and then stores the file that it lists, is found out by deaths alone."""
-    publish_all, write = PosixBlobs.publish_all, PosixRecords.write
+    publish, write = PosixBlobs.publish, PosixRecords.write
     later: list[Callable[[], None]] = []
 
-    def publish_later(blobs: PosixBlobs, wanted: Sequence[tuple[Staged | bytes, str]]) -> None:
-        held = [(staged, key) for staged, key in wanted if key.endswith(".whl")]
-        later.append(lambda: publish_all(blobs, held))
-        publish_all(blobs, [each for each in wanted if each not in held])
+    def publish_later(blobs: PosixBlobs, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+        later.append(lambda: publish(blobs, staged, documents))
 
     def write_first(
         records: PosixRecords, key: str, data: bytes | None, expected: Record, note: bytes | None = None
@@ -83,7 +81,7 @@ def test_a_sweep_convicts_a_record_that_appears_before_its_file(folder: Path, mo
             later.pop()()
         return record
 
-    monkeypatch.setattr(PosixBlobs, "publish_all", publish_later)
+    monkeypatch.setattr(PosixBlobs, "publish", publish_later)
     monkeypatch.setattr(PosixRecords, "write", write_first)
     tally = sweep(Stage(SCENARIOS["second"], folder), kills=4, faults=0)
     assert any("is listed, but" in violation for violation in tally.violations)

@@ -76,7 +76,7 @@ def template() -> Iterator[Path]:
     publish(index, wheel("1.0"), sdist("1.0"))
     publish(index, wheel("1.0", project="neighbour"))
     index.delete("neighbour", Selection())
-    index.store.blobs.stage()
+    index.store.blobs.stage("alpha/x/file")
     (root / "quire" / "records" / "main" / "projects" / "alpha.deleted").touch()
     (root / "quire" / "blobs" / "alpha" / ("a" * 64 + "-00000000")).mkdir()
     yield root

@@ -20,7 +20,7 @@ from quire.index.audit.archive import MOST_CARRIED, archive_key
 from quire.index.audit.entries import MOST_FILES, Origin, entries_of, make_entry
 from quire.index.audit.reading import LogFilter, Logged, LogReader
 from quire.index.index import Index
-from quire.index.upload import Upload, examine
+from quire.index.upload import Upload, examine, upload_key
 from quire.store.contracts import Store
 from quire.store.posix.store import PosixStore
 from quire.testing import Fault, Faults, MemoryStore
@@ -32,7 +32,7 @@ ALICE = Origin(user="alice", address="192.0.2.7", agent="twine/7.0.0", request="
 
 def uploaded(store: Store, name: str, version: str = "1.0", *, variant: bytes = b"") -> Upload:
     """A wheel, staged."""
-    staging = store.blobs.stage()
+    staging = store.blobs.stage(upload_key(wheel_name(name, version)))
     staging.write(make_wheel(name, version, files={"variant.txt": variant}))
     return examine(staging.finish(), wheel_name(name, version))
 

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from quire.domain.errors import (
     DamagedRecord,
     FileExists,
     FilenameUsed,
+    InvalidName,
     InvalidRequest,
     NotFound,
     OutcomeUnknown,
@@ -29,12 +30,14 @@ from quire.domain.errors import (
     StoreError,
     StoreFull,
 )
+from quire.domain.names import parse_filename
 from quire.domain.project import File, Project, Status, decode_project, encode_project
 from quire.index.audit.entries import entries_of
 from quire.index.commits import Change, blob_keys
 from quire.index.index import Index
-from quire.index.upload import Upload, examine
-from quire.store.contracts import Staged, Store
+from quire.index.upload import Upload, examine, upload_key
+from quire.operations.checking.references import project_of
+from quire.store.contracts import NO_DOCUMENTS, Staged, Store, check_blob_key
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryState, MemoryStore
 from quire.store.posix.files import PendingFile
@@ -44,7 +47,7 @@ from tests.serving import until
 
 
 def staged_wheel(store: Store, name: str, version: str, *, variant: str = "", signature: bytes | None = None) -> Upload:
-    staging = store.blobs.stage()
+    staging = store.blobs.stage(upload_key(wheel_name(name, version)))
     staging.write(make_wheel(name, version, files={"variant.txt": variant.encode()}))
     return examine(staging.finish(), wheel_name(name, version), signature=signature)
 
@@ -129,6 +132,34 @@ def test_publishing_again_restores_what_the_store_lost(tmp_path: Path, harm: str
     assert not index.publish([staged_wheel(index.store, "a", "1.0")]).changed
 
 
+@given(st.text())
+def test_every_filename_has_a_key_of_its_own(filename: str) -> None:
+    """Bytes are staged before their filename is judged. The key is one that a store takes and that gc knows, never the
+    same twice, and never in the folder of a project that the filename only pretends to be of."""
+    key, other = upload_key(filename), upload_key(filename)
+    assert key != other
+    check_blob_key(key)
+    assert project_of(key) is not None
+    try:
+        parsed = parse_filename(filename)
+    except InvalidName:
+        assert project_of(key) == "refused"
+    else:
+        assert (project_of(key), key.rpartition("/")[2]) == (parsed.project, filename)
+
+
+@pytest.mark.parametrize("key", [upload_key(wheel_name("b", "1.0")), upload_key(wheel_name("a", "2.0")), "a/x"])
+def test_bytes_are_published_as_what_they_were_staged_for(key: str) -> None:
+    """Their key is chosen when they begin to arrive: another file must not get it."""
+    index = Index(MemoryStore())
+    staging = index.store.blobs.stage(key)
+    staging.write(make_wheel("a", "1.0"))
+    with pytest.raises(ValueError, match=r"a-1\.0-py3-none-any\.whl was staged as"):
+        index.publish([examine(staging.finish(), wheel_name("a", "1.0"))])
+    assert blobs(index.store) == set()
+    assert index.project("a") is None
+
+
 def test_two_that_restore_one_file_store_it_once(tmp_path: Path) -> None:
     """The second finds the file whole at its turn, and removes the bytes that it has stored meanwhile."""
     index, other = (Index(PosixStore.open(str(tmp_path))) for _ in range(2))
@@ -136,13 +167,13 @@ def test_two_that_restore_one_file_store_it_once(tmp_path: Path) -> None:
     assert change.after is not None
     (file,) = change.after.files.values()
     index.store.blobs.remove(blob_keys(file)[0])
-    publish_all = index.store.blobs.publish_all
+    publish = index.store.blobs.publish
 
-    def overtaken(blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
+    def overtaken(staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
         assert other.publish([staged_wheel(other.store, "a", "1.0")]).restored == (file.filename,)
-        publish_all(blobs)
+        publish(staged, documents)
 
-    index.store.blobs.publish_all = overtaken  # type: ignore[method-assign]  # another worker's step, at that moment
+    index.store.blobs.publish = overtaken  # type: ignore[method-assign]  # another worker's step, at that moment
     assert not index.publish([staged_wheel(index.store, "a", "1.0")]).changed
     index.remove_blobs([file])
     assert blobs(index.store) == referenced(index)
@@ -205,13 +236,13 @@ def test_a_publication_with_a_conflict_is_applied_to_the_new_record(tmp_path: Pa
     store = PosixStore.open(tmp_path)
     index, other = Index(store), Index(PosixStore.open(tmp_path))
     index.publish([staged_wheel(store, "a", "1.0")])
-    publish_all = store.blobs.publish_all
+    publish = store.blobs.publish
 
-    def overtaken(blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
+    def overtaken(staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
         other.yank("a", Selection(version="1.0"), "broken")
-        publish_all(blobs)
+        publish(staged, documents)
 
-    store.blobs.publish_all = overtaken  # type: ignore[method-assign]  # another worker's step, at that moment
+    store.blobs.publish = overtaken  # type: ignore[method-assign]  # another worker's step, at that moment
     index.publish([staged_wheel(store, "a", "2.0")])
     project = other.project("a")
     assert project is not None

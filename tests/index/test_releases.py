@@ -14,7 +14,7 @@ from quire.domain.errors import FileExists, InvalidRequest
 from quire.domain.names import guess_filename, may_be_same_version, same_version
 from quire.domain.project import File, Project
 from quire.index.index import Index
-from quire.index.upload import Upload, examine
+from quire.index.upload import Upload, examine, upload_key
 from quire.store.memory import MemoryStore
 from quire.store.posix.store import PosixStore
 from tests.asking import OPEN, content_type, multipart, serve, twine_form
@@ -152,7 +152,7 @@ def test_of_two_that_are_published_at_once_one_is_refused(tmp_path: Path) -> Non
 
 
 def _upload(index: Index, filename: str) -> Upload:
-    staging = index.store.blobs.stage()
+    staging = index.store.blobs.stage(upload_key(filename))
     name, version = filename.removesuffix(".tar.gz").split("-")[:2]
     make = make_wheel if filename.endswith(".whl") else make_sdist
     staging.write(make(name, version))

@@ -14,7 +14,7 @@ from typing import Any
 from quire.domain.changes import Selection
 from quire.domain.errors import NotFound, QuireError
 from quire.index.index import Index
-from quire.index.upload import Upload, examine
+from quire.index.upload import Upload, examine, upload_key
 from quire.store.opening import open_store
 
 
@@ -49,7 +49,7 @@ def _obey(index: Index, order: dict[str, Any]) -> bool:
 
 
 def _upload(index: Index, filename: str, content: str) -> Upload:
-    staging = index.store.blobs.stage()
+    staging = index.store.blobs.stage(upload_key(filename))
     staging.write(base64.b64decode(content))
     return examine(staging.finish(), filename)
 

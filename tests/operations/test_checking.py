@@ -21,7 +21,7 @@ from quire.dropin.files import Fingerprint, private_name
 from quire.dropin.folder import Folder
 from quire.index.commits import blob_keys
 from quire.index.index import Index, all_indexes
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.operations.checking import GRACE, Check, Checked, Finding, Severity, collect_garbage
 from quire.operations.checking.references import project_of
 from quire.process.progress import Progress
@@ -37,7 +37,7 @@ WHEEL = wheel_name("alpha", "1.0")
 
 def publish(index: Index, name: str = "alpha", version: str = "1.0") -> File:
     """A wheel with all companions."""
-    staging = index.store.blobs.stage()
+    staging = index.store.blobs.stage(upload_key(wheel_name(name, version)))
     staging.write(make_wheel(name, version))
     upload = examine(staging.finish(), wheel_name(name, version), signature=b"signature", attestations=b"[{}]")
     change = index.publish([upload])
@@ -299,7 +299,7 @@ def test_what_is_not_listed_is_no_damage(tmp_path: Path, index: Index) -> None:
     orphaned = publish(index, "beta")
     index.delete("beta", Selection())
     home = tmp_path / "quire"
-    index.store.blobs.stage()
+    index.store.blobs.stage("alpha/x/file")
     foreign = [
         home / "notes.txt",
         home / "records" / "file",
@@ -410,7 +410,7 @@ def test_garbage_is_unlisted_and_old(tmp_path: Path, index: Index) -> None:
     publish(other)
     orphan = publish(index, "beta")
     index.delete("beta", Selection())
-    staging = index.store.blobs.stage()
+    staging = index.store.blobs.stage("alpha/x/file")
     store = PosixStore.open(tmp_path)
 
     def indexes() -> list[Index]:
@@ -506,7 +506,7 @@ def test_garbage_is_left_to_downloads_under_way() -> None:
     deleted, replaced = publish(index), publish(index, "beta")
     clock.now += 10 * GRACE
     index.delete("alpha", Selection())
-    staging = index.store.blobs.stage()
+    staging = index.store.blobs.stage(upload_key(wheel_name("beta", "1.0")))
     staging.write(make_wheel("beta", "1.0", files={"other": b"content"}))
     index.publish([examine(staging.finish(), wheel_name("beta", "1.0"))], overwrite=True)
     keys = {*blob_keys(deleted), *blob_keys(replaced)}

@@ -18,7 +18,7 @@ from quire.domain.project import File, Status
 from quire.dropin.folder import Folder
 from quire.index.audit.reading import LogReader
 from quire.index.index import Index
-from quire.index.upload import Upload, examine
+from quire.index.upload import Upload, examine, upload_key
 from quire.operations.importing import Importer, Outcome, Report, Result
 from quire.operations.importing import project as project_import
 from quire.store.faults import Fault
@@ -61,7 +61,7 @@ def only(report: Report) -> Result:
 
 
 def publish(index: Index, filename: str, data: bytes) -> None:
-    staging = index.store.blobs.stage()
+    staging = index.store.blobs.stage(upload_key(filename))
     staging.write(data)
     index.publish([examine(staging.finish(), filename)])
 
@@ -519,10 +519,10 @@ def test_a_young_link_to_an_old_file_is_not_swept(tmp_path: Path) -> None:
     store = PosixStore.open(tmp_path)
     path = put(tmp_path / "in")
     path.chmod(0o644)
-    staged = store.blobs.adopt(str(path))
+    staged = store.blobs.adopt(str(path), "alpha/x/file")
     assert staged is not None
     assert store.sweep(3600) == 0
-    store.blobs.publish(staged, "alpha/x/file")
+    store.blobs.publish(staged)
     assert [blob.size for blob in store.blobs.list()] == [path.stat().st_size]
     assert store.sweep(0) == 0
 
@@ -534,7 +534,7 @@ def test_what_cannot_be_adopted(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "fifo")
     for name in ("link", "directory", "fifo", "missing"):
-        assert store.blobs.adopt(str(tmp_path / name)) is None
+        assert store.blobs.adopt(str(tmp_path / name), "alpha/x/file") is None
     assert list((tmp_path / "quire" / "incoming").iterdir()) == []
 
 

@@ -24,7 +24,7 @@ from quire.domain.changes import Selection
 from quire.domain.names import guess_filename, is_prerelease, parse_filename, version_sort_key
 from quire.domain.project import Status
 from quire.index.index import Index
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.operations.update.plan import Present, counterpart, newest, plan
 from quire.store.posix.store import PosixStore
 from quire.upstream.client import UpstreamFile
@@ -199,7 +199,7 @@ def put(directory: Path, name: str, version: str) -> Path:
 def host(served: Path, name: str, version: str) -> Index:
     """Publish a wheel into the store of the directory."""
     index = Index(PosixStore.open(served))
-    staging = index.store.blobs.stage()
+    staging = index.store.blobs.stage(upload_key(wheel_name(name, version)))
     staging.write(make_wheel(name, version))
     index.publish([examine(staging.finish(), wheel_name(name, version))])
     return index

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from quire.domain.errors import InvalidDistribution, InvalidName
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.store.memory import MemoryStore
 from tests.oracle.cases import Case
 from tests.oracle.installers import Installers, pages
@@ -25,7 +25,7 @@ from tests.oracle.wheels import wheel_cases
 
 def decide(case: Case) -> str | None:
     """Why quire refuses the archive; None when it accepts it."""
-    staging = MemoryStore().blobs.stage()
+    staging = MemoryStore().blobs.stage(upload_key(case.filename))
     staging.write(case.data)
     try:
         examine(staging.finish(), case.filename)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from quire.domain.errors import BlobMissing
 from quire.store.bucket.client import ObjectBucket
 from quire.store.bucket.store import BucketStore
-from quire.store.contracts import Digests, Draft, Names, Record, Staged, Staging, Store, StoredBlob
+from quire.store.contracts import NO_DOCUMENTS, Digests, Draft, Names, Record, Staged, Staging, Store, StoredBlob
 from quire.store.memory import MemoryBlobs, MemoryRecords, MemoryStaged, MemoryState, MemoryStore
 from quire.store.open_blob import OpenBlob
 from quire.store.posix.store import PosixStore
@@ -63,10 +63,10 @@ def test_check_store_reports_what_it_checked_and_leaves_nothing_behind() -> None
     """A store in use can be checked: its content is as before, and what the rules made is absent again."""
     store = MemoryStore()
     mine = store.records.write("main/projects/foo", b"{}", store.records.read("main/projects/foo"))
-    staging = store.blobs.stage()
+    staging = store.blobs.stage("foo/1/foo.whl")
     staging.write(b"wheel")
-    under_way = store.blobs.stage()
-    store.blobs.publish(staging.finish(), "foo/1/foo.whl")
+    under_way = store.blobs.stage("foo/x/f")
+    store.blobs.publish(staging.finish())
 
     assert check_store(store.shared).checked == tuple(rule.__name__ for rule in RULES)
 
@@ -231,9 +231,10 @@ class ForgetsPrefixes(MemoryRecords):
 
 
 class Overwrites(MemoryBlobs):
-    def publish(self, staged: Staged, key: str) -> None:
-        self.remove(key)
-        super().publish(staged, key)
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+        for key in (*documents, staged.key):
+            self.remove(key)
+        super().publish(staged, documents)
 
 
 class RemembersMissing(MemoryBlobs):
@@ -307,11 +308,11 @@ class SharesAPosition(MemoryBlobs):
 class PublishesInParts(MemoryBlobs):
     """Makes the key visible before the bytes are there."""
 
-    def publish(self, staged: Staged, key: str) -> None:
-        super().publish(staged, key)
-        whole = self._state.blobs[key]
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+        super().publish(staged, documents)
+        whole = self._state.blobs[staged.key]
         if threading.current_thread() is not threading.main_thread():
-            self._state.blobs[key] = replace(whole, content=b"part")
+            self._state.blobs[staged.key] = replace(whole, content=b"part")
 
 
 class KeepsRemoved(MemoryBlobs):
@@ -360,8 +361,8 @@ class WronglyDigested(MemoryStaged):
 
 
 class WrongBlake(MemoryBlobs):
-    def stage(self, algorithms: tuple[str, ...] = ()) -> Staging:
-        staging = super().stage(algorithms)
+    def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> Staging:
+        staging = super().stage(key, algorithms)
         finish = staging.finish
 
         def finish_wrongly(*, durable: bool = True) -> Staged:
@@ -376,15 +377,15 @@ class WrongBlake(MemoryBlobs):
         return staging
 
 
-class PublishesTheFirst(MemoryBlobs):
-    def publish_all(self, blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
-        super().publish_all(blobs[:1])
+class ForgetsDocuments(MemoryBlobs):
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+        super().publish(staged)
 
 
 class DiscardsPublished(MemoryBlobs):
-    def publish(self, staged: Staged, key: str) -> None:
-        super().publish(staged, key)
-        staged.discard = lambda: self.remove(key)  # type: ignore[method-assign]  # the flaw
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+        super().publish(staged, documents)
+        staged.discard = lambda: self.remove(staged.key)  # type: ignore[method-assign]  # the flaw
 
 
 FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
@@ -413,7 +414,7 @@ FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
     (ForgetsPrefixes, "prefixes_have_all_records"),
     (Overwrites, "a_taken_key_keeps_its_bytes"),
     (Overwrites, "racing_publishers_have_one_winner"),
-    (PublishesTheFirst, "blobs_published_together_are_all_there"),
+    (ForgetsDocuments, "documents_are_published_with_the_bytes"),
     (RemembersMissing, "a_published_blob_is_open_to_all_at_once"),
     (RemembersContent, "a_removed_blob_is_missing_at_once"),
     (IgnoresSizes, "an_open_blob_is_read_by_position"),

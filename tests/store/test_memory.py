@@ -26,8 +26,8 @@ def write(store: MemoryStore, data: bytes | None) -> Record:
     return store.records.write(KEY, data, store.records.read(KEY))
 
 
-def stage(store: MemoryStore, content: bytes = b"content") -> Staged:
-    staging = store.blobs.stage()
+def stage(store: MemoryStore, content: bytes = b"content", key: str = "foo/1/file") -> Staged:
+    staging = store.blobs.stage(key)
     staging.write(content)
     return staging.finish()
 
@@ -118,10 +118,10 @@ def test_staging_fails_at_every_step() -> None:
     store, _ = faulty()
     store.faults.next("stage", Fault.READ_ONLY)
     with pytest.raises(StoreReadOnly):
-        store.blobs.stage()
+        store.blobs.stage("foo/2/file")
     store.faults.next("stage.write", Fault.FULL, skip=1)
     store.faults.next("finish", Fault.AFTER)
-    staging = store.blobs.stage()
+    staging = store.blobs.stage("foo/2/file")
     staging.write(b"first")
     with pytest.raises(StoreFull):
         staging.write(b"second")
@@ -138,9 +138,9 @@ def test_a_publication_whose_answer_was_lost_has_its_bytes() -> None:
     staged = stage(store)
     store.faults.next("publish", Fault.AFTER)
     with pytest.raises(StoreError):
-        store.blobs.publish(staged, "foo/1/file")
+        store.blobs.publish(staged)
     with pytest.raises(Conflict):
-        store.blobs.publish(staged, "foo/1/file")
+        store.blobs.publish(staged)
     staged.discard()
     assert truth.blobs.open("foo/1/file").read() == b"content"
 
@@ -152,17 +152,17 @@ def test_a_publication_that_failed_can_be_repeated() -> None:
     for fault in (Fault.BEFORE, Fault.FULL, Fault.READ_ONLY, Fault.CONFLICT):
         store.faults.next("publish", fault)
         with pytest.raises(StoreError):
-            store.blobs.publish(staged, "foo/1/file")
+            store.blobs.publish(staged)
         with pytest.raises(BlobMissing):
             truth.blobs.open("foo/1/file")
-    store.blobs.publish(staged, "foo/1/file")
+    store.blobs.publish(staged)
     assert truth.blobs.open("foo/1/file").size == 7
 
 
 def test_opening_and_removing_fail() -> None:
     """A failed removal may have happened; a failed opening is not a missing blob."""
     store, truth = faulty()
-    store.blobs.publish(stage(store), "foo/1/file")
+    store.blobs.publish(stage(store))
     store.faults.next("open", Fault.BEFORE)
     with pytest.raises(StoreError) as caught:
         store.blobs.open("foo/1/file")
@@ -227,7 +227,7 @@ def test_random_faults_never_make_publish_lie() -> None:
     store = MemoryStore(faults=faults)
     for number in range(100):
         with pytest.raises(StoreError):
-            store.blobs.publish(stage(store), f"foo/{number}/file")
+            store.blobs.publish(stage(store, key=f"foo/{number}/file"))
     assert {fault for _, fault in faults.happened} == {Fault.BEFORE, Fault.FULL, Fault.READ_ONLY, Fault.AFTER}
 
 
@@ -251,8 +251,8 @@ def test_handles_have_their_own_faults_and_rights() -> None:
     assert not reader.writable
     for refused in (
         lambda: write(reader, b"2"),
-        reader.blobs.stage,
-        lambda: reader.blobs.publish(stage(store), "foo/1/file"),
+        lambda: reader.blobs.stage("foo/1/file"),
+        lambda: reader.blobs.publish(stage(store)),
         lambda: reader.blobs.remove("foo/1/file"),
         lambda: reader.blobs.sweep(0),
     ):
@@ -281,8 +281,8 @@ def test_ages_and_sweeps_follow_the_clock() -> None:
     """Ages count from publication; a sweep takes what was not touched for that long, and every touch counts."""
     now = 100.0
     store = MemoryStore(MemoryState(clock=lambda: now))
-    store.blobs.publish(stage(store), "foo/1/file")
-    busy, idle = store.blobs.stage(), store.blobs.stage()
+    store.blobs.publish(stage(store))
+    busy, idle = store.blobs.stage("foo/2/file"), store.blobs.stage("foo/2/file")
     now = 160.0
     busy.write(b"still here")
     assert [blob.age for blob in store.blobs.list()] == [60.0]

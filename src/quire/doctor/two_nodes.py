@@ -315,9 +315,9 @@ class _Reader:
                 return written
 
     def _publish(self, number: int) -> None:
-        staging = self.store.blobs.stage()
+        staging = self.store.blobs.stage(_blob(number))
         staging.write(b"%d" % number)
-        self.store.blobs.publish(staging.finish(), _blob(number))
+        self.store.blobs.publish(staging.finish())
 
     def _remove(self, number: int) -> None:
         if number > 1:

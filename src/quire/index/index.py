@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 
 from quire.domain import changes
@@ -228,8 +227,8 @@ class Index:
     def _store_blobs(self, upload: Upload, file: File) -> None:
         companions = {".metadata": upload.metadata, ".asc": upload.signature, ".attestations": upload.attestations}
         key = f"{file.blob}/{file.filename}"
-        documents = [(document, f"{key}{suffix}") for suffix, document in companions.items() if document is not None]
-        self.store.blobs.publish_all([*documents, (upload.staged, key)])
+        documents = {f"{key}{suffix}": document for suffix, document in companions.items() if document is not None}
+        self.store.blobs.publish(upload.staged, documents)
 
     def remove_blobs(self, files: Iterable[File]) -> None:
         """Remove what files of `Change.removed` had stored. Failure is left to collect_garbage."""
@@ -245,6 +244,14 @@ def all_indexes(store: Store, origin: Origin | None = None) -> list[Index]:
     """Every index of a store. `origin`: as for one of them. Raises StoreError."""
     prefixes = (prefix.partition("/") for prefix in store.records.prefixes())
     return [Index(store, name, origin) for name, _, kind in prefixes if kind == "projects"]
+
+
+def _blob_of(upload: Upload) -> str:
+    """The folder of the key that the upload was staged for."""
+    blob, _, filename = upload.staged.key.rpartition("/")
+    if filename != upload.parsed.filename or not blob.startswith(f"{upload.parsed.project}/"):
+        raise ValueError(f"{upload.parsed.filename} was staged as {upload.staged.key}")
+    return blob
 
 
 def _entry(upload: Upload) -> File:
@@ -265,5 +272,5 @@ def _entry(upload: Upload) -> File:
         signed=upload.signature is not None,
         attested=upload.attestations is not None,
         uploader=upload.uploader,
-        blob=f"{upload.parsed.project}/{digests.sha256}-{secrets.token_hex(4)}",
+        blob=_blob_of(upload),
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from quire.archives.metadata import CoreMetadata, check_agreement, is_static, parse_metadata, read_metadata
-from quire.domain.errors import DigestMismatch, InvalidDistribution, StoreError
+from quire.domain.errors import DigestMismatch, InvalidDistribution, InvalidName, StoreError
 from quire.domain.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
 from quire.store.contracts import Staged
 
@@ -35,6 +36,23 @@ class Upload:
     uploader: str | None = None
     uploaded: str | None = None
     """RFC 3339 time to record; None for the time of publication."""
+
+
+def new_blob_key(parsed: ParsedFilename) -> str:
+    """A key that nothing was ever stored under, for a distribution of this name: `<project>/<digits>/<filename>`.
+
+    The digits are random, and look like a sha256 and eight more, which they were in earlier versions: those take other
+    keys for something that no publication made.
+    """
+    return f"{parsed.project}/{secrets.token_hex(32)}-{secrets.token_hex(4)}/{parsed.filename}"
+
+
+def upload_key(filename: str) -> str:
+    """The same for an upload, also where `examine` is going to refuse its filename: it was staged by then."""
+    try:
+        return new_blob_key(parse_filename(filename))
+    except InvalidName:
+        return new_blob_key(ParsedFilename("refused", "refused", "", Kind.OTHER))
 
 
 def examine(

@@ -11,9 +11,9 @@ matches `[a-z0-9][a-z0-9_-]*`; parts of a blob key may be any filename that is n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from quire.domain.errors import InvalidName
 from quire.store.open_blob import OpenBlob
@@ -22,6 +22,7 @@ _RECORD_KEY_PART = re.compile(r"[a-z0-9][a-z0-9_-]*")
 MAX_KEY_PART_BYTES = 255  # NAME_MAX of every file system in use
 MAX_RECORD_PART = 200
 """Characters; leaves a store room for suffixes of its own."""
+NO_DOCUMENTS: Final[Mapping[str, bytes]] = {}
 NEVER_WRITTEN = "0"
 """The tag of a record that was never written, in every store. No other state has it."""
 
@@ -168,6 +169,11 @@ class Staged(Protocol):
     """Complete bytes that can be published once, and are durable then."""
 
     @property
+    def key(self) -> str:
+        """The key that they were staged for."""
+        ...
+
+    @property
     def size(self) -> int: ...
 
     @property
@@ -201,24 +207,25 @@ class Blobs(Protocol):
         the process that staged them."""
         ...
 
-    def stage(self, algorithms: tuple[str, ...] = ()) -> Staging:
-        """Begin to take bytes in. `algorithms`: hashlib names to compute besides the three that are always."""
-        ...
-
-    def publish(self, staged: Staged, key: str) -> None:
-        """Give staged bytes their key; durable when it returns. A key that is taken raises Conflict."""
-        ...
-
-    def publish_all(self, blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
-        """`publish` several in one folder, at the price of little more than one. Small documents come as their bytes;
-        until it returns, a part of one may be found under its key. When it raises, it is not known which of them were
-        published: remove them, or leave them to `gc`.
+    def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> Staging:
+        """Begin to take in the bytes of the blob `key`, which a store may write where they stay: the key is chosen
+        before they are known, and nobody else uses it. `algorithms`: hashlib names to compute besides the three that
+        are always.
         """
         ...
 
-    def adopt(self, path: str, notify: Callable[[int], object]) -> Staged | None:
-        """Stage a file of this system without a copy of its bytes, for a caller that knows that the file is not written
-        any more. None when that cannot be done, as in most stores: copy it then.
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+        """Give staged bytes their key, and small documents in the same folder theirs, at the price of little more than
+        one; durable when it returns. A key that is taken raises Conflict.
+
+        Until it returns, a part of a document may be found under its key. When it raises, it is not known which of
+        them were published: remove them, or leave them to `gc`.
+        """
+        ...
+
+    def adopt(self, path: str, key: str, notify: Callable[[int], object]) -> Staged | None:
+        """Stage a file of this system for `key` without a copy of its bytes, for a caller that knows that the file
+        is not written any more. None when that cannot be done, as in most stores: copy it then.
 
         `notify` is called with the size of each piece that was read. Raises StoreError when `path` cannot be read.
         """

@@ -13,12 +13,13 @@ import hashlib
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from quire.domain.errors import BlobMissing, Conflict, StoreError, StoreReadOnly
 from quire.store.contracts import (
+    NO_DOCUMENTS,
     Digests,
     Draft,
     Names,
@@ -235,36 +236,28 @@ class MemoryBlobs:
         self._faults = faults
         self._writable = writable
 
-    def stage(self, algorithms: tuple[str, ...] = ()) -> Staging:
-        _check_writable(self._writable)
-        with self._faults.around("stage", "new bytes"):
-            return MemoryStaging(self._state, self._faults, algorithms)
-
-    def publish(self, staged: Staged, key: str) -> None:
+    def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> Staging:
         check_blob_key(key)
         _check_writable(self._writable)
+        with self._faults.around("stage", key):
+            return MemoryStaging(self._state, self._faults, key, algorithms)
+
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+        _check_writable(self._writable)
         assert isinstance(staged, MemoryStaged), "bytes staged in another kind of store"
-        with self._faults.around("publish", key), self._state.lock:
-            if key in self._state.blobs:
-                raise Conflict(f"The blob {key} is there already; it keeps its bytes.")
+        for key in documents:
+            check_blob_key(key)
+        with self._faults.around("publish", staged.key), self._state.lock:
+            for key in (*documents, staged.key):
+                if key in self._state.blobs:
+                    raise Conflict(f"The blob {key} is there already; it keeps its bytes.")
             if staged.incoming not in self._state.incoming:
-                raise StoreError(f"The bytes staged for {key} are gone (published, discarded or swept); upload again.")
+                raise StoreError(f"The bytes of {staged.key} are gone (published, discarded or swept); upload again.")
             self._state.incoming.remove(staged.incoming)
-            self._state.blobs[key] = _Blob(bytes(staged.incoming.content), self._state.clock())
+            contents = {**documents, staged.key: bytes(staged.incoming.content)}
+            self._state.blobs |= {key: _Blob(content, self._state.clock()) for key, content in contents.items()}
 
-    def publish_all(self, blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
-        for content, key in blobs:
-            if isinstance(content, bytes):
-                staging = self.stage()
-                try:
-                    staging.write(content)
-                    self.publish(staging.finish(), key)
-                finally:
-                    staging.discard()
-            else:
-                self.publish(content, key)
-
-    def adopt(self, path: str, notify: Callable[[int], object]) -> None:
+    def adopt(self, path: str, key: str, notify: Callable[[int], object]) -> None:
         return None
 
     def open(self, key: str) -> OpenBlob:
@@ -323,8 +316,9 @@ class MemoryBlobs:
 class MemoryStaging:
     """See `contracts.Staging`."""
 
-    def __init__(self, state: MemoryState, faults: Faults, algorithms: tuple[str, ...]) -> None:
+    def __init__(self, state: MemoryState, faults: Faults, key: str, algorithms: tuple[str, ...]) -> None:
         self._state = state
+        self._key = key
         self._faults = faults
         self._algorithms = algorithms
         self._finished = False
@@ -342,7 +336,9 @@ class MemoryStaging:
         with self._faults.around("finish", "staged bytes"), self._state.lock:
             self._check_open()
             self._finished = True
-            return MemoryStaged(self._state, self._incoming, _digests(self._incoming.content, self._algorithms))
+            return MemoryStaged(
+                self._state, self._key, self._incoming, _digests(self._incoming.content, self._algorithms)
+            )
 
     def discard(self) -> None:
         with self._state.lock:
@@ -356,8 +352,9 @@ class MemoryStaging:
 class MemoryStaged:
     """See `contracts.Staged`."""
 
-    def __init__(self, state: MemoryState, incoming: _Incoming, digests: Digests) -> None:
+    def __init__(self, state: MemoryState, key: str, incoming: _Incoming, digests: Digests) -> None:
         self._state = state
+        self.key = key
         self._digests = digests
         self.incoming = incoming
 

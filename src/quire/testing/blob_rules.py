@@ -21,7 +21,7 @@ def staged_bytes_have_their_digests(sandbox: Sandbox) -> None:
     worker = sandbox.worker()
     for chunks in ([], [b"hello"], [b"", b"he", b"", b"llo"], [bytes(range(256)) * 4096] * 3 + [b"tail"]):
         content = b"".join(chunks)
-        staged = sandbox.staged(worker, *chunks, algorithms=("sha512", "sha3_256"))
+        staged = sandbox.staged(worker, sandbox.blob(), *chunks, algorithms=("sha512", "sha3_256"))
         require(staged.size == len(content), f"size is {staged.size} for {len(content)} bytes.")
         digests = staged.digests
         for name, found, digest in (
@@ -32,7 +32,7 @@ def staged_bytes_have_their_digests(sandbox: Sandbox) -> None:
             ("sha3_256", digests.other.get("sha3_256"), hashlib.sha3_256(content)),
         ):
             require(found == digest.hexdigest(), f"{name} of {len(content)} staged bytes is {found}.")
-    staging = sandbox.staging(worker)
+    staging = sandbox.staging(worker, sandbox.blob())
     chunk = bytearray(b"reused by the caller")
     staging.write(memoryview(chunk)[:6])
     staging.write(chunk)
@@ -46,7 +46,8 @@ def staged_bytes_can_be_read_but_not_found(sandbox: Sandbox) -> None:
     """The worker that staged bytes can open them, seekable, any number of times; no key and no list shows them."""
     worker, other = sandbox.worker(), sandbox.worker()
     content = bytes(range(256)) * 300
-    staged = sandbox.staged(worker, content)
+    staged = sandbox.staged(worker, sandbox.blob(), content)
+    require(staged.key == sandbox.blob(), "Staged.key is not the key that the bytes were staged for.")
     with staged.open() as file, staged.open() as second:
         require(file.seekable(), "Staged.open must give a seekable file.")
         file.seek(-10, 2)
@@ -76,7 +77,7 @@ def a_published_blob_is_open_to_all_at_once(sandbox: Sandbox) -> None:
         for observer in (worker, other):
             with refused(BlobMissing, "opening what was never published"):
                 observer.blobs.open(key).close()
-        worker.blobs.publish(sandbox.staged(worker, content), key)
+        worker.blobs.publish(sandbox.staged(worker, key, content))
         for observer in (other, worker, fresh):
             require(content_of(observer, key) == content, f"{name!r} is missing or wrong right after it was published.")
         with other.blobs.open(key) as opened:
@@ -88,53 +89,48 @@ def a_published_blob_is_open_to_all_at_once(sandbox: Sandbox) -> None:
 
 
 def a_taken_key_keeps_its_bytes(sandbox: Sandbox) -> None:
-    """Publishing under a key that is taken raises Conflict; the first bytes stay, the others can still go elsewhere."""
+    """Publishing under a key that is taken raises Conflict; the first bytes stay."""
     worker, other = sandbox.worker(), sandbox.worker()
     key, elsewhere = sandbox.blob("taken"), sandbox.blob("elsewhere")
-    worker.blobs.publish(sandbox.staged(worker, b"first"), key)
+    worker.blobs.publish(sandbox.staged(worker, key, b"first"))
     for late in (worker, other):
         for content in (b"second", b"first"):
             with refused(Conflict, "publish under a key that is taken"):
-                late.blobs.publish(sandbox.staged(late, content), key)
+                late.blobs.publish(sandbox.staged(late, key, content))
             require(content_of(late, key) == b"first", "a key got other bytes.")
-    staged = sandbox.staged(other, b"second")
-    with refused(Conflict, "publish under a key that is taken"):
-        other.blobs.publish(staged, key)
-    other.blobs.publish(staged, elsewhere)
-    require(
-        content_of(worker, elsewhere) == b"second", "bytes refused under one key must be publishable under another."
-    )
+    worker.blobs.publish(sandbox.staged(worker, elsewhere, b"second"))
+    require(content_of(other, elsewhere) == b"second", "the same bytes must be publishable under another key.")
 
 
-def blobs_published_together_are_all_there(sandbox: Sandbox) -> None:
-    """publish_all is publish of each, also of bytes that were to be made durable by it, or not even staged; a taken key
-    keeps its bytes."""
+def documents_are_published_with_the_bytes(sandbox: Sandbox) -> None:
+    """publish with documents publishes them all, also with bytes that were to be made durable by it; a taken key keeps
+    its bytes."""
     worker, other = sandbox.worker(), sandbox.worker()
-    contents = {sandbox.blob(f"together/{name}"): name.encode() * 1000 for name in ("file", "file.metadata")}
-    taken = sandbox.blob("together/taken")
+    file, content = sandbox.blob("together/file"), b"file" * 1000
+    documents = {sandbox.blob(f"together/file.{name}"): name.encode() * 1000 for name in ("metadata", "asc")}
 
-    def unfinished(content: bytes) -> Staged:
-        staging = sandbox.staging(worker)
+    def unfinished(key: str, content: bytes) -> Staged:
+        staging = sandbox.staging(worker, key)
         staging.write(content)
         return sandbox.kept(staging.finish(durable=False))
 
-    for key in contents:
+    for key in (file, *documents):
         require(content_of(other, key) is None, "a blob was there before it was published.")
-    (file, content), (document, text) = contents.items()
-    worker.blobs.publish_all([(text, document), (unfinished(content), file)])
+    worker.blobs.publish(unfinished(file, content), documents)
     for observer in (other, worker, sandbox.worker()):
-        for key, content in contents.items():
-            require(content_of(observer, key) == content, "a blob is missing or wrong after publish_all.")
-    worker.blobs.publish(sandbox.staged(worker, b"first"), taken)
-    with refused(Conflict, "publish_all under a key that is taken"):
-        worker.blobs.publish_all([(unfinished(b"new"), sandbox.blob("together/new")), (unfinished(b"second"), taken)])
-    with refused(Conflict, "publish_all of a document under a key that is taken"):
-        worker.blobs.publish_all([(b"document", taken), (unfinished(b"new"), sandbox.blob("together/newer"))])
-    require(content_of(other, taken) == b"first", "publish_all gave a key other bytes.")
-    staged = unfinished(b"discarded")
+        for key, expected in {file: content, **documents}.items():
+            require(content_of(observer, key) == expected, "a blob is missing or wrong after it was published.")
+    taken = sandbox.blob("together/taken")
+    worker.blobs.publish(sandbox.staged(worker, taken, b"first"))
+    with refused(Conflict, "publish under a key that is taken, with a document"):
+        worker.blobs.publish(unfinished(taken, b"second"), {sandbox.blob("together/taken.asc"): b"new"})
+    with refused(Conflict, "publish of a document under a key that is taken"):
+        worker.blobs.publish(unfinished(sandbox.blob("together/newer"), b"new"), {taken: b"document"})
+    require(content_of(other, taken) == b"first", "publish gave a key other bytes.")
+    staged = unfinished(sandbox.blob("together/discarded"), b"discarded")
     staged.discard()
     with refused(StoreError, "publishing what was discarded"):
-        worker.blobs.publish_all([(staged, sandbox.blob("together/discarded"))])
+        worker.blobs.publish(staged)
 
 
 def a_removed_blob_is_missing_at_once(sandbox: Sandbox) -> None:
@@ -142,7 +138,7 @@ def a_removed_blob_is_missing_at_once(sandbox: Sandbox) -> None:
     worker, other = sandbox.worker(), sandbox.worker()
     key, content = sandbox.blob("folder/file"), b"content" * 50_000
     for _ in range(3):
-        worker.blobs.publish(sandbox.staged(worker, content), key)
+        worker.blobs.publish(sandbox.staged(worker, key, content))
         opened = other.blobs.open(key)
         with opened:
             begin = opened.read_at(0, 10)
@@ -161,21 +157,21 @@ def a_removed_blob_is_missing_at_once(sandbox: Sandbox) -> None:
 def discarding_is_harmless(sandbox: Sandbox) -> None:
     """Discard drops bytes that were not published, is idempotent, and never touches a published blob."""
     worker = sandbox.worker()
-    unfinished = sandbox.staging(worker)
+    key = sandbox.blob("discarded")
+    unfinished = sandbox.staging(worker, key)
     unfinished.write(b"half")
     unfinished.discard()
     unfinished.discard()
-    key = sandbox.blob("discarded")
-    staged = sandbox.staged(worker, b"whole")
+    staged = sandbox.staged(worker, key, b"whole")
     staged.discard()
     staged.discard()
     with refused(StoreError, "publishing what was discarded"):
-        worker.blobs.publish(staged, key)
+        worker.blobs.publish(staged)
     require(content_of(worker, key) is None, "discarded bytes were published.")
-    staging = sandbox.staging(worker)
+    staging = sandbox.staging(worker, key)
     staging.write(b"kept")
     staged = staging.finish()
-    worker.blobs.publish(staged, key)
+    worker.blobs.publish(staged)
     for _ in range(2):
         staged.discard()
         staging.discard()
@@ -189,7 +185,7 @@ def only_old_blobs_are_removed_by_age(sandbox: Sandbox) -> None:
     require(not worker.blobs.remove_old(key, 0), "remove_old says that it removed what was never there.")
     worker.blobs.renew(key)
     require(content_of(other, key) is None, "renew made a blob.")
-    worker.blobs.publish(sandbox.staged(worker, b"content"), key)
+    worker.blobs.publish(sandbox.staged(worker, key, b"content"))
     for observer in (worker, other):
         observer.blobs.renew(key)
         require(not observer.blobs.remove_old(key, CENTURY), "remove_old removed a young blob.")
@@ -213,14 +209,14 @@ def a_file_is_adopted_or_not(sandbox: Sandbox) -> None:
         path.write_bytes(content)
         path.chmod(0o600)
         read: list[int] = []
-        staged = worker.blobs.adopt(str(path), read.append)
+        staged = worker.blobs.adopt(str(path), sandbox.blob(), read.append)
         require(path.read_bytes() == content, "adopt changed the file.")
         if staged is None:
             return
         sandbox.kept(staged)
         require(sum(read) == len(content), "adopt did not tell how much it read.")
         require(staged.digests.sha256 == hashlib.sha256(content).hexdigest(), "adopt found another digest.")
-        worker.blobs.publish(staged, sandbox.blob())
+        worker.blobs.publish(staged)
     require(content_of(other, sandbox.blob()) == content, "adopted bytes did not stay when the file was removed.")
 
 
@@ -229,7 +225,7 @@ def blobs_are_listed(sandbox: Sandbox) -> None:
     worker, other = sandbox.worker(), sandbox.worker()
     sizes = {"pro/a.whl": 3, "pro/deep/er/b.whl": 0, "pro-2/c.whl": 70_000, "pro2/d.whl": 5, "top": 1}
     for name, size in sizes.items():
-        worker.blobs.publish(sandbox.staged(worker, b"x" * size), sandbox.blob(name))
+        worker.blobs.publish(sandbox.staged(worker, sandbox.blob(name), b"x" * size))
     for prefix, expected in (("", set(sizes)), ("/pro", {"pro/a.whl", "pro/deep/er/b.whl"}), ("/nowhere", set())):
         found = list(other.blobs.list(sandbox.folder + prefix))
         names = sorted(blob.key.removeprefix(sandbox.folder + "/") for blob in found)
@@ -242,31 +238,32 @@ def blobs_are_listed(sandbox: Sandbox) -> None:
 
 
 def blob_keys_cannot_escape(sandbox: Sandbox) -> None:
-    """A key that could leave its folder is refused as InvalidName by every operation; staged bytes survive that."""
+    """A key that could leave its folder is refused as InvalidName by every operation, and nothing is published."""
     worker = sandbox.worker()
-    staged = sandbox.staged(worker, b"content")
+    bystander = sandbox.blob("bystander")
+    worker.blobs.publish(sandbox.staged(worker, bystander, b"content"))
     inside = sandbox.folder
     hostile = ["", "..", ".", "../x", "a/../b", "a/..", "/abs", "a/", "a//b", "./a", "a\0b", "a" * 300, "ü" * 128]
     for key in [*hostile, f"{inside}/../../x", f"{inside}/\0", f"{inside}/" + "a" * 256]:
-        with refused(InvalidName, f"publish({key!r})"):
-            worker.blobs.publish(staged, key)
+        with refused(InvalidName, f"stage({key!r})"):
+            worker.blobs.stage(key)
+        with refused(InvalidName, f"publish with the document {key!r}"):
+            worker.blobs.publish(sandbox.staged(worker, sandbox.blob(), b"content"), {key: b"document"})
         with refused(InvalidName, f"open({key!r})"):
             worker.blobs.open(key).close()
         with refused(InvalidName, f"remove({key!r})"):
             worker.blobs.remove(key)
-    worker.blobs.publish(staged, sandbox.blob())
-    require(
-        content_of(worker, sandbox.blob()) == b"content", "bytes refused under a bad key must still be publishable."
-    )
+    require(content_of(worker, bystander) == b"content", "an operation with a bad key changed another blob.")
+    require(content_of(worker, sandbox.blob()) is None, "bytes were published with a document under a bad key.")
 
 
 def racing_publishers_have_one_winner(sandbox: Sandbox) -> None:
     """Of several workers that publish under one key one wins; no reader ever opens a part of a blob."""
     published = threading.Event()
 
-    def publish(worker: Store, staged: Staged, key: str) -> bool:
+    def publish(worker: Store, staged: Staged) -> bool:
         try:
-            worker.blobs.publish(staged, key)
+            worker.blobs.publish(staged)
         except Conflict:
             return False
         finally:
@@ -289,7 +286,7 @@ def racing_publishers_have_one_winner(sandbox: Sandbox) -> None:
         jobs = []
         for content in contents:
             worker = sandbox.worker()
-            jobs.append(partial(publish, worker, sandbox.staged(worker, content), key))
+            jobs.append(partial(publish, worker, sandbox.staged(worker, key, content)))
         won = race([*jobs, partial(read, sandbox.worker(), contents, key)])
         require(won.count(True) == 1, f"{won.count(True)} of {THREADS} workers that published under one key won.")
         require(content_of(sandbox.worker(), key) == contents[won.index(True)], "the blob is not the winner's.")
@@ -302,7 +299,7 @@ def neighbours_do_not_disturb_each_other(sandbox: Sandbox) -> None:
         key = sandbox.blob(f"folder/below/{name}")
         for turn in range(8):
             content = f"{name} {turn}".encode()
-            worker.blobs.publish(sandbox.staged(worker, content), key)
+            worker.blobs.publish(sandbox.staged(worker, key, content))
             require(content_of(worker, key) == content, "a blob is missing while others in its folder come and go.")
             worker.blobs.remove(key)
             require(content_of(worker, key) is None, "a removed blob is there while others in its folder come and go.")
@@ -314,14 +311,15 @@ def neighbours_do_not_disturb_each_other(sandbox: Sandbox) -> None:
 def a_sweep_spares_the_young(sandbox: Sandbox) -> None:
     """A sweep leaves alone what was touched within the given time: staged bytes, complete or not, and blobs."""
     worker, other = sandbox.worker(), sandbox.worker()
-    staging = sandbox.staging(worker)
+    staging = sandbox.staging(worker, sandbox.blob())
     staging.write(b"first ")
-    staged, key = sandbox.staged(worker, b"staged"), sandbox.blob("staged")
+    key = sandbox.blob("staged")
+    staged = sandbox.staged(worker, key, b"staged")
     other.blobs.sweep(CENTURY)
     other.sweep(CENTURY)
     staging.write(b"second")
-    worker.blobs.publish(staged, key)
-    worker.blobs.publish(staging.finish(), sandbox.blob())
+    worker.blobs.publish(staged)
+    worker.blobs.publish(staging.finish())
     other.blobs.sweep(CENTURY)
     other.sweep(CENTURY, thorough=True)
     require(content_of(other, key) == b"staged", "a sweep removed a young staging or a blob.")
@@ -338,18 +336,18 @@ def a_sweep_spares_the_published(sandbox: Sandbox) -> None:
     record = create(worker, key, document(1))
     deleted = create(worker, sandbox.record("deleted"), document(1))
     worker.records.write(deleted.key, None, deleted)
-    worker.blobs.publish(sandbox.staged(worker, b"published"), sandbox.blob("published"))
+    worker.blobs.publish(sandbox.staged(worker, sandbox.blob("published"), b"published"))
     other.sweep(0, thorough=True)
     for sweep in (other.blobs.sweep, other.sweep):
-        sandbox.staging(worker).write(b"half")
-        staged = sandbox.staged(worker, b"whole")
+        sandbox.staging(worker, sandbox.blob("half")).write(b"half")
+        staged = sandbox.staged(worker, sandbox.blob("swept"), b"whole")
         swept = sweep(0)
         require(swept == 2 * worker.blobs.keeps_staged, f"a sweep of two stagings says {swept}.")
         require(sweep(0) == 0, "a second sweep found something left.")
         if not worker.blobs.keeps_staged:
             staged.discard()
         with refused(StoreError, "publishing what was swept"):
-            worker.blobs.publish(staged, sandbox.blob("swept"))
+            worker.blobs.publish(staged)
         require(content_of(worker, sandbox.blob("swept")) is None, "swept bytes were published.")
         require(content_of(other, sandbox.blob("published")) == b"published", "a sweep removed a published blob.")
         require(worker.records.read(key, record) is record, "a sweep changed a record.")
@@ -361,7 +359,7 @@ RULES: tuple[Rule, ...] = (
     staged_bytes_can_be_read_but_not_found,
     a_published_blob_is_open_to_all_at_once,
     a_taken_key_keeps_its_bytes,
-    blobs_published_together_are_all_there,
+    documents_are_published_with_the_bytes,
     a_removed_blob_is_missing_at_once,
     discarding_is_harmless,
     only_old_blobs_are_removed_by_age,

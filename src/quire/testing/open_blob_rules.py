@@ -19,7 +19,7 @@ def an_open_blob_is_read_by_position(sandbox: Sandbox) -> None:
     worker, other = sandbox.worker(), sandbox.worker()
     key, content = sandbox.blob(), random.Random(1).randbytes(2_500_000)  # noqa: S311 - test data
     size = len(content)
-    worker.blobs.publish(sandbox.staged(worker, content), key)
+    worker.blobs.publish(sandbox.staged(worker, key, content))
     opened = other.blobs.open(key)
     with opened:
         require(opened.size == size, f"OpenBlob.size is {opened.size} for {size} bytes.")
@@ -50,7 +50,7 @@ def an_open_blob_is_shared_by_threads(sandbox: Sandbox) -> None:
     right bytes or an error."""
     worker, other = sandbox.worker(), sandbox.worker()
     key, content = sandbox.blob(), random.Random(2).randbytes(400_000)  # noqa: S311 - test data
-    worker.blobs.publish(sandbox.staged(worker, content), key)
+    worker.blobs.publish(sandbox.staged(worker, key, content))
 
     def read(opened: OpenBlob, begun: threading.Barrier, number: int) -> None:
         ranges = random.Random(number)  # noqa: S311 - test data
@@ -68,7 +68,7 @@ def an_open_blob_is_shared_by_threads(sandbox: Sandbox) -> None:
             require(another.read() == b"other", "a blob opened while another is read has wrong bytes.")
 
     other_key = sandbox.blob("other")
-    worker.blobs.publish(sandbox.staged(worker, b"other"), other_key)
+    worker.blobs.publish(sandbox.staged(worker, other_key, b"other"))
     for closes in (False, True, True, True):
         with other.blobs.open(key) as opened:
             begun = threading.Barrier(THREADS + closes)

@@ -34,14 +34,14 @@ class Sandbox:
         self._blobs.add(key)
         return key
 
-    def staging(self, worker: Store, algorithms: tuple[str, ...] = ()) -> Staging:
-        staging = worker.blobs.stage(algorithms)
+    def staging(self, worker: Store, key: str, algorithms: tuple[str, ...] = ()) -> Staging:
+        staging = worker.blobs.stage(key, algorithms)
         self._stagings.append(staging)
         return staging
 
-    def staged(self, worker: Store, *chunks: bytes, algorithms: tuple[str, ...] = ()) -> Staged:
+    def staged(self, worker: Store, key: str, *chunks: bytes, algorithms: tuple[str, ...] = ()) -> Staged:
         """Complete bytes that are not published."""
-        staging = self.staging(worker, algorithms)
+        staging = self.staging(worker, key, algorithms)
         for chunk in chunks:
             staging.write(chunk)
         return self.kept(staging.finish())

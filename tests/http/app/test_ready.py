@@ -140,7 +140,7 @@ def test_the_probe_reads_and_writes() -> None:
     StoreProbe(Index(read_only))()
     store.faults.next("stage", Fault.FULL)
     with pytest.raises(StoreFull):
-        store.blobs.stage()
+        store.blobs.stage("foo/x/f")
 
 
 def test_a_lost_volume_is_noticed(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from quire.domain.changes import Selection
 from quire.domain.errors import StoreFull
 from quire.dropin.folder import Folder
 from quire.http.app.application import create_application
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.store.open_blob import OpenBlob
 from tests.asking import OPEN, Site, nothing_changes, post, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
@@ -307,7 +307,7 @@ def test_a_delete_that_races_a_download(tmp_path: Path, is_published_again: bool
     filename, content = wheel_name("raced", "1.0"), make_wheel("raced", "1.0")
 
     def publish_it() -> str:
-        staging = index.store.blobs.stage()
+        staging = index.store.blobs.stage(upload_key(filename))
         staging.write(content)
         upload = examine(staging.finish(), filename)
         index.hosted.publish([upload])

@@ -22,7 +22,7 @@ from quire.http.app.application import create_application
 from quire.http.fast.fast_path import ASGIHeaders, FastPath
 from quire.http.fast.raw_requests import RawRequests
 from quire.index.index import Index
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.store.posix.store import PosixStore
 from tests.asking import (
     HTML_V1,
@@ -253,7 +253,7 @@ def test_a_change_by_another_process_is_in_the_very_next_answer(tmp_path: Path) 
     worker = Worker(tmp_path)
     store = PosixStore.open(str(tmp_path))
     other = Index(store)
-    staging = store.blobs.stage()
+    staging = store.blobs.stage(upload_key(wheel_name("demo", "1.0")))
     staging.write(make_wheel("demo", "1.0"))
     other.publish([examine(staging.finish(), wheel_name("demo", "1.0"))])
 
@@ -295,7 +295,7 @@ def test_over_a_network_responses_are_awaited(tmp_path: Path) -> None:
     worker = Worker(tmp_path, authenticate=("list",), passwords=str(users), verbosity=1)
     store = PosixStore.open(str(tmp_path))
     other = Index(store)
-    staging = store.blobs.stage()
+    staging = store.blobs.stage(upload_key(wheel_name("demo", "1.0")))
     staging.write(make_wheel("demo", "1.0"))
     other.publish([examine(staging.finish(), wheel_name("demo", "1.0"))])
     index = worker.worker.default

@@ -36,7 +36,7 @@ class Disk:
         self._act = act
         blobs = worker.default.store.blobs
         stage = blobs.stage
-        blobs.stage = lambda algorithms=(): self._watch(stage(algorithms))  # type: ignore[method-assign]  # a slow disk
+        blobs.stage = lambda key, algorithms=(): self._watch(stage(key, algorithms))  # type: ignore[method-assign]
 
     def _watch(self, staging: Staging) -> Staging:
         write = staging.write

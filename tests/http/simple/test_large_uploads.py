@@ -36,8 +36,8 @@ class HeldArchives:
         blobs = worker.default.store.blobs
         stage = blobs.stage
 
-        def watched(algorithms: tuple[str, ...] = ()) -> PosixStaging:
-            staging = stage(algorithms)
+        def watched(key: str, algorithms: tuple[str, ...] = ()) -> PosixStaging:
+            staging = stage(key, algorithms)
             assert isinstance(staging, PosixStaging)
             finish = staging.finish
             staging.finish = lambda *, durable=True: self._watch(finish(durable=durable))  # type: ignore[method-assign]

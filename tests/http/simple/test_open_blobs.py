@@ -16,7 +16,7 @@ from quire.config.settings import Settings
 from quire.domain.errors import StoreError
 from quire.http.app.application import create_application
 from quire.http.simple.files import CHUNK, ZEROCOPY, FileResponse
-from quire.index.upload import examine
+from quire.index.upload import examine, upload_key
 from quire.store.open_blob import OpenBlob
 from tests.distributions import make_wheel, wheel_name
 
@@ -43,7 +43,7 @@ def ask(tmp_path: Path, method: str, **headers: str) -> tuple[httpx.Response, bo
     """The response to a request for a file, and whether its blob was left open."""
     application = create_application(Settings(directories=(str(tmp_path),)))
     index: Any = application.state.worker.default
-    staging = index.store.blobs.stage()
+    staging = index.store.blobs.stage(upload_key(wheel_name("demo", "1.0")))
     staging.write(CONTENT)
     index.hosted.publish([examine(staging.finish(), wheel_name("demo", "1.0"))])
     blob = _Elsewhere(len(CONTENT))

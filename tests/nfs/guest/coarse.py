@@ -113,9 +113,9 @@ def _file(writers: list[PosixStore], reader: PosixStore) -> Iterator[bool]:
         key = f"alpha/publication/{number}"
         with suppress(BlobMissing):
             reader.blobs.open(key).close()
-        staging = writers[number % 2].blobs.stage()
+        staging = writers[number % 2].blobs.stage(key)
         staging.write(b"%d" % number)
-        writers[number % 2].blobs.publish(staging.finish(), key)
+        writers[number % 2].blobs.publish(staging.finish())
         try:
             with reader.blobs.open(key) as file:
                 yield file.read() == b"%d" % number

@@ -21,7 +21,7 @@ from quire.catalog.views import NamesView, ProjectNames, Projects, ProjectView
 from quire.domain.changes import Selection
 from quire.domain.names import parse_filename
 from quire.index.index import Index
-from quire.index.upload import Upload
+from quire.index.upload import Upload, new_blob_key
 from quire.store.posix.store import PosixStore
 from tests.nfs.guest.mounts import new_folder, restart_server
 from tests.nfs.guest.processes import Counters, Job, together
@@ -64,9 +64,9 @@ def change(index: Index, project: str, number: int) -> None:
 
 def publish(index: Index, name: str, content: bytes = b"a wheel, as far as a store cares") -> None:
     """Publish bytes under a wheel's name, whatever was under it before, without a look into them."""
-    staging = index.store.blobs.stage()
-    staging.write(content)
     parsed = parse_filename(name)
+    staging = index.store.blobs.stage(new_blob_key(parsed))
+    staging.write(content)
     index.publish([Upload(parsed, staging.finish(), parsed.project, None, None)], overwrite=True)
 
 

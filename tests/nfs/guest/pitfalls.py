@@ -57,9 +57,9 @@ def _write(store: PosixStore, key: str, data: bytes | None) -> None:
 
 
 def _publish(store: PosixStore, key: str, data: bytes) -> None:
-    staging = store.blobs.stage()
+    staging = store.blobs.stage(key)
     staging.write(data)
-    store.blobs.publish(staging.finish(), key)
+    store.blobs.publish(staging.finish())
 
 
 # -- scenes -----------------------------------------------------------------------------------------------------------

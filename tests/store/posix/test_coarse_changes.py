@@ -166,9 +166,9 @@ def misses_a_deletion(server: CoarseServer, stores: Stores) -> bool:
 
 
 def publish(store: PosixStore, name: str) -> None:
-    staging = store.blobs.stage()
+    staging = store.blobs.stage(f"alpha/publication/{name}")
     staging.write(b"content")
-    store.blobs.publish(staging.finish(), f"alpha/publication/{name}")
+    store.blobs.publish(staging.finish())
 
 
 def is_missing(server: CoarseServer, reader: PosixStore, name: str) -> bool:

@@ -217,7 +217,7 @@ def test_sweeping_goes_on_where_the_directory_may_not_be_changed(
     """The served directory may belong to another user; the store's own folders are swept all the same."""
     (tmp_path / f".quire-{unique_name()}").mkdir()
     store = PosixStore.open(tmp_path)
-    store.blobs.stage()
+    store.blobs.stage("foo/x/f")
     real = os.rename
 
     def refused(source: str, target: str) -> None:

@@ -112,9 +112,9 @@ def test_a_replayed_link_is_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "link", link_twice)
     assert store.records.write(KEY, document(2), first).data == document(2)
-    staging = store.blobs.stage()
+    staging = store.blobs.stage("foo/x/file")
     staging.write(b"x")
-    store.blobs.publish(staging.finish(), "foo/x/file")
+    store.blobs.publish(staging.finish())
     with store.blobs.open("foo/x/file") as file:
         assert file.read() == b"x"
 
@@ -151,7 +151,7 @@ def test_two_workers_create_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def stage_something(store: PosixStore) -> None:
-    staging = store.blobs.stage()
+    staging = store.blobs.stage("foo/x/f")
     try:
         staging.write(b"x")
         staging.finish()
@@ -427,9 +427,9 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "write", lambda fd, data: real_write(fd, bytes(data[:3])))
     store = PosixStore.open(tmp_path)
     write_many(store, 1)
-    staging = store.blobs.stage()
+    staging = store.blobs.stage("a/b/c")
     staging.write(b"0123456789")
-    store.blobs.publish(staging.finish(), "a/b/c")
+    store.blobs.publish(staging.finish())
     with store.blobs.open("a/b/c") as file:
         assert file.read() == b"0123456789"
     assert store.records.read(KEY).data == document(0)
@@ -463,7 +463,7 @@ def test_a_store_that_cannot_be_written_is_served(tmp_path: Path) -> None:
     with pytest.raises(StoreReadOnly):
         store.records.write(KEY, document(2), record)
     with pytest.raises(StoreReadOnly):
-        store.blobs.stage()
+        store.blobs.stage("foo/x/f")
 
 
 def test_an_empty_directory_is_served_read_only_without_being_touched(tmp_path: Path) -> None:
@@ -676,17 +676,17 @@ def test_what_another_worker_did_not_make_certain_is_synced(tmp_path: Path, monk
     assert synced == [str(home / "records/main/projects/foo")]
 
 
-def unfinished(store: PosixStore, content: bytes) -> PosixStaged:
+def unfinished(store: PosixStore, key: str, content: bytes) -> PosixStaged:
     """Staged bytes that publishing makes durable."""
-    staging = store.blobs.stage()
+    staging = store.blobs.stage(key)
     staging.write(content)
     return staging.finish(durable=False)
 
 
 def test_publishing_syncs_each_file_and_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What finish left undone is done when publish_all returns, for the publication's folder and its name as well."""
+    """What finish left undone is done when publish returns, for the publication's folder and its name as well."""
     store = PosixStore.open(tmp_path)
-    store.blobs.publish(unfinished(store, b"0"), "foo/first/f")
+    store.blobs.publish(unfinished(store, "foo/first/f", b"0"))
     synced: list[tuple[int, int]] = []
     real_fsync = os.fsync
 
@@ -696,9 +696,9 @@ def test_publishing_syncs_each_file_and_folder_once(tmp_path: Path, monkeypatch:
         real_fsync(fd)
 
     monkeypatch.setattr(os, "fsync", noting)
-    staged = unfinished(store, b"2")
+    staged = unfinished(store, "foo/second/f", b"2")
     assert synced == []
-    store.blobs.publish_all([(b"1", "foo/second/f.metadata"), (staged, "foo/second/f")])
+    store.blobs.publish(staged, {"foo/second/f.metadata": b"1"})
     project = tmp_path / "quire" / "blobs" / "foo"
     expected = [project, project / "second", project / "second" / "f", project / "second" / "f.metadata"]
     assert sorted(synced) == sorted((path.stat().st_dev, path.stat().st_ino) for path in expected)
@@ -708,8 +708,8 @@ def test_publishing_syncs_each_file_and_folder_once(tmp_path: Path, monkeypatch:
 def test_a_failed_sync_is_never_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes that could not be made durable cannot be published any more: a second fsync might succeed for nothing."""
     store = PosixStore.open(tmp_path)
-    store.blobs.publish(unfinished(store, b"0"), "foo/x/other")  # so that the folders are certain already
-    staged = unfinished(store, b"1")
+    store.blobs.publish(unfinished(store, "foo/x/other", b"0"))  # so that the folders are certain already
+    staged = unfinished(store, "foo/x/f", b"1")
 
     def fail(fd: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -717,9 +717,9 @@ def test_a_failed_sync_is_never_tried_again(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
         with pytest.raises(StoreError, match=os.strerror(errno.EIO)):
-            store.blobs.publish(staged, "foo/x/f")
+            store.blobs.publish(staged)
     with pytest.raises(StoreError, match="given up"):
-        store.blobs.publish(staged, "foo/y/f")
+        store.blobs.publish(staged)
 
 
 def test_writeback_of_all_files_begins_before_the_first_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -739,14 +739,15 @@ def test_writeback_of_all_files_begins_before_the_first_fsync(tmp_path: Path, mo
 
     monkeypatch.setattr(os, "fsync", noting)
     monkeypatch.setattr(posix_files, "begin_writing", noting_begin)
-    store.blobs.publish_all([(unfinished(store, b"1" * size), f"foo/x/{size}") for size in (1, 2, 3)])
+    documents = {f"foo/x/{size}": b"1" * size for size in (1, 2)}
+    store.blobs.publish(unfinished(store, "foo/x/3", b"111"), documents)
     assert steps == [("begin", 2), ("begin", 3), ("sync", 1), ("sync", 2), ("sync", 3)]
 
 
 def test_bytes_that_fail_early_writeback_cannot_be_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The fsync that follows might not be told of the failure a second time, so it is not asked."""
     store = PosixStore.open(tmp_path)
-    first, second = unfinished(store, b"1"), unfinished(store, b"2")
+    staged = unfinished(store, "foo/x/f", b"2")
 
     def fail(fd: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -754,9 +755,9 @@ def test_bytes_that_fail_early_writeback_cannot_be_published(tmp_path: Path, mon
     with monkeypatch.context() as patch:
         patch.setattr(posix_files, "begin_writing", fail)
         with pytest.raises(StoreError, match=os.strerror(errno.EIO)):
-            store.blobs.publish_all([(first, "foo/x/f.metadata"), (second, "foo/x/f")])
+            store.blobs.publish(staged, {"foo/x/f.metadata": b"1"})
     with pytest.raises(StoreError, match="given up"):
-        store.blobs.publish(second, "foo/y/f")
+        store.blobs.publish(staged)
 
 
 @pytest.mark.parametrize("call", ["write_all", "begin_writing", "fsync"])
@@ -765,8 +766,8 @@ def test_a_document_that_cannot_be_published_leaves_nothing(
 ) -> None:
     """It is written where it stays; a full disk, or the file that comes after it, may still take it away."""
     store = PosixStore.open(tmp_path)
-    store.blobs.publish(unfinished(store, b"0"), "foo/x/taken")
-    staged, before = unfinished(store, b"1"), len(os.listdir("/proc/self/fd"))
+    store.blobs.publish(unfinished(store, "foo/x/taken", b"0"))
+    staged, before = unfinished(store, "foo/x/f", b"1"), len(os.listdir("/proc/self/fd"))
 
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -774,9 +775,9 @@ def test_a_document_that_cannot_be_published_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(*(os, "fsync") if call == "fsync" else (posix_files, call), fail)
         with pytest.raises(StoreFull):
-            store.blobs.publish_all([(b"text", "foo/x/f.metadata"), (staged, "foo/x/f")])
+            store.blobs.publish(staged, {"foo/x/f.metadata": b"text"})
     with pytest.raises(Conflict):
-        store.blobs.publish_all([(b"text", "foo/x/g.metadata"), (unfinished(store, b"2"), "foo/x/taken")])
+        store.blobs.publish(unfinished(store, "foo/x/taken", b"2"), {"foo/x/g.metadata": b"text"})
     staged.discard()
     folder = tmp_path / "quire" / "blobs" / "foo" / "x"
     assert {path.name for path in folder.iterdir()} <= {"taken", "f"}
@@ -798,11 +799,11 @@ def test_early_writeback_is_optional(tmp_path: Path) -> None:
 def test_a_folder_that_another_worker_made_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A publication's folder that is there already may not last yet: its parent is synced as for a new one."""
     store = PosixStore.open(tmp_path)
-    store.blobs.publish(unfinished(store, b"0"), "foo/first/f")
+    store.blobs.publish(unfinished(store, "foo/first/f", b"0"))
     project = tmp_path / "quire" / "blobs" / "foo"
     (project / "second").mkdir()
     synced = noting_syncs(monkeypatch)
-    store.blobs.publish(unfinished(store, b"1"), "foo/second/f")
+    store.blobs.publish(unfinished(store, "foo/second/f", b"1"))
     assert str(project) in synced
 
 
@@ -810,7 +811,7 @@ def test_small_uploads_are_examined_as_they_came(tmp_path: Path) -> None:
     """Bytes that came in one small piece need not be read back from the disk; all others are."""
     store = PosixStore.open(tmp_path)
     for pieces in ([b"small"], [bytearray(b"small")], [b"in ", b"two"], [b"large" * 2**18], [b"", b"late"], []):
-        staging = store.blobs.stage()
+        staging = store.blobs.stage("foo/x/f")
         for piece in pieces:
             staging.write(piece)
         staged = staging.finish(durable=False)
@@ -878,11 +879,11 @@ def test_descriptors_of_staged_bytes_are_let_go(tmp_path: Path) -> None:
     """Published, discarded or refused: none stays open."""
     store = PosixStore.open(tmp_path)
     before = len(os.listdir("/proc/self/fd"))
-    store.blobs.publish(unfinished(store, b"1"), "foo/x/f")
-    unfinished(store, b"2").discard()
-    refused = unfinished(store, b"3")
+    store.blobs.publish(unfinished(store, "foo/x/f", b"1"))
+    unfinished(store, "foo/x/f", b"2").discard()
+    refused = unfinished(store, "foo/x/f", b"3")
     with pytest.raises(Conflict):
-        store.blobs.publish(refused, "foo/x/f")
+        store.blobs.publish(refused)
     refused.discard()
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -890,7 +891,7 @@ def test_descriptors_of_staged_bytes_are_let_go(tmp_path: Path) -> None:
 def test_a_write_that_is_cancelled_does_not_reach_another_file(tmp_path: Path) -> None:
     """Discarding waits for a write under way, so its descriptor's number cannot be another file's yet."""
     store = PosixStore.open(tmp_path)
-    staging = store.blobs.stage()
+    staging = store.blobs.stage("foo/x/f")
     writing, go_on = threading.Event(), threading.Event()
     real_write = os.write
 
@@ -906,7 +907,7 @@ def test_a_write_that_is_cancelled_does_not_reach_another_file(tmp_path: Path) -
         writing.wait()
     discarder = threading.Thread(target=staging.discard)
     discarder.start()
-    other = store.blobs.stage()
+    other = store.blobs.stage("foo/x/f")
     other.write(b"BB")
     go_on.set()
     writer.join()
@@ -939,11 +940,11 @@ def test_constants_fit_together() -> None:
 def test_a_disk_that_fails_under_an_examination_is_not_the_clients_fault(tmp_path: Path) -> None:
     """Reading staged bytes back gives the store's error to any reader; a seek to nowhere stays the reader's own."""
     store = PosixStore.open(tmp_path)
-    staging = store.blobs.stage()
+    staging = store.blobs.stage("foo/x/f")
     staging.write(b"x")
     digests = staging.finish().digests
     memory = PendingFile("/proc/self/mem", is_durable=True)  # its first bytes cannot be read: EIO
-    unreadable = PosixStaged(memory, 1, digests)
+    unreadable = PosixStaged("foo/x/f", memory, 1, digests)
     with unreadable.open() as file:
         for size in (-1, 10):
             with pytest.raises(StoreError, match=os.strerror(errno.EIO)):
@@ -951,7 +952,7 @@ def test_a_disk_that_fails_under_an_examination_is_not_the_clients_fault(tmp_pat
         with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
             file.seek(-1, os.SEEK_END)
     with pytest.raises(StoreError):
-        PosixStaged(PendingFile(str(tmp_path / "gone"), is_durable=True), 1, digests).open()
+        PosixStaged("foo/x/f", PendingFile(str(tmp_path / "gone"), is_durable=True), 1, digests).open()
 
 
 @pytest.mark.parametrize("call", ["open", "fstat"])
@@ -960,9 +961,9 @@ def test_a_file_that_another_machine_removes_while_it_is_opened_is_missing(
 ) -> None:
     """NFS answers ESTALE then, to the opening or to what is asked of the open file. No descriptor stays behind."""
     store = PosixStore.open(tmp_path)
-    staging = store.blobs.stage()
+    staging = store.blobs.stage("foo/1/file")
     staging.write(b"content")
-    store.blobs.publish(staging.finish(), "foo/1/file")
+    store.blobs.publish(staging.finish())
     original = getattr(os, call)
 
     def stale(what: Any, *rest: Any, **more: Any) -> Any:
@@ -987,9 +988,9 @@ def test_what_another_machine_removes_meanwhile_is_passed_over(
     """NFS answers ESTALE for a name that it remembers: one such file stops no listing and no sweep."""
     store = PosixStore.open(tmp_path)
     for number in (1, 2):
-        staging = store.blobs.stage()
+        staging = store.blobs.stage(f"foo/{number}/file")
         staging.write(b"content")
-        store.blobs.publish(staging.finish(), f"foo/{number}/file")
+        store.blobs.publish(staging.finish())
     original = getattr(os, call)
 
     def stale(what: Any, *rest: Any, **more: Any) -> Any:

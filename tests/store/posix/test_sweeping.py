@@ -17,10 +17,10 @@ from quire.store.posix.store import PosixStore
 def test_only_the_abandoned_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An upload without a write for a day is removed; before that it, and at any time what is published, stays."""
     store = PosixStore.open(tmp_path)
-    published = store.blobs.stage()
+    published = store.blobs.stage("foo/x/file")
     published.write(b"published")
-    store.blobs.publish(published.finish(), "foo/x/file")
-    store.blobs.stage().write(b"under way")
+    store.blobs.publish(published.finish())
+    store.blobs.stage("foo/x/f").write(b"under way")
     incoming = tmp_path / "quire" / "incoming"
     assert store.sweep(ABANDONED_AFTER) == 0
     assert [path.read_bytes() for path in incoming.iterdir()] == [b"under way"]

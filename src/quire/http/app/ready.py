@@ -26,6 +26,7 @@ from starlette.responses import PlainTextResponse, Response
 from quire.domain.errors import QuireError, StoreFull
 from quire.http.app.problems import HttpError
 from quire.index.index import Index
+from quire.index.upload import upload_key
 from quire.store.contracts import Record
 
 HOLDS_SECONDS = 1.0
@@ -51,7 +52,7 @@ class StoreProbe:
         self._known = store.records.read(self._index.key("ready"), self._known)
         if store.writable:
             with contextlib.suppress(StoreFull):
-                store.blobs.stage().discard()
+                store.blobs.stage(upload_key("")).discard()
 
 
 class Readiness:

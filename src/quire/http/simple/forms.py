@@ -26,6 +26,7 @@ from quire.http.app.problems import HttpError
 from quire.http.app.worker import Worker
 from quire.http.simple.form_lines import FormLines
 from quire.http.simple.plain_parts import PLAIN_DISPOSITION
+from quire.index.upload import upload_key
 from quire.store.contracts import Staged, Staging
 
 if TYPE_CHECKING:
@@ -257,7 +258,8 @@ class _Reader:
                 raise InvalidRequest("The form field 'content' must be a file with a filename.")
             self.form.filename = filename
             index = self._index
-            self.form.content = Content(lambda: index.store.blobs.stage(index.policy.further_algorithms))
+            algorithms = index.policy.further_algorithms
+            self.form.content = Content(lambda: index.store.blobs.stage(upload_key(filename), algorithms))
         elif name in _KEPT:
             if name in self.form.fields:
                 raise InvalidRequest(f"The form field {name} was sent twice.")

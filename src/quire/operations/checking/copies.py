@@ -15,7 +15,7 @@ from quire.dropin.files import open_regular
 from quire.dropin.folder import Folder
 from quire.index.index import Index
 from quire.index.integrity import has_digest
-from quire.index.upload import Upload
+from quire.index.upload import Upload, new_blob_key
 from quire.store.contracts import Staged, Store, StoredBlob
 
 _CHUNK: Final = 1024 * 1024
@@ -45,7 +45,7 @@ class Copies:
     def of(self, project: str, file: File) -> Copy | None:
         """A copy of a file of a project (normalized name), read to be certain; None when there is none."""
         for key in sorted(self._keys.get(file.filename, ())):
-            if key.startswith(f"{project}/{file.sha256}-") and key != f"{file.blob}/{file.filename}":
+            if key.startswith(f"{project}/") and key != f"{file.blob}/{file.filename}":
                 try:
                     if has_digest(self._store.blobs, key, file.sha256, file.size):
                         return Copy(f"blobs/{key}", partial(_stored_pieces, self._store, key))
@@ -81,7 +81,7 @@ def restore(index: Index, project: Project, file: File, copy: Copy) -> str | Non
     if parsed is None:
         return None
     try:
-        staged = _staged(index.store, copy)
+        staged = _staged(index.store, new_blob_key(parsed), copy)
         try:
             upload = _upload(project, file, parsed, staged)
             restored = upload is not None and file.filename in index.publish([upload], imported=True).restored
@@ -92,8 +92,8 @@ def restore(index: Index, project: Project, file: File, copy: Copy) -> str | Non
     return f"It was restored from {copy.where}." if restored else None
 
 
-def _staged(store: Store, copy: Copy) -> Staged:
-    staging = store.blobs.stage()
+def _staged(store: Store, key: str, copy: Copy) -> Staged:
+    staging = store.blobs.stage(key)
     try:
         for piece in copy.pieces():
             staging.write(piece)

@@ -95,10 +95,10 @@ class Repairs:
             return "It is not offered any more; " + (f"what was there is kept as {kept}." if kept else "it is lost.")
         self._keep(key)
         self._remove([key])
-        staging = self._store.blobs.stage()
+        staging = self._store.blobs.stage(key)
         try:
             staging.write(document)
-            self._store.blobs.publish(staging.finish(), key)
+            self._store.blobs.publish(staging.finish())
         finally:
             staging.discard()
         return "It was read out of the distribution again, byte for byte as it was published."

@@ -13,6 +13,7 @@ from quire.dropin.folder import Folder
 from quire.dropin.listing import NOTHING, Candidate, Listing
 from quire.dropin.tree import Tree
 from quire.index.index import Index
+from quire.index.upload import new_blob_key
 from quire.operations.importing import source as files
 from quire.operations.importing.outcome import Outcome, Result
 from quire.process.progress import Progress
@@ -127,14 +128,14 @@ class ImportContext:
         found = {each.file.filename: each.file.sha256 for each in self._drop_ins.project(project).files}
         return found.get(filename)
 
-    def stage(self, file_stat: FileStat) -> tuple[Staged, bool, FileStat]:
+    def stage(self, candidate: Candidate, file_stat: FileStat) -> tuple[Staged, bool, FileStat]:
         """The bytes of a source file in the staging, whether they are the file itself, and the file as it is now.
 
         Raises Refused.
         """
-        blobs = self.index.store.blobs
+        blobs, key = self.index.store.blobs, new_blob_key(candidate.parsed)
         if self._link:
-            adopted = blobs.adopt(file_stat.path, self.advance)
+            adopted = blobs.adopt(file_stat.path, key, self.advance)
             if adopted is not None:
                 try:
                     return adopted, True, files.stat_again(file_stat)
@@ -142,7 +143,7 @@ class ImportContext:
                     adopted.discard()
                     raise
             file_stat = files.stat_again(file_stat)
-        staging = blobs.stage()
+        staging = blobs.stage(key)
         try:
             files.read_unchanged(file_stat, staging.write, self.advance)
             return staging.finish(), False, file_stat

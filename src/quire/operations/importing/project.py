@@ -132,7 +132,7 @@ class ProjectImport:
             raise Refused(self._closed)
         if len(filename.encode()) > MAX_FILENAME_BYTES:
             raise Refused(f"Its name is longer than {MAX_FILENAME_BYTES} bytes; rename it.")
-        staged, linked, file_stat = self._context.stage(file_stat)
+        staged, linked, file_stat = self._context.stage(candidate, file_stat)
         try:
             conflict = self._conflict(filename, staged.digests.sha256)
             if conflict is None:

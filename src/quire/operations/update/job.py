@@ -17,6 +17,7 @@ from quire.domain.reserved import Reserved
 from quire.dropin.tree import Tree
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
+from quire.index.upload import upload_key
 from quire.operations.opening import open_index
 from quire.operations.update.files import ForDirectory, ForStore, settle
 from quire.operations.update.plan import Fetch, Present, Update, plan, usable
@@ -239,7 +240,8 @@ async def _fetch(job: Job, upstream: Upstream, index: Index, update: Update) -> 
         filename, directory = fetch.file.parsed.filename, fetch.directory
         if directory is not None:
             return lambda: ForDirectory(directory, filename)
-        return lambda: ForStore(index.store.blobs.stage((algorithm,) if algorithm is not None else ()), filename)
+        algorithms = (algorithm,) if algorithm is not None else ()
+        return lambda: ForStore(index.store.blobs.stage(upload_key(filename), algorithms), filename)
 
     sinks: list[ForDirectory | ForStore] = []
     try:

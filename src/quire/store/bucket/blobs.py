@@ -8,7 +8,7 @@ there. An object cannot be touched, so a blob whose age was reset has a marker b
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -16,7 +16,7 @@ from typing import Final
 from quire.domain.errors import BlobMissing, Conflict, StoreError, StoreReadOnly
 from quire.store.bucket.objects import BlobBucket, Refused, Unclear
 from quire.store.bucket.staging import BucketStaged, BucketStaging
-from quire.store.contracts import Staged, StoredBlob, check_blob_key
+from quire.store.contracts import NO_DOCUMENTS, Staged, StoredBlob, check_blob_key
 from quire.store.open_blob import OpenBlob
 
 SMALL: Final = 8 * 1024 * 1024
@@ -39,51 +39,39 @@ class BucketBlobs:
         self._writable = writable
         self._sign = sign
 
-    def stage(self, algorithms: tuple[str, ...] = ()) -> BucketStaging:
+    def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> BucketStaging:
         """See `contracts.Blobs`."""
+        check_blob_key(key)
         self._check_writable()
-        return BucketStaging(algorithms)
+        return BucketStaging(key, algorithms)
 
-    def adopt(self, path: str, notify: Callable[[int], object]) -> Staged | None:
+    def adopt(self, path: str, key: str, notify: Callable[[int], object]) -> Staged | None:
         """See `contracts.Blobs`: bytes have to be sent."""
         return None
 
-    def publish(self, staged: Staged, key: str) -> None:
-        """See `contracts.Blobs`. A large blob's key is checked before, and not while, it is sent: keys are new."""
-        path = _path(key)
-        self._check_writable()
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+        """See `contracts.Blobs`. All are sent at once."""
         assert isinstance(staged, BucketStaged), "bytes staged in another kind of store"
+        jobs = [partial(self._create, _path(key), content) for key, content in documents.items()]
+        self._check_writable()
+        if not jobs:
+            self._publish(staged)
+            return
+        with ThreadPoolExecutor(min(_AT_ONCE, len(jobs) + 1), thread_name_prefix="blobs") as executor:
+            for future in [executor.submit(job) for job in (*jobs, partial(self._publish, staged))]:
+                future.result()
+
+    def _publish(self, staged: BucketStaged) -> None:
+        """A large blob's key is checked before, and not while, it is sent: keys are new."""
+        path = _path(staged.key)
         if staged.is_published:
-            raise StoreError(f"The bytes staged for {key} are published already; upload again.")
+            raise StoreError(f"The bytes staged for {staged.key} are published already; upload again.")
         if staged.size <= SMALL:
             self._create(path, staged.read_at(0, staged.size))
         else:
             self._send(path, staged)
         staged.is_published = True
         staged.discard()
-
-    def publish_all(self, blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
-        """See `contracts.Blobs`."""
-        for _, key in blobs:
-            _path(key)
-        jobs = [
-            partial(self._create, _path(key), content)
-            if isinstance(content, bytes)
-            else partial(self.publish, content, key)
-            for content, key in blobs
-        ]
-        if len(jobs) == 1:
-            jobs[0]()
-            return
-        with ThreadPoolExecutor(min(_AT_ONCE, len(jobs)), thread_name_prefix="blobs") as executor:
-            for future in [executor.submit(job) for job in jobs]:
-                future.result()
-
-    def _publish_one(self, content: Staged | bytes, key: str) -> None:
-        if isinstance(content, bytes):
-            self._create(_path(key), content)
-        else:
-            self.publish(content, key)
 
     def open(self, key: str) -> OpenBlob:
         """See `contracts.Blobs`. The first bytes come with the answer, so a small blob costs one request."""

@@ -19,7 +19,8 @@ IN_MEMORY: Final = 1024 * 1024
 class BucketStaging:
     """Fulfils `contracts.Staging`."""
 
-    def __init__(self, algorithms: tuple[str, ...]) -> None:
+    def __init__(self, key: str, algorithms: tuple[str, ...]) -> None:
+        self._key = key
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._blake2b = hashlib.blake2b(digest_size=32)
@@ -52,7 +53,7 @@ class BucketStaging:
             blake2b_256=self._blake2b.hexdigest(),
             other={name: hasher.hexdigest() for name, hasher in self._others.items()},
         )
-        return BucketStaged(self._spool, self._size, digests)
+        return BucketStaged(self._key, self._spool, self._size, digests)
 
     def discard(self) -> None:
         """See `contracts.Staging`."""
@@ -67,7 +68,8 @@ class BucketStaging:
 class BucketStaged:
     """Fulfils `contracts.Staged`."""
 
-    def __init__(self, spool: tempfile.SpooledTemporaryFile[bytes], size: int, digests: Digests) -> None:
+    def __init__(self, key: str, spool: tempfile.SpooledTemporaryFile[bytes], size: int, digests: Digests) -> None:
+        self.key = key
         self._spool = spool
         self._lock = threading.Lock()
         self._size = size

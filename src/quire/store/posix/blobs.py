@@ -30,12 +30,12 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TypeVar
 
 from quire.domain.errors import BlobMissing, Conflict, InvalidName, StoreReadOnly
-from quire.store.contracts import Staged, StoredBlob, check_blob_key
+from quire.store.contracts import NO_DOCUMENTS, Staged, StoredBlob, check_blob_key
 from quire.store.posix.changes import Changes
 from quire.store.posix.directory import GONE, Directories
 from quire.store.posix.errors import if_there, store_errors
@@ -81,11 +81,12 @@ class PosixBlobs:
         self._directories = directories
         self._writable = writable
 
-    def stage(self, algorithms: tuple[str, ...] = ()) -> PosixStaging:
+    def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> PosixStaging:
+        check_blob_key(key)
         self._check_writable("take an upload in")
-        return PosixStaging(f"{self._incoming}/{unique_name()}", algorithms)
+        return PosixStaging(key, f"{self._incoming}/{unique_name()}", algorithms)
 
-    def adopt(self, path: str, notify: Callable[[int], object] = lambda _: None) -> PosixStaged | None:
+    def adopt(self, path: str, key: str, notify: Callable[[int], object] = lambda _: None) -> PosixStaged | None:
         """Stage a file that lies on the same file system, by a hard link instead of a copy.
 
         The store and the other name then share one inode: a write into the file in place, by that name, changes the
@@ -95,6 +96,7 @@ class PosixBlobs:
         The link is made first and hashed through its own name, so it does not matter what happens to `path` meanwhile.
         `notify` is called with the size of each piece that was read. Raises StoreError when `path` cannot be read.
         """
+        check_blob_key(key)
         self._check_writable("take a file in")
         staging = f"{self._incoming}/{unique_name()}"
         with store_errors("take a file in"):
@@ -106,14 +108,14 @@ class PosixBlobs:
                 raise
             staged = None
             try:
-                staged = self._measure_link(staging, notify)
+                staged = self._measure_link(key, staging, notify)
             finally:
                 if staged is None:
                     remove_quietly(staging)
             return staged
 
     @staticmethod
-    def _measure_link(path: str, notify: Callable[[int], object]) -> PosixStaged | None:
+    def _measure_link(key: str, path: str, notify: Callable[[int], object]) -> PosixStaged | None:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
@@ -130,30 +132,23 @@ class PosixBlobs:
                 size += len(chunk)
                 notify(len(chunk))
             os.fsync(fd)
-        return PosixStaged(PendingFile(path, is_durable=True), size, digester.digests())
+        return PosixStaged(key, PendingFile(path, is_durable=True), size, digester.digests())
 
-    def publish(self, staged: Staged, key: str) -> None:
-        self.publish_all([(staged, key)])
-
-    def publish_all(self, blobs: Sequence[tuple[Staged | bytes, str]]) -> None:
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+        if not isinstance(staged, PosixStaged):
+            raise TypeError("a blob is published by the store that staged it")
         changed: dict[str, bool] = {}
         files: list[PendingFile] = []
         with store_errors("publish a file"), contextlib.ExitStack() as undo:
-            for content, key in blobs:
-                check_blob_key(key)
-                directory, _, filename = f"{self._top}/{key}".rpartition("/")
-                if directory not in changed:  # nearly always it is new: the key is
-                    self._make(directory, changed)
-                if isinstance(content, bytes):
-                    file = self._in_folder(directory, changed, partial(_create, f"{directory}/{filename}"))
-                    undo.callback(file.discard)
-                    file.write(content)
-                elif isinstance(content, PosixStaged):
-                    file = content.file
-                    self._in_folder(directory, changed, partial(_link, file.path, f"{directory}/{filename}"))
-                else:
-                    raise TypeError("a blob is published by the store that staged it")
+            for key, content in documents.items():
+                path, directory = self._place(key, changed)
+                file = self._in_folder(directory, changed, partial(_create, path))
+                undo.callback(file.discard)
+                file.write(content)
                 files.append(file)
+            path, directory = self._place(staged.key, changed)
+            self._in_folder(directory, changed, partial(_link, staged.file.path, path))
+            files.append(staged.file)
             for file in files[1:]:
                 file.begin_writing()
             for file in files:
@@ -162,9 +157,15 @@ class PosixBlobs:
                 sync_directory(directory)
             undo.pop_all()
             self._changes.publish_change(*(directory for directory, has_new_name in changed.items() if has_new_name))
-            for content, _ in blobs:
-                if isinstance(content, PosixStaged):
-                    content.discard()
+            staged.discard()
+
+    def _place(self, key: str, changed: dict[str, bool]) -> tuple[str, str]:
+        """The path of a key, and its folder, which is made: nearly always it is new, as the key is."""
+        path = f"{self._top}/{'/'.join(check_blob_key(key))}"
+        directory = path.rpartition("/")[0]
+        if directory not in changed:
+            self._make(directory, changed)
+        return path, directory
 
     def _make(self, directory: str, changed: dict[str, bool]) -> None:
         """The folder of a publication. Adds to `changed` what must be synced, and whether a name came into it."""

@@ -75,8 +75,9 @@ class _StagedBytes(io.FileIO):
 class PosixStaged:
     """Fulfils `contracts.Staged`."""
 
-    def __init__(self, file: PendingFile, size: int, digests: Digests, content: bytes | None = None) -> None:
+    def __init__(self, key: str, file: PendingFile, size: int, digests: Digests, content: bytes | None = None) -> None:
         """`content`: the bytes themselves, when they are at hand; they need not be read back then."""
+        self.key = key
         self.file = file
         self.size = size
         self.digests = digests
@@ -96,7 +97,8 @@ class PosixStaged:
 class PosixStaging:
     """Fulfils `contracts.Staging`."""
 
-    def __init__(self, path: str, algorithms: tuple[str, ...]) -> None:
+    def __init__(self, key: str, path: str, algorithms: tuple[str, ...]) -> None:
+        self._key = key
         self._size = 0
         self._writeback_at = _WRITEBACK_BYTES
         self._content: bytes | None = None
@@ -124,7 +126,7 @@ class PosixStaging:
         with store_errors("make an upload durable"):
             if durable:
                 self._file.make_durable()
-        return PosixStaged(self._file, self._size, self._digester.digests(), self._content)
+        return PosixStaged(self._key, self._file, self._size, self._digester.digests(), self._content)
 
     def discard(self) -> None:
         self._is_over = True
