@@ -13,9 +13,8 @@ from types import ModuleType
 import pytest
 
 from quire.cli import make_parser
-from quire.config.settings import RUN_DEFAULTS, Settings, resolve
+from quire.config.settings import RUN_DEFAULTS, resolve
 from quire.domain.project import File, decode_project, encode_project
-from quire.http.app.application import create_application
 from quire.http.app.problems import STATUS
 from quire.index.audit.entries import entries_of
 from quire.index.index import Index
@@ -123,16 +122,6 @@ def test_tables_are_those_of_the_program(page: Path, reference: ModuleType) -> N
 def test_every_command_has_its_table(reference: ModuleType) -> None:
     """No command is missing from the reference."""
     assert reference.missing() == set()
-
-
-def test_every_endpoint_is_documented(tmp_path: Path) -> None:
-    """Every route of the application stands in http.md, by its fixed parts."""
-    page = (DOCS / "reference" / "http.md").read_text()
-    application = create_application(Settings(directories=(str(tmp_path),)))
-    for route in application.routes:
-        path = re.sub(r"\{(\w+)(:path)?\}", lambda m: m[1].upper(), str(getattr(route, "path", "")))
-        spellings = {path, path.replace("/NAME", "/ANYTHING"), path.rstrip("/"), f"{path}/"}
-        assert path == "/favicon.ico" or any(f"{spelling}`" in page for spelling in spellings), path
 
 
 def test_every_error_is_documented() -> None:

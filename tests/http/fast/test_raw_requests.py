@@ -23,7 +23,6 @@ from uvicorn.server import ServerState
 from quire.access.authenticator import Login
 from quire.http.fast.raw_requests import MAX_HEAD_BYTES, RawDownload, RawHeaders, RawRequests, ResponseBytes
 from quire.http.fast.responses import CachedResponse, Headers, IdentifiedResponse, as_lines
-from quire.observe.metrics.catalog import Route
 from quire.servers.uvicorn_protocol import UVICORN_SETTINGS, Protocol
 from quire.store.posix.directory import COARSE_RACY_SECONDS
 from tests import marking
@@ -66,7 +65,7 @@ class Answers:
         self.asked.append((path, dict(headers)))
         self.logins.append(login)
         body = BODY if self._status == 200 else b""
-        return CachedResponse(self._status, _HEADERS, body, Route.PROJECT, lines=as_lines(_HEADERS)), ""
+        return CachedResponse(self._status, _HEADERS, body, "project", lines=as_lines(_HEADERS)), ""
 
     async def respond_awaited(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None

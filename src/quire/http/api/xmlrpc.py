@@ -13,13 +13,12 @@ from defusedxml.common import DefusedXmlException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quire.access.authorization import Right
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import ProjectNames, Projects, ProjectView
 from quire.domain.errors import InvalidRequest, StoreError, TooLarge
 from quire.domain.names import version_sort_key
 from quire.http.app.request_log import context_of
-from quire.http.app.worker import authorize, index_of, worker_of
+from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.forms import body_chunks
 
 log = structlog.get_logger(__name__)
@@ -32,7 +31,6 @@ MAX_TERMS = 20
 async def call(request: Request) -> Response:
     """POST /RPC2 or /pypi."""
     worker, index = worker_of(request), index_of(request)
-    await authorize(request, Right.LIST)
     body = bytearray()
     async for chunk in body_chunks(request, worker.settings.body_timeout):
         body += chunk

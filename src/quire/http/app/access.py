@@ -6,7 +6,7 @@ import structlog
 from starlette.requests import Request
 
 from quire.access.authenticator import Accepted, Authenticator, Busy, Throttled, Wrong, parse_basic
-from quire.access.authorization import ALLOWED, ANONYMOUS, AccessRules, Forbidden, NeedsLogin, Principal, Right
+from quire.access.authorization import ALLOWED, ANONYMOUS, AccessRules, Allowed, Forbidden, NeedsLogin, Principal, Right
 from quire.http.app.problems import HttpError
 from quire.http.app.proxies import TrustedProxies
 from quire.http.app.request_log import context_of
@@ -40,23 +40,32 @@ class Access:
         `index`: its name. Credentials are checked only where a login is needed; they make the principal in the
         request's context. Raises HttpError 401, 403, 429, 503.
         """
-        if isinstance(self.rules.authorize(ANONYMOUS, right, index, None), NeedsLogin):
-            context_of(request.scope).principal = await self._principal(request)
-        self.check(request, right, index, None)
+        decision = self.rules.authorize(ANONYMOUS, right, index, None)
+        if isinstance(decision, NeedsLogin):
+            context = context_of(request.scope)
+            context.principal = await self._principal(request)
+            decision = self.rules.authorize(context.principal, right, index, None)
+        if not isinstance(decision, Allowed):
+            raise self._refusal(request, decision, right, index, None)
 
-    def check(self, request: Request, right: Right, index: str, project: str | None) -> None:
+    def check(self, request: Request, right: Right, index: str, project: str) -> None:
         """Decide on a request for the principal that `authorize` found. `project`: its normalized name.
 
         Raises HttpError 401, 403.
         """
+        decision = self.rules.authorize(context_of(request.scope).principal, right, index, project)
+        if not isinstance(decision, Allowed):
+            raise self._refusal(request, decision, right, index, project)
+
+    def _refusal(
+        self, request: Request, decision: NeedsLogin | Forbidden, right: Right, index: str, project: str | None
+    ) -> HttpError:
+        """Count and log a request that is not allowed; what to tell the client."""
         context = context_of(request.scope)
-        decision = self.rules.authorize(context.principal, right, index, project)
         if isinstance(decision, NeedsLogin):
             reason, refusal = "login_needed", HttpError(401, decision.sentence, CHALLENGE)
-        elif isinstance(decision, Forbidden):
-            reason, refusal = "forbidden", HttpError(403, decision.sentence)
         else:
-            return
+            reason, refusal = "forbidden", HttpError(403, decision.sentence)
         self._tally.refused[reason] += 1
         known = {"project": project, "user": context.user, "request": context.request_id}
         log.info(
@@ -67,7 +76,7 @@ class Access:
             client=self._proxies.client_address(request),
             **{name: value for name, value in known.items() if value},
         )
-        raise refusal
+        return refusal
 
     async def _principal(self, request: Request) -> Principal:
         """The principal whose credentials a request has. Raises HttpError 401, 429, 503 for refused ones."""

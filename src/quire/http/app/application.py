@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib import import_module
 
 import structlog
 from starlette.applications import Starlette
@@ -15,16 +16,14 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from quire.config.settings import Settings
 from quire.domain.errors import QuireError, StoreError
-from quire.http.api import openapi
-from quire.http.app import metrics, ready
 from quire.http.app.framing import Framing
 from quire.http.app.lingering_close import LingeringClose
 from quire.http.app.origins import Origins
 from quire.http.app.problems import HttpError, problem_response
 from quire.http.app.request_log import RequestLog, context_of
-from quire.http.app.worker import build_worker, worker_of
-from quire.http.simple import files, pages, redirects, uploads
-from quire.http.ui import browse
+from quire.http.app.routes import Endpoint, endpoints
+from quire.http.app.worker import authorize, build_worker, worker_of
+from quire.http.simple import redirects
 from quire.observe.log_output import drain_all
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -50,10 +49,8 @@ def create_application(settings: Settings) -> Starlette:
         worker.close()
         drain_all()
 
-    routes = _routes(settings)
-    prefix = settings.server_base_url
     application = Starlette(
-        routes=_below(prefix, routes) if prefix else routes,
+        routes=_routes(settings),
         middleware=[
             Middleware(RequestLog, settings=settings, tally=worker.metrics.tally),
             Middleware(Framing, trusts=worker.proxies.trusts),
@@ -69,58 +66,40 @@ def create_application(settings: Settings) -> Starlette:
 
 
 def _routes(settings: Settings) -> list[BaseRoute]:
-    return [
-        Route("/", _either(browse.home, uploads.post), methods=["GET", "POST"]),
-        *(Route(path, uploads.post, methods=["POST"]) for path in redirects.UPLOADS),
-        Route("/simple/", _either(pages.projects_page, uploads.post), methods=["GET", "POST"]),
-        Route("/simple", _either(pages.add_slash, uploads.post), methods=["GET", "POST"]),
-        Route("/simple/{name}/", pages.project_page, methods=["GET"]),
-        Route("/simple/{name}", pages.add_slash, methods=["GET"]),
-        Route("/packages", _either(pages.add_slash, uploads.post), methods=["GET", "POST"]),
-        Route("/packages/", _either(browse.packages, uploads.post), methods=["GET", "POST"]),
-        Route("/packages/{path:path}", files.download, methods=["GET"]),
-        Route("/RPC2", _call, methods=["POST"]),
-        Route("/pypi", _call_or_upload, methods=["POST"]),
-        Route(settings.health_endpoint, browse.health, methods=["GET"]),
-        Route("/ready", ready.ready, methods=["GET"]),
-        Route("/metrics", metrics.metrics, methods=["GET"]),
-        Route("/openapi.json", openapi.openapi, methods=["GET"]),
-        Route("/favicon.ico", browse.nothing, methods=["GET"]),
-        Route("/pypi/{name}/json", browse.project_json, methods=["GET"]),
-        Route("/pypi/{name}/{version}/json", browse.project_json, methods=["GET"]),
-        Route("/{name}/json", browse.project_json, methods=["GET"]),
-        Route("/{name}", browse.to_project, methods=["GET"]),
-        Route("/{name}/", browse.to_project, methods=["GET"]),
-    ]
+    """The routes of the table; below a prefix all of them, and the prefix without its slash is the home page too."""
+    by_path: dict[str, list[Endpoint]] = {}
+    for endpoint in endpoints(settings.health_endpoint):
+        by_path.setdefault(endpoint.path, []).append(endpoint)
+    prefix = settings.server_base_url
+    routes: list[BaseRoute] = [_route(path, found) for path, found in by_path.items()]
+    return [_route(prefix, by_path["/"]), Mount(prefix, routes=routes)] if prefix else routes
 
 
-def _below(prefix: str, routes: list[BaseRoute]) -> list[BaseRoute]:
-    """Everything under a prefix; the prefix without its slash is the home page too."""
-    return [
-        Route(prefix, _either(browse.home, uploads.post), methods=["GET", "POST"]),
-        Mount(prefix, routes=routes),
-    ]
-
-
-def _either(get: Handler, post: Handler) -> Handler:
-    """One route for both, so that the answer to other methods names both in its Allow (RFC 9110, 15.5.6)."""
+def _route(path: str, found: list[Endpoint]) -> Route:
+    """One route for all methods, so that the answer to others names each in its Allow (RFC 9110, 15.5.6)."""
+    posts = [(endpoint, _handler(endpoint.handler)) for endpoint in found if endpoint.method == "POST"]
+    gets = [(endpoint, _handler(endpoint.handler)) for endpoint in found if endpoint.method == "GET"]
 
     async def answer(request: Request) -> Response:
-        return await (post if request.method == "POST" else get)(request)
+        (endpoint, handler), *others = posts if request.method == "POST" else gets
+        if endpoint.takes_forms_only and not _has_form(request):
+            ((endpoint, handler),) = others
+        if endpoint.needs is not None:
+            await authorize(request, endpoint.needs)
+        return await handler(request)
 
-    return answer
+    return Route(path, answer, methods=[endpoint.method for endpoint in found])
 
 
-async def _call_or_upload(request: Request) -> Response:
-    """POST /pypi: the public index took XML-RPC calls there, and uploads from old tools."""
-    is_form = request.headers.get("content-type", "").strip().lower().startswith(("multipart/", "application/x-www-"))
-    return await (uploads.post if is_form else _call)(request)
+def _handler(name: str) -> Handler:
+    module, _, function = name.partition(":")
+    handler: Handler = getattr(import_module(f"quire.http.{module}"), function)
+    return handler
 
 
-async def _call(request: Request) -> Response:
-    from quire.http.api import xmlrpc  # noqa: PLC0415 - two XML parsers, for rare requests
-
-    return await xmlrpc.call(request)
+def _has_form(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").strip().lower()
+    return kind.startswith(("multipart/", "application/x-www-"))
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

@@ -26,6 +26,7 @@ from quire.config.values import LOCAL_NAMES
 from quire.http.app.problems import HttpError, problem_response
 from quire.http.app.proxies import Outside, TrustedProxies
 from quire.http.app.request_log import context_of
+from quire.http.app.routes import endpoints
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, 9.2.1; nothing here changes by them
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
@@ -67,8 +68,11 @@ class Origins:
         self._app = app
         self._proxies = proxies
         self._hosts = hosts
-        prefix = settings.server_base_url
-        self._for_any_host = {f"{prefix}{settings.health_endpoint}", f"{prefix}/ready"}
+        self._for_any_host = {
+            f"{settings.server_base_url}{each.path}"
+            for each in endpoints(settings.health_endpoint)
+            if each.has_any_host
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (scope["method"] not in _SAFE or not self._hosts.is_any):

@@ -202,7 +202,7 @@ class AccessLog:
             client=client,
             request=context.request_id,
             sent=sent,
-            route=self._routes.of(method, path).name.lower(),
+            route=self._routes.of(method, path),
             index=self._settings.index,
             received=received,
             user=context.user,

@@ -1,10 +1,94 @@
-"""Which of the few kinds of request this is: the label of metrics and log lines. Never anything of the path itself."""
+"""The route table: every address, and all that is said of it. One line is all that a new page or endpoint needs.
+
+The application's routes, the rights that they need, the labels of metrics, log lines and traces, the OpenAPI document
+and the addresses of the fast path are made of it; a test compares docs/reference/http.md with it.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
 from starlette.types import Scope
 
-from quire.observe.metrics.catalog import Route
+from quire.access.authorization import Right
+from quire.http.api import operations as about
+from quire.http.api.operations import Operation
+
+OTHER: Final = "other"
+"""The label of redirects, and of addresses that no route has."""
+METADATA: Final = "metadata"
+"""The label of a file's metadata, which has the route of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One method of one address."""
+
+    method: Literal["GET", "POST"]
+    """GET is HEAD, too."""
+    path: str
+    """As Starlette has it. What is in the first line that matches counts."""
+    handler: str
+    """`<module below quire.http>:<function>`, so that every module may use this table."""
+    needs: Right | None
+    """Decided before the handler is called (`Access.authorize`); None where no right is needed."""
+    label: str
+    """The kind of request, for metrics, log lines and traces. Never anything of a request itself."""
+    operation: Operation
+    """For the OpenAPI document."""
+    takes_forms_only: bool = False
+    """Whether a body that is no form is left to the next line of the same address."""
+    has_any_host: bool = False
+    """Whether it is answered under every host name (see `quire.http.app.origins`)."""
+
+    @property
+    def base(self) -> str:
+        """The path up to its first parameter."""
+        return self.path.partition("{")[0]
+
+
+_UPLOADS: Final = (
+    *("/legacy/", "/legacy", "/upload/", "/upload", "/pypi/"),
+    *("/simple/", "/simple", "/packages/", "/packages"),
+)
+"""Addresses that people give as the one to publish to, beside `/`."""
+_TABLE: Final = (
+    Endpoint("GET", "/", "ui.browse:home", None, "home", about.HOME),
+    Endpoint("POST", "/", "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD),
+    *(Endpoint("POST", path, "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD_TOO) for path in _UPLOADS),
+    Endpoint("GET", "/simple/", "simple.pages:projects_page", Right.LIST, "projects", about.PROJECTS),
+    Endpoint("GET", "/simple", "simple.pages:add_slash", Right.LIST, OTHER, about.ADD_SLASH),
+    Endpoint("GET", "/simple/{name}/", "simple.pages:project_page", Right.LIST, "project", about.PROJECT),
+    Endpoint("GET", "/simple/{name}", "simple.pages:add_slash", Right.LIST, OTHER, about.ADD_SLASH_TO_PROJECT),
+    Endpoint("GET", "/packages", "simple.pages:add_slash", Right.LIST, OTHER, about.ADD_SLASH),
+    Endpoint("GET", "/packages/", "ui.browse:packages", Right.LIST, "packages", about.FILES),
+    Endpoint("GET", "/packages/{path:path}", "simple.files:download", Right.DOWNLOAD, "file", about.DOWNLOAD),
+    Endpoint("POST", "/RPC2", "api.rpc:call", Right.LIST, "rpc", about.SEARCH),
+    Endpoint("POST", "/pypi", "simple.uploads:post", Right.UPDATE, "rpc", about.UPLOAD_TOO, takes_forms_only=True),
+    Endpoint("POST", "/pypi", "api.rpc:call", Right.LIST, "rpc", about.SEARCH_TOO),
+    Endpoint("GET", "/health", "ui.browse:health", None, "health", about.HEALTH, has_any_host=True),
+    Endpoint("GET", "/ready", "app.ready:ready", None, "ready", about.READY, has_any_host=True),
+    Endpoint("GET", "/metrics", "app.metrics:metrics", Right.METRICS, "metrics", about.METRICS),
+    Endpoint("GET", "/openapi.json", "api.openapi:openapi", Right.LIST, OTHER, about.DOCUMENT),
+    Endpoint("GET", "/favicon.ico", "ui.browse:nothing", None, OTHER, about.NOTHING),
+    Endpoint("GET", "/pypi/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON),
+    Endpoint("GET", "/pypi/{name}/{version}/json", "ui.browse:project_json", Right.LIST, "json", about.RELEASE_JSON),
+    Endpoint("GET", "/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON_TOO),
+    Endpoint("GET", "/{name}", "ui.browse:to_project", None, OTHER, about.TO_PROJECT),
+    Endpoint("GET", "/{name}/", "ui.browse:to_project", None, OTHER, about.TO_PROJECT),
+)
+
+
+def endpoints(health: str) -> tuple[Endpoint, ...]:
+    """The whole table, in which `health` is the address of the health endpoint (a setting)."""
+    return tuple(replace(each, path=health) if each.label == "health" else each for each in _TABLE)
+
+
+def endpoint_of(label: str) -> Endpoint:
+    """The first line with this label."""
+    return next(each for each in _TABLE if each.label == label)
 
 
 def mount_of(scope: Scope) -> str:
@@ -22,34 +106,42 @@ def path_within(scope: Scope) -> str:
 
 
 class RouteTable:
-    """Finds the route of a method and path."""
+    """Finds the label of a request."""
 
     def __init__(self, prefix: str, health: str) -> None:
         """`prefix`: the path under which everything is served, without a slash at its end; `health`: its endpoint."""
         self._prefix = prefix
-        self._fixed = {
-            "": Route.HOME,
-            "/": Route.HOME,
-            "/simple/": Route.PROJECTS,
-            "/packages/": Route.PACKAGES,
-            "/ready": Route.READY,
-            "/metrics": Route.METRICS,
-            health: Route.HEALTH,
-        }
+        self._fixed: dict[tuple[str, str], str] = {}
+        patterns: list[str] = []
+        self._labels: list[str] = []
+        for each in endpoints(health):
+            if "{" in each.path:
+                patterns.append(_pattern(each.path))
+                self._labels.append(each.label)
+            else:
+                self._fixed.setdefault((each.method, each.path), each.label)
+        self._fixed["GET", ""] = self._fixed["GET", "/"]
+        self._pattern = re.compile("|".join(f"({each})" for each in patterns))
 
-    def of(self, method: str, path: str) -> Route:
-        """The route; OTHER for what is none, and for redirects."""
+    def of(self, method: str, path: str) -> str:
+        """The label; OTHER for what is none, and for redirects."""
         if self._prefix:
             if not path.startswith(self._prefix):
-                return Route.OTHER
+                return OTHER
             path = path[len(self._prefix) :]
         if method == "POST":
-            return Route.RPC if path in {"/RPC2", "/pypi"} else Route.UPLOAD
-        fixed = self._fixed.get(path)
-        if fixed is not None:
-            return fixed
-        if path.startswith("/simple/"):
-            return Route.PROJECT if path.endswith("/") else Route.OTHER
-        if path.startswith("/packages/"):
-            return Route.METADATA if path.endswith(".metadata") else Route.FILE
-        return Route.JSON if path.endswith("/json") else Route.OTHER
+            return self._fixed.get(("POST", path), "upload")  # one to another address is told where uploads go
+        label = self._fixed.get(("GET", path))
+        if label is None:
+            match = self._pattern.fullmatch(path)
+            label = OTHER if match is None else self._labels[(match.lastindex or 1) - 1]
+        return METADATA if label == "file" and path.endswith(".metadata") else label
+
+
+def _pattern(path: str) -> str:
+    """A path as a regular expression without groups."""
+    parts = re.split(r"\{\w+(:path)?\}", path)
+    return "".join(
+        (r"(?s:.*)" if part == ":path" else "[^/]+") if number % 2 else re.escape(part)
+        for number, part in enumerate(parts)
+    )

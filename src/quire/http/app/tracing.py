@@ -95,7 +95,7 @@ class Tracing:
             for name, value in scope["headers"]
             if name in {b"traceparent", b"tracestate"}
         }
-        route = self._routes.of(scope["method"], path_within(scope)).name.lower()
+        route = self._routes.of(scope["method"], path_within(scope))
         status = 0
 
         async def recording_send(message: Message) -> None:

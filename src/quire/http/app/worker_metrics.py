@@ -23,7 +23,7 @@ from quire.http.app.ready import Readiness
 from quire.index.commits import Commits
 from quire.observe.log_output import lost_lines
 from quire.observe.metrics import catalog
-from quire.observe.metrics.catalog import Metric, Route
+from quire.observe.metrics.catalog import Metric
 from quire.observe.metrics.files import Value, fold, own_file, page, write
 from quire.observe.metrics.tally import RouteTally, Tally
 from quire.process.budget import Memory
@@ -129,9 +129,8 @@ class WorkerMetrics:
 
     def _values(self) -> Iterator[Value]:
         tally = self.tally
-        for route, requests in zip(Route, tally.routes, strict=True):
-            if requests.count:
-                yield from _of_route(route.name.lower(), requests)
+        for label, requests in tally.routes.copy().items():  # a copy: the event loop goes on while a thread reads
+            yield from _of_route(label, requests)
         yield catalog.RECEIVED, (), [tally.received]
         for cache, barrier in tally.barriers.items():
             yield catalog.BARRIER_REQUESTS, (cache,), [barrier.asked]

@@ -30,18 +30,20 @@ from quire.http.app.conditions import matches
 from quire.http.app.framing import problem_with
 from quire.http.app.proxies import peer_of
 from quire.http.app.request_log import AccessLog, RequestIds
+from quire.http.app.routes import Endpoint, endpoint_of
 from quire.http.app.worker import Worker
-from quire.http.fast.fast_path_files import FastPathFiles
+from quire.http.fast.fast_path_files import FILES, FastPathFiles
 from quire.http.fast.raw_requests import RawRequests
 from quire.http.fast.responses import IDENTITY, CachedResponse, Download, Headers, IdentifiedResponse, as_lines
 from quire.http.simple.files import log_broken_off
 from quire.http.simple.pages import page_headers
-from quire.observe.metrics.catalog import Route
 from quire.render.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.render.simple import Page
 from quire.store.open_blob import OpenBlob
 
 _MAX_HOSTS = 64
+_PROJECTS = endpoint_of("projects")
+_PROJECT = endpoint_of("project")
 
 
 class Prepared:
@@ -49,13 +51,13 @@ class Prepared:
 
     __slots__ = ("etag", "ok", "unchanged")
 
-    def __init__(self, page: Page, encoding: Encoding, route: Route) -> None:
+    def __init__(self, page: Page, encoding: Encoding, label: str) -> None:
         body, self.etag = page.encoded(encoding)
         headers = page_headers(page, self.etag, encoding, is_encoded=body is not page.body)
         shared = [(name.lower(), value) for name, value in headers.validators.items()]
         whole = shared + [(name.lower(), value) for name, value in headers.content.items()]
-        self.ok = CachedResponse(200, whole, body, route, lines=as_lines(whole))
-        self.unchanged = CachedResponse(304, shared, b"", route, lines=as_lines(shared))
+        self.ok = CachedResponse(200, whole, body, label, lines=as_lines(whole))
+        self.unchanged = CachedResponse(304, shared, b"", label, lines=as_lines(shared))
 
 
 class FastPath:
@@ -67,10 +69,11 @@ class FastPath:
         self._index = index
         self.waits = not index.projects.is_inline
         """Whether validations wait for a network. Then `respond_inline` returns None; call `respond_awaited`."""
-        self._simple = f"{settings.server_base_url}/simple/"
+        self._simple = f"{settings.server_base_url}{_PROJECT.base}"
         self._authorize = worker.access.rules.authorize
-        self._pages_are_open = worker.access.is_open(Right.LIST, index.name)
-        self._files_are_open = worker.access.is_open(Right.DOWNLOAD, index.name)
+        self._pages_need = self._login_right(_PROJECT)
+        """The right to pages, where it needs a login; None where every principal has it."""
+        self._files_need = self._login_right(FILES)
         self._algorithm = settings.hash_algorithm
         self._hosts: set[str] = set()
         self._allowed = worker.hosts
@@ -138,7 +141,7 @@ class FastPath:
         wanted = self._negotiated(headers) if self._is_supported(headers) else None
         if wanted is None:
             return None
-        user = "" if self._pages_are_open else self._user(headers, login, Right.LIST)
+        user = "" if self._pages_need is None else self._user(headers, login, self._pages_need)
         if user is None:
             return None
         try:
@@ -176,7 +179,7 @@ class FastPath:
             return answer, identity
         sent = len(answer.body)
         seconds = perf_counter() - begun
-        self._tally.request(answer.route, answer.status, seconds, sent)
+        self._tally.request(answer.label, answer.status, seconds, sent)
         if user:
             self._tally.logins["remembered"] += 1
         if is_logged:
@@ -200,7 +203,7 @@ class FastPath:
             if problem:
                 log_broken_off(blob, problem, fields["request_id"])
             seconds = perf_counter() - begun
-            self._tally.request(answer.route, answer.status, seconds, sent)
+            self._tally.request(answer.label, answer.status, seconds, sent)
             if fields["user"]:
                 self._tally.logins["remembered"] += 1
             if self._log.is_on:
@@ -220,10 +223,10 @@ class FastPath:
             if not self._is_supported(headers):
                 return None
             if path.startswith(self._simple):
-                user = "" if self._pages_are_open else self._user(headers, login, Right.LIST)
+                user = "" if self._pages_need is None else self._user(headers, login, self._pages_need)
                 answer = None if user is None else self._page(path, headers)
             elif path.startswith(self.files.prefix):
-                user = "" if self._files_are_open else self._user(headers, login, Right.DOWNLOAD)
+                user = "" if self._files_need is None else self._user(headers, login, self._files_need)
                 answer = None if user is None else self.files.find_response(path, headers, takes_files=takes_files)
         except QuireError:  # the application meets the same, and has a sentence for it
             pass
@@ -267,12 +270,12 @@ class FastPath:
     def _prepare(self, view: ProjectView | NamesView, media_type: MediaType, accepted: Encoding) -> Prepared | None:
         """From what the general application made for the request before this one; None when it has yet to."""
         if isinstance(view, ProjectView):
-            page, route = view.rendered(media_type, self._algorithm), Route.PROJECT
+            page, label = view.rendered(media_type, self._algorithm), _PROJECT.label
         else:
-            page, route = view.rendered(media_type), Route.PROJECTS
+            page, label = view.rendered(media_type), _PROJECTS.label
         if page is None or not page.has(accepted):
             return None
-        prepared = view.prepared[media_type, accepted] = Prepared(page, accepted, route)
+        prepared = view.prepared[media_type, accepted] = Prepared(page, accepted, label)
         if isinstance(view, ProjectView):
             self._index.projects.memory.account(view.name, view)
         else:
@@ -303,6 +306,10 @@ class FastPath:
         if len(self._hosts) < _MAX_HOSTS and len(host) < 256:
             self._hosts.add(host)
         return True
+
+    def _login_right(self, endpoint: Endpoint) -> Right | None:
+        needs = endpoint.needs
+        return None if needs is None or self._worker.access.is_open(needs, self._index.name) else needs
 
     def _user(self, headers: Headers, login: Login | None, right: Right) -> str | None:
         """The user of a cached login, if it is still valid and the user has the right."""

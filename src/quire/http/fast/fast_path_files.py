@@ -8,30 +8,31 @@ import os
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import ProjectView
 from quire.http.app.conditions import matches
+from quire.http.app.routes import METADATA, endpoint_of
 from quire.http.app.worker import Worker
 from quire.http.fast.responses import CachedResponse, Headers, as_lines
 from quire.http.simple.files import HOSTED, file_digest, file_headers, split_companion
-from quire.observe.metrics.catalog import Route
 from quire.store.open_blob import OpenBlob
 
 SMALL_FILE = 128 * 1024
 """Bytes. A file up to this size that is in the system's memory is read at once: handing it to a thread costs more."""
+FILES = endpoint_of("file")
 _COMPANIONS = {"", ".metadata"}
 
 
 class _PreparedFile:
     """A file that was offered when its project's view was made; the view is validated each time."""
 
-    __slots__ = ("etag", "headers", "key", "lines", "route", "unchanged")
+    __slots__ = ("etag", "headers", "key", "label", "lines", "unchanged")
 
-    def __init__(self, key: str, headers: dict[str, str], route: Route) -> None:
+    def __init__(self, key: str, headers: dict[str, str], label: str) -> None:
         self.key = key
-        self.route = route
+        self.label = label
         self.etag = headers["ETag"]
         self.headers = [(name.lower(), value) for name, value in headers.items()]
         self.lines = as_lines(self.headers)
         shared = [pair for pair in self.headers if pair[0] != "content-type"]
-        self.unchanged = CachedResponse(304, shared, b"", route, lines=as_lines(shared))
+        self.unchanged = CachedResponse(304, shared, b"", label, lines=as_lines(shared))
 
 
 class FastPathFiles:
@@ -41,7 +42,7 @@ class FastPathFiles:
         settings = worker.settings
         self._worker = worker
         self._index = index
-        self.prefix = f"{settings.server_base_url}/packages/"
+        self.prefix = f"{settings.server_base_url}{FILES.base}"
         self._is_off = bool(settings.accel_redirect)
 
     def find_response(self, path: str, headers: Headers, *, takes_files: bool) -> CachedResponse | None:
@@ -65,12 +66,12 @@ class FastPathFiles:
     def _whole(self, prepared: _PreparedFile, *, takes_files: bool) -> CachedResponse | None:
         blob = self._index.store.blobs.open(prepared.key)
         if takes_files and blob.descriptor is not None and blob.size > SMALL_FILE:
-            return CachedResponse(200, prepared.headers, b"", prepared.route, lines=prepared.lines, blob=blob)
+            return CachedResponse(200, prepared.headers, b"", prepared.label, lines=prepared.lines, blob=blob)
         with blob:
             content = _content_in_memory(blob) if blob.size <= SMALL_FILE else None
         if content is None:
             return None
-        return CachedResponse(200, prepared.headers, content, prepared.route, lines=prepared.lines)
+        return CachedResponse(200, prepared.headers, content, prepared.label, lines=prepared.lines)
 
     def _prepare(self, view: ProjectView, rest: str) -> _PreparedFile | None:
         filename, companion = split_companion(rest.rpartition("/")[2])
@@ -86,8 +87,8 @@ class FastPathFiles:
         headers = file_headers(
             self._worker, self._index, file_digest(file, companion), filename, companion, permanent=True
         )
-        route = Route.METADATA if companion else Route.FILE
-        prepared = view.prepared[rest] = _PreparedFile(f"{file.blob}/{filename}{companion}", headers, route)
+        label = METADATA if companion else FILES.label
+        prepared = view.prepared[rest] = _PreparedFile(f"{file.blob}/{filename}{companion}", headers, label)
         self._index.projects.memory.account(view.name, view)
         return prepared
 

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
-from quire.observe.metrics.catalog import Route
 from quire.store.open_blob import OpenBlob
 
 IDENTITY: Final = "x-request-id"
@@ -47,8 +46,8 @@ class CachedResponse:
     status: int
     headers: list[tuple[str, str]]
     body: bytes
-    route: Route
-    """For the metrics."""
+    label: str
+    """For the metrics: see `quire.http.app.routes.Endpoint`."""
     lines: bytes = b""
     """The headers as HTTP/1.1 sends them, each with its end."""
     blob: OpenBlob | None = None

@@ -25,7 +25,7 @@ from quire.domain.project import File
 from quire.dropin.drop_in import OpenDropIn
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.request_log import context_of
-from quire.http.app.worker import Worker, authorize, index_of, worker_of
+from quire.http.app.worker import Worker, index_of, worker_of
 from quire.store.open_blob import OpenBlob
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,6 @@ class Target:
 async def download(request: Request) -> Response:
     """GET /packages/<path>: a file, or a companion of one (`.metadata`, `.asc`)."""
     worker, index = worker_of(request), index_of(request)
-    await authorize(request, Right.DOWNLOAD)
     path = request.path_params["path"]
     target = await _find(worker, index, path)
     try:

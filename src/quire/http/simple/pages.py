@@ -8,14 +8,13 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from quire.access.authorization import Right
 from quire.catalog.served import ServedIndex
 from quire.domain.errors import InvalidName, NotFound
 from quire.domain.names import is_normalized, normalize_name
 from quire.http.app import policies
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.problems import HttpError
-from quire.http.app.worker import authorize, index_of, worker_of
+from quire.http.app.worker import index_of, worker_of
 from quire.render.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
 from quire.render.simple import Page
 
@@ -26,7 +25,6 @@ _COMPRESS_IN_THREAD = 64 * 1024  # bytes: a few milliseconds, in which others wo
 async def projects_page(request: Request) -> Response:
     """GET /simple/: the list of projects."""
     worker, index = worker_of(request), index_of(request)
-    await authorize(request, Right.LIST)
     media_type = _negotiated(request)
     view = await index.names()
     if len(view.names) > _RENDER_IN_THREAD:
@@ -46,7 +44,6 @@ async def project_page(request: Request) -> Response:
     its indexes anyway. With one index the two mean the same to both.
     """
     worker, index = worker_of(request), index_of(request)
-    await authorize(request, Right.LIST)
     asked = request.path_params["name"]
     if not is_normalized(asked):
         return moved(request, f"../{_normalized(asked)}/")
@@ -66,7 +63,6 @@ async def project_page(request: Request) -> Response:
 
 async def add_slash(request: Request) -> Response:
     """GET of a page without its final slash."""
-    await authorize(request, Right.LIST)
     last = request.path_params.get("name") or request.url.path.rstrip("/").rpartition("/")[2]
     if "name" in request.path_params:
         last = _normalized(last)

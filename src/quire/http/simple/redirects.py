@@ -23,8 +23,6 @@ from quire.http.app.routes import path_within
 from quire.http.app.worker import worker_of
 from quire.http.simple.pages import query_of, see_other
 
-UPLOADS = ("/legacy/", "/legacy", "/upload/", "/upload", "/pypi/")
-"""Addresses that take uploads and nothing else; `/`, `/simple`, `/packages` and `/pypi` take them, too."""
 _SLASHES = re.compile("//+")
 _PRINTED = re.compile(r"/(?:(?:legacy|simple|upload|pypi|project)/)?([^/]+)(?:/([^/]+))?/?")
 

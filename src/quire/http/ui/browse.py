@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 import quire
-from quire.access.authorization import Right
 from quire.archives.metadata import CoreMetadata, parse_metadata
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import Listed, ProjectView, file_path, require
@@ -20,7 +19,7 @@ from quire.config.settings import Settings
 from quire.domain.errors import InvalidName, NotFound, StoreError
 from quire.domain.names import normalize_name
 from quire.http.app import policies
-from quire.http.app.worker import authorize, index_of, worker_of
+from quire.http.app.worker import index_of, worker_of
 from quire.http.simple.pages import moved, page_response, see_other
 from quire.http.ui.usage import usage
 from quire.render.pypi_json import describing_file, render_release_json, select_release
@@ -100,7 +99,6 @@ def _home_page(settings: Settings, home: _Home) -> Page:
 async def packages(request: Request) -> Response:
     """GET /packages/: every file that can be downloaded."""
     worker, index = worker_of(request), index_of(request)
-    await authorize(request, Right.LIST)
     files = await index.file_list.get("")
     response = await page_response(request, files.page, compress=worker.for_large_page)
     index.file_list.memory.account("", files)
@@ -110,7 +108,6 @@ async def packages(request: Request) -> Response:
 async def project_json(request: Request) -> Response:
     """GET /pypi/<name>/json, /pypi/<name>/<version>/json and pypiserver's /<name>/json."""
     worker, index = worker_of(request), index_of(request)
-    await authorize(request, Right.LIST)
     asked, version = request.path_params["name"], request.path_params.get("version")
     try:
         name = normalize_name(asked)

@@ -4,28 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-
-
-class Route(IntEnum):
-    """What was asked for; the value of the label is the name in lower case."""
-
-    HOME = 0
-    PROJECTS = 1
-    PROJECT = 2
-    FILE = 3
-    METADATA = 4
-    UPLOAD = 5
-    PACKAGES = 6
-    JSON = 7
-    RPC = 8
-    HEALTH = 9
-    READY = 10
-    METRICS = 11
-    OTHER = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 
 from quire.observe.metrics.catalog import (
     CACHES,
@@ -11,7 +12,6 @@ from quire.observe.metrics.catalog import (
     SECONDS,
     STORE_ERRORS,
     UPLOAD_RESULTS,
-    Route,
 )
 
 _STATUSES = 600
@@ -49,7 +49,8 @@ class Tally:
     __slots__ = ("barriers", "logins", "received", "refused", "routes", "store_errors", "uploaded", "uploads")
 
     def __init__(self) -> None:
-        self.routes = [RouteTally() for _ in Route]
+        self.routes: defaultdict[str, RouteTally] = defaultdict(RouteTally)
+        """By label; of labels that the route table has, so there are few."""
         self.received = 0
         self.barriers = {name: BarrierTally() for name in CACHES}
         self.uploads = dict.fromkeys(UPLOAD_RESULTS, 0)
@@ -58,8 +59,8 @@ class Tally:
         self.refused = dict.fromkeys(REFUSAL_REASONS, 0)
         self.store_errors = dict.fromkeys(STORE_ERRORS, 0)
 
-    def request(self, route: int, status: int, seconds: float, sent: int) -> None:
-        """Count an answered request. `route`: of Route; `sent`: bytes of the body."""
+    def request(self, route: str, status: int, seconds: float, sent: int) -> None:
+        """Count an answered request. `route`: its label; `sent`: bytes of the body."""
         tally = self.routes[route]
         tally.count += 1
         tally.statuses[status if 0 <= status < _STATUSES else 0] += 1

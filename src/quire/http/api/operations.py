@@ -1,0 +1,198 @@
+"""What each route's line says of its operation for the OpenAPI document: summary, responses, parameters, body.
+
+Data alone: `quire.http.app.routes` has the lines, `quire.http.api.openapi` makes the document of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from quire.render.negotiation import MediaType
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The description of one method of one address."""
+
+    summary: str
+    responses: dict[int, Json]
+    """Of successes, by status."""
+    errors: tuple[int, ...] = ()
+    """Further statuses, beside those that follow from the rest: of every request, of a login, of preconditions."""
+    parameters: tuple[Json, ...] = ()
+    body: Json | None = None
+    """By media type; None for a request without a body."""
+
+
+# -- responses --------------------------------------------------------------------------------------------------------
+
+
+def content(media_type: str, schema: Json | None = None) -> Json:
+    """A response of one media type; by default it is a text."""
+    return {"description": "Done", "content": {media_type: {"schema": schema or {"type": "string"}}}}
+
+
+def reference(schema: str) -> Json:
+    """A schema of `SCHEMAS`."""
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+def _headers(*names: str) -> Json:
+    return {name: {"schema": {"type": "string"}} for name in names}
+
+
+_MOVED: Final[Json] = {"description": "At another address", "headers": _headers("Location")}
+_UNCHANGED: Final[Json] = {"description": "The client has it already"}
+_FILE: Final[Json] = {
+    "content": {
+        each: {"schema": {"type": "string"}}
+        for each in (
+            "application/zip",
+            "application/gzip",
+            "application/octet-stream",
+            "application/json",
+            "application/pgp-signature",
+            "text/plain",
+        )
+    },
+    "headers": _headers("ETag", "Cache-Control", "Accept-Ranges"),
+}
+
+
+def _page(schema: str) -> dict[int, Json]:
+    by_type = {
+        str(each): {"schema": reference(schema) if each is MediaType.JSON_V1 else {"type": "string"}}
+        for each in MediaType
+    }
+    headers = _headers("ETag", "Cache-Control", "Vary")
+    return {200: {"description": "The page", "content": by_type, "headers": headers}, 304: _UNCHANGED}
+
+
+# -- parameters and schemas -------------------------------------------------------------------------------------------
+
+
+def _in_path(name: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
+
+
+_TEXT: Json = {"type": "string"}
+_TEXT_OR_NOTHING: Json = {"type": ["string", "null"]}
+_NAME_SCHEMA: Json = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", "maxLength": 200}
+_NAME = _in_path("name", _NAME_SCHEMA, "A project; spelt otherwise than normalized it is a redirect")
+_ANYTHING = _in_path("name", {"type": "string", "minLength": 1, "maxLength": 200}, "What the other paths do not match")
+_PATH = _in_path("path", {"type": "string", "minLength": 1, "maxLength": 1000}, "As the listing has it")
+_VERSION = _in_path("version", {"type": "string", "minLength": 1, "maxLength": 200}, "PEP 440")
+_FORMAT: Json = {
+    "name": "format",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The media type, instead of Accept (PEP 691)",
+}
+_RANGE: Json = {"name": "Range", "in": "header", "required": False, "schema": {"type": "string"}}
+
+
+def _object(required: dict[str, Json], optional: dict[str, Json] | None = None) -> Json:
+    return {"type": "object", "required": list(required), "properties": required | (optional or {})}
+
+
+_FORMS: Json = {
+    "multipart/form-data": {
+        "schema": reference("UploadForm"),
+        "encoding": {"content": {"contentType": "application/octet-stream"}},
+    },
+    "application/x-www-form-urlencoded": {"schema": reference("ActionForm")},
+}
+_META = _object({"api-version": {"const": "1.4"}})
+_HASHES: Json = {"type": "object", "additionalProperties": _TEXT}
+SCHEMAS: Final[Json] = {
+    "Problem": _object({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT}),
+    "ProjectList": _object(
+        {"meta": _META, "projects": {"type": "array", "items": _object({"name": _TEXT})}},
+    ),
+    "Project": _object(
+        {
+            "meta": {"type": "object"},
+            "name": _TEXT,
+            "versions": {"type": "array", "items": _TEXT},
+            "files": {
+                "type": "array",
+                "items": _object(
+                    {"filename": _TEXT, "url": _TEXT, "hashes": _HASHES, "size": {"type": "integer"}},
+                    {
+                        "requires-python": _TEXT_OR_NOTHING,
+                        "yanked": {"type": ["boolean", "string"]},
+                        "upload-time": _TEXT_OR_NOTHING,
+                        "core-metadata": {"anyOf": [{"type": "boolean"}, _HASHES]},
+                    },
+                ),
+            },
+        }
+    ),
+    "ProjectJson": _object({"info": {"type": "object"}, "urls": {"type": "array", "items": {"type": "object"}}}),
+    "ActionForm": _object(
+        {":action": {"enum": ["remove_pkg", "submit", "verify"]}}, {"name": _NAME_SCHEMA, "version": _TEXT}
+    ),
+    "UploadForm": _object(
+        {":action": {"enum": ["file_upload", "remove_pkg", "submit", "verify", "doc_upload"]}},
+        {
+            "content": {"type": "string", "contentMediaType": "application/octet-stream"},
+            "protocol_version": {"const": "1"},
+            "name": _NAME_SCHEMA,
+            "version": _TEXT,
+            "filetype": {"enum": ["bdist_wheel", "sdist", "bdist_egg"]},
+            "sha256_digest": _TEXT,
+            "blake2_256_digest": _TEXT,
+            "md5_digest": _TEXT,
+            "gpg_signature": {"type": "string", "contentMediaType": "application/pgp-signature"},
+            "attestations": {"type": "string", "contentMediaType": "application/json"},
+        },
+    ),
+}
+
+
+# -- operations -------------------------------------------------------------------------------------------------------
+
+_UPLOAD_ERRORS: Final = (404, 408, 409, 413, 507)
+HOME: Final = Operation("Home page", {200: content("text/html")})
+PROJECTS: Final = Operation("All projects", _page("ProjectList"), (406,), (_FORMAT,))
+PROJECT: Final = Operation(
+    "The files of a project", {**_page("Project"), 301: _MOVED, 302: _MOVED, 303: _MOVED}, (404, 406), (_NAME, _FORMAT)
+)
+FILES: Final = Operation("Links to all files", {200: content("text/html"), 304: _UNCHANGED})
+DOWNLOAD: Final = Operation(
+    "A file, or its .metadata, .asc, .attestations",
+    {
+        200: {"description": "The file", **_FILE},
+        206: {"description": "The range", **_FILE},
+        304: _UNCHANGED,
+        416: {
+            "description": "No byte of the file is in the range",
+            "headers": _headers("Content-Range"),
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+    },
+    (404,),
+    (_PATH, _RANGE),
+)
+UPLOAD: Final = Operation(
+    "Upload a file, or another action of the form", {200: content("text/plain")}, _UPLOAD_ERRORS, body=_FORMS
+)
+UPLOAD_TOO: Final = Operation("The same as POST /", {200: content("text/plain")}, _UPLOAD_ERRORS, body=_FORMS)
+SEARCH: Final = Operation("XML-RPC search", {200: content("text/xml")}, (408, 413), body={"text/xml": {"schema": {}}})
+SEARCH_TOO: Final = Operation("The same as POST /RPC2", SEARCH.responses, SEARCH.errors, body=SEARCH.body)
+ADD_SLASH: Final = Operation("To the path with its slash", {301: _MOVED})
+ADD_SLASH_TO_PROJECT: Final = Operation("To the path with its slash", {301: _MOVED}, (404,), (_NAME,))
+TO_PROJECT: Final = Operation("To the project's page", {302: _MOVED, 303: _MOVED}, parameters=(_ANYTHING,))
+HEALTH: Final = Operation("Whether this worker answers", {200: content("text/plain")})
+READY: Final = Operation("Whether this server should be sent requests", {200: content("text/plain")}, (503,))
+METRICS: Final = Operation("The metrics of all workers, for Prometheus", {200: content("text/plain")}, (404,))
+DOCUMENT: Final = Operation("This document", {200: content("application/json", {"type": "object"}), 304: _UNCHANGED})
+NOTHING: Final = Operation("Nothing", {}, (404,))
+_JSON: Final = {200: content("application/json", reference("ProjectJson")), 301: _MOVED, 304: _UNCHANGED}
+PROJECT_JSON: Final = Operation("A project", _JSON, (404,), (_NAME,))
+RELEASE_JSON: Final = Operation("A release", _JSON, (404,), (_NAME, _VERSION))
+PROJECT_JSON_TOO: Final = Operation("The same as /pypi/{name}/json", _JSON, (404,), (_NAME,))
