@@ -144,11 +144,12 @@ def test_the_domain_does_no_io() -> None:
             assert not names & {"os", "socket", "pathlib", "threading", "asyncio", "subprocess"}, path
 
 
-def test_http_does_not_know_how_a_store_is_made() -> None:
-    """Handlers and the worker see contracts."""
+def test_http_knows_contracts_only() -> None:
+    """Neither what a store is made of nor where the files of an index come from."""
     for path in modules():
         if layer(name_of(path)) == "http":
-            assert not any(module.startswith("quire.store.posix") for module in imports(path)), path
+            kinds = ("quire.store.posix", "quire.store.memory", "quire.dropin")
+            assert not any(module.startswith(kinds) for module in imports(path)), path
 
 
 def test_stores_are_opened_in_one_place() -> None:

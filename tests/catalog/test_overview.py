@@ -14,8 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
+from quire.catalog.drop_ins import DropIns
 from quire.catalog.file_count import FileCount
 from quire.catalog.file_list import FileList, FileLists
+from quire.catalog.hosted import Hosted
+from quire.catalog.sources import AnySource
 from quire.config.settings import Settings
 from quire.domain.changes import Selection
 from quire.domain.errors import StoreError
@@ -50,6 +53,15 @@ class _Noting(Index):
         return Index.decode(record)
 
 
+def _sources(index: Index, *folders: Folder) -> tuple[AnySource, ...]:
+    return Hosted(index), *map(DropIns, folders)
+
+
+def _lists(index: Index, *folders: Folder) -> FileLists:
+    hosted = Hosted(index)
+    return FileLists(hosted, [hosted, *map(DropIns, folders)])
+
+
 def _listed(page: FileList) -> list[str]:
     return re.findall(r">([^<>]+)</a>", page.page.body.decode())
 
@@ -57,7 +69,7 @@ def _listed(page: FileList) -> list[str]:
 def test_counts_what_is_offered(tmp_path: Path) -> None:
     """Hosted and dropped-in files, without those of a quarantined project; every count is of the moment."""
     index, folder = Index(MemoryStore()), Folder([tmp_path])
-    count = FileCount(index, folder)
+    count = FileCount(_sources(index, folder))
     assert count.count() == 0
     for name, version in (("one", "1.0"), ("one", "2.0"), ("two", "1.0")):
         _publish(index, name, version)
@@ -83,7 +95,7 @@ def test_an_unchanged_project_is_not_read_again() -> None:
             decoded.append(record)
             return Index.decode(record)  # type: ignore[arg-type]
 
-    count = FileCount(Noting(index.store), Folder([]))
+    count = FileCount(_sources(Noting(index.store)))
     assert (count.count(), len(decoded)) == (5, 5)
     _publish(index, "project-3", "2.0")
     assert (count.count(), len(decoded)) == (6, 6)
@@ -94,14 +106,14 @@ def test_a_damaged_project_is_left_out() -> None:
     index = Index(MemoryStore())
     _publish(index, "good")
     index.store.records.write(index.key("bad"), b"garbage", index.store.records.read(index.key("bad")))
-    assert FileCount(index, Folder([])).count() == 1
-    assert _listed(FileLists(index, Folder([])).load("", None)) == [wheel_name("good", "1.0")]
+    assert FileCount(_sources(index)).count() == 1
+    assert _listed(_lists(index).load("", None)) == [wheel_name("good", "1.0")]
 
 
 def test_a_lost_directory_is_an_error_and_no_empty_list(tmp_path: Path) -> None:
     """StoreError, which the pages turn into 503 or an older number."""
     index, folder = Index(MemoryStore()), Folder([tmp_path / "missing"])
-    for look in (FileCount(index, folder).count, lambda: FileLists(index, folder).load("", None)):
+    for look in (FileCount(_sources(index, folder)).count, lambda: _lists(index, folder).load("", None)):
         try:
             look()
         except StoreError:
@@ -113,7 +125,7 @@ def test_a_list_of_files_decodes_what_changed(tmp_path: Path) -> None:
     """Each state is the page that a worker without memory makes, and the same object as long as nothing changes."""
     index = _Noting(MemoryStore())
     index.decoded = []
-    lists, folder = FileLists(index, Folder([tmp_path])), tmp_path / wheel_name("p-2", "7.0")
+    lists, folder = _lists(index, Folder([tmp_path])), tmp_path / wheel_name("p-2", "7.0")
     for number in range(5):
         _publish(index, f"p-{number}")
     known = lists.load("", None)
@@ -131,7 +143,7 @@ def test_a_list_of_files_decodes_what_changed(tmp_path: Path) -> None:
         index.decoded.clear()
         after = lists.load("", known)
         assert sorted(set(index.decoded)) == decoded
-        assert after.page == FileLists(index, Folder([tmp_path])).load("", None).page
+        assert after.page == _lists(index, Folder([tmp_path])).load("", None).page
         assert lists.load("", after) is after
         known = after
     assert _listed(known) == [wheel_name(name, "1.0") for name in ("a-first", "p-0", "p-1", "p-2", "p-3")] + [
@@ -163,7 +175,7 @@ def test_a_change_that_shows_nowhere_is_decoded_once() -> None:
     index.decoded = []
     for name in ("alpha", "beta"):
         _publish(index, name)
-    lists = FileLists(index, Folder([]))
+    lists = _lists(index)
     before = lists.load("", None)
     index.yank("alpha", Selection(filename=wheel_name("alpha", "1.0")))
     after = lists.load("", before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from quire.catalog.hosted import Hosted
 from quire.catalog.views import Projects
 from quire.domain.changes import Selection
 from quire.index.index import Index
@@ -16,12 +17,12 @@ def test_a_name_that_had_a_record_says_so_for_good(knows: bool) -> None:
     """Not before its first publication; then always, for workers that knew it and for new ones."""
     store = MemoryStore(MemoryState())
     index = Index(store)
-    projects = Projects(index, None)
-    known = projects.load("a", None)
+    projects = Projects([Hosted(index)])
+    known = projects.load_blocking("a")
     assert not known.had_record
     index.publish([staged_wheel(store, "a", "1.0")])
-    known = projects.load("a", known if knows else None)
+    known = projects.load_blocking("a", known if knows else None)
     assert (known.exists, known.had_record) == (True, True)
     index.delete("a", Selection())
-    known = projects.load("a", known if knows else None)
+    known = projects.load_blocking("a", known if knows else None)
     assert (known.exists, known.had_record) == (False, True)

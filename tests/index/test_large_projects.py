@@ -10,13 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from quire.catalog.views import Listed, ProjectView
+from quire.catalog.hosted import Hosted, HostedFile, HostedProject
+from quire.catalog.views import ProjectView
 from quire.domain import project as model
 from quire.domain.errors import DamagedRecord
 from quire.domain.project import File, Project, Status, decode_project, encode_project
+from quire.index.index import Index
 from quire.render import simple
 from quire.render.negotiation import MediaType
 from quire.store.contracts import Record
+from quire.store.memory import MemoryStore
 
 FILES = 3000
 AT_ONCE = 500
@@ -55,6 +58,12 @@ def a_file(number: int, **fields: Any) -> File:
 
 def a_project(count: int, **fields: Any) -> Project:
     return Project(name="large", files={file.filename: file for file in map(a_file, range(count))}, **fields)
+
+
+def _view(project: Project) -> ProjectView:
+    store = MemoryStore()
+    part = HostedProject(project.name, Record(f"main/projects/{project.name}", b"", "1"), project, store)
+    return ProjectView(project.name, [(Hosted(Index(store)), part)])
 
 
 def a_tricky_project() -> Project:
@@ -143,7 +152,7 @@ def test_no_call_of_the_encoder_gets_many_files(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("of", ["one project", "all projects"])
 def test_no_page_is_encoded_in_one_call(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
     """The JSON of a project's files, and of many projects, is put together from slices."""
-    view = ProjectView("large", Record("main/projects/large", b"", "1"), a_project(FILES), None)
+    view = _view(a_project(FILES))
     encode = Calls(monkeypatch, "encode")
     if of == "one project":
         view.page(MediaType.JSON_V1, None)
@@ -159,7 +168,7 @@ def test_pages_do_not_depend_on_slices(monkeypatch: pytest.MonkeyPatch, media_ty
     pages = []
     for size in (1, 3, 10, 1000):
         monkeypatch.setattr(simple, "_AT_ONCE", size)  # as no setting does
-        view = ProjectView("large", Record("main/projects/large", b"", "1"), a_project(10), None)
+        view = _view(a_project(10))
         pages.append((view.page(media_type, "sha256").body, simple.render_projects(names, media_type).body))
     assert len(set(pages)) == 1
     for body in pages[0]:
@@ -259,10 +268,10 @@ def test_random_damage_does_not_depend_on_slices(in_small_slices: Callable[[bool
 def test_the_garbage_collector_does_not_go_through_files() -> None:
     """A view of many thousand files is nothing to the collector, whose every round would take as long as decoding."""
     project = decode_project(encode_project(a_project(FILES)))
-    view = ProjectView("large", Record("main/projects/large", b"", "1"), project, None)
+    view = _view(project)
     before = len(gc.get_objects())
-    kept = [decode_project(encode_project(a_project(FILES))), ProjectView("large", view.record, project, None)]
+    kept = [decode_project(encode_project(a_project(FILES))), _view(project)]
     assert len(gc.get_objects()) - before < FILES / 10
     assert not any(map(gc.is_tracked, view.files.values()))
-    assert isinstance(next(iter(view.files.values())), Listed)
+    assert isinstance(next(iter(view.files.values())), HostedFile)
     assert len(kept) == 2

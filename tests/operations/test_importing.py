@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from quire.catalog.drop_ins import DropIns
+from quire.catalog.hosted import Hosted, HostedFile
 from quire.catalog.views import ProjectNames, Projects
 from quire.domain.changes import Selection
 from quire.domain.errors import StoreFull
@@ -191,18 +193,18 @@ def test_a_served_folder_moves_into_the_store_in_it(tmp_path: Path) -> None:
     (root / f"{paths[0].name}.asc").write_bytes(b"signature")
     index = new_index(root)
     folder = Folder([root], digests=index.store.records)
-    projects = Projects(index, folder)
-    before = {name: projects.load(name, None) for name in ("alpha", "beta")}
+    projects = Projects([Hosted(index), DropIns(folder)])
+    before = {name: projects.load_blocking(name) for name in ("alpha", "beta")}
     report = Importer(index, root, facts_apply=True, move=True, link=True).run()
     assert not report.failed
     assert all(result.removed for result in report.results)
     assert sorted(path.name for path in root.rglob("*") if path.is_file() and "quire" not in path.parts) == []
     for name, view in before.items():
-        after = projects.load(name, view)
+        after = projects.load_blocking(name, view)
         assert list(after.files) == list(view.files)
         for filename, each in after.files.items():
             old = view.files[filename].file
-            assert each.dropin is None
+            assert isinstance(each, HostedFile)
             assert (each.file.hashes, each.file.uploaded, each.file.metadata_sha256) == (
                 old.hashes,
                 old.uploaded,
@@ -233,7 +235,7 @@ def test_no_answer_misses_a_file_on_its_way(tmp_path: Path) -> None:
     path = put(tmp_path)
     index, folder = new_index(tmp_path), Folder([tmp_path], racy_window=0)
     moved = moving_between_checks(index, folder, tmp_path, "project", "read")
-    assert list(Projects(index, folder).load("alpha", None).files) == [path.name]
+    assert list(Projects([Hosted(index), DropIns(folder)]).load_blocking("alpha").files) == [path.name]
     assert only(moved[0]).removed
 
 
@@ -242,7 +244,7 @@ def test_the_list_of_projects_misses_none_on_its_way(tmp_path: Path) -> None:
     put(tmp_path)
     index, folder = new_index(tmp_path), Folder([tmp_path], racy_window=0)
     moved = moving_between_checks(index, folder, tmp_path, "names", "names")
-    assert list(ProjectNames(index, folder).load("", None).names) == ["alpha"]
+    assert list(ProjectNames([Hosted(index), DropIns(folder)]).load_blocking().names) == ["alpha"]
     assert only(moved[0]).removed
 
 

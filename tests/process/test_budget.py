@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from quire.catalog.file_count import FileCount
+from quire.catalog.drop_ins import DropIns
+from quire.catalog.hosted import Hosted
 from quire.config.settings import Settings
 from quire.domain.project import File, Project, encode_project
 from quire.dropin.folder import Folder
@@ -174,6 +175,11 @@ def _worker(folder: Path, limit: int, *, hosted: dict[str, int]) -> Worker:
     return worker
 
 
+def _folder(worker: Worker) -> Folder:
+    (folder,) = (source.folder for source in worker.default.own_sources if isinstance(source, DropIns))
+    return folder
+
+
 async def _ask(worker: Worker, fast_path: FastPath, name: str) -> None:
     """What requests for every form of a project's page, and for one of its files, leave behind."""
     view = await worker.default.projects.get(name)
@@ -240,7 +246,7 @@ def test_the_list_of_projects_is_charged_what_it_takes(tmp_path: Path) -> None:
     async def scenario() -> None:
         await worker.default.projects.get("project-000000")
         worker.default.file_count.count()
-        worker.default.file_count.memory.drop("")
+        worker.default.counted.drop("")
         with _tracing():
             allocated = _allocated()
             view = await worker.default.names()
@@ -252,7 +258,7 @@ def test_the_list_of_projects_is_charged_what_it_takes(tmp_path: Path) -> None:
             assert _is_honest(grown, worker.default.project_names.memory.bytes), grown
             assert worker.default.file_count.count() == worker.default.file_count.count() == 3000
             counted = _allocated() - allocated - grown
-            assert _is_honest(counted, worker.default.file_count.memory.bytes), counted
+            assert _is_honest(counted, worker.default.counted.bytes), counted
 
     asyncio.run(scenario())
     worker.close()
@@ -266,7 +272,7 @@ def test_what_is_known_of_dropped_in_files_is_charged(tmp_path: Path, monkeypatc
         for number in range(5):
             (tmp_path / wheel_name(name, f"1.{number}")).write_bytes(make_wheel(name, f"1.{number}"))
     worker = _worker(tmp_path, 2**40, hosted={})
-    folder = worker.default.folder
+    folder = _folder(worker)
     for name in [*names, names[0]]:  # digests are now in the store, as if another worker had been asked
         folder.project(name)
     for name in names:
@@ -319,9 +325,9 @@ def test_a_worker_that_is_asked_for_everything_stays_within_the_bound(tmp_path: 
                 for memory in (
                     worker.default.projects.memory,
                     worker.default.project_names.memory,
-                    worker.default.folder.facts,
-                    worker.default.folder.documents,
-                    worker.default.file_count.memory,
+                    _folder(worker).facts,
+                    _folder(worker).documents,
+                    worker.default.counted,
                 )
             )
 
@@ -332,8 +338,8 @@ def test_a_worker_that_is_asked_for_everything_stays_within_the_bound(tmp_path: 
 def test_a_dropped_count_is_made_again(tmp_path: Path) -> None:
     """The cache of a count may be dropped like any other; the number stays right."""
     worker = _worker(tmp_path, 2**40, hosted={"one": 3, "two": 2})
-    count = FileCount(worker.default.hosted, Folder([]), budget=Budget(1))
+    count = Hosted(worker.default.hosted, Budget(1))
     assert count.count() == 5
-    count.memory.drop("")
+    count.counted.drop("")
     assert count.count() == 5
     worker.close()

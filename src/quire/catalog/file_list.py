@@ -17,12 +17,11 @@ from html import escape
 
 import structlog
 
-from quire.catalog.views import NamesView, ProjectNames, Projects, ProjectView, file_path
+from quire.catalog.hosted import Hosted
+from quire.catalog.sources import AnySource, file_path
+from quire.catalog.views import NamesView, ProjectNames, Projects, ProjectView
 from quire.domain.errors import StoreError
-from quire.dropin.folder import Folder
-from quire.index.index import Index
 from quire.render.simple import Page, make_page
-from quire.store.contracts import Record
 
 _TOP = b"""<!DOCTYPE html>
 <html lang="en">
@@ -71,10 +70,11 @@ class FileList:
 class FileLists:
     """A `quire.catalog.freshness.Source` of the one page; its key is the empty one."""
 
-    def __init__(self, index: Index, folder: Folder | None) -> None:
-        self._index = index
-        self._projects = Projects(index, folder)
-        self._names = ProjectNames(index, folder)
+    def __init__(self, hosted: Hosted, sources: Sequence[AnySource]) -> None:
+        """`sources`: as for Projects, `hosted` among them, and none that needs awaiting."""
+        self._hosted = hosted
+        self._projects = Projects(sources)
+        self._names = ProjectNames(sources)
 
     def begin_tick(self) -> None:
         """There are no inline loads."""
@@ -87,14 +87,14 @@ class FileLists:
         """The page now; `known` if it is still that. A project that cannot be read is left out, and the others stay:
         its own page tells what is wrong. Raises StoreError when it is not that project alone.
         """
-        names = self._names.load("", None if known is None else known.names)
+        names = self._names.load_blocking(None if known is None else known.names)
         body, tags, ends = bytearray(_TOP), list[str](), array("Q")
-        dropped_in = set(names.folder)
+        elsewhere = {name for source, part in names.parts if source is not self._hosted for name in part.names}
         for name in names.names:
             try:
-                tag, lines = self._project(name, None if name in dropped_in else known)
+                tag, lines = self._project(name, None if name in elsewhere else known)
             except StoreError as error:
-                self._names.load("", names)
+                self._names.load_blocking(names)
                 log.error("left out of the list of files", project=name, error=str(error))
                 tag, lines = "", b""
             tags.append(tag)
@@ -108,19 +108,15 @@ class FileLists:
 
     def _project(self, name: str, known: FileList | None) -> tuple[str, bytes]:
         """The tag and the lines of a project."""
-        if known is not None and (tag := known.tag(name)):
-            before = Record(self._index.key(name), b"", tag)
-            if self._index.store.records.read(before.key, before) is before:
-                return tag, known.lines(name)
-        view = self._projects.load(name, None)
-        tag = view.record.tag if view.folder is None or not view.folder.files else ""
-        return tag, b"".join(_lines(view))
+        if known is not None and (tag := known.tag(name)) and self._hosted.has_tag(name, tag):
+            return tag, known.lines(name)
+        view = self._projects.load_blocking(name)
+        return self._hosted.tag(view.parts), b"".join(_lines(view))
 
 
 def _lines(view: ProjectView) -> list[bytes]:
     lines = []
     for each in view.offered.values():
-        path = file_path(view.name, each).removeprefix("packages/")
-        text = each.dropin.relative_path if each.dropin is not None else each.file.filename
-        lines.append(f'<a href="{escape(path)}#sha256={each.file.sha256}">{escape(text)}</a><br>\n'.encode())
+        path = file_path(each).removeprefix("packages/")
+        lines.append(f'<a href="{escape(path)}#sha256={each.file.sha256}">{escape(each.label)}</a><br>\n'.encode())
     return lines

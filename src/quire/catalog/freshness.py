@@ -36,7 +36,7 @@ is never wrong: the next request loads it again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Generic, Protocol, TypeVar
 
@@ -59,8 +59,8 @@ class Source(Protocol[V]):
         """The value now, if it can be had without waiting: `known` if it is still true; None when it takes a `load`."""
         ...
 
-    def load(self, key: str, known: V | None) -> V:
-        """The value now: the very object `known` when it is still true."""
+    def load(self, key: str, known: V | None) -> V | Awaitable[V]:
+        """The value now: the very object `known` when it is still true. An awaitable is awaited on the event loop."""
         ...
 
 
@@ -138,8 +138,8 @@ class Barrier(Generic[V]):
         self._validations: dict[str, _Validations[V]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._tally = tally or BarrierTally()
-        self._tick_values: dict[str, V] = {}
-        self._tick_misses: set[str] = set()  # in this tick: not validated twice
+        self._tick_values: dict[str, V | None] = {}
+        """The values of this tick; None for a key that takes a load, and is not validated twice."""
         self._tick_has_begun = False
 
     def get_inline(self, key: str) -> V | None:
@@ -147,38 +147,17 @@ class Barrier(Generic[V]):
 
         To be called from a callback or task of the event loop, which is what "the present request" means.
         """
-        if not self.is_inline or key in self._validations or key in self._tick_misses:
+        if not self.is_inline or key in self._validations:
             return None  # it takes a load, which `get` begins or joins
-        fresh = self._tick_values.get(key)
-        if fresh is not None:
-            self._tally.asked += 1
-            return fresh
+        if key in self._tick_values:
+            shared = self._tick_values[key]
+            if shared is not None:
+                self._tally.asked += 1
+            return shared
         if not self._tick_has_begun:
             self._tick_has_begun = True
             asyncio.get_running_loop().call_soon(self.end_tick)  # before any validation
             self._source.begin_tick()
-        fresh = self._load_inline(key)
-        if fresh is not None:
-            self._tick_values[key] = fresh
-        else:
-            self._tick_misses.add(key)
-        return fresh
-
-    def begin_tick(self) -> None:
-        """From here to `end_tick` validations are shared, and none that began before."""
-        self._tick_values.clear()
-        self._tick_misses.clear()
-        self._tick_has_begun = True
-        self._source.begin_tick()
-
-    def end_tick(self) -> None:
-        """From here on nothing is shared with earlier calls of `get_inline`."""
-        self._tick_has_begun = False
-        self._tick_values.clear()
-        self._tick_misses.clear()
-
-    def _load_inline(self, key: str) -> V | None:
-        """Ask the source without waiting, and cache the value."""
         known = self.memory.get(key)
         self._tally.validated += 1
         fresh = self._source.load_inline(key, known)
@@ -186,7 +165,19 @@ class Barrier(Generic[V]):
             self._tally.asked += 1
             if fresh is not known:
                 self.memory.put(key, fresh)
+        self._tick_values[key] = fresh
         return fresh
+
+    def begin_tick(self) -> None:
+        """From here to `end_tick` validations are shared, and none that began before."""
+        self._tick_values.clear()
+        self._tick_has_begun = True
+        self._source.begin_tick()
+
+    def end_tick(self) -> None:
+        """From here on nothing is shared with earlier calls of `get_inline`."""
+        self._tick_has_begun = False
+        self._tick_values.clear()
 
     async def get(self, key: str) -> V:
         """The value as it was at some moment after this call began. Raises what the source raises."""
@@ -228,7 +219,8 @@ class Barrier(Generic[V]):
         self._tally.loaded += 1
         loop = asyncio.get_running_loop()
         try:
-            value = await loop.run_in_executor(self._executor(), self._source.load, key, known)
+            loaded = await loop.run_in_executor(self._executor(), self._source.load, key, known)
+            value = await loaded if isinstance(loaded, Awaitable) else loaded
         except Exception as error:  # noqa: BLE001 - raised in the waiting requests
             answer.set_exception(error)
         else:

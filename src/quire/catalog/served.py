@@ -6,22 +6,27 @@ Holds no truth of its own, starts no thread and opens no file before the first r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from quire.catalog.file_count import FileCount
 from quire.catalog.file_list import FileList, FileLists
 from quire.catalog.freshness import Barrier
+from quire.catalog.hosted import Hosted
+from quire.catalog.sources import AnySource, Content, FoundFile, ListedFile, at_hand
 from quire.catalog.views import NamesView, Pages, ProjectNames, Projects, ProjectView
 from quire.domain.errors import NotFound
 from quire.domain.names import is_normalized
+from quire.domain.project import File
 from quire.domain.reserved import Reserved
-from quire.dropin.folder import Folder
 from quire.index.index import Index
 from quire.observe.metrics.tally import BarrierTally
 from quire.process.budget import Budget, Memory
 from quire.process.threads import Threads
 from quire.store.contracts import Store
+
+T = TypeVar("T")
 
 SEARCHED_BYTES = 8 * 1024 * 1024
 """What searches may remember: some thousand projects with a few files each."""
@@ -53,25 +58,31 @@ class ServedIndex:
     def __init__(
         self,
         hosted: Index,
-        folder: Folder,
+        others: Sequence[AnySource],
         policy: IndexPolicy,
         *,
         budget: Budget,
         threads: Threads,
         tallies: Mapping[str, BarrierTally],
     ) -> None:
-        """`budget`: what all that is remembered is charged to, but for searches. `tallies`: the counts of the barriers
-        `project` and `projects`.
+        """`others`: the sources behind the hosted files, in their order. `budget`: what all that is remembered is
+        charged to, but for searches. `tallies`: the counts of the barriers `project` and `projects`.
         """
         self.name = hosted.name
         self.hosted = hosted
-        self.folder = folder
         self.policy = policy
+        published = Hosted(hosted, budget)
+        sources: tuple[AnySource, ...] = (published, *others)
+        self.own_sources = tuple(source for source in sources if not source.needs_awaiting)
+        """Those that wait for no other server: their files are listed and counted for people, and searched."""
+        self.counted = published.counted
+        """What is remembered from one count of the files to the next."""
+        self._others = tuple(others)
+        self._compared = tuple(source for source in reversed(self.own_sources[1:]) if source.may_have_files)
         self._threads = threads
-        inline = hosted.store.validates_inline and folder.validates_inline
-        beside = folder if folder.roots else None
+        inline = all(source.validates_inline for source in sources)
         self.projects: Barrier[ProjectView] = Barrier(
-            Projects(hosted, beside),
+            Projects(sources),
             inline=inline,
             pacing=hosted.store.pacing,
             budget=budget,
@@ -79,7 +90,7 @@ class ServedIndex:
             tally=tallies["project"],
         )
         self.project_names: Barrier[NamesView] = Barrier(
-            ProjectNames(hosted, beside),
+            ProjectNames(sources),
             inline=inline,
             pacing=hosted.store.pacing,
             budget=budget,
@@ -87,13 +98,13 @@ class ServedIndex:
             tally=tallies["projects"],
         )
         self.file_list: Barrier[FileList] = Barrier(
-            FileLists(hosted, beside),
+            FileLists(published, self.own_sources),
             inline=False,
             pacing=hosted.store.pacing,
             budget=budget,
             executor=threads.large_pages,
         )
-        self.file_count = FileCount(hosted, folder, budget=budget)
+        self.file_count = FileCount(self.own_sources)
         self.home_pages = Pages()
         self.searched: Memory[ProjectView] = Memory(Budget(SEARCHED_BYTES))
         """Views for searches, apart from those of pages."""
@@ -123,7 +134,33 @@ class ServedIndex:
 
         Raises StoreError when that is not known.
         """
-        if view.exists or view.record.was_written or view.name in self.policy.reserved:
+        if view.exists or view.had_record or view.name in self.policy.reserved:
             return True
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads.readers(), self.folder.claims, view.name)
+        return await self._in_reader(lambda: any(source.claims(view.name) for source in self._others))
+
+    def existing_files(self, name: str) -> dict[str, File]:
+        """By filename, the files that the sources beside the hosted index have of a project now, which an upload must
+        not contradict. Blocks. Raises StoreError.
+        """
+        files = {}
+        for source in self._compared:
+            for each in at_hand(source.project(name, None)).files():
+                files[each.file.filename] = each.file
+        return files
+
+    async def find(self, place: str) -> FoundFile | None:
+        """The file at a place below `/packages/`; None when there is none, or it is found by its project alone.
+
+        Raises StoreError.
+        """
+        found = (source.find(place) for source in self._others)
+        return await self._in_reader(lambda: next((file for file in found if file is not None), None))
+
+    async def open(self, listed: ListedFile, companion: str) -> Content:
+        """The bytes of a file, or of a companion of it. Raises as `ListedFile.open` does."""
+        if listed.opens_inline(companion):
+            return listed.open(companion)
+        return await self._in_reader(lambda: listed.open(companion))
+
+    async def _in_reader(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads.readers(), function)

@@ -1,51 +1,37 @@
-"""The read side: hosted projects and drop-in files composed into what is served.
+"""What is served: the answers of the sources of an index, composed.
 
-A view is everything known of one project (or of the list of projects) at one moment: the record, the drop-in files,
-the merged listing, and the pages rendered from it so far. It is immutable but for its pages, which are pure functions
-of it. A hosted file comes before a drop-in file of the same name.
+A view is everything known of one project (or of the list of projects) at one moment: what each source has of it, the
+merged listing, and the pages rendered from it so far. It is immutable but for its pages, which are pure functions of
+it. Of files with the same name that of the first source is listed: a hosted file comes before a drop-in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from sys import getsizeof
-from urllib.parse import quote
 
-import msgspec
-
-from quire.catalog.freshness import Source
+from quire.catalog import freshness
+from quire.catalog.sources import AnySource, ListedFile, SourceNames, SourceProject, at_hand, file_path
 from quire.domain.errors import NotFound
-from quire.domain.project import File, Project, Status
-from quire.dropin.drop_in import DropIn
-from quire.dropin.folder import Folder, FolderProject
-from quire.dropin.listing import Listing
-from quire.index.index import Index
+from quire.domain.project import Status
 from quire.render.negotiation import MediaType
 from quire.render.simple import Links, Page, ProjectListing, patch_projects, render_project, render_projects, sort_files
-from quire.store.contracts import Names, Record
 
 # The memory of a view in bytes; tests/process/test_budget.py compares it with what Python really allocates.
 _VIEW_BYTES = 700  # of a project that is not there: the view, its record's validator, its empty tables
-_HOSTED_BYTES = 900
 _NAMES_BYTES = 1600
 _PAGE_BYTES = 750  # beside the bytes of its forms
 _PREPARED_BYTES = 1500  # an answer ready to be sent, beside the body that it shares with its page
 _FILE_BYTES = 600  # a File and its places in tables, beside the text in it
-_DROPIN_BYTES = 350  # what the folder adds to that
 _STRING_BYTES = 57  # beside its characters
 
-_SAFE = "/!+"  # legal in a path (RFC 3986, 3.3), and some clients quote once more what is quoted without need
 _PATCHED_NAMES = 2000  # fewer are rendered in a millisecond or two
 _FEW_FILES = 200  # merged and sorted in a millisecond
-_SMALL_RECORD = 50_000  # bytes; decoded and merged in a few milliseconds, for which a thread is not worth its while
 
-
-class Listed(msgspec.Struct, frozen=True, gc=False):
-    """One file of a listing, and where it is. Like its File never part of a cycle."""
-
-    file: File
-    dropin: DropIn | None
-    """None for a hosted file: its blob is in the store."""
+ProjectPart = tuple[AnySource, SourceProject]
+"""A source, and what it has of a project."""
+NamesPart = tuple[AnySource, SourceNames]
+"""A source, and its names."""
 
 
 class Pages:
@@ -78,56 +64,52 @@ class Pages:
 class ProjectView:
     """A project as it was at one moment, or its absence."""
 
-    def __init__(self, name: str, record: Record, hosted: Project | None, folder: FolderProject | None) -> None:
-        """`record`: the one that `hosted` was decoded from, or its validator."""
+    def __init__(self, name: str, parts: Sequence[ProjectPart]) -> None:
+        """`parts`: what each source has; of files with the same name that of the last one is listed."""
         self.name = name
-        self.record = record
-        self.hosted = hosted
-        self.folder = folder
+        self.parts = tuple(parts)
         self.pages = Pages()
         self.prepared: dict[object, object] = {}
         """Prepared responses of the fast path; dropped when the project changes."""
-        files: dict[str, Listed] = {}
-        if folder is not None:
-            files = {dropin.file.filename: Listed(dropin.file, dropin) for dropin in folder.files}
-        if hosted is not None:
-            files |= {file.filename: Listed(file, None) for file in hosted.files.values()}
-        self.files = {
+        files = {each.file.filename: each for _, part in parts for each in part.files()}
+        self.files: dict[str, ListedFile] = {
             file.filename: files[file.filename] for file in sort_files([each.file for each in files.values()])
         }
         """Every listed file by filename, sorted; also those that a quarantined project does not offer."""
         self._fixed_bytes = _VIEW_BYTES + 2 * len(name) + sum(map(_bytes_of, self.files.values()))
-        if hosted is not None:
-            self._fixed_bytes += _HOSTED_BYTES + hosted.deleted.bytes_in_memory
-            self._fixed_bytes += 4 * len(repr(hosted.unknown)) if hosted.unknown else 0
+        self._fixed_bytes += sum(part.bytes_in_memory for _, part in parts)
 
     @property
     def exists(self) -> bool:
         """Whether there is such a project: one with files, or with a status."""
-        return bool(self.files) or self.hosted is not None
+        return bool(self.files) or any(part.exists for _, part in self.parts)
 
     @property
     def had_record(self) -> bool:
         """Whether something is, or ever was, published under this name: true for good, also when all of it is gone."""
-        return self.record.was_written
+        return any(part.was_written for _, part in self.parts)
+
+    @property
+    def display_name(self) -> str | None:
+        """The name as its publisher spells it; None when that is not known."""
+        return next((part.display_name for _, part in reversed(self.parts) if part.display_name), None)
 
     @property
     def status(self) -> Status:
-        return self.hosted.status if self.hosted is not None else Status.ACTIVE
+        return next((part.status for _, part in reversed(self.parts) if part.status is not None), Status.ACTIVE)
 
     @property
     def status_reason(self) -> str | None:
-        return self.hosted.status_reason if self.hosted is not None else None
+        return next((part.status_reason for _, part in reversed(self.parts) if part.status is not None), None)
+
+    def all_files(self) -> Iterator[ListedFile]:
+        """Every file of every source, also those that another one of the same name hides."""
+        return (each for _, part in self.parts for each in part.files())
 
     @property
-    def offered(self) -> dict[str, Listed]:
+    def offered(self) -> dict[str, ListedFile]:
         """The files that may be downloaded (PEP 792: none of a quarantined project)."""
         return self.files if self.status.offers_files else {}
-
-    @property
-    def existing(self) -> dict[str, str]:
-        """sha256 by filename of the drop-in files, which an upload must not contradict."""
-        return {name: each.file.sha256 for name, each in self.files.items() if each.dropin is not None}
 
     @property
     def bytes_in_memory(self) -> int:
@@ -148,7 +130,7 @@ class ProjectView:
             status_reason=self.status_reason,
             files=Links(
                 files=[each.file for each in self.files.values()],
-                urls=[f"../../{file_path(self.name, each)}" for each in self.files.values()],
+                urls=[f"../../{file_path(each)}" for each in self.files.values()],
             ),
         )
         return render_project(listing, media_type, hash_algorithm)
@@ -157,11 +139,11 @@ class ProjectView:
 class NamesView:
     """The list of projects as it was at one moment."""
 
-    def __init__(self, hosted: Names, folder: tuple[str, ...], before: NamesView | None = None) -> None:
-        """`before`: an earlier list, whose pages may be patched into those of this one."""
-        self.hosted = hosted
-        self.folder = folder
-        self.names = tuple(sorted({*hosted.names, *folder})) if folder else hosted.names
+    def __init__(self, parts: Sequence[NamesPart], before: NamesView | None = None) -> None:
+        """`parts`: what each source has. `before`: an earlier list, whose pages may become those of this one."""
+        self.parts = tuple(parts)
+        lists = [part.names for _, part in parts if part.names]
+        self.names: tuple[str, ...] = lists[0] if len(lists) == 1 else tuple(sorted(set().union(*lists)))
         self.pages = Pages()
         for media_type in MediaType if before is not None and len(self.names) >= _PATCHED_NAMES else ():
             assert before is not None
@@ -172,7 +154,7 @@ class NamesView:
         self.prepared: dict[object, object] = {}
         """As in ProjectView."""
         texts = sum(map(len, self.names)) + _STRING_BYTES * len(self.names)
-        tables = {id(table): getsizeof(table) for table in (self.names, hosted.names, folder)}
+        tables = {id(table): getsizeof(table) for table in (self.names, *lists)}
         self._fixed_bytes = _NAMES_BYTES + texts + sum(tables.values())
 
     @property
@@ -188,18 +170,7 @@ class NamesView:
         return self.pages.known(media_type)
 
 
-def file_path(project: str, listed: Listed) -> str:
-    """The path of a file's URL below the base URL.
-
-    A hosted file's path has its sha256: another content is another URL, so it may be cached for ever. A drop-in
-    file's is its relative path, as pypiserver has it.
-    """
-    if listed.dropin is not None:
-        return f"packages/{quote(listed.dropin.relative_path, safe=_SAFE)}"
-    return f"packages/{project}/{listed.file.sha256}/{quote(listed.file.filename, safe=_SAFE)}"
-
-
-def _bytes_of(listed: Listed) -> int:
+def _bytes_of(listed: ListedFile) -> int:
     """About what a file takes in memory."""
     file = listed.file
     texts = (file.version, file.uploaded, file.requires_python, file.metadata_sha256, file.uploader, file.blob)
@@ -209,64 +180,81 @@ def _bytes_of(listed: Listed) -> int:
         total += getsizeof(file.yanked)
     if file.unknown:
         total += 4 * len(repr(file.unknown))
-    return total + (_DROPIN_BYTES if listed.dropin is not None else 0)
+    return total + listed.further_bytes
 
 
-def _validator(record: Record) -> Record:
-    """The record without its document, to validate against."""
-    return Record(record.key, None if record.data is None else b"", record.tag, record.validation)
-
-
-class Projects(Source[ProjectView]):
+class Projects(freshness.Source[ProjectView]):
     """Loads and validates views of single projects; the key is the normalized name."""
 
-    def __init__(self, index: Index, folder: Folder | None) -> None:
-        self._index = index
-        self._folder = folder
-        self._listing: Listing | None = None  # of the folder, from this tick's first request
+    def __init__(self, sources: Sequence[AnySource]) -> None:
+        """`sources`: of files with the same name the first source's is listed."""
+        self._sources = _in_reading_order(sources)
+        self._is_awaited = any(source.needs_awaiting for source in sources)
+        self._tick = object()
 
     def begin_tick(self) -> None:
-        self._listing = None
+        self._tick = object()
 
     def load_inline(self, key: str, known: ProjectView | None) -> ProjectView | None:
         if known is None:
             return None
-        if self._folder is not None and known.folder is not None:
-            self._listing = self._listing or self._folder.current()
-            if self._listing is None or not self._folder.unchanged(key, known.folder, self._listing):
-                return None
-        records = self._index.store.records
-        if records.unchanged(known.record):
-            return known
-        return None if len(known.files) > _FEW_FILES else self._load_small_record(key, known)
+        tick = self._tick
+        for source, part in known.parts:
+            now = source.project_inline(key, part, tick)
+            if now is not part:
+                return None if now is None else self._merge_inline(key, known, source, now)
+        return known
 
-    def _load_small_record(self, key: str, known: ProjectView) -> ProjectView | None:
-        """What is stored now beside a folder that has not changed; None when decoding that takes a thread."""
-        record = self._index.store.records.read(known.record.key, known.record)
-        if record is known.record:
-            return known
-        if len(record.data or b"") > _SMALL_RECORD:
+    def _merge_inline(self, key: str, known: ProjectView, changed: AnySource, now: SourceProject) -> ProjectView | None:
+        """The view with what a source has now, where the sources before it have not changed; None when merging that
+        takes a thread."""
+        if len(known.files) > _FEW_FILES:
             return None
-        return ProjectView(key, _validator(record), self._index.decode(record), known.folder)
+        parts, is_before = list[ProjectPart](), True
+        for source, part in known.parts:
+            if source is changed:
+                parts.append((source, now))
+                is_before = False
+                continue
+            current = part if is_before else source.project_inline(key, part, self._tick)
+            if current is None:
+                return None
+            parts.append((source, current))
+        return ProjectView(key, parts)
 
-    def load(self, key: str, known: ProjectView | None) -> ProjectView:
-        # The folder first: a file that is moved into the store is published before it leaves the folder, so in this
-        # order it is seen in one of them at least.
-        folder = self._folder.project(key, known.folder if known is not None else None) if self._folder else None
-        record = self._index.store.records.read(self._index.key(key), known.record if known is not None else None)
-        if known is not None and record is known.record and folder is known.folder:
-            return known
-        if known is not None and record is known.record:
-            return ProjectView(key, record, known.hosted, folder)
-        return ProjectView(key, _validator(record), self._index.decode(record), folder)
+    def load(self, key: str, known: ProjectView | None) -> ProjectView | Awaitable[ProjectView]:
+        before = dict(known.parts) if known is not None else {}
+        found = {
+            source: at_hand(source.project(key, before.get(source)))
+            for source in self._sources
+            if not source.needs_awaiting
+        }
+        return self._load_awaited(key, known, found) if self._is_awaited else self._view(key, known, found)
+
+    def load_blocking(self, key: str, known: ProjectView | None = None) -> ProjectView:
+        """`load`, for compositions of sources none of which needs awaiting."""
+        return at_hand(self.load(key, known))
+
+    async def _load_awaited(
+        self, key: str, known: ProjectView | None, found: dict[AnySource, SourceProject]
+    ) -> ProjectView:
+        before = dict(known.parts) if known is not None else {}
+        for source in self._sources:
+            if source.needs_awaiting:
+                found[source] = await source.project(key, before.get(source))
+        return self._view(key, known, found)
+
+    def _view(self, name: str, known: ProjectView | None, found: Mapping[AnySource, SourceProject]) -> ProjectView:
+        parts = [(source, found[source]) for source in self._sources]
+        return known if known is not None and _is_same(parts, known.parts) else ProjectView(name, parts)
 
 
-class ProjectNames(Source[NamesView]):
+class ProjectNames(freshness.Source[NamesView]):
     """Loads and validates the list of projects; there is one key, the empty one."""
 
-    def __init__(self, index: Index, folder: Folder | None) -> None:
-        self._index = index
-        self._folder = folder
+    def __init__(self, sources: Sequence[AnySource]) -> None:
+        self._sources = _in_reading_order(sources)
+        self._is_awaited = any(source.needs_awaiting for source in sources)
 
     def begin_tick(self) -> None:
         """Nothing is kept: there is one key, and the barrier shares its value."""
@@ -274,17 +262,45 @@ class ProjectNames(Source[NamesView]):
     def load_inline(self, key: str, known: NamesView | None) -> NamesView | None:
         if known is None:
             return None
-        if self._folder is not None and not self._folder.names_unchanged(known.folder):
-            return None
-        return known if self._index.store.records.names_unchanged(known.hosted) else None
+        for source, part in known.parts:
+            if not source.names_unchanged(part):
+                return None
+        return known
 
-    def load(self, key: str, known: NamesView | None) -> NamesView:
-        # the folder first, as for a project
-        folder = self._folder.names(known.folder if known is not None else None) if self._folder is not None else ()
-        hosted = self._index.store.records.names(self._index.prefix, known.hosted if known is not None else None)
-        if known is not None and hosted is known.hosted and folder is known.folder:
-            return known
-        return NamesView(hosted, folder, known)
+    def load(self, key: str, known: NamesView | None) -> NamesView | Awaitable[NamesView]:
+        before = dict(known.parts) if known is not None else {}
+        found = {
+            source: at_hand(source.names(before.get(source))) for source in self._sources if not source.needs_awaiting
+        }
+        return self._load_awaited(known, found) if self._is_awaited else self._view(known, found)
+
+    def load_blocking(self, known: NamesView | None = None) -> NamesView:
+        """`load`, for compositions of sources none of which needs awaiting."""
+        return at_hand(self.load("", known))
+
+    async def _load_awaited(self, known: NamesView | None, found: dict[AnySource, SourceNames]) -> NamesView:
+        before = dict(known.parts) if known is not None else {}
+        for source in self._sources:
+            if source.needs_awaiting:
+                found[source] = await source.names(before.get(source))
+        return self._view(known, found)
+
+    def _view(self, known: NamesView | None, found: Mapping[AnySource, SourceNames]) -> NamesView:
+        parts = [(source, found[source]) for source in self._sources]
+        return known if known is not None and _is_same(parts, known.parts) else NamesView(parts, known)
+
+
+def _in_reading_order(sources: Sequence[AnySource]) -> tuple[AnySource, ...]:
+    """The sources that may have files, from the last to the first.
+
+    A file that moves from one source to an earlier one, as an imported one does, is published there before it leaves
+    its place: in this order it is seen in one of them at least.
+    """
+    return tuple(source for source in reversed(sources) if source.may_have_files)
+
+
+def _is_same(parts: Sequence[tuple[AnySource, object]], others: Sequence[tuple[AnySource, object]]) -> bool:
+    return len(parts) == len(others) and all(part is other for (_, part), (_, other) in zip(parts, others, strict=True))
 
 
 def require(view: ProjectView) -> ProjectView:

@@ -14,7 +14,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from quire.catalog.views import Listed, Projects, ProjectView
+from quire.catalog.drop_ins import DropInFile, DropIns
+from quire.catalog.hosted import Hosted
+from quire.catalog.sources import ListedFile
+from quire.catalog.views import Projects, ProjectView
 from quire.commands.common import Opened, add_store_flags, in_words, no_project, open_store, print_json, print_table
 from quire.domain.errors import DamagedRecord
 from quire.domain.names import normalize_name, version_sort_key
@@ -68,12 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def project_view(opened: Opened, name: str) -> ProjectView:
     """A project as servers see it, or its absence."""
-    return Projects(opened.index, opened.folder()).load(name, None)
+    return Projects([Hosted(opened.index), DropIns(opened.folder())]).load_blocking(name)
 
 
-def describe(listed: Listed) -> dict[str, Any]:
+def describe(listed: ListedFile) -> dict[str, Any]:
     """A file for JSON: what is recorded of it, and where it is."""
-    file, dropin = listed.file, listed.dropin
+    file = listed.file
     return {
         "filename": file.filename,
         "version": file.version,
@@ -86,8 +89,8 @@ def describe(listed: Listed) -> dict[str, Any]:
         "metadata_sha256": file.metadata_sha256,
         "signed": file.signed,
         "attested": file.attested,
-        "drop_in": dropin is not None,
-        "path": dropin.path if dropin is not None else None,
+        "drop_in": isinstance(listed, DropInFile),
+        "path": listed.drop_in.path if isinstance(listed, DropInFile) else None,
     }
 
 
@@ -148,10 +151,10 @@ def _kind(project: Mapping[str, Any]) -> str:
     return "" if not project["drop_in"] else "drop-in and stored" if project["stored"] else "drop-in"
 
 
-def _note(listed: Listed) -> str:
+def _note(listed: ListedFile) -> str:
     notes = []
-    if listed.dropin is not None:
-        notes.append(f"drop-in: {listed.dropin.relative_path}")
+    if isinstance(listed, DropInFile):
+        notes.append(f"drop-in: {listed.place}")
     if listed.file.yanked is not False:
         notes.append("yanked" if listed.file.yanked is True else f"yanked: {listed.file.yanked}")
     return "; ".join(notes)

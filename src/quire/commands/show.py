@@ -13,9 +13,10 @@ import textwrap
 from typing import Any
 
 from quire.archives.metadata import CoreMetadata, parse_metadata
-from quire.catalog.views import Listed, ProjectView
+from quire.catalog.drop_ins import DropInFile
+from quire.catalog.sources import ListedFile
+from quire.catalog.views import ProjectView
 from quire.commands.common import (
-    Opened,
     add_store_flags,
     count,
     in_words,
@@ -57,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise NotFound(f"The project {view.name} has no release {arguments.version}.")
     version = select_release(files, arguments.version) if versions else None
     shown = [each for each in view.files.values() if version is None or same_version(each.file.version, version)]
-    metadata = _metadata(opened, view, version)
-    name = view.hosted.name if view.hosted is not None else metadata.name if metadata is not None else view.name
+    metadata = _metadata(view, version)
+    name = view.display_name or (metadata.name if metadata is not None else view.name)
     if arguments.json:
         print_json(
             {
@@ -95,17 +96,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _metadata(opened: Opened, view: ProjectView, version: str | None) -> CoreMetadata | None:
+def _metadata(view: ProjectView, version: str | None) -> CoreMetadata | None:
     file = describing_file([each.file for each in view.files.values()], version) if version is not None else None
     if file is None:
         return None
-    listed = view.files[file.filename]
     try:
-        if listed.dropin is not None:
-            document = opened.folder().metadata_document(listed.dropin)
-        else:
-            with opened.store.blobs.open(f"{file.blob}/{file.filename}.metadata") as stored:
-                document = stored.read()
+        document = view.files[file.filename].metadata_document()
         return None if document is None else parse_metadata(document, strict=False)
     except (QuireError, OSError):
         return None  # 'quire check' says why
@@ -116,10 +112,10 @@ def _text(value: object) -> str:
     return textwrap.shorten(plain(text), _LIMIT, placeholder=" ...")
 
 
-def _line(listed: Listed) -> str:
+def _line(listed: ListedFile) -> str:
     file = listed.file
     marks = ["yanked"] if file.yanked is not False else []
-    marks += [f"drop-in: {listed.dropin.relative_path}"] if listed.dropin is not None else []
+    marks += [f"drop-in: {listed.place}"] if isinstance(listed, DropInFile) else []
     marks += [f"by {file.uploader}"] if file.uploader else []
     words = [file.filename, in_words(file.size), (file.uploaded or "")[:19], f"sha256 {file.sha256}", *marks]
     return ", ".join(word for word in words if word)

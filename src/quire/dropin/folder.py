@@ -224,7 +224,7 @@ class Folder:
         project = None
         for _ in range(_MAX_STATS):
             listing = self._tree.refresh()
-            if known is not None and self._holds(name, known, listing):
+            if known is not None and self.unchanged(name, known, listing):
                 return known
             project = self._judged(name, listing)
             if self._is_of_one_instant(name, project):
@@ -267,12 +267,9 @@ class Folder:
 
         `listing`: the result of `current` in this tick, for a caller that asks about several projects.
         """
-        if known is None:
-            return False
         listing = listing or self._tree.current()
-        return listing is not None and self._holds(name, known, listing)
-
-    def _holds(self, name: str, known: FolderProject, listing: Listing) -> bool:
+        if known is None or listing is None:
+            return False
         validation = known.validation
         if known.name != name or not isinstance(validation, _Validation):
             return False

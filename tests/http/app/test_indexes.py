@@ -12,7 +12,6 @@ from starlette.routing import Mount
 
 from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.config.settings import Settings
-from quire.dropin.folder import Folder
 from quire.http.app.application import create_application
 from quire.index.index import Index
 from quire.process.budget import Budget
@@ -28,7 +27,7 @@ def _with_two_indexes(folder: Path) -> Starlette:
     worker = application.state.worker
     other = ServedIndex(
         Index(worker.default.store, "other"),
-        Folder([]),
+        [],
         IndexPolicy(),
         budget=Budget(2**20),
         threads=Threads(),

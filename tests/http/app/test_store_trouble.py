@@ -15,7 +15,9 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from quire.catalog.drop_ins import DropIns
 from quire.catalog.file_count import FileCount
+from quire.catalog.hosted import Hosted
 from quire.config.settings import Settings
 from quire.domain.changes import Selection
 from quire.domain.errors import StoreFull
@@ -278,7 +280,7 @@ def test_a_stored_file_that_is_missing(site: Site) -> None:
 def test_counting_fails_quietly(site: Site) -> None:
     """The home page's number comes from a count that may fail: the old one stays, and it is not tried at once again."""
     now = 0.0
-    count = FileCount(site.index(), Folder([site.root]), clock=lambda: now)
+    count = FileCount([Hosted(site.index()), DropIns(Folder([site.root]))], clock=lambda: now)
 
     async def fine(_: Callable[[], int]) -> int:
         return 7

@@ -15,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from quire.catalog.freshness import Barrier
+from quire.catalog.hosted import Hosted
 from quire.catalog.views import ProjectNames, Projects
 from quire.config.settings import Settings
 from quire.domain.project import Status
@@ -299,7 +300,8 @@ def test_over_a_network_responses_are_awaited(tmp_path: Path) -> None:
     staging.write(make_wheel("demo", "1.0"))
     other.publish([examine(staging.finish(), wheel_name("demo", "1.0"))])
     index = worker.worker.default
-    sources = {"projects": _Slow(Projects(other, None)), "project_names": _Slow(ProjectNames(other, None))}
+    hosted = [Hosted(other)]
+    sources = {"projects": _Slow(Projects(hosted)), "project_names": _Slow(ProjectNames(hosted))}
     readers = ThreadPoolExecutor(4)
     for name, source in sources.items():
         slow: Barrier[Any] = Barrier(source, inline=False, budget=worker.worker.budget, executor=lambda: readers)

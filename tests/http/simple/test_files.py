@@ -228,6 +228,30 @@ def test_a_published_signature(site: Site) -> None:
     assert (answer.content, answer.headers["content-type"]) == (b"-----PGP", "application/pgp-signature")
 
 
+def test_there_is_no_drop_in_at_another_address(site: Site) -> None:
+    """Not under its former folder, nor where it would be hosted; and to ask for it is no error of the store."""
+    name, digest = wheel_name("dropped", "1.0"), hashlib.sha256(DROPPED).hexdigest()
+    failures = [line for line in site.get("/metrics").text.splitlines() if "store_errors" in line]
+    for place in ("", "another/", f"dropped/{digest}/", f"dropped/{'0' * 64}/"):
+        for companion in ("", ".metadata"):
+            answer = site.get(f"/packages/{place}{name}{companion}")
+            assert (answer.status_code, answer.text) == (404, f"The file {name} does not exist.\n"), place
+    assert failures == [line for line in site.get("/metrics").text.splitlines() if "store_errors" in line] != []
+
+
+def test_a_drop_in_in_folders_that_look_like_an_address(site: Site) -> None:
+    """As a recursive download of an index makes them: it is at its place, like every other one."""
+    wheel, name = make_wheel("fetched", "1.0"), wheel_name("fetched", "1.0")
+    folder = site.root / "fetched" / hashlib.sha256(wheel).hexdigest()
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(wheel)
+    url = site.file_url("fetched", name)
+    assert url.endswith(f"/packages/fetched/{folder.name}/{name}")
+    answer = site.client.get(url)
+    assert (answer.status_code, answer.content, answer.headers["cache-control"]) == (200, wheel, "no-cache")
+    assert site.client.get(f"{url}.metadata").text == metadata_text("fetched", "1.0")
+
+
 def test_old_address_of_an_imported_file(site: Site) -> None:
     """pypiserver's /packages/<filename>, with and without its folder, still leads to a file that is hosted now."""
     for path in (wheel_name("big", "1.0"), f"some/folder/{wheel_name('big', '1.0')}"):

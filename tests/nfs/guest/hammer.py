@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quire.catalog.hosted import Hosted
 from quire.catalog.views import NamesView, ProjectNames, Projects, ProjectView
 from quire.domain.changes import Selection
 from quire.domain.names import parse_filename
@@ -84,8 +85,8 @@ class Reader:
     def __init__(self, index: Index, board: Board, projects: Sequence[str]) -> None:
         self._board = board
         self._projects = projects
-        self._views = Projects(index, None)
-        self._lists = ProjectNames(index, None)
+        self._views = Projects([Hosted(index)])
+        self._lists = ProjectNames([Hosted(index)])
         self._known: dict[str, ProjectView] = {}
         self._known_names: NamesView | None = None
         self._given = [0] * len(projects)
@@ -97,7 +98,7 @@ class Reader:
         project = self._projects[which]
         least = max(self._board.ended[which], self._given[which])
         before = self._known.get(project)
-        view = self._known[project] = self._views.load(project, before)
+        view = self._known[project] = self._views.load_blocking(project, before)
         most = self._board.begun[which]
         self.reads += 1
         self.remembered += view is before
@@ -108,7 +109,7 @@ class Reader:
     def read_names(self) -> None:
         least = [max(self._board.ended[which], self._given[which]) for which in range(len(self._projects))]
         before = self._known_names
-        view = self._known_names = self._lists.load("", before)
+        view = self._known_names = self._lists.load_blocking(before)
         self.reads += 1
         self.remembered += view is before
         for which, project in enumerate(self._projects):

@@ -47,14 +47,14 @@ async def call(request: Request) -> Response:
 
 def _search(index: ServedIndex, names: Sequence[str], terms: list[str], request_id: str) -> list[dict[str, Any]]:
     """Blocks. What it reads is remembered apart, or it would push out the pages that installers ask for."""
-    projects = Projects(index.hosted, index.folder)
+    projects = Projects(index.own_sources)
     results: list[dict[str, Any]] = []
     for name in _matching(names, terms):
         try:
             known = index.searched.get(name) or index.projects.memory.get(name)
-            view = projects.load(name, known)
+            view = projects.load_blocking(name, known)
         except StoreError as error:
-            ProjectNames(index.hosted, index.folder).load("", None)  # raises if it is not this project alone
+            ProjectNames(index.own_sources).load_blocking()  # raises if it is not this project alone
             log.error("left out of a search", project=name, error=str(error), request=request_id)
             continue
         if view is not known:

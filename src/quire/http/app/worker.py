@@ -18,6 +18,7 @@ from starlette.requests import Request
 from quire.access.authenticator import Authenticator
 from quire.access.authorization import AccessRules, Right
 from quire.access.passwords import Passwords
+from quire.catalog.drop_ins import DropIns
 from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.config.settings import Settings
 from quire.domain.errors import NotFound, StoreError
@@ -179,7 +180,12 @@ def build_worker(settings: Settings) -> Worker:
         settings, store, stores_facts=store.writable, algorithms=policy.further_algorithms, budget=budget
     )
     index = ServedIndex(
-        Index(store, settings.index), folder, policy, budget=budget, threads=threads, tallies=metrics.tally.barriers
+        Index(store, settings.index),
+        [DropIns(folder)],
+        policy,
+        budget=budget,
+        threads=threads,
+        tallies=metrics.tally.barriers,
     )
     rules = AccessRules(
         settings.authenticate,
@@ -190,13 +196,13 @@ def build_worker(settings: Settings) -> Worker:
     worker = Worker(settings, {index.name: index}, budget=budget, metrics=metrics, threads=threads, rules=rules)
     metrics.watch(
         index.hosted.commits,
-        folder,
+        folder.left_out,
         worker.readiness,
         project=index.projects.memory,
         projects=index.project_names.memory,
         facts=folder.facts,
         documents=folder.documents,
-        count=index.file_count.memory,
+        count=index.counted,
     )
     return worker
 

@@ -9,7 +9,7 @@ import resource
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ import structlog
 
 import quire
 from quire.config.settings import Settings
-from quire.dropin.folder import Folder
 from quire.http.app.problems import HttpError
 from quire.http.app.ready import Readiness
 from quire.index.commits import Commits
@@ -45,7 +44,7 @@ class WorkerMetrics:
         self._settings = settings
         self._memories: dict[str, Memory[Any]] = {}
         self._commits: Commits | None = None
-        self._drop_ins: Folder | None = None
+        self._left_out: Mapping[str, int] | None = None
         self._readiness: Readiness | None = None
         self._folder: Path | None = None
         self._own: Path | None = None
@@ -57,9 +56,12 @@ class WorkerMetrics:
         self._lock = threading.Lock()  # a page is made in a thread, which writes first; the event loop writes as well
         self._is_failing = False
 
-    def watch(self, commits: Commits, drop_ins: Folder, readiness: Readiness, **memories: Memory[Any]) -> None:
-        """What is asked for its numbers at each write: the index, the drop-in files, and each memory by its name."""
-        self._commits, self._drop_ins, self._readiness, self._memories = commits, drop_ins, readiness, memories
+    def watch(
+        self, commits: Commits, left_out: Mapping[str, int], readiness: Readiness, **memories: Memory[Any]
+    ) -> None:
+        """What is asked for its numbers at each write: the index, the drop-ins that are left out, by reason, and each
+        memory by its name."""
+        self._commits, self._left_out, self._readiness, self._memories = commits, left_out, readiness, memories
 
     def begin(self) -> asyncio.Task[None] | None:
         """Write once a second from now on; the task to cancel at the end. None when there is nowhere to write."""
@@ -146,9 +148,9 @@ class WorkerMetrics:
             yield from _each(catalog.CHANGES, {action: made.get(action, 0) for action in catalog.CHANGE_ACTIONS})
             yield catalog.CONFLICTS, (), [self._commits.conflicts]
             yield catalog.IN_DOUBT, (), [self._commits.in_doubt]
-        if self._drop_ins is not None:
-            left_out = self._drop_ins.left_out
-            yield from _each(catalog.LEFT_OUT, {reason: left_out[reason] for reason in catalog.LEFT_OUT_REASONS})
+        if self._left_out is not None:
+            left_out = {reason: self._left_out[reason] for reason in catalog.LEFT_OUT_REASONS}
+            yield from _each(catalog.LEFT_OUT, left_out)
         for cache, memory in self._memories.items():
             yield catalog.CACHE_BYTES, (cache,), [memory.bytes]
             yield catalog.CACHE_ENTRIES, (cache,), [len(memory)]

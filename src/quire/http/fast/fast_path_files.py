@@ -4,6 +4,7 @@ in the application."""
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import ProjectView
@@ -11,7 +12,7 @@ from quire.http.app.conditions import matches
 from quire.http.app.routes import METADATA, endpoint_of
 from quire.http.app.worker import Worker
 from quire.http.fast.responses import CachedResponse, Headers, as_lines
-from quire.http.simple.files import HOSTED, file_digest, file_headers, split_companion
+from quire.http.simple.files import file_headers, split_companion
 from quire.store.open_blob import OpenBlob
 
 SMALL_FILE = 128 * 1024
@@ -23,10 +24,10 @@ _COMPANIONS = {"", ".metadata"}
 class _PreparedFile:
     """A file that was offered when its project's view was made; the view is validated each time."""
 
-    __slots__ = ("etag", "headers", "key", "label", "lines", "unchanged")
+    __slots__ = ("etag", "headers", "label", "lines", "open", "unchanged")
 
-    def __init__(self, key: str, headers: dict[str, str], label: str) -> None:
-        self.key = key
+    def __init__(self, opener: Callable[[], OpenBlob], headers: dict[str, str], label: str) -> None:
+        self.open = opener
         self.label = label
         self.etag = headers["ETag"]
         self.headers = [(name.lower(), value) for name, value in headers.items()]
@@ -64,7 +65,7 @@ class FastPathFiles:
         return self._whole(prepared, takes_files=takes_files)
 
     def _whole(self, prepared: _PreparedFile, *, takes_files: bool) -> CachedResponse | None:
-        blob = self._index.store.blobs.open(prepared.key)
+        blob = prepared.open()
         if takes_files and blob.descriptor is not None and blob.size > SMALL_FILE:
             return CachedResponse(200, prepared.headers, b"", prepared.label, lines=prepared.lines, blob=blob)
         with blob:
@@ -75,20 +76,17 @@ class FastPathFiles:
 
     def _prepare(self, view: ProjectView, rest: str) -> _PreparedFile | None:
         filename, companion = split_companion(rest.rpartition("/")[2])
-        hosted = HOSTED.fullmatch(rest)
         listed = view.offered.get(filename)
-        if hosted is None or listed is None or listed.dropin is not None or companion not in _COMPANIONS:
+        if listed is None or companion not in _COMPANIONS or rest != f"{listed.place}{companion}":
             return None
-        file = listed.file
-        if file.sha256 != hosted["sha256"] or hosted["project"] != view.name:
-            return None
-        if companion and file.metadata_sha256 is None:
+        opener = listed.opener(companion)
+        if opener is None:
             return None
         headers = file_headers(
-            self._worker, self._index, file_digest(file, companion), filename, companion, permanent=True
+            self._worker, self._index, opener.digest, filename, companion, permanent=listed.is_permanent
         )
         label = METADATA if companion else FILES.label
-        prepared = view.prepared[rest] = _PreparedFile(f"{file.blob}/{filename}{companion}", headers, label)
+        prepared = view.prepared[rest] = _PreparedFile(opener.open, headers, label)
         self._index.projects.memory.account(view.name, view)
         return prepared
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import formatdate
+from typing import NamedTuple
 
 import structlog
 from starlette.requests import Request
@@ -18,11 +17,9 @@ from starlette.types import Receive, Scope, Send
 
 from quire.access.authorization import Right
 from quire.catalog.served import ServedIndex
-from quire.catalog.views import Listed
-from quire.domain.errors import BlobMissing, InvalidName, NotFound, StoreError
+from quire.catalog.sources import ListedFile
+from quire.domain.errors import BlobMissing, NotFound, StoreError
 from quire.domain.names import guess_filename, is_normalized
-from quire.domain.project import File
-from quire.dropin.drop_in import OpenDropIn
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.request_log import context_of
 from quire.http.app.worker import Worker, index_of, worker_of
@@ -35,44 +32,43 @@ ZEROCOPY = "http.response.zerocopysend"
 """ASGI's own extension: {"type": ZEROCOPY, "file": file, "offset": int, "count": int} sends them of an open file."""
 IN_THREAD = "quire.in_thread"
 """Beside that: an async function that runs a blocking one with its arguments, where downloads wait for disks."""
-HOSTED = re.compile(r"(?P<project>[a-z0-9-]+)/(?P<sha256>[0-9a-f]{64})/(?P<filename>[^/]+)")
+_PERMANENT = re.compile(r"(?P<project>[a-z0-9-]+)/[0-9a-f]{64}/[^/]+")
+"""The place of a file whose address carries its digest."""
 _SINGLE_RANGE = re.compile(r"bytes=\s*(?:(\d+)-(\d*)|-(\d+))\s*", re.IGNORECASE)
 _COMPANIONS = (".metadata", ".asc", ".attestations")
 _YEAR = 31_536_000
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What a download path stands for."""
 
-    listed: Listed
-    companion: str = ""
+    listed: ListedFile
+    companion: str
     """"" for the distribution itself, else one of the suffixes of its companions."""
-    permanent: bool = False
-    """Whether the URL can never mean other bytes."""
-    opened: OpenDropIn | None = None
-    """A drop-in file, which was opened to find out what it is; None for a hosted one."""
+    is_at_its_place: bool = True
+    """Whether this is the address that the file's page gives."""
 
 
 async def download(request: Request) -> Response:
     """GET /packages/<path>: a file, or a companion of one (`.metadata`, `.asc`)."""
     worker, index = worker_of(request), index_of(request)
     path = request.path_params["path"]
-    target = await _find(worker, index, path)
+    target = await _find(index, path)
     try:
-        blob, digest = await _open(worker, index, target)
+        content = await index.open(target.listed, target.companion)
     except BlobMissing:  # deleted since the listing was read, or lost: the present listing shows which
-        target = await _find(worker, index, path)
-        blob, digest = await _open(worker, index, target)
-    file = target.listed.file
-    headers = file_headers(worker, index, digest, file.filename, target.companion, permanent=target.permanent)
-    modified = None
-    if target.opened is not None and not target.companion:
-        found = target.opened.drop_in.fingerprint.mtime_ns / 1e9
-        if 0 <= found <= time.time():  # people set it; a date in the future must not be sent (RFC 9110, 8.8.2.1)
-            modified = found
-            headers["Last-Modified"] = formatdate(modified, usegmt=True)
-    return FileResponse(blob, headers=headers, worker=worker, modified=modified)
+        target = await _find(index, path)
+        content = await index.open(target.listed, target.companion)
+    filename = target.listed.file.filename
+    permanent = target.listed.is_permanent and target.is_at_its_place
+    headers = file_headers(worker, index, content.digest, filename, target.companion, permanent=permanent)
+    modified = content.modified
+    # people set it; a date in the future must not be sent (RFC 9110, 8.8.2.1)
+    if modified is not None and not 0 <= modified <= time.time():
+        modified = None
+    if modified is not None:
+        headers["Last-Modified"] = formatdate(modified, usegmt=True)
+    return FileResponse(content.body, headers=headers, worker=worker, modified=modified)
 
 
 def file_headers(
@@ -87,37 +83,31 @@ def file_headers(
     }
 
 
-def file_digest(file: File, companion: str) -> str:
-    """What names the bytes of a file, or of a companion of it."""
-    digests = {"": file.sha256, ".metadata": file.metadata_sha256 or ""}
-    return digests.get(companion, f"{file.sha256}{companion}")
-
-
-async def _find(worker: Worker, index: ServedIndex, path: str) -> Target:
+async def _find(index: ServedIndex, path: str) -> Target:
     """Raises NotFound. The path is only ever compared with what is listed; it never reaches a file system."""
     filename, companion = split_companion(path.rpartition("/")[2])
-    hosted = HOSTED.fullmatch(path)
-    if hosted is not None and is_normalized(hosted["project"]):
-        view = await index.project(hosted["project"])
-        listed = view.offered.get(filename)
-        if listed is not None and listed.file.sha256 == hosted["sha256"]:
-            return Target(listed, companion, permanent=True)
-    opened = await worker.in_reader(index.folder.open, path.removesuffix(companion) if companion else path)
-    if opened is not None:
+    place = path.removesuffix(companion) if companion else path
+    permanent = _PERMANENT.fullmatch(place)
+    if permanent is not None and is_normalized(permanent["project"]):
+        listed = (await index.project(permanent["project"])).offered.get(filename)
+        if listed is not None and listed.place == place:
+            return Target(listed, companion)
+    found = await index.find(place)
+    if found is not None:
         try:
-            view = await index.project(opened.drop_in.project)
+            is_offered = (await index.project(found.project)).status.offers_files
         except BaseException:
-            opened.file.close()
+            found.close()
             raise
-        if view.status.offers_files:
-            return Target(Listed(opened.drop_in.file, opened.drop_in), companion, opened=opened)
-        opened.file.close()
+        if is_offered:
+            return Target(found, companion)
+        found.close()
     # An old address of a file that was imported since: pypiserver's URLs end in the filename, which names the project.
     parsed = guess_filename(filename)
     if parsed is not None and is_normalized(parsed.project):
         listed = (await index.project(parsed.project)).offered.get(filename)
-        if listed is not None and hosted is None:
-            return Target(listed, companion)
+        if listed is not None and listed.is_permanent and permanent is None:
+            return Target(listed, companion, is_at_its_place=False)
     raise NotFound(f"The file {filename[:200]} does not exist.")
 
 
@@ -127,52 +117,6 @@ def split_companion(filename: str) -> tuple[str, str]:
         if filename.endswith(suffix):
             return filename.removesuffix(suffix), suffix
     return filename, ""
-
-
-async def _open(worker: Worker, index: ServedIndex, target: Target) -> tuple[OpenBlob | bytes, str]:
-    """The bytes, and a digest of them for the validator."""
-    if target.opened is not None:
-        return await _take(worker, index, target, target.opened)
-    file = target.listed.file
-    missing = _missing(target)
-    if target.companion == ".metadata" and file.metadata_sha256 is None:
-        raise missing
-    if target.companion == ".asc" and not file.signed:
-        raise missing
-    if target.companion == ".attestations" and not file.attested:
-        raise missing
-    try:
-        key = f"{file.blob}/{file.filename}{target.companion}"
-        if index.store.validates_inline:
-            blob = index.store.blobs.open(key)
-        else:
-            blob = await worker.in_reader(index.store.blobs.open, key)
-    except InvalidName as error:
-        raise missing from error
-    return blob, file_digest(file, target.companion)
-
-
-async def _take(worker: Worker, index: ServedIndex, target: Target, opened: OpenDropIn) -> tuple[OpenBlob | bytes, str]:
-    """The bytes of a drop-in file that is open, or of a companion of it, and a digest of them for the validator."""
-    drop_in, file = opened
-    if not target.companion:
-        # For a proxy alone, which opens it once more: what is at the path by then can be another file.
-        path = drop_in.path if worker.settings.accel_redirect else None
-        return opened.as_blob(path), drop_in.file.sha256
-    with file:
-        if target.companion == ".metadata":
-            content = await worker.in_reader(index.folder.metadata_document, drop_in, file)
-        elif target.companion == ".asc":
-            content = await worker.in_reader(index.folder.signature, drop_in)
-        else:
-            content = None
-    if content is None:
-        raise _missing(target)
-    return content, hashlib.sha256(content).hexdigest()
-
-
-def _missing(target: Target) -> NotFound:
-    return NotFound(f"The file {target.listed.file.filename}{target.companion} does not exist.")
 
 
 def _cache_control(worker: Worker, index: ServedIndex, *, permanent: bool) -> str:

@@ -121,12 +121,9 @@ def _publish(
         upload = _examine(content, form, user, attestations)
         project = upload.parsed.project
         context.project, context.file, context.action = project, upload.parsed.filename, "publish"
-        beside = index.folder.project(project)  # as it is now: this request came before
+        existing = index.existing_files(project)  # as they are now: this request came before
         return upload, index.hosted.publish(
-            [upload],
-            overwrite=index.policy.overwrite,
-            existing={each.file.filename: each.file for each in beside.files},
-            origin=origin,
+            [upload], overwrite=index.policy.overwrite, existing=existing, origin=origin
         )
     finally:
         content.discard()
@@ -170,7 +167,7 @@ def _attestations(form: Form) -> bytes | None:
 async def _remove_package(
     request: Request, worker: Worker, index: ServedIndex, form: Form, user: str | None
 ) -> Response:
-    """`remove_pkg`: delete a release. Every file of it, or none if one is a drop-in file."""
+    """`remove_pkg`: delete a release. Every file of it, or none if one cannot be removed."""
     name, version = form.text("name"), form.text("version")
     if name is None or version is None:
         raise InvalidRequest("To remove a release the form needs the fields 'name' and 'version'.")
@@ -183,12 +180,10 @@ async def _remove_package(
     files = [each for each in view.files.values() if same_version(each.file.version, version)]
     if not files:
         raise NotFound(f"The project {name} has no release {version}.")
-    # also one that a hosted file of its name hides: it would come to light by the removal
-    for dropin in view.folder.files if view.folder is not None else ():
-        if same_version(dropin.file.version, version):
-            raise ReadOnlyFile(
-                f"The file {dropin.file.filename} lies in a served directory; remove it there, or run 'quire import'."
-            )
+    # also one that another file of its name hides: it would come to light by the removal
+    for each in view.all_files():
+        if each.removal_problem is not None and same_version(each.file.version, version):
+            raise ReadOnlyFile(each.removal_problem)
     change: Change = await worker.in_writer(
         index.hosted.delete,
         project,

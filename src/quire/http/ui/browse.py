@@ -13,8 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 
 import quire
 from quire.archives.metadata import CoreMetadata, parse_metadata
-from quire.catalog.served import ServedIndex
-from quire.catalog.views import Listed, ProjectView, file_path, require
+from quire.catalog.sources import ListedFile, file_path
+from quire.catalog.views import ProjectView, require
 from quire.config.settings import Settings
 from quire.domain.errors import InvalidName, NotFound, StoreError
 from quire.domain.names import normalize_name
@@ -124,7 +124,7 @@ async def project_json(request: Request) -> Response:
     if document is None:
 
         async def render() -> Page:
-            rendered = await worker.for_large_page(_render, index, view, version, base)
+            rendered = await worker.for_large_page(_render, view, version, base)
             view.pages.put(key, rendered, MAX_DOCUMENTS)
             return rendered
 
@@ -134,15 +134,15 @@ async def project_json(request: Request) -> Response:
     return response
 
 
-def _render(index: ServedIndex, view: ProjectView, version: str | None, base: str) -> Page:
+def _render(view: ProjectView, version: str | None, base: str) -> Page:
     """Blocks: sorting the releases of a project with thousands of them takes seconds. Raises NotFound."""
     listed = list(view.files.values())
     files = [each.file for each in listed]
     described = describing_file(files, select_release(files, version))
-    metadata = None if described is None else _core_metadata(index, view.files[described.filename])
+    metadata = None if described is None else _core_metadata(view.files[described.filename])
     body = render_release_json(
-        view.hosted.name if view.hosted is not None else view.name,
-        [(each.file, f"{base}{file_path(view.name, each)}") for each in listed],
+        view.display_name or view.name,
+        [(each.file, f"{base}{file_path(each)}") for each in listed],
         version,
         metadata,
         status=view.status,
@@ -168,13 +168,10 @@ async def nothing(request: Request) -> Response:
     raise NotFound("There is nothing here.")
 
 
-def _core_metadata(index: ServedIndex, listed: Listed) -> CoreMetadata | None:
+def _core_metadata(listed: ListedFile) -> CoreMetadata | None:
     """Blocks."""
-    if listed.dropin is not None:
-        document = index.folder.metadata_document(listed.dropin)
-        return parse_metadata(document, strict=False) if document is not None else None
     try:
-        with index.store.blobs.open(f"{listed.file.blob}/{listed.file.filename}.metadata") as opened:
-            return parse_metadata(opened.read(), strict=False)
+        document = listed.metadata_document()
     except StoreError:
         return None  # the listing has all that installers need
+    return None if document is None else parse_metadata(document, strict=False)

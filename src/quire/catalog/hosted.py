@@ -1,0 +1,243 @@
+"""The hosted files of an index, as a source: one record for each project."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import ClassVar
+
+import msgspec
+
+from quire.catalog.sources import AnySource, Content, Opener, SourceProject
+from quire.domain.errors import InvalidName, NotFound, StoreError
+from quire.domain.project import File, Project, Status
+from quire.index.index import Index
+from quire.process.budget import Budget, Memory
+from quire.store.contracts import Names, Record, Store
+
+_HOSTED_BYTES = 900  # of a project that is there
+_FEW_FILES = 200  # decoded in a millisecond
+_SMALL_RECORD = 50_000  # bytes; decoded and merged in a few milliseconds, for which a thread is not worth its while
+
+
+class HostedFile(msgspec.Struct, frozen=True, gc=False):
+    """A file whose blob is in the store. Like its File never part of a cycle."""
+
+    file: File
+    project: str
+    """Normalized name."""
+    store: Store
+
+    is_permanent: ClassVar[bool] = True
+    removal_problem: ClassVar[str | None] = None
+    further_bytes: ClassVar[int] = 0
+
+    @property
+    def place(self) -> str:
+        """With the sha256: another content is another URL, so it may be cached for ever."""
+        return f"{self.project}/{self.file.sha256}/{self.file.filename}"
+
+    @property
+    def label(self) -> str:
+        return self.file.filename
+
+    def opens_inline(self, companion: str) -> bool:
+        return self.store.validates_inline
+
+    def open(self, companion: str) -> Content:
+        if not self._offers(companion):
+            raise self._missing(companion)
+        try:
+            return Content(self.store.blobs.open(self._key(companion)), self._digest(companion))
+        except InvalidName as error:
+            raise self._missing(companion) from error
+
+    def opener(self, companion: str) -> Opener | None:
+        if not self._offers(companion):
+            return None
+        return Opener(partial(self.store.blobs.open, self._key(companion)), self._digest(companion))
+
+    def metadata_document(self) -> bytes | None:
+        if self.file.metadata_sha256 is None:
+            return None
+        with self.store.blobs.open(self._key(".metadata")) as document:
+            return document.read()
+
+    def _offers(self, companion: str) -> bool:
+        file = self.file
+        if companion == ".metadata":
+            return file.metadata_sha256 is not None
+        return not companion or (file.signed if companion == ".asc" else file.attested)
+
+    def _key(self, companion: str) -> str:
+        return f"{self.file.blob}/{self.file.filename}{companion}"
+
+    def _digest(self, companion: str) -> str:
+        digests = {"": self.file.sha256, ".metadata": self.file.metadata_sha256 or ""}
+        return digests.get(companion, f"{self.file.sha256}{companion}")
+
+    def _missing(self, companion: str) -> NotFound:
+        return NotFound(f"The file {self.file.filename}{companion} does not exist.")
+
+
+class HostedProject:
+    """The record of a project at one moment, decoded, or its absence."""
+
+    __slots__ = ("_store", "name", "project", "record")
+
+    def __init__(self, name: str, record: Record, project: Project | None, store: Store) -> None:
+        """`record`: the one that `project` was decoded from, or its validator."""
+        self.name = name
+        self.record = record
+        self.project = project
+        self._store = store
+
+    @property
+    def exists(self) -> bool:
+        return self.project is not None
+
+    @property
+    def was_written(self) -> bool:
+        """True for good, also when all of it is gone."""
+        return self.record.was_written
+
+    @property
+    def display_name(self) -> str | None:
+        return self.project.name if self.project is not None else None
+
+    @property
+    def status(self) -> Status | None:
+        return self.project.status if self.project is not None else None
+
+    @property
+    def status_reason(self) -> str | None:
+        return self.project.status_reason if self.project is not None else None
+
+    @property
+    def bytes_in_memory(self) -> int:
+        project = self.project
+        if project is None:
+            return 0
+        unknown = 4 * len(repr(project.unknown)) if project.unknown else 0
+        return _HOSTED_BYTES + project.deleted.bytes_in_memory + unknown
+
+    def files(self) -> Iterator[HostedFile]:
+        if self.project is not None:
+            for file in self.project.files.values():
+                yield HostedFile(file, self.name, self._store)
+
+
+class Hosted:
+    """A `quire.catalog.sources.Source`: the projects that were published to an index."""
+
+    needs_awaiting = False
+    may_have_files = True
+
+    def __init__(self, index: Index, budget: Budget | None = None) -> None:
+        """`budget`: what is remembered from one count to the next is charged to it."""
+        self._index = index
+        self._store = index.store
+        self._records = index.store.records
+        self.validates_inline = index.store.validates_inline
+        self.counted: Memory[_Counted] = Memory(budget or Budget(sys.maxsize))
+
+    def project(self, name: str, known: HostedProject | None) -> HostedProject:
+        record = self._records.read(self._index.key(name), known.record if known is not None else None)
+        return known if known is not None and record is known.record else self._decoded(name, record)
+
+    def project_inline(self, name: str, known: HostedProject, tick: object) -> HostedProject | None:
+        if self._records.unchanged(known.record):
+            return known
+        if known.project is not None and len(known.project.files) > _FEW_FILES:
+            return None
+        record = self._records.read(known.record.key, known.record)
+        if record is known.record:
+            return known
+        return None if len(record.data or b"") > _SMALL_RECORD else self._decoded(name, record)
+
+    def names(self, known: Names | None) -> Names:
+        return self._records.names(self._index.prefix, known)
+
+    def names_unchanged(self, known: Names) -> bool:
+        return self._records.names_unchanged(known)
+
+    def claims(self, name: str) -> bool:
+        return self._records.read(self._index.key(name)).was_written
+
+    def find(self, place: str) -> None:
+        """None: a project's record has the digests that its places are made of."""
+        return
+
+    def has_tag(self, name: str, tag: str) -> bool:
+        """Whether the record of a project still has this tag (`Record.tag`). Blocks; cheaper than `project`."""
+        record = Record(self._index.key(name), b"", tag)
+        return self._records.read(record.key, record) is record
+
+    def tag(self, parts: Sequence[tuple[AnySource, SourceProject]]) -> str:
+        """The tag of the record among these parts of a project; "" where another source has something of it, too."""
+        tag = ""
+        for source, part in parts:
+            if isinstance(part, HostedProject) and source is self:
+                tag = part.record.tag
+            elif part.exists:
+                return ""
+        return tag
+
+    def count(self) -> int:
+        """How many files are offered; one call at a time. An unchanged project costs a listing of its record's folder.
+
+        A project that cannot be read counts as none. Raises StoreError when it is not that project alone.
+        """
+        before = self.counted.get("")
+        names = self.names(before.names if before is not None else None)
+        tags, numbers = [], array("L")
+        for place, name in enumerate(names.names):
+            try:
+                tag, number = self._count(name, *(before.of(place, name, names) if before is not None else ("", 0)))
+            except StoreError:
+                self.names(names)  # raises if it is not this project alone
+                tag, number = "", 0
+            tags.append(tag)
+            numbers.append(number)
+        self.counted.put("", _Counted(names, tags, numbers))
+        return sum(numbers)
+
+    def _count(self, name: str, tag: str, number: int) -> tuple[str, int]:
+        """The tag of a project's record, and the number of its files. `tag`, `number`: what they were before."""
+        key = self._index.key(name)
+        known = Record(key, b"", tag) if tag else None
+        record = self._records.read(key, known)
+        if record is known:
+            return tag, number
+        project = self._index.decode(record)
+        return record.tag, len(project.files) if project is not None and project.status.offers_files else 0
+
+    def _decoded(self, name: str, record: Record) -> HostedProject:
+        project = self._index.decode(record)
+        # The document was decoded; what is left tells whether the record is still the one that was read.
+        validator = Record(record.key, None if record.data is None else b"", record.tag, record.validation)
+        return HostedProject(name, validator, project, self._store)
+
+
+class _Counted:
+    """What a count found: of each project no more than tells whether it has changed, since there may be very many."""
+
+    def __init__(self, names: Names, tags: Sequence[str], numbers: Sequence[int]) -> None:
+        """`tags`, `numbers`: of the record of each name, and of its files; "" and 0 for what could not be read."""
+        self.names = names
+        self._tags = tags
+        self._numbers = numbers
+        texts = sum(map(len, names.names)) + sum(map(len, tags))
+        self.bytes_in_memory = 500 + texts + (57 + 8 + 57 + 8 + 8) * len(tags)
+
+    def of(self, place: int, name: str, names: Names) -> tuple[str, int]:
+        """The tag and the number of a name, which has this place in `names`; "" when it was not among them."""
+        known = self.names.names
+        if names is not self.names:
+            place = bisect_left(known, name)
+            if place == len(known) or known[place] != name:
+                return "", 0
+        return self._tags[place], self._numbers[place]
