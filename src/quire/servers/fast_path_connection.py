@@ -14,29 +14,13 @@ again for the time that is left since the last response.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Protocol
 
-import structlog
-
-from quire.http.fast.raw_requests import RawDownload, RawHeaders, RawRequests, ResponseBytes
-
-_log = structlog.stdlib.get_logger("quire.servers")
+from quire.http.fast.raw_requests import ConnectionInfo, RawDownload, RawHeaders, RawRequests, ResponseBytes
 
 
-class Connection(Protocol):
-    """The interface of a server's connection."""
-
-    takes_files: bool
-    """Whether it has `send_file`."""
-
-    def client_host(self) -> str:
-        """The address at the other end; empty where it has none."""
-        ...
-
-    def further_headers(self) -> Sequence[tuple[bytes, bytes]]:
-        """Those that the server adds to every response; another object when they change."""
-        ...
+class Connection(ConnectionInfo, Protocol):
+    """The interface of a server's connection: `quire.servers.uvicorn_protocol.Protocol`."""
 
     def write_response(self, response: ResponseBytes) -> None:
         """Send a whole response, and count its request."""
@@ -65,25 +49,6 @@ class Connection(Protocol):
     def close_if_idle(self) -> None:
         """The server stops: end the connection unless it has a request, which is then its last."""
         ...
-
-
-def has_all(connection: object, base: type, methods: tuple[str, ...], attributes: tuple[str, ...]) -> bool:
-    """Whether a server's own protocol (`base`) still has everything that its fast-path responses rely on.
-
-    If not, as in an untested version of the server, the fast path is off. A log line says so, once.
-    """
-    missing = [name for name in methods if not callable(getattr(base, name, None))]
-    missing += [name for name in attributes if not hasattr(connection, name)]
-    if missing and base not in _reported:
-        _reported.add(base)
-        _log.warning(
-            f"The fast path is off: {base.__module__}.{base.__qualname__} of this version lacks {', '.join(missing)}. "
-            "All requests are answered by the general application, which is slower."
-        )
-    return not missing
-
-
-_reported: set[type] = set()
 
 
 class FastPathConnection:

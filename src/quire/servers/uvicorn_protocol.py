@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import h11
+import structlog
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from quire.http.app.proxies import peer_address
 from quire.http.fast.raw_requests import RawDownload, ResponseBytes
 from quire.http.simple.files import ZEROCOPY
-from quire.servers.fast_path_connection import FastPathConnection, has_all
+from quire.servers.fast_path_connection import FastPathConnection
 from quire.servers.limits import HEAD_SECONDS, MAX_HEAD_BYTES, TOO_MANY, most_connections
 from quire.servers.uvicorn_files import FileSender, can_send_files
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope, Send
 
+_log = structlog.stdlib.get_logger("quire.servers")
 _METHODS = ("handle_events", "send_400_response", "shutdown", "timeout_keep_alive_handler")
 _ATTRIBUTES = (
     *("access_log", "client", "conn", "cycle", "flow", "loop", "server_state"),
@@ -58,7 +61,7 @@ class Protocol(H11Protocol):
             return
         raw_requests = getattr(self.app, "raw_requests", None)
         # uvicorn's own access log, which only gunicorn's configuration can turn on, has lines of what uvicorn parses
-        if raw_requests is not None and has_all(self, H11Protocol, _METHODS, _ATTRIBUTES) and not self.access_log:
+        if raw_requests is not None and _supports_fast_path(self) and not self.access_log:
             self._fast_path = FastPathConnection(raw_requests, self, self.loop)
         if can_send_files(transport):
             self._files = FileSender(transport, self.flow, self.loop)
@@ -186,6 +189,24 @@ class Protocol(H11Protocol):
         if self._head_deadline is not None:
             self._head_deadline.cancel()
             self._head_deadline = None
+
+
+def _supports_fast_path(connection: Protocol) -> bool:
+    """Whether this version of uvicorn, perhaps an untested one, has all that fast-path responses rely on."""
+    missing = [name for name in _METHODS if not callable(getattr(H11Protocol, name, None))]
+    missing += [name for name in _ATTRIBUTES if not hasattr(connection, name)]
+    if missing:
+        _report_missing(", ".join(missing))
+    return not missing
+
+
+@cache
+def _report_missing(names: str) -> None:
+    """Log why the fast path is off, once."""
+    _log.warning(
+        f"The fast path is off: the HTTP/1.1 protocol of this version of uvicorn lacks {names}. All requests are "
+        "answered by the general application, which is slower."
+    )
 
 
 UVICORN_SETTINGS: Final[dict[str, Any]] = {

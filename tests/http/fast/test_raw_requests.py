@@ -385,7 +385,6 @@ def test_a_server_without_a_required_method_has_no_fast_path(monkeypatch: pytest
 
     uvicorn sets its attributes itself, so none can be missing here: the list of those that are needed has one more.
     """
-    monkeypatch.setattr("quire.servers.fast_path_connection._reported", set())
     if missing == "method":
         monkeypatch.delattr(H11Protocol, "timeout_keep_alive_handler")
     else:
