@@ -209,8 +209,8 @@ class Blobs(Protocol):
 
     def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> Staging:
         """Begin to take in the bytes of the blob `key`, which a store may write where they stay: the key is chosen
-        before they are known, and nobody else uses it. `algorithms`: hashlib names to compute besides the three that
-        are always.
+        before they are known, and no other upload uses it. `algorithms`: hashlib names to compute besides the three
+        that are always.
         """
         ...
 
