@@ -101,7 +101,14 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "short",
         (("{{instance}}", "sum by (instance) (increase(quire_drop_ins_left_out_total$OF[$__rate_interval]))"),),
     ),
-    ("Logins", "ops", (("{{result}}", "sum by (result) (rate(quire_logins_total$OF[$__rate_interval]))"),)),
+    (
+        "Logins",
+        "ops",
+        (
+            ("{{result}}", "sum by (result) (rate(quire_logins_total$OF[$__rate_interval]))"),
+            ("refused: {{reason}}", "sum by (reason) (rate(quire_access_refused_total$OF[$__rate_interval]))"),
+        ),
+    ),
     (
         "Memory",
         "bytes",

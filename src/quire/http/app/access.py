@@ -67,14 +67,15 @@ class Access:
         else:
             reason, refusal = "forbidden", HttpError(403, decision.sentence)
         self._tally.refused[reason] += 1
-        known = {"project": project, "user": context.user, "request": context.request_id}
         log.info(
             "access refused",
             reason=reason,
             right=right.name.lower(),
             index=index,
+            project=project,
+            user=context.user or None,
             client=self._proxies.client_address(request),
-            **{name: value for name, value in known.items() if value},
+            request=context.request_id,
         )
         return refusal
 

@@ -101,7 +101,7 @@ class ObjectBucket:
             except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
                 raise StoreReadOnly(_no_right(self.url, "written", error)) from error
             except exceptions.BaseError as error:
-                log.info("request to the bucket failed", kind="put", key=key, error=sentence_of(error))
+                log.info("write to the bucket failed", path=key, error=sentence_of(error))
                 raise Unclear(f"The bucket cannot be written: {sentence_of(error)}.") from error
         self.counts.sent += len(data)
         return Version(result["e_tag"], result["version"])

@@ -219,7 +219,7 @@ class NameLists:
                     return
                 _pause(attempt)
         except StoreError as error:
-            log.warning("name not settled", folder=folder, name=name, error=str(error))
+            log.warning("name not settled", record=f"{folder}/{name}", error=str(error))
 
     def _replace(self, folder: str, change: Callable[[Root], Root]) -> _Known:
         """Swap the root for another one. Raises StoreError when too many others do the same."""

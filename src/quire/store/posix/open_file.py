@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import BinaryIO
@@ -39,13 +40,17 @@ class OpenFile(OpenBlob):
                 self._readers -= 1
                 is_unused = self.descriptor is None and not self._readers
             if is_unused:
-                self._file.close()
+                self._release()
 
     def close(self) -> None:
         with _lock:
             self.descriptor = None
             is_unused = not self._readers
         if is_unused:
+            self._release()
+
+    def _release(self) -> None:
+        with contextlib.suppress(OSError):  # it was only read: the descriptor is given up whatever close(2) says
             self._file.close()
 
 
