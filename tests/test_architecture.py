@@ -175,3 +175,18 @@ def test_archives_are_opened_in_one_place() -> None:
         unbounded = names & {"zipfile", "tarfile", "zipimport", "unpack_archive"}
         allowed = {"tarfile"} if layer(name_of(path)) == "archives" else set()
         assert unbounded <= allowed, path
+
+
+def test_projects_are_changed_through_one_door() -> None:
+    """Requests and commands use `quire.operations.changing`, which checks and logs; none calls the index itself."""
+    direct = {
+        f"{name_of(path)}: {ast.unparse(node.func)}"
+        for folder in ("http", "commands")
+        for path in (SOURCES / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"publish", "delete", "yank", "unyank", "set_status"}
+        and ast.unparse(node.func.value).rpartition(".")[2] in {"index", "hosted"}
+    }
+    assert direct == set()

@@ -511,7 +511,7 @@ def test_changes_are_logged_with_the_user(quire: Quire, index: Index, tmp_path: 
         'log-file = "log"\nverbose = 1\nlog-stream = "none"\nlog-frmt = "%(message)s"\n'
     )
     quire("yank", "alpha", "1.0", "--user", "jane")
-    assert (tmp_path / "log").read_text() == 'yanked project=alpha what="the release 1.0" user=jane\n'.replace('"', "'")
+    assert (tmp_path / "log").read_text() == "yanked project=alpha what='the release 1.0' version=1.0 user=jane\n"
 
 
 def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,6 @@ import argparse
 import sys
 from typing import Any
 
-import structlog
-
 from quire.commands.common import (
     add_store_flags,
     add_user_flag,
@@ -20,13 +18,11 @@ from quire.commands.common import (
     no_project,
     open_store,
     print_json,
-    user_of,
 )
 from quire.commands.selecting import select
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
-
-_log = structlog.get_logger(__name__)
+from quire.operations import changing
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -52,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     hosted, dropins = opened.index.project(name), opened.candidates(name)
     if hosted is None and not dropins:
         raise no_project(opened, name)
-    selection = select(name, hosted, dropins, arguments.what, root=opened.store.place, uncovers=True)
+    selection, fixed = select(name, hosted, dropins, arguments.what, root=opened.store.place)
+    changing.check_selection(selection, fixed, removes=True)  # before anything is asked
     meant = [file for file in hosted.files.values() if selection.includes(file)] if hosted is not None else []
     if not arguments.yes:
         what = f"the whole project {name}" if arguments.all else f"{selection} of {name}"
@@ -64,14 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
         if not _confirmed(question):
             print("Nothing was deleted.", file=sys.stderr)
             return 1
-    change = opened.index.delete(name, selection)
+    change = changing.delete(opened.index, name, selection, fixed)
     # An open file outlives its name on a local file system. Over NFS a download under way would break off, so there
     # the bytes stay until they are collected.
     frees = opened.store.validates_inline
     if frees:
         opened.index.remove_blobs(change.removed)
     size = sum(file.size for file in change.removed)
-    _log.info("deleted", project=name, what=str(selection), user=user_of(arguments))
     if arguments.json:
         deleted = [file.filename for file in change.removed]
         print_json({"project": name, "selection": str(selection), "deleted": deleted, "bytes": size, "freed": frees})

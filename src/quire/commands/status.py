@@ -9,14 +9,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import structlog
-
-from quire.commands.common import add_store_flags, add_user_flag, no_project, open_store, plain, print_json, user_of
+from quire.commands.common import add_store_flags, add_user_flag, no_project, open_store, plain, print_json
 from quire.domain.errors import InvalidRequest, ReadOnlyFile
 from quire.domain.names import normalize_name
 from quire.domain.project import Status
-
-_log = structlog.get_logger(__name__)
+from quire.operations import changing
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -48,10 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise ReadOnlyFile(f"The project {name} has drop-in files only; import them first ('quire import').")
     changed = False
     if arguments.status is not None:
-        change = opened.index.set_status(name, Status(arguments.status), arguments.reason)
+        change = changing.set_status(opened.index, name, Status(arguments.status), arguments.reason)
         project, changed = change.after, change.changed
-        if changed:
-            _log.info("status set", project=name, status=arguments.status, user=user_of(arguments))
     status = project.status if project is not None else Status.ACTIVE
     reason = project.status_reason if project is not None else None
     if arguments.json:

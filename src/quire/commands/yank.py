@@ -9,14 +9,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import structlog
-
-from quire.commands.common import add_store_flags, add_user_flag, count, no_project, open_store, print_json, user_of
+from quire.commands.common import add_store_flags, add_user_flag, count, no_project, open_store, print_json
 from quire.commands.selecting import select
 from quire.domain.changes import check_reason
 from quire.domain.names import normalize_name
-
-_log = structlog.get_logger(__name__)
+from quire.operations import changing
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -42,14 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
     hosted, dropins = opened.index.project(name), opened.candidates(name)
     if hosted is None and not dropins:
         raise no_project(opened, name)
-    selection = select(name, hosted, dropins, arguments.what, root=opened.store.place)
+    selection, fixed = select(name, hosted, dropins, arguments.what, root=opened.store.place)
     if arguments.command == "yank":
-        change = opened.index.yank(name, selection, reason)
+        change = changing.yank(opened.index, name, selection, fixed, reason)
     else:
-        change = opened.index.unyank(name, selection)
+        change = changing.unyank(opened.index, name, selection, fixed)
     files = [file for file in change.after.files.values() if selection.includes(file)] if change.after else []
-    if change.changed:
-        _log.info(f"{arguments.command}ed", project=name, what=str(selection), user=user_of(arguments))
     if arguments.json:
         entries = [{"filename": file.filename, "version": file.version, "yanked": file.yanked} for file in files]
         print_json({"project": name, "selection": str(selection), "changed": change.changed, "files": entries})

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -22,7 +21,6 @@ from quire.domain.errors import (
     InvalidRequest,
     NotFound,
     QuireError,
-    ReadOnlyFile,
     StoreError,
 )
 from quire.domain.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
@@ -32,8 +30,8 @@ from quire.http.simple.forms import Content, Form, received_form
 from quire.index.audit.entries import Origin
 from quire.index.commits import Change
 from quire.index.upload import Upload, examine
-
-log = structlog.get_logger(__name__)
+from quire.operations import changing
+from quire.operations.changing import FixedFile
 
 LARGE_BYTES = 8 * 1024 * 1024
 """Up to this size the time to examine an archive is bounded by `limits.MIN_EXPANDED_LIMIT`, a second or two; beyond it,
@@ -91,12 +89,9 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     tally = worker.metrics.tally
     tally.uploads["published" if change.changed else "unchanged"] += 1
     if not change.changed:
-        log.info("already published", project=change.name, file=filename, user=user, request=context.request_id)
         return PlainTextResponse(f"{filename} was already published with the same content; nothing changed.\n")
     tally.uploaded += upload.staged.size
     worker.remove_blobs_later(index.hosted, change.removed)
-    size = upload.staged.size
-    log.info("published", project=change.name, file=filename, size=size, user=user, request=context.request_id)
     if filename in change.restored:
         return PlainTextResponse(f"{filename} was damaged in the store; its content is restored.\n")
     return PlainTextResponse(f"{filename} was published.\n")
@@ -122,9 +117,8 @@ def _publish(
         project = upload.parsed.project
         context.project, context.file, context.action = project, upload.parsed.filename, "publish"
         existing = index.existing_files(project)  # as they are now: this request came before
-        return upload, index.hosted.publish(
-            [upload], overwrite=index.policy.overwrite, existing=existing, origin=origin
-        )
+        overwrite = index.policy.overwrite
+        return upload, changing.publish(index.hosted, upload, overwrite=overwrite, existing=existing, origin=origin)
     finally:
         content.discard()
 
@@ -180,18 +174,17 @@ async def _remove_package(
     files = [each for each in view.files.values() if same_version(each.file.version, version)]
     if not files:
         raise NotFound(f"The project {name} has no release {version}.")
-    # also one that another file of its name hides: it would come to light by the removal
-    for each in view.all_files():
-        if each.removal_problem is not None and same_version(each.file.version, version):
-            raise ReadOnlyFile(each.removal_problem)
-    change: Change = await worker.in_writer(
-        index.hosted.delete,
-        project,
-        Selection(version=version),
-        origin=origin_of(request, user, worker.proxies),
-    )
+    fixed = [
+        FixedFile(
+            each.file.filename, each.file.version, view.files[each.file.filename] is not each, each.removal_problem
+        )
+        for each in view.all_files()
+        if each.removal_problem is not None
+    ]
+    origin = origin_of(request, user, worker.proxies)
+    deletion = partial(changing.delete, index.hosted, project, Selection(version=version), fixed, origin=origin)
+    change: Change = await worker.in_writer(deletion)
     worker.remove_blobs_later(index.hosted, change.removed)
-    log.info("deleted", project=project, version=version, user=user, request=context_of(request.scope).request_id)
     return PlainTextResponse(f"{name} {version} was deleted.\n")
 
 

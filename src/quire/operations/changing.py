@@ -1,0 +1,129 @@
+"""Changes to what is published: whether it may be changed, the change, and its line in the log.
+
+Requests and commands change projects through this module, so both have the same checks, the same entry in the audit
+log, the same line in the server's log and the same errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import structlog
+
+from quire.domain.changes import Selection
+from quire.domain.errors import ReadOnlyFile
+from quire.domain.names import same_version
+from quire.domain.project import File, Status
+from quire.index.audit.entries import Origin
+from quire.index.commits import Change
+from quire.index.index import Index
+from quire.index.upload import Upload
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class FixedFile(NamedTuple):
+    """A file that is served, but cannot be changed through the index: a drop-in."""
+
+    filename: str
+    version: str
+    is_hidden: bool
+    """Whether a hosted file of the same name is listed in its place."""
+    problem: str
+    """Why it cannot be changed, and what to do, in a sentence."""
+
+
+def check_selection(selection: Selection, fixed: Iterable[FixedFile], *, removes: bool = False) -> None:
+    """Refuse a change of which a part cannot be made: nothing is changed then.
+
+    `removes`: whether a hidden file would be seen afterwards, as after the removal of the file that hides it.
+    Raises ReadOnlyFile.
+    """
+    for each in fixed:
+        is_meant = selection.filename in {None, each.filename} and (
+            selection.version is None or same_version(selection.version, each.version)
+        )
+        if is_meant and (removes or not each.is_hidden):
+            raise ReadOnlyFile(each.problem)
+
+
+def publish(
+    index: Index,
+    upload: Upload,
+    *,
+    overwrite: bool,
+    existing: Mapping[str, File],
+    origin: Origin | None = None,
+) -> Change:
+    """Publish one distribution; see `Index.publish` for what is raised. `existing`: files that are served besides."""
+    change = index.publish([upload], overwrite=overwrite, existing=existing, origin=origin)
+    filename = upload.parsed.filename
+    if change.changed:
+        size = upload.staged.size
+        log.info("published", project=change.name, file=filename, size=size, **_asker(index, origin))
+    else:
+        log.info("already published", project=change.name, file=filename, **_asker(index, origin))
+    return change
+
+
+def delete(
+    index: Index, project: str, selection: Selection, fixed: Iterable[FixedFile], *, origin: Origin | None = None
+) -> Change:
+    """Delete a file, a release, or a project. Raises NotFound, ReadOnlyFile, StoreError."""
+    check_selection(selection, fixed, removes=True)
+    change = index.delete(project, selection, origin=origin)
+    _log_selection("deleted", index, origin, project, selection)
+    return change
+
+
+def yank(
+    index: Index,
+    project: str,
+    selection: Selection,
+    fixed: Iterable[FixedFile],
+    reason: str | None = None,
+    *,
+    origin: Origin | None = None,
+) -> Change:
+    """Yank a file or a release (PEP 592). Raises NotFound, ReadOnlyFile, StoreError."""
+    check_selection(selection, fixed)
+    change = index.yank(project, selection, reason, origin=origin)
+    if change.changed:
+        _log_selection("yanked", index, origin, project, selection)
+    return change
+
+
+def unyank(
+    index: Index, project: str, selection: Selection, fixed: Iterable[FixedFile], *, origin: Origin | None = None
+) -> Change:
+    """Take the yanked mark away. Raises NotFound, ReadOnlyFile, StoreError."""
+    check_selection(selection, fixed)
+    change = index.unyank(project, selection, origin=origin)
+    if change.changed:
+        _log_selection("unyanked", index, origin, project, selection)
+    return change
+
+
+def set_status(
+    index: Index, project: str, status: Status, reason: str | None = None, *, origin: Origin | None = None
+) -> Change:
+    """Set a project's status (PEP 792). Raises NotFound, StoreError."""
+    change = index.set_status(project, status, reason, origin=origin)
+    if change.changed:
+        log.info("status set", project=project, status=str(status), **_asker(index, origin))
+    return change
+
+
+def _log_selection(event: str, index: Index, origin: Origin | None, project: str, selection: Selection) -> None:
+    fields = {"project": project, "what": str(selection)}
+    if selection.version is not None:
+        fields["version"] = selection.version
+    log.info(event, **fields, **_asker(index, origin))
+
+
+def _asker(index: Index, origin: Origin | None) -> dict[str, str | None]:
+    """Whose change it is: the user, and the request where it came by one."""
+    origin = origin or index.origin
+    request = {"request": origin.request} if origin.request is not None else {}
+    return {"user": origin.user, **request}
