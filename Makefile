@@ -16,7 +16,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8080
 PACKAGES ?= packages
 
-# For `make test` and `make test-fast`; e.g. make test PYTEST_ARGS="-k upload". With QUIRE_TESTS_MUST_COUNT=1 in the
+# For `make test` and `make test-fast`; e.g. make test PYTEST_ARGS="-k upload". With TESTS_MUST_COUNT=1 in the
 # environment a machine where strace cannot count system calls fails the tests that do, instead of skipping them.
 JOBS ?= 2
 PYTEST_ARGS ?=
@@ -70,7 +70,7 @@ torture: $(DEV) ## servers under load while their workers are killed; every answ
 	$(BIN)/python -m tests.linearizability torture --seconds $(SECONDS) --seed $(SEED) $(TORTURE_ARGS)
 
 fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for each; finds go to .cache/fuzz
-	QUIRE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -n $(JOBS) $(PYTEST_ARGS)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -n $(JOBS) $(PYTEST_ARGS)
 
 bench: $(DEV) ## quire beside other indexes and nginx, into docs/benchmarks.md (an hour, 10 GB; Debian, root; BENCH_ARGS=)
 	$(BIN)/python -m benchmarks run $(BENCH_ARGS)

@@ -17,6 +17,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def url() -> str:
     """A folder of the bucket that nothing else uses."""
-    bucket = os.environ.get("QUIRE_TESTS_BUCKET")
+    bucket = os.environ.get("TESTS_BUCKET")
     assert bucket, "no bucket: run `make test-bucket`"
     return f"{bucket}/{secrets.token_hex(6)}"

@@ -234,12 +234,12 @@ def _wait_for(port: int, gateway: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> int:
-    """Run a command beside a server: its environment leads there, and QUIRE_TESTS_BUCKET is the URL of a new bucket."""
+    """Run a command beside a server: its environment leads there, and TESTS_BUCKET is the URL of a new bucket."""
     if len(sys.argv) == 1:
         prepare()
         return 0
     with s3_server() as server:
-        environ = os.environ | server.environment | {"QUIRE_TESTS_BUCKET": server.make_bucket()}
+        environ = os.environ | server.environment | {"TESTS_BUCKET": server.make_bucket()}
         return subprocess.run(sys.argv[1:], env=environ, check=False).returncode
 
 

@@ -30,8 +30,8 @@ def podman() -> Podman:
 
 @pytest.fixture(scope="session")
 def image(podman: Podman) -> str:
-    """The name of quire's image, built from this checkout; or of another one, which QUIRE_TESTS_IMAGE names."""
-    return os.environ.get("QUIRE_TESTS_IMAGE") or image_build.quire_image(podman)
+    """The name of quire's image, built from this checkout; or of another one, which TESTS_IMAGE names."""
+    return os.environ.get("TESTS_IMAGE") or image_build.quire_image(podman)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""How long fuzzing may take: seconds in the test suite, as long as one likes with QUIRE_FUZZ_SECONDS."""
+"""How long fuzzing may take: seconds in the test suite, as long as one likes with FUZZ_SECONDS."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ import os
 
 def seconds(usual: float) -> int:
     """The seconds for one target. `usual`: in `make test`."""
-    return int(os.environ.get("QUIRE_FUZZ_SECONDS", usual))
+    return int(os.environ.get("FUZZ_SECONDS", usual))

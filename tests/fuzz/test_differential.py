@@ -2,7 +2,7 @@
 
 The fast path; the same with the request in pieces; the general application alone (`--no-fast-path`); gunicorn; wsgiref.
 Each is a server of its own over one store, and gets the same requests in the same order, so that even what it counts
-(logins that fail) is the same. `make fuzz` goes on for QUIRE_FUZZ_SECONDS; `make test` asks a fixed number.
+(logins that fail) is the same. `make fuzz` goes on for FUZZ_SECONDS; `make test` asks a fixed number.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ def _is_whole(data: bytes) -> bool | None:
 
 def _rounds() -> Iterator[int]:
     """As many as there is time for, or `COUNT`."""
-    until_time = time.monotonic() + seconds(0) if "QUIRE_FUZZ_SECONDS" in os.environ else None
+    until_time = time.monotonic() + seconds(0) if "FUZZ_SECONDS" in os.environ else None
     number = 0
     while number < COUNT if until_time is None else time.monotonic() < until_time:
         yield number
@@ -251,7 +251,7 @@ def _rounds() -> Iterator[int]:
 
 def test_five_ways_to_one_answer(site: Site, ways: dict[str, Way], record_property: Any) -> None:
     """Status, headers, body, and the line in the log with its user and client."""
-    seed = int(os.environ.get("QUIRE_FUZZ_SEED", "1"))
+    seed = int(os.environ.get("FUZZ_SEED", "1"))
     path, large = _file_path(site, "acme"), _file_path(site, "large")
     pages = [site.get("/simple/acme/"), site.get("/simple/"), site.get(path), site.get(large)]
     files = [path, f"{path}.metadata", large]
@@ -294,7 +294,7 @@ def test_five_ways_to_one_answer(site: Site, ways: dict[str, Way], record_proper
 
 def test_requests_in_any_pieces(ways: dict[str, Way], site: Site) -> None:
     """Several requests one after the other, cut anywhere: as many answers, in their order, as when each comes alone."""
-    drawn = random.Random(int(os.environ.get("QUIRE_FUZZ_SEED", "1")))
+    drawn = random.Random(int(os.environ.get("FUZZ_SEED", "1")))
     etag = site.get("/simple/acme/").headers["etag"]
     pool = {}
     for target, more in (

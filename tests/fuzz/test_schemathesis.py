@@ -1,6 +1,6 @@
 """schemathesis against a real server, from the OpenAPI document that this server gives: no answer is undescribed.
 
-`QUIRE_FUZZ_SECONDS` in the environment makes it longer (`make fuzz`).
+`FUZZ_SECONDS` in the environment makes it longer (`make fuzz`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _with_what_exists(document: dict[str, Any], project: str, path: str) -> dict
     return document
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"] if "QUIRE_FUZZ_SECONDS" in os.environ else ["uvicorn"])
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"] if "FUZZ_SECONDS" in os.environ else ["uvicorn"])
 def test_every_answer_is_as_described(server: str, tmp_path: Path) -> None:
     """Requests within and beyond the schema: no 5xx, and status, media type, headers and body are documented ones."""
     with serve(tmp_path, *OPEN, "--server", server) as site:

@@ -64,7 +64,7 @@ def test_bytes_near_the_corpus(target: str) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not made for this Python")
-@pytest.mark.parametrize("target", [*TARGETS] if "QUIRE_FUZZ_SECONDS" in os.environ else ["all"])
+@pytest.mark.parametrize("target", [*TARGETS] if "FUZZ_SECONDS" in os.environ else ["all"])
 def test_atheris(target: str, tmp_path: Path) -> None:
     """Guided by coverage, for the time that there is."""
     command = [sys.executable, "-m", "tests.fuzz.atheris_run", target, f"-max_total_time={seconds(3)}"]

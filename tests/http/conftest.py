@@ -9,8 +9,8 @@ import pytest
 
 PLACES: Final = {"directory": "", "memory": "memory:"}
 """What `tests.asking.serve` takes as `place`. A store in memory has neither a path nor a descriptor of a file, as a
-bucket has none. With QUIRE_TESTS_BUCKET there is one (`make test-bucket`), and each server has a folder of it."""
-if bucket := os.environ.get("QUIRE_TESTS_BUCKET"):
+bucket has none. With TESTS_BUCKET there is one (`make test-bucket`), and each server has a folder of it."""
+if bucket := os.environ.get("TESTS_BUCKET"):
     PLACES["bucket"] = f"{bucket}/@"
 
 

@@ -4,7 +4,7 @@ The limits are a little above what is true now. Who makes a request dearer on pu
 The counting itself is `benchmarks.regress`, which prints the same numbers and judges nothing.
 
 System calls are counted by strace. Where it is not installed, or may not watch other processes, there is nothing to
-count, and these tests are skipped; with QUIRE_TESTS_MUST_COUNT in the environment (as in .ci/run) they fail instead.
+count, and these tests are skipped; with TESTS_MUST_COUNT in the environment (as in .ci/run) they fail instead.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LOGIN = (8, 8, 200)
 """What a known password may add to each."""
 PYTHON_OF_AN_UPLOAD = (1205, 1335, 32200)
 """Of a wheel with four files, into a project of up to ten."""
-MUST_COUNT = "QUIRE_TESTS_MUST_COUNT"
+MUST_COUNT = "TESTS_MUST_COUNT"
 
 
 def cannot_count(why: Unavailable) -> NoReturn:
