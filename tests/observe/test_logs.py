@@ -290,7 +290,6 @@ def test_every_field_of_the_log_is_documented() -> None:
 
 def test_entries_of_the_audit_log_are_documented(tmp_path: Path) -> None:
     """Every field that an entry can have is in the table, and every kind of change."""
-    from quire.commands.log import ACTIONS
     from quire.domain.project import Project, Status
     from quire.index.audit.entries import Origin, make_entry
     from quire.observe.metrics.catalog import CHANGE_ACTIONS
@@ -300,8 +299,7 @@ def test_entries_of_the_audit_log_are_documented(tmp_path: Path) -> None:
     entry = make_entry("status", before, Project(name="a", status=Status.ARCHIVED, status_reason="r"), origin, ())
     text = (Path(__file__).parent.parent.parent / "docs" / "reference" / "logs.md").read_text()
     assert documented() >= {*entry, "files", "more_files", "project"}
-    assert ACTIONS == CHANGE_ACTIONS
-    assert all(f"`{action}`" in text for action in ACTIONS)
+    assert all(f"`{action}`" in text for action in CHANGE_ACTIONS)
 
 
 def test_a_login_is_in_no_log(tmp_path: Path) -> None:

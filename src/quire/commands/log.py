@@ -18,8 +18,8 @@ from quire.commands.common import add_store_flags, count, open_store, plain, pri
 from quire.domain.names import normalize_name
 from quire.index.audit.entries import Entry
 from quire.index.audit.reading import LogFilter, Logged, LogReader
+from quire.observe.metrics.catalog import CHANGE_ACTIONS
 
-ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend")
 FOLLOW_SECONDS = 2.0
 """Seconds between two reads of --follow."""
 _FILES_SHOWN = 3
@@ -37,7 +37,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--since", type=moment, metavar="TIME", help="from then on: 2026-11-23, 2026-11-23T12:00Z, or an age such as 2d"
     )
     add("--user", metavar="NAME", help="changes of this user only")
-    add("--action", choices=ACTIONS, metavar="ACTION", help=f"changes of this kind only: {', '.join(ACTIONS)}")
+    help_text = f"changes of this kind only: {', '.join(CHANGE_ACTIONS)}"
+    add("--action", choices=CHANGE_ACTIONS, metavar="ACTION", help=help_text)
     add("--follow", action="store_true", help="go on, and print changes as they are made, until interrupted")
     add_store_flags(parser)
 
