@@ -68,8 +68,10 @@ class FastPathFiles:
         blob = prepared.open()
         if takes_files and blob.descriptor is not None and blob.size > SMALL_FILE:
             return CachedResponse(200, prepared.headers, b"", prepared.label, lines=prepared.lines, blob=blob)
-        with blob:
+        try:
             content = _content_in_memory(blob) if blob.size <= SMALL_FILE else None
+        finally:
+            blob.close()
         if content is None:
             return None
         return CachedResponse(200, prepared.headers, content, prepared.label, lines=prepared.lines)

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 import stat
@@ -215,7 +216,7 @@ class PosixBlobs:
             if not stat.S_ISREG(status.st_mode):
                 os.close(fd)
                 raise BlobMissing("This is not a file of the store.")
-            return OpenFile(open(fd, "rb", buffering=0), status.st_size, path)
+            return OpenFile(io.FileIO(fd, "rb"), status.st_size, path)
 
     def remove(self, key: str) -> None:
         check_blob_key(key)
