@@ -6,7 +6,7 @@ import errno
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from quire.domain.errors import StoreError
 
@@ -65,7 +65,7 @@ class OpenBlob(ABC):
 
     def as_file(self) -> BinaryIO:
         """A seekable reader, for archives. It raises StoreError. Close the blob all the same."""
-        return io.BufferedReader(_BlobReader(self))
+        return io.BufferedReader(PositionReader(self))
 
     def __enter__(self) -> Self:
         return self
@@ -74,11 +74,20 @@ class OpenBlob(ABC):
         self.close()
 
 
-class _BlobReader(io.RawIOBase):
-    """See `OpenBlob.as_file`."""
+class ReadByPosition(Protocol):
+    """Bytes that are read by position, as those of an `OpenBlob`."""
 
-    def __init__(self, blob: OpenBlob) -> None:
-        self._blob = blob
+    @property
+    def size(self) -> int: ...
+
+    def read_at(self, offset: int, size: int, /) -> bytes: ...
+
+
+class PositionReader(io.RawIOBase):
+    """A seekable reader with a position of its own. It raises what `read_at` raises."""
+
+    def __init__(self, source: ReadByPosition) -> None:
+        self._source = source
         self._position = 0
 
     def readable(self) -> bool:
@@ -88,7 +97,7 @@ class _BlobReader(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._blob.size}[whence]
+        position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}[whence]
         if position < 0:
             raise OSError(errno.EINVAL, "the position is before the beginning")
         self._position = position
@@ -96,7 +105,7 @@ class _BlobReader(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        data = self._blob.read_at(self._position, len(view))
+        data = self._source.read_at(self._position, len(view))
         view[: len(data)] = data
         self._position += len(data)
         return len(data)

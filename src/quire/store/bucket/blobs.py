@@ -158,9 +158,7 @@ class BucketBlobs:
             except Refused:
                 if is_unclear:
                     return
-                raise Conflict(
-                    f"The blob {path.removeprefix('blobs/')} is there already; it keeps its bytes."
-                ) from None
+                raise _taken(path) from None
             except Unclear:
                 is_unclear = True
                 continue
@@ -208,11 +206,8 @@ class BucketBlob(OpenBlob):
         start, block = self._block
         if start <= offset < start + len(block):
             found = block[offset - start : ends - start]
-            return (
-                found
-                if offset + len(found) == ends
-                else found + self.read_at(offset + len(found), ends - offset - len(found))
-            )
+            rest = ends - offset - len(found)
+            return found + self.read_at(ends - rest, rest) if rest else found
         wanted = min(max(ends - offset, BLOCK), self.size - offset)
         data = self._bucket.read_at(self._key, offset, wanted)
         if data is None or len(data) != wanted:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import tempfile
 import threading
 from typing import BinaryIO, Final
 
 from quire.domain.errors import StoreError, StoreFull
 from quire.store.contracts import Digests
+from quire.store.open_blob import PositionReader
 
 IN_MEMORY: Final = 1024 * 1024
 """Bytes that are kept in memory; more go to a file in the system's temporary directory, which has no name there."""
@@ -86,7 +86,7 @@ class BucketStaged:
 
     def open(self) -> BinaryIO:
         """See `contracts.Staged`."""
-        return io.BufferedReader(_SpoolReader(self), buffer_size=64 * 1024)
+        return io.BufferedReader(PositionReader(self), buffer_size=64 * 1024)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Bytes from a position on. Raises StoreError when they are gone."""
@@ -100,28 +100,3 @@ class BucketStaged:
         """See `contracts.Staged`."""
         with self._lock:
             self._spool.close()
-
-
-class _SpoolReader(io.RawIOBase):
-    """A reader with a position of its own."""
-
-    def __init__(self, staged: BucketStaged) -> None:
-        self._staged = staged
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        self._position = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._staged.size}[whence]
-        return self._position
-
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        view = memoryview(buffer).cast("B")
-        data = self._staged.read_at(self._position, len(view))
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
