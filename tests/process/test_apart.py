@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -11,13 +12,19 @@ from quire.domain.errors import ConfigurationError
 from quire.process.apart import run_apart
 
 
-def test_what_the_work_does_stays_in_its_process() -> None:
-    """Memory, that is; and there is no child left."""
+def test_what_the_work_does_stays_in_its_process(tmp_path: Path) -> None:
+    """Memory, that is; and its process is no longer a child of this one."""
     done: list[int] = []
-    run_apart(lambda: done.append(1))
+    told = tmp_path / "process"
+
+    def work() -> None:
+        done.append(1)
+        told.write_text(str(os.getpid()))
+
+    run_apart(work)
     assert done == []
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(int(told.read_text()), os.WNOHANG)
 
 
 def test_what_the_work_raises_is_raised() -> None:

@@ -197,7 +197,7 @@ def test_a_file_system_without_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert ends.send(0, 1_000_000) == -1
         ends.close()
         assert ends.send(0, 1) == -1
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.fixture

@@ -781,7 +781,7 @@ def test_a_document_that_cannot_be_published_leaves_nothing(
     staged.discard()
     folder = tmp_path / "quire" / "blobs" / "foo" / "x"
     assert {path.name for path in folder.iterdir()} <= {"taken", "f"}
-    assert len(os.listdir("/proc/self/fd")) < before + 1
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_early_writeback_is_optional(tmp_path: Path) -> None:
@@ -869,7 +869,7 @@ def test_a_draft_that_cannot_be_begun_leaves_nothing(
         with pytest.raises(StoreFull):
             store.records.draft(KEY, document(7))
     assert list((tmp_path / "quire" / "incoming").iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
     assert store.records.read(KEY, record).tag == record.tag
     with pytest.raises(StoreReadOnly):
         PosixStore.open(tmp_path, read_only=True).records.draft(KEY, document(7))
@@ -885,7 +885,7 @@ def test_descriptors_of_staged_bytes_are_let_go(tmp_path: Path) -> None:
     with pytest.raises(Conflict):
         store.blobs.publish(refused)
     refused.discard()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_a_write_that_is_cancelled_does_not_reach_another_file(tmp_path: Path) -> None:
@@ -977,7 +977,7 @@ def test_a_file_that_another_machine_removes_while_it_is_opened_is_missing(
         patch.setattr(os, call, stale)
         with pytest.raises(BlobMissing):
             store.blobs.open("foo/1/file")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
     store.blobs.open("foo/1/file").close()
 
 
