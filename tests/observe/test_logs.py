@@ -330,13 +330,13 @@ def test_a_login_is_in_no_log(tmp_path: Path) -> None:
             request = f"GET http://alice:{SECRET}@host/simple/ HTTP/1.1\r\nHost: host\r\nConnection: close\r\n\r\n"
             site.raw(request.encode())
             assert site.get("/health").status_code == 200
-            output = site.served.output()
-            assert output
-            more = tmp_path / "more.log"
-            for text in (output, more.read_text() if more.exists() else ""):
-                assert SECRET not in text
-                assert basic not in text
-            assert SECRET not in json.dumps(audit(site))
+        output = site.served.output()
+        assert output
+        more = tmp_path / "more.log"
+        for text in (output, more.read_text() if more.exists() else ""):
+            assert SECRET not in text
+            assert basic not in text
+        assert SECRET not in json.dumps(audit(site))
 
 
 def test_every_answer_has_an_id(tmp_path: Path) -> None:
@@ -409,7 +409,7 @@ def test_a_client_cannot_command_a_terminal(tmp_path: Path, style: str) -> None:
                 lines = ("Host: x", "User-Agent: \xc2\x9b31m\x9b31m\x85", "Connection: close")
                 head = "\r\n".join((f"GET {path} HTTP/1.1", *lines, "", ""))
                 site.raw(head.encode("latin-1"))
-            said = site.served.output()
+        said = site.served.output()
         assert "2Jx" in said
         assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u202e]", said)
         assert not [line for line in said.splitlines() if line.startswith("b")]  # no line begins inside a path

@@ -293,8 +293,8 @@ def test_drop_ins_that_cannot_be_served_are_counted_once(tmp_path: Path) -> None
         wanted = {"damaged": 1, "unreadable": 1, "directory": 1}
         name = "quire_drop_ins_left_out_total"
         until(lambda: {reason: value(fresh(site), name, reason=reason) for reason in wanted} == wanted)
-        log = site.served.output()
-        assert (log.count("file left out"), log.count("directory left out")) == (1, 1)
+    log = site.served.output()
+    assert (log.count("file left out"), log.count("directory left out")) == (1, 1)
     forbidden.chmod(0o700)
 
 

@@ -94,7 +94,7 @@ def test_a_warning_is_given_once(server: str, tmp_path: Path) -> None:
     environ = environment(QUIRE_AUTHENTICAT="list", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     with running(quire_command(*words), port, cwd=tmp_path, environ=environ) as served:
         until(lambda: workers(served) == 3)
-        output = served.output()
+    output = served.output()
     assert output.count("passwords_refused") == 1, output
     assert (
         output.count("QUIRE_AUTHENTICAT is no setting of quire and has no effect (did you mean QUIRE_AUTHENTICATE?)")

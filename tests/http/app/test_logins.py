@@ -196,7 +196,7 @@ def test_secrets_stay_out_of_the_log(tmp_path: Path) -> None:
             site.client.get("/simple/", auth=("ann", "wrong-hunter2")),
         ):
             assert answer.status_code in {200, 400, 401}
-        output = site.served.output()
+    output = site.served.output()
     assert "asked {" in output
     assert "/simple/" in output
     assert "hunter2" not in output
