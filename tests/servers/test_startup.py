@@ -31,6 +31,8 @@ RARE = {
     "rich.console": "tables and progress bars on a terminal",  # "rich": -X importtime tells of vain attempts as well
     "pygments": "comes with rich",
     "httpx": "quire update",
+    "obstore": "a store in a bucket",
+    "botocore": "profiles of the AWS command line, and what obstore cannot ask of a bucket",
     "jinja2": "the home page and the list of all files",
     "passlib": "a password file",
     "bcrypt": "a password file",

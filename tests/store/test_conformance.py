@@ -41,7 +41,7 @@ def posix_network(root: Path) -> Factory:
 
 def bucket(_: Path) -> Factory:
     """Through the library that reaches real buckets, into its memory."""
-    objects = ObjectBucket(obstore.store.MemoryStore(), "memory:///")
+    objects = ObjectBucket(obstore.store.MemoryStore(), "memory:///", {})
     return lambda: BucketStore(objects, objects.url)
 
 

@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -27,6 +28,8 @@ from quire.store.bucket.objects import Counts, Listed, Object, Refused, Unchange
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore
+
+    from quire.store.bucket.aws import S3Control
 
 SCHEMES: Final = ("s3", "gs", "az")
 READ_PATIENCE: Final = 15.0
@@ -51,7 +54,7 @@ def open_bucket(url: str, environ: Mapping[str, str]) -> ObjectBucket:
     if any(environ.get(name, "").startswith("http://") for name in _ENDPOINTS):
         options["allow_http"] = True
     try:
-        return ObjectBucket(from_url(url, client_options=options, retry_config={"max_retries": 0}), url)
+        return ObjectBucket(from_url(url, client_options=options, retry_config={"max_retries": 0}), url, environ)
     except (exceptions.BaseError, ValueError) as error:
         raise ConfigurationError(f"The bucket {url} cannot be used: {sentence_of(error)}.") from error
 
@@ -59,11 +62,25 @@ def open_bucket(url: str, environ: Mapping[str, str]) -> ObjectBucket:
 class ObjectBucket:
     """Fulfils `objects.Bucket`, and has what blobs need besides. May be used from any thread."""
 
-    def __init__(self, store: ObjectStore, url: str) -> None:
-        """`url`: of the bucket, for sentences."""
+    def __init__(self, store: ObjectStore, url: str, environ: Mapping[str, str]) -> None:
         self._store = store
+        self._environ = environ
         self.url = url
         self.counts = Counts()
+
+    @cached_property
+    def control(self) -> S3Control | None:
+        """What obstore cannot ask; None where the bucket is no S3 bucket, or botocore (`quire[aws]`) is missing.
+
+        Asks nothing yet.
+        """
+        if not self.url.startswith("s3:"):
+            return None
+        try:
+            from quire.store.bucket.aws import S3Control  # noqa: PLC0415 - only what needs it waits for the import
+        except ImportError:
+            return None
+        return S3Control(self.url, self._environ)
 
     # -- documents ----------------------------------------------------------------------------------------------------
 
