@@ -12,12 +12,12 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +28,7 @@ from quire.domain.errors import ConfigurationError, StoreError
 from quire.domain.names import ParsedFilename
 from quire.dropin.digests import STALLED
 from quire.dropin.drop_in import DropIn
-from quire.dropin.facts import Facts, measure
+from quire.dropin.facts import Facts, Measure, measure
 from quire.dropin.files import MAX_SIGNATURE_BYTES, FileStat, Fingerprint
 from quire.dropin.folder import Folder, FolderProject
 from quire.dropin.listing import Candidate, Listing
@@ -44,7 +44,6 @@ from tests.serving import DEADLINE
 KEY = "main/dropins/alpha"
 ZIP = make_wheel("alpha", "1.0")
 """A complete zip, whatever it may be called."""
-MEASURE = "quire.dropin.digests.measure"
 
 
 class Clock:
@@ -85,17 +84,40 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+class Measured(list[str]):
+    """Examines files as usual; the filenames that were read and hashed, in order."""
+
+    def __call__(self, file: BinaryIO, parsed: ParsedFilename, algorithms: Sequence[str]) -> Facts | None:
+        self.append(parsed.filename)
+        return measure(file, parsed, algorithms)
+
+
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The filenames that were read and hashed, in order."""
-    names: list[str] = []
+def measured() -> Measured:
+    return Measured()
 
-    def counting(file: BinaryIO, parsed: ParsedFilename, *rest: object) -> Facts | None:
-        names.append(parsed.filename)
-        return measure(file, parsed, *rest)  # type: ignore[arg-type] # passed on as they came
 
-    monkeypatch.setattr(MEASURE, counting)
-    return names
+def changing(change: Callable[[str], object]) -> Measure:
+    """Examines files that change meanwhile: `change` is called with the filename when the beginning has been read."""
+
+    class Changing:
+        def __init__(self, file: BinaryIO, name: str) -> None:
+            self.file = file
+            self.name = name
+
+        def read(self, size: int = -1) -> bytes:
+            is_beginning = self.file.tell() == 0
+            data = self.file.read(size)
+            if is_beginning:
+                change(self.name)
+            return data
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+    return lambda file, parsed, algorithms: measure(
+        cast("BinaryIO", Changing(file, parsed.filename)), parsed, algorithms
+    )
 
 
 # -- what is listed ---------------------------------------------------------------------------------------------------
@@ -256,11 +278,11 @@ def test_a_root_within_another(tmp_path: Path) -> None:
     assert folder.names() == ()
 
 
-def test_copies_do_not_keep_a_listing_from_being_known(tmp_path: Path, measured: list[str]) -> None:
+def test_copies_do_not_keep_a_listing_from_being_known(tmp_path: Path, measured: Measured) -> None:
     """A copy that is not listed is not read, and does not make every answer a new one."""
     for place in ("a", "b"):
         put(tmp_path / place)
-    folder = Folder([tmp_path], clock=Clock(), wall=much_later)
+    folder = Folder([tmp_path], clock=Clock(), wall=much_later, examine=measured)
     known = folder.project("alpha")
     assert folder.project("alpha", known) is known
     assert len(measured) == 1
@@ -435,21 +457,19 @@ def test_a_copy_is_listed_as_long_as_the_preferred_one_is_incomplete(tmp_path: P
     assert listed(folder) == [f"copy/{copy.name}"]
 
 
-def test_a_growing_file_is_not_read_again_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_growing_file_is_not_read_again_all_the_time(tmp_path: Path) -> None:
     """After a judgement that took long, twice as long passes before the next; then the file is listed."""
     clock = Clock()
-    measured = []
+    measured = Measured()
 
-    def slow(*arguments: object) -> Facts | None:
+    def slow(file: BinaryIO, parsed: ParsedFilename, algorithms: Sequence[str]) -> Facts | None:
         clock.now += 10
-        measured.append(arguments)
-        return measure(*arguments)  # type: ignore[arg-type] # passed on as they came
+        return measured(file, parsed, algorithms)
 
-    monkeypatch.setattr(MEASURE, slow)
     data = make_sdist("alpha", "1.0")
     path = tmp_path / sdist_name("alpha", "1.0")
     path.write_bytes(data[:50])
-    folder = Folder([tmp_path], clock=clock)
+    folder = Folder([tmp_path], clock=clock, examine=slow)
     known = folder.project("alpha")
     for size in (60, 70, 80, len(data)):
         path.write_bytes(data[:size])
@@ -467,12 +487,12 @@ def test_a_file_that_is_overwritten_while_it_is_read(tmp_path: Path) -> None:
     contents = [make_wheel("alpha", "1.0", requires_python=f">=3.{number}") for number in range(8, 18)]
     changes = contents[:1]
 
-    def change(relative_path: str, done: int, total: int) -> None:
+    def change(_: str) -> None:
         if changes:
             path.write_bytes(changes.pop())
 
     store = MemoryStore()
-    folder = Folder([tmp_path], digests=store.records, progress=change)
+    folder = Folder([tmp_path], digests=store.records, examine=changing(change))
     known = folder.project("alpha")
     assert known.files[0].file.sha256 == sha256(contents[0])
     before = store.records.read(KEY).tag
@@ -485,15 +505,6 @@ def test_a_file_that_is_overwritten_while_it_is_read(tmp_path: Path) -> None:
     assert store.records.read(KEY).tag == before
     changes.clear()
     assert folder.project("alpha", known).files[0].file.sha256 == sha256(path.read_bytes())
-
-
-def test_progress_is_reported(tmp_path: Path) -> None:
-    """The callback gets the path, the bytes read and the bytes to read, up to the end."""
-    path = put(tmp_path / "sub", files={"big.bin": os.urandom(1_500_000)})
-    told: list[tuple[str, int, int]] = []
-    Folder([tmp_path], progress=lambda *each: told.append(each)).project("alpha")
-    size = path.stat().st_size
-    assert told == [(f"sub/{path.name}", 1024 * 1024, size), (f"sub/{path.name}", size, size)]
 
 
 # -- times that do not tell -------------------------------------------------------------------------------------------
@@ -578,7 +589,7 @@ def two_wheels() -> tuple[bytes, bytes]:
 
 
 def test_a_young_file_is_read_for_every_answer(
-    tmp_path: Path, measured: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, measured: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rewrite of equal size within one tick keeps the stamp; nothing is believed of a file before `racy_window`."""
     first, second = two_wheels()
@@ -586,8 +597,8 @@ def test_a_young_file_is_read_for_every_answer(
     path.write_bytes(first)
     in_the_same_tick(path, monkeypatch)
     store, clock = MemoryStore(), Clock()
-    folder = Folder([tmp_path], digests=store.records, racy_window=2.5, clock=clock)
-    other = Folder([tmp_path], digests=store.shared().records, racy_window=2.5, clock=clock)
+    folder = Folder([tmp_path], digests=store.records, racy_window=2.5, clock=clock, examine=measured)
+    other = Folder([tmp_path], digests=store.shared().records, racy_window=2.5, clock=clock, examine=measured)
     known = folder.project("alpha")
     assert known.files[0].file.sha256 == sha256(first)
     for content in (second, first, second):
@@ -608,9 +619,9 @@ def test_a_young_file_is_read_for_every_answer(
     clock.now += 1000
     assert folder.project("alpha", known) is known
     assert folder.unchanged("alpha", known)
-    assert only(Folder([tmp_path], digests=store.shared().records, racy_window=2.5, clock=clock)).file.sha256 == sha256(
-        second
-    )
+    assert only(
+        Folder([tmp_path], digests=store.shared().records, racy_window=2.5, clock=clock, examine=measured)
+    ).file.sha256 == sha256(second)
     assert len(measured) == reads
 
 
@@ -637,11 +648,11 @@ def test_equal_size_and_mtime(tmp_path: Path, way: str) -> None:
     assert only(Folder([tmp_path], digests=store.shared().records, wall=much_later)).file.sha256 == sha256(second)
 
 
-def test_facts_of_an_older_version_are_not_believed(tmp_path: Path, measured: list[str]) -> None:
+def test_facts_of_an_older_version_are_not_believed(tmp_path: Path, measured: Measured) -> None:
     """What was stored without a ctime may be of another content: the file is read again, once for all workers."""
     path = put(tmp_path)
     store = MemoryStore()
-    Folder([tmp_path], digests=store.records, wall=much_later).project("alpha")
+    Folder([tmp_path], digests=store.records, wall=much_later, examine=measured).project("alpha")
     record = store.records.read(KEY)
     document = json.loads(record.data or b"")
     (entry,) = document["files"].values()
@@ -649,7 +660,7 @@ def test_facts_of_an_older_version_are_not_believed(tmp_path: Path, measured: li
     entry["hashes"]["sha256"] = "0" * 64
     store.records.write(KEY, json.dumps(document).encode(), record)
     for _ in range(2):
-        folder = Folder([tmp_path], digests=store.shared().records, wall=much_later)
+        folder = Folder([tmp_path], digests=store.shared().records, wall=much_later, examine=measured)
         assert only(folder).file.sha256 == sha256(path.read_bytes())
     assert len(measured) == 2
 
@@ -657,8 +668,9 @@ def test_facts_of_an_older_version_are_not_believed(tmp_path: Path, measured: li
 # -- files that are renamed are never absent --------------------------------------------------------------------------
 
 
-def renaming(monkeypatch: pytest.MonkeyPatch, path: Path, contents: list[bytes]) -> None:
-    """Rename the next content over the file each time that it was looked at, opened, or begun to be read."""
+def renaming(monkeypatch: pytest.MonkeyPatch, path: Path, contents: list[bytes]) -> Measure:
+    """Rename the next content over the file each time that a stat of it was made, or it was opened, or begun to be read
+    by the result."""
 
     def next_one() -> None:
         if contents:
@@ -678,13 +690,13 @@ def renaming(monkeypatch: pytest.MonkeyPatch, path: Path, contents: list[bytes])
         next_one()
         return found
 
-    def measures(file: BinaryIO, *rest: object) -> Facts | None:
+    def examine(file: BinaryIO, parsed: ParsedFilename, algorithms: Sequence[str]) -> Facts | None:
         next_one()
-        return measure(file, *rest)  # type: ignore[arg-type] # passed on as they came
+        return measure(file, parsed, algorithms)
 
     monkeypatch.setattr(Tree, "stat", stat)
     monkeypatch.setattr(Tree, "open", opens)
-    monkeypatch.setattr(MEASURE, measures)
+    return examine
 
 
 @pytest.mark.parametrize("network", [False, True])
@@ -693,9 +705,9 @@ def test_a_file_that_is_replaced_all_the_time(tmp_path: Path, monkeypatch: pytes
     contents = [make_wheel("alpha", "1.0", files={"turn.txt": str(turn).encode()}) for turn in range(100)]
     path = tmp_path / wheel_name("alpha", "1.0")
     path.write_bytes(contents[0])
-    folder = Folder([tmp_path], network=network, digests=MemoryStore().records)
     left = contents[1:]
-    renaming(monkeypatch, path, left)
+    examine = renaming(monkeypatch, path, left)
+    folder = Folder([tmp_path], network=network, digests=MemoryStore().records, examine=examine)
     known = None
     while left:
         turn = len(contents) - len(left) - 1
@@ -720,14 +732,14 @@ def test_a_page_is_of_one_instant(tmp_path: Path, network: bool) -> None:
     paths = [put(tmp_path, "alpha", "1.0"), put(tmp_path, "alpha", "2.0")]
     removed: list[Path] = []
 
-    def change(relative_path: str, done: int, total: int) -> None:
+    def change(filename: str) -> None:
         if not removed:
-            (changed,) = [path for path in paths if path.name == relative_path]
+            (changed,) = [path for path in paths if path.name == filename]
             put(tmp_path / ".new", "alpha", changed.name.split("-")[1], requires_python=">=3.12").rename(changed)
             removed.extend(path for path in paths if path != changed)
             removed[0].unlink()
 
-    folder = Folder([tmp_path], progress=change, network=network)
+    folder = Folder([tmp_path], examine=changing(change), network=network)
     (only_one,) = folder.project("alpha").files
     assert only_one.file.requires_python == ">=3.12"
 
@@ -790,28 +802,28 @@ def test_a_time_beyond_the_calendar(tmp_path: Path, seconds: int, monkeypatch: p
 # -- what workers share -----------------------------------------------------------------------------------------------
 
 
-def test_the_next_worker_reads_nothing_again(tmp_path: Path, measured: list[str]) -> None:
+def test_the_next_worker_reads_nothing_again(tmp_path: Path, measured: Measured) -> None:
     """Facts that one worker found serve the others, wherever the folder is mounted for them."""
     root = tmp_path / "here"
     path = put(root)
     (root / "broken-1.0.zip").write_bytes(b"")
     store = MemoryStore()
-    first = Folder([root], digests=store.records, wall=much_later)
+    first = Folder([root], digests=store.records, wall=much_later, examine=measured)
     expected = only(first)
     first.project("broken")
     assert len(measured) == 2
     root.rename(tmp_path / "there")
-    second = Folder([tmp_path / "there"], digests=store.shared().records, wall=much_later)
+    second = Folder([tmp_path / "there"], digests=store.shared().records, wall=much_later, examine=measured)
     assert only(second).file == expected.file
     assert second.find(path.name) is not None
     assert second.project("broken").files == ()
     assert len(measured) == 2
 
 
-def test_in_memory_only_each_worker_reads_for_itself_once(tmp_path: Path, measured: list[str]) -> None:
+def test_in_memory_only_each_worker_reads_for_itself_once(tmp_path: Path, measured: Measured) -> None:
     """Without a store everything works, and what was read is remembered without a `known`."""
     put(tmp_path)
-    folder = Folder([tmp_path], wall=much_later)
+    folder = Folder([tmp_path], wall=much_later, examine=measured)
     assert only(folder) == only(folder)
     assert len(measured) == 1
 
@@ -883,13 +895,13 @@ def test_a_stale_entry_is_not_believed(tmp_path: Path) -> None:
     assert only(folder).file.sha256 == sha256(path.read_bytes())
 
 
-def test_two_writers_merge(tmp_path: Path, measured: list[str]) -> None:
+def test_two_writers_merge(tmp_path: Path, measured: Measured) -> None:
     """When another worker stores its share first, both shares end up in the record."""
     one, two = put(tmp_path, "alpha", "1.0"), put(tmp_path, "alpha", "2.0")
     faults = Faults()
     store = MemoryStore(faults=faults)
-    mine = Folder([tmp_path], digests=store.records, wall=much_later)
-    other = Folder([tmp_path], digests=store.shared().records, wall=much_later)
+    mine = Folder([tmp_path], digests=store.records, wall=much_later, examine=measured)
+    other = Folder([tmp_path], digests=store.shared().records, wall=much_later, examine=measured)
     faults.call("write", lambda: other.find(two.name))
     mine.find(one.name)
     document = json.loads(store.records.read(KEY).data or b"")
@@ -931,12 +943,12 @@ def test_a_store_that_cannot_be_read_costs_no_answer(tmp_path: Path) -> None:
     assert [line["event"] for line in logs] == ["stored digests not readable"]
 
 
-def test_a_read_only_store_is_read(tmp_path: Path, measured: list[str]) -> None:
+def test_a_read_only_store_is_read(tmp_path: Path, measured: Measured) -> None:
     """A worker that may not write still takes what others computed."""
     put(tmp_path)
     store = MemoryStore()
-    Folder([tmp_path], digests=store.records, wall=much_later).project("alpha")
-    Folder([tmp_path], digests=store.shared(writable=False).records, wall=much_later).project("alpha")
+    Folder([tmp_path], digests=store.records, wall=much_later, examine=measured).project("alpha")
+    Folder([tmp_path], digests=store.shared(writable=False).records, wall=much_later, examine=measured).project("alpha")
     assert len(measured) == 1
 
 
@@ -967,17 +979,17 @@ def test_long_work_is_stored_on_the_way(tmp_path: Path, monkeypatch: pytest.Monk
     assert written == [0, 1, 2]
 
 
-def test_further_algorithms(tmp_path: Path, measured: list[str]) -> None:
+def test_further_algorithms(tmp_path: Path, measured: Measured) -> None:
     """Asked-for digests are there, also when an earlier worker did not compute them; unknown ones are refused."""
     path = put(tmp_path)
     store = MemoryStore()
-    Folder([tmp_path], digests=store.records, wall=much_later).project("alpha")
-    folder = Folder([tmp_path], digests=store.records, algorithms=["sha512"], wall=much_later)
+    Folder([tmp_path], digests=store.records, wall=much_later, examine=measured).project("alpha")
+    folder = Folder([tmp_path], digests=store.records, algorithms=["sha512"], wall=much_later, examine=measured)
     assert only(folder).file.hashes["sha512"] == hashlib.sha512(path.read_bytes()).hexdigest()
     assert len(measured) == 2
     for name in ("sha257", "shake_128", ""):
         with pytest.raises(ConfigurationError, match="hash algorithm"):
-            Folder([tmp_path], algorithms=[name])
+            Folder([tmp_path], algorithms=[name], examine=measured)
 
 
 # -- metadata ---------------------------------------------------------------------------------------------------------
@@ -1192,61 +1204,62 @@ def test_a_directory_that_vanishes_is_no_error(tmp_path: Path) -> None:
     assert folder.names() == ("beta",)
 
 
-def test_an_unreadable_file_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_left_out(tmp_path: Path) -> None:
     """A file without permission is not listed, with one warning, and is listed once it may be read."""
     put(tmp_path, "alpha", "1.0")
     put(tmp_path, "alpha", "2.0")
-    folder = Folder([tmp_path])
+    refused = {"1.0"}
 
-    def refusing(file: BinaryIO, parsed: ParsedFilename, *rest: object) -> Facts | None:
-        if "1.0" in parsed.filename.split("-"):
+    def examine(file: BinaryIO, parsed: ParsedFilename, algorithms: Sequence[str]) -> Facts | None:
+        if refused & set(parsed.filename.split("-")):
             raise PermissionError(errno.EACCES, "Permission denied")
-        return measure(file, parsed, *rest)  # type: ignore[arg-type] # passed on as they came
+        return measure(file, parsed, algorithms)
 
-    monkeypatch.setattr(MEASURE, refusing)
+    folder = Folder([tmp_path], examine=examine)
     with capture_logs() as logs:
         known = folder.project("alpha")
         assert listed(folder, known=known) == [wheel_name("alpha", "2.0")]
     assert [line["event"] for line in logs] == ["file left out"]
-    monkeypatch.setattr(MEASURE, measure)
+    refused.clear()
     assert len(listed(folder, known=known)) == 2
 
 
 @pytest.mark.parametrize("ask", [listed, lambda folder: [folder.find(wheel_name("alpha", "1.0"))]])
 @pytest.mark.parametrize("times", [1, 9])
 def test_a_file_that_another_machine_replaces_while_it_is_read_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Folder], list[object]], times: int
+    tmp_path: Path, ask: Callable[[Folder], list[object]], times: int
 ) -> None:
     """NFS answers ESTALE then, as often as it happens: that is no reason to leave the file out, nor to warn."""
     path = put(tmp_path, "alpha", "1.0")
-    folder = Folder([tmp_path])
     left = iter(range(times))
 
-    def replaced(file: BinaryIO, parsed: ParsedFilename, *rest: object) -> Facts | None:
+    def replaced(file: BinaryIO, parsed: ParsedFilename, algorithms: Sequence[str]) -> Facts | None:
         if next(left, None) is None:
-            return measure(file, parsed, *rest)  # type: ignore[arg-type] # passed on as they came
+            return measure(file, parsed, algorithms)
         successor = tmp_path / ".successor"
         successor.write_bytes(path.read_bytes())
         successor.rename(path)
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
-    monkeypatch.setattr(MEASURE, replaced)
+    folder = Folder([tmp_path], examine=replaced)
     with capture_logs() as logs:
         assert ask(folder) not in ([], [None])
     assert logs == []
 
 
-def test_a_file_whose_handle_stays_stale_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_whose_handle_stays_stale_is_left_out(tmp_path: Path) -> None:
     """With one warning, once it has lasted a minute: a damaged inode of the file server answers so for good."""
     put(tmp_path, "alpha", "1.0")
     clock = Clock()
-    folder = Folder([tmp_path], clock=clock)
+    damaged = [True]
 
-    def stale(*_: object) -> Facts | None:
-        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    def examine(file: BinaryIO, parsed: ParsedFilename, algorithms: Sequence[str]) -> Facts | None:
+        if damaged:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return measure(file, parsed, algorithms)
 
-    with capture_logs() as logs, monkeypatch.context() as patch:
-        patch.setattr(MEASURE, stale)
+    folder = Folder([tmp_path], clock=clock, examine=examine)
+    with capture_logs() as logs:
         assert listed(folder) == []
         clock.now += STALLED - 1
         assert listed(folder) == []
@@ -1254,6 +1267,7 @@ def test_a_file_whose_handle_stays_stale_is_left_out(tmp_path: Path, monkeypatch
         clock.now += 1
         assert listed(folder) == listed(folder) == []
     assert [line["event"] for line in logs] == ["file left out"]
+    damaged.clear()
     assert len(listed(folder)) == 1
 
 

@@ -40,7 +40,7 @@ import msgspec
 import structlog
 
 from quire.domain.errors import Conflict, QuireError, StoreError, StoreReadOnly
-from quire.dropin.facts import Facts, decode_facts, encode_facts, measure
+from quire.dropin.facts import Facts, Measure, decode_facts, encode_facts, measure
 from quire.dropin.files import FileStat, Fingerprint, open_regular
 from quire.dropin.listing import Candidate
 from quire.dropin.reports import Reports, state_of
@@ -61,9 +61,6 @@ _SAVE_ATTEMPTS = 8
 _PROJECT_BYTES = 1500
 _FACTS_BYTES = 1350  # of one file, with its digests
 
-Progress = Callable[[str, int, int], None]
-"""Called while a file is hashed: its relative path, the bytes read so far, the bytes it has."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -71,7 +68,7 @@ class Rules:
 
     algorithms: tuple[str, ...] = ()
     """hashlib names to compute besides the three that are always."""
-    progress: Progress | None = None
+    examine: Measure = measure
     racy_window: Callable[[], float] = lambda: COARSE_RACY_SECONDS
     """Seconds after which two changes of a file no longer share a fingerprint."""
     clock: Callable[[], float] = time.monotonic
@@ -241,14 +238,9 @@ class ProjectFacts:
 
     def _measure(self, candidate: Candidate, expected: Fingerprint, file: BinaryIO, first_met: float) -> Facts | None:
         """The facts of an open file. `first_met`: when `expected` was first seen. Raises OSError."""
-        began, notify = self._rules.clock(), self._rules.progress
+        began = self._rules.clock()
         self._held.pop(candidate.key, None)
-
-        def progress(done: int, total: int) -> None:
-            if notify is not None:
-                notify(candidate.relative, done, total)
-
-        facts = measure(file, candidate.parsed, self._rules.algorithms, progress)
+        facts = self._rules.examine(file, candidate.parsed, self._rules.algorithms)
         if facts is None:
             return None
         if facts.fingerprint != expected:

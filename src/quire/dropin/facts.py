@@ -45,9 +45,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # -- reading a file ---------------------------------------------------------------------------------------------------
 
 
-def measure(
-    file: BinaryIO, parsed: ParsedFilename, algorithms: Sequence[str], progress: Callable[[int, int], None]
-) -> Facts | None:
+def measure(file: BinaryIO, parsed: ParsedFilename, algorithms: Sequence[str]) -> Facts | None:
     """Read an open file and find out everything; None when it changes meanwhile, or is no plain file.
 
     A file that loses its name meanwhile, to another one that is renamed over it, does not change.
@@ -61,7 +59,7 @@ def measure(
     facts = Facts(size=size, mtime_ns=mtime_ns, inode=inode, ctime_ns=ctime_ns, complete=complete)
     if complete:
         file.seek(0)
-        hashes = _digest(file, size, algorithms, progress)
+        hashes = _digest(file, size, algorithms)
         file.seek(0)
         document, metadata = offered_metadata(file, parsed)
         facts = msgspec.structs.replace(
@@ -71,6 +69,10 @@ def measure(
             requires_python=None if metadata is None else metadata.requires_python,
         )
     return facts if is_unchanged(before, os.fstat(file.fileno())) else None
+
+
+Measure = Callable[[BinaryIO, ParsedFilename, Sequence[str]], Facts | None]
+"""`measure`, or a function in its place."""
 
 
 def offered_metadata(file: BinaryIO, parsed: ParsedFilename) -> tuple[bytes | None, CoreMetadata | None]:
@@ -95,9 +97,7 @@ class _Hasher(Protocol):
     def hexdigest(self) -> str: ...
 
 
-def _digest(
-    file: BinaryIO, size: int, algorithms: Sequence[str], progress: Callable[[int, int], None]
-) -> dict[str, str]:
+def _digest(file: BinaryIO, size: int, algorithms: Sequence[str]) -> dict[str, str]:
     hashers: dict[str, _Hasher] = {
         "sha256": hashlib.sha256(),
         "md5": hashlib.md5(usedforsecurity=False),
@@ -111,7 +111,6 @@ def _digest(
         for hasher in hashers.values():
             hasher.update(chunk)
         done += len(chunk)
-        progress(done, size)
     return {name: hasher.hexdigest() for name, hasher in hashers.items()}
 
 

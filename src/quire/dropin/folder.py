@@ -26,9 +26,9 @@ from typing import BinaryIO
 
 from quire.domain.errors import ConfigurationError, InvalidName, StoreError
 from quire.domain.names import guess_filename
-from quire.dropin.digests import Progress, ProjectFacts, Rules, rotated_range
+from quire.dropin.digests import ProjectFacts, Rules, rotated_range
 from quire.dropin.drop_in import DropIn, OpenDropIn, make_drop_in
-from quire.dropin.facts import Facts, offered_metadata
+from quire.dropin.facts import Facts, Measure, measure, offered_metadata
 from quire.dropin.files import MAX_SIGNATURE_BYTES, FileStat, Fingerprint, open_regular
 from quire.dropin.listing import Candidate, Listing
 from quire.dropin.reports import Reports
@@ -86,12 +86,12 @@ class Folder:
         exclude: Sequence[Path] = (),
         algorithms: Sequence[str] = (),
         network: bool | None = None,
-        progress: Progress | None = None,
         budget: Budget | None = None,
         facts_are_stored: bool = True,
         racy_window: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        examine: Measure = measure,
     ) -> None:
         """Nothing is read yet.
 
@@ -103,7 +103,7 @@ class Folder:
         `facts_are_stored`: False where `digests` cannot or must not be written; facts are then remembered whatever the
         budget.
         `racy_window`: seconds after which two changes no longer share a timestamp; None finds out.
-        `clock`, `wall`: monotonic seconds; seconds since the epoch.
+        `clock`, `wall`: monotonic seconds; seconds since the epoch. `examine`: finds the facts of an open file.
 
         Raises ConfigurationError for an algorithm that hashlib does not have.
         """
@@ -116,7 +116,7 @@ class Folder:
         )
         self._records = digests
         self._index = index
-        self._rules = Rules(tuple(algorithms), progress, lambda: self._tree.racy_window, clock, wall, self._reports)
+        self._rules = Rules(tuple(algorithms), examine, lambda: self._tree.racy_window, clock, wall, self._reports)
         budget = budget or Budget(_REMEMBERED_BYTES)
         # Where they are not stored there is nothing to get facts back from but the files.
         self._facts_are_stored = facts_are_stored
