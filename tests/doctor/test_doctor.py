@@ -26,7 +26,6 @@ from quire.doctor.channel import Channel, PeerGone
 from quire.doctor.examination import Report, Request, document, examine
 from quire.doctor.findings import Finding, Measures, Tally, Verdict, Weight, judge_tallies, verdict
 from quire.doctor.measures import advise_coarse_changes
-from quire.doctor.mounts import Mount, mount_of, mounts_below, operations, read_mounts
 from quire.doctor.pairing import Node, Plan
 from quire.doctor.two_nodes import Counts
 from quire.domain.errors import ConfigurationError, Conflict, StoreError
@@ -36,6 +35,7 @@ from quire.store.posix import directory
 from quire.store.posix import files as posix_files
 from quire.store.posix.changes import Changes
 from quire.store.posix.directory import Directories, RacyWindow
+from quire.store.posix.mounts import Mount, mount_of, mounts_below, operations, read_mounts
 from quire.store.posix.names import PosixNames
 from quire.store.posix.records import PosixRecords
 from quire.store.posix.store import PosixStore
@@ -737,7 +737,9 @@ def test_nocto_is_diagnosed_though_the_store_refuses_it(root: Path, monkeypatch:
     mount = Mount("/", "nfs4", "server:/", (*GOOD, "nocto"))
     monkeypatch.setattr(volume, "describe", facts(local=False, filesystem="nfs4", mount=mount))
     monkeypatch.setattr("quire.store.posix.store.filesystem_type", lambda _: ("nfs", False))
-    monkeypatch.setattr("quire.store.posix.store.mount_options", lambda _: frozenset({"nocto"}))
+    monkeypatch.setattr(
+        "quire.store.posix.store.read_mounts", lambda: [Mount("/", "nfs4", "server:/", ("nocto", "rw"))]
+    )
     report = quick(root)
     assert codes(report, Weight.BREAKS) == {"nocto"}
     assert report.found.tallies

@@ -14,7 +14,6 @@ from typing import Any
 from quire.doctor import conformance, measures, primitives, volume
 from quire.doctor.channel import Channel, PeerGone
 from quire.doctor.findings import Finding, Found, Tally, Verdict, Weight, judge_tallies, verdict
-from quire.doctor.mounts import Mount
 from quire.doctor.pairing import Address, Node, Pair, Pairing, PeerTimeout, Plan
 from quire.doctor.scratch import KeepAlive, make_store, open_store, scratch
 from quire.doctor.two_nodes import TwoNodeTest
@@ -22,6 +21,7 @@ from quire.domain.errors import ConfigurationError, StoreError, UnknownLayout
 from quire.process.progress import Progress
 from quire.store.posix.directory import Directories
 from quire.store.posix.files import unique_name
+from quire.store.posix.mounts import Mount
 from quire.store.posix.store import PosixStore
 
 ROUNDS = 200

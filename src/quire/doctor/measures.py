@@ -10,10 +10,10 @@ from itertools import pairwise
 from statistics import median
 
 from quire.doctor.findings import Finding, Measures, Weight
-from quire.doctor.mounts import operations
 from quire.store.contracts import Record
 from quire.store.posix.directory import COARSE_RACY_SECONDS
 from quire.store.posix.files import remove_quietly
+from quire.store.posix.mounts import operations
 from quire.store.posix.store import PosixStore
 
 _KEY = "doctor/measures/record"

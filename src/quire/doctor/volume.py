@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from quire.doctor.findings import Finding, Weight
-from quire.doctor.mounts import Mount, mount_of, mounts_below, read_mounts
 from quire.store.posix.filesystem import filesystem_type
+from quire.store.posix.mounts import Mount, mount_of, mounts_below, read_mounts
 from quire.store.posix.store import HOME
 
 _DELEGATIONS = "/sys/module/nfsv4/parameters/directory_delegations"

@@ -18,5 +18,5 @@ def unguarded_command(*arguments: object) -> list[str]:
 
 
 if __name__ == "__main__":
-    with mock.patch.object(posix, "mount_options", return_value=frozenset()):
+    with mock.patch.object(posix, "read_mounts", return_value=[]):
         sys.exit(main())

@@ -26,7 +26,8 @@ from quire.store.posix import files as posix_files
 from quire.store.posix import records as posix_records
 from quire.store.posix.directory import Directories, Identity, RacyWindow
 from quire.store.posix.files import PendingFile
-from quire.store.posix.filesystem import begin_writing, cached_times, filesystem_type, mount_options
+from quire.store.posix.filesystem import begin_writing, cached_times, filesystem_type
+from quire.store.posix.mounts import Mount, mount_of, read_mounts
 from quire.store.posix.staging import PosixStaged
 from quire.store.posix.store import PosixStore
 
@@ -920,7 +921,9 @@ def test_a_write_that_is_cancelled_does_not_reach_another_file(tmp_path: Path) -
 
 def test_nocto_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A mount option that switches off what the promise rests on."""
-    monkeypatch.setattr("quire.store.posix.store.mount_options", lambda path: frozenset({"rw", "nocto"}))
+    monkeypatch.setattr(
+        "quire.store.posix.store.read_mounts", lambda: [Mount("/", "nfs4", "server:/", ("nocto", "rw"))]
+    )
     with pytest.raises(StoreError, match="nocto"):
         PosixStore.open(tmp_path, network=True)
     PosixStore.open(tmp_path, network=False)
@@ -928,8 +931,9 @@ def test_nocto_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_mount_options_are_those_of_the_directory() -> None:
     """Read from the kernel's own table."""
-    assert mount_options("/proc") & {"rw", "ro"}
-    assert mount_options("/nowhere/at/all") == frozenset()
+    mount = mount_of("/proc", read_mounts())
+    assert mount is not None
+    assert set(mount.options) & {"rw", "ro"}
 
 
 def test_constants_fit_together() -> None:

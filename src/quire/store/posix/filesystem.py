@@ -146,21 +146,3 @@ def begin_writing(fd: int) -> None:
         number = ctypes.get_errno()
         if number not in _NOT_DONE:
             raise OSError(number, os.strerror(number))
-
-
-def mount_options(path: str) -> frozenset[str]:
-    """The options that the file system of `path` is mounted with, as /proc/self/mountinfo has them (proc(5)).
-
-    Empty where that is not known.
-    """
-    try:
-        device = os.stat(path).st_dev
-        wanted = f"{os.major(device)}:{os.minor(device)}"
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
-            lines = [line.split() for line in file]
-    except OSError:
-        return frozenset()
-    for fields in reversed(lines):  # of several mounts at one place the last one counts
-        if len(fields) > 6 and fields[2] == wanted:
-            return frozenset((*fields[5].split(","), *fields[-1].split(",")))
-    return frozenset()

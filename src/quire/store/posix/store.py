@@ -19,8 +19,9 @@ from quire.store.posix.changes import Changes
 from quire.store.posix.directory import Directories, RacyWindow
 from quire.store.posix.errors import reason, store_errors
 from quire.store.posix.files import DurableDirectories
-from quire.store.posix.filesystem import filesystem_type, mount_options
+from quire.store.posix.filesystem import filesystem_type
 from quire.store.posix.layout import HOME, can_write, check_layout, create_layout, sweep_unfinished_layouts
+from quire.store.posix.mounts import mount_of, read_mounts
 from quire.store.posix.records import PRUNE_AGE, PosixRecords
 
 __all__ = ["HOME", "PosixStore"]
@@ -101,7 +102,8 @@ class PosixStore:
                 f"The directory {root} cannot be used: {reason(error)}. Create it, or name another."
             ) from error
         network = not local if network is None else network
-        if network and "nocto" in mount_options(str(root)):
+        mount = mount_of(str(root), read_mounts()) if network else None
+        if mount is not None and "nocto" in mount.options:
             raise StoreError(
                 f"The directory {root} is mounted with the option nocto, with which workers on different machines see "
                 f"different files; mount it without."

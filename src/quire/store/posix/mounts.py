@@ -1,4 +1,4 @@
-"""Which mount a directory lies on, and what an NFS client has asked its server there."""
+"""The mount that a directory lies on, and how often an NFS client has asked its server there."""
 
 from __future__ import annotations
 
