@@ -345,10 +345,10 @@ def test_a_damaged_record_is_never_overwritten(data: bytes) -> None:
 
 
 def scripted(state: MemoryState, fault: Fault, between: Any) -> Index:
-    """A publication's write fails with `fault`; `between` runs before the read that follows it, its third."""
+    """A publication's write fails with `fault`; `between` runs before the read that follows it, its second."""
     faults = Faults()
     faults.next("write", fault)
-    faults.call("read", between, skip=2)
+    faults.call("read", between, skip=1)
     return Index(MemoryStore(state, faults))
 
 

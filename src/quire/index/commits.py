@@ -87,7 +87,7 @@ class Known(NamedTuple):
     draft: Draft | None = None
     """The result of the one change that waits for it, not stored yet."""
     read_at: float = -math.inf
-    """The time (of `now`) before it was read."""
+    """The time (of `now`) before it was read; -inf where it is to be asked whether it is still the same."""
 
 
 @dataclass(slots=True, eq=False)
@@ -243,9 +243,12 @@ class Commits:
         return known.record.tag
 
     def _read(self, key: str, jobs: Sequence[_Job]) -> Known:
-        """The record now. A draft is kept only for the job that it belongs to, alone, and used once."""
+        """The record now, or as it was a moment ago for the first attempt of a job that is alone.
+
+        A draft is kept only for the job that it belongs to, and used once.
+        """
         earlier = next((job.known for job in jobs if job.known is not None), None)
-        if earlier is not None and earlier.draft is not None and len(jobs) == 1 and now() - earlier.read_at < _MOMENT:
+        if earlier is not None and len(jobs) == 1 and now() - earlier.read_at < _MOMENT:
             record = earlier.record
         else:
             record = self._store.records.read(key, earlier.record if earlier is not None else None)
@@ -254,7 +257,7 @@ class Commits:
         else:
             known = Known(record, stored_project(record))
         for job in jobs:
-            job.known = known._replace(draft=None)
+            job.known = known._replace(draft=None, read_at=-math.inf)
         return known
 
     def _judge(self, job: _Job, known: Known) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from quire.domain import changes
@@ -135,7 +136,8 @@ class Index:
             except BaseException:  # no record can have named them
                 self.remove_blobs(stored)
                 raise
-            known = Known(record, before, draft, read_at)
+            # without a draft other writers may be at work, but for a new project
+            known = Known(record, before, draft, read_at if draft is not None or before is None else -math.inf)
             change = self.commits.make(self.key(name), transition, "publish", origin, until=until, known=known)
         except (StoreFull, StoreReadOnly):
             self.remove_blobs(stored)

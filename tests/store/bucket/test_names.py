@@ -156,7 +156,7 @@ def test_a_sleeper_that_wakes_after_a_sweep_is_refused() -> None:
         def put(self, key: str, data: bytes, expected: Version | None) -> Version:
             if key.startswith("records/") and self.left:
                 self.left = 0
-                assert store.sweep(older_than=0) == 1
+                assert store.sweep(older_than=0, thorough=True) == 1
             return self.bucket.put(key, data, expected)
 
     sleeper = BucketRecords(Sleeping(bucket, 1), writable=True)
@@ -165,6 +165,21 @@ def test_a_sleeper_that_wakes_after_a_sweep_is_refused() -> None:
     assert store.records.names(FOLDER).names == ()
     put(sleeper, "acme")
     assert store.records.names(FOLDER).names == ("acme",)
+
+
+def test_a_sweep_looks_where_the_process_met_something() -> None:
+    """A worker that read a list with a token settles its name; one that never read it asks the bucket nothing."""
+    bucket = MemoryBucket()
+    put(records_of(bucket), "other")
+    dying = BucketRecords(Dying(bucket, 1), writable=True)
+    with pytest.raises(Stopped):
+        put(dying, "acme")
+    idle, reader = BucketStore(bucket, "memory"), BucketStore(bucket, "memory")
+    with mock.patch.object(bucket, "get", side_effect=AssertionError), mock.patch.object(bucket, "list", bucket.get):
+        assert idle.sweep(older_than=0) == 0
+    reader.records.names(FOLDER)
+    assert reader.sweep(older_than=0) == 1
+    assert idle.sweep(older_than=0, thorough=True) == 0
 
 
 # -- size -------------------------------------------------------------------------------------------------------------

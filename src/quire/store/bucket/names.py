@@ -77,6 +77,8 @@ class NameLists:
         self._read = read
         self._seen: dict[tuple[str, str, str], float] = {}
         """When this process first saw a token that is still there: folder, name, token."""
+        self._unsettled: set[str] = set()
+        """Folders in which this process met tokens, or may have left a token or a segment that nothing names."""
         self._lock = threading.Lock()
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -106,6 +108,8 @@ class NameLists:
             return cached
         state, document = found
         root = Root() if document is None else _decode(document.data, folder)
+        if root.changing:
+            self._unsettled.add(folder)
         return _Known(state, root, cached.segments if cached is not None else {})
 
     def _complete(self, folder: str, current: _Known) -> tuple[_Known, dict[str, bool]]:
@@ -167,8 +171,20 @@ class NameLists:
 
     def stored(self) -> dict[str, list[str]]:
         """Every folder that has a list, and the identities of the segments that are stored for it."""
+        return self._listed("names")
+
+    def unsettled(self) -> dict[str, list[str]]:
+        """The same of the folders where this process knows of something that a sweep may find, since the last call."""
+        with self._lock:
+            folders, self._unsettled = self._unsettled, set()
         found: dict[str, list[str]] = {}
-        for each in self._bucket.list("names"):
+        for folder in sorted(folders):
+            found |= {folder: []} | self._listed(f"names/{folder}")
+        return found
+
+    def _listed(self, prefix: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for each in self._bucket.list(prefix):
             key = each.key.removeprefix("names/")
             if key.endswith(".json"):
                 found.setdefault(key.removesuffix(".json"), [])
@@ -191,7 +207,9 @@ class NameLists:
         except Conflict:
             self._leave(folder, name, token, None, is_present=None)
             raise
-        # any other error: the token stays, and readers ask the record, until it is fenced
+        except BaseException:  # the token stays, and readers ask the record, until it is fenced
+            self._unsettled.add(folder)
+            raise
         self._leave(folder, name, token, with_token, is_present=is_present)
         return result
 
@@ -219,6 +237,7 @@ class NameLists:
                     return
                 _pause(attempt)
         except StoreError as error:
+            self._unsettled.add(folder)
             log.warning("name not settled", record=f"{folder}/{name}", error=str(error))
 
     def _replace(self, folder: str, change: Callable[[Root], Root]) -> _Known:
@@ -252,6 +271,7 @@ class NameLists:
             names = self._segment(folder, old.identity) if old is not None else ()
         except _SegmentMissing:
             return root  # another one was faster, and the swap will fail
+        self._unsettled.add(folder)  # the old segment, or the new ones if the swap fails, will have no name
         written = []
         for first, piece in split(apply(names, changes), old.first if old is not None else ""):
             identity = secrets.token_hex(8)

@@ -82,11 +82,15 @@ class BucketStore:
             self.blobs.touch_clock()
 
     def sweep(self, older_than: float, *, thorough: bool = False) -> int:
-        """See `contracts.Store`: settle names whose writers died, remove segments, and markers, that nothing names."""
+        """See `contracts.Store`: settle names whose writers died, remove segments, and markers, that nothing names.
+
+        Unless it is thorough, only where this process knows of something, so that one without work asks nothing.
+        """
+        lists = self.records.lists
         swept = self.blobs.sweep(older_than) if thorough else 0
-        for folder, segments in self.records.lists.stored().items():
-            swept += self.records.lists.heal(folder, older_than, self.records.fence)
-            swept += self.records.lists.collect(folder, segments)
+        for folder, segments in (lists.stored() if thorough else lists.unsettled()).items():
+            swept += lists.heal(folder, older_than, self.records.fence)
+            swept += lists.collect(folder, segments)
         return swept
 
     def _check_once(self) -> None:
