@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from quire.domain.changes import Selection
 from quire.domain.errors import NotFound, ReadOnlyFile
-from quire.domain.project import Status
+from quire.domain.project import Project, Status
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.index.upload import Upload, examine, upload_key
@@ -27,7 +28,7 @@ def upload(index: Index, version: str) -> Upload:
 
 
 def publish(index: Index, version: str) -> None:
-    changing.publish(index, upload(index, version), overwrite=False, existing={})
+    changing.publish(index, [upload(index, version)])
 
 
 def test_each_change_is_logged_once_with_its_origin() -> None:
@@ -35,8 +36,8 @@ def test_each_change_is_logged_once_with_its_origin() -> None:
     index = Index(MemoryStore(), origin=Origin(user="root", command="quire yank"))
     asked = Origin(user="alice", request="5eb63bbb-1")
     with capture_logs() as logs:
-        changing.publish(index, upload(index, "1.0"), overwrite=False, existing={}, origin=asked)
-        changing.publish(index, upload(index, "1.0"), overwrite=False, existing={}, origin=asked)
+        changing.publish(index, [upload(index, "1.0")], origin=asked)
+        changing.publish(index, [upload(index, "1.0")], origin=asked)
         changing.yank(index, "acme", Selection(version="1.0"), ())
         changing.yank(index, "acme", Selection(version="1.0"), ())
         changing.unyank(index, "acme", Selection(filename=wheel_name("acme", "1.0")), ())
@@ -53,6 +54,35 @@ def test_each_change_is_logged_once_with_its_origin() -> None:
     ]
     assert all(line["project"] == "acme" for line in logs)
     assert (logs[-1]["what"], logs[-1]["version"]) == ("the release 1.0", "1.0")
+
+
+def test_several_files_are_published_in_one_step_and_logged_each() -> None:
+    """Of a release of which one file is published already, only the other one is new."""
+    index = Index(MemoryStore(), origin=Origin(user="root", command="quire import"))
+    publish(index, "1.0")
+    with capture_logs() as logs:
+        change = changing.publish(index, [upload(index, "1.0"), upload(index, "2.0")], imported=True)
+    assert change.after is not None
+    assert sorted(change.after.files) == [wheel_name("acme", "1.0"), wheel_name("acme", "2.0")]
+    assert [(line["event"], line["file"], line["user"]) for line in logs] == [
+        ("already published", wheel_name("acme", "1.0"), "root"),
+        ("published", wheel_name("acme", "2.0"), "root"),
+    ]
+
+
+def test_a_repair_is_logged_if_it_changed_anything() -> None:
+    """With the user of the command."""
+    index = Index(MemoryStore(), origin=Origin(user="root", command="quire check"))
+    publish(index, "1.0")
+
+    def rename(project: Project | None) -> Project:
+        assert project is not None
+        return msgspec.structs.replace(project, name="Acme")
+
+    with capture_logs() as logs:
+        assert changing.repair(index, "acme", rename).changed
+        assert not changing.repair(index, "acme", rename).changed
+    assert [(line["event"], line["project"], line["user"]) for line in logs] == [("repaired", "acme", "root")]
 
 
 def test_a_change_of_which_a_part_cannot_be_made_is_refused() -> None:

@@ -1,12 +1,12 @@
 """Changes to what is published: whether it may be changed, the change, and its line in the log.
 
-Requests and commands change projects through this module, so both have the same checks, the same entry in the audit
-log, the same line in the server's log and the same errors.
+Requests, commands and the work on a whole index (import, update, check) change projects through this module alone, so
+all have the same checks, the same entry in the audit log, the same line in the server's log and the same errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -16,7 +16,7 @@ from quire.domain.errors import ReadOnlyFile
 from quire.domain.names import same_version
 from quire.domain.project import File, Status
 from quire.index.audit.entries import Origin
-from quire.index.commits import Change
+from quire.index.commits import Change, Transition
 from quire.index.index import Index
 from quire.index.upload import Upload
 
@@ -50,20 +50,27 @@ def check_selection(selection: Selection, fixed: Iterable[FixedFile], *, removes
 
 def publish(
     index: Index,
-    upload: Upload,
+    uploads: Sequence[Upload],
     *,
-    overwrite: bool,
-    existing: Mapping[str, File],
+    overwrite: bool = False,
+    existing: Mapping[str, File] | None = None,
+    imported: bool = False,
     origin: Origin | None = None,
 ) -> Change:
-    """Publish one distribution; see `Index.publish` for what is raised. `existing`: files that are served besides."""
-    change = index.publish([upload], overwrite=overwrite, existing=existing, origin=origin)
-    filename = upload.parsed.filename
-    if change.changed:
-        size = upload.staged.size
-        log.info("published", project=change.name, file=filename, size=size, **_asker(index, origin))
-    else:
-        log.info("already published", project=change.name, file=filename, **_asker(index, origin))
+    """Publish distributions of one project in one step. `existing`: files that are served besides.
+
+    `imported`: they are not new, so fewer rules apply. See `Index.publish` for more, and for what is raised.
+    """
+    change = index.publish(uploads, overwrite=overwrite, existing=existing, imported=imported, origin=origin)
+    before = change.before.files if change.before is not None else {}
+    after = change.after.files if change.after is not None else {}
+    for upload in uploads:
+        filename = upload.parsed.filename
+        if before.get(filename) != after.get(filename):
+            size = upload.staged.size
+            log.info("published", project=change.name, file=filename, size=size, **_asker(index, origin))
+        else:
+            log.info("already published", project=change.name, file=filename, **_asker(index, origin))
     return change
 
 
@@ -112,6 +119,14 @@ def set_status(
     change = index.set_status(project, status, reason, origin=origin)
     if change.changed:
         log.info("status set", project=project, status=str(status), **_asker(index, origin))
+    return change
+
+
+def repair(index: Index, project: str, transition: Transition, *, origin: Origin | None = None) -> Change:
+    """Make a change that only a repair makes; see `Index.amend`. Raises StoreError, and what `transition` raises."""
+    change = index.amend(project, transition, origin=origin)
+    if change.changed:
+        log.info("repaired", project=change.name, **_asker(index, origin))
     return change
 
 

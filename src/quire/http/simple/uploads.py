@@ -118,7 +118,7 @@ def _publish(
         context.project, context.file, context.action = project, upload.parsed.filename, "publish"
         existing = index.existing_files(project)  # as they are now: this request came before
         overwrite = index.policy.overwrite
-        return upload, changing.publish(index.hosted, upload, overwrite=overwrite, existing=existing, origin=origin)
+        return upload, changing.publish(index.hosted, [upload], overwrite=overwrite, existing=existing, origin=origin)
     finally:
         content.discard()
 

@@ -16,6 +16,7 @@ from quire.dropin.folder import Folder
 from quire.index.index import Index
 from quire.index.integrity import has_digest
 from quire.index.upload import Upload, new_blob_key
+from quire.operations import changing
 from quire.store.contracts import Staged, Store, StoredBlob
 
 _CHUNK: Final = 1024 * 1024
@@ -84,7 +85,7 @@ def restore(index: Index, project: Project, file: File, copy: Copy) -> str | Non
         staged = _staged(index.store, new_blob_key(parsed), copy)
         try:
             upload = _upload(project, file, parsed, staged)
-            restored = upload is not None and file.filename in index.publish([upload], imported=True).restored
+            restored = upload is not None and file.filename in changing.publish(index, [upload], imported=True).restored
         finally:
             staged.discard()
     except (QuireError, OSError):

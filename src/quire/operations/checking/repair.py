@@ -25,6 +25,7 @@ from quire.domain.tombstones import NONE, Tombstones
 from quire.index.audit.entries import encode_note, entries_of
 from quire.index.commits import blob_keys
 from quire.index.index import Index
+from quire.operations import changing
 from quire.operations.checking.copies import Copy, restore
 from quire.store.contracts import Record, Store
 from quire.store.posix.inspector import PosixInspector, Revision
@@ -118,7 +119,7 @@ class Repairs:
             return msgspec.structs.replace(project, name=name)
 
         try:
-            return f"Its name is {name} now." if index.amend(name, transition).changed else None
+            return f"Its name is {name} now." if changing.repair(index, name, transition).changed else None
         except NotFound:
             return None
 
@@ -168,7 +169,7 @@ class Repairs:
     def _amend(self, index: Index, name: str, file: File, edit: Callable[[File], File | None]) -> bool:
         """Replace an entry if it is still this one; None takes it out."""
         try:
-            return index.amend(name, partial(_edited, file, edit)).changed
+            return changing.repair(index, name, partial(_edited, file, edit)).changed
         except NotFound:
             return False
 

@@ -17,6 +17,7 @@ from quire.dropin.listing import Candidate
 from quire.index.commits import deleted_files
 from quire.index.integrity import has_digest
 from quire.index.upload import Upload
+from quire.operations import changing
 from quire.operations.importing.context import ImportContext
 from quire.operations.importing.outcome import Outcome, Result
 from quire.operations.importing.source import Refused, read_signature, read_unchanged, remove_signature
@@ -186,7 +187,7 @@ class ProjectImport:
 
     def _publish(self, queue: list[_Queued]) -> None:
         try:
-            self._context.index.publish([queued.upload for queued in queue], imported=True)
+            changing.publish(self._context.index, [queued.upload for queued in queue], imported=True)
         except FileExists:
             # Another process published one of them meanwhile, so none of ours was: take all of them again.
             self._refresh()

@@ -17,6 +17,7 @@ from quire.domain.errors import FileExists, StoreError, StoreFull, StoreReadOnly
 from quire.dropin.files import open_regular
 from quire.index.index import Index
 from quire.index.upload import examine
+from quire.operations import changing
 from quire.store.contracts import Staging
 from quire.store.posix.files import remove_quietly, sync_directory, unique_name, write_all
 
@@ -132,7 +133,7 @@ def settle(sinks: Sequence[ForDirectory | ForStore], index: Index) -> list[tuple
     done: list[tuple[str, str]] = []
     try:
         if hosted:
-            change = index.publish([examine(sink.staging.finish(), sink.filename) for sink in hosted])
+            change = changing.publish(index, [examine(sink.staging.finish(), sink.filename) for sink in hosted])
             before = change.before.files if change.before is not None else {}
             done += [("present" if sink.filename in before else "published", sink.filename) for sink in hosted]
         for sink in sinks:

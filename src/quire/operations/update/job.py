@@ -254,5 +254,6 @@ async def _fetch(job: Job, upstream: Upstream, index: Index, update: Update) -> 
         for sink in sinks:
             sink.discard()
     for outcome, where in done:
-        _log.info(outcome, project=update.project, file=where)
+        if os.sep in where:  # a path; files that are published are logged by the door for changes
+            _log.info(outcome, project=update.project, file=where)
     return done
