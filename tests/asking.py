@@ -5,6 +5,7 @@ What a client library would tidy up before sending it (a truncated body, an HTTP
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
 import io
@@ -171,6 +172,11 @@ def password_file(folder: Path, **users: str) -> Path:
     staging = folder / "users.new"
     staging.write_text("".join(lines))
     return staging.replace(folder / "users")
+
+
+def basic(user: str, password: str) -> str:
+    """The value of the Authorization header (RFC 7617)."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 # -- uploads ----------------------------------------------------------------------------------------------------------

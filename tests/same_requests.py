@@ -6,7 +6,6 @@ so that whatever differs between two answers is the server's doing. Import `ROWS
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import random
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.asking import Site, password_file, publish, serve
+from tests.asking import Site, basic, password_file, publish, serve
 from tests.distributions import make_wheel, wheel_name
 
 SERVERS: Mapping[str, tuple[str, ...]] = {
@@ -74,7 +73,7 @@ def request(line: str, *headers: str, host: str | None = "index.test", body: byt
 
 def login(user: str = USER[0], password: str = USER[1]) -> str:
     """The header line of a login."""
-    return f"Authorization: Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+    return f"Authorization: {basic(user, password)}"
 
 
 def ask(site: Site, data: bytes) -> Received:

@@ -7,7 +7,6 @@ import os
 import re
 import select
 import socket
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -20,7 +19,7 @@ from hypothesis import strategies as st
 
 from quire.access.login_checks import LoginChecks
 from quire.access.login_limits import Limits, Origin
-from tests.asking import RawAnswer, Site, password_file, publish_wheel, raw_answer, serve
+from tests.asking import RawAnswer, Site, basic, password_file, publish_wheel, raw_answer, serve
 from tests.distributions import wheel_name
 
 ATTACKERS = 100
@@ -38,8 +37,12 @@ def users_file(folder: Path, **users: str) -> Path:
 
 
 def request(user: str, address: str) -> bytes:
-    login = b64encode(f"{user}:secret".encode()).decode()
-    lines = ("GET /simple/ HTTP/1.1", "Host: x", f"Authorization: Basic {login}", f"X-Forwarded-For: {address}")
+    lines = (
+        "GET /simple/ HTTP/1.1",
+        "Host: x",
+        f"Authorization: {basic(user, 'secret')}",
+        f"X-Forwarded-For: {address}",
+    )
     return "\r\n".join((*lines, "\r\n")).encode()
 
 
@@ -127,17 +130,15 @@ def test_a_removed_user_is_refused_by_every_worker(tmp_path: Path, server: str) 
     users = password_file(tmp_path, ann="secret", bob="secret", cid="secret")
     flags = ("-a", "download,list,update", "-P", users, "--workers", 2, "--server", server, "--disable-fallback")
     with serve(tmp_path, *flags) as first, serve(tmp_path, *flags) as second, ExitStack() as stack:
-        publish_wheel(first, "one", authorization="Basic " + b64encode(b"ann:secret").decode())
+        publish_wheel(first, "one", authorization=basic("ann", "secret"))
         connections = [stack.enter_context(site.connect()) for site in (first, second) for _ in range(12)]
 
         def statuses(user: str, password: str = "secret") -> list[int]:
-            login = b64encode(f"{user}:{password}".encode()).decode()
+            login = basic(user, password)
             found = []
             for path in ("/simple/one/", f"/packages/{wheel_name('one', '1.0')}"):
                 for connection in connections:
-                    connection.sendall(
-                        f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {login}\r\n\r\n".encode()
-                    )
+                    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {login}\r\n\r\n".encode())
                     found.append(raw_answer(connection).status)
             return found
 

@@ -514,11 +514,10 @@ def test_changes_are_logged_with_the_user(quire: Quire, index: Index, tmp_path: 
     assert (tmp_path / "log").read_text() == "yanked project=alpha what='the release 1.0' version=1.0 user=jane\n"
 
 
-def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """A line every few seconds, on stderr."""
     now = [0.0]
-    monkeypatch.setattr("quire.commands.progress.time.monotonic", lambda: now[0])
-    with Meter("import") as meter:
+    with Meter("import", clock=lambda: now[0]) as meter:
         meter.step("x", 3_000_000)
         meter.advance(1_000_000)
         now[0] = 6.0

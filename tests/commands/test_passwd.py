@@ -7,7 +7,6 @@ import json
 import os
 import select
 import subprocess
-from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,12 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.access import password_changes
 from quire.access.htpasswd import Entry, entries, with_hash, without
 from quire.access.password_changes import change
 from quire.access.passwords import MAX_PASSWORD_FILE_BYTES, parse_users, verify_password
 from quire.domain.errors import ConfigurationError, StoreError
-from tests.asking import serve
+from tests.asking import basic, serve
 from tests.htpasswd import bcrypt_hash, sha1_hash, write
 from tests.serving import DEADLINE, environment, quire_command, run_quire
 
@@ -156,15 +154,14 @@ def test_a_change_by_others_is_not_overwritten(tmp_path: Path) -> None:
     assert len(seen) == 2
 
 
-def test_a_lock_that_is_held_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_that_is_held_is_waited_for(tmp_path: Path) -> None:
     """Not for ever: then one sentence, and nothing is changed."""
     path = write(tmp_path / "htpasswd", ann=sha1_hash("a"))
-    monkeypatch.setattr(password_changes, "LOCK_SECONDS", 0.0)
     before = path.read_bytes()
 
     def edit(data: bytes) -> bytes:
         with pytest.raises(StoreError, match="is being changed by another program"):
-            change(str(path), lambda inner: inner + b"# lost\n")
+            change(str(path), lambda inner: inner + b"# lost\n", lock_seconds=0.0)
         return data + b"# kept\n"
 
     assert change(str(path), edit)
@@ -219,8 +216,7 @@ def test_a_user_comes_changes_and_goes(tmp_path: Path) -> None:
     with serve(tmp_path, "-P", users, "-a", "list,update", "--disable-fallback") as site:
 
         def status(user: str, password: str) -> int:
-            login = b64encode(f"{user}:{password}".encode()).decode()
-            return site.get("/simple/", authorization=f"Basic {login}").status_code
+            return site.get("/simple/", authorization=basic(user, password)).status_code
 
         code, said = passwd(tmp_path, "-P", "users", "ann", word="pä ss:wort")
         assert (code, status("ann", "pä ss:wort")) == (0, 200), said

@@ -7,7 +7,6 @@ Each is a server of its own over one store, and gets the same requests in the sa
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import fcntl
 import http.client
@@ -30,7 +29,7 @@ import h11
 import pytest
 
 from tests import marking
-from tests.asking import Site, password_file, publish_wheel, serve
+from tests.asking import Site, basic, password_file, publish_wheel, serve
 from tests.fuzz.budget import seconds
 from tests.same_requests import COMPARED
 from tests.serving import DEADLINE, free_port, running, until
@@ -43,7 +42,7 @@ WRONG_LOGINS = 5
 """Few enough that no throttle, whose answer depends on the time, is ever asked."""
 FLAGS = ("-a", "list,download,update", "-v", "--log-format", "json", "--trusted-proxies", "127.0.0.1")
 LOGGED = ("method", "path", "status", "client", "route", "index", "user", "project", "sent")
-RIGHT = base64.b64encode(b"ann:secret").decode()
+RIGHT = basic("ann", "secret")
 
 
 @dataclass
@@ -216,10 +215,10 @@ class Requests:
     def _login(self) -> list[str]:
         kind = self.random.random()
         if kind < 0.7:
-            return [f"Authorization: Basic {RIGHT}"]
+            return [f"Authorization: {RIGHT}"]
         if kind < 0.74 and self.wrong < WRONG_LOGINS:
             self.wrong += 1
-            return [f"Authorization: Basic {base64.b64encode(f'u{self.wrong}:wrong'.encode()).decode()}"]
+            return [f"Authorization: {basic(f'u{self.wrong}', 'wrong')}"]
         return self.random.choice([[], ["Authorization: Basic !"], ["Authorization: Bearer x"], ["X-Authorization: x"]])
 
 
@@ -306,7 +305,7 @@ def test_requests_in_any_pieces(ways: dict[str, Way], site: Site) -> None:
         (_file_path(site, "large"), "Range: bytes=1-399999\r\n"),
         ("/health", "X-Unknown: 1\r\n"),
     ):
-        head = f"GET {target} HTTP/1.1\r\nHost: index.test\r\n{more}Authorization: Basic {RIGHT}\r\n\r\n".encode()
+        head = f"GET {target} HTTP/1.1\r\nHost: index.test\r\n{more}Authorization: {RIGHT}\r\n\r\n".encode()
         pool[head] = ways["general"].ask(head, "GET", 1)
     split = ways["split"]
     for _ in range(COUNT // 8):

@@ -23,6 +23,7 @@ from quire.index.index import Index
 from quire.index.upload import Upload, examine, upload_key
 from quire.operations.importing import Importer, Outcome, Report, Result
 from quire.operations.importing import project as project_import
+from quire.operations.importing.project import BATCH_FILES
 from quire.store.faults import Fault
 from quire.store.memory import MemoryStore
 from quire.store.posix.store import PosixStore
@@ -320,16 +321,15 @@ def test_a_served_file_is_not_contradicted(tmp_path: Path) -> None:
     assert list(files_of(index)) == [wheel_name("alpha", "2.0")]
 
 
-def test_a_project_appears_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_project_appears_in_one_step(tmp_path: Path) -> None:
     """All files of a project are published at once; many of them in batches."""
-    for minor in range(5):
+    for minor in range(BATCH_FILES + 2):
         put(tmp_path / "in", version=f"1.{minor}")
     index = new_index(tmp_path / "root")
-    monkeypatch.setattr(project_import, "BATCH_FILES", 3)
     assert not Importer(index, tmp_path / "in").run().failed
     changes = LogReader(index.store.records, index.name, index.prefix).project("alpha")
-    assert [len(change.entry["files"]) for change in changes] == [3, 2]
-    assert len(files_of(index)) == 5
+    assert [len(change.entry["files"]) for change in changes] == [BATCH_FILES, 2]
+    assert len(files_of(index)) == BATCH_FILES + 2
 
 
 def test_an_upload_meanwhile(tmp_path: Path) -> None:

@@ -28,23 +28,25 @@ from quire.access.passwords import MAX_PASSWORD_FILE_BYTES, read_password_file
 from quire.domain.errors import ConfigurationError, StoreError
 from quire.store.posix.files import sync_directory
 
-LOCK_SECONDS = 10.0
+_LOCK_SECONDS = 10.0
 _ATTEMPTS = 100
 _NEW_FILE_MODE = 0o640
 _NO_REPLACING = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def change(path: str, edit: Callable[[bytes], bytes], *, create: bool = False) -> bool:
+def change(
+    path: str, edit: Callable[[bytes], bytes], *, create: bool = False, lock_seconds: float = _LOCK_SECONDS
+) -> bool:
     """Replace the content of a password file by the result of `edit`; whether it changed.
 
     `edit` may be called several times, and may raise a QuireError to leave the file as it is. `create`: make a file
-    that is not there, empty. Raises ConfigurationError for a file that cannot be used, StoreError when it cannot be
-    written.
+    that is not there, empty. `lock_seconds`: how long to wait for the lock of another program. Raises
+    ConfigurationError for a file that cannot be used, StoreError when it cannot be written.
     """
     path = os.path.realpath(path)  # a symbolic link stays one
     try:
         for _ in range(_ATTEMPTS):
-            with _locked(path, create=create) as descriptor:
+            with _locked(path, create=create, seconds=lock_seconds) as descriptor:
                 before = read_password_file(path)
                 after = edit(before)
                 if after == before:
@@ -61,9 +63,9 @@ def change(path: str, edit: Callable[[bytes], bytes], *, create: bool = False) -
 
 
 @contextmanager
-def _locked(path: str, *, create: bool) -> Iterator[int]:
+def _locked(path: str, *, create: bool, seconds: float) -> Iterator[int]:
     """The file, open and locked, and still the one that has the name."""
-    deadline = time.monotonic() + LOCK_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         descriptor = _open(path, create=create)
         try:

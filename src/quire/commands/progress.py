@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console
@@ -20,13 +21,14 @@ _EVERY = 5.0
 class Meter(Progress):
     """A context manager, so that the terminal is left tidy."""
 
-    def __init__(self, command: str, *, in_bytes: bool = True) -> None:
-        """`command`: begins each line. `in_bytes`: whether bytes are counted, or parts."""
+    def __init__(self, command: str, *, in_bytes: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
+        """`command`: begins each line. `in_bytes`: whether bytes are counted, or parts. `clock`: monotonic seconds."""
+        self._clock = clock
         self._command = command
         self._words = in_words if in_bytes else str
         self._lock = threading.Lock()
         self._title, self._total, self._done = "", 0, 0
-        self._printed = time.monotonic()
+        self._printed = clock()
         self._task: TaskID | None = None
         self._bar: Bar | None = None
         if sys.stderr.isatty():
@@ -73,6 +75,6 @@ class Meter(Progress):
         self._done = done
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done)
-        elif (now := time.monotonic()) - self._printed >= _EVERY:
+        elif (now := self._clock()) - self._printed >= _EVERY:
             self._printed = now
             self.say(f"{self._title}: {self._words(done)} of {self._words(self._total)}")

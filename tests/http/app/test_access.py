@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from structlog.testing import capture_logs
 from quire.access.authorization import AccessRules, Decision, Forbidden, Principal, Right
 from quire.config.settings import Settings
 from quire.http.app.application import create_application
-from tests.asking import JSON_V1, OPEN, password_file, serve
+from tests.asking import JSON_V1, OPEN, basic, password_file, serve
 from tests.distributions import make_wheel, wheel_name
 
 ALL = ("download", "list", "update")
@@ -155,7 +154,7 @@ def test_a_wrong_login_is_no_refusal_of_a_right(tmp_path: Path) -> None:
     """It is counted and logged as the failed login that it is."""
     users = password_file(tmp_path, ann="secret")
     app = application(tmp_path, authenticate=ALL, passwords=str(users))
-    wrong = f"Basic {b64encode(b'ann:guess').decode()}"
+    wrong = basic("ann", "guess")
     with capture_logs() as logs:
         (answer,) = ask(app, (GET, "/simple/", {"headers": {"authorization": wrong}}))
     assert answer.status_code == 401

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.asking import Site, multipart, password_file, post, publish, publish_wheel, serve
+from tests.asking import Site, basic, multipart, password_file, post, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 
 ANN = ("ann", "secret")
-LOGIN = f"Basic {b64encode(b'ann:secret').decode()}"
+LOGIN = basic("ann", "secret")
 ACTIONS = ("download", "list", "update")
 CHALLENGE = 'Basic realm="pypi", charset="UTF-8"'
 
@@ -187,11 +187,10 @@ def test_without_a_password_file_no_login_succeeds(tmp_path: Path) -> None:
 def test_secrets_stay_out_of_the_log(tmp_path: Path) -> None:
     """Neither a password nor its header is in what `-vv` logs, not even with the format that logs everything."""
     users = password_file(tmp_path, ann="hunter2")
-    token = b64encode(b"ann:hunter2").decode()
     with serve(tmp_path, "-a", "list,update", "-P", users, "-vv", "--log-req-frmt", "asked %s") as site:
         body = multipart([(":action", "submit")])
         for answer in (
-            site.get("/simple/", authorization=f"Basic {token}"),
+            site.get("/simple/", authorization=basic("ann", "hunter2")),
             site.client.post("/", content=body, auth=("ann", "hunter2"), headers={"content-type": "text/plain"}),
             site.client.get("/simple/", auth=("ann", "wrong-hunter2")),
         ):
@@ -200,4 +199,4 @@ def test_secrets_stay_out_of_the_log(tmp_path: Path) -> None:
     assert "asked {" in output
     assert "/simple/" in output
     assert "hunter2" not in output
-    assert token not in output
+    assert basic("ann", "hunter2").split()[1] not in output

@@ -31,6 +31,7 @@ from tests.asking import (
     OPEN,
     LoopbackConnection,
     Site,
+    basic,
     password_file,
     publish,
     publish_wheel,
@@ -179,8 +180,8 @@ def test_a_login_is_needed_where_it_was(tmp_path: Path) -> None:
     """Only credentials that were found good are taken, only as long as the password file has them."""
     users = password_file(tmp_path, alice="secret")
     worker = Worker(tmp_path, authenticate=("list",), passwords=str(users))
-    login = (b"authorization", httpx.BasicAuth("alice", "secret")._auth_header.encode())
-    wrong = (b"authorization", httpx.BasicAuth("alice", "guess")._auth_header.encode())
+    login = (b"authorization", basic("alice", "secret").encode())
+    wrong = (b"authorization", basic("alice", "guess").encode())
 
     async def scenario() -> None:
         assert worker.ask("/simple/", login) is None
@@ -201,7 +202,7 @@ def test_a_recognised_login_counts_as_long_as_it_is_good(tmp_path: Path) -> None
     users = password_file(tmp_path, alice="secret")
     (tmp_path / "packages").mkdir()
     worker = Worker(tmp_path / "packages", authenticate=("list",), passwords=str(users))
-    login = (b"authorization", httpx.BasicAuth("alice", "secret")._auth_header.encode())
+    login = (b"authorization", basic("alice", "secret").encode())
     raw_requests = RawRequests(worker.fast_path)
     head = b"".join(b"%b: %b\r\n" % line for line in [*PLAIN, login])
 
@@ -234,7 +235,7 @@ def test_a_fast_path_response_is_logged_like_any_other(tmp_path: Path) -> None:
     users = password_file(tmp_path, alice="secret")
     settings = {"trusted_proxies": ("127.0.0.1",), "verbosity": 1}
     worker = Worker(tmp_path, authenticate=("list",), passwords=str(users), **settings)
-    login = (b"authorization", httpx.BasicAuth("alice", "secret")._auth_header.encode())
+    login = (b"authorization", basic("alice", "secret").encode())
 
     async def scenario() -> None:
         await worker.prepare("/simple/", login)
@@ -310,7 +311,7 @@ def test_over_a_network_responses_are_awaited(tmp_path: Path) -> None:
     assert fast_path.waits
 
     async def ask(path: str, user: str | None) -> int | None:
-        login = [] if user is None else [(b"authorization", httpx.BasicAuth(user, "secret")._auth_header.encode())]
+        login = [] if user is None else [(b"authorization", basic(user, "secret").encode())]
         identity = (b"x-request-id", f"of-{user}".encode())
         given = await fast_path.respond_awaited(path, ASGIHeaders([*PLAIN, *login, identity]), lambda: "")
         return None if given is None else given[0].status

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from quire.domain.errors import StoreError
-from quire.http.app import periodic_sweep as housekeeping
-from quire.http.app.periodic_sweep import ABANDONED_AFTER, sweep_periodically
+from quire.http.app.periodic_sweep import ABANDONED_AFTER, EVERY, sweep_periodically
 from quire.store.posix.store import PosixStore
 
 
@@ -31,10 +30,13 @@ def test_only_the_abandoned_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert file.read() == b"published"
 
 
-def test_a_failing_sweep_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store that is away for a while does not end the housekeeping."""
-    monkeypatch.setattr(housekeeping, "EVERY", 0.0)
-    monkeypatch.setattr("random.uniform", lambda low, high: 0.0)
+def test_a_failing_sweep_is_tried_again() -> None:
+    """A store that is away for a while does not end the sweeps: the next one comes an hour later, more or less."""
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0)
 
     async def scenario() -> list[float]:
         ages: list[float] = []
@@ -47,9 +49,11 @@ def test_a_failing_sweep_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None
             done.set()
             return 1
 
-        task = asyncio.create_task(sweep_periodically(sweep))
+        task = asyncio.create_task(sweep_periodically(sweep, pause=pause))
         await done.wait()
         task.cancel()
         return ages
 
     assert asyncio.run(scenario())[:2] == [ABANDONED_AFTER, ABANDONED_AFTER]
+    assert 0 <= pauses[0] <= 60
+    assert 0.9 * EVERY <= pauses[1] <= 1.1 * EVERY

@@ -22,9 +22,14 @@ ABANDONED_AFTER = 86_400.0
 log = structlog.get_logger(__name__)
 
 
-async def sweep_periodically(sweep: Callable[[float], Awaitable[int]]) -> None:
-    """Call `sweep` with ABANDONED_AFTER, soon after the start and then again and again, until cancelled."""
-    await asyncio.sleep(random.uniform(0, 60))  # noqa: S311 - spreads the workers, hides nothing
+async def sweep_periodically(
+    sweep: Callable[[float], Awaitable[int]], *, pause: Callable[[float], Awaitable[object]] = asyncio.sleep
+) -> None:
+    """Call `sweep` with ABANDONED_AFTER, soon after the start and then once an hour, until cancelled.
+
+    `pause`: waits for so many seconds.
+    """
+    await pause(random.uniform(0, 60))  # noqa: S311 - spreads the workers, hides nothing
     while True:
         try:
             swept = await sweep(ABANDONED_AFTER)
@@ -33,4 +38,4 @@ async def sweep_periodically(sweep: Callable[[float], Awaitable[int]]) -> None:
         else:
             if swept:
                 log.info("swept", abandoned=swept)
-        await asyncio.sleep(EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - as above
+        await pause(EVERY * random.uniform(0.9, 1.1))  # noqa: S311 - as above
