@@ -21,6 +21,7 @@ ARG PIP_PROXY
 ARG PIP_DEFAULT_TIMEOUT
 ARG PIP_RETRIES
 COPY requirements/image-build.txt requirements/image.txt requirements/run.txt requirements/
+# botocore describes each service of AWS: some 25 MB, of which quire uses a few files.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     --mount=type=secret,id=ca,target=/run/secrets/ca.pem \
     --mount=type=cache,target=/root/.cache/pip \
@@ -29,7 +30,9 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     && tools/bin/pip install --quiet --require-hashes --only-binary :all: -r requirements/image-build.txt \
     && python3 -m venv --without-pip /opt/quire \
     && tools/bin/pip --python /opt/quire/bin/python install --quiet --require-hashes --only-binary :all: \
-        -r requirements/run.txt -r requirements/image.txt
+        -r requirements/run.txt -r requirements/image.txt \
+    && cd "$(/opt/quire/bin/python -P -c 'import botocore; print(botocore.__path__[0])')/data" \
+    && find . -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts ! -name 'sso*' ! -name signin -exec rm -r {} +
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY deploy/image/quire_image quire_image

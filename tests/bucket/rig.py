@@ -35,6 +35,8 @@ CACHE = PROJECT / ".cache" / "bucket"
 RELEASE = "unstable"
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 ACCESS_KEY, SECRET_KEY, REGION = "test", "testsecret", "us-east-1"
+LIMITED_KEY, LIMITED_SECRET = "limited", "limitedsecret"
+"""Of a second user, `limited`, who may do what a bucket's policy grants and nothing else."""
 _OLD_MIRRORS = 'Acquire::Check-Valid-Until "false"'
 """A mirror of unstable may be weeks behind. Its signature is checked all the same."""
 _START_SECONDS = 90.0
@@ -226,6 +228,8 @@ def s3_server() -> Iterator[S3Server]:
         _wait_for(port, gateway)
         user = ("--uid=test", "--display-name=test", f"--access-key={ACCESS_KEY}", f"--secret-key={SECRET_KEY}")
         cluster.run("radosgw-admin", "user", "create", *user)
+        limited = (f"--access-key={LIMITED_KEY}", f"--secret-key={LIMITED_SECRET}")
+        cluster.run("radosgw-admin", "user", "create", "--uid=limited", "--display-name=limited", *limited)
         yield S3Server(port)
 
 

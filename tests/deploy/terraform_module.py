@@ -36,8 +36,9 @@ FOUND: Mapping[str, Any] = {
     "data.aws_subnet.load_balancer[1].cidr_block": "10.0.1.0/24",
     "data.aws_subnet.service[0].cidr_block": "10.0.10.0/24",
     "data.aws_subnet.service[1].cidr_block": "10.0.11.0/24",
+    "aws_s3_bucket.packages[0].id": "quire-packages-1",
 }
-"""What data sources answer in the tests."""
+"""What data sources answer in the tests, and what AWS calls a new bucket."""
 
 META = {"count", "for_each", "provider", "depends_on", "lifecycle"}
 """Arguments and blocks of a resource that are Terraform's own, not its provider's."""

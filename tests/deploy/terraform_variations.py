@@ -26,6 +26,20 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     },
     "bursting": {"efs_throughput_mode": "bursting", "efs_lifecycle_policy": None, "enable_cloudwatch_dashboard": False},
     "provisioned": {"efs_throughput_mode": "provisioned", "efs_provisioned_throughput_in_mibps": 10},
+    "bucket": {"storage": "s3", "s3_endpoint_route_table_ids": ["rtb-0000000000000000a"]},
+    "existing-bucket": {
+        "storage": "s3",
+        "existing_bucket": "acme-packages",
+        "existing_bucket_kms_key_arn": "arn:aws:kms:eu-central-1:123456789012:key/b",
+        "bucket_prefix": "python/main",
+        "s3_endpoint_route_table_ids": [],
+        "extra_arguments": ["--overwrite"],
+    },
+    "bucket-without-kms": {
+        "storage": "s3",
+        "bucket_encryption": "AES256",
+        "s3_endpoint_route_table_ids": ["rtb-0000000000000000a"],
+    },
     "everything": {
         "dns_names": ["pypi", "packages"],
         "docker_image": "registry.example.com:5000/team/quire",

@@ -35,12 +35,15 @@ def test_alarms_on_the_volume_follow_its_mode() -> None:
     assert "efs_burst_credit_balance[0]" in alarms["bursting"]
     assert "efs_burst_credit_balance[0]" not in alarms["provisioned"]
     assert all("efs_permitted_throughput[0]" in each for each in alarms.values())
-    assert not any(name.endswith("[0]") for name in plan().resources("aws_cloudwatch_metric_alarm"))
+    optional = {name for name in plan().resources("aws_cloudwatch_metric_alarm") if name.endswith("[0]")}
+    assert optional == {"efs_throughput_utilization[0]"}
 
 
-def test_the_dashboard_is_one() -> None:
-    """Its widgets do not overlap, and quire's own metrics on it are those that the log lines make."""
-    made = plan()
+@pytest.mark.parametrize("variation", ["as-it-comes", "bucket"])
+def test_the_dashboard_is_one(variation: str) -> None:
+    """Its widgets do not overlap, its store is the one there is, and quire's own metrics on it are those that the log
+    lines make."""
+    made = plan(VARIATIONS[variation])
     body = json.loads(only(made.resources("aws_cloudwatch_dashboard"))["dashboard_body"])
     places = [
         (x, y)
@@ -51,6 +54,8 @@ def test_the_dashboard_is_one() -> None:
     ]
     assert len(places) == len(set(places))
     assert max(x for x, _ in places) < 24
+    assert ("Volume: " in json.dumps(body)) == (variation != "bucket")
+    assert ("Bucket: " in json.dumps(body)) == (variation == "bucket")
     filters = {each.arguments["name"] for each in made.resources("aws_cloudwatch_log_metric_filter").values()}
     shown = set(re.findall(r"quire_\w+", json.dumps(body)))
     assert shown == filters

@@ -34,9 +34,16 @@ def test_a_server_of_old_is_understood() -> None:
 
 @every_variation
 def test_quire_understands_the_container(variation: str) -> None:
-    """Command and environment make the settings that are meant; the volume is the home's `packages`."""
+    """Command and environment make the settings that are meant; the volume is the home's `packages`, or the store is a
+    bucket, and the home's `packages` is where uploads wait."""
     definition = rendered_container_definition(**VARIATIONS[variation])
-    settings = settings_of(definition | {"command": [*definition["command"], "/data/packages"]})
+    in_bucket = VARIATIONS[variation].get("storage") == "s3"
+    settings = settings_of(
+        definition | {"command": [*definition["command"], *([] if in_bucket else ["/data/packages"])]}
+    )
+    environ = {each["name"]: each["value"] for each in definition["environment"]}
+    assert settings.root.startswith("s3://") == in_bucket
+    assert environ.get("TMPDIR") == ("/data/packages" if in_bucket else None)
     assert settings.port == definition["portMappings"][0]["containerPort"]
     assert settings.authenticate == ("download", "list", "update")
     assert settings.trusted_proxies == ("10.0.0.0/24", "10.0.1.0/24")
@@ -44,7 +51,7 @@ def test_quire_understands_the_container(variation: str) -> None:
     assert settings.verbosity >= 1
     assert (settings.fallback_url is None) == VARIATIONS[variation].get("disable_fallback", False)
     assert definition["mountPoints"] == [
-        {"sourceVolume": "packages", "containerPath": "/data/packages", "readOnly": False}
+        {"sourceVolume": "scratch" if in_bucket else "packages", "containerPath": "/data/packages", "readOnly": False}
     ]
 
 

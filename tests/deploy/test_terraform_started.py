@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import htpasswd
+from tests.bucket import rig
 from tests.deploy.image_clients import LOGIN, clients
-from tests.deploy.image_podman import Podman, volume
+from tests.deploy.image_podman import Container, Podman, volume
 from tests.deploy.terraform_module import rendered_container_definition
+from tests.serving import free_port
 
 pytestmark = pytest.mark.deploy
 
@@ -72,3 +76,47 @@ def test_the_rendered_container_serves(podman: Podman, image: str, tmp_path: Pat
     assert '"event":"request"' in log
     assert stored not in log
     assert {path.lstat().st_uid for path in packages.rglob("*")} == {9898}
+
+
+def test_the_rendered_container_serves_a_bucket(podman: Podman, image: str, tmp_path: Path) -> None:
+    """With `storage = "s3"`, in front of a real S3 server: one container publishes, another one with the same bucket
+    serves, and what is left in the folder that stands for the task's disk is no package."""
+    with rig.s3_server() as server:
+        inputs = {
+            "storage": "s3",
+            "s3_endpoint_route_table_ids": [],
+            "existing_bucket": server.make_bucket().removeprefix("s3://"),
+        }
+        stored = htpasswd.bcrypt_hash(LOGIN[1], "2a")
+        programs = clients(tmp_path)
+        hosts = []
+        with ExitStack() as stack:
+            for name in ("one", "two"):
+                port = free_port()  # on the machine's network: there the server listens
+                definition = rendered_container_definition(
+                    **inputs,
+                    environment_variables=server.environment,
+                    extra_arguments=["-p", str(port), "-i", "127.0.0.1"],
+                )
+                scratch = tmp_path / name
+                scratch.mkdir()
+                given = list(flags(definition, scratch, f"{LOGIN[0]}:{stored}\n"))
+                made = podman("run", "--detach", "--network", "host", *given, image, *definition["command"]).split()[-1]
+                stack.callback(podman, "rm", "--force", "--time", 0, "--volumes", made)
+                served = Container(podman, made, port)
+                served.wait_until_it_answers()
+                assert served.status("/ready") == 200
+                hosts.append(served)
+            one, two = hosts
+            programs.twine(one.host, "rendered")
+            programs.uv_publish(two.host, "rendered", "1.1")
+            programs.pip_install(two.host, "rendered")
+            programs.uv_install(one.host, "rendered", "1.1")
+            kind, *check = definition["healthCheck"]["command"]
+            assert kind == "CMD"
+            one.exec(*check)
+            assert one.status("/simple/") == 401
+            for served in hosts:
+                assert served.stop(definition["stopTimeout"]) == 0
+                assert not re.search("Traceback|testsecret", served.logs())
+        assert not list(tmp_path.glob("one/**/*.whl"))

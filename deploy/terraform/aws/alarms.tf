@@ -59,7 +59,7 @@ resource "aws_cloudwatch_metric_alarm" "load_balancer_errors" {
 
 resource "aws_cloudwatch_metric_alarm" "latency" {
   alarm_name          = "${var.service_name}-latency"
-  alarm_description   = "One request in a hundred is slow. Look at the tasks' CPU and at the volume's limits on the dashboard."
+  alarm_description   = "One request in a hundred is slow. Look at the tasks' CPU and at the ${local.store_name} on the dashboard."
   namespace           = "AWS/ApplicationELB"
   metric_name         = "TargetResponseTime"
   dimensions          = local.load_balancer_dimensions
@@ -79,7 +79,7 @@ resource "aws_cloudwatch_metric_alarm" "latency" {
 
 resource "aws_cloudwatch_metric_alarm" "unhealthy_targets" {
   alarm_name          = "${var.service_name}-unhealthy-targets"
-  alarm_description   = "A task does not pass the health check: it does not run, or cannot use the volume."
+  alarm_description   = "A task does not pass the health check: it does not run, or cannot use the ${local.store_name}."
   namespace           = "AWS/ApplicationELB"
   metric_name         = "UnHealthyHostCount"
   dimensions          = local.target_group_dimensions
@@ -130,7 +130,7 @@ resource "aws_cloudwatch_metric_alarm" "failed_tasks" {
 
 resource "aws_cloudwatch_metric_alarm" "store_errors" {
   alarm_name          = "${var.service_name}-store-errors"
-  alarm_description   = "quire could not use its store: volume unreachable, full or not writable. `quire doctor` in a task says which."
+  alarm_description   = "quire could not use its store: ${local.store_name} unreachable, full or not writable. `quire doctor` in a task says which."
   namespace           = local.metrics_namespace
   metric_name         = aws_cloudwatch_log_metric_filter.requests["quire_store_errors_total"].name
   statistic           = "Sum"
@@ -163,6 +163,7 @@ resource "aws_cloudwatch_metric_alarm" "efs_burst_credit_balance" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "efs_throughput_utilization" {
+  count               = local.uses_volume ? 1 : 0
   alarm_name          = "${var.service_name}-efs-throughput-high"
   alarm_description   = "The volume comes near the operations per second that its performance mode allows."
   namespace           = "AWS/EFS"
@@ -181,7 +182,7 @@ resource "aws_cloudwatch_metric_alarm" "efs_throughput_utilization" {
 
 # Metered against permitted bytes. Elastic throughput has a limit too, but one that an index does not come near to.
 resource "aws_cloudwatch_metric_alarm" "efs_permitted_throughput" {
-  count               = var.efs_throughput_mode != "elastic" ? 1 : 0
+  count               = local.uses_volume && var.efs_throughput_mode != "elastic" ? 1 : 0
   alarm_name          = "${var.service_name}-efs-permitted-throughput"
   alarm_description   = "The volume is used at more than 80 percent of the throughput that it is permitted. Change efs_throughput_mode to elastic, or provision more."
   evaluation_periods  = 3
@@ -222,4 +223,23 @@ resource "aws_cloudwatch_metric_alarm" "efs_permitted_throughput" {
       period      = 60
     }
   }
+}
+
+# S3 asks for slower requests, or fails. quire tries again by itself, so that clients see this as slowness first.
+resource "aws_cloudwatch_metric_alarm" "bucket_errors" {
+  count               = local.uses_bucket ? 1 : 0
+  alarm_name          = "${var.service_name}-s3-5xx"
+  alarm_description   = "S3 answers with 5xx, which includes requests to slow down (503). If it goes on, look at the number of requests on the dashboard."
+  namespace           = "AWS/S3"
+  metric_name         = "5xxErrors"
+  dimensions          = local.bucket_dimensions
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 2
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.alarm_5xx_count
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = local.alarm_topics
+  ok_actions          = local.alarm_topics
+  tags                = local.tags
 }

@@ -1,7 +1,12 @@
-# Backups of the volume. A backup is taken while the index is used; why that is enough: docs/aws.md.
+# Backups of the volume. A backup is taken while the index is used; why that is enough: docs/aws.md. A bucket keeps
+# versions instead: bucket.tf.
+
+locals {
+  back_up_volume = local.uses_volume && var.enable_efs_backup
+}
 
 data "aws_iam_policy_document" "backup_assume" {
-  count = var.enable_efs_backup ? 1 : 0
+  count = local.back_up_volume ? 1 : 0
 
   statement {
     actions = ["sts:AssumeRole"]
@@ -14,26 +19,26 @@ data "aws_iam_policy_document" "backup_assume" {
 }
 
 resource "aws_iam_role" "backup" {
-  count              = var.enable_efs_backup ? 1 : 0
+  count              = local.back_up_volume ? 1 : 0
   name_prefix        = "${var.service_name}-backup-"
   assume_role_policy = data.aws_iam_policy_document.backup_assume[0].json
   tags               = local.tags
 }
 
 resource "aws_iam_role_policy_attachment" "backup" {
-  count      = var.enable_efs_backup ? 1 : 0
+  count      = local.back_up_volume ? 1 : 0
   role       = aws_iam_role.backup[0].name
   policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup"
 }
 
 resource "aws_iam_role_policy_attachment" "backup_restore" {
-  count      = var.enable_efs_backup ? 1 : 0
+  count      = local.back_up_volume ? 1 : 0
   role       = aws_iam_role.backup[0].name
   policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForRestores"
 }
 
 resource "aws_backup_vault" "efs" {
-  count         = var.enable_efs_backup ? 1 : 0
+  count         = local.back_up_volume ? 1 : 0
   name          = "${var.service_name}-efs-backup"
   kms_key_arn   = local.kms_key_arn
   force_destroy = var.backups_force_destroy
@@ -45,7 +50,7 @@ resource "aws_backup_vault" "efs" {
 }
 
 resource "aws_backup_plan" "efs" {
-  count = var.enable_efs_backup ? 1 : 0
+  count = local.back_up_volume ? 1 : 0
   name  = "${var.service_name}-efs-backup-plan"
   tags  = local.tags
 
@@ -63,7 +68,7 @@ resource "aws_backup_plan" "efs" {
 }
 
 resource "aws_backup_selection" "efs" {
-  count        = var.enable_efs_backup ? 1 : 0
+  count        = local.back_up_volume ? 1 : 0
   name         = "${var.service_name}-efs-backup-selection"
   plan_id      = aws_backup_plan.efs[0].id
   iam_role_arn = aws_iam_role.backup[0].arn

@@ -2,7 +2,7 @@
 
 locals {
   uid            = 9898 # as in pypiserver's image, so that its volumes fit
-  packages_path  = "/data/packages"
+  packages_path  = "/data/packages" # the volume; with a bucket, room on the task's own disk
   scratch_path   = "/tmp"
   container_name = "quire"
 
@@ -13,6 +13,7 @@ locals {
     ["--authenticate", join(",", var.authenticate), "-P", "/data/.htpasswd"],
     var.disable_fallback ? ["--disable-fallback"] : [],
     var.extra_arguments,
+    local.uses_bucket ? [local.bucket_url] : [],
   )
 
   container_environment = merge(
@@ -26,6 +27,8 @@ locals {
       # longer than the load balancer does: else some requests would be sent into a connection that is being closed
       QUIRE_KEEP_ALIVE_SECONDS = tostring(var.idle_timeout + 15)
     },
+    # Uploads are kept here while they arrive: on the disk that each task has, not in the memory that /tmp is.
+    local.uses_bucket ? { AWS_REGION = local.region, TMPDIR = local.packages_path } : {},
     var.environment_variables,
   )
 
@@ -45,7 +48,8 @@ locals {
     portMappings = [{ containerPort = local.container_port, hostPort = local.container_port, protocol = "tcp" }]
 
     readonlyRootFilesystem = true
-    mountPoints            = [{ sourceVolume = "packages", containerPath = local.packages_path, readOnly = false }]
+    # With a bucket as well: a mount on Fargate belongs to root, unless the image has a VOLUME with another owner there.
+    mountPoints            = [{ sourceVolume = local.uses_bucket ? "scratch" : "packages", containerPath = local.packages_path, readOnly = false }]
     volumesFrom            = []
     systemControls         = []
     linuxParameters = {
@@ -53,7 +57,7 @@ locals {
       tmpfs        = [{ containerPath = local.scratch_path, size = 64, mountOptions = ["rw", "noexec", "nosuid", "nodev"] }]
     }
 
-    # Alive, not ready: a task that has lost the volume gets no requests any more (the load balancer sees to that), but
+    # Alive, not ready: a task that has lost its store gets no requests any more (the load balancer sees to that), but
     # the program in it is not at fault, and starting it anew would not help.
     healthCheck = {
       command     = ["CMD", "/opt/quire/bin/python", "-P", "-m", "quire_image.health"]

@@ -1,8 +1,8 @@
-# One page for the question "is it us, the load balancer, or the volume?".
+# One page for the question "is it us, the load balancer, or the store?".
 
 locals {
   # Each widget: a title, its metrics as CloudWatch writes them, and how wide it is of 24 columns.
-  dashboard_widgets = [
+  common_widgets = [
     {
       title = "Requests a minute and errors"
       stat  = "Sum"
@@ -62,6 +62,9 @@ locals {
         ["AWS/ECS", "MemoryUtilization", "ServiceName", aws_ecs_service.main.name, "ClusterName", aws_ecs_cluster.main.name],
       ]
     },
+  ]
+
+  volume_widgets = [
     {
       title = "Volume: bytes by kind (validations are metadata reads)"
       stat  = "Sum"
@@ -81,6 +84,34 @@ locals {
       ]
     },
   ]
+
+  bucket_widgets = [
+    {
+      title = "Bucket: requests by kind (validations are GETs)"
+      stat  = "Sum"
+      metrics = [
+        ["AWS/S3", "GetRequests", "BucketName", local.bucket_id, "FilterId", local.bucket_filter],
+        ["AWS/S3", "PutRequests", "BucketName", local.bucket_id, "FilterId", local.bucket_filter],
+        ["AWS/S3", "DeleteRequests", "BucketName", local.bucket_id, "FilterId", local.bucket_filter],
+        ["AWS/S3", "ListRequests", "BucketName", local.bucket_id, "FilterId", local.bucket_filter],
+        ["AWS/S3", "5xxErrors", "BucketName", local.bucket_id, "FilterId", local.bucket_filter, { yAxis = "right" }],
+      ]
+    },
+    {
+      title = "Bucket: milliseconds until the first byte"
+      stat  = "p99"
+      metrics = [
+        ["AWS/S3", "FirstByteLatency", "BucketName", local.bucket_id, "FilterId", local.bucket_filter, { stat = "p50", label = "half" }],
+        ["AWS/S3", "FirstByteLatency", "BucketName", local.bucket_id, "FilterId", local.bucket_filter, { stat = "p99", label = "99 of 100" }],
+      ]
+    },
+  ]
+
+  dashboard_widgets = concat(
+    local.common_widgets,
+    [for widget in local.volume_widgets : widget if local.uses_volume],
+    [for widget in local.bucket_widgets : widget if local.uses_bucket],
+  )
 
   dashboard = {
     widgets = concat(

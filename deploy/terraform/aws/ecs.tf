@@ -26,17 +26,30 @@ resource "aws_ecs_task_definition" "main" {
     cpu_architecture        = var.cpu_architecture
   }
 
-  volume {
-    name = "packages"
+  dynamic "volume" {
+    for_each = aws_efs_access_point.packages[*].id
 
-    efs_volume_configuration {
-      file_system_id     = local.file_system_id
-      transit_encryption = "ENABLED"
+    content {
+      name = "packages"
 
-      authorization_config {
-        access_point_id = aws_efs_access_point.packages.id
-        iam             = "ENABLED"
+      efs_volume_configuration {
+        file_system_id     = local.file_system_id
+        transit_encryption = "ENABLED"
+
+        authorization_config {
+          access_point_id = volume.value
+          iam             = "ENABLED"
+        }
       }
+    }
+  }
+
+  # Without a configuration: a folder on the task's own disk, which ends with the task.
+  dynamic "volume" {
+    for_each = local.uses_bucket ? ["scratch"] : []
+
+    content {
+      name = volume.value
     }
   }
 }
@@ -76,14 +89,16 @@ resource "aws_ecs_service" "main" {
     container_port   = local.container_port
   }
 
-  # ECS refuses a target group without a listener; a task needs its rights and a mount target before it starts, and the
-  # rights until it has stopped.
+  # ECS refuses a target group without a listener; a task needs its rights and a way to its store before it starts, and
+  # the rights until it has stopped.
   depends_on = [
     aws_lb_listener.https,
     aws_iam_role_policy.execution,
     aws_iam_role_policy.task,
     aws_efs_mount_target.volume,
     aws_efs_file_system_policy.packages,
+    aws_s3_bucket_policy.packages,
+    aws_vpc_endpoint.s3,
     aws_vpc_security_group_egress_rule.service_https,
     aws_vpc_security_group_egress_rule.service_nfs,
   ]
@@ -99,6 +114,21 @@ resource "aws_ecs_service" "main" {
     precondition {
       condition     = var.service_subnets == null || var.asg_subnets == null
       error_message = "service_subnets and asg_subnets are two names of one input; give one of them."
+    }
+
+    precondition {
+      condition     = !local.uses_bucket || var.existing_efs_file_system_id == null
+      error_message = "storage is s3, so existing_efs_file_system_id has no meaning; leave it out."
+    }
+
+    precondition {
+      condition     = local.uses_bucket || var.existing_bucket == null
+      error_message = "existing_bucket is given, so storage must be s3."
+    }
+
+    precondition {
+      condition     = !local.uses_bucket || var.s3_endpoint_route_table_ids != null
+      error_message = "storage is s3, so s3_endpoint_route_table_ids must be set: the route tables of service_subnets, or [] where the VPC has a gateway endpoint for S3."
     }
   }
 }

@@ -1,12 +1,13 @@
-# The volume that all tasks share.
+# The volume that all tasks share, unless storage is s3.
 #
 # The resources have the addresses that they have in the module for pypiserver, or are moved from there: after a change
 # of source the file system in the state is the same one, not a new one.
 
 locals {
-  create_file_system = var.existing_efs_file_system_id == null
+  uses_volume        = var.storage == "efs"
+  create_file_system = local.uses_volume && var.existing_efs_file_system_id == null
   file_system_id     = local.create_file_system ? aws_efs_file_system.volume[0].id : var.existing_efs_file_system_id
-  file_system_arn    = "arn:${local.partition}:elasticfilesystem:${local.region}:${local.account_id}:file-system/${local.file_system_id}"
+  file_system_arn    = local.file_system_id == null ? null : "arn:${local.partition}:elasticfilesystem:${local.region}:${local.account_id}:file-system/${local.file_system_id}"
 }
 
 moved {
@@ -94,6 +95,7 @@ resource "aws_vpc_security_group_ingress_rule" "efs_service" {
 # Whoever mounts through it is uid and gid 9898 and sees nothing above its directory.
 resource "aws_efs_access_point" "packages" {
   #checkov:skip=CKV_AWS_329:The root directory is what pypiserver's volumes are served from; a volume of this module's own gets a directory (efs_root_directory).
+  count          = local.uses_volume ? 1 : 0
   file_system_id = local.file_system_id
   tags           = merge(local.tags, { Name = "${var.service_name} packages" })
 
@@ -136,7 +138,7 @@ data "aws_iam_policy_document" "efs" {
     condition {
       test     = "StringEquals"
       variable = "elasticfilesystem:AccessPointArn"
-      values   = [aws_efs_access_point.packages.arn]
+      values   = [aws_efs_access_point.packages[0].arn]
     }
   }
 

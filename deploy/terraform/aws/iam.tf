@@ -1,4 +1,4 @@
-# Two roles: ECS starts a task with one, the program in it has the other, which can mount the volume and nothing else.
+# Two roles: ECS starts a task with one, the program in it has the other, which can use its store and nothing else.
 
 data "aws_iam_policy_document" "tasks_assume" {
   statement {
@@ -84,27 +84,93 @@ resource "aws_iam_role_policy" "execution" {
 
 resource "aws_iam_role" "task" {
   name_prefix        = "${var.service_name}-task-"
-  description        = "The tasks themselves: the volume"
+  description        = "The tasks themselves: the store"
   assume_role_policy = data.aws_iam_policy_document.tasks_assume.json
   tags               = local.tags
 }
 
 data "aws_iam_policy_document" "task" {
-  statement {
-    sid       = "Volume"
-    actions   = ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]
-    resources = [local.file_system_arn]
+  dynamic "statement" {
+    for_each = aws_efs_access_point.packages[*].arn
 
-    condition {
-      test     = "StringEquals"
-      variable = "elasticfilesystem:AccessPointArn"
-      values   = [aws_efs_access_point.packages.arn]
+    content {
+      sid       = "Volume"
+      actions   = ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]
+      resources = [local.file_system_arn]
+
+      condition {
+        test     = "StringEquals"
+        variable = "elasticfilesystem:AccessPointArn"
+        values   = [statement.value]
+      }
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.uses_bucket ? ["${local.bucket_arn}/${var.bucket_prefix}/*"] : []
+
+    content {
+      sid       = "Objects"
+      actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
+      resources = [statement.value]
+    }
+  }
+
+  # Who may not list is told 403 of an object that is not there, and quire has to know which ones are not. Such a request
+  # has no s3:prefix, so the condition must let requests without one pass.
+  dynamic "statement" {
+    for_each = local.uses_bucket ? [local.bucket_arn] : []
+
+    content {
+      sid       = "Names"
+      actions   = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringLikeIfExists"
+        variable = "s3:prefix"
+        values   = ["${var.bucket_prefix}/*"]
+      }
+    }
+  }
+
+  # `quire doctor` reads these settings of the bucket. Nothing here changes one.
+  dynamic "statement" {
+    for_each = local.uses_bucket ? [local.bucket_arn] : []
+
+    content {
+      sid       = "Settings"
+      resources = [statement.value]
+      actions = [
+        "s3:GetBucketLocation",
+        "s3:GetBucketObjectLockConfiguration",
+        "s3:GetBucketVersioning",
+        "s3:GetEncryptionConfiguration",
+        "s3:GetLifecycleConfiguration",
+      ]
+    }
+  }
+
+  # Decrypt as well: S3 needs it for the parts of a large upload.
+  dynamic "statement" {
+    for_each = local.bucket_uses_kms ? [local.bucket_kms_key_arn] : []
+
+    content {
+      sid       = "Key"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values   = ["s3.${local.region}.amazonaws.com"]
+      }
     }
   }
 }
 
 resource "aws_iam_role_policy" "task" {
-  name   = "volume"
+  name   = "store"
   role   = aws_iam_role.task.id
   policy = data.aws_iam_policy_document.task.json
 }

@@ -1,4 +1,4 @@
-# One key for what is stored: volume, backups, secrets, logs, alarms.
+# One key for what is stored: volume or bucket, backups, secrets, logs, alarms.
 
 locals {
   kms_key_arn = var.kms_key_arn != null ? var.kms_key_arn : aws_kms_key.main[0].arn

@@ -17,6 +17,8 @@ locals {
     created_by_module = "quire/aws"
   }, var.tags)
 
+  store_name = local.uses_bucket ? "bucket" : "volume"
+
   region     = data.aws_region.current.region
   account_id = data.aws_caller_identity.current.account_id
   partition  = data.aws_partition.current.partition

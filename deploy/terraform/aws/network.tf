@@ -1,4 +1,4 @@
-# Who may talk to whom: clients to the load balancer, it to the tasks, they to the volume and to AWS.
+# Who may talk to whom: clients to the load balancer, it to the tasks, they to their store and to AWS.
 
 data "aws_subnet" "service" {
   count = length(local.service_subnets)
@@ -81,7 +81,7 @@ resource "aws_vpc_security_group_ingress_rule" "service" {
 
 resource "aws_vpc_security_group_egress_rule" "service_https" {
   security_group_id = aws_security_group.service.id
-  description       = "The registry, Secrets Manager and CloudWatch"
+  description       = "The registry, Secrets Manager, CloudWatch and S3"
   cidr_ipv4         = "0.0.0.0/0"
   ip_protocol       = "tcp"
   from_port         = 443
@@ -91,7 +91,7 @@ resource "aws_vpc_security_group_egress_rule" "service_https" {
 
 # By network, not by group: the mount targets of an existing file system have a group that is not ours.
 resource "aws_vpc_security_group_egress_rule" "service_nfs" {
-  for_each          = toset(distinct(data.aws_subnet.service[*].cidr_block))
+  for_each          = toset(local.uses_volume ? distinct(data.aws_subnet.service[*].cidr_block) : [])
   security_group_id = aws_security_group.service.id
   description       = "The volume"
   cidr_ipv4         = each.value

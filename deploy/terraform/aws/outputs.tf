@@ -71,13 +71,23 @@ output "task_min_count" {
 }
 
 output "efs_file_system_id" {
-  description = "The id of the volume."
+  description = "The id of the volume; null with a bucket."
   value       = local.file_system_id
 }
 
 output "efs_access_point_id" {
-  description = "The id of the access point through which the tasks mount the volume."
-  value       = aws_efs_access_point.packages.id
+  description = "The id of the access point through which the tasks mount the volume; null with a bucket."
+  value       = one(aws_efs_access_point.packages[*].id)
+}
+
+output "bucket_url" {
+  description = "What is served, as quire's commands take it, such as s3://bucket/packages; null with a volume."
+  value       = local.bucket_url
+}
+
+output "bucket_arn" {
+  description = "The ARN of the bucket; null with a volume."
+  value       = local.bucket_arn
 }
 
 output "cloudwatch_dashboard_url" {
@@ -106,7 +116,7 @@ output "cloudwatch_alarm_sns_topic_arn" {
 }
 
 output "cloudwatch_alarm_arns" {
-  description = "The ARNs of the alarms, by what they watch; null for one that the throughput mode makes needless."
+  description = "The ARNs of the alarms, by what they watch; null for one that the storage or its throughput mode makes needless."
   value = {
     server_errors            = aws_cloudwatch_metric_alarm.server_errors.arn
     load_balancer_errors     = aws_cloudwatch_metric_alarm.load_balancer_errors.arn
@@ -116,7 +126,8 @@ output "cloudwatch_alarm_arns" {
     failed_tasks             = aws_cloudwatch_metric_alarm.failed_tasks.arn
     store_errors             = aws_cloudwatch_metric_alarm.store_errors.arn
     efs_burst_credits        = one(aws_cloudwatch_metric_alarm.efs_burst_credit_balance[*].arn)
-    efs_throughput_high      = aws_cloudwatch_metric_alarm.efs_throughput_utilization.arn
+    efs_throughput_high      = one(aws_cloudwatch_metric_alarm.efs_throughput_utilization[*].arn)
     efs_permitted_throughput = one(aws_cloudwatch_metric_alarm.efs_permitted_throughput[*].arn)
+    bucket_errors            = one(aws_cloudwatch_metric_alarm.bucket_errors[*].arn)
   }
 }

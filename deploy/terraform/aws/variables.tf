@@ -1,7 +1,7 @@
 # What every deployment names: where it runs, what it is called, and which image.
 
 variable "service_subnets" {
-  description = "Private subnets for the tasks and for the volume's mount targets, one for each availability zone; the same as asg_subnets. They need a way out to the registry, Secrets Manager and CloudWatch: NAT or VPC endpoints."
+  description = "Private subnets for the tasks and for a volume's mount targets, one for each availability zone; the same as asg_subnets. They need a way out to the registry, Secrets Manager and CloudWatch: NAT or VPC endpoints."
   type        = list(string)
   default     = null
 

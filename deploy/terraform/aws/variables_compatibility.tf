@@ -56,7 +56,7 @@ variable "cloudinit_extra_commands" {
 }
 
 variable "extra_instance_profile_permissions" {
-  description = "Has no effect: there are no instances. quire's task role needs the volume and nothing else."
+  description = "Has no effect: there are no instances. quire's task role needs its store and nothing else."
   type        = string
   default     = null
 }

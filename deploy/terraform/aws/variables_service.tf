@@ -178,7 +178,7 @@ variable "idle_timeout" {
 }
 
 variable "health_check_path" {
-  description = "What the load balancer asks a task for. /ready answers 200 while the volume can be used; `/` with health_check_matcher `200,401` is pypiserver's check and works as well."
+  description = "What the load balancer asks a task for. /ready answers 200 while the store can be used; `/` with health_check_matcher `200,401` is pypiserver's check and works as well."
   type        = string
   default     = "/ready"
 

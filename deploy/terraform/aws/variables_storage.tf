@@ -1,4 +1,15 @@
-# The volume, its backups, and the credentials.
+# The volume, its backups, and the credentials. variables_bucket.tf has the bucket.
+
+variable "storage" {
+  description = "efs for a volume, or s3 for a bucket instead: then nothing of EFS is made, and what is said of it has no effect."
+  type        = string
+  default     = "efs"
+
+  validation {
+    condition     = contains(["efs", "s3"], var.storage)
+    error_message = "storage is efs or s3."
+  }
+}
 
 variable "existing_efs_file_system_id" {
   description = "A file system to use instead of a new one, such as the one that pypiserver still serves. It must have a mount target in each of the service's availability zones that lets port 2049 in. Its throughput, lifecycle and policy stay its owner's."
@@ -151,7 +162,7 @@ variable "secret_readers" {
 }
 
 variable "kms_key_arn" {
-  description = "A key to encrypt volume, backups, secrets, logs and alarms with; null to make one. Its policy must allow what kms.tf allows."
+  description = "A key to encrypt volume or bucket, backups, secrets, logs and alarms with; null to make one. Its policy must allow what kms.tf allows."
   type        = string
   default     = null
 

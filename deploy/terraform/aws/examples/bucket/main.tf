@@ -1,0 +1,44 @@
+# A bucket instead of a volume: no EFS, and no NAT for what goes between the tasks and the packages.
+
+terraform {
+  required_version = ">= 1.11.0"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 6.25.0, < 7.0.0"
+    }
+  }
+}
+
+provider "aws" {
+  region = "eu-central-1"
+}
+
+module "quire" {
+  source = "../.."
+
+  providers = {
+    aws     = aws
+    aws.dns = aws
+  }
+
+  service_name          = "quire"
+  service_subnets       = ["subnet-0aaaaaaaaaaaaaaaa", "subnet-0bbbbbbbbbbbbbbbb"]
+  load_balancer_subnets = ["subnet-0cccccccccccccccc", "subnet-0dddddddddddddddd"]
+  zone_id               = "Z0123456789ABCDEFGHIJ"
+  dns_names             = ["pypi"]
+  docker_image          = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/quire"
+  docker_image_tag      = "0.1.0"
+
+  storage                     = "s3"
+  s3_endpoint_route_table_ids = ["rtb-0aaaaaaaaaaaaaaaa", "rtb-0bbbbbbbbbbbbbbbb"]
+}
+
+output "urls" {
+  value = module.quire.pypi_server_urls
+}
+
+output "bucket_url" {
+  value = module.quire.bucket_url
+}
