@@ -247,21 +247,28 @@ def test_a_cancelled_request_cancels_no_other(executor: Callable[[], ThreadPoolE
     asyncio.run(scenario())
 
 
-def test_a_busy_key_waits_for_a_batch(executor: Callable[[], ThreadPoolExecutor]) -> None:
-    """Once several requests came together, the next validation waits until it is worth its while, for all of them."""
+@pytest.mark.parametrize("is_one_call", [False, True])
+def test_a_busy_key_waits_for_a_batch(executor: Callable[[], ThreadPoolExecutor], is_one_call: bool) -> None:
+    """Once several requests came together, the next validation waits until it is worth its while, for all of them;
+    a call may be for several requests."""
     source = Source()
 
     async def scenario() -> None:
         barrier = Barrier(source, inline=False, budget=Budget(1_000_000), executor=executor, pacing=HOURLY)
-        first = asyncio.create_task(barrier.get("k"))
+
+        def ask(requests: int) -> list[asyncio.Task[Number]]:
+            calls = [requests] if is_one_call else [1] * requests
+            return [asyncio.create_task(barrier.get("k", each)) for each in calls]
+
+        first = ask(1)
         await begun(source)
-        together = [asyncio.create_task(barrier.get("k")) for _ in range(HOURLY.busy_waiters)]
+        together = ask(HOURLY.busy_waiters)
         await queued()
         source.gate.release(100)
-        await first
+        await first[0]
         await queued()
         source.stored = 1  # acknowledged to a client before the others come
-        together += [asyncio.create_task(barrier.get("k")) for _ in range(HOURLY.batch_size - HOURLY.busy_waiters)]
+        together += ask(HOURLY.batch_size - HOURLY.busy_waiters)
         async with asyncio.timeout(DEADLINE):
             assert {(await task).number for task in together} == {1}
         assert source.loads == 2

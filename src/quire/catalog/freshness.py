@@ -69,10 +69,10 @@ class _Validations(Generic[V]):
 
     __slots__ = ("_pacing", "batch_full", "next_value", "next_waiters", "running", "running_waiters")
 
-    def __init__(self, running: asyncio.Future[V], pacing: Pacing | None) -> None:
+    def __init__(self, running: asyncio.Future[V], requests: int, pacing: Pacing | None) -> None:
         self._pacing = pacing
         self.running = running
-        self.running_waiters = 1
+        self.running_waiters = requests
         """How many requests wait for the one under way."""
         self.next_value: asyncio.Future[V] | None = None
         self.next_waiters = 0
@@ -80,11 +80,11 @@ class _Validations(Generic[V]):
         self.batch_full: asyncio.Future[None] | None = None
         """Done when `next_value` should begin; None while one is under way."""
 
-    def join_next(self) -> asyncio.Future[V]:
-        """The result of the next one."""
+    def join_next(self, requests: int) -> asyncio.Future[V]:
+        """The result of the next one, for so many requests."""
         if self.next_value is None:
             self.next_value = _new_future()
-        self.next_waiters += 1
+        self.next_waiters += requests
         if self.batch_full is not None and self._has_batch():
             _resolve(self.batch_full)
         return self.next_value
@@ -179,20 +179,23 @@ class Barrier(Generic[V]):
         self._tick_has_begun = False
         self._tick_values.clear()
 
-    async def get(self, key: str) -> V:
-        """The value as it was at some moment after this call began. Raises what the source raises."""
+    async def get(self, key: str, requests: int = 1) -> V:
+        """The value as it was at some moment after this call began. Raises what the source raises.
+
+        `requests`: how many of them the call is for.
+        """
         fresh = self.get_inline(key)
         if fresh is not None:
             return fresh
-        self._tally.asked += 1
+        self._tally.asked += requests
         validations = self._validations.get(key)
         if validations is None:
-            validations = self._validations[key] = _Validations(_new_future(), self._pacing)
+            validations = self._validations[key] = _Validations(_new_future(), requests, self._pacing)
             task = asyncio.create_task(self._run_validations(key, validations))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return await asyncio.shield(validations.running)
-        return await asyncio.shield(validations.join_next())
+        return await asyncio.shield(validations.join_next(requests))
 
     async def _run_validations(self, key: str, validations: _Validations[V]) -> None:
         clock = asyncio.get_running_loop().time

@@ -1,8 +1,8 @@
 """The raw requests of one connection, for servers whose connections are asyncio protocols.
 
 Theory of operation. Bytes that arrive between two requests go to `quire.http.fast.raw_requests` before the server's
-parser. On a local file system the response is ready in the next loop tick, for all requests of this tick. Over a
-network a task waits for it. Meanwhile the connection stops reading and passes nothing to its parser, so the order is
+parser. On a local file system the response is ready in the next loop tick, for all requests of this tick; over a
+network it takes longer. Meanwhile the connection stops reading and passes nothing to its parser, so the order is
 kept. Bytes that arrive nevertheless are held, and passed on afterwards.
 
 A task sends a large file. Until it has ended, the connection holds further data in the same way.
@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from quire.http.fast.raw_requests import ConnectionInfo, RawDownload, RawHeaders, RawRequests, ResponseBytes
+from quire.http.fast.raw_requests import ConnectionInfo, RawDownload, RawRequests, ResponseBytes
 
 
 class Connection(ConnectionInfo, Protocol):
@@ -83,11 +83,8 @@ class FastPathConnection:
         request = self._raw_requests.read(data) if is_between_requests else None
         if request is None:
             return False
-        if self._raw_requests.waits:
-            self._under_way = self._loop.create_task(self._answer_awaited(data, *request))
-        else:
-            self._queued = data
-            self._raw_requests.enqueue(*request, self._connection, self._deliver_queued)
+        self._queued = data
+        self._raw_requests.enqueue(*request, self._connection, self)
         return True
 
     def idle_seconds_left(self, allowed: float) -> float:
@@ -109,7 +106,8 @@ class FastPathConnection:
             self._unsent.file.finish(0, "")
             self._unsent = None
 
-    def _deliver_queued(self, response: ResponseBytes | RawDownload | None) -> None:
+    def deliver_queued(self, response: ResponseBytes | RawDownload | None) -> None:
+        """See `quire.http.fast.raw_requests.Waiter`."""
         data, self._queued = self._queued, None
         if data is not None:
             self._deliver(data, response)
@@ -121,14 +119,6 @@ class FastPathConnection:
         await self._connection.send_file(response)
         self._under_way = None
         self._end_request()
-
-    async def _answer_awaited(self, data: bytes, path: str, headers: RawHeaders) -> None:
-        try:
-            response = await self._raw_requests.answer_awaited(path, headers, self._connection)
-        except Exception:  # noqa: BLE001 - the application meets the same, and has an answer and a log line for it
-            response = None
-        self._under_way = None
-        self._deliver(data, response)
 
     def _deliver(self, data: bytes, response: ResponseBytes | RawDownload | None) -> None:
         if isinstance(response, RawDownload):

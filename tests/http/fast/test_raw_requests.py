@@ -22,7 +22,8 @@ from uvicorn.server import ServerState
 
 from quire.access.authenticator import Login
 from quire.http.fast.raw_requests import MAX_HEAD_BYTES, RawDownload, RawHeaders, RawRequests, ResponseBytes
-from quire.http.fast.responses import CachedResponse, Headers, IdentifiedResponse, as_lines
+from quire.http.fast.responses import AskedPage, CachedResponse, Headers, IdentifiedResponse, as_lines
+from quire.render.negotiation import MediaType
 from quire.servers.uvicorn_protocol import UVICORN_SETTINGS, Protocol
 from quire.store.posix.directory import COARSE_RACY_SECONDS
 from tests import marking
@@ -67,10 +68,16 @@ class Answers:
         body = BODY if self._status == 200 else b""
         return CachedResponse(self._status, _HEADERS, body, "project", lines=as_lines(_HEADERS)), ""
 
-    async def respond_awaited(
-        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
-    ) -> IdentifiedResponse | None:
+    def ask(self, path: str, headers: Headers, login: Login | None) -> AskedPage | None:
         raise AssertionError("these answers are there at once")
+
+    async def load(self, project: str | None, requests: int) -> object:
+        raise AssertionError("these answers are there at once")
+
+    def respond(
+        self, asked: AskedPage, view: object, path: str, headers: Headers, client: Callable[[], str], *, begun: float
+    ) -> IdentifiedResponse | None:
+        return self.respond_inline(path, headers, client, None, takes_files=False)
 
 
 class SlowAnswers(Answers):
@@ -81,12 +88,16 @@ class SlowAnswers(Answers):
     def __init__(self) -> None:
         super().__init__()
         self.waiting: list[asyncio.Future[bool]] = []
+        self.loaded: list[tuple[str | None, int]] = []
+        """What was waited for, and for how many requests."""
 
-    async def respond_awaited(
-        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
-    ) -> IdentifiedResponse | None:
+    def ask(self, path: str, headers: Headers, login: Login | None) -> AskedPage | None:
+        return AskedPage(path.split("/")[2] or None, (MediaType.HTML, "identity"), "")
+
+    async def load(self, project: str | None, requests: int) -> object:
+        self.loaded.append((project, requests))
         self.waiting.append(asyncio.get_running_loop().create_future())
-        return self.respond_inline(path, headers, client, login, takes_files=False) if await self.waiting[-1] else None
+        return project if await self.waiting[-1] else None
 
 
 def _response(raw_requests: RawRequests, data: bytes) -> ResponseBytes | None:
@@ -702,8 +713,8 @@ def test_a_server_that_stops_answers_first(has_answer: bool) -> None:
     asyncio.run(scenario())
 
 
-def test_a_lost_connection_cancels_its_request() -> None:
-    """A connection that is lost takes its request with it."""
+def test_a_lost_connection_gets_no_answer() -> None:
+    """Nothing is written to it, and its request is not counted as answered."""
 
     async def scenario() -> None:
         answers = SlowAnswers()
@@ -712,10 +723,35 @@ def test_a_lost_connection_cancels_its_request() -> None:
         protocol.data_received(HEAD)
         await _ticks()
         protocol.connection_lost(None)
+        answers.waiting[0].set_result(True)
         await _ticks()
-        assert answers.waiting[0].cancelled()
+        assert answers.asked == []
         assert transport.written == b""
         assert application.paths == []
+
+    asyncio.run(scenario())
+
+
+def test_requests_of_a_tick_for_one_page_wait_together() -> None:
+    """One task waits for all of them, and no page waits for another one; later requests wait by themselves."""
+
+    async def scenario() -> None:
+        answers = SlowAnswers()
+        application = _Application(answers)
+        connections = [await _connected(application) for _ in range(4)]
+        for (protocol, _), name in zip(connections, (b"demo", b"demo", b"other", b"demo"), strict=True):
+            protocol.data_received(HEAD.replace(b"demo", name))
+            if name == b"other":
+                await _ticks()
+        await _ticks()
+        assert answers.loaded == [("demo", 2), ("other", 1), ("demo", 1)]
+        answers.waiting[0].set_result(True)
+        await _ticks()
+        assert [BODY in transport.written for _, transport in connections] == [True, True, False, False]
+        for future in answers.waiting[1:]:
+            future.set_result(True)
+        await _ticks()
+        assert all(transport.written.count(BODY) == 1 for _, transport in connections)
 
     asyncio.run(scenario())
 

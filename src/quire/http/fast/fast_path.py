@@ -34,7 +34,15 @@ from quire.http.app.routes import Endpoint, endpoint_of
 from quire.http.app.worker import Worker
 from quire.http.fast.fast_path_files import FILES, FastPathFiles
 from quire.http.fast.raw_requests import RawRequests
-from quire.http.fast.responses import IDENTITY, CachedResponse, Download, Headers, IdentifiedResponse, as_lines
+from quire.http.fast.responses import (
+    IDENTITY,
+    AskedPage,
+    CachedResponse,
+    Download,
+    Headers,
+    IdentifiedResponse,
+    as_lines,
+)
 from quire.http.simple.files import log_broken_off
 from quire.http.simple.pages import page_headers
 from quire.render.negotiation import Encoding, MediaType, negotiate, negotiate_encoding
@@ -68,7 +76,8 @@ class FastPath:
         self._worker = worker
         self._index = index
         self.waits = not index.projects.is_inline
-        """Whether validations wait for a network. Then `respond_inline` returns None; call `respond_awaited`."""
+        """Whether validations wait for a network. Then `respond_inline` returns None; call `respond_awaited`, or its
+        steps `ask`, `load` and `respond`."""
         self._simple = f"{settings.server_base_url}{_PROJECT.base}"
         self._authorize = worker.access.rules.authorize
         self._pages_need = self._login_right(_PROJECT)
@@ -133,36 +142,62 @@ class FastPath:
     async def respond_awaited(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None = None
     ) -> IdentifiedResponse | None:
-        """As `respond_inline`, where validations wait for a network (`waits`). Of pages only: a file has to be opened,
-        too, which needs a thread there."""
+        """As `respond_inline`, where validations wait for a network (`waits`)."""
+        begun = perf_counter()
+        try:
+            asked = self.ask(path, headers, login)
+            view = None if asked is None else await self.load(asked.project, 1)
+        except QuireError:  # as in `find_response`
+            return None
+        return None if asked is None or view is None else self.respond(asked, view, path, headers, client, begun=begun)
+
+    def ask(self, path: str, headers: Headers, login: Login | None = None) -> AskedPage | None:
+        """The page that a GET asks for, where validations wait for a network (`waits`); None when the general
+        application has to answer. Of pages only: a file has to be opened, too, which needs a thread there.
+
+        Raises QuireError.
+        """
         if self._leaves_all or not path.startswith(self._simple):
             return None
-        begun = perf_counter()
         wanted = self._negotiated(headers) if self._is_supported(headers) else None
         if wanted is None:
             return None
         user = "" if self._pages_need is None else self._user(headers, login, self._pages_need)
         if user is None:
             return None
-        try:
-            view = await self._load_current(path)
-        except QuireError:  # as in `find`
-            return None
-        prepared = None if view is None else self._in_form(view, wanted)
+        if path == self._simple:
+            return None if self._index.project_names.memory.get("") is None else AskedPage(None, wanted, user)
+        name = path[len(self._simple) : -1]
+        if path[-1] != "/" or self._index.projects.memory.get(name) is None:
+            return None  # it was never asked for
+        return AskedPage(name, wanted, user)
+
+    async def load(self, project: str | None, requests: int) -> ProjectView | NamesView | None:
+        """What `AskedPage.project` names as it is now, for so many requests that came before; None for what is not
+        there. Raises QuireError."""
+        if project is None:
+            return await self._index.project_names.get("", requests)
+        view = await self._index.projects.get(project, requests)
+        return view if view.exists else None
+
+    def respond(
+        self,
+        asked: AskedPage,
+        view: ProjectView | NamesView,
+        path: str,
+        headers: Headers,
+        client: Callable[[], str],
+        *,
+        begun: float,
+    ) -> IdentifiedResponse | None:
+        """The answer to a request, which is then counted and logged as given; None when the general application has
+        to find it. `view`: see `load`. `begun`: when the request was taken up, by `perf_counter`.
+        """
+        prepared = self._in_form(view, asked.form)
         if prepared is None:
             return None
-        return self._record(self._full_or_unchanged(prepared, headers), user, path, headers, client, begun=begun)
-
-    async def _load_current(self, path: str) -> ProjectView | NamesView | None:
-        """What a path names as it is now; None for what was never asked for, and for what is not there."""
-        index = self._index
-        if path == self._simple:
-            return await index.project_names.get("") if index.project_names.memory.get("") is not None else None
-        name = path[len(self._simple) : -1]
-        if path[-1] != "/" or index.projects.memory.get(name) is None:
-            return None
-        view = await index.projects.get(name)
-        return view if view.exists else None
+        answer = self._full_or_unchanged(prepared, headers)
+        return self._record(answer, asked.user, path, headers, client, begun=begun)
 
     def _record(
         self, answer: CachedResponse, user: str, path: str, headers: Headers, client: Callable[[], str], *, begun: float

@@ -18,7 +18,8 @@ their place; whether that login still counts is asked for each request.
 
 On a local file system an answer takes microseconds, half of them for validations. Requests of one loop tick share them:
 each is read when it arrives and waits in a queue, and a callback answers all of them, so each validation begins after
-all of them have arrived (`quire.catalog.freshness`).
+all of them have arrived (`quire.catalog.freshness`). Over a network the requests of a tick for one page share a task,
+which waits for the barrier and answers all of them.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Final, NamedTuple, Protocol
+from time import perf_counter
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from quire.access.authenticator import Login
 from quire.http.fast.allowed_headers import ALLOWED_NAMES
-from quire.http.fast.responses import CachedResponse, Download, Headers, IdentifiedResponse
+from quire.http.fast.responses import AskedPage, CachedResponse, Download, Headers, IdentifiedResponse
+
+V = TypeVar("V")
 
 MAX_HEAD_BYTES: Final = 4096
 """Longer heads are left to the server's parser."""
@@ -72,7 +76,7 @@ class RawHeaders(dict[str, str]):
         return [self[name]] if name in self else []
 
 
-class CachedResponses(Protocol):
+class CachedResponses(Protocol[V]):
     """The source of responses: a `quire.http.fast.fast_path.FastPath`."""
 
     waits: bool
@@ -87,8 +91,12 @@ class CachedResponses(Protocol):
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
     ) -> IdentifiedResponse | None: ...
 
-    async def respond_awaited(
-        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None
+    def ask(self, path: str, headers: Headers, login: Login | None) -> AskedPage | None: ...
+
+    async def load(self, project: str | None, requests: int) -> V | None: ...
+
+    def respond(
+        self, asked: AskedPage, view: V, path: str, headers: Headers, client: Callable[[], str], *, begun: float
     ) -> IdentifiedResponse | None: ...
 
 
@@ -107,53 +115,92 @@ class ConnectionInfo(Protocol):
         ...
 
 
+class Waiter(Protocol):
+    """The side of a connection that waits for the response to its request."""
+
+    @property
+    def has_request(self) -> bool:
+        """False once the connection is lost."""
+        ...
+
+    def deliver_queued(self, response: ResponseBytes | RawDownload | None) -> None:
+        """Called with the complete response; None when the server has to parse the request."""
+        ...
+
+
+_Queued = tuple[str, RawHeaders, ConnectionInfo, Waiter]
+"""The path and the headers of a request, its connection, and what waits for the response."""
+
+
 class RawRequests:
     """Answers requests from their bytes. Belongs to one worker's event loop."""
 
-    def __init__(self, fast_path: CachedResponses) -> None:
+    def __init__(self, fast_path: CachedResponses[Any]) -> None:
         self._fast_path = fast_path
-        self.waits = fast_path.waits
-        """Whether validations wait for a network: then call `answer_awaited`, else `enqueue`."""
-        self._queue: list[
-            tuple[str, RawHeaders, ConnectionInfo, Callable[[ResponseBytes | RawDownload | None], None]]
-        ] = []
+        self._answer_all = self._ask_queued if fast_path.waits else self._answer_queued
+        self._queue: list[_Queued] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._blocks: dict[bytes, RawHeaders] = {}
         self._keyed = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
         self._logins: dict[bytes, RawHeaders] = {}
         self._further: Sequence[tuple[bytes, bytes]] = ()
         self._further_lines = b""
 
-    def enqueue(
-        self,
-        path: str,
-        headers: RawHeaders,
-        connection: ConnectionInfo,
-        deliver: Callable[[ResponseBytes | RawDownload | None], None],
-    ) -> None:
-        """Answer a request, together with all that arrive until the next loop tick.
-
-        `deliver`: called with the complete response; None when the server has to parse the request.
-        """
+    def enqueue(self, path: str, headers: RawHeaders, connection: ConnectionInfo, waiter: Waiter) -> None:
+        """Answer a request, together with all that arrive until the next loop tick."""
         if not self._queue:
-            asyncio.get_running_loop().call_soon(self._answer_queued)
-        self._queue.append((path, headers, connection, deliver))
+            asyncio.get_running_loop().call_soon(self._answer_all)
+        self._queue.append((path, headers, connection, waiter))
 
     def _answer_queued(self) -> None:
         queue, self._queue = self._queue, []
         self._fast_path.begin_tick()
         try:
-            for path, headers, connection, deliver in queue:
+            for path, headers, connection, waiter in queue:
                 try:
                     response = self.answer_inline(path, headers, connection)
                 except Exception:  # noqa: BLE001 - the application meets the same, and has an answer and a log line
                     response = None
-                try:
-                    deliver(response)
-                except Exception as error:  # noqa: BLE001 - of one connection; the others wait for their answers
-                    context = {"message": "The answer to a raw request could not be sent", "exception": error}
-                    asyncio.get_running_loop().call_exception_handler(context)
+                _deliver(waiter, response)
         finally:
             self._fast_path.end_tick()
+
+    def _ask_queued(self) -> None:
+        """The same where validations wait for a network: one task for all requests for a page."""
+        queue, self._queue = self._queue, []
+        pages: dict[str | None, list[tuple[AskedPage, _Queued]]] = {}
+        for queued in queue:
+            path, headers, _, waiter = queued
+            try:
+                asked = self._fast_path.ask(path, headers, headers.login)
+            except Exception:  # noqa: BLE001 - as in `_answer_queued`
+                asked = None
+            if asked is None:
+                _deliver(waiter, None)
+            else:
+                pages.setdefault(asked.project, []).append((asked, queued))
+        loop, begun = asyncio.get_running_loop(), perf_counter()
+        for project, requests in pages.items():
+            task = loop.create_task(self._answer_page(project, requests, begun))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _answer_page(self, project: str | None, requests: list[tuple[AskedPage, _Queued]], begun: float) -> None:
+        try:
+            view = await self._fast_path.load(project, len(requests))
+        except Exception:  # noqa: BLE001 - as in `_answer_queued`
+            view = None
+        for asked, (path, headers, connection, waiter) in requests:
+            if not waiter.has_request:
+                continue
+            response: ResponseBytes | RawDownload | None = None
+            if view is not None:
+                try:
+                    given = self._fast_path.respond(asked, view, path, headers, connection.client_host, begun=begun)
+                    response = None if given is None else self._response(*given, connection.further_headers())
+                except Exception:  # noqa: BLE001 - as in `_answer_queued`
+                    response = None
+            _deliver(waiter, response)
 
     def answer_inline(
         self, path: str, headers: RawHeaders, connection: ConnectionInfo
@@ -166,13 +213,6 @@ class RawRequests:
             return None
         answer, identity = given
         return self._response(answer, identity, connection.further_headers())
-
-    async def answer_awaited(
-        self, path: str, headers: RawHeaders, connection: ConnectionInfo
-    ) -> ResponseBytes | RawDownload | None:
-        """As `answer`, for a request that was read, where it takes time."""
-        given = await self._fast_path.respond_awaited(path, headers, connection.client_host, headers.login)
-        return None if given is None else self._response(*given, connection.further_headers())
 
     def read(self, data: bytes) -> tuple[str, RawHeaders] | None:
         """The path and the headers of one whole raw request; None for anything else.
@@ -244,6 +284,14 @@ class RawRequests:
             self._logins.clear()
         self._logins[digest] = headers
         return headers
+
+
+def _deliver(waiter: Waiter, response: ResponseBytes | RawDownload | None) -> None:
+    try:
+        waiter.deliver_queued(response)
+    except Exception as error:  # noqa: BLE001 - of one connection; the others wait for their answers
+        context = {"message": "The answer to a raw request could not be sent", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
 
 
 def _read(block: bytes) -> RawHeaders | None:

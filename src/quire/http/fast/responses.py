@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
+from quire.render.negotiation import Encoding, MediaType
 from quire.store.open_blob import OpenBlob
 
 IDENTITY: Final = "x-request-id"
@@ -54,6 +55,16 @@ class CachedResponse:
     """The file that is the body in place of `body`, open, for servers that can send one; see `download`."""
     download: Download | None = None
     """The same with what its server needs, once the answer is given."""
+
+
+class AskedPage(NamedTuple):
+    """The page that a request asks for and may have. What is left is to find out whether it is still true."""
+
+    project: str | None
+    """None for the list of projects."""
+    form: tuple[MediaType, Encoding]
+    user: str
+    """Empty when no login is needed."""
 
 
 IdentifiedResponse = tuple[CachedResponse, str]

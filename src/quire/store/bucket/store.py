@@ -33,8 +33,8 @@ class BucketStore:
     """Fulfils `contracts.Store`. Nothing is asked of the bucket before the first call: see `client` about forks."""
 
     validates_inline = False
-    pacing = Pacing(busy_waiters=3, batch_size=32, seconds=0.02)
-    """A validation is a request that is paid for: under 2,000 requests/s for one page there are 100 of them at most."""
+    pacing = Pacing(busy_waiters=3, batch_size=12, seconds=0.02)
+    """A validation is a request that is paid for: it serves 12 requests at least, or it is one of 50 in a second."""
     home = None
 
     def __init__(self, bucket: BlobBucket, place: str, *, writable: bool = True, create: bool = True) -> None:
