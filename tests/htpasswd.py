@@ -30,16 +30,6 @@ SCHEMES: dict[str, Callable[[str], str]] = {
 }
 
 
-class Clock:
-    """Monotonic seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def write(path: Path, **users: str) -> Path:
     """An htpasswd file that is a new file every time, as editors and deployments leave one."""
     fresh = path.with_suffix(".new")

@@ -30,7 +30,8 @@ from quire.access.authenticator import (
 )
 from quire.access.login_limits import Attempt, Limits, Scope, Throttle, origin_of
 from quire.access.passwords import Passwords, parse_users, verify_password
-from tests.htpasswd import SCHEMES, Clock, bcrypt_hash, sha1_hash, write
+from tests.clocks import Clock
+from tests.htpasswd import SCHEMES, bcrypt_hash, sha1_hash, write
 
 HOME = "192.0.2.1"
 ELSEWHERE = "192.0.2.2"

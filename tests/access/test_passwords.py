@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from quire.access.authenticator import parse_basic
 from quire.access.passwords import MAX_PASSWORD_FILE_BYTES, RACY_SECONDS, Passwords, parse_users, verify_password
 from quire.domain.errors import ConfigurationError
-from tests.htpasswd import SCHEMES, Clock, bcrypt_hash, sha1_hash, write
+from tests.clocks import Clock
+from tests.htpasswd import SCHEMES, bcrypt_hash, sha1_hash, write
 
 
 def test_known_answers_of_other_programs() -> None:

@@ -25,8 +25,9 @@ from quire.process.budget import Budget
 from quire.process.threads import Threads
 from quire.store.memory import MemoryStore
 from quire.store.open_blob import OpenBlob
+from tests.clocks import Clock
 from tests.distributions import make_wheel, wheel_name
-from tests.dropin.test_folder import Clock, much_later
+from tests.dropin.test_folder import much_later
 from tests.index.test_index import staged_wheel
 
 RACY_WINDOW = 2.5

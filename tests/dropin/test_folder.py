@@ -38,22 +38,13 @@ from quire.store.contracts import Record
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
 from quire.store.posix.directory import Directories, Identity
+from tests.clocks import Clock
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 from tests.serving import DEADLINE
 
 KEY = "main/dropins/alpha"
 ZIP = make_wheel("alpha", "1.0")
 """A complete zip, whatever it may be called."""
-
-
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def much_later() -> float:

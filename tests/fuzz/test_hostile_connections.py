@@ -20,7 +20,7 @@ from tests.asking import OPEN, Site, content_type, nothing_changes, publish_whee
 from tests.distributions import make_sdist
 from tests.fuzz import impatient
 from tests.fuzz.attacks import AMBIGUOUS, ODD_LINES
-from tests.fuzz.memory import growth
+from tests.memory import growth
 from tests.serving import DEADLINE, Served, free_port, quire_command, running, until
 
 SERVERS = ["gunicorn", "uvicorn"]

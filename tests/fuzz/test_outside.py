@@ -21,8 +21,8 @@ import pytest
 
 from tests.asking import OPEN, Site, content_type, multipart, nothing_changes, post, publish, publish_wheel, serve
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
-from tests.fuzz.memory import family, growth
 from tests.http.fast.test_work_per_request import MUST_COUNT
+from tests.memory import family, growth
 from tests.serving import DEADLINE, until
 
 SECRET = b"nobody must ever see this"

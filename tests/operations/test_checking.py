@@ -30,6 +30,7 @@ from quire.store.faults import Fault
 from quire.store.memory import MemoryState, MemoryStore
 from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.store import PosixStore
+from tests.clocks import Clock
 from tests.distributions import make_wheel, wheel_name
 
 WHEEL = wheel_name("alpha", "1.0")
@@ -486,16 +487,6 @@ def test_progress_is_reported(tmp_path: Path, index: Index) -> None:
     meter = Meter()
     checked = check(tmp_path, progress=meter)
     assert 0 < meter.done == checked.bytes <= meter.total
-
-
-class Clock:
-    """Seconds, moved by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_garbage_is_left_to_downloads_under_way() -> None:

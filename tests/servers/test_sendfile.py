@@ -33,6 +33,7 @@ from quire.store.posix.filesystem import filesystem_type
 from tests import marking
 from tests.asking import OPEN, Site, publish, raw_answer, serve
 from tests.distributions import make_wheel, wheel_name
+from tests.memory import family
 from tests.serving import free_port, running, until
 
 FILENAME = wheel_name("big", "1.0")
@@ -60,17 +61,10 @@ def _request(site: Site, *lines: str, method: str = "GET") -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode()
 
 
-def _processes(pid: int) -> list[int]:
-    children = [
-        int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
-    ]
-    return [pid, *(each for child in children for each in _processes(child))]
-
-
 def _handed_over(site: Site) -> int:
     """How many connections of the server's have a second descriptor in one process: files are on their way there."""
     count = 0
-    for pid in _processes(site.served.process.pid):
+    for pid in family(site.served.process.pid):
         links = []
         for path in Path(f"/proc/{pid}/fd").iterdir():
             try:

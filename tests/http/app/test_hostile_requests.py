@@ -6,7 +6,7 @@ import io
 import tarfile
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ from tests.asking import (
     twine_form,
 )
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
+from tests.memory import growth
 
 FILENAME, CONTENT = wheel_name("sample", "1.0"), make_wheel("sample", "1.0", files={"data": bytes(range(256)) * 1000})
 FORM = twine_form(FILENAME, CONTENT, name="sample", version="1.0")
@@ -331,21 +332,6 @@ def test_many_idle_connections(site: Site) -> None:
         connection.close()
 
 
-def _sections(status: str) -> dict[str, int]:
-    """The sizes in /proc/<pid>/status, in bytes."""
-    lines = (line.split() for line in status.splitlines() if line.endswith(" kB"))
-    return {line[0].rstrip(":"): int(line[1]) * 1024 for line in lines}
-
-
-def _peaks(pids: Sequence[int]) -> list[int]:
-    return [_sections(Path(f"/proc/{pid}/status").read_text())["VmHWM"] for pid in pids]
-
-
-def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(each for child in children for each in _family(int(child)))]
-
-
 def _big_upload(folder: Path, megabytes: int) -> Iterator[bytes]:
     """The body of an upload of a wheel of this size, piece by piece."""
     info, contents = "huge-1.0.dist-info", {"METADATA": metadata_text("huge", "1.0").encode(), "WHEEL": _WHEEL}
@@ -369,11 +355,9 @@ def _big_upload(folder: Path, megabytes: int) -> Iterator[bytes]:
 @pytest.mark.on_disk("a store in memory keeps the upload there")
 def test_a_big_upload_needs_no_memory(site: Site, tmp_path: Path) -> None:
     """300 MB go through a worker whose peak memory does not rise by more than 60 MB."""
-    workers = _family(site.served.process.pid)
-    before = _peaks(workers)
-    answer = site.client.post(
-        "/", content=_big_upload(tmp_path, 300), headers={"content-type": content_type()}, timeout=120
-    )
-    assert answer.status_code == 200, answer.text
-    assert max(new - old for new, old in zip(_peaks(workers), before, strict=True)) < 60_000_000
+    headers = {"content-type": content_type()}
+    with growth(site.served.process.pid) as grown:
+        answer = site.client.post("/", content=_big_upload(tmp_path, 300), headers=headers, timeout=120)
+        assert answer.status_code == 200, answer.text
+        assert grown() < 60_000_000
     assert site.listing("huge")["files"][0]["size"] > 300_000_000

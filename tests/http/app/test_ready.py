@@ -20,19 +20,10 @@ from quire.process.siblings import RUNTIME_VARIABLE, folder_of, is_draining, mar
 from quire.store.posix.store import PosixStore
 from quire.testing import Fault, MemoryStore
 from tests.asking import OPEN, serve
+from tests.clocks import Clock
 from tests.serving import DEADLINE, Served, free_port, quire_command, running, until
 
 SERVERS = ("gunicorn", "uvicorn")
-
-
-class Clock:
-    """A clock that goes when it is told."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def never() -> bool:
@@ -41,7 +32,7 @@ def never() -> bool:
 
 def test_a_verdict_holds_for_a_second() -> None:
     """However often it is asked, the store is looked at once a second; then the new verdict counts."""
-    clock, failures, looks = Clock(), [False], []
+    clock, failures, looks = Clock(0.0), [False], []
 
     def probe() -> None:
         looks.append(clock.now)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,23 +11,13 @@ import pytest
 
 from tests.asking import OPEN, Site, content_type, multipart, publish_wheel, raw_answer, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
+from tests.memory import growth
 from tests.serving import until
 
 SERVERS = ["uvicorn", "gunicorn"]
 MEBIBYTE = 2**20
 MOST = 24 * MEBIBYTE
 """Bytes of requests that no server may take from a client that reads nothing: several times what the sockets hold."""
-
-
-def _workers(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(each for child in children for each in _workers(int(child)))]
-
-
-def _peaks(pids: Sequence[int]) -> list[int]:
-    """The most memory that each process has ever had, in bytes."""
-    lines = [Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2].split()[0] for pid in pids]
-    return [int(line) * 1024 for line in lines]
 
 
 def _request(path: str, *headers: str) -> bytes:
@@ -43,10 +32,8 @@ def test_a_client_that_reads_nothing(tmp_path: Path, server: str, at_once: int) 
         for number in range(30):
             publish_wheel(site, "big", f"1.{number}")
         assert len(site.get("/simple/big/").content) > 10_000
-        workers = _workers(site.served.process.pid)
-        before = _peaks(workers)
         data, sent = _request("/simple/big/") * at_once, 0
-        with site.connect() as connection:
+        with growth(site.served.process.pid) as grown, site.connect() as connection:
             connection.settimeout(1)
             try:
                 while sent < MOST:
@@ -54,8 +41,7 @@ def test_a_client_that_reads_nothing(tmp_path: Path, server: str, at_once: int) 
             except TimeoutError:
                 pass
             assert sent < MOST, "the server reads without end"
-            grown = max(new - old for new, old in zip(_peaks(workers), before, strict=True))
-            assert grown < 16 * MEBIBYTE
+            assert grown() < 16 * MEBIBYTE
             assert site.get("/simple/big/").status_code == 200
             connection.settimeout(20)
             assert connection.recv(12) == b"HTTP/1.1 200"  # what it was sent is an answer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def family(pid: int) -> list[int]:
     """A process and all that it started."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    children = [child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
     return [pid, *(each for child in children for each in family(int(child)))]
 
 
