@@ -9,19 +9,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-from tests.clients.environments import uv
+from tests.clients.environments import FOLDER, NotInstalled, locked
 
 from benchmarks.processes import Unavailable
 from benchmarks.progress import lasting
 
 PROJECT = Path(__file__).parent.parent
 CACHE = PROJECT / ".cache" / "bench"
-FOLDER = PROJECT / ".venvs"
 LOCKS = PROJECT / "requirements" / "bench"
-INSTALL_SECONDS = 300.0
 
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
     # passlib, which reads its htpasswd files, fails with bcrypt 5
@@ -33,17 +30,10 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
 
 def programs(peer: str) -> Path:
     """The folder with the peer's programs, installed first if need be. Raises Unavailable."""
-    lock = LOCKS / f"{peer}.txt"
-    environment = FOLDER / f"bench-{peer}"
-    made_for = environment / "made-for.txt"
-    wanted = f"{sys.version}\n{lock.read_text()}"
-    if not made_for.exists() or made_for.read_text() != wanted:
-        with lasting(f"installing {lock.relative_to(PROJECT)}"):
-            _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(environment))
-            python = str(environment / "bin" / "python")
-            _uv("pip", "sync", "--quiet", "--require-hashes", "--python", python, str(lock))
-            made_for.write_text(wanted)
-    return environment / "bin"
+    try:
+        return locked(f"bench-{peer}", LOCKS / f"{peer}.txt")
+    except NotInstalled as error:
+        raise Unavailable(f"it could not be installed: {str(error).strip()[-300:]}") from error
 
 
 def installed_version(peer: str, distribution: str) -> str:
@@ -54,18 +44,6 @@ def installed_version(peer: str, distribution: str) -> str:
         return ""
     done = subprocess.run([python, "-c", script], capture_output=True, text=True, check=False)
     return done.stdout.strip()
-
-
-def _uv(*arguments: str) -> None:
-    environ = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    try:
-        done = subprocess.run(
-            [str(uv()), *arguments], env=environ, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"it could not be installed within {INSTALL_SECONDS:.0f} s") from error
-    if done.returncode != 0:
-        raise Unavailable(f"it could not be installed: {done.stderr.strip()[-300:]}")
 
 
 def program(name: str) -> str:

@@ -35,8 +35,6 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "setuptools-65": ("setuptools==65.7.0",),
     "setuptools-74": ("setuptools==74.1.3",),
     "podman-compose": ("podman-compose>=1.5",),
-    "mirror": ("simple-repository-server>=0.10",),
-    "pypiserver-cached": ("pypiserver[cache]==2.4.2", "gunicorn>=27"),  # with its cache, as people deploy it
 }
 
 
@@ -48,25 +46,39 @@ def uv() -> Path:
     return Path(found)
 
 
+class NotInstalled(Exception):
+    """An environment could not be made. Says why."""
+
+
 def programs(client: str) -> Path:
     """The folder with the client's programs (`python`, `twine`, ...), installed first if need be."""
-    environment = FOLDER / client
-    lock_file = LOCKS / f"{client}.txt"
+    return locked(client, LOCKS / f"{client}.txt")
+
+
+def locked(name: str, lock_file: Path, seconds: float = DEADLINE) -> Path:
+    """The folder with the programs of the environment of this name, which holds what a lock file names and nothing
+    else; installed first if need be, with its digests checked. Raises NotInstalled.
+    """
+    environment = FOLDER / name
     wanted = f"{sys.version}\n{lock_file.read_text()}"
     made_for = environment / "made-for.txt"
     FOLDER.mkdir(exist_ok=True)
-    with (FOLDER / f"{client}.lock").open("w") as lock:
+    with (FOLDER / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # test processes run side by side
         if not made_for.exists() or made_for.read_text() != wanted:
-            _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(environment))
-            _uv("pip", "sync", "--quiet", "--python", str(environment / "bin" / "python"), str(lock_file))
+            python = str(environment / "bin" / "python")
+            _uv(seconds, "venv", "--quiet", "--clear", "--python", sys.executable, str(environment))
+            _uv(seconds, "pip", "sync", "--quiet", "--require-hashes", "--python", python, str(lock_file))
             made_for.write_text(wanted)
     return environment / "bin"
 
 
-def _uv(*arguments: str) -> None:
+def _uv(seconds: float, *arguments: str) -> None:
     environ = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    made = subprocess.run(
-        [str(uv()), *arguments], env=environ, capture_output=True, text=True, timeout=DEADLINE, check=False
-    )
-    assert made.returncode == 0, f"uv {' '.join(arguments)} failed:\n{made.stdout}{made.stderr}"
+    command = [str(uv()), *arguments]
+    try:
+        made = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise NotInstalled(f"uv {' '.join(arguments)} took longer than {seconds:.0f} s") from error
+    if made.returncode != 0:
+        raise NotInstalled(f"uv {' '.join(arguments)} failed: {made.stdout}{made.stderr}")

@@ -6,13 +6,10 @@ same. It is apart from the tests' own environment, as checkov asks for old versi
 
 from __future__ import annotations
 
-import fcntl
-import os
 import subprocess
-import sys
 from pathlib import Path
 
-from tests.clients.environments import FOLDER, uv
+from tests.clients.environments import FOLDER, locked
 
 PROJECT = Path(__file__).parent.parent.parent
 LOCK = PROJECT / "requirements" / "deploy.txt"
@@ -23,17 +20,7 @@ _DEADLINE = 600.0
 
 def programs() -> Path:
     """The folder with `python` and `checkov`, installed first if need be."""
-    wanted = f"{sys.version}\n{LOCK.read_text()}"
-    made_for = _ENVIRONMENT / "made-for.txt"
-    FOLDER.mkdir(exist_ok=True)
-    with (FOLDER / "deploy.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes run side by side
-        if not made_for.exists() or made_for.read_text() != wanted:
-            _uv("venv", "--quiet", "--clear", "--python", sys.executable, str(_ENVIRONMENT))
-            python = str(_ENVIRONMENT / "bin" / "python")
-            _uv("pip", "sync", "--quiet", "--require-hashes", "--python", python, str(LOCK))
-            made_for.write_text(wanted)
-    return _ENVIRONMENT / "bin"
+    return locked("deploy", LOCK, _DEADLINE)
 
 
 def provider_package() -> Path:
@@ -46,11 +33,3 @@ def run(script: str, text: str = "") -> subprocess.CompletedProcess[str]:
     """Run a Python script in that environment, with a text as its input."""
     command = [str(programs() / "python"), "-c", script]
     return subprocess.run(command, input=text, capture_output=True, text=True, timeout=_DEADLINE, check=False)
-
-
-def _uv(*arguments: str) -> None:
-    environ = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    made = subprocess.run(
-        [str(uv()), *arguments], env=environ, capture_output=True, text=True, timeout=_DEADLINE, check=False
-    )
-    assert made.returncode == 0, f"uv {' '.join(arguments)} failed:\n{made.stdout}{made.stderr}"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from benchmarks.environments import programs
 
-from tests.clients.environments import programs
 from tests.linearizability.plan import Plan
 from tests.linearizability.torture import torture
 from tests.serving import free_port, running
@@ -33,7 +33,7 @@ def test_a_server_with_a_cache_in_each_worker_is_convicted(tmp_path: Path) -> No
         "hash_algo": "sha256",
     }
     application = f"pypiserver:app({', '.join(f'{name}={value!r}' for name, value in made.items())})"
-    gunicorn = str(programs("pypiserver-cached") / "gunicorn")
+    gunicorn = str(programs("pypiserver") / "gunicorn")
     command = [gunicorn, "--workers", "4", "--preload", "--bind", f"127.0.0.1:{port}", application]
     with running(command, port, cwd=tmp_path) as server:
         plan = Plan(

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pypi_simple
 import pytest
+from benchmarks.environments import programs
 from packaging.metadata import Metadata
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
@@ -18,7 +19,6 @@ from packaging.version import Version
 
 from quire.domain.changes import Selection
 from quire.domain.project import Status
-from tests.clients import environments
 from tests.clients.servers import Servers, two_servers
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
 from tests.serving import environment, free_port, running
@@ -164,7 +164,7 @@ def test_packaging_reads_every_name_version_and_specifier(servers: Servers, proj
 def test_a_mirror_serves_the_same_list(servers: Servers, tmp_path: Path) -> None:
     """simple-repository-server in front of ours repeats every project and file, to the byte and digest."""
     port = free_port()
-    program = environments.programs("mirror") / "simple-repository-server"
+    program = programs("simple-repository-server") / "simple-repository-server"
     command = [str(program), "--host", "127.0.0.1", "--port", str(port), servers.uvicorn.simple]
     environ = {name: value for name, value in environment().items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     with (
