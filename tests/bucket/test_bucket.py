@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from quire.domain.errors import StoreError, StoreReadOnly
-from quire.store.bucket.blobs import SMALL
 from quire.store.bucket.client import open_bucket
+from quire.store.bucket.staging import SMALL
 from quire.store.bucket.store import BucketStore
 from quire.testing import EXCLUSIVE_RULES, RULES, Rule, check_rule
 from quire.testing.helpers import race

@@ -240,6 +240,12 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         "authenticated (any login) or off",
     )
     add("--max-upload-size", metavar="SIZE", help="refuse larger files, e.g. 500M (default: 2G)")
+    add(
+        "--spool-size",
+        metavar="SIZE",
+        help="with a bucket: keep no more of all uploads under way in the temporary directory, for each worker "
+        "(default: 256M)",
+    )
     add("--body-timeout", metavar="SECONDS", help="give an upload up after this much silence (default: 60)")
     add(
         "--coarse-changes",

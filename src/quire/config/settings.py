@@ -95,6 +95,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds in which the file server's change attribute moves on; 0 where it counts changes, as most do."""
     no_fast_path: bool = False
     """Have the general application answer every request."""
+    spool_size: int = 256 * 1024**2
+    """Bytes of uploads to a bucket that a worker keeps in the temporary directory, all of them together."""
     cache_size: int = 64 * 1024**2
     """Bytes that everything a worker remembers may take together."""
 
@@ -196,6 +198,7 @@ OPTIONS = (
     Option("body_timeout", values.seconds, "--body-timeout"),
     Option("coarse_changes", values.tick, "--coarse-changes"),
     Option("no_fast_path", values.boolean, "--no-fast-path"),
+    Option("spool_size", values.size, "--spool-size"),
     Option("cache_size", values.size, "--cache-size"),
     Option("keep_alive_seconds", values.integer(1, 86_400), "--keep-alive-seconds"),
     Option("drain_seconds", values.fraction(3600), "--drain-seconds"),

@@ -268,6 +268,21 @@ class Pacing:
     """Between the beginnings of two validations of a value in demand for which fewer wait."""
 
 
+@dataclass(frozen=True, slots=True)
+class BlobOptions:
+    """How a store in a bucket takes in and gives out large blobs. Other stores have no use for it."""
+
+    spool_size: int = 256 * 1024**2
+    """Bytes that all uploads of a process keep in the temporary directory together; see `quire.store.bucket.spool`."""
+    largest: int = 2 * 1024**3
+    """Bytes of the largest blob that is expected: the size of the parts follows from it."""
+    redirect_seconds: int | None = None
+    """How long a URL is valid at which clients get a blob from the bucket; None: they get it from quire."""
+
+
+DEFAULT_BLOB_OPTIONS: Final = BlobOptions()
+
+
 class Store(Protocol):
     """Both, and what the layers above need to know to use them well."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from quire.domain.errors import ConfigurationError
+from quire.store.contracts import DEFAULT_BLOB_OPTIONS, BlobOptions
 
 if TYPE_CHECKING:
     from quire.store.contracts import Store
@@ -69,7 +70,12 @@ def parse_place(place: str) -> str:
 
 
 def open_store(
-    place: str | Path, *, create: bool = True, read_only: bool = False, coarse_changes: float = 0.0
+    place: str | Path,
+    *,
+    create: bool = True,
+    read_only: bool = False,
+    coarse_changes: float = 0.0,
+    blob_options: BlobOptions = DEFAULT_BLOB_OPTIONS,
 ) -> Store:
     """The store at a place. Each worker opens it for itself.
 
@@ -85,20 +91,20 @@ def open_store(
 
         return MemoryStore.named(place, writable=not read_only)
     if not is_directory(place):
-        return _open_bucket(place, create=create, read_only=read_only)
+        return _open_bucket(place, create=create, read_only=read_only, options=blob_options)
     from quire.store.posix.store import PosixStore  # noqa: PLC0415 - see above
 
     return PosixStore.open(place, create=create, read_only=read_only, coarse_changes=coarse_changes)
 
 
-def _open_bucket(place: str, *, create: bool, read_only: bool) -> Store:
+def _open_bucket(place: str, *, create: bool, read_only: bool, options: BlobOptions) -> Store:
     try:
         from quire.store.bucket.client import open_bucket  # noqa: PLC0415 - see `open_store`
     except ImportError as error:
         raise ConfigurationError("A store in a bucket needs obstore; install quire[bucket].") from error
     from quire.store.bucket.store import BucketStore  # noqa: PLC0415 - see `open_store`
 
-    return BucketStore(open_bucket(place, os.environ), place, writable=not read_only, create=create)
+    return BucketStore(open_bucket(place, os.environ), place, writable=not read_only, create=create, options=options)
 
 
 def inspector_of(store: Store) -> PosixInspector | None:

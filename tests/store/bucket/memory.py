@@ -17,6 +17,8 @@ class MemoryBucket:
         self._lock = threading.Lock()
         self._objects: dict[str, tuple[bytes, Version, float]] = {}
         self._count = itertools.count(1)
+        self.unfinished: list[str] = []
+        """The keys of uploads in parts that were neither finished nor aborted."""
 
     def get(self, key: str, known: Version | None = None) -> Object | Unchanged | None:
         with self._lock:
@@ -78,12 +80,14 @@ class _MemoryUpload:
         self._bucket = bucket
         self._key = key
         self._data = bytearray()
+        bucket.unfinished.append(key)
 
     def write(self, data: bytes) -> None:
         self._data += data
 
     def finish(self) -> None:
         self._bucket.overwrite(self._key, bytes(self._data))
+        self._bucket.unfinished.remove(self._key)
 
     def abort(self) -> None:
-        self._data.clear()
+        self._bucket.unfinished.remove(self._key)

@@ -39,6 +39,7 @@ from quire.process.budget import Budget
 from quire.process.siblings import folder_of, is_draining
 from quire.process.threads import Threads
 from quire.render.simple import Page
+from quire.store.contracts import BlobOptions
 from quire.store.open_blob import OpenBlob
 from quire.store.opening import open_store
 
@@ -169,7 +170,12 @@ def build_worker(settings: Settings) -> Worker:
     Raises ConfigurationError, StoreError, UnknownLayout.
     """
     metrics, threads, budget = WorkerMetrics(settings), Threads(), Budget(settings.cache_size)
-    store = open_store(settings.root, read_only=settings.read_only, coarse_changes=settings.coarse_changes)
+    store = open_store(
+        settings.root,
+        read_only=settings.read_only,
+        coarse_changes=settings.coarse_changes,
+        blob_options=BlobOptions(spool_size=settings.spool_size, largest=settings.max_upload_size),
+    )
     policy = IndexPolicy(
         overwrite=settings.overwrite,
         fallback_url=settings.fallback_url,

@@ -1,31 +1,31 @@
 """Blobs as objects of a bucket.
 
 A blob's key is new (`quire.index` chooses a random folder for each publication), so nothing is ever replaced: a small
-blob is created by one conditional put, a large one in parts, which become an object in one step when the last one is
-there. An object cannot be touched, so a blob whose age was reset has a marker beside it, under `renewed/`.
+blob is created by one conditional put, a large one in parts while its bytes arrive, which become an object in one step
+(`quire.store.bucket.staging`). An object cannot be touched, so a blob whose age was reset has a marker beside it, under
+`renewed/`.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-from quire.domain.errors import BlobMissing, Conflict, StoreError, StoreReadOnly
+from quire.domain.errors import BlobMissing, StoreError, StoreReadOnly
 from quire.store.bucket.objects import BlobBucket, Refused, Unclear
-from quire.store.bucket.staging import BucketStaged, BucketStaging
-from quire.store.contracts import NO_DOCUMENTS, Staged, StoredBlob, check_blob_key
+from quire.store.bucket.spool import Room, Spool
+from quire.store.bucket.staging import MOST_PARTS, SMALL, BucketStaged, BucketStaging, Sending, taken
+from quire.store.contracts import DEFAULT_BLOB_OPTIONS, NO_DOCUMENTS, BlobOptions, Staged, StoredBlob, check_blob_key
 from quire.store.open_blob import OpenBlob
 
-SMALL: Final = 8 * 1024 * 1024
-"""Bytes that are sent by one put; larger ones go in parts of this size."""
 BLOCK: Final = 2 * 1024 * 1024
 """Bytes that a reader asks for at a time."""
 _PUT_TRIES: Final = 5
 _AT_ONCE: Final = 8
 _CLOCK: Final = "clock"
+_MIB: Final = 1024 * 1024
 
 
 class BucketBlobs:
@@ -33,17 +33,27 @@ class BucketBlobs:
 
     keeps_staged = False
 
-    def __init__(self, bucket: BlobBucket, *, writable: bool, sign: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self,
+        bucket: BlobBucket,
+        *,
+        writable: bool,
+        options: BlobOptions = DEFAULT_BLOB_OPTIONS,
+        sign: Callable[[str], str] | None = None,
+    ) -> None:
         """`sign`: makes the URL at which clients get an object themselves; None where quire sends it."""
         self._bucket = bucket
         self._writable = writable
         self._sign = sign
+        self._room = Room(options.spool_size)
+        self._part_size = max(SMALL, -(-options.largest // (MOST_PARTS * _MIB)) * _MIB)
 
     def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> BucketStaging:
         """See `contracts.Blobs`."""
-        check_blob_key(key)
+        path = _path(key)
         self._check_writable()
-        return BucketStaging(key, algorithms)
+        sending = Sending(self._bucket, path, self._part_size, lambda: self.open(key))
+        return BucketStaging(key, algorithms, Spool(self._room), sending)
 
     def adopt(self, path: str, key: str, notify: Callable[[int], object]) -> Staged | None:
         """See `contracts.Blobs`: bytes have to be sent."""
@@ -62,16 +72,12 @@ class BucketBlobs:
                 future.result()
 
     def _publish(self, staged: BucketStaged) -> None:
-        """A large blob's key is checked before, and not while, it is sent: keys are new."""
-        path = _path(staged.key)
-        if staged.is_published:
-            raise StoreError(f"The bytes staged for {staged.key} are published already; upload again.")
-        if staged.size <= SMALL:
-            self._create(path, staged.read_at(0, staged.size))
+        staged.check()
+        if staged.is_sent:
+            staged.complete()
         else:
-            self._send(path, staged)
-        staged.is_published = True
-        staged.discard()
+            self._create(_path(staged.key), staged.read_at(0, staged.size))
+        staged.published()
 
     def open(self, key: str) -> OpenBlob:
         """See `contracts.Blobs`. The first bytes come with the answer, so a small blob costs one request."""
@@ -158,26 +164,12 @@ class BucketBlobs:
             except Refused:
                 if is_unclear:
                     return
-                raise _taken(path) from None
+                raise taken(path) from None
             except Unclear:
                 is_unclear = True
                 continue
             return
         raise StoreError("The bucket could not be written, nothing was published; try again.")
-
-    def _send(self, path: str, staged: BucketStaged) -> None:
-        """In parts."""
-        if self._bucket.head(path) is not None:
-            raise _taken(path)
-        upload = self._bucket.upload(path, SMALL)
-        try:
-            for offset in range(0, staged.size, SMALL):
-                upload.write(staged.read_at(offset, SMALL))
-        except BaseException:
-            with contextlib.suppress(StoreError):
-                upload.abort()
-            raise
-        upload.finish()
 
     def _check_writable(self) -> None:
         if not self._writable:
@@ -219,10 +211,6 @@ class BucketBlob(OpenBlob):
         """See `contracts.OpenBlob`."""
         self._is_closed = True
         self._block = (0, b"")
-
-
-def _taken(path: str) -> Conflict:
-    return Conflict(f"The blob {path.removeprefix('blobs/')} is there already; it keeps its bytes.")
 
 
 def _path(key: str) -> str:

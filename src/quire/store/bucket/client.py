@@ -4,7 +4,7 @@ obstore runs its requests in threads of its own, which a fork does not copy, and
 forked after its first request. So nothing here asks the bucket before the first call of a method.
 
 Requests are tried again here, and not in obstore: a write that is repeated has to be judged (see
-`quire.store.bucket.swaps`), and every request is counted.
+`quire.store.bucket.swaps`), and every request is counted. The parts of large objects alone are repeated by obstore.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -27,7 +28,7 @@ from quire.domain.errors import ConfigurationError, StoreError, StoreReadOnly
 from quire.store.bucket.objects import Counts, Listed, Object, Refused, Unchanged, Unclear, Upload, Version
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
     from quire.store.bucket.aws import S3Control
 
@@ -39,6 +40,9 @@ _LONGEST_PAUSE: Final = 2.0
 _CONNECT_SECONDS: Final = 5
 _REQUEST_SECONDS: Final = 60
 _PARTS_AT_ONCE: Final = 2
+_NO_RETRIES: Final[RetryConfig] = {"max_retries": 0}
+_PART_RETRIES: Final[RetryConfig] = {"max_retries": 5, "retry_timeout": timedelta(seconds=90)}
+"""For the parts of a large object: to send one twice does no harm. A client waits no longer for an answer."""
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
 
 log = structlog.stdlib.get_logger("quire.store.bucket")
@@ -54,7 +58,10 @@ def open_bucket(url: str, environ: Mapping[str, str]) -> ObjectBucket:
     if any(environ.get(name, "").startswith("http://") for name in _ENDPOINTS):
         options["allow_http"] = True
     try:
-        return ObjectBucket(from_url(url, client_options=options, retry_config={"max_retries": 0}), url, environ)
+        store, for_parts = (
+            from_url(url, client_options=options, retry_config=each) for each in (_NO_RETRIES, _PART_RETRIES)
+        )
+        return ObjectBucket(store, url, environ, for_parts)
     except (exceptions.BaseError, ValueError) as error:
         raise ConfigurationError(f"The bucket {url} cannot be used: {sentence_of(error)}.") from error
 
@@ -62,8 +69,12 @@ def open_bucket(url: str, environ: Mapping[str, str]) -> ObjectBucket:
 class ObjectBucket:
     """Fulfils `objects.Bucket`, and has what blobs need besides. May be used from any thread."""
 
-    def __init__(self, store: ObjectStore, url: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, store: ObjectStore, url: str, environ: Mapping[str, str], for_parts: ObjectStore | None = None
+    ) -> None:
+        """`for_parts`: the same bucket, asked again by obstore itself; None: it is not."""
         self._store = store
+        self._for_parts = for_parts or store
         self._environ = environ
         self.url = url
         self.counts = Counts()
@@ -212,7 +223,7 @@ class ObjectBucket:
 
     def upload(self, key: str, part_size: int) -> Upload:
         """See `objects.BlobBucket`."""
-        return _Upload(self, self._store, key, part_size)
+        return _Upload(self, self._for_parts, key, part_size)
 
     # -- errors -------------------------------------------------------------------------------------------------------
 
@@ -248,35 +259,60 @@ class ObjectBucket:
 
 
 class _Upload:
-    """Fulfils `objects.Upload`. obstore cannot abort an upload in parts, so an aborted one is finished and removed."""
+    """Fulfils `objects.Upload`. Its requests are tried again by obstore: a part may be sent twice."""
 
     def __init__(self, bucket: ObjectBucket, store: ObjectStore, key: str, part_size: int) -> None:
         self._bucket = bucket
         self._key = key
+        self._size = 0
+        self._part_size = part_size
+        self._parts = 0
+        self._is_over = False
         self._writer = obstore.open_writer(store, key, buffer_size=part_size, max_concurrency=_PARTS_AT_ONCE)
 
     def write(self, data: bytes) -> None:
-        self._bucket.counts.add("put")
         with self._errors():
             self._writer.write(data)
+        self._size += len(data)
         self._bucket.counts.sent += len(data)
+        self._count(self._size // self._part_size)
 
     def finish(self) -> None:
-        with self._errors():
-            self._writer.close()
-
-    def abort(self) -> None:
+        """An answer that was lost is no failure: the key is new, so an object of this size is this one."""
+        self._is_over = True
+        self._count(-(-self._size // self._part_size))
+        self._bucket.counts.add("put")
         try:
             with self._errors():
-                self._writer.close()
-        finally:
+                self._writer.close()  # aborts when it fails
+        except StoreError:
+            found = self._bucket.head(self._key)
+            if found is None or found.size != self._size:
+                raise
+
+    def abort(self) -> None:
+        if self._is_over:  # it may have become an object, in spite of the answer
             self._bucket.remove(self._key)
+            return
+        self._is_over = True
+        self._bucket.counts.add("delete")
+        with self._errors():
+            self._writer.__exit__(StoreError, None, None)  # with an error it aborts
+
+    def _count(self, parts: int) -> None:
+        """Count requests: one for each part, and the first one begins the upload."""
+        for _ in range(parts - self._parts + (self._parts == 0 < parts)):
+            self._bucket.counts.add("put")
+        self._parts = parts
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except exceptions.BaseError as error:
+        except (exceptions.BaseError, OSError) as error:  # obstore's own, or Python's from its `close`
+            status = _STATUS.search(str(error))
+            if status is not None and status[1] in {"401", "403"}:
+                raise StoreReadOnly(_no_right(self._bucket.url, "written", error)) from error
             raise StoreError(f"The bucket could not take the file: {sentence_of(error)}.") from error
 
 

@@ -1,50 +1,128 @@
-"""Bytes on their way into a bucket: hashed while they arrive, and kept in a temporary file until they are published."""
+"""Bytes on their way into a bucket: hashed while they arrive, and sent at the same time when there are many.
+
+Up to `SMALL` bytes are kept in the spool and sent by one put at their publication. From there on they go in parts to
+the key where they stay. Until the parts are completed no object is there; nothing names it until a record does. So
+what is refused is aborted, and what a process that died leaves behind is never visible.
+
+The archive is examined from the spool. Where that has not kept all bytes, the parts are completed for it, and the rest
+is read from the object, which is removed when the archive is refused.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
 import threading
+from collections.abc import Callable
 from typing import BinaryIO, Final
 
-from quire.domain.errors import StoreError, StoreFull
-from quire.store.contracts import Digests
-from quire.store.open_blob import PositionReader
+import structlog
 
-IN_MEMORY: Final = 1024 * 1024
-"""Bytes that are kept in memory; more go to a file in the system's temporary directory, which has no name there."""
+from quire.domain.errors import Conflict, StoreError, TooLarge
+from quire.store.bucket.objects import BlobBucket, Upload
+from quire.store.bucket.spool import Spool
+from quire.store.contracts import Digests
+from quire.store.open_blob import OpenBlob, PositionReader
+
+SMALL: Final = 8 * 1024 * 1024
+"""Bytes that are sent by one put; more go in parts."""
+MOST_PARTS: Final = 10_000
+"""Of S3, GCS and others; Azure takes more."""
+_PIECE: Final = 1024 * 1024
+
+log = structlog.stdlib.get_logger("quire.store.bucket")
+
+
+class Sending:
+    """The way of one blob's bytes to their key in parts, and back."""
+
+    def __init__(self, bucket: BlobBucket, key: str, part_size: int, open_stored: Callable[[], OpenBlob]) -> None:
+        """`key`: of the object. `open_stored`: opens it once it is there. Both raise StoreError."""
+        self.open_stored = open_stored
+        self._bucket = bucket
+        self._key = key
+        self._part_size = part_size
+        self._left = part_size * MOST_PARTS
+        self._upload: Upload | None = None
+        self._is_complete = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether bytes have been sent."""
+        return self._upload is not None
+
+    def write(self, data: bytes) -> None:
+        """Send the next bytes; waits while too many are on their way. Raises TooLarge, StoreError."""
+        self._left -= len(data)
+        if self._left < 0:
+            raise TooLarge(
+                f"The file has more than {MOST_PARTS:,} parts of {self._part_size:,} bytes, the most that a bucket "
+                "takes; a larger --max-upload-size makes larger parts."
+            )
+        if self._upload is None:
+            self._upload = self._bucket.upload(self._key, self._part_size)
+        self._upload.write(data)
+
+    def complete(self) -> None:
+        """Make an object of what was sent, which is durable then. Idempotent. Raises Conflict, StoreError.
+
+        The key is looked at before, and not while, the parts become an object: keys are new.
+        """
+        assert self._upload is not None, "nothing was sent"
+        if not self._is_complete:
+            if self._bucket.head(self._key) is not None:
+                raise taken(self._key)
+            self._upload.finish()
+            self._is_complete = True
+
+    def undo(self) -> None:
+        """Let nothing be left of what was sent. What cannot be undone now is left to `gc`."""
+        upload, self._upload = self._upload, None
+        if upload is None:
+            return
+        try:
+            if self._is_complete:
+                self._bucket.remove(self._key)
+            else:
+                upload.abort()
+        except StoreError as error:
+            log.warning("what was sent to the bucket is left to gc", path=self._key, error=str(error))
 
 
 class BucketStaging:
     """Fulfils `contracts.Staging`."""
 
-    def __init__(self, key: str, algorithms: tuple[str, ...]) -> None:
+    def __init__(self, key: str, algorithms: tuple[str, ...], spool: Spool, sending: Sending) -> None:
         self._key = key
         self._sha256 = hashlib.sha256()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._blake2b = hashlib.blake2b(digest_size=32)
         self._others = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
-        self._spool = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - closed by `discard`
+        self._spool = spool
+        self._sending = sending
         self._size = 0
         self._is_open = True
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """See `contracts.Staging`."""
         self._check_open()
-        self._sha256.update(chunk)
-        self._md5.update(chunk)
-        self._blake2b.update(chunk)
+        data = bytes(chunk)  # of bytes no copy; the caller may change others while they are sent
+        is_kept = self._spool.write(data)
+        if not self._sending.has_begun and not (is_kept and self._size + len(data) <= SMALL):
+            for offset in range(0, self._size, _PIECE):
+                self._sending.write(_kept(self._spool, offset, min(_PIECE, self._size - offset)))
+            self._sending.write(data)
+        elif self._sending.has_begun:
+            self._sending.write(data)
+        self._size += len(data)
+        self._sha256.update(data)
+        self._md5.update(data)
+        self._blake2b.update(data)
         for hasher in self._others.values():
-            hasher.update(chunk)
-        try:
-            self._spool.write(chunk)
-        except OSError as error:
-            raise StoreFull(f"The temporary directory cannot take the file ({error.strerror}).") from error
-        self._size += len(chunk)
+            hasher.update(data)
 
     def finish(self, *, durable: bool = True) -> BucketStaged:
-        """See `contracts.Staging`."""
+        """See `contracts.Staging`. The bytes are durable when they are published."""
         self._check_open()
         self._is_open = False
         digests = Digests(
@@ -53,12 +131,14 @@ class BucketStaging:
             blake2b_256=self._blake2b.hexdigest(),
             other={name: hasher.hexdigest() for name, hasher in self._others.items()},
         )
-        return BucketStaged(self._key, self._spool, self._size, digests)
+        return BucketStaged(self._key, self._spool, self._sending, self._size, digests)
 
     def discard(self) -> None:
         """See `contracts.Staging`."""
-        self._is_open = False
-        self._spool.close()
+        if self._is_open:
+            self._is_open = False
+            self._spool.close()
+            self._sending.undo()
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -68,13 +148,15 @@ class BucketStaging:
 class BucketStaged:
     """Fulfils `contracts.Staged`."""
 
-    def __init__(self, key: str, spool: tempfile.SpooledTemporaryFile[bytes], size: int, digests: Digests) -> None:
+    def __init__(self, key: str, spool: Spool, sending: Sending, size: int, digests: Digests) -> None:
         self.key = key
         self._spool = spool
+        self._sending = sending
         self._lock = threading.Lock()
         self._size = size
         self._digests = digests
-        self.is_published = False
+        self._stored: OpenBlob | None = None
+        self._is_gone = False
 
     @property
     def size(self) -> int:
@@ -84,6 +166,11 @@ class BucketStaged:
     def digests(self) -> Digests:
         return self._digests
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether the bytes went in parts; else they are all in the spool."""
+        return self._sending.has_begun
+
     def open(self) -> BinaryIO:
         """See `contracts.Staged`."""
         return io.BufferedReader(PositionReader(self), buffer_size=64 * 1024)
@@ -91,12 +178,57 @@ class BucketStaged:
     def read_at(self, offset: int, size: int) -> bytes:
         """Bytes from a position on. Raises StoreError when they are gone."""
         with self._lock:
-            if self._spool.closed:
-                raise StoreError("The staged bytes are gone (published or discarded); upload again.")
-            self._spool.seek(offset)
-            return self._spool.read(size)
+            self.check()
+            size = max(0, min(size, self._size - offset))
+            found = _kept(self._spool, offset, min(size, max(0, self._spool.size - offset)))
+            if len(found) == size:
+                return found
+            if self._stored is None:
+                self._sending.complete()
+                self._stored = self._sending.open_stored()
+            return found + self._stored.read_at(offset + len(found), size - len(found))
+
+    def complete(self) -> None:
+        """Make an object of what was sent in parts. Raises StoreError."""
+        with self._lock:
+            self.check()
+            self._sending.complete()
+
+    def check(self) -> None:
+        """Raises StoreError when the bytes are gone."""
+        if self._is_gone:
+            raise StoreError("The staged bytes are gone (published or discarded); upload again.")
+
+    def published(self) -> None:
+        """Let go of the bytes here: they are in the bucket for good."""
+        self._let_go()
 
     def discard(self) -> None:
         """See `contracts.Staged`."""
+        if self._let_go():
+            self._sending.undo()
+
+    def _let_go(self) -> bool:
+        """Whether they were not gone before."""
         with self._lock:
+            was_gone, self._is_gone = self._is_gone, True
             self._spool.close()
+            if self._stored is not None:
+                self._stored.close()
+            return not was_gone
+
+
+def _kept(spool: Spool, offset: int, size: int) -> bytes:
+    """Bytes of a spool. Raises StoreError when they cannot be read back."""
+    try:
+        data = spool.read_at(offset, size)
+    except OSError as error:
+        raise StoreError(f"The temporary directory cannot be read ({error.strerror}).") from error
+    if len(data) != size:
+        raise StoreError("The temporary directory has lost bytes of the upload; upload again.")
+    return data
+
+
+def taken(key: str) -> Conflict:
+    """The error of bytes whose key others have."""
+    return Conflict(f"The blob {key.removeprefix('blobs/')} is there already; it keeps its bytes.")

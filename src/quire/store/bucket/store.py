@@ -17,7 +17,7 @@ from quire.domain.errors import UnknownLayout
 from quire.store.bucket.blobs import BucketBlobs
 from quire.store.bucket.objects import BlobBucket, Object, Refused
 from quire.store.bucket.records import BucketRecords
-from quire.store.contracts import Pacing
+from quire.store.contracts import DEFAULT_BLOB_OPTIONS, BlobOptions, Pacing
 
 LAYOUT: Final = 1
 _FORMAT_KEY: Final = "format.json"
@@ -37,7 +37,15 @@ class BucketStore:
     """A validation is a request that is paid for: it serves 12 requests at least, or it is one of 50 in a second."""
     home = None
 
-    def __init__(self, bucket: BlobBucket, place: str, *, writable: bool = True, create: bool = True) -> None:
+    def __init__(
+        self,
+        bucket: BlobBucket,
+        place: str,
+        *,
+        writable: bool = True,
+        create: bool = True,
+        options: BlobOptions = DEFAULT_BLOB_OPTIONS,
+    ) -> None:
         """`place`: the URL, as in `s3://bucket/prefix`. `create`: write format.json where there is none."""
         self.place = place
         self.writable = writable
@@ -45,7 +53,7 @@ class BucketStore:
         self._creates = create and writable
         self._is_checked = False
         self.records = BucketRecords(bucket, writable=writable, check=self._check_once)
-        self.blobs = BucketBlobs(bucket, writable=writable)
+        self.blobs = BucketBlobs(bucket, writable=writable, options=options)
 
     @property
     def exists(self) -> bool:
