@@ -20,10 +20,12 @@ from tests.bucket.rig import S3Server
 from tests.deploy.terraform_module import Values, plan
 from tests.deploy.terraform_variations import VARIATIONS, statements
 from tests.distributions import make_wheel, wheel_name
+from tests.documents import DOCS, block
 from tests.serving import environment, run_quire
 
 pytestmark = pytest.mark.bucket
 
+PAGE: Final = DOCS / "how-to" / "bucket.md"
 PREFIX: Final = "python/main"
 LARGE: Final = os.urandom(20 * 1024 * 1024)
 """More than goes into one part."""
@@ -47,6 +49,14 @@ def rights_of_the_module(bucket: str) -> list[dict[str, Any]]:
         "bucket_prefix": PREFIX,
     }
     return [_as_json(each) for each in statements(plan(inputs), "task").values()]
+
+
+def rights_of_the_page(name: str, bucket: str) -> list[dict[str, Any]]:
+    """A policy of the how-to, for another bucket and prefix."""
+    text = block(PAGE, "json", name)
+    text = text.replace("acme-packages", bucket).replace("python/", f"{PREFIX}/")
+    found: list[dict[str, Any]] = json.loads(text)["Statement"]
+    return found
 
 
 def _as_json(statement: Values) -> dict[str, Any]:
@@ -140,3 +150,39 @@ def test_the_modules_rights_end_at_the_prefix(bucket: str) -> None:
     for ask in forbidden:
         with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
             ask()
+
+
+def test_the_rights_of_readers_are_enough(tmp_path: Path, bucket: str) -> None:
+    """A read-only server with the smaller policy lists, serves and is ready. It writes nothing and refuses
+    uploads, as do the commands that change something."""
+    url = f"s3://{bucket}/{PREFIX}"
+    (tmp_path / "writer").mkdir()
+    (tmp_path / "reader").mkdir()
+    with serve(tmp_path / "writer", *OPEN, place=url) as site:
+        publish_wheel(site, "acme-tools", "1.0")
+    grant(bucket, rights_of_the_page("policy-read-only", bucket))
+    before = _client().list_object_versions(Bucket=bucket)["Versions"]
+    flags = (*OPEN, "--read-only")
+    with serve(tmp_path / "reader", *flags, place=url, AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET) as site:
+        assert site.get("/ready").status_code == 200
+        assert wheel_name("acme-tools", "1.0") in site.get("/simple/acme-tools/").text
+        assert site.get("/simple/nothing/").status_code in {303, 404}
+        wheel = make_wheel("acme-tools", "1.1")
+        answer = publish(site, wheel_name("acme-tools", "1.1"), wheel, name="acme-tools", version="1.1")
+        assert answer.status_code == 403
+    assert command(url, "ls")[0] == 0
+    code, said = command(url, "yank", "acme-tools", "1.0")
+    assert code != 0
+    assert "Traceback" not in said
+    assert _client().list_object_versions(Bucket=bucket)["Versions"] == before
+
+
+def test_the_lifecycle_of_the_page_is_taken(bucket: str) -> None:
+    """The server takes the document, and no rule in it expires objects that are current."""
+    client = _client()
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    configuration = json.loads(block(PAGE, "json", "lifecycle"))
+    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=configuration)
+    (rule,) = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    assert not rule["Expiration"].keys() & {"Days", "Date"}

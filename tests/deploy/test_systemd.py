@@ -15,6 +15,7 @@ import pytest
 from quire.config.settings import OPTIONS, resolve
 from quire.servers import GRACE_SECONDS
 from tests.asking import content_type, multipart, password_file, twine_form
+from tests.bucket.rig import s3_server
 from tests.deploy import systemd_rig as rig
 from tests.deploy.proxy_rig import program
 from tests.deploy.systemd_seccomp import allowed
@@ -158,6 +159,40 @@ def test_quire_works_under_all_restrictions(service: Served, folder: Path) -> No
     assert "Traceback" not in said
     assert "not permitted" not in said
     assert "read-only" not in said
+
+
+def test_a_bucket_works_under_all_restrictions(tmp_path: Path) -> None:
+    """With the variables that the how-to sets: an upload is in the bucket, and nothing of it in the state directory."""
+    state, etc = tmp_path / "state", tmp_path / "etc"
+    (state / "packages").mkdir(parents=True)
+    etc.mkdir()
+    password_file(tmp_path, alice="s3cret").rename(etc / "htpasswd")
+    (command,) = rig.read_unit()["Service"]["ExecStart"]
+    with s3_server() as server:
+        environ = rig.read_environment(SYSTEMD / "quire.env") | server.environment
+        environ |= {"QUIRE_PORT": str(free_port()), "QUIRE_DIRECTORIES": f"{server.make_bucket()}/python"}
+        sandbox = rig.of_unit(rig.read_unit()["Service"], environ, state, etc, tmp_path)
+        with (
+            rig.started(sandbox, shlex.split(command), int(environ["QUIRE_PORT"]), tmp_path) as served,
+            httpx.Client(base_url=f"http://127.0.0.1:{served.port}", timeout=DEADLINE, trust_env=False) as client,
+        ):
+            wheel = make_wheel("demo", "1.0")
+            body = multipart(twine_form(wheel_name("demo", "1.0"), wheel, name="demo", version="1.0"))
+            headers = {"content-type": content_type()}
+            assert client.post("/", content=body, headers=headers, auth=("alice", "s3cret")).status_code == 200
+            assert wheel_name("demo", "1.0") in client.get("/simple/demo/").text
+        done = subprocess.run(
+            sandbox.shell_line("/opt/quire/bin/quire", "ls", "-d", environ["QUIRE_DIRECTORIES"]),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+    assert done.stdout.split()[:2] == ["demo", "1.0"], done.stderr
+    said = served.output()
+    assert "Traceback" not in said
+    assert "not permitted" not in said
+    assert [each.name for each in state.rglob("*")] == ["packages"]
 
 
 def test_other_commands_work_too(sandbox: rig.Sandbox, service: Served) -> None:

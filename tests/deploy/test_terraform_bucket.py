@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.deploy.terraform_module import Plan, plan, rendered_container_definition
 from tests.deploy.terraform_syntax import references
 from tests.deploy.terraform_variations import VARIATIONS, only, settings_of, statements
-from tests.documents import ROOT
+from tests.documents import DOCS, ROOT, block
 
 BUCKETS = ("bucket", "existing-bucket", "bucket-without-kms")
 OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
@@ -197,3 +198,22 @@ def test_errors_of_the_bucket_wake_somebody() -> None:
     assert dimensions == {"BucketName": "quire-packages-1", "FilterId": metric.arguments["name"]}
     assert not any("volume" in alarm.arguments["alarm_description"] for alarm in alarms.values())
     assert "bucket" in alarms["store_errors"].arguments["alarm_description"]
+
+
+def test_the_policy_of_the_page_is_the_modules() -> None:
+    """docs/how-to/bucket.md gives a role the same rights as the module does, by the same conditions."""
+    made = plan(VARIATIONS["existing-bucket"] | {"existing_bucket_kms_key_arn": None, "bucket_prefix": "python"})
+    written = json.loads(block(DOCS / "how-to" / "bucket.md", "json", "policy"))["Statement"]
+    rendered = []
+    for each in statements(made, "task").values():
+        conditions = [condition.arguments for condition in each.of("condition")]
+        rendered.append((each.arguments["actions"], each.arguments["resources"], conditions))
+    assert rendered == [(each["Action"], [each["Resource"]], _conditions(each)) for each in written]
+
+
+def _conditions(statement: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"test": test, "variable": variable, "values": [value]}
+        for test, wanted in statement.get("Condition", {}).items()
+        for variable, value in wanted.items()
+    ]
