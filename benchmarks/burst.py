@@ -32,7 +32,7 @@ _FAILED = 0
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process does."""
+    """The work of one process."""
 
     port: int
     seconds: float
@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it. Latencies in seconds; the connection's own time is in the first request's."""
+    """The results. Latencies in seconds; the connection's own time is in the first request's."""
 
     latencies: dict[str, list[float]]
     """By kind: redirect, page, wheel, upload."""
@@ -167,7 +167,7 @@ async def drive(plan: Plan) -> Answered:
 
 
 def merged(parts: list[Answered]) -> Answered:
-    """What several processes got, as one."""
+    """The results of several processes as one."""
     latencies: dict[str, list[float]] = {}
     errors: dict[str, int] = {}
     for part in parts:

@@ -41,7 +41,7 @@ class Series:
 
 
 def chart(title: str, x_title: str, series: Sequence[Series], description: str) -> str:
-    """The document. `description` is for those who do not see it. Raises ValueError when there is nothing to draw."""
+    """The document. `description` is for screen readers. Raises ValueError when there is nothing to draw."""
     drawn = [
         Series(each.name, [(x, y) for x, y in each.points if x > 0 and y > 0], each.strong, each.dashed)
         for each in series

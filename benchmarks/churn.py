@@ -24,7 +24,7 @@ _PAGES_EACH = 4
 
 
 class Churned(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done, and the medians of how long it took, in milliseconds."""
+    """The work done, and the medians of its durations, in milliseconds."""
 
     uploads: int
     pages: int

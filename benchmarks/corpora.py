@@ -269,7 +269,8 @@ def _entry(content: _Content, filename: str, version: str, publication: str) -> 
 
 
 def _check(corpus: Corpus, index: Index) -> None:
-    """What was written by hand is what quire reads. Raises RuntimeError, e.g. when the store's layout has changed."""
+    """quire reads the corpus as it was written by hand. Raises RuntimeError, e.g. when the store's layout has
+    changed."""
     project = index.project(corpus.project(corpus.one))
     readable = project is not None and len(project.files) == corpus.files_each
     if not readable or len(index.names()) != corpus.projects + bool(corpus.huge_files):

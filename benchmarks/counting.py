@@ -1,4 +1,4 @@
-"""quire's application in a worker that counts what Python does for it, and tells whoever connects.
+"""quire's application in a worker that counts what Python does for it, and tells each client that connects.
 
 One counter runs in the thread that imports the application, which is the one that answers, and another one in all those
 that it starts. They slow these down a hundredfold, and change none of the numbers. Served as

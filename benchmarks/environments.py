@@ -1,4 +1,4 @@
-"""What the suite needs besides quire's own environment: peers in environments of their own, and Debian's programs.
+"""The needs of the suite besides quire's own environment: peers in environments of their own, and Debian's programs.
 
 A peer's environment is `.venvs/bench-<name>`, made from `requirements/bench/<name>.txt` with the digests checked, and
 kept as long as that file is the same.

@@ -20,7 +20,7 @@ READ_BUFFER = 16384
 
 
 class Op(IntEnum):
-    """What is asked."""
+    """The operation."""
 
     LOOKUP = 1
     FORGET = 2
@@ -41,14 +41,14 @@ class Op(IntEnum):
 
 
 UNANSWERED = frozenset({Op.FORGET, Op.BATCH_FORGET, Op.INTERRUPT})
-"""What the kernel does not wait for an answer to, and takes none."""
+"""Requests without an answer: the kernel neither waits for one nor takes one."""
 
 
 class Request(NamedTuple):
     op: int
     """Of Op, or a number that is not there."""
     unique: int
-    """What the answer is found by."""
+    """The number that joins the answer to its request."""
     node: int
     body: bytes
 
@@ -80,7 +80,7 @@ def answer(unique: int, body: bytes = b"", error: int = 0) -> bytes:
 
 
 def initialized(body: bytes) -> bytes:
-    """What INIT is answered with; it agrees on the version and on what either side can do."""
+    """The answer to INIT; it agrees on the version and on what either side can do."""
     offered = struct.unpack_from("<IIII", body)[3]
     flags = offered & (_PARALLEL_DIROPS | _ASYNC_READ)
     return _INIT.pack(_MAJOR, _MINOR, 131072, flags, 64, 48, 4096, 1, 0, 0, 0)
@@ -115,7 +115,7 @@ def attributes(status: os.stat_result, node: int) -> bytes:
 
 
 def entry(status: os.stat_result, node: int, seconds: int) -> bytes:
-    """What a name stands for; the kernel may trust in the name for `seconds`, and never in the attributes."""
+    """The file behind a name; the kernel may trust in the name for `seconds`, and never in the attributes."""
     return _ENTRY.pack(node, 0, seconds, 0, 0, 0) + _attributes(status, node)
 
 

@@ -1,4 +1,4 @@
-"""Results as a document: what was measured, and what follows from it (ratios, targets), for who reads no tables."""
+"""Results as a document: what was measured, and what follows from it (ratios, targets), for programs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Derived(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows from results."""
+    """The ratios and targets that follow from results."""
 
     ratios: list[Ratio]
     targets: list[Judged]

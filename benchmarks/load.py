@@ -28,7 +28,7 @@ _MARK = "BENCH "
 
 @dataclass(frozen=True)
 class Load:
-    """What a load got. Latencies are in milliseconds, as the client saw them with all its connections at work."""
+    """The results of a load. Latencies are in milliseconds, as the client saw them with all its connections at work."""
 
     requests: int
     seconds: float
@@ -48,7 +48,7 @@ class Load:
 
 
 def parse(output: str, connections: int = CONNECTIONS) -> Load:
-    """What wrk.lua printed. Raises Unavailable when it printed nothing."""
+    """The output of wrk.lua, parsed. Raises Unavailable when it printed nothing."""
     for line in output.splitlines():
         if line.startswith(_MARK):
             found = json.loads(line.removeprefix(_MARK))

@@ -1,4 +1,4 @@
-"""What one machine asks of an NFS server while quire answers: runs inside the machine of tests/nfs/rig.py.
+"""The requests of one machine to an NFS server while quire answers: runs inside the machine of tests/nfs/rig.py.
 
 The counters are the kernel's own (/proc/self/mountstats): how many operations the client of a mount sent. NFSv4.1 puts
 several into one round trip and counts each round trip under its main operation.
@@ -154,7 +154,7 @@ def _settle(server: Server, corpus: Corpus) -> None:
 
 
 def _common(on_a: Counter, server: Server, corpus: Corpus, seconds: float) -> _Measures:
-    """What is asked with and without a drop-in folder."""
+    """The requests with and without a drop-in folder."""
     page, names = server.path(corpus.project(corpus.one)), server.path()
     return {
         "page, idle": partial(idle, on_a, partial(server.ask, page)),

@@ -1,4 +1,4 @@
-"""What is noted in the machine of tests/nfs/rig.py: counts of an NFS client, and reasons for what is missing."""
+"""The notes made in the machine of tests/nfs/rig.py: counts of an NFS client, and reasons for what is missing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Report:
 
     @contextmanager
     def noting(self, server: str, question: str) -> Iterator[None]:
-        """What goes wrong in here is the reason for a missing figure."""
+        """An error in this block is the reason for a missing figure."""
         try:
             yield
         except (Unavailable, OSError, RuntimeError, http.client.HTTPException) as error:

@@ -25,7 +25,7 @@ _IDLE_SHARE = 0.1
 
 
 READY = b"ready\n"
-"""What a client process prints when it may be told to begin."""
+"""Printed by a client process that is ready to begin."""
 
 
 class Unavailable(Exception):
@@ -169,7 +169,7 @@ def wait_until_idle(seconds: float = 20.0) -> None:
 
 
 def _busy_seconds() -> float:
-    """What all processors have worked (proc(5), /proc/stat)."""
+    """The work of all processors (proc(5), /proc/stat)."""
     user, nice, system, _, _, interrupts, soft_interrupts, *_ = (
         int(ticks) for ticks in Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
     )

@@ -1,4 +1,4 @@
-"""What a run prints while it goes on, each line with the time of day, so that it can be held against other logs."""
+"""The progress of a run, each line with the time of day, for comparison with other logs."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ _USER, _PASSWORD = "worker", "at work"
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked again and again."""
+    """The question that is asked again and again."""
 
     path: str
     headers: Mapping[str, str]
@@ -62,7 +62,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Python:
-    """What the interpreter does for one request."""
+    """The interpreter's work for one request."""
 
     calls: float
     c_calls: float
@@ -120,7 +120,7 @@ def worker(folder: Path, *, protected: bool = False, counting: Path | None = Non
 
 
 def questions(port: int, *, protected: bool = False) -> dict[str, Question]:
-    """Publish the project if it is not there; what can be asked of it. With `protected` as somebody who logs in."""
+    """Publish the project if it is not there; the questions about it. With `protected`, of a user with a login."""
     login = {"Authorization": "Basic d29ya2VyOmF0IHdvcms="} if protected else {}
     uploader = Uploader(port, "/", login)
     for release in releases("work", 10):
@@ -178,7 +178,7 @@ def _python(
     threads: Sequence[str],
     choose: Callable[[Iterable[float]], float] = statistics.median,
 ) -> Python:
-    """What these threads of the worker do for one request, when each of the windows makes `times` of them."""
+    """The work of these threads of the worker for one request, when each of the windows makes `times` of them."""
     counts = [_counted(counter)]
     for act in windows:
         act()
@@ -209,7 +209,8 @@ def upload_calls(running: Running, port: int, times: int = FEW) -> dict[str, flo
 
 
 def system_calls(running: Running, act: Callable[[], object], times: int) -> dict[str, float]:
-    """What strace counts in the server's worker while somebody acts `times` times, per time, by name.
+    """The system calls in the server's worker, counted by strace, while an action is done `times` times, per time, by
+    name.
 
     "all" is their sum, without `WAITING`. Raises Unavailable.
     """

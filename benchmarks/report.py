@@ -218,7 +218,7 @@ def write_report(results: Results, page: Path) -> None:
 
 
 def _explained() -> str:
-    """What was found out about the targets that are missed; written by hand, for the run that is published."""
+    """Explanations of the missed targets; written by hand, for the run that is published."""
     return f"{EXPLANATIONS.read_text()}" if EXPLANATIONS.exists() else ""
 
 

@@ -1,4 +1,4 @@
-"""What was measured, as it is kept in JSON, and the ratios in it.
+"""The measurements, as they are kept in JSON, and the ratios in it.
 
 A shot is one load on one server. Shots of one question make a group, in the order in which they were taken: quire, a
 peer, quire, the next peer, quire. A peer is compared with the two shots of quire around its own, so that a machine
@@ -114,8 +114,8 @@ class Results(msgspec.Struct, kw_only=True):
 
     @classmethod
     def load(cls, path: Path) -> Results:
-        """What `benchmarks.kept.save` wrote; what it derived is left out, and derived anew, and so are servers that
-        are no more."""
+        """The document that `benchmarks.kept.save` wrote, without the derived part, which is derived again, and
+        without servers that are gone."""
         found = msgspec.json.decode(path.read_bytes(), type=cls)
         found.shots = [each for each in found.shots if each.server not in _FORMER]
         found.missing = [each for each in found.missing if each.server not in _FORMER]
@@ -203,7 +203,7 @@ def now() -> str:
 
 
 def machine(directory: Path) -> dict[str, str]:
-    """What the run happened on; `directory`: where the corpora are."""
+    """The machine of the run; `directory`: where the corpora are."""
     cpu = re.search(r"^model name\s*:\s*(.+)$", _text("/proc/cpuinfo"), re.M)
     memory = re.search(r"^MemTotal:\s*(\d+)", _text("/proc/meminfo"), re.M)
     system = re.search(r'^PRETTY_NAME="(.+)"$', _text("/etc/os-release"), re.M)

@@ -1,4 +1,4 @@
-"""A directory, seen once more through a file system that takes its time: what a network makes of it, without one.
+"""A directory, seen once more through a file system that takes its time: a network's delays without a network.
 
 Run as root: `python -m benchmarks.slow_files DIRECTORY MOUNT_POINT MILLISECONDS NAMES`. It prints "ready", answers each
 line on its input by a line with what it was asked so far (JSON), and unmounts when its input ends.

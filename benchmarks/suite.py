@@ -1,4 +1,4 @@
-"""What every measure works with: the selection, the results, and the way of taking shots."""
+"""Shared by all measures: the selection, the results, and the way of taking shots."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Suite:
     slow: dict[tuple[str, str], str] = field(default_factory=dict)
     """By peer and corpus: why it is measured there once only, and not in every form."""
     settle: Callable[[], None] = wait_until_idle
-    """What is done before each shot, so that nothing of the one before disturbs it."""
+    """Called before each shot, so that nothing of the one before disturbs it."""
 
     def say(self, text: str) -> None:
         """A line of progress."""
@@ -89,7 +89,7 @@ class Suite:
 
     @contextmanager
     def noting(self, measure: str, corpus: str, server: str) -> Iterator[None]:
-        """What goes wrong in here with a server is noted as the reason for a missing figure."""
+        """An error of a server in this block is noted as the reason for a missing figure."""
         try:
             yield
         except (Unavailable, OSError, RuntimeError, http.client.HTTPException) as error:
@@ -209,7 +209,7 @@ def login(folder: Path) -> Login:
 
 
 def labelled(peer: Peer, login: Login | None) -> str:
-    """What a peer is called in the results."""
+    """The name of a peer in the results."""
     return f"{peer.name}{SUFFIX if login is not None else ''}"
 
 

@@ -33,7 +33,7 @@ def ratios(results: Results) -> str:
 
 
 def in_short(results: Results) -> str:
-    """What fits on one screen: quire's rates on M and how many times as fast as each peer it is there."""
+    """A summary for one screen: quire's rates on M and how many times as fast as each peer it is there."""
     peers = [name for name in PEERS if name != BASE and any(_corpus(results, each, name) for each in _SHORT)]
     rows = []
     for measure in _SHORT:

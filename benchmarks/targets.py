@@ -1,4 +1,4 @@
-"""What quire is meant to reach, and whether it did."""
+"""The targets of quire, and whether it reached them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """An index to ask: a real server process over a directory of its own, and requests as clients send them.
 
-What a client library would tidy up before sending it (a truncated body, an HTTP/1.0 request) goes over a raw socket.
+A request that a client library would correct before sending it (a truncated body, an HTTP/1.0 request) goes over a raw
+socket.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Site:
         return Index(PosixStore.open(self.root))
 
     def staged(self) -> list[str]:
-        """What lies in the staging folder."""
+        """The files in the staging folder."""
         self._is_on_disk()
         folder = self.root / "quire" / "incoming"
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

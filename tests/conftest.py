@@ -1,4 +1,4 @@
-"""What all tests share: the same examples of hypothesis at every run, and logging that is put back after each test."""
+"""Shared by all tests: the same examples of hypothesis at every run, and logging that is put back after each test."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ class Row:
     headers: Mapping[str, str | None] = field(default_factory=dict)
     """By lower-case name; None for one that must not be there."""
     is_ours: bool = True
-    """Whether the application answers. What a server's parser refuses has the same status, but the server's words."""
+    """Whether the application answers. A request that a server's parser refuses has the same status, but the server's
+    words."""
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def test_the_core_does_not_know_settings() -> None:
 
 
 def test_the_domain_does_no_io() -> None:
-    """What decides and what renders is pure: no sockets, no files, no threads."""
+    """Decisions and rendering are pure: no sockets, no files, no threads."""
     for path in modules():
         if layer(name_of(path)) in {"domain", "render"}:
             tree = ast.parse(path.read_text())
@@ -153,7 +153,7 @@ def test_http_knows_contracts_only() -> None:
 
 
 def test_stores_are_opened_in_one_place() -> None:
-    """What uses a store has it from `quire.store.opening`, and so works on any; the doctor examines volumes."""
+    """All code gets its store from `quire.store.opening`, and so works on any; the doctor examines volumes."""
     for path in modules():
         if layer(name_of(path)) not in {"store", "testing", "doctor"}:
             names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
@@ -162,7 +162,7 @@ def test_stores_are_opened_in_one_place() -> None:
 
 
 def test_archives_are_opened_in_one_place() -> None:
-    """What clients send is opened by `quire.archives` alone, where everything is bounded."""
+    """Files that clients send are opened by `quire.archives` alone, where everything is bounded."""
     for path in modules():
         names = set()
         for node in ast.walk(ast.parse(path.read_text())):

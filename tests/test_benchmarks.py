@@ -456,7 +456,7 @@ def test_memory_is_read_of_living_processes() -> None:
 
 
 def test_progress_has_the_time_of_day(capsys: pytest.CaptureFixture[str]) -> None:
-    """What lasts is told when it begins and when it ends, also when it fails."""
+    """Long work is reported when it begins and when it ends, also when it fails."""
     with pytest.raises(Unavailable), lasting("making something"):
         raise Unavailable("no")
     began, ended = capsys.readouterr().out.splitlines()

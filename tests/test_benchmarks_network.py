@@ -180,7 +180,7 @@ def test_the_kernel_agrees(directory: Path) -> None:
 
 
 def test_a_file_system_that_may_not_be_mounted_is_a_reason(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The report tells who could measure it."""
+    """The report names the user that could measure it."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(Unavailable, match="root"), network.away(directory, 0, _FOREVER):
         pass

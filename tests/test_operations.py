@@ -201,7 +201,7 @@ def test_going_back_on_the_same_volume(host: Host) -> None:
 
 def test_both_servers_on_one_volume(host: Host) -> None:
     """quire and a real pypiserver, beside each other as in docs/aws.md: each has at once, byte for byte, what the other
-    took, and takes no other content under its name. What pypiserver has half written is not listed by quire."""
+    took, and takes no other content under its name. quire does not list a file that pypiserver has half written."""
     if importlib.util.find_spec("pypiserver") is None:  # not importorskip: it changes how this process imports
         pytest.skip("pypiserver is not installed")
     contents: dict[str, bytes] = {}

@@ -1,1 +1,1 @@
-"""What is measured. Each module notes its shots and figures in the suite's results."""
+"""The measures. Each module notes its shots and figures in the suite's results."""

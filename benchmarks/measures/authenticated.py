@@ -76,7 +76,7 @@ def _interleave(suite: Suite, shots: Mapping[str, Shoot], corpus: str, servers: 
 def _asking(
     suite: Suite, servers: Mapping[str, Server], questions: Questions, measures: list[str]
 ) -> dict[str, Server]:
-    """Those of the servers that refuse who does not log in."""
+    """Those of the servers that refuse clients without a login."""
     found = {}
     for label, server in servers.items():
         path = server.path(questions.corpus.project(questions.corpus.one))

@@ -1,4 +1,4 @@
-"""What others notice of a huge project: pages of a small one while one of 20,000 files is published into.
+"""The effect of a huge project on others: pages of a small one while one of 20,000 files is published into.
 
 The small page is asked for by one client, one request after the other, while nothing else goes on and then while the
 huge project is under work, A B A. Both workers are asked: by fresh connections, which the kernel spreads, and by many

@@ -50,7 +50,7 @@ _ANSWER_SECONDS = 10.0
 
 
 def paced(rate: int) -> str:
-    """What a load of a rate is called."""
+    """The name of a load at a rate."""
     return f"page, {rate:,} a second"
 
 

@@ -19,7 +19,7 @@ UNCHANGED = "304 for one project page"
 
 
 def measure(suite: Suite) -> None:
-    """Everybody is asked for everything; who has no such form is noted."""
+    """Each server is asked for each form; a server without a form is noted."""
     for corpus in suite.corpora:
         suite.say(f"pages, corpus {corpus.name}")
         with suite.running(corpus, [QUIRE, *suite.others("page")]) as servers:

@@ -1,4 +1,4 @@
-"""What clients ask a server for, in all forms; each question is checked for a right answer before its load."""
+"""The questions of clients, in all forms; each question is checked for a right answer before its load."""
 
 from __future__ import annotations
 

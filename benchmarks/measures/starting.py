@@ -34,7 +34,7 @@ def measure(suite: Suite) -> None:
 
 
 def measure_peer(suite: Suite, corpus: Corpus, peer: Peer, login: Login | None = None) -> None:
-    """What the peer is started on is there already, whoever made it."""
+    """The directory that the peer serves is there already."""
     label = labelled(peer, login)
     with suite.noting(FIRST_PAGE, corpus.name, label):
         took = _start(peer, corpus, login, lambda server: server.has(corpus, corpus.one))

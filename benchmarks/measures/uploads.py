@@ -89,7 +89,7 @@ def into_server(suite: Suite, peer: Peer, clients: int, login: Login | None, ord
 
 
 def _into_corpus(suite: Suite, corpus: Corpus, order: int) -> Load:
-    """What was uploaded is taken out again, when no server runs on it any more."""
+    """The uploads are removed again when no server runs on it any more."""
     try:
         with served(QUIRE, corpus) as server:
             return upload(server, 1, suite.seconds, f"upload-{order}")
@@ -152,7 +152,8 @@ def drive(clients: Sequence[Send], seconds: float, prefix: str) -> Load:
 
 
 class Loop:
-    """What has to be on the disk when an upload is acknowledged, written by bare system calls, one after the other.
+    """The bytes that have to be on the disk when an upload is acknowledged, written by bare system calls, one after
+    the other.
 
     A folder for the publication with the wheel and its metadata in it, and a new revision of the project's record:
     each file is fsynced, and then each directory that got a name. Nothing is hashed, parsed, checked or listed.

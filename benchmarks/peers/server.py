@@ -47,10 +47,10 @@ class Login:
 
 @dataclass(frozen=True)
 class Launch:
-    """What a peer is started with."""
+    """The directory and the port of a peer that is to be started."""
 
     root: Path
-    """What it serves, in its own form."""
+    """The directory that it serves, in its own form."""
     corpus: Corpus | None
     """None for an empty root that takes uploads."""
     port: int
@@ -70,7 +70,7 @@ class Peer:
     form: Literal["store", "flat", "tree", "pages", "devpi", "none"]
     """The form of a corpus that it serves."""
     command: Callable[[Launch], list[str]]
-    """What starts it; installs it first. Raises Unavailable."""
+    """The command that starts it; installs it first. Raises Unavailable."""
     offers: frozenset[str]
     """Of: list, page, file, json, gzip, conditional, range, upload, auth."""
     simple: Mapping[str, str] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class Server:
     port: int
     login: Login | None = None
     answer_seconds: float | None = None
-    """What one page takes when the server is warm; None when that was not looked at."""
+    """Seconds for one page of a warm server; None when that was not measured."""
 
     @property
     def name(self) -> str:

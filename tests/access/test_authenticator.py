@@ -94,7 +94,7 @@ def test_basic_credentials_round_trip(username: str, password: str) -> None:
 
 
 def test_latin_1_is_understood() -> None:
-    """What clients send that encode as Latin-1 is the same password, and no client can make the decoding fail."""
+    """Clients that encode as Latin-1 send the same password, and no client can make the decoding fail."""
     assert parse_basic(basic("jürgen:pä§".encode("latin-1"))) == Credentials("jürgen", "pä§")
     assert parse_basic(basic("jürgen:pä§".encode())) == Credentials("jürgen", "pä§")
     assert parse_basic(basic(b"alice:\xff\xfe")) == Credentials("alice", "ÿþ")
@@ -311,7 +311,7 @@ def test_concurrent_requests_share_one_check(tmp_path: Path) -> None:
 
 
 def test_client_that_hangs_up_does_not_spoil_the_check(tmp_path: Path) -> None:
-    """The first of those who share a check is cancelled: the others get their answer, and it is remembered."""
+    """The first request of those that share a check is cancelled: the others get their answer, and it is remembered."""
 
     async def scenario(made: Authenticator, checker: Checker) -> None:
         checker.open.clear()
@@ -604,7 +604,7 @@ def test_many_addresses_do_not_reset_a_users_bucket(tmp_path: Path) -> None:
     ],
 )
 def test_origins(address: str, origin: tuple[str, str]) -> None:
-    """What counts as one address, and as one network."""
+    """Addresses count as one address, or as one network."""
     assert origin_of(address) == origin
 
 

@@ -1,4 +1,4 @@
-"""Attacks on the login with real connections: floods of invented users, and users who go on working meanwhile."""
+"""Attacks on the login with real connections: floods of invented users, and users that go on working meanwhile."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def test_known_answers_of_other_programs() -> None:
 
 
 def test_comments_blank_lines_and_crlf_are_allowed() -> None:
-    """What Apache reads over is read over; of two entries for a user the first counts."""
+    """Lines that Apache passes over are passed over; of two entries for a user the first counts."""
     first, second = sha1_hash("first"), sha1_hash("second")
     users = parse_users(f"# team\r\n\r\nalice:{first}\r\n  # more\nalice:{second}\njörg:{second}".encode(), "f")
     assert dict(users.hashes) == {"alice": first, "jörg": second}

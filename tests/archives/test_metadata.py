@@ -682,7 +682,7 @@ def parse(text: str) -> CoreMetadata:
 
 
 def test_fields() -> None:
-    """What an index needs stands in attributes, everything else in the raw fields."""
+    """The fields that an index needs are attributes, everything else in the raw fields."""
     found = parse(metadata_text("Foo.Bar", "1.0", extra="Classifier: A\nClassifier: B\n"))
     assert (found.metadata_version, found.name, found.version) == ("2.4", "Foo.Bar", "1.0")
     assert (found.requires_python, found.summary) == (">=3.8", "Foo.Bar for tests")
@@ -713,7 +713,7 @@ def test_values_over_several_lines_become_one() -> None:
 
 
 def test_byte_order_mark_and_carriage_returns() -> None:
-    """What Windows editors leave behind. Installers find no fields behind a mark, so no upload may have one."""
+    """A byte order mark, as of Windows editors. Installers find no fields behind a mark, so no upload may have one."""
     document = metadata_text("foo", "1.0").replace("\n", "\r\n").encode()
     marked = b"\xef\xbb\xbf" + document
     for found in (parse_metadata(document), parse_metadata(marked, strict=False)):

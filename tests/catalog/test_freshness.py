@@ -29,7 +29,7 @@ class Number:
 
 
 class Source:
-    """Counts loads; each waits until it is let go. What is read is what was stored when the load began."""
+    """Counts loads; each waits until it is let go. It reads the value that was stored when the load began."""
 
     def __init__(self) -> None:
         self.stored = 0
@@ -111,7 +111,7 @@ def test_other_keys_do_not_wait(executor: Callable[[], ThreadPoolExecutor]) -> N
 
 
 def test_inline_answers_need_no_thread(executor: Callable[[], ThreadPoolExecutor]) -> None:
-    """What can be had at once is; what cannot goes through a load."""
+    """A value that can be had at once is returned at once; any other goes through a load."""
     source = Source()
 
     async def scenario() -> None:

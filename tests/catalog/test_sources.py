@@ -123,7 +123,7 @@ def test_a_file_says_where_its_bytes_are(place: Place) -> None:
 
 
 def test_a_drop_in_that_was_replaced_is_not_given_as_the_old_one(tmp_path: Path) -> None:
-    """What a listing says of a file is true of the bytes that come out of it, or none come."""
+    """The listing of a file is true of the bytes that it gives, or it gives none."""
     path = tmp_path / wheel_name("alpha", "1.0")
     path.write_bytes(make_wheel("alpha", "1.0"))
     (listed,) = _drop_ins(tmp_path, Clock()).project("alpha", None).files()
@@ -258,7 +258,7 @@ class Far:
 @pytest.mark.parametrize("inline", [True, False])
 def test_a_source_that_needs_awaiting(tmp_path: Path, inline: bool) -> None:
     """It is asked on the event loop, its answer is composed with the others', validated like theirs, and its failure
-    reaches the request. What is listed and counted for people, and what uploads are compared with, leaves it out."""
+    reaches the request. Lists and counts for people, and the files that uploads are compared with, leave it out."""
     index, far, threads = Index(MemoryStore()), Far(), Threads()
     far.validates_inline = inline
     served = ServedIndex(

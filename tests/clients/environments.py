@@ -1,7 +1,7 @@
 """The clients' own virtual environments, in `.venvs/` of the repository, made when they are first asked for.
 
 uv makes them, with whatever configuration it finds on the machine; nothing here knows where packages come from.
-What is installed is locked in `requirements/clients/`, written from REQUIREMENTS; an environment is kept as long as
+The packages are locked in `requirements/clients/`, written from REQUIREMENTS; an environment is kept as long as
 its lock is the same.
 """
 

@@ -16,7 +16,7 @@ DEADLINE = 60.0
 
 @dataclass(frozen=True)
 class Result:
-    """What a client said (both streams) and its exit code."""
+    """A client's output (both streams) and exit code."""
 
     code: int
     output: str

@@ -19,7 +19,7 @@ USER, PASSWORD = "alice", "wonder land/@:%é"
 PLAIN_USER, PLAIN_PASSWORD = "bob", "builder"  # netrc has no way to write every character
 FORGETFUL = "carol"  # fails often, so that the throttle never meets the others
 UNAUTHORIZED = ("401 Client Error:", "lack of valid authentication credentials (401 Unauthorized)")
-"""What pip, and what uv, say of it. pip goes on with the reason phrase."""
+"""The messages of pip and of uv. pip goes on with the reason phrase."""
 INSTALLERS = ["pip-newest", "pip-oldest", "pip-html", "uv"]
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.clients
 
 SECRETS = {"QUIRE_INDEX_USER": USER, "QUIRE_INDEX_PASSWORD": PASSWORD}
 ADDRESS = "https://packages.example/"
-"""What the pages call the index."""
+"""The index's name in the pages."""
 _SECRET = re.compile(r"\$\{\{ secrets\.(\w+) \}\}|\$(\w+)")
 
 

@@ -178,7 +178,7 @@ def _form(fields: dict[str, str | list[str]], line: bytes, content: bytes = b"",
 
 
 def _metadata(name: str) -> dict[str, str | list[str]]:
-    """What distutils says of a release: `UNKNOWN` for what it does not know, nothing for an empty list."""
+    """The fields that distutils sends of a release: `UNKNOWN` for what it does not know, nothing for an empty list."""
     return {
         "metadata_version": "1.0",
         "name": name,

@@ -24,7 +24,7 @@ every_pip = pytest.mark.parametrize("pip", ["pip-newest", "pip-oldest", "pip-htm
 def test_a_wheel_goes_through_one_port_and_comes_out_of_the_other(
     servers: Servers, sandbox: Sandbox, pip: str, direction: str
 ) -> None:
-    """What one server took, pip installs from the other in its next request, whichever way round."""
+    """pip installs from one server a file that the other one has just accepted, and the reverse."""
     name = f"crossing-{pip}-{direction.replace(' ', '-')}"
     there, here = servers.uvicorn, servers.gunicorn
     if direction == "gunicorn to uvicorn":

@@ -259,7 +259,7 @@ def test_flags_may_stand_anywhere(quire: Quire, index: Index, line: str) -> None
 
 
 def test_ls_and_show(quire: Quire, index: Index) -> None:
-    """What is known of the files of a project, and the metadata of a release."""
+    """The files of a project, and the metadata of a release."""
     publish(index)
     publish(index, version="2.0")
     quire("yank", "alpha", "1.0", "--reason", "old")

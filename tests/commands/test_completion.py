@@ -95,7 +95,7 @@ class Terminal:
 
 
 def zsh_lists(path: Path, line: str, cwd: Path) -> set[str]:
-    """What zsh lists below the line when its user types Control-D behind it."""
+    """The completions that zsh lists below a line when its user types Control-D behind it."""
     zsh = Terminal([needs("zsh"), "-f", "-i"], cwd)
     try:
         style = "stty cols 200 rows 1000; PS1='now> '; zstyle ':completion:*' verbose no"

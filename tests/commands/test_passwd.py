@@ -184,7 +184,7 @@ def test_files_that_cannot_be_used(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to mount")
 def test_a_file_that_is_mounted_alone(tmp_path: Path) -> None:
-    """As into a container: its name cannot be replaced there, and who mounted it sees the change."""
+    """As into a container: its name cannot be replaced there, and the container sees the change."""
     (tmp_path / "etc").mkdir()
     source, target = write(tmp_path / "source", ann=sha1_hash("a")), tmp_path / "etc" / "htpasswd"
     target.write_text("")

@@ -1,1 +1,1 @@
-"""What is in deploy/, started for real or checked against the schemas of those who would start it."""
+"""The files of deploy/, started for real or checked against the schemas of the programs that start them."""

@@ -110,6 +110,6 @@ DASHBOARD = _object(
 
 
 def slips(dashboard: Schema) -> list[str]:
-    """What is wrong with it, each with its place; empty when nothing is."""
+    """The errors in it, each with its place; empty without one."""
     errors = jsonschema_rs.Draft202012Validator(DASHBOARD).iter_errors(dashboard)
     return [f"{'/'.join(map(str, error.instance_path))}: {error.message}" for error in errors]

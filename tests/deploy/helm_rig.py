@@ -71,7 +71,7 @@ def _install() -> None:
 
 @dataclass(frozen=True)
 class Said:
-    """What a program wrote, and its exit code."""
+    """A program's output and exit code."""
 
     code: int
     output: str
@@ -102,21 +102,21 @@ def given(folder: Path, values: Mapping[str, Any]) -> Path:
 
 
 def rendered(name: str, values: Path, *flags: object) -> list[Document]:
-    """What the chart makes of the values, for a release `index` in the namespace `tools`."""
+    """The chart rendered with the values, for a release `index` in the namespace `tools`."""
     said = helm(name, "template", "index", CHART, "--namespace", "tools", "--values", values, *flags)
     assert said.code == 0, said.errors
     return [document for document in yaml.safe_load_all(said.output) if document]
 
 
 def refusal(name: str, values: Path) -> str:
-    """What helm says of values that it must not take."""
+    """helm's error for values that it must refuse."""
     said = helm(name, "template", "index", CHART, "--namespace", "tools", "--values", values)
     assert said.code != 0, said.output
     return said.errors
 
 
 def notes(values: Path) -> str:
-    """What helm prints after an installation. (helm 3 tells it only with a cluster.)"""
+    """The notes that helm prints after an installation. (helm 3 tells it only with a cluster.)"""
     said = helm("helm 4", "install", "index", CHART, "--namespace", "tools", "--values", values, "--dry-run=client")
     assert said.code == 0, said.errors
     return said.output.partition("NOTES:\n")[2]

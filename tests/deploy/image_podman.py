@@ -32,7 +32,7 @@ DEADLINE = 90.0
 """Seconds that a container may take to do what a test waits for; reached only when it is broken."""
 
 _NOISE = ("systemd connection", "failed to connect to syslog")
-"""What podman says on a machine without systemd: there it cannot run health checks by itself, and nothing else."""
+"""podman's warning on a machine without systemd: there it cannot run health checks by itself, and nothing else."""
 
 
 def _published_port() -> int:
@@ -60,7 +60,7 @@ class Podman:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What makes a podman use the tests' store; also for programs that call podman."""
+        """Environment that makes a podman use the tests' store; also for programs that call podman."""
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith(("QUIRE_", "CONTAINER"))},
             "CONTAINERS_CONF": str(self.folder / "containers.conf"),
@@ -141,11 +141,11 @@ class Container:
         return done.stdout + done.stderr
 
     def exec(self, *command: object) -> str:
-        """What a program in it prints. Raises PodmanError when it fails."""
+        """The output of a program in it. Raises PodmanError when it fails."""
         return self.podman("exec", self.name, *command)
 
     def healthy(self) -> bool:
-        """What its HEALTHCHECK says now."""
+        """The state by its HEALTHCHECK now."""
         return self.podman.try_("healthcheck", "run", self.name).returncode == 0
 
     def wait_until_healthy(self) -> None:

@@ -24,7 +24,7 @@ UID = 9898
 _VENV = Path(sys.prefix)
 _HELD = ("MemoryDenyWriteExecute", "RestrictNamespaces", "RestrictSUIDSGID", "RestrictRealtime", "LockPersonality")
 _HIDDEN = {"proc", "dev", "tmp", "run", "sys", "opt", "etc", "var", "home", "data", "srv", "mnt"}
-"""What the sandbox has of its own, or lacks."""
+"""Places that the sandbox has of its own, or lacks."""
 
 Unit = dict[str, list[str]]
 
@@ -53,7 +53,7 @@ def read_environment(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What a command may see and do."""
+    """The view and the rights of a command."""
 
     environ: Mapping[str, str]
     """All of it."""

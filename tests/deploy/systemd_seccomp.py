@@ -75,7 +75,7 @@ def calls(group: str) -> frozenset[str]:
 
 
 def allowed(settings: Sequence[str]) -> frozenset[str]:
-    """What the SystemCallFilter= lines of a unit allow, the first of which must be a list of what is allowed."""
+    """The system calls that the SystemCallFilter= lines of a unit allow; the first line must be an allow-list."""
     assert settings
     assert not settings[0].startswith("~")
     found = calls("@default")  # systemd allows these with every list

@@ -15,7 +15,7 @@ from typing import Any
 
 
 class TerraformError(Exception):
-    """What Terraform would refuse."""
+    """Terraform would refuse this."""
 
 
 def _regex(pattern: str, text: str) -> Any:

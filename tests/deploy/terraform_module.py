@@ -1,9 +1,9 @@
-"""The Terraform module as a plan: what it would make of given inputs, without Terraform and without AWS.
+"""The Terraform module as a plan: the resources it would make of given inputs, without Terraform and without AWS.
 
 `plan(inputs)` gives every resource with its arguments and blocks, `for_each`, `count` and `dynamic` worked out;
 `rendered_container_definition(**inputs)` is the part that a container engine can start.
 
-What it is not: it knows no provider (`terraform_schema` compares names and types with the real one's schema), no types
+Limits: it knows no provider (`terraform_schema` compares names and types with the real one's schema), no types
 beyond those of values, and no state.
 """
 
@@ -38,7 +38,7 @@ FOUND: Mapping[str, Any] = {
     "data.aws_subnet.service[1].cidr_block": "10.0.11.0/24",
     "aws_s3_bucket.packages[0].id": "quire-packages-1",
 }
-"""What data sources answer in the tests, and what AWS calls a new bucket."""
+"""The answers of data sources in the tests, and what AWS calls a new bucket."""
 
 META = {"count", "for_each", "provider", "depends_on", "lifecycle"}
 """Arguments and blocks of a resource that are Terraform's own, not its provider's."""
@@ -79,7 +79,7 @@ class Plan:
     _working: set[str] = field(default_factory=set)
 
     def look(self, name: str) -> Any:
-        """What a name at the root of an expression stands for. Raises KeyError for an unknown one."""
+        """The value of a name at the root of an expression. Raises KeyError for an unknown one."""
         if name == "var":
             return self.inputs
         if name == "local":
@@ -107,7 +107,7 @@ class Plan:
         return evaluate(self.files.named("output")[name].attributes["value"], self.look)
 
     def refusals(self) -> Iterator[str]:
-        """What Terraform would say before it plans: broken validations of variables and preconditions of resources."""
+        """Terraform's errors before it plans: broken validations of variables and preconditions of resources."""
         for name, block in self.files.named("variable").items():
             for rule in block.of("validation"):
                 if evaluate(rule.attributes["condition"], self.look) is not True:
@@ -119,7 +119,7 @@ class Plan:
                         yield f"{instance.address}: {evaluate(rule.attributes['error_message'], self.look)}"
 
     def warnings(self) -> Iterator[str]:
-        """What failed `check` blocks say."""
+        """The messages of failed `check` blocks."""
         for check in self.files.of("check"):
             for rule in check.of("assert"):
                 if evaluate(rule.attributes["condition"], self.look) is False:

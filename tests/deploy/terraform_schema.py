@@ -1,4 +1,5 @@
-"""What Terraform's AWS provider takes: its resources and data sources, their arguments, blocks, types and attributes.
+"""The schema of Terraform's AWS provider: its resources and data sources, their arguments, blocks, types and
+attributes.
 
 Theory of operation. The package cdktf-cdktf-provider-aws is generated from `terraform providers schema`, the provider's
 own description of itself. It holds a jsii assembly (a JSON file) with one class for each resource. The class's
@@ -45,7 +46,7 @@ class Resource:
     name: str
     arguments: dict[str, Argument]
     attributes: frozenset[str]
-    """What can be read from it, in jsii's spelling (`arnSuffix`)."""
+    """The attributes that can be read from it, in jsii's spelling (`arnSuffix`)."""
 
 
 @dataclass
@@ -139,7 +140,7 @@ def fits(value: Any, kind: str) -> bool:
 
 
 def faults(arguments: Mapping[str, Argument], given: set[str], blocks: list[str], where: str) -> Iterator[str]:
-    """What is wrong with the names of a resource's or block's arguments (`given`) and blocks."""
+    """The errors in the names of a resource's or block's arguments (`given`) and blocks."""
     for name in sorted(given):
         if name not in arguments:
             yield f"{where}: there is no argument {name}"

@@ -135,7 +135,7 @@ def unwrapped(node: Node) -> Node:
 
 
 def traversal(node: Node) -> tuple[Node, list[Node]]:
-    """What a chain of `.name`, `[index]` and `[*]` begins with, and its steps in order."""
+    """The beginning of a chain of `.name`, `[index]` and `[*]`, and its steps in order."""
     steps: list[Node] = []
     node = unwrapped(node)
     while node.data in {"get_attr_expr_term", "index_expr_term", "full_splat_expr_term", "attr_splat_expr_term"}:
@@ -146,7 +146,7 @@ def traversal(node: Node) -> tuple[Node, list[Node]]:
 
 
 def references(node: Node, bound: frozenset[str] = frozenset()) -> Iterator[Reference]:
-    """What an expression speaks of. `bound` are names that mean something local: variables of `for`, iterators."""
+    """The addresses in an expression. `bound` are names that mean something local: variables of `for`, iterators."""
     node = unwrapped(node)
     if node.data in {"for_tuple_expr", "for_object_expr"}:
         intro, *rest = trees(node)

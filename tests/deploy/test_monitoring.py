@@ -104,7 +104,7 @@ def test_every_metric_is_shown_or_watched() -> None:
 
 
 def checked(*arguments: object) -> str:
-    """What a program prints that must succeed."""
+    """The output of a program, which must succeed."""
     done = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -146,7 +146,7 @@ def _answers(client: httpx.Client) -> bool:
 
 
 def results(client: httpx.Client, query: str) -> list[dict[str, Any]]:
-    """What a query gives; it must be one that Prometheus takes."""
+    """The result of a query, which Prometheus must accept."""
     answer = client.get("/query", params={"query": query})
     assert answer.status_code == 200, (query, answer.text)
     found: list[dict[str, Any]] = answer.json()["data"]["result"]

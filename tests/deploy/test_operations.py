@@ -67,8 +67,8 @@ def test_publications_at_every_step(host: Host) -> None:
 
 
 def test_deletions_while_it_is_copied(host: Host) -> None:
-    """What came after the first copy of the files and went after that of the records: the check of the copy names it,
-    the repair takes out just that, and the next night puts the rest right."""
+    """A file published after the first copy of the files and deleted after that of the records: the check of the copy
+    names it, the repair takes out just that, and the next night puts the rest right."""
     late = host.folder / "late"
     late.mkdir()
     (late / wheel_name("late", "1.0")).write_bytes(make_wheel("late", "1.0"))

@@ -69,7 +69,7 @@ PUBLISHERS: dict[Publisher, str] = {_twine: "twined", _uv_publish: "uv-published
 @pytest.mark.parametrize("publisher", PUBLISHERS, ids=PUBLISHERS.values())
 @pytest.mark.parametrize("installer", ["pip-newest", "pip-html", "uv"])
 def test_publish_and_install(proxied: Proxied, sandbox: Sandbox, publisher: Publisher, installer: str) -> None:
-    """What one client publishes through the proxy, each installer has in its next request."""
+    """Each installer gets in its next request a file that one client has published through the proxy."""
     name = f"{PUBLISHERS[publisher]}-{installer}"
     ok(publisher(sandbox, proxied, PASSWORD, *_dist(sandbox, name)))
     target = sandbox.target()

@@ -118,7 +118,7 @@ def test_every_request_means_the_same(both: Both, path: str) -> None:
 
 
 def test_companions_and_missing_files(both: Both, path: str) -> None:
-    """What quire makes itself it sends itself; what it does not have is its 404."""
+    """quire sends documents that it makes itself, and its own 404 for files that it does not have."""
     metadata = both.proxied.client.get(f"{path}.metadata")
     assert metadata.content == both.plain.client.get(f"{path}.metadata").content
     assert metadata.headers["etag"] == f'"{hashlib.sha256(metadata.content).hexdigest()}"'

@@ -125,7 +125,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sandbox(folder: Path) -> rig.Sandbox:
-    """What the unit makes of quire's surroundings; state and settings are those of the examples, but for the port."""
+    """quire's surroundings under the unit; state and settings are those of the examples, but for the port."""
     state, etc = folder / "state", folder / "etc"
     (state / "packages").mkdir(parents=True)  # StateDirectory=
     etc.mkdir()
@@ -245,7 +245,7 @@ print("user", os.getuid(), os.getgid())
 
 
 def test_the_sandbox_holds(sandbox: rig.Sandbox) -> None:
-    """What the restrictions under which quire works forbid does fail, and what they allow does not."""
+    """Under the restrictions in which quire works, forbidden calls fail, and allowed ones do not."""
     done = subprocess.run(
         sandbox.shell_line("/opt/quire/bin/python", "-c", _ESCAPES),
         capture_output=True,

@@ -111,7 +111,7 @@ def test_nonsense_is_refused(name: str, value: object) -> None:
     ],
 )
 def test_inputs_that_do_not_fit_together_are_refused(inputs: dict[str, Any], word: str) -> None:
-    """What no single input's rule can see, a resource's precondition does."""
+    """A resource's precondition refuses what no single input's rule can."""
     (sentence,) = plan(inputs).refusals()
     assert word in sentence
 

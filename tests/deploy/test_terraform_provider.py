@@ -32,7 +32,7 @@ def schema() -> Schema:
 
 
 def wrong(files: Files) -> list[str]:
-    """What the provider would refuse of the names in the files: every block, at every depth."""
+    """The names in the files that the provider would refuse: of every block, at every depth."""
     return [
         fault
         for kind in _KINDS
@@ -100,7 +100,8 @@ def _known(value: Any) -> Any:
 
 
 def test_every_attribute_that_is_read_exists() -> None:
-    """What expressions read from a resource (`.arn`, `.arn_suffix`) is an attribute that the provider exports."""
+    """Each name that expressions read from a resource (`.arn`, `.arn_suffix`) is an attribute that the provider
+    exports."""
     for block in module().blocks:
         if block.kind == "terraform":
             continue

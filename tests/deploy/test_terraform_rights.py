@@ -84,7 +84,7 @@ def test_the_packages_cannot_be_destroyed() -> None:
 
 
 def test_no_secret_gets_into_the_state() -> None:
-    """What is ephemeral goes into write-only arguments and nowhere else; secrets are written no other way."""
+    """Ephemeral values go into write-only arguments and nowhere else; secrets are written no other way."""
     for block in plan().files.blocks:
         for inner in block.within():
             for name, node in inner.attributes.items():
@@ -180,7 +180,7 @@ def test_an_existing_secret_is_kept() -> None:
 
 
 def test_inputs_without_effect_are_named() -> None:
-    """What only EC2 instances could use is taken, and a warning names it."""
+    """An input that only EC2 instances could use is accepted, and a warning names it."""
     made = plan({"ssh_key_name": "me", "internet_gateway_id": "igw-1"})
     assert list(made.refusals()) == []
     (warning,) = made.warnings()

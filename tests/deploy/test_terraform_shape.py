@@ -188,7 +188,7 @@ def test_examples_fit_the_module(example: Path) -> None:
 
 
 def test_documented_tasks_are_commands_of_quire() -> None:
-    """What docs/aws.md gives ECS to run in a task is a command line that quire takes."""
+    """quire accepts the command line that docs/aws.md gives to a task of ECS."""
     page = (MODULE.parent.parent.parent / "docs" / "aws.md").read_text()
     commands = [json.loads(found) for found in re.findall(r'"command": (\[[^\]]*\])', page)]
     assert len(commands) >= 4

@@ -23,7 +23,7 @@ TAKEN = {
     *("name", "image", "essential", "command", "user", "environment", "secrets", "portMappings", "mountPoints"),
     *("readonlyRootFilesystem", "linuxParameters", "healthCheck", "stopTimeout"),
 }
-"""What is translated here, or means nothing to one container on its own."""
+"""Keys that are translated here, or mean nothing to a single container."""
 _EMPTY = {"volumesFrom", "systemControls"}
 _NOT_HERE = {"logConfiguration"}
 """The lines go to podman instead of CloudWatch."""

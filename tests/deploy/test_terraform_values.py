@@ -68,7 +68,7 @@ def test_what_terraform_refuses(text: str) -> None:
 
 
 def test_unknown_functions_and_names_are_no_values() -> None:
-    """What the interpreter does not know is an error, not a guess."""
+    """The interpreter raises an error for syntax that it does not know."""
     for text in ("sha512(var.s)", "other.thing"):
         with pytest.raises(KeyError):
             evaluate(parse_expression(text), NAMES.__getitem__)

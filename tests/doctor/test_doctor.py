@@ -517,7 +517,7 @@ def _settles_at_once(
 
 @pytest.mark.parametrize("breaks_off", [False, True])
 def test_listings_that_miss_names_are_found(root: Path, monkeypatch: pytest.MonkeyPatch, breaks_off: bool) -> None:
-    """A server with a coarse change attribute: opened and listed, a folder lacks what came in the same tick. The
+    """A server with a coarse change attribute: opened and listed, a folder lacks the entries made in the same tick. The
     setting to make is named though the examination breaks off.
     """
     monkeypatch.setattr(probes.Probe, "names", probes.Probe.names)  # so that it is put back
@@ -772,7 +772,7 @@ def test_judging_the_clock(measured: Measures, expected: set[tuple[str, Weight]]
 
 
 def test_verdicts() -> None:
-    """What breaks outweighs what is unsure; advice weighs nothing; a single wrong answer is one too many."""
+    """A breach outweighs an uncertainty; advice weighs nothing; a single wrong answer is one too many."""
     breaks, unsure, advice = (Finding("code", weight, "So it is.") for weight in Weight)
     assert verdict([]) is verdict([advice]) is Verdict.KEEPS
     assert verdict([advice, unsure]) is Verdict.UNKNOWN
@@ -1032,6 +1032,6 @@ def test_the_report_can_be_written_as_json(root: Path) -> None:
 
 
 def test_a_missing_directory_is_a_configuration_error(tmp_path: Path) -> None:
-    """For who uses the library."""
+    """For users of the library."""
     with pytest.raises(ConfigurationError):
         examine(Request(str(tmp_path / "missing")))

@@ -357,7 +357,7 @@ def test_patience_ends(ends: tuple[Channel, socket.socket]) -> None:
 
 
 def test_the_other_side_ends(ends: tuple[Channel, socket.socket]) -> None:
-    """What it said before is heard; then every way of asking says that it has gone."""
+    """Its earlier messages are received; then every method says that it has gone."""
     one, theirs = ends
     one.check()
     theirs.sendall(b'{"content": true, "last": false}\n')

@@ -1,4 +1,4 @@
-"""What quire.domain.names calls a valid name, version and filename, and what it makes of the others."""
+"""Valid names, versions and filenames by quire.domain.names, and the reading of the others."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_any_text_is_a_name_or_an_invalid_one(text: str) -> None:
 
 
 def test_versions_sort_as_pep_440_orders_them_after_all_others() -> None:
-    """What is no PEP 440 version comes first; 1.0rc1 before 1.0, 1.9 before 1.10."""
+    """Versions outside of PEP 440 sort first; 1.0rc1 before 1.0, 1.9 before 1.10."""
     versions = ["1.10", "latest", "1.9", "1.0", "", "1.0rc1", "1.0.dev1", "2004-spring"]
     assert sorted(versions, key=version_sort_key) == [
         "", "2004-spring", "latest", "1.0.dev1", "1.0rc1", "1.0", "1.9", "1.10",
@@ -339,7 +339,7 @@ def test_guess_filename(filename: str, project: str, version: str, kind: Kind) -
     ],
 )
 def test_guess_filename_finds_no_distribution(filename: str) -> None:
-    """What is not a distribution, or could never be asked for under a valid project name, is left alone."""
+    """Files that are no distributions, or could never be requested under a valid project name, are ignored."""
     assert guess_filename(filename) is None
 
 

@@ -1,7 +1,7 @@
 """A file in a served directory belongs to the project, and has the version, that pypiserver reads from its name.
 
-So a directory that moves over shows the same projects, and the names that were local stay local. What differs is listed
-here with its reason, and stands in docs/pypiserver.md.
+So a directory that moves over shows the same projects, and the names that were local stay local. Differences are
+listed here with its reason, and stands in docs/pypiserver.md.
 """
 
 from __future__ import annotations

@@ -339,7 +339,7 @@ def test_nothing_is_published_while_they_cannot_be_read(index: Index, of: str) -
 
 
 def test_the_bytes_of_a_published_name_are_the_same(index: Index) -> None:
-    """What the digest in the tombstone is of: the very file."""
+    """The bytes of the digest in the tombstone: the very file."""
     publish(index)
     index.delete("a", Selection())
     content = make_wheel("a", "1.0", files={"variant.txt": b""})

@@ -640,7 +640,7 @@ def test_equal_size_and_mtime(tmp_path: Path, way: str) -> None:
 
 
 def test_facts_of_an_older_version_are_not_believed(tmp_path: Path, measured: Measured) -> None:
-    """What was stored without a ctime may be of another content: the file is read again, once for all workers."""
+    """Facts stored without a ctime may be of another content: the file is read again, once for all workers."""
     path = put(tmp_path)
     store = MemoryStore()
     Folder([tmp_path], digests=store.records, wall=much_later, examine=measured).project("alpha")
@@ -902,7 +902,7 @@ def test_two_writers_merge(tmp_path: Path, measured: Measured) -> None:
 
 @pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.AFTER, Fault.FULL, Fault.READ_ONLY, Fault.CONFLICT])
 def test_a_store_that_cannot_be_written_costs_no_answer(tmp_path: Path, fault: Fault) -> None:
-    """Every way a write can fail leaves the answer right; what was not stored is stored with what comes next."""
+    """Every way a write can fail leaves the answer right; facts that were not stored are stored with the next ones."""
     put(tmp_path)
     faults = Faults()
     store = MemoryStore(faults=faults)
@@ -1127,7 +1127,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, where: Path, number: int) -> Callab
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.ELOOP])
 def test_an_unreadable_directory_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """What is below it vanishes, with one warning; the rest is served; it is back as soon as it can be read."""
+    """The files below it vanish, with one warning; the rest is served; it is back as soon as it can be read."""
     put(tmp_path, "alpha")
     put(tmp_path / "sub", "beta")
     clock = Clock()

@@ -1,4 +1,4 @@
-"""A file system that keeps what was synced, and of everything else whatever it likes.
+"""A file system that keeps what was synced, and any part of everything else.
 
 Theory of operation
 -------------------
@@ -37,7 +37,7 @@ _DUPLICATES = {0, 1030}
 
 
 class Torn(StrEnum):
-    """What is in files that were not synced."""
+    """The content of files that were not synced."""
 
     OLD = "old"
     ALL = "all"
@@ -66,7 +66,7 @@ class Pending:
 
     name: str
     node: Node | None
-    """What the name was given to; None when it was taken away."""
+    """The node that got the name; None when the name was removed."""
     order: int
     group: object = None
     """Changes of one group survive or are lost together."""
@@ -196,7 +196,8 @@ class Disk:
     # -- what a power cut leaves --------------------------------------------------------------------------------------
 
     def states(self, seed: int) -> Iterator[Tree]:
-        """What may be left now, without repetitions. At the least: everything pending lost, and nothing."""
+        """The states that a crash may leave now, without repetitions. At the least: everything pending lost, and
+        nothing."""
         seen: set[object] = set()
         torn_files = any(node.data != node.certain for node in self._reachable() if isinstance(node, Document))
         for kept in _choices(self._groups(), seed):

@@ -28,7 +28,7 @@ PATIENCE = 120.0
 
 @dataclass(frozen=True)
 class Sent:
-    """One upload, and what came of it."""
+    """One upload and its result."""
 
     project: str
     filename: str
@@ -119,7 +119,7 @@ class Farm:
         assert self.damage() == []
 
     def damage(self) -> list[str]:
-        """What `quire check` calls damage."""
+        """The damage that `quire check` finds."""
         store = PosixStore.open(self.root)
         inspector = PosixInspector(store)
         checked = Check(store, lambda: all_indexes(store), inspector).run()

@@ -1,4 +1,4 @@
-"""What must be true of a store, whatever happened to the process that was changing it.
+"""Properties that a store must have, whatever happened to the process that was changing it.
 
 The judge comes as other processes do: with a handle of its own, and, as a witness, with one that read the store before.
 """
@@ -29,7 +29,7 @@ _LATER = "9.0"
 
 
 class Violated(Exception):
-    """What was found to be untrue."""
+    """A property that the store lacks."""
 
 
 def expect(truth: object, sentence: str) -> None:
@@ -64,7 +64,7 @@ def _files(files: Iterable[File]) -> dict[str, tuple[str, bool | str, str | None
 
 
 def state_of(index: Index) -> State:
-    """What a client sees; raises Violated when the list of names and the records do not agree."""
+    """The view of a client; raises Violated when the list of names and the records do not agree."""
     names = index.names()
     state: State = {}
     for name in sorted({*names, PROJECT, NEIGHBOUR}):

@@ -30,7 +30,7 @@ from tests.faults.sweep import Stage, scratch
 
 @dataclasses.dataclass
 class Cuts:
-    """What was done, and found."""
+    """The work done, and the findings."""
 
     scenario: str
     moments: int = 0
@@ -110,7 +110,7 @@ class PowerCut:
     def after_another(self, *, shard: tuple[int, int] = (0, 1), sample: int = 1) -> None:
         """Kill the change at each of its calls, let another writer publish another file, cut the power there.
 
-        What was acknowledged may be built upon what the dead left unsynced.
+        An acknowledged change may be built upon unsynced bytes of a killed process.
         """
         judge, file = self._stage.judge, wheel("8.0")
         another = copy.copy(self._stage)

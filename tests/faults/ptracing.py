@@ -153,14 +153,14 @@ class Call:
     result: int = 0
     """Negative: an errno."""
     data: bytes = b""
-    """What a write was given."""
+    """The bytes that a write was given."""
 
     def __str__(self) -> str:
         return f"{self.number}: {self.name}({', '.join(self.paths)}) = {self.result}"
 
 
 class How(StrEnum):
-    """What is done to a call."""
+    """The treatment of a call."""
 
     KILL = "kill"
     """The process dies right before it."""
@@ -202,10 +202,10 @@ class Meddling:
 
 @dataclass(slots=True)
 class Run:
-    """What became of the child."""
+    """The end of the child."""
 
     said: bytes
-    """What it reported before it ended."""
+    """The reports it made before it ended."""
     died: bool
     """Whether it was killed."""
     met: int = 0

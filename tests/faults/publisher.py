@@ -38,7 +38,7 @@ def sdist(version: str) -> tuple[str, bytes]:
 
 
 def staged(store: PosixStore, file: tuple[str, bytes]) -> Upload:
-    """What an upload is before it is published: taken in, in two pieces, and examined."""
+    """An upload before it is published: received in two pieces, and examined."""
     filename, content = file
     staging = store.blobs.stage(upload_key(filename))
     try:
@@ -113,7 +113,7 @@ def _with_many_revisions(index: Index) -> None:
 
 
 def _with_garbage(index: Index) -> None:
-    """What publishers, deleters and creators that died may leave."""
+    """The remnants that killed publishers, deleters and creators may leave."""
     _with_deleted(index)
     publish(index, wheel("3.0"))
     assert isinstance(index.store, PosixStore)

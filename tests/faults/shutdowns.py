@@ -40,7 +40,7 @@ FILESYSTEMS = tuple(_MAKE)
 
 @dataclasses.dataclass
 class Shutdowns:
-    """What was done, and found."""
+    """The work done, and the findings."""
 
     filesystem: str
     scenario: str

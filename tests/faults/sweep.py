@@ -44,22 +44,22 @@ def _creates(call: Call) -> bool:
 
 
 def no_space(call: Call) -> bool:
-    """What fails while a disk is full."""
+    """The calls that fail while a disk is full."""
     return call.name in _ALLOCATING or _creates(call)
 
 
 def read_only(call: Call) -> bool:
-    """What fails once a file system was made read-only."""
+    """The calls that fail once a file system is read-only."""
     return (call.changes and call.name not in {"openat", *_SYNCING}) or _creates(call)
 
 
 def everything(call: Call) -> bool:
-    """What fails once the disk or the mount is gone. To close a descriptor is always possible."""
+    """The calls that fail once the disk or the mount is gone. To close a descriptor is always possible."""
     return call.name not in {"close", "fcntl"}
 
 
 def changing(call: Call) -> bool:
-    """What fails while changes fail."""
+    """The calls that fail while changes fail."""
     return read_only(call) or call.name in _SYNCING
 
 
@@ -75,7 +75,7 @@ LASTING = (
 
 @dataclasses.dataclass
 class Tally:
-    """What was done, and found."""
+    """The work done, and the findings."""
 
     scenario: str
     network: bool = False

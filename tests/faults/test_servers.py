@@ -163,7 +163,7 @@ def _jumping_environment() -> dict[str, str]:
 
 
 def test_the_jumping_clock_jumps() -> None:
-    """What the test above relies on: a process with it sees other hours, in both of Python's clocks."""
+    """The test above relies on this: a process with it sees other hours, in both of Python's clocks."""
     program = (
         "import time, datetime\n"
         "seen = set()\n"

@@ -1,7 +1,7 @@
 """libFuzzer over one target, guided by the coverage of quire: `python -m tests.fuzz.atheris_run TARGET [flags]`.
 
-Flags are libFuzzer's own (`-max_total_time=60`). What it finds of new coverage goes to .cache/fuzz/TARGET; what breaks
-a target is left there too, as crash-..., and printed. `all` spreads the inputs over every target, by their first byte.
+Flags are libFuzzer's own (`-max_total_time=60`). Inputs with new coverage go to .cache/fuzz/TARGET; inputs that break
+a target are left there too, as crash-..., and printed. `all` spreads the inputs over every target, by their first byte.
 """
 
 from __future__ import annotations

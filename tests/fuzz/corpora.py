@@ -1,6 +1,7 @@
-"""Makes the corpus of each target again: `python -m tests.fuzz.corpora`. Small, and of what is valid or nearly so.
+"""Makes the corpus of each target again: `python -m tests.fuzz.corpora`. Small, and of inputs that are valid or
 
-What fuzzing found to be broken is kept as well, under names that begin with `was-`; those files are not touched.
+nearly so. Inputs by which fuzzing found a fault are kept as well, under names that begin with `was-`; those files are
+not touched.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is fuzzed: functions of bytes that return nothing and raise only when something is wrong with quire.
+"""The targets of fuzzing: functions of bytes that return nothing and raise only when something is wrong with quire.
 
 Each hands bytes to one reader of what clients or other programs send. The reader may refuse them, by an error of
 quire.domain.errors; it must not fail otherwise, and what it accepts must have the properties that its callers build on.

@@ -102,7 +102,7 @@ class Way:
             self.connection = None
 
     def log(self) -> dict[str, dict[str, Any]]:
-        """What its lines say, by request id."""
+        """The fields of its lines, by request id."""
         lines = [json.loads(line) for line in self.output.read_text().splitlines() if line.startswith("{")]
         requests = [line for line in lines if line["event"] == "request"]
         return {line["request"]: {name: line.get(name) for name in LOGGED} for line in requests}
@@ -126,7 +126,7 @@ def _users(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """What fills the store."""
+    """Fills the store."""
     folder = tmp_path_factory.mktemp("differential")
     with serve(folder, "-P", _users(folder), *FLAGS) as site:
         site.client.auth = ("ann", "secret")

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 PLACES: Final = {"directory": "", "memory": "memory:"}
-"""What `tests.asking.serve` takes as `place`. A store in memory has neither a path nor a descriptor of a file, as a
+"""The values of `place` for `tests.asking.serve`. A store in memory has neither a path nor a descriptor of a file, as a
 bucket has none. With TESTS_BUCKET there is one (`make test-bucket`), and each server has a folder of it."""
 if bucket := os.environ.get("TESTS_BUCKET"):
     PLACES["bucket"] = f"{bucket}/@"

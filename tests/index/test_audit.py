@@ -1,4 +1,4 @@
-"""The audit log: every change has exactly one entry, which says who, what, when and from where."""
+"""The audit log: every change has exactly one entry, with its user, action, time and origin."""
 
 from __future__ import annotations
 

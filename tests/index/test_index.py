@@ -310,7 +310,7 @@ def test_closed_projects_refuse_uploads(status: Status) -> None:
 
 
 def test_fields_of_a_newer_quire_survive() -> None:
-    """What this version does not know is written back as it was found."""
+    """Fields that this version does not know are written back unchanged."""
     store = MemoryStore(MemoryState())
     index = Index(store)
     index.publish([staged_wheel(store, "a", "1.0")])
@@ -479,7 +479,7 @@ class Together:
         until(lambda: self.index.commits.waiting(self.index.key("a")) == len(self.threads))
 
     def end(self) -> list[Change | Exception]:
-        """What became of each change but the first."""
+        """The result of each change but the first."""
         self.gate.set()
         for thread in self.threads:
             thread.join(30)
@@ -608,7 +608,7 @@ PROJECTS = ("alpha", "beta")
 class IndexMachine(RuleBasedStateMachine):
     """Random changes through a store that fails at random, against dictionaries.
 
-    What is acknowledged must be there. What failed with a refusal must not have happened. What failed with a store
+    An acknowledged change must be there. A refused one must not have happened. One that failed with a store
     error may or may not have happened, as a whole; the model then takes over what is found.
     """
 

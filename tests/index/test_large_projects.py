@@ -235,7 +235,7 @@ def test_a_large_record_is_taken_apart(monkeypatch: pytest.MonkeyPatch, first: i
     ],
 )
 def test_damage_does_not_depend_on_slices(in_small_slices: Callable[[bool], None], old: bytes, new: bytes) -> None:
-    """What was edited by hand is read, or refused with the same sentence, as if there were no slices."""
+    """A document edited by hand is read, or refused with the same sentence, as if there were no slices."""
     data = encode_project(a_tricky_project(), LOG)
     head, _, tail = data.rpartition(old)
     for edited in (data.replace(old, new), data.replace(old, new, 1), head + new + tail):

@@ -1,4 +1,4 @@
-"""What the runs found: a JSON file for each below .cache/nfs/results, and a table for people."""
+"""The results of the runs: a JSON file for each below .cache/nfs/results, and a table for people."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from typing import Any, Literal
 from tests.nfs.kernel import PROJECT, Kernel, RigError, wire
 
 FileSystem = Literal["ext4", "ext4-seconds", "xfs", "tmpfs"]
-"""What the server exports; ext4-seconds has timestamps of whole seconds."""
+"""The file systems that the server exports; ext4-seconds has timestamps of whole seconds."""
 CoarseFileSystem = Literal["xfs-coarse"]
 """One without a counter of changes: its change attribute is as coarse as the clock. For tests that name it."""
 

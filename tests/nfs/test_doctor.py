@@ -27,7 +27,7 @@ def test_a_volume_keeps_the_promise(machine: Recorded) -> None:
 
 @pytest.mark.parametrize("file_system", ["ext4"])
 def test_alone_it_does_not_guess(machine: Recorded) -> None:
-    """What another machine sees cannot be told from one: no verdict, exit code 2, and what to do about it."""
+    """One machine cannot tell what another one sees: no verdict, exit code 2, and advice."""
     report = _doctor(machine, peer=False)
     assert report["codes"] == [2]
     (document,) = report["documents"]

@@ -26,5 +26,5 @@ def test_a_download_that_cannot_be_completed_is_broken_off(machine: Recorded) ->
 
 @pytest.mark.parametrize("file_system", ["ext4", "xfs"])
 def test_the_event_loop_sends_no_file_of_a_network(machine: Recorded) -> None:
-    """Whatever the client remembers of it: who sends it may have to ask a server that does not answer."""
+    """Whatever the client remembers of it: the sender may have to ask a server that does not answer."""
     assert machine.run("in_memory") == {"client": False, "server": True}

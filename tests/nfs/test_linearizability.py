@@ -34,7 +34,7 @@ def test_every_answer_is_explained(machine: Recorded, hammering: float, restarts
 def test_every_answer_is_explained_across_power_cuts(pair: RecordedPair, hammering: float) -> None:
     """The machine of the NFS server loses its memory twice in mid-load and boots from its disk.
 
-    The clients wait and go on. What was acknowledged is there, nothing else shows, and nothing had to be repaired.
+    The clients wait and go on. All acknowledged changes are there, nothing else shows, and nothing had to be repaired.
     """
     seconds = max(hammering * _TIMES, 60)
     with pair.power_cuts(after=(seconds * 0.15, seconds * 0.6)) as (begun, lost):

@@ -28,7 +28,7 @@ class Pipe:
         self.output = Output(Stream("stdout", self.writing))
 
     def read(self, at_most: int = 1 << 20) -> bytes:
-        """What is there now."""
+        """The bytes that are there now."""
         return os.read(self.reading, at_most) if select.select([self.reading], [], [], 0)[0] else b""
 
     def read_all(self, lines: int) -> list[bytes]:
@@ -59,7 +59,7 @@ def is_whole(found: bytes, length: int = 200) -> bool:
 
 
 def test_lines_are_written_together_and_in_order() -> None:
-    """What was queued is written at the next flush, by few writes of whole lines that a pipe takes as a whole."""
+    """Queued lines are written at the next flush, by few writes of whole lines that a pipe takes as a whole."""
     pipe = Pipe()
     pipe.output.queue([line(0), line(1)])
     pipe.output.queue([line(2)])

@@ -271,8 +271,8 @@ def outer(error):
 
 
 def test_every_field_of_the_log_is_documented() -> None:
-    """What any call in the source logs, and what every JSON line has, is in the tables of the server's log; and nothing
-    else is."""
+    """The fields of each logging call in the source, and those of every JSON line, are in the tables of the server's
+    log; and nothing else is."""
     logged: dict[str, list[str]] = {}
     for path in Path(quire.__file__).parent.rglob("*.py"):
         for name, calls in logged_fields(path.read_text()).items():
@@ -354,7 +354,7 @@ def test_every_answer_has_an_id(tmp_path: Path) -> None:
 
 
 def test_refused_uploads_are_in_the_log_and_not_in_the_audit_log(tmp_path: Path) -> None:
-    """What changed nothing is a line with its status, and no entry."""
+    """A request that changed nothing is a line with its status, and no entry."""
     with serve(tmp_path, *OPEN, *JSON) as site:
         publish_wheel(site, "acme")
         other = make_wheel("acme", "1.0", files={"x": b"y"})

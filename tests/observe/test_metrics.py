@@ -345,7 +345,7 @@ def test_credentials_are_counted_by_the_result_of_their_check(tmp_path: Path) ->
 
 
 def test_openmetrics_on_request(tmp_path: Path) -> None:
-    """What Prometheus itself accepts best is answered in that form."""
+    """Prometheus gets the format that it accepts best."""
     with serve(tmp_path, *OPEN) as site:
         answer = site.get("/metrics", accept="application/openmetrics-text;version=1.0.0")
         assert answer.headers["content-type"].startswith("application/openmetrics-text")

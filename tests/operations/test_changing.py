@@ -1,4 +1,4 @@
-"""One door for changes: the same checks and the same line in the log, whoever asks."""
+"""One door for changes: the same checks and the same line in the log for all callers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def publish(index: Index, version: str) -> None:
 
 
 def test_each_change_is_logged_once_with_its_origin() -> None:
-    """By a request: its user and its id. By a command: the origin of the index. What changed nothing says nothing."""
+    """By a request: its user and its id. By a command: the origin of the index. A call that changed nothing logs
+    nothing."""
     index = Index(MemoryStore(), origin=Origin(user="root", command="quire yank"))
     asked = Origin(user="alice", request="5eb63bbb-1")
     with capture_logs() as logs:

@@ -91,7 +91,7 @@ def test_a_good_store_is_in_order(tmp_path: Path, index: Index) -> None:
 
 
 def test_keys_of_blobs_are_recognised(index: Index) -> None:
-    """What the index stores is known as a project's; other keys are not."""
+    """Keys that the index stores are recognised as a project's; others are not."""
     file = publish(index)
     assert {project_of(key) for key in blob_keys(file)} == {"alpha"}
     for key in ("alpha/file", "alpha/publication/file", "Alpha/" + str(file.blob)[6:] + "/f", "a/b/c/d"):
@@ -271,7 +271,7 @@ def test_a_damaged_list_of_deleted_files(tmp_path: Path, index: Index, of: str) 
 
 
 def test_a_newer_format_is_not_repaired(tmp_path: Path, index: Index) -> None:
-    """What only a newer quire understands is told, and never replaced by an older revision."""
+    """A record that only a newer quire understands is reported, and never replaced by an older revision."""
     publish(index)
     key = index.key("alpha")
     record = index.store.records.read(key)

@@ -250,7 +250,8 @@ def test_the_list_of_projects_misses_none_on_its_way(tmp_path: Path) -> None:
 
 
 def test_derived_digests_save_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What servers have read of the served folder is believed where nothing is removed; nothing is read again."""
+    """Facts that servers have stored of the served folder are believed where nothing is removed; nothing is read
+    again."""
     root = tmp_path / "root"
     put(root)
     index = new_index(root)

@@ -267,7 +267,7 @@ def test_ignored_projects_are_never_asked_for(
 
 
 def test_reserved_names_are_never_asked_for(upstream: FakeIndex, served: Path, tmp_path: Path) -> None:
-    """What the servers' setting `local` matches, drop-in or hosted, is not sent to another index."""
+    """Names that the servers' setting `local` matches, drop-in or hosted, are not sent to another index."""
     put(served, "my-private", "1.0")
     put(served, "foo", "1.0")
     host(served, "my.hosted", "1.0")
@@ -464,7 +464,7 @@ def test_a_directory_that_cannot_be_written(
 def test_one_failing_project_does_not_hide_the_others(
     upstream: FakeIndex, served: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What can be offered is; what could not be asked is one line for all with the same cause, and exit code 1."""
+    """Updates that were found are offered; failures are one line for all with the same cause, and exit code 1."""
     for name in ("aaa", "bbb"):
         put(served, name, "1.0")
         upstream.at(f"/simple/{name}/", Answer(b"\x1b[2J", "text/\x1bplain"))

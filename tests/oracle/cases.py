@@ -1,4 +1,4 @@
-"""What a case of the oracle is, and the parts that wheels and sdists are made of."""
+"""The cases of the oracle, and the parts that wheels and sdists are made of."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Case:
     uv: bool = True
     pypi: bool = True
     accepted: bool | None = None
-    """What quire decides. None: what the rule says, all three."""
+    """quire's decision. None: as the rule says, all three."""
     why: str = ""
     """Why quire's decision is another one than the rule's; or why pip and uv differ."""
     version: str = "1.0"

@@ -1,4 +1,5 @@
-"""What is accepted can be installed, and what can be installed is accepted: quire's decisions against real installers.
+"""Accepted files can be installed, and files that can be installed are accepted: quire's decisions against real
+installers.
 
 The rule: an upload is accepted if and only if pip and uv install it and PyPI would take it. The tables of cases say
 what each of the three does; pip and uv are really asked, PyPI's part was read in its source. Where quire decides
@@ -53,7 +54,7 @@ def test_pip_and_uv_do_what_the_table_says(table: Callable[[], list[Case]], tmp_
 
 
 def test_real_build_backends(tmp_path: Path) -> None:
-    """What they make is installed by both, and accepted."""
+    """Their files are installed by both, and accepted."""
     cases = real_cases(tmp_path)
     for case in cases:
         assert decide(case) is None, case.name

@@ -182,7 +182,7 @@ def _folder(worker: Worker) -> Folder:
 
 
 async def _ask(worker: Worker, fast_path: FastPath, name: str) -> None:
-    """What requests for every form of a project's page, and for one of its files, leave behind."""
+    """The memory that requests for every form of a project's page, and for one of its files, leave in use."""
     view = await worker.default.projects.get(name)
     for media_type in MediaType:
         page = view.page(media_type, "sha256")

@@ -119,7 +119,7 @@ def test_json_of_a_file_with_everything() -> None:
 
 
 def test_json_of_a_file_with_nothing() -> None:
-    """What is unknown is left out; what is known not to be is false."""
+    """Unknown values are left out; values known to be absent are false."""
     assert project_json(listing_of(make_file()))["files"] == [
         {
             "filename": "foo-1.0-py3-none-any.whl",

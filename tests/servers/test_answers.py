@@ -1,4 +1,4 @@
-"""What each HTTP server makes of our answers: the same, whichever it is."""
+"""Each HTTP server sends our answers in the same way."""
 
 from __future__ import annotations
 

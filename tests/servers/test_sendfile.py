@@ -112,7 +112,7 @@ def test_several_at_once(site: Site) -> None:
 
 
 def test_pipelined_requests(site: Site, idle: int) -> None:
-    """What was asked for during a file comes after it, and nothing in between."""
+    """The answer to a request during a file comes after the file, and nothing in between."""
     page = b"GET /simple/big/ HTTP/1.1\r\nHost: x\r\n\r\n"
     with _stall(site, idle) as connection:
         connection.sendall(page + _request(site) + _request(site, "Connection: close"))
@@ -257,7 +257,7 @@ class _Cycle:
 
 @dataclass
 class _Sent:
-    """What happened while a file was sent."""
+    """The events while a file was sent."""
 
     received: bytes = b""
     in_threads: list[int] = field(default_factory=list)

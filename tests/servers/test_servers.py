@@ -184,7 +184,7 @@ def test_what_the_default_server_cannot_load_is_said_in_its_sentence(workers: in
 
 
 def test_a_successor_that_cannot_start_is_tried_again(tmp_path: Path) -> None:
-    """What fails when a worker is replaced, as a volume that is away, is no reason to take the others away as well."""
+    """A failure while a worker is replaced, as of a volume that is away, is no reason to end the others."""
     with serving(_settings(tmp_path, "uvicorn", workers=2), tmp_path, "tests.serving:failing_now") as served:
         until(lambda: len(set(workers_of(served.process.pid))) == 2)
         killed, kept = sorted(workers_of(served.process.pid))
@@ -308,7 +308,7 @@ def test_a_megabyte_of_headers_is_refused(server: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("header", ["Content-Length: x", "Content-Length: -1", "Transfer-Encoding: chunked"])
 def test_wsgiref_refuses_bodies_of_unknown_length(header: str, tmp_path: Path) -> None:
-    """What the standard library's server leaves unchecked is a 4xx, not a traceback."""
+    """A request that the standard library's server does not check is a 4xx, not a traceback."""
     with serving(_settings(tmp_path, "wsgiref"), tmp_path) as served:
         with socket.create_connection((served.host, served.port), timeout=30) as connection:
             connection.sendall(f"POST / HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
@@ -425,7 +425,7 @@ def test_a_missing_server_names_the_extra(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("server", ["auto", "gevent", "cherrypy", "granian", "twisted", "paste", "waitress"])
 def test_former_servers_mean_the_default(server: str, tmp_path: Path) -> None:
-    """What names no server of ours, pypiserver's other servers and one of quire's own are understood, and uvicorn
+    """The names of pypiserver's other servers, and of a former one of quire, are understood, and uvicorn
     serves."""
     assert servers.chosen_server(_settings(tmp_path, server)) == "uvicorn"
 

@@ -1,4 +1,4 @@
-"""The memory store's own part: handles, injected faults, ages. What every store does is in test_store_conformance."""
+"""The memory store's own part: handles, injected faults, ages. The rules for every store are in test_conformance."""
 
 from __future__ import annotations
 

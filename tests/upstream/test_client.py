@@ -80,7 +80,7 @@ class Memory:
 
 
 def test_both_formats_of_our_own_pages_say_the_same() -> None:
-    """What this project renders, in HTML and in JSON, is read back: names, absolute URLs, digests, yanked."""
+    """The pages of this project, in HTML and in JSON, are read back: names, absolute URLs, digests, yanked."""
     files = tuple(
         (
             File(filename=name, version=version, size=7, hashes={"sha256": SHA}, yanked=yanked),

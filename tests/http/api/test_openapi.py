@@ -67,7 +67,7 @@ def test_path_parameters_are_those_of_the_path() -> None:
 
 
 def _statuses_in_code() -> set[int]:
-    """What handlers raise as HttpError, and the table of the other errors."""
+    """The errors that handlers raise as HttpError, and the table of the other errors."""
     found = {status for _, status in STATUS}
     for path in Path(quire.http.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

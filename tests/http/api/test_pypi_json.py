@@ -202,7 +202,7 @@ ALWAYS: dict[str, object] = {
     "urls.downloads": -1,
     "vulnerabilities": [],
 }
-"""What a private index knows nothing of; docs/reference/http.md says so."""
+"""Keys without a value in a private index; docs/reference/http.md says so."""
 
 
 def info_with(*lines: str) -> dict[str, Any]:

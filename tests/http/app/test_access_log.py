@@ -237,7 +237,7 @@ SERVERS = ["uvicorn", "gunicorn"]
 _CHANGES = re.compile(
     r'^[^|]*\||"time":"[^"]*",|\|\d+\||"process":\d+,|milliseconds=[\d.]+|"milliseconds":[\d.]+', re.MULTILINE
 )
-"""What two lines of the same request differ in: time, thread or process, duration."""
+"""The differences of two lines of the same request: time, thread or process, duration."""
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -363,7 +363,7 @@ def test_the_file_may_be_rotated(tmp_path: Path) -> None:
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_hangup_after_a_rotation_ends_no_server(tmp_path: Path, server: str, workers: int) -> None:
-    """What logrotate sends to many programs: the server goes on, and writes into the new file."""
+    """SIGHUP, which logrotate sends to many programs: the server goes on, and writes into the new file."""
     path = tmp_path / "access.log"
     flags = ("-v", "--log-stream", "none", "--log-file", path, "--workers", workers, "--server", server)
     with serve(tmp_path, *OPEN, *flags) as site:
@@ -383,7 +383,7 @@ def test_a_hangup_after_a_rotation_ends_no_server(tmp_path: Path, server: str, w
 
 
 def test_the_fast_path_is_on_with_the_log(tmp_path: Path) -> None:
-    """What `quire serve` does by default: its lines send no request to the general application."""
+    """The default of `quire serve`: its lines send no request to the general application."""
     root = tmp_path / "packages"
     root.mkdir()
     port = free_port()

@@ -46,5 +46,5 @@ def test_refused(lengths: list[bytes], encodings: list[bytes], hosts: list[bytes
     ],
 )
 def test_taken(lengths: list[bytes], encodings: list[bytes], hosts: list[bytes]) -> None:
-    """What clients send; HTTP/1.0 needs no Host."""
+    """Requests of usual clients; HTTP/1.0 needs no Host."""
     assert problem_with(lengths, encodings, hosts) is None

@@ -248,7 +248,8 @@ def test_a_damaged_record(site: Site, damage: Callable[[Path], None]) -> None:
 
 
 def test_foreign_files_among_the_records(site: Site) -> None:
-    """What people and programs leave there is no project; where it is in the way of one, a sentence says so."""
+    """Files that people and programs leave there are no projects; where one is in the way of a project, a sentence
+    says so."""
     folder = site.root / "quire/records/main/projects"
     before = site.projects()
     for name in (".nfs0001", "README.txt", "Thumbs.db", "foreign", "UPPER", "a b"):

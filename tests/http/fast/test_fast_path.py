@@ -291,8 +291,8 @@ class _Slow:
 
 
 def test_over_a_network_responses_are_awaited(tmp_path: Path) -> None:
-    """A page that was served before is validated in a thread, once for all who wait, and given without the general
-    application, with the user who asked; one that changed is left to it."""
+    """A page that was served before is validated in a thread, once for all requests that wait, and given without the
+    general application, with the user of the request; one that changed is left to it."""
     users = password_file(tmp_path, alice="secret", bob="secret")
     worker = Worker(tmp_path, authenticate=("list",), passwords=str(users), verbosity=1)
     store = PosixStore.open(str(tmp_path))

@@ -72,7 +72,7 @@ def test_a_client_that_reads_everything(tmp_path: Path, server: str) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_head_that_begins_behind_another_request(tmp_path: Path, server: str) -> None:
-    """What comes later belongs to it, also where it reads like a request that is answered from memory."""
+    """Later bytes belong to it, also where they read like a request that is answered from memory."""
     page = _request("/simple/sent/")
     with serve(tmp_path, *OPEN, "--server", server, "--workers", 1) as site:
         publish_wheel(site, "sent", "1.0")

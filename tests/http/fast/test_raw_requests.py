@@ -89,7 +89,7 @@ class SlowAnswers(Answers):
         super().__init__()
         self.waiting: list[asyncio.Future[bool]] = []
         self.loaded: list[tuple[str | None, int]] = []
-        """What was waited for, and for how many requests."""
+        """The awaited projects, and the number of requests for each."""
 
     def ask(self, path: str, headers: Headers, login: Login | None) -> AskedPage | None:
         return AskedPage(path.split("/")[2] or None, (MediaType.HTML, "identity"), "")
@@ -265,7 +265,7 @@ def _kept_by(raw_requests: RawRequests) -> list[str]:
 
 
 def _memory(raw_requests: RawRequests) -> tuple[Mapping[bytes, Any], Mapping[bytes, Any]]:
-    """What is remembered of header lines without a login and with one. No answer tells how much that is, and of what,
+    """The remembered header lines without a login and with one. No answer tells how much that is, and of what,
     so tests of that look into the object."""
     return raw_requests._blocks, raw_requests._logins
 
@@ -435,7 +435,8 @@ def test_the_installed_uvicorn_has_the_required_methods() -> None:
 
 
 def test_requests_are_answered_in_order() -> None:
-    """What comes while a request is incomplete or unanswered goes to the parser, however plain it looks."""
+    """Bytes that arrive while a request is incomplete or unanswered go to the parser, also those of a supported
+    form."""
 
     async def scenario() -> None:
         application = _Application()
@@ -655,7 +656,8 @@ def test_a_raw_request_waits_for_its_answer() -> None:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_request_without_a_fast_path_response_goes_to_the_application(fails: bool) -> None:
-    """The parser then gets the request, and after it what came meanwhile; so it does when something goes wrong."""
+    """The parser then gets the request, and after it the bytes that arrived meanwhile; so it does when something goes
+    wrong."""
 
     async def scenario() -> None:
         answers = SlowAnswers()

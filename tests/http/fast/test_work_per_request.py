@@ -1,7 +1,7 @@
-"""What one request costs, as counts of work: no machine is too busy or too slow for these.
+"""The cost of one request, as counts of work: no machine is too busy or too slow for these.
 
-The limits are a little above what is true now. Who makes a request dearer on purpose raises them, and says why.
-The counting itself is `benchmarks.regress`, which prints the same numbers and judges nothing.
+The limits are a little above what is true now. A change that makes a request dearer on purpose raises them, and says
+why. The counting itself is `benchmarks.regress`, which prints the same numbers and judges nothing.
 
 System calls are counted by strace. Where it is not installed, or may not watch other processes, there is nothing to
 count, and these tests are skipped; with TESTS_MUST_COUNT in the environment (as in .ci/run) they fail instead.
@@ -33,7 +33,7 @@ PYTHON = {
     "list": (56, 41, 1310),
 }
 LOGIN = (8, 8, 200)
-"""What a known password may add to each."""
+"""The additional work for a known password."""
 PYTHON_OF_AN_UPLOAD = (1205, 1335, 32200)
 """Of a wheel with four files, into a project of up to ten."""
 MUST_COUNT = "TESTS_MUST_COUNT"

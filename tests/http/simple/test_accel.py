@@ -1,4 +1,4 @@
-"""X-Accel-Redirect: who gets the header, for which files, and what it can never name."""
+"""X-Accel-Redirect: the peers that get the header, the files it is sent for, and paths it never names."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def test_a_range_beyond_the_end(site: Site, url: str, asked: str) -> None:
     "asked", ["bytes=", "bytes=9-1", "bytes=a-b", "lines=1-2", "bytes=0-1,4-5", f"bytes={'9' * 40}-", "-5"]
 )
 def test_ignores_an_invalid_range(site: Site, url: str, asked: str) -> None:
-    """What is no range, or several at once, gets the whole file."""
+    """A Range header without a valid range, or with several, gets the whole file."""
     answer = site.client.get(url, headers={"range": asked})
     assert (answer.status_code, answer.content == _content(url)) == (200, True)
     assert "content-range" not in answer.headers

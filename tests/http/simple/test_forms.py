@@ -27,7 +27,7 @@ CHUNKS = [BODY[at : at + CHUNK] for at in range(0, len(BODY), CHUNK)]
 
 
 class Disk:
-    """What the store's staging does with each piece, and how much it has."""
+    """Records the pieces that the store's staging gets, and their size."""
 
     def __init__(self, worker: Worker, act: Callable[[int], object]) -> None:
         """`act`: called with the number of a piece, from 1, before it is written."""

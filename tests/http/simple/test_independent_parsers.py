@@ -75,7 +75,7 @@ PROJECTS = ["archived", "deprecated", "dropped", "odd-name-here", "plain", "quar
 
 
 def _facts(package: pypi_simple.DistributionPackage) -> dict[str, Any]:
-    """What HTML and JSON both tell of a file."""
+    """The facts of a file that HTML and JSON both have."""
     return {
         "project": package.project,
         "version": package.version,
@@ -192,6 +192,6 @@ def test_a_mirror_serves_the_same_list(servers: Servers, tmp_path: Path) -> None
 
 
 def _of_file(file: dict[str, Any]) -> dict[str, Any]:
-    """What a mirror repeats of a file: all but its address; times in whole seconds."""
+    """The facts of a file that a mirror repeats: all but its address; times in whole seconds."""
     kept = {key: file.get(key) for key in ("filename", "hashes", "requires-python", "core-metadata", "yanked", "size")}
     return kept | {"upload-time": file["upload-time"][:19]}

@@ -200,7 +200,7 @@ def test_without_fallback_it_is_missing(site: Site) -> None:
 
 @pytest.mark.parametrize("name", ["-", "a%00b", "%2e%2e", "a" * 300, "%ff", "a%0ab", "%c3%a4"])
 def test_impossible_names_are_missing(site: Site, prefixed: Site, name: str) -> None:
-    """What no project can be called is 404 with one sentence, and is never sent to the fallback."""
+    """A name that no project can have is 404 with one sentence, and is never sent to the fallback."""
     for path in (f"/simple/{name}/", f"/simple/{name}", f"/pypi/{name}/json"):
         for served in (site, prefixed):
             answer = served.raw(f"GET {served.client.base_url.path.rstrip('/')}{path} HTTP/1.0\r\n\r\n".encode())

@@ -102,7 +102,7 @@ def test_takes_uvs_form(site: Site) -> None:
 
 
 def test_takes_a_form_with_no_more_than_the_file(site: Site) -> None:
-    """What scripts send with curl: the action and the file."""
+    """The form of scripts with curl: the action and the file."""
     filename, content = wheel_name("curl", "1.0"), make_wheel("curl", "1.0")
     assert post(site, [(":action", "file_upload"), ("content", filename, content)]).status_code == 200
     assert site.filenames("curl") == [filename]
@@ -288,7 +288,7 @@ def test_a_form_that_is_wrong(site: Site, parts: list[Part], sentence: str) -> N
 
 
 def test_errors_as_problem_details(site: Site) -> None:
-    """RFC 9457 for those who accept it; never for those who do not."""
+    """RFC 9457 for clients that accept it; never for others."""
     answer = post(site, _form(sha256_digest="0" * 64), accept="application/json;q=0.9, application/problem+json")
     assert answer.headers["content-type"] == "application/problem+json"
     document = answer.json()

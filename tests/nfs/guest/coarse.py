@@ -1,4 +1,4 @@
-"""What clients of a server whose change attribute is as coarse as its clock miss, and that announcing makes up for it.
+"""Changes that clients miss where a server's change attribute is as coarse as its clock; intent markers prevent it.
 
 Each question is asked between two changes and once more after the second, as fast as the two clients can: where both
 changes fall into one tick of the server's clock, the second one is missed unless it is announced.

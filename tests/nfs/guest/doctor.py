@@ -1,4 +1,4 @@
-"""What `quire doctor` says of a volume, alone on one client, or with both clients as the two machines.
+"""The findings of `quire doctor` for a volume, alone on one client, or with both clients as the two machines.
 
 Programs run beside the two clients, not in their network namespaces, so the two talk over this machine's loopback.
 """

@@ -65,7 +65,7 @@ def _planned(project: str) -> list[_Step]:
 
 
 def _states(planned: Sequence[_Step]) -> list[State]:
-    """What is there after each change; before the first one, nothing is."""
+    """The content after each change; before the first one there is none."""
     files: dict[str, str] = {}
     states = [State()]
     for step in planned:

@@ -1,4 +1,4 @@
-"""What this machine is: file systems, mount options, timestamps, and whether its two clients are really two."""
+"""The facts of this machine: file systems, mount options, timestamps, and whether its two clients are really two."""
 
 from __future__ import annotations
 

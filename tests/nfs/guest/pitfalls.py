@@ -1,4 +1,4 @@
-"""What NFS clients get wrong, one scene each, with the store's safeguard against it or without.
+"""Wrong answers of NFS clients, one scene each, with the store's safeguard against it or without.
 
 A scene returns how often it was played and how often the answer was wrong. The safeguards are taken away by replacing
 functions of the store in this process; no setting does that.

@@ -1,4 +1,4 @@
-"""What a server asks of the file server for a page that did not change, counted by the kernel of its client."""
+"""The requests to the file server for a page that did not change, counted by the kernel of its client."""
 
 from __future__ import annotations
 

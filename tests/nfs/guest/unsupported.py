@@ -1,4 +1,4 @@
-"""What happens with the mount option nocto, and that a store refuses to be opened with it."""
+"""Wrong answers under the mount option nocto; and a store refuses to be opened with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What only the POSIX store can get wrong: pruning, stalled writers, replayed calls, dying half-way, foreign files."""
+"""Faults that only the POSIX store can have: pruning, stalled writers, replayed calls, dying half-way, foreign
+files."""
 
 from __future__ import annotations
 
@@ -212,7 +213,8 @@ def test_a_crash_at_any_call_needs_no_repair(
 
 
 def test_deleting_and_creating_at_once_never_hides_a_project(tmp_path: Path) -> None:
-    """Many who delete and publish one name: at the end, and at every acknowledged step alone, list and record agree."""
+    """Many writers delete and publish one name: at the end, and at every acknowledged step alone, list and record
+    agree."""
     rounds = 30
     errors: list[str] = []
     barrier = threading.Barrier(4)
@@ -685,7 +687,7 @@ def unfinished(store: PosixStore, key: str, content: bytes) -> PosixStaged:
 
 
 def test_publishing_syncs_each_file_and_folder_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What finish left undone is done when publish returns, for the publication's folder and its name as well."""
+    """Work that finish left undone is done when publish returns, for the publication's folder and its name as well."""
     store = PosixStore.open(tmp_path)
     store.blobs.publish(unfinished(store, "foo/first/f", b"0"))
     synced: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""What workers that died have left behind goes away by itself, and nothing else does."""
+"""The remnants of killed workers are removed by themselves, and nothing else is."""
 
 from __future__ import annotations
 
