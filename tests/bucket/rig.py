@@ -32,7 +32,10 @@ from tests.serving import free_port
 
 PROJECT = Path(__file__).parent.parent.parent
 CACHE = PROJECT / ".cache" / "bucket"
-RELEASE = "unstable"
+CEPH_20 = ("unstable", "rootfs")
+"""A release of Debian, and the folder of its root file system."""
+CEPH_18 = ("trixie", "rootfs-18")
+"""Its gateway never replaces an object under a condition."""
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 ACCESS_KEY, SECRET_KEY, REGION = "test", "testsecret", "us-east-1"
 LIMITED_KEY, LIMITED_SECRET = "limited", "limitedsecret"
@@ -117,23 +120,24 @@ class S3Server:
         return headers
 
 
-def prepare() -> Path:
+def prepare(ceph: tuple[str, str] = CEPH_20) -> Path:
     """The root file system, made now if it is not there. Raises RigError."""
+    release, folder = ceph
     if sys.platform != "linux" or os.geteuid() != 0:
         raise RigError("The S3 server of the tests needs Linux and root, for a root file system of its own.")
-    rootfs = CACHE / "rootfs"
+    rootfs = CACHE / folder
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not rootfs.is_dir():
             _install_mmdebstrap()
-            building = CACHE / "rootfs.new"
+            building = CACHE / f"{folder}.new"
             shutil.rmtree(building, ignore_errors=True)
             print(f"Making a root file system of Debian packages in {rootfs} (two minutes) ...", flush=True)
             _call(
                 *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
                 f"--aptopt={_OLD_MIRRORS}",
-                *(RELEASE, building),
+                *(release, building),
             )
             building.rename(rootfs)
     return rootfs
@@ -198,9 +202,9 @@ class _Cluster:
 
 
 @contextmanager
-def s3_server() -> Iterator[S3Server]:
+def s3_server(ceph: tuple[str, str] = CEPH_20) -> Iterator[S3Server]:
     """A server on a free port. Raises RigError."""
-    rootfs = prepare()
+    rootfs = prepare(ceph)
     port, monitor_port, fsid = free_port(), free_port(), str(uuid.uuid4())
     home = f"/srv/{fsid}"
     folder = rootfs / home.lstrip("/")

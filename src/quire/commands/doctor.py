@@ -1,10 +1,10 @@
-"""`quire doctor`: does this volume keep quire's promise?
+"""`quire doctor`: does this volume, or bucket, keep quire's promise?
 
-JSON: {"directory": str, "verdict": "keeps" | "breaks" | "unknown", "findings": [{"code": str, "weight": "breaks" |
-"unsure" | "advice", "sentence": str, "advice": str}], "filesystem": {...}, "store": {...}, "peer": null | {"name": str,
-"side": 0 | 1}, "rounds": int, "quick": bool, "rules": [str], "questions": [{"code": str, "question": str, "asked": int,
-"wrong": int, "required": bool, "said": str}], "measures": {"read_ms": float | null, ...}}. docs/how-to/doctor.md says
-what the codes mean.
+JSON of a volume: {"directory": str, "verdict": "keeps" | "breaks" | "unknown", "findings": [{"code": str, "weight":
+"breaks" | "unsure" | "advice", "sentence": str, "advice": str}], "filesystem": {...}, "store": {...}, "peer": null |
+{"name": str, "side": 0 | 1}, "rounds": int, "quick": bool, "rules": [str], "questions": [{"code": str, "question": str,
+"asked": int, "wrong": int, "required": bool, "said": str}], "measures": {"read_ms": float | null, ...}}. That of a
+bucket is in `quire.commands.doctor_bucket`. docs/how-to/doctor.md says what the codes mean.
 """
 
 from __future__ import annotations
@@ -22,22 +22,18 @@ from typing import Any, NoReturn
 from quire.commands.common import count, in_words, plain, print_json, print_table, resolve_for_store
 from quire.commands.progress import Meter
 from quire.doctor.examination import QUICK_ROUNDS, ROUNDS, WAIT, Report, Request, document, examine
-from quire.doctor.findings import Finding, Measures, Verdict, Weight
+from quire.doctor.findings import Finding, Measures, Verdict, Weight, sentence_for
 from quire.doctor.pairing import Address
+from quire.store.opening import has_scheme
 
 _DESCRIPTION = """\
-Try out whether a volume does what quire needs to keep its promise: that what one worker acknowledged is in every
-worker's next answer, and on disk. Everything is tried in a folder of its own that is removed afterwards; servers go on.
-What other machines see takes two of them that have the volume mounted: run it with --listen PORT on one, and with
---peer HOST:PORT on the other one.
-Exit code 0: the volume keeps the promise; 1: it does not; 2: not known, or the command line is wrong.
+Try out whether a volume or a bucket does what quire needs to keep its promise: that what one worker acknowledged is in
+every worker's next answer, and durable. Everything is tried in a folder of its own that is removed afterwards; servers
+go on. What other machines see of a volume takes two of them that have it mounted: run it with --listen PORT on one, and
+with --peer HOST:PORT on the other one. A bucket is asked through several connections at once, from one machine.
+Exit code 0: it keeps the promise; 1: it does not; 2: not known, or the command line is wrong.
 """
 EXIT_CODES = {Verdict.KEEPS: 0, Verdict.BREAKS: 1, Verdict.UNKNOWN: 2}
-_VERDICTS = {
-    Verdict.KEEPS: "Yes: this volume keeps quire's promise.",
-    Verdict.BREAKS: "No: this volume does not keep quire's promise.",
-    Verdict.UNKNOWN: "Not known whether this volume keeps quire's promise.",
-}
 _HEADINGS = {Weight.BREAKS: "Because", Weight.UNSURE: "Not known because", Weight.ADVICE: "Note"}
 _MAX_ROUNDS = 1_000_000
 _MAX_PORT = 65535
@@ -48,14 +44,14 @@ _MAX_WAIT = 3000
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add `doctor`."""
     parser = subparsers.add_parser(
-        "doctor", help="try out whether a volume keeps quire's promise", description=_DESCRIPTION
+        "doctor", help="try out whether a volume or a bucket keeps quire's promise", description=_DESCRIPTION
     )
     add = parser.add_argument
     add(
         "directory",
         nargs="?",
         metavar="DIR",
-        help="the directory that is, or is to be, served (default: QUIRE_DIRECTORIES, quire.toml, "
+        help="the directory or bucket that is, or is to be, served (default: QUIRE_DIRECTORIES, quire.toml, "
         "packages/ with a store here or in a folder above, ~/packages)",
     )
     two = parser.add_mutually_exclusive_group()
@@ -95,6 +91,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Examine and say what was found. Raises ConfigurationError."""
     flags = {"directories": None if arguments.directory is None else [arguments.directory]}
     settings = resolve_for_store(flags, arguments.config)
+    if has_scheme(settings.root):
+        from quire.commands.doctor_bucket import examine_bucket  # noqa: PLC0415 - not of a volume
+
+        with _terminable():
+            return EXIT_CODES[examine_bucket(settings.root, arguments)]
     request = Request(
         settings.root,
         listen=arguments.listen,
@@ -122,7 +123,7 @@ def _print(report: Report) -> None:
         print()
         _print_tallies(report)
     _print_measures(report.found.measures)
-    print(f"\n{_VERDICTS[report.verdict]}")
+    print(f"\n{sentence_for(report.verdict, 'volume')}")
     for weight in Weight:
         for finding in report.found.findings:
             if finding.weight is weight:

@@ -92,6 +92,15 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
     return Verdict.UNKNOWN if Weight.UNSURE in weights else Verdict.KEEPS
 
 
+def sentence_for(verdict: Verdict, what: str) -> str:
+    """The verdict for people. `what`: `volume` or `bucket`."""
+    if verdict is Verdict.UNKNOWN:
+        return f"Not known whether this {what} keeps quire's promise."
+    if verdict is Verdict.BREAKS:
+        return f"No: this {what} does not keep quire's promise."
+    return f"Yes: this {what} keeps quire's promise."
+
+
 def judge_tallies(tallies: Iterable[Tally]) -> list[Finding]:
     """A wrong answer to a question that the promise rests on breaks it, however rare it is."""
     findings = []

@@ -17,6 +17,7 @@ from quire.domain.errors import ConfigurationError
 from quire.store.contracts import DEFAULT_BLOB_OPTIONS, BlobOptions
 
 if TYPE_CHECKING:
+    from quire.store.bucket.client import ObjectBucket
     from quire.store.contracts import Store
     from quire.store.posix.inspector import PosixInspector
 
@@ -97,14 +98,19 @@ def open_store(
     return PosixStore.open(place, create=create, read_only=read_only, coarse_changes=coarse_changes)
 
 
-def _open_bucket(place: str, *, create: bool, read_only: bool, options: BlobOptions) -> Store:
+def open_objects(place: str) -> ObjectBucket:
+    """The objects of the bucket at a place, below the store. Raises ConfigurationError."""
     try:
         from quire.store.bucket.client import open_bucket  # noqa: PLC0415 - see `open_store`
     except ImportError as error:
         raise ConfigurationError("A store in a bucket needs obstore; install quire[bucket].") from error
+    return open_bucket(place, os.environ)
+
+
+def _open_bucket(place: str, *, create: bool, read_only: bool, options: BlobOptions) -> Store:
     from quire.store.bucket.store import BucketStore  # noqa: PLC0415 - see `open_store`
 
-    return BucketStore(open_bucket(place, os.environ), place, writable=not read_only, create=create, options=options)
+    return BucketStore(open_objects(place), place, writable=not read_only, create=create, options=options)
 
 
 def inspector_of(store: Store) -> PosixInspector | None:

@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 
-from quire.store.bucket.objects import Listed, Object, Refused, Unchanged, Upload, Version
+from quire.store.bucket.objects import Counts, Listed, Object, Refused, Unchanged, Upload, Version
 
 
 class MemoryBucket:
     """Fulfils `objects.Bucket`."""
 
     def __init__(self) -> None:
+        self.counts = Counts()
         self._lock = threading.Lock()
         self._objects: dict[str, tuple[bytes, Version, float]] = {}
         self._count = itertools.count(1)

@@ -52,8 +52,8 @@ class LifecycleRule(NamedTuple):
     name: str
     prefix: str
     """Of the keys in the bucket that it is about; empty for all."""
-    is_narrowed: bool
-    """Whether tags or sizes decide as well."""
+    needs_tags: bool
+    """Whether it is about objects with certain tags only. Those of a store have none."""
     expires: bool
     """Whether it removes objects as they are now."""
     expires_versions: bool
@@ -150,6 +150,11 @@ class S3Control:
         unit = "Days" if "Days" in kept else "Years"
         return f"{kept.get('Mode', '')}, {kept.get(unit)} {unit.lower()}" if kept else ""
 
+    def server(self) -> str:
+        """What the server calls itself, as in `AmazonS3`; "" when it does not say."""
+        answer = self._ask("s3:ListBucket", lambda s3, bucket: s3.head_bucket(Bucket=bucket))
+        return str(answer["ResponseMetadata"]["HTTPHeaders"].get("server", ""))
+
     # -- requests -----------------------------------------------------------------------------------------------------
 
     def _key(self, key: str) -> str:
@@ -226,7 +231,7 @@ def _rule(rule: Mapping[str, Any]) -> LifecycleRule:
     return LifecycleRule(
         str(rule.get("ID") or "without a name"),
         str(prefix),
-        bool(both.keys() & {"Tag", "Tags", "ObjectSizeGreaterThan", "ObjectSizeLessThan"}),
+        bool(both.keys() & {"Tag", "Tags"}),
         "Days" in expiration or "Date" in expiration,
         "NoncurrentVersionExpiration" in rule,
         abort.get("DaysAfterInitiation"),

@@ -25,7 +25,7 @@ from obstore import exceptions
 from obstore.store import from_url
 
 from quire.domain.errors import ConfigurationError, StoreError, StoreReadOnly
-from quire.store.bucket.objects import Counts, Listed, Object, Refused, Unchanged, Unclear, Upload, Version
+from quire.store.bucket.objects import Counts, Forbidden, Listed, Object, Refused, Unchanged, Unclear, Upload, Version
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
@@ -44,6 +44,8 @@ _NO_RETRIES: Final[RetryConfig] = {"max_retries": 0}
 _PART_RETRIES: Final[RetryConfig] = {"max_retries": 5, "retry_timeout": timedelta(seconds=90)}
 """For the parts of a large object: to send one twice does no harm. A client waits no longer for an answer."""
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
+
+_DENIED: Final = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 log = structlog.stdlib.get_logger("quire.store.bucket")
 T = TypeVar("T")
@@ -126,7 +128,7 @@ class ObjectBucket:
             except FileNotFoundError as error:  # a condition on an object that is not there
                 self._check_bucket(error)
                 raise Refused from None
-            except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            except _DENIED as error:
                 raise StoreReadOnly(_no_right(self.url, "written", error)) from error
             except exceptions.BaseError as error:
                 log.info("write to the bucket failed", path=key, error=sentence_of(error))
@@ -156,7 +158,8 @@ class ObjectBucket:
                     yield Listed(each["path"], each["size"], each["last_modified"].timestamp())
         except (exceptions.BaseError, FileNotFoundError) as error:
             self._check_bucket(error)
-            raise StoreError(f"The bucket cannot be listed: {sentence_of(error)}.") from error
+            kind = Forbidden if isinstance(error, _DENIED) else StoreError
+            raise kind(f"The bucket cannot be listed: {sentence_of(error)}.") from error
 
     # -- blobs --------------------------------------------------------------------------------------------------------
 
@@ -215,7 +218,7 @@ class ObjectBucket:
             with self._request("put"):
                 try:
                     obstore.put(self._store, key, data, use_multipart=False)
-                except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+                except _DENIED as error:
                     raise StoreReadOnly(_no_right(self.url, "written", error)) from error
             self.counts.sent += len(data)
 
@@ -241,8 +244,8 @@ class ObjectBucket:
             except FileNotFoundError as error:
                 self._check_bucket(error)
                 raise StoreError(f"The bucket has no such object: {sentence_of(error)}.") from error
-            except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-                raise StoreError(_no_right(self.url, "read", error)) from error
+            except _DENIED as error:
+                raise Forbidden(_no_right(self.url, "used", error)) from error
             except exceptions.BaseError as error:
                 if any(words in str(error) for words in _NO_RANGE):
                     raise _OutOfRange from error

@@ -53,6 +53,10 @@ class Unclear(StoreError):
     """A write failed in a way that does not say whether it took place: a server error, a timeout, a lost connection."""
 
 
+class Forbidden(StoreError):
+    """The credentials do not allow a read or a removal, or the bucket does not accept them."""
+
+
 class Counts:
     """Requests to a bucket since the process began, and bytes. Sums may lose a few to races of threads."""
 
@@ -111,6 +115,8 @@ class Upload(Protocol):
 
 class BlobBucket(Bucket, Protocol):
     """A bucket that takes large objects, too."""
+
+    counts: Counts
 
     def overwrite(self, key: str, data: bytes) -> None:
         """Write an object, whatever was there."""
