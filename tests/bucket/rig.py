@@ -71,7 +71,7 @@ osd data = {home}/osd
 mon data = {home}/mon
 ms bind ipv6 = false
 public addr = 127.0.0.1
-rgw frontends = beast endpoint=127.0.0.1:{port}
+rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 """
 
 
