@@ -21,6 +21,9 @@ PACKAGES ?= packages
 JOBS ?= 2
 PYTEST_ARGS ?=
 
+# For `make test-bucket`: the kinds of servers, by the schemes of their URLs; e.g. make test-bucket BUCKET_SERVERS=az
+BUCKET_SERVERS ?= s3
+
 # For `make torture`; e.g. make torture SECONDS=60 SEED=7 TORTURE_ARGS="--workers 2"
 SECONDS ?= 1800
 SEED ?= 1
@@ -35,7 +38,7 @@ BENCH_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-faults test-nfs test-bucket test-deploy torture fuzz bench lint audit pin-images format lock upgrade dev clean
+.PHONY: help serve test test-fast test-faults test-nfs test-bucket test-names test-deploy torture fuzz bench lint audit pin-images format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -57,10 +60,12 @@ test-nfs: $(DEV) ## the tests over real NFS, in a kernel booted for them (Debian
 	$(BIN)/python -m tests.nfs.rig
 	$(BIN)/python -m pytest tests/nfs -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
-test-bucket: $(DEV) ## the store in a bucket beside a real S3 server (Debian, root; makes .cache/bucket once, 600 MB; minutes)
-	$(BIN)/python -m tests.bucket.rig
+test-bucket: $(DEV) ## the store in a bucket beside real servers (Debian, root; makes .cache/bucket once, 900 MB; BUCKET_SERVERS=)
+	$(BIN)/python -m tests.bucket.rig --on $(BUCKET_SERVERS)
+	$(BIN)/python -m tests.bucket.rig --on $(BUCKET_SERVERS) $(BIN)/python -m pytest tests/bucket tests/http -m "bucket or not bucket" -k bucket -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+
+test-names: $(DEV) ## every order of the steps of writers to the list of names in a bucket (five minutes, one core)
 	$(BIN)/python -m tests.store.bucket.interleavings
-	$(BIN)/python -m tests.bucket.rig $(BIN)/python -m pytest tests/bucket tests/http -m "bucket or not bucket" -k bucket -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 test-deploy: $(DEV) ## what is in deploy/, started for real or checked against real schemas (Debian, root; minutes)
 	scripts/deploy-tools

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from tests.nfs.kernel import RigError
 from tests.nfs.rig import ProgramError, booted
+from tests.rootfs import RigError
 
 from benchmarks.counted import Counts, kinds
 from benchmarks.environments import programs

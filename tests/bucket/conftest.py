@@ -1,12 +1,12 @@
-"""These tests run when they are asked for (`make test-bucket`), beside a real S3 server."""
+"""These tests run when they are asked for (`make test-bucket`), beside real servers of buckets."""
 
 from __future__ import annotations
 
-import os
 import secrets
 
 import pytest
 
+from tests.bucket.servers import served_buckets
 from tests.long_suites import leave_out
 
 
@@ -14,9 +14,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     leave_out(config, items, "bucket")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with the parameter `each_url` runs once for each server."""
+    if "each_bucket" in metafunc.fixturenames:
+        buckets = served_buckets() or {"none": ""}
+        metafunc.parametrize("each_bucket", buckets.values(), ids=buckets)
+
+
+@pytest.fixture
+def each_url(each_bucket: str) -> str:
+    """A folder that nothing else uses, on each of the servers."""
+    assert each_bucket, "no bucket: run `make test-bucket`"
+    return f"{each_bucket}/{secrets.token_hex(6)}"
+
+
 @pytest.fixture
 def url() -> str:
-    """A folder of the bucket that nothing else uses."""
-    bucket = os.environ.get("TESTS_BUCKET")
-    assert bucket, "no bucket: run `make test-bucket`"
-    return f"{bucket}/{secrets.token_hex(6)}"
+    """A folder of the S3 server that nothing else uses."""
+    assert "s3" in served_buckets(), "no bucket: run `make test-bucket`"
+    return f"{served_buckets()['s3']}/{secrets.token_hex(6)}"

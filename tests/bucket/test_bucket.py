@@ -28,9 +28,9 @@ def opened(url: str) -> BucketStore:
 
 
 @pytest.mark.parametrize("rule", RULES + EXCLUSIVE_RULES, ids=lambda rule: rule.__name__)
-def test_a_bucket_keeps_every_rule(rule: Rule, url: str) -> None:
+def test_a_bucket_keeps_every_rule(rule: Rule, each_url: str) -> None:
     """Of the contract of stores, on a real server."""
-    check_rule(lambda: opened(url), rule)
+    check_rule(lambda: opened(each_url), rule)
 
 
 def test_racing_projects_are_all_listed(url: str) -> None:

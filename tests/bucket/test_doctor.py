@@ -16,7 +16,8 @@ import pytest
 
 from quire.store.bucket.client import open_bucket
 from tests.bucket.caching import caching_proxy
-from tests.bucket.rig import CACHE, CEPH_18, s3_server
+from tests.bucket.ceph import CEPH_18, s3_server
+from tests.bucket.servers import CACHE
 from tests.serving import DEADLINE, environment, free_port, run_quire, until
 
 pytestmark = pytest.mark.bucket

@@ -14,9 +14,9 @@ import botocore.session
 import pytest
 
 from tests.asking import OPEN, publish, publish_wheel, serve
-from tests.bucket.rig import LIMITED_KEY as KEY
-from tests.bucket.rig import LIMITED_SECRET as SECRET
-from tests.bucket.rig import S3Server
+from tests.bucket.ceph import LIMITED_KEY as KEY
+from tests.bucket.ceph import LIMITED_SECRET as SECRET
+from tests.bucket.ceph import S3Server
 from tests.deploy.terraform_module import Values, plan
 from tests.deploy.terraform_variations import VARIATIONS, statements
 from tests.distributions import make_wheel, wheel_name

@@ -15,7 +15,7 @@ import pytest
 from quire.config.settings import OPTIONS, resolve
 from quire.servers import GRACE_SECONDS
 from tests.asking import content_type, multipart, password_file, twine_form
-from tests.bucket.rig import s3_server
+from tests.bucket.ceph import s3_server
 from tests.deploy import systemd_rig as rig
 from tests.deploy.proxy_rig import program
 from tests.deploy.systemd_seccomp import allowed

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests import htpasswd
-from tests.bucket import rig
+from tests.bucket import ceph
 from tests.deploy.image_clients import LOGIN, clients
 from tests.deploy.image_podman import Container, Podman, volume
 from tests.deploy.terraform_module import rendered_container_definition
@@ -81,7 +81,7 @@ def test_the_rendered_container_serves(podman: Podman, image: str, tmp_path: Pat
 def test_the_rendered_container_serves_a_bucket(podman: Podman, image: str, tmp_path: Path) -> None:
     """With `storage = "s3"`, in front of a real S3 server: one container publishes, another one with the same bucket
     serves, and what is left in the folder that stands for the task's disk is no package."""
-    with rig.s3_server() as server:
+    with ceph.s3_server() as server:
         inputs = {
             "storage": "s3",
             "s3_endpoint_route_table_ids": [],

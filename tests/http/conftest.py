@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 import pytest
 
-PLACES: Final = {"directory": "", "memory": "memory:"}
+from tests.bucket.servers import served_buckets
+
+PLACES: Final = {
+    "directory": "",
+    "memory": "memory:",
+    **{f"bucket-{scheme}": f"{url}/@" for scheme, url in served_buckets().items()},
+}
 """The values of `place` for `tests.asking.serve`. A store in memory has neither a path nor a descriptor of a file, as a
-bucket has none. With TESTS_BUCKET there is one (`make test-bucket`), and each server has a folder of it."""
-if bucket := os.environ.get("TESTS_BUCKET"):
-    PLACES["bucket"] = f"{bucket}/@"
+bucket has none. `make test-bucket` has buckets, too, and each server has a folder of its own there."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.rootfs import RigError
 from tests.serving import is_in_mask
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -26,10 +27,6 @@ BOOT_TIMEOUT = 120.0
 """Seconds; a boot takes 5 to 10 of them on an idle machine."""
 _STANDSTILL = 4.0
 """Seconds."""
-
-
-class RigError(Exception):
-    """The machine cannot be built, booted or used; the sentence says why."""
 
 
 class Kernel:

@@ -9,14 +9,11 @@ Python and the same packages as these tests (see init.sh).
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
-import shlex
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,7 +21,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.nfs.kernel import PROJECT, Kernel, RigError, wire
+from tests.nfs.kernel import PROJECT, Kernel, wire
+from tests.rootfs import RigError, root_file_system
 
 FileSystem = Literal["ext4", "ext4-seconds", "xfs", "tmpfs"]
 """The file systems that the server exports; ext4-seconds has timestamps of whole seconds."""
@@ -55,20 +53,13 @@ class ProgramError(Exception):
 def prepare() -> Path:
     """The root file system, made now if it is not there, with today's init.sh. Raises RigError."""
     _check_host()
-    rootfs = CACHE / "rootfs"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not rootfs.is_dir():
-            _install_tools()
-            building = CACHE / "rootfs.new"
-            shutil.rmtree(building, ignore_errors=True)
-            print(f"Making a root file system of Debian packages in {rootfs} (about a minute) ...", flush=True)
-            _build(building)
-            building.rename(rootfs)
-        # in place of the one there, not into it: a machine that runs may still be reading that
-        shutil.copy(Path(__file__).with_name("init.sh"), rootfs / "init.sh.new")
-        (rootfs / "init.sh.new").rename(rootfs / "init.sh")
+    release = platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
+    rootfs = root_file_system(CACHE / "rootfs", release, _PACKAGES, complete=_complete)
+    # in place of the one there, not into it: a machine that runs may still be reading that
+    with tempfile.NamedTemporaryFile(dir=rootfs, delete=False) as new:
+        new.write(Path(__file__).with_name("init.sh").read_bytes())
+    shutil.copymode(Path(__file__).with_name("init.sh"), new.name)
+    Path(new.name).rename(rootfs / "init.sh")
     return rootfs
 
 
@@ -79,29 +70,9 @@ def _check_host() -> None:
         raise RigError("The NFS rig needs root, to make its root file system and to boot from it; run it as root.")
 
 
-def _install_tools() -> None:
-    if shutil.which("mmdebstrap") is None:
-        if shutil.which("apt-get") is None:
-            raise RigError("The NFS rig needs the program mmdebstrap, and there is no apt-get to install it with.")
-        environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        _call("apt-get", "update", "--quiet", env=environ)
-        _call("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", "mmdebstrap", env=environ)
-
-
-def _build(rootfs: Path) -> None:
-    release = platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
-    _call("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES)}", release, rootfs)
+def _complete(rootfs: Path) -> None:
     (rootfs / "host").mkdir()
     (rootfs / "usr" / "lib" / "modules").symlink_to("uml/modules")
-
-
-def _call(*command: object, env: dict[str, str] | None = None) -> None:
-    arguments = [str(word) for word in command]
-    done = subprocess.run(
-        arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, env=env
-    )
-    if done.returncode != 0:
-        raise RigError(f"{shlex.join(arguments)} failed with {done.returncode}: {done.stderr[-2000:]}")
 
 
 class Machine:

@@ -259,7 +259,7 @@ def explore(actors: list[Actor], *, is_present: bool, most: int | None = None) -
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("actors", nargs="*", default=["create", "delete", "heal"], choices=sorted(ACTORS))
+    parser.add_argument("--actors", nargs="+", default=list(ACTORS), choices=list(ACTORS))
     parser.add_argument("--most", type=int)
     arguments = parser.parse_args()
     for is_present in (False, True):
