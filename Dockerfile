@@ -55,7 +55,7 @@ COPY --from=builder /opt/quire /opt/quire
 # Slim Pythons come without their own bytecode, and a container that cannot write would compile it at every start: this
 # keeps what quire loads.
 RUN PYTHONDONTWRITEBYTECODE= /opt/quire/bin/python -P -c "import quire.cli; quire.cli.make_parser(); \
-import quire.http.entry, quire.servers.with_uvicorn, quire.servers.with_gunicorn, quire_image.health"
+import quire.http.entry, quire.servers.with_uvicorn, quire.servers.with_gunicorn, quire.store.bucket.client, quire.store.bucket.store, quire_image.health"
 ENV PATH=/opt/quire/bin:$PATH \
     HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \

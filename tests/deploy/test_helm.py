@@ -12,11 +12,14 @@ import httpx
 import pytest
 import yaml
 
+from quire.cli import make_parser
+from quire.config.settings import RUN_DEFAULTS, resolve
 from tests.asking import content_type, multipart, password_file, twine_form
+from tests.bucket.ceph import s3_server
 from tests.deploy import helm_rig as rig
 from tests.deploy import systemd_rig
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import DEADLINE, Served, free_port
+from tests.serving import DEADLINE, Served, environment, free_port, run_quire
 
 pytestmark = pytest.mark.deploy
 
@@ -92,6 +95,25 @@ SETS: dict[str, dict[str, Any]] = {
     "one replica": {"persistence": {"accessModes": ["ReadWriteOncePod"]}, "replicas": 1, "drainSeconds": 0},
     "an existing account": {"serviceAccount": {"create": False, "name": "packages"}, "nameOverride": "pypi"},
     "plain ingress": {"ingress": {"enabled": True, "hosts": ["pypi.example.org"]}, "auth": {"existingSecret": "users"}},
+    "bucket": {
+        "storage": {
+            "kind": "bucket",
+            "url": "s3://acme-packages/python",
+            "endpoint": "https://rgw.example.org:8443",
+            "region": "us-east-1",
+            "existingSecret": "bucket-keys",
+            "caSecret": "bucket-ca",
+            "caKey": "tls.crt",
+        },
+        "directories": ["/data/old"],
+        "workers": 3,
+    },
+    "bucket by a role": {
+        "storage": {"kind": "bucket", "url": "gs://acme-packages/python"},
+        "serviceAccount": {"annotations": {"iam.gke.io/gcp-service-account": "quire@acme.iam.gserviceaccount.com"}},
+        "persistence": {"accessModes": ["ReadWriteOncePod"]},
+        "networkPolicy": {"egress": [{"ports": [{"port": 4318, "protocol": "TCP"}]}]},
+    },
     "scaled": {"autoscaling": {"enabled": True}, "persistence": {"keep": False}},
 }
 
@@ -348,6 +370,17 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "Several replicas",
     ),
     ({"terminationGracePeriodSeconds": 5}, "must be greater than drainSeconds"),
+    ({"storage": {"kind": "nfs"}}, "kind"),
+    ({"storage": {"kind": "bucket", "url": "https://acme.example.org"}}, "url"),
+    ({"storage": {"kind": "bucket", "url": "s3://key:secret@acme-packages/python"}}, "url"),
+    ({"storage": {"kind": "bucket", "url": "s3://acme-packages/python", "endpoint": "rgw:8443"}}, "endpoint"),
+    ({"storage": {"kind": "bucket"}}, "storage.url needs the bucket"),
+    ({"storage": {"url": "s3://acme-packages/python"}}, "storage.url is for a bucket"),
+    ({"storage": {"existingSecret": "keys"}}, "storage.existingSecret is for a bucket"),
+    (
+        {"storage": {"kind": "bucket", "url": "gs://acme-packages/python", "endpoint": "https://rgw.example.org"}},
+        "storage.endpoint is for s3:// only",
+    ),
     ({"serviceMonitor": {"enabled": True}, "metrics": "off"}, "which are off"),
     ({"serviceMonitor": {"enabled": True}, "metrics": "authenticated"}, "serviceMonitor.authSecret"),
     ({"serviceMonitor": {"enabled": True}, "auth": {"authenticate": ["list", "update"]}}, "serviceMonitor.authSecret"),
@@ -402,6 +435,67 @@ def test_notes(tmp_path: Path) -> None:
         assert not re.search(r"\n{3,}|[ \t]\n", text), repr(text)
 
 
+# -- a bucket ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_bucket_needs_no_volume(tmp_path: Path) -> None:
+    """No claim; the command names the bucket, the environment its server, and the Secrets are where quire looks."""
+    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS["bucket"]))
+    assert "PersistentVolumeClaim" not in rig.kinds(documents)
+    container = _container(documents)
+    assert container["args"] == ["run", "s3://acme-packages/python", "/data/old"]
+    assert container["envFrom"] == [{"secretRef": {"name": "bucket-keys"}}]
+    environ = _environ(documents)
+    assert "QUIRE_DIRECTORIES" not in environ
+    assert environ["AWS_ENDPOINT_URL"] == "https://rgw.example.org:8443"
+    assert environ["AWS_REGION"] == "us-east-1"
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts == {"tmp": "/tmp", "ca": "/etc/quire/ca"}
+    assert environ["AWS_CA_BUNDLE"] == "/etc/quire/ca/tls.crt"
+    volumes = {each["name"]: each for each in rig.one(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]}
+    assert volumes.keys() == mounts.keys()
+    assert volumes["ca"]["secret"]["items"] == [{"key": "tls.crt", "path": "tls.crt"}]
+    flags = vars(make_parser()[0].parse_args(container["args"])) | {"passwords": None}
+    assert resolve(flags, environ, RUN_DEFAULTS).directories == ("s3://acme-packages/python", "/data/old")
+
+
+def test_the_temporary_directory_has_room_for_uploads(tmp_path: Path) -> None:
+    """As much as all workers together may keep there, and something beside it."""
+    documents = rig.rendered("helm 4", rig.given(tmp_path, SETS["bucket"]))
+    volumes = rig.one(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    (room,) = (each["emptyDir"]["sizeLimit"] for each in volumes if each["name"] == "tmp")
+    spooled = 3 * resolve({}, {}).spool_size
+    assert int(room.removesuffix("Mi")) * 1024**2 > spooled
+
+
+def test_a_role_is_all_that_a_bucket_may_need(tmp_path: Path) -> None:
+    """With an annotation of the service account no Secret is named; several pods are right, whatever the claim would
+    be; and helm says how to ask the bucket."""
+    values = rig.given(tmp_path, SETS["bucket by a role"])
+    documents = rig.rendered("helm 4", values)
+    assert "envFrom" not in _container(documents)
+    assert rig.one(documents, "Deployment")["spec"]["strategy"]["type"] == "RollingUpdate"
+    account = rig.one(documents, "ServiceAccount")["metadata"]
+    assert account["annotations"] == {"iam.gke.io/gcp-service-account": "quire@acme.iam.gserviceaccount.com"}
+    assert "quire doctor gs://acme-packages/python" in rig.notes(values)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "ports"), [("", {443}), ("https://rgw.example.org:8443", {443, 8443}), ("http://minio", {443, 80})]
+)
+def test_pods_reach_the_bucket(tmp_path: Path, endpoint: str, ports: set[int]) -> None:
+    """The policy lets them ask for names, for the bucket at its port, and for credentials at the node's addresses; what
+    was added to it stays."""
+    storage = {"kind": "bucket", "url": "s3://acme-packages/python", "endpoint": endpoint}
+    extra = {"ports": [{"port": 4318, "protocol": "TCP"}]}
+    values = rig.given(tmp_path, {"storage": storage, "networkPolicy": {"egress": [extra]}})
+    egress = rig.one(rig.rendered("helm 4", values), "NetworkPolicy")["spec"]["egress"]
+    everywhere = [{port["port"] for port in rule["ports"]} for rule in egress if "to" not in rule]
+    assert everywhere == [{53}, ports, {4318}]
+    (node,) = (rule for rule in egress if "to" in rule)
+    assert all(peer["ipBlock"]["cidr"].startswith("169.254.") for peer in node["to"])
+
+
 # -- at work ----------------------------------------------------------------------------------------------------------
 
 
@@ -440,4 +534,38 @@ def test_quire_runs_as_rendered(served: tuple[Served, list[rig.Document]]) -> No
         assert client.post("/pypi/", content=body, headers=headers, auth=("alice", "s3cret")).status_code == 200
         assert wheel_name("demo", "1.0") in client.get("/pypi/simple/demo/").text
         assert client.get("/pypi/simple/nothing/").status_code == 404
+    assert "Traceback" not in running.output()
+
+
+def test_quire_serves_a_bucket_as_rendered(tmp_path: Path) -> None:
+    """With the arguments and variables of the chart, and the keys of the Secret beside them, in front of a real S3
+    server: what it takes is in the bucket, and it writes to nothing but its temporary directory."""
+    with s3_server() as server:
+        environ = server.environment
+        storage = {
+            "kind": "bucket",
+            "url": f"{server.make_bucket()}/python",
+            "endpoint": environ["AWS_ENDPOINT_URL"],
+            "region": environ["AWS_REGION"],
+            "existingSecret": "keys",
+        }
+        documents = rig.rendered(
+            "helm 4", rig.given(tmp_path, {"storage": storage, "auth": {"disabled": True}, "workers": 1})
+        )
+        container = _container(documents)
+        secret = {name: environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        port = free_port()
+        given = _environ(documents) | secret | {"PATH": "/opt/quire/bin:/usr/bin", "QUIRE_PORT": str(port)}
+        sandbox = systemd_rig.Sandbox(environ=given, writable={}, readable={})
+        with (
+            systemd_rig.started(sandbox, ["quire", *container["args"]], port, tmp_path) as running,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE, trust_env=False) as client,
+        ):
+            wheel = make_wheel("demo", "1.0")
+            body = multipart(twine_form(wheel_name("demo", "1.0"), wheel, name="demo", version="1.0"))
+            assert client.post("/", content=body, headers={"content-type": content_type()}).status_code == 200
+            assert client.get(container["readinessProbe"]["httpGet"]["path"]).status_code == 200
+            assert wheel_name("demo", "1.0") in client.get("/simple/demo/").text
+        done = run_quire("ls", "-d", storage["url"], cwd=tmp_path, environ=environment(**environ))
+        assert done.stdout.split()[:2] == ["demo", "1.0"], done.stderr
     assert "Traceback" not in running.output()

@@ -189,7 +189,7 @@ def test_requests_to_s3_go_through_a_gateway_endpoint(variation: str, tables: li
     assert endpoint["route_table_ids"] == tables
 
 
-def test_errors_of_the_bucket_wake_somebody() -> None:
+def test_errors_of_the_bucket_are_an_alarm() -> None:
     """The alarm watches the metric that is made for the prefix, and no alarm speaks of a volume."""
     made = plan(VARIATIONS["bucket"])
     alarms = made.resources("aws_cloudwatch_metric_alarm")

@@ -68,7 +68,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
 {{- fail "autoscaling.minReplicas is greater than autoscaling.maxReplicas." -}}
 {{- end -}}
-{{- $shared := or (has "ReadWriteMany" .Values.persistence.accessModes) .Values.persistence.existingClaim -}}
+{{- $bucket := eq .Values.storage.kind "bucket" -}}
+{{- if and $bucket (not .Values.storage.url) -}}
+{{- fail "storage.kind is bucket, so storage.url needs the bucket, as in s3://acme-packages/python." -}}
+{{- end -}}
+{{- if not $bucket -}}
+{{- range $name := list "url" "endpoint" "region" "existingSecret" "caSecret" -}}
+{{- if index $.Values.storage $name -}}
+{{- fail (printf "storage.%s is for a bucket; set storage.kind to bucket, or leave it out." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.storage.endpoint (not (hasPrefix "s3://" .Values.storage.url)) -}}
+{{- fail "storage.endpoint is for s3:// only." -}}
+{{- end -}}
+{{- $shared := or $bucket (has "ReadWriteMany" .Values.persistence.accessModes) .Values.persistence.existingClaim -}}
 {{- if and (not $shared) (or .Values.autoscaling.enabled (gt (int .Values.replicas) 1)) -}}
 {{- fail "Several replicas share one volume: persistence.accessModes needs ReadWriteMany, or set replicas to 1." -}}
 {{- end -}}
