@@ -327,6 +327,17 @@ def test_all_options_reach_a_setting() -> None:
     assert settings == resolve({"backend": "cached-dir"}, {}) == resolve({"backend": "auto"}, {})
 
 
+def test_redirects_are_for_buckets() -> None:
+    """A directory, or the memory of a process, has no URL to send clients to."""
+    for place in ("/a", "memory:"):
+        with pytest.raises(ConfigurationError, match="--downloads redirect sends clients to a bucket"):
+            resolve({"directories": [place], "downloads": "redirect"}, {})
+        assert resolve({"directories": [place], "downloads": "stream"}, {}).downloads == "stream"
+    for place in ("s3://bucket/a", "gs://bucket", "az://bucket/a"):
+        settings = resolve({"directories": [place], "downloads": "redirect"}, {"QUIRE_REDIRECT_SECONDS": "60"})
+        assert (settings.downloads, settings.redirect_seconds) == ("redirect", 60)
+
+
 def test_no_drop_in_is_for_one_directory() -> None:
     """Further directories are nothing but drop-in folders, so both together make no sense."""
     assert resolve({"directories": ["/a", "/b"]}, {}).drop_in_roots == ("/a", "/b")

@@ -73,6 +73,7 @@ def prepare(settings: Settings) -> Settings:
     import quire.http.entry  # noqa: F401, PLC0415 - see above
     from quire.access.passwords import has_users  # noqa: PLC0415 - as above
     from quire.http.app.application import create_application  # noqa: PLC0415 - as above
+    from quire.http.app.worker import blob_options_of  # noqa: PLC0415 - as above
     from quire.process.apart import run_apart  # noqa: PLC0415 - as above
     from quire.store.opening import is_directory, open_store  # noqa: PLC0415 - as above
     from quire.store.posix.filesystem import filesystem_type, is_tested  # noqa: PLC0415 - as above
@@ -90,6 +91,7 @@ def prepare(settings: Settings) -> Settings:
             create=not settings.read_only,
             read_only=settings.read_only,
             coarse_changes=settings.coarse_changes,
+            blob_options=blob_options_of(settings),
         )
         if not is_directory(settings.root):
             run_apart(store.probe)
@@ -198,6 +200,17 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         metavar="LOCATIONS",
         help="let a trusted proxy send downloads, by X-Accel-Redirect: its internal location for the directory, "
         "e.g. /_files/; with commas for several directories (default: none)",
+    )
+    add(
+        "--downloads",
+        metavar="HOW",
+        help="with a bucket: stream (the default: quire sends the files) or redirect (it sends clients to the bucket, "
+        "by signed URLs)",
+    )
+    add(
+        "--redirect-seconds",
+        metavar="SECONDS",
+        help="how long such a URL is valid, also for others that learn it (default: 600)",
     )
     add(
         "--keep-alive-seconds",

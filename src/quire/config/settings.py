@@ -16,13 +16,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from quire.config import values
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import ConfigurationError
-from quire.store.opening import has_scheme, is_directory, is_in_memory
+from quire.store.opening import BUCKETS, has_scheme, is_directory, is_in_memory
 
 DEFAULT_FALLBACK_URL = "https://pypi.org/simple/"
 """Where clients are sent for a project that is not here; pypiserver's default."""
@@ -65,6 +66,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The names that a Host may have, in lower case, `*.` before those with subdomains; none: any."""
     accel_redirect: tuple[str, ...] = ()
     """What the proxy calls the directories, in their order, to send downloads itself; none: quire sends them."""
+
+    downloads: str = "stream"
+    """`stream`: quire sends files; `redirect`: clients get them from the bucket, by signed URLs."""
+    redirect_seconds: int = 600
+    """How long such a URL is valid."""
 
     authenticate: tuple[str, ...] = ("update",)
     """The actions (download, list, update) that need a login."""
@@ -180,6 +186,8 @@ OPTIONS = (
     Option("trusted_headers", values.forwarding_headers, "--trusted-headers"),
     Option("allowed_hosts", values.host_names, "--allowed-hosts"),
     Option("accel_redirect", values.internal_locations, "--accel-redirect"),
+    Option("downloads", values.one_of("stream", "redirect"), "--downloads"),
+    Option("redirect_seconds", values.integer(1, 604_800), "--redirect-seconds"),
     Option("authenticate", values.actions, "--authenticate"),
     Option("passwords", values.password_file, "--passwords"),
     Option("anonymous_uploads", values.boolean, "--anonymous-uploads"),
@@ -423,6 +431,11 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
     if fields.get("accel_redirect") and not fields.get("trusted_proxies"):
         raise ConfigurationError(
             "--accel-redirect is for trusted proxies only, and there are none; name them with --trusted-proxies."
+        )
+    if fields.get("downloads") == "redirect" and urlsplit(fields["directories"][0]).scheme not in BUCKETS:
+        raise ConfigurationError(
+            "--downloads redirect sends clients to a bucket, and this store is in none; leave it out, or have a proxy "
+            "send the files of a directory (--accel-redirect)."
         )
     disabled = given.get("disable_fallback", False)
     fields["fallback_url"] = None if disabled else given.get("fallback_url", DEFAULT_FALLBACK_URL)

@@ -22,11 +22,9 @@ class OpenBlob(ABC):
     A store says which shorter ways there are to the bytes; without any, `read_at` is the one that always works.
     """
 
-    __slots__ = ("descriptor", "path", "redirect_url", "size")
+    __slots__ = ("descriptor", "path", "size")
 
-    def __init__(
-        self, size: int, *, path: str | None = None, descriptor: int | None = None, redirect_url: str | None = None
-    ) -> None:
+    def __init__(self, size: int, *, path: str | None = None, descriptor: int | None = None) -> None:
         self.size = size
         """Bytes."""
         self.path = path
@@ -34,9 +32,12 @@ class OpenBlob(ABC):
         self.descriptor = descriptor
         """A descriptor of an open file with these bytes, for sendfile(2); valid until `close`, then None. None also
         when there is no such file."""
-        self.redirect_url = redirect_url
-        """A URL at which clients without credentials get these bytes for some minutes, with ranges; None when the
-        bytes are to be sent by quire."""
+
+    def redirect_url(self) -> str | None:
+        """A new URL at which clients without credentials get these bytes for some minutes, with ranges; None when the
+        bytes are to be sent by quire. May wait for the store. Raises StoreError when it cannot be made.
+        """
+        return None
 
     @abstractmethod
     def read_at(self, offset: int, size: int) -> bytes:

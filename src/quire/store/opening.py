@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from quire.store.posix.inspector import PosixInspector
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|memory:")
-_BUCKETS = ("s3", "gs", "az")
+BUCKETS = ("s3", "gs", "az")
+"""The schemes of buckets."""
 _BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}")
 _MEMORY = re.compile(r"memory:([A-Za-z0-9._-]{0,100})")
 
@@ -55,7 +56,7 @@ def parse_place(place: str) -> str:
         url = urlsplit(place)
     except ValueError as error:
         raise ConfigurationError(f"{place!r} is no URL ({error}).") from error
-    if url.scheme in _BUCKETS:
+    if url.scheme in BUCKETS:
         if not _BUCKET_NAME.fullmatch(url.netloc) or url.query or url.fragment or ".." in url.path.split("/"):
             shown = "It" if "@" in url.netloc else repr(place)  # a URL with a password is never shown
             raise ConfigurationError(f"{shown} names no bucket; write it like {url.scheme}://bucket/prefix.")

@@ -30,7 +30,10 @@ class _Elsewhere(OpenBlob):
     is_open = True
 
     def __init__(self, size: int) -> None:
-        super().__init__(size, redirect_url=ELSEWHERE)
+        super().__init__(size)
+
+    def redirect_url(self) -> str:
+        return ELSEWHERE
 
     def read_at(self, offset: int, size: int) -> bytes:
         raise AssertionError("a client that is sent elsewhere needs no bytes from here")
@@ -39,16 +42,18 @@ class _Elsewhere(OpenBlob):
         self.is_open = False
 
 
-def ask(tmp_path: Path, method: str, **headers: str) -> tuple[httpx.Response, bool]:
-    """The response to a request for a file, and whether its blob was left open."""
-    application = create_application(Settings(directories=(str(tmp_path),)))
+def ask(
+    tmp_path: Path, method: str, *, downloads: str = "redirect", companion: str = "", **headers: str
+) -> tuple[httpx.Response, bool]:
+    """The response to a request for a file, or a companion of it, and whether its blob was left open."""
+    application = create_application(Settings(directories=(str(tmp_path),), downloads=downloads))
     index: Any = application.state.worker.default
     staging = index.store.blobs.stage(upload_key(wheel_name("demo", "1.0")))
     staging.write(CONTENT)
     index.hosted.publish([examine(staging.finish(), wheel_name("demo", "1.0"))])
     blob = _Elsewhere(len(CONTENT))
     index.store.blobs.open = lambda key: blob
-    url = f"/packages/demo/{hashlib.sha256(CONTENT).hexdigest()}/{wheel_name('demo', '1.0')}"
+    url = f"/packages/demo/{hashlib.sha256(CONTENT).hexdigest()}/{wheel_name('demo', '1.0')}{companion}"
 
     async def request() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(application), base_url="http://index") as client:
@@ -65,6 +70,15 @@ def test_a_download_is_sent_to_the_stores_own_url(tmp_path: Path, headers: dict[
     assert answer.headers["cache-control"] == "no-store"
     assert not {"etag", "content-type", "accept-ranges", "content-range"} & set(answer.headers)
     assert not is_open
+
+
+@pytest.mark.parametrize(("downloads", "companion"), [("stream", ""), ("redirect", ".metadata")])
+def test_other_bytes_are_sent_from_here(tmp_path: Path, downloads: str, companion: str) -> None:
+    """Without the setting all of them, with it what stands beside a file: it is small, and clients need it often."""
+    answer, is_open = ask(tmp_path, "HEAD", downloads=downloads, companion=companion)
+    assert (answer.status_code, is_open) == (200, False)
+    with pytest.raises(AssertionError, match="needs no bytes from here"):
+        ask(tmp_path, "GET", downloads=downloads, companion=companion)
 
 
 def test_head_and_revalidation_are_answered_here(tmp_path: Path) -> None:

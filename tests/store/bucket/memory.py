@@ -71,6 +71,10 @@ class MemoryBucket:
         found = self.get(key)
         return found.data[offset : offset + size] if isinstance(found, Object) else None
 
+    def sign(self, key: str, seconds: int) -> str:
+        """See `objects.BlobBucket`."""
+        return f"https://bucket.example/{key}?seconds={seconds}"
+
     def upload(self, key: str, part_size: int) -> Upload:
         """See `objects.BlobBucket`."""
         return _MemoryUpload(self, key)

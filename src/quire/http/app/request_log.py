@@ -365,6 +365,9 @@ def _without_secrets(text: str) -> str:
 
 
 def _masked(name: str, value: str) -> str:
+    if name == "location":  # the query of a signed URL is a right
+        address, mark, _ = value.partition("?")
+        return f"{address}?***" if mark else address
     return "***" if _SECRET.search(name) and name != "www-authenticate" else value
 
 

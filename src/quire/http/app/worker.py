@@ -163,6 +163,15 @@ class Worker:
             loop.call_later(REMOVAL_DELAY, lambda: self._threads.writers().submit(_remove_blobs, index, files))
 
 
+def blob_options_of(settings: Settings) -> BlobOptions:
+    """How the store takes in and gives out large blobs."""
+    return BlobOptions(
+        spool_size=settings.spool_size,
+        largest=settings.max_upload_size,
+        redirect_seconds=settings.redirect_seconds if settings.downloads == "redirect" else None,
+    )
+
+
 def build_worker(settings: Settings) -> Worker:
     """Store, index, sources, access and worker, as the settings say: what every server serves.
 
@@ -174,7 +183,7 @@ def build_worker(settings: Settings) -> Worker:
         settings.root,
         read_only=settings.read_only,
         coarse_changes=settings.coarse_changes,
-        blob_options=BlobOptions(spool_size=settings.spool_size, largest=settings.max_upload_size),
+        blob_options=blob_options_of(settings),
     )
     policy = IndexPolicy(
         overwrite=settings.overwrite,

@@ -68,7 +68,8 @@ async def download(request: Request) -> Response:
         modified = None
     if modified is not None:
         headers["Last-Modified"] = formatdate(modified, usegmt=True)
-    return FileResponse(content.body, headers=headers, worker=worker, modified=modified)
+    may_redirect = worker.settings.downloads == "redirect" and not target.companion
+    return FileResponse(content.body, headers=headers, worker=worker, modified=modified, may_redirect=may_redirect)
 
 
 def file_headers(
@@ -152,9 +153,18 @@ class FileResponse(Response):
     """
 
     def __init__(
-        self, body: OpenBlob | bytes, *, headers: Mapping[str, str], worker: Worker, modified: float | None = None
+        self,
+        body: OpenBlob | bytes,
+        *,
+        headers: Mapping[str, str],
+        worker: Worker,
+        modified: float | None = None,
+        may_redirect: bool = False,
     ) -> None:
-        """`modified`: seconds since the epoch, as in the Last-Modified header; None where there is none."""
+        """`modified`: seconds since the epoch, as in the Last-Modified header; None where there is none.
+        `may_redirect`: whether a GET is sent to the store's own URL of the body, where it has one.
+        """
+        self._may_redirect = may_redirect
         self._content = body
         self._modified = modified
         self._worker = worker
@@ -195,9 +205,11 @@ class FileResponse(Response):
             del self.headers["accept-ranges"]  # the proxy says it for itself, and sees to the range
             await self._send_whole(send, 200, b"")
             return
-        if request.method == "GET" and isinstance(content, OpenBlob) and content.redirect_url is not None:
-            await self._redirect(send, content.redirect_url)
-            return
+        if request.method == "GET" and self._may_redirect and isinstance(content, OpenBlob):
+            url = await self._worker.in_reader(content.redirect_url)
+            if url is not None:
+                await self._redirect(send, url)
+                return
         if chosen is not None:
             self.headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
             self.status_code = 206

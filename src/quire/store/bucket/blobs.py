@@ -22,6 +22,7 @@ from quire.store.open_blob import OpenBlob
 
 BLOCK: Final = 2 * 1024 * 1024
 """Bytes that a reader asks for at a time."""
+_SMALL_BLOCK: Final = 64 * 1024
 _PUT_TRIES: Final = 5
 _AT_ONCE: Final = 8
 _CLOCK: Final = "clock"
@@ -39,12 +40,10 @@ class BucketBlobs:
         *,
         writable: bool,
         options: BlobOptions = DEFAULT_BLOB_OPTIONS,
-        sign: Callable[[str], str] | None = None,
     ) -> None:
-        """`sign`: makes the URL at which clients get an object themselves; None where quire sends it."""
         self._bucket = bucket
         self._writable = writable
-        self._sign = sign
+        self._redirect_seconds = options.redirect_seconds
         self._room = Room(options.spool_size)
         self._part_size = max(SMALL, -(-options.largest // (MOST_PARTS * _MIB)) * _MIB)
 
@@ -80,13 +79,21 @@ class BucketBlobs:
         staged.published()
 
     def open(self, key: str) -> OpenBlob:
-        """See `contracts.Blobs`. The first bytes come with the answer, so a small blob costs one request."""
-        path = _path(key)
-        found = self._bucket.begin_reading(path, BLOCK)
+        """See `contracts.Blobs`. The first bytes come with the answer, so a small blob costs one request.
+
+        Of those that clients get from the bucket it is a small one: what is left to be sent from here is metadata.
+        """
+        path, seconds = _path(key), self._redirect_seconds
+        found = self._bucket.begin_reading(path, BLOCK if seconds is None else _SMALL_BLOCK)
         if found is None:
             raise BlobMissing(f"There is no blob {key} in the bucket (any more).")
         size, first = found
-        return BucketBlob(self._bucket, path, size, first, None if self._sign is None else self._sign(path))
+        return BucketBlob(self._bucket, path, size, first, seconds)
+
+    def check_signing(self) -> None:
+        """Raises StoreError when clients are sent to the bucket and these credentials cannot sign a URL."""
+        if self._redirect_seconds is not None:
+            self._bucket.sign(_CLOCK, self._redirect_seconds)
 
     def remove(self, key: str) -> None:
         """See `contracts.Blobs`."""
@@ -179,11 +186,12 @@ class BucketBlobs:
 class BucketBlob(OpenBlob):
     """A blob that is read by ranged requests, a block at a time."""
 
-    __slots__ = ("_block", "_bucket", "_is_closed", "_key")
+    __slots__ = ("_block", "_bucket", "_is_closed", "_key", "_redirect_seconds")
 
-    def __init__(self, bucket: BlobBucket, key: str, size: int, first: bytes, redirect_url: str | None) -> None:
-        super().__init__(size, redirect_url=redirect_url)
+    def __init__(self, bucket: BlobBucket, key: str, size: int, first: bytes, redirect_seconds: int | None) -> None:
+        super().__init__(size)
         self._bucket = bucket
+        self._redirect_seconds = redirect_seconds
         self._key = key
         self._block = (0, first)  # replaced as one, since threads share it
         self._is_closed = False
@@ -206,6 +214,10 @@ class BucketBlob(OpenBlob):
             raise StoreError("The blob was removed from the bucket while it was read.")
         self._block = (offset, data)
         return data[: ends - offset]
+
+    def redirect_url(self) -> str | None:
+        """See `contracts.OpenBlob`."""
+        return None if self._redirect_seconds is None else self._bucket.sign(self._key, self._redirect_seconds)
 
     def close(self) -> None:
         """See `contracts.OpenBlob`."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import obstore
 import structlog
@@ -28,6 +28,7 @@ from quire.domain.errors import ConfigurationError, StoreError, StoreReadOnly
 from quire.store.bucket.objects import Counts, Forbidden, Listed, Object, Refused, Unchanged, Unclear, Upload, Version
 
 if TYPE_CHECKING:
+    from obstore import SignCapableStore
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
     from quire.store.bucket.aws import S3Control
@@ -223,6 +224,17 @@ class ObjectBucket:
             self.counts.sent += len(data)
 
         self._patiently(write)
+
+    def sign(self, key: str, seconds: int) -> str:
+        """See `objects.BlobBucket`."""
+        try:
+            return obstore.sign(cast("SignCapableStore", self._store), "GET", key, timedelta(seconds=seconds))
+        except (exceptions.BaseError, OSError, ValueError) as error:
+            raise StoreError(
+                f"URLs of the bucket {self.url} cannot be signed with these credentials: {sentence_of(error)}. S3 "
+                "needs an access key or a role, GCS a service account with the right to sign, Azure the key of the "
+                "account or the right to delegate; or serve with --downloads stream."
+            ) from error
 
     def upload(self, key: str, part_size: int) -> Upload:
         """See `objects.BlobBucket`."""

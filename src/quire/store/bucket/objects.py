@@ -134,6 +134,13 @@ class BlobBucket(Bucket, Protocol):
         """A part of an object, up to its end; None when there is none."""
         ...
 
+    def sign(self, key: str, seconds: int) -> str:
+        """A URL at which a client without credentials gets the object for so long.
+
+        It asks the bucket nothing, but may ask for the credentials of a role. Raises StoreError when these cannot sign.
+        """
+        ...
+
     def upload(self, key: str, part_size: int) -> Upload:
         """Begin an object of unknown size."""
         ...

@@ -86,6 +86,7 @@ class BucketStore:
     def probe(self) -> None:
         """See `contracts.Store`."""
         self.check_layout()
+        self.blobs.check_signing()
         if self.writable:
             self.blobs.touch_clock()
 
