@@ -141,7 +141,7 @@ def _selection(arguments: argparse.Namespace) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a text stream
     arguments = parser().parse_args(argv)
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed: nobody compiles a server anew at every start
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed: a server is not compiled again at every start
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped on the way out
     try:
         if arguments.command == "run":

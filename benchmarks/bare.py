@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from quire.config.settings import Settings
-from quire.http.fast.raw_requests import ConnectionInfo, RawHeaders, ResponseBytes
+from quire.http.fast.raw_requests import ConnectionInfo, RawHeaders, ResponseBytes, Waiter
 from quire.observe import logs
 from quire.servers import with_uvicorn
 
@@ -43,8 +43,6 @@ class Bare:
 class BareRawRequests(Bare):
     """With an answer for whatever is the head of one GET, as the piece that has come begins and ends."""
 
-    waits = False
-
     def __init__(self) -> None:
         self.raw_requests = self
         self._further: Sequence[tuple[bytes, bytes]] | None = None
@@ -54,20 +52,14 @@ class BareRawRequests(Bare):
         """As `quire.http.fast.raw_requests.RawRequests`, and so the next one."""
         return _REQUEST if data.startswith(b"GET /") and data.find(b"\r\n\r\n") == len(data) - 4 else None
 
-    def enqueue(
-        self,
-        path: str,
-        headers: RawHeaders,
-        connection: ConnectionInfo,
-        deliver: Callable[[ResponseBytes | None], None],
-    ) -> None:
+    def enqueue(self, path: str, headers: RawHeaders, connection: ConnectionInfo, waiter: Waiter) -> None:
         """Answer at once: there is no validation to coalesce with others."""
         del path, headers
         further = connection.further_headers()
         if further is not self._further:
             lines = b"".join(b"%b: %b\r\n" % pair for pair in (*further, *_HEADERS))
             self._further, self._response = further, (b"HTTP/1.1 200 OK\r\n" + lines + b"\r\n", _PLAIN)
-        deliver(self._response)
+        waiter.deliver_queued(self._response)
 
 
 asgi = Bare()

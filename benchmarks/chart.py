@@ -1,7 +1,7 @@
 """A plot with logarithmic axes as an SVG document that follows the reader's light or dark theme.
 
-The labels stand beside the lines' ends, so nobody matches colours with a legend; they are moved apart where they would
-lie on each other. Colours come from classes, so that one `prefers-color-scheme` rule changes them all.
+The labels stand beside the lines' ends, so no reader has to match colours with a legend; they are moved apart where
+they would lie on each other. Colours come from classes, so that one `prefers-color-scheme` rule changes them all.
 """
 
 from __future__ import annotations

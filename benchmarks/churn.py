@@ -31,7 +31,7 @@ class Churned(msgspec.Struct, frozen=True, kw_only=True):
     upload_ms: float
     page_ms: float
     new_page_ms: float
-    """Of the first page after each upload, which nobody had asked for before."""
+    """Of the first page after each upload, which was never requested before."""
     stale: int
     """Pages that lacked the file that had been published just before."""
 

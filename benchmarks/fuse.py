@@ -1,7 +1,7 @@
 """The messages of FUSE, as the kernel sends them on /dev/fuse and expects them there (fuse(4), linux/fuse.h).
 
 Only what a file system needs that is read and never written. Everything is little-endian, as on the machines that the
-benchmarks run on. What is packed here is of protocol 7.31, which every kernel since 5.2 speaks.
+benchmarks run on. The messages here are of protocol 7.31, which every kernel since 5.2 speaks.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from benchmarks.suite import SUFFIX
 from benchmarks.uploading import Release
 
 SETTLED = 4.0
-"""Seconds after which a directory that nobody changes is trusted on any file system (see store/directory.py), and more
+"""Seconds after which an unchanged directory is trusted on any file system (see store/directory.py), and more
 than an NFS client goes on looking at what it has just seen for the first time."""
 NO_DROP_IN = "--no-drop-in"
 PEERS_PROJECTS = 100

@@ -17,7 +17,7 @@ _HEAD = ("of which", "requests/s", "median, ms")
 
 
 def over_nfs(results: Results) -> str:
-    """Round trips per request: quire's, then everybody else's; below them what is missing and why."""
+    """Round trips per request: quire's, then those of the others; below them what is missing and why."""
     rows = [
         (
             f"{question}{f': {title(server)}' if server != BASE else ''}",

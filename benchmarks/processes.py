@@ -134,7 +134,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # its session is its own: nobody else is hit
+        os.killpg(process.pid, signal.SIGKILL)  # its session is its own: no other process is hit
     process.wait()
 
 
@@ -158,7 +158,7 @@ def wait_for(running: Running, ready: Callable[[], bool], seconds: float) -> flo
 def wait_until_idle(seconds: float = 20.0) -> None:
     """Until this machine has had next to nothing to do for a moment, but not longer than this.
 
-    A server that cannot keep up goes on with requests that nobody waits for any more.
+    A server that cannot keep up goes on with requests whose clients have gone.
     """
     until = time.monotonic() + seconds
     while time.monotonic() < until:

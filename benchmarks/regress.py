@@ -46,7 +46,7 @@ PROJECT = "work-0"
 WAITING = frozenset({"futex", "sched_yield", "epoll_wait", "epoll_pwait", "clock_nanosleep", "restart_syscall"})
 """System calls by which the server's threads wait for each other: as many as the machine's business makes of them."""
 SETTLED_SECONDS = 3.0
-"""After this long without a change the store no longer lists a directory anew (`quire.store.posix.directory`)."""
+"""After this long without a change the store no longer lists a directory again (`quire.store.posix.directory`)."""
 _LINE = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", re.M)
 _USER, _PASSWORD = "worker", "at work"
 

@@ -40,19 +40,19 @@ _METHOD = """## How it was measured
   two workers, nginx as well.
 - A, B, A, C, A: in loads quire is measured before and after each other server, and a ratio is between neighbours.
   What disturbs the machine disturbs both. No shot begins before the machine is idle: a server that cannot keep up goes
-  on with requests that nobody waits for any more. "±" is how far quire's own shots lie apart. The servers of a table
+  on with requests whose clients have gone. "±" is how far quire's own shots lie apart. The servers of a table
   run all the time, idle while another one is asked. Starts, memory, the burst and NFS are measured one server after
   the other.
   With files of 20 MB in other servers quire is measured around each two of them.
-- A start is the better one of two, so its files are in the system's memory, as they are for everybody else here.
+- A start is the better one of two, so its files are in the system's memory, as they are for all others here.
   What a server is started on is there already: nginx's pages are rendered, devpi-server's database is filled.
 - Growth is measured between stores whose pages have as many files: M and larger ones.
 - "Flat" memory grows by 32 MiB at most. At 2,000 requests a second 1,800 must be answered; how
-  long a connection waits before its next request is drawn anew each time.
+  long a connection waits before its next request is random each time.
 - Before a load, answers are checked: the page must list the last file, the archive must be the archive. A server
   that answers too slowly for wrk is asked by as many clients as it has workers, one request after the other. One that
   takes over 5 s for a page is measured once, with pages in turn, the list and a cold start.
-- Everybody is asked for every form of an answer. What a server does not have is a footnote.
+- Each server is asked for every form of an answer. A form that it does not have is a footnote.
 - Corpora: S 100 projects with 3 files each, M 1,000 with 10, L 10,000 with 10, XL 100,000 with 10. Their files are
   wheels of 1 KB. Uploads go to an empty index unless said otherwise. Passwords are hashed by bcrypt with cost {cost}.
 - pypiserver runs in gunicorn with two gevent workers. simple-repository-server and devpi-server have one process.
@@ -70,7 +70,7 @@ files (M) unless said otherwise. Where there is nothing, the other has nothing o
 """
 _LOGIN = """## With a login
 
-Everybody has to log in for everything (`-a download,list,update`), with a password hashed by bcrypt. First, how many
+Everything needs a login (`-a download,list,update`), with a password hashed by bcrypt. First, how many
 times as fast quire is then: beside itself without a login, and beside pypiserver with the same one. Cold starts, first
 pages and memory with a login are in the tables of these.
 """

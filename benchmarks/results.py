@@ -33,7 +33,7 @@ class Shot(msgspec.Struct, frozen=True, kw_only=True):
     measure: str
     corpus: str
     server: str
-    """A peer's name, with "+bcrypt" when everybody had to log in, or with "@" and a corpus of its own."""
+    """A peer's name, with "+bcrypt" where everything needs a login, or with "@" and a corpus of its own."""
     order: int
     """Its place in its group."""
     rate: float

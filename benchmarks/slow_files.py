@@ -8,7 +8,7 @@ Theory of operation
 The kernel asks this process (FUSE), which asks the real directory and holds the answer back for the latency, as a
 server answers that is so far away; any number of questions are on their way together. Read-only.
 
-What the kernel remembers is what an NFS client remembers that has to answer an open: names of directories for NAMES
+The kernel remembers what an NFS client does that has to answer an open: names of directories for NAMES
 seconds (acdirmin), so that a path costs no question for each of its folders; attributes, names of files, and names that
 do not exist, never. An NFS client opens a directory with one question, GETATTR; here that is the fstat that follows
 the opening. So opening, reading directory ends, and closing cost nothing and are not counted, everything else is. With
@@ -161,7 +161,7 @@ def serve(device: int, files: Files, latency: float) -> None:
             except OSError as error:
                 if error.errno in {errno.ENODEV, errno.ENOTCONN}:
                     return
-                if error.errno in {errno.ENOENT, errno.EINTR}:  # who asked has given up
+                if error.errno in {errno.ENOENT, errno.EINTR}:  # the reader has given up
                     continue
                 raise
             arrived = time.monotonic()
@@ -177,7 +177,7 @@ def serve(device: int, files: Files, latency: float) -> None:
 
 
 def _send(device: int, message: bytes) -> None:
-    with contextlib.suppress(FileNotFoundError):  # who asked has given up
+    with contextlib.suppress(FileNotFoundError):  # the reader has given up
         os.write(device, message)
 
 

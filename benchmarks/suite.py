@@ -46,8 +46,9 @@ class Suite:
     work: Path
     """A directory for whatever does not outlive the run, on the disk that the corpora are on.
 
-    What writes is given folders of it that stay until the end of the run: for some minutes after very many files were
-    removed, ext4 takes up to a millisecond to find a place for a new one, since it passes over those just given up.
+    Measures that write are given folders of it that stay until the end of the run: for some minutes after very many
+    files were removed, ext4 takes up to a millisecond to find a place for a new one, since it passes over those just
+    given up.
     """
     slow: dict[tuple[str, str], str] = field(default_factory=dict)
     """By peer and corpus: why it is measured there once only, and not in every form."""

@@ -1,4 +1,4 @@
-"""Tables over many measures: everything beside everybody as ratios, quire in other servers, a huge project."""
+"""Tables over many measures: each figure of each server as ratios, quire in other servers, a huge project."""
 
 from __future__ import annotations
 

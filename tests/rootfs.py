@@ -16,7 +16,7 @@ _BUILD_SECONDS = 900.0
 
 
 class RigError(Exception):
-    """What a suite runs on cannot be had on this machine, or does not work; the sentence says why."""
+    """The root file system of a suite cannot be had on this machine, or does not work; the sentence says why."""
 
 
 def root_file_system(

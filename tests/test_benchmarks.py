@@ -31,7 +31,7 @@ from benchmarks.summary import beside_huge, other_servers, ratios, ratios_logged
 from benchmarks.tables import rates, table, title
 from benchmarks.targets import TARGETS, number
 
-from quire.http.fast.raw_requests import ResponseBytes
+from quire.http.fast.raw_requests import RawDownload, ResponseBytes
 from quire.index.index import Index
 from quire.store.posix.store import PosixStore
 from tests.asking import LoopbackConnection
@@ -467,24 +467,37 @@ def test_progress_has_the_time_of_day(capsys: pytest.CaptureFixture[str]) -> Non
 # -- the bare handlers ------------------------------------------------------------------------------------------------
 
 
+class _Waiter:
+    """Keeps the responses that it gets."""
+
+    has_request = True
+
+    def __init__(self) -> None:
+        self.delivered: list[ResponseBytes | RawDownload | None] = []
+
+    def deliver_queued(self, response: ResponseBytes | RawDownload | None) -> None:
+        self.delivered.append(response)
+
+
 def test_a_bare_handler_answers_heads_that_are_whole() -> None:
     """One GET in one piece; everything else is for the parser. The server's own headers are in it, as they are now."""
     plain, asker = BareRawRequests(), LoopbackConnection([(b"date", b"today")])
     head = b"GET /simple/x/ HTTP/1.1\r\nHost: x\r\n\r\n"
-    given: list[ResponseBytes | None] = []
+    waiter = _Waiter()
 
     def ask() -> ResponseBytes:
         request = plain.read(head)
         assert request is not None
-        plain.enqueue(*request, asker, given.append)
-        answer = given[-1]
+        plain.enqueue(*request, asker, waiter)
+        answer = waiter.delivered[-1]
         assert answer is not None
+        assert not isinstance(answer, RawDownload)
         return answer
 
     lines, _, body = b"".join(ask()).partition(b"\r\n\r\n")
     assert lines.split(b"\r\n")[:2] == [b"HTTP/1.1 200 OK", b"date: today"]
     assert len(body) == BODY_BYTES
-    assert ask() is given[0]
+    assert ask() is waiter.delivered[0]
     asker.further = [(b"date", b"tomorrow")]
     assert b"date: tomorrow" in b"".join(ask())
     for other in (head[:-1], head + b"x", head + head, head.replace(b"GET", b"PUT")):

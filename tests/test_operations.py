@@ -189,7 +189,7 @@ def test_going_back_on_the_same_volume(host: Host) -> None:
         assert site.client.post("/", data={":action": "remove_pkg", "name": "acme-tools", "version": "1.0"}).is_success
         stored(host.data, wheel_name("acme-tools", "1.2")).write_bytes(b"damaged")
         checked(host.data, repair=True)
-    assert stored(host.data, ACME)  # its bytes stay for those who download them
+    assert stored(host.data, ACME)  # its bytes stay for downloads under way
     host.run("go-back")
     _pypiserver_serves(host, contents)
     host.run("go-back-flat")

@@ -28,6 +28,11 @@ NAMES = {
     *("oddities", "relieve", "housekeeping", "turn", "turns", "looks"),
 }
 """Words in names of functions, classes and arguments. Say instead: batch, merge, anomaly, rotate, tick, validate."""
+NO_SUBJECT = re.compile(
+    r"(?:^|[.:;] )What (?!about)|\b(?<!users )(?<!user )(?<!person )(?<!people )who\b|\bwhoever\b|\bwhat came\b"
+)
+"""In docstrings of tests and benchmarks: a clause in the place of a noun. Say which thing: the files that clients
+send."""
 PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md", "docs"]
 GENERATED = {"docs/benchmarks.md"}
 
@@ -63,7 +68,28 @@ def test_prose_has_named_subjects_and_standard_terms(path: str) -> None:
     assert not found
 
 
-@pytest.mark.parametrize("path", ["src", "tests"])
+def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and text, on one line, of all strings that stand alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, " ".join(node.value.value.split())
+
+
+@pytest.mark.parametrize("path", ["benchmarks", "scripts", "tests"])
+def test_docstrings_of_programs_and_tests_have_named_subjects(path: str) -> None:
+    """And none of the condemned words, but in the tables above."""
+    found = [
+        f"{file.relative_to(ROOT)}:{line}: {match[0].strip()}: {text[:80]}"
+        for file in tracked(f"{path}/*.py")
+        if file != Path(__file__)
+        for line, text in docstrings(ast.parse(file.read_text()))
+        for pattern in (PROSE, NO_SUBJECT)
+        for match in pattern.finditer(text)
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("path", ["benchmarks", "src", "tests"])
 def test_names_are_standard_terms(path: str) -> None:
     found = [
         f"{file.relative_to(ROOT)}: {name}"
@@ -77,6 +103,16 @@ def test_names_are_standard_terms(path: str) -> None:
 @pytest.mark.parametrize("text", ["Whoever asks", "Raises StoreError in its kinds", "it is begun anew"])
 def test_condemned_prose_is_found(text: str) -> None:
     assert PROSE.search(text)
+
+
+@pytest.mark.parametrize("text", ["What a client sends.", "It is sent. What fails is tried again", "Those who ask"])
+def test_a_clause_is_no_subject(text: str) -> None:
+    assert NO_SUBJECT.search(text)
+
+
+@pytest.mark.parametrize("text", ["Says what to do", "The users who may upload"])
+def test_a_noun_is_one(text: str) -> None:
+    assert not NO_SUBJECT.search(text)
 
 
 @pytest.mark.parametrize("text", ["The user who published it", "What the client sent", "The request is quick"])

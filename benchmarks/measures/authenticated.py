@@ -1,4 +1,4 @@
-"""The same questions when everybody has to log in for everything, with a password hashed by bcrypt.
+"""The same questions where everything needs a login, with a password hashed by bcrypt.
 
 quire without a login stands beside quire with one, and beside pypiserver with one: A, B, A, C, A, B, A.
 """
@@ -19,7 +19,7 @@ _LOGGING_IN = ", everybody logs in"
 
 
 def logging_in(measure: str) -> str:
-    """The name of a measure when everybody has to log in."""
+    """The name of a measure where everything needs a login."""
     return f"{measure}{_LOGGING_IN}"
 
 

@@ -80,7 +80,7 @@ def _away(corpus: Corpus, peer: Peer, names: int) -> Iterator[tuple[Server, Coun
 def _settled(server: Server, corpus: Corpus) -> str:
     """The path of a page that all workers know, and trust in."""
     page = server.path(corpus.project(corpus.one))
-    for pause in (4.0, 0.0):  # more than the time after which a directory that nobody changes is trusted
+    for pause in (4.0, 0.0):  # more than the time after which an unchanged directory is trusted
         for _ in range(8 * WORKERS):
             server.ask(page)
         time.sleep(pause)

@@ -1,6 +1,6 @@
 """nginx, serving quire's answers as static files: what the machine can do at most.
 
-The pages are what quire answered when they were made; they are made anew when quire answers otherwise.
+The pages are what quire answered when they were made; they are made again when quire answers otherwise.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Launch:
     work: Path
     """A directory for its own files while it runs."""
     login: Login | None
-    """None when everybody may do everything."""
+    """None when nothing needs a login."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Peer:
     """For plots, where there is little room; "" when the title is short."""
     upload_path: str = "/"
     login: Callable[[int], dict[str, str]] = lambda port: {}
-    """Headers, from its port, that uploads need even when nobody else has to log in."""
+    """Headers, from its port, that uploads need even where nothing else needs a login."""
 
 
 @dataclass(frozen=True)

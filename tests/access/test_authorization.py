@@ -47,7 +47,7 @@ def test_no_user_changes_a_read_only_index(metrics: str) -> None:
 
 
 def test_metrics_for_users_need_a_password_file() -> None:
-    """A login that nobody can have is not asked for."""
+    """A login that no user has is not asked for."""
     assert refused(AccessRules((), metrics="authenticated"), ANONYMOUS) == {Right.METRICS: NeedsLogin}
     rules = AccessRules((), metrics="authenticated", has_users=False)
     assert refused(rules, ANONYMOUS) == {Right.METRICS: Forbidden}

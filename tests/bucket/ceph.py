@@ -35,7 +35,7 @@ CEPH_18 = ("trixie", "rootfs-18")
 PACKAGES = ("ceph-mon", "ceph-osd", "radosgw", "ceph-common")
 ACCESS_KEY, SECRET_KEY, REGION = "test", "testsecret", "us-east-1"
 LIMITED_KEY, LIMITED_SECRET = "limited", "limitedsecret"
-"""Of a second user, `limited`, who may do what a bucket's policy grants and nothing else."""
+"""Of a second user, `limited`, whose rights are those that a bucket's policy grants, and no others."""
 _OLD_MIRRORS = 'Acquire::Check-Valid-Until "false"'
 """A mirror of unstable may be weeks behind. Its signature is checked all the same."""
 _COMMAND_SECONDS = 120.0
@@ -144,7 +144,7 @@ class _Cluster:
         call(*self.command(*words), seconds=_COMMAND_SECONDS)
 
     def daemon(self, *words: object) -> AbstractContextManager[subprocess.Popen[bytes]]:
-        """A program that runs until the end. What it holds is in its memory alone."""
+        """A program that runs until the end. Its objects are in its memory alone."""
         return daemon(self.command(*words), self.output(str(words[0])))
 
     def output(self, program: str) -> Path:

@@ -1,4 +1,4 @@
-"""What servers of buckets have in common: processes of their own that end with the process that started them."""
+"""The common part of servers of buckets: processes of their own that end with the process that started them."""
 
 from __future__ import annotations
 

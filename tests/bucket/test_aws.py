@@ -1,4 +1,4 @@
-"""What obstore cannot ask of an S3 bucket, asked of a real server."""
+"""Questions that obstore cannot ask of an S3 bucket, asked of a real server."""
 
 from __future__ import annotations
 

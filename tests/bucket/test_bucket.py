@@ -72,7 +72,8 @@ def test_a_large_blob_goes_in_parts(url: str) -> None:
 
 
 def test_two_servers_tell_the_same_truth(tmp_path: Path, url: str) -> None:
-    """What one acknowledged, the other one's workers serve in their next answer; commands see and change the same."""
+    """The workers of each serve in their next answer the changes that the other one acknowledged; commands see and
+    change the same."""
     with ExitStack() as stack:
         sites = []
         for name in ("one", "two"):
@@ -118,7 +119,7 @@ def download(site: Site, project: str, filename: str) -> bytes:
 
 
 def command(url: str, name: str, *arguments: str) -> str:
-    """What a command prints."""
+    """The output of a command."""
     done = run_quire(name, "-d", url, *arguments, cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -150,7 +151,7 @@ def test_a_bucket_that_cannot_be_used_is_one_sentence(
 
 
 def test_a_bucket_of_another_layout_is_left_alone(url: str) -> None:
-    """One of a newer quire, and a folder of somebody else's."""
+    """One of a newer quire, and a folder of another program."""
     store = opened(url)
     store.bucket.put("format.json", b'{"quire": 2}', None)
     with pytest.raises(StoreError, match="newer quire"):

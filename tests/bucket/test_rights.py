@@ -42,7 +42,8 @@ def bucket() -> str:
 
 
 def rights_of_the_module(bucket: str) -> list[dict[str, Any]]:
-    """What the Terraform module grants to its tasks on an existing bucket without a key, as a policy says it."""
+    """The rights that the Terraform module grants to its tasks on an existing bucket without a key, as a policy says
+    it."""
     inputs = VARIATIONS["existing-bucket"] | {
         "existing_bucket": bucket,
         "existing_bucket_kms_key_arn": None,

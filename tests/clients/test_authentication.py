@@ -40,7 +40,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 def _install(sandbox: Sandbox, installer: str, index: str, target: Path) -> Result:
     if installer == "uv":
         return sandbox.uv("pip", "install", "--default-index", index, "--target", target, "guarded")
-    # pip names the status only to those who ask twice
+    # pip names the status only with -vv
     return sandbox.pip(installer, "install", "-vv", "--index-url", index, "--target", target, "guarded")
 
 

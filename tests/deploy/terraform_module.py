@@ -254,7 +254,7 @@ def rendered_container_definition(**inputs: Any) -> dict[str, Any]:
 
     `image`, `command`, `environment`, `secrets`, `user`, `mountPoints`, `readonlyRootFilesystem`, `linuxParameters`,
     `healthCheck`, `stopTimeout` and what else ECS's RegisterTaskDefinition has. `secrets[].valueFrom` names resources
-    that only AWS can make and is no ARN; who starts the container puts the secret's value into the environment.
+    that only AWS can make and is no ARN; the caller puts the secret's value into the environment.
     Raises TerraformError when Terraform would refuse the inputs.
     """
     made = plan(inputs)

@@ -6,7 +6,7 @@ own description of itself. It holds a jsii assembly (a JSON file) with one class
 documentation names the resource and the provider's version; its `Config` interface has a property for each argument
 and block: `optional` is whether it may be left out, the type tells an attribute's primitive, and for a block its own
 interface and whether there may be several. The name in the provider is in the documentation's link (`...#kms_key_id`).
-What the class exports beside these can be read from the resource.
+The other names that the class exports can be read from the resource.
 
 The package says nothing of values (enumerations, ranges), of arguments that exclude or need one another, and of
 ephemeral resources. The two ephemeral ones of the module exist as data sources too, with the same arguments and

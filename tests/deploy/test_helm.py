@@ -404,7 +404,7 @@ def test_the_table_of_values_is_true() -> None:
 
 
 def test_the_schema_describes_exactly_the_values() -> None:
-    """What is in one of values.yaml and values.schema.json is in the other, and has a meaning."""
+    """values.yaml and values.schema.json have the same keys, and each has a meaning."""
     values = yaml.safe_load((rig.CHART / "values.yaml").read_text())
     schema = json.loads((rig.CHART / "values.schema.json").read_text())
 

@@ -22,7 +22,7 @@ COMMAND = (
     *("run", "-p", "8080", "--server", "gunicorn", "--backend", "simple-dir"),
     *("--authenticate", "download,list,update", "-P", "/data/.htpasswd"),
 )
-"""What people run pypiserver's image with."""
+"""The usual arguments for pypiserver's image."""
 GUNICORN_CONF = """\
 import os
 
@@ -250,7 +250,7 @@ def test_every_command_of_quire_can_be_run(podman: Podman, image: str, packages:
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])
 @pytest.mark.parametrize("name", ["TERM", "INT"])
 def test_a_signal_ends_it_at_once(podman: Podman, image: str, packages: Path, server: str, name: str) -> None:
-    """PID 1 passes the signal on; an idle server ends with 0, long before anybody would kill it."""
+    """PID 1 passes the signal on; an idle server ends with 0, long before an engine would kill it."""
     options = ("--stop-signal", name, *volume(packages, "/data/packages"))
     with podman.container(*options, image, "run", "--server", server, *OPEN) as served:
         served.wait_until_healthy()
@@ -297,7 +297,7 @@ def _refused(podman: Podman, image: str, options: Sequence[str], arguments: Sequ
 
 
 def test_a_volume_of_another_user_is_one_sentence(podman: Podman, image: str, packages: Path) -> None:
-    """Who may not do what, whose it is, and what to do: for reading, writing, and for what a former user left."""
+    """The refused access, the owner, and the remedy: for reading, writing, and for what a former user left."""
     mount = volume(packages, "/data/packages", owner=4711)
     packages.chmod(0o700)
     said = _refused(podman, image, mount, OPEN)

@@ -1,4 +1,4 @@
-"""What the image's entry point decides by itself, without a container."""
+"""The decisions of the image's entry point, without a container."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What is in deploy/monitoring: Prometheus itself reads the rules, scrapes a real quire, and evaluates every query."""
+"""The files of deploy/monitoring: Prometheus itself reads the rules, scrapes a real quire, and evaluates every
+query."""
 
 from __future__ import annotations
 

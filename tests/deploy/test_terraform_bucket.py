@@ -111,7 +111,7 @@ def test_the_tasks_may_use_their_prefix_and_nothing_else(
 
 
 def test_every_right_that_quire_names_is_granted() -> None:
-    """What quire calls missing when the bucket refuses a request is in the role: each action that its sources name."""
+    """The role has each action that quire's sources name as missing when the bucket refuses a request."""
     named = {
         action
         for path in (ROOT / "src" / "quire").rglob("*.py")

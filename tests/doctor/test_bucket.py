@@ -390,7 +390,7 @@ def test_a_missing_right_is_named(right: str, named: str, verdict: Verdict) -> N
     ],
 )
 def test_credentials_that_are_not_accepted_are_no_missing_right(code: str, advice: str) -> None:
-    """What is wrong with them is said."""
+    """The report names their faults."""
     bucket = Forbids("write", f"it answered 403 {code}")
     report = report_on(lambda: bucket)
     (check,) = [each for each in report.checks if each.code == "credentials"]
@@ -431,7 +431,7 @@ def test_a_bucket_that_cannot_be_reached_is_one_sentence() -> None:
 
 
 def test_a_server_that_goes_away_leaves_the_promise_open() -> None:
-    """What was found before is reported, and the objects are removed as far as they can be."""
+    """Earlier findings are reported, and the objects are removed as far as they can be."""
     bucket = Ends(40)
     report = report_on(lambda: bucket)
     assert report.verdict is Verdict.UNKNOWN

@@ -12,7 +12,8 @@ pending changes since, in order. At a power cut (fsync(2), and no more than POSI
   allocates late writes the length first);
 - what was synced is there. An fsync of a file says nothing of its name; one of a directory nothing of its parents.
 
-Real file systems are kinder: their journals keep the order of changes. What survives here survives on all of them.
+Real file systems are kinder: their journals keep the order of changes. A change that survives here survives on all of
+them.
 
 `states` lists these outcomes at one moment: all of them when there are few, otherwise those in which one pending change
 alone survived or was lost, those that a journal would leave, and some drawn at random from a seed. The changes of the

@@ -65,7 +65,7 @@ class Violation:
 
     operation: Operation
     possible: tuple[State, ...]
-    """What the state could have been when it ended, before writes under way."""
+    """The possible states when it ended, before writes under way."""
     under_way: tuple[Operation, ...]
     """Writes that could still have been placed."""
     before: tuple[Operation, ...]

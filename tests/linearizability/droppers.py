@@ -1,8 +1,9 @@
 """A person who copies files into a served directory, in all the ways in which people and programs do it.
 
-What is judged is the text of docs/consistency.md. A rename puts the whole file there in one step. What is copied to its
-final name is absent from the moment that the old content is truncated until the last byte is there, which here are two
-changes: a deletion and a publication. Files are made of one size and with one mtime wherever that can be.
+The judge holds quire to the text of docs/consistency.md. A rename puts the whole file there in one step. A file that
+is copied to its final name is absent from the moment that the old content is truncated until the last byte is there,
+which here are two changes: a deletion and a publication. Files are made of one size and with one mtime wherever that
+can be.
 """
 
 from __future__ import annotations

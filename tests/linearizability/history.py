@@ -15,7 +15,7 @@ class Operation(NamedTuple):
     """One operation of a history."""
 
     action: Action
-    """What was written, or what was seen. An operation that failed, or a read that got no answer, is not recorded."""
+    """The value that was written, or seen. An operation that failed, or a read that got no answer, is not recorded."""
     invoked: int
     """Nanoseconds of CLOCK_MONOTONIC, which is one clock for all processes of a machine."""
     ended: int

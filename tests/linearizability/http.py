@@ -15,7 +15,7 @@ SECONDS = 60.0
 
 
 class NoAnswer(Exception):
-    """The connection broke before the answer was complete. What was asked may have been done."""
+    """The connection broke before the answer was complete. The request may have been carried out."""
 
 
 class NotSent(Exception):

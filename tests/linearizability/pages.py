@@ -1,4 +1,4 @@
-"""What a page says, as an observation. Strict: a page that is not understood is a failure, not an empty one."""
+"""A page, read as an observation. Strict: a page that is not understood is a failure, not an empty one."""
 
 from __future__ import annotations
 

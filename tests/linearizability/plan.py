@@ -1,4 +1,4 @@
-"""What a run does: everything that the processes of a run must know, and nothing that happens in it."""
+"""The plan of a run: everything that the processes of a run must know, and nothing that happens in it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Plan:
 
 
 def filenames(project: str, version: str) -> tuple[str, ...]:
-    """What a release can consist of."""
+    """The files that a release can have."""
     return (wheel_name(project, version), sdist_name(project, version))
 
 

@@ -1,4 +1,4 @@
-"""What one process of clients saw, and the clock it was seen by."""
+"""The observations of one process of clients, and its clock."""
 
 from __future__ import annotations
 

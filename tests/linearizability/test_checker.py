@@ -252,7 +252,8 @@ def test_a_long_history_is_judged_in_a_moment() -> None:
 def simulated(
     choose: random.Random, *, clients: int, changes: int, reads: int, files: Sequence[str], lost: float = 0.1
 ) -> list[Operation]:
-    """What clients would be told by a real object: every operation acts at one random moment between its two ends."""
+    """The answers that a real object would give to clients: every operation acts at one random moment between its two
+    ends."""
     plans: list[tuple[float, float, float, int, bool]] = []
     for client in range(clients):
         for total, is_change in ((changes // clients, True), (reads // clients, False)):

@@ -1,4 +1,4 @@
-"""What clients note down is what they were told, and a seed repeats what they ask."""
+"""Clients record the answers that they got, and a seed repeats their requests."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_the_final_check_finds_listed_files_that_are_lost(monkeypatch: pytest.Mo
 
 
 def test_a_violation_is_described_in_words() -> None:
-    """What was asked, what could have been there, and what was done before."""
+    """The question, the possible answers, and the operations before."""
     history = History()
     history.add(Publish((("a.whl", "x"),)), 1_000_000, 2_000_000, client=1)
     history.add(Page(frozenset()), 3_000_000, 4_000_000, client=2)

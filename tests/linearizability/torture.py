@@ -1,4 +1,4 @@
-"""A run from its plan to its report: clients, kills, the judge, and what came of it."""
+"""A run from its plan to its report: clients, kills, the judge, and the result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHOWN = 5
 
 @dataclass(slots=True)
 class Report:
-    """What a run found."""
+    """The findings of a run."""
 
     seed: int
     seconds: float

@@ -35,7 +35,7 @@ def distribution(project: str, filename: str, salt: str) -> bytes:
 
 
 class Writer:
-    """What both kinds share: choosing, resting, counting."""
+    """Shared by both kinds: choosing, pausing, counting."""
 
     def __init__(self, plan: Plan, name: str, number: int, recording: Recording) -> None:
         self.plan = plan

@@ -43,7 +43,7 @@ from tests.upstreams import Answer, FakeIndex, serving_index
         ("1.0", ["1.0", "1.1", "2.0rc1", "2.0.dev3"], "1.1", "2.0rc1"),
         ("1.0", ["1.0", "2.0rc1"], None, "2.0rc1"),
         ("1.0", ["1.1a1", "1.1a2"], "1.1a2", "1.1a2"),  # nothing but pre-releases
-        ("2.0rc1", ["1.9", "2.0rc2"], "2.0rc2", "2.0rc2"),  # who follows candidates gets candidates
+        ("2.0rc1", ["1.9", "2.0rc2"], "2.0rc2", "2.0rc2"),  # a project with a candidate gets candidates
         ("2.0rc1", ["2.0", "2.1rc1"], "2.0", "2.1rc1"),  # until the release
         ("1.0", ["1.0.post1"], "1.0.post1", "1.0.post1"),
         ("1.0", ["1!0.1"], "1!0.1", "1!0.1"),

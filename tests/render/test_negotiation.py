@@ -50,7 +50,7 @@ JAVA = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
         ("application/*, text/*", HTML),
         ("*/*;q=0.1", HTML),
         ("application/*, */*", JSON),
-        # who names a type prefers it to what a wildcard of the same weight includes
+        # a named type is preferred to those that a wildcard of the same weight includes
         (f"{J}, */*", JSON),
         (f"{H}, */*", HTML_V1),
         ("text/html, */*", HTML),

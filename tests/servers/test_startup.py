@@ -1,7 +1,7 @@
 """The cost of a start, as counts of imported modules, which do not depend on the machine.
 
-Importing is nearly all that a server does before its first answer. The limits are a little above what is true now. Who
-makes a start dearer on purpose raises them, and says why.
+Importing is nearly all that a server does before its first answer. The limits are a little above the present figures.
+A change that makes a start dearer on purpose raises them, and says why.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def test_a_forbidden_upload_is_refused_before_its_body(is_read_only: bool, statu
 
 
 class _SealedRules(AccessRules):
-    """Rules that know projects: nobody may change `sealed`."""
+    """Rules that know projects: no user may change `sealed`."""
 
     def authorize(self, principal: Principal, right: Right, index: str, project: str | None) -> Decision:
         if right is Right.UPDATE and project == "sealed":

@@ -67,7 +67,7 @@ def a_worker(folder: Path) -> Iterator[Worker]:
 def receive(worker: Worker, messages: Callable[[int], Message]) -> str:
     """The sha256 of the file in a form, or the name of the error. `messages`: what arrives, by its number from 0.
 
-    The event loop must not have been told of an error that nobody asked for.
+    The event loop must not have been told of an error that no code waits for.
     """
     told: list[object] = []
     number = -1

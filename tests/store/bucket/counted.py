@@ -1,4 +1,4 @@
-"""What operations cost: the real code over a bucket in memory, with its requests counted.
+"""The cost of operations: the real code over a bucket in memory, with its requests counted.
 
 The bucket is obstore's own in memory, behind the client that talks to the clouds: what is counted here would be sent.
 """

@@ -14,7 +14,7 @@ class Failure(StrEnum):
 
     NONE = "does not fail"
     BEFORE = "fails before"
-    """Nothing was written, and nobody says so."""
+    """Nothing was written, and the answer is lost."""
     AFTER = "fails after"
     """It was written, and the answer is lost."""
     TWICE = "arrives twice"

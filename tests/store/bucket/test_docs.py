@@ -38,7 +38,7 @@ class Counting:
 
     @contextmanager
     def row(self, label: str) -> Iterator[None]:
-        """What is done within is what this row of the table is about."""
+        """The operations in this block are those of this row of the table."""
         assert not self._bucket.requests(), f"before {label!r} there are requests that belong to no row"
         yield
         found = self._bucket.requests()
@@ -46,7 +46,7 @@ class Counting:
         assert self.rows.setdefault(label, found) == found
 
     def forget(self) -> None:
-        """What was done since the last row belongs to none."""
+        """Operations since the last row belong to none."""
         self._bucket.requests()
 
     @contextmanager

@@ -167,7 +167,7 @@ def test_a_sleeper_that_wakes_after_a_sweep_is_refused() -> None:
     assert store.records.names(FOLDER).names == ("acme",)
 
 
-def test_a_sweep_looks_where_the_process_met_something() -> None:
+def test_a_sweep_reads_the_lists_that_the_process_met() -> None:
     """A worker that read a list with a token settles its name; one that never read it asks the bucket nothing."""
     bucket = MemoryBucket()
     put(records_of(bucket), "other")

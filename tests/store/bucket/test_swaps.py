@@ -133,7 +133,7 @@ def test_records_and_names_survive_a_failing_write(number: int, failure: Failure
 
 
 def test_judging() -> None:
-    """What an object's history says of a write."""
+    """The verdict on a write by an object's history."""
     first = successor("0", (), Kind.PRESENT, b"1")
     second = successor(first.nonce, first.before, Kind.PRESENT, b"2")
     other = successor(first.nonce, first.before, Kind.PRESENT, b"other")
