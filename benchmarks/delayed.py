@@ -11,6 +11,7 @@ import re
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import cast
 
@@ -43,21 +44,29 @@ class _Side(asyncio.Protocol):
 
 
 class _Server(_Side):
-    """Answers, which wait."""
+    """Answers, which wait; so does the end of the connection."""
 
     def __init__(self, delay: Delay) -> None:
         super().__init__()
         self._delay = delay
         self._held: deque[bytes] = deque()
+        """Ended by an empty piece."""
 
     def data_received(self, data: bytes) -> None:
         self._held.append(data)
         asyncio.get_running_loop().call_later(self._delay.seconds, self._pass_on)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.data_received(b"")
+
     def _pass_on(self) -> None:
         data = self._held.popleft()
-        if self.other is not None and not self.other.is_closing():
+        if self.other is None or self.other.is_closing():
+            return
+        if data:
             self.other.write(data)
+        else:
+            self.other.close()
 
 
 class _Client(_Side):
@@ -74,6 +83,11 @@ class _Client(_Side):
         super().connection_made(transport)
         self._delay.connections += 1
         self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    def close(self) -> None:
+        for transport in (self.transport, self.other):
+            if transport is not None:
+                transport.abort()
 
     async def _connect(self) -> None:
         await asyncio.sleep(self._delay.seconds)
@@ -96,24 +110,27 @@ class _Client(_Side):
 @contextmanager
 def delayed(port: int, seconds: float) -> Iterator[tuple[int, Delay]]:
     """A port of the loopback that leads to another one, and what is known of it."""
-    delay, loop = Delay(seconds), asyncio.new_event_loop()
-    started: list[asyncio.Server] = []
-    is_ready = threading.Event()
+    delay, started = Delay(seconds), Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]]()
 
-    def run() -> None:
-        async def start() -> None:
-            started.append(await loop.create_server(lambda: _Client(delay, port), "127.0.0.1", 0))
-            is_ready.set()
+    async def serve() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        clients: list[_Client] = []
 
-        loop.run_until_complete(start())
-        loop.run_forever()
+        def client() -> _Client:
+            clients.append(_Client(delay, port))
+            return clients[-1]
 
-    thread = threading.Thread(target=run, name="delayed", daemon=True)
+        async with await loop.create_server(client, "127.0.0.1", 0) as server:
+            started.set_result((loop, ended, server.sockets[0].getsockname()[1]))
+            await ended.wait()
+            for each in clients:
+                each.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),), name="delayed")
     thread.start()
-    is_ready.wait()
+    loop, ended, own_port = started.result()
     try:
-        yield started[0].sockets[0].getsockname()[1], delay
+        yield own_port, delay
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        loop.call_soon_threadsafe(ended.set)
         thread.join()
-        loop.close()

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import threading
+import time
 import xml.etree.ElementTree as ET
 from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
+import httpx
 import pytest
 from benchmarks.__main__ import SECTIONS, parser
 from benchmarks.bare import BODY_BYTES, BareRawRequests
 from benchmarks.burst import Answered, merged
 from benchmarks.chart import Series, apart, chart
 from benchmarks.corpora import HUGE_PROJECT, ROTATION, Corpus
+from benchmarks.delayed import delayed
 from benchmarks.kept import derived, save
 from benchmarks.load import Load, parse, percentile
 from benchmarks.measures import authenticated, burst, huge, memory, nfs, pages, servers, starting, uploads
@@ -57,6 +63,21 @@ def results(*shots: tuple[str, float], measure: str = pages.PAGE, corpus: str = 
 
 
 # -- load -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_delayed_server_is_asked_later_and_counted(tmp_path: Path) -> None:
+    """Each answer waits for its time, a new connection once more; pieces keep their order, and requests are counted."""
+    (tmp_path / "file").write_bytes(content := os.urandom(3_000_000))
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with delayed(server.server_port, 0.05) as (port, delay):
+            began = time.monotonic()
+            assert httpx.get(f"http://127.0.0.1:{port}/file").content == content
+            assert time.monotonic() - began >= 2 * 0.05
+            assert httpx.head(f"http://127.0.0.1:{port}/missing").status_code == 404
+            assert (dict(delay.requests), delay.connections) == ({"GET": 1, "HEAD": 1}, 2)
+        server.shutdown()
 
 
 def test_what_wrk_prints_is_read() -> None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import threading
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
+import msgspec
 import pytest
 
 from quire.domain.errors import Conflict, DamagedRecord
 from quire.store.bucket import names as names_module
+from quire.store.bucket.documents import Kind
 from quire.store.bucket.listing import MOST_SETTLED, SEGMENT_NAMES, Root, Segment, apply, split
 from quire.store.bucket.names import NameLists
 from quire.store.bucket.objects import Object, Unchanged, Version
 from quire.store.bucket.records import BucketRecords
 from quire.store.bucket.store import BucketStore
+from quire.store.bucket.swaps import ABSENT, Swaps
+from tests.serving import DEADLINE
 from tests.store.bucket.interleavings import Violation, create, delete, explore, heal
 from tests.store.bucket.memory import MemoryBucket
 
@@ -249,6 +254,26 @@ def test_a_new_name_rewrites_one_segment_and_the_root() -> None:
     assert segments_written.count(2) <= 20
     assert sizes(bucket)[ROOT_KEY] < 100_000
     assert records.names(FOLDER, known).names == tuple(sorted({*names, *added}))
+
+
+def test_segments_are_loaded_at_once() -> None:
+    """A list that is read for the first time asks for 16 of its segments together."""
+    bucket = MemoryBucket()
+    pieces = [[f"{letter}-{number}" for number in range(3)] for letter in "abcdefghijklmnop"]
+    segments = tuple(Segment(piece[0] if number else "", piece[0]) for number, piece in enumerate(pieces))
+    for piece in pieces:
+        bucket.put(f"names/{FOLDER}/{piece[0]}", "\n".join(piece).encode(), None)
+    Swaps(bucket).swap(ROOT_KEY, ABSENT, Kind.PRESENT, msgspec.json.encode(Root(segments)))
+    together, original = threading.Barrier(len(pieces)), bucket.get
+
+    def get(key: str, known: Version | None = None) -> Object | Unchanged | None:
+        if key != ROOT_KEY:
+            together.wait(DEADLINE)  # fails unless all of them are asked for
+        return original(key, known)
+
+    with mock.patch.object(bucket, "get", get):
+        found = records_of(bucket).names(FOLDER)
+    assert found.names == tuple(name for piece in pieces for name in piece)
 
 
 def test_a_reader_that_is_late_for_a_segment_reads_the_root_again() -> None:
