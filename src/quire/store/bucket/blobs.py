@@ -13,16 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-from quire.domain.errors import BlobMissing, StoreError, StoreReadOnly
+from quire.domain.errors import StoreError, StoreReadOnly
 from quire.store.bucket.objects import BlobBucket, Refused, Unclear
+from quire.store.bucket.reading import Blocks, BucketBlob
 from quire.store.bucket.spool import Room, Spool
 from quire.store.bucket.staging import MOST_PARTS, SMALL, BucketStaged, BucketStaging, Sending, taken
 from quire.store.contracts import DEFAULT_BLOB_OPTIONS, NO_DOCUMENTS, BlobOptions, Staged, StoredBlob, check_blob_key
-from quire.store.open_blob import OpenBlob
 
-BLOCK: Final = 2 * 1024 * 1024
-"""Bytes that a reader asks for at a time."""
-_SMALL_BLOCK: Final = 64 * 1024
 _PUT_TRIES: Final = 5
 _AT_ONCE: Final = 8
 _CLOCK: Final = "clock"
@@ -44,6 +41,7 @@ class BucketBlobs:
         self._bucket = bucket
         self._writable = writable
         self._redirect_seconds = options.redirect_seconds
+        self._blocks = Blocks(bucket)
         self._room = Room(options.spool_size)
         self._part_size = max(SMALL, -(-options.largest // (MOST_PARTS * _MIB)) * _MIB)
 
@@ -78,17 +76,9 @@ class BucketBlobs:
             self._create(_path(staged.key), staged.read_at(0, staged.size))
         staged.published()
 
-    def open(self, key: str) -> OpenBlob:
-        """See `contracts.Blobs`. The first bytes come with the answer, so a small blob costs one request.
-
-        Of those that clients get from the bucket it is a small one: what is left to be sent from here is metadata.
-        """
-        path, seconds = _path(key), self._redirect_seconds
-        found = self._bucket.begin_reading(path, BLOCK if seconds is None else _SMALL_BLOCK)
-        if found is None:
-            raise BlobMissing(f"There is no blob {key} in the bucket (any more).")
-        size, first = found
-        return BucketBlob(self._bucket, path, size, first, seconds)
+    def open(self, key: str) -> BucketBlob:
+        """See `contracts.Blobs`."""
+        return BucketBlob.open(self._bucket, self._blocks, _path(key), self._redirect_seconds)
 
     def check_signing(self) -> None:
         """Raises StoreError when clients are sent to the bucket and these credentials cannot sign a URL."""
@@ -181,48 +171,6 @@ class BucketBlobs:
     def _check_writable(self) -> None:
         if not self._writable:
             raise StoreReadOnly("The bucket is served read-only; nothing was written.")
-
-
-class BucketBlob(OpenBlob):
-    """A blob that is read by ranged requests, a block at a time."""
-
-    __slots__ = ("_block", "_bucket", "_is_closed", "_key", "_redirect_seconds")
-
-    def __init__(self, bucket: BlobBucket, key: str, size: int, first: bytes, redirect_seconds: int | None) -> None:
-        super().__init__(size)
-        self._bucket = bucket
-        self._redirect_seconds = redirect_seconds
-        self._key = key
-        self._block = (0, first)  # replaced as one, since threads share it
-        self._is_closed = False
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """See `contracts.OpenBlob`."""
-        if self._is_closed:
-            raise StoreError("The blob is closed.")
-        ends = min(offset + size, self.size)
-        if offset >= ends:
-            return b""
-        start, block = self._block
-        if start <= offset < start + len(block):
-            found = block[offset - start : ends - start]
-            rest = ends - offset - len(found)
-            return found + self.read_at(ends - rest, rest) if rest else found
-        wanted = min(max(ends - offset, BLOCK), self.size - offset)
-        data = self._bucket.read_at(self._key, offset, wanted)
-        if data is None or len(data) != wanted:
-            raise StoreError("The blob was removed from the bucket while it was read.")
-        self._block = (offset, data)
-        return data[: ends - offset]
-
-    def redirect_url(self) -> str | None:
-        """See `contracts.OpenBlob`."""
-        return None if self._redirect_seconds is None else self._bucket.sign(self._key, self._redirect_seconds)
-
-    def close(self) -> None:
-        """See `contracts.OpenBlob`."""
-        self._is_closed = True
-        self._block = (0, b"")
 
 
 def _path(key: str) -> str:
