@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,59 @@ def test_archives_are_opened_in_one_place() -> None:
         unbounded = names & {"zipfile", "tarfile", "zipimport", "unpack_archive"}
         allowed = {"tarfile"} if layer(name_of(path)) == "archives" else set()
         assert unbounded <= allowed, path
+
+
+PRIVATE = {
+    "access/test_authenticator.py": {"_logins"},
+    "archives/test_metadata.py": {"_PLAIN_HEADER"},
+    "command_line.py": {"_actions", "_SubParsersAction"},
+    "http/fast/test_raw_requests.py": {"_blocks", "_logins"},
+    "marking.py": {"_response"},
+    "observe/test_log_output.py": {"_lock"},
+    "servers/test_sendfile.py": {"_has_room"},
+    "store/bucket/interleavings.py": {"_decode"},
+    "store/bucket/test_names.py": {"_add_token", "_leave"},
+}
+"""By test module: the private names of others that it reads, since no public one shows what it is about."""
+PUBLIC = {"_replace", "_fields", "_exit"}
+"""Of `typing.NamedTuple` and `os`."""
+
+
+def modules_of_tests() -> list[Path]:
+    return sorted(Path(__file__).parent.rglob("*.py"))
+
+
+def private_names(path: Path) -> set[str]:
+    """The private attributes that a module reads, and neither defines nor sets."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    found = {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in {"self", "cls"}
+    }
+    return {name for name in found - own - PUBLIC if re.match(r"_[^_]", name)}
+
+
+def test_tests_use_public_names() -> None:
+    """Private attributes of other modules only where PRIVATE says so."""
+    tests = Path(__file__).parent
+    found = {str(path.relative_to(tests)): private_names(path) for path in modules_of_tests()}
+    assert {path: names for path, names in found.items() if names} == PRIVATE
+
+
+def test_replaced_functions_are_explained() -> None:
+    """A test module that replaces functions or constants says in its docstring which, and why nothing public serves."""
+    replacing = re.compile(r"\.(setattr|delattr)\(|\bmock\.patch\b")
+    silent = [
+        str(path)
+        for path in modules_of_tests()
+        if replacing.search(text := path.read_text())
+        and path != Path(__file__)
+        and "Replaced here" not in (ast.get_docstring(ast.parse(text)) or "")
+    ]
+    assert silent == []
 
 
 def test_projects_are_changed_through_one_door() -> None:

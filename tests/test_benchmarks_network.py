@@ -1,4 +1,7 @@
-"""The parts of the benchmarks that count questions to a file server: a FUSE file system, counters, reports, tables."""
+"""The parts of the benchmarks that count questions to a file server: a FUSE file system, counters, reports, tables.
+
+Replaced here: the number of the user, since tests may run as root.
+"""
 
 from __future__ import annotations
 

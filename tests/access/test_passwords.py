@@ -1,4 +1,7 @@
-"""The htpasswd file: what is read from it, what is refused, and when it is read again."""
+"""The htpasswd file: what is read from it, what is refused, and when it is read again.
+
+Replaced here: `os.open`, since root may read every file, and a test may run as root.
+"""
 
 from __future__ import annotations
 

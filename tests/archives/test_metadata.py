@@ -1,4 +1,8 @@
-"""Core metadata out of sound, odd, damaged and hostile archives."""
+"""Core metadata out of sound, odd, damaged and hostile archives.
+
+Replaced here: limits, since archives of their real size take minutes to make, and the pattern that chooses between
+two ways of parsing, since both must give the same result.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Work on all projects at once: the number of files, and the list of all of them. It delays no other request."""
+"""Work on all projects at once: the number of files, and the list of all of them. It delays no other request.
+
+Replaced here: reading and rendering, by the same functions that count or wait, since no answer tells how much work it
+was.
+"""
 
 from __future__ import annotations
 

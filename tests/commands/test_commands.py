@@ -1,4 +1,8 @@
-"""The commands that work straight on a store: what they print for people and for scripts, and how they end."""
+"""The commands that work straight on a store: what they print for people and for scripts, and how they end.
+
+Replaced here: terminals, since the test has none, and the user and owner that the system reports, since only root can
+change those.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`quire passwd`: changing a password file without losing anything of it, while servers and others use it."""
+"""`quire passwd`: changing a password file without losing anything of it, while servers and others use it.
+
+Replaced here: a system call, since no real disk is full on request.
+"""
 
 from __future__ import annotations
 

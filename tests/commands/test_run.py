@@ -1,4 +1,8 @@
-"""`quire run` and `quire serve` as commands: what they accept, and how they end when they cannot begin."""
+"""`quire run` and `quire serve` as commands: what they accept, and how they end when they cannot begin.
+
+Replaced here: answers of the system on rights, room and type of a file system, which a test cannot change, and a key
+that no user presses.
+"""
 
 from __future__ import annotations
 

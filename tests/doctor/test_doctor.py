@@ -1,4 +1,8 @@
-"""`quire doctor`: what it says of good volumes and bad ones, alone and as a pair, that it leaves nothing behind."""
+"""`quire doctor`: what it says of good volumes and bad ones, alone and as a pair, that it leaves nothing behind.
+
+Replaced here: answers of a volume that is no good one, since a test has no such volume, and times, since a
+measurement takes seconds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""How the two machines of `quire doctor` find each other and talk; strangers, other versions, other directories."""
+"""How the two machines of `quire doctor` find each other and talk; strangers, other versions, other directories.
+
+Replaced here: the limits of waiting, in seconds, and a machine that answers wrongly or stops, since a test has one
+machine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A filename never comes back with other bytes: what is kept of deleted files, and at which price."""
+"""A filename never comes back with other bytes: what is kept of deleted files, and at which price.
+
+Replaced here: the size of a pack, so that short sequences of changes make several.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Drop-in folders: what lies in a directory is what is served, now."""
+"""Drop-in folders: what lies in a directory is what is served, now.
+
+Replaced here: system calls and the methods right above them, since no real file system fails, shows an old timestamp
+or is overtaken by another process on request.
+"""
 
 from __future__ import annotations
 

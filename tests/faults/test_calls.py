@@ -1,4 +1,7 @@
-"""Every fault at every system call of a change. See `sweep`."""
+"""Every fault at every system call of a change. See `sweep`.
+
+Replaced here: methods of the store, by faulty ones that the sweep must find.
+"""
 
 from __future__ import annotations
 

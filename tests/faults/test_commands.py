@@ -1,4 +1,8 @@
-"""Commands on a failing disk: whatever call fails, people get a sentence, and never a traceback."""
+"""Commands on a failing disk: whatever call fails, people get a sentence, and never a traceback.
+
+Replaced here: the threads of an import and the pauses between attempts, so that the order of calls is the same in
+each run.
+"""
 
 from __future__ import annotations
 

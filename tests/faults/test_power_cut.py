@@ -1,4 +1,7 @@
-"""The power fails at every moment of a change. See `crash_model`, `power_cut` and `shutdowns`."""
+"""The power fails at every moment of a change. See `crash_model`, `power_cut` and `shutdowns`.
+
+Replaced here: functions of the store, by faulty ones that the judge must find.
+"""
 
 from __future__ import annotations
 

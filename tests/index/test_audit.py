@@ -1,4 +1,7 @@
-"""The audit log: every change has exactly one entry, with its user, action, time and origin."""
+"""The audit log: every change has exactly one entry, with its user, action, time and origin.
+
+Replaced here: `os.fsync`, by one that counts.
+"""
 
 from __future__ import annotations
 

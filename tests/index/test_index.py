@@ -1,4 +1,7 @@
-"""The writer of projects, over a store in memory whose every operation may fail, against a plain model."""
+"""The writer of projects, over a store in memory whose every operation may fail, against a plain model.
+
+Replaced here: a system call that fails and the clock, since a publication may take ten minutes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Projects of many thousand files: no one call works on all of them, so that a worker goes on answering others."""
+"""Projects of many thousand files: no one call works on all of them, so that a worker goes on answering others.
+
+Replaced here: the sizes of slices, since their results must not depend on them, and the encoder, by one that records
+its largest piece.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The judge itself: it convicts what is wrong, acquits what is right, and agrees with a judge that tries everything."""
+"""The judge itself: it convicts what is wrong, acquits what is right, and agrees with a judge that tries everything.
+
+Replaced here: the number of steps after which the judge gives up, which a short history does not reach.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Clients record the answers that they got, and a seed repeats their requests."""
+"""Clients record the answers that they got, and a seed repeats their requests.
+
+Replaced here: the connection, by one whose answers are chosen, since a correct server does not give the wrong ones.
+"""
 
 from __future__ import annotations
 

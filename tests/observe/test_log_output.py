@@ -1,4 +1,7 @@
-"""Where log lines go: whole, in order, counted when they are lost; and no reader stops the process for good."""
+"""Where log lines go: whole, in order, counted when they are lost; and no reader stops the process for good.
+
+Replaced here: `os.open` and the standard output, since a test process has one of its own.
+"""
 
 from __future__ import annotations
 

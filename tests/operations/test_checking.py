@@ -1,5 +1,8 @@
 """The check of a store and its garbage collection: every sort of damage is found, repaired without loss, and a store in
-use is never accused or robbed."""
+use is never accused or robbed.
+
+Replaced here: the clock of the store, since ctimes cannot be set, and a file that changes between two system calls.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Importing a folder: everything that was served is taken, nothing is lost or overwritten, and it can be repeated."""
+"""Importing a folder: everything that was served is taken, nothing is lost or overwritten, and it can be repeated.
+
+Replaced here: system calls, since no real file system refuses links or is overtaken by another process on request,
+and reading, where nothing may be read.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`quire update`: what it offers, prints and fetches, against a real index on this machine."""
+"""`quire update`: what it offers, prints and fetches, against a real index on this machine.
+
+Replaced here: `os.link`, since the file system of the test may have links.
+"""
 
 from __future__ import annotations
 

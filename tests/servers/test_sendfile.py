@@ -1,4 +1,8 @@
-"""Files that uvicorn's connections hand to the kernel: the same bytes, whatever the client does meanwhile."""
+"""Files that uvicorn's connections hand to the kernel: the same bytes, whatever the client does meanwhile.
+
+Replaced here: system calls of the kernel, since it chooses itself how much it sends, and the moment in which a client
+reads.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reading another index: pages in both formats, bounded and checked answers, retries, downloads."""
+"""Reading another index: pages in both formats, bounded and checked answers, retries, downloads.
+
+Replaced here: the deadline of a page, which is two minutes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The lines of requests: the same whichever way an answer took, none lost, and none that stops the server."""
+"""The lines of requests: the same whichever way an answer took, none lost, and none that stops the server.
+
+Replaced here: the clock and the random numbers, since two ways to a line must be compared to the letter.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Readiness: what a load balancer is told, and when."""
+"""Readiness: what a load balancer is told, and when.
+
+Replaced here: the number of the process, since one process stands for several workers.
+"""
 
 from __future__ import annotations
 

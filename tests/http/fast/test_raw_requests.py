@@ -1,4 +1,7 @@
-"""Raw requests: answered from their bytes, and only where every parser would read them the same."""
+"""Raw requests: answered from their bytes, and only where every parser would read them the same.
+
+Replaced here: parts of uvicorn, as a later version may lack them.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Wrong answers of NFS clients, one scene each, with the store's safeguard against it or without.
 
-A scene returns how often it was played and how often the answer was wrong. The safeguards are taken away by replacing
-functions of the store in this process; no setting does that.
+A scene returns how often it was played and how often the answer was wrong. Replaced here:
+functions of the store, which takes its safeguards away, since no setting does that.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """`quire` without its refusal of the mount option nocto, for servers that are to be convicted.
 
 The refusal is taken away in this process and in those that it forks, so only servers that fork their workers do.
+
+Replaced here: the table of mounts, since no setting takes the refusal away.
 """
 
 from __future__ import annotations

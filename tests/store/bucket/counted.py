@@ -1,6 +1,8 @@
 """The cost of operations: the real code over a bucket in memory, with its requests counted.
 
 The bucket is obstore's own in memory, behind the client that talks to the clouds: what is counted here would be sent.
+
+Replaced here: the opening of a bucket, since the bucket is in memory.
 """
 
 from __future__ import annotations

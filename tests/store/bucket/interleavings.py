@@ -6,6 +6,8 @@ which each actor got the same answers, and that left the same objects, go on ali
 makes the number of runs finite, and small enough to go through all of them.
 
 After each step the objects must agree: a name that the root calls present has a record, one that is missing has none.
+
+Replaced here: pauses and random tokens, so that runs can be compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The list of names in a bucket agrees with the records, in every order of steps, and at any size."""
+"""The list of names in a bucket agrees with the records, in every order of steps, and at any size.
+
+Replaced here: methods of the list of names and the bucket, since a test stops a writer between two of its requests.
+"""
 
 from __future__ import annotations
 

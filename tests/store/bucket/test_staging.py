@@ -1,4 +1,7 @@
-"""Large blobs reach the bucket while their bytes arrive, and nothing of a refused one stays there."""
+"""Large blobs reach the bucket while their bytes arrive, and nothing of a refused one stays there.
+
+Replaced here: writing to the disk, since no real disk is full on request.
+"""
 
 from __future__ import annotations
 

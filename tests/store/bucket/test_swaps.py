@@ -1,4 +1,7 @@
-"""A write whose answer is lost, late or wrong ends as what really happened: written once, or not at all."""
+"""A write whose answer is lost, late or wrong ends as what really happened: written once, or not at all.
+
+Replaced here: the pause between two attempts, and answers of a bucket that is in memory.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 The server is played: its clock moves only while the store waits, and a client lists a directory from memory for as long
 as the directory's change attribute is the one that came with the list. The real thing is in tests/nfs.
+
+Replaced here, for that: the system calls and the clock.
 """
 
 from __future__ import annotations

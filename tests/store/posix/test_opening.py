@@ -1,4 +1,8 @@
-"""Opening a store: what a passing error may decide, what a lasting one says, and what the dead leave beside it."""
+"""Opening a store: what a passing error may decide, what a lasting one says, and what the dead leave beside it.
+
+Replaced here: system calls, since no real file system fails or is overtaken by another process on request, and the
+pauses between attempts.
+"""
 
 from __future__ import annotations
 

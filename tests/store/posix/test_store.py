@@ -1,5 +1,9 @@
 """Faults that only the POSIX store can have: pruning, stalled writers, replayed calls, dying half-way, foreign
-files."""
+files.
+
+Replaced here: system calls and the functions right above them, since no real file system fails, answers late or is
+overtaken by another process on request.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The remnants of killed workers are removed by themselves, and nothing else is."""
+"""The remnants of killed workers are removed by themselves, and nothing else is.
+
+Replaced here: the clock of the store, since ctimes cannot be set.
+"""
 
 from __future__ import annotations
 
