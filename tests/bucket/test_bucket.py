@@ -16,7 +16,7 @@ from quire.store.bucket.staging import SMALL
 from quire.store.bucket.store import BucketStore
 from quire.testing import EXCLUSIVE_RULES, RULES, Rule, check_rule
 from quire.testing.helpers import race
-from tests.asking import OPEN, Site, publish_wheel, serve
+from tests.asking import JSON_V1, OPEN, Site, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import environment, run_quire
 
@@ -121,6 +121,41 @@ def download(site: Site, project: str, filename: str) -> bytes:
 def command(url: str, name: str, *arguments: str) -> str:
     """The output of a command."""
     done = run_quire(name, "-d", url, *arguments, cwd=Path.cwd())
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_store_moves_there_and_back_while_it_is_served(tmp_path: Path, url: str) -> None:
+    """From a directory into the bucket while people publish; again for the rest; and back into an empty directory."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    with serve(old, *OPEN) as site:
+        publish_wheel(site, "acme", "1.0")
+        publish_wheel(site, "gone", "1.0")
+        assert "2 files imported" in copied(site.root, url)
+        publish_wheel(site, "acme", "1.1")
+        command(str(site.root), "yank", "acme", "1.0", "--reason", "broken")
+        command(str(site.root), "delete", "gone", "--all", "--yes")
+        assert "1 file imported" in copied(site.root, url)
+        assert "0 files imported" in copied(site.root, url)
+        before = site.client.get("/simple/acme/", headers={"Accept": JSON_V1}).json()
+    with serve(tmp_path, *OPEN, place=url) as site:
+        moved = site.client.get("/simple/acme/", headers={"Accept": JSON_V1}).json()
+        for file in (*before["files"], *moved["files"]):
+            del file["url"]
+        assert moved["files"] == before["files"]
+        assert "gone" not in site.client.get("/simple/").text
+        assert download(site, "acme", wheel_name("acme", "1.1")) == make_wheel("acme", "1.1")
+        assert "2 files imported" in copied(url, new)
+    assert command(str(new), "check").startswith("1 project, 2 files, 1 deleted file")
+    assert command(url, "check").startswith("1 project, 2 files, 1 deleted file")
+    assert "gone" in command(url, "log")
+
+
+def copied(source: object, target: object) -> str:
+    """The output of `quire import --from`."""
+    done = run_quire("import", "--from", str(source), str(target), cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -230,6 +230,16 @@ class ForgetsPrefixes(MemoryRecords):
         return tuple(prefix for prefix in super().prefixes() if super(ForgetsPrefixes, self).names(prefix).names)
 
 
+class ForgetsDeleted(MemoryRecords):
+    def written(self, prefix: str) -> tuple[str, ...]:
+        return self.names(prefix).names
+
+
+class KeepsNoFirstNote(MemoryRecords):
+    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+        return super().write(key, data, expected, note if expected.was_written else None)
+
+
 class Overwrites(MemoryBlobs):
     def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
         for key in (*documents, staged.key):
@@ -412,6 +422,8 @@ FLAWS: list[tuple[type[MemoryRecords] | type[MemoryBlobs], str]] = [
     (ListsByPrefix, "names_are_those_of_one_folder"),
     (ListsUnsorted, "similar_keys_are_different_records"),
     (ForgetsPrefixes, "prefixes_have_all_records"),
+    (ForgetsDeleted, "written_has_deleted_records_too"),
+    (KeepsNoFirstNote, "a_deletion_keeps_its_note"),
     (Overwrites, "a_taken_key_keeps_its_bytes"),
     (Overwrites, "racing_publishers_have_one_winner"),
     (ForgetsDocuments, "documents_are_published_with_the_bytes"),

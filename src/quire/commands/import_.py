@@ -1,9 +1,9 @@
-"""`quire import`: folders of distributions into the store.
+"""`quire import`: folders of distributions, or another store, into the store.
 
-JSON: {"into": directory, "index": str, "sources": [{"source": directory, "imported": int, "present": int,
-"conflicts": int, "refused": int, "removed": int, "bytes": int, "files": [{"path", "project", "filename", "size",
-"outcome": "imported" | "already published" | "conflict" | "refused", "note": str | null, "removed": bool,
-"failed": bool}]}]}.
+JSON: {"into": directory, "index": str, "sources": [{"source": directory, "index": str, "imported": int, "present": int,
+"conflicts": int, "refused": int, "removed": int, "updated": int, "bytes": int, "files": [{"path", "project",
+"filename", "size", "outcome": "imported" | "already published" | "deleted" | "conflict" | "refused",
+"note": str | null, "removed": bool, "failed": bool}]}]}.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import argparse
 import dataclasses
 import os
 import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,22 @@ from quire.commands.common import (
     user_of,
 )
 from quire.commands.progress import Meter
-from quire.domain.errors import ConfigurationError
-from quire.operations.importing import Importer, Outcome, Report
+from quire.domain.errors import ConfigurationError, StoreError
+from quire.dropin.tree import Tree
+from quire.index.index import Index, all_indexes
+from quire.operations.importing import Importer, Outcome, Report, StoreImporter
 from quire.operations.importing.importer import JOBS
+from quire.operations.opening import check_place
+from quire.store.contracts import Store
+from quire.store.opening import has_scheme, is_directory, parse_place
+from quire.store.opening import open_store as open_place
+from quire.store.posix.layout import check_directory
 
 _DESCRIPTION = """\
 Publish every distribution below the directories, as it is, into the store. Servers may go on meanwhile; a project's
 files appear in one step. Repeat it at any time: what is published already is left alone, and nothing is ever
 overwritten. To move a served directory into the store in it: quire import --move DIR --into DIR.
+To copy another store with all that it knows, from a directory into a bucket or back: quire import --from STORE TARGET.
 """
 
 
@@ -43,7 +53,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser = subparsers.add_parser(
         "import", help="publish a folder of distributions into the store", description=_DESCRIPTION
     )
-    parser.add_argument("sources", metavar="DIR", nargs="+")
+    parser.add_argument("sources", metavar="DIR", nargs="*", help="folders to import; with --from, the store to fill")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="SOURCE",
+        help="a store (a directory or a bucket such as s3://bucket/prefix) that is copied with yanks, upload times, "
+        "statuses, deleted filenames and audit log; or a folder of files",
+    )
     parser.add_argument("--into", metavar="ROOT", help="the directory that carries the store; the same as -d")
     parser.add_argument(
         "--move",
@@ -64,25 +81,31 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Import; 1 when anything was not done. Raises ConfigurationError, StoreError."""
-    if arguments.into is not None:
-        arguments.directory = [arguments.into, *(arguments.directory or [])]
+    into = [arguments.into] if arguments.into is not None else []
+    source_store = None
+    if arguments.source is not None:
+        source_store = _source_store(arguments)
+        into += arguments.sources
+        if len(into) > 1:
+            raise ConfigurationError(f"--from copies into one store, and {len(into)} are named; name one.")
+        arguments.sources = [] if has_scheme(arguments.source) else [parse_place(arguments.source)]
+    elif not arguments.sources:
+        raise ConfigurationError("Nothing to import is named; name a folder, or a store with --from.")
+    arguments.directory = [*into, *(arguments.directory or [])] or None
     for source in arguments.sources:
-        if os.path.isfile(source):
-            raise ConfigurationError(f"{source} is a file; name the folder that it lies in, all of which is imported.")
-        if not os.path.isdir(source):
-            raise ConfigurationError(f"The directory {source} does not exist; name the folder to import.")
+        _check_folder(source)
     opened = open_store(arguments, writes=True, create=True)
     sources = []
     failed = False
-    for source in arguments.sources:
+    for source, index_name, importer in _importers(opened, source_store, arguments):
         report = Report()
         try:
             with Meter("import") as meter:
-                _importer(opened, Path(os.path.realpath(source)), meter, arguments).run(report)
+                importer(meter).run(report)
         finally:
             failed |= bool(report.failed)
             if arguments.json:
-                sources.append(_document(source, report))
+                sources.append(_document(source, index_name, report))
             else:
                 _print(source, report)
     if arguments.json:
@@ -90,7 +113,72 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _importer(opened: Opened, source: Path, meter: Meter, arguments: argparse.Namespace) -> Importer:
+def _importers(
+    opened: Opened, source: Store | None, arguments: argparse.Namespace
+) -> Iterator[tuple[str, str, Callable[[Meter], Importer | StoreImporter]]]:
+    """What is imported: its place, the index that it goes to, and its import."""
+    jobs = max(1, arguments.jobs)
+    if source is not None:
+        _check_different(source, opened.store)
+        for index in all_indexes(source):
+            if arguments.index in {None, index.name}:
+                target = Index(opened.store, index.name, opened.index.origin)
+                yield source.place, index.name, partial(_store_importer, index, target, jobs, user_of(arguments))
+    for folder in arguments.sources:
+        if source is not None and not _has_drop_ins(folder, source):
+            continue
+        path = Path(os.path.realpath(folder))
+        yield folder, opened.index.name, partial(_importer, opened, path, arguments=arguments)
+
+
+def _source_store(arguments: argparse.Namespace) -> Store | None:
+    """The store that --from names; None for a folder of files. Raises ConfigurationError."""
+    if arguments.move or arguments.link:
+        raise ConfigurationError("--move and --link are for folders; a store that --from names is left as it is.")
+    place = parse_place(arguments.source)
+    check_place(place)
+    if is_directory(place):
+        _check_folder(place)
+        check_directory(place)
+    try:
+        store = open_place(place, create=False, read_only=True)
+        exists = store.exists
+    except StoreError as error:
+        raise ConfigurationError(f"{place} cannot be read as a store. {error}") from error
+    if exists:
+        return store
+    if not is_directory(place):
+        raise ConfigurationError(f"There is no store in {place}; name the prefix that it was served from.")
+    return None
+
+
+def _check_folder(source: str) -> None:
+    if has_scheme(source):
+        raise ConfigurationError(f"{source} is no folder; a store is copied by quire import --from {source} TARGET.")
+    if os.path.isfile(source):
+        raise ConfigurationError(f"{source} is a file; name the folder that it lies in, all of which is imported.")
+    if not os.path.isdir(source):
+        raise ConfigurationError(f"The directory {source} does not exist; name the folder to import.")
+
+
+def _check_different(source: Store, target: Store) -> None:
+    is_same = source.place == target.place
+    if source.home is not None and target.home is not None:
+        is_same = os.path.samefile(source.home, target.home)
+    if is_same:
+        raise ConfigurationError(f"{target.place} is both source and target; name another store.")
+
+
+def _has_drop_ins(folder: str, source: Store) -> bool:
+    tree = Tree([Path(folder)], exclude=[] if source.home is None else [Path(source.home)])
+    return bool(tree.refresh().by_path)
+
+
+def _store_importer(source: Index, target: Index, jobs: int, user: str, meter: Meter) -> StoreImporter:
+    return StoreImporter(source, target, jobs=jobs, progress=meter, user=user)
+
+
+def _importer(opened: Opened, source: Path, meter: Meter, *, arguments: argparse.Namespace) -> Importer:
     is_served = str(source) == opened.store.place
     others = [directory for directory in opened.settings.directories if Path(os.path.realpath(directory)) != source]
     return Importer(
@@ -107,14 +195,16 @@ def _importer(opened: Opened, source: Path, meter: Meter, arguments: argparse.Na
     )
 
 
-def _document(source: str, report: Report) -> dict[str, Any]:
+def _document(source: str, index: str, report: Report) -> dict[str, Any]:
     return {
         "source": source,
+        "index": index,
         "imported": report.count(Outcome.IMPORTED),
         "present": report.count(Outcome.PRESENT),
         "conflicts": report.count(Outcome.CONFLICT),
         "refused": report.count(Outcome.REFUSED),
         "removed": sum(result.removed for result in report.results),
+        "updated": report.updated,
         "bytes": report.imported_bytes,
         "files": [dataclasses.asdict(result) for result in report.results],
     }
@@ -122,12 +212,13 @@ def _document(source: str, report: Report) -> dict[str, Any]:
 
 def _print(source: str, report: Report) -> None:
     for result in report.results:
-        if result.note is not None:
+        if result.note is not None and result.outcome is not Outcome.DELETED:
             print(f"{plain(result.path)}: {result.outcome}: {plain(result.note)}", file=sys.stderr)
     counts = [(outcome, report.count(outcome)) for outcome in Outcome]
     words = [f"{number} {outcome}" for outcome, number in counts if number and outcome is not Outcome.IMPORTED]
     removed = sum(result.removed for result in report.results)
     words += [f"{removed} removed from the source"] if removed else []
+    words += [f"{count(report.updated, 'project')} updated"] if report.updated else []
     rest = f"; {', '.join(words)}" if words else ""
     imported = f"{count(report.count(Outcome.IMPORTED), 'file')} imported, {in_words(report.imported_bytes)}"
     print(f"{source}: {imported}{rest}.")

@@ -53,8 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     def names() -> tuple[str, ...]:
         if name is not None:
             return (name,)
-        inspector = opened.inspector  # which also knows those that were deleted
-        return opened.index.names() if inspector is None else inspector.names(opened.index.prefix)
+        return opened.store.records.written(opened.index.prefix)  # those that were deleted, too
 
     found = reader.all(names(), filter_)
     if not arguments.follow:

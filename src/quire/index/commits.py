@@ -26,9 +26,9 @@ from typing import Final, NamedTuple
 from quire.domain import changes
 from quire.domain.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError
 from quire.domain.project import File, Project, decode_project, encode_project
-from quire.domain.tombstones import Tombstones
+from quire.domain.tombstones import NONE, Tombstones
 from quire.index.audit.archive import archive_key, must_be_rotated, rotate
-from quire.index.audit.entries import Entry, Origin, encode_note, entries_of, make_entry
+from quire.index.audit.entries import Entry, Origin, encode_note, entries_of, make_entry, next_revision
 from quire.index.batches import Combiner
 from quire.store.contracts import Draft, Record, Store
 
@@ -102,6 +102,8 @@ class _Job:
     until: float | None
     """The time (of `now`) after which nothing is written for it any more."""
     known: Known | None
+    history: Sequence[Entry] = ()
+    """Entries of the project from another store, which are archived: the numbers of its revisions go on."""
     pause: float = _PAUSE
     renewed: set[str] = field(default_factory=set)
     """Keys of blobs whose age was reset."""
@@ -161,15 +163,16 @@ class Commits:
         *,
         until: float | None = None,
         known: Known | None = None,
+        history: Sequence[Entry] = (),
     ) -> Change:
-        """Change the project whose record has this key.
+        """Change the project whose record has this key. `history`: its entries from another store, archived before.
 
         `until`: the time (of `now`) after which nothing is written any more. `known`: the record as it was read
         before. A draft of it is written as it is if that was a moment ago, since the write fails after another
         writer's; else the record is read again, which costs less when it is still the same, and then its draft counts.
         Raises what `transition` raises, and StoreError or a subclass.
         """
-        job = _Job(transition, action, origin or self._origin, now() + PATIENCE, until, known)
+        job = _Job(transition, action, origin or self._origin, now() + PATIENCE, until, known, history)
         self._combiner.run(key, job, lambda jobs: self._attempt(key, jobs))
         if job.error is not None:
             raise job.error
@@ -298,7 +301,8 @@ class Commits:
         archive = archive_key(self._index, _name(record.key))
         log = rotate(self._store.records, archive, record, entries_of(record))
         for job, before, after in steps:
-            log.append(make_entry(job.action, present(before), present(after), job.origin, log))
+            earlier = max(log, job.history, key=next_revision)
+            log.append(make_entry(job.action, present(before), present(after), job.origin, earlier))
         return log
 
     def _renew(self, files: Iterable[File], renewed: set[str]) -> None:
@@ -338,8 +342,8 @@ def _apply(project: Project | None, jobs: Sequence[_Job]) -> _Batch:
         except QuireError as error:
             batch.refused.append((job, error))
             continue
-        if begins_absent and changes.is_empty(after):
-            return batch  # the rest waits for the next write: a store keeps no note of what it never stored
+        if batch.steps and begins_absent and changes.is_empty(after):
+            return batch  # the rest waits for the next write, so that what came and went is in the record's past
         batch.steps.append(_Step(job, project, after))
         project = after
     return batch
@@ -373,7 +377,9 @@ def present(project: Project | None) -> Project | None:
 
 def is_same(before: Project | None, after: Project) -> bool:
     """Whether a change has nothing to write: it gave back what it got, or made nothing of nothing."""
-    return after is before or (present(before) is None and present(after) is None)
+    if present(before) is None and present(after) is None:
+        return after.deleted == (before.deleted if before is not None else NONE)
+    return after is before
 
 
 def now() -> float:

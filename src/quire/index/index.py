@@ -19,7 +19,8 @@ from quire.domain.errors import QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.domain.names import normalize_name
 from quire.domain.project import File, Project, Status
 from quire.index import commits
-from quire.index.audit.entries import Origin, timestamp
+from quire.index.audit.archive import archive_key, carry
+from quire.index.audit.entries import Entry, Origin, timestamp
 from quire.index.commits import (
     Change,
     Commits,
@@ -187,6 +188,26 @@ class Index:
         It may be called several times, each time with what is stored by then.
         """
         return self._change(normalize_name(name), lambda project: transition(present(project)), "amend", origin)
+
+    def carry(
+        self,
+        name: str,
+        transition: Transition,
+        history: Sequence[Entry],
+        *,
+        follows: bool,
+        origin: Origin | None,
+        until: float,
+    ) -> Change:
+        """Take over what another store has of a project, and its audit log before that. For `quire import --from`.
+
+        `transition`: of the stored project, which has its tombstones though no file may be left. `history`: the log
+        entries of the source, the oldest first. `follows`: whether the project becomes what the source has; else files
+        of it are added to what others made, which is logged as a publication. `until`: as for Commits.make.
+        """
+        name, action = normalize_name(name), "import" if follows else "publish"
+        carry(self.store.records, archive_key(self.name, name), history)
+        return self.commits.make(self.key(name), transition, action, origin, until=until, history=history)
 
     def _change(self, name: str, transition: Transition, action: str, origin: Origin | None) -> Change:
         return self.commits.make(self.key(name), transition, action, origin)

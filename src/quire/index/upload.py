@@ -44,7 +44,12 @@ def new_blob_key(parsed: ParsedFilename) -> str:
     The digits are random, and look like a sha256 and eight more, which they were in earlier versions: those take other
     keys for something that no publication made.
     """
-    return f"{parsed.project}/{secrets.token_hex(32)}-{secrets.token_hex(4)}/{parsed.filename}"
+    return fresh_blob_key(parsed.project, parsed.filename)
+
+
+def fresh_blob_key(project: str, filename: str) -> str:
+    """As `new_blob_key`, for a project's normalized name and a filename that is known to belong to it."""
+    return f"{project}/{secrets.token_hex(32)}-{secrets.token_hex(4)}/{filename}"
 
 
 def upload_key(filename: str) -> str:

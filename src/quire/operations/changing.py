@@ -15,7 +15,7 @@ from quire.domain.changes import Selection
 from quire.domain.errors import ReadOnlyFile
 from quire.domain.names import same_version
 from quire.domain.project import File, Status
-from quire.index.audit.entries import Origin
+from quire.index.audit.entries import Entry, Origin
 from quire.index.commits import Change, Transition
 from quire.index.index import Index
 from quire.index.upload import Upload
@@ -127,6 +127,23 @@ def repair(index: Index, project: str, transition: Transition, *, origin: Origin
     change = index.amend(project, transition, origin=origin)
     if change.changed:
         log.info("repaired", project=change.name, **_asker(index, origin))
+    return change
+
+
+def carry(
+    index: Index,
+    project: str,
+    transition: Transition,
+    history: Sequence[Entry],
+    *,
+    follows: bool,
+    until: float,
+    origin: Origin | None = None,
+) -> Change:
+    """Take over a project from another store; see `Index.carry`. Raises StoreError, and what `transition` raises."""
+    change = index.carry(project, transition, history, follows=follows, origin=origin, until=until)
+    if change.changed:
+        log.info("imported", project=change.name, **_asker(index, origin))
     return change
 
 

@@ -94,7 +94,8 @@ class Records(Protocol):
     def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
         """Replace atomically what is stored, if it is still `expected`; None deletes. Durable when it returns.
 
-        `note`: a JSON document kept in place of a deleted one, in the same step; ignored when `data` is given.
+        `note`: a JSON document kept in place of a deleted one, in the same step; ignored when `data` is given. It is
+        kept also where there never was a document.
 
         Raises Conflict (nothing written) when the stored one is no longer `expected`; StoreReadOnly, StoreFull
         (nothing written); another StoreError when it is not known whether it was written.
@@ -122,6 +123,12 @@ class Records(Protocol):
     def prefixes(self) -> tuple[str, ...]:
         """The folders two parts deep, such as `main/projects`, that have a record or ever had one, sorted. There may
         be others among them, which never had any.
+        """
+        ...
+
+    def written(self, prefix: str) -> tuple[str, ...]:
+        """The names in the folder `prefix` that have a record or ever had one, sorted. For copies of a whole store: it
+        may take a walk through the folder. Records made or deleted meanwhile may be missing.
         """
         ...
 

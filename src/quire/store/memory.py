@@ -214,6 +214,12 @@ class MemoryRecords:
                 return known
             return Names(prefix, tuple(sorted(self._state.present.get(prefix, ()))), tag)
 
+    def written(self, prefix: str) -> tuple[str, ...]:
+        check_record_key(prefix)
+        with self._faults.around("names", prefix), self._state.lock:
+            keys = (key.rpartition("/") for key in self._state.revisions)
+            return tuple(sorted(name for folder, _, name in keys if folder == prefix))
+
     def prefixes(self) -> tuple[str, ...]:
         with self._faults.around("names", ""), self._state.lock:
             keys = [key.split("/") for key in self._state.revisions]

@@ -177,6 +177,29 @@ def a_deletion_keeps_its_note(sandbox: Sandbox) -> None:
     back = one.records.write(key, document(3), other.records.read(key), b'{"not": "kept"}')
     require((back.data, back.note) == (document(3), None), "a record that is there again must have no note.")
     require(other.records.read(key).note is None, "the note of an earlier deletion must go with the next write.")
+    unborn = sandbox.record("unborn")
+    deleted = one.records.write(unborn, None, one.records.read(unborn), document(4))
+    found = other.records.read(unborn)
+    require(
+        (found.data, found.note, found.tag) == (None, document(4), deleted.tag),
+        "the note of a deletion must be kept also where there never was a document.",
+    )
+    require(found.was_written, "a record that has a note was written.")
+    names = other.records.names(sandbox.folder).names
+    require(names == (key.rpartition("/")[2],), "a note where there never was a document must not make a name.")
+
+
+def written_has_deleted_records_too(sandbox: Sandbox) -> None:
+    """The names that ever had a record, of all workers; a folder without any has none."""
+    one, other = sandbox.worker(), sandbox.worker()
+    require(one.records.written(sandbox.folder) == (), "a folder without records has names that were written.")
+    create(one, sandbox.record("kept"), document(1))
+    gone = create(other, sandbox.record("gone"), document(2))
+    one.records.read(sandbox.record("never"))
+    one.records.write(gone.key, None, gone)
+    for worker in (one, other):
+        found = worker.records.written(sandbox.folder)
+        require(found == ("gone", "kept"), "written must have present and deleted names, sorted, and no others.")
 
 
 def a_draft_is_written_as_its_bytes_are(sandbox: Sandbox) -> None:
@@ -286,6 +309,7 @@ RULES: tuple[Rule, ...] = (
     a_conflict_changes_nothing,
     a_deleted_record_is_absent,
     a_deletion_keeps_its_note,
+    written_has_deleted_records_too,
     a_draft_is_written_as_its_bytes_are,
     similar_keys_are_different_records,
     record_keys_cannot_escape,

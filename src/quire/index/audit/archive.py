@@ -49,12 +49,18 @@ def read_archive(records: Records, key: str) -> list[Entry]:
     return _entries((records.read(key).data or b"").splitlines())
 
 
-def _append(records: Records, key: str, entries: Sequence[Entry]) -> None:
-    """Append those that are not there yet. Raises StoreError."""
+def carry(records: Records, key: str, entries: Sequence[Entry]) -> None:
+    """Archive entries that come from another store, each once. Raises StoreError."""
+    _append(records, key, entries, compared=None)
+
+
+def _append(records: Records, key: str, entries: Sequence[Entry], *, compared: int | None = _COMPARED) -> None:
+    """Append those that are not among the last `compared` yet; None: among all. Raises StoreError."""
     for _ in range(_ATTEMPTS):
         record = records.read(key)
         before = record.data or b""
-        present = {str(entry.get("id")) for entry in _entries(before.splitlines()[-_COMPARED:])}
+        lines = before.splitlines()
+        present = {str(entry.get("id")) for entry in _entries(lines if compared is None else lines[-compared:])}
         lines = [msgspec.json.encode(entry) + b"\n" for entry in entries if str(entry.get("id")) not in present]
         if not lines:
             records.confirm(record)

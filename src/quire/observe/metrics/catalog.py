@@ -34,7 +34,7 @@ SECONDS = (
 """The upper bounds of the histogram of durations; one more bin is above all."""
 
 UPLOAD_RESULTS = ("published", "unchanged", "refused", "failed")
-CHANGE_ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend")
+CHANGE_ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend", "import")
 LOGIN_RESULTS = ("remembered", "checked", "wrong", "throttled", "busy")
 REFUSAL_REASONS = ("login_needed", "forbidden")
 STORE_ERRORS = (

@@ -77,8 +77,7 @@ class Check:
         self._progress.step("reading", 0 if self._quick else sum(blob.size for blob in self._blobs.values()))
         indexes = self._indexes()
         for index in indexes:
-            names = self._inspector.names(index.prefix) if self._inspector is not None else index.names()
-            for name in names:
+            for name in self._store.records.written(index.prefix):
                 self._check_record(index, name)
         self._check_unlisted(indexes)
         self._check_anomalies()

@@ -1,4 +1,4 @@
-"""Moving a folder of distributions into the store, while servers go on serving both.
+"""Moving a folder of distributions into the store, while servers go on serving both; `stores` copies another store.
 
 Theory of operation
 -------------------
@@ -29,5 +29,6 @@ from __future__ import annotations
 
 from quire.operations.importing.importer import Importer
 from quire.operations.importing.outcome import Outcome, Report, Result
+from quire.operations.importing.stores import StoreImporter
 
-__all__ = ["Importer", "Outcome", "Report", "Result"]
+__all__ = ["Importer", "Outcome", "Report", "Result", "StoreImporter"]

@@ -14,6 +14,8 @@ class Outcome(StrEnum):
     """With the same content, by an earlier import or an upload."""
     CONFLICT = "conflict"
     """Other content is published under this filename. Nothing was changed."""
+    DELETED = "deleted"
+    """It was deleted from the target after an earlier import, and stays deleted."""
     REFUSED = "refused"
     """It cannot be taken; the note says why."""
 
@@ -42,6 +44,8 @@ class Report:
     """What became of all of them; filled while the import goes on."""
 
     results: list[Result] = field(default_factory=list)
+    updated: int = 0
+    """Projects of a store whose other facts (yanks, status, deletions, log) were carried over."""
 
     def count(self, outcome: Outcome) -> int:
         return sum(result.outcome is outcome for result in self.results)

@@ -21,6 +21,7 @@ class BucketRecords:
     def __init__(self, bucket: Bucket, *, writable: bool, check: Callable[[], None] = lambda: None) -> None:
         """`check`: called before each use; raises StoreError when the bucket must not be used."""
         self._check = check
+        self._bucket = bucket
         self._swaps = Swaps(bucket)
         self._writable = writable
         self.lists = NameLists(bucket, self._swaps, self.read)
@@ -74,6 +75,13 @@ class BucketRecords:
         check_record_key(prefix)
         self._check()
         return self.lists.names(prefix, known)
+
+    def written(self, prefix: str) -> tuple[str, ...]:
+        """See `contracts.Records`: the bucket's own listing, a request for each thousand."""
+        check_record_key(prefix)
+        self._check()
+        keys = (each.key.removeprefix(f"records/{prefix}/") for each in self._bucket.list(f"records/{prefix}"))
+        return tuple(sorted(key.removesuffix(".json") for key in keys if "/" not in key))
 
     def prefixes(self) -> tuple[str, ...]:
         """See `contracts.Records`: the folders that have a list of names."""

@@ -80,18 +80,6 @@ class PosixInspector:
         self._store = store
         self._home = store.home
 
-    def names(self, prefix: str) -> tuple[str, ...]:
-        """Every name under a prefix that has a directory, also if its record is deleted or its marker wrong."""
-        with store_errors(f"list {prefix}"), contextlib.suppress(FileNotFoundError):
-            return tuple(
-                sorted(
-                    entry.name
-                    for entry in os.scandir(f"{self._home}/records/{prefix}")
-                    if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-                )
-            )
-        return ()
-
     def revisions(self, key: str) -> Iterator[Revision]:
         """The stored revisions of a record, the newest first. One that is pruned meanwhile is left out."""
         check_record_key(key)

@@ -105,6 +105,19 @@ class PosixNames:
                         raise
         raise StoreError(f"The folder {prefix} changes faster than it can be listed; repeat.")
 
+    def written(self, prefix: str) -> tuple[str, ...]:
+        """See `contracts.Records.written`."""
+        check_record_key(prefix)
+        with store_errors(f"list {prefix}"):
+            opened = self._directories.open(f"{self._top}/{prefix}")
+            if opened is None:
+                self._check_store()
+                return ()
+            try:
+                return tuple(sorted(_scan(opened[0]).names))
+            finally:
+                os.close(opened[0])
+
     def unchanged(self, known: Names) -> bool:
         """See `contracts.Records.names_unchanged`."""
         path, before = f"{self._top}/{known.prefix}", known.validation

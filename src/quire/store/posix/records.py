@@ -196,9 +196,16 @@ class PosixRecords:
         content = _TOMBSTONE + (note or b"") if data is None else bytes(data)
         with store_errors(f"write the record {key}"):
             if expected.tag == NEVER_WRITTEN and not os.path.isdir(path):
-                if data is None:
+                if data is not None:
+                    return self._create(path, key, content)
+                if note is None:
                     return expected
-                return self._create(path, key, content)
+                self._durable.ensure(path.rpartition("/")[0])
+                with self.listing.intent(key):
+                    record = self._create(path, key, content)
+                    with after_commit(f"The record {key}"):
+                        self.listing.match_marker(key)
+                return record
             appears_or_vanishes = (data is None) != (expected.data is None)
             if not appears_or_vanishes:
                 return self._replace(key, content, number, expected, file)
@@ -261,7 +268,8 @@ class PosixRecords:
         with after_commit(f"The record {key}"):
             sync_directory(parent)
             self._changes.publish_change(parent)
-        return Record(key, content, _tag(1, inode), _Revision(1, inode, None))
+        data, note = split_tombstone(content)
+        return Record(key, data, _tag(1, inode), _Revision(1, inode, None), note)
 
     def _check_writable(self, key: str) -> None:
         if not self._writable:
@@ -337,6 +345,9 @@ class PosixRecords:
 
     def names(self, prefix: str, known: Names | None = None) -> Names:
         return self.listing.names(prefix, known)
+
+    def written(self, prefix: str) -> tuple[str, ...]:
+        return self.listing.written(prefix)
 
     def prefixes(self) -> tuple[str, ...]:
         return self.listing.prefixes()
