@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -10,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.bucket.proxy import ProxyProcess
 from tests.linearizability.plan import Plan
 from tests.linearizability.servers import Victim, quire_servers
 from tests.linearizability.torture import Report, torture
@@ -19,9 +21,15 @@ def main() -> int:
     """0: every answer explained; 1: not."""
     arguments = _parser().parse_args()
     with ExitStack() as stack:
+        proxy = ProxyProcess(arguments.faults, arguments.seed) if arguments.faults else None
+        if proxy is not None:
+            stack.callback(proxy.stop)
+            os.environ["AWS_ENDPOINT_URL"] = proxy.url  # of all that is started from here on
         folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-")))
         folder.mkdir(parents=True, exist_ok=True)
         report = _run(arguments, folder, stack)
+        if proxy is not None:
+            report.requests, report.faults = proxy.counts()
     if arguments.report is not None:
         arguments.report.write_text(f"{report.to_json()}\n")
     print(report.table())
@@ -87,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--url", action="append", default=[], help="a server that is running; repeat it. Otherwise some are started")
     add("--store", type=Path, action="append", default=[], help="the served directory; repeat it for several mounts")
     add("--bucket", metavar="URL", help="serve a bucket in place of a directory")
+    add("--faults", type=float, default=0.0, metavar="N", help="of a thousand requests to the bucket, that many fail")
     add("--server", action="append", default=None, help="a kind of server to start (default: uvicorn and gunicorn)")
     add("--workers", type=int, default=4, help="of each server that is started")
     add("--kill-workers-of", type=int, action="append", default=[], metavar="PID", help="of a server given by --url")

@@ -11,6 +11,8 @@ import json
 import sys
 from typing import Any
 
+import structlog
+
 from quire.domain.changes import Selection
 from quire.domain.errors import NotFound, QuireError
 from quire.index.index import Index
@@ -19,6 +21,7 @@ from quire.store.opening import open_store
 
 
 def main() -> None:
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())  # standard output has the answers alone
     index = Index(open_store(sys.argv[1]))
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

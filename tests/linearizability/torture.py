@@ -48,6 +48,10 @@ class Report:
     """Operations in the history of one project."""
     most_presents: int = 0
     """Configurations that the judge had to keep at once."""
+    requests: int = 0
+    """To the bucket, where a proxy counts them."""
+    faults: dict[str, int] = field(default_factory=dict)
+    """Of these requests, by kind."""
     counts: dict[str, int] = field(default_factory=dict)
     odd: dict[str, int] = field(default_factory=dict)
     """Answers that no client should get."""
@@ -61,6 +65,11 @@ class Report:
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2)
 
+    def _network(self) -> list[tuple[str, object]]:
+        if not self.requests:
+            return []
+        return [("faults", f"{sum(self.faults.values()):,} of {self.requests:,} requests, of {len(self.faults)} kinds")]
+
     def table(self) -> str:
         """For people."""
         rows: list[tuple[str, object]] = [
@@ -71,6 +80,7 @@ class Report:
             ("reads judged", f"{self.reads_judged:,}"),
             ("changes", f"{self.changes:,} ({self.refused:,} more refused, {self.unknown:,} of unknown outcome)"),
             ("kills", f"{self.workers_killed + self.hands_killed:,} ({self.workers_killed:,} of workers)"),
+            *self._network(),
             ("longest history", f"{self.longest_history:,}"),
             ("violations", f"{self.violations:,}"),
         ]

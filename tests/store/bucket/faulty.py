@@ -26,7 +26,7 @@ class Failure(StrEnum):
 
 
 class FaultyBucket:
-    """Fulfils `objects.Bucket` over another one. The next puts of a key fail in the given ways."""
+    """Fulfils `objects.Bucket` over another one. The next puts of a key, or into a folder, fail in the given ways."""
 
     def __init__(self, bucket: MemoryBucket) -> None:
         self.bucket = bucket
@@ -44,7 +44,7 @@ class FaultyBucket:
         for write in late:
             write()
         self.puts.append((key, data))
-        failures = self.failures.get(key)
+        failures = self.failures.get(key) or self.failures.get(key.rpartition("/")[0])
         if not failures:
             return self.bucket.put(key, data, expected)
         try:

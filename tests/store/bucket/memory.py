@@ -20,6 +20,7 @@ class MemoryBucket:
         self._count = itertools.count(1)
         self.unfinished: list[str] = []
         """The keys of uploads in parts that were neither finished nor aborted."""
+        self._marks: dict[str, str] = {}
 
     def get(self, key: str, known: Version | None = None) -> Object | Unchanged | None:
         with self._lock:
@@ -49,6 +50,15 @@ class MemoryBucket:
                 if not prefix or key.startswith(f"{prefix}/")
             ]
         return iter(found)
+
+    def create(self, key: str, data: bytes, mark: str) -> None:
+        """See `objects.BlobBucket`."""
+        self.put(key, data, None)
+        self._marks[key] = mark
+
+    def mark_of(self, key: str) -> str | None:
+        """See `objects.BlobBucket`."""
+        return None if self.head(key) is None else self._marks.get(key, "")
 
     def overwrite(self, key: str, data: bytes) -> None:
         """See `objects.BlobBucket`."""

@@ -12,7 +12,9 @@ import pytest
 from quire.domain.errors import Conflict, DamagedRecord, OutcomeUnknown, StoreError
 from quire.store.bucket import swaps
 from quire.store.bucket.documents import HISTORY, Document, Kind, Verdict, decode, judge, successor
+from quire.store.bucket.listing import MOST_SETTLED
 from quire.store.bucket.records import BucketRecords
+from quire.store.bucket.store import BucketStore
 from quire.store.bucket.swaps import ABSENT, State, Swaps
 from tests.store.bucket.faulty import Failure, FaultyBucket
 from tests.store.bucket.memory import MemoryBucket
@@ -133,6 +135,45 @@ def test_records_and_names_survive_a_failing_write(number: int, failure: Failure
         for reader in (records, others):
             assert reader.read(KEY).data == data
             assert reader.names("main/projects").names == (("acme",) if data else ())
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_segment_is_there_when_the_root_names_it(failure: Failure) -> None:
+    """Also where its first write was refused for no reason, or its answer was lost: the list stays whole."""
+    faulty = FaultyBucket(MemoryBucket())
+    records = BucketRecords(faulty, writable=True)
+    faulty.failures["names/main/projects"] = [failure]
+    created = [f"p{number:04}" for number in range(MOST_SETTLED + 2)]
+    for name in created:
+        key = f"main/projects/{name}"
+        records.write(key, b"{}", records.read(key))
+    assert not faulty.failures["names/main/projects"]
+    assert BucketRecords(faulty.bucket, writable=False).names("main/projects").names == tuple(created)
+
+
+def test_a_token_whose_outcome_is_unknown_is_a_plain_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record was not touched, so it is known that nothing changed; also when the token is there after all."""
+    monkeypatch.setattr(swaps, "PATIENCE", 0.0)
+    for failure in (Failure.BEFORE, Failure.LATE):
+        faulty = FaultyBucket(MemoryBucket())
+        records = BucketRecords(faulty, writable=True)
+        expected = records.read(KEY)
+        faulty.failures["names/main/projects.json"] = [failure]
+        with pytest.raises(StoreError, match="Nothing was changed") as refused:
+            records.write(KEY, b"first", expected)
+        assert not isinstance(refused.value, OutcomeUnknown | Conflict)
+        assert records.write(KEY, b"first", expected).data == b"first"
+        assert records.names("main/projects").names == ("acme",)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_layout_is_written_once(failure: Failure) -> None:
+    """And a store is usable whatever happens to the first write of all."""
+    faulty = FaultyBucket(MemoryBucket())
+    faulty.failures["format.json"] = [failure]
+    store = BucketStore(faulty, "memory")  # type: ignore[arg-type]  # it has what records need
+    assert store.exists
+    assert store.exists
 
 
 def test_judging() -> None:

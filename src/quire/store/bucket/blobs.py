@@ -8,19 +8,20 @@ blob is created by one conditional put, a large one in parts while its bytes arr
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-from quire.domain.errors import StoreError, StoreReadOnly
-from quire.store.bucket.objects import BlobBucket, Refused, Unclear
+from quire.domain.errors import StoreReadOnly
+from quire.store.bucket.objects import BlobBucket
 from quire.store.bucket.reading import Blocks, BucketBlob
 from quire.store.bucket.spool import Room, Spool
 from quire.store.bucket.staging import MOST_PARTS, SMALL, BucketStaged, BucketStaging, Sending, taken
+from quire.store.bucket.swaps import create_once
 from quire.store.contracts import DEFAULT_BLOB_OPTIONS, NO_DOCUMENTS, BlobOptions, Staged, StoredBlob, check_blob_key
 
-_PUT_TRIES: Final = 5
 _AT_ONCE: Final = 8
 _CLOCK: Final = "clock"
 _MIB: Final = 1024 * 1024
@@ -153,20 +154,11 @@ class BucketBlobs:
         return 0.0 if found is None else found.modified
 
     def _create(self, path: str, data: bytes) -> None:
-        """One put, again while its outcome is unclear: the key is new, so what is there then is this one's."""
-        is_unclear = False
-        for _ in range(_PUT_TRIES):
-            try:
-                self._bucket.put(path, data, None)
-            except Refused:
-                if is_unclear:
-                    return
-                raise taken(path) from None
-            except Unclear:
-                is_unclear = True
-                continue
-            return
-        raise StoreError("The bucket could not be written, nothing was published; try again.")
+        """One put, again while its outcome is unclear: the mark tells whose object is there."""
+        mark = secrets.token_hex(8)
+        put, look = partial(self._bucket.create, path, data, mark), partial(self._bucket.mark_of, path)
+        if create_once(path, put, look) not in {None, mark}:
+            raise taken(path)
 
     def _check_writable(self) -> None:
         if not self._writable:

@@ -34,16 +34,17 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
 import structlog
 
-from quire.domain.errors import Conflict, DamagedRecord, StoreError
+from quire.domain.errors import Conflict, DamagedRecord, OutcomeUnknown, StoreError
 from quire.store.bucket.documents import Kind
 from quire.store.bucket.listing import MOST_SETTLED, Root, Segment, apply, compose, split
-from quire.store.bucket.objects import Bucket, Refused, Unchanged
-from quire.store.bucket.swaps import State, Swaps
+from quire.store.bucket.objects import Bucket, Unchanged
+from quire.store.bucket.swaps import State, Swaps, create_once
 from quire.store.contracts import NEVER_WRITTEN, Names, Record
 
 SNAPSHOT_TRIES: Final = 8
@@ -214,7 +215,11 @@ class NameLists:
         return result
 
     def _add_token(self, folder: str, name: str, token: str) -> _Known:
-        return self._replace(folder, lambda root: root.with_token(name, token))
+        try:
+            return self._replace(folder, lambda root: root.with_token(name, token))
+        except OutcomeUnknown as error:  # of the token alone
+            self._unsettled.add(folder)
+            raise StoreError(f"Nothing was changed in {folder}/{name}: the bucket is failing; try again.") from error
 
     def _leave(self, folder: str, name: str, token: str, with_token: _Known | None, *, is_present: bool | None) -> None:
         """Take the token out. The change is made, or is known not to be: a failure here costs readers a read, no more.
@@ -275,10 +280,9 @@ class NameLists:
         written = []
         for first, piece in split(apply(names, changes), old.first if old is not None else ""):
             identity = secrets.token_hex(8)
-            try:
-                self._bucket.put(_segment_key(folder, identity), "\n".join(piece).encode(), None)
-            except Refused:
-                pass  # the key is unique: the request was repeated on its way
+            key, data = _segment_key(folder, identity), "\n".join(piece).encode()
+            try:  # the key is new: what is there is this
+                create_once(key, partial(self._bucket.put, key, data, None), partial(self._bucket.get, key))
             except StoreError:
                 return root  # the names ride in the root until a later change can fold them
             written.append(Segment(first, identity))

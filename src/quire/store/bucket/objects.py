@@ -118,6 +118,14 @@ class BlobBucket(Bucket, Protocol):
 
     counts: Counts
 
+    def create(self, key: str, data: bytes, mark: str) -> None:
+        """Create an object if there is none, as `put`, and remember the mark of this write beside it."""
+        ...
+
+    def mark_of(self, key: str) -> str | None:
+        """The mark of the write that created the object, "" for one of another kind; None when there is no object."""
+        ...
+
     def overwrite(self, key: str, data: bytes) -> None:
         """Write an object, whatever was there."""
         ...

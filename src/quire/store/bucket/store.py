@@ -15,8 +15,9 @@ import msgspec
 
 from quire.domain.errors import UnknownLayout
 from quire.store.bucket.blobs import BucketBlobs
-from quire.store.bucket.objects import BlobBucket, Object, Refused
+from quire.store.bucket.objects import BlobBucket, Object
 from quire.store.bucket.records import BucketRecords
+from quire.store.bucket.swaps import create_once
 from quire.store.contracts import DEFAULT_BLOB_OPTIONS, BlobOptions, Pacing
 
 LAYOUT: Final = 1
@@ -65,13 +66,13 @@ class BucketStore:
 
         Raises UnknownLayout when it is of a newer quire or none of quire, StoreReadOnly, StoreError.
         """
-        found = self.bucket.get(_FORMAT_KEY)
+        found: object = self.bucket.get(_FORMAT_KEY)
         if found is None and self._creates:
-            try:
-                self.bucket.put(_FORMAT_KEY, msgspec.json.encode(_Format(LAYOUT)), None)
-            except Refused:
-                found = self.bucket.get(_FORMAT_KEY)  # another worker was faster
-            else:
+            data = msgspec.json.encode(_Format(LAYOUT))
+            found = create_once(
+                _FORMAT_KEY, lambda: self.bucket.put(_FORMAT_KEY, data, None), lambda: self.bucket.get(_FORMAT_KEY)
+            )
+            if found is None:
                 return True
         if not isinstance(found, Object):
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,8 +86,7 @@ class Swaps:
                 if is_unclear:
                     raise OutcomeUnknown(_DOUBT.format(key))
                 raise StoreError(f"The bucket refuses each write of {key}, though nothing has changed it; try again.")
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            pause = rest(pause)
 
     def _version_of(self, key: str, expected: State) -> Version:
         """The bucket's name of a state that is known otherwise. Raises Conflict when it is no longer the state."""
@@ -105,6 +105,33 @@ class Swaps:
             raise
         assert found is not None  # only a read that knows a state says nothing
         return found
+
+
+def create_once(key: str, put: Callable[[], object], look: Callable[[], object]) -> object:
+    """Create an object that never changes: None after a clear success of `put`, else what `look` found.
+
+    A refusal says nothing: the request may have been repeated on its way, or met another one, and nothing was written.
+    Where there is nothing, `put` is tried again. Raises StoreReadOnly, StoreError.
+    """
+    ends, pause = time.monotonic() + PATIENCE, _PAUSE
+    while True:
+        try:
+            put()
+        except (Refused, Unclear):
+            found = look()
+        else:
+            return None
+        if found is not None:
+            return found
+        if time.monotonic() >= ends:
+            raise StoreError(f"The bucket could not take the object {key}; try again.")
+        pause = rest(pause)
+
+
+def rest(pause: float) -> float:
+    """Wait about so many seconds, before a try; the next pause."""
+    time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+    return min(2 * pause, _LONGEST_PAUSE)
 
 
 _DOUBT: Final = "It is not known whether {} was written; look, and repeat the change if it was not made."
