@@ -2,7 +2,7 @@
 --
 -- BENCH_PATHS: a file with one path a line; without it wrk asks for the one in its URL, without calling Lua at all.
 -- BENCH_DELAY: milliseconds that a connection waits before each request, in the mean, for a load of a fixed rate. Each
--- wait is drawn anew: with one length for all the connections would go on asking at the same moments.
+-- wait is random each time: with one length for all the connections would go on asking at the same moments.
 
 local paths = os.getenv("BENCH_PATHS")
 local pause = tonumber(os.getenv("BENCH_DELAY") or "")

@@ -33,7 +33,7 @@ NO_SUBJECT = re.compile(
 )
 """In docstrings of tests and benchmarks: a clause in the place of a noun. Say which thing: the files that clients
 send."""
-PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md", "docs"]
+PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md", "docs", "deploy"]
 GENERATED = {"docs/benchmarks.md"}
 
 
@@ -61,7 +61,7 @@ def test_prose_has_named_subjects_and_standard_terms(path: str) -> None:
     found = [
         f"{file.relative_to(ROOT)}:{number}: {match[0]}"
         for file in tracked(path)
-        if file.suffix in {".py", ".md", ".html"}
+        if file.suffix in {".py", ".md", ".html", ".tf", ".yaml", ".yml", ".conf", ".tpl"}
         for number, line in enumerate(file.read_text().splitlines(), 1)
         for match in PROSE.finditer(line)
     ]

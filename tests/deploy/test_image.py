@@ -171,7 +171,7 @@ def test_a_login_can_be_handed_over_in_the_environment(
         assert served.status("/simple/", (user, "wrong")) == 401
         (where,) = served.exec("sh", "-c", "ls -ld /tmp/quire-*/htpasswd").splitlines()
         assert where.startswith("-rw-------")
-        # after a restart the file is made anew in the same place
+        # after a restart the file is made again in the same place
         podman("restart", "--time", 40, served.name)
         served.wait_until_healthy()
         assert served.status("/simple/", LOGIN) == 200

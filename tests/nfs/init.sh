@@ -11,7 +11,7 @@
 # /host      the root of the real machine, read-only, with this machine's /run, /proc and /dev: programs run in there
 #
 # Afterwards it obeys lines on the serial port ttyS0:
-#   mount OPTIONS...     mount both clients anew with these options ("-" for none); answers "0" or an error number
+#   mount OPTIONS...     mount both clients again with these options ("-" for none); answers "0" or an error number
 #   run NUMBER SECONDS   run the program described in /run/exchange/NUMBER.json; answers its exit status
 #   unsynced             write a file to the export and leave it in this kernel's memory; answers "0"
 #   synced               whether that file is whole; answers "0" or "1"

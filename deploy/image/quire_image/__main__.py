@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     for name in credentials.VARIABLES:
         os.environ.pop(name, None)  # no worker, and nothing that a worker starts, needs them
-    # what a server that starts itself anew would run
+    # the command of a server that starts itself again
     sys.argv = [str(Path(sys.executable).with_name("quire")), *command]
     return cli.main(command)
 

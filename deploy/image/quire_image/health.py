@@ -20,7 +20,7 @@ TIMEOUT = 4.0
 
 
 def target() -> tuple[str, int, str]:
-    """Host, port and path to ask: what the note says, else what quire does when nobody tells it anything."""
+    """Host, port and path to ask: what the note says, else quire's defaults."""
     note = private.find(os.environ, NOTE)
     if note is not None:
         host, port, path = note.read_text(encoding="utf-8").splitlines()

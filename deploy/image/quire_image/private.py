@@ -61,7 +61,7 @@ def _candidates(environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether it is a real folder of this user that nobody else may enter: /tmp is open to everybody."""
+    """Whether it is a real folder of this user that no other user may enter: /tmp is open to all."""
     try:
         status = folder.lstat()
     except OSError:

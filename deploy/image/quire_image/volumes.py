@@ -41,7 +41,7 @@ def check(settings: Settings) -> None:
 
 
 def _make(path: Path) -> None:
-    """Make the default directory, which is not there when somebody mounted a volume without it at /data."""
+    """Make the default directory, which is not there when a volume without it is mounted at /data."""
     try:
         path.mkdir()
     except OSError as error:
@@ -102,7 +102,8 @@ def _owner(path: Path) -> str:
 
 
 def _remedy(path: Path) -> str:
-    """What its owner, or who starts the container, can do. Root's own files are a reason to give them away only."""
+    """Advice for its owner, or the user that starts the container. Root's own files are a reason to give them away
+    only."""
     status = path.stat()
     recursively = "-R " if path.is_dir() else ""
     give = f"give it away (chown {recursively}{os.geteuid()}:{os.getegid()} on the volume)"

@@ -1,4 +1,4 @@
-# What should wake somebody. Each description says what to look at first.
+# Alarms for an operator. Each description says what to look at first.
 
 resource "aws_sns_topic" "alarms" {
   name              = "${var.service_name}-cloudwatch-alarms"

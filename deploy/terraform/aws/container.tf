@@ -58,7 +58,7 @@ locals {
     }
 
     # Alive, not ready: a task that has lost its store gets no requests any more (the load balancer sees to that), but
-    # the program in it is not at fault, and starting it anew would not help.
+    # the program in it is not at fault, and starting it again would not help.
     healthCheck = {
       command     = ["CMD", "/opt/quire/bin/python", "-P", "-m", "quire_image.health"]
       interval    = 15

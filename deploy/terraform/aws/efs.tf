@@ -92,7 +92,7 @@ resource "aws_vpc_security_group_ingress_rule" "efs_service" {
   tags                         = local.tags
 }
 
-# Whoever mounts through it is uid and gid 9898 and sees nothing above its directory.
+# A client that mounts through it is uid and gid 9898, and sees nothing above its directory.
 resource "aws_efs_access_point" "packages" {
   #checkov:skip=CKV_AWS_329:The root directory is what pypiserver's volumes are served from; a volume of this module's own gets a directory (efs_root_directory).
   count          = local.uses_volume ? 1 : 0

@@ -116,7 +116,7 @@ data "aws_iam_policy_document" "task" {
     }
   }
 
-  # Who may not list is told 403 of an object that is not there, and quire has to know which ones are not. Such a request
+  # A client that may not list gets 403 for an object that is not there, and quire has to know which ones are not. Such a request
   # has no s3:prefix, so the condition must let requests without one pass.
   dynamic "statement" {
     for_each = local.uses_bucket ? [local.bucket_arn] : []

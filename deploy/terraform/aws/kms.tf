@@ -20,7 +20,7 @@ resource "aws_kms_alias" "main" {
 }
 
 data "aws_iam_policy_document" "key" {
-  #checkov:skip=CKV_AWS_109:In the policy of a key `*` is this one key, and the account's own policies must be able to grant its use, or nobody can.
+  #checkov:skip=CKV_AWS_109:In the policy of a key `*` is this one key, and the account's own policies must be able to grant its use, or no principal can.
   #checkov:skip=CKV_AWS_111:In the policy of a key `*` is this one key.
   #checkov:skip=CKV_AWS_356:In the policy of a key `*` is this one key.
   statement {

@@ -1,4 +1,4 @@
-# Who may talk to whom: clients to the load balancer, it to the tasks, they to their store and to AWS.
+# Allowed connections: clients to the load balancer, it to the tasks, they to their store and to AWS.
 
 data "aws_subnet" "service" {
   count = length(local.service_subnets)

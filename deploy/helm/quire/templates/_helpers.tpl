@@ -52,7 +52,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- /* Rules between values, which the schema cannot tell as clearly. */ -}}
 {{- define "quire.check" -}}
 {{- if and .Values.auth.disabled .Values.auth.existingSecret -}}
-{{- fail "auth.disabled and auth.existingSecret exclude each other: either nobody needs a login, or the passwords are in that Secret." -}}
+{{- fail "auth.disabled and auth.existingSecret exclude each other: either nothing needs a login, or the passwords are in that Secret." -}}
 {{- end -}}
 {{- if not (or .Values.auth.disabled .Values.readOnly) -}}
 {{- if and (not (has "update" .Values.auth.authenticate)) (not .Values.auth.anonymousUploads) -}}

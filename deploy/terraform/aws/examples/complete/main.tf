@@ -1,4 +1,4 @@
-# A production deployment: the zone in another account, ARM, sizes, alarms, who may read the password, an own fallback.
+# A production deployment: the zone in another account, ARM, sizes, alarms, readers of the password, an own fallback.
 
 terraform {
   required_version = ">= 1.11.0"
