@@ -38,7 +38,7 @@ BENCH_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-faults test-nfs test-bucket test-names test-deploy torture fuzz bench lint audit pin-images format lock upgrade dev clean
+.PHONY: help serve test test-fast test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket fuzz bench lint audit pin-images format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -65,6 +65,7 @@ test-bucket: $(DEV) ## the store in a bucket beside real servers (Debian, root; 
 	$(BIN)/python -m tests.bucket.rig --on $(BUCKET_SERVERS) $(BIN)/python -m pytest tests/bucket tests/http -m "bucket or not bucket" -k bucket -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 test-names: $(DEV) ## every order of the steps of writers to the list of names in a bucket (five minutes, one core)
+	$(BIN)/python -m tests.store.bucket.names_model
 	$(BIN)/python -m tests.store.bucket.interleavings
 
 test-deploy: $(DEV) ## what is in deploy/, started for real or checked against real schemas (Debian, root; minutes)
@@ -73,6 +74,10 @@ test-deploy: $(DEV) ## what is in deploy/, started for real or checked against r
 
 torture: $(DEV) ## servers under load while their workers are killed; every answer is judged (SECONDS=, SEED=)
 	$(BIN)/python -m tests.linearizability torture --seconds $(SECONDS) --seed $(SEED) $(TORTURE_ARGS)
+
+torture-bucket: $(DEV) ## the same over a bucket whose network fails as well (Debian, root; SECONDS=, SEED=, TORTURE_ARGS="--without nonce")
+	$(BIN)/python -m tests.bucket.rig sh -c '$(BIN)/python -m tests.linearizability torture --bucket $$TESTS_BUCKET/torture \
+		--seconds $(SECONDS) --seed $(SEED) --workers 2 --readers 12 --kill-every 0.8 --faults 50 $(TORTURE_ARGS)'
 
 fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for each; finds go to .cache/fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -n $(JOBS) $(PYTEST_ARGS)

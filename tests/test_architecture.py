@@ -181,6 +181,7 @@ def test_archives_are_opened_in_one_place() -> None:
 PRIVATE = {
     "access/test_authenticator.py": {"_logins"},
     "archives/test_metadata.py": {"_PLAIN_HEADER"},
+    "bucket/sabotage.py": {"_bucket"},
     "command_line.py": {"_actions", "_SubParsersAction"},
     "http/fast/test_raw_requests.py": {"_blocks", "_logins"},
     "marking.py": {"_response"},

@@ -129,6 +129,8 @@ class Proxy:
         self._server_port = server_port
         self._plan = plan
         self._kill = kill
+        self._connections: set[asyncio.Task[None] | None] = set()
+        """Held, since the event loop refers to its tasks weakly."""
         self._strays: set[asyncio.Task[None]] = set()
 
     @property
@@ -147,6 +149,8 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        task = asyncio.current_task()
+        self._connections.add(task)
         try:
             upstream = await self._connect()
             while True:
@@ -170,6 +174,7 @@ class Proxy:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 writer.transport.abort()
         finally:
+            self._connections.discard(task)
             for each in (writer, *(upstream[1:] if upstream else ())):
                 each.close()
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from quire.domain.errors import BlobMissing, Conflict
+from quire.domain.errors import BlobMissing, Conflict, StoreError
 from quire.store.bucket.client import open_bucket
+from quire.store.bucket.staging import SMALL
 from quire.store.bucket.store import BucketStore
 from quire.store.bucket.swaps import Swaps
 from quire.store.contracts import Record, Store
@@ -255,3 +256,25 @@ def test_a_listing_goes_on_where_it_failed(faulty: Faulty) -> None:
     keys = [each.key for each in faulty.store.bucket.list("renewed")]  # type: ignore[attr-defined]  # BucketStore
     assert keys == [f"renewed/acme/{number:04}" for number in range(1100)]
     assert not faulty.script.scenes
+
+
+@pytest.mark.parametrize("fault", NETWORK)
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [("POST", "uploads"), ("PUT", "partNumber=2"), ("POST", "uploadId=")],
+    ids=["begun", "part", "completed"],
+)
+def test_a_large_blob_is_published(fault: Fault, method: str, part: str, faulty: Faulty) -> None:
+    """Whole, whichever of its requests fails; or not at all, and the publisher is told."""
+    if fault is Fault.BUSY and method != "PUT":
+        pytest.skip("an answer to writes")
+    content = os.urandom(SMALL * 2 + 12345)
+    faulty.script.add(fault, method, part)
+    is_given_up = (fault, method) in {(Fault.CUT_ANSWER, "POST"), (Fault.BUSY, "PUT")} and part != "uploadId="
+    if is_given_up:  # what obstore does not try again
+        with pytest.raises(StoreError):
+            publish(faulty.store, content)
+    else:
+        publish(faulty.store, content)
+    faulty.check_fault(fault)
+    assert content_of(faulty.direct) == (None if is_given_up else content)

@@ -8,13 +8,16 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.bucket.proxy import ProxyProcess
+from tests.bucket.sabotage import Safeguard
 from tests.linearizability.plan import Plan
 from tests.linearizability.servers import Victim, quire_servers
 from tests.linearizability.torture import Report, torture
+from tests.serving import quire_command
 
 
 def main() -> int:
@@ -54,6 +57,7 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
                 folder,
                 arguments.workers,
                 kill_every=arguments.kill_every,
+                program=partial(_sabotaged, arguments.without) if arguments.without else quire_command,
             )
         )
         servers = [(served.host, served.port) for served, _ in started]
@@ -73,6 +77,11 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
         kill_hands=not arguments.no_kills,
     )
     return torture(plan, folder, victims, _tell)
+
+
+def _sabotaged(safeguard: str, *arguments: object) -> list[str]:
+    """A command line of quire without this safeguard."""
+    return [sys.executable, "-m", "tests.bucket.sabotage", safeguard, *map(str, arguments)]
 
 
 _told = [0.0]
@@ -96,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--store", type=Path, action="append", default=[], help="the served directory; repeat it for several mounts")
     add("--bucket", metavar="URL", help="serve a bucket in place of a directory")
     add("--faults", type=float, default=0.0, metavar="N", help="of a thousand requests to the bucket, that many fail")
+    add("--without", choices=list(Safeguard), help="remove a safeguard of the store in a bucket; the judge must see it")
     add("--server", action="append", default=None, help="a kind of server to start (default: uvicorn and gunicorn)")
     add("--workers", type=int, default=4, help="of each server that is started")
     add("--kill-workers-of", type=int, action="append", default=[], metavar="PID", help="of a server given by --url")

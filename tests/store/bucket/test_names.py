@@ -24,6 +24,7 @@ from quire.store.bucket.objects import Object, Unchanged, Version
 from quire.store.bucket.records import BucketRecords
 from quire.store.bucket.store import BucketStore
 from quire.store.bucket.swaps import ABSENT, Swaps
+from tests.bucket.sabotage import Safeguard, without
 from tests.serving import DEADLINE
 from tests.store.bucket.interleavings import Violation, create, delete, explore, heal
 from tests.store.bucket.memory import MemoryBucket
@@ -48,10 +49,6 @@ def test_list_and_record_agree_in_every_order(
     assert explore(list(actors), is_present=is_present, most=most) > 3
 
 
-def without_fence(_records: BucketRecords, _key: str) -> None:
-    """A sweep that settles a name without stopping the writer that it takes for dead."""
-
-
 def trusting(root: Root, name: str, token: str, *, is_present: bool) -> Root:
     """A writer that settles a name although others are changing it as well."""
     del token
@@ -70,11 +67,12 @@ def announced_late(lists: NameLists, folder: str, name: str, commit: Callable[[]
 @pytest.mark.parametrize(
     ("broken", "actors"),
     [
-        (mock.patch.object(BucketRecords, "fence", without_fence), [create, heal]),
+        (without(Safeguard.FENCE), [create, heal]),
+        (without(Safeguard.FRESH), [create, delete]),
         (mock.patch.object(names_module, "_left", trusting), [create, delete]),
         (mock.patch.object(NameLists, "change", announced_late), [create]),
     ],
-    ids=["no fence", "settled over others", "announced late"],
+    ids=["no fence", "token not fresh", "settled over others", "announced late"],
 )
 def test_each_safeguard_is_needed(broken: Any, actors: list[Callable[[BucketRecords], None]]) -> None:
     """Without one of them there is an order in which list and record disagree, and it is found."""

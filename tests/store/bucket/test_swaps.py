@@ -16,6 +16,7 @@ from quire.store.bucket.listing import MOST_SETTLED
 from quire.store.bucket.records import BucketRecords
 from quire.store.bucket.store import BucketStore
 from quire.store.bucket.swaps import ABSENT, State, Swaps
+from tests.bucket.sabotage import Safeguard, without
 from tests.store.bucket.faulty import Failure, FaultyBucket
 from tests.store.bucket.memory import MemoryBucket
 
@@ -55,6 +56,16 @@ def test_a_write_that_fails_is_made_exactly_once(failures: tuple[Failure, ...], 
     assert document.before == (expected.nonce, *expected.before)
     assert state.nonce == written.nonce
     assert Swaps(faulty.bucket).swap("object", written, Kind.PRESENT, b"third").before[0] == written.nonce
+
+
+@pytest.mark.parametrize("failure", [Failure.AFTER, Failure.TWICE, Failure.LATE])
+def test_a_writer_needs_its_nonce(failure: Failure) -> None:
+    """Without it a write that took place is called a conflict."""
+    faulty = FaultyBucket(MemoryBucket())
+    faulty.failures["object"] = [failure]
+    with without(Safeguard.NONCE), pytest.raises(Conflict):
+        Swaps(faulty).swap("object", ABSENT, Kind.PRESENT, b"first")
+    assert Swaps(faulty.bucket).read("object") != (ABSENT, None)
 
 
 @pytest.mark.parametrize("failure", FAILURES)
