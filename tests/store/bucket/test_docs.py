@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from quire.cli import main
 from quire.config.settings import Settings
 from quire.http.app.application import create_application
+from quire.store.opening import open_store
 from tests.asking import password_file
 from tests.distributions import make_wheel, wheel_name
 from tests.documents import DOCS
@@ -139,6 +140,8 @@ class Counting:
         self.forget()
 
     def _commands(self) -> None:
+        with self.row("start of a server"):
+            open_store(PLACE).probe()  # `quire run` does this in a process of its own, which cannot be counted here
         with self.row("`quire ls` of one project"):
             self.quire("ls")
         with self.row("`quire yank`"):
