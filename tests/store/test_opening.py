@@ -58,8 +58,11 @@ def test_a_store_in_memory_is_one_per_name() -> None:
         ("ftp://server/prefix", "'ftp://server/prefix' cannot be served: a store is in a directory or a bucket"),
         ("s3://", "names no bucket; write it like s3://bucket/prefix"),
         ("s3://bucket/../other", "names no bucket"),
-        ("s3://user:secret@bucket/a", "names no bucket"),
-        ("gs://bucket/a?b=c", "names no bucket"),
+        ("s3://user:secret@bucket/a", "has credentials or parameters in it; write it like s3://bucket/prefix"),
+        ("gs://bucket/a?token=secret", "has credentials or parameters in it"),
+        ("https://user:secret@index.example/", "It cannot be served"),
+        ("file://user:secret@server/a", "It names no directory"),
+        ("s3://[user:secret@bucket/a", "It is no URL"),
         ("HTTPS://index.example/", "cannot be served"),
         ("file://server/share", "names no directory of this machine"),
         ("file://relative", "names no directory of this machine"),
@@ -75,6 +78,7 @@ def test_other_places_are_refused(place: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         open_store(place)
     assert sentence in str(caught.value)
+    assert "secret" not in str(caught.value)
     with pytest.raises(ConfigurationError) as caught:
         resolve({"directories": [place]}, {})
     assert sentence in str(caught.value)

@@ -55,20 +55,32 @@ def parse_place(place: str) -> str:
     try:
         url = urlsplit(place)
     except ValueError as error:
-        raise ConfigurationError(f"{place!r} is no URL ({error}).") from error
+        raise ConfigurationError(f"{_shown(place)} is no URL ({error}).") from error
     if url.scheme in BUCKETS:
-        if not _BUCKET_NAME.fullmatch(url.netloc) or url.query or url.fragment or ".." in url.path.split("/"):
-            shown = "It" if "@" in url.netloc else repr(place)  # a URL with a password is never shown
-            raise ConfigurationError(f"{shown} names no bucket; write it like {url.scheme}://bucket/prefix.")
+        example = f"{url.scheme}://bucket/prefix"
+        if "@" in url.netloc or url.query:
+            raise ConfigurationError(
+                f"The URL of the bucket has credentials or parameters in it; write it like {example}, and give "
+                "credentials by the variables of the cloud, which no other user of the machine sees."
+            )
+        if not _BUCKET_NAME.fullmatch(url.netloc) or url.fragment or ".." in url.path.split("/"):
+            raise ConfigurationError(f"{place!r} names no bucket; write it like {example}.")
         return place.rstrip("/")
     if url.scheme != "file":
         raise ConfigurationError(
-            f"{place!r} cannot be served: a store is in a directory or a bucket; give a path, or s3://, gs://, az://."
+            f"{_shown(place)} cannot be served: a store is in a directory or a bucket; give a path, or s3://, gs://, az://."
         )
     path = unquote(url.path)
     if url.netloc not in {"", "localhost"} or not path.startswith("/") or "\0" in path or url.query or url.fragment:
-        raise ConfigurationError(f"{place!r} names no directory of this machine; write it like file:///srv/packages.")
+        raise ConfigurationError(
+            f"{_shown(place)} names no directory of this machine; write it like file:///srv/packages."
+        )
     return path
+
+
+def _shown(place: str) -> str:
+    """A URL for a sentence, unless it may have a password in it."""
+    return "It" if "@" in place or "?" in place else repr(place)
 
 
 def open_store(

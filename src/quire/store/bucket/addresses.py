@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 
 _S3_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _S3_REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
-_CERTIFICATES: Final = ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+_CERTIFICATES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+ENDPOINTS: Final = (*_S3_ENDPOINTS, "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT", "GOOGLE_BASE_URL")
+"""Variables that name another server than the cloud's own."""
 _HOST_LABEL: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 
@@ -50,9 +52,10 @@ def is_virtual_hosted(bucket: str, environ: Mapping[str, str]) -> bool:
     return s3_endpoint(environ) is None and _HOST_LABEL.fullmatch(bucket) is not None
 
 
-def certificates(environ: Mapping[str, str]) -> str | None:
-    """The file with the certificates of the authorities to trust; None for those of the system."""
-    return _first(environ, _CERTIFICATES)
+def certificates(environ: Mapping[str, str], *, is_s3: bool) -> tuple[str, str] | None:
+    """The variable that names a file with further authorities to trust, and the file; None: those of the system."""
+    names = ("AWS_CA_BUNDLE", *_CERTIFICATES) if is_s3 else _CERTIFICATES
+    return next(((name, environ[name]) for name in names if environ.get(name)), None)
 
 
 def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str | None:

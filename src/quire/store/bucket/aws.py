@@ -183,6 +183,7 @@ class S3Control:
         environ = self._environ
         session = botocore.session.Session(profile=environ.get("AWS_PROFILE"))
         region = addresses.s3_region(environ) or session.get_config_variable("region") or "us-east-1"
+        authorities = addresses.certificates(environ, is_s3=True)
         style = "virtual" if addresses.is_virtual_hosted(self._address.bucket, environ) else "path"
         config = botocore.config.Config(
             connect_timeout=_CONNECT_SECONDS,
@@ -197,7 +198,7 @@ class S3Control:
             aws_secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY"),
             aws_session_token=environ.get("AWS_SESSION_TOKEN"),
             endpoint_url=addresses.s3_endpoint(environ),
-            verify=addresses.certificates(environ),
+            verify=None if authorities is None else authorities[1],
             config=config,
         )
 

@@ -25,11 +25,12 @@ from obstore import exceptions
 from obstore.store import from_url
 
 from quire.domain.errors import ConfigurationError, StoreError, StoreReadOnly
+from quire.store.bucket.connecting import connection_to
 from quire.store.bucket.objects import Counts, Forbidden, Listed, Object, Refused, Unchanged, Unclear, Upload, Version
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta, SignCapableStore
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import ObjectStore, RetryConfig
 
     from quire.store.bucket.aws import S3Control
 
@@ -38,15 +39,12 @@ READ_PATIENCE: Final = 15.0
 """Seconds in which a read is tried again."""
 _PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
-_CONNECT_SECONDS: Final = 5
-_REQUEST_SECONDS: Final = 60
 _PARTS_AT_ONCE: Final = 2
 _NO_RETRIES: Final[RetryConfig] = {"max_retries": 0}
 _PART_RETRIES: Final[RetryConfig] = {"max_retries": 5, "retry_timeout": timedelta(seconds=90)}
 """For the parts of a large object: to send one twice does no harm. A client waits no longer for an answer."""
 _MARK: Final = "quirewrite"
 """Letters alone: Azure takes only the names of variables, and proxies drop headers with underscores."""
-_ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
 
 _DENIED: Final = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
@@ -59,13 +57,10 @@ def open_bucket(url: str, environ: Mapping[str, str]) -> ObjectBucket:
 
     Raises ConfigurationError.
     """
-    options: ClientConfig = {"connect_timeout": f"{_CONNECT_SECONDS}s", "timeout": f"{_REQUEST_SECONDS}s"}
-    if any(environ.get(name, "").startswith("http://") for name in _ENDPOINTS):
-        options["allow_http"] = True
+    config, options, provider = connection_to(url, environ)
+    how: Any = {"config": config, "client_options": options, "credential_provider": provider}
     try:
-        store, for_parts = (
-            from_url(url, client_options=options, retry_config=each) for each in (_NO_RETRIES, _PART_RETRIES)
-        )
+        store, for_parts = (from_url(url, retry_config=each, **how) for each in (_NO_RETRIES, _PART_RETRIES))
         return ObjectBucket(store, url, environ, for_parts)
     except (exceptions.BaseError, ValueError) as error:
         raise ConfigurationError(f"The bucket {url} cannot be used: {sentence_of(error)}.") from error
@@ -370,6 +365,9 @@ _NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "The specified bucket 
 
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
+_NO_ROLE: Final = ("169.254.169.254", "169.254.170.", "metadata.google.internal", "fd00:ec2::254")
+"""Where a machine of a cloud is asked for the credentials of its role."""
+_FROM_PROFILE: Final = "External AWS credential provider: "
 _NO_RANGE: Final = ("416 Range Not Satisfiable", "InvalidRange", "Invalid range")
 _PASSING: Final = {408, 409, 425, 429}
 
@@ -398,11 +396,20 @@ def sentence_of(error: Exception) -> str:
     Neither names credentials. Without a full stop.
     """
     text = str(error)
+    first = text.partition("\n")[0]
+    if any(words in first for words in _NO_ROLE):
+        return "no credentials were found in the environment, and this machine has no role that gives some"
+    if _FROM_PROFILE in first:
+        said = first.partition(_FROM_PROFILE)[2].partition(": ")[2].rstrip(".")[:300]
+        return f"{said}; run 'aws sso login'" if "SSO" in said else said
+    if "incorrectly configured region" in first:
+        return "it is in another region; set AWS_REGION"
     status, code = _STATUS.search(text), _CODE.search(text)
     if status is not None:
         return f"it answered {status[1]}{f' {code[1]}' if code is not None else ''}"
-    return text.partition("\n")[0].rpartition(" - ")[2].strip().rstrip(".")[:200]
+    return first.rpartition(" - ")[2].strip().rstrip(".")[:200]
 
 
 def _no_right(url: str, what: str, error: Exception) -> str:
-    return f"The bucket {url} cannot be {what} with these credentials: {sentence_of(error)}. Give them the right to."
+    advice = "" if _FROM_PROFILE in str(error) else " Give them the right to."
+    return f"The bucket {url} cannot be {what} with these credentials: {sentence_of(error)}.{advice}"
