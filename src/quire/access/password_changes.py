@@ -59,7 +59,9 @@ def change(
                     return True
         raise StoreError(f"The password file {path} is being changed by another program all the time; try again.")
     except OSError as error:
-        raise StoreError(f"The password file {path} cannot be written ({error.strerror}); it is as it was.") from error
+        raise StoreError(
+            f"The password file {path} cannot be written ({error.strerror}); nothing was changed."
+        ) from error
 
 
 @contextmanager

@@ -108,7 +108,7 @@ class Tombstones(msgspec.Struct, frozen=True, gc=False):
             return cls.of(msgspec.json.decode(note, type=dict[str, Any]))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise DamagedRecord(
-                f"What the deleted record {key} keeps of its files cannot be read ({error}); "
+                f"The names of deleted files in the record {key} cannot be read ({error}); "
                 "run 'quire check' to see and repair it."
             ) from error
 

@@ -318,7 +318,7 @@ class Commits:
     def _fail_expired(key: str, jobs: Sequence[_Job], conflict: Conflict) -> None:
         for job in jobs:
             if not job.done and now() > job.deadline:
-                job.error = StoreError(f"The project {_name(key)} is being changed by too many at once; repeat later.")
+                job.error = StoreError(f"The project {_name(key)} has too many writers at once; repeat later.")
                 job.error.__cause__ = conflict
 
     @staticmethod

@@ -158,7 +158,7 @@ def a_deleted_record_is_absent(sandbox: Sandbox) -> None:
     require(other.records.read(unborn).data is None, "deleting what never was must leave it absent.")
     require(other.records.names(sandbox.folder).names == (), "deleting what never was must not make a name.")
     create(other, unborn, document(9))
-    require(one.records.read(unborn).data == document(9), "what was deleted unborn must be writable.")
+    require(one.records.read(unborn).data == document(9), "a key deleted before its first write must be writable.")
 
 
 def a_deletion_keeps_its_note(sandbox: Sandbox) -> None:

@@ -92,7 +92,7 @@ def search_terms(parameters: tuple[Any, ...]) -> list[str]:
     if len(terms) > MAX_TERMS:
         raise InvalidRequest(f"A search takes at most {MAX_TERMS} terms.")
     if not all(isinstance(term, str) for term in terms):
-        raise InvalidRequest("What to search for must be text.")
+        raise InvalidRequest("The search terms must be text.")
     return [term.strip().lower().replace("_", "-").replace(".", "-") for term in terms if term.strip()]
 
 

@@ -24,7 +24,7 @@ def is_unchanged(headers: Headers, etag: str, modified: float | None = None) -> 
     if_match = headers.get("if-match")
     if if_match is not None:
         if not _has_match(if_match, etag):
-            raise HttpError(412, "This is not, or no longer, what If-Match names; ask without it to get what is here.")
+            raise HttpError(412, "The document is none that If-Match names; ask without it to get the present one.")
     elif modified is not None:
         limit = _seconds(headers.get("if-unmodified-since"))
         if limit is not None and int(modified) > limit:

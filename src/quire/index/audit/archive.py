@@ -70,7 +70,7 @@ def _append(records: Records, key: str, entries: Sequence[Entry], *, compared: i
         except Conflict:
             continue
         return
-    raise StoreError(f"The archive {key} is being written by too many at once.")
+    raise StoreError(f"The archive {key} has too many writers at once; repeat later.")
 
 
 def _entries(lines: Sequence[bytes]) -> list[Entry]:

@@ -143,7 +143,7 @@ class StoreImporter:
                 except _Overtaken:
                     overtaken += 1
                     if overtaken == _ROUNDS:
-                        raise StoreError(f"The project {name} is being changed by too many at once; repeat.") from None
+                        raise StoreError(f"The project {name} has too many writers at once; repeat.") from None
                     continue
                 for file in copied:
                     results[file.filename] = _result(name, file, Outcome.IMPORTED)

@@ -107,7 +107,7 @@ class BucketRecords:
             except Conflict:
                 continue
             return
-        raise Conflict(f"The record {key} is being changed by too many at once.")
+        raise Conflict(f"The record {key} has too many writers at once.")
 
     def _check_writable(self) -> None:
         if not self._writable:

@@ -318,7 +318,7 @@ class PosixRecords:
         """Ours is linked but not the highest: return when others built upon it, else raise."""
         if expected.tag != NEVER_WRITTEN and _tag(number - 1, revisions.get(number - 1, 0)) == expected.tag:
             return
-        raise OutcomeUnknown(f"The record {key} went on while this change was being written; repeat the change.")
+        raise OutcomeUnknown(f"Other writers changed the record {key} while this change was being written; repeat it.")
 
     def _prune(self, path: str, revisions: dict[int, int]) -> None:
         """Remove old revisions, the oldest first, and never one that a writer may still build upon."""
