@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import httpx
 import pytest
 
 from quire.store.bucket.client import open_bucket
 from tests.bucket.caching import caching_proxy
-from tests.bucket.ceph import CEPH_18, s3_server
+from tests.bucket.ceph import CEPH_18, S3Server, s3_server
 from tests.bucket.servers import CACHE
 from tests.serving import DEADLINE, environment, free_port, run_quire, until
 
@@ -44,6 +45,17 @@ def test_a_server_that_keeps_the_promise(url: str, tmp_path: Path) -> None:
     assert (code, report["verdict"]) == (0, "keeps")
     assert report["server"].startswith("Ceph Object Gateway")
     assert list(open_bucket(url, os.environ).list("")) == []
+
+
+def test_a_bucket_with_versions_on_ceph(tmp_path: Path) -> None:
+    """There Ceph 20 lets several writers of a race win, and the doctor sees it."""
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    bucket = S3Server(int(endpoint.rpartition(":")[2])).make_bucket()
+    client = botocore.session.Session().create_client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    client.put_bucket_versioning(Bucket=bucket.removeprefix("s3://"), VersioningConfiguration={"Status": "Enabled"})
+    code, report = examine(bucket, tmp_path)
+    assert (code, report["verdict"]) == (1, "breaks")
+    assert not_well(report)["create-race"] == "fails"
 
 
 def test_what_people_read(url: str, tmp_path: Path) -> None:

@@ -87,6 +87,12 @@ def _client() -> Any:
     return session.create_client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"], region_name="us-east-1")
 
 
+def set_rules(bucket: str) -> None:
+    """The lifecycle rules of the how-to."""
+    configuration = json.loads(block(PAGE, "json", "lifecycle"))
+    _client().put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=configuration)
+
+
 def command(url: str, *arguments: str) -> tuple[int, str]:
     """A command's exit code and all that it says, with the second user's keys."""
     name, *rest = arguments
@@ -120,6 +126,31 @@ def test_the_modules_rights_are_enough(tmp_path: Path, bucket: str) -> None:
     ):
         code, said = command(url, *arguments)
         assert (code, word in said, "Traceback" in said) == (0, True, False), said
+
+
+def test_the_doctor_misses_no_right(bucket: str) -> None:
+    """With the module's rights, and the rules of the how-to, `quire doctor` tries everything and all is well; without
+    one of the rights it names the one that is missing."""
+    set_rules(bucket)
+    url = f"s3://{bucket}/{PREFIX}"
+    rights = rights_of_the_module(bucket)
+    grant(bucket, rights)
+    report = examined(url)
+    assert report["verdict"] == "keeps"
+    assert [each for each in report["checks"] if each["result"] != "ok"] == []
+    assert {"rights", "tidy", "versions", "unfinished"} <= {each["code"] for each in report["checks"]}
+    rights[1]["Action"] = ["s3:ListBucket"]
+    grant(bucket, rights)
+    assert "s3:ListBucketMultipartUploads" in json.dumps(examined(url)["findings"])
+
+
+def examined(url: str) -> dict[str, Any]:
+    """The report of `quire doctor`, by the second user."""
+    environ = environment(AWS_ACCESS_KEY_ID=KEY, AWS_SECRET_ACCESS_KEY=SECRET)
+    done = run_quire("doctor", "--quick", "--json", url, cwd=Path.cwd(), environ=environ)
+    assert "Traceback" not in done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 def test_the_modules_rights_end_at_the_prefix(bucket: str) -> None:
@@ -180,10 +211,7 @@ def test_the_rights_of_readers_are_enough(tmp_path: Path, bucket: str) -> None:
 
 def test_the_lifecycle_of_the_page_is_taken(bucket: str) -> None:
     """The server takes the document, and no rule in it expires objects that are current."""
-    client = _client()
-    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    configuration = json.loads(block(PAGE, "json", "lifecycle"))
-    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=configuration)
-    (rule,) = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    set_rules(bucket)
+    (rule,) = _client().get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
     assert not rule["Expiration"].keys() & {"Days", "Date"}
