@@ -1,0 +1,46 @@
+"""The costs in docs/bucket.md are those that scripts/bucket_cost.py computes, from the counts in the same page."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from types import ModuleType
+
+import pytest
+
+from tests.documents import DOCS, ROOT
+
+PAGE = DOCS / "bucket.md"
+
+
+@pytest.fixture(scope="module")
+def costs() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bucket_cost", ROOT / "scripts" / "bucket_cost.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses looks for it there
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_are_those_of_the_script(costs: ModuleType) -> None:
+    """If not: scripts/bucket_cost.py --write."""
+    page = PAGE.read_text()
+    assert page == costs.rewritten(page)
+
+
+def test_the_requests_are_those_of_the_page(costs: ModuleType) -> None:
+    """The script counts as many requests for a page, a download, a publication and a probe as the page's table."""
+    rows = {}
+    for line in PAGE.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 6:
+            rows[cells[0]] = [int(cell or 0) if (cell or "0").isdigit() else None for cell in cells[1:]]
+    get, _, put, _, _ = range(5)
+    assert rows["page of a project that did not change"][get] == costs.GET_PER_PAGE
+    assert rows["download a small file"][get] == costs.GET_PER_DOWNLOAD
+    published = rows["publish to an existing project"]
+    assert (published[get], published[put]) == (costs.GET_PER_PUBLICATION, costs.PUT_PER_PUBLICATION)
+    (probe,) = (counts for name, counts in rows.items() if name.startswith("`/ready`"))
+    assert probe[get] == costs.GET_PER_PROBE
