@@ -22,7 +22,7 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 
 # For `make test-bucket`: the kinds of servers, by the schemes of their URLs; e.g. make test-bucket BUCKET_SERVERS=az
-BUCKET_SERVERS ?= s3
+BUCKET_SERVERS ?= s3,az,gs
 
 # For `make torture`; e.g. make torture SECONDS=60 SEED=7 TORTURE_ARGS="--workers 2"
 SECONDS ?= 1800

@@ -50,8 +50,8 @@ def root_file_system(
     return rootfs
 
 
-def install(program: str, *more: str) -> None:
-    """Install the Debian package of a program, with more packages, where the program is missing. Raises RigError."""
+def install(program: str, package: str = "") -> None:
+    """Install the Debian package of a program, named like it or otherwise, if it is missing. Raises RigError."""
     if shutil.which(program) is not None:
         return
     if shutil.which("apt-get") is None or os.geteuid() != 0:
@@ -59,7 +59,7 @@ def install(program: str, *more: str) -> None:
     environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     call("apt-get", "update", "--quiet", env=environ, seconds=_BUILD_SECONDS)
     options = ("--quiet", "--yes", "--no-install-recommends")
-    call("apt-get", "install", *options, program, *more, env=environ, seconds=_BUILD_SECONDS)
+    call("apt-get", "install", *options, package or program, env=environ, seconds=_BUILD_SECONDS)
 
 
 def call(*command: object, env: Mapping[str, str] | None = None, seconds: float) -> None:
@@ -90,4 +90,9 @@ def call(*command: object, env: Mapping[str, str] | None = None, seconds: float)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     if process.returncode != 0:
-        raise RigError(f"{shlex.join(arguments)} failed with {process.returncode}: {errors[-2000:]}")
+        raise RigError(f"{shlex.join(arguments)} failed with {process.returncode}: {_shortened(errors)}")
+
+
+def _shortened(text: str) -> str:
+    """The beginning and the end: programs differ in where they say what is wrong."""
+    return text if len(text) <= 2000 else f"{text[:1000]} ... {text[-1000:]}"

@@ -14,13 +14,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import NoReturn
 
-from tests.bucket import ceph
+from tests.bucket import azurite, ceph, gcs_double
 from tests.bucket.servers import BucketServer, dying_with_us
 from tests.rootfs import RigError
 
 Start = Callable[[], AbstractContextManager[BucketServer]]
 
-SERVERS: Mapping[str, tuple[Callable[[], object], Start]] = {"s3": (ceph.prepare, ceph.s3_server)}
+SERVERS: Mapping[str, tuple[Callable[[], object], Start]] = {
+    "s3": (ceph.prepare, ceph.s3_server),
+    "az": (azurite.prepare, azurite.azurite_server),
+    "gs": (lambda: None, gcs_double.gcs_double),
+}
 """By the scheme of their URLs: what installs them, and what starts them. Both raise RigError."""
 _GRACE_SECONDS = 60.0
 """For the command, once it was told to end."""
