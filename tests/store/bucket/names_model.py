@@ -6,7 +6,7 @@ that change it. Reading and swapping are two steps, so that any other step may c
 after each of its steps: the states in which it takes no more are among those that are checked.
 
 In every state a name that is settled must agree with its record. `tests.store.bucket.interleavings` is the same for the
-real code, with fewer actors: `python -m tests.store.bucket.names_model` takes two minutes and 5 GB.
+real code, with fewer actors: `python -m tests.store.bucket.names_model` takes two minutes and 3 GB.
 """
 
 from __future__ import annotations
