@@ -75,7 +75,7 @@ test-deploy: $(DEV) ## what is in deploy/, started for real or checked against r
 torture: $(DEV) ## servers under load while their workers are killed; every answer is judged (SECONDS=, SEED=)
 	$(BIN)/python -m tests.linearizability torture --seconds $(SECONDS) --seed $(SEED) $(TORTURE_ARGS)
 
-torture-bucket: $(DEV) ## the same over a bucket whose network fails as well (Debian, root; SECONDS=, SEED=, TORTURE_ARGS="--without nonce")
+torture-bucket: $(DEV) ## the same over a bucket whose network fails as well (Debian, root; SECONDS=, SEED=, TORTURE_ARGS="--without list")
 	$(BIN)/python -m tests.bucket.rig sh -c '$(BIN)/python -m tests.linearizability torture --bucket $$TESTS_BUCKET/torture \
 		--seconds $(SECONDS) --seed $(SEED) --workers 2 --readers 12 --kill-every 0.8 --faults 50 $(TORTURE_ARGS)'
 
