@@ -111,6 +111,17 @@ def with_many_members(data: bytes) -> bytes:
     return data[:start] + directory + records + locator + last
 
 
+def with_zip64_records(data: bytes, *, count: int | None = None, size: int | None = None) -> bytes:
+    """The same zip as Python's zipfile ends one of 2 to 4 GiB: with zip64 records, and with true numbers in the end
+    record as well. `count`, `size`: other numbers for the zip64 record.
+    """
+    end = data.rindex(b"PK\x05\x06")
+    *_, true_count, true_size, offset, _ = struct.unpack("<4s4H2LH", data[end:])
+    numbers = (true_count, true_count if count is None else count, true_size if size is None else size, offset)
+    records = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, *numbers)
+    return data[:end] + records + struct.pack("<4sLQL", b"PK\x06\x07", 0, end, 1) + data[end:]
+
+
 def wheel_contents(document: bytes = PKG_INFO, directory: str = "foo-1.0.dist-info") -> list[tuple[str, bytes]]:
     return [("foo.py", b""), (f"{directory}/METADATA", document), (f"{directory}/WHEEL", b"Wheel-Version: 1.0\n")]
 
@@ -228,10 +239,19 @@ def test_zip_with_comment_stored_members_and_zip64() -> None:
         make_zip(wheel_contents(), method=zipfile.ZIP_STORED),
         make_zip(wheel_contents(), force64=True),
         with_many_members(make_zip(wheel_contents())),
+        with_zip64_records(make_zip(wheel_contents())),
     ):
         assert read(data, WHEEL) == PKG_INFO
         assert complete(data, WHEEL)
         assert not complete(data[:-1], WHEEL)
+
+
+def test_the_two_end_records_of_a_zip_agree() -> None:
+    """Else readers differ in what the archive holds: it is refused."""
+    data = make_zip(wheel_contents())
+    for wrong in (with_zip64_records(data, count=1), with_zip64_records(data, size=10)):
+        refused(wrong, WHEEL)
+        assert not complete(wrong, WHEEL)
 
 
 # -- truncation -------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ _DIRECTORY_ENTRY = struct.Struct("<4sBB5H3L5H2L")
 LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 STORED, DEFLATED = 0, 8
 _IN_64_BITS = 0xFFFFFFFF  # in place of a number that did not fit into 32
+_IN_16_BITS = 0xFFFF  # of one that did not fit into 16
 _ENCRYPTED, _UTF8_NAME = 0x1, 0x800
 _UNIX = 3
 _LONGEST_ENTRY = _DIRECTORY_ENTRY.size + 3 * 0xFFFF
@@ -123,8 +124,12 @@ def find_directory(file: BinaryIO, parsed: ParsedFilename) -> Directory:
     if at + _END_RECORD.size + comment != len(tail) or disk or first_disk or here != count:
         raise damaged_zip(parsed)
     end = tail_start + at
-    if count == 0xFFFF or _IN_64_BITS in {size, offset}:
-        end, size, count, offset = _zip64_directory(file, end) or (end, size, count, offset)
+    # Python's zipfile writes them from 2 GiB on, where the numbers still fit into the end record.
+    if (wide := _zip64_directory(file, end)) is not None:
+        shown = ((size, wide[1], _IN_64_BITS), (count, wide[2], _IN_16_BITS), (offset, wide[3], _IN_64_BITS))
+        if any(narrow not in {full, instead} for narrow, full, instead in shown):
+            raise damaged_zip(parsed)
+        end, size, count, offset = wide
     start = end - size
     base = start - offset
     if start < 0 or base < 0:
