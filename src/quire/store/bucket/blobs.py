@@ -9,6 +9,7 @@ blob is created by one conditional put, a large one in parts while its bytes arr
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,6 +25,8 @@ from quire.store.contracts import DEFAULT_BLOB_OPTIONS, NO_DOCUMENTS, BlobOption
 
 _AT_ONCE: Final = 8
 _CLOCK: Final = "clock"
+_CLOCK_SECONDS: Final = 300.0
+"""How long the bucket's time goes on by a clock of this machine."""
 _MIB: Final = 1024 * 1024
 
 
@@ -43,6 +46,8 @@ class BucketBlobs:
         self._writable = writable
         self._redirect_seconds = options.redirect_seconds
         self._blocks = Blocks(bucket)
+        self._asked: tuple[float, float] | None = None
+        """The bucket's time when it was last asked for, and this machine's."""
         self._room = Room(options.spool_size)
         self._part_size = max(SMALL, -(-options.largest // (MOST_PARTS * _MIB)) * _MIB)
 
@@ -107,7 +112,7 @@ class BucketBlobs:
             return False
         renewed = self._bucket.head(marker)
         touched = found.modified if renewed is None else max(found.modified, renewed.modified)
-        if self._now() - touched < older_than:
+        if max(0.0, self._now() - touched) < older_than:
             return False
         self._bucket.remove(path)
         if renewed is not None:
@@ -137,7 +142,7 @@ class BucketBlobs:
             return 0
         now, removed = self._now(), 0
         for marker in markers:
-            if now - marker.modified >= older_than and self._bucket.head(f"blobs/{marker.key[8:]}") is None:
+            if max(0.0, now - marker.modified) >= older_than and self._bucket.head(f"blobs/{marker.key[8:]}") is None:
                 self._bucket.remove(marker.key)
                 removed += 1
         return removed
@@ -147,11 +152,17 @@ class BucketBlobs:
         self._bucket.overwrite(_CLOCK, b"")
 
     def _now(self) -> float:
-        """Seconds since the epoch by the bucket's clock."""
-        if self._writable:
-            self.touch_clock()
-        found = self._bucket.head(_CLOCK)
-        return 0.0 if found is None else found.modified
+        """Seconds since the epoch by the bucket's clock, or a little less: so nothing is too old too early.
+
+        The bucket is asked now and then; in between the time goes on by this machine's, which stands still with it.
+        """
+        if self._asked is None or time.monotonic() - self._asked[1] > _CLOCK_SECONDS:
+            if self._writable:
+                self.touch_clock()
+            found = self._bucket.head(_CLOCK)
+            self._asked = (0.0 if found is None else found.modified, time.monotonic())
+        modified, asked = self._asked
+        return modified + time.monotonic() - asked
 
     def _create(self, path: str, data: bytes) -> None:
         """One put, again while its outcome is unclear: the mark tells whose object is there."""

@@ -1,0 +1,57 @@
+"""Ages of blobs are told by the bucket's clock, which is asked for once in a while."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from quire.store.bucket.blobs import BucketBlobs
+from quire.store.bucket.objects import Listed
+from tests.store.bucket.memory import MemoryBucket
+
+
+class Bucket(MemoryBucket):
+    """Its clock is an hour behind that of this machine; it remembers what was asked for and written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def head(self, key: str) -> Listed | None:
+        self.asked.append(key)
+        found = super().head(key)
+        return None if found is None else found._replace(modified=found.modified - 3600)
+
+    def overwrite(self, key: str, data: bytes) -> None:
+        self.asked.append(key)
+        super().overwrite(key, data)
+
+
+def filled(bucket: Bucket, number: int = 20) -> BucketBlobs:
+    for each in range(number):
+        bucket.put(f"blobs/acme/{each}/file", b"content", None)
+    return BucketBlobs(bucket, writable=True)
+
+
+def test_a_run_asks_for_the_time_once() -> None:
+    """However many blobs it looks at: one object is written and read for it."""
+    bucket = Bucket()
+    blobs = filled(bucket)
+    assert not any(blobs.remove_old(f"acme/{each}/file", 60) for each in range(20))
+    assert all(blobs.remove_old(f"acme/{each}/file", 0) for each in range(20))
+    assert bucket.asked.count("clock") == 2
+
+
+def test_the_time_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two questions by this machine's monotonic clock, and after some minutes the bucket is asked again."""
+    bucket = Bucket()
+    blobs = filled(bucket, 2)
+    assert not blobs.remove_old("acme/0/file", 60)
+    begun = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: begun + 61)
+    assert blobs.remove_old("acme/0/file", 60)
+    assert bucket.asked.count("clock") == 2
+    monkeypatch.setattr(time, "monotonic", lambda: begun + 3600)
+    assert not blobs.remove_old("acme/1/file", 60)
+    assert bucket.asked.count("clock") == 4
