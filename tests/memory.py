@@ -26,3 +26,8 @@ def growth(pid: int) -> Iterator[Callable[[], int]]:
     for each in before:
         Path(f"/proc/{each}/clear_refs").write_text("5")  # resets the peak
     yield lambda: max(_size(each, "VmHWM") - size for each, size in before.items())
+
+
+def peak(pid: int) -> int:
+    """Bytes that the largest process of the family ever had."""
+    return max(_size(each, "VmHWM") for each in family(pid))
