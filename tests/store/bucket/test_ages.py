@@ -1,4 +1,7 @@
-"""Ages of blobs are told by the bucket's clock, which is asked for once in a while."""
+"""Ages of blobs are told by the bucket's clock, which is asked for once in a while.
+
+Replaced here: `time.monotonic`, because minutes have to pass.
+"""
 
 from __future__ import annotations
 
