@@ -69,7 +69,7 @@ _AFTER: Final = {Fault.LOST, Fault.FAILED_AFTER, Fault.SLOW, Fault.TWICE, Fault.
 
 
 class Request(NamedTuple):
-    """What a plan may look at."""
+    """The request, as a plan sees it."""
 
     method: str
     target: str

@@ -124,7 +124,7 @@ SCENARIOS = {
 
 
 def seen(store: Store) -> Seen:
-    """What clients see of an index, by its list of names. Every listed file can be read, whole."""
+    """An index as clients see it, by its list of names. Every listed file can be read, whole."""
     index = Index(store)
     found: Seen = {}
     for name in index.names():
@@ -140,7 +140,7 @@ def seen(store: Store) -> Seen:
 
 
 def _damage(store: Store) -> list[str]:
-    """What a check of the whole store finds, besides bytes that gc removes."""
+    """The findings of a check of the whole store, besides bytes that gc removes."""
     checked = Check(store, lambda: [Index(store)]).run()
     return [finding.sentence for finding in checked.findings if finding.severity is not Severity.ORPHAN]
 

@@ -192,7 +192,7 @@ def test_botocore_is_imported_for_profiles_alone() -> None:
 
 
 def python(program: str) -> str:
-    """What a program prints."""
+    """The output of a program."""
     done = subprocess.run(
         [sys.executable, "-c", program], env=cloudless(), capture_output=True, text=True, check=True, timeout=DEADLINE
     )

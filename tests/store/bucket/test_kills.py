@@ -56,7 +56,7 @@ def prepared(name: str) -> MemoryBucket:
 
 
 def states(name: str) -> tuple[Seen, Seen]:
-    """What is seen before and after the change."""
+    """The index as clients see it before and after the change."""
     store = BucketStore(prepared(name), "memory")
     before = seen(store)
     SCENARIOS[name].act(Index(store))
