@@ -41,7 +41,7 @@ class Passed(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a worker needed."""
+    """The memory and the time that a worker needed."""
 
     after_uploads: int
     """Bytes of memory at its peak."""
