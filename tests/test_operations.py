@@ -57,7 +57,8 @@ def test_every_block_is_run() -> None:
     """No block of the page is without a name, and each name stands in a test."""
     page = operating.PAGE.read_text()
     assert page.count("\n```sh\n") == len(blocks())
-    tests = Path(__file__).read_text() + (Path(__file__).parent / "deploy" / "test_operations.py").read_text()
+    others = ("deploy/test_operations.py", "bucket/test_moving.py")
+    tests = "".join(path.read_text() for path in (Path(__file__), *map(Path(__file__).parent.joinpath, others)))
     for name in blocks():
         assert f'"{name}"' in tests, name
 

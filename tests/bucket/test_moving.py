@@ -14,6 +14,7 @@ from typing import Final
 import httpx
 import pytest
 
+from tests import operating
 from tests.asking import OPEN, Site, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.documents import DOCS, block
@@ -138,3 +139,17 @@ def test_a_volume_moves_to_a_bucket_and_back(tmp_path: Path, url: str) -> None:
             publish_wheel(returned, "acme-tools", "1.4")
             assert client.read() == {"1.0", "1.1", "1.2", "1.3", "1.4"}
     assert client.seen
+
+
+def test_a_copy_of_a_bucket_is_a_backup(tmp_path: Path, url: str) -> None:
+    """The commands of docs/operations.md, while a server goes on: the copy has all files from before, and its check is
+    clean."""
+    with serve(tmp_path, *OPEN, place=url) as site:
+        publish_wheel(site, "acme-tools", "1.0")
+        publish_wheel(site, "acme-late", "1.0")
+        text = operating.blocks()["bucket-backup"]
+        for line in text.replace("s3://acme-packages/python", url).replace("s3://acme-backup/", f"{url}-").splitlines():
+            done = run_quire(*shlex.split(line)[1:], cwd=tmp_path)
+            assert done.returncode == 0, done.stdout + done.stderr
+    listed = run_quire("ls", "-d", f"{url}-python", cwd=tmp_path)
+    assert {line.split()[0] for line in listed.stdout.splitlines()} == {"acme-tools", "acme-late"}
