@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import botocore.session
 import httpx
@@ -17,8 +18,9 @@ import pytest
 
 from quire.store.bucket.client import open_bucket
 from tests.bucket.caching import caching_proxy
-from tests.bucket.ceph import CEPH_18, S3Server, s3_server
+from tests.bucket.ceph import CEPH_18, LIMITED_KEY, LIMITED_SECRET, S3Server, s3_server
 from tests.bucket.servers import CACHE
+from tests.bucket.test_rights import grant
 from tests.serving import DEADLINE, environment, free_port, run_quire, until
 
 pytestmark = pytest.mark.bucket
@@ -100,6 +102,39 @@ def test_a_server_that_ignores_conditions(tmp_path: Path) -> None:
     found = not_well(report)
     assert {name for name, result in found.items() if result == "fails"} == {"create", "replace"}
     assert "unknown" not in found.values()
+
+
+@pytest.mark.parametrize("missing", ["s3:PutObject", "s3:ListBucket", "s3:DeleteObject"])
+def test_a_missing_right_is_named(missing: str, tmp_path: Path) -> None:
+    """As the policy that lacks it names it, at once. The owner of an object may always read it at Ceph."""
+    bucket = new_bucket()
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    actions = sorted({"s3:PutObject", "s3:GetObject", "s3:ListBucket", "s3:DeleteObject"} - {missing})
+    grant(bucket, [{"Effect": "Allow", "Action": actions, "Resource": resources}])
+    code, report = examine(
+        f"s3://{bucket}", tmp_path, AWS_ACCESS_KEY_ID=LIMITED_KEY, AWS_SECRET_ACCESS_KEY=LIMITED_SECRET
+    )
+    (check,) = [each for each in report["checks"] if each["code"] == "rights"]
+    assert missing in check["advice"]
+    assert code == (2 if missing == "s3:PutObject" else 1)
+
+
+@pytest.mark.parametrize("status", ["Suspended"])
+def test_versions_take_the_conditions_away_from_a_server(status: str, tmp_path: Path) -> None:
+    """Ceph's gateway lets several writers of a race succeed then."""
+    bucket = new_bucket()
+    client = botocore.session.Session().create_client("s3", region_name="us-east-1")
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": status})
+    code, report = examine(f"s3://{bucket}", tmp_path)
+    assert code == 1
+    assert "fails" in {not_well(report).get("create"), not_well(report).get("create-race")}
+
+
+def new_bucket() -> str:
+    """A bucket of the test's own."""
+    port = urlsplit(os.environ["AWS_ENDPOINT_URL"]).port
+    assert port is not None
+    return S3Server(port).make_bucket().removeprefix("s3://")
 
 
 @contextmanager

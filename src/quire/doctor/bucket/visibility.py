@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from quire.doctor.bucket.checks import Check, Count, Result
-from quire.doctor.bucket.site import Site, attempt, create, nonce, together
+from quire.doctor.bucket.site import Site, attempt, nonce, together
 from quire.domain.errors import StoreError
 from quire.store.bucket.objects import BlobBucket, Object, Unchanged, Version
 
@@ -103,7 +103,7 @@ class _Lane:
         data = nonce()
         for reader in (self._far, self._third):  # a cache may remember that it is missing
             reader.get(self._key)
-        version = create(self._near, self._key, data)
+        version = self._write(data, None)
         for reader in (self._far, self._third):
             self._ask(self.counts.appeared, reader, None, data)
         self.counts.listed.add("object" in self._site.listed(self._far, self._name), "a new object was not in it")
@@ -117,13 +117,7 @@ class _Lane:
 
     def _change(self, version: Version) -> Version:
         data = nonce()
-        _, written = attempt(self._near, self._key, data, version)
-        if written is None:  # reads are tried also where conditions of writes do not work
-            self._near.overwrite(self._key, data)
-            found = self._near.get(self._key)
-            if not isinstance(found, Object):
-                raise StoreError("An object that was written is not there.")
-            written = found.version
+        written = self._write(data, version)
         self._ask(self.counts.changed, self._far, version, data)
         self._ask(self.counts.plain, self._third, None, data)
         found = self._far.get(self._key, written)
@@ -131,6 +125,16 @@ class _Lane:
             self.counts.unchanged.add(found is Unchanged.UNCHANGED, "the whole object was sent")
         else:
             self.counts.plain.add(False, "the answer had an earlier content")
+        return written
+
+    def _write(self, data: bytes, expected: Version | None) -> Version:
+        _, written = attempt(self._near, self._key, data, expected)
+        if written is None:  # reads are tried also where conditions of writes do not work
+            self._near.overwrite(self._key, data)
+            found = self._near.get(self._key)
+            if not isinstance(found, Object):
+                raise StoreError("An object that was written is not there.")
+            written = found.version
         return written
 
     def _ask(self, count: Count, reader: BlobBucket, known: Version | None, expected: bytes | None) -> None:
