@@ -19,6 +19,10 @@ _ERRORS = '{job="$job", instance=~"$instance", status=~"[45].."}'
 _DURATIONS = "sum by (le, route) (rate(quire_request_duration_seconds_bucket$OF[$__rate_interval]))"
 
 
+def _by_kind(name: str) -> str:
+    return f"sum by (kind) (rate({name}$OF[$__rate_interval]))"
+
+
 def _rate(name: str) -> str:
     return f"sum by (cache) (rate({name}$OF[$__rate_interval]))"
 
@@ -90,6 +94,35 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         "Errors of the store",
         "short",
         (("{{error}}", "sum by (error) (increase(quire_store_errors_total$OF[$__rate_interval]))"),),
+    ),
+    (
+        "Requests to the bucket",
+        "reqps",
+        (
+            (
+                "{{kind}} {{outcome}}",
+                "sum by (kind, outcome) (rate(quire_bucket_requests_total$OF[$__rate_interval]))",
+            ),
+            ("tried again", "sum(rate(quire_bucket_retries_total$OF[$__rate_interval]))"),
+        ),
+    ),
+    (
+        "Mean duration of requests to the bucket",
+        "s",
+        (
+            (
+                "{{kind}}",
+                f"{_by_kind('quire_bucket_request_seconds_total')} / {_by_kind('quire_bucket_requests_total')}",
+            ),
+        ),
+    ),
+    (
+        "Bytes to and from the bucket",
+        "Bps",
+        (
+            ("read", "sum(rate(quire_bucket_received_bytes_total$OF[$__rate_interval]))"),
+            ("written", "sum(rate(quire_bucket_sent_bytes_total$OF[$__rate_interval]))"),
+        ),
     ),
     (
         "Log lines lost",

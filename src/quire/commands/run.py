@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -21,8 +21,11 @@ from quire.config.settings import (
     resolve,
     unknown_variables,
 )
-from quire.domain.errors import ConfigurationError, QuireError
+from quire.domain.errors import ConfigurationError, QuireError, StoreReadOnly
 from quire.observe import logs
+
+if TYPE_CHECKING:
+    from quire.store.contracts import Store
 
 _log = structlog.stdlib.get_logger("quire.run")
 
@@ -74,7 +77,6 @@ def prepare(settings: Settings) -> Settings:
     from quire.access.passwords import has_users  # noqa: PLC0415 - as above
     from quire.http.app.application import create_application  # noqa: PLC0415 - as above
     from quire.http.app.worker import blob_options_of  # noqa: PLC0415 - as above
-    from quire.process.apart import run_apart  # noqa: PLC0415 - as above
     from quire.store.opening import is_directory, open_store  # noqa: PLC0415 - as above
     from quire.store.posix.filesystem import filesystem_type, is_tested  # noqa: PLC0415 - as above
     from quire.store.posix.layout import check_directory  # noqa: PLC0415 - as above
@@ -94,7 +96,7 @@ def prepare(settings: Settings) -> Settings:
             blob_options=blob_options_of(settings),
         )
         if not is_directory(settings.root):
-            run_apart(store.probe)
+            settings = _probed(settings, store)
         # Made once here, for the errors that it finds as much as for the workers: forked, they share its modules. What
         # it warns of they find as well, and one of them says it.
         logging.disable(logging.WARNING)
@@ -128,6 +130,18 @@ def prepare(settings: Settings) -> Settings:
             f"No user can {' or '.join(settings.authenticate)} yet: that needs a login, and no user of "
             f"{settings.passwords} can log in. Add one with 'quire passwd'; no restart is needed."
         )
+    return settings
+
+
+def _probed(settings: Settings, store: Store) -> Settings:
+    """The same settings, read-only where the credentials for the bucket only allow to read it. Raises StoreError."""
+    from quire.process.apart import run_apart  # noqa: PLC0415 - as in `prepare`
+
+    try:
+        run_apart(store.probe)
+    except StoreReadOnly as error:
+        _log.warning(f"{error} Until then {settings.root} is served read-only, without uploads.")
+        return msgspec.structs.replace(settings, read_only=True)
     return settings
 
 

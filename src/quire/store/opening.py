@@ -17,6 +17,7 @@ from quire.domain.errors import ConfigurationError
 from quire.store.contracts import DEFAULT_BLOB_OPTIONS, BlobOptions
 
 if TYPE_CHECKING:
+    from quire.observe.metrics.tally import Counts
     from quire.store.bucket.client import ObjectBucket
     from quire.store.contracts import Store
     from quire.store.posix.inspector import PosixInspector
@@ -124,6 +125,15 @@ def _open_bucket(place: str, *, create: bool, read_only: bool, options: BlobOpti
     from quire.store.bucket.store import BucketStore  # noqa: PLC0415 - see `open_store`
 
     return BucketStore(open_objects(place), place, writable=not read_only, create=create, options=options)
+
+
+def requests_of(store: Store) -> Counts | None:
+    """The requests to the bucket of a store, counted; None for a store in none."""
+    if is_directory(store.place) or is_in_memory(store.place):
+        return None
+    from quire.store.bucket.store import BucketStore  # noqa: PLC0415 - see `open_store`
+
+    return store.bucket.counts if isinstance(store, BucketStore) else None
 
 
 def inspector_of(store: Store) -> PosixInspector | None:

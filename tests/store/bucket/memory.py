@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Iterator
 
-from quire.store.bucket.objects import Counts, Listed, Object, Refused, Unchanged, Upload, Version
+from quire.observe.metrics.tally import Counts
+from quire.store.bucket.objects import Listed, Object, Refused, Unchanged, Upload, Version
 
 
 class MemoryBucket:

@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 5.0
 """How long the store may take to answer; health checks of load balancers usually give up after that."""
 
 DRAINING = "This server is being stopped; it finishes what it does, and takes nothing new. Ask another one."
-SILENT = f"The store has not answered for {PATIENCE_SECONDS:g} seconds; check its volume."
+SILENT = f"The store has not answered for {PATIENCE_SECONDS:g} seconds; check its volume, or the way to its bucket."
 
 
 class StoreProbe:

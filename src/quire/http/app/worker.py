@@ -41,7 +41,7 @@ from quire.process.threads import Threads
 from quire.render.simple import Page
 from quire.store.contracts import BlobOptions
 from quire.store.open_blob import OpenBlob
-from quire.store.opening import open_store
+from quire.store.opening import open_store, requests_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -213,6 +213,7 @@ def build_worker(settings: Settings) -> Worker:
         index.hosted.commits,
         folder.left_out,
         worker.readiness,
+        requests_of(store),
         project=index.projects.memory,
         projects=index.project_names.memory,
         facts=folder.facts,

@@ -24,7 +24,7 @@ from quire.observe.log_output import lost_lines
 from quire.observe.metrics import catalog
 from quire.observe.metrics.catalog import Metric
 from quire.observe.metrics.files import Value, fold, own_file, page, write
-from quire.observe.metrics.tally import RouteTally, Tally
+from quire.observe.metrics.tally import Counts, RouteTally, Tally
 from quire.process.budget import Memory
 from quire.process.siblings import folder_of, is_draining, make_folder
 
@@ -45,6 +45,7 @@ class WorkerMetrics:
         self._memories: dict[str, Memory[Any]] = {}
         self._commits: Commits | None = None
         self._left_out: Mapping[str, int] | None = None
+        self._bucket: Counts | None = None
         self._readiness: Readiness | None = None
         self._folder: Path | None = None
         self._own: Path | None = None
@@ -57,10 +58,16 @@ class WorkerMetrics:
         self._is_failing = False
 
     def watch(
-        self, commits: Commits, left_out: Mapping[str, int], readiness: Readiness, **memories: Memory[Any]
+        self,
+        commits: Commits,
+        left_out: Mapping[str, int],
+        readiness: Readiness,
+        bucket: Counts | None,
+        **memories: Memory[Any],
     ) -> None:
-        """What is asked for its numbers at each write: the index, the drop-ins that are left out, by reason, and each
-        memory by its name."""
+        """What is asked for its numbers at each write: the index, the drop-ins that are left out, by reason, the bucket
+        of the store, and each memory by its name."""
+        self._bucket = bucket
         self._commits, self._left_out, self._readiness, self._memories = commits, left_out, readiness, memories
 
     def begin(self) -> asyncio.Task[None] | None:
@@ -148,6 +155,8 @@ class WorkerMetrics:
             yield from _each(catalog.CHANGES, {action: made.get(action, 0) for action in catalog.CHANGE_ACTIONS})
             yield catalog.CONFLICTS, (), [self._commits.conflicts]
             yield catalog.IN_DOUBT, (), [self._commits.in_doubt]
+        if self._bucket is not None:
+            yield from _of_bucket(self._bucket)
         if self._left_out is not None:
             left_out = {reason: self._left_out[reason] for reason in catalog.LEFT_OUT_REASONS}
             yield from _each(catalog.LEFT_OUT, left_out)
@@ -171,6 +180,16 @@ def _of_route(label: str, requests: RouteTally) -> Iterator[Value]:
         if number:
             yield catalog.REQUESTS, (label, str(status)), [number]
     yield catalog.SENT, (label,), [requests.sent]
+
+
+def _of_bucket(counts: Counts) -> Iterator[Value]:
+    for (kind, outcome), number in counts.outcomes.copy().items():
+        yield catalog.BUCKET_REQUESTS, (kind, outcome), [number]
+    for kind, seconds in counts.seconds.copy().items():
+        yield catalog.BUCKET_SECONDS, (kind,), [seconds]
+    yield catalog.BUCKET_RETRIES, (), [counts.retries]
+    yield catalog.BUCKET_RECEIVED, (), [counts.received]
+    yield catalog.BUCKET_SENT, (), [counts.sent]
 
 
 def _each(metric: Metric, numbers: dict[str, int]) -> Iterator[Value]:

@@ -42,6 +42,8 @@ STORE_ERRORS = (
     *("UnknownLayout", "DamagedRecord", "BlobMissing", "other"),
 )
 CACHES = ("project", "projects")
+BUCKET_KINDS = ("get", "head", "put", "delete", "list")
+BUCKET_OUTCOMES = ("answered", "refused", "forbidden", "failed")
 LEFT_OUT_REASONS = ("damaged", "unreadable", "directory")
 
 REQUESTS = Metric("quire_requests_total", "counter", "Requests that were answered.", ("route", "status"))
@@ -65,6 +67,13 @@ CONFLICTS = Metric(
 )
 IN_DOUBT = Metric("quire_writes_in_doubt_total", "counter", "Writes of a record whose outcome the store did not know.")
 STORE_FAILURES = Metric("quire_store_errors_total", "counter", "Requests that the store failed.", ("error",))
+BUCKET_REQUESTS = Metric("quire_bucket_requests_total", "counter", "Requests to the bucket.", ("kind", "outcome"))
+BUCKET_SECONDS = Metric(
+    "quire_bucket_request_seconds_total", "counter", "Time until the answers to these requests.", ("kind",)
+)
+BUCKET_RETRIES = Metric("quire_bucket_retries_total", "counter", "Requests to the bucket that were tried again.")
+BUCKET_RECEIVED = Metric("quire_bucket_received_bytes_total", "counter", "Bytes of objects that were read.")
+BUCKET_SENT = Metric("quire_bucket_sent_bytes_total", "counter", "Bytes of objects that were written.")
 LOGINS = Metric("quire_logins_total", "counter", "Credentials, by the result of their check.", ("result",))
 REFUSED = Metric("quire_access_refused_total", "counter", "Requests refused by the access rules.", ("reason",))
 LOG_LINES_LOST = Metric(
@@ -90,6 +99,7 @@ INFO = Metric("quire_info", "gauge", "Always 1; the labels are the version and t
 
 METRICS = (
     *(REQUESTS, DURATION, SENT, RECEIVED, BARRIER_REQUESTS, VALIDATIONS, LOADS, UPLOADS, UPLOADED, CHANGES, CONFLICTS),
+    *(BUCKET_REQUESTS, BUCKET_SECONDS, BUCKET_RETRIES, BUCKET_RECEIVED, BUCKET_SENT),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
     *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED),
 )

@@ -72,3 +72,33 @@ class Tally:
         """Count a request that the store failed."""
         name = type(error).__name__
         self.store_errors[name if name in self.store_errors else "other"] += 1
+
+
+class Counts:
+    """Requests to a bucket since the process began, and bytes. Sums may lose a few to races of threads."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[tuple[str, str], int] = {}
+        """Requests by kind (get, head, put, delete, list) and outcome; see `BUCKET_OUTCOMES` of the metrics."""
+        self.seconds: dict[str, float] = {}
+        """Until their answers, by kind; of parts and listings it is not known."""
+        self.retries = 0
+        self.received = 0
+        self.sent = 0
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """By kind."""
+        found: dict[str, int] = {}
+        for (kind, _), number in self.outcomes.copy().items():  # a copy: threads add to it
+            found[kind] = found.get(kind, 0) + number
+        return found
+
+    def add(self, kind: str, outcome: str = "answered", seconds: float = 0.0) -> None:
+        self.outcomes[kind, outcome] = self.outcomes.get((kind, outcome), 0) + 1
+        self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
+
+    def fail(self, kind: str, *, is_forbidden: bool) -> None:
+        """A request that was added before it began has failed."""
+        self.outcomes[kind, "answered"] -= 1
+        self.add(kind, "forbidden" if is_forbidden else "failed")

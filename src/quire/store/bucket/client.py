@@ -25,8 +25,9 @@ from obstore import exceptions
 from obstore.store import from_url
 
 from quire.domain.errors import ConfigurationError, StoreError, StoreReadOnly
+from quire.observe.metrics.tally import Counts
 from quire.store.bucket.connecting import connection_to
-from quire.store.bucket.objects import Counts, Forbidden, Listed, Object, Refused, Unchanged, Unclear, Upload, Version
+from quire.store.bucket.objects import Forbidden, Listed, Object, Refused, Unchanged, Unclear, Upload, Version
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta, SignCapableStore
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 SCHEMES: Final = ("s3", "gs", "az")
 READ_PATIENCE: Final = 15.0
 """Seconds in which a read is tried again."""
+SLOW_SECONDS: Final = 5.0
+"""A request that takes so long is logged."""
+_LOG_PAUSE: Final = 1.0
 _PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 _PARTS_AT_ONCE: Final = 2
@@ -78,6 +82,7 @@ class ObjectBucket:
         self._environ = environ
         self.url = url
         self.counts = Counts()
+        self._logged = float("-inf")
 
     @cached_property
     def control(self) -> S3Control | None:
@@ -99,7 +104,7 @@ class ObjectBucket:
         """See `objects.Bucket`."""
 
         def load() -> Object | Unchanged | None:
-            with self._request("get"):
+            with self._request("get", key):
                 try:
                     result = obstore.get(self._store, key, options=_condition(known))
                     data = bytes(result.bytes())
@@ -121,7 +126,7 @@ class ObjectBucket:
         return self._put(key, data, mode)
 
     def _put(self, key: str, data: bytes, mode: Any, attributes: Attributes | None = None) -> Version:
-        with self._request("put"):
+        with self._request("put", key):
             try:
                 result = obstore.put(self._store, key, data, mode=mode, attributes=attributes, use_multipart=False)
             except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
@@ -132,7 +137,6 @@ class ObjectBucket:
             except _DENIED as error:
                 raise StoreReadOnly(_no_right(self.url, "written", error)) from error
             except exceptions.BaseError as error:
-                log.info("write to the bucket failed", path=key, error=sentence_of(error))
                 raise Unclear(f"The bucket cannot be written: {sentence_of(error)}.") from error
         self.counts.sent += len(data)
         return Version(result["e_tag"], result["version"])
@@ -141,7 +145,7 @@ class ObjectBucket:
         """See `objects.Bucket`."""
 
         def remove() -> None:
-            with self._request("delete"):
+            with self._request("delete", key):
                 try:
                     obstore.delete(self._store, key)
                 except FileNotFoundError as error:
@@ -164,7 +168,8 @@ class ObjectBucket:
             nonlocal pages
             try:
                 return next(pages, None)
-            except exceptions.BaseError:
+            except exceptions.BaseError as error:
+                self.counts.fail("list", is_forbidden=isinstance(error, _DENIED))
                 pages = begin()  # behind the last one that came
                 raise
 
@@ -179,7 +184,7 @@ class ObjectBucket:
         """The object without its bytes; None when there is none. Raises StoreError."""
 
         def ask() -> Listed | None:
-            with self._request("head"):
+            with self._request("head", key):
                 try:
                     found = obstore.head(self._store, key)
                 except FileNotFoundError as error:
@@ -193,7 +198,7 @@ class ObjectBucket:
         """A part of an object, not beyond its end; None when there is none. Raises StoreError."""
 
         def load() -> bytes | None:
-            with self._request("get"):
+            with self._request("get", key):
                 try:
                     data = bytes(obstore.get_range(self._store, key, start=offset, length=size))
                 except FileNotFoundError as error:
@@ -208,7 +213,7 @@ class ObjectBucket:
         """See `objects.BlobBucket`."""
 
         def load() -> tuple[int, bytes] | None:
-            with self._request("get"):
+            with self._request("get", key):
                 try:
                     result = obstore.get(self._store, key, options={"range": (0, size)})
                     data = bytes(result.bytes())
@@ -231,7 +236,7 @@ class ObjectBucket:
         """See `objects.BlobBucket`."""
 
         def ask() -> str | None:
-            with self._request("head"):
+            with self._request("head", key):
                 try:
                     found = obstore.get(self._store, key, options={"head": True})
                 except FileNotFoundError as error:
@@ -245,7 +250,7 @@ class ObjectBucket:
         """See `objects.BlobBucket`."""
 
         def write() -> None:
-            with self._request("put"):
+            with self._request("put", key):
                 try:
                     obstore.put(self._store, key, data, use_multipart=False)
                 except _DENIED as error:
@@ -297,9 +302,36 @@ class ObjectBucket:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     @contextmanager
-    def _request(self, kind: str) -> Iterator[None]:
-        self.counts.add(kind)
-        yield
+    def _request(self, kind: str, key: str) -> Iterator[None]:
+        """Count a request, and log one that fails or takes long."""
+        begun = time.monotonic()
+        outcome, reason = "answered", None
+        try:
+            yield
+        except Refused:
+            outcome = "refused"
+            raise
+        except (StoreReadOnly, *_DENIED) as error:
+            outcome, reason = "forbidden", _reason(error)
+            raise
+        except BaseException as error:
+            if not any(words in str(error) for words in _NO_RANGE):
+                outcome, reason = "failed", _reason(error)
+            raise
+        finally:
+            seconds = time.monotonic() - begun
+            self.counts.add(kind, outcome, seconds)
+            if reason is not None or seconds >= SLOW_SECONDS:
+                self._log_request(kind, key, seconds, reason)
+
+    def _log_request(self, kind: str, key: str, seconds: float, reason: str | None) -> None:
+        """Log a failed or slow request; at most one a second, since a bucket that is away fails them all."""
+        now = time.monotonic()
+        if now - self._logged < _LOG_PAUSE:
+            return
+        self._logged = now
+        event = "request to the bucket failed" if reason is not None else "request to the bucket was slow"
+        log.warning(event, kind=kind, path=key, seconds=round(seconds, 3), reason=reason)
 
 
 class _Upload:
@@ -408,6 +440,12 @@ def sentence_of(error: Exception) -> str:
     if status is not None:
         return f"it answered {status[1]}{f' {code[1]}' if code is not None else ''}"
     return first.rpartition(" - ")[2].strip().rstrip(".")[:200]
+
+
+def _reason(error: BaseException) -> str:
+    """As `sentence_of`, of the library's error where there is one."""
+    found = error if error.__cause__ is None else error.__cause__
+    return sentence_of(found) if isinstance(found, Exception) else "it was broken off"
 
 
 def _no_right(url: str, what: str, error: Exception) -> str:

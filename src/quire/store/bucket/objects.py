@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from quire.domain.errors import StoreError
+from quire.observe.metrics.tally import Counts
 
 
 class Version(NamedTuple):
@@ -55,20 +56,6 @@ class Unclear(StoreError):
 
 class Forbidden(StoreError):
     """The credentials do not allow a read or a removal, or the bucket does not accept them."""
-
-
-class Counts:
-    """Requests to a bucket since the process began, and bytes. Sums may lose a few to races of threads."""
-
-    def __init__(self) -> None:
-        self.requests: dict[str, int] = {}
-        """By kind: get, head, put, delete, list, sign."""
-        self.retries = 0
-        self.received = 0
-        self.sent = 0
-
-    def add(self, kind: str) -> None:
-        self.requests[kind] = self.requests.get(kind, 0) + 1
 
 
 class Bucket(Protocol):

@@ -1,0 +1,112 @@
+"""Requests to a bucket are counted by their outcomes, and logged when they fail. The server answers as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+from structlog.testing import capture_logs
+
+from quire.domain.errors import StoreError, StoreReadOnly
+from quire.store.bucket.client import ObjectBucket, open_bucket
+from quire.store.bucket.objects import Forbidden, Refused, Unchanged, Unclear
+
+SECRET = "not-to-be-seen"
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers with the status that the object's name ends with; the name `500-200` gets each of them once, in order."""
+
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        name = self.path.partition("?")[0].rpartition("/")[2]
+        asked = self.server.asked[name] = self.server.asked.get(name, -1) + 1  # type: ignore[attr-defined]
+        statuses = name.split("-")
+        status = int(statuses[min(asked, len(statuses) - 1)])
+        body = b"content" if status == 200 and self.command == "GET" else b""
+        self.send_response(status)
+        self.send_header("ETag", '"1"')
+        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_PUT = do_HEAD = _answer  # noqa: N815 - the names of http.server
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of http.server
+        """Log nothing."""
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectBucket]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server.asked = {}  # type: ignore[attr-defined]
+    thread = Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    environ = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+    }
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    yield open_bucket("s3://bucket/prefix", environ)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_each_outcome_is_counted(bucket: ObjectBucket) -> None:
+    """An absence and an unchanged object are answers; a refusal, a denial and a failure are told apart."""
+    found = bucket.get("200")
+    assert not isinstance(found, Unchanged)
+    assert found is not None
+    assert bucket.get("404") is None
+    assert bucket.get("304", found.version) is Unchanged.UNCHANGED
+    with pytest.raises(Refused):
+        bucket.put("412", b"12345", None)
+    with pytest.raises(StoreReadOnly):
+        bucket.put("403", b"12345", None)
+    with pytest.raises(Forbidden):
+        bucket.get("403")
+    with pytest.raises(Unclear):
+        bucket.put("500", b"12345", None)
+    with pytest.raises(StoreError):
+        bucket.head("400")
+    bucket.put("200", b"12345", None)
+    assert bucket.counts.outcomes == {
+        ("get", "answered"): 3,
+        ("get", "forbidden"): 1,
+        ("put", "refused"): 1,
+        ("put", "forbidden"): 1,
+        ("put", "failed"): 1,
+        ("put", "answered"): 1,
+        ("head", "failed"): 1,
+    }
+    assert bucket.counts.requests == {"get": 4, "put": 4, "head": 1}
+    assert (bucket.counts.received, bucket.counts.sent, bucket.counts.retries) == (7, 5, 0)
+    assert all(seconds > 0 for seconds in bucket.counts.seconds.values())
+
+
+def test_a_retry_is_counted(bucket: ObjectBucket) -> None:
+    """Of a read that fails once: one failure, one retry, one answer."""
+    assert bucket.get("503-200") is not None
+    assert bucket.counts.outcomes == {("get", "failed"): 1, ("get", "answered"): 1}
+    assert bucket.counts.retries == 1
+
+
+def test_a_failure_is_logged_once_a_second(bucket: ObjectBucket) -> None:
+    """With the object, the kind and the reason, and without credentials."""
+    with capture_logs() as lines:
+        for _ in range(3):
+            with pytest.raises(Unclear):
+                bucket.put("500", b"12345", None)
+    (line,) = lines
+    assert line["event"] == "request to the bucket failed"
+    assert (line["kind"], line["path"], line["reason"]) == ("put", "500", "it answered 500")
+    assert SECRET not in str(line)
