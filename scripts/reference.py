@@ -18,18 +18,27 @@ from quire.cli import make_parser
 from quire.config.settings import DEFAULT_FALLBACK_URL, OPTIONS
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"
-_BLOCK = re.compile(r"(<!-- reference: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- reference: ([\w -]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _SAME_AS_RUN = {"serve"}
 """Commands whose flags are those of another one; their page says so."""
 
 
 def command_parsers() -> dict[str, argparse.ArgumentParser]:
-    """The parser of each command, by its name."""
+    """The parser of each command by its name, and those of its actions, as `token create`."""
+    found: dict[str, argparse.ArgumentParser] = {}
     parser, _ = make_parser()
+    for name, command in _choices(parser).items():
+        actions = _choices(command)
+        found |= {f"{name} {action}": each for action, each in actions.items()} if actions else {name: command}
+    return found
+
+
+def _choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The commands, or the actions of one; none for a command without."""
     for action in parser._actions:  # argparse has no other way to ask
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
-    raise LookupError("quire has no commands")
+    return {}
 
 
 def meaning(action: argparse.Action) -> str:

@@ -26,6 +26,8 @@ COMMANDS = {
     "status": "status",
     "log": "log",
     "passwd": "passwd",
+    "token": "token",
+    **dict.fromkeys(("grant", "revoke", "grants", "group", "access"), "grant"),
     "import": "import_",
     "check": "check",
     "gc": "gc",

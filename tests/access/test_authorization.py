@@ -6,9 +6,11 @@ from itertools import product
 
 import pytest
 
-from quire.access.authorization import ALLOWED, ANONYMOUS, AccessRules, Forbidden, NeedsLogin, Principal, Right
+from quire.access.authorization import ALLOWED, AccessRules, Forbidden, NeedsLogin, Right
+from quire.access.principals import ANONYMOUS, Principal
 
 ANN = Principal("ann")
+CHANGES = (Right.UPDATE, Right.UPLOAD, Right.MANAGE)
 
 
 def refused(rules: AccessRules, principal: Principal) -> dict[Right, type]:
@@ -23,7 +25,7 @@ def refused(rules: AccessRules, principal: Principal) -> dict[Right, type]:
 
 def test_uploads_need_a_login_unless_told_otherwise() -> None:
     """The default is pypiserver's: update needs a login, reading does not."""
-    assert refused(AccessRules(), ANONYMOUS) == {Right.UPDATE: NeedsLogin}
+    assert refused(AccessRules(), ANONYMOUS) == dict.fromkeys(CHANGES, NeedsLogin)
     assert refused(AccessRules(()), ANONYMOUS) == {}
 
 
@@ -32,6 +34,7 @@ def test_a_login_gives_all_that_needs_one(needed: tuple[bool, ...]) -> None:
     """Exactly the named rights need a login; a user has all of them. Metrics are read with the right to list."""
     rights = [right for right, is_needed in zip(Right, needed, strict=False) if is_needed]
     also = [Right.METRICS] if Right.LIST in rights else []
+    also += CHANGES if Right.UPDATE in rights else []
     rules = AccessRules([right.value for right in rights])
     assert refused(rules, ANONYMOUS) == dict.fromkeys([*rights, *also], NeedsLogin)
     assert refused(rules, ANN) == {}
@@ -41,7 +44,7 @@ def test_a_login_gives_all_that_needs_one(needed: tuple[bool, ...]) -> None:
 def test_no_user_changes_a_read_only_index(metrics: str) -> None:
     """Without a login that is asked for first, where one is needed."""
     closed = AccessRules((), read_only=True, metrics=metrics)
-    assert refused(closed, ANN) == {Right.UPDATE: Forbidden}
+    assert refused(closed, ANN) == dict.fromkeys(CHANGES, Forbidden)
     assert refused(closed, ANONYMOUS)[Right.UPDATE] is Forbidden
     assert refused(AccessRules(read_only=True), ANONYMOUS)[Right.UPDATE] is NeedsLogin
 

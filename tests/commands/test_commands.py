@@ -441,6 +441,7 @@ def test_the_nearest_store_is_found(
 COMMAND_LINES = (
     *("ls", "show alpha", "yank alpha 1.0", "unyank alpha 1.0", "delete alpha 1.0 --yes", "status alpha", "log"),
     *("import elsewhere", "check", "gc", "doctor", "update"),
+    *("token list", "grants", "grant user:a read", "revoke g", "group g a", "access init --admin a -a update"),
 )
 
 

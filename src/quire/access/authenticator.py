@@ -35,10 +35,10 @@ from functools import cached_property, partial
 
 import structlog
 
-from quire.access.authorization import Principal
 from quire.access.login_checks import LoginChecks
 from quire.access.login_limits import Attempt, Limits, Origin, Scope, Throttle, origin_of
 from quire.access.passwords import Passwords, Users, verify_password
+from quire.access.principals import Principal
 
 MAX_HEADER_CHARACTERS = 8 * 1024
 BUSY_RETRY_SECONDS = 1

@@ -1,4 +1,8 @@
-"""The access rules: one decision for every request, whichever endpoint it is for."""
+"""The access rules: one decision for every request, whichever endpoint it is for.
+
+The grants of the store decide, once there are any for people; until then the settings do (`--authenticate`), within
+what a token may do.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from quire.access.decisions import AccessState
+from quire.access.document import EMPTY
+from quire.access.grants import Permission
+from quire.access.principals import Principal
+
 
 class Right(StrEnum):
-    """Something that a principal may or may not do; the value follows "To" in sentences.
+    """Something that a request needs; the value follows "To" in sentences.
 
     The first three have the names that pypiserver's `--authenticate` gives them.
     """
@@ -17,19 +26,24 @@ class Right(StrEnum):
     DOWNLOAD = "download"
     LIST = "list"
     UPDATE = "update"
-    """To upload and to remove."""
+    """To upload or to manage: a request of which it is not known yet which of the two it is."""
     METRICS = "read the metrics"
+    UPLOAD = "upload"
+    MANAGE = "change or remove releases"
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """The sender of a request, as far as its credentials tell."""
+NO_GRANTS: Final = AccessState(EMPTY)
 
-    username: str | None = None
-    """None for an anonymous one."""
-
-
-ANONYMOUS: Final = Principal()
+_PERMISSIONS: Final = {
+    Right.DOWNLOAD: (Permission.READ,),
+    Right.LIST: (Permission.READ,),
+    Right.UPDATE: (Permission.UPLOAD, Permission.MANAGE),
+    Right.METRICS: (Permission.READ,),
+    Right.UPLOAD: (Permission.UPLOAD,),
+    Right.MANAGE: (Permission.MANAGE,),
+}
+"""Any of which gives a right."""
+_CHANGES: Final = (Right.UPDATE, Right.UPLOAD, Right.MANAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +74,7 @@ Decision = Allowed | NeedsLogin | Forbidden
 
 
 class AccessRules:
-    """The rules of the settings: which rights need a login. A user that has logged in has all of them.
-
-    They never change, and neither does any decision.
-    """
+    """The rules of the settings, and decisions by them and by the grants of the store."""
 
     def __init__(
         self,
@@ -77,10 +88,14 @@ class AccessRules:
         index takes no changes. `has_users`: whether there is a password file.
         """
         self._login_needed = {Right(each): _needs_login(f"To {each}") for each in login_needed}
+        for right in _CHANGES:
+            if Right.UPDATE in self._login_needed:
+                self._login_needed[right] = self._login_needed[Right.UPDATE]
         self._forbidden: dict[Right, Forbidden] = {}
+        self._metrics = metrics
         if read_only:
             sentence = "This index is served read-only; publish to the server that takes uploads."
-            self._forbidden[Right.UPDATE] = Forbidden(sentence)
+            self._forbidden |= dict.fromkeys(_CHANGES, Forbidden(sentence))
         if metrics == "list" and Right.LIST in self._login_needed:
             self._login_needed[Right.METRICS] = self._login_needed[Right.LIST]
         elif metrics == "authenticated" and has_users:
@@ -90,16 +105,57 @@ class AccessRules:
                 "The metrics need a login, and this server has no password file."
             )
 
-    def authorize(self, principal: Principal, right: Right, _index: str, _project: str | None) -> Decision:
-        """Whether `principal` has `right` on a project of an index. The settings know no difference between these.
+    def authorize(
+        self,
+        principal: Principal,
+        right: Right,
+        index: str,
+        project: str | None,
+        state: AccessState = NO_GRANTS,
+    ) -> Decision:
+        """Whether `principal` has `right` on a project of an index, as the grants in `state` have it.
 
         The index and the project are given by name, the project's normalized. None stands for no project, and for one
         that is not known yet: then the decision is Allowed unless it is the same for all projects.
         """
-        if principal.username is None and right in self._login_needed:
+        decision: Decision = ALLOWED
+        if state.decides and (right is not Right.METRICS or self._metrics == "list"):
+            decision = self._by_grants(principal, right, index, project, state)
+        elif right in self._login_needed and (principal.username is None or principal.token is not None):
+            decision = self._by_settings(principal, right, index, project, state)
+        if decision is ALLOWED and self._forbidden:
+            return self._forbidden.get(right, ALLOWED)
+        return decision
+
+    def _by_settings(
+        self, principal: Principal, right: Right, index: str, project: str | None, state: AccessState
+    ) -> Decision:
+        """Of what needs a login, for any sender but a user that has logged in with a password."""
+        if principal.token is None:
             return self._login_needed[right]
-        return self._forbidden.get(right, ALLOWED) if self._forbidden else ALLOWED
+        if right is Right.METRICS:
+            return ALLOWED
+        if any(state.token_permits(principal.token, each, index, project) for each in _PERMISSIONS[right]):
+            return ALLOWED
+        return _lacks(principal, right, index, project)
+
+    def _by_grants(
+        self, principal: Principal, right: Right, index: str, project: str | None, state: AccessState
+    ) -> Decision:
+        if any(state.permits(principal, each, index, project) for each in _PERMISSIONS[right]):
+            return ALLOWED
+        if principal.is_anonymous:
+            return _needs_login(f"To {right}")
+        return _lacks(principal, right, index, project)
 
 
 def _needs_login(purpose: str) -> NeedsLogin:
     return NeedsLogin(f"{purpose} needs a login; give a user name and a password.")
+
+
+def _lacks(principal: Principal, right: Right, index: str, project: str | None) -> Forbidden:
+    doing = "upload or change releases" if right is Right.UPDATE else str(right)
+    place = f"the index {index}" if project is None else f"{project} on the index {index}"
+    needed = " or ".join(_PERMISSIONS[right])
+    sender = f"The user {principal.name[:100]}" if principal.token is None else f"The token {principal.token}"
+    return Forbidden(f"{sender} may not {doing} here; it needs the right {needed} on {place}.")

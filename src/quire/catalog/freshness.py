@@ -185,17 +185,20 @@ class Barrier(Generic[V]):
         `requests`: how many of them the call is for.
         """
         fresh = self.get_inline(key)
-        if fresh is not None:
-            return fresh
+        return fresh if fresh is not None else await asyncio.shield(self.begin(key, requests))
+
+    def begin(self, key: str, requests: int = 1) -> asyncio.Future[V]:
+        """As `get`, without waiting: for a caller that asks several barriers at once. The future is shared with other
+        requests: await it shielded."""
         self._tally.asked += requests
         validations = self._validations.get(key)
-        if validations is None:
-            validations = self._validations[key] = _Validations(_new_future(), requests, self._pacing)
-            task = asyncio.create_task(self._run_validations(key, validations))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return await asyncio.shield(validations.running)
-        return await asyncio.shield(validations.join_next(requests))
+        if validations is not None:
+            return validations.join_next(requests)
+        validations = self._validations[key] = _Validations(_new_future(), requests, self._pacing)
+        task = asyncio.create_task(self._run_validations(key, validations))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return validations.running
 
     async def _run_validations(self, key: str, validations: _Validations[V]) -> None:
         clock = asyncio.get_running_loop().time

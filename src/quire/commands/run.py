@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def prepare(settings: Settings) -> Settings:
     from quire.access.passwords import has_users  # noqa: PLC0415 - as above
     from quire.http.app.application import create_application  # noqa: PLC0415 - as above
     from quire.http.app.worker import blob_options_of  # noqa: PLC0415 - as above
-    from quire.store.opening import is_directory, open_store  # noqa: PLC0415 - as above
+    from quire.store.opening import open_store  # noqa: PLC0415 - as above
     from quire.store.posix.filesystem import filesystem_type, is_tested  # noqa: PLC0415 - as above
     from quire.store.posix.layout import check_directory  # noqa: PLC0415 - as above
 
@@ -95,8 +96,7 @@ def prepare(settings: Settings) -> Settings:
             coarse_changes=settings.coarse_changes,
             blob_options=blob_options_of(settings),
         )
-        if not is_directory(settings.root):
-            settings = _probed(settings, store)
+        settings = _asked(settings, store)
         # Made once here, for the errors that it finds as much as for the workers: forked, they share its modules. What
         # it warns of they find as well, and one of them says it.
         logging.disable(logging.WARNING)
@@ -133,15 +133,25 @@ def prepare(settings: Settings) -> Settings:
     return settings
 
 
-def _probed(settings: Settings, store: Store) -> Settings:
-    """The same settings, read-only where the credentials for the bucket only allow to read it. Raises StoreError."""
-    from quire.process.apart import run_apart  # noqa: PLC0415 - as in `prepare`
+def _asked(settings: Settings, store: Store) -> Settings:
+    """The same settings, read-only where the credentials for the bucket only allow to read it.
 
+    Asks the store what opening it did not; in a process of its own where a library would start threads.
+    Raises ConfigurationError, StoreError.
+    """
+    from quire.operations.opening import check_grants  # noqa: PLC0415 - as in `prepare`
+    from quire.process.apart import run_apart  # noqa: PLC0415 - as in `prepare`
+    from quire.store.opening import is_directory  # noqa: PLC0415 - as in `prepare`
+
+    if is_directory(settings.root):
+        check_grants(store, settings)
+        return settings
     try:
         run_apart(store.probe)
     except StoreReadOnly as error:
         _log.warning(f"{error} Until then {settings.root} is served read-only, without uploads.")
-        return msgspec.structs.replace(settings, read_only=True)
+        settings = msgspec.structs.replace(settings, read_only=True)
+    run_apart(partial(check_grants, store, settings))
     return settings
 
 
@@ -257,6 +267,12 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         const=True,
         help="allow uploads without a login although -a protects other actions; without this flag -a must have "
         "update, unless the server is read-only",
+    )
+    add(
+        "--grants",
+        action="store_const",
+        const=True,
+        help="experimental: decide by the grants and tokens of the store; until there are grants, as -a has it",
     )
     add("-o", "--overwrite", action="store_const", const=True, help="let an upload replace a file of the same name")
     add("--read-only", action="store_const", const=True, help="refuse every change")

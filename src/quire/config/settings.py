@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redirect_seconds: int = 600
     """How long such a URL is valid."""
 
+    grants: bool = False
+    """Whether the grants and tokens of the store decide; until there are grants, what follows does."""
     authenticate: tuple[str, ...] = ("update",)
     """The actions (download, list, update) that need a login."""
     passwords: str | None = None
@@ -191,6 +193,7 @@ OPTIONS = (
     Option("authenticate", values.actions, "--authenticate"),
     Option("passwords", values.password_file, "--passwords"),
     Option("anonymous_uploads", values.boolean, "--anonymous-uploads"),
+    Option("grants", values.boolean, "--grants"),
     Option("disable_fallback", values.boolean, "--disable-fallback"),
     Option("fallback_url", values.http_url, "--fallback-url"),
     Option("local", values.name_patterns, "--local"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from quire.access.records import AccessRecords
 from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError, QuireError
 from quire.dropin.folder import Folder
@@ -72,6 +73,15 @@ def drop_ins_of(
         budget=budget,
         facts_are_stored=stores_facts,
     )
+
+
+def check_grants(store: Store, settings: Settings) -> None:
+    """Refuse to serve a store by the settings alone if it has grants. Raises ConfigurationError, StoreError."""
+    if not settings.grants and AccessRecords(store).read().state.decides:
+        raise ConfigurationError(
+            f"The store in {store.place} has grants, which say which user may do what ('quire grants' lists them); "
+            "serve it with --grants."
+        )
 
 
 def check_place(place: str) -> None:

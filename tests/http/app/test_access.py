@@ -13,9 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
-from quire.access.authorization import AccessRules, Decision, Forbidden, Principal, Right
+from quire.access.records import AccessRecords
 from quire.config.settings import Settings
 from quire.http.app.application import create_application
+from quire.index.audit.entries import Origin
+from quire.operations import granting
 from tests.asking import JSON_V1, OPEN, basic, password_file, serve
 from tests.distributions import make_wheel, wheel_name
 
@@ -111,15 +113,6 @@ def test_a_forbidden_upload_is_refused_before_its_body(is_read_only: bool, statu
         assert answer.status == status
 
 
-class _SealedRules(AccessRules):
-    """Rules that know projects: no user may change `sealed`."""
-
-    def authorize(self, principal: Principal, right: Right, index: str, project: str | None) -> Decision:
-        if right is Right.UPDATE and project == "sealed":
-            return Forbidden(f"The user {principal.username} may not change {index}/{project}.")
-        return super().authorize(principal, right, index, project)
-
-
 def upload(name: str) -> tuple[str, str, dict[str, Any]]:
     files = {"content": (wheel_name(name, "1.0"), make_wheel(name, "1.0"))}
     return POST, "/", {"data": {":action": "file_upload"}, "files": files, "auth": ("ann", "secret")}
@@ -133,17 +126,27 @@ def removal(name: str) -> tuple[str, str, dict[str, Any]]:
 def test_an_upload_is_decided_again_for_its_project(tmp_path: Path) -> None:
     """The filename tells which it is. A removal is, too, by the name in the form. Nothing has changed by a refusal."""
     users = password_file(tmp_path, ann="secret")
-    app = application(tmp_path, authenticate=("update",), passwords=str(users))
+    app = application(tmp_path, authenticate=("update",), passwords=str(users), grants=True)
     page: tuple[str, str, dict[str, Any]] = (GET, "/simple/sealed/", {"headers": {"accept": JSON_V1}})
     ask(app, upload("sealed"))
     worker = app.state.worker
-    worker.access.rules = _SealedRules(("update",))
+    access, origin = AccessRecords(worker.default.store), Origin()
+    granting.begin(access, "root", ("update",), origin)
+    for identity, grant in access.read().state.document.grants.items():
+        if "upload" in grant.permissions:
+            granting.take_back(access, [identity], origin)
+    granting.give(access, "user:ann", ["upload", "manage"], "main", ["other"], origin=origin)
     before = worker.default.hosted.project("sealed")
     with capture_logs() as logs:
         answers = ask(app, upload("Sealed"), removal("SEALED"), upload("other"), removal("other"), page)
     assert [answer.status_code for answer in answers] == [403, 403, 200, 200, 200]
-    assert answers[0].text == answers[1].text == "The user ann may not change main/sealed.\n"
-    assert refusals(logs) == [("forbidden", "update", "ann")] * 2
+    assert answers[0].text == (
+        "The user ann may not upload here; it needs the right upload on sealed on the index main.\n"
+    )
+    assert answers[1].text == (
+        "The user ann may not change or remove releases here; it needs the right manage on sealed on the index main.\n"
+    )
+    assert refusals(logs) == [("forbidden", "upload", "ann"), ("forbidden", "manage", "ann")]
     assert [log["project"] for log in logs if log["event"] == "access refused"] == ["sealed"] * 2
     assert counted(app) == {"forbidden": 2}
     assert worker.default.hosted.project("sealed") == before

@@ -27,7 +27,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quire.access.authorization import Principal
+from quire.access.principals import Principal
 from quire.config.settings import Settings
 from quire.http.app.access_lines import AccessFields, access_lines
 from quire.http.app.request_log import AccessLog, RequestContext

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from starlette.types import Message, Receive, Scope, Send
 
-from quire.access.authorization import Principal
+from quire.access.principals import Principal
 from quire.http.app.request_log import context_of
 from quire.http.app.routes import RouteTable
 from quire.http.app.tracing import Tracing, is_enabled, traced

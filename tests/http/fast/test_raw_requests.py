@@ -24,6 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from quire.access.authenticator import Login
+from quire.access.credentials import TokenLogin
 from quire.http.fast.raw_requests import MAX_HEAD_BYTES, RawDownload, RawHeaders, RawRequests, ResponseBytes
 from quire.http.fast.responses import AskedPage, CachedResponse, Headers, IdentifiedResponse, as_lines
 from quire.render.negotiation import MediaType
@@ -45,7 +46,7 @@ class Answers:
 
     def __init__(self, status: int = 200) -> None:
         self.asked: list[tuple[str, dict[str, str]]] = []
-        self.logins: list[Login | None] = []
+        self.logins: list[Login | TokenLogin | None] = []
         self.good: dict[str, Login] = {}
         self.turns: list[int] = []
         """How many were asked in each turn."""
@@ -57,11 +58,17 @@ class Answers:
     def end_tick(self) -> None:
         self.turns[-1] += len(self.asked)
 
-    def find_login(self, authorization: str) -> Login | None:
+    def find_login(self, authorization: str) -> Login | TokenLogin | None:
         return self.good.get(authorization)
 
     def respond_inline(
-        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
+        self,
+        path: str,
+        headers: Headers,
+        client: Callable[[], str],
+        login: Login | TokenLogin | None,
+        *,
+        takes_files: bool,
     ) -> IdentifiedResponse | None:
         assert not takes_files
         assert isinstance(headers, RawHeaders)
@@ -71,7 +78,7 @@ class Answers:
         body = BODY if self._status == 200 else b""
         return CachedResponse(self._status, _HEADERS, body, "project", lines=as_lines(_HEADERS)), ""
 
-    def ask(self, path: str, headers: Headers, login: Login | None) -> AskedPage | None:
+    def ask(self, path: str, headers: Headers, login: Login | TokenLogin | None) -> AskedPage | None:
         raise AssertionError("these answers are there at once")
 
     async def load(self, project: str | None, requests: int) -> object:
@@ -94,8 +101,8 @@ class SlowAnswers(Answers):
         self.loaded: list[tuple[str | None, int]] = []
         """The awaited projects, and the number of requests for each."""
 
-    def ask(self, path: str, headers: Headers, login: Login | None) -> AskedPage | None:
-        return AskedPage(path.split("/")[2] or None, (MediaType.HTML, "identity"), "")
+    def ask(self, path: str, headers: Headers, login: Login | TokenLogin | None) -> AskedPage | None:
+        return AskedPage(path.split("/")[2] or None, (MediaType.HTML, "identity"), None)
 
     async def load(self, project: str | None, requests: int) -> object:
         self.loaded.append((project, requests))
@@ -242,7 +249,7 @@ def test_a_login_stands_for_its_credentials() -> None:
     answers.good = {"Basic YTpi": Login("a", b"")}
     raw_requests = RawRequests(answers)
 
-    def login(authorization: bytes, accept: bytes = b"text/html") -> Login | None:
+    def login(authorization: bytes, accept: bytes = b"text/html") -> Login | TokenLogin | None:
         data = HEAD.replace(b"text/html", b"%b\r\nAuthorization: %b" % (accept, authorization))
         assert _response(raw_requests, data) is not None
         return answers.logins[-1]
@@ -539,7 +546,13 @@ def test_connections_do_not_mix_responses() -> None:
 
     class Failing(Answers):
         def respond_inline(
-            self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
+            self,
+            path: str,
+            headers: Headers,
+            client: Callable[[], str],
+            login: Login | TokenLogin | None,
+            *,
+            takes_files: bool,
         ) -> IdentifiedResponse | None:
             if path == "/simple/failing/":
                 raise ArithmeticError

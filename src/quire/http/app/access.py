@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import structlog
 from starlette.requests import Request
 
 from quire.access.authenticator import Accepted, Authenticator, Busy, Throttled, Wrong, parse_basic
-from quire.access.authorization import ALLOWED, ANONYMOUS, AccessRules, Allowed, Forbidden, NeedsLogin, Principal, Right
+from quire.access.authorization import ALLOWED, NO_GRANTS, AccessRules, Allowed, Forbidden, NeedsLogin, Right
+from quire.access.credentials import find_token_text
+from quire.access.decisions import AccessState, TokenFault
+from quire.access.principals import ANONYMOUS, Principal
+from quire.access.records import StoredAccess
+from quire.access.tokens import TokenText
+from quire.catalog.freshness import Barrier
 from quire.http.app.problems import HttpError
 from quire.http.app.proxies import TrustedProxies
 from quire.http.app.request_log import context_of
@@ -22,38 +30,49 @@ class Access:
     """Whether requests may do what they ask for."""
 
     def __init__(
-        self, rules: AccessRules, authenticator: Authenticator | None, proxies: TrustedProxies, tally: Tally
+        self,
+        rules: AccessRules,
+        authenticator: Authenticator | None,
+        proxies: TrustedProxies,
+        tally: Tally,
+        stored: Barrier[StoredAccess] | None,
     ) -> None:
-        """`authenticator`: None where there is no password file, and so no login."""
+        """`authenticator`: None where there is no password file. `stored`: of the store's grants and tokens, by the
+        empty key; None where they do not count.
+        """
         self.rules = rules
         self.authenticator = authenticator
+        self.stored = stored
         self._proxies = proxies
         self._tally = tally
 
-    def is_open(self, right: Right, index: str) -> bool:
-        """Whether a right needs no login."""
-        return self.rules.authorize(ANONYMOUS, right, index, None) is ALLOWED
+    async def state(self) -> AccessState:
+        """The grants and tokens as they were at some moment after this call began. Raises StoreError."""
+        return NO_GRANTS if self.stored is None else (await self.stored.get("")).state
 
     async def authorize(self, request: Request, right: Right, index: str) -> None:
         """Decide on a request before its project is known; `check` decides again when it is.
 
         `index`: its name. Credentials are checked only where a login is needed; they make the principal in the
-        request's context. Raises HttpError 401, 403, 429, 503.
+        request's context. Raises HttpError 401, 403, 429, 503, and StoreError.
         """
-        decision = self.rules.authorize(ANONYMOUS, right, index, None)
+        state = await self.state()
+        decision = self.rules.authorize(ANONYMOUS, right, index, None, state)
+        context = context_of(request.scope)
+        context.needed_no_login = decision is ALLOWED
         if isinstance(decision, NeedsLogin):
-            context = context_of(request.scope)
-            context.principal = await self._principal(request)
-            decision = self.rules.authorize(context.principal, right, index, None)
+            context.principal = await self._principal(request, state)
+            decision = self.rules.authorize(context.principal, right, index, None, state)
         if not isinstance(decision, Allowed):
             raise self._refusal(request, decision, right, index, None)
 
-    def check(self, request: Request, right: Right, index: str, project: str) -> None:
-        """Decide on a request for the principal that `authorize` found. `project`: its normalized name.
+    async def check(self, request: Request, right: Right, index: str, project: str) -> None:
+        """Decide on a request for the principal that `authorize` found, by the rights that it has now.
 
-        Raises HttpError 401, 403.
+        `project`: its normalized name. Raises HttpError 401, 403, and StoreError.
         """
-        decision = self.rules.authorize(context_of(request.scope).principal, right, index, project)
+        state = await self.state()
+        decision = self.rules.authorize(context_of(request.scope).principal, right, index, project, state)
         if not isinstance(decision, Allowed):
             raise self._refusal(request, decision, right, index, project)
 
@@ -79,9 +98,13 @@ class Access:
         )
         return refusal
 
-    async def _principal(self, request: Request) -> Principal:
+    async def _principal(self, request: Request, state: AccessState) -> Principal:
         """The principal whose credentials a request has. Raises HttpError 401, 429, 503 for refused ones."""
-        credentials = parse_basic(request.headers.get("authorization"))
+        header = request.headers.get("authorization")
+        token = find_token_text(header) if self.stored is not None else None
+        if token is not None:
+            return self._holder(request, state, token)
+        credentials = parse_basic(header)
         if credentials is None or self.authenticator is None:
             return ANONYMOUS
         checks = self.authenticator.hash_checks
@@ -92,6 +115,21 @@ class Access:
             raise self._login_refused(verdict, user=credentials.username[:100], client=client, request=request_id)
         self._tally.logins["remembered" if self.authenticator.hash_checks == checks else "checked"] += 1
         return Principal(verdict.username)
+
+    def _holder(self, request: Request, state: AccessState, sent: TokenText | str) -> Principal:
+        """The principal that a token stands for. `sent`: the token, or the sentence on what was sent as one.
+
+        Raises HttpError 401.
+        """
+        found = sent if isinstance(sent, str) else state.find_token(sent, datetime.now(UTC))
+        if isinstance(sent, TokenText) and not isinstance(found, TokenFault | str):
+            self._tally.logins["token"] += 1
+            return Principal(found.user, token=sent.identity)
+        self._tally.logins["wrong"] += 1
+        identity = sent.identity if isinstance(sent, TokenText) else None
+        client, request_id = self._proxies.client_address(request), context_of(request.scope).request_id
+        log.warning("token refused", token=identity, reason=str(found), client=client, request=request_id)
+        raise HttpError(401, str(found), CHALLENGE)
 
     def _login_refused(self, verdict: Wrong | Throttled | Busy, *, user: str, client: str, request: str) -> HttpError:
         """Count and log a login that was not accepted; returns the error for the client."""

@@ -19,7 +19,7 @@ from starlette.datastructures import URL, Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from quire.access.authorization import ANONYMOUS, Principal
+from quire.access.principals import ANONYMOUS, Principal
 from quire.config.settings import Settings
 from quire.domain.names import is_normalized
 from quire.http.app.access_lines import AccessFields, AccessLines, Parts, access_lines
@@ -48,19 +48,21 @@ _MAX_PARTS = 4096
 class RequestContext:
     """What handlers find out about a request, for the log and the audit log. Empty where it does not apply."""
 
-    __slots__ = ("action", "file", "principal", "project", "request_id")
+    __slots__ = ("action", "file", "needed_no_login", "principal", "project", "request_id")
 
     def __init__(self, request_id: str = "") -> None:
         self.request_id = request_id
         self.principal = ANONYMOUS
+        self.needed_no_login = False
+        """Whether the right that the request needed is given without a login."""
         self.project = ""
         self.action = ""
         self.file = ""
 
     @property
     def user(self) -> str | None:
-        """The name of the user that has logged in; None without a login."""
-        return self.principal.username
+        """The name of the user that has logged in, or of a token that stands for itself; None without a login."""
+        return self.principal.name or None
 
 
 def context_of(scope: Scope) -> RequestContext:

@@ -18,7 +18,9 @@ from starlette.requests import Request
 from quire.access.authenticator import Authenticator
 from quire.access.authorization import AccessRules, Right
 from quire.access.passwords import Passwords
+from quire.access.records import AccessRecords, StoredAccess
 from quire.catalog.drop_ins import DropIns
+from quire.catalog.freshness import Barrier
 from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.config.settings import Settings
 from quire.domain.errors import NotFound, StoreError
@@ -66,6 +68,7 @@ class Worker:
         metrics: WorkerMetrics,
         threads: Threads,
         rules: AccessRules,
+        stored_access: Barrier[StoredAccess] | None,
     ) -> None:
         """`indexes`: by name, at least that of the settings, which answers where a route names none."""
         self.settings = settings
@@ -79,7 +82,7 @@ class Worker:
         self.proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
         self.hosts = AllowedHosts(settings.allowed_hosts)
         authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
-        self.access = Access(rules, authenticator, self.proxies, metrics.tally)
+        self.access = Access(rules, authenticator, self.proxies, metrics.tally, stored_access)
         self.renderings: Renderings[Page] = Renderings()
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self._threads = threads
@@ -208,7 +211,25 @@ def build_worker(settings: Settings) -> Worker:
         read_only=index.read_only,
         has_users=settings.passwords is not None,
     )
-    worker = Worker(settings, {index.name: index}, budget=budget, metrics=metrics, threads=threads, rules=rules)
+    stored_access = None
+    if settings.grants:
+        stored_access = Barrier(
+            AccessRecords(store),
+            inline=store.validates_inline,
+            pacing=store.pacing,
+            budget=budget,
+            executor=threads.readers,
+            tally=metrics.tally.barriers["access"],
+        )
+    worker = Worker(
+        settings,
+        {index.name: index},
+        budget=budget,
+        metrics=metrics,
+        threads=threads,
+        rules=rules,
+        stored_access=stored_access,
+    )
     metrics.watch(
         index.hosted.commits,
         folder.left_out,

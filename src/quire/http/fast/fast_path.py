@@ -14,14 +14,21 @@ meanwhile; the steps are the same.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from time import perf_counter
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quire.access.authenticator import Login
-from quire.access.authorization import ALLOWED, Right
+from quire.access.authorization import ALLOWED, NO_GRANTS, Right
+from quire.access.credentials import TokenLogin, find_token_text
+from quire.access.decisions import AccessState, TokenFault
+from quire.access.principals import ANONYMOUS, Principal
+from quire.access.tokens import TokenText
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import NamesView, ProjectView
 from quire.domain.errors import QuireError
@@ -68,6 +75,13 @@ class Prepared:
         self.unchanged = CachedResponse(304, shared, b"", label, lines=as_lines(shared))
 
 
+class _Loaded(NamedTuple):
+    """A page and the grants, both as they were after some requests had come."""
+
+    view: ProjectView | NamesView
+    state: AccessState
+
+
 class FastPath:
     """Finds prepared responses of one worker. Belongs to its event loop."""
 
@@ -80,9 +94,10 @@ class FastPath:
         steps `ask`, `load` and `respond`."""
         self._simple = f"{settings.server_base_url}{_PROJECT.base}"
         self._authorize = worker.access.rules.authorize
-        self._pages_need = self._login_right(_PROJECT)
-        """The right to pages, where it needs a login; None where every principal has it."""
-        self._files_need = self._login_right(FILES)
+        self._access = worker.access.stored
+        self._state: AccessState | None = None
+        self._pages_are_open = self._files_are_open = False
+        """What may be had without a login in that state of the grants."""
         self._algorithm = settings.hash_algorithm
         self._hosts: set[str] = set()
         self._allowed = worker.hosts
@@ -96,6 +111,7 @@ class FastPath:
         sharing = (
             index.projects,
             index.project_names,
+            worker.access.stored,
             worker.access.authenticator,
             self._log if self._log.is_on else None,
         )
@@ -111,8 +127,11 @@ class FastPath:
         for each in self._sharing:
             each.end_tick()
 
-    def find_login(self, authorization: str) -> Login | None:
+    def find_login(self, authorization: str) -> Login | TokenLogin | None:
         """The login for this header, to pass to `respond_inline` and `respond_awaited`; None for an unknown header."""
+        sent = None if self._access is None else find_token_text(authorization)
+        if sent is not None:
+            return TokenLogin(sent) if isinstance(sent, TokenText) else None
         return None if self._authenticator is None else self._authenticator.find_login(authorization)
 
     def respond_inline(
@@ -120,7 +139,7 @@ class FastPath:
         path: str,
         headers: Headers,
         client: Callable[[], str],
-        login: Login | None = None,
+        login: Login | TokenLogin | None = None,
         *,
         takes_files: bool = False,
     ) -> IdentifiedResponse | None:
@@ -140,18 +159,20 @@ class FastPath:
         return self._record(answer, user, path, headers, client, begun=begun)
 
     async def respond_awaited(
-        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None = None
+        self, path: str, headers: Headers, client: Callable[[], str], login: Login | TokenLogin | None = None
     ) -> IdentifiedResponse | None:
         """As `respond_inline`, where validations wait for a network (`waits`)."""
         begun = perf_counter()
         try:
             asked = self.ask(path, headers, login)
-            view = None if asked is None else await self.load(asked.project, 1)
+            loaded = None if asked is None else await self.load(asked.project, 1)
         except QuireError:  # as in `find_response`
             return None
-        return None if asked is None or view is None else self.respond(asked, view, path, headers, client, begun=begun)
+        if asked is None or loaded is None:
+            return None
+        return self.respond(asked, loaded, path, headers, client, begun=begun)
 
-    def ask(self, path: str, headers: Headers, login: Login | None = None) -> AskedPage | None:
+    def ask(self, path: str, headers: Headers, login: Login | TokenLogin | None = None) -> AskedPage | None:
         """The page that a GET asks for, where validations wait for a network (`waits`); None when the general
         application has to answer. Of pages only: a file has to be opened, too, which needs a thread there.
 
@@ -162,28 +183,32 @@ class FastPath:
         wanted = self._negotiated(headers) if self._is_supported(headers) else None
         if wanted is None:
             return None
-        user = "" if self._pages_need is None else self._user(headers, login, self._pages_need)
-        if user is None:
-            return None
+        if login is None and (header := headers.get("authorization")) is not None:
+            login = self.find_login(header)
         if path == self._simple:
-            return None if self._index.project_names.memory.get("") is None else AskedPage(None, wanted, user)
+            return None if self._index.project_names.memory.get("") is None else AskedPage(None, wanted, login)
         name = path[len(self._simple) : -1]
         if path[-1] != "/" or self._index.projects.memory.get(name) is None:
             return None  # it was never asked for
-        return AskedPage(name, wanted, user)
+        return AskedPage(name, wanted, login)
 
-    async def load(self, project: str | None, requests: int) -> ProjectView | NamesView | None:
-        """What `AskedPage.project` names as it is now, for so many requests that came before; None for what is not
-        there. Raises QuireError."""
+    async def load(self, project: str | None, requests: int) -> _Loaded | None:
+        """What `AskedPage.project` names as it is now, and the grants, for so many requests that came before; None for
+        what is not there. Raises QuireError."""
+        rights = None if self._access is None else self._access.begin("", requests)  # while the page is asked for
+        view: NamesView | ProjectView
         if project is None:
-            return await self._index.project_names.get("", requests)
-        view = await self._index.projects.get(project, requests)
-        return view if view.exists else None
+            view = await self._index.project_names.get("", requests)
+        else:
+            view = await self._index.projects.get(project, requests)
+            if not view.exists:
+                return None
+        return _Loaded(view, NO_GRANTS if rights is None else (await asyncio.shield(rights)).state)
 
     def respond(
         self,
         asked: AskedPage,
-        view: ProjectView | NamesView,
+        loaded: _Loaded,
         path: str,
         headers: Headers,
         client: Callable[[], str],
@@ -191,13 +216,14 @@ class FastPath:
         begun: float,
     ) -> IdentifiedResponse | None:
         """The answer to a request, which is then counted and logged as given; None when the general application has
-        to find it. `view`: see `load`. `begun`: when the request was taken up, by `perf_counter`.
+        to find it. `loaded`: see `load`. `begun`: when the request was taken up, by `perf_counter`.
         """
-        prepared = self._in_form(view, asked.form)
-        if prepared is None:
+        user = self._user(headers, asked.login, loaded.state, is_file=False)
+        prepared = None if user is None else self._in_form(loaded.view, asked.form)
+        if prepared is None or user is None:
             return None
         answer = self._full_or_unchanged(prepared, headers)
-        return self._record(answer, asked.user, path, headers, client, begun=begun)
+        return self._record(answer, user, path, headers, client, begun=begun)
 
     def _record(
         self, answer: CachedResponse, user: str, path: str, headers: Headers, client: Callable[[], str], *, begun: float
@@ -247,7 +273,7 @@ class FastPath:
         return Download(blob, self._worker.in_sender, finish)
 
     def find_response(
-        self, path: str, headers: Headers, login: Login | None = None, *, takes_files: bool = False
+        self, path: str, headers: Headers, login: Login | TokenLogin | None = None, *, takes_files: bool = False
     ) -> tuple[CachedResponse, str] | None:
         """As `respond_inline`, but neither counted nor logged; and the user, empty when no login is needed.
 
@@ -257,12 +283,22 @@ class FastPath:
         try:
             if not self._is_supported(headers):
                 return None
+            state = NO_GRANTS
+            if self._access is not None:
+                stored = self._access.get_inline("")
+                if stored is None:
+                    return None
+                state = stored.state
             if path.startswith(self._simple):
-                user = "" if self._pages_need is None else self._user(headers, login, self._pages_need)
+                user = self._user(headers, login, state, is_file=False)
                 answer = None if user is None else self._page(path, headers)
             elif path.startswith(self.files.prefix):
-                user = "" if self._files_need is None else self._user(headers, login, self._files_need)
-                answer = None if user is None else self.files.find_response(path, headers, takes_files=takes_files)
+                user = self._user(headers, login, state, is_file=True)
+                answer = (
+                    None
+                    if user is None
+                    else self.files.find_response(path, headers, takes_files=takes_files, public=self._files_are_open)
+                )
         except QuireError:  # the application meets the same, and has a sentence for it
             pass
         return None if answer is None or user is None else (answer, user)
@@ -342,20 +378,40 @@ class FastPath:
             self._hosts.add(host)
         return True
 
-    def _login_right(self, endpoint: Endpoint) -> Right | None:
-        needs = endpoint.needs
-        return None if needs is None or self._worker.access.is_open(needs, self._index.name) else needs
-
-    def _user(self, headers: Headers, login: Login | None, right: Right) -> str | None:
-        """The user of a cached login, if it is still valid and the user has the right."""
-        authenticator = self._authenticator
-        if authenticator is None:
-            return None
+    def _user(
+        self, headers: Headers, login: Login | TokenLogin | None, state: AccessState, *, is_file: bool
+    ) -> str | None:
+        """The name of a principal that has the right to pages or files, as the access log has it; empty when
+        no login is needed. None where the application has to decide: a login that has to be checked, or a refusal.
+        """
+        if state is not self._state:
+            self._find_open_rights(state)
+        if self._files_are_open if is_file else self._pages_are_open:
+            return ""
         if login is None and (header := headers.get("authorization")) is not None:
-            login = authenticator.find_login(header)
-        if login is None or not authenticator.confirm(login):
+            login = self.find_login(header)
+        if login is None:
             return None
-        return login.username if self._authorize(login.principal, right, self._index.name, None) is ALLOWED else None
+        if isinstance(login, TokenLogin):
+            token = state.find_token(login.text, datetime.now(UTC))
+            if isinstance(token, TokenFault):
+                return None
+            principal = Principal(token.user, token=login.text.identity)
+        elif self._authenticator is not None and self._authenticator.confirm(login):
+            principal = login.principal
+        else:
+            return None
+        right = Right.DOWNLOAD if is_file else Right.LIST
+        if self._authorize(principal, right, self._index.name, None, state) is not ALLOWED:
+            return None
+        return principal.username or principal.name
+
+    def _find_open_rights(self, state: AccessState) -> None:
+        def is_open(endpoint: Endpoint) -> bool:
+            needs = endpoint.needs
+            return needs is None or self._authorize(ANONYMOUS, needs, self._index.name, None, state) is ALLOWED
+
+        self._state, self._pages_are_open, self._files_are_open = state, is_open(_PROJECT), is_open(FILES)
 
 
 class FastPathApplication:

@@ -46,10 +46,11 @@ class FastPathFiles:
         self.prefix = f"{settings.server_base_url}{FILES.base}"
         self._is_off = bool(settings.accel_redirect)
 
-    def find_response(self, path: str, headers: Headers, *, takes_files: bool) -> CachedResponse | None:
+    def find_response(self, path: str, headers: Headers, *, takes_files: bool, public: bool) -> CachedResponse | None:
         """The answer to a plain GET that is allowed; None when the general application has to find it.
 
         `takes_files`: whether an answer may be an open file (`CachedResponse.blob`), which the caller then closes.
+        `public`: whether the file needs no login now.
         """
         if self._is_off or "range" in headers:
             return None
@@ -57,7 +58,7 @@ class FastPathFiles:
         view = self._index.projects.get_inline(rest.partition("/")[0])
         if view is None:
             return None
-        prepared = view.prepared.get(rest) or self._prepare(view, rest)
+        prepared = view.prepared.get((rest, public)) or self._prepare(view, rest, public=public)
         if not isinstance(prepared, _PreparedFile):
             return None
         if "if-none-match" in headers and matches(headers.get("if-none-match"), prepared.etag):
@@ -76,7 +77,7 @@ class FastPathFiles:
             return None
         return CachedResponse(200, prepared.headers, content, prepared.label, lines=prepared.lines)
 
-    def _prepare(self, view: ProjectView, rest: str) -> _PreparedFile | None:
+    def _prepare(self, view: ProjectView, rest: str, *, public: bool) -> _PreparedFile | None:
         filename, companion = split_companion(rest.rpartition("/")[2])
         listed = view.offered.get(filename)
         if listed is None or companion not in _COMPANIONS or rest != f"{listed.place}{companion}":
@@ -85,10 +86,10 @@ class FastPathFiles:
         if opener is None:
             return None
         headers = file_headers(
-            self._worker, self._index, opener.digest, filename, companion, permanent=listed.is_permanent
+            self._worker, opener.digest, filename, companion, permanent=listed.is_permanent, public=public
         )
         label = METADATA if companion else FILES.label
-        prepared = view.prepared[rest] = _PreparedFile(opener.open, headers, label)
+        prepared = view.prepared[rest, public] = _PreparedFile(opener.open, headers, label)
         self._index.projects.memory.account(view.name, view)
         return prepared
 

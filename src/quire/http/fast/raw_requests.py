@@ -34,6 +34,7 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from quire.access.authenticator import Login
+from quire.access.credentials import TokenLogin
 from quire.http.fast.allowed_headers import ALLOWED_NAMES
 from quire.http.fast.responses import AskedPage, CachedResponse, Download, Headers, IdentifiedResponse
 
@@ -68,7 +69,7 @@ class RawDownload(NamedTuple):
 class RawHeaders(dict[str, str]):
     """The header lines of a raw request by lower-case name; each name is there once."""
 
-    login: Login | None = None
+    login: Login | TokenLogin | None = None
     """In place of the Authorization line, where that was recognised."""
 
     def get_all(self, name: str) -> list[str]:
@@ -85,18 +86,24 @@ class CachedResponses(Protocol[V]):
 
     def end_tick(self) -> None: ...
 
-    def find_login(self, authorization: str) -> Login | None: ...
+    def find_login(self, authorization: str) -> Login | TokenLogin | None: ...
 
     def respond_inline(
-        self, path: str, headers: Headers, client: Callable[[], str], login: Login | None, *, takes_files: bool
+        self,
+        path: str,
+        headers: Headers,
+        client: Callable[[], str],
+        login: Login | TokenLogin | None,
+        *,
+        takes_files: bool,
     ) -> IdentifiedResponse | None: ...
 
-    def ask(self, path: str, headers: Headers, login: Login | None) -> AskedPage | None: ...
+    def ask(self, path: str, headers: Headers, login: Login | TokenLogin | None) -> AskedPage | None: ...
 
     async def load(self, project: str | None, requests: int) -> V | None: ...
 
     def respond(
-        self, asked: AskedPage, view: V, path: str, headers: Headers, client: Callable[[], str], *, begun: float
+        self, asked: AskedPage, loaded: V, path: str, headers: Headers, client: Callable[[], str], *, begun: float
     ) -> IdentifiedResponse | None: ...
 
 

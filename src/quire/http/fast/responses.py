@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
+from quire.access.authenticator import Login
+from quire.access.credentials import TokenLogin
 from quire.render.negotiation import Encoding, MediaType
 from quire.store.open_blob import OpenBlob
 
@@ -58,13 +60,13 @@ class CachedResponse:
 
 
 class AskedPage(NamedTuple):
-    """The page that a request asks for and may have. What is left is to find out whether it is still true."""
+    """The page that a request asks for. What is left is to find out whether it may have it and it is still true."""
 
     project: str | None
     """None for the list of projects."""
     form: tuple[MediaType, Encoding]
-    user: str
-    """Empty when no login is needed."""
+    login: Login | TokenLogin | None
+    """What is known of its credentials."""
 
 
 IdentifiedResponse = tuple[CachedResponse, str]

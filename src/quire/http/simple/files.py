@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from quire.access.authorization import Right
 from quire.catalog.served import ServedIndex
 from quire.catalog.sources import ListedFile
 from quire.domain.errors import BlobMissing, NotFound, StoreError
@@ -61,7 +60,8 @@ async def download(request: Request) -> Response:
         content = await index.open(target.listed, target.companion)
     filename = target.listed.file.filename
     permanent = target.listed.is_permanent and target.is_at_its_place
-    headers = file_headers(worker, index, content.digest, filename, target.companion, permanent=permanent)
+    public = context_of(request.scope).needed_no_login
+    headers = file_headers(worker, content.digest, filename, target.companion, permanent=permanent, public=public)
     modified = content.modified
     # people set it; a date in the future must not be sent (RFC 9110, 8.8.2.1)
     if modified is not None and not 0 <= modified <= time.time():
@@ -73,12 +73,14 @@ async def download(request: Request) -> Response:
 
 
 def file_headers(
-    worker: Worker, index: ServedIndex, digest: str, filename: str, companion: str, *, permanent: bool
+    worker: Worker, digest: str, filename: str, companion: str, *, permanent: bool, public: bool
 ) -> dict[str, str]:
-    """The headers of a file, or of a companion of it. `permanent`: whether its URL can never mean other bytes."""
+    """The headers of a file, or of a companion of it. `permanent`: whether its URL can never mean other bytes;
+    `public`: whether it needs no login.
+    """
     return {
         "ETag": f'"{digest}"',
-        "Cache-Control": _cache_control(worker, index, permanent=permanent),
+        "Cache-Control": _cache_control(worker, permanent=permanent, public=public),
         "Accept-Ranges": "bytes",
         "Content-Type": content_type(filename, companion),
     }
@@ -120,9 +122,9 @@ def split_companion(filename: str) -> tuple[str, str]:
     return filename, ""
 
 
-def _cache_control(worker: Worker, index: ServedIndex, *, permanent: bool) -> str:
+def _cache_control(worker: Worker, *, permanent: bool, public: bool) -> str:
     """Immutable where the URL carries the digest; private where a login is needed, so that no shared cache leaks it."""
-    scope = "public" if worker.access.is_open(Right.DOWNLOAD, index.name) else "private"
+    scope = "public" if public else "private"
     if permanent:
         return f"{scope}, max-age={_YEAR}, immutable"
     if worker.settings.cache_control is not None:

@@ -78,7 +78,7 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     protocol = form.text("protocol_version")
     if protocol not in {None, "1"}:
         raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
-    worker.access.check(request, Right.UPDATE, index.name, parse_filename(form.filename).project)
+    await worker.access.check(request, Right.UPLOAD, index.name, parse_filename(form.filename).project)
     attestations = _attestations(form)
     origin = origin_of(request, user, worker.proxies)
     context = context_of(request.scope)
@@ -169,7 +169,7 @@ async def _remove_package(
         project = normalize_name(name)
     except InvalidName as error:
         raise NotFound(str(error)) from error
-    worker.access.check(request, Right.UPDATE, index.name, project)
+    await worker.access.check(request, Right.MANAGE, index.name, project)
     view = await index.project(project)
     files = [each for each in view.files.values() if same_version(each.file.version, version)]
     if not files:

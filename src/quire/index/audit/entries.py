@@ -80,17 +80,8 @@ def make_entry(
         "revision": next_revision(earlier),
         "at": timestamp(),
         "action": action,
+        **describe_origin(origin),
     }
-    for name, text, limit in (
-        ("user", origin.user, _USER),
-        ("address", origin.address, _TEXT),
-        ("agent", origin.agent, _TEXT),
-        ("request", origin.request, _TEXT),
-        ("command", origin.command, _TEXT),
-        ("host", origin.host, _TEXT),
-    ):
-        if text:
-            entry[name] = text.encode("utf-8", "replace").decode()[:limit]
     changed = _changed_files(before, after)
     if changed:
         entry["files"] = [_described(old, new) for old, new in changed[:MOST_FILES]]
@@ -106,6 +97,19 @@ def make_entry(
         if after.status_reason is not None:
             entry["reason"] = after.status_reason
     return entry
+
+
+def describe_origin(origin: Origin) -> Entry:
+    """The fields of an entry that say where a change came from; those that have nothing to say are left out."""
+    texts = {
+        "user": origin.user and origin.user[:_USER],
+        "address": origin.address,
+        "agent": origin.agent,
+        "request": origin.request,
+        "command": origin.command,
+        "host": origin.host,
+    }
+    return {name: text.encode("utf-8", "replace").decode()[:_TEXT] for name, text in texts.items() if text}
 
 
 def timestamp() -> str:

@@ -35,13 +35,13 @@ SECONDS = (
 
 UPLOAD_RESULTS = ("published", "unchanged", "refused", "failed")
 CHANGE_ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend", "import")
-LOGIN_RESULTS = ("remembered", "checked", "wrong", "throttled", "busy")
+LOGIN_RESULTS = ("remembered", "checked", "token", "wrong", "throttled", "busy")
 REFUSAL_REASONS = ("login_needed", "forbidden")
 STORE_ERRORS = (
     *("StoreError", "Conflict", "OutcomeUnknown", "StoreReadOnly", "StoreFull"),
     *("UnknownLayout", "DamagedRecord", "BlobMissing", "other"),
 )
-CACHES = ("project", "projects")
+CACHES = ("project", "projects", "access")
 BUCKET_KINDS = ("get", "head", "put", "delete", "list")
 BUCKET_OUTCOMES = ("answered", "refused", "forbidden", "failed")
 LEFT_OUT_REASONS = ("damaged", "unreadable", "directory")

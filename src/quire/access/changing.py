@@ -1,0 +1,225 @@
+"""The changes of grants, groups and tokens, as pure functions from document to document."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from quire.access.decisions import AccessState
+from quire.access.document import AccessDocument, Grant, Previous, Token, decides, moment, subject_of
+from quire.access.grants import ANY, Permission, Subject, SubjectKind, parse_index, parse_projects, parse_subject
+from quire.access.principals import Principal
+from quire.access.tokens import TokenText
+from quire.domain.errors import InvalidRequest, NotFound
+
+REVOKED_KEPT: Final = timedelta(days=90)
+"""For this long a token that was revoked, or has expired, stays listed."""
+_MOST_TEXT: Final = 200
+_ORDER: Final = tuple(Permission)
+
+
+def make_grant(
+    subject: str, permissions: Collection[str], index: str, projects: Collection[str], *, now: datetime, by: str | None
+) -> Grant:
+    """A grant of these words, checked. Raises InvalidRequest."""
+    given, patterns = parse_permissions(permissions), parse_projects(projects)
+    whole = [each for each in given if each in {Permission.READ, Permission.ADMIN}]
+    if whole and patterns != (ANY,):
+        raise InvalidRequest(
+            f"The right {whole[0]} is for a whole index; give it in a grant of its own, without projects."
+        )
+    receiver = parse_subject(subject)
+    if receiver.kind is SubjectKind.ANONYMOUS and Permission.ADMIN in given:
+        raise InvalidRequest("The right admin is not given without a login; name a user or a group.")
+    return Grant(
+        subject=str(receiver),
+        permissions=tuple(given),
+        index=parse_index(index),
+        projects=patterns,
+        created=stamp(now),
+        by=by,
+    )
+
+
+def parse_permissions(words: Collection[str]) -> list[Permission]:
+    """In their usual order. Raises InvalidRequest."""
+    known = {each.value for each in Permission}
+    for word in words:
+        if word not in known:
+            raise InvalidRequest(f"{word[:_MOST_TEXT]!r} is no right; use {', '.join(_ORDER[:-1])} or {_ORDER[-1]}.")
+    if not words:
+        raise InvalidRequest(f"No right was named; use {', '.join(_ORDER[:-1])} or {_ORDER[-1]}.")
+    return [each for each in _ORDER if each.value in words]
+
+
+def with_grant(document: AccessDocument, identity: str, grant: Grant) -> AccessDocument:
+    """With one more grant; the very document when it has the same already."""
+    if same_grants(document, grant):
+        return document
+    subject = subject_of(grant)
+    if subject is not None and subject.kind is SubjectKind.TOKEN and subject.name not in document.tokens:
+        raise NotFound(f"There is no token {subject.name[:_MOST_TEXT]!r}.")
+    return _with(document, grants={**document.grants, identity: grant})
+
+
+def same_grants(document: AccessDocument, grant: Grant) -> list[str]:
+    """The ids of the grants that give the same to the same."""
+    wanted = _meaning(grant)
+    return [identity for identity, each in document.grants.items() if _meaning(each) == wanted]
+
+
+def begins_to_decide(before: AccessDocument, after: AccessDocument) -> bool:
+    """Whether a change takes the decision from the settings."""
+    return decides(after) and not decides(before)
+
+
+def without_grants(document: AccessDocument, identities: Collection[str]) -> AccessDocument:
+    """Without some grants. Raises NotFound, and InvalidRequest when the last right to change grants would go."""
+    for identity in identities:
+        if identity not in document.grants:
+            raise NotFound(f"There is no grant {identity[:_MOST_TEXT]!r}; 'quire grants' lists them.")
+    kept = {identity: grant for identity, grant in document.grants.items() if identity not in identities}
+    after = _with(document, grants=kept)
+    if has_admin(document) and not has_admin(after) and AccessState(after).decides:
+        raise InvalidRequest("This would take the last grant of admin away; give admin to another user first.")
+    return after
+
+
+def has_admin(document: AccessDocument) -> bool:
+    """Whether a principal has `admin` by a grant."""
+    return any(
+        Permission.ADMIN in grant.permissions
+        and (subject := subject_of(grant)) is not None
+        and _can_be(subject, document)
+        for grant in document.grants.values()
+    )
+
+
+def with_group(document: AccessDocument, group: str, users: Collection[str]) -> AccessDocument:
+    """With a group of exactly these users; without it when there are none."""
+    parse_subject(f"{SubjectKind.GROUP}:{group}")
+    for user in users:
+        parse_subject(f"{SubjectKind.USER}:{user}")
+    groups = {name: members for name, members in document.groups.items() if name != group}
+    if users:
+        groups[group] = tuple(dict.fromkeys(users))
+    if groups == document.groups:
+        return document
+    after = _with(document, groups=groups)
+    if has_admin(document) and not has_admin(after):
+        raise InvalidRequest("This would take the last right admin away; give it to another user first.")
+    return after
+
+
+def make_token(
+    text: TokenText,
+    permissions: Collection[str],
+    index: str,
+    projects: Collection[str],
+    *,
+    user: str | None,
+    note: str | None,
+    lifetime: timedelta | None,
+    now: datetime,
+    by: str | None,
+) -> Token:
+    """A token of these words, checked. `lifetime`: None for one that does not expire. Raises InvalidRequest."""
+    if user is not None:
+        parse_subject(f"{SubjectKind.USER}:{user}")
+    given, patterns = parse_permissions(permissions), parse_projects(projects)
+    if patterns != (ANY,) and given == [Permission.READ]:
+        raise InvalidRequest("The right read is for a whole index; leave the projects out.")
+    if Permission.ADMIN in given and patterns != (ANY,):
+        raise InvalidRequest("The right admin is for a whole index; leave the projects out.")
+    if note is not None and (len(note) > _MOST_TEXT or not note.isprintable()):
+        raise InvalidRequest(f"A note is one line of at most {_MOST_TEXT} characters.")
+    if lifetime is not None and lifetime <= timedelta():
+        raise InvalidRequest("A token has to be valid for some time.")
+    return Token(
+        digest=text.digest,
+        permissions=tuple(given),
+        index=parse_index(index),
+        projects=patterns,
+        user=user,
+        note=note,
+        created=stamp(now),
+        by=by,
+        expires=None if lifetime is None else stamp(now + lifetime),
+    )
+
+
+def with_token(document: AccessDocument, identity: str, token: Token, now: datetime) -> AccessDocument:
+    """With one more token, and without those that ended long ago."""
+    return _with(document, tokens={**_recent(document.tokens, now), identity: token})
+
+
+def with_revoked(document: AccessDocument, identity: str, now: datetime) -> AccessDocument:
+    """With a token revoked, at once and for good; the very document when it is already. Raises NotFound."""
+    token = find(document, identity)
+    if token.revoked is not None:
+        return document
+    revoked = msgspec.structs.replace(token, revoked=stamp(now), previous=None)
+    return _with(document, tokens={**document.tokens, identity: revoked})
+
+
+def with_rotated(
+    document: AccessDocument, identity: str, text: TokenText, grace: timedelta, now: datetime
+) -> AccessDocument:
+    """With a new secret for a token. The old one counts for `grace` longer, one before that no more.
+
+    Its time of expiry stays. Raises NotFound, InvalidRequest.
+    """
+    token = find(document, identity)
+    if token.revoked is not None or (token.expires is not None and moment(token.expires) <= now):
+        raise InvalidRequest(f"The token {identity} has ended; make a new one.")
+    previous = Previous(digest=token.digest, until=stamp(now + grace)) if grace > timedelta() else None
+    rotated = msgspec.structs.replace(token, digest=text.digest, previous=previous)
+    return _with(document, tokens={**document.tokens, identity: rotated})
+
+
+def find(document: AccessDocument, identity: str) -> Token:
+    """The token with this id. Raises NotFound."""
+    token = document.tokens.get(identity)
+    if token is None:
+        raise NotFound(f"There is no token {identity[:_MOST_TEXT]!r}; 'quire token list' lists them.")
+    return token
+
+
+def stamp(now: datetime) -> str:
+    """A time as the document has it: RFC 3339 in UTC, of whole seconds."""
+    return f"{now.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def explain(state: AccessState, principal: Principal, index: str, project: str | None) -> Mapping[Permission, bool]:
+    """Which permissions grants give, in their usual order."""
+    return {each: state.permits(principal, each, index, project) for each in _ORDER}
+
+
+def _recent(tokens: Mapping[str, Token], now: datetime) -> dict[str, Token]:
+    def is_recent(token: Token) -> bool:
+        ends = [text for text in (token.revoked, token.expires) if text is not None]
+        return all(moment(text) + REVOKED_KEPT > now for text in ends)
+
+    return {identity: token for identity, token in tokens.items() if is_recent(token)}
+
+
+def _can_be(subject: Subject, document: AccessDocument) -> bool:
+    """Whether there is such a principal, as far as the document tells."""
+    if subject.kind is SubjectKind.GROUP:
+        return bool(document.groups.get(subject.name))
+    if subject.kind is SubjectKind.TOKEN:
+        token = document.tokens.get(subject.name)
+        return token is not None and token.revoked is None
+    return True
+
+
+def _meaning(grant: Grant) -> tuple[object, ...]:
+    return grant.subject, grant.permissions, grant.index, grant.projects
+
+
+def _with(document: AccessDocument, **fields: object) -> AccessDocument:
+    changed: AccessDocument = msgspec.structs.replace(document, **fields)
+    return changed

@@ -1,0 +1,113 @@
+"""Decisions by the grants of a store, and which token a text is."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+from quire.access.document import AccessDocument, Token, decides, moment, scope_of, subject_of
+from quire.access.grants import ANONYMOUS, AUTHENTICATED, Permission, Scope, Subject, SubjectKind
+from quire.access.principals import Principal
+from quire.access.tokens import TokenText
+
+_NO_DIGEST: Final = "0" * 64
+
+
+class TokenFault(StrEnum):
+    """Why a token does not count; the value is a sentence for its holder."""
+
+    UNKNOWN = "The token is wrong, or was removed."
+    REVOKED = "The token was revoked; ask for a new one."
+    EXPIRED = "The token has expired; ask for a new one."
+    ROTATED = "The token was replaced by a new one; use that."
+
+
+class AccessState:
+    """One state of the document, and what follows from it. Immutable; may be used from any thread."""
+
+    def __init__(self, document: AccessDocument) -> None:
+        self.document = document
+
+    @cached_property
+    def decides(self) -> bool:
+        """Whether grants decide, and not the settings."""
+        return decides(self.document)
+
+    @cached_property
+    def _scopes(self) -> dict[Subject, tuple[Scope, ...]]:
+        found: dict[Subject, tuple[Scope, ...]] = {}
+        for grant in self.document.grants.values():
+            subject = subject_of(grant)
+            if subject is not None:
+                found[subject] = (*found.get(subject, ()), scope_of(grant))
+        return found
+
+    @cached_property
+    def _groups(self) -> dict[str, frozenset[str]]:
+        """The groups of each user."""
+        found: dict[str, set[str]] = {}
+        for group, users in self.document.groups.items():
+            for user in users:
+                found.setdefault(user, set()).add(group)
+        return {user: frozenset(groups) for user, groups in found.items()}
+
+    def find_token(self, text: TokenText, now: datetime) -> Token | TokenFault:
+        """The token that a text is. An id that does not exist costs the same comparison as one that does, and a wrong
+        secret is told nothing about the token.
+        """
+        token = self.document.tokens.get(text.identity)
+        digest = text.digest
+        is_current = hmac.compare_digest(digest, token.digest if token is not None else _NO_DIGEST)
+        previous = token.previous if token is not None else None
+        is_previous = hmac.compare_digest(digest, previous.digest if previous is not None else _NO_DIGEST)
+        if token is None or not (is_current or is_previous):
+            return TokenFault.UNKNOWN
+        if token.revoked is not None:
+            return TokenFault.REVOKED
+        if token.expires is not None and moment(token.expires) <= now:
+            return TokenFault.EXPIRED
+        if not is_current and (previous is None or moment(previous.until) <= now):
+            return TokenFault.ROTATED
+        return token
+
+    def permits(self, principal: Principal, permission: Permission, index: str, project: str | None) -> bool:
+        """Whether grants give a permission on a project of an index; see `Scope.covers` for None.
+
+        A token whose id is not in the document has no rights.
+        """
+        if _any_covers(self._scopes.get(ANONYMOUS, ()), permission, index, project):
+            return True
+        if principal.token is None:
+            return _any_covers(self._of_user(principal), permission, index, project)
+        if not self.token_permits(principal.token, permission, index, project):
+            return False
+        token = self.document.tokens[principal.token]
+        own = self._scopes.get(Subject(SubjectKind.TOKEN, principal.token), ())
+        if token.user is None or _any_covers(own, permission, index, project):
+            return True
+        return _any_covers(self._of_user(Principal(token.user)), permission, index, project)
+
+    def token_permits(self, identity: str, permission: Permission, index: str, project: str | None) -> bool:
+        """Whether a token may be used for this: by its scope, or because the right was given to the token."""
+        token = self.document.tokens.get(identity)
+        if token is None or token.revoked is not None:
+            return False
+        if token.scope.covers(permission, index, project):
+            return True
+        return _any_covers(self._scopes.get(Subject(SubjectKind.TOKEN, identity), ()), permission, index, project)
+
+    def _of_user(self, principal: Principal) -> Iterable[Scope]:
+        if principal.username is None:
+            return
+        yield from self._scopes.get(AUTHENTICATED, ())
+        yield from self._scopes.get(Subject(SubjectKind.USER, principal.username), ())
+        for group in principal.groups | self._groups.get(principal.username, frozenset()):
+            yield from self._scopes.get(Subject(SubjectKind.GROUP, group), ())
+
+
+def _any_covers(scopes: Iterable[Scope], permission: Permission, index: str, project: str | None) -> bool:
+    return any(scope.covers(permission, index, project) for scope in scopes)

@@ -1,0 +1,198 @@
+"""The record of a store in which all of its grants, groups and tokens are.
+
+The document is for people too: indented JSON, a format number, RFC 3339 times. Fields that this version does not know
+are kept and written back. A version that adds a field which takes rights away has to raise the format number: a worker
+that does not understand a document serves no request by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from quire.access.grants import ANY, Permission, Scope, Subject, SubjectKind, parse_subject
+from quire.domain.errors import DamagedRecord, InvalidRequest
+
+KEY: Final = "access/rules/store"
+"""The record's key, in every store."""
+FORMAT: Final = 1
+"""The format number that this version writes; a document with a higher one is not understood, and never overwritten."""
+MAX_BYTES: Final = 8 * 1024 * 1024
+"""Of the document: some 20,000 tokens."""
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A right that was given."""
+
+    subject: str
+    """See `quire.access.grants.parse_subject`."""
+    permissions: tuple[str, ...]
+    index: str = ANY
+    projects: tuple[str, ...] = (ANY,)
+    created: str | None = None
+    """RFC 3339, UTC."""
+    by: str | None = None
+    """The user that gave it."""
+    unknown: dict[str, Any] = {}
+    """Fields of the stored document that this version does not know."""
+
+
+class Previous(msgspec.Struct, frozen=True, kw_only=True):
+    """The secret that a token had before it was rotated."""
+
+    digest: str
+    until: str
+    """RFC 3339, UTC; it counts until then."""
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A token, without its secret."""
+
+    digest: str
+    """See `quire.access.tokens.TokenText.digest`."""
+    permissions: tuple[str, ...]
+    index: str = ANY
+    projects: tuple[str, ...] = (ANY,)
+    user: str | None = None
+    """The user for whom it stands; None for one that stands for itself."""
+    note: str | None = None
+    """For people: what it is for."""
+    created: str | None = None
+    by: str | None = None
+    expires: str | None = None
+    """RFC 3339, UTC; None for never."""
+    revoked: str | None = None
+    """The time at which it was revoked; it stays listed for a while."""
+    previous: Previous | None = None
+    unknown: dict[str, Any] = {}
+
+    @property
+    def scope(self) -> Scope:
+        return _scope(self)
+
+
+class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """Immutable: a change makes a new one."""
+
+    grants: dict[str, Grant] = {}
+    """By id."""
+    groups: dict[str, tuple[str, ...]] = {}
+    """The users in each."""
+    tokens: dict[str, Token] = {}
+    """By id."""
+    unknown: dict[str, Any] = {}
+
+
+EMPTY: Final = AccessDocument()
+
+E = TypeVar("E", Grant, Token)
+
+_FIELDS: Final = {"format", "grants", "groups", "tokens", "log"}
+_Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError)
+
+
+def encode_access(document: AccessDocument, log: Iterable[Mapping[str, Any]] = ()) -> bytes:
+    """The record's bytes. `log`: the entries of the latest changes. Raises InvalidRequest for one that is too large."""
+    stored: dict[str, Any] = {
+        "format": FORMAT,
+        "grants": {identity: _stored(grant) for identity, grant in document.grants.items()},
+        "groups": document.groups,
+        "tokens": {identity: _stored(token) for identity, token in document.tokens.items()},
+        **document.unknown,
+        "log": list(log),
+    }
+    data = msgspec.json.format(msgspec.json.encode(stored), indent=1) + b"\n"
+    if len(data) > MAX_BYTES:
+        raise InvalidRequest(
+            f"The store's grants and tokens would be larger than {MAX_BYTES >> 20} MiB; remove tokens that expired."
+        )
+    return data
+
+
+def decode_access(data: bytes | None) -> AccessDocument:
+    """The document of a record; EMPTY when there is none.
+
+    Raises DamagedRecord when it is not such a document, or one of a newer format.
+    """
+    if data is None:
+        return EMPTY
+    try:
+        document = msgspec.json.decode(data)
+        found = document["format"]
+        if type(found) is not int:
+            raise TypeError("format is not a number")
+        if found > FORMAT:
+            raise DamagedRecord(
+                f"The record {KEY} has format {found}, written by a newer quire; this one knows up to {FORMAT}. "
+                "Upgrade it."
+            )
+        return AccessDocument(
+            grants={identity: _loaded(entry, Grant) for identity, entry in document.get("grants", {}).items()},
+            groups=msgspec.convert(document.get("groups", {}), dict[str, tuple[str, ...]]),
+            tokens={identity: _loaded(entry, Token) for identity, entry in document.get("tokens", {}).items()},
+            unknown={name: value for name, value in document.items() if name not in _FIELDS},
+        )
+    except _Damage as error:
+        raise DamagedRecord(
+            f"The record {KEY} is not a document of grants and tokens ({error}); restore it from a backup."
+        ) from error
+
+
+def subject_of(grant: Grant) -> Subject | None:
+    """The subject of a grant; None for a kind that this version does not know, which gives nothing."""
+    try:
+        return parse_subject(grant.subject)
+    except InvalidRequest:
+        return None
+
+
+def scope_of(grant: Grant) -> Scope:
+    """What a grant gives. Permissions that this version does not know give nothing, and neither do those that are for
+    a whole index on some of its projects (a grant that was edited by hand)."""
+    scope = _scope(grant)
+    if scope.projects == (ANY,):
+        return scope
+    return replace(scope, permissions=scope.permissions - {Permission.READ, Permission.ADMIN})
+
+
+def decides(document: AccessDocument) -> bool:
+    """Whether the store's grants decide, and not the settings: from the first one that is given to people."""
+    subjects = (subject_of(grant) for grant in document.grants.values())
+    return any(subject is not None and subject.kind not in _OF_PROGRAMS for subject in subjects)
+
+
+_OF_PROGRAMS: Final = {SubjectKind.TOKEN, SubjectKind.PUBLISHER}
+
+
+def moment(text: str) -> datetime:
+    """The time that a stored text means. Raises ValueError."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _scope(entry: Grant | Token) -> Scope:
+    known = {each.value for each in Permission}
+    return Scope(
+        frozenset(Permission(each) for each in entry.permissions if each in known), entry.index, entry.projects
+    )
+
+
+def _stored(entry: Grant | Token) -> dict[str, Any]:
+    stored: dict[str, Any] = msgspec.to_builtins(entry)
+    stored.pop("unknown", None)
+    return stored | entry.unknown
+
+
+def _loaded(entry: dict[str, Any], kind: type[E]) -> E:
+    fields = set(kind.__struct_fields__) - {"unknown"}
+    unknown = {name: value for name, value in entry.items() if name not in fields}
+    loaded = msgspec.convert({name: entry[name] for name in entry.keys() & fields} | {"unknown": unknown}, kind)
+    if isinstance(loaded, Token):
+        for text in (loaded.expires, loaded.previous.until if loaded.previous is not None else None):
+            if text is not None:
+                moment(text)
+    return loaded

@@ -1,0 +1,30 @@
+"""The sender of a request, as far as its credentials prove it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A user, a token, or an anonymous sender."""
+
+    username: str | None = None
+    """None for an anonymous one, and for a token that stands for itself."""
+    groups: frozenset[str] = frozenset()
+    """Those that a trusted proxy or an identity provider names; those of the store come on top."""
+    token: str | None = None
+    """The id of the token, where it came by one."""
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.username is None and self.token is None
+
+    @property
+    def name(self) -> str:
+        """For logs: the user, or the token where it stands for itself; empty for an anonymous one."""
+        return self.username or ("" if self.token is None else f"token:{self.token}")
+
+
+ANONYMOUS: Final = Principal()

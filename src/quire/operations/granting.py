@@ -1,0 +1,179 @@
+"""Changes of grants, groups and tokens: the one door for commands and requests, with the same checks and log lines."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+
+from quire.access import changing
+from quire.access.document import AccessDocument, Grant, Token, decides
+from quire.access.grants import ANY, Permission
+from quire.access.records import AccessRecords
+from quire.access.tokens import TokenText, new_identity, new_token
+from quire.domain.errors import InvalidRequest
+from quire.index.audit.entries import Origin
+
+GRACE: Final = timedelta(hours=24)
+"""For this long the old secret of a rotated token counts beside the new one, unless told otherwise."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def create_token(
+    access: AccessRecords,
+    permissions: Collection[str],
+    index: str,
+    projects: Collection[str],
+    *,
+    user: str | None,
+    note: str | None,
+    lifetime: timedelta | None,
+    origin: Origin,
+) -> tuple[TokenText, Token]:
+    """Make a token. Its text is in the result and nowhere else. Raises InvalidRequest, StoreError."""
+    now = datetime.now(UTC)
+    text = new_token(new_identity())
+    token = changing.make_token(
+        text, permissions, index, projects, user=user, note=note, lifetime=lifetime, now=now, by=origin.user
+    )
+    details = {"token": text.identity, "for": user, "rights": list(token.permissions), "expires": token.expires}
+    access.change(
+        lambda document: changing.with_token(document, text.identity, token, now), "token-create", details, origin
+    )
+    log.info("token created", token=text.identity, user=origin.user)
+    return text, token
+
+
+def revoke_tokens(access: AccessRecords, identities: Collection[str], origin: Origin) -> None:
+    """Revoke tokens, all of them or none: requests that arrive later are refused. Raises NotFound, StoreError."""
+    now = datetime.now(UTC)
+
+    def revoke(document: AccessDocument) -> AccessDocument:
+        for identity in identities:
+            document = changing.with_revoked(document, identity, now)
+        return document
+
+    access.change(revoke, "token-revoke", {"tokens": list(identities)}, origin)
+    for identity in identities:
+        log.info("token revoked", token=identity, user=origin.user)
+
+
+def rotate_token(access: AccessRecords, identity: str, grace: timedelta, origin: Origin) -> TokenText:
+    """Give a token a new secret. The old one counts for `grace` longer. Raises NotFound, InvalidRequest, StoreError."""
+    now, text = datetime.now(UTC), new_token(identity)
+    access.change(
+        lambda document: changing.with_rotated(document, identity, text, grace, now),
+        "token-rotate",
+        {"token": identity},
+        origin,
+    )
+    log.info("token rotated", token=identity, user=origin.user)
+    return text
+
+
+def give(
+    access: AccessRecords,
+    subject: str,
+    permissions: Collection[str],
+    index: str,
+    projects: Collection[str],
+    *,
+    origin: Origin,
+) -> tuple[str, Grant, bool]:
+    """Give a right: the grant's id, the grant, and whether it is new.
+
+    The first grant for people takes the decision from the settings, so it has to be one of admin, and is refused
+    otherwise: see `begin`. Raises InvalidRequest, NotFound, StoreError.
+    """
+    grant = changing.make_grant(subject, permissions, index, projects, now=datetime.now(UTC), by=origin.user)
+    identity = new_identity()
+
+    def add(document: AccessDocument) -> AccessDocument:
+        after = changing.with_grant(document, identity, grant)
+        if changing.begins_to_decide(document, after):
+            raise InvalidRequest(
+                "This store has no grants yet, so its settings decide (-a, -P), and a first grant would take every "
+                "other right away; run 'quire access init' first, which keeps what is allowed now."
+            )
+        return after
+
+    before, after = access.change(add, "grant", {"grant": identity, **_described(grant)}, origin)
+    if before is after:
+        (identity,) = changing.same_grants(before, grant)[:1]
+        return identity, before.grants[identity], False
+    log.info("right granted", subject=grant.subject, rights=",".join(grant.permissions), user=origin.user)
+    return identity, grant, True
+
+
+def take_back(access: AccessRecords, identities: Collection[str], origin: Origin) -> list[Grant]:
+    """Take grants back, all of them or none; they give nothing to requests that arrive later.
+
+    Raises NotFound, InvalidRequest, StoreError.
+    """
+    before, _ = access.change(
+        lambda document: changing.without_grants(document, identities), "revoke", {"grants": list(identities)}, origin
+    )
+    taken = [before.grants[identity] for identity in identities]
+    for grant in taken:
+        log.info("right revoked", subject=grant.subject, rights=",".join(grant.permissions), user=origin.user)
+    return taken
+
+
+def set_group(access: AccessRecords, group: str, users: Collection[str], origin: Origin) -> bool:
+    """Make a group of exactly these users, or remove it; whether that changed it. Raises InvalidRequest, StoreError."""
+    before, after = access.change(
+        lambda document: changing.with_group(document, group, users),
+        "group",
+        {"group": group, "users": [*users]},
+        origin,
+    )
+    return before is not after
+
+
+def begin(
+    access: AccessRecords, admin: str, login_needed: Collection[str], origin: Origin
+) -> tuple[list[Grant], list[str]]:
+    """Give the store its first grants: what the settings allow now, and admin to `admin`.
+
+    `login_needed`: the setting `authenticate`. Returns the grants, and sentences on what to look at.
+    Raises InvalidRequest when there are grants already, StoreError.
+    """
+    reading = {"list", "download"} & set(login_needed)
+    reader = "authenticated" if reading else "anonymous"
+    writer = "authenticated" if "update" in login_needed else "anonymous"
+    rights = [
+        (f"user:{admin}", [Permission.ADMIN]),
+        (reader, [Permission.READ]),
+        (writer, [Permission.UPLOAD, Permission.MANAGE]),
+    ]
+    now = datetime.now(UTC)
+    grants = [changing.make_grant(subject, words, ANY, [], now=now, by=origin.user) for subject, words in rights]
+
+    def add(document: AccessDocument) -> AccessDocument:
+        if decides(document):
+            raise InvalidRequest("This store has grants already; 'quire grants' lists them.")
+        for grant in grants:
+            document = changing.with_grant(document, new_identity(), grant)
+        return document
+
+    access.change(add, "access-init", {"grants": [_described(grant) for grant in grants]}, origin)
+    log.info("grants decide from now on", admin=admin, user=origin.user)
+    notes = []
+    if reading and len(reading) < 2:
+        (other,) = {"list", "download"} - reading
+        notes.append(f"To {other} needed no login; list and download are one right now, and need one.")
+    writers = "every user" if writer == "authenticated" else "every client, without a login,"
+    notes.append(f"Still, {writers} may upload to, change and delete every project; give that to those that need it.")
+    return grants, notes
+
+
+def _described(grant: Grant) -> dict[str, object]:
+    return {
+        "subject": grant.subject,
+        "rights": list(grant.permissions),
+        "index": grant.index,
+        "projects": list(grant.projects),
+    }

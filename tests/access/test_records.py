@@ -1,0 +1,128 @@
+"""The record of grants and tokens: no change is lost, whatever the store does and however many write at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from quire.access.decisions import AccessState
+from quire.access.records import AccessRecords
+from quire.domain.errors import Conflict, DamagedRecord, NotFound, OutcomeUnknown, StoreError
+from quire.index.audit.entries import Origin
+from quire.operations import granting
+from quire.store.contracts import Record
+from quire.store.memory import MemoryStore
+
+ORIGIN = Origin(user="root", command="quire token")
+DAY = timedelta(days=1)
+
+
+def create(access: AccessRecords, note: str = "") -> str:
+    """A new token; its id."""
+    text, _ = granting.create_token(
+        access, ["read"], "*", [], user=None, note=note or None, lifetime=DAY, origin=ORIGIN
+    )
+    return text.identity
+
+
+class FailingRecords:
+    """Records of a store of which some writes end as a plan says."""
+
+    def __init__(self, records: Any, plan: list[Callable[[Callable[[], Record]], Record]]) -> None:
+        self._records = records
+        self._plan = plan
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._records, name)
+
+    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+        def written() -> Record:
+            record: Record = self._records.write(key, data, expected, note)
+            return record
+
+        return self._plan.pop(0)(written) if self._plan else written()
+
+
+class FailingStore:
+    """A store with `FailingRecords`."""
+
+    def __init__(self, store: MemoryStore, *plan: Callable[[Callable[[], Record]], Record]) -> None:
+        self.records = FailingRecords(store.records, list(plan))
+
+
+def lost_before(_: Callable[[], Record]) -> Record:
+    raise OutcomeUnknown("The answer did not come.")
+
+
+def lost_after(write: Callable[[], Record]) -> Record:
+    write()
+    raise OutcomeUnknown("The answer did not come.")
+
+
+def conflict(_: Callable[[], Record]) -> Record:
+    raise Conflict("Another writer was faster.")
+
+
+@pytest.mark.parametrize(
+    "plan", [[lost_before], [lost_after], [conflict], [lost_before, conflict, lost_after], [lost_after, lost_before]]
+)
+def test_a_change_is_made_once(plan: list[Callable[[Callable[[], Record]], Record]]) -> None:
+    """Also when the store cannot say whether it was written: the entry of the log tells."""
+    store = MemoryStore()
+    identity = create(AccessRecords(FailingStore(store, *plan)))  # type: ignore[arg-type]
+    access = AccessRecords(store)
+    assert list(access.read().state.document.tokens) == [identity]
+    assert [(entry["action"], entry["user"], entry["token"]) for entry in access.log()] == [
+        ("token-create", "root", identity)
+    ]
+
+
+def test_writers_at_once_lose_nothing() -> None:
+    """Sixty changes of six writers: each is there, and each has its entry, the older ones in the archive."""
+    store = MemoryStore()
+    with ThreadPoolExecutor(6) as executor:
+        made = list(executor.map(lambda number: create(AccessRecords(store), str(number)), range(60)))
+    access = AccessRecords(store)
+    assert set(access.read().state.document.tokens) == set(made)
+    assert sorted(str(entry["token"]) for entry in access.log()) == sorted(made)
+    assert [entry["revision"] for entry in access.log()] == list(range(1, 61))
+
+
+def test_a_refused_change_changes_nothing() -> None:
+    """Of several tokens none is revoked when one does not exist."""
+    access = AccessRecords(MemoryStore())
+    identity = create(access)
+    before = access.read()
+    with pytest.raises(NotFound):
+        granting.revoke_tokens(access, [identity, "absent0000"], ORIGIN)
+    assert access.read(before) is before
+
+
+def test_a_document_that_is_not_understood_decides_nothing() -> None:
+    """It is an error for each request and each change, and it is not overwritten."""
+    store = MemoryStore()
+    access = AccessRecords(store)
+    key = "access/rules/store"
+    store.records.write(key, b'{"format": 7}', store.records.read(key))
+    with pytest.raises(DamagedRecord, match="newer quire"):
+        access.read()
+    with pytest.raises(StoreError):
+        create(access)
+    assert store.records.read(key).data == b'{"format": 7}'
+
+
+def test_unchanged_state_is_the_same_object() -> None:
+    """So that decisions that follow from it may be remembered beside it."""
+    access = AccessRecords(MemoryStore())
+    create(access)
+    known = access.read()
+    assert access.read(known) is known
+    create(access)
+    changed = access.read(known)
+    assert changed is not known
+    assert isinstance(changed.state, AccessState)
+    assert len(changed.state.document.tokens) == 2

@@ -1,0 +1,205 @@
+"""Grants and tokens: what was given counts for the next request of every worker, and so does what was taken back."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from pathlib import Path
+
+import httpx
+import pytest
+
+from quire.access.tokens import new_token
+from tests.asking import Site, password_file, publish, serve
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import run_quire
+
+SECRETS = {"ann": "secret-a", "bob": "secret-b"}
+READABLE = ("--grants", "-a", "update", "--disable-fallback")
+CLOSED = ("--grants", "-a", "list,download,update", "--disable-fallback")
+
+
+def quire(site: Site, *words: str, code: int = 0) -> str:
+    """The output of a command on the store of a site."""
+    done = run_quire(*words, "-d", site.root, cwd=site.root)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def create(site: Site, *words: str) -> tuple[str, str]:
+    """A new token: its id, and its text."""
+    made = json.loads(quire(site, "token", "create", *words, "--json"))
+    return made["id"], made["token"]
+
+
+def basic(user: str, password: str = "") -> str:
+    return f"Basic {b64encode(f'{user}:{password or SECRETS[user]}'.encode()).decode()}"
+
+
+def page(site: Site, authorization: str = "", project: str = "acme") -> int:
+    """The status of a page, asked for three times, so that the fast path answers as well; on a connection each."""
+    headers = {"connection": "close", **({"authorization": authorization} if authorization else {})}
+    statuses = {site.client.get(f"/simple/{project}/", headers=headers).status_code for _ in range(3)}
+    assert len(statuses) == 1
+    return statuses.pop()
+
+
+def upload(site: Site, project: str, authorization: str, version: str = "1.0") -> httpx.Response:
+    content = make_wheel(project, version)
+    headers = {"authorization": authorization} if authorization else {}
+    return publish(site, wheel_name(project, version), content, name=project, version=version, **headers)
+
+
+def removal(site: Site, project: str, authorization: str, version: str = "1.0") -> httpx.Response:
+    form = {":action": "remove_pkg", "name": project, "version": version}
+    return site.client.post("/", data=form, headers={"authorization": authorization})
+
+
+def test_a_token_does_what_it_is_for(tmp_path: Path) -> None:
+    """As the password of any user, or as Bearer; on its projects, until it is revoked. It needs no password file."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS), "--workers", 2) as site:
+        _, reader = create(site, "--right", "read")
+        identity, writer = create(site, "--right", "upload", "--project", "acme*", "--user", "ci")
+        for sent in (basic("__token__", writer), basic("anything", writer), f"Bearer {writer}", f"bearer  {writer}"):
+            assert upload(site, "acme", sent).status_code == 200
+        refused = upload(site, "other", f"Bearer {writer}")
+        assert refused.status_code == 403
+        assert refused.text == (
+            f"The token {identity} may not upload here; it needs the right upload on other on the index main.\n"
+        )
+        assert removal(site, "acme", f"Bearer {writer}").status_code == 403
+        assert page(site, f"Bearer {writer}") == 403
+        assert (
+            page(site, f"Bearer {reader}") == page(site, basic("__token__", reader)) == page(site, basic("ann")) == 200
+        )
+        assert page(site) == 401
+        assert upload(site, "acme", f"Bearer {reader}", "2.0").status_code == 403
+        quire(site, "token", "revoke", identity)
+        revoked = upload(site, "acme", f"Bearer {writer}", "3.0")
+        assert (revoked.status_code, revoked.text) == (401, "The token was revoked; ask for a new one.\n")
+        log = quire(site, "log", "acme", "--json")
+        assert '"user": "ci"' in log
+    output = site.served.output()
+    assert writer not in output
+    assert reader not in output
+    assert identity in output
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["quire_0123456789_cut", "pypi-AgEIcHlwaS5vcmc", "", "quire_0123456789_" + "a" * 49, "\u0661" * 20, "a" * 9000],
+)
+def test_what_is_no_token_is_refused(tmp_path: Path, sent: str) -> None:
+    """With a sentence that helps, whether or not there is such an id; and never with a 500."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
+        for header in (basic("__token__", sent or " "), f"Bearer {sent}".strip()):
+            answer = site.client.get("/simple/", headers=[(b"authorization", header.encode())])
+            assert answer.status_code == 401
+            assert "www-authenticate" in answer.headers
+        identity, token = create(site, "--right", "read")
+        texts = {
+            site.client.get("/simple/", headers={"authorization": f"Bearer {each.text}"}).text
+            for each in (new_token(identity), new_token("0000000000"))
+        }
+        assert texts == {"The token is wrong, or was removed.\n"}
+        assert page(site, f"Bearer {token[:-1]}") == 401
+
+
+def test_a_right_that_was_revoked_serves_no_request(tmp_path: Path) -> None:
+    """From the moment at which the command has ended, on both workers, on the fast path and off it; and the other way
+    round, what was given is there at once."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS), "--workers", 2) as site:
+        upload(site, "acme", basic("ann"))
+        quire(site, "access", "init", "--admin", "ann", "-a", "list,download,update")
+        assert page(site, basic("bob")) == 200
+        assert page(site) == 401
+        listed = json.loads(quire(site, "grants", "--json"))["grants"]
+        (reading,) = [each["id"] for each in listed if each["rights"] == ["read"]]
+        (writing,) = [each["id"] for each in listed if "upload" in each["rights"]]
+        quire(site, "revoke", reading, writing)
+        for _ in range(5):
+            assert page(site, basic("bob")) == 403
+            assert page(site, basic("ann")) == 200
+            given = json.loads(quire(site, "grant", "anonymous", "read", "--json"))["id"]
+            assert page(site) == page(site, basic("bob")) == 200
+            quire(site, "revoke", given)
+            assert page(site) == 401
+            identity, token = create(site, "--right", "read")
+            assert page(site, f"Bearer {token}") == 200
+            new = json.loads(quire(site, "token", "rotate", identity, "--grace", "0", "--json"))["token"]
+            assert (page(site, f"Bearer {token}"), page(site, f"Bearer {new}")) == (401, 200)
+            quire(site, "token", "revoke", identity)
+            assert page(site, f"Bearer {new}") == 401
+
+
+def test_files_that_were_public_are_not_kept_by_shared_caches(tmp_path: Path) -> None:
+    """Cache-Control says what is true now, also of a file that the fast path has ready."""
+    with serve(
+        tmp_path, "--grants", "-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS)
+    ) as site:
+        upload(site, "acme", basic("ann"))
+        url = site.file_url("acme", wheel_name("acme", "1.0"))
+
+        def kept() -> set[str]:
+            answers = [site.client.get(url, headers={"authorization": basic("ann")}) for _ in range(3)]
+            assert {answer.status_code for answer in answers} == {200}
+            return {answer.headers["cache-control"].partition(",")[0] for answer in answers}
+
+        assert kept() == {"public"}
+        quire(site, "access", "init", "--admin", "ann", "-a", "update")
+        (reading,) = re.findall(r"^(\w+)\tanonymous\tread\t", quire(site, "grants"), re.M)
+        quire(site, "revoke", reading)
+        assert kept() == {"private"}
+
+
+def test_the_first_grant_locks_no_user_out(tmp_path: Path) -> None:
+    """It is refused with what to do; `access init` keeps what is allowed."""
+    with serve(
+        tmp_path, "--grants", "-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS)
+    ) as site:
+        upload(site, "acme", basic("ann"))
+        assert "run 'quire access init' first" in quire(site, "grant", "user:ann", "upload", code=1)
+        assert page(site) == upload(site, "acme", basic("bob"), "2.0").status_code == 200
+        said = quire(site, "access", "init", "--admin", "ann", "-a", "update")
+        assert "every user may upload to" in said
+        assert page(site) == upload(site, "acme", basic("bob"), "3.0").status_code == 200
+        assert upload(site, "acme", "", "4.0").status_code == 401
+        quire(site, "access", "init", "--admin", "bob", "-a", "update", code=1)
+
+
+def test_a_group_gives_and_takes(tmp_path: Path) -> None:
+    """Its members change at once."""
+    with serve(
+        tmp_path, "--grants", "-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS)
+    ) as site:
+        quire(site, "access", "init", "--admin", "ann", "-a", "update")
+        for line in quire(site, "grants", "--json").splitlines():
+            assert line
+        writing = next(
+            each["id"] for each in json.loads(quire(site, "grants", "--json"))["grants"] if "upload" in each["rights"]
+        )
+        quire(site, "revoke", writing)
+        quire(site, "grant", "group:tools", "upload", "--project", "acme-*")
+        assert upload(site, "acme-x", basic("bob")).status_code == 403
+        quire(site, "group", "tools", "bob")
+        assert upload(site, "acme-x", basic("bob")).status_code == 200
+        assert upload(site, "other", basic("bob")).status_code == 403
+        assert "bob may read, upload on acme-x" in quire(site, "grants", "--explain", "bob", "acme-x")
+        quire(site, "group", "tools")
+        assert upload(site, "acme-x", basic("bob"), "2.0").status_code == 403
+
+
+def test_a_server_without_grants_does_not_serve_a_store_that_has_them(tmp_path: Path) -> None:
+    """It would allow what was taken back. Tokens alone change nothing for it: they are passwords of no user."""
+    users = password_file(tmp_path, **SECRETS)
+    flags = ("-a", "list,download,update", "--disable-fallback", "-P", users)
+    with serve(tmp_path, *flags) as site:
+        _, token = create(site, "--right", "read")
+        assert page(site, f"Bearer {token}") == page(site, basic("__token__", token)) == 401
+        assert page(site, basic("ann"), "absent") == 404
+        quire(site, "access", "init", "--admin", "ann", "-a", "list,download,update")
+    refused = run_quire("run", *flags, site.root, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "has grants, which say which user may do what" in refused.stderr
+    assert "serve it with --grants." in refused.stderr
