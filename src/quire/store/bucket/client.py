@@ -28,6 +28,7 @@ from quire.domain.errors import ConfigurationError, StoreError, StoreReadOnly
 from quire.observe.metrics.tally import Counts
 from quire.store.bucket.connecting import connection_to
 from quire.store.bucket.objects import Forbidden, Listed, Object, Refused, Unchanged, Unclear, Upload, Version
+from quire.store.bucket.patience import DEFAULT, Failures, Patience
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta, SignCapableStore
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from quire.store.bucket.aws import S3Control
 
 SCHEMES: Final = ("s3", "gs", "az")
-READ_PATIENCE: Final = 15.0
-"""Seconds in which a read is tried again."""
 SLOW_SECONDS: Final = 5.0
 """A request that takes so long is logged."""
 _LOG_PAUSE: Final = 1.0
@@ -56,16 +55,27 @@ log = structlog.stdlib.get_logger("quire.store.bucket")
 T = TypeVar("T")
 
 
-def open_bucket(url: str, environ: Mapping[str, str]) -> ObjectBucket:
+def open_bucket(url: str, environ: Mapping[str, str], patience: Patience = DEFAULT) -> ObjectBucket:
     """The bucket at a URL as in `s3://bucket/prefix`, with the credentials that the environment has or leads to.
 
     Raises ConfigurationError.
     """
     config, options, provider = connection_to(url, environ)
-    how: Any = {"config": config, "client_options": options, "credential_provider": provider}
+
+    def store(seconds: float, retries: RetryConfig) -> ObjectStore:
+        how: Any = {"config": config, "credential_provider": provider, "retry_config": retries}
+        how["client_options"] = options | {"timeout": timedelta(seconds=seconds)}
+        return from_url(url, **how)
+
     try:
-        store, for_parts = (from_url(url, retry_config=each, **how) for each in (_NO_RETRIES, _PART_RETRIES))
-        return ObjectBucket(store, url, environ, for_parts)
+        return ObjectBucket(
+            store(patience.request, _NO_RETRIES),
+            url,
+            environ,
+            for_files=store(patience.long_request, _NO_RETRIES),
+            for_parts=store(patience.long_request, _PART_RETRIES),
+            patience=patience,
+        )
     except (exceptions.BaseError, ValueError) as error:
         raise ConfigurationError(f"The bucket {url} cannot be used: {sentence_of(error)}.") from error
 
@@ -74,11 +84,22 @@ class ObjectBucket:
     """Fulfils `objects.Bucket`, and has what blobs need besides. May be used from any thread."""
 
     def __init__(
-        self, store: ObjectStore, url: str, environ: Mapping[str, str], for_parts: ObjectStore | None = None
+        self,
+        store: ObjectStore,
+        url: str,
+        environ: Mapping[str, str],
+        *,
+        for_files: ObjectStore | None = None,
+        for_parts: ObjectStore | None = None,
+        patience: Patience = DEFAULT,
     ) -> None:
-        """`for_parts`: the same bucket, asked again by obstore itself; None: it is not."""
+        """`for_files`: the same bucket, with the time that a file takes. `for_parts`: as this, and asked again by
+        obstore itself. None: as `store`."""
         self._store = store
+        self._for_files = for_files or store
         self._for_parts = for_parts or store
+        self._patience = patience
+        self._failures = Failures(patience.failure_holds)
         self._environ = environ
         self.url = url
         self.counts = Counts()
@@ -116,19 +137,21 @@ class ObjectBucket:
                 self.counts.received += len(data)
                 return Object(data, Version(result.meta["e_tag"], result.meta["version"]))
 
-        return self._patiently(load)
+        return self._patiently(load, key)
 
     def put(self, key: str, data: bytes, expected: Version | None) -> Version:
         """See `objects.Bucket`."""
         mode: Any = "create"
         if expected is not None:
             mode = {name: value for name, value in expected._asdict().items() if value is not None}
-        return self._put(key, data, mode)
+        return self._put(self._store, key, data, mode)
 
-    def _put(self, key: str, data: bytes, mode: Any, attributes: Attributes | None = None) -> Version:
+    def _put(
+        self, store: ObjectStore, key: str, data: bytes, mode: Any, attributes: Attributes | None = None
+    ) -> Version:
         with self._request("put", key):
             try:
-                result = obstore.put(self._store, key, data, mode=mode, attributes=attributes, use_multipart=False)
+                result = obstore.put(store, key, data, mode=mode, attributes=attributes, use_multipart=False)
             except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
                 raise Refused from None
             except FileNotFoundError as error:  # a condition on an object that is not there
@@ -152,7 +175,7 @@ class ObjectBucket:
                     self._check_bucket(error)
                     return
 
-        self._patiently(remove)
+        self._patiently(remove, key)
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """See `objects.Bucket`."""
@@ -160,7 +183,7 @@ class ObjectBucket:
 
         def begin() -> Iterator[Sequence[ObjectMeta]]:
             self.counts.add("list")
-            return iter(obstore.list(self._store, folder, offset=last or None, chunk_size=1000))
+            return iter(obstore.list(self._for_files, folder, offset=last or None, chunk_size=1000))
 
         pages = begin()
 
@@ -192,7 +215,7 @@ class ObjectBucket:
                     return None
             return Listed(key, found["size"], found["last_modified"].timestamp())
 
-        return self._patiently(ask)
+        return self._patiently(ask, key)
 
     def read_at(self, key: str, offset: int, size: int) -> bytes | None:
         """A part of an object, not beyond its end; None when there is none. Raises StoreError."""
@@ -207,7 +230,7 @@ class ObjectBucket:
             self.counts.received += len(data)
             return data
 
-        return self._patiently(load)
+        return self._patiently(load, key)
 
     def begin_reading(self, key: str, size: int) -> tuple[int, bytes] | None:
         """See `objects.BlobBucket`."""
@@ -224,13 +247,13 @@ class ObjectBucket:
             return result.meta["size"], data
 
         try:
-            return self._patiently(load)
+            return self._patiently(load, key)
         except _OutOfRange:
             return 0, b""  # an object without bytes has no first ones (RFC 9110, 15.5.17)
 
     def create(self, key: str, data: bytes, mark: str) -> None:
         """See `objects.BlobBucket`. The mark is in the object's user metadata."""
-        self._put(key, data, "create", {_MARK: mark})
+        self._put(self._for_files, key, data, "create", {_MARK: mark})
 
     def mark_of(self, key: str) -> str | None:
         """See `objects.BlobBucket`."""
@@ -244,7 +267,7 @@ class ObjectBucket:
                     return None
             return found.attributes.get(_MARK, "")
 
-        return self._patiently(ask)
+        return self._patiently(ask, key)
 
     def overwrite(self, key: str, data: bytes) -> None:
         """See `objects.BlobBucket`."""
@@ -257,7 +280,7 @@ class ObjectBucket:
                     raise StoreReadOnly(_no_right(self.url, "written", error)) from error
             self.counts.sent += len(data)
 
-        self._patiently(write)
+        self._patiently(write, key)
 
     def sign(self, key: str, seconds: int) -> str:
         """See `objects.BlobBucket`."""
@@ -281,9 +304,12 @@ class ObjectBucket:
         if any(code in str(error) for code in _NO_BUCKET):
             raise StoreError(f"The bucket {self.url} does not exist; create it, or name another one.") from error
 
-    def _patiently(self, ask: Callable[[], T]) -> T:
-        """Ask again while the bucket fails in a way that may pass."""
-        ends, pause = time.monotonic() + READ_PATIENCE, _PAUSE
+    def _patiently(self, ask: Callable[[], T], key: str | None = None) -> T:
+        """Ask again while the bucket fails in a way that may pass. `key`: what it is asked about; None for more than
+        one object."""
+        if key is not None and (known := self._failures.of(key)) is not None:
+            raise StoreError(known)
+        ends, pause = time.monotonic() + self._patience.read, _PAUSE
         while True:
             try:
                 return ask()
@@ -296,7 +322,10 @@ class ObjectBucket:
                 if any(words in str(error) for words in _NO_RANGE):
                     raise _OutOfRange from error
                 if time.monotonic() + pause >= ends or not _may_pass(error):
-                    raise StoreError(f"The bucket cannot answer: {sentence_of(error)}.") from error
+                    sentence = f"The bucket cannot answer: {sentence_of(error)}."
+                    if key is not None:
+                        self._failures.add(key, sentence)
+                    raise StoreError(sentence) from error
             self.counts.retries += 1
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     _Provider = Callable[[], S3Credential]
 
-_CONNECT_SECONDS: Final = 5
-_REQUEST_SECONDS: Final = 60
+_CONNECT_SECONDS: Final = 3
 _CREDENTIAL_LIFE: Final = timedelta(minutes=10)
 """botocore renews credentials so long before they end, so those of now are good for as long."""
 _S3_KEYS: Final = {
@@ -59,7 +58,7 @@ def connection_to(url: str, environ: Mapping[str, str]) -> Connection:
     """How to reach a bucket. Raises ConfigurationError."""
     _check_endpoints(environ)
     address = addresses.address_of(url)
-    options: ClientConfig = {"connect_timeout": f"{_CONNECT_SECONDS}s", "timeout": f"{_REQUEST_SECONDS}s"}
+    options: ClientConfig = {"connect_timeout": f"{_CONNECT_SECONDS}s"}
     authorities = _authorities(address.scheme, environ)
     if authorities is not None:
         options["root_certificate"] = authorities
