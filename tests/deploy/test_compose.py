@@ -1,12 +1,8 @@
-"""deploy/compose as it stands: two containers of quire behind nginx on one volume; both are replaced under load.
-
-podman-compose reads the same compose.yaml that Docker does; only the names of the images and the published port differ.
-"""
+"""deploy/compose as it stands: two containers of quire behind nginx on one volume; both are replaced under load."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,91 +15,21 @@ import pytest
 import yaml
 
 from quire.servers import GRACE_SECONDS
-from tests.clients import environments
-from tests.deploy.image_clients import LOGIN, clients
-from tests.deploy.image_podman import PROJECT, Container, Podman
-from tests.serving import free_port
+from tests.deploy.compose_rig import COMPOSE, QUIRES, Project, listed, services
+from tests.deploy.image_clients import clients
+from tests.deploy.image_podman import Podman
 
 pytestmark = pytest.mark.deploy
 
-COMPOSE = PROJECT / "deploy" / "compose"
-QUIRES = {"quire-1": "10.98.98.11:8080", "quire-2": "10.98.98.12:8080"}
-"""The containers of quire, and where each of them can be asked without nginx."""
 ROUNDS = 2
 """How often both are replaced."""
-
-
-@dataclass(frozen=True)
-class Project:
-    """The services of compose.yaml."""
-
-    podman: Podman
-    name: str
-    environ: dict[str, str]
-    port: int
-
-    @property
-    def host(self) -> str:
-        """nginx, with the port, as it stands in URLs."""
-        return f"127.0.0.1:{self.port}"
-
-    def compose(self, *arguments: str) -> str:
-        """Run podman-compose; what it said. Raises AssertionError when it fails."""
-        program = environments.programs("podman-compose") / "podman-compose"
-        done = subprocess.run(
-            [program, "--project-name", self.name, "--file", COMPOSE / "compose.yaml", *arguments],
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        said = done.stdout + done.stderr
-        assert done.returncode == 0, said
-        return said
-
-    def container(self, service: str) -> Container:
-        return Container(self.podman, f"{self.name}_{service}_1")
-
-    def replace(self, service: str) -> None:
-        """Stop the container and put a new one in its place, as for a new image; until it is healthy."""
-        self.compose("up", "--detach", "--no-deps", "--force-recreate", service)
-        self.container(service).wait_until_healthy()
 
 
 @pytest.fixture(scope="module")
 def project(podman: Podman, image: str, nginx_image: str) -> Iterator[Project]:
     """The services, up and healthy; removed at the end with their volume."""
-    port = free_port()
-    environ = podman.environ | {
-        "QUIRE_IMAGE": image,
-        "NGINX_IMAGE": nginx_image,
-        "QUIRE_LISTEN": f"127.0.0.1:{port}",
-        "QUIRE_USER": LOGIN[0],
-        "QUIRE_PASSWORD": LOGIN[1],
-    }
-    made = Project(podman, "quire-tests", environ, port)
-    made.compose("down", "--volumes")  # what an interrupted run left
-    try:
-        made.compose("up", "--detach")
-        for service in QUIRES:
-            made.container(service).wait_until_healthy()
-        yield made
-    finally:
-        made.compose("down", "--volumes")
-
-
-def _listed(host: str, name: str) -> set[str]:
-    """The versions of a project that this address lists."""
-    answer = httpx.get(
-        f"http://{host}/simple/{name}/",
-        headers={"Accept": "application/vnd.pypi.simple.v1+json"},
-        auth=LOGIN,
-        trust_env=False,
-    )
-    assert answer.status_code == 200, answer.text
-    return set(answer.json()["versions"])
+    with services(podman, image, nginx_image, "compose.yaml") as started:
+        yield started
 
 
 def test_a_retry_at_the_other_container_is_served() -> None:
@@ -122,7 +48,7 @@ def test_what_nginx_takes_both_containers_have(project: Project, tmp_path: Path)
     programs = clients(tmp_path)
     programs.twine(project.host, "shared")
     for host in (*QUIRES.values(), project.host):
-        assert _listed(host, "shared") == {"1.0"}
+        assert listed(host, "shared") == {"1.0"}
         programs.uv_install(project.host, "shared")
     programs.pip_install(project.host, "shared")
     answer = httpx.get(f"http://{project.host}/simple/shared/", trust_env=False)
@@ -210,7 +136,7 @@ def test_both_containers_can_be_replaced_under_load(
     assert all(load.acknowledged.values())
     for name, versions in load.acknowledged.items():
         for host in (*QUIRES.values(), project.host):
-            assert _listed(host, name) == versions
+            assert listed(host, name) == versions
     record_property(
         "deploy",
         f"rolling replacement of both containers, {ROUNDS} times: no failure in "

@@ -150,14 +150,19 @@ COMPOSE = Path(__file__).parent.parent.parent / "deploy" / "compose"
 
 def test_commands_of_the_compose_page_name_the_file() -> None:
     """They can be run at the top of a checkout as they stand; services that they name are those of the file."""
-    services = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"]
+    services = {
+        f"deploy/compose/{file.name}": yaml.safe_load(file.read_text())["services"].keys()
+        for file in COMPOSE.glob("compose*.yaml")
+    }
     commands = re.findall(r"^docker compose (.+)$", (COMPOSE / "README.md").read_text(), re.M)
-    assert len(commands) >= 5
+    assert len(commands) >= 6
     for command in commands:
         flag, file, verb, *rest = shlex.split(command)
-        assert (flag, file) == ("--file", "deploy/compose/compose.yaml"), command
-        assert verb in {"up", "down", "logs"}
-        assert {word for word in rest if not word.startswith("--")} <= services.keys(), command
+        assert (flag, file in services) == ("--file", True), command
+        assert verb in {"up", "down", "logs", "exec"}
+        words = rest[:1] if verb == "exec" else [word for word in rest if not word.startswith("--")]
+        assert set(words) <= services[file], command
+    assert {shlex.split(command)[1] for command in commands} == services.keys()
 
 
 def test_containers_have_the_time_that_a_stop_may_take() -> None:
