@@ -22,7 +22,7 @@ from quire.config.settings import (
     resolve,
     unknown_variables,
 )
-from quire.domain.errors import ConfigurationError, QuireError, StoreReadOnly
+from quire.domain.errors import ConfigurationError, QuireError, StoreError, StoreReadOnly, UnknownLayout
 from quire.observe import logs
 
 if TYPE_CHECKING:
@@ -151,6 +151,10 @@ def _asked(settings: Settings, store: Store) -> Settings:
     except StoreReadOnly as error:
         _log.warning(f"{error} Until then {settings.root} is served read-only, without uploads.")
         settings = msgspec.structs.replace(settings, read_only=True)
+    except UnknownLayout:
+        raise
+    except StoreError as error:
+        raise ConfigurationError(f"{error} To examine the bucket, run 'quire doctor {settings.root}'.") from error
     run_apart(partial(check_grants, store, settings))
     return settings
 

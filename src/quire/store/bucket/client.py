@@ -175,7 +175,7 @@ class ObjectBucket:
                     self._check_bucket(error)
                     return
 
-        self._patiently(remove, key)
+        self._patiently(remove, key, "deleted")
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """See `objects.Bucket`."""
@@ -192,11 +192,11 @@ class ObjectBucket:
             try:
                 return next(pages, None)
             except exceptions.BaseError as error:
-                self.counts.fail("list", is_forbidden=isinstance(error, _DENIED))
+                self.counts.fail("list", is_forbidden=_is_denied(error))
                 pages = begin()  # behind the last one that came
                 raise
 
-        while (page := self._patiently(load)) is not None:
+        while (page := self._patiently(load, done="listed")) is not None:
             for each in page:
                 yield Listed(each["path"], each["size"], each["last_modified"].timestamp())
                 last = each["path"]
@@ -304,9 +304,9 @@ class ObjectBucket:
         if any(code in str(error) for code in _NO_BUCKET):
             raise StoreError(f"The bucket {self.url} does not exist; create it, or name another one.") from error
 
-    def _patiently(self, ask: Callable[[], T], key: str | None = None) -> T:
+    def _patiently(self, ask: Callable[[], T], key: str | None = None, done: str = "read") -> T:
         """Ask again while the bucket fails in a way that may pass. `key`: what it is asked about; None for more than
-        one object."""
+        one object. `done`: what a refusal says that cannot be done."""
         if key is not None and (known := self._failures.of(key)) is not None:
             raise StoreError(known)
         ends, pause = time.monotonic() + self._patience.read, _PAUSE
@@ -316,9 +316,9 @@ class ObjectBucket:
             except FileNotFoundError as error:
                 self._check_bucket(error)
                 raise StoreError(f"The bucket has no such object: {sentence_of(error)}.") from error
-            except _DENIED as error:
-                raise Forbidden(_no_right(self.url, "used", error)) from error
             except exceptions.BaseError as error:
+                if _is_denied(error):
+                    raise Forbidden(_no_right(self.url, done, error)) from error
                 if any(words in str(error) for words in _NO_RANGE):
                     raise _OutOfRange from error
                 if time.monotonic() + pause >= ends or not _may_pass(error):
@@ -415,8 +415,7 @@ class _Upload:
         try:
             yield
         except (exceptions.BaseError, OSError) as error:  # obstore's own, or Python's from its `close`
-            status = _STATUS.search(str(error))
-            if status is not None and status[1] in {"401", "403"}:
+            if _is_denied(error):
                 raise StoreReadOnly(_no_right(self._bucket.url, "written", error)) from error
             raise StoreError(f"The bucket could not take the file: {sentence_of(error)}.") from error
 
@@ -435,6 +434,12 @@ _PASSING: Final = {408, 409, 425, 429}
 
 class _OutOfRange(StoreError):
     """A range begins behind the end of its object."""
+
+
+def _is_denied(error: Exception) -> bool:
+    """Whether the credentials do not allow it. obstore has no class of its own for that in listings and uploads."""
+    status = _STATUS.search(str(error))
+    return isinstance(error, _DENIED) or (status is not None and status[1] in {"401", "403"})
 
 
 def _may_pass(error: exceptions.BaseError) -> bool:
@@ -477,6 +482,6 @@ def _reason(error: BaseException) -> str:
     return sentence_of(found) if isinstance(found, Exception) else "it was broken off"
 
 
-def _no_right(url: str, what: str, error: Exception) -> str:
+def _no_right(url: str, done: str, error: Exception) -> str:
     advice = "" if _FROM_PROFILE in str(error) else " Give them the right to."
-    return f"The bucket {url} cannot be {what} with these credentials: {sentence_of(error)}.{advice}"
+    return f"Objects of the bucket {url} cannot be {done} with these credentials: {sentence_of(error)}.{advice}"

@@ -1,0 +1,99 @@
+"""The sentences for requests that a bucket refuses to the credentials: each says what cannot be done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from quire.domain.errors import StoreError
+from quire.store.bucket.client import ObjectBucket, open_bucket
+from tests.serving import environment, run_quire
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """An S3 server that refuses each request as S3 does where the policy does not allow it."""
+
+    def refuse(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        body = b"<Error><Code>AccessDenied</Code></Error>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(b"" if self.command == "HEAD" else body)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = refuse  # noqa: N815 - the names that http.server calls
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server gives it
+        pass
+
+
+@pytest.fixture
+def variables() -> Iterator[dict[str, str]]:
+    """The environment that leads to that server, while it runs."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield {
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "testsecret",
+                "AWS_REGION": "us-east-1",
+            }
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def bucket(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> ObjectBucket:
+    """A bucket of that server."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)  # obstore reads the environment of the process
+    return open_bucket("s3://bucket/prefix", variables)
+
+
+@pytest.mark.parametrize(
+    ("ask", "done"),
+    [
+        (lambda bucket: bucket.get("key"), "read"),
+        (lambda bucket: bucket.head("key"), "read"),
+        (lambda bucket: bucket.read_at("key", 0, 1), "read"),
+        (lambda bucket: bucket.begin_reading("key", 1), "read"),
+        (lambda bucket: bucket.mark_of("key"), "read"),
+        (lambda bucket: list(bucket.list("folder")), "listed"),
+        (lambda bucket: bucket.put("key", b"data", None), "written"),
+        (lambda bucket: bucket.create("key", b"data", "mark"), "written"),
+        (lambda bucket: bucket.overwrite("key", b"data"), "written"),
+        (lambda bucket: bucket.remove("key"), "deleted"),
+    ],
+)
+def test_a_refusal_says_what_cannot_be_done(
+    bucket: ObjectBucket, ask: Callable[[ObjectBucket], object], done: str
+) -> None:
+    """An operator reads from it which right is missing."""
+    with pytest.raises(StoreError, match=f"^Objects of the bucket s3://bucket/prefix cannot be {done} with these"):
+        ask(bucket)
+
+
+def test_a_refused_upload_in_parts(bucket: ObjectBucket) -> None:
+    """It is refused as a small file is."""
+    upload = bucket.upload("key", 5 * 1024 * 1024)
+    with pytest.raises(StoreError, match=r"cannot be written with these credentials: it answered 403"):
+        upload.write(bytes(15 * 1024 * 1024))
+    with pytest.raises(StoreError):
+        upload.finish()
+
+
+def test_a_server_that_cannot_start_names_the_examination(variables: dict[str, str], tmp_path: Path) -> None:
+    """Its error is one line, and ends with the command that says what is wrong with the bucket."""
+    url = "s3://bucket/prefix"
+    done = run_quire("run", "-p", "0", "-a", ".", "-P", ".", url, cwd=tmp_path, environ=environment(**variables))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "cannot be read with these credentials: it answered 403 AccessDenied." in done.stderr
+    assert done.stderr.endswith(f"run 'quire doctor {url}'.\n")
