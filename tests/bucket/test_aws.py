@@ -83,6 +83,19 @@ def test_every_page_of_unfinished_uploads_is_read(s3: Any, bucket: str) -> None:
         asked.abort_upload(each.key, each.upload_id)
 
 
+def test_gc_aborts_old_uploads_to_blobs(s3: Any, bucket: str) -> None:
+    """By the bucket's time of their beginning, counted as requests; those elsewhere stay."""
+    begin(s3, bucket, "store/blobs/a")
+    other = begin(s3, bucket, "store/probe/a")
+    objects = open_bucket(f"s3://{bucket}/store", os.environ)
+    now = time.time()
+    assert objects.abort_unfinished("blobs/", lambda started: started < now - 3600) == 0
+    assert objects.abort_unfinished("blobs/", lambda started: started < now + 3600) == 1
+    assert objects.counts.requests == {"list": 2, "delete": 1}
+    assert [each.upload_id for each in control(f"s3://{bucket}/store").unfinished_uploads()] == [other]
+    control(f"s3://{bucket}/store").abort_upload("probe/a", other)
+
+
 def test_the_settings_of_a_bucket(s3: Any, bucket: str) -> None:
     """As they are, from none to all."""
     asked = control(f"s3://{bucket}/store")

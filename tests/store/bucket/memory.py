@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from quire.observe.metrics.tally import Counts
 from quire.store.bucket.objects import Listed, Object, Refused, Unchanged, Upload, Version
@@ -89,6 +89,13 @@ class MemoryBucket:
     def upload(self, key: str, part_size: int) -> Upload:
         """See `objects.BlobBucket`."""
         return _MemoryUpload(self, key)
+
+    def abort_unfinished(self, prefix: str, is_old: Callable[[float], bool]) -> int:
+        """See `objects.BlobBucket`."""
+        found = [key for key in self.unfinished if key.startswith(prefix) and is_old(time.time())]
+        for key in found:
+            self.unfinished.remove(key)
+        return len(found)
 
 
 class _MemoryUpload:

@@ -23,6 +23,8 @@ from quire.store.bucket.staging import MOST_PARTS, SMALL, BucketStaged, BucketSt
 from quire.store.bucket.swaps import create_once
 from quire.store.contracts import DEFAULT_BLOB_OPTIONS, NO_DOCUMENTS, BlobOptions, Staged, StoredBlob, check_blob_key
 
+UNFINISHED_SECONDS: Final = 86400.0
+"""An upload in parts that is younger may be under way: a large file over a slow line takes hours."""
 _AT_ONCE: Final = 8
 _CLOCK: Final = "clock"
 _CLOCK_SECONDS: Final = 300.0
@@ -135,12 +137,16 @@ class BucketBlobs:
             yield StoredBlob(key, size, max(0.0, now - max(modified, renewed.get(key, modified))))
 
     def sweep(self, older_than: float) -> int:
-        """See `contracts.Blobs`. Staged bytes are in files without names; what is left to sweep are markers."""
+        """See `contracts.Blobs`. Left to sweep are markers, and the parts of large files whose worker died; small files
+        are staged without names."""
         self._check_writable()
+        removed = self._bucket.abort_unfinished(
+            "blobs/", lambda started: self._now() - started >= max(older_than, UNFINISHED_SECONDS)
+        )
         markers = list(self._bucket.list("renewed"))
         if not markers:
-            return 0
-        now, removed = self._now(), 0
+            return removed
+        now = self._now()
         for marker in markers:
             if max(0.0, now - marker.modified) >= older_than and self._bucket.head(f"blobs/{marker.key[8:]}") is None:
                 self._bucket.remove(marker.key)

@@ -49,6 +49,8 @@ _PART_RETRIES: Final[RetryConfig] = {"max_retries": 5, "retry_timeout": timedelt
 _MARK: Final = "quirewrite"
 """Letters alone: Azure takes only the names of variables, and proxies drop headers with underscores."""
 
+_LEFT: Final = "unfinished uploads are left to a lifecycle rule of the bucket that aborts them"
+
 _DENIED: Final = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 log = structlog.stdlib.get_logger("quire.store.bucket")
@@ -296,6 +298,26 @@ class ObjectBucket:
     def upload(self, key: str, part_size: int) -> Upload:
         """See `objects.BlobBucket`."""
         return _Upload(self, self._for_parts, key, part_size)
+
+    def abort_unfinished(self, prefix: str, is_old: Callable[[float], bool]) -> int:
+        """See `objects.BlobBucket`. Azure removes them by itself."""
+        if not self.url.startswith(("s3:", "gs:")):
+            return 0
+        if self.control is None:
+            why = "they can be listed in S3 alone" if self.url.startswith("gs:") else "this takes quire[aws]"
+            log.warning(_LEFT, reason=why)
+            return 0
+        aborted = 0
+        try:
+            self.counts.add("list")
+            for each in self.control.unfinished_uploads(prefix):
+                if is_old(each.started):
+                    self.counts.add("delete")
+                    self.control.abort_upload(each.key, each.upload_id)
+                    aborted += 1
+        except StoreError as error:
+            log.warning(_LEFT, reason=str(error))
+        return aborted
 
     # -- errors -------------------------------------------------------------------------------------------------------
 

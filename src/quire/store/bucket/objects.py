@@ -7,7 +7,7 @@ they choose. Keys are relative to the store's prefix.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from quire.domain.errors import StoreError
@@ -138,4 +138,12 @@ class BlobBucket(Bucket, Protocol):
 
     def upload(self, key: str, part_size: int) -> Upload:
         """Begin an object of unknown size."""
+        ...
+
+    def abort_unfinished(self, prefix: str, is_old: Callable[[float], bool]) -> int:
+        """Remove the parts of uploads to keys that begin so, which were neither finished nor aborted; their number.
+
+        `is_old`: whether to, by the time at which the upload began, by the bucket's clock. Where the bucket cannot be
+        asked for them, none is removed, and the log says why.
+        """
         ...
