@@ -238,7 +238,7 @@ def test_blobs_are_listed_and_removed(fault: Fault, faulty: Faulty) -> None:
     assert not faulty.script.scenes
     faulty.script.add(fault, "PUT", "renewed/")
     faulty.store.blobs.renew(BLOB)
-    faulty.script.add(fault, "POST", "[?]delete")
+    faulty.script.add(fault, "DELETE", "blobs/")
     faulty.store.blobs.remove(BLOB)
     assert not faulty.script.scenes
     assert content_of(faulty.direct) is None
