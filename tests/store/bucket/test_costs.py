@@ -1,8 +1,9 @@
-"""The costs in docs/bucket.md are those that scripts/bucket_cost.py computes, from the counts in the same page."""
+"""The costs in docs/bucket.md are those that scripts/bucket_cost.py computes; the README has the same figures."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from types import ModuleType
 
@@ -44,3 +45,19 @@ def test_the_requests_are_those_of_the_page(costs: ModuleType) -> None:
     assert (published[get], published[put]) == (costs.GET_PER_PUBLICATION, costs.PUT_PER_PUBLICATION)
     (probe,) = (counts for name, counts in rows.items() if name.startswith("`/ready`"))
     assert probe[get] == costs.GET_PER_PROBE
+
+
+def test_the_readmes_figures_are_those_of_the_page() -> None:
+    """The costs of a month, rounded, and the rates and times of one page."""
+    page, readme = PAGE.read_text(), (ROOT / "README.md").read_text()
+    (costs,) = (row for row in readme.splitlines() if row.startswith("| A month for a team"))
+    (all_costs,) = re.findall(r"^\| \*\*all\*\* \|(.+)\|$", page, re.M)
+    few_s3, few_efs, many_s3, many_efs = (f"{float(cell.strip(' *')):.0f}" for cell in all_costs.split("|"))
+    assert f"| EFS: {few_efs}, {many_efs} dollars | S3: {few_s3}, {many_s3} dollars |" in costs
+    (speed,) = (row for row in readme.splitlines() if row.startswith("| A page that did not change"))
+    (measured,) = re.findall(r"^\| 1 worker, 32 connections \|(.+)\|$", page, re.M)
+    directory, bucket, _, _, directory_p50, bucket_p50 = (cell.strip() for cell in measured.split("|"))
+    assert f"{directory}, {directory_p50} (" in speed
+    assert f"{bucket}, {bucket_p50} (" in speed
+    (alone,) = re.findall(r"^\| page that did not change \| (\d+ ms) \|", page, re.M)
+    assert f"10 ms away: {alone} |" in speed
