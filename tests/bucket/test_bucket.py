@@ -220,6 +220,21 @@ def test_a_bucket_of_another_layout_is_left_alone(url: str) -> None:
         other.probe()
 
 
+def test_drop_in_folders_are_served_beside_a_bucket(tmp_path: Path, url: str) -> None:
+    """Those that `--drop-in` names and those named after the bucket, with what was published; a copied file appears in
+    the next answer."""
+    named = tmp_path / "named"
+    named.mkdir()
+    (named / wheel_name("named", "1.0")).write_bytes(make_wheel("named", "1.0"))
+    with serve(tmp_path, *OPEN, "--drop-in", named, place=url) as site:
+        publish_wheel(site, "published", "1.0")
+        (site.root / wheel_name("further", "1.0")).write_bytes(make_wheel("further", "1.0"))
+        (named / wheel_name("named", "2.0")).write_bytes(make_wheel("named", "2.0"))
+        assert site.projects() == ["further", "named", "published"]
+        assert site.filenames("named") == [wheel_name("named", "1.0"), wheel_name("named", "2.0")]
+        assert site.get(site.file_url("named", wheel_name("named", "2.0"))).content == make_wheel("named", "2.0")
+
+
 def test_a_read_only_server_writes_nothing(url: str) -> None:
     """Not even the mark of its layout."""
     store = BucketStore(open_bucket(url, os.environ), url, writable=False)

@@ -346,6 +346,31 @@ def test_no_drop_in_is_for_one_directory() -> None:
         resolve({"directories": ["/a", "/b"], "no_drop_in": True}, {})
 
 
+def test_drop_in_folders_are_further_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a bucket as beside a directory, after those that are named there, each once; from flags, the environment
+    or a file, whose paths are relative to it."""
+    for place in ("/a", "s3://bucket/a"):
+        settings = resolve({"directories": [place, "/b"], "drop_in": ["/c", "/b", "/d:e"]}, {})
+        assert settings.directories == (place, "/b", "/c", "/d:e")
+        assert settings.drop_in_roots == settings.directories[place != "/a" :]
+    assert resolve({}, {"QUIRE_DIRECTORIES": "s3://bucket", "QUIRE_DROP_IN": "/b:/c"}).drop_in_roots == ("/b", "/c")
+    (tmp_path / "quire.toml").write_text('directories = "s3://bucket"\ndrop-in = "wheels"\n')
+    monkeypatch.chdir(tmp_path)
+    assert resolve({}, {}).drop_in_roots == (str(tmp_path / "wheels"),)
+    assert resolve({"drop_in": ["/b"]}, {}).drop_in_roots == ("/b",)
+
+
+@pytest.mark.parametrize("flags", [["s3://bucket/b"], ["/a", "gs://bucket"], [""]])
+def test_a_drop_in_folder_is_a_directory(flags: list[str]) -> None:
+    """A bucket has no files that were copied into it by hand."""
+    with pytest.raises(ConfigurationError, match="--drop-in: "):
+        resolve({"directories": ["/a"], "drop_in": flags}, {})
+    with pytest.raises(ConfigurationError, match="name no further directories"):
+        resolve({"directories": ["s3://bucket"], "drop_in": ["/b"], "no_drop_in": True}, {})
+    with pytest.raises(ConfigurationError, match="QUIRE_DROP_IN"):
+        resolve({"directories": ["/a"]}, {"QUIRE_DROP_IN": "s3://bucket/b"})
+
+
 def test_settings_are_frozen() -> None:
     """No code changes a setting after the start."""
     with pytest.raises(AttributeError):

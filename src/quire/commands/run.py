@@ -331,6 +331,13 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
     )
     add("--index", metavar="NAME", help="the index of the store to serve (default: main)")
     add(
+        "--drop-in",
+        action="append",
+        metavar="DIR",
+        help="serve the files of this directory, too, as they lie there, beside a store in a directory or in a bucket; "
+        "repeat it for several, which is the same as to name them after the first directory",
+    )
+    add(
         "--no-drop-in",
         action="store_const",
         const=True,

@@ -202,6 +202,7 @@ OPTIONS = (
     Option("cache_control", values.integer(0), "--cache-control"),
     Option("hash_algo", values.hash_algorithm, "--hash-algo"),
     Option("backend", values.one_of("auto", "simple-dir", "cached-dir"), "--backend"),
+    Option("drop_in", values.folders, "--drop-in"),
     Option("no_drop_in", values.boolean, "--no-drop-in"),
     Option("overwrite", values.boolean, "--overwrite"),
     Option("read_only", values.boolean, "--read-only"),
@@ -235,7 +236,7 @@ _FIELDS = {
     "log_res_frmt": "log_response_format",
     "log_err_frmt": "log_error_format",
 }
-_NOT_FIELDS = {"anonymous_uploads", "backend", "disable_fallback", "fallback_url", "passwords"}
+_NOT_FIELDS = {"anonymous_uploads", "backend", "disable_fallback", "drop_in", "fallback_url", "passwords"}
 
 RUN_DEFAULTS: Mapping[str, Any] = {"log_frmt": "%(asctime)s|%(name)s|%(levelname)s|%(thread)d|%(message)s"}
 """`quire run`: pypiserver's log lines; its other defaults are those of Settings."""
@@ -376,9 +377,10 @@ def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[st
             f"{', '.join(sorted(option.name for option in OPTIONS))}."
         )
     folder = Path(file).expanduser().absolute().parent
-    if isinstance(table.get("directories"), str):
-        table["directories"] = [table["directories"]]  # TOML has lists; a colon in its text is part of the path
-    for name in table.keys() & {"directories", "passwords", "welcome", "log_file"}:
+    for name in ("directories", "drop_in"):
+        if isinstance(table.get(name), str):
+            table[name] = [table[name]]  # TOML has lists; a colon in its text is part of the path
+    for name in table.keys() & {"directories", "drop_in", "passwords", "welcome", "log_file"}:
         table[name] = _relative_to(folder, table[name])
     return file, table
 
@@ -401,6 +403,7 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
             fields["directories"] = (values.path("~/packages"),)
         except ValueError:  # a user id without a name, and no HOME: there is no home to look in
             raise ConfigurationError("This user has no home, where ~/packages would be; name the directory.") from None
+    fields["directories"] = tuple(dict.fromkeys((*fields["directories"], *merged.get("drop_in", ()))))
     fields.setdefault("workers", 1 if is_in_memory(fields["directories"][0]) else usable_cores())
     check_workers(fields["directories"][0], fields["workers"])
     if "allowed_hosts" not in given and fields.get("allowed_hosts"):
@@ -424,8 +427,8 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
     )
     if fields.get("no_drop_in") and len(fields["directories"]) > 1:
         raise ConfigurationError(
-            "--no-drop-in serves the store alone, which is in the first directory; name no further directories, "
-            "or serve drop-in files."
+            "--no-drop-in serves the store alone, which is in the first directory; name no further directories "
+            "(--drop-in), or serve drop-in files."
         )
     if len(fields.get("accel_redirect", ())) > len(fields["directories"]):
         raise ConfigurationError(

@@ -163,6 +163,14 @@ def places(raw: Raw) -> tuple[str, ...]:
     return tuple(path(place) if is_directory(place) else place for place in parsed)
 
 
+def folders(raw: Raw) -> tuple[str, ...]:
+    """Directories: a list, or text with the system's separator between them; each item of a list is one path."""
+    found = [text(item) for item in (raw if isinstance(raw, list | tuple) else text(raw).split(os.pathsep))]
+    if any(map(has_scheme, found)) or (isinstance(raw, str) and has_scheme(raw)):
+        raise ValueError(f"{raw!r} is no directory; drop-in files are in directories alone")
+    return tuple(map(path, found))
+
+
 def words(raw: Raw) -> list[str]:
     """The items of a list, or of text with commas between them."""
     items = raw if isinstance(raw, list | tuple) else str(raw).split(",")
