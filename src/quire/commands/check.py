@@ -1,7 +1,7 @@
 """`quire check`: is everything that is listed really there, and unharmed?
 
-JSON: {"store": directory, "projects": int, "files": int, "deleted": int (filenames that are not listed any more, and
-never get other content), "drop_in_projects": int, "drop_in_files": int, "bytes": int, "damage": int, "findings":
+JSON: {"store": directory or URL, "projects": int, "files": int, "deleted": int (filenames that are not listed any more,
+and never get other content), "drop_in_projects": int, "drop_in_files": int, "bytes": int, "damage": int, "findings":
 [{"severity": "damage" | "orphan" | "leftover" | "foreign", "code": str, "where": str, "sentence": str, "size": int,
 "young": bool, "repair": str | null}]}.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 from quire.commands.common import add_store_flags, count, in_words, open_store, plain, print_json
 from quire.commands.progress import Meter
+from quire.domain.errors import ConfigurationError
 from quire.operations.checking import Check, Checked, Severity
 
 _DESCRIPTION = """\
@@ -40,6 +41,11 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check. Raises ConfigurationError, StoreError."""
     opened = open_store(arguments, writes=arguments.repair, asks_the_time=True)
+    if arguments.repair and opened.inspector is None:
+        raise ConfigurationError(
+            f"--repair mends a store in a directory, and {opened.store.place} is in none: publish a lost file again, "
+            "and restore a damaged object from the bucket's versions or a backup."
+        )
     with Meter("check") as meter:
         checked = Check(
             opened.store,

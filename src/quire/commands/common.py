@@ -28,7 +28,7 @@ from quire.index.index import Index, all_indexes
 from quire.observe import logs
 from quire.operations.opening import check_place, drop_ins_of, open_index
 from quire.store.contracts import Store
-from quire.store.opening import inspector_of
+from quire.store.opening import inspector_of, is_directory
 from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.layout import check_directory, nearest_store
 
@@ -90,7 +90,7 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
         "--directory",
         action="append",
         metavar="DIR",
-        help="the served directory that carries the store (default: QUIRE_DIRECTORIES, quire.toml, "
+        help="the served directory or bucket that carries the store (default: QUIRE_DIRECTORIES, quire.toml, "
         "packages/ with a store here or in a folder above, ~/packages); "
         "repeat it for further directories that are served with it",
     )
@@ -165,9 +165,8 @@ def open_store(
         _log.warning(sentence)
     index = open_index(settings, origin_of(arguments), writes=writes, create=create, asks_the_time=asks_the_time)
     if required and not index.store.exists:
-        raise ConfigurationError(
-            f"There is no store in {index.store.place}; name the directory that carries it with -d."
-        )
+        carrier = "directory that carries it" if is_directory(settings.root) else "bucket and the prefix of a store"
+        raise ConfigurationError(f"There is no store in {index.store.place}; name the {carrier} with -d.")
     return Opened(settings, index)
 
 

@@ -1,6 +1,6 @@
 """`quire gc`: remove files that no record lists.
 
-JSON: {"store": directory, "dry_run": bool, "removed": [{"key": str, "size": int}], "bytes": int, "swept": int,
+JSON: {"store": directory or URL, "dry_run": bool, "removed": [{"key": str, "size": int}], "bytes": int, "swept": int,
 "young": int, "skipped": [project]}.
 """
 

@@ -61,7 +61,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="a store (a directory or a bucket such as s3://bucket/prefix) that is copied with yanks, upload times, "
         "statuses, deleted filenames and audit log; or a folder of files",
     )
-    parser.add_argument("--into", metavar="ROOT", help="the directory that carries the store; the same as -d")
+    parser.add_argument("--into", metavar="ROOT", help="the directory or bucket that carries the store; the same as -d")
     parser.add_argument(
         "--move",
         "--delete-source",

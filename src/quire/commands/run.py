@@ -188,8 +188,8 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         "directories",
         nargs="*",
         metavar="DIRECTORY",
-        help="directories to serve (default: ~/packages); the first one carries the store, in its folder quire/, "
-        "and takes uploads",
+        help="directories to serve (default: ~/packages); the first one, or a bucket in its place "
+        "(s3://bucket/prefix), carries the store, in its folder quire/, and takes uploads",
     )
     add("--config", metavar="FILE", help="a configuration file (default: quire.toml in the working directory)")
     add("--version", action="version", version=f"quire {__version__}")

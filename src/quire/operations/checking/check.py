@@ -77,6 +77,7 @@ class Check:
         self._progress.step("reading", 0 if self._quick else sum(blob.size for blob in self._blobs.values()))
         indexes = self._indexes()
         for index in indexes:
+            self._check_names(index)
             for name in self._store.records.written(index.prefix):
                 self._check_record(index, name)
         self._check_unlisted(indexes)
@@ -87,6 +88,13 @@ class Check:
 
     def _found(self, severity: Severity, code: str, where: str, sentence: str, **more: Any) -> None:
         self._checked.findings.append(Finding(severity, code, where, sentence, **more))
+
+    def _check_names(self, index: Index) -> None:
+        """Whether the list of projects can be read."""
+        try:
+            self._store.records.names(index.prefix)
+        except StoreError as error:
+            self._found(Severity.DAMAGE, "unreadable-names", index.prefix, str(error))
 
     # -- records ------------------------------------------------------------------------------------------------------
 
@@ -102,15 +110,19 @@ class Check:
             return
         try:
             record = self._store.records.read(key)
+        except DamagedRecord as error:  # the store itself cannot understand it
+            self._found(Severity.DAMAGE, "damaged-record", key, str(error))
+            return
+        except StoreError as error:
+            self._found(Severity.DAMAGE, "unreadable-record", key, str(error))
+            return
+        try:
             project = Index.decode(record)
         except DamagedRecord as error:
             if self._store.records.read(key, record) is not record:
                 self._check_record(index, name)  # another one was just written
             else:
                 self._damaged_record(index, name, record, error)
-            return
-        except StoreError as error:
-            self._found(Severity.DAMAGE, "unreadable-record", key, str(error))
             return
         self._check_tombstones(record)
         if project is not None:
@@ -175,6 +187,8 @@ class Check:
     def _advice(self, copy: Copy | None) -> str:
         if copy is None:
             return "No other copy of it is here; publish the same file again, and it is restored."
+        if self._inspector is None:
+            return f"It can be restored from {copy.where}: publish that file again."
         if self._repairs is None:
             return f"It can be restored from {copy.where}, by --repair."
         return f"It could not be restored from {copy.where}; is the project archived?"
