@@ -122,7 +122,7 @@ def test_json_has_everything(source: Index, tmp_path: Path, capsys: pytest.Captu
         (["--from", "old", "new", "more"], "copies into one store, and 2 are named"),
         (["--from", "old", "--move", "new"], "--move and --link are for folders"),
         (["--from", "memory:", "new"], "in the memory of one server process"),
-        (["--from", "s3://user:secret@bucket", "new"], "names no bucket"),
+        (["--from", "s3://user:secret@bucket", "new"], "has credentials or parameters in it"),
         (["--from", "https://pypi.org/simple", "new"], "cannot be served"),
         (["s3://bucket/prefix", "--into", "new"], "is copied by quire import --from s3://bucket/prefix"),
     ],
