@@ -235,6 +235,18 @@ def test_drop_in_folders_are_served_beside_a_bucket(tmp_path: Path, url: str) ->
         assert site.get(site.file_url("named", wheel_name("named", "2.0"))).content == make_wheel("named", "2.0")
 
 
+def test_commands_name_the_bucket(tmp_path: Path, url: str) -> None:
+    """Where there is no store in it, and where a command is for directories."""
+    empty = run_quire("gc", "-d", f"{url}-empty", cwd=tmp_path)
+    assert (empty.returncode, empty.stdout) == (2, "")
+    assert "name the bucket and the prefix of a store with -d" in empty.stderr
+    with serve(tmp_path, *OPEN, place=url) as site:
+        publish_wheel(site, "acme", "1.0")
+    repair = run_quire("check", "-d", url, "--repair", cwd=tmp_path)
+    assert (repair.returncode, repair.stdout) == (2, "")
+    assert f"--repair mends a store in a directory, and {url} is in none" in repair.stderr
+
+
 def test_a_read_only_server_writes_nothing(url: str) -> None:
     """Not even the mark of its layout."""
     store = BucketStore(open_bucket(url, os.environ), url, writable=False)
