@@ -56,8 +56,8 @@ def test_a_store_in_memory_is_one_per_name() -> None:
     ("place", "sentence"),
     [
         ("ftp://server/prefix", "'ftp://server/prefix' cannot be served: a store is in a directory or a bucket"),
-        ("s3://", "names no bucket; write it like s3://bucket/prefix"),
-        ("s3://bucket/../other", "names no bucket"),
+        ("s3://", "is no URL of a bucket; write it like s3://bucket/prefix"),
+        ("s3://bucket/../other", "is no URL of a bucket"),
         ("s3://user:secret@bucket/a", "has credentials or parameters in it; write it like s3://bucket/prefix"),
         ("gs://bucket/a?token=secret", "has credentials or parameters in it"),
         ("https://user:secret@index.example/", "It cannot be served"),

@@ -73,7 +73,7 @@ _MOST_NAME: Final = 200
 def parse_subject(text: str) -> Subject:
     """The subject that `KIND:NAME` or `KIND` means. Raises InvalidRequest."""
     word, colon, name = text.strip().partition(":")
-    kinds = ", ".join(f"{kind}:NAME" if kind.has_name else kind for kind in SubjectKind)
+    kinds = "user:NAME, group:NAME, token:ID, authenticated or anonymous"
     try:
         kind = SubjectKind(word)
     except ValueError:

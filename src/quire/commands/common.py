@@ -164,7 +164,8 @@ def open_store(
     for sentence in unknown_variables(os.environ):
         _log.warning(sentence)
     index = open_index(settings, origin_of(arguments), writes=writes, create=create, asks_the_time=asks_the_time)
-    if required and not index.store.exists:
+    is_needed = required or not (is_directory(settings.root) or create or settings.drop_in_roots)
+    if is_needed and not index.store.exists:
         carrier = "directory that carries it" if is_directory(settings.root) else "bucket and the prefix of a store"
         raise ConfigurationError(f"There is no store in {index.store.place}; name the {carrier} with -d.")
     return Opened(settings, index)

@@ -13,11 +13,13 @@ from functools import partial
 
 from quire.commands.common import plain, print_json
 from quire.commands.progress import Meter
+from quire.config.settings import Settings
 from quire.doctor.bucket.checks import Result
 from quire.doctor.bucket.examination import Report, Request, document, examine
 from quire.doctor.examination import QUICK_ROUNDS, ROUNDS
 from quire.doctor.findings import Verdict, sentence_for
 from quire.domain.errors import ConfigurationError
+from quire.observe import logs
 from quire.store.opening import open_objects
 
 _WORDS = {Result.OK: "ok", Result.WARNING: "warning", Result.UNKNOWN: "not known", Result.FAILS: "fails"}
@@ -31,6 +33,7 @@ def examine_bucket(url: str, arguments: argparse.Namespace) -> Verdict:
             f"--listen and --peer are for volumes; 'quire doctor {url}' asks the bucket through several connections. "
             "Run it on each machine that has a way of its own to the bucket."
         )
+    logs.configure(Settings(directories=(), log_stream="stderr", log_format="%(message)s"))
     rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
     request = Request(url, partial(open_objects, url), open_objects(url).control, rounds, arguments.quick)
     with Meter("doctor", in_bytes=False) as meter:

@@ -88,7 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it. Raises NotFound, InvalidRequest, StoreError."""
-    opened = open_store(arguments, writes=arguments.command != "grants", required=False)
+    opened = open_store(arguments, writes=arguments.command != "grants")
     access = AccessRecords(opened.store)
     index = parse_index(arguments.index or ANY)
     actions = {"grant": _grant, "revoke": _revoke, "grants": _grants, "group": _group, "access": _init}
@@ -212,7 +212,8 @@ def _init(arguments: argparse.Namespace, _: Opened, access: AccessRecords, __: s
         return 0
     for grant in grants:
         print(f"Granted {_in_words(grant)} to {plain(grant.subject)}.")
-    print("Grants decide from now on, on every server of this store; -a no longer does.")
+    print("Grants decide from now on, on every server that runs with --grants; -a no longer does there.")
+    print("Restart each server of this store that runs without --grants: it goes on by -a alone until then.")
     for note in notes:
         print(note)
     return 0

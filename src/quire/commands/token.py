@@ -85,7 +85,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it. Raises NotFound, InvalidRequest, StoreError."""
     writes = arguments.action != "list"
-    opened = open_store(arguments, writes=writes, required=False)
+    opened = open_store(arguments, writes=writes)
     access, origin = AccessRecords(opened.store), origin_of(arguments)
     if arguments.action == "create":
         text, token = granting.create_token(

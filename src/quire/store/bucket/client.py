@@ -376,13 +376,14 @@ class ObjectBucket:
                 self._log_request(kind, key, seconds, reason)
 
     def _log_request(self, kind: str, key: str, seconds: float, reason: str | None) -> None:
-        """Log a failed or slow request; at most one a second, since a bucket that is away fails them all."""
+        """Log a failed or slow request; at most one a second, since a bucket that is away fails them all. An error that
+        comes of it is logged, and told, by itself."""
         now = time.monotonic()
         if now - self._logged < _LOG_PAUSE:
             return
         self._logged = now
         event = "request to the bucket failed" if reason is not None else "request to the bucket was slow"
-        log.warning(event, kind=kind, path=key, seconds=round(seconds, 3), reason=reason)
+        log.info(event, kind=kind, path=key, seconds=round(seconds, 3), reason=reason)
 
 
 class _Upload:
@@ -504,6 +505,12 @@ def _reason(error: BaseException) -> str:
     return sentence_of(found) if isinstance(found, Exception) else "it was broken off"
 
 
+_WRONG_CREDENTIALS: Final = ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed")
+
+
 def _no_right(url: str, done: str, error: Exception) -> str:
-    advice = "" if _FROM_PROFILE in str(error) else " Give them the right to."
+    is_known = any(code in str(error) for code in _WRONG_CREDENTIALS)
+    advice = " They are wrong: the key is not known, or its secret is another one." if is_known else ""
+    if not is_known and _FROM_PROFILE not in str(error):
+        advice = " They need the right to do that."
     return f"Objects of the bucket {url} cannot be {done} with these credentials: {sentence_of(error)}.{advice}"

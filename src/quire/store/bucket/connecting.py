@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -212,7 +213,10 @@ def _home(environ: Mapping[str, str]) -> str:
 
 
 def _check_endpoints(environ: Mapping[str, str]) -> None:
-    """Refuse credentials in the URL of a server, which errors show. Raises ConfigurationError."""
+    """Refuse credentials in the URL of a server, which errors show, and what is no URL. Raises ConfigurationError."""
     for name in addresses.ENDPOINTS:
-        if "@" in environ.get(name, ""):
+        endpoint = environ.get(name, "")
+        if "@" in endpoint:
             raise ConfigurationError(f"{name} has a user or a password in it; give credentials by their own variables.")
+        if endpoint and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", endpoint, re.IGNORECASE):
+            raise ConfigurationError(f"{name} is no URL; give one as in https://host:port.")
