@@ -39,7 +39,7 @@ COMMANDS = {
 
 
 class Command(Protocol):
-    """What a module of quire.commands offers."""
+    """The interface of a module of quire.commands."""
 
     def add_parser(self, subparsers: argparse._SubParsersAction[Any]) -> object:
         """Add one or more parsers; the module's `run` serves all of them."""
@@ -100,7 +100,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def make_parser(commands: Iterable[str] = COMMANDS) -> tuple[argparse.ArgumentParser, dict[str, Command]]:
-    """The parser, and the module of each command name, with those commands and what else is in their modules.
+    """The parser, and the module of each command name, with those commands and the others in their modules.
 
     A command's module is imported for it, with all that it works with: fewer of them start sooner.
     """

@@ -63,7 +63,7 @@ class Opened:
         return all_indexes(self.store, self.index.origin)
 
     def folder(self, *, keeps_facts: bool = True) -> Folder:
-        """The drop-in files that are served with the store. `keeps_facts`: store what is found out about them, too."""
+        """The drop-in files that are served with the store. `keeps_facts`: store the facts about them, too."""
         return drop_ins_of(self.settings, self.store, stores_facts=keeps_facts)
 
     def candidates(self, project: str) -> tuple[Candidate, ...]:
@@ -77,7 +77,7 @@ class Opened:
 
 
 def no_project(opened: Opened, name: str) -> NotFound:
-    """That there is no such project, with the name of the one that was meant."""
+    """The error for a name without a project, with the name that was probably meant."""
     hint = did_you_mean(name, {*opened.index.names(), *opened.folder().names()})
     return NotFound(f"The project {name} does not exist{hint}.")
 
@@ -199,7 +199,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def plain(text: str) -> str:
-    """Text that strangers wrote, without what would move a terminal's cursor or break a line."""
+    """Text that strangers wrote, without characters that would move a terminal's cursor or break a line."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 

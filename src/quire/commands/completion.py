@@ -1,4 +1,4 @@
-"""`quire completion`: what a shell must know to complete command lines, made from the parser of the commands.
+"""`quire completion`: scripts by which shells complete command lines, made from the parser of the commands.
 
 A script names every command and flag, and for values and arguments whether they are files, directories, projects or one
 of a few words. Projects are asked of `quire ls`, which finds the store as every other command does.
@@ -22,12 +22,12 @@ _PROJECTS = "quire ls 2>/dev/null | cut -f1"
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A flag with what follows it, or an argument."""
+    """A flag with its value, or an argument."""
 
     flags: tuple[str, ...]
     """Empty for an argument."""
     kind: str
-    """What its value is: `file`, `directory`, `project`, `choice`, `other`; empty for a flag without one."""
+    """The kind of its value: `file`, `directory`, `project`, `choice`, `other`; empty for a flag without one."""
     choices: tuple[str, ...]
     help: str
     repeats: bool
@@ -189,7 +189,7 @@ def _zsh_value(word: _Word) -> str:
 
 
 def _zsh_text(text: str) -> str:
-    """Without what means something in a specification of zsh's `_arguments`."""
+    """The text without the characters that have a meaning in a specification of zsh's `_arguments`."""
     return "".join(" " if character in "[]:\\" else character for character in text)
 
 

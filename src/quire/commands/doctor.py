@@ -38,7 +38,7 @@ _HEADINGS = {Weight.BREAKS: "Because", Weight.UNSURE: "Not known because", Weigh
 _MAX_ROUNDS = 1_000_000
 _MAX_PORT = 65535
 _MAX_WAIT = 3000
-"""Seconds; well under the age at which servers sweep what lies in incoming/."""
+"""Seconds; well under the age at which servers sweep the files in incoming/."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _importers(
     opened: Opened, source: Store | None, arguments: argparse.Namespace
 ) -> Iterator[tuple[str, str, Callable[[Meter], Importer | StoreImporter]]]:
-    """What is imported: its place, the index that it goes to, and its import."""
+    """The sources to import: each one's place, the index that it goes to, and its import."""
     jobs = max(1, arguments.jobs)
     if source is not None:
         _check_different(source, opened.store)

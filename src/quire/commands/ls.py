@@ -75,7 +75,7 @@ def project_view(opened: Opened, name: str) -> ProjectView:
 
 
 def describe(listed: ListedFile) -> dict[str, Any]:
-    """A file for JSON: what is recorded of it, and where it is."""
+    """A file for JSON: its recorded facts, and where it is."""
     file = listed.file
     return {
         "filename": file.filename,

@@ -73,7 +73,7 @@ def prepare(settings: Settings) -> Settings:
 
     Raises ConfigurationError when a directory or file cannot be used, or not as the settings say.
     """
-    # The flags' help needs no application. The first of these is what workers import: forked, they have it already.
+    # The flags' help needs no application. Workers import the first of these: forked, they have it already.
     import quire.http.entry  # noqa: F401, PLC0415 - see above
     from quire.access.passwords import has_users  # noqa: PLC0415 - as above
     from quire.http.app.application import create_application  # noqa: PLC0415 - as above
@@ -97,8 +97,8 @@ def prepare(settings: Settings) -> Settings:
             blob_options=blob_options_of(settings),
         )
         settings = _asked(settings, store)
-        # Made once here, for the errors that it finds as much as for the workers: forked, they share its modules. What
-        # it warns of they find as well, and one of them says it.
+        # Made once here, for the errors that it finds as much as for the workers: forked, they share its modules.
+        # They find its warnings as well, and one of them logs these.
         logging.disable(logging.WARNING)
         create_application(settings)
     except QuireError as error:

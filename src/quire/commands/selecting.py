@@ -1,4 +1,4 @@
-"""Which files of a project a command line means, and which of them cannot be changed."""
+"""The files of a project that a command line means, and those of them that cannot be changed."""
 
 from __future__ import annotations
 

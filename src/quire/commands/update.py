@@ -1,7 +1,7 @@
 """`quire update`: which of the served projects have a newer release on another index, and get it.
 
 Without `-x` standard output holds nothing but shell comments and pip commands, as from `pypi-server update`, so that
-it can be piped into a shell. What a person should know besides goes to standard error.
+it can be piped into a shell. Further messages for people go to standard error.
 """
 
 from __future__ import annotations

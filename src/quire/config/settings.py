@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     The first may also be another place for a store; see `quire.store.opening`."""
     index: str = "main"
 
-    host: str = "0.0.0.0"  # noqa: S104 - what a server in a container needs, and pypiserver's default
+    host: str = "0.0.0.0"  # noqa: S104 - a server in a container needs it; pypiserver's default
     port: int = 8080
     """0 lets the system choose a free one."""
     server: str = "auto"
@@ -65,7 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_hosts: tuple[str, ...] = ()
     """The names that a Host may have, in lower case, `*.` before those with subdomains; none: any."""
     accel_redirect: tuple[str, ...] = ()
-    """What the proxy calls the directories, in their order, to send downloads itself; none: quire sends them."""
+    """The proxy's names for the directories, in their order, to send downloads itself; none: quire sends them."""
 
     downloads: str = "stream"
     """`stream`: quire sends files; `redirect`: clients get them from the bucket, by signed URLs."""
@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long such a URL is valid."""
 
     grants: bool = False
-    """Whether the grants and tokens of the store decide; until there are grants, what follows does."""
+    """Whether the grants and tokens of the store decide; until there are grants, the settings below do."""
     authenticate: tuple[str, ...] = ("update",)
     """The actions (download, list, update) that need a login."""
     passwords: str | None = None
@@ -92,7 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The hash in the fragment of HTML file links; None for no fragment."""
 
     no_drop_in: bool = False
-    """Serve what was published to the store, and none of the files that lie in the directory beside it."""
+    """Serve the files that were published to the store, and none of those that lie in the directory beside it."""
     overwrite: bool = False
     read_only: bool = False
     max_upload_size: int = 2 * 1024**3
@@ -154,7 +154,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @classmethod
     def load(cls, text: str) -> Settings:
-        """What `dump` wrote. Raises ConfigurationError for anything else."""
+        """The settings that `dump` wrote. Raises ConfigurationError for anything else."""
         try:
             return msgspec.json.decode(text, type=cls)
         except msgspec.MsgspecError as error:
@@ -386,7 +386,7 @@ def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[st
 
 
 def _relative_to(folder: Path, raw: object) -> object:
-    """A path of the configuration file, made absolute; what is no path stays as it is, for its parser to refuse."""
+    """A path of the configuration file, made absolute; any other value stays as it is, for its parser to refuse."""
     if isinstance(raw, list):
         return [_relative_to(folder, item) for item in raw]
     if not isinstance(raw, str) or not raw.strip() or raw == "." or raw.startswith("~") or has_scheme(raw):

@@ -1,6 +1,6 @@
 """The values that settings take: from the text or TOML that a person wrote to checked, canonical Python.
 
-Each parser takes what a flag, an environment variable (text) or quire.toml (text, number, boolean, list) holds, and
+Each parser takes the value of a flag, an environment variable (text) or quire.toml (text, number, boolean, list), and
 raises ValueError whose message completes the sentence "<source>: ...".
 """
 
@@ -29,7 +29,7 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 ACTIONS = ("download", "list", "update")
-"""What can be made to need a login, as pypiserver names it."""
+"""The actions that can be made to need a login, by pypiserver's names."""
 
 LOCAL_NAMES = "<local>"
 """Stands for every name without a dot, as in browsers' lists of hosts that need no proxy."""
@@ -81,7 +81,7 @@ def integer(lowest: int, highest: int | None = None) -> Callable[[Raw], int]:
 
 
 def _number(raw: Raw) -> float:
-    """The number; NaN, which is in no range, for what is none."""
+    """The number; NaN, which is in no range, for a value that is none."""
     try:
         return math.nan if isinstance(raw, bool) else float(str(raw))
     except ValueError:
@@ -204,7 +204,7 @@ RESERVED_PATHS = frozenset(
     {"", "RPC2", "favicon.ico", "legacy", "metrics", "openapi.json", "packages", "project", "pypi", "ready", "simple"}
     | {"upload"}
 )
-"""First segments of the paths that the index needs for itself, whatever comes after them."""
+"""First segments of the paths that the index needs for itself, with anything after them."""
 
 
 def health_path(raw: Raw) -> str:

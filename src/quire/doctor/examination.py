@@ -40,7 +40,7 @@ _RUN = "asking right after changes"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to do."""
+    """The parameters of an examination."""
 
     root: str
     listen: Address | None = None
@@ -102,7 +102,7 @@ def examine(request: Request, progress: Progress | None = None) -> Report:
 
 
 class _Examination:
-    """What is done in the scratch folder."""
+    """The tests in the scratch folder."""
 
     def __init__(
         self, report: Report, request: Request, progress: Progress, folder: str, directories: Directories
@@ -135,7 +135,7 @@ class _Examination:
                 findings.append(_ALONE)
 
     def _run_alone(self) -> None:
-        """Both sides in this process: what workers on one machine see of each other."""
+        """Both sides in this process, as two workers on one machine."""
         ends = [Channel(connection) for connection in socket.socketpair()]
         mine = self._test(0, self._folder, ends[0], self._advance)
         other = self._test(1, self._folder, ends[1])
@@ -233,7 +233,7 @@ class _Examination:
             self._run_with(pair, works=works)
 
     def _run_with(self, pair: Pair, *, works: bool) -> None:
-        """What one side found concerns both, also when the test breaks off, so that both come to the same verdict."""
+        """Run the test and exchange the findings, also when it breaks off: both sides must come to the same verdict."""
         found, channel = self._report.found, pair.channel
         patience = _REPORT_PATIENCE
         try:
@@ -310,7 +310,7 @@ _STRANGE = Finding(
 
 
 def _summed(tallies: Sequence[Tally], others: Sequence[Tally]) -> list[Tally]:
-    """Each with what the other side counted to the same question."""
+    """Each with the other side's counts of the same question."""
     theirs = {tally.code: tally for tally in others if tally.code not in _SHARED}
     return [
         tally
@@ -334,7 +334,7 @@ def _refusal(root: str, known: set[str]) -> list[Finding]:
 
 
 def _broken_off(error: Exception, seen: volume.Volume) -> list[Finding]:
-    """What it means that not everything could be tried."""
+    """The findings when not everything could be tried."""
     if isinstance(error, PeerGone):
         return [Finding(_GONE, Weight.UNSURE, str(error), "Run both again.")]
     if "ro" in seen.options or seen.unwritable:

@@ -1,4 +1,4 @@
-"""What was found, what it means for the promise, and the verdict that follows."""
+"""Findings, their meaning for the promise, and the verdict that follows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Weight(StrEnum):
-    """What a finding means for the promise."""
+    """The meaning of a finding for the promise."""
 
     BREAKS = "breaks"
     """The promise cannot be kept like this."""
@@ -34,9 +34,9 @@ class Finding:
     """For scripts; never changes its meaning."""
     weight: Weight
     sentence: str
-    """What is so, and what follows from it."""
+    """The fact, and its consequences."""
     advice: str = ""
-    """What to change; empty when there is nothing."""
+    """The change to make; empty when there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """How fast the volume is, and what its clock does. None: could not be measured."""
+    """The speed of the volume, and the properties of its clock. None: could not be measured."""
 
     read_ms: float | None = None
     """Median time of asking whether a known record has changed."""
@@ -85,7 +85,7 @@ class Found:
 
 
 def verdict(findings: Iterable[Finding]) -> Verdict:
-    """What breaks the promise outweighs what leaves it open."""
+    """The verdict on all findings: one that breaks the promise outweighs those that leave it open."""
     weights = {finding.weight for finding in findings}
     if Weight.BREAKS in weights:
         return Verdict.BREAKS

@@ -1,4 +1,4 @@
-"""How fast the volume is, how fine its clock, and what one question costs its server."""
+"""The measures of a volume: its speed, the step of its clock, and the cost of one question for its server."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def measure_clock(folder: str) -> Measures:
 
 
 def measure(known: Measures, store: PosixStore, mount_point: str | None, repetitions: int) -> Measures:
-    """What is known, and all the rest. Raises StoreError, OSError."""
+    """The known measures, and all the others. Raises StoreError, OSError."""
     record = store.records.read(_KEY)
 
     def commit() -> None:
@@ -61,7 +61,7 @@ def measure(known: Measures, store: PosixStore, mount_point: str | None, repetit
 
 
 def judge(measures: Measures) -> list[Finding]:
-    """What follows for the promise."""
+    """The findings on the promise that follow from the measures."""
     findings = []
     if measures.settle_s is not None and (measures.tick_ms is None or measures.tick_ms / 1000 >= measures.settle_s):
         step = "more than two seconds" if measures.tick_ms is None else f"{measures.tick_ms / 1000:g} s"
@@ -102,7 +102,7 @@ def judge(measures: Measures) -> list[Finding]:
 
 def advise_coarse_changes(finding: Finding, measured: Measures, now: float) -> Finding:
     """To a finding that the change attribute is coarse: the setting that makes up for it, by the clock's step as it
-    was measured. `now`: what it is set to, 0 for off.
+    was measured. `now`: its present value, 0 for off.
     """
     if finding.code != "listing" or finding.weight is not Weight.BREAKS:
         return finding

@@ -1,4 +1,4 @@
-"""How the two machines of a two-node test find each other: one listens on a TCP port, the other one connects to it.
+"""The pairing of the two machines of a two-node test: one listens on a TCP port, the other one connects to it.
 
 Theory of operation
 -------------------
@@ -82,7 +82,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What both sides run; the listening side's counts."""
+    """The size of the test that both sides run; the listening side's plan counts."""
 
     rounds: int
     quick: bool
@@ -149,7 +149,7 @@ class Pairing:
     def connect(self, address: Address, wait: float) -> Pair:
         """Connect to the machine that listens there, or will within `wait` seconds.
 
-        Raises PeerTimeout; StoreError when what listens there cannot be paired with.
+        Raises PeerTimeout; StoreError when the program that listens there cannot be paired with.
         """
         where = shown(address)
         self._say(
@@ -218,7 +218,7 @@ class Pairing:
 
 
 def _proof(token: str, side: int) -> str:
-    """What a side sends that has read the other one's token."""
+    """The proof that this side has read the other one's token."""
     return hmac.new(token.encode(), bytes([side]), "sha256").hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What the store builds on, tried one by one: hard links, exclusive creation, renaming, fsync, times that move."""
+"""The primitives of the store, tried one by one: hard links, exclusive creation, renaming, fsync, times that move."""
 
 from __future__ import annotations
 

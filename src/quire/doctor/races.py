@@ -58,7 +58,7 @@ class Races:
         return Tally(code, question, self._names, wrong, required=True, said=said)
 
     def _count(self) -> Tally:
-        """Both count up in one record, each its own number; what was acknowledged must be there ever after."""
+        """Both count up in one record, each its own number; an acknowledged number must be there ever after."""
         self._channel.exchange(True, bool)
         records, side = self._store.records, str(self._side)
         known = records.read(_COUNTER)

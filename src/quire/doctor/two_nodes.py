@@ -98,7 +98,7 @@ class TwoNodeTest:
         coarse_changes: float = 0.0,
         advance: Callable[[int], object] = lambda done: None,
     ) -> None:
-        """`folder` is the same for both sides; side 0 makes what is in it. `coarse_changes`: see PosixStore.open.
+        """`folder` is the same for both sides; side 0 makes its content. `coarse_changes`: see PosixStore.open.
         `advance`: rounds done, of twice as many as planned.
         """
         self._folder = f"{folder}/two-nodes"
@@ -143,7 +143,7 @@ class TwoNodeTest:
         return make_probes(f"{self._folder}/probes", self._directories, creates=creates, changes=self._changes)
 
     def tallies(self) -> list[Tally]:
-        """What was asked so far."""
+        """The counts of each question so far."""
         asked = [self._counts.tally(code, question, required=True) for code, question in _QUESTIONS.items()]
         asked += [self._counts.tally(kind.code, kind.question, required=kind.required) for kind in KINDS]
         return [*asked, *self._raced]
@@ -222,7 +222,7 @@ class TwoNodeTest:
 
         def change(number: int) -> None:
             if number % every in {0, 1} and not self._plan.quick:
-                # the other side goes on asking meanwhile, until it believes what it remembers
+                # the other side goes on asking meanwhile, until it relies on the records that it remembers
                 time.sleep(1.5 * reader.store.racy_window.seconds)
             reader.change(number)
 
@@ -234,7 +234,7 @@ class TwoNodeTest:
 
 
 class _Reader:
-    """What one side remembers of the store, and the questions about it."""
+    """The records and names that one side remembers of the store, and the questions about them."""
 
     def __init__(self, store: PosixStore, counts: Counts) -> None:
         self.store = store
@@ -245,7 +245,7 @@ class _Reader:
         self._names = store.records.names(_FOLDER)
 
     def ready(self, number: int) -> None:
-        """Ask what will be asked after change `number`."""
+        """Ask in advance the questions that are asked after change `number`."""
         self._coming = self._going = None
         with contextlib.suppress(StoreError):  # only warming up; errors count when it is asked in earnest
             self._coming = self.store.records.read(f"{_FOLDER}/n{number}")
@@ -256,7 +256,7 @@ class _Reader:
         self.reread()
 
     def reread(self) -> None:
-        """What a server that works asks all the time."""
+        """Ask the questions that a working server asks all the time."""
         with contextlib.suppress(StoreError):
             self._steady = self.store.records.read(_STEADY, self._steady)
             self._names = self.store.records.names(_FOLDER, self._names)
@@ -294,9 +294,9 @@ class _Reader:
             self._write(self.store.records.read(f"{_FOLDER}/n{number - 1}"), None)
 
     def _write(self, expected: Record, data: bytes | None) -> Record:
-        """A volume with stale answers refuses what is right. That counts, and the run goes on once it gives in.
+        """A volume with stale answers refuses valid writes. That counts, and the run goes on once one succeeds.
 
-        Where nothing else happens it may never give in: Conflict or OutcomeUnknown then ends the run.
+        Where nothing else happens none may ever succeed: Conflict or OutcomeUnknown then ends the run.
         """
         until = time.monotonic() + races.REFUSED_SECONDS
         refused = 0

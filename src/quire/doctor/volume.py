@@ -89,7 +89,7 @@ def describe(root: str) -> Volume:
 
 
 def judge(volume: Volume) -> list[Finding]:
-    """What follows from the facts alone."""
+    """The findings that follow from the facts alone."""
     return [*_judge_type(volume), *_judge_nfs(volume), *_judge_options(volume), *_judge_room(volume)]
 
 

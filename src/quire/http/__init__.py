@@ -1,1 +1,1 @@
-"""HTTP: parse, authorise, call, render. What is true is decided further down; one table maps errors to status codes."""
+"""HTTP: parse, authorise, call, render. The layers below decide what is true; one table maps errors to status codes."""

@@ -1,4 +1,4 @@
-"""What servers import: `application` (ASGI) and `wsgi_application`, made from QUIRE_SETTINGS when first asked for.
+"""Imported by servers: `application` (ASGI) and `wsgi_application`, made from QUIRE_SETTINGS when first asked for.
 
 For one's own server: `create_application(settings)` of `quire.http.app.application`, or set QUIRE_SETTINGS, or
 QUIRE_DIRECTORIES and the other QUIRE_* variables, and name `quire.http.entry:application`.
@@ -43,7 +43,7 @@ def __getattr__(name: str) -> Any:
         if not settings.no_fast_path:
             application = FastPathApplication(application, FastPath(worker, worker.default))
         globals()["application"] = application
-        gc.freeze()  # what a worker starts with stays for good: no collection need go through it again
+        gc.freeze()  # the objects of a worker's start stay for good: no collection need go through them again
         return application
     if name == "wsgi_application":
         from quire.http.app.wsgi import WSGIApplication  # noqa: PLC0415 - ASGI servers need no adapter

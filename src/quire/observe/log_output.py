@@ -7,11 +7,11 @@ behind those that wait.
 - **Whole lines.** Several processes write to one file, pipe or terminal. A file is opened with O_APPEND, and gets all
   that is queued by one write. A pipe takes up to PIPE_BUF bytes as a whole (pipe(7)), so it gets no more by one write,
   always of whole lines; only a longer line can be torn.
-- **A reader that is slow.** Writing to a full pipe blocks. O_NONBLOCK belongs to what all processes share of a pipe, so
+- **A reader that is slow.** Writing to a full pipe blocks. O_NONBLOCK belongs to the open file, which is shared, so
   it must not be set on the standard output; `/proc/self/fd/N` opens the same pipe again, for this process alone, and a
   socket has MSG_DONTWAIT. A thread writes the rest and waits for the reader. Where neither is possible (a pipe of
   another user), that thread writes everything.
-- **The bound.** At most `MAX_QUEUED` characters wait, beside what is being written. A process with more lines
+- **The bound.** At most `MAX_QUEUED` characters wait, beside those being written. A process with more lines
   waits for the reader, up to a tenth of its time; then it drops lines, counts them, and logs their number as soon as
   there is room again. Each dropped line is counted (`lost_lines`).
 - **Files that are rotated.** One that was moved away or removed is opened again (its name is checked before each
@@ -83,7 +83,7 @@ class Destination(Protocol):
 
 
 class Stream:
-    """The standard output or error, whatever it is connected to."""
+    """The standard output or error: a file, a pipe, a socket or a terminal."""
 
     blocks = False
 
@@ -185,7 +185,7 @@ class Output:
         _outputs.add(self)
 
     def _reset(self) -> None:
-        """Also in a forked process: what its parent has queued is its parent's, and so is its thread."""
+        """Also in a forked process: the lines that its parent has queued stay with its parent, as does the thread."""
         self.generation = object()
         # Over the queue; held for moments. A finalizer or a signal handler that logs may run in the middle of any step,
         # in the same thread, so the lock is reentrant, and each step allows another line in between.
@@ -231,7 +231,7 @@ class Output:
             self._report_lost()
 
     def drain(self) -> None:
-        """Write what is queued, waiting for a reader that goes on reading."""
+        """Write the queued lines, waiting for a reader that goes on reading."""
         ends = time.monotonic() + _LAST_SECONDS
         left, silent_until = -1, 0.0
         while (now := time.monotonic()) < ends:
@@ -248,7 +248,7 @@ class Output:
             time.sleep(0.001)  # where it is writable for others only
 
     def close(self) -> None:
-        """`drain`, and count what could not be written."""
+        """`drain`, and count the lines that could not be written."""
         if self.is_closed:
             return
         self.is_closed, self.generation = True, object()
@@ -322,7 +322,7 @@ class Output:
                     self._writer = None
                     return
 
-    # -- what cannot be written ---------------------------------------------------------------------------------------
+    # -- lines that are lost ------------------------------------------------------------------------------------------
 
     def _has_room(self) -> bool:
         """Wait for the reader, if it has read since the last time and if that was not too long already."""
@@ -355,7 +355,7 @@ class Output:
             _log.warning("log lines lost", count=count, output=self.destination.name)
 
     def _report_failure(self, sentence: str) -> None:
-        """On the standard error, where the log itself is what fails."""
+        """Report on the standard error, as the log itself fails."""
         if time.monotonic() >= self._failure_reported + _REPORT_SECONDS:
             self._failure_reported = time.monotonic()
             with contextlib.suppress(OSError, ValueError, AttributeError):

@@ -4,7 +4,7 @@ An event `log.info("published", filename=...)` becomes the line `published filen
 `--log-frmt` gives, so that the format strings and files of a pypiserver set-up keep working, and so that the lines of
 servers and libraries have the same form. With `--log-format json` it becomes an object with the fields as they are.
 
-Whatever is logged, by us or by a library, goes through `redacted` at the very end: no password that was part of a URL,
+Every line, ours or a library's, goes through `redacted` at the very end: no password that was part of a URL,
 and no Authorization header, reaches a file.
 """
 
@@ -35,7 +35,7 @@ _MAX_TEXT = 20_000
 
 
 def redacted(text: str) -> str:
-    """The text without the user part of URLs and without what follows `Authorization: Basic` and its like."""
+    """The text without the user part of URLs and without the credentials after `Authorization: Basic` and its like."""
     if "@" in text:
         text = _USERINFO.sub("***@", text)
     if "uthorization" in text or "UTHORIZATION" in text:
@@ -181,7 +181,7 @@ def field_text(value: object) -> str:
 
 
 def interpolate(template: str, properties: Mapping[str, object]) -> str:
-    """`template % properties`, as `--log-req-frmt` and its like need it: what is missing reads `-`.
+    """`template % properties`, as `--log-req-frmt` and its like need it: a missing property reads `-`.
 
     A plain `%s` stands for all properties. A format that does not fit its value gives the properties, never an error.
     """

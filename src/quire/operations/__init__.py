@@ -1,1 +1,1 @@
-"""What people do with an index, whichever way they ask: import, update, check."""
+"""The operations on an index, the same for every interface: import, update, check."""

@@ -59,7 +59,7 @@ def publish(
 ) -> Change:
     """Publish distributions of one project in one step. `existing`: files that are served besides.
 
-    `imported`: they are not new, so fewer rules apply. See `Index.publish` for more, and for what is raised.
+    `imported`: they are not new, so fewer rules apply. See `Index.publish` for more, and for the errors.
     """
     change = index.publish(uploads, overwrite=overwrite, existing=existing, imported=imported, origin=origin)
     before = change.before.files if change.before is not None else {}
@@ -123,7 +123,7 @@ def set_status(
 
 
 def repair(index: Index, project: str, transition: Transition, *, origin: Origin | None = None) -> Change:
-    """Make a change that only a repair makes; see `Index.amend`. Raises StoreError, and what `transition` raises."""
+    """Make a change that only a repair makes; see `Index.amend`. Raises StoreError, and the errors of `transition`."""
     change = index.amend(project, transition, origin=origin)
     if change.changed:
         log.info("repaired", project=change.name, **_asker(index, origin))
@@ -140,7 +140,7 @@ def carry(
     until: float,
     origin: Origin | None = None,
 ) -> Change:
-    """Take over a project from another store; see `Index.carry`. Raises StoreError, and what `transition` raises."""
+    """Take over a project from another store; see `Index.carry`. Raises StoreError, and the errors of `transition`."""
     change = index.carry(project, transition, history, follows=follows, origin=origin, until=until)
     if change.changed:
         log.info("imported", project=change.name, **_asker(index, origin))
@@ -155,7 +155,7 @@ def _log_selection(event: str, index: Index, origin: Origin | None, project: str
 
 
 def _asker(index: Index, origin: Origin | None) -> dict[str, str | None]:
-    """Whose change it is: the user, and the request where it came by one."""
+    """The author of a change: the user, and the request where it came by one."""
     origin = origin or index.origin
     request = {"request": origin.request} if origin.request is not None else {}
     return {"user": origin.user, **request}

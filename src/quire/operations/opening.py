@@ -59,7 +59,7 @@ def drop_ins_of(
     algorithms: tuple[str, ...] = (),
     budget: Budget | None = None,
 ) -> Folder:
-    """The drop-in files that are served with a store. `stores_facts`: store what is found out about them, too.
+    """The drop-in files that are served with a store. `stores_facts`: store the facts about them, too.
 
     `algorithms`, `budget`: see Folder. Raises ConfigurationError.
     """

@@ -1,1 +1,1 @@
-"""What one worker process has: its memory budget, its allocator, the folder that it shares with its siblings."""
+"""The parts of one worker process: its memory budget, its allocator, the folder that it shares with its siblings."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 
 def run_apart(work: Callable[[], None]) -> None:
-    """Run this in a forked child, and raise what it raises. To be called while the process has no other threads.
+    """Run this in a forked child, and raise its errors. To be called while the process has no other threads.
 
     Raises OSError when no process can be made, RuntimeError when it died.
     """

@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-What a worker remembers - views of projects with their pages, the list of projects, facts of drop-in files - grows with
-what it is asked for, not with what is useful. So all of it is counted against one `Budget`, and when that is exceeded,
+The memory of a worker - views of projects with their pages, the list of projects, facts of drop-in files - grows with
+the requests that come, useful or not. So all of it is counted against one `Budget`, and when that is exceeded,
 the least recently used goes, whichever memory it is in: a worker that is asked for many projects keeps projects, one
 that only lists keeps the list. Dropping is never wrong: everything here can be had again from the store.
 
@@ -11,11 +11,11 @@ A bound is worth as much as its measure. So a value counts all that it holds, st
 forms included (`bytes_in_memory`), and each entry is charged for its key and its place in the tables as well. A value
 that grows while it is remembered is charged again when the code that enlarged it calls `Memory.account`.
 
-The value put last is kept whatever its size: a project larger than the whole budget must be served, too. So the bound
+The value put last is kept at any size: a project larger than the whole budget must be served, too. So the bound
 is the limit, or the largest value if that is more.
 
 `Memory.get` is a step of every answer and takes no lock: its two steps are atomic each, and an entry that another
-thread drops between them is still a right answer. What changes the sums takes the lock.
+thread drops between them is still a right answer. Every change of the sums takes the lock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sys import getsizeof
 from typing import Generic, Protocol, TypeVar
 
 _ENTRY_BYTES = 300
-"""What an entry takes beside key and value: itself, and its places in two tables, as measured with thousands."""
+"""The bytes of an entry beside key and value: itself, and its places in two tables, as measured with thousands."""
 
 
 class Sized(Protocol):
@@ -56,7 +56,7 @@ class Budget:
         """`limit`: bytes."""
         self.limit = limit
         self.bytes = 0
-        """What all memories hold together."""
+        """The bytes that all memories hold together."""
         self._lock = threading.Lock()
         self._used: OrderedDict[_Entry, None] = OrderedDict()  # the least recently used first
 
@@ -66,7 +66,7 @@ class Memory(Generic[V]):
 
     def __init__(self, budget: Budget) -> None:
         self.bytes = 0
-        """What the values of this memory hold together, with their keys."""
+        """The bytes that the values of this memory hold together, with their keys."""
         self._budget = budget
         self._entries: dict[str, _Entry] = {}
 
@@ -74,7 +74,7 @@ class Memory(Generic[V]):
         return len(self._entries)
 
     def get(self, key: str) -> V | None:
-        """What is remembered under this key, which counts as a use of it."""
+        """The value that is remembered under this key; the call counts as a use of it."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -92,7 +92,7 @@ class Memory(Generic[V]):
                 self._charge(entry)
 
     def put(self, key: str, value: V) -> None:
-        """Remember, in place of what was remembered under this key; this drops others if need be."""
+        """Remember, in place of the old value under this key; this drops others if need be."""
         with self._budget._lock:
             self._remove(key)
             entry = _Entry(self, key, value)  # type: ignore[arg-type]  # of values it is only asked what they hold

@@ -1,4 +1,4 @@
-"""What the processes of one server share: a private folder that lives as long as its main process.
+"""The private folder that the processes of one server share; it exists as long as the main process.
 
 It holds the workers' metrics, marks of the warnings that one of them logged for all, and, while the server is being
 stopped, a mark that says so. It is made where temporary files go (TMPDIR), else in /dev/shm, which a container
@@ -62,7 +62,7 @@ def is_draining(folder: Path | None) -> bool:
 
 
 def is_first_report(text: str, environ: Mapping[str, str]) -> bool:
-    """Whether no other process of this server has said it yet: what all workers find is logged by one of them."""
+    """Whether no other process of this server has logged it yet: of all workers that find it, one logs it."""
     folder = folder_of(environ)
     if folder is None:
         return True

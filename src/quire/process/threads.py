@@ -46,7 +46,7 @@ class Threads:
         return self._pool("upload", LARGE_UPLOADS)
 
     def close(self) -> None:
-        """Start nothing more, and drop what waits. For the end of the process."""
+        """Start nothing more, and drop the work that waits. For the end of the process."""
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -1,12 +1,12 @@
-"""Which representation a client asked for: the media type of a simple page, and its content coding.
+"""The representation that a client asked for: the media type of a simple page, and its content coding.
 
 Theory of operation. RFC 9110 has the client send ranges with weights, and the most specific range that matches a
-representation gives that representation its weight, whatever the order: `text/html;q=0, */*` accepts all but
-`text/html`. So each of the three media types looks up its own weight first, and only then do they compete. What
-competes is (weight, how explicitly it was asked for, our own preference). The second decides between
-`text/html, */*` of a person's tool and `application/vnd.pypi.simple.v1+json, */*` of an installer.
+representation gives that representation its weight, in any order: `text/html;q=0, */*` accepts all but `text/html`.
+So the weight of each of the three media types is found first; only then are they compared, by (weight, how explicitly
+it was asked for, our own preference). The second decides between `text/html, */*` of a person's tool and
+`application/vnd.pypi.simple.v1+json, */*` of an installer.
 
-Nothing here fails: what is malformed is ignored piece by piece, as if it had not been sent.
+Nothing here fails: each malformed piece is ignored, as if it had not been sent.
 
 Sources: RFC 9110 sections 5.6.6, 8.4.1, 12.4.2, 12.5.1, 12.5.3; PEP 691, "Version + Format Selection".
 """

@@ -1,9 +1,9 @@
 """The pages of the Simple API 1.4: lists of projects and of a project's files, in HTML and in JSON.
 
-A page is a pure function of what it lists and of its media type. It has the same bytes in every process, and so the
+A page is a pure function of its entries and of its media type. It has the same bytes in every process, and so the
 same ETag, so that a client may revalidate with any worker behind any load balancer.
 
-HTML says what it said up to API version 1.4 and gets nothing newer (PEP 833). JSON says everything.
+HTML has the content of API version 1.4 and gets nothing newer (PEP 833). JSON has everything.
 
 A page of very many entries is made some hundred at a time: one call of an encoder holds Python's lock to its end, and
 no other request is answered meanwhile.
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 API_VERSION: Final = "1.4"
 
-_MIN_COMPRESSED_BYTES: Final = 1024  # what fits into one packet anyway is not worth a decompressor
+_MIN_COMPRESSED_BYTES: Final = 1024  # a page that fits into one packet is not worth a decompressor
 _ZSTD_LEVEL: Final = 9  # some 40 ms for the JSON of 10,000 files, once per page and process
 _GZIP_LEVEL: Final = 6
 _LARGE_BYTES: Final = 1_000_000  # of a page that each new project changes: time counts for more than bytes
@@ -138,7 +138,7 @@ def _by_slices(entries: Iterable[T]) -> Iterator[list[T]]:
         yield some
 
 
-# -- what is listed ---------------------------------------------------------------------------------------------------
+# -- the entries ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class ProjectListing:
-    """What one project page shows."""
+    """The content of one project page."""
 
     name: str
     """Normalized (PEP 503)."""
@@ -207,9 +207,9 @@ def render_projects(names: Sequence[str], media_type: MediaType) -> Page:
 
 
 def patch_projects(page: Page, media_type: MediaType, before: Sequence[str], after: Sequence[str]) -> Page | None:
-    """What `render_projects(after, ...)` gives, made from its page of `before`; None where that is not worth it.
+    """The page that `render_projects(after, ...)` gives, made from that of `before`; None where that is not worth it.
 
-    Both are sorted, and of one type. What differs lies between their common beginning and their common end; one name of
+    Both are sorted, and of one type. The difference lies between their common beginning and common end; one name of
     these is exchanged as well, so that neither side of the exchange is empty. A list of 100,000 to which one is added
     costs a quarter of rendering it.
     """
@@ -327,7 +327,7 @@ class _ProjectStatus(msgspec.Struct, rename="kebab"):
 class _FileEntry(msgspec.Struct, rename="kebab", gc=False):
     """One entry of `files`.
 
-    There is no `dist-info-metadata`: pip 22.3 to 23.1 crash on that key in JSON, whatever its value, which is why
+    There is no `dist-info-metadata`: pip 22.3 to 23.1 crash on that key in JSON, with any value, which is why
     PEP 714 renamed it and says that servers should not send the old one.
     """
 
@@ -400,7 +400,7 @@ def _file_entry(file: File, url: str) -> _FileEntry:
     )
 
 
-# Lock files repeat what is offered here: `uv pip compile` all of it, `pip lock` the first. pip then refuses a file of
+# Lock files repeat the hashes of a page: `uv pip compile` all, `pip lock` the first. pip then refuses a file of
 # requirements that has any other algorithm in it, so these three are all, and the one that is always there is first.
 _OFFERED: Final = ("sha256", "sha384", "sha512")
 

@@ -36,7 +36,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 def bind_each(host: str, port: int, count: int) -> list[socket.socket]:
     """As `bind`, `count` sockets of one address, among which the system shares out connections (SO_REUSEPORT,
-    socket(7)): where workers wait at one socket together, the first to wake takes whatever has come.
+    socket(7)): where workers wait at one socket together, the first to wake takes all that have come.
     """
     if count == 1:
         return [bind(host, port)]

@@ -1,7 +1,7 @@
 """Going on for a while after SIGTERM, so that load balancers notice before the listener closes.
 
 Theory of operation. A load balancer learns that a server goes away from its health check, seconds later than the server
-itself. What it sends in between would meet a closed port. So on the first SIGTERM the main process only marks that it
+itself. Requests in between would meet a closed port. So on the first SIGTERM the main process only marks that it
 is draining: `/ready` then answers 503 in all workers, and everything else is served as before. After `--drain-seconds`
 the main process sends SIGTERM to itself once more, and this one stops the server in its usual way: the listener closes,
 and running requests are finished within the grace. A second SIGTERM from outside does not wait for the rest of the
@@ -29,7 +29,7 @@ class Drain:
     """Belongs to the main process of a server, or to its only process."""
 
     def __init__(self, seconds: float, folder: Path | None) -> None:
-        """`folder`: what the server's processes share; None when they share nothing."""
+        """`folder`: the one that the server's processes share; None when they share none."""
         self._seconds = seconds
         self._folder = folder
         self._begun = False

@@ -35,7 +35,7 @@ MAX_HEAD_BYTES = 64 * 1024
 """A request's line and headers; more is refused before the application sees it."""
 
 DESCRIPTORS = 4
-"""What a connection may take on which a file is sent: the socket, the file, and a duplicate of each
+"""The descriptors of a connection on which a file is sent, at most: the socket, the file, and a duplicate of each
 (`quire.servers.uvicorn_files`)."""
 _OWN_DESCRIPTORS = 256
 _WANTED_DESCRIPTORS = MAX_CONNECTIONS * DESCRIPTORS + _OWN_DESCRIPTORS
@@ -61,6 +61,6 @@ def connections_for(descriptors: int) -> int:
 
 @cache
 def most_connections() -> int:
-    """`connections_for` what this process was started with."""
+    """`connections_for` the descriptors that this process was started with."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else connections_for(soft)

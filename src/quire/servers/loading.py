@@ -55,7 +55,7 @@ def forked_workers_obey_signals() -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the system send this process SIGTERM when the process that forked it, `parent`, ends in whatever way.
+    """Have the system send this process SIGTERM when the process that forked it, `parent`, ends in any way.
 
     Without it the workers of a killed server keep its port (prctl(2), PR_SET_PDEATHSIG). Does nothing where the system
     cannot do it.

@@ -24,8 +24,8 @@ waits as long as that takes. So there are two ways to call it:
 
 To hand a piece to a thread and back costs more than to send it, so files that are downloaded often never need one.
 
-To a client on the same machine, as a proxy before quire may be, the event loop also bounds what waits in the socket
-beyond what the client's window allows (TCP_NOTSENT_LOWAT). Without a bound up to megabytes wait there, and the kernel
+To a client on the same machine, as a proxy before quire may be, the event loop also bounds the bytes in the socket
+beyond the client's window (TCP_NOTSENT_LOWAT). Without a bound up to megabytes wait there, and the kernel
 sends them while it processes the client's acknowledgements, in the client's system calls. To other machines nothing is
 bounded: there the bound would wake the event loop more often, and gain nothing.
 """
@@ -67,12 +67,12 @@ LOOP_BYTES: Final = 256 * 1024
 _PROBE_STRIDE: Final = 128 * 1024
 """From one byte that is asked for to the next; the system reads files ahead in steps of this size or more."""
 _PROBE_SECONDS: Final = 1.0
-"""How long what was found in memory counts as there: a client may make the next piece wait for minutes."""
+"""How long bytes that were found in memory count as there: a client may make the next piece wait for minutes."""
 _UNSENT_BYTES: Final = 16 * 1024
 """How much may wait in a socket until its client's window opens, where the event loop sends on one machine."""
 _COPIED_BYTES: Final = 256 * 1024
 _CANNOT: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-"""What sendfile(2) says for files of some file systems, which have to be copied."""
+"""The errors of sendfile(2) for files of some file systems, which have to be copied."""
 
 
 def can_send_files(transport: asyncio.Transport) -> bool:
@@ -321,7 +321,7 @@ class Ends:
         return True
 
     def bound_unsent(self, size: int) -> None:
-        """Bound what waits in the socket until the client's window opens. 0: as the system has it."""
+        """Bound the bytes that wait in the socket until the client's window opens. 0: as the system has it."""
         with self._handle() as handle, contextlib.suppress(OSError, AttributeError):  # no TCP, or an older system
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
 

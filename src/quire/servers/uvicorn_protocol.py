@@ -28,7 +28,7 @@ _ATTRIBUTES = (
     *("access_log", "client", "conn", "cycle", "flow", "loop", "server_state"),
     *("timeout_keep_alive", "timeout_keep_alive_task", "transport"),
 )
-"""What fast-path responses rely on in uvicorn's protocol: methods that are called at the right moments, and state."""
+"""The parts of uvicorn's protocol that fast-path responses rely on: methods called at the right moments, and state."""
 
 
 class Protocol(H11Protocol):
@@ -60,7 +60,7 @@ class Protocol(H11Protocol):
             transport.close()
             return
         raw_requests = getattr(self.app, "raw_requests", None)
-        # uvicorn's own access log, which only gunicorn's configuration can turn on, has lines of what uvicorn parses
+        # uvicorn's own access log, which only gunicorn's configuration turns on, has lines of requests uvicorn parses
         if raw_requests is not None and _supports_fast_path(self) and not self.access_log:
             self._fast_path = FastPathConnection(raw_requests, self, self.loop)
         if can_send_files(transport):
@@ -89,7 +89,7 @@ class Protocol(H11Protocol):
         self.parse(data)
 
     def parse(self, data: bytes) -> None:
-        """See `quire.servers.fast_path_connection.Connection`, also for what follows."""
+        """See `quire.servers.fast_path_connection.Connection`, also for the methods below."""
         self._is_between_requests = False
         super().data_received(data)
 
@@ -216,4 +216,4 @@ UVICORN_SETTINGS: Final[dict[str, Any]] = {
     "server_header": False,
     "ws": "none",
 }
-"""What quire needs of uvicorn, by whatever its workers are started."""
+"""The settings that quire needs of uvicorn, however its workers are started."""

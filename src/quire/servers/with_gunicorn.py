@@ -1,6 +1,6 @@
 """gunicorn, for installations that have a gunicorn.conf.py already.
 
-Precedence is gunicorn's own: GUNICORN_CMD_ARGS, then gunicorn.conf.py, then what we give as its defaults (address,
+Precedence is gunicorn's own: GUNICORN_CMD_ARGS, then gunicorn.conf.py, then our own defaults (address,
 workers). Two things stand above it: `--workers` given to quire, and the worker class: quire is an ASGI application,
 which the sync, gthread and gevent workers cannot run.
 """
@@ -135,7 +135,7 @@ class _Application(Application, _Running):  # type: ignore[misc]  # as above
 
 
 def _our_defaults(settings: Settings) -> dict[str, Any]:
-    """What the weakest source says."""
+    """The settings of the weakest source."""
     return {
         "bind": host_and_port((settings.host, settings.port)),
         "workers": settings.workers,
@@ -150,7 +150,7 @@ def _our_defaults(settings: Settings) -> dict[str, Any]:
 
 
 def _override(configuration: Config, settings: Settings) -> list[str]:
-    """Set what must not be otherwise; the returned clauses say what a person chose and why it is not followed."""
+    """Set the values that quire needs; the returned clauses name a person's other choices and why they do not count."""
     clauses = []
     chosen = configuration.settings["worker_class"].get()
     name = chosen if isinstance(chosen, str) else getattr(chosen, "__name__", str(chosen))

@@ -81,7 +81,7 @@ class _Config(Config):
         """The application. A worker that cannot make it ends with the exit code that ends the server as well; after any
         other one uvicorn would start the next worker, and so on without end.
 
-        Raises what the application raises where there is but one process.
+        Raises the application's errors where there is but one process.
         """
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # uvicorn has its handlers now
         try:
@@ -103,7 +103,7 @@ class _Worker(Process):
     the processor time from the start to the first answer, and a second's wait for connections to a worker that is
     being replaced. The main process may be forked: it has one thread, no event loop and no application.
 
-    The fork brings along what is none of the worker's business, and the worker gets rid of it before it does anything
+    The fork copies things that the worker must not have, and the worker gets rid of them before it does anything
     else: the signal handlers of the main process, and the listeners of the other workers, which would go on collecting
     connections after the others have closed them.
     """
@@ -127,7 +127,7 @@ class _Worker(Process):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _begin(self) -> None:
-        """What the new process does first."""
+        """The new process: it sets up its signals, listeners and log, then serves."""
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         end_with_parent(self._parent)
@@ -188,7 +188,7 @@ class _Supervisor(Multiprocess):
         """Called twice a second, and when a worker dies. uvicorn's own would kill a worker, too, that does not answer
         it for five seconds, as one may not that still starts on a busy machine; its successor would be no faster.
 
-        Of the first workers one that cannot start ends the server. Later what fails may pass, and others serve.
+        Of the first workers one that cannot start ends the server. A later failure may pass, and others serve.
         """
         if self.should_exit.is_set() or self.signal_queue:
             return  # they may have died of a Ctrl-C that was not handled yet

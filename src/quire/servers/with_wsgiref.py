@@ -81,7 +81,7 @@ class _Handler(WSGIRequestHandler):
     error_content_type = "text/plain; charset=utf-8"
 
     def parse_request(self) -> bool:
-        """Refuse what neither wsgiref nor the WSGI adapter checks."""
+        """Refuse requests with faults that neither wsgiref nor the WSGI adapter checks for."""
         if not _REQUEST_LINE.fullmatch(self.raw_requestline):
             self.requestline, self.command, self.request_version = "", "", "HTTP/1.0"  # asked for by the answer
             self.send_error(400, explain="The first line of this request is not one of HTTP/1.1.")

@@ -1,7 +1,7 @@
-"""Does this bucket keep what a store in it relies on? What `quire doctor s3://...` does.
+"""The examination of `quire doctor s3://...`: whether a bucket behaves as a store in it needs.
 
-Whether what one worker acknowledged is in every other worker's next answer depends on the server of the bucket, and on
-what is between: conditions that it ignores, and caches. So the examination asks through several connections at once,
-below a folder of its own in the bucket (`doctor/<random>/`), which is emptied at the end. `examination` runs the
-checks; each of `rights`, `conditions`, `visibility`, `transfers` and `settings` has a few.
+A change that one worker acknowledged must be in every other worker's next answer. Whether it is depends on the server
+of the bucket, which may ignore conditions, and on the caches in between. So the examination asks through several
+connections at once, below a folder of its own in the bucket (`doctor/<random>/`), which is emptied at the end.
+`examination` runs the checks; each of `rights`, `conditions`, `visibility`, `transfers` and `settings` has a few.
 """

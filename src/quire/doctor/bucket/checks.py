@@ -1,4 +1,4 @@
-"""One check of a bucket: what was asked, and what it means."""
+"""One check of a bucket: the question, the result, and its meaning."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Check:
     """For scripts; never changes its meaning."""
     result: Result
     sentence: str
-    """What was seen."""
+    """The result in words."""
     advice: str = ""
-    """What to change; empty when there is nothing."""
+    """The change to make; empty when there is none."""
 
     @property
     def finding(self) -> Finding | None:
-        """What it means for the promise; None when all is well."""
+        """The finding on the promise; None when all is well."""
         weight = _WEIGHTS.get(self.result)
         return None if weight is None else Finding(self.code, weight, self.sentence, self.advice)
 
@@ -62,7 +62,7 @@ class Count:
     def check(
         self, code: str, question: str, advice: str, otherwise: Result = Result.FAILS, unasked: str = ""
     ) -> Check:
-        """The line for it. `otherwise`: what a wrong answer means. `unasked`: why there may be no answers."""
+        """The line for it. `otherwise`: the result for a wrong answer. `unasked`: why there may be no answers."""
         if not self.asked:
             return Check(code, Result.UNKNOWN, f"{question}: not tried{unasked}.")
         if not self.wrong:

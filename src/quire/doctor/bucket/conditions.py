@@ -1,4 +1,4 @@
-"""The conditions of writes: create only where nothing is, replace only what is still the expected state."""
+"""The conditions of writes: create only where no object is, replace only the expected version."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ _DOLLARS: Final = {"put": 5e-6, "list": 5e-6, "get": 4e-7, "head": 4e-7, "delete
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to examine, and how long."""
+    """The parameters of an examination."""
 
     url: str
     connect: Callable[[], BlobBucket]
@@ -59,7 +59,7 @@ class Report:
     quick: bool
     has_store: bool = False
     server: str = ""
-    """What the server calls itself; empty when it does not say."""
+    """The name that the server gives itself; empty when it gives none."""
     checks: list[Check] = field(default_factory=list)
     measures: dict[str, float | None] = field(default_factory=dict)
     """Milliseconds: conditional reads of an unchanged object and writes, median and 99th percentile; `clock_skew_s`."""
@@ -73,7 +73,7 @@ class Report:
 
     @property
     def dollars(self) -> float:
-        """What the requests cost on AWS S3."""
+        """The cost of the requests on AWS S3."""
         return sum(count * _DOLLARS.get(kind, 0.0) for kind, count in self.requests.items())
 
 

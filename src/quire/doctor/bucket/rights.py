@@ -1,4 +1,4 @@
-"""What the credentials may do, each action tried once."""
+"""The rights of the credentials, each action tried once."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _missing(code: str, right: str, said: str) -> Check:
 
 
 def _check_uploads(site: Site, control: S3Control) -> Check:
-    """What `quire gc` needs to tidy unfinished uploads."""
+    """The rights that `quire gc` needs to tidy unfinished uploads."""
     try:
         next(control.unfinished_uploads(site.folder), None)
         control.abort_upload(site.key("rights"), "no-such-upload")

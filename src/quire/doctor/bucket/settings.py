@@ -48,7 +48,7 @@ def _below(prefix: str) -> str:
 
 
 def judge_lifecycle(rules: tuple[LifecycleRule, ...], prefix: str, ours: str) -> Iterator[Check]:
-    """What the rules do to a store under a prefix."""
+    """The effects of the rules on a store under a prefix."""
     below = _below(prefix)
     removing = [
         each
@@ -82,7 +82,7 @@ def judge_lifecycle(rules: tuple[LifecycleRule, ...], prefix: str, ours: str) ->
 
 
 def judge_versioning(status: str, *, expires: bool) -> Check:
-    """`status`: as the bucket says it. `expires`: whether a rule removes what was replaced."""
+    """`status`: as the bucket says it. `expires`: whether a rule removes replaced versions."""
     if status == "Enabled" and not expires:
         return Check(
             "versions",
@@ -127,7 +127,7 @@ def _rules(control: S3Control) -> tuple[LifecycleRule, ...] | Check:
 
 
 def _said(code: str, ask: Callable[[], str], judge: Callable[[str], Check]) -> Check:
-    """What follows from an answer; that there is none is no fault of the bucket."""
+    """The check of an answer; a missing answer is no fault of the bucket."""
     try:
         return judge(ask())
     except StoreError as error:

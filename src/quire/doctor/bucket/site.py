@@ -1,4 +1,4 @@
-"""Where an examination works: a folder of its own in the bucket, seen through several connections."""
+"""The place of an examination: a folder of its own in the bucket, seen through several connections."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def site(connect: Callable[[], BlobBucket]) -> Iterator[Site]:
     try:
         yield place
     finally:
-        with contextlib.suppress(StoreError):  # what is wrong with the bucket was found before
+        with contextlib.suppress(StoreError):  # the bucket's faults were found before
             place.clear()
 
 
@@ -83,7 +83,7 @@ def attempt(connection: BlobBucket, key: str, data: bytes, expected: Version | N
 
 
 def content(connection: BlobBucket, key: str) -> bytes | None:
-    """What an object has now; None when there is none. Raises StoreError."""
+    """The content of an object now; None when there is no object. Raises StoreError."""
     found = connection.get(key)
     return found.data if isinstance(found, Object) else None
 
@@ -100,7 +100,7 @@ def create(connection: BlobBucket, key: str, data: bytes) -> Version:
 
 
 def together(jobs: Sequence[Callable[[], T]]) -> list[T]:
-    """Run all jobs at once; their results in order. Raises what the first one that failed did."""
+    """Run all jobs at once; their results in order. Raises the error of the first one that failed."""
     start = threading.Barrier(len(jobs))
 
     def run(job: Callable[[], T]) -> T:

@@ -22,7 +22,7 @@ _STALE: Final = (
 
 
 class _Counts:
-    """What is asked, in the order of the report."""
+    """The counts of the questions, in the order of the report."""
 
     def __init__(self) -> None:
         self.changed = Count()
@@ -50,7 +50,7 @@ def check_visibility(site: Site, rounds: int, advance: Callable[[int], object]) 
     broken_off: StoreError | None = None
     try:
         together([lane.run for lane in lanes])
-    except StoreError as error:  # what was found before counts all the same
+    except StoreError as error:  # the answers before it count all the same
         broken_off = error
     counts = _Counts()
     for lane in lanes:

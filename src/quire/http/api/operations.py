@@ -1,4 +1,4 @@
-"""What each route's line says of its operation for the OpenAPI document: summary, responses, parameters, body.
+"""The operation of each route's line, for the OpenAPI document: summary, responses, parameters, body.
 
 Data alone: `quire.http.app.routes` has the lines, `quire.http.api.openapi` makes the document of them.
 """

@@ -46,7 +46,7 @@ async def call(request: Request) -> Response:
 
 
 def _search(index: ServedIndex, names: Sequence[str], terms: list[str], request_id: str) -> list[dict[str, Any]]:
-    """Blocks. What it reads is remembered apart, or it would push out the pages that installers ask for."""
+    """Blocks. The projects that it reads are remembered apart, or they would push out installers' pages."""
     projects = Projects(index.own_sources)
     results: list[dict[str, Any]] = []
     for name in _matching(names, terms):
@@ -82,7 +82,7 @@ def parse_call(body: bytes) -> tuple[tuple[Any, ...], str | None]:
 
 
 def search_terms(parameters: tuple[Any, ...]) -> list[str]:
-    """What pip asks for: search({"name": [...], "summary": [...]}, "or"). Names are compared normalized.
+    """The terms that pip searches for: search({"name": [...], "summary": [...]}, "or"). Names are compared normalized.
 
     Raises InvalidRequest for terms that are no text, and for too many of them.
     """

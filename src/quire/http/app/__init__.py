@@ -1,1 +1,1 @@
-"""The application: routes, middleware, errors, and what all handlers share."""
+"""The application: routes, middleware, errors, and the parts that all handlers share."""

@@ -79,7 +79,7 @@ class Access:
     def _refusal(
         self, request: Request, decision: NeedsLogin | Forbidden, right: Right, index: str, project: str | None
     ) -> HttpError:
-        """Count and log a request that is not allowed; what to tell the client."""
+        """Count and log a request that is not allowed; the error for its client."""
         context = context_of(request.scope)
         if isinstance(decision, NeedsLogin):
             reason, refusal = "login_needed", HttpError(401, decision.sentence, CHALLENGE)

@@ -38,11 +38,11 @@ _ASCTIME: Final = "%Y-%m-%d %H:%M:%S"
 _CHANGING: Final = frozenset({"asctime", "message"})
 _CONVERSION = re.compile(r"%(?:%|\((\w*)\)[^a-zA-Z%]*[a-zA-Z]|)")
 _SAFE = re.compile(r"[A-Za-z0-9/._:+!~-]{1,256}")
-"""What either form writes as it is: no quotes, no escapes, nothing to be redacted, and not long."""
+"""Texts that both forms write as they are: no quotes, no escapes, nothing to be redacted, and not long."""
 
 
 class AccessFields(NamedTuple):
-    """What is said of a request, in this order. Empty texts and a `received` of 0 are left out."""
+    """The fields of a request's line, in this order. Empty texts and a `received` of 0 are left out."""
 
     method: str
     path: str
@@ -74,14 +74,14 @@ class AccessFields(NamedTuple):
 
 @dataclass(slots=True)
 class Parts:
-    """What is the same for many requests. No named tuple, whose fields take several times as long to read."""
+    """The parts of a line that many requests share. No named tuple, whose fields take several times as long to read."""
 
     before: str
     """Stands before the duration."""
     after: str
     """Stands after the request's id."""
     is_clean: bool
-    """Whether there is nothing in the line to be redacted, nor in what makes it out but `is_safe` texts."""
+    """Whether a line of these parts and of `is_safe` texts has nothing to be redacted."""
 
 
 class _Form(Protocol):
@@ -97,11 +97,11 @@ class _Form(Protocol):
         """The lines that follow have this time, in seconds of the epoch."""
 
     def between(self, client: str) -> str:
-        """What stands between the duration and the id of a request of a client that is plain (`is_safe`)."""
+        """The text between the duration and the request's id, for a client that is plain (`is_safe`)."""
         ...
 
     def line(self, parts: Parts, milliseconds: str, client: str, identity: str) -> str:
-        """All of it, whatever the client and the id are."""
+        """The whole line, for any client and any id."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The application: which handler answers what, and what surrounds every request."""
+"""The application: the handler of each route, and the middleware around every request."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def _has_match(if_match: str, etag: str) -> bool:
 
 
 def _seconds(date: str | None) -> float | None:
-    """An HTTP date; None for what is none (RFC 9110, 5.6.7), which is ignored."""
+    """An HTTP date; None for a text that is none (RFC 9110, 5.6.7), which is ignored."""
     if date is None:
         return None
     try:

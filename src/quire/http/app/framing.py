@@ -93,7 +93,7 @@ class Framing:
 
 
 def problem_with(lengths: list[bytes], encodings: list[bytes], hosts: list[bytes]) -> str | None:
-    """What is ambiguous about a request with these Content-Length, Transfer-Encoding and Host lines; None: nothing."""
+    """The ambiguity of a request with these Content-Length, Transfer-Encoding and Host lines; None: there is none."""
     if len(lengths) > 1 or (lengths and not (lengths[0].isdigit() and len(lengths[0]) < 20)):
         return "The Content-Length of this request is not one number."
     if encodings and lengths:

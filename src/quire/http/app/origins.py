@@ -30,7 +30,7 @@ from quire.http.app.routes import endpoints
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, 9.2.1; nothing here changes by them
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
-"""What browsers send for our own pages, and for what a person does; `same-site` is a page of another host."""
+"""The values that browsers send for our own pages and for a person's actions; `same-site`: a page of another host."""
 _PORTS: Final = {"http": 80, "https": 443}
 
 log = structlog.get_logger(__name__)

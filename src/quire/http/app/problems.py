@@ -46,7 +46,7 @@ def status_of(error: errors.QuireError, request: Request) -> int:
     if isinstance(error, HttpError):
         return error.status
     if isinstance(error, errors.FileExists) and "twine" in request.headers.get("user-agent", "").lower():
-        return 400  # what twine's --skip-existing knows of an index that is not PyPI itself: 400 and "already exists"
+        return 400  # twine's --skip-existing, of an index that is not PyPI itself, understands 400 and "already exists"
     return next((status for kind, status in STATUS if isinstance(error, kind)), 500)
 
 

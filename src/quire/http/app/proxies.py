@@ -33,7 +33,7 @@ from starlette.types import Scope
 from quire.http.app.routes import mount_of
 
 UNIX: Final = "unix"
-"""What stands for the address of a peer that is connected by a Unix socket; in `--trusted-proxies`, too."""
+"""The text in place of an address for a peer that is connected by a Unix socket; in `--trusted-proxies`, too."""
 MAX_HOPS: Final = 32
 """Proxies in a row; more values of a list are ignored."""
 
@@ -50,7 +50,7 @@ Lines = Callable[[str], Sequence[str]]
 
 _PORT = re.compile(r":(?:[0-9]{1,5}|_[A-Za-z0-9._-]{1,64})")  # RFC 7239, 6: a port may be obfuscated
 _PAIR = re.compile(r"""[ \t]*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s,;"]+)[ \t]*)?([;,]|\Z)""")
-"""RFC 7239, 4: a parameter, perhaps with an unquoted address as some proxies send it, and what ends it."""
+"""RFC 7239, 4: a parameter, perhaps with an unquoted address as some proxies send it, and its end."""
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _PATH = re.compile(r"/?(?:[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/|\Z)){0,32}")
 
@@ -63,7 +63,7 @@ class Outside(NamedTuple):
     host: str
     """With the port if one was given; the empty text for a client that names no host (HTTP/1.0)."""
     prefix: str
-    """What a proxy takes away from the path: begun by a slash and not ended by one, or empty."""
+    """The part of the path that a proxy takes away: begun by a slash and not ended by one, or empty."""
 
 
 def parse_address(text: str) -> str | None:
@@ -169,7 +169,7 @@ class TrustedProxies:
         return self.address(peer_of(request.scope), request.headers.getlist)
 
     def outside(self, request: HTTPConnection) -> Outside:
-        """How the client addresses the index. What a proxy reports and what cannot be an address is left out."""
+        """How the client addresses the index. Reported values that cannot be addresses are left out."""
         scheme, host, prefix = request.scope["scheme"], request.headers.get("host", "").strip(), ""
         lines = request.headers.getlist
         _, hops = self._walk(peer_of(request.scope), lines)

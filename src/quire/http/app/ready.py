@@ -132,7 +132,7 @@ class Readiness:
             self._probe()
         except QuireError as error:
             return self._shown(str(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is no reason to be sent requests
+        except Exception as error:  # noqa: BLE001 - after any error, the server should get no requests
             return f"The store cannot be used ({type(error).__name__})."
         return None
 

@@ -18,7 +18,7 @@ class Renderings(Generic[T]):
         self._under_way: dict[object, asyncio.Future[T]] = {}
 
     async def get(self, key: object, render: Callable[[], Awaitable[T]]) -> T:
-        """What `render` gives, which is begun only where none of this key is under way. Raises what it raises.
+        """The result of `render`, which is begun only where none of this key is under way. Raises its errors.
 
         A request that is cancelled does not cancel the work, for which others may wait.
         """

@@ -1,4 +1,4 @@
-"""What is known of a request beside its answer: its id, a line in the log, its place in the metrics, a trace.
+"""The records of a request beside its answer: its id, a line in the log, its place in the metrics, a trace.
 
 One middleware does all of it, since each one costs every request. A line has the fields that operators need, or is
 pypiserver's if its formats were given.
@@ -46,7 +46,7 @@ _MAX_PARTS = 4096
 
 
 class RequestContext:
-    """What handlers find out about a request, for the log and the audit log. Empty where it does not apply."""
+    """Facts that handlers find out about a request, for the log and the audit log. Empty where one does not apply."""
 
     __slots__ = ("action", "file", "needed_no_login", "principal", "project", "request_id")
 
@@ -333,7 +333,7 @@ class RequestLog:
 
 
 def request_properties(scope: Scope) -> dict[str, object]:
-    """A request under the names of a WSGI environment (PEP 3333), without what is secret."""
+    """A request under the names of a WSGI environment (PEP 3333), without secrets."""
     url = _without_secrets(str(URL(scope=scope)))
     properties: dict[str, object] = {
         "REQUEST_METHOD": scope["method"],
@@ -354,7 +354,7 @@ def request_properties(scope: Scope) -> dict[str, object]:
 
 def _without_secrets(text: str) -> str:
     """A URL or a query without the values of parameters that are secret by their names."""
-    parts, hides = _PARAMETER_ENDS.split(text), False  # parameters, and between them what separates them
+    parts, hides = _PARAMETER_ENDS.split(text), False  # parameters, and between them their separators
     for place in range(0, len(parts), 2):
         name, equals, _ = parts[place].partition("=")
         if equals and _SECRET_PARAMETER.search(name):

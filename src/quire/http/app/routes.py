@@ -29,7 +29,7 @@ class Endpoint:
     method: Literal["GET", "POST"]
     """GET is HEAD, too."""
     path: str
-    """As Starlette has it. What is in the first line that matches counts."""
+    """As Starlette has it. The first line that matches counts."""
     handler: str
     """`<module below quire.http>:<function>`, so that every module may use this table."""
     needs: Right | None
@@ -124,7 +124,7 @@ class RouteTable:
         self._pattern = re.compile("|".join(f"({each})" for each in patterns))
 
     def of(self, method: str, path: str) -> str:
-        """The label; OTHER for what is none, and for redirects."""
+        """The label; OTHER for a path of no endpoint, and for redirects."""
         if self._prefix:
             if not path.startswith(self._prefix):
                 return OTHER

@@ -81,7 +81,7 @@ class Tracing:
         try:
             await self._application(scope, receive, send)
         finally:
-            if self._provider is not None:  # the end of the lifespan: what is collected must still be sent
+            if self._provider is not None:  # the end of the lifespan: collected spans must still be sent
                 self._provider.shutdown()
 
     async def _trace(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""What the handlers call: the worker, one per process, and the index that their request is of.
+"""The objects that handlers call: the worker, one per process, and the index that their request is of.
 
 Neither holds a truth of its own. Neither starts a thread or opens a file before the first request, so a server may make
 a worker and fork after that.
@@ -126,7 +126,7 @@ class Worker:
         )
 
     async def for_large_page(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run what reads or renders much at once. Listings and downloads never wait behind it.
+        """Run a function that reads or renders much at once. Listings and downloads never wait behind it.
 
         Raises HttpError 503 when too much of it waits.
         """

@@ -65,8 +65,8 @@ class WorkerMetrics:
         bucket: Counts | None,
         **memories: Memory[Any],
     ) -> None:
-        """What is asked for its numbers at each write: the index, the drop-ins that are left out, by reason, the bucket
-        of the store, and each memory by its name."""
+        """The objects asked for their numbers at each write: the index, the drop-ins that are left out, by reason, the
+        bucket of the store, and each memory by its name."""
         self._bucket = bucket
         self._commits, self._left_out, self._readiness, self._memories = commits, left_out, readiness, memories
 

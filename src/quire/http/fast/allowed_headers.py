@@ -1,7 +1,7 @@
 """The header lines that a raw request may have: an allow-list. A request with any other goes to the server's parser.
 
-None of these names changes what the answer is, except those that the fast path itself reads: Host, Accept,
-Accept-Encoding, If-None-Match, X-Request-Id, and what proxies report of the client for the log. So a header that gets a
+None of these names changes the answer, except those that the fast path itself reads: Host, Accept,
+Accept-Encoding, If-None-Match, X-Request-Id, and proxies' reports of the client for the log. So a header that gets a
 meaning in the application is safe until its name is added here.
 
 Not in the list, on purpose:

@@ -2,11 +2,11 @@
 
 Theory of operation. These are nearly all of an index's requests. When one comes, everything that does not depend on the
 moment was done for an earlier one: the page was rendered and compressed, the headers were put together, the Accept and
-Authorization headers of this very spelling were understood. What is left is what makes the answer right: that this
+Authorization headers of this very spelling were understood. Two checks are left, which make the answer right: that this
 client may have it, and that the page is still true (`quire.catalog.freshness`). So these few steps stand before the
-general application, and whatever is not plain - another method, a query, a body, an ambiguous frame, a page that has to
-be rendered - is left to it: `answer` returns None. There is nothing that only this module can answer, and nothing that
-it answers otherwise than the application would.
+general application, and a request that is not plain - another method, a query, a body, an ambiguous frame, a page that
+has to be rendered - is left to it: `answer` returns None. There is nothing that only this module can answer, and
+nothing that it answers otherwise than the application would.
 
 On a local file system the validation is inline. Over a network a task awaits it, and other requests are answered
 meanwhile; the steps are the same.
@@ -97,7 +97,7 @@ class FastPath:
         self._access = worker.access.stored
         self._state: AccessState | None = None
         self._pages_are_open = self._files_are_open = False
-        """What may be had without a login in that state of the grants."""
+        """Whether pages and files need no login in that state of the grants."""
         self._algorithm = settings.hash_algorithm
         self._hosts: set[str] = set()
         self._allowed = worker.hosts
@@ -193,8 +193,8 @@ class FastPath:
         return AskedPage(name, wanted, login)
 
     async def load(self, project: str | None, requests: int) -> _Loaded | None:
-        """What `AskedPage.project` names as it is now, and the grants, for so many requests that came before; None for
-        what is not there. Raises QuireError."""
+        """The view of `AskedPage.project` as it is now, and the grants, for so many requests that came before; None for
+        a project that is not there. Raises QuireError."""
         rights = None if self._access is None else self._access.begin("", requests)  # while the page is asked for
         view: NamesView | ProjectView
         if project is None:
@@ -339,7 +339,7 @@ class FastPath:
         return prepared if isinstance(prepared, Prepared) else self._prepare(view, *wanted)
 
     def _prepare(self, view: ProjectView | NamesView, media_type: MediaType, accepted: Encoding) -> Prepared | None:
-        """From what the general application made for the request before this one; None when it has yet to."""
+        """Prepared from the page that the general application rendered for an earlier request; None without one."""
         if isinstance(view, ProjectView):
             page, label = view.rendered(media_type, self._algorithm), _PROJECT.label
         else:
@@ -423,7 +423,7 @@ class FastPathApplication:
 
     @cached_property
     def raw_requests(self) -> RawRequests:
-        """For servers that can show what arrives before they parse it."""
+        """For servers that can pass on the bytes that arrive before they parse them."""
         return RawRequests(self.fast_path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,7 +10,7 @@ A form is supported if no two parsers can read it differently (RFC 9112): one pi
 in it; `GET`, a path of unreserved characters, `HTTP/1.1`; header lines of a known name
 (`quire.http.fast.allowed_headers`), a colon, a space and visible ASCII text, each name once; no body, and nothing said
 about the connection but that it stays. Whether a block of header lines is plain is found out once and remembered with
-what it says, for a bounded number of blocks of bounded length.
+its headers, for a bounded number of blocks of bounded length.
 
 Passwords are not kept in memory (see `quire.access.authenticator`). So a line with credentials is taken out of what is
 remembered. Once they were found good, the block is known by a keyed digest of all of it, and the login is remembered in
@@ -55,8 +55,8 @@ _STATUS_LINES: Final[dict[int, bytes]] = {
 }
 
 ResponseBytes = tuple[bytes, ...]
-"""What is sent, in its pieces: the head, and the body where there is one. A body is what a worker remembers, up to
-megabytes; copying it behind its head would take longer than handing it to the kernel."""
+"""The bytes to send, in pieces: the head, and the body where there is one. A body is bytes that a worker remembers, up
+to megabytes; copying it behind its head would take longer than handing it to the kernel."""
 
 
 class RawDownload(NamedTuple):
@@ -136,7 +136,7 @@ class Waiter(Protocol):
 
 
 _Queued = tuple[str, RawHeaders, ConnectionInfo, Waiter]
-"""The path and the headers of a request, its connection, and what waits for the response."""
+"""The path and the headers of a request, its connection, and the object that waits for the response."""
 
 
 class RawRequests:
@@ -252,7 +252,7 @@ class RawRequests:
         return (head, body) if body else (head,)
 
     def _headers(self, block: bytes) -> RawHeaders | None:
-        """What the header lines say, each with an end before and after it; None when they are not plain."""
+        """The headers of these lines, each with an end before and after it; None when they are not plain."""
         if _AUTHORIZATION not in block:
             return self._without_credentials(block)
         keyed = self._keyed.copy()

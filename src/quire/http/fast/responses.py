@@ -13,7 +13,7 @@ from quire.store.open_blob import OpenBlob
 
 IDENTITY: Final = "x-request-id"
 SENT: Final = "quire.sent"
-"""What a server adds to a message of ASGI that names a file: how many bytes of it were sent."""
+"""The key that a server adds to a message of ASGI that names a file: how many bytes of it were sent."""
 
 
 class Headers(Protocol):
@@ -60,13 +60,13 @@ class CachedResponse:
 
 
 class AskedPage(NamedTuple):
-    """The page that a request asks for. What is left is to find out whether it may have it and it is still true."""
+    """The page that a request asks for. Not checked yet: whether it is allowed, and whether it is still true."""
 
     project: str | None
     """None for the list of projects."""
     form: tuple[MediaType, Encoding]
     login: Login | TokenLogin | None
-    """What is known of its credentials."""
+    """The login of its credentials, as far as it is known."""
 
 
 IdentifiedResponse = tuple[CachedResponse, str]

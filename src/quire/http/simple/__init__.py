@@ -1,1 +1,1 @@
-"""What installers and publishing tools ask for: pages, downloads, uploads."""
+"""The endpoints for installers and publishing tools: pages, downloads, uploads."""

@@ -17,7 +17,7 @@ def internal_location(path: str | None, roots: Sequence[str], locations: Sequenc
     """The internal address of a file that is to be sent, percent-encoded; None to send it from here.
 
     `path`: absolute and real, as the stores open files. `roots`: the real paths of the served directories.
-    `locations`: for the first roots, in their order, what nginx calls them; each begins and ends with a slash.
+    `locations`: for the first roots, in their order, nginx's names for them; each begins and ends with a slash.
     A file outside of these roots has no address: a proxy never leaves a served directory.
     """
     if path is None or "/../" in path:

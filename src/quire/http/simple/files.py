@@ -39,7 +39,7 @@ _YEAR = 31_536_000
 
 
 class Target(NamedTuple):
-    """What a download path stands for."""
+    """The file, or the companion of a file, that a download path names."""
 
     listed: ListedFile
     companion: str
@@ -133,7 +133,7 @@ def _cache_control(worker: Worker, *, permanent: bool, public: bool) -> str:
 
 
 def content_type(filename: str, companion: str = "") -> str:
-    """Never text/html or anything a browser would run: what is published is data."""
+    """Never text/html or anything a browser would run: published files are data."""
     if companion == ".metadata":
         return "text/plain; charset=utf-8"
     if companion == ".attestations":
@@ -267,7 +267,7 @@ class FileResponse(Response):
 
 
 class _AsFile:
-    """What ASGI's extension wants of a blob."""
+    """A blob as the file object that ASGI's extension needs."""
 
     def __init__(self, blob: OpenBlob) -> None:
         self._blob = blob

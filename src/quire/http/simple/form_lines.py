@@ -25,9 +25,9 @@ MAX_HEADER_BYTES: Final = 16 * 1024
 """Of one part."""
 _PADDING: Final = 64
 _BEHIND = re.compile(rb"(--)|[ \t]{0,%d}\r?\n" % _PADDING)
-"""What makes a boundary of the text in front of it: a line end, or the dashes of the last one."""
+"""The text that makes a boundary of the delimiter in front of it: a line end, or the dashes of the last one."""
 _BEHIND_BEGUN = re.compile(rb"-?|[ \t]{0,%d}\r?" % _PADDING)
-"""What may become it with the next bytes."""
+"""The beginning of such a text, which the next bytes may complete."""
 _HEADERS_END = re.compile(rb"\n\r?\n")
 
 
@@ -47,8 +47,8 @@ class FormLines:
     def write(self, data: bytes) -> int:
         """Take the next piece of the form in.
 
-        Raises FormParserError when the form is damaged, InvalidRequest when it does not begin, and what the receiver
-        of the parts raises.
+        Raises FormParserError when the form is damaged, InvalidRequest when it does not begin, and the errors of
+        the receiver of the parts.
         """
         if self._parser is None and not self._preamble and data.startswith(b"--%b\r\n" % self._boundary):
             self._parser = self._plain  # as nearly every form begins: an expression for its boundary takes longer
@@ -89,8 +89,8 @@ class LineFeedParts:
         self._is_over = False
 
     def write(self, data: bytes) -> int:
-        """Take the next piece of the form in. Raises MultipartParseError, and what the callbacks raise."""
-        if not self._is_over:  # what follows the last boundary is no part of the form
+        """Take the next piece of the form in. Raises MultipartParseError, and the callbacks' errors."""
+        if not self._is_over:  # bytes after the last boundary are no part of the form
             self._data += data
             while self._take_headers() if self._in_headers else self._take_content():
                 pass
@@ -100,7 +100,7 @@ class LineFeedParts:
         """The form is over."""
 
     def _take_headers(self) -> bool:
-        """The headers of a part, once they are there; whether to go on with what follows."""
+        """The headers of a part, once they are there; whether to go on with the bytes after them."""
         # The line end of the boundary is kept in front: a part without headers begins with an empty line.
         end = _HEADERS_END.search(self._data)
         if (len(self._data) if end is None else end.start()) > MAX_HEADER_BYTES:
@@ -127,7 +127,7 @@ class LineFeedParts:
         self._callbacks["on_header_end"]()
 
     def _take_content(self) -> bool:
-        """The content of a part as far as it is there; whether to go on with what follows."""
+        """The content of a part as far as it is there; whether to go on with the bytes after it."""
         data, at = self._data, 0
         while (at := data.find(self._delimiter, at)) >= 0:
             behind = at + len(self._delimiter)

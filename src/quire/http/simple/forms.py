@@ -65,7 +65,7 @@ class Content:
         self._pending: list[bytes] = []
         self._staging: Staging | None = None
         self._staged: Staged | None = None
-        # A cancelled request discards while its last write still runs: what that write makes must not stay behind.
+        # A cancelled request discards while its last write still runs: the staging of that write must not stay behind.
         self._lock = threading.Lock()
 
     def add(self, data: bytes) -> None:
@@ -75,7 +75,7 @@ class Content:
         self.size += len(data)
 
     def take_pending(self) -> list[bytes]:
-        """What was added and not written yet, for `write`. Not for threads, as `add`."""
+        """The pieces that were added and not written yet, for `write`. Not for threads, as `add`."""
         pending, self._pending, self.pending_bytes = self._pending, [], 0
         return pending
 
@@ -134,7 +134,7 @@ class Content:
 
 @dataclass(slots=True)
 class Form:
-    """What arrived."""
+    """A form as it arrived."""
 
     fields: dict[str, bytes] = field(default_factory=dict)
     """The kept fields; of `gpg_signature` the file's bytes."""
@@ -238,7 +238,7 @@ class _Reader:
     # both
 
     def check_size(self, received: int) -> None:
-        """Bound what is not the file, boundaries and headers included, by the bytes of the whole form so far."""
+        """Bound all bytes but the file's, boundaries and headers included, by the bytes of the whole form so far."""
         if received - self._content_bytes > MAX_OTHER_BYTES:
             raise TooLarge("The form's fields are larger than 16 MiB together; shorten the description.")
 

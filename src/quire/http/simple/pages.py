@@ -141,7 +141,7 @@ def _normalized(name: str) -> str:
 
 
 def _fallback_redirect(request: Request, index: ServedIndex, name: str) -> Response:
-    """What pypiserver calls fallback: send the client to the public index for what is not here."""
+    """The fallback, as pypiserver names it: send the client to the public index for a project that is not here."""
     fallback = index.policy.fallback_url
     if fallback is None:
         raise NotFound(f"The project {name} does not exist.")

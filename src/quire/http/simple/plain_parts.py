@@ -5,7 +5,7 @@ looking for the next boundary: with it alone an upload of a small wheel takes a 
 send them: 155 in place of 45 microseconds, of a millisecond for the whole upload). So parts are taken here as long as
 nothing is unusual: the form so far begins with a boundary, the headers are a plain Content-Disposition and perhaps a
 Content-Type, and the boundary that ends the part has arrived with the bytes after it. They are handed to the same
-receiver, in the same order. What is left begins with a boundary again, so for the parser it is a form like any other,
+receiver, in the same order. The rest begins with a boundary again, so for the parser it is a form like any other,
 only shorter; it is never asked to go on in the middle of something. Damaged or unusual parts are left to the
 parser.
 """
@@ -46,9 +46,9 @@ class Receiver(Protocol):
 
 
 def take_plain_parts(form: bytes, delimiter: bytes, receiver: Receiver) -> int:
-    """Hand over the plain parts at the beginning of a form; returns where what is left of it begins.
+    """Hand over the plain parts at the beginning of a form; returns where the rest begins.
 
-    That is the length of `form` when its last boundary was found, since whatever follows that is no part of it.
+    That is the length of `form` when its last boundary was found, since the bytes after that are no part of it.
     `delimiter`: the line end, the dashes and the boundary that stand between two parts.
     """
     opening = delimiter.removeprefix(_LINE_END) + _LINE_END
@@ -84,7 +84,7 @@ class PlainPartsFirst(MultipartParser):
     def write(self, data: bytes) -> int:
         """Take the next piece of the form in, which must not begin with line ends if it is the first.
 
-        Raises FormParserError when the form is damaged, and what the receiver raises.
+        Raises FormParserError when the form is damaged, and the receiver's errors.
         """
         at = 0
         if not self._is_begun:

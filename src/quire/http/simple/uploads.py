@@ -109,7 +109,7 @@ def _publish(
 ) -> tuple[Upload, Change]:
     """All that waits for the disk, in one thread: handing over from one to the next costs more than a system call.
 
-    A request that is cancelled meanwhile does not stop it: what has begun is brought to its end.
+    A request that is cancelled meanwhile does not stop it: work that has begun is completed.
     """
     content.own()
     try:

@@ -1,4 +1,4 @@
-"""What people and pypiserver's clients find beside the simple API: home page, file list, JSON, redirects, health."""
+"""Endpoints beside the simple API, for people and pypiserver's clients: home, file list, JSON, redirects, health."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Document(NamedTuple):
 
 
 class _Home(NamedTuple):
-    """What a home page depends on."""
+    """The facts that a home page depends on."""
 
     url: str
     files: int | None
@@ -164,7 +164,7 @@ async def health(request: Request) -> Response:
 
 
 async def nothing(request: Request) -> Response:
-    """What browsers ask for by themselves."""
+    """The endpoint of a path that browsers ask for by themselves: always a 404."""
     raise NotFound("There is nothing here.")
 
 

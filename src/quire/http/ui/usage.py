@@ -20,7 +20,7 @@ _ANYBODY = "-u any -p any"
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What can be done with an index, and how."""
+    """The command lines to install from an index and to publish to it."""
 
     install: tuple[tuple[str, str], ...]
     """(program, line); empty when no user can install."""

@@ -23,7 +23,7 @@ class Metric:
 
     @property
     def family(self) -> str:
-        """The name without what the kind appends."""
+        """The name without the suffix of the kind."""
         return self.name.removesuffix("_total") if self.kind == "counter" else self.name
 
 

@@ -1,7 +1,7 @@
 """The workers' counts in files that all of them can read. See the package's theory of operation.
 
 Each process has one file: a JSON array of [name of the metric, values of its labels, numbers]. It is replaced as a
-whole, so a reader never sees half of one, and a full disk is an error of the write and leaves what was there.
+whole, so a reader never sees half of one, and a full disk is an error of the write and leaves the old file.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def own_file(folder: Path) -> Path:
 
 
 def write(path: Path, values: Iterable[Value]) -> None:
-    """Replace what a file says. Not for several threads at once. Raises OSError."""
+    """Replace the numbers in a file. Not for several threads at once. Raises OSError."""
     staging = path.with_suffix(_STAGING_SUFFIX)
     staging.write_bytes(msgspec.json.encode([(metric.name, labels, numbers) for metric, labels, numbers in values]))
     staging.rename(path)
@@ -136,7 +136,7 @@ def _merged(paths: Iterable[Path]) -> list[Value]:
 
 
 def _read(path: Path) -> list[tuple[str, Labels, Numbers]]:
-    """What a file says; nothing when it is gone or no file of ours."""
+    """The numbers in a file; none when it is gone or no file of ours."""
     try:
         return _DECODER.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError):

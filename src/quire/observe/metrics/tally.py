@@ -24,7 +24,7 @@ class RouteTally:
 
     def __init__(self) -> None:
         self.statuses = [0] * _STATUSES
-        """By status code; what is none counts as 0."""
+        """By status code; a number that is no status code counts as 0."""
         self.bins = [0] * (len(SECONDS) + 1)
         self.seconds = 0.0
         self.sent = 0
@@ -32,8 +32,8 @@ class RouteTally:
 
 
 class BarrierTally:
-    """What a read barrier did: add 1 to `asked` for each question, to `validated` for each time that the source was
-    asked, quickly or not, and to `loaded` when that was in a thread."""
+    """The counts of a read barrier: add 1 to `asked` for each question, to `validated` for each time that the source
+    was asked, quickly or not, and to `loaded` when that was in a thread."""
 
     __slots__ = ("asked", "loaded", "validated")
 

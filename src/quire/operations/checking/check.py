@@ -208,7 +208,7 @@ class Check:
                     self._found(Severity.DAMAGE, *_at(where, found), repair=repair)
 
     def _is_promised(self, index: Index, name: str, file: File) -> bool:
-        """Whether the record, read again, still says what was found not to be so."""
+        """Whether the record, read again, still lists the file with this blob."""
         try:
             project = index.project(name)
         except StoreError:
@@ -219,7 +219,7 @@ class Check:
     # -- blobs --------------------------------------------------------------------------------------------------------
 
     def _check_file(self, file: File) -> tuple[str, str] | None:
-        """(code, sentence) of what is wrong with the stored distribution; None when nothing is."""
+        """(code, sentence) of the fault of the stored distribution; None when there is none."""
         if file.blob is None:
             return "missing-file", "The record does not say where the file is stored."
         return self._check_blob(f"{file.blob}/{file.filename}", "file", size=file.size, sha256=file.sha256)
@@ -253,7 +253,7 @@ class Check:
         return hasher.hexdigest()
 
     def _check_unlisted(self, indexes: Sequence[Index]) -> None:
-        """Blobs that no record lists, by what the records say now that all blobs were listed."""
+        """Report blobs that no record lists; the records are read after the blobs were listed."""
         by_project: dict[str, list[StoredBlob]] = {}
         for blob in self._blobs.values():
             project = project_of(blob.key)
@@ -270,7 +270,7 @@ class Check:
         for project, blobs in by_project.items():
             references = References(indexes, project)
             if references.are_unknown():
-                continue  # the record is damaged, which is a finding of its own; what it lists is not known
+                continue  # the record is damaged, which is a finding of its own; its files are not known
             unlisted = [blob for blob in blobs if blob.key not in references.now()]
             present = {blob.key for blob in self._store.blobs.list(project)} if unlisted else set()
             for blob in unlisted:

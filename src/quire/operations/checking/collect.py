@@ -1,4 +1,4 @@
-"""Removing what no record lists."""
+"""Removing blobs that no record lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GRACE = 3600.0
 
 @dataclass(slots=True)
 class Collected:
-    """What was removed, or would be."""
+    """The result: blobs that were removed, or would be."""
 
     blobs: list[StoredBlob] = field(default_factory=list)
     swept: int = 0

@@ -105,7 +105,7 @@ def _staged(store: Store, key: str, copy: Copy) -> Staged:
 
 
 def _upload(project: Project, file: File, parsed: ParsedFilename, staged: Staged) -> Upload | None:
-    """What is to be published; None when the copy is another file by now."""
+    """The upload to be published; None when the copy is another file by now."""
     if staged.digests.sha256 != file.sha256:
         return None
     document = None

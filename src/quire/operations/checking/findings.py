@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     DAMAGE = "damage"
     """Something that is listed cannot be served, or not as it was published."""
@@ -35,7 +35,7 @@ class Finding:
     young: bool = False
     """Whether it may belong to a change that is under way."""
     repair: str | None = None
-    """What was done about it; None when nothing was."""
+    """The repair that was made, in a sentence; None when there was none."""
 
     @property
     def is_open_damage(self) -> bool:

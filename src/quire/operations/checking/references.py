@@ -1,4 +1,4 @@
-"""Which blobs the records promise."""
+"""The blobs that the records name."""
 
 from __future__ import annotations
 

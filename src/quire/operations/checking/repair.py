@@ -1,4 +1,4 @@
-"""What a check may do about damage. Nothing that was stored is ever lost by it: what goes out of use is kept aside."""
+"""The repairs of damage that a check may make. No stored data is ever lost by them: data out of use is kept aside."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from quire.store.posix.inspector import PosixInspector, Revision
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What restoring a record did."""
+    """The result of restoring a record."""
 
     revision: int
     """The revision that is in force again."""
@@ -76,7 +76,7 @@ class Repairs:
         return restored
 
     def withdraw(self, index: Index, name: str, file: File) -> str | None:
-        """Take a file that cannot be served out of the listing; keep what is left of it."""
+        """Take a file that cannot be served out of the listing; keep its remaining blobs."""
         kept = [where for key in blob_keys(file) if (where := self._keep(key)) is not None]
         if not self._amend(index, name, file, lambda _: None):
             return None
@@ -146,7 +146,7 @@ class Repairs:
         return Restored(good.number, damaged.number, kept, tuple(blob.rpartition("/")[2] for blob in unlisted))
 
     def mend_tombstones(self, record: Record) -> str | None:
-        """Keep what can be read of the names and digests of deleted files. None when another writer was faster."""
+        """Keep the readable names and digests of deleted files. None when another writer was faster."""
         newest = next(iter(self._inspector.revisions(record.key)), None)
         if newest is None or newest.data != record.data:
             return None
@@ -198,7 +198,7 @@ class Repairs:
             try:
                 self._store.blobs.remove(key)
             except (StoreError, InvalidName):
-                return  # what no record lists is garbage, and collected as such
+                return  # blobs that no record lists are garbage, and collected as such
 
 
 def _edited(file: File, edit: Callable[[File], File | None], project: Project | None) -> Project:

@@ -3,7 +3,7 @@
 Theory of operation
 -------------------
 A folder of pypiserver holds the files of years, so an import takes all that a drop-in folder serves: every complete
-file whose name can be read as that of a distribution, with whatever metadata can be relied on. The rules of uploads are
+file whose name can be read as that of a distribution, with all metadata that can be relied on. The rules of uploads are
 for new files.
 
 *Atomic.* The files of one project are staged first, then published in one step, or in several when they are many or

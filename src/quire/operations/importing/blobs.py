@@ -1,4 +1,4 @@
-"""Copying one file of an index, with what lies beside it, from one store to another."""
+"""Copying one file of an index, with its companions, from one store to another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Unreadable(QuireError):
 def copy_file(source: Blobs, target: Blobs, project: str, file: File, advance: Callable[[int], None]) -> File:
     """Store a file of the source under a new key of the target, durably; its entry there. `project`: normalized.
 
-    `advance`: called with the size of each piece that was copied; what it raises passes.
+    `advance`: called with the size of each piece that was copied; its errors pass.
     Raises Unreadable, and StoreError when the target fails.
     """
     key = f"{file.blob}/{file.filename}"
@@ -52,7 +52,7 @@ def copy_file(source: Blobs, target: Blobs, project: str, file: File, advance: C
 
 
 def _companions(source: Blobs, file: File, key: str) -> dict[str, bytes]:
-    """What lies beside the file. Raises Unreadable when the record says that it is there, and it is not."""
+    """The companions of the file, by suffix. Raises Unreadable when one that the record lists is not there."""
     documents: dict[str, bytes] = {}
     if file.metadata_sha256 is not None:
         documents[".metadata"] = _document(source, f"{key}.metadata", "metadata")

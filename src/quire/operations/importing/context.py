@@ -1,4 +1,4 @@
-"""What the work on all projects of one import shares: the source, the index, the progress, and the way to stop."""
+"""The context that all projects of one import share: the source, the index, the progress, and the way to stop."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class ImportContext:
         *,
         removed: bool = False,
     ) -> Result:
-        """What became of a file."""
+        """The result for a file."""
         return Result(
             path=candidate.relative,
             project=candidate.parsed.project,
@@ -113,7 +113,7 @@ class ImportContext:
         return self._tree.stat(candidate, self._listing)
 
     def facts(self, project: str) -> dict[str, Facts]:
-        """What servers have found out about the source's files already, by candidate key."""
+        """The facts that servers have already found out about the source's files, by candidate key."""
         if not self._facts_apply:
             return {}
         try:

@@ -62,7 +62,7 @@ class Importer:
         self._user = user
 
     def run(self, report: Report | None = None) -> Report:
-        """Import everything that can be. What was done before an error is in the `report` that was given.
+        """Import everything that can be. The results before an error are in the `report` that was given.
 
         Raises StoreError when the store or the source fails as a whole (full, read-only, gone); repeat then.
         """

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of one file."""
+    """The outcome for one file."""
 
     IMPORTED = "imported"
     PRESENT = "already published"
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one file of the source."""
+    """The result for one file of the source."""
 
     path: str
     """Relative to the source."""
@@ -32,7 +32,7 @@ class Result:
     """Bytes; 0 when the file could not be read at all."""
     outcome: Outcome
     note: str | None = None
-    """A sentence: why it was refused, or what else should be known."""
+    """A sentence: why it was refused, or another fact that should be known."""
     removed: bool = False
     """Whether the source was removed."""
     failed: bool = False
@@ -41,7 +41,7 @@ class Result:
 
 @dataclass(slots=True)
 class Report:
-    """What became of all of them; filled while the import goes on."""
+    """The results for all of them; filled while the import goes on."""
 
     results: list[Result] = field(default_factory=list)
     updated: int = 0

@@ -1,4 +1,4 @@
-"""The import of one project's files: each is compared or staged, and what is staged is published in one step."""
+"""The import of one project's files: each is compared or staged, and the staged ones are published in one step."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ProjectImport:
         self._refresh()
         self._facts = context.facts(name)
         self._queue: dict[str, _Queued] = {}
-        self._copies: list[Candidate] = []  # further copies of what is queued
+        self._copies: list[Candidate] = []  # further copies of queued files
 
     def _refresh(self) -> None:
         record = self._context.index.store.records.read(self._context.index.key(self._name))
@@ -164,7 +164,7 @@ class ProjectImport:
         return None
 
     def _examine(self, candidate: Candidate, file_stat: FileStat, staged: Staged) -> tuple[Upload, str | None]:
-        """What a drop-in folder would say of the file, as an upload. Raises Refused."""
+        """The file as an upload, as a drop-in folder would describe it; a note on its signature. Raises Refused."""
         core: CoreMetadata | None = None
         with staged.open() as file:
             if staged.size != file_stat.fingerprint.size or not is_complete_archive(file, candidate.parsed):

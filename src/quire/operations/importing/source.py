@@ -20,7 +20,7 @@ class Refused(Exception):
 def read_unchanged(file_stat: FileStat, take: Callable[[bytes], object], notify: Callable[[int], object]) -> None:
     """Hand the file's bytes to `take`. Its fingerprint must be that of `file_stat`, before and after.
 
-    Raises Refused when it is not, or cannot be read; what `take` and `notify` raise passes.
+    Raises Refused when it is not, or cannot be read; errors of `take` and `notify` pass.
     """
     try:
         with open(open_regular(file_stat.path), "rb", buffering=0) as file:
@@ -62,7 +62,7 @@ def read_signature(candidate: Candidate) -> tuple[bytes | None, str | None]:
 
 
 def _read_signature(path: str) -> bytes:
-    """What lies there, as far as it may be a signature; nothing of what is no file. Raises OSError."""
+    """The bytes of the file, as far as it may be a signature; none when it is no regular file. Raises OSError."""
     with open(open_regular(path), "rb") as file:
         return file.read(MAX_SIGNATURE_BYTES + 1) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
 
@@ -70,7 +70,7 @@ def _read_signature(path: str) -> bytes:
 def remove(candidate: Candidate, file_stat: FileStat, *, linked: bool) -> str | None:
     """Remove a source file that is safe in the store (of a symbolic link: the link); the reason when it stays.
 
-    `linked`: what is in the store is this very file, under another name.
+    `linked`: the file in the store is this very file, under another name.
     """
     try:
         # Held open until it is judged: as long as it is, no other file gets its inode.
@@ -135,7 +135,7 @@ def _put_back(private: str, path: str) -> str:
     try:
         os.link(private, path, follow_symlinks=False)
     except FileExistsError:
-        pass  # what lies there now would have replaced it
+        pass  # the file that is there now would have replaced it
     except OSError as error:
         return f"The source changed meanwhile. It is {os.path.basename(private)} now ({error.strerror}); rename it."
     os.unlink(private)

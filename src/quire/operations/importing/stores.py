@@ -38,8 +38,8 @@ from quire.process.progress import Progress
 BATCH_FILES: Final = 100
 BATCH_BYTES: Final = 256 * 1024**2
 BATCH_SECONDS: Final = 120.0
-"""A step lists so many files at most, or those that were copied in this time: what is copied must not lie for long
-before a record names it (see `PUBLICATION_SECONDS`)."""
+"""A step lists so many files at most, or those that were copied in this time: copied bytes must not lie for long
+before a record names them (see `PUBLICATION_SECONDS`)."""
 _ROUNDS: Final = 20
 """Attempts for a step while others change the same project."""
 
@@ -58,7 +58,7 @@ class _Pair:
     history: tuple[Entry, ...]
     """The entries that the source's record carries."""
     follows: bool
-    """Whether the target is what imports from this source made of it."""
+    """Whether the target is as imports from this source left it."""
 
     def missing(self) -> list[File]:
         return carrying.missing_files(self.target, self.source, follows=self.follows) if self.source is not None else []
@@ -80,7 +80,7 @@ class StoreImporter:
         self._stop = threading.Event()
 
     def run(self, report: Report | None = None) -> Report:
-        """Copy everything that is missing. What was done before an error is in the `report` that was given.
+        """Copy everything that is missing. The results before an error are in the `report` that was given.
 
         Raises StoreError when a store fails as a whole (full, read-only, gone); repeat then.
         """
@@ -128,7 +128,7 @@ class StoreImporter:
         return _Pair(stored_project(source), stored_project(target), tuple(entries_of(source)), follows)
 
     def _project(self, name: str) -> tuple[list[Result], bool]:
-        """What became of the files of a project, and whether anything else of it was carried over."""
+        """The results for the files of a project, and whether anything else of it was carried over."""
         results: dict[str, Result] = {}
         is_updated, overtaken = False, 0
         try:
@@ -188,7 +188,7 @@ class StoreImporter:
         return copied, begun + PUBLICATION_SECONDS
 
     def _commit(self, name: str, pair: _Pair, copied: Sequence[File], until: float) -> bool:
-        """List what was copied; whether anything changed. Raises _Overtaken, DamagedRecord, StoreError."""
+        """List the copied files; whether anything changed. Raises _Overtaken, DamagedRecord, StoreError."""
         source = pair.source
         assert source is not None  # the caller has looked
 
@@ -215,7 +215,7 @@ class StoreImporter:
             self._target.remove_blobs(copied)
             raise
         except StoreError:
-            raise  # the record may have been written: what it does not name is left to collect_garbage
+            raise  # the record may have been written: blobs that it does not name are left to collect_garbage
         except QuireError:
             self._target.remove_blobs(copied)
             raise

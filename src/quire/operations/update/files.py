@@ -127,7 +127,7 @@ def settle(sinks: Sequence[ForDirectory | ForStore], index: Index) -> list[tuple
     ("published" or "present", its filename).
 
     The hosted ones first: they can be refused (the project's status, an invalid archive), all of them or none.
-    Raises QuireError; what is not visible by then is discarded.
+    Raises QuireError; files that are not visible by then are discarded.
     """
     hosted = [sink for sink in sinks if isinstance(sink, ForStore)]
     done: list[tuple[str, str]] = []

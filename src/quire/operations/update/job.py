@@ -32,7 +32,7 @@ _log = structlog.stdlib.get_logger("quire.update")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What was asked for."""
+    """The parameters of an update."""
 
     settings: Settings
     index_url: str
@@ -62,7 +62,7 @@ class Report:
     checked: int = 0
     updates: list[Update] = field(default_factory=list)
     done: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    """What `settle` says."""
+    """The results of `settle`."""
     hosted: int = 0
     """So many hosted projects were left alone."""
     missing: list[str] = field(default_factory=list)

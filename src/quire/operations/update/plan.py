@@ -1,4 +1,4 @@
-"""What `quire update` would fetch: the choice of a release and of its files. Pure.
+"""The plan of `quire update`: the choice of a release and of its files. Pure.
 
 Which release
     The highest one that is higher than everything present. Yanked files count as absent (PEP 592), and so do eggs and
@@ -11,8 +11,8 @@ Which files
     One for each present file of the highest present version, of its kind: for a wheel the wheel with the same tags,
     else for the same interpreter, ABI and platform family (manylinux2014 and manylinux_2_28 are one family), else an
     abi3 wheel that this interpreter takes, else a pure one, else the sdist; for an sdist and everything older the
-    sdist, else a pure wheel. So a folder with Linux and macOS wheels gets both. What the project declares about
-    Python versions is ignored: this machine's Python says nothing about those the files are for.
+    sdist, else a pure wheel. So a folder with Linux and macOS wheels gets both. The Python versions that
+    the project declares are ignored: this machine's Python says nothing about those the files are for.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def plan(
     unstable: bool = False,
     directory: str | None = None,
 ) -> Update | None:
-    """The update of a project; None when what is present is the newest already.
+    """The update of a project; None when the newest release is present already.
 
     `present`: at least one file; `directory`: where everything goes instead of beside the present files.
     """
