@@ -46,7 +46,7 @@ BUSY_RETRY_SECONDS = 1
 _log = structlog.get_logger(__name__)
 
 
-# -- what the client sent ---------------------------------------------------------------------------------------------
+# -- the client's credentials -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Credentials:
 def parse_basic(header: str | None) -> Credentials | None:
     """The credentials of an Authorization header as RFC 7617 has them, in UTF-8.
 
-    Clients that never heard of a charset send Latin-1 (requests does, whatever the challenge says). Bytes that are not
-    UTF-8 are taken for that; Latin-1 text that happens to be UTF-8 is next to unheard of.
+    Clients without a choice of charset send Latin-1 (requests does, even if the challenge names UTF-8). Bytes that are
+    not UTF-8 are taken for that; Latin-1 text that happens to be UTF-8 is very rare.
     None when there is no header, it is another scheme, malformed, or longer than 8 KiB.
     """
     if header is None or len(header) > MAX_HEADER_CHARACTERS:

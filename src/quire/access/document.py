@@ -151,7 +151,7 @@ def subject_of(grant: Grant) -> Subject | None:
 
 
 def scope_of(grant: Grant) -> Scope:
-    """What a grant gives. Permissions that this version does not know give nothing, and neither do those that are for
+    """The scope of a grant. Permissions that this version does not know give nothing, and neither do those that are for
     a whole index on some of its projects (a grant that was edited by hand)."""
     scope = _scope(grant)
     if scope.projects == (ANY,):

@@ -1,8 +1,8 @@
 """Grants: which principal may do what, on which index and projects. Pure functions of one document.
 
 Theory of operation. All grants, groups and tokens of a store are one record (`quire.access.document`). So one
-validation makes a decision true, whatever it is made of, and a change that was acknowledged counts for the next request
-of every worker. A decision is found in tables that are made once for each state of the document.
+validation is enough for any decision, and a change that was acknowledged counts for the next request of every
+worker. A decision is found in tables that are made once for each state of the document.
 
 A token stands for its user, within what the token may do: its rights are those that both have. A token without a user
 has the rights that it was made with. A right given to the token itself adds to either.
@@ -25,7 +25,7 @@ ANY: Final = "*"
 
 
 class Permission(StrEnum):
-    """What a grant gives."""
+    """A right that a grant gives."""
 
     READ = "read"
     """To list projects and files, and to download."""
@@ -37,7 +37,7 @@ class Permission(StrEnum):
 
 
 class SubjectKind(StrEnum):
-    """What a right is given to."""
+    """The kind of the subject that a right is given to."""
 
     USER = "user"
     GROUP = "group"
@@ -98,7 +98,7 @@ class Scope:
     def covers(self, permission: Permission, index: str, project: str | None) -> bool:
         """Whether it gives a permission on a project. None: on some project, of which the name is not known yet.
 
-        Pages are shared, so reading is decided for a whole index, whatever the projects are.
+        Pages are shared, so reading is decided for a whole index, without regard to `projects`.
         """
         if permission not in self.permissions and Permission.ADMIN not in self.permissions:
             return False

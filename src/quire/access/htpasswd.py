@@ -25,7 +25,7 @@ class Entry:
     stored: bytes
     """The hash, as it stands there."""
     fault: str = ""
-    """What is wrong with the line; it never quotes the line, which may hold a password."""
+    """The problem of the line, for people; it never quotes the line, which may hold a password."""
     is_latin1: bool = False
     """Whether the name is not UTF-8, and was read as Latin-1: as logins are, see
     `quire.access.authenticator.parse_basic`."""

@@ -1,4 +1,4 @@
-"""What failed logins may cost: token buckets of users, addresses and networks, in bounded memory."""
+"""The limits of failed logins: token buckets of users, addresses and networks, in bounded memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long passwords are remembered, and what checking them may cost one process.
+    """Limits of the time for which passwords are remembered, and of the work of one process that checks them.
 
     For "address" and "network" see `Origin`.
     """
@@ -44,7 +44,7 @@ class Limits:
 
 
 class Origin(NamedTuple):
-    """Where a login comes from: what one client can be assumed to have a single one of, and its neighbourhood."""
+    """The origin of a login: an address, of which one client is assumed to have only one, and the network around it."""
 
     address: str
     """An IPv4 address, or an IPv6 network of 64 bits: a client can take any address within that."""
@@ -66,7 +66,7 @@ def origin_of(address: str) -> Origin:
 
 
 class Scope(StrEnum):
-    """What had too many failures, in the words of the answer."""
+    """The scope that had too many failures, in the words of the answer."""
 
     USER = "of this user at this address"
     ADDRESS = "at this address"
@@ -105,7 +105,7 @@ class _Buckets:
 
 
 class Attempt(NamedTuple):
-    """What an attempt is charged to: a digest for each scope. A name itself is not kept, nor its length."""
+    """The buckets that an attempt is charged to: a digest for each scope. A name itself is not kept, nor its length."""
 
     user: bytes
     address: bytes

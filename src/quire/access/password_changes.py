@@ -166,7 +166,7 @@ def _rewrite(path: str, before: bytes, after: bytes) -> None:
     try:
         try:
             _write(descriptor, after + b"\n" * (len(before) - len(after)))
-        except OSError:  # no space for what it grew by
+        except OSError:  # no space for the added bytes
             _write(descriptor, before)
             os.ftruncate(descriptor, len(before))
             raise

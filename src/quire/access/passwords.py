@@ -251,12 +251,12 @@ class Passwords:
                 if is_first_report(f"{error} {self._identity}", os.environ):
                     _log.warning("passwords_not_loaded", reason=f"{error} The users loaded before stay in force.")
             if isinstance(error.__cause__, OSError):
-                return  # what keeps it from being read may end without a trace in the identity: look again next time
+                return  # the cause may end without a change of the identity: read again next time
         self._past_racy_window = began - self._first_seen >= RACY_SECONDS
 
 
 def _identify(path: str) -> object:
-    """What changes when the file does; for a file that cannot be asked, the reason."""
+    """A value that changes when the file does; for a file whose status cannot be read, the reason."""
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:

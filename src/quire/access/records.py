@@ -117,7 +117,7 @@ class AccessRecords:
 
     def log(self) -> list[Entry]:
         """The entries of all changes, the oldest first. Raises StoreError."""
-        carried = entries_of(self._store.records.read(KEY))  # first: what is archived after that is in what was read
+        carried = entries_of(self._store.records.read(KEY))  # first: entries that are archived after this are in it
         archived = read_archive(self._store.records, _ARCHIVE)
         seen = {entry.get("id") for entry in archived}
         return archived + [entry for entry in carried if entry.get("id") not in seen]

@@ -41,7 +41,7 @@ class TokenText:
     text: str = field(repr=False)
 
     digest: str = field(init=False, repr=False, compare=False)
-    """What the store keeps of it: the SHA-256 of the text, in hexadecimal."""
+    """The SHA-256 of the text, in hexadecimal: the part that the store keeps."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "digest", hashlib.sha256(self.text.encode()).hexdigest())

@@ -4,7 +4,7 @@ Theory of operation. Everything here reads bytes that a stranger sent, so every 
 is a claim. Nothing is ever extracted to disk, and no claim decides how much is read into memory:
 
 - A zip (wheel, egg, `.zip` sdist) is read by its central directory alone. That is parsed here and not by zipfile, which
-  takes it whole whatever its size, and forgives what must not pass: an end record found somewhere near the end of the
+  takes it whole at any size, and accepts zips that must be refused: an end record found somewhere near the end of the
   file may belong to a zip stored within the one whose tail is missing. Here the directory must end exactly where the
   end record begins, and that must end with the file, so a prefix of a zip is never a zip.
 - A tar is streamed: decompressor, then a reader that only goes forward, then tarfile for the header formats. The

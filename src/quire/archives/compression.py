@@ -16,7 +16,7 @@ from quire.domain.names import quoted
 
 
 class _Decoder(Protocol):
-    """What the decoders of bz2 and lzma have in common."""
+    """The interface that the decoders of bz2 and lzma share."""
 
     @property
     def eof(self) -> bool: ...
@@ -50,7 +50,7 @@ class _Codec:
     suffixes: tuple[str, ...]
     new: Callable[[], _Decoder]
     magic: bytes
-    """How a further stream in the same file begins; empty when there can be none."""
+    """The first bytes of a further stream in the same file; empty when there can be none."""
 
 
 _CODECS = (
@@ -119,7 +119,7 @@ def _expanded_chunks(file: BinaryIO, codec: _Codec, filename: str, *, one_stream
 
 
 def _next_stream(file: BinaryIO, rest: bytes, codec: _Codec, filename: str) -> bytes:
-    """What follows a compressed stream: the begin of another, or nothing (b"") but zeros, which are padding."""
+    """The start of the stream behind a compressed one; b"" when nothing follows but zeros, which are padding."""
     rest = rest.lstrip(b"\0")
     while len(rest) <= len(codec.magic) and (more := file.read(limits.CHUNK)):
         rest = rest + more if rest else more.lstrip(b"\0")

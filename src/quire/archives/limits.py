@@ -1,4 +1,4 @@
-"""How much of an archive is read, whatever it says of itself.
+"""The limits of reading an archive, which no figure in the archive can raise.
 
 Used as `limits.NAME`, so that there is one place at which a test can lower them.
 """
@@ -39,4 +39,4 @@ MAX_GLOBAL_HEADERS = 100  # tarfile keeps the global pax records, each of which 
 MAX_PATH_CHARS = 4096  # PATH_MAX; no program could extract a longer one
 MAX_LINKS = 10_000  # links are remembered, to refuse members beneath them
 MAX_STREAMS = 100_000  # gzip and its like may be concatenated; each costs a new decoder
-LZMA_MEMORY = 128 * 1024 * 1024  # what `xz -9` needs is 65 MiB; the format could ask for 4 GiB
+LZMA_MEMORY = 128 * 1024 * 1024  # `xz -9` needs 65 MiB; the format could ask for 4 GiB

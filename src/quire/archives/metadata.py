@@ -34,7 +34,7 @@ _MAX_FIELD_NAMES = 200  # different ones, see _split_document
 _MAX_REQUIREMENT_CHARS = 5000
 _MAX_REQUIREMENTS_CHARS = 512 * 1024  # of all together: half a second of a processor
 _MAX_MAJOR = 2  # of Metadata-Version
-# What nearly every document begins with: fields of one line each, or with further ones that are indented, too few of
+# The start of nearly every document: fields of one line each, or with further ones that are indented, too few of
 # them to be counted; then an empty line, or the end.
 _PLAIN_HEADER = re.compile(
     rf"(?:[A-Za-z][A-Za-z-]*: [^\r\n]*\n(?:[\t ][^\r\n]*\n){{0,50}}+){{1,{_MAX_FIELD_NAMES}}}+(?:\n|\Z)"
@@ -44,7 +44,7 @@ _EMPTY_LINE = re.compile(r"(?:\A|\r\n|\r(?!\n)|\n)(?:\r\n?|\n)")
 
 
 _UNKNOWN: Final = "UNKNOWN"
-"""What distutils wrote for a field that was not given. PyPI drops it from uploads, so its JSON never has it."""
+"""The value that distutils wrote for a missing field. PyPI drops it from uploads, so its JSON never has it."""
 _USED: Final = frozenset(
     {"metadata-version", "name", "version", "requires-python", "summary", "requires-dist", "provides-extra"}
 )
@@ -159,7 +159,7 @@ def check_agreement(parsed: ParsedFilename, metadata: CoreMetadata) -> None:
 
 
 def parse_metadata(document: bytes, *, strict: bool = True) -> CoreMetadata:
-    """What a core metadata document says. Unknown fields and newer minor metadata versions are tolerated.
+    """The fields of a core metadata document. Unknown fields and newer minor metadata versions are tolerated.
 
     Raises InvalidDistribution when it exceeds MAX_METADATA_BYTES or a limit on its lines, is not UTF-8, states no valid
     Metadata-Version, Name or Version, states Requires-Python, Requires-Dist or Provides-Extra and it is invalid, or

@@ -1,4 +1,4 @@
-"""Why an archive is refused: the sentences that more than one reader of archives needs."""
+"""The reasons to refuse an archive: the sentences that more than one reader of archives needs."""
 
 from __future__ import annotations
 

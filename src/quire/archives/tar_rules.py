@@ -1,4 +1,4 @@
-"""Which links of a tar lead nowhere else, and what of an uploaded tar pip, uv and PyPI would refuse."""
+"""The rules for the links of a tar, and for the members of an uploaded tar that pip, uv or PyPI would refuse."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from quire.domain.names import ParsedFilename, quoted
 
 
 class ForwardReader:
-    """The file object that tarfile reads headers from. What it may take is bounded; data is skipped, not kept."""
+    """The file object that tarfile reads headers from. The bytes of headers are bounded; data is skipped, not kept."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -106,7 +106,7 @@ def tar_members(reader: ForwardReader, parsed: ParsedFilename) -> Iterator[tarfi
             if archive is None:
                 archive = tarfile.TarFile(fileobj=cast("IO[bytes]", reader), mode="r", encoding="utf-8")
             member = archive.next()
-        except (QuireError, OSError):  # what reading the file raised
+        except (QuireError, OSError):  # raised by reading the file
             raise
         except Exception:  # noqa: BLE001 - tarfile raises TarError and on odd input a dozen others, RecursionError too
             raise damaged_tar(parsed) from None

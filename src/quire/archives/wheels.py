@@ -143,9 +143,9 @@ def _check_wheel(text: str, parsed: ParsedFilename) -> None:
 
 
 def wheel_version(text: str) -> str:
-    """What the email package, by which installers read it, finds as the Wheel-Version in WHEEL; "None" for nothing.
+    """The Wheel-Version in WHEEL as the email package reads it, which installers use; "None" for none.
 
-    It takes long, so it is left out where each line is plain.
+    The package takes long, so it is left out where each line is plain.
     """
     if _PLAIN_WHEEL.fullmatch(text):
         found = _VERSION_LINE.search(text)

@@ -93,7 +93,7 @@ def _check_local_header(file: BinaryIO, member: ZipMember, parsed: ParsedFilenam
 
 
 def _problem_of_extra(extra: bytes, name: bytes, *, stored: bool) -> str | None:
-    """What is wrong with the extra fields of a local header; None when nothing is."""
+    """The problem of the extra fields of a local header; None when they have none."""
     seen = set()
     while extra:
         if len(extra) < 4:

@@ -59,13 +59,13 @@ class ZipMember(NamedTuple):
 
 
 class Directory(NamedTuple):
-    """What the end record says of the central directory."""
+    """The central directory as the end record describes it."""
 
     start: int
     size: int
     entries: int
     base: int
-    """What to add to the offsets in it."""
+    """The number to add to the offsets in it."""
     comment: bytes
     """The comment of the archive."""
 
@@ -160,7 +160,7 @@ def _zip64_directory(file: BinaryIO, end: int) -> tuple[int, int, int, int] | No
 def _parse_directory(file: BinaryIO, directory: Directory, parsed: ParsedFilename) -> Iterator[ZipMember]:
     """Raises ValueError or struct.error when it is not a sequence of whole entries, InvalidDistribution for a name."""
     start, size, base = directory.start, directory.size, directory.base
-    piece, at, ahead = b"", 0, size  # what was read, the place in it, what of the directory is not read yet
+    piece, at, ahead = b"", 0, size  # bytes that were read, the place in them, how many are not read yet
     while ahead or at < len(piece):
         if len(piece) - at < _LONGEST_ENTRY and ahead:
             file.seek(start + size - ahead)
@@ -219,7 +219,7 @@ def zip64_sizes(extra: bytes, *sizes: int) -> Sequence[int]:
 def read_zip_member(
     file: BinaryIO, member: ZipMember, parsed: ParsedFilename, limit: int = limits.MAX_METADATA_BYTES
 ) -> bytes:
-    """A member as a whole, of at most `limit` bytes, whatever the archive says. Raises InvalidDistribution."""
+    """A member as a whole, of at most `limit` bytes, even if the archive states more. Raises InvalidDistribution."""
     if member.encrypted or member.method not in {STORED, DEFLATED}:
         raise InvalidDistribution(
             f"{quoted(member.name)} in {quoted(parsed.filename)} is encrypted or compressed in an unusual way; "

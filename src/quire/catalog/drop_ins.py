@@ -63,7 +63,7 @@ class DropInFile(msgspec.Struct, frozen=True, gc=False):
 
 
 class FoundDropIn(DropInFile, frozen=True, gc=False):
-    """A drop-in that was opened before it was judged: what is said of it is true of the open file."""
+    """A drop-in that was opened before it was judged: its properties are true of the open file."""
 
     opened: OpenDropIn
 

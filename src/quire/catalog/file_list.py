@@ -5,7 +5,7 @@ together share one validation. It reads the list of projects and asks each recor
 whether it changed. Of a project that did not, the lines are taken out of the page before; so a page after one upload
 costs the decoding of one record, and a page of the same state is the same object, with its compressed forms.
 
-What is remembered is the page, where each project's lines end in it, and each record's tag. It is charged to the
+The page, the places in it where each project's lines end, and each record's tag are remembered, and charged to the
 worker's budget. Projects with drop-in files have no tag: they are read each time.
 """
 
@@ -57,7 +57,7 @@ class FileList:
         return self._fixed_bytes + self.page.size_in_memory
 
     def tag(self, name: str) -> str:
-        """What the record of a project must have for `lines` to be true; "" when nothing is known of it."""
+        """The tag that the record of a project must have for `lines` to be true; "" when nothing is known of it."""
         place = self._places.get(name)
         return "" if place is None else self.tags[place]
 
@@ -103,7 +103,7 @@ class FileLists:
         body += _BOTTOM
         if known is None or known.page.body != body:
             return FileList(names, tags, ends, make_page("text/html; charset=utf-8", bytes(body)))
-        # A change may show nowhere in the page, as a yank does; with its old tag the record would be read ever again.
+        # A change may show nowhere in the page, as a yank does; with its old tag the record would be read each time.
         return known if known.names is names and known.tags == tags else FileList(names, tags, ends, known.page)
 
     def _project(self, name: str, known: FileList | None) -> tuple[str, bytes]:

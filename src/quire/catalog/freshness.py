@@ -49,7 +49,7 @@ V_co = TypeVar("V_co", bound=Sized, covariant=True)
 
 
 class Source(Protocol[V]):
-    """Where values come from. Both methods may be called from any thread, and raise QuireError."""
+    """A source of values. Both methods may be called from any thread, and raise QuireError."""
 
     def begin_tick(self) -> None:
         """Drop results of `load_inline`: only calls between two calls of this method may share them."""

@@ -217,16 +217,16 @@ class Hosted:
 
     def _decoded(self, name: str, record: Record) -> HostedProject:
         project = self._index.decode(record)
-        # The document was decoded; what is left tells whether the record is still the one that was read.
+        # The document was decoded; the rest is enough to tell whether the record is still the one that was read.
         validator = Record(record.key, None if record.data is None else b"", record.tag, record.validation)
         return HostedProject(name, validator, project, self._store)
 
 
 class _Counted:
-    """What a count found: of each project no more than tells whether it has changed, since there may be very many."""
+    """The result of a count: of each project only a tag and a number, since there may be very many projects."""
 
     def __init__(self, names: Names, tags: Sequence[str], numbers: Sequence[int]) -> None:
-        """`tags`, `numbers`: of the record of each name, and of its files; "" and 0 for what could not be read."""
+        """`tags`, `numbers`: of the record of each name, and of its files; "" and 0 if it could not be read."""
         self.names = names
         self._tags = tags
         self._numbers = numbers

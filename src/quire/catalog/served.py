@@ -1,4 +1,4 @@
-"""One index as a worker serves it: its sources behind read barriers, and what its operator decided for it.
+"""One index as a worker serves it: its sources behind read barriers, and its policy.
 
 Holds no truth of its own, starts no thread and opens no file before the first request.
 """
@@ -29,12 +29,12 @@ from quire.store.contracts import Store
 T = TypeVar("T")
 
 SEARCHED_BYTES = 8 * 1024 * 1024
-"""What searches may remember: some thousand projects with a few files each."""
+"""The memory for searches: some thousand projects with a few files each."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexPolicy:
-    """What the operator decides for one index."""
+    """The operator's decisions for one index."""
 
     overwrite: bool = False
     """Whether an upload may replace a published file."""
@@ -53,7 +53,7 @@ class IndexPolicy:
 
 
 class ServedIndex:
-    """What one worker serves of one index. Belongs to one event loop."""
+    """One index as one worker serves it. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -65,8 +65,8 @@ class ServedIndex:
         threads: Threads,
         tallies: Mapping[str, BarrierTally],
     ) -> None:
-        """`others`: the sources behind the hosted files, in their order. `budget`: what all that is remembered is
-        charged to, but for searches. `tallies`: the counts of the barriers `project` and `projects`.
+        """`others`: the sources behind the hosted files, in their order. `budget`: all memory but that of
+        searches is charged to it. `tallies`: the counts of the barriers `project` and `projects`.
         """
         self.name = hosted.name
         self.hosted = hosted
@@ -76,7 +76,7 @@ class ServedIndex:
         self.own_sources = tuple(source for source in sources if not source.needs_awaiting)
         """Those that wait for no other server: their files are listed and counted for people, and searched."""
         self.counted = published.counted
-        """What is remembered from one count of the files to the next."""
+        """The result of the last count of the files, for the next one."""
         self._others = tuple(others)
         self._compared = tuple(source for source in reversed(self.own_sources[1:]) if source.may_have_files)
         self._threads = threads

@@ -1,4 +1,4 @@
-"""Where the projects of an index come from: what each source is asked, and what a file says of itself.
+"""The sources of an index's projects: the questions that each source answers, and the properties of a file.
 
 Theory of operation. A source answers two questions, `names` and `project`, and says of each answer whether it is still
 true. An answer is a value of the source's own kind: the caller keeps it, asks with it again, and gets the very same
@@ -55,7 +55,7 @@ class ListedFile(Protocol):
 
     @property
     def label(self) -> str:
-        """What the list of all files calls it."""
+        """Its name in the list of all files."""
         ...
 
     @property
@@ -91,7 +91,7 @@ class ListedFile(Protocol):
 
 
 class FoundFile(ListedFile, Protocol):
-    """A file that was found by its place and is open: what it says of itself is true of the bytes that it gives.
+    """A file that was found by its place and is open: its properties are true of the bytes that it gives.
 
     It gives them once, by `open`, or is closed.
     """
@@ -105,7 +105,7 @@ class FoundFile(ListedFile, Protocol):
 
 
 class SourceProject(Protocol):
-    """What one source has of a project at one moment. Immutable to all but the source."""
+    """The part of a project in one source at one moment. Immutable to all but the source."""
 
     @property
     def exists(self) -> bool:
@@ -155,7 +155,7 @@ T = TypeVar("T")
 
 
 class Source(Protocol[P, N]):
-    """Where projects come from. May be called from any thread but where it says otherwise; raises QuireError."""
+    """A source of projects. May be called from any thread but where it says otherwise; raises QuireError."""
 
     @property
     def needs_awaiting(self) -> bool:
@@ -173,13 +173,13 @@ class Source(Protocol[P, N]):
         ...
 
     def project(self, name: str, known: P | None) -> P | Awaitable[P]:
-        """What it has of a project (normalized name) now: the very object `known` if that is still true."""
+        """Its part of a project (normalized name) now: the very object `known` if that is still true."""
         ...
 
     def project_inline(self, name: str, known: P, tick: object) -> P | None:
         """The same, if it can be had at once; None when it takes a call of `project`.
 
-        What is found out may be shared with calls that have the very same `tick`, and with no others.
+        The result may be shared with calls that have the very same `tick`, and with no others.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What is served: the answers of the sources of an index, composed.
+"""The views that are served: the answers of the sources of an index, composed.
 
 A view is everything known of one project (or of the list of projects) at one moment: what each source has of it, the
 merged listing, and the pages rendered from it so far. It is immutable but for its pages, which are pure functions of
@@ -120,7 +120,7 @@ class ProjectView:
         return self.pages.get((media_type, hash_algorithm), lambda: self._render(media_type, hash_algorithm))
 
     def rendered(self, media_type: MediaType, hash_algorithm: str | None) -> Page | None:
-        """What `page` returns if that has nothing left to do; else None."""
+        """The result of `page` if it is rendered already; else None."""
         return self.pages.known((media_type, hash_algorithm))
 
     def _render(self, media_type: MediaType, hash_algorithm: str | None) -> Page:
@@ -166,7 +166,7 @@ class NamesView:
         return self.pages.get(media_type, lambda: render_projects(self.names, media_type))
 
     def rendered(self, media_type: MediaType) -> Page | None:
-        """What `page` returns if that has nothing left to do; else None."""
+        """The result of `page` if it is rendered already; else None."""
         return self.pages.known(media_type)
 
 

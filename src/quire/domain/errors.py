@@ -11,7 +11,7 @@ class QuireError(Exception):
     """Base of all errors raised on purpose. `str(error)` is a sentence for people."""
 
 
-# -- what a client asked for cannot be done ---------------------------------------------------------------------------
+# -- the request cannot be fulfilled ----------------------------------------------------------------------------------
 
 
 class InvalidRequest(QuireError):

@@ -1,8 +1,8 @@
 """Names of projects, versions and files: which are valid, what they mean, how they compare.
 
-Two readers of filenames stand here, because two worlds meet in one index. What a client uploads must be exactly what
-the specifications allow (`parse_filename`). What lies in a directory since years was named by distutils, setuptools,
-stdeb or a person, and is served if anything can be made of it (`guess_filename`).
+There are two readers of filenames. The name of an upload must be exactly as the specifications allow
+(`parse_filename`). A file that has been in a directory for years was named by distutils, setuptools, stdeb or a person,
+and is served if its name can be understood at all (`guess_filename`).
 
 Sources: PEP 503 and the "Names and normalization" specification (project names), PEP 440 (versions), PEP 427 (wheels),
 PEP 625 and its predecessors (sdists), the egg formats page of setuptools, the `bdist_*` commands of distutils.
@@ -29,14 +29,14 @@ MAX_FILENAME_BYTES = 240
 
 _REMEMBERED = 64
 """Names, filenames and versions whose meaning is remembered: one upload asks a dozen times for its own."""
-_MAX_GUESSED_BYTES = 255  # a drop-in file already has its name: whatever a file system can hold
+_MAX_GUESSED_BYTES = 255  # a drop-in file already has its name: the limit is that of file systems
 _MAX_TAGS = 1000  # PEP 425 sets multiply: a hostile name of 240 bytes could ask for a million combinations
 
 _UPLOAD_CHARACTERS = re.compile(r"[A-Za-z0-9._+!-]+")
 
 
 class Kind(StrEnum):
-    """What sort of distribution a file is. The values are those of the upload form's `filetype` field."""
+    """The sort of distribution in a file. The values are those of the upload form's `filetype` field."""
 
     WHEEL = "bdist_wheel"
     SDIST = "sdist"
@@ -46,7 +46,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ParsedFilename:
-    """What a filename says about the distribution in it."""
+    """The project, version and kind that a filename states."""
 
     filename: str
     project: str
@@ -57,7 +57,7 @@ class ParsedFilename:
 
 
 def quoted(text: str) -> str:
-    """Text of a stranger, fit to stand inside a sentence: quoted, ASCII with escapes, at most 80 characters of it."""
+    """Untrusted text in a form fit for a sentence: quoted, ASCII with escapes, at most 80 characters of it."""
     return ascii(text if len(text) <= 80 else text[:77] + "...")
 
 
@@ -91,13 +91,13 @@ def is_normalized(name: str) -> bool:
 
 
 def version_sort_key(version: str) -> tuple[int, Version | str]:
-    """A key that sorts versions as PEP 440 orders them; whatever is no such version sorts before all that are."""
+    """A key that sorts versions as PEP 440 orders them; text that is no such version sorts before all versions."""
     parsed = _version(version)
     return (0, version) if parsed is None else (1, parsed)
 
 
 def same_version(a: str, b: str) -> bool:
-    """Whether both spell the same version: `1.0`, `1.0.0` and `v1` do. What PEP 440 does not know must be identical."""
+    """Whether both spell the same version: `1.0`, `1.0.0` and `v1` do. Versions outside PEP 440 must be identical."""
     parsed_a, parsed_b = _version(a), _version(b)
     if parsed_a is None or parsed_b is None:
         return a == b
@@ -116,7 +116,7 @@ def is_prerelease(version: str) -> bool:
 
 
 def _version(version: str) -> Version | None:
-    is_short = len(version) <= MAX_NAME_CHARS  # what is remembered must not take much
+    is_short = len(version) <= MAX_NAME_CHARS  # the cache must stay small
     return _remembered_version(version) if is_short else _parsed_version(version)
 
 
@@ -143,7 +143,7 @@ _INSIGNIFICANT = {code: None for code in range(128) if chr(code) not in "1234567
 
 @lru_cache(_REMEMBERED)
 def parse_filename(filename: str) -> ParsedFilename:
-    """What the filename of an upload says: a wheel, an sdist (`.tar.gz`, or `.zip` from before PEP 625), or an egg.
+    """The meaning of an upload's filename: a wheel, an sdist (`.tar.gz`, or `.zip` from before PEP 625), or an egg.
 
     Raises InvalidName when it is none of these, its name or version is not valid, or it could mean anything else than
     one plain file anywhere it is ever written or linked (separators, control characters, a leading dot, excess length).
@@ -225,9 +225,9 @@ def _parse_egg(filename: str) -> ParsedFilename:
 
 
 def role_of(parsed: ParsedFilename) -> tuple[object, ...] | None:
-    """What the file is for within its release: the sdist, or the wheel or egg for certain tags. None: not known.
+    """The role of the file within its release: the sdist, or the wheel or egg for certain tags. None: not known.
 
-    Two files of one release with equal roles are two answers to one question: installers treat their filenames alike.
+    Installers treat the filenames of two files of one release alike when their roles are equal.
     """
     if parsed.kind is Kind.SDIST:
         return (Kind.SDIST,)
@@ -250,17 +250,18 @@ _SUFFIX = re.compile(
 )
 _RPM = re.compile(r"(.+-[^-]+)-[^-]+\.[a-z0-9_]+", re.I)  # name-version-release.architecture
 _DEB = re.compile(r"([^_]+)_(?:\d+:)?([^_]+?)(?:-[^-_]+)?_[a-z0-9-]+", re.I)  # name_epoch:version-revision_architecture
-# What `bdist_wininst`, `bdist_msi` and `bdist_egg` put behind the version, and people behind that (`-py2.7-pg9.4.exe`).
+# The target that `bdist_wininst`, `bdist_msi` and `bdist_egg` put behind the version. People add further text behind it
+# (`-py2.7-pg9.4.exe`).
 _MADE_FOR = re.compile(r"(?:\.win(?:32|-amd64|-arm32|-arm64|-ia64)(?:-py\d[\d.]*)?|-py\d\.\d+)(?=-|\Z)", re.I)
 
-# Where the version begins, and where in it begins what `bdist_dumb` and `bdist_egg` append. These two decide as
-# pypiserver decides, so that a directory served by it shows the same projects here.
+# The start of the version, and in it that of the platform, which `bdist_dumb` and `bdist_egg` append. These two decide
+# as pypiserver decides, so that a directory served by it shows the same projects here.
 _VERSION_BEGINS = re.compile(r"-(?=\d+[a-z_.!+])", re.I)
 _PLATFORM_BEGINS = re.compile(r"[.-](?=cp\d|py\d|macosx|linux|sunos|solaris|irix|aix|cygwin|win)", re.I)
 
 
 def guess_filename(filename: str) -> ParsedFilename | None:
-    """What can be made of the name of a file in a directory; None when it is not the name of a distribution.
+    """The probable meaning of the name of a file in a directory; None when it is not the name of a distribution.
 
     Knows wheels, eggs, all archives that sdists and `bdist_dumb` were ever made as, and Windows installers, disk
     images, RPM and Debian packages by the names distutils, stdeb and people gave them. Project and version are those

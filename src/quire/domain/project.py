@@ -1,4 +1,4 @@
-"""What an index holds: projects, their files, and the JSON document that a project is stored as.
+"""The content of an index: projects, their files, and the JSON document that a project is stored as.
 
 The document is for people too: indented JSON, a format number, RFC 3339 times. Fields that this version does not
 know are kept and written back, so that a newer quire on the same store loses nothing.
@@ -61,8 +61,8 @@ class Status(StrEnum):
 class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One distribution of a project.
 
-    Made of strings, numbers and what came out of JSON, it is never part of a cycle, so the garbage collector need not
-    go through the many thousands of them that a worker may hold.
+    Made of strings, numbers and decoded JSON, it is never part of a cycle, so the garbage collector need not go through
+    the many thousands of them that a worker may hold.
     """
 
     filename: str
@@ -105,7 +105,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, File] = {}
     """By filename, in the order of publication."""
     deleted: Tombstones = NONE
-    """What remains of the files that were listed once."""
+    """The names and digests of the files that were listed once and are deleted."""
     unknown: dict[str, Any] = {}
 
 
@@ -217,7 +217,7 @@ def _files(entries: Mapping[str, Any]) -> dict[str, File]:
 
 
 def _decode_in_slices(data: bytes) -> Project | None:
-    """As `decode_project`; None where it cannot be done, for whatever reason."""
+    """As `decode_project`; None where it cannot be done, for any reason."""
     begin = data.find(_FILES_BEGIN, 0, SLICE_BYTES)
     if begin < 0:
         return None

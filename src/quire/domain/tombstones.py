@@ -1,4 +1,4 @@
-"""What remains of deleted files: their names and digests, so that no filename ever comes back with other bytes.
+"""The tombstones of deleted files: their names and digests, so that no filename ever comes back with other bytes.
 
 Lock files, caches and people remember a file by its name. So the record of a project keeps the sha256 of every file
 that it once listed; it goes on keeping them, as the note of its deletion, when the last file is gone.
@@ -26,7 +26,7 @@ from quire.domain.errors import DamagedRecord
 PACK_FILES: Final = 128
 """Files in a pack. So many of the latest at least are legible, and less than twice as many."""
 MOST_NAME_BYTES: Final = 64 * 1024
-"""Of the names in a pack, as JSON: 128 filenames have at most 34 KiB. What inflates to more was not made by quire."""
+"""Of the names in a pack, as JSON: 128 filenames have at most 34 KiB. No list that quire writes is longer."""
 _DIGEST_BYTES: Final = 32
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 _STRING_BYTES: Final = 57  # in memory, beside its characters

@@ -57,7 +57,7 @@ _QUICK = 0.25  # seconds of reading that an answer may take each time
 _ATTEMPTS = 4  # to read a file that changes while it is read
 SAVE_AFTER_BYTES = 64 * 1024 * 1024  # under a second of hashing: little is lost, little is done twice
 _SAVE_ATTEMPTS = 8
-# What `bytes_in_memory` is reckoned from; tests/process/test_budget.py holds it against what Python really allocates.
+# The summands of `bytes_in_memory`; tests/process/test_budget.py compares it with what Python really allocates.
 _PROJECT_BYTES = 1500
 _FACTS_BYTES = 1350  # of one file, with its digests
 

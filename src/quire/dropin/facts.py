@@ -76,10 +76,9 @@ Measure = Callable[[BinaryIO, ParsedFilename, Sequence[str]], Facts | None]
 
 
 def offered_metadata(file: BinaryIO, parsed: ParsedFilename) -> tuple[bytes | None, CoreMetadata | None]:
-    """The core metadata document to offer beside the file (PEP 658), and whatever metadata could be read at all.
+    """The core metadata document to offer beside the file (PEP 658), and the metadata that could be read at all.
 
-    A wheel's is what an installer will find in it; an sdist's has to be static. A damaged
-    file has none.
+    A wheel's is the one that an installer will find in it; an sdist's has to be static. A damaged file has none.
     """
     try:
         document = read_metadata(file, parsed)

@@ -56,7 +56,7 @@ class FolderProject:
 
 @dataclass(frozen=True, slots=True)
 class _Validation:
-    """What `files` were concluded from."""
+    """The candidates and stats from which `files` were concluded."""
 
     candidates: tuple[Candidate, ...]
     file_stats: tuple[FileStat | None, ...]
@@ -99,9 +99,9 @@ class Folder:
         `exclude`: directories that are not listed; a store at `<root>/quire` never is.
         `algorithms`: hashlib names to compute besides sha256, md5 and blake2b_256.
         `network`: whether the roots are on a network file system; None asks the system.
-        `budget`: what is remembered of projects and documents is charged to it; None: to one of its own.
-        `facts_are_stored`: False where `digests` cannot or must not be written; facts are then remembered whatever the
-        budget.
+        `budget`: remembered projects and documents are charged to it; None: to one of its own.
+        `facts_are_stored`: False where `digests` cannot or must not be written; facts are then remembered even beyond
+        the budget.
         `racy_window`: seconds after which two changes no longer share a timestamp; None finds out.
         `clock`, `wall`: monotonic seconds; seconds since the epoch. `examine`: finds the facts of an open file.
 
@@ -335,9 +335,9 @@ class Folder:
     def open(self, relative_path: str) -> OpenDropIn | None:
         """The complete file with this relative path (unquoted), also if its project lists another copy; else None.
 
-        The file is opened first and then judged, so what is said of it is true of what is opened, whatever was renamed
-        over it meanwhile. The path is only compared with paths that were found in the folders; it never reaches the
-        file system. Raises StoreError when a root cannot be read.
+        The file is opened first and then judged, so the facts are those of the open file, even when another file was
+        renamed over it meanwhile. The path is only compared with paths that were found in the folders; it never reaches
+        the file system. Raises StoreError when a root cannot be read.
         """
         for _ in range(_MAX_STATS):
             listing = self._tree.refresh()
@@ -347,7 +347,7 @@ class Folder:
             facts = self._project_facts(candidate.parsed.project)
             try:
                 file_stat, fd = self._tree.open(candidate, listing)
-                file = open(fd, "rb")  # noqa: SIM115 - closed by what follows, or by the caller
+                file = open(fd, "rb")  # noqa: SIM115 - closed below, or by the caller
                 known = self._facts_of(facts, listing, candidate, file_stat, file)
             except FileNotFoundError:
                 continue  # removed since the listing, or about to be renamed back

@@ -57,7 +57,7 @@ NOTHING = Listing({}, (), {}, frozenset(), frozenset(), ())
 
 
 class Directory:
-    """What is remembered of one directory."""
+    """The remembered state of one directory."""
 
     __slots__ = ("children", "entries", "failure", "is_listed", "others", "path", "relative", "root", "seen", "traces")
 

@@ -49,7 +49,7 @@ class Reports:
 
 
 def state_of(path: str) -> object:
-    """What changes when a file or directory that cannot be read does, its permissions included; None: not even that."""
+    """A value that changes with an unreadable file or directory, its permissions included; None if it has no status."""
     try:
         return os.lstat(path).st_ctime_ns
     except OSError:

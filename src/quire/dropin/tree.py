@@ -27,7 +27,7 @@ Rules of what is listed:
   anything else of the machine (`/etc/shadow` as `x-1.0.zip`), nor the store, nor what a dot name hides.
 - A directory below a root that cannot be read is left out, with one warning, and tried again each time; until it can,
   it is not known which names are local (`Listing.unreadable`). Any other failure is an error, since a list that is
-  silently too short would be a lie. `lost+found` is never read.
+  silently too short would be wrong. `lost+found` is never read.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ MOST_JOBS: Final = 32
 
 
 class Job(Protocol):
-    """What a thread wants done. An attempt that finishes it makes `done` true."""
+    """The work that a thread waits for. An attempt that finishes it makes `done` true."""
 
     @property
     def done(self) -> bool: ...

@@ -40,7 +40,7 @@ PATIENCE: Final = 60.0
 """Seconds that a change keeps trying while others are faster."""
 _MOMENT: Final = 10.0
 """Seconds for which a record that was read is built upon without asking whether it is still the same. In that time no
-store removes the revision that follows it, so that it is known who was faster."""
+store removes the revision that follows it, so that it is known which writer was faster."""
 _PAUSE: Final = 0.0005
 _LONGEST_PAUSE: Final = 0.25
 _DOUBT = "It is not known whether the change of {} was made; look, and repeat it if it was not."
@@ -48,7 +48,7 @@ _DOUBT = "It is not known whether the change of {} was made; look, and repeat it
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a change did to a project."""
+    """The effect of a change on a project."""
 
     name: str
     """The project's normalized name."""
@@ -131,7 +131,7 @@ class _Step(NamedTuple):
 
 
 class _Batch(NamedTuple):
-    """What jobs make of a project, one after the other."""
+    """The results of jobs that are applied to a project one after the other."""
 
     steps: list[_Step]
     unchanged: list[tuple[_Job, Project | None]]
@@ -270,7 +270,7 @@ class Commits:
         try:
             after: Project | None = job.transition(before)
         except NotFound:
-            after = before  # what was to be taken out is gone: the write had gone through
+            after = before  # the files to remove are gone: the write had gone through
         except QuireError as error:
             job.error = _unknown(known.record.key, error)
             return
@@ -343,7 +343,7 @@ def _apply(project: Project | None, jobs: Sequence[_Job]) -> _Batch:
             batch.refused.append((job, error))
             continue
         if batch.steps and begins_absent and changes.is_empty(after):
-            return batch  # the rest waits for the next write, so that what came and went is in the record's past
+            return batch  # the rest waits for the next write, so that the record's past has the short-lived project
         batch.steps.append(_Step(job, project, after))
         project = after
     return batch

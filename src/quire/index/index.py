@@ -99,7 +99,7 @@ class Index:
         if len({upload.parsed.project for upload in uploads}) != 1:
             raise ValueError("a publication is of one project")
         name = uploads[0].parsed.project
-        # A changed mind costs no I/O: what would be refused, or changes nothing, is found before blobs are stored.
+        # An upload that is refused, or changes nothing, is found before blobs are stored, so that it costs no write.
         files = [_entry(upload) for upload in uploads]
         display_name = uploads[0].project_name
 

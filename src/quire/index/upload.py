@@ -1,4 +1,4 @@
-"""What must be true of a distribution before it is published: name, digests, archive and metadata agree."""
+"""The checks of a distribution before it is published: name, digests, archive and metadata must agree."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def examine(
 ) -> Upload:
     """Check staged bytes against everything that is claimed of them.
 
-    `name`, `version`: what the client says they are; None when it said nothing. `digests`: hex digests by the names
+    `name`, `version`: as the client states them; None when it stated none. `digests`: hex digests by the names
     of the fields of `Digests`.
     Raises InvalidName, DigestMismatch, InvalidDistribution; StoreError when the bytes cannot be read back.
     """

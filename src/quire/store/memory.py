@@ -67,7 +67,7 @@ class _OpenBytes(OpenBlob):
 
 
 class MemoryState:
-    """What all handles on one store share; the part that would be a directory or a bucket.
+    """The state that all handles on one store share, in the place of a directory or a bucket.
 
     `clock` gives seconds, for the ages of blobs and stagings only.
     """
@@ -79,7 +79,7 @@ class MemoryState:
         self.revisions: dict[str, tuple[int, bytes | None]] = {}
         """Revision and document by key. A deleted record keeps its revision, so that no tag ever comes back."""
         self.notes: dict[str, bytes | None] = {}
-        """What the deletions of deleted records left to say."""
+        """By key, the note of a deleted record; None for a present record, and for a deletion without one."""
         self.present: dict[str, set[str]] = {}
         self.changes: dict[str, int] = {}
         """How often the set of present names under a prefix has changed."""

@@ -1,4 +1,4 @@
-"""What a store gives for reading one blob. Part of the contract of blobs, see `quire.store.contracts`."""
+"""Blobs that are open for reading. Part of the contract of blobs, see `quire.store.contracts`."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def requests_of(store: Store) -> Counts | None:
 
 
 def inspector_of(store: Store) -> PosixInspector | None:
-    """What can look into the store's own folders; None for a store that has none."""
+    """The inspector of the store's own folders; None for a store without folders."""
     from quire.store.posix.inspector import PosixInspector  # noqa: PLC0415 - see `open_store`
     from quire.store.posix.store import PosixStore  # noqa: PLC0415 - see `open_store`
 

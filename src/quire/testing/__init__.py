@@ -55,7 +55,7 @@ EXCLUSIVE_RULES: tuple[Rule, ...] = blob_rules.EXCLUSIVE_RULES
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was checked, by the names of the rules."""
+    """The names of the rules that were checked."""
 
     checked: tuple[str, ...]
 

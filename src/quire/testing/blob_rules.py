@@ -1,4 +1,4 @@
-"""What a store promises of its blobs."""
+"""The rules for the blobs of a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rules are written with: checks that hold with `python -O` too, documents that show a tear, races."""
+"""The helpers of the rules: checks that hold with `python -O` too, documents that show a tear, races."""
 
 from __future__ import annotations
 

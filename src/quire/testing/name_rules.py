@@ -1,4 +1,4 @@
-"""What a store promises of the names under a prefix, and of any sequence of operations on records."""
+"""The rules for the names under a prefix, and for any sequence of operations on records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def names_follow_the_records(sandbox: Sandbox) -> None:
 
 
 def unchanged_names_are_the_same_object(sandbox: Sandbox) -> None:
-    """`names(prefix, known)` returns `known` itself while no name came or went, whatever happens to documents."""
+    """`names(prefix, known)` returns `known` itself while no name came or went, also when documents change."""
     one, other = sandbox.worker(), sandbox.worker()
     empty = other.records.names(sandbox.folder)
     require(other.records.names(sandbox.folder, empty) is empty, "an unchanged lack of names must be the same object.")
@@ -81,7 +81,7 @@ def many_names_are_complete(sandbox: Sandbox) -> None:
 
 
 def any_sequence_agrees_with_a_model(sandbox: Sandbox) -> None:
-    """Three workers with whatever they remember do the same, step by step, as one dictionary would."""
+    """Three workers that remember earlier results answer, step by step, as one dictionary would."""
     choose = random.Random(20200202)  # noqa: S311 - the same sequence every time
     workers = [sandbox.worker() for _ in range(3)]
     model: dict[str, tuple[int, bytes | None]] = dict.fromkeys("abc", (0, None))
@@ -105,7 +105,7 @@ def any_sequence_agrees_with_a_model(sandbox: Sandbox) -> None:
                 require(same == (remembered[0] == revision), f"step {step}: same object: {same}.")
             memory[index, name] = revision, found
         else:
-            # Whether deleting what is absent makes a new state is left to the store, so it is not done here.
+            # A store may make a new state when an absent record is deleted, or not, so that is not done here.
             new = None if action == "delete" and remembered[1].data is not None else document(step)
             try:
                 written = records.write(key, new, remembered[1])

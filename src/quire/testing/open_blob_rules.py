@@ -1,4 +1,4 @@
-"""What a store promises of a blob that is open."""
+"""The rules for a blob that is open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store promises of records while several workers change and read them at once."""
+"""The rules for records while several workers change and read them at once."""
 
 from __future__ import annotations
 

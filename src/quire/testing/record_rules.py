@@ -1,4 +1,4 @@
-"""What a store promises of its records, one at a time."""
+"""The rules for the records of a store, one record at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quire.testing.sandbox import Rule, Sandbox
 
 
 def a_store_describes_itself(sandbox: Sandbox) -> None:
-    """What a store says of itself has the types that the contract names, and a store under test is writable."""
+    """The properties of a store have the types that the contract names, and a store under test is writable."""
     store = sandbox.worker()
     require(store.writable is True, "the store is not writable, so it cannot be checked.")
     require(isinstance(store.validates_inline, bool), "`validates_inline` must be True or False.")
@@ -36,7 +36,7 @@ def absence_is_an_answer(sandbox: Sandbox) -> None:
 
 
 def a_write_is_read_at_once(sandbox: Sandbox) -> None:
-    """After a write returned, every worker reads it, whatever that worker knew before."""
+    """After a write returned, every worker reads it, given an older record or none."""
     writer, fresh, knows_absence, knows_old = (sandbox.worker() for _ in range(4))
     key = sandbox.record()
     absent = knows_absence.records.read(key)
@@ -63,7 +63,7 @@ def a_write_is_read_at_once(sandbox: Sandbox) -> None:
 
 
 def documents_are_kept_exactly(sandbox: Sandbox) -> None:
-    """What is read is what was written, to the byte, for small documents and large ones."""
+    """A document is read as it was written, to the byte, a small one and a large one."""
     writer, reader = sandbox.worker(), sandbox.worker()
     key = sandbox.record()
     for data in (b"{}", b'{"a": 1}\r\n\n', '{"a": "ü€😀"}'.encode(), document(7, 2_000_000), b'{"\\u0000": 1}', b"{}"):

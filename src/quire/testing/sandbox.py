@@ -1,4 +1,4 @@
-"""Where a rule is checked: keys of its own on a store that may be in use."""
+"""The sandbox in which a rule is checked: keys of its own on a store that may be in use."""
 
 from __future__ import annotations
 
@@ -64,4 +64,4 @@ class Sandbox:
 
 
 Rule = Callable[[Sandbox], None]
-"""What a store promises: its name says it, and what it raises says how that was broken."""
+"""A promise of a store: its name states the promise, and the error it raises tells how the store broke it."""

@@ -2,14 +2,14 @@
 
 Theory of operation
 -------------------
-What an answer means is decided by pure functions (`parse_page`); `Upstream` does the asking. JSON is asked for first,
-and HTML understood, as PEP 691 recommends. Nothing that a stranger's server sends is believed further than needed:
+Pure functions (`parse_page`) decide the meaning of an answer; `Upstream` sends the requests. JSON is asked for first,
+and HTML understood, as PEP 691 recommends. The answers of the other server are trusted no further than needed:
 
 - answers are read up to a limit, compressed ones are unpacked up to the same limit, and each one has a deadline;
 - a file counts only if its name is one that this index would take as an upload, and of the project asked for;
 - a downloaded file must have the size and the digest that the page announced; without a digest it is not downloaded.
 
-What may pass (no connection, silence, 429, 5xx) is tried again a few times; anything else is not.
+Failures that may pass (no connection, silence, 429, 5xx) are tried again a few times; others are not.
 A login in the index's URL is sent to that very origin only, and never shown in an error.
 
 Sources: PEP 503 (HTML, names), 592 (yanked), 629 (version of the API), 691 (JSON), 700 (size); the living text of all
@@ -144,7 +144,7 @@ class _Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.base: str | None = None
-        self.version = "1.0"  # PEP 629: what says nothing is 1.0
+        self.version = "1.0"  # PEP 629: a page that states none has 1.0
         self.links: list[tuple[str, bool]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -163,7 +163,7 @@ def _parse_html(project: str, text: str, url: str) -> tuple[UpstreamFile, ...]:
         page.feed(text)
         page.close()
         base = urljoin(url, page.base) if page.base else url
-    except (ValueError, AssertionError) as error:  # what html.parser and urljoin raise for hostile documents
+    except (ValueError, AssertionError) as error:  # raised by html.parser and urljoin for hostile documents
         raise UpstreamError(f"The index answers with HTML that cannot be read ({error}).") from error
     _check_version(page.version)
     found = []
@@ -292,7 +292,7 @@ class Upstream:
         """Read a file into a sink, and check its size and digest. Each attempt opens a new sink, of which the last is
         returned; the others are discarded.
 
-        `limit`: the most bytes. Raises UpstreamError, DigestMismatch, TooLarge, and whatever the sink raises.
+        `limit`: the most bytes. Raises UpstreamError, DigestMismatch, TooLarge, and the errors of the sink.
         """
         filename = file.parsed.filename
         if not any(algorithm in file.hashes for algorithm in _DIGESTS):

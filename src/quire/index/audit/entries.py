@@ -62,7 +62,7 @@ def entries_of(record: Record) -> list[Entry]:
 
 
 def encode_note(entries: Sequence[Entry], deleted: Tombstones = NONE) -> bytes:
-    """What a deletion leaves in the record's place."""
+    """The note that a deletion leaves in the record's place."""
     return msgspec.json.format(msgspec.json.encode({**deleted.document(), "log": entries}), indent=1) + b"\n"
 
 

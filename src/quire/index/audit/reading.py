@@ -61,7 +61,7 @@ class LogReader:
     def project(self, name: str, filter_: LogFilter | None = None) -> list[Logged]:
         """The entries of a project (normalized name), in the order of its revisions. Raises StoreError."""
         filter_ = filter_ or LogFilter()
-        # The record first: what is archived after that is still carried by what was read.
+        # The record first: entries that are archived after this read are in it.
         carried = entries_of(self._read(f"{self._prefix}/{name}"))
         archived: list[Entry] = []
         if filter_.since is None or not carried or Logged(name, carried[0]).at >= filter_.since:
@@ -69,7 +69,7 @@ class LogReader:
         return [logged for logged in _once(name, [*archived, *carried]) if filter_.includes(logged)]
 
     def all(self, names: Iterable[str], filter_: LogFilter | None = None) -> list[Logged]:
-        """The entries of these projects, by time; within a project by revision, whatever its writers' clocks say."""
+        """The entries of these projects, by time; within a project by revision, even if its writers' clocks differ."""
         found = [self.project(name, filter_) for name in names]
         return list(_merged(found))
 

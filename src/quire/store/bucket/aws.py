@@ -1,4 +1,4 @@
-"""What obstore cannot ask of an S3 bucket, through botocore: unfinished uploads, versions, lifecycle rules, and so on.
+"""Requests to an S3 bucket that obstore lacks, through botocore: unfinished uploads, versions, lifecycle rules, etc.
 
 botocore is the extra `aws`, and takes a third of a second to import. So nothing here is imported before it is needed,
 and the client is made by the first request: to look for credentials can be a request as well.
@@ -151,7 +151,7 @@ class S3Control:
         return f"{kept.get('Mode', '')}, {kept.get(unit)} {unit.lower()}" if kept else ""
 
     def server(self) -> str:
-        """What the server calls itself, as in `AmazonS3`; "" when it does not say."""
+        """The name that the server gives itself, as in `AmazonS3`; "" when it gives none."""
         answer = self._ask("s3:ListBucket", lambda s3, bucket: s3.head_bucket(Bucket=bucket))
         return str(answer["ResponseMetadata"]["HTTPHeaders"].get("server", ""))
 

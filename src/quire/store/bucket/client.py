@@ -109,14 +109,13 @@ class ObjectBucket:
 
     @cached_property
     def control(self) -> S3Control | None:
-        """What obstore cannot ask; None where the bucket is no S3 bucket, or botocore (`quire[aws]`) is missing.
-
-        Asks nothing yet.
+        """The client for requests that obstore lacks; None where the bucket is no S3 bucket, or botocore (`quire[aws]`)
+        is missing. Sends no request yet.
         """
         if not self.url.startswith("s3:"):
             return None
         try:
-            from quire.store.bucket.aws import S3Control  # noqa: PLC0415 - only what needs it waits for the import
+            from quire.store.bucket.aws import S3Control  # noqa: PLC0415 - only its users wait for the import
         except ImportError:
             return None
         return S3Control(self.url, self._environ)
@@ -480,7 +479,7 @@ def _condition(known: Version | None) -> Any:
 
 
 def sentence_of(error: Exception) -> str:
-    """What went wrong, in a few words: the answer's status and the bucket's own code for it, or the library's words.
+    """The failure in a few words: the answer's status and the bucket's own code for it, or the library's words.
 
     Neither names credentials. Without a full stop.
     """

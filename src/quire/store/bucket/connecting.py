@@ -48,7 +48,7 @@ _AZURE_LOGINS: Final = (
 
 
 class Connection(NamedTuple):
-    """What `obstore.store.from_url` needs besides the URL."""
+    """The arguments of `obstore.store.from_url` besides the URL."""
 
     config: dict[str, Any]
     client_options: ClientConfig
@@ -126,7 +126,7 @@ def _session(environ: Mapping[str, str]) -> Any:
         raise ConfigurationError(
             f"AWS_PROFILE={profile} needs botocore; install quire[aws], or give the credentials themselves."
         ) from error
-    logging.getLogger("botocore").setLevel(logging.CRITICAL)  # what it warns of, with a traceback, is raised as well
+    logging.getLogger("botocore").setLevel(logging.CRITICAL)  # its warnings, with tracebacks, repeat raised errors
     session = botocore.session.Session(profile=profile)
     try:
         session.get_scoped_config()
@@ -167,7 +167,7 @@ def _with_bucket(endpoint: str, bucket: str) -> str:
 
 
 def _azure(environ: Mapping[str, str]) -> dict[str, Any]:
-    """What the Azure command line's variables say that obstore's do not."""
+    """The options that the Azure command line's variables have and obstore's do not."""
     connection = dict(
         part.split("=", 1) for part in environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";") if "=" in part
     )

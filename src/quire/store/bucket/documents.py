@@ -44,7 +44,7 @@ class _Head(msgspec.Struct, omit_defaults=True):
 
 
 class Kind(enum.StrEnum):
-    """What a document says of its record."""
+    """The state of the record that a document stores."""
 
     PRESENT = ""
     DELETED = "deleted"

@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Known:
-    """What the list of names was made from."""
+    """The stored state from which a list of names was made."""
 
     state: State
     root: Root
@@ -281,7 +281,7 @@ class NameLists:
         for first, piece in split(apply(names, changes), old.first if old is not None else ""):
             identity = secrets.token_hex(8)
             key, data = _segment_key(folder, identity), "\n".join(piece).encode()
-            try:  # the key is new: what is there is this
+            try:  # the key is new: an object there is this one
                 create_once(key, partial(self._bucket.put, key, data, None), partial(self._bucket.get, key))
             except StoreError:
                 return root  # the names ride in the root until a later change can fold them

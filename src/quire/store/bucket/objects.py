@@ -1,4 +1,4 @@
-"""What the store needs of a bucket: objects that are read and replaced conditionally.
+"""The operations that the store needs of a bucket: objects are read and replaced conditionally.
 
 `Bucket` is the contract, `quire.store.bucket.client` fulfils it with a real bucket, the tests with one whose every step
 they choose. Keys are relative to the store's prefix.
@@ -114,7 +114,7 @@ class BlobBucket(Bucket, Protocol):
         ...
 
     def overwrite(self, key: str, data: bytes) -> None:
-        """Write an object, whatever was there."""
+        """Write an object unconditionally."""
         ...
 
     def head(self, key: str) -> Listed | None:

@@ -1,9 +1,9 @@
 """Blobs that are read from a bucket by ranged requests, a block at a time.
 
 A reader that goes forward finds the next blocks on their way already: a download waits for its client, and not for a
-round trip every few megabytes. No connection to the bucket is held for a client that is slow. What all readers of a
-process hold together is bounded: the more blobs are open, the smaller their blocks, and the blocks that are read ahead
-are counted.
+round trip every few megabytes. No connection to the bucket is held for a client that is slow. The bytes that all
+readers of a process hold together are bounded: the more blobs are open, the smaller their blocks, and the blocks that
+are read ahead are counted.
 """
 
 from __future__ import annotations

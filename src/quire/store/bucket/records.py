@@ -68,7 +68,7 @@ class BucketRecords:
         return Draft(data)
 
     def confirm(self, record: Record) -> None:
-        """What can be read from a bucket is durable."""
+        """Do nothing: a record that can be read from a bucket is durable."""
 
     def names(self, prefix: str, known: Names | None = None) -> Names:
         """See `contracts.Records`."""

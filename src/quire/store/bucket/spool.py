@@ -1,8 +1,8 @@
 """A bounded place for bytes on their way into a bucket, from which their archive is examined.
 
 The bytes of an upload are kept in memory up to `IN_MEMORY`, and beyond that in a file without a name in the system's
-temporary directory. All uploads of a process share one `Room`. What does not fit is not kept, which is no error: those
-bytes are in the bucket, and are read from there.
+temporary directory. All uploads of a process share one `Room`. Bytes that do not fit are not kept, which is no error:
+they are in the bucket, and are read from there.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Sending:
             self._is_complete = True
 
     def undo(self) -> None:
-        """Let nothing be left of what was sent. What cannot be undone now is left to `gc`."""
+        """Remove the object, or abort the unfinished upload; if the bucket fails, both are left to `gc`."""
         upload, self._upload = self._upload, None
         if upload is None:
             return

@@ -96,7 +96,7 @@ class Swaps:
         return found[0].version
 
     def _look(self, key: str, *, is_unclear: bool) -> tuple[State, Document | None]:
-        """What is stored now. Raises OutcomeUnknown, or StoreError when nothing can have been written."""
+        """The stored state and document. Raises OutcomeUnknown, or StoreError when nothing can have been written."""
         try:
             found = self.read(key)
         except StoreError as error:

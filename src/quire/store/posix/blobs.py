@@ -178,7 +178,7 @@ class PosixBlobs:
             changed[parent] = True
 
     def _in_folder(self, directory: str, changed: dict[str, bool], step: Callable[[], T]) -> T:
-        """What `step` gives, which puts a name into the folder. Adds to `changed` as `_make` does."""
+        """The result of `step`, which puts a name into the folder. Adds to `changed` as `_make` does."""
         remaining = _ATTEMPTS
         while True:
             try:
@@ -297,7 +297,7 @@ class PosixBlobs:
                         continue
                     if entry.is_dir(
                         follow_symlinks=False
-                    ):  # a first revision that never appeared, or what a killed doctor tried
+                    ):  # a first revision that never appeared, or a folder of a killed doctor
                         # Taken away by name first: if its writer is only slow, its rename fails, and says so.
                         doomed = f"{self._incoming}/{unique_name()}"
                         os.rename(entry.path, doomed)

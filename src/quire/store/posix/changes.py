@@ -21,7 +21,7 @@ revisions and withdrawn intent markers, may be seen for longer: a higher revisio
 makes readers ask the record.) A writer that is refused because of an existing name touches the directory as well: the
 refusal reveals the name, and its maker may still be waiting for its tick.
 
-Between the link and the touch a reader who listed in the same tick would still be behind another one who did not. For
+Between the link and the touch a reader that listed in the same tick would still be behind another one that did not. For
 records that is excluded by `await_tick`: a writer waits out a tick between reading what it replaces and its link. As
 one revision is linked only upon the one before, no two links of one record share a tick. In a directory that many
 projects share, the list of names, two creations can share a tick: there one reader may be ahead of another until the

@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 A reader wants to know, for one round trip, whether a directory is as it remembers it. On NFS the client's kernel
 answers `stat`, and `fstat` of a descriptor held open, from memory that may be seconds old. Opening is the one
-call for which close-to-open consistency makes it ask the server, so: open, then fstat, then close. What fstat
-then returns - inode, mtime, ctime - is the directory's identity. Three things can still go wrong:
+call for which close-to-open consistency makes it ask the server, so: open, then fstat, then close. The values
+that fstat then returns - inode, mtime, ctime - are the directory's identity. Three things can still go wrong:
 
 1. *A late reply.* A worker on the same machine changes the directory while our answer from the server is under way.
    The kernel notices, drops the answer and marks what it has as invalid; fstat returns it nevertheless. statx,
@@ -14,7 +14,7 @@ then returns - inode, mtime, ctime - is the directory's identity. Three things c
    nothing.
 2. *Absence.* A name that did not exist when last asked is answered "no such file" from memory, for as long as the
    parent's remembered attributes are trusted. So ENOENT counts only after the parent was opened the same way and
-   the name was looked up in it again. ESTALE (what we remembered was removed) is treated the same.
+   the name was looked up in it again. ESTALE (the remembered file or directory was removed) is treated the same.
 3. *Two changes within one clock tick.* File times move in ticks of 1 to 10 ms, on a few file systems in whole seconds.
    If a directory is listed between two changes of one tick, its identity does not show the second change. So an
    identity is trusted only *past the racy window*: the listing began at least `racy_window` after the identity was

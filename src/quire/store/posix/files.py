@@ -33,8 +33,8 @@ def create_durable(path: str, data: bytes) -> None:
 
 
 class PendingFile:
-    """A new file that gets its lasting name later, or is given up. What becomes of its bytes is asked of the descriptor
-    that wrote them: it is the one that learns of failed writes.
+    """A new file that gets its lasting name later, or is given up. Its bytes are synced through the descriptor that
+    wrote them, since only that one reports failed writes.
 
     May be used from several threads: a request that was cancelled gives its upload up while the last write still runs
     in a thread, and the descriptor's number must not become that of another file before that write is over.
@@ -108,7 +108,7 @@ def sync_directory(path: str) -> None:
 class DurableDirectories:
     """Makes directories durably: one whose maker died before it synced may not be durable.
 
-    What was made certain is remembered, so this costs one fsync per directory and process.
+    Directories that are known to be durable are remembered, so this costs one fsync per directory and process.
     """
 
     _REMEMBERED = 20_000

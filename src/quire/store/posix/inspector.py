@@ -243,7 +243,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _entries(path: str) -> list[os.DirEntry[str]]:
-    """What is in a directory, sorted; dot names belong to the file system or its clients. Nothing when it is gone."""
+    """The entries of a directory, sorted, but for dot names, which are the file system's; none when it is gone."""
     try:
         with os.scandir(path) as entries:
             return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)

@@ -102,7 +102,7 @@ def check_layout(home: Path) -> None:
 
 
 def is_store(home: Path) -> bool:
-    """Whether this folder is a store, of any layout. What cannot be read is none."""
+    """Whether this folder is a store, of any layout. False for one that cannot be read."""
     try:
         return home.name == HOME and (_read_format(home) or b"").startswith(b"quire ")
     except OSError:
@@ -134,7 +134,7 @@ def nearest_store() -> Path | None:
 
 
 def _read_format(home: Path) -> bytes | None:
-    """What the format file says; nothing where there is no store yet; None where something else is. Raises OSError."""
+    """The bytes of the format file; empty where there is no store yet; None where something else is. Raises OSError."""
     try:
         with (home / _FORMAT_FILE).open("rb") as file:
             return file.read(64) or b"\n"  # an empty one is damaged, not absent
@@ -193,8 +193,8 @@ def _patiently(attempt: Callable[[], T]) -> T:
 
 
 def sweep_unfinished_layouts(home: str, older_than: float, now: float) -> int:
-    """Remove what died beside the store's folder: unborn stores, and folders of a killed doctor from before there was
-    a store. `now`: by the clock of the files' times. Returns how many. What may not be removed stays.
+    """Remove leftovers beside the store's folder: unfinished stores, and folders of a killed doctor from before there
+    was a store. `now`: by the clock of the files' times. Returns how many. Those that cannot be removed stay.
     """
     root = home.rpartition("/")[0]
     swept = 0

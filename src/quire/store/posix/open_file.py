@@ -52,7 +52,7 @@ class OpenFile(OpenBlob):
         try:  # noqa: SIM105 - for each small download; suppress() takes several times as long
             self._file.close()
         except OSError:
-            pass  # it was only read: the descriptor is given up whatever close(2) says
+            pass  # the file was only read, and a failed close(2) gives the descriptor up, too
 
 
 def _read(descriptor: int, offset: int, size: int) -> bytes:

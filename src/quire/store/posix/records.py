@@ -308,7 +308,7 @@ class PosixRecords:
                 self._judge_overtaken(key, number, expected, revisions)
         finally:
             file.discard()
-        with contextlib.suppress(OSError):  # committed: what remains is tidying
+        with contextlib.suppress(OSError):  # the write is committed: pruning may fail
             self._prune(path, revisions)
         data, note = split_tombstone(content)
         inode = revisions.get(number, 0)
