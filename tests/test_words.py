@@ -31,8 +31,7 @@ NAMES = {
 NO_SUBJECT = re.compile(
     r"(?:^|[.:;] )What (?!about)|\b(?<!users )(?<!user )(?<!person )(?<!people )who\b|\bwhoever\b|\bwhat came\b"
 )
-"""In docstrings of tests and benchmarks: a clause in the place of a noun. Say which thing: the files that clients
-send."""
+"""In docstrings: a clause in the place of a noun. Say which thing: the files that clients send."""
 PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md", "docs", "deploy"]
 GENERATED = {"docs/benchmarks.md"}
 
@@ -75,8 +74,8 @@ def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, " ".join(node.value.value.split())
 
 
-@pytest.mark.parametrize("path", ["benchmarks", "scripts", "tests"])
-def test_docstrings_of_programs_and_tests_have_named_subjects(path: str) -> None:
+@pytest.mark.parametrize("path", ["benchmarks", "scripts", "src", "tests"])
+def test_docstrings_have_named_subjects(path: str) -> None:
     """And none of the condemned words, but in the tables above."""
     found = [
         f"{file.relative_to(ROOT)}:{line}: {match[0].strip()}: {text[:80]}"
