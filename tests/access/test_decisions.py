@@ -41,6 +41,10 @@ def token(
     return text, made
 
 
+def sent(text: TokenText) -> tuple[str, str]:
+    return text.identity, text.digest
+
+
 def may(document: AccessDocument, principal: Principal, project: str | None = "acme-tools", index: str = "main") -> str:
     """The permissions, in a row."""
     state = AccessState(document)
@@ -108,18 +112,18 @@ def test_a_token_counts_until_it_ends() -> None:
     """Revoked, expired, or rotated with a time of grace; each says so, and a wrong secret learns nothing."""
     text, made = token("read", days=2)
     document = changing.with_token(EMPTY, text.identity, made, NOW)
-    assert AccessState(document).find_token(text, NOW) == made
-    assert AccessState(document).find_token(text, NOW + timedelta(days=2)) is TokenFault.EXPIRED
-    assert AccessState(document).find_token(new_token(text.identity), NOW) is TokenFault.UNKNOWN
-    assert AccessState(document).find_token(new_token("t000000001"), NOW) is TokenFault.UNKNOWN
+    assert AccessState(document).find_token(*sent(text), NOW) == made
+    assert AccessState(document).find_token(*sent(text), NOW + timedelta(days=2)) is TokenFault.EXPIRED
+    assert AccessState(document).find_token(*sent(new_token(text.identity)), NOW) is TokenFault.UNKNOWN
+    assert AccessState(document).find_token(*sent(new_token("t000000001")), NOW) is TokenFault.UNKNOWN
     new = new_token(text.identity)
     rotated = AccessState(changing.with_rotated(document, text.identity, new, timedelta(hours=1), NOW))
-    assert [isinstance(rotated.find_token(each, NOW), Token) for each in (text, new)] == [True, True]
-    assert rotated.find_token(text, NOW + timedelta(hours=1)) is TokenFault.ROTATED
-    assert isinstance(rotated.find_token(new, NOW + timedelta(hours=1)), Token)
+    assert [isinstance(rotated.find_token(*sent(each), NOW), Token) for each in (text, new)] == [True, True]
+    assert rotated.find_token(*sent(text), NOW + timedelta(hours=1)) is TokenFault.ROTATED
+    assert isinstance(rotated.find_token(*sent(new), NOW + timedelta(hours=1)), Token)
     for each in (document, rotated.document):
         revoked = AccessState(changing.with_revoked(each, text.identity, NOW))
-        found = [revoked.find_token(each, NOW) for each in (text, new)]
+        found = [revoked.find_token(*sent(each), NOW) for each in (text, new)]
         assert not any(isinstance(each, Token) for each in found)
         assert may(revoked.document, Principal(token=text.identity)) == ""
         assert changing.with_revoked(revoked.document, text.identity, NOW) is revoked.document
@@ -147,12 +151,23 @@ def test_the_last_admin_stays() -> None:
     """No change of grants or groups takes the last admin away."""
     document = granted(("group:ops", "admin", "*", ""), ("user:bob", "read", "*", ""))
     document = changing.with_group(document, "ops", ["alice"])
-    with pytest.raises(InvalidRequest, match="last grant of admin"):
+    with pytest.raises(InvalidRequest, match="last right admin"):
         changing.without_grants(document, ["g0"])
     with pytest.raises(InvalidRequest, match="last right admin"):
         changing.with_group(document, "ops", [])
     document = granted(("user:bob", "admin", "main", ""), document=document)
     assert changing.without_grants(document, ["g0"]).grants.keys() == {"g1", "g2"}
+
+
+def test_the_last_admin_is_no_token_that_is_revoked() -> None:
+    """Nor does the last grant for people go, after which the settings would decide again."""
+    document = changing.with_token(EMPTY, "t000000000", token("read")[1], NOW)
+    document = granted(("token:t000000000", "admin", "*", ""), ("user:bob", "read", "*", ""), document=document)
+    with pytest.raises(InvalidRequest, match="last right admin"):
+        changing.with_revoked(document, "t000000000", NOW)
+    alone = granted(("user:alice", "admin", "*", ""))
+    with pytest.raises(InvalidRequest, match="last right admin"):
+        changing.without_grants(alone, ["g0"])
 
 
 @pytest.mark.parametrize(

@@ -126,3 +126,18 @@ def test_unchanged_state_is_the_same_object() -> None:
     assert changed is not known
     assert isinstance(changed.state, AccessState)
     assert len(changed.state.document.tokens) == 2
+
+
+def test_a_doubted_change_says_what_it_did() -> None:
+    """A grant that was taken back is returned, and a group counts as changed, when the answer of the write was lost."""
+    store = MemoryStore()
+    granting.begin(AccessRecords(store), "ann", ["update"], ORIGIN)
+    (writing,) = [
+        identity
+        for identity, grant in AccessRecords(store).read().state.document.grants.items()
+        if "upload" in grant.permissions
+    ]
+    (taken,) = granting.take_back(AccessRecords(FailingStore(store, lost_after)), [writing], ORIGIN)  # type: ignore[arg-type]
+    assert taken.permissions == ("upload", "manage")
+    assert granting.set_group(AccessRecords(FailingStore(store, lost_after)), "tools", ["bob"], ORIGIN)  # type: ignore[arg-type]
+    assert AccessRecords(store).read().state.document.groups == {"tools": ("bob",)}

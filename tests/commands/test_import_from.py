@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from quire import cli
+from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
+from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.index.upload import examine, upload_key
+from quire.operations import granting
 from quire.store.posix.store import PosixStore
 from tests.distributions import make_wheel, wheel_name
 
@@ -94,6 +97,22 @@ def test_a_conflict_is_a_line_and_exit_code_1(
     assert out.endswith("; 1 conflict.\n")
     (line,) = [line for line in err.splitlines() if "conflict" in line]
     assert line.startswith(f"{wheel_name('alpha', '1.0')}: conflict: Other content is published under this name")
+
+
+def test_grants_that_stay_behind_are_an_error(
+    source: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The files are copied; but servers of the copy would allow more than those of the source do."""
+    publish_wheel(source, "alpha")
+    (tmp_path / "new").mkdir()
+    granting.begin(AccessRecords(source.store), "ann", ["update"], Origin())
+    _, err = run(capsys, "--from", "old", "new", code=1)
+    assert "are not copied" in err
+    assert "begin with 'quire access init'" in err
+    target = PosixStore.open(tmp_path / "new")
+    assert Index(target).names() == ("alpha",)
+    granting.begin(AccessRecords(target), "ann", ["update"], Origin())
+    run(capsys, "--from", "old", "new")
 
 
 def test_json_has_everything(source: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

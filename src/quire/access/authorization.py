@@ -133,7 +133,7 @@ class AccessRules:
         """Of what needs a login, for any sender but a user that has logged in with a password."""
         if principal.token is None:
             return self._login_needed[right]
-        if right is Right.METRICS:
+        if right is Right.METRICS and self._metrics == "authenticated":
             return ALLOWED
         if any(state.token_permits(principal.token, each, index, project) for each in _PERMISSIONS[right]):
             return ALLOWED

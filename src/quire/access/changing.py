@@ -83,8 +83,13 @@ def without_grants(document: AccessDocument, identities: Collection[str]) -> Acc
             raise NotFound(f"There is no grant {identity[:_MOST_TEXT]!r}; 'quire grants' lists them.")
     kept = {identity: grant for identity, grant in document.grants.items() if identity not in identities}
     after = _with(document, grants=kept)
-    if has_admin(document) and not has_admin(after) and AccessState(after).decides:
-        raise InvalidRequest("This would take the last grant of admin away; give admin to another user first.")
+    return _with_an_admin(document, after)
+
+
+def _with_an_admin(before: AccessDocument, after: AccessDocument) -> AccessDocument:
+    """The document after a change. Raises InvalidRequest when the change takes the last right admin away."""
+    if has_admin(before) and not has_admin(after):
+        raise InvalidRequest("This would take the last right admin away; give it to another user first.")
     return after
 
 
@@ -108,10 +113,7 @@ def with_group(document: AccessDocument, group: str, users: Collection[str]) -> 
         groups[group] = tuple(dict.fromkeys(users))
     if groups == document.groups:
         return document
-    after = _with(document, groups=groups)
-    if has_admin(document) and not has_admin(after):
-        raise InvalidRequest("This would take the last right admin away; give it to another user first.")
-    return after
+    return _with_an_admin(document, _with(document, groups=groups))
 
 
 def make_token(
@@ -162,7 +164,7 @@ def with_revoked(document: AccessDocument, identity: str, now: datetime) -> Acce
     if token.revoked is not None:
         return document
     revoked = msgspec.structs.replace(token, revoked=stamp(now), previous=None)
-    return _with(document, tokens={**document.tokens, identity: revoked})
+    return _with_an_admin(document, _with(document, tokens={**document.tokens, identity: revoked}))
 
 
 def with_rotated(
@@ -212,7 +214,7 @@ def _can_be(subject: Subject, document: AccessDocument) -> bool:
         return bool(document.groups.get(subject.name))
     if subject.kind is SubjectKind.TOKEN:
         token = document.tokens.get(subject.name)
-        return token is not None and token.revoked is None
+        return token is not None and token.revoked is None and token.expires is None
     return True
 
 

@@ -14,7 +14,9 @@ from quire.access.tokens import USERNAME, TokenText, parse_token, resembles_toke
 class TokenLogin:
     """A token that was found in a header. Ask `AccessState.find_token` whether it counts."""
 
-    text: TokenText
+    identity: str
+    digest: str
+    """See `TokenText.digest`: the text itself is not kept."""
 
     is_over: ClassVar[bool] = False
     """See `quire.access.authenticator.Login`: the header means this token for ever."""

@@ -12,7 +12,6 @@ from typing import Final
 from quire.access.document import AccessDocument, Token, decides, moment, scope_of, subject_of
 from quire.access.grants import ANONYMOUS, AUTHENTICATED, Permission, Scope, Subject, SubjectKind
 from quire.access.principals import Principal
-from quire.access.tokens import TokenText
 
 _NO_DIGEST: Final = "0" * 64
 
@@ -55,12 +54,13 @@ class AccessState:
                 found.setdefault(user, set()).add(group)
         return {user: frozenset(groups) for user, groups in found.items()}
 
-    def find_token(self, text: TokenText, now: datetime) -> Token | TokenFault:
-        """The token that a text is. An id that does not exist costs the same comparison as one that does, and a wrong
-        secret is told nothing about the token.
+    def find_token(self, identity: str, digest: str, now: datetime) -> Token | TokenFault:
+        """The token with this id, if it has this digest (`TokenText.digest`).
+
+        An id that does not exist costs the same comparison as one that does, and a wrong secret is told nothing about
+        the token.
         """
-        token = self.document.tokens.get(text.identity)
-        digest = text.digest
+        token = self.document.tokens.get(identity)
         is_current = hmac.compare_digest(digest, token.digest if token is not None else _NO_DIGEST)
         previous = token.previous if token is not None else None
         is_previous = hmac.compare_digest(digest, previous.digest if previous is not None else _NO_DIGEST)

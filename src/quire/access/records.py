@@ -70,13 +70,13 @@ class AccessRecords:
         ends, pause = time.monotonic() + PATIENCE, _PAUSE
         entry: Entry = {"id": secrets.token_hex(8), "at": timestamp(), "action": action, **describe_origin(origin)}
         entry |= details
-        known, is_in_doubt = self.read(), False
+        known, doubted = self.read(), None
         while True:
             log = entries_of(known.record)
             before = known.state.document
-            if is_in_doubt and any(each.get("id") == entry["id"] for each in log):
+            if doubted is not None and any(each.get("id") == entry["id"] for each in log):
                 self._store.records.confirm(known.record)
-                return before, before
+                return doubted
             after = transition(before)
             if after is before:
                 self._store.records.confirm(known.record)
@@ -84,13 +84,13 @@ class AccessRecords:
             try:
                 self._write(known.record, after, log, entry)
             except OutcomeUnknown:
-                is_in_doubt = True
+                doubted = before, after
             except Conflict as error:
                 if time.monotonic() > ends:
                     raise StoreError("The grants are being changed by too many at once; repeat later.") from error
             else:
                 return before, after
-            if is_in_doubt and time.monotonic() > ends:
+            if doubted is not None and time.monotonic() > ends:
                 raise OutcomeUnknown("It is not known whether the grants were changed; look, and repeat it if not.")
             time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, hides nothing
             pause = min(pause * 2, _LONGEST_PAUSE)

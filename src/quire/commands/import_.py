@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quire.access.records import AccessRecords
 from quire.commands.common import (
     Opened,
     add_store_flags,
@@ -110,7 +111,19 @@ def run(arguments: argparse.Namespace) -> int:
                 _print(source, report)
     if arguments.json:
         print_json({"into": opened.store.place, "index": opened.index.name, "sources": sources})
+    if source_store is not None and _lacks_grants(source_store, opened.store):
+        print(
+            f"quire: error: The grants of {source_store.place} are not copied, and {opened.store.place} has none, so "
+            "the settings of its servers decide there; begin with 'quire access init' before they start.",
+            file=sys.stderr,
+        )
+        failed = True
     return 1 if failed else 0
+
+
+def _lacks_grants(source: Store, target: Store) -> bool:
+    """Whether the source's grants decide, and the target's do not. Raises StoreError."""
+    return AccessRecords(source).read().state.decides and not AccessRecords(target).read().state.decides
 
 
 def _importers(

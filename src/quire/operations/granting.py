@@ -102,8 +102,8 @@ def give(
 
     before, after = access.change(add, "grant", {"grant": identity, **_described(grant)}, origin)
     if before is after:
-        (identity,) = changing.same_grants(before, grant)[:1]
-        return identity, before.grants[identity], False
+        known = changing.same_grants(before, grant)[0]
+        return known, before.grants[known], False
     log.info("right granted", subject=grant.subject, rights=",".join(grant.permissions), user=origin.user)
     return identity, grant, True
 

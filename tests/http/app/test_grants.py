@@ -203,3 +203,28 @@ def test_a_server_without_grants_does_not_serve_a_store_that_has_them(tmp_path: 
     assert refused.returncode == 2
     assert "has grants, which say which user may do what" in refused.stderr
     assert "serve it with --grants." in refused.stderr
+
+
+def test_a_login_counts_where_others_need_none(tmp_path: Path) -> None:
+    """Uploads to some projects need no login: those to others, and removals, are decided by the login that comes."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
+        quire(site, "access", "init", "--admin", "ann", "-a", "list,download,update")
+        quire(site, "grant", "anonymous", "upload", "--project", "sandbox-*")
+        assert upload(site, "sandbox-x", "").status_code == 200
+        assert upload(site, "acme", "").status_code == 401
+        assert upload(site, "acme", basic("ann", "wrong")).status_code == 401
+        assert upload(site, "acme", basic("ann")).status_code == 200
+        assert removal(site, "sandbox-x", basic("ann")).status_code == 200
+        (entry,) = json.loads(quire(site, "log", "acme", "--json"))
+        assert entry["user"] == "ann"
+
+
+def test_a_token_to_upload_reads_no_metrics(tmp_path: Path) -> None:
+    """They are read with the right to list, also where the settings decide."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
+        _, writer = create(site, "--right", "upload")
+        _, reader = create(site, "--right", "read")
+        answers = [
+            site.client.get("/metrics", headers={"authorization": f"Bearer {each}"}) for each in (writer, reader)
+        ]
+        assert [answer.status_code for answer in answers] == [403, 200]

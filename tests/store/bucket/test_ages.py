@@ -6,6 +6,7 @@ Replaced here: `time.monotonic`, because minutes have to pass.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -58,3 +59,30 @@ def test_the_time_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: begun + 3600)
     assert not blobs.remove_old("acme/1/file", 60)
     assert bucket.asked.count("clock") == 4
+
+
+class SlowUploads(MemoryBucket):
+    """Dates an object that was sent in parts by the beginning of its upload, as S3 does: an hour before its end."""
+
+    def head(self, key: str) -> Listed | None:
+        found = super().head(key)
+        return (
+            found if found is None or not key.startswith("blobs/") else found._replace(modified=found.modified - 3600)
+        )
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        for each in super().list(prefix):
+            yield each._replace(modified=each.modified - 3600) if each.key.startswith("blobs/") else each
+
+
+def test_a_large_blob_is_young_when_it_is_there() -> None:
+    """However long its upload took: gc must not take it for an old one before a record names it."""
+    blobs = BucketBlobs(SlowUploads(), writable=True)
+    staging = blobs.stage("acme/1/file")
+    for _ in range(9):
+        staging.write(bytes(1024 * 1024))
+    blobs.publish(staging.finish())
+    (found,) = blobs.list()
+    assert found.age < 900
+    assert not blobs.remove_old("acme/1/file", 900)
+    assert blobs.remove_old("acme/1/file", 0)

@@ -69,10 +69,14 @@ class Access:
     async def check(self, request: Request, right: Right, index: str, project: str) -> None:
         """Decide on a request for the principal that `authorize` found, by the rights that it has now.
 
-        `project`: its normalized name. Raises HttpError 401, 403, and StoreError.
+        Credentials that were not needed for some project may be for this one; then they are checked here.
+        `project`: its normalized name. Raises HttpError 401, 403, 429, 503, and StoreError.
         """
-        state = await self.state()
-        decision = self.rules.authorize(context_of(request.scope).principal, right, index, project, state)
+        state, context = await self.state(), context_of(request.scope)
+        decision = self.rules.authorize(context.principal, right, index, project, state)
+        if isinstance(decision, NeedsLogin) and context.needed_no_login:  # no credentials were needed until now
+            context.principal = await self._principal(request, state)
+            decision = self.rules.authorize(context.principal, right, index, project, state)
         if not isinstance(decision, Allowed):
             raise self._refusal(request, decision, right, index, project)
 
@@ -93,6 +97,7 @@ class Access:
             index=index,
             project=project,
             user=context.user or None,
+            token=context.principal.token,
             client=self._proxies.client_address(request),
             request=context.request_id,
         )
@@ -121,7 +126,7 @@ class Access:
 
         Raises HttpError 401.
         """
-        found = sent if isinstance(sent, str) else state.find_token(sent, datetime.now(UTC))
+        found = sent if isinstance(sent, str) else state.find_token(sent.identity, sent.digest, datetime.now(UTC))
         if isinstance(sent, TokenText) and not isinstance(found, TokenFault | str):
             self._tally.logins["token"] += 1
             return Principal(found.user, token=sent.identity)

@@ -131,7 +131,7 @@ class FastPath:
         """The login for this header, to pass to `respond_inline` and `respond_awaited`; None for an unknown header."""
         sent = None if self._access is None else find_token_text(authorization)
         if sent is not None:
-            return TokenLogin(sent) if isinstance(sent, TokenText) else None
+            return TokenLogin(sent.identity, sent.digest) if isinstance(sent, TokenText) else None
         return None if self._authenticator is None else self._authenticator.find_login(authorization)
 
     def respond_inline(
@@ -393,10 +393,10 @@ class FastPath:
         if login is None:
             return None
         if isinstance(login, TokenLogin):
-            token = state.find_token(login.text, datetime.now(UTC))
+            token = state.find_token(login.identity, login.digest, datetime.now(UTC))
             if isinstance(token, TokenFault):
                 return None
-            principal = Principal(token.user, token=login.text.identity)
+            principal = Principal(token.user, token=login.identity)
         elif self._authenticator is not None and self._authenticator.confirm(login):
             principal = login.principal
         else:

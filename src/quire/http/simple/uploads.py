@@ -41,16 +41,15 @@ it grows with the size, up to a minute."""
 async def post(request: Request) -> Response:
     """POST /, /legacy/, /simple/: a form whose `:action` says what to do."""
     worker, index = worker_of(request), index_of(request)
-    user = context_of(request.scope).user
     async with received_form(request, worker, index) as form:
         action = form.text(":action")
         if action is None:
             raise InvalidRequest("The form field ':action' is missing; to publish a file it is 'file_upload'.")
         if action == "file_upload":
             with _counted(worker):
-                return await _file_upload(request, worker, index, form, user)
+                return await _file_upload(request, worker, index, form)
         if action == "remove_pkg":
-            return await _remove_package(request, worker, index, form, user)
+            return await _remove_package(request, worker, index, form)
         if action == "doc_upload":
             return await _doc_upload(worker, form)
         if action in {"submit", "verify"}:
@@ -72,7 +71,7 @@ def _counted(worker: Worker) -> Iterator[None]:
         raise
 
 
-async def _file_upload(request: Request, worker: Worker, index: ServedIndex, form: Form, user: str | None) -> Response:
+async def _file_upload(request: Request, worker: Worker, index: ServedIndex, form: Form) -> Response:
     if form.content is None or form.filename is None:
         raise InvalidRequest("The form has no file; send the distribution as the file field 'content'.")
     protocol = form.text("protocol_version")
@@ -80,8 +79,9 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
         raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
     await worker.access.check(request, Right.UPLOAD, index.name, parse_filename(form.filename).project)
     attestations = _attestations(form)
-    origin = origin_of(request, user, worker.proxies)
     context = context_of(request.scope)
+    user = context.user
+    origin = origin_of(request, user, worker.proxies)
     publication = partial(_publish, index, form.content, form, context=context, origin=origin)
     run = worker.in_writer if form.content.size <= LARGE_BYTES else worker.for_large_upload
     upload, change = await run(publication, user=user, attestations=attestations)
@@ -158,9 +158,7 @@ def _attestations(form: Form) -> bytes | None:
     return sent
 
 
-async def _remove_package(
-    request: Request, worker: Worker, index: ServedIndex, form: Form, user: str | None
-) -> Response:
+async def _remove_package(request: Request, worker: Worker, index: ServedIndex, form: Form) -> Response:
     """`remove_pkg`: delete a release. Every file of it, or none if one cannot be removed."""
     name, version = form.text("name"), form.text("version")
     if name is None or version is None:
@@ -181,7 +179,7 @@ async def _remove_package(
         for each in view.all_files()
         if each.removal_problem is not None
     ]
-    origin = origin_of(request, user, worker.proxies)
+    origin = origin_of(request, context_of(request.scope).user, worker.proxies)
     deletion = partial(changing.delete, index.hosted, project, Selection(version=version), fixed, origin=origin)
     change: Change = await worker.in_writer(deletion)
     worker.remove_blobs_later(index.hosted, change.removed)

@@ -175,11 +175,11 @@ class StoreImporter:
                 ):
                     break
                 try:
-                    copied.append(
-                        copy_file(self._source.store.blobs, self._target.store.blobs, name, file, self._advance)
-                    )
+                    blob = copy_file(self._source.store.blobs, self._target.store.blobs, name, file, self._advance)
                 except Unreadable as error:
                     results[file.filename] = _result(name, file, Outcome.REFUSED, str(error))
+                    continue
+                copied.append(blob)
                 if len(copied) == 1:
                     begun = commits.now()  # of a large file, the bytes count from their publication on
         except BaseException:

@@ -19,7 +19,7 @@ from quire.domain.errors import StoreReadOnly
 from quire.store.bucket.objects import BlobBucket
 from quire.store.bucket.reading import Blocks, BucketBlob
 from quire.store.bucket.spool import Room, Spool
-from quire.store.bucket.staging import MOST_PARTS, SMALL, BucketStaged, BucketStaging, Sending, taken
+from quire.store.bucket.staging import MOST_PARTS, SMALL, BucketStaged, BucketStaging, Sending, marker_of, taken
 from quire.store.bucket.swaps import create_once
 from quire.store.contracts import DEFAULT_BLOB_OPTIONS, NO_DOCUMENTS, BlobOptions, Staged, StoredBlob, check_blob_key
 
@@ -188,5 +188,4 @@ def _path(key: str) -> str:
 
 
 def _marker(key: str) -> str:
-    check_blob_key(key)
-    return f"renewed/{key}"
+    return marker_of(_path(key))

@@ -53,6 +53,9 @@ _LEFT: Final = "unfinished uploads are left to a lifecycle rule of the bucket th
 
 _DENIED: Final = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
+_QUICK_BYTES: Final = 256 * 1024
+"""A larger document may take as long as a file."""
+
 log = structlog.stdlib.get_logger("quire.store.bucket")
 T = TypeVar("T")
 
@@ -145,7 +148,8 @@ class ObjectBucket:
         mode: Any = "create"
         if expected is not None:
             mode = {name: value for name, value in expected._asdict().items() if value is not None}
-        return self._put(self._store, key, data, mode)
+        self._failures.forget(key)  # a writer has to find out whether its write took place
+        return self._put(self._store if len(data) <= _QUICK_BYTES else self._for_files, key, data, mode)
 
     def _put(
         self, store: ObjectStore, key: str, data: bytes, mode: Any, attributes: Attributes | None = None
@@ -176,7 +180,7 @@ class ObjectBucket:
                     self._check_bucket(error)
                     return
 
-        self._patiently(remove, key, "deleted")
+        self._patiently(remove, done="deleted")
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """See `objects.Bucket`."""
@@ -281,7 +285,7 @@ class ObjectBucket:
                     raise StoreReadOnly(_no_right(self.url, "written", error)) from error
             self.counts.sent += len(data)
 
-        self._patiently(write, key)
+        self._patiently(write)
 
     def sign(self, key: str, seconds: int) -> str:
         """See `objects.BlobBucket`."""

@@ -31,8 +31,9 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -179,9 +180,24 @@ class NameLists:
         with self._lock:
             folders, self._unsettled = self._unsettled, set()
         found: dict[str, list[str]] = {}
-        for folder in sorted(folders):
-            found |= {folder: []} | self._listed(f"names/{folder}")
+        try:
+            for folder in sorted(folders):
+                found |= {folder: []} | self._listed(f"names/{folder}")
+        except StoreError:
+            with self._lock:
+                self._unsettled |= folders
+            raise
         return found
+
+    @contextmanager
+    def unsettled_on_error(self, folder: str) -> Iterator[None]:
+        """Let the next sweep look at a folder again where this one fails."""
+        try:
+            yield
+        except StoreError:
+            with self._lock:
+                self._unsettled.add(folder)
+            raise
 
     def _listed(self, prefix: str) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}

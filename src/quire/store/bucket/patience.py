@@ -47,3 +47,7 @@ class Failures:
             if until <= now:
                 self._known.pop(other, None)
         self._known[key] = (now + self._seconds, sentence)
+
+    def forget(self, key: str) -> None:
+        """Ask about this object again."""
+        self._known.pop(key, None)

@@ -33,6 +33,11 @@ _PIECE: Final = 1024 * 1024
 log = structlog.stdlib.get_logger("quire.store.bucket")
 
 
+def marker_of(path: str) -> str:
+    """The key of the object whose time resets the age of a blob. `path`: the key of the blob's object."""
+    return f"renewed/{path.removeprefix('blobs/')}"
+
+
 class Sending:
     """The way of one blob's bytes to their key in parts, and back."""
 
@@ -45,6 +50,7 @@ class Sending:
         self._left = part_size * MOST_PARTS
         self._upload: Upload | None = None
         self._is_complete = False
+        self._is_marked = False
 
     @property
     def has_begun(self) -> bool:
@@ -66,12 +72,15 @@ class Sending:
     def complete(self) -> None:
         """Make an object of what was sent, which is durable then. Idempotent. Raises Conflict, StoreError.
 
-        The key is looked at before, and not while, the parts become an object: keys are new.
+        The key is looked at before, and not while, the parts become an object: keys are new. S3 dates an object by
+        the beginning of its upload, so a marker says that it is young: `gc` would take it for an old one.
         """
         assert self._upload is not None, "nothing was sent"
         if not self._is_complete:
             if self._bucket.head(self._key) is not None:
                 raise taken(self._key)
+            self._is_marked = True
+            self._bucket.overwrite(marker_of(self._key), b"")
             self._upload.finish()
             self._is_complete = True
 
@@ -85,6 +94,8 @@ class Sending:
                 self._bucket.remove(self._key)
             else:
                 upload.abort()
+            if self._is_marked:
+                self._bucket.remove(marker_of(self._key))
         except StoreError as error:
             log.warning("what was sent to the bucket is left to gc", path=self._key, error=str(error))
 

@@ -99,8 +99,9 @@ class BucketStore:
         lists = self.records.lists
         swept = self.blobs.sweep(older_than) if thorough else 0
         for folder, segments in (lists.stored() if thorough else lists.unsettled()).items():
-            swept += lists.heal(folder, older_than, self.records.fence)
-            swept += lists.collect(folder, segments)
+            with lists.unsettled_on_error(folder):
+                swept += lists.heal(folder, older_than, self.records.fence)
+                swept += lists.collect(folder, segments)
         return swept
 
     def _check_once(self) -> None:
