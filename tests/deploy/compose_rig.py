@@ -5,6 +5,7 @@ podman-compose reads the same files that Docker does; only the names of the imag
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +65,18 @@ class Project:
 
 @contextmanager
 def services(podman: Podman, image: str, nginx_image: str, file: str, **variables: str) -> Iterator[Project]:
-    """The services, up and healthy, with these further variables; removed at the end with their volumes."""
+    """The services, up and healthy, with these further variables; removed at the end with their volumes.
+
+    One set of them at a time on this machine: their names and addresses are the same.
+    """
+    with (PROJECT / ".cache" / "compose.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with _services(podman, image, nginx_image, file, **variables) as started:
+            yield started
+
+
+@contextmanager
+def _services(podman: Podman, image: str, nginx_image: str, file: str, **variables: str) -> Iterator[Project]:
     port = free_port()
     environ = podman.environ | {
         "QUIRE_IMAGE": image,

@@ -19,7 +19,7 @@ from tests.deploy.compose_rig import COMPOSE, QUIRES, Project, listed, services
 from tests.deploy.image_clients import clients
 from tests.deploy.image_podman import Podman
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("compose")]  # containers, names and addresses are the same
+pytestmark = pytest.mark.deploy
 
 ROUNDS = 2
 """How often both are replaced."""

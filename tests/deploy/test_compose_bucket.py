@@ -22,7 +22,7 @@ from tests.deploy.image_clients import clients
 from tests.deploy.image_podman import Podman
 from tests.rootfs import RigError
 
-pytestmark = [pytest.mark.deploy, pytest.mark.xdist_group("compose")]  # containers, names and addresses are the same
+pytestmark = pytest.mark.deploy
 
 GATEWAY = "10.98.98.1"
 """The address of this machine in the containers' network."""
