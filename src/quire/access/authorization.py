@@ -88,9 +88,8 @@ class AccessRules:
         index takes no changes. `has_users`: whether there is a password file.
         """
         self._login_needed = {Right(each): _needs_login(f"To {each}") for each in login_needed}
-        for right in _CHANGES:
-            if Right.UPDATE in self._login_needed:
-                self._login_needed[right] = self._login_needed[Right.UPDATE]
+        if Right.UPDATE in self._login_needed:
+            self._login_needed |= dict.fromkeys(_CHANGES, self._login_needed[Right.UPDATE])
         self._forbidden: dict[Right, Forbidden] = {}
         self._metrics = metrics
         if read_only:

@@ -175,7 +175,7 @@ def with_rotated(
     Its time of expiry stays. Raises NotFound, InvalidRequest.
     """
     token = find(document, identity)
-    if token.revoked is not None or (token.expires is not None and moment(token.expires) <= now):
+    if token.revoked is not None or token.has_expired(now):
         raise InvalidRequest(f"The token {identity} has ended; make a new one.")
     previous = Previous(digest=token.digest, until=stamp(now + grace)) if grace > timedelta() else None
     rotated = msgspec.structs.replace(token, digest=text.digest, previous=previous)

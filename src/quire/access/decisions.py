@@ -68,7 +68,7 @@ class AccessState:
             return TokenFault.UNKNOWN
         if token.revoked is not None:
             return TokenFault.REVOKED
-        if token.expires is not None and moment(token.expires) <= now:
+        if token.has_expired(now):
             return TokenFault.EXPIRED
         if not is_current and (previous is None or moment(previous.until) <= now):
             return TokenFault.ROTATED

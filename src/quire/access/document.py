@@ -74,6 +74,10 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def scope(self) -> Scope:
         return _scope(self)
 
+    def has_expired(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and moment(self.expires) <= now
+
 
 class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Immutable: a change makes a new one."""

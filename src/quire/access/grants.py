@@ -17,7 +17,6 @@ from enum import StrEnum
 from typing import Final
 
 from quire.domain.errors import InvalidRequest
-from quire.domain.names import is_normalized
 from quire.domain.reserved import Reserved, normalize_pattern
 
 ANY: Final = "*"
@@ -126,8 +125,3 @@ def parse_index(name: str) -> str:
     if name != ANY and not _INDEX.fullmatch(name):
         raise InvalidRequest(f"{name[:_MOST_NAME]!r} is no name of an index; use its name, or '*' for all.")
     return name
-
-
-def is_single_project(projects: tuple[str, ...]) -> bool:
-    """Whether patterns mean one project by its name."""
-    return len(projects) == 1 and is_normalized(projects[0])

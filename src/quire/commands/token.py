@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from quire.access.changing import find
-from quire.access.document import Token, moment
+from quire.access.document import Token
 from quire.access.grants import ANY, Permission
 from quire.access.records import AccessRecords
 from quire.commands.common import (
@@ -177,7 +177,7 @@ def _reach(token: Token) -> str:
 def _state(token: Token, now: datetime) -> str:
     if token.revoked is not None:
         return "revoked"
-    return "expired" if token.expires is not None and moment(token.expires) <= now else "valid"
+    return "expired" if token.has_expired(now) else "valid"
 
 
 def _lifetime(text: str) -> timedelta | None:

@@ -388,7 +388,7 @@ def test_a_proxy_is_used_where_a_variable_names_it(certificates: Path, https_por
 
 
 def pump(source: socket.socket, target: socket.socket) -> None:
-    """Hand on what comes, until it ends."""
+    """Pass the bytes of one connection to another, until the first one ends."""
     try:
         while data := source.recv(65536):
             target.sendall(data)

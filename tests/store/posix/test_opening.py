@@ -1,4 +1,4 @@
-"""Opening a store: what a passing error may decide, what a lasting one says, and what the dead leave beside it.
+"""Opening a store: with errors that pass and errors that stay, and beside the files of processes that died.
 
 Replaced here: system calls, since no real file system fails or is overtaken by another process on request, and the
 pauses between attempts.
