@@ -9,6 +9,9 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+# the helpers that assert: without this, a failure in one of them does not show what it compared
+pytest.register_assert_rewrite("tests.asking", "tests.operating", "tests.serving")
+
 settings.register_profile(
     "repeatable", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
