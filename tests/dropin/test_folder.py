@@ -552,9 +552,9 @@ def test_an_uncertain_identity_is_never_believed(tmp_path: Path, monkeypatch: py
     assert folder.names(names) == ("alpha",)
 
 
-def in_the_same_tick(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the file system's clock stand still for a file: whatever is written there, its times stay what they are."""
-    times = path.stat()
+def in_the_same_tick(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
+    """Let the file system's clock stand still for files: whatever is written there, their times stay the same."""
+    times = paths[0].stat()
     original = Fingerprint.of
 
     def still(status: os.stat_result) -> Fingerprint:
@@ -562,7 +562,7 @@ def in_the_same_tick(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def lstat(asked: str) -> Any:
         status = os.stat(asked, follow_symlinks=False)
-        if asked != str(path):
+        if asked not in map(str, paths):
             return status
         fingerprint = still(status)
         return SimpleNamespace(
@@ -576,9 +576,9 @@ def in_the_same_tick(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quire.dropin.tree.os.lstat", lstat)
 
 
-def two_wheels() -> tuple[bytes, bytes]:
+def two_wheels(version: str = "1.0") -> tuple[bytes, bytes]:
     """Two contents of one length."""
-    others = (make_wheel("alpha", "1.0", requires_python=f">=3.11,!={number}.*") for number in range(100, 1000))
+    others = (make_wheel("alpha", version, requires_python=f">=3.11,!={number}.*") for number in range(100, 1000))
     first = next(others)
     return first, next(other for other in others if len(other) == len(first))
 
@@ -590,7 +590,7 @@ def test_a_young_file_is_read_for_every_answer(
     first, second = two_wheels()
     path = tmp_path / wheel_name("alpha", "1.0")
     path.write_bytes(first)
-    in_the_same_tick(path, monkeypatch)
+    in_the_same_tick(monkeypatch, path)
     store, clock = MemoryStore(), Clock()
     folder = Folder([tmp_path], digests=store.records, racy_window=2.5, clock=clock, examine=measured)
     other = Folder([tmp_path], digests=store.shared().records, racy_window=2.5, clock=clock, examine=measured)
@@ -737,6 +737,29 @@ def test_a_page_is_of_one_instant(tmp_path: Path, network: bool) -> None:
     folder = Folder([tmp_path], examine=changing(change), network=network)
     (only_one,) = folder.project("alpha").files
     assert only_one.file.requires_python == ">=3.12"
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_a_page_is_of_one_instant_within_a_tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: bool) -> None:
+    """The same where a rewrite shows in no stamp: no page has the old content of one file beside a later change."""
+    contents = {tmp_path / wheel_name("alpha", version): two_wheels(version) for version in ("1.0", "2.0")}
+    for path, (first, _) in contents.items():
+        path.write_bytes(first)
+    in_the_same_tick(monkeypatch, *contents)
+    rewritten: list[Path] = []
+
+    def rewriting(file: BinaryIO, parsed: ParsedFilename, algorithms: Sequence[str]) -> Facts | None:
+        facts = measure(file, parsed, algorithms)
+        if not rewritten:
+            rewritten.extend(sorted(contents, key=lambda path: path.name != parsed.filename))
+            for path in rewritten:
+                with path.open("r+b") as opened:
+                    opened.write(contents[path][1])
+        return facts
+
+    folder = Folder([tmp_path], examine=rewriting, network=network, racy_window=2.5, clock=Clock())
+    answer = [each.file.sha256 for each in folder.project("alpha").files]
+    assert answer == [sha256(second) for _, second in contents.values()]
 
 
 def test_a_name_that_a_listing_misses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

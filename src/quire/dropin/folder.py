@@ -226,8 +226,8 @@ class Folder:
             listing = self._tree.refresh()
             if known is not None and self.unchanged(name, known, listing):
                 return known
-            project = self._judged(name, listing)
-            if self._is_of_one_instant(name, project):
+            before, project = project, self._judged(name, listing)
+            if self._is_of_one_instant(name, project, before):
                 break
         assert project is not None
         if known is not None and known.name == name and known.files == project.files:
@@ -248,12 +248,18 @@ class Folder:
         self.facts.account(name, facts)
         return FolderProject(name, files, _Validation(candidates, file_stats, due))
 
-    def _is_of_one_instant(self, name: str, project: FolderProject) -> bool:
-        """Whether all files are still what they were found to be: then they were so together, before this question."""
+    def _is_of_one_instant(self, name: str, project: FolderProject, before: FolderProject | None) -> bool:
+        """Whether all files are still what they were found to be: then they were so together, before this question.
+
+        Where a fingerprint may hide a change, only the content can tell: then the files must have been found to be the
+        same twice in a row. `before`: how they were found the last time.
+        """
         validation = project.validation
         assert isinstance(validation, _Validation)
         if not validation.candidates:
             return True  # one listing had none
+        if validation.due != math.inf:
+            return before is not None and _is_same_finding(project, before)
         listing = self._tree.refresh()
         candidates = listing.projects.get(name, ())
         return candidates == validation.candidates and self._tree.is_same(candidates, validation.file_stats, listing)
@@ -423,6 +429,13 @@ class Folder:
             return None
         self.documents.put(digest, _Document(document))
         return document
+
+
+def _is_same_finding(one: FolderProject, other: FolderProject) -> bool:
+    now, before = one.validation, other.validation
+    assert isinstance(now, _Validation)
+    assert isinstance(before, _Validation)
+    return (one.files, now.candidates, now.file_stats) == (other.files, before.candidates, before.file_stats)
 
 
 def _read_metadata(file: BinaryIO, drop_in: DropIn) -> bytes | None:
