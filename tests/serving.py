@@ -7,7 +7,9 @@ Also the smallest applications that show what a server does, and a way to run th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -18,6 +20,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,8 @@ Less than the grace that servers give their workers: one that must be killed is 
 START_DEADLINE = 90.0
 """Seconds until it answers: a first start makes a store, on a disk that may be at work for others."""
 
+_PORTS = 200
+"""How many ports a process of tests has for its servers; one is given again after all others were."""
 _SOURCES = [str(Path(quire.__file__).parent.parent), str(Path(__file__).parent.parent)]
 
 
@@ -71,9 +76,35 @@ class Served:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A free port."""
-    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
-        return int(listener.getsockname()[1])
+    """A port that is free, and that no other process of tests is given until its server listens there.
+
+    A port that the system chooses is free only until the next process asks for one. A server needs a second to start:
+    two test processes could then wait for one port, and each of them would ask the server of the other.
+    """
+    for port in _own_ports(os.getpid())[1]:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return port
+    raise AssertionError("A cycle has no end.")
+
+
+@cache
+def _own_ports(pid: int) -> tuple[socket.socket, Iterator[int]]:
+    """Ports of this process alone, over and over; and the name that keeps other processes from having them, too.
+
+    They are below those that the system gives to clients. The name is an abstract one (unix(7)): the network namespace
+    has it once, as it has a port, and it is free when the process ends.
+    """
+    for first in range(10_000, 32_000, _PORTS):
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0quire-tests-ports-{first}")
+        except OSError:
+            name.close()
+            continue
+        return name, itertools.cycle(range(first, first + _PORTS))
+    raise AssertionError(f"{pid} found no ports: too many processes of tests run at once.")
 
 
 def environment(**variables: str) -> dict[str, str]:
