@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from quire.access.ci_identities import CiIdentity
 from quire.access.decisions import AccessState
+from quire.access.document import AccessDocument, Token, decode_access, encode_access
 from quire.access.records import AccessRecords
 from quire.domain.errors import Conflict, DamagedRecord, NotFound, OutcomeUnknown, StoreError
 from quire.index.audit.entries import Origin
@@ -27,6 +29,17 @@ def create(access: AccessRecords, note: str = "") -> str:
         access, ["read"], "*", [], user=None, note=note or None, lifetime=DAY, origin=ORIGIN
     )
     return text.identity
+
+
+def test_a_token_keeps_the_job_that_it_was_minted_for() -> None:
+    """Also when the document is written again for another change."""
+    job = CiIdentity(id="p1", kind="GitHub", issuer="https://ci.example", claims={"repository": "acme/tools"})
+    token = Token(digest="0" * 64, permissions=("upload",), publisher=job)
+    stored = decode_access(
+        encode_access(AccessDocument(tokens={"abc": token, "old": Token(digest="1", permissions=())}))
+    )
+    again = decode_access(encode_access(stored))
+    assert [each.publisher for each in again.tokens.values()] == [job, None]
 
 
 class FailingRecords:

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from quire.access.ci_identities import CiIdentity
 from quire.access.grants import ANY, Permission, Scope, Subject, SubjectKind, parse_subject
 from quire.domain.errors import DamagedRecord, InvalidRequest
 
@@ -68,6 +69,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     revoked: str | None = None
     """The time at which it was revoked; it stays listed for a while."""
     previous: Previous | None = None
+    publisher: CiIdentity | None = None
+    """The CI job for which it was minted; None for a token that people made."""
     unknown: dict[str, Any] = {}
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from quire.access.ci_identities import CiIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,8 @@ class Principal:
     """Those that a trusted proxy or an identity provider names; those of the store come on top."""
     token: str | None = None
     """The id of the token, where it came by one."""
+    publisher: CiIdentity | None = field(default=None, compare=False)
+    """The CI job for which the token was minted; None where it is of none."""
 
     @property
     def is_anonymous(self) -> bool:

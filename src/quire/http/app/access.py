@@ -129,7 +129,7 @@ class Access:
         found = sent if isinstance(sent, str) else state.find_token(sent.identity, sent.digest, datetime.now(UTC))
         if isinstance(sent, TokenText) and not isinstance(found, TokenFault | str):
             self._tally.logins["token"] += 1
-            return Principal(found.user, token=sent.identity)
+            return Principal(found.user, token=sent.identity, publisher=found.publisher)
         self._tally.logins["wrong"] += 1
         identity = sent.identity if isinstance(sent, TokenText) else None
         client, request_id = self._proxies.client_address(request), context_of(request.scope).request_id
