@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -454,3 +455,33 @@ def test_a_containers_quota_limits_the_workers(tmp_path: Path, files: dict[str, 
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert usable_cores(tmp_path) == (cores or len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"user_header": "X-User"}, "there are none; name them with --trusted-proxies"),
+        ({"user_header": "X-User", "trusted_proxies": "*"}, "With --trusted-proxies * any client could name a user"),
+        ({"user_header": "X-User", "trusted_proxies": "10.0.0.1,::/0"}, "With --trusted-proxies ::/0 any client"),
+        ({"groups_header": "X-Groups", "trusted_proxies": "10.0.0.1"}, "name the user's header with --user-header"),
+        (
+            {"user_header": "X-User", "groups_header": "x-user", "trusted_proxies": "10.0.0.1"},
+            "--user-header and --groups-header name the same header",
+        ),
+        ({"user_header": "X_User"}, "--user-header: 'X_User' is no name of a header"),
+        ({"user_header": "Authorization"}, "--user-header: 'Authorization' has another meaning"),
+        ({"user_header": "X-Forwarded-For"}, "--user-header: 'X-Forwarded-For' has another meaning"),
+        ({"groups_header": ""}, "--groups-header: the value is empty"),
+    ],
+)
+def test_user_headers_need_trusted_proxies(flags: dict[str, str], sentence: str) -> None:
+    """A server does not start with settings by which a client could name itself."""
+    with pytest.raises(ConfigurationError, match=re.escape(sentence)):
+        resolve(flags, {})
+
+
+def test_user_headers() -> None:
+    """In lower case, from any source of settings."""
+    settings = resolve({"trusted_proxies": "unix"}, {"QUIRE_USER_HEADER": "X-Forwarded-User"})
+    assert settings.user_headers == (settings.user_header,) == ("x-forwarded-user",)
+    assert settings.has_logins

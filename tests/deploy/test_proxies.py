@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from quire.config.settings import resolve
-from quire.config.values import FORWARDING_HEADERS
+from quire.config.values import FORWARDING_HEADERS, IDENTITY_HEADERS
 from tests.asking import content_type, multipart, password_file, raw_answer, twine_form
 from tests.deploy.proxy_rig import DEPLOY, PREFIX, PROXIES, Proxied, behind
 from tests.distributions import make_wheel, wheel_name
@@ -124,9 +124,9 @@ EXAMPLES = {
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-@pytest.mark.parametrize("header", FORWARDING_HEADERS)
+@pytest.mark.parametrize("header", [*FORWARDING_HEADERS, *IDENTITY_HEADERS])
 def test_every_header_that_quire_may_believe_is_set_or_cleared(example: str, header: str) -> None:
-    """So that nothing that a client writes into one of them gets through, whatever `--trusted-headers` says."""
+    """So that nothing that a client writes into one of them gets through, whatever quire is told to believe."""
     if example.startswith("caddy") and header in FORWARDING_HEADERS[:3]:
         return
     lines = EXAMPLES[example].format(header)

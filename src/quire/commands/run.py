@@ -120,7 +120,7 @@ def prepare(settings: Settings) -> Settings:
                 f"The directory {directory} is on a file system ({kind}) on which servers may not see each other's "
                 f"changes; 'quire doctor {directory}' checks that."
             )
-    if settings.authenticate and settings.passwords is None:
+    if settings.authenticate and not settings.has_logins:
         _log.warning(
             f"No user can {' or '.join(settings.authenticate)}: that needs a login, and there is no password file. "
             "Make one with 'quire passwd' and give it with -P, or give '-a . -P .' for no authentication."
@@ -300,6 +300,7 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         help="for file servers whose change attribute is as coarse as their clock: wait so long around each change, so "
         "that other machines notice it; 'quire doctor' on two machines finds the time (default: off)",
     )
+    _add_sign_on_flags(parser)
     pages = parser.add_argument_group("pages")
     add = pages.add_argument
     add(
@@ -357,6 +358,17 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         "several times slower, and the same answers; for looking into a fault",
     )
     _add_log_flags(parser)
+
+
+def _add_sign_on_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("single sign-on").add_argument
+    add(
+        "--user-header",
+        metavar="NAME",
+        help="believe the user that a trusted proxy names in this header, e.g. X-Auth-Request-User; the proxy must "
+        "set or clear it in every request",
+    )
+    add("--groups-header", metavar="NAME", help="the same for the user's groups, with commas, for grants to groups")
 
 
 def _add_log_flags(parser: argparse.ArgumentParser) -> None:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from quire.config import values
+from quire.config.sign_on import check_sign_on
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import ConfigurationError
 from quire.store.opening import BUCKETS, has_scheme, is_directory, is_in_memory
@@ -79,6 +80,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     passwords: str | None = None
     """An htpasswd file; None when there is none: then no user can log in."""
 
+    user_header: str | None = None
+    """The header in which trusted proxies name the user, in lower case; None when they name none."""
+    groups_header: str | None = None
+    """The same of the user's groups."""
+
     fallback_url: str | None = None
     """The simple API of the index that has the projects this one lacks, ended by a slash; None for a 404."""
     local: tuple[str, ...] = ()
@@ -132,6 +138,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def root(self) -> str:
         """The place of the store: nearly always the directory that carries it."""
         return self.directories[0]
+
+    @property
+    def has_logins(self) -> bool:
+        """Whether a user can log in: by a password, or by a proxy."""
+        return self.passwords is not None or self.user_header is not None
+
+    @property
+    def user_headers(self) -> tuple[str, ...]:
+        """The headers by which trusted proxies identify users, in lower case."""
+        return tuple(name for name in (self.user_header, self.groups_header) if name is not None)
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -194,6 +210,8 @@ OPTIONS = (
     Option("passwords", values.password_file, "--passwords"),
     Option("anonymous_uploads", values.boolean, "--anonymous-uploads"),
     Option("grants", values.boolean, "--grants"),
+    Option("user_header", values.user_header, "--user-header"),
+    Option("groups_header", values.user_header, "--groups-header"),
     Option("disable_fallback", values.boolean, "--disable-fallback"),
     Option("fallback_url", values.http_url, "--fallback-url"),
     Option("local", values.name_patterns, "--local"),
@@ -425,6 +443,7 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
     _check_uploads(
         authenticate, anonymous=given.get("anonymous_uploads", False), read_only=fields.get("read_only", False)
     )
+    check_sign_on(fields)
     if fields.get("no_drop_in") and len(fields["directories"]) > 1:
         raise ConfigurationError(
             "--no-drop-in serves the store alone, which is in the first directory; name no further directories "

@@ -304,6 +304,33 @@ def forwarding_headers(raw: Raw) -> tuple[str, ...]:
     return found
 
 
+_OTHER_HEADERS = frozenset(
+    {"accept", "accept-encoding", "accept-language", "authorization", "connection", "content-length", "content-type"}
+    | {"cookie", "date", "expect", "from", "host", "origin", "proxy-authorization", "range", "referer"}
+    | {"sec-fetch-site", "te", "trailer", "transfer-encoding", "upgrade", "user-agent", "via", "x-request-id"}
+    | {*FORWARDING_HEADERS}
+)
+"""Headers of a meaning of their own, which name no user."""
+
+
+def user_header(raw: Raw) -> str:
+    """The name of a header that is free for a proxy to name a user in, in lower case."""
+    name = text(raw).strip().lower()
+    if not re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", name) or len(name) > 100:
+        raise ValueError(f"{raw!r} is no name of a header; use letters, digits and '-', as in X-Forwarded-User")
+    if name in _OTHER_HEADERS or name.startswith("if-"):
+        raise ValueError(f"{raw!r} has another meaning; name the header that the proxy sets, as X-Forwarded-User")
+    return name
+
+
+IDENTITY_HEADERS = (
+    *("x-auth-request-user", "x-auth-request-groups", "x-auth-request-email", "x-auth-request-preferred-username"),
+    *("x-forwarded-user", "x-forwarded-groups", "x-forwarded-email", "x-forwarded-preferred-username"),
+    *("remote-user", "remote-groups", "x-amzn-oidc-data"),
+)
+"""The usual names of such headers, which the examples of proxies clear."""
+
+
 def host_names(raw: Raw) -> tuple[str, ...]:
     """Host names and IP addresses, `*.` before a name for all below it, `<local>` for those without a dot.
 

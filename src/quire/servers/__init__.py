@@ -51,10 +51,12 @@ def log_start(settings: Settings, addresses: Sequence[str], server: str, workers
         uploads = "read-only"
     elif "update" not in settings.authenticate:
         uploads = "uploads need no login"
-    elif settings.passwords is None:
+    elif not settings.has_logins:
         uploads = "no user may upload"
     else:
-        uploads = f"the users in {settings.passwords} may upload"
+        users = [] if settings.passwords is None else [f"the users in {settings.passwords}"]
+        users += [] if settings.user_header is None else ["those that the proxy names"]
+        uploads = f"{' and '.join(users)} may upload"
     count = "1 worker" if workers == 1 else f"{workers} workers"
     _log.info(f"Serving {settings.root}{more} on {where} with {server}, {count}; {uploads}.")
 

@@ -18,6 +18,7 @@ from quire.catalog.freshness import Barrier
 from quire.http.app.problems import HttpError
 from quire.http.app.proxies import TrustedProxies
 from quire.http.app.request_log import context_of
+from quire.http.login.proxy_users import ProxyUsers
 from quire.observe.metrics.tally import Tally
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="pypi", charset="UTF-8"'}
@@ -36,6 +37,8 @@ class Access:
         proxies: TrustedProxies,
         tally: Tally,
         stored: Barrier[StoredAccess] | None,
+        *,
+        users: ProxyUsers,
     ) -> None:
         """`authenticator`: None where there is no password file. `stored`: of the store's grants and tokens, by the
         empty key; None where they do not count.
@@ -45,6 +48,7 @@ class Access:
         self.stored = stored
         self._proxies = proxies
         self._tally = tally
+        self._users = users
 
     async def state(self) -> AccessState:
         """The grants and tokens as they were at some moment after this call began. Raises StoreError."""
@@ -104,9 +108,17 @@ class Access:
         return refusal
 
     async def _principal(self, request: Request, state: AccessState) -> Principal:
-        """The principal whose credentials a request has. Raises HttpError 401, 429, 503 for refused ones."""
+        """The principal whose credentials a request has. Raises HttpError 400, 401, 429, 503 for refused ones.
+
+        A token counts before the user that a proxy names, since it narrows what that user may do. Anything else in
+        Authorization is then what the proxy wants it to be.
+        """
         header = request.headers.get("authorization")
         token = find_token_text(header) if self.stored is not None else None
+        user = None if isinstance(token, TokenText) else self._users.find(request)
+        if user is not None:
+            self._tally.logins["proxy"] += 1
+            return user
         if token is not None:
             return self._holder(request, state, token)
         credentials = parse_basic(header)

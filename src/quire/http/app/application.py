@@ -53,7 +53,7 @@ def create_application(settings: Settings) -> Starlette:
         routes=_routes(settings),
         middleware=[
             Middleware(RequestLog, settings=settings, tally=worker.metrics.tally),
-            Middleware(Framing, trusts=worker.proxies.trusts),
+            Middleware(Framing, trusts=worker.proxies.trusts, singletons=settings.user_headers),
             Middleware(LingeringClose),
             Middleware(Origins, settings=settings, proxies=worker.proxies, hosts=worker.hosts),
         ],

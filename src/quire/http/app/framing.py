@@ -48,16 +48,18 @@ SINGLETONS: Final = frozenset(
 class Framing:
     """Middleware: refuses ambiguous requests, and lets no request follow a chunked one on its connection."""
 
-    def __init__(self, app: ASGIApp, trusts: Callable[[str], bool]) -> None:
-        """`trusts`: whether the peer with this address is a trusted proxy."""
+    def __init__(self, app: ASGIApp, trusts: Callable[[str], bool], singletons: Sequence[str] = ()) -> None:
+        """`trusts`: whether the peer with this address is a trusted proxy. `singletons`: lower-case names of further
+        fields that have one value."""
         self._app = app
+        self._singletons = SINGLETONS | {name.encode() for name in singletons}
         self._trusts = trusts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["headers"] = lines = with_lists_joined(scope["headers"])
+        scope["headers"] = lines = with_lists_joined(scope["headers"], self._singletons)
         lengths, encodings, hosts = _header_values(lines)
         # PEP 3333 leaves the connection to the server; HTTP/2 has no such header
         may_close = "wsgi_environ" not in scope and str(scope.get("http_version", "1.1")).startswith("1")
@@ -105,14 +107,16 @@ def problem_with(lengths: list[bytes], encodings: list[bytes], hosts: list[bytes
     return None
 
 
-def with_lists_joined(lines: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+def with_lists_joined(
+    lines: Sequence[tuple[bytes, bytes]], singletons: frozenset[bytes] = SINGLETONS
+) -> list[tuple[bytes, bytes]]:
     """The header lines with one line for each name, in lower case; of a field that is no list, all that were sent."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in lines:
         values.setdefault(name.lower(), []).append(value)
     found: list[tuple[bytes, bytes]] = []
     for name, each in values.items():
-        if name in SINGLETONS:
+        if name in singletons:
             found += [(name, value) for value in each]
         else:
             found.append((name, (b"; " if name == b"cookie" else b", ").join(each)))  # RFC 9113, 8.2.3

@@ -34,6 +34,7 @@ from quire.http.app.proxies import TrustedProxies, peer_of
 from quire.http.app.ready import Readiness, StoreProbe
 from quire.http.app.renderings import Renderings
 from quire.http.app.worker_metrics import WorkerMetrics
+from quire.http.login.proxy_users import ProxyUsers
 from quire.http.simple.accel import internal_location
 from quire.index.index import Index
 from quire.operations.opening import drop_ins_of
@@ -82,7 +83,8 @@ class Worker:
         self.proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
         self.hosts = AllowedHosts(settings.allowed_hosts)
         authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
-        self.access = Access(rules, authenticator, self.proxies, metrics.tally, stored_access)
+        users = ProxyUsers(self.proxies, settings.user_header, settings.groups_header)
+        self.access = Access(rules, authenticator, self.proxies, metrics.tally, stored_access, users=users)
         self.renderings: Renderings[Page] = Renderings()
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self._threads = threads
@@ -209,7 +211,7 @@ def build_worker(settings: Settings) -> Worker:
         settings.authenticate,
         metrics=settings.metrics,
         read_only=index.read_only,
-        has_users=settings.passwords is not None,
+        has_users=settings.has_logins,
     )
     stored_access = None
     if settings.grants:

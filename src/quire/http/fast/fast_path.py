@@ -108,6 +108,7 @@ class FastPath:
         """Whether the log needs to know more of each request than is known here."""
         self._ids = RequestIds()
         self._authenticator = worker.access.authenticator
+        self._user_headers = settings.user_headers
         sharing = (
             index.projects,
             index.project_names,
@@ -390,7 +391,7 @@ class FastPath:
             return ""
         if login is None and (header := headers.get("authorization")) is not None:
             login = self.find_login(header)
-        if login is None:
+        if login is None or (self._user_headers and any(name in headers for name in self._user_headers)):
             return None
         if isinstance(login, TokenLogin):
             token = state.find_token(login.identity, login.digest, datetime.now(UTC))

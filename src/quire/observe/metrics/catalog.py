@@ -35,7 +35,7 @@ SECONDS = (
 
 UPLOAD_RESULTS = ("published", "unchanged", "refused", "failed")
 CHANGE_ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend", "import")
-LOGIN_RESULTS = ("remembered", "checked", "token", "wrong", "throttled", "busy")
+LOGIN_RESULTS = ("remembered", "checked", "token", "proxy", "wrong", "throttled", "busy")
 REFUSAL_REASONS = ("login_needed", "forbidden")
 STORE_ERRORS = (
     *("StoreError", "Conflict", "OutcomeUnknown", "StoreReadOnly", "StoreFull"),

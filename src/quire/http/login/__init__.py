@@ -1,0 +1,1 @@
+"""Users that others identify: a trusted proxy, an identity provider."""
