@@ -23,6 +23,7 @@ LAYERS = (
     "index",
     "dropin",
     "upstream",
+    "identity",
     "catalog",
     "access",
     "doctor",
