@@ -12,6 +12,7 @@ import http.client
 import io
 import secrets
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,13 +25,15 @@ import httpx
 from quire.index.index import Index
 from quire.store.posix.store import PosixStore
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import DEADLINE, Served, environment, free_port, quire_command, running, until
+from tests.serving import DEADLINE, Served, environment, free_port, running, until
 
 JSON_V1 = "application/vnd.pypi.simple.v1+json"
 HTML_V1 = "application/vnd.pypi.simple.v1+html"
 OPEN = ("-a", ".", "-P", ".", "--disable-fallback")
 """Flags of an index that needs no login."""
 TWINE = {"User-Agent": "twine/7.0.0 CPython/3.11"}
+BUCKET_IN_MEMORY = "s3://memory"
+"""The place of a bucket in the memory of its server (see `tests.bucket_in_memory`)."""
 _BOUNDARY = "----------quire-tests"
 
 
@@ -145,7 +148,8 @@ def serve(
 ) -> Iterator[Site]:
     """A `quire run` with one worker over `folder`/packages, which is made if it is not there.
 
-    `place`: see `Site.place`; an `@` in it stands for a folder that no other server has.
+    `place`: see `Site.place`; an `@` in it stands for a folder that no other server has. Below BUCKET_IN_MEMORY it is
+    in a bucket in the memory of the server.
 
     Whatever was asked of it, it must not have logged a traceback. `unprivileged`: for root, to have no other rights to
     files than the permissions give. `descriptors`: the hard limit of open files; None for that of the tests.
@@ -153,7 +157,9 @@ def serve(
     root = folder / "packages"
     root.mkdir(exist_ok=True)
     port, place = free_port(), place.replace("@", secrets.token_hex(6))
-    command = quire_command("run", "-p", port, "-i", "127.0.0.1", "--workers", 1, *flags, *filter(None, [place]), root)
+    arguments = ("run", "-p", port, "-i", "127.0.0.1", "--workers", 1, *flags, *filter(None, [place]), root)
+    program = "tests.bucket_in_memory" if place.startswith(f"{BUCKET_IN_MEMORY}/") else "quire"
+    command = [sys.executable, "-m", program, *map(str, arguments)]
     if unprivileged:
         command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]
     if descriptors is not None:

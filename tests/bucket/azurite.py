@@ -1,16 +1,14 @@
 """Azurite: Microsoft's own server of Azure Blob Storage for tests, a program of Node.js, all in memory.
 
-Its packages are those of `azurite_lock/package-lock.json`, installed once in `.cache/bucket/azurite`.
+Its packages are those of `azurite_lock/package-lock.json`.
 """
 
 from __future__ import annotations
 
 import base64
-import fcntl
 import hmac
 import os
 import secrets
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,15 +17,12 @@ from pathlib import Path
 
 import httpx
 
-from tests.bucket.servers import CACHE, BucketServer, daemon, unused_port, wait_until_it_answers
-from tests.rootfs import call, install
+from tests.bucket.npm_packages import installed
+from tests.bucket.servers import BucketServer, daemon, unused_port, wait_until_it_answers
 
-_LOCK = Path(__file__).with_name("azurite_lock")
-_FOLDER = CACHE / "azurite"
 _PROGRAM = Path("node_modules", "azurite", "dist", "src", "blob", "main.js")
 _ACCOUNT = "quire"
 _KEY = base64.b64encode(b"no secret: for tests alone").decode()
-_INSTALL_SECONDS = 300.0
 _REQUEST_SECONDS = 60.0
 
 
@@ -60,22 +55,8 @@ class AzuriteServer(BucketServer):
 
 
 def prepare() -> Path:
-    """The folder with its packages, made now if they are not there or other ones. Raises RigError."""
-    wanted = (_LOCK / "package-lock.json").read_bytes()
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        mark = _FOLDER / "installed"
-        if not mark.exists() or mark.read_bytes() != wanted:
-            install("node", package="nodejs")
-            install("npm")
-            shutil.rmtree(_FOLDER, ignore_errors=True)
-            shutil.copytree(_LOCK, _FOLDER)
-            print(f"Installing Azurite in {_FOLDER} ...", flush=True)
-            flags = ("--ignore-scripts", "--no-audit", "--no-fund")
-            call("env", f"--chdir={_FOLDER}", "npm", "ci", *flags, seconds=_INSTALL_SECONDS)
-            mark.write_bytes(wanted)
-    return _FOLDER
+    """The folder with its packages. Raises RigError."""
+    return installed("azurite")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +18,14 @@ import pytest
 from quire.store.bucket.client import open_bucket
 from tests.bucket.caching import caching_proxy
 from tests.bucket.ceph import CEPH_18, LIMITED_KEY, LIMITED_SECRET, S3Server, s3_server
-from tests.bucket.servers import CACHE
+from tests.bucket.npm_packages import installed
+from tests.bucket.sample import is_sample
 from tests.bucket.test_rights import grant
-from tests.serving import DEADLINE, environment, free_port, run_quire, until
+from tests.serving import environment, free_port, run_quire, until
 
 pytestmark = pytest.mark.bucket
 
-_S3RVER = "s3rver@3.7.1"
+not_in_the_sample = pytest.mark.skipif(is_sample(), reason="the sample has no server that breaks the promise")
 
 
 def examine(url: str, folder: Path, **variables: str) -> tuple[int, dict[str, Any]]:
@@ -84,6 +84,7 @@ def test_a_cache_before_the_server(url: str, tmp_path: Path) -> None:
     assert any("a proxy or a content network that caches" in each["advice"] for each in report["checks"])
 
 
+@not_in_the_sample
 def test_a_server_that_never_replaces_under_a_condition(tmp_path: Path) -> None:
     """Ceph 18."""
     with s3_server(CEPH_18) as server:
@@ -94,6 +95,7 @@ def test_a_server_that_never_replaces_under_a_condition(tmp_path: Path) -> None:
     assert "before version 20" in check["advice"]
 
 
+@not_in_the_sample
 def test_a_server_that_ignores_conditions(tmp_path: Path) -> None:
     """s3rver."""
     with s3rver(tmp_path) as variables:
@@ -140,12 +142,7 @@ def new_bucket() -> str:
 @contextmanager
 def s3rver(folder: Path) -> Iterator[dict[str, str]]:
     """The server with a bucket `quire`: the variables that lead to it."""
-    program = CACHE / "s3rver" / "node_modules" / ".bin" / "s3rver"
-    if not program.exists():
-        if shutil.which("npm") is None:
-            pytest.skip("s3rver needs Node.js and npm")
-        install = ("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(CACHE / "s3rver"))
-        subprocess.run([*install, _S3RVER], check=True, capture_output=True, timeout=DEADLINE)
+    program = installed("s3rver") / "node_modules" / ".bin" / "s3rver"
     port = free_port()
     flags = ("--directory", folder / "s3rver", "--address", "127.0.0.1", "--port", port, "--configure-bucket", "quire")
     (folder / "s3rver").mkdir()

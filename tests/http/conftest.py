@@ -6,15 +6,19 @@ from typing import Final
 
 import pytest
 
+from tests.asking import BUCKET_IN_MEMORY
+from tests.bucket.sample import CORE, is_sample
 from tests.bucket.servers import served_buckets
 
 PLACES: Final = {
     "directory": "",
     "memory": "memory:",
+    "objects": f"{BUCKET_IN_MEMORY}/@",
     **{f"bucket-{scheme}": f"{url}/@" for scheme, url in served_buckets().items()},
 }
 """The values of `place` for `tests.asking.serve`. A store in memory has neither a path nor a descriptor of a file, as a
-bucket has none. `make test-bucket` has buckets, too, and each server has a folder of its own there."""
+bucket has none. `objects` is the store in a bucket, over obstore's bucket in the server's memory. `make test-bucket`
+has buckets on real servers, too, and each server of quire has a folder of its own there."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -25,5 +29,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "place" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("on_disk")
         assert marker is None or marker.args, "on_disk needs the reason"
-        ids = list(PLACES) if marker is None else ["directory"]
+        is_core = metafunc.module.__name__ in CORE
+        ids = [each for each in PLACES if is_core or not _takes_core_alone(each)]
+        if marker is not None:
+            ids = ["directory"]
         metafunc.parametrize("place", [PLACES[each] for each in ids], ids=ids, scope="module")
+
+
+def _takes_core_alone(place: str) -> bool:
+    return place in {"bucket-az", "bucket-gs"} and is_sample()

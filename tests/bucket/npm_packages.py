@@ -1,0 +1,35 @@
+"""Programs of Node.js, installed once in `.cache/bucket` by the lock files of these tests."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from pathlib import Path
+
+from tests.bucket.servers import CACHE
+from tests.rootfs import call, install
+
+_INSTALL_SECONDS = 300.0
+
+
+def installed(name: str) -> Path:
+    """The folder with the packages of `NAME_lock/package-lock.json`, made now if they are not there or other ones.
+
+    Raises RigError.
+    """
+    lock_folder, folder = Path(__file__).with_name(f"{name}_lock"), CACHE / name
+    wanted = (lock_folder / "package-lock.json").read_bytes()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mark = folder / "installed"
+        if not mark.exists() or mark.read_bytes() != wanted:
+            install("node", package="nodejs")
+            install("npm")
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(lock_folder, folder)
+            print(f"Installing {name} in {folder} ...", flush=True)
+            flags = ("--ignore-scripts", "--no-audit", "--no-fund")
+            call("env", f"--chdir={folder}", "npm", "ci", *flags, seconds=_INSTALL_SECONDS)
+            mark.write_bytes(wanted)
+    return folder
