@@ -13,6 +13,7 @@ import pytest
 
 from quire.domain.errors import StoreError, StoreReadOnly
 from quire.store.bucket.client import open_bucket
+from quire.store.bucket.objects import Object
 from quire.store.bucket.staging import SMALL
 from quire.store.bucket.store import BucketStore
 from quire.testing import EXCLUSIVE_RULES, RULES, Rule, check_rule
@@ -236,15 +237,33 @@ def test_drop_in_folders_are_served_beside_a_bucket(tmp_path: Path, url: str) ->
 
 
 def test_commands_name_the_bucket(tmp_path: Path, url: str) -> None:
-    """Where there is no store in it, and where a command is for directories."""
+    """Where there is no store in it."""
     empty = run_quire("gc", "-d", f"{url}-empty", cwd=tmp_path)
     assert (empty.returncode, empty.stdout) == (2, "")
     assert "name the bucket and the prefix of a store with -d" in empty.stderr
+
+
+def test_the_list_of_projects_is_compared_and_repaired(tmp_path: Path, url: str) -> None:
+    """After an operator restored an old list and removed a record, `quire check` names both, and `--repair` makes the
+    list right for the servers that go on."""
+    store = opened(url)
     with serve(tmp_path, *OPEN, place=url) as site:
         publish_wheel(site, "acme", "1.0")
-    repair = run_quire("check", "-d", url, "--repair", cwd=tmp_path)
-    assert (repair.returncode, repair.stdout) == (2, "")
-    assert f"--repair mends a store in a directory, and {url} is in none" in repair.stderr
+        publish_wheel(site, "gone", "1.0")
+        old = store.bucket.get("names/main/projects.json")
+        assert isinstance(old, Object)
+        publish_wheel(site, "new", "1.0")
+        store.bucket.remove("names/main/projects.json")
+        store.bucket.put("names/main/projects.json", old.data, None)
+        store.bucket.remove("records/main/projects/gone.json")
+        found = run_quire("check", "-d", url, cwd=tmp_path)
+        assert found.returncode == 1
+        assert "damage: main/projects/gone: The list of projects has this name, and there is no such" in found.stdout
+        assert "damage: main/projects/new: The project can be read, and the list of projects lacks" in found.stdout
+        repaired = run_quire("check", "-d", url, "--repair", cwd=tmp_path)
+        assert (repaired.returncode, repaired.stdout.count("Repaired: ")) == (0, 2), repaired.stdout + repaired.stderr
+        assert site.projects() == ["acme", "new"]
+    assert "damage" not in run_quire("check", "-d", url, cwd=tmp_path).stdout
 
 
 def test_a_read_only_server_writes_nothing(url: str) -> None:

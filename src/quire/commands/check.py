@@ -14,7 +14,6 @@ from typing import Any
 
 from quire.commands.common import add_store_flags, count, in_words, open_store, plain, print_json
 from quire.commands.progress import Meter
-from quire.domain.errors import ConfigurationError
 from quire.operations.checking import Check, Checked, Severity
 
 _DESCRIPTION = """\
@@ -33,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         action="store_true",
         help="go back to the newest good revision of a damaged record, restore files that cannot be served from a "
         "copy, or take them out of their listing, and tidy up; what goes out of use is kept in the folder damaged/ of "
-        "the store",
+        "the store. In a bucket: make the list of projects agree with the projects, and no more",
     )
     add_store_flags(parser)
 
@@ -41,11 +40,6 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check. Raises ConfigurationError, StoreError."""
     opened = open_store(arguments, writes=arguments.repair, asks_the_time=True)
-    if arguments.repair and opened.inspector is None:
-        raise ConfigurationError(
-            f"--repair mends a store in a directory, and {opened.store.place} is in none: publish a lost file again, "
-            "and restore a damaged object from the bucket's versions or a backup."
-        )
     with Meter("check") as meter:
         checked = Check(
             opened.store,
@@ -54,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             quick=arguments.quick,
             repair=arguments.repair,
             folder=opened.folder(keeps_facts=arguments.repair),
+            lists=opened.name_repairs() if arguments.repair else None,
             progress=meter,
         ).run()
     if arguments.json:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -28,9 +28,12 @@ from quire.index.index import Index, all_indexes
 from quire.observe import logs
 from quire.operations.opening import check_place, drop_ins_of, open_index
 from quire.store.contracts import Store
-from quire.store.opening import inspector_of, is_directory
+from quire.store.opening import inspector_of, is_directory, name_repairs_of
 from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.layout import check_directory, nearest_store
+
+if TYPE_CHECKING:
+    from quire.store.bucket.name_repairs import NameRepairs
 
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +60,10 @@ class Opened:
     @property
     def inspector(self) -> PosixInspector | None:
         return inspector_of(self.store)
+
+    def name_repairs(self) -> NameRepairs | None:
+        """Repairs of lists of projects that are objects of a bucket; None for another store. Raises StoreReadOnly."""
+        return name_repairs_of(self.store)
 
     def indexes(self) -> list[Index]:
         """All indexes of the store."""

@@ -19,6 +19,7 @@ from quire.store.contracts import DEFAULT_BLOB_OPTIONS, BlobOptions
 if TYPE_CHECKING:
     from quire.observe.metrics.tally import Counts
     from quire.store.bucket.client import ObjectBucket
+    from quire.store.bucket.name_repairs import NameRepairs
     from quire.store.contracts import Store
     from quire.store.posix.inspector import PosixInspector
 
@@ -134,6 +135,15 @@ def requests_of(store: Store) -> Counts | None:
     from quire.store.bucket.store import BucketStore  # noqa: PLC0415 - see `open_store`
 
     return store.bucket.counts if isinstance(store, BucketStore) else None
+
+
+def name_repairs_of(store: Store) -> NameRepairs | None:
+    """Repairs of the lists of names of a store in a bucket; None for another one. Raises StoreReadOnly."""
+    if is_directory(store.place) or is_in_memory(store.place):
+        return None
+    from quire.store.bucket.store import BucketStore  # noqa: PLC0415 - see `open_store`
+
+    return store.records.repairs() if isinstance(store, BucketStore) else None
 
 
 def inspector_of(store: Store) -> PosixInspector | None:

@@ -235,7 +235,7 @@ def explore(actors: list[Actor], *, is_present: bool, most: int | None = None) -
     def no_pause(attempt: int) -> None:
         """An actor waits until it is chosen."""
 
-    with mock.patch("secrets.token_hex", identity), mock.patch.object(names, "_pause", no_pause):
+    with mock.patch("secrets.token_hex", identity), mock.patch.object(names, "pause", no_pause):
         while todo and (most is None or len(seen) < most):
             schedule = todo.pop()
             current = Run(actors, is_present=is_present)

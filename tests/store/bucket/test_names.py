@@ -69,7 +69,7 @@ def announced_late(lists: NameLists, folder: str, name: str, commit: Callable[[]
     [
         (without(Safeguard.FENCE), [create, heal]),
         (without(Safeguard.FRESH), [create, delete]),
-        (mock.patch.object(names_module, "_left", trusting), [create, delete]),
+        (mock.patch.object(names_module, "left", trusting), [create, delete]),
         (mock.patch.object(NameLists, "change", announced_late), [create]),
     ],
     ids=["no fence", "token not fresh", "settled over others", "announced late"],

@@ -19,6 +19,7 @@ from quire.operations.checking.collect import GRACE
 from quire.operations.checking.copies import Copies, Copy
 from quire.operations.checking.drop_ins import DropInCheck
 from quire.operations.checking.findings import Checked, Finding, Severity
+from quire.operations.checking.name_lists import ListRepairs, check_agreement, check_readable
 from quire.operations.checking.references import References, project_of
 from quire.operations.checking.repair import Repairs
 from quire.process.progress import Progress
@@ -52,10 +53,12 @@ class Check:
         repair: bool = False,
         grace: float = GRACE,
         folder: Folder | None = None,
+        lists: ListRepairs | None = None,
         progress: Progress | None = None,
     ) -> None:
         """`indexes`: all indexes of the store; asked after the blobs were listed.
-        `inspector`: examines the store's own folders; None skips that, and repairs.
+        `inspector`: examines the store's own folders; None skips that, and the repairs there. `lists`: repairs of the
+        lists of projects, where these are objects of their own; None for none.
         `quick`: believe the sizes, and read no file. `grace`: seconds in which a change is expected to be complete.
         `folder`: the drop-in files that are served with the store: checked too, and lost files are restored from them.
         """
@@ -66,6 +69,7 @@ class Check:
         self._repairs = Repairs(store, inspector) if repair and inspector is not None else None
         self._grace = grace
         self._folder = folder
+        self._lists = lists if repair else None
         self._copies: Copies | None = None
         self._progress = progress or Progress()
         self._checked = Checked()
@@ -77,9 +81,7 @@ class Check:
         self._progress.step("reading", 0 if self._quick else sum(blob.size for blob in self._blobs.values()))
         indexes = self._indexes()
         for index in indexes:
-            self._check_names(index)
-            for name in self._store.records.written(index.prefix):
-                self._check_record(index, name)
+            self._check_index(index)
         self._check_unlisted(indexes)
         self._check_anomalies()
         if self._folder is not None:
@@ -89,16 +91,17 @@ class Check:
     def _found(self, severity: Severity, code: str, where: str, sentence: str, **more: Any) -> None:
         self._checked.findings.append(Finding(severity, code, where, sentence, **more))
 
-    def _check_names(self, index: Index) -> None:
-        """Whether the list of projects can be read."""
-        try:
-            self._store.records.names(index.prefix)
-        except StoreError as error:
-            self._found(Severity.DAMAGE, "unreadable-names", index.prefix, str(error))
+    def _check_index(self, index: Index) -> None:
+        records, folder = self._store.records, index.prefix
+        self._checked.findings += check_readable(records, folder, self._lists)
+        present = {name: self._check_record(index, name) for name in records.written(folder)}
+        if self._inspector is None:  # which else looks at the marks from which a list is made
+            self._checked.findings += check_agreement(records, folder, present, self._lists)
 
     # -- records ------------------------------------------------------------------------------------------------------
 
-    def _check_record(self, index: Index, name: str) -> None:
+    def _check_record(self, index: Index, name: str) -> bool | None:
+        """Whether the project is present; None when that is not known."""
         key = f"{index.prefix}/{name}"
         if not is_normalized(name):
             self._found(
@@ -107,27 +110,27 @@ class Check:
                 key,
                 "No project has this name in its normalized form; it is not served.",
             )
-            return
+            return None
         try:
             record = self._store.records.read(key)
         except DamagedRecord as error:  # the store itself cannot understand it
             self._found(Severity.DAMAGE, "damaged-record", key, str(error))
-            return
+            return None
         except StoreError as error:
             self._found(Severity.DAMAGE, "unreadable-record", key, str(error))
-            return
+            return None
         try:
             project = Index.decode(record)
         except DamagedRecord as error:
             if self._store.records.read(key, record) is not record:
-                self._check_record(index, name)  # another one was just written
-            else:
-                self._damaged_record(index, name, record, error)
-            return
+                return self._check_record(index, name)  # another one was just written
+            self._damaged_record(index, name, record, error)
+            return record.data is not None
         self._check_tombstones(record)
         if project is not None:
             self._checked.projects += 1
             self._check_project(index, name, project)
+        return project is not None
 
     def _check_tombstones(self, record: Record) -> None:
         try:

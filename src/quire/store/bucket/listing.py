@@ -8,6 +8,7 @@ a token for each of these writers. `quire.store.bucket.names` has the protocol.
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -36,8 +37,12 @@ class Root(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens of the writers that may change whether a name is present."""
 
     def with_token(self, name: str, token: str) -> Root:
-        tokens = (*self.changing.get(name, ()), token)
-        return msgspec.structs.replace(self, changing=self.changing | {name: tokens})
+        return self.with_tokens((name,), token)
+
+    def with_tokens(self, names: Iterable[str], token: str) -> Root:
+        """For several names that one writer changes."""
+        added = {name: (*self.changing.get(name, ()), token) for name in names}
+        return msgspec.structs.replace(self, changing=self.changing | added)
 
     def holds(self, name: str, token: str) -> bool:
         return token in self.changing.get(name, ())

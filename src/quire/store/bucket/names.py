@@ -49,11 +49,12 @@ from quire.store.bucket.swaps import State, Swaps, create_once
 from quire.store.contracts import NEVER_WRITTEN, Names, Record
 
 SNAPSHOT_TRIES: Final = 8
-_ATTEMPTS: Final = 200
+ATTEMPTS: Final = 200
 """Swaps of a root that many writers want to change, before one of them gives up."""
 _LOADS: Final = 16
 """Objects that are read at a time."""
 _ROOT_PAUSE: Final = 0.005
+TOO_MANY: Final = "Too many projects are created or deleted at once; try again in some seconds."
 
 log = structlog.stdlib.get_logger("quire.store.bucket")
 T = TypeVar("T")
@@ -120,7 +121,7 @@ class NameLists:
             current, resolved = self._resolved(folder, current)
             try:
                 return self._loaded(folder, current), resolved
-            except _SegmentMissing:  # the root was replaced, and a segment that it named was removed
+            except SegmentMissing:  # the root was replaced, and a segment that it named was removed
                 again = self._current(folder, current)
                 if again is current:
                     break
@@ -154,7 +155,7 @@ class NameLists:
         return self._read(f"{folder}/{name}", known)
 
     def _loaded(self, folder: str, current: _Known) -> _Known:
-        """With the names of all segments of its root. Raises _SegmentMissing when it is not the root any more."""
+        """With the names of all segments of its root. Raises SegmentMissing when it is not the root any more."""
         missing = [each.identity for each in current.root.segments if each.identity not in current.segments]
         found = _at_once(lambda identity: self._segment(folder, identity), missing)
         loaded = current.segments | dict(zip(missing, found, strict=True))
@@ -164,7 +165,7 @@ class NameLists:
     def _segment(self, folder: str, identity: str) -> tuple[str, ...]:
         found = self._bucket.get(_segment_key(folder, identity))
         if found is None or found is Unchanged.UNCHANGED:
-            raise _SegmentMissing
+            raise SegmentMissing
         return tuple(found.data.decode().split("\n")) if found.data else ()
 
     def folders(self, parts: int) -> tuple[str, ...]:
@@ -244,32 +245,32 @@ class NameLists:
         """
         try:
             if with_token is not None and is_present is not None:
-                settled = _left(with_token.root, name, token, is_present=is_present)
+                settled = left(with_token.root, name, token, is_present=is_present)
                 if self._swapped(folder, with_token, settled) is not None:
                     return
-            for attempt in range(_ATTEMPTS):
+            for attempt in range(ATTEMPTS):
                 current = self._current(folder, None)
                 if not current.root.holds(name, token):
                     return  # it was fenced meanwhile
                 if not current.root.others(name, token):
                     is_present = self._record(folder, name, None).data is not None
-                settled = _left(current.root, name, token, is_present=bool(is_present))
+                settled = left(current.root, name, token, is_present=bool(is_present))
                 if self._swapped(folder, current, settled) is not None:
                     return
-                _pause(attempt)
+                pause(attempt)
         except StoreError as error:
             self._unsettled.add(folder)
             log.warning("name not settled", record=f"{folder}/{name}", error=str(error))
 
     def _replace(self, folder: str, change: Callable[[Root], Root]) -> _Known:
         """Swap the root for another one. Raises StoreError when too many others do the same."""
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             current = self._current(folder, None)
             replaced = self._swapped(folder, current, change(current.root))
             if replaced is not None:
                 return replaced
-            _pause(attempt)
-        raise StoreError("Too many projects are created or deleted at once; try again in some seconds.")
+            pause(attempt)
+        raise StoreError(TOO_MANY)
 
     def _swapped(self, folder: str, current: _Known, root: Root) -> _Known | None:
         """The root swapped in; None when another writer was faster.
@@ -290,19 +291,25 @@ class NameLists:
         old = root.segments[number] if number >= 0 else None
         try:
             names = self._segment(folder, old.identity) if old is not None else ()
-        except _SegmentMissing:
+        except SegmentMissing:
             return root  # another one was faster, and the swap will fail
+        try:
+            written = self._written(folder, apply(names, changes), old.first if old is not None else "")
+        except StoreError:
+            return root  # the names ride in the root until a later change can fold them
+        return root.rewritten(number, written, changes)
+
+    def _written(self, folder: str, names: tuple[str, ...], first: str) -> tuple[Segment, ...]:
+        """New segments with these names, in the place of the one that begins with `first`. Raises StoreError."""
         self._unsettled.add(folder)  # the old segment, or the new ones if the swap fails, will have no name
         written = []
-        for first, piece in split(apply(names, changes), old.first if old is not None else ""):
+        for start, piece in split(names, first):
             identity = secrets.token_hex(8)
             key, data = _segment_key(folder, identity), "\n".join(piece).encode()
-            try:  # the key is new: an object there is this one
-                create_once(key, partial(self._bucket.put, key, data, None), partial(self._bucket.get, key))
-            except StoreError:
-                return root  # the names ride in the root until a later change can fold them
-            written.append(Segment(first, identity))
-        return root.rewritten(number, tuple(written), changes)
+            # the key is new: an object there is this one
+            create_once(key, partial(self._bucket.put, key, data, None), partial(self._bucket.get, key))
+            written.append(Segment(start, identity))
+        return tuple(written)
 
     # -- healing ------------------------------------------------------------------------------------------------------
 
@@ -352,11 +359,11 @@ class NameLists:
         return {each.identity for each in self._current(folder, None).root.segments}
 
 
-class _SegmentMissing(Exception):
+class SegmentMissing(Exception):
     """A segment is not there, since its root was replaced."""
 
 
-def _left(root: Root, name: str, token: str, *, is_present: bool) -> Root:
+def left(root: Root, name: str, token: str, *, is_present: bool) -> Root:
     """The root after a writer took its token out."""
     if root.others(name, token):
         return root.without_token(name, token)
@@ -386,5 +393,5 @@ def _at_once(load: Callable[[str], T], keys: list[str]) -> list[T]:
         return list(executor.map(load, keys))
 
 
-def _pause(attempt: int) -> None:
+def pause(attempt: int) -> None:
     time.sleep(_ROOT_PAUSE * min(attempt + 1, 40) * (0.5 + secrets.randbelow(1000) / 1000))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from quire.domain.errors import Conflict, StoreReadOnly
 from quire.store.bucket.documents import Document, Kind
+from quire.store.bucket.name_repairs import NameRepairs
 from quire.store.bucket.names import NameLists
 from quire.store.bucket.objects import Bucket
 from quire.store.bucket.swaps import State, Swaps
@@ -108,6 +109,11 @@ class BucketRecords:
                 continue
             return
         raise Conflict(f"The record {key} has too many writers at once.")
+
+    def repairs(self) -> NameRepairs:
+        """Repairs of the lists of names. Raises StoreReadOnly."""
+        self._check_writable()
+        return NameRepairs(self._bucket, self._swaps, self.read)
 
     def _check_writable(self) -> None:
         if not self._writable:
