@@ -30,6 +30,7 @@ LAYERS = (
     "config",
     "observe",
     "operations",
+    "administration",
     "http",
     "web",
     "servers",

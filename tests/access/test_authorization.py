@@ -14,12 +14,14 @@ CHANGES = (Right.UPDATE, Right.UPLOAD, Right.MANAGE)
 
 
 def refused(rules: AccessRules, principal: Principal) -> dict[Right, type]:
-    """The rights that a principal has not, whatever the project, and the kind of each refusal."""
+    """The rights that a principal has not, whatever the project, and the kind of each refusal. The settings make no
+    user an administrator, so that right is always refused, and left out here."""
     found = {
         right: {type(rules.authorize(principal, right, "main", project)) for project in (None, "acme")}
         for right in Right
     }
     assert all(len(kinds) == 1 for kinds in found.values())
+    assert found.pop(Right.ADMIN) == {NeedsLogin if principal.is_anonymous else Forbidden}
     return {right: kind for right, (kind,) in found.items() if kind is not type(ALLOWED)}
 
 

@@ -36,7 +36,15 @@ def token(
     text = new_token("t000000000")
     lifetime = None if days is None else timedelta(days=days)
     made = changing.make_token(
-        text, permissions.split(), "main", projects.split(), user=user, note=None, lifetime=lifetime, now=NOW, by=None
+        text.digest,
+        permissions.split(),
+        "main",
+        projects.split(),
+        user=user,
+        note=None,
+        lifetime=lifetime,
+        now=NOW,
+        by=None,
     )
     return text, made
 
@@ -117,7 +125,7 @@ def test_a_token_counts_until_it_ends() -> None:
     assert AccessState(document).find_token(*sent(new_token(text.identity)), NOW) is TokenFault.UNKNOWN
     assert AccessState(document).find_token(*sent(new_token("t000000001")), NOW) is TokenFault.UNKNOWN
     new = new_token(text.identity)
-    rotated = AccessState(changing.with_rotated(document, text.identity, new, timedelta(hours=1), NOW))
+    rotated = AccessState(changing.with_rotated(document, text.identity, new.digest, timedelta(hours=1), NOW))
     assert [isinstance(rotated.find_token(*sent(each), NOW), Token) for each in (text, new)] == [True, True]
     assert rotated.find_token(*sent(text), NOW + timedelta(hours=1)) is TokenFault.ROTATED
     assert isinstance(rotated.find_token(*sent(new), NOW + timedelta(hours=1)), Token)

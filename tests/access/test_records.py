@@ -13,6 +13,7 @@ from quire.access.ci_identities import CiIdentity
 from quire.access.decisions import AccessState
 from quire.access.document import AccessDocument, Token, decode_access, encode_access
 from quire.access.records import AccessRecords
+from quire.access.tokens import new_identity, new_token
 from quire.domain.errors import Conflict, DamagedRecord, NotFound, OutcomeUnknown, StoreError
 from quire.index.audit.entries import Origin
 from quire.operations import granting
@@ -25,8 +26,18 @@ DAY = timedelta(days=1)
 
 def create(access: AccessRecords, note: str = "") -> str:
     """A new token; its id."""
-    text, _ = granting.create_token(
-        access, ["read"], "*", [], user=None, note=note or None, lifetime=DAY, origin=ORIGIN
+    text = new_token(new_identity())
+    granting.create_token(
+        access,
+        ["read"],
+        "*",
+        [],
+        identity=text.identity,
+        digest=text.digest,
+        user=None,
+        note=note or None,
+        lifetime=DAY,
+        origin=ORIGIN,
     )
     return text.identity
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from quire.access.records import AccessRecords
+from quire.access.tokens import new_identity, new_token
 from quire.index.audit.entries import Origin
 from quire.operations import granting
 from tests.clients.sandbox import Result, Sandbox, imported, ok, refused
@@ -34,8 +35,18 @@ def token(servers: Servers, *rights: str, projects: tuple[str, ...] = (), user: 
     """A new token."""
     access = AccessRecords(servers.index.store)
     lifetime = timedelta(days=1)
-    made, _ = granting.create_token(
-        access, rights, "*", projects, user=user, note=None, lifetime=lifetime, origin=Origin()
+    made = new_token(new_identity())
+    granting.create_token(
+        access,
+        rights,
+        "*",
+        projects,
+        identity=made.identity,
+        digest=made.digest,
+        user=user,
+        note=None,
+        lifetime=lifetime,
+        origin=Origin(),
     )
     return made.text
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from quire.access.decisions import AccessState
 from quire.access.document import EMPTY
-from quire.access.grants import Permission
+from quire.access.grants import ANY, Permission
 from quire.access.principals import Principal
 
 
@@ -30,6 +30,8 @@ class Right(StrEnum):
     METRICS = "read the metrics"
     UPLOAD = "upload"
     MANAGE = "change or remove releases"
+    ADMIN = "administer grants, tokens and the log"
+    """Of all indexes (`quire.access.grants.ANY`) for what is one in the store, as grants and tokens."""
 
 
 NO_GRANTS: Final = AccessState(EMPTY)
@@ -41,9 +43,14 @@ _PERMISSIONS: Final = {
     Right.METRICS: (Permission.READ,),
     Right.UPLOAD: (Permission.UPLOAD,),
     Right.MANAGE: (Permission.MANAGE,),
+    Right.ADMIN: (Permission.ADMIN,),
 }
 """Any of which gives a right."""
 _CHANGES: Final = (Right.UPDATE, Right.UPLOAD, Right.MANAGE)
+_NO_ADMIN: Final = (
+    "The settings decide which user may do what here (-a, -P), and they make no user an administrator: run "
+    "'quire access init' on the store, which does, or use a token with the right admin."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,7 @@ class AccessRules:
         """`login_needed`, `metrics`: as the settings `authenticate` and `metrics` have them. `read_only`: whether the
         index takes no changes. `has_users`: whether there is a password file.
         """
-        self._login_needed = {Right(each): _needs_login(f"To {each}") for each in login_needed}
+        self._login_needed = {Right(each): _needs_login(f"To {each}") for each in {*login_needed, Right.ADMIN}}
         if Right.UPDATE in self._login_needed:
             self._login_needed |= dict.fromkeys(_CHANGES, self._login_needed[Right.UPDATE])
         self._forbidden: dict[Right, Forbidden] = {}
@@ -122,6 +129,8 @@ class AccessRules:
             decision = self._by_grants(principal, right, index, project, state)
         elif right in self._login_needed and (principal.username is None or principal.token is not None):
             decision = self._by_settings(principal, right, index, project, state)
+        elif right is Right.ADMIN:
+            decision = Forbidden(_NO_ADMIN)
         if decision is ALLOWED and self._forbidden:
             return self._forbidden.get(right, ALLOWED)
         return decision
@@ -154,7 +163,8 @@ def _needs_login(purpose: str) -> NeedsLogin:
 
 def _lacks(principal: Principal, right: Right, index: str, project: str | None) -> Forbidden:
     doing = "upload or change releases" if right is Right.UPDATE else str(right)
-    place = f"the index {index}" if project is None else f"{project} on the index {index}"
+    place = "every index" if index == ANY else f"the index {index}"
+    place = place if project is None else f"{project} on {place}"
     needed = " or ".join(_PERMISSIONS[right])
     sender = f"The user {principal.name[:100]}" if principal.token is None else f"The token {principal.token}"
     return Forbidden(f"{sender} may not {doing} here; it needs the right {needed} on {place}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,7 +13,6 @@ from quire.access.decisions import AccessState
 from quire.access.document import AccessDocument, Grant, Previous, Token, decides, moment, subject_of
 from quire.access.grants import ANY, Permission, Subject, SubjectKind, parse_index, parse_projects, parse_subject
 from quire.access.principals import Principal
-from quire.access.tokens import TokenText
 from quire.domain.errors import InvalidRequest, NotFound
 
 REVOKED_KEPT: Final = timedelta(days=90)
@@ -117,7 +117,7 @@ def with_group(document: AccessDocument, group: str, users: Collection[str]) -> 
 
 
 def make_token(
-    text: TokenText,
+    digest: str,
     permissions: Collection[str],
     index: str,
     projects: Collection[str],
@@ -128,7 +128,10 @@ def make_token(
     now: datetime,
     by: str | None,
 ) -> Token:
-    """A token of these words, checked. `lifetime`: None for one that does not expire. Raises InvalidRequest."""
+    """A token of these words, checked. `digest`: as TokenText has it. `lifetime`: None for one that does not expire.
+
+    Raises InvalidRequest.
+    """
     if user is not None:
         parse_subject(f"{SubjectKind.USER}:{user}")
     given, patterns = parse_permissions(permissions), parse_projects(projects)
@@ -141,7 +144,7 @@ def make_token(
     if lifetime is not None and lifetime <= timedelta():
         raise InvalidRequest("A token has to be valid for some time.")
     return Token(
-        digest=text.digest,
+        digest=digest,
         permissions=tuple(given),
         index=parse_index(index),
         projects=patterns,
@@ -149,12 +152,19 @@ def make_token(
         note=note,
         created=stamp(now),
         by=by,
-        expires=None if lifetime is None else stamp(now + lifetime),
+        expires=None if lifetime is None else _end(now, lifetime),
     )
 
 
 def with_token(document: AccessDocument, identity: str, token: Token, now: datetime) -> AccessDocument:
-    """With one more token, and without those that ended long ago."""
+    """With one more token, and without those that ended long ago; the very document when it has the same digest under
+    this id already. Raises InvalidRequest when the id is another token's.
+    """
+    known = document.tokens.get(identity)
+    if known is not None and hmac.compare_digest(known.digest, token.digest):
+        return document
+    if known is not None:
+        raise InvalidRequest(f"The id {identity} is another token's; make a new one.")
     return _with(document, tokens={**_recent(document.tokens, now), identity: token})
 
 
@@ -168,17 +178,20 @@ def with_revoked(document: AccessDocument, identity: str, now: datetime) -> Acce
 
 
 def with_rotated(
-    document: AccessDocument, identity: str, text: TokenText, grace: timedelta, now: datetime
+    document: AccessDocument, identity: str, digest: str, grace: timedelta, now: datetime
 ) -> AccessDocument:
-    """With a new secret for a token. The old one counts for `grace` longer, one before that no more.
+    """With a new secret for a token; the very document when it has that already. The old one counts for `grace` longer,
+    one before that no more.
 
     Its time of expiry stays. Raises NotFound, InvalidRequest.
     """
     token = find(document, identity)
     if token.revoked is not None or token.has_expired(now):
         raise InvalidRequest(f"The token {identity} has ended; make a new one.")
-    previous = Previous(digest=token.digest, until=stamp(now + grace)) if grace > timedelta() else None
-    rotated = msgspec.structs.replace(token, digest=text.digest, previous=previous)
+    if hmac.compare_digest(token.digest, digest):
+        return document
+    previous = Previous(digest=token.digest, until=_end(now, grace)) if grace > timedelta() else None
+    rotated = msgspec.structs.replace(token, digest=digest, previous=previous)
     return _with(document, tokens={**document.tokens, identity: rotated})
 
 
@@ -193,6 +206,13 @@ def find(document: AccessDocument, identity: str) -> Token:
 def stamp(now: datetime) -> str:
     """A time as the document has it: RFC 3339 in UTC, of whole seconds."""
     return f"{now.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def _end(now: datetime, after: timedelta) -> str:
+    try:
+        return stamp(now + after)
+    except OverflowError:
+        raise InvalidRequest("The time is too long; leave it out for a token that does not expire.") from None
 
 
 def explain(state: AccessState, principal: Principal, index: str, project: str | None) -> Mapping[Permission, bool]:

@@ -100,12 +100,16 @@ class AccessState:
             return True
         return _any_covers(self._scopes.get(Subject(SubjectKind.TOKEN, identity), ()), permission, index, project)
 
+    def groups_of(self, principal: Principal) -> frozenset[str]:
+        """The groups of the store that a user is in."""
+        return self._groups.get(principal.username or "", frozenset())
+
     def _of_user(self, principal: Principal) -> Iterable[Scope]:
         if principal.username is None:
             return
         yield from self._scopes.get(AUTHENTICATED, ())
         yield from self._scopes.get(Subject(SubjectKind.USER, principal.username), ())
-        for group in principal.groups | self._groups.get(principal.username, frozenset()):
+        for group in principal.groups | self.groups_of(principal):
             yield from self._scopes.get(Subject(SubjectKind.GROUP, group), ())
 
 

@@ -13,10 +13,10 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from quire.access.changing import find
 from quire.access.document import Token
 from quire.access.grants import ANY, Permission
 from quire.access.records import AccessRecords
+from quire.access.tokens import new_identity, new_token
 from quire.commands.common import (
     add_store_flags,
     add_user_flag,
@@ -88,11 +88,14 @@ def run(arguments: argparse.Namespace) -> int:
     opened = open_store(arguments, writes=writes)
     access, origin = AccessRecords(opened.store), origin_of(arguments)
     if arguments.action == "create":
-        text, token = granting.create_token(
+        text = new_token(new_identity())
+        token, _ = granting.create_token(
             access,
             arguments.right,
             arguments.index or ANY,
             arguments.project,
+            identity=text.identity,
+            digest=text.digest,
             user=arguments.holder,
             note=arguments.note,
             lifetime=arguments.expires,
@@ -100,8 +103,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
         _show(text.text, text.identity, token, as_json=arguments.json)
     elif arguments.action == "rotate":
-        text = granting.rotate_token(access, arguments.id, arguments.grace, origin)
-        _show(text.text, text.identity, find(access.read().state.document, text.identity), as_json=arguments.json)
+        text = new_token(arguments.id)
+        token, _ = granting.rotate_token(access, text.identity, text.digest, arguments.grace, origin)
+        _show(text.text, text.identity, token, as_json=arguments.json)
     elif arguments.action == "revoke":
         granting.revoke_tokens(access, arguments.ids, origin)
         if arguments.json:

@@ -31,6 +31,13 @@ class Selection:
             return f"the file {self.filename}"
         return f"the release {self.version}" if self.version is not None else "all files"
 
+    @classmethod
+    def of(cls, wanted: str | None) -> Selection:
+        """Of a filename, a version, or None for all: a text that can be the name of a distribution is one."""
+        if wanted is None or guess_filename(wanted) is None:
+            return cls(version=wanted)
+        return cls(filename=wanted)
+
     def includes(self, file: File) -> bool:
         if self.filename is not None and file.filename != self.filename:
             return False

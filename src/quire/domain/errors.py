@@ -53,6 +53,10 @@ class NotFound(QuireError):
     """No such project, release or file."""
 
 
+class ChangedMeanwhile(QuireError):
+    """The project is no longer as the client has seen it, and it asked for a change of that only."""
+
+
 class ReadOnlyFile(QuireError):
     """A drop-in file cannot be changed through the index; it is changed where it lies, or imported first."""
 

@@ -47,7 +47,7 @@ log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one issuer."""
+    """The state of one issuer."""
 
     keys: Keys = field(default_factory=dict)
     read: float | None = None
@@ -157,6 +157,6 @@ def _algorithm_of(entry: object) -> str | None:
         return None
     kind, curve = entry.get("kty"), entry.get("crv")
     algorithm = "RS256" if kind == "RSA" else "ES256" if kind == "EC" and curve == "P-256" else None
-    if "d" in entry or entry.get("alg", algorithm) != algorithm:  # a private key is nobody's proof any more
+    if "d" in entry or entry.get("alg", algorithm) != algorithm:  # a private key that is known proves nothing
         return None
     return algorithm

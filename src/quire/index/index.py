@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from quire.domain import changes
 from quire.domain.changes import Selection
@@ -40,6 +40,10 @@ from quire.store.contracts import Draft, Record, Store
 PUBLICATION_SECONDS = 600.0
 """A publication that stored its blobs longer ago than this is given up: `collect_garbage` removes blobs that no
 record names, and must spare those of a publication under way. Its grace period is longer than this."""
+
+
+Guard = Callable[[Project | None], None]
+"""Is called with the stored project right before a change of it, perhaps several times; raises to refuse the change."""
 
 
 class Index:
@@ -157,37 +161,52 @@ class Index:
         self.remove_blobs([file for file in stored if file.blob not in listed])
         return change
 
-    def delete(self, name: str, selection: Selection, *, origin: Origin | None = None) -> Change:
+    def delete(
+        self, name: str, selection: Selection, *, origin: Origin | None = None, guard: Guard | None = None
+    ) -> Change:
         """Delete a file, a release, or the whole project. Raises NotFound."""
-        return self._change(normalize_name(name), lambda project: changes.delete(project, selection), "delete", origin)
+        return self._change(name, lambda project: changes.delete(project, selection), "delete", origin, guard)
 
     def yank(
-        self, name: str, selection: Selection, reason: str | None = None, *, origin: Origin | None = None
+        self,
+        name: str,
+        selection: Selection,
+        reason: str | None = None,
+        *,
+        origin: Origin | None = None,
+        guard: Guard | None = None,
     ) -> Change:
         """Yank files (PEP 592). Raises NotFound."""
-        name = normalize_name(name)
-        return self._change(name, lambda project: changes.yank(project, selection, reason), "yank", origin)
+        return self._change(name, lambda project: changes.yank(project, selection, reason), "yank", origin, guard)
 
-    def unyank(self, name: str, selection: Selection, *, origin: Origin | None = None) -> Change:
+    def unyank(
+        self, name: str, selection: Selection, *, origin: Origin | None = None, guard: Guard | None = None
+    ) -> Change:
         """Take the yanked mark away. Raises NotFound."""
-        return self._change(normalize_name(name), lambda project: changes.unyank(project, selection), "unyank", origin)
+        return self._change(name, lambda project: changes.unyank(project, selection), "unyank", origin, guard)
 
     def set_status(
-        self, name: str, status: Status, reason: str | None = None, *, origin: Origin | None = None
+        self,
+        name: str,
+        status: Status,
+        reason: str | None = None,
+        *,
+        origin: Origin | None = None,
+        guard: Guard | None = None,
     ) -> Change:
         """Set the project's PEP 792 status. Raises NotFound."""
 
         def transition(project: Project | None) -> Project:
             return changes.set_status(project, name, status, reason)
 
-        return self._change(normalize_name(name), transition, "status", origin)
+        return self._change(name, transition, "status", origin, guard)
 
     def amend(self, name: str, transition: Transition, *, origin: Origin | None = None) -> Change:
         """Any other change, for repairs. `transition` gives back the very project it got when nothing is to change.
 
         It may be called several times, each time with what is stored by then.
         """
-        return self._change(normalize_name(name), lambda project: transition(present(project)), "amend", origin)
+        return self._change(name, lambda project: transition(present(project)), "amend", origin)
 
     def carry(
         self,
@@ -209,8 +228,15 @@ class Index:
         carry(self.store.records, archive_key(self.name, name), history)
         return self.commits.make(self.key(name), transition, action, origin, until=until, history=history)
 
-    def _change(self, name: str, transition: Transition, action: str, origin: Origin | None) -> Change:
-        return self.commits.make(self.key(name), transition, action, origin)
+    def _change(
+        self, name: str, transition: Transition, action: str, origin: Origin | None, guard: Guard | None = None
+    ) -> Change:
+        def guarded(project: Project | None) -> Project:
+            if guard is not None:
+                guard(present(project))
+            return transition(project)
+
+        return self.commits.make(self.key(name), guarded, action, origin)
 
     # -- blobs --------------------------------------------------------------------------------------------------------
 

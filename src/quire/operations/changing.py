@@ -7,20 +7,23 @@ all have the same checks, the same entry in the audit log, the same line in the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 
 from quire.domain.changes import Selection
-from quire.domain.errors import ReadOnlyFile
+from quire.domain.errors import ChangedMeanwhile, NotFound, ReadOnlyFile
 from quire.domain.names import same_version
-from quire.domain.project import File, Status
+from quire.domain.project import File, Project, Status
 from quire.index.audit.entries import Entry, Origin
 from quire.index.commits import Change, Transition
-from quire.index.index import Index
+from quire.index.index import Guard, Index
 from quire.index.upload import Upload
 
 log = structlog.stdlib.get_logger(__name__)
+
+
+CHANGED_MEANWHILE: Final = "The project is not as it was any more, and nothing was done; look at it again."
 
 
 class FixedFile(NamedTuple):
@@ -32,6 +35,21 @@ class FixedFile(NamedTuple):
     """Whether a hosted file of the same name is listed in its place."""
     problem: str
     """Why it cannot be changed, and what to do, in a sentence."""
+
+
+def nothing_selected(project: str, selection: Selection) -> NotFound:
+    """The error for a selection that has no hosted file."""
+    return NotFound(f"The project {project} does not have {selection}.")
+
+
+def only_of(seen: Project | None) -> Guard:
+    """A guard that lets a change pass if the stored project is still as the client has seen it."""
+
+    def check(project: Project | None) -> None:
+        if project != seen:
+            raise ChangedMeanwhile(CHANGED_MEANWHILE)
+
+    return check
 
 
 def check_selection(selection: Selection, fixed: Iterable[FixedFile], *, removes: bool = False) -> None:
@@ -75,11 +93,17 @@ def publish(
 
 
 def delete(
-    index: Index, project: str, selection: Selection, fixed: Iterable[FixedFile], *, origin: Origin | None = None
+    index: Index,
+    project: str,
+    selection: Selection,
+    fixed: Iterable[FixedFile],
+    *,
+    origin: Origin | None = None,
+    guard: Guard | None = None,
 ) -> Change:
     """Delete a file, a release, or a project. Raises NotFound, ReadOnlyFile, StoreError."""
     check_selection(selection, fixed, removes=True)
-    change = index.delete(project, selection, origin=origin)
+    change = index.delete(project, selection, origin=origin, guard=guard)
     _log_selection("deleted", index, origin, project, selection)
     return change
 
@@ -92,31 +116,44 @@ def yank(
     reason: str | None = None,
     *,
     origin: Origin | None = None,
+    guard: Guard | None = None,
 ) -> Change:
     """Yank a file or a release (PEP 592). Raises NotFound, ReadOnlyFile, StoreError."""
     check_selection(selection, fixed)
-    change = index.yank(project, selection, reason, origin=origin)
+    change = index.yank(project, selection, reason, origin=origin, guard=guard)
     if change.changed:
         _log_selection("yanked", index, origin, project, selection)
     return change
 
 
 def unyank(
-    index: Index, project: str, selection: Selection, fixed: Iterable[FixedFile], *, origin: Origin | None = None
+    index: Index,
+    project: str,
+    selection: Selection,
+    fixed: Iterable[FixedFile],
+    *,
+    origin: Origin | None = None,
+    guard: Guard | None = None,
 ) -> Change:
     """Take the yanked mark away. Raises NotFound, ReadOnlyFile, StoreError."""
     check_selection(selection, fixed)
-    change = index.unyank(project, selection, origin=origin)
+    change = index.unyank(project, selection, origin=origin, guard=guard)
     if change.changed:
         _log_selection("unyanked", index, origin, project, selection)
     return change
 
 
 def set_status(
-    index: Index, project: str, status: Status, reason: str | None = None, *, origin: Origin | None = None
+    index: Index,
+    project: str,
+    status: Status,
+    reason: str | None = None,
+    *,
+    origin: Origin | None = None,
+    guard: Guard | None = None,
 ) -> Change:
     """Set a project's status (PEP 792). Raises NotFound, StoreError."""
-    change = index.set_status(project, status, reason, origin=origin)
+    change = index.set_status(project, status, reason, origin=origin, guard=guard)
     if change.changed:
         log.info("status set", project=project, status=str(status), **_asker(index, origin))
     return change

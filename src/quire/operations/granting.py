@@ -12,7 +12,7 @@ from quire.access import changing
 from quire.access.document import AccessDocument, Grant, Token, decides
 from quire.access.grants import ANY, Permission
 from quire.access.records import AccessRecords
-from quire.access.tokens import TokenText, new_identity, new_token
+from quire.access.tokens import new_identity
 from quire.domain.errors import InvalidRequest
 from quire.index.audit.entries import Origin
 
@@ -28,27 +28,35 @@ def create_token(
     index: str,
     projects: Collection[str],
     *,
+    identity: str,
+    digest: str,
     user: str | None,
     note: str | None,
     lifetime: timedelta | None,
     origin: Origin,
-) -> tuple[TokenText, Token]:
-    """Make a token. Its text is in the result and nowhere else. Raises InvalidRequest, StoreError."""
+) -> tuple[Token, bool]:
+    """Make a token of this id and digest (`TokenText`): the token, and whether it is new.
+
+    Repeated, it changes nothing. Raises InvalidRequest, StoreError.
+    """
     now = datetime.now(UTC)
-    text = new_token(new_identity())
     token = changing.make_token(
-        text, permissions, index, projects, user=user, note=note, lifetime=lifetime, now=now, by=origin.user
+        digest, permissions, index, projects, user=user, note=note, lifetime=lifetime, now=now, by=origin.user
     )
-    details = {"token": text.identity, "for": user, "rights": list(token.permissions), "expires": token.expires}
-    access.change(
-        lambda document: changing.with_token(document, text.identity, token, now), "token-create", details, origin
+    details = {"token": identity, "for": user, "rights": list(token.permissions), "expires": token.expires}
+    before, after = access.change(
+        lambda document: changing.with_token(document, identity, token, now), "token-create", details, origin
     )
-    log.info("token created", token=text.identity, user=origin.user)
-    return text, token
+    if before is not after:
+        log.info("token created", token=identity, user=origin.user)
+    return after.tokens[identity], before is not after
 
 
-def revoke_tokens(access: AccessRecords, identities: Collection[str], origin: Origin) -> None:
-    """Revoke tokens, all of them or none: requests that arrive later are refused. Raises NotFound, StoreError."""
+def revoke_tokens(access: AccessRecords, identities: Collection[str], origin: Origin) -> bool:
+    """Revoke tokens, all of them or none: requests that arrive later are refused. Whether any counted until then.
+
+    Raises NotFound, StoreError.
+    """
     now = datetime.now(UTC)
 
     def revoke(document: AccessDocument) -> AccessDocument:
@@ -56,22 +64,29 @@ def revoke_tokens(access: AccessRecords, identities: Collection[str], origin: Or
             document = changing.with_revoked(document, identity, now)
         return document
 
-    access.change(revoke, "token-revoke", {"tokens": list(identities)}, origin)
-    for identity in identities:
+    before, after = access.change(revoke, "token-revoke", {"tokens": list(identities)}, origin)
+    for identity in identities if before is not after else ():
         log.info("token revoked", token=identity, user=origin.user)
+    return before is not after
 
 
-def rotate_token(access: AccessRecords, identity: str, grace: timedelta, origin: Origin) -> TokenText:
-    """Give a token a new secret. The old one counts for `grace` longer. Raises NotFound, InvalidRequest, StoreError."""
-    now, text = datetime.now(UTC), new_token(identity)
-    access.change(
-        lambda document: changing.with_rotated(document, identity, text, grace, now),
+def rotate_token(
+    access: AccessRecords, identity: str, digest: str, grace: timedelta, origin: Origin
+) -> tuple[Token, bool]:
+    """Give a token a new secret, by its digest: the token, and whether it has not had it before.
+
+    The old one counts for `grace` longer. Raises NotFound, InvalidRequest, StoreError.
+    """
+    now = datetime.now(UTC)
+    before, after = access.change(
+        lambda document: changing.with_rotated(document, identity, digest, grace, now),
         "token-rotate",
         {"token": identity},
         origin,
     )
-    log.info("token rotated", token=identity, user=origin.user)
-    return text
+    if before is not after:
+        log.info("token rotated", token=identity, user=origin.user)
+    return after.tokens[identity], before is not after
 
 
 def give(

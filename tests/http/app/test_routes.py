@@ -43,6 +43,9 @@ ENDPOINTS = endpoints("/health")
         ("GET", "/alive", "health"),
         ("GET", "/health", OTHER),
         ("GET", "/ready", "ready"),
+        ("GET", "/-/api/v1/indexes/-/projects/acme", "api"),
+        ("POST", "/-/api/v1/indexes/-/projects/acme/yank", "api"),
+        ("GET", "/-/api/v1/nowhere/at/all", OTHER),
         ("GET", "/metrics", "metrics"),
         ("GET", "/anything", OTHER),
         ("BREW", "/../..", OTHER),
@@ -106,6 +109,7 @@ def test_exactly_what_needs_a_right_asks_for_a_login(tmp_path: Path) -> None:
 def _documented() -> set[tuple[str, str, str]]:
     """(method, path, need) of the table of endpoints in the reference, with the names of parameters in capitals."""
     table = REFERENCE.read_text().partition("## Endpoints")[2].partition("\n\nFurther redirects")[0]
+    table += REFERENCE.with_name("api.md").read_text().partition("## Endpoints")[2].partition("\n\n`admin`")[0]
     found = set()
     for row in re.findall(r"^\| `.*$", table, re.MULTILINE):
         requests, needs = row.split(" | ")[:2]
@@ -118,8 +122,8 @@ def _documented() -> set[tuple[str, str, str]]:
 
 
 def test_the_reference_has_the_same_endpoints() -> None:
-    """The table in docs/reference/http.md: every line of the route table with its right, and no other."""
-    words = {None: "nothing", Right.METRICS: "list"}
+    """The tables of http.md and api.md have every line of the route table with its right, and no other."""
+    words = {None: "nothing", Right.METRICS: "list", Right.MANAGE: "manage", Right.ADMIN: "admin"}
     lines = {
         (each.method, re.sub(r"{(\w+)(:path)?}", lambda m: m[1].upper(), each.path), words.get(each.needs, each.needs))
         for each in ENDPOINTS

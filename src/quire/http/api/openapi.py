@@ -48,10 +48,20 @@ def document(health_endpoint: str = "/health") -> Json:
         "servers": [{"url": "."}],
         "paths": _paths(health_endpoint),
         "components": {
-            "schemas": SCHEMAS,
-            "securitySchemes": {"login": {"type": "http", "scheme": "basic"}},
+            "schemas": SCHEMAS | _api_schemas(),
+            "securitySchemes": {
+                "login": {"type": "http", "scheme": "basic"},
+                "token": {"type": "http", "scheme": "bearer"},
+            },
         },
     }
+
+
+def _api_schemas() -> Json:
+    """Of the JSON API: generated from its types."""
+    from quire.administration.documents import SCHEMAS as OF_API  # noqa: PLC0415 - for this document, and API requests
+
+    return msgspec.json.schema_components(OF_API, ref_template="#/components/schemas/{name}")[1]
 
 
 def _paths(health_endpoint: str) -> Json:
@@ -72,7 +82,7 @@ def _described(endpoint: Endpoint) -> Json:
     described: Json = {
         "summary": operation.summary,
         "responses": {str(status): answers[status] for status in sorted(answers)},
-        "security": [] if endpoint.needs is None else [{}, {"login": []}],
+        "security": [] if endpoint.needs is None else [{}, {"login": []}, {"token": []}],
     }
     if operation.parameters:
         described["parameters"] = list(operation.parameters)

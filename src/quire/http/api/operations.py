@@ -40,12 +40,12 @@ def reference(schema: str) -> Json:
     return {"$ref": f"#/components/schemas/{schema}"}
 
 
-def _headers(*names: str) -> Json:
+def headers_of(*names: str) -> Json:
     return {name: {"schema": {"type": "string"}} for name in names}
 
 
-_MOVED: Final[Json] = {"description": "At another address", "headers": _headers("Location")}
-_UNCHANGED: Final[Json] = {"description": "The client has it already"}
+_MOVED: Final[Json] = {"description": "At another address", "headers": headers_of("Location")}
+UNCHANGED: Final[Json] = {"description": "The client has it already"}
 _FILE: Final[Json] = {
     "content": {
         each: {"schema": {"type": "string"}}
@@ -58,7 +58,7 @@ _FILE: Final[Json] = {
             "text/plain",
         )
     },
-    "headers": _headers("ETag", "Cache-Control", "Accept-Ranges"),
+    "headers": headers_of("ETag", "Cache-Control", "Accept-Ranges"),
 }
 
 
@@ -67,24 +67,25 @@ def _page(schema: str) -> dict[int, Json]:
         str(each): {"schema": reference(schema) if each is MediaType.JSON_V1 else {"type": "string"}}
         for each in MediaType
     }
-    headers = _headers("ETag", "Cache-Control", "Vary")
-    return {200: {"description": "The page", "content": by_type, "headers": headers}, 304: _UNCHANGED}
+    headers = headers_of("ETag", "Cache-Control", "Vary")
+    return {200: {"description": "The page", "content": by_type, "headers": headers}, 304: UNCHANGED}
 
 
 # -- parameters and schemas -------------------------------------------------------------------------------------------
 
 
-def _in_path(name: str, schema: Json, description: str) -> Json:
+def in_path(name: str, schema: Json, description: str) -> Json:
+    """A parameter in the path."""
     return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
 
 
 _TEXT: Json = {"type": "string"}
 _TEXT_OR_NOTHING: Json = {"type": ["string", "null"]}
-_NAME_SCHEMA: Json = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", "maxLength": 200}
-_NAME = _in_path("name", _NAME_SCHEMA, "A project; spelt otherwise than normalized it is a redirect")
-_ANYTHING = _in_path("name", {"type": "string", "minLength": 1, "maxLength": 200}, "What the other paths do not match")
-_PATH = _in_path("path", {"type": "string", "minLength": 1, "maxLength": 1000}, "As the listing has it")
-_VERSION = _in_path("version", {"type": "string", "minLength": 1, "maxLength": 200}, "PEP 440")
+NAME_SCHEMA: Json = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", "maxLength": 200}
+_NAME = in_path("name", NAME_SCHEMA, "A project; spelt otherwise than normalized it is a redirect")
+_ANYTHING = in_path("name", {"type": "string", "minLength": 1, "maxLength": 200}, "What the other paths do not match")
+_PATH = in_path("path", {"type": "string", "minLength": 1, "maxLength": 1000}, "As the listing has it")
+_VERSION = in_path("version", {"type": "string", "minLength": 1, "maxLength": 200}, "PEP 440")
 _FORMAT: Json = {
     "name": "format",
     "in": "query",
@@ -134,14 +135,14 @@ SCHEMAS: Final[Json] = {
     ),
     "ProjectJson": _object({"info": {"type": "object"}, "urls": {"type": "array", "items": {"type": "object"}}}),
     "ActionForm": _object(
-        {":action": {"enum": ["remove_pkg", "submit", "verify"]}}, {"name": _NAME_SCHEMA, "version": _TEXT}
+        {":action": {"enum": ["remove_pkg", "submit", "verify"]}}, {"name": NAME_SCHEMA, "version": _TEXT}
     ),
     "UploadForm": _object(
         {":action": {"enum": ["file_upload", "remove_pkg", "submit", "verify", "doc_upload"]}},
         {
             "content": {"type": "string", "contentMediaType": "application/octet-stream"},
             "protocol_version": {"const": "1"},
-            "name": _NAME_SCHEMA,
+            "name": NAME_SCHEMA,
             "version": _TEXT,
             "filetype": {"enum": ["bdist_wheel", "sdist", "bdist_egg"]},
             "sha256_digest": _TEXT,
@@ -162,16 +163,16 @@ PROJECTS: Final = Operation("All projects", _page("ProjectList"), (406,), (_FORM
 PROJECT: Final = Operation(
     "The files of a project", {**_page("Project"), 301: _MOVED, 302: _MOVED, 303: _MOVED}, (404, 406), (_NAME, _FORMAT)
 )
-FILES: Final = Operation("Links to all files", {200: content("text/html"), 304: _UNCHANGED})
+FILES: Final = Operation("Links to all files", {200: content("text/html"), 304: UNCHANGED})
 DOWNLOAD: Final = Operation(
     "A file, or its .metadata, .asc, .attestations",
     {
         200: {"description": "The file", **_FILE},
         206: {"description": "The range", **_FILE},
-        304: _UNCHANGED,
+        304: UNCHANGED,
         416: {
             "description": "No byte of the file is in the range",
-            "headers": _headers("Content-Range"),
+            "headers": headers_of("Content-Range"),
             "content": {"text/plain": {"schema": {"type": "string"}}},
         },
     },
@@ -190,9 +191,9 @@ TO_PROJECT: Final = Operation("To the project's page", {302: _MOVED, 303: _MOVED
 HEALTH: Final = Operation("Whether this worker answers", {200: content("text/plain")})
 READY: Final = Operation("Whether this server should be sent requests", {200: content("text/plain")}, (503,))
 METRICS: Final = Operation("The metrics of all workers, for Prometheus", {200: content("text/plain")}, (404,))
-DOCUMENT: Final = Operation("This document", {200: content("application/json", {"type": "object"}), 304: _UNCHANGED})
+DOCUMENT: Final = Operation("This document", {200: content("application/json", {"type": "object"}), 304: UNCHANGED})
 NOTHING: Final = Operation("Nothing", {}, (404,))
-_JSON: Final = {200: content("application/json", reference("ProjectJson")), 301: _MOVED, 304: _UNCHANGED}
+_JSON: Final = {200: content("application/json", reference("ProjectJson")), 301: _MOVED, 304: UNCHANGED}
 PROJECT_JSON: Final = Operation("A project", _JSON, (404,), (_NAME,))
 RELEASE_JSON: Final = Operation("A release", _JSON, (404,), (_NAME, _VERSION))
 PROJECT_JSON_TOO: Final = Operation("The same as /pypi/{name}/json", _JSON, (404,), (_NAME,))

@@ -70,6 +70,15 @@ class Access:
         if not isinstance(decision, Allowed):
             raise self._refusal(request, decision, right, index, None)
 
+    async def identify(self, request: Request) -> tuple[Principal, AccessState]:
+        """The sender of a request, and the state that its credentials were checked by. Anonymous without credentials.
+
+        It is the principal in the request's context from then on. Raises HttpError 401, 429, 503, and StoreError.
+        """
+        state, context = await self.state(), context_of(request.scope)
+        context.principal = await self._principal(request, state)
+        return context.principal, state
+
     async def check(self, request: Request, right: Right, index: str, project: str) -> None:
         """Decide on a request for the principal that `authorize` found, by the rights that it has now.
 

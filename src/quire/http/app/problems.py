@@ -1,7 +1,7 @@
 """From errors to responses: one table, one sentence, in the form that the client asked for.
 
-The sentence is the body, as RFC 9457 problem details where they are accepted (uv shows them), else as plain text; and
-the HTTP/1.1 reason phrase where the server can set one (twine shows nothing else).
+The sentence is the body, as RFC 9457 problem details in the JSON API and where they are accepted (uv shows them), else
+as plain text; and the HTTP/1.1 reason phrase where the server can set one (twine shows nothing else).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from quire.domain import errors
 from quire.http.app.policies import NO_SNIFFING
 from quire.http.app.reasons import Status
+from quire.http.app.routes import API
 
 STATUS: tuple[tuple[type[errors.QuireError], int], ...] = (
     # The first class that fits counts, so a subclass stands before its base.
@@ -25,6 +26,7 @@ STATUS: tuple[tuple[type[errors.QuireError], int], ...] = (
     (errors.ProjectClosed, 403),
     (errors.NotFound, 404),
     (errors.ReadOnlyFile, 409),
+    (errors.ChangedMeanwhile, 412),
     (errors.BlobMissing, 404),
     (errors.StoreFull, 507),
     (errors.StoreError, 503),
@@ -60,7 +62,7 @@ def problem_response(request: Request, error: errors.QuireError, sentence: str |
     sentence = " ".join((str(error) if sentence is None else sentence).split())
     status = Status(status, sentence)
     response: Response
-    if _accepts_problem(request):
+    if API in str(request.scope["path"]) or _accepts_problem(request):
         document = {
             "type": "about:blank",
             "title": HTTPStatus(status).phrase,

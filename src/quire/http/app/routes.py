@@ -14,12 +14,17 @@ from starlette.types import Scope
 
 from quire.access.authorization import Right
 from quire.http.api import operations as about
+from quire.http.api import v1_operations as v1
 from quire.http.api.operations import Operation
 
 OTHER: Final = "other"
 """The label of redirects, and of addresses that no route has."""
 METADATA: Final = "metadata"
 """The label of a file's metadata, which has the route of the file."""
+
+
+API: Final = "/-/api/"
+"""In the addresses of the JSON API: no project, and no part of a path that is anything else, is called `-`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,36 @@ _UPLOADS: Final = (
     *("/simple/", "/simple", "/packages/", "/packages"),
 )
 """Addresses that people give as the one to publish to, beside `/`."""
+_V1: Final = f"{API}v1"
+_INDEX: Final = f"{_V1}/indexes/{{index}}"
+_PROJECT: Final = f"{_INDEX}/projects/{{name}}"
+_API: Final = (
+    Endpoint("GET", f"{_V1}/whoami", "api.v1:whoami", None, "api", v1.WHOAMI),
+    Endpoint("GET", f"{_V1}/indexes", "api.v1:indexes", Right.LIST, "api", v1.INDEXES),
+    Endpoint("GET", f"{_INDEX}/projects", "api.v1:projects", Right.LIST, "api", v1.PROJECTS),
+    Endpoint("GET", _PROJECT, "api.v1:project", Right.LIST, "api", v1.PROJECT),
+    Endpoint("GET", f"{_PROJECT}/files", "api.v1:files", Right.LIST, "api", v1.FILES),
+    Endpoint("GET", f"{_PROJECT}/releases", "api.v1:releases", Right.LIST, "api", v1.RELEASES),
+    Endpoint("GET", f"{_PROJECT}/releases/{{version}}", "api.v1:release", Right.LIST, "api", v1.RELEASE),
+    Endpoint("GET", f"{_PROJECT}/log", "api.v1:project_log", Right.MANAGE, "api", v1.PROJECT_LOG),
+    Endpoint("POST", f"{_PROJECT}/yank", "api.v1:yank", Right.MANAGE, "api", v1.YANK),
+    Endpoint("POST", f"{_PROJECT}/unyank", "api.v1:unyank", Right.MANAGE, "api", v1.UNYANK),
+    Endpoint("POST", f"{_PROJECT}/delete", "api.v1:delete", Right.MANAGE, "api", v1.DELETE),
+    Endpoint("POST", f"{_PROJECT}/status", "api.v1:set_status", Right.MANAGE, "api", v1.SET_STATUS),
+    Endpoint("GET", f"{_INDEX}/log", "api.v1:log", Right.ADMIN, "api", v1.LOG),
+    Endpoint("GET", f"{_V1}/grants", "api.v1:grants", Right.ADMIN, "api", v1.GRANTS),
+    Endpoint("GET", f"{_V1}/grants/explain", "api.v1:explain", Right.ADMIN, "api", v1.EXPLAIN),
+    Endpoint("POST", f"{_V1}/grants", "api.v1:grant", Right.ADMIN, "api", v1.GRANT),
+    Endpoint("POST", f"{_V1}/grants/revoke", "api.v1:revoke_grants", Right.ADMIN, "api", v1.REVOKE_GRANTS),
+    Endpoint("GET", f"{_V1}/groups", "api.v1:groups", Right.ADMIN, "api", v1.GROUPS),
+    Endpoint("POST", f"{_V1}/groups/{{group}}", "api.v1:set_group", Right.ADMIN, "api", v1.SET_GROUP),
+    Endpoint("GET", f"{_V1}/tokens", "api.v1:tokens", Right.ADMIN, "api", v1.TOKENS),
+    Endpoint("POST", f"{_V1}/tokens", "api.v1:create_token", Right.ADMIN, "api", v1.CREATE_TOKEN),
+    Endpoint("POST", f"{_V1}/tokens/revoke", "api.v1:revoke_tokens", Right.ADMIN, "api", v1.REVOKE_TOKENS),
+    Endpoint("POST", f"{_V1}/tokens/{{token}}/rotate", "api.v1:rotate_token", Right.ADMIN, "api", v1.ROTATE_TOKEN),
+)
 _TABLE: Final = (
+    *_API,
     Endpoint("GET", "/", "ui.browse:home", None, "home", about.HOME),
     Endpoint("POST", "/", "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD),
     *(Endpoint("POST", path, "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD_TOO) for path in _UPLOADS),
@@ -115,11 +149,11 @@ class RouteTable:
         patterns: list[str] = []
         self._labels: list[str] = []
         for each in endpoints(health):
-            if "{" in each.path:
+            if "{" not in each.path:
+                self._fixed.setdefault((each.method, each.path), each.label)
+            elif each.method == "GET":
                 patterns.append(_pattern(each.path))
                 self._labels.append(each.label)
-            else:
-                self._fixed.setdefault((each.method, each.path), each.label)
         self._fixed["GET", ""] = self._fixed["GET", "/"]
         self._pattern = re.compile("|".join(f"({each})" for each in patterns))
 
@@ -130,7 +164,8 @@ class RouteTable:
                 return OTHER
             path = path[len(self._prefix) :]
         if method == "POST":
-            return self._fixed.get(("POST", path), "upload")  # one to another address is told where uploads go
+            # one to another address is told where uploads go
+            return "api" if path.startswith(API) else self._fixed.get(("POST", path), "upload")
         label = self._fixed.get(("GET", path))
         if label is None:
             match = self._pattern.fullmatch(path)

@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from quire.access.authenticator import Authenticator
 from quire.access.authorization import AccessRules, Right
+from quire.access.grants import ANY
 from quire.access.passwords import Passwords
 from quire.access.records import AccessRecords, StoredAccess
 from quire.catalog.drop_ins import DropIns
@@ -53,6 +54,9 @@ LARGE_PAGES_PENDING = 128
 """Pieces of such work that run or wait. One takes up to some seconds, also for a client that has gone away."""
 REMOVAL_DELAY = 300.0
 """Seconds that an unlisted file stays on disk, so that downloads over NFS can finish."""
+
+THE_DEFAULT = "-"
+"""The name in a path that means the index at the server's root."""
 
 log = structlog.get_logger(__name__)
 
@@ -257,8 +261,8 @@ def index_of(request: Request) -> ServedIndex:
 
     Raises NotFound when there is no such index.
     """
-    worker, name = worker_of(request), request.path_params.get("index")
-    index = worker.default if name is None else worker.indexes.get(name)
+    worker, name = worker_of(request), request.path_params.get("index", THE_DEFAULT)
+    index = worker.default if name == THE_DEFAULT else worker.indexes.get(name)
     if index is None:
         raise NotFound(f"There is no index {str(name)[:200]!r}.")
     return index
@@ -268,10 +272,11 @@ async def authorize(request: Request, right: Right) -> None:
     """Let a request pass that has the right on some project of its index (`Access.authorize`).
 
     Also on an index that does not exist, so that a stranger does not learn which there are.
-    Raises HttpError 401, 403, 429, 503.
+    Where the path names no index, administration is of all of them. Raises HttpError 401, 403, 429, 503.
     """
     worker = worker_of(request)
-    await worker.access.authorize(request, right, request.path_params.get("index", worker.default.name))
+    index = request.path_params.get("index", ANY if right is Right.ADMIN else THE_DEFAULT)
+    await worker.access.authorize(request, right, worker.default.name if index == THE_DEFAULT else index)
 
 
 def _remove_blobs(index: Index, files: tuple[File, ...]) -> None:

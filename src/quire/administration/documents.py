@@ -1,0 +1,416 @@
+"""The JSON documents of the API under `/-/api/v1/`: bodies of requests and of answers.
+
+The server encodes and decodes them, `quire --url` does the same at the other end, `--json` prints them, and the OpenAPI
+document is generated from them. Fields are added and never change their meaning: both ends ignore answers' fields
+that they do not know. A request with an unknown field is refused, as a field that is ignored could have limited it.
+
+Times are RFC 3339 in UTC. Versions are as the filename spells them unless a field says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+MAX_REQUEST_BYTES: Final = 256 * 1024
+"""Of a request's body."""
+DEFAULT_LIMIT: Final = 100
+MAX_LIMIT: Final = 500
+"""Entries of one page of a list."""
+
+Short = Annotated[str, msgspec.Meta(max_length=300)]
+Words = Annotated[list[Short], msgspec.Meta(max_length=1000)]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Identity = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{10}$")]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=100 * 366 * 86400)]
+State = Literal["valid", "expired", "revoked"]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A body of an answer."""
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A body of a request."""
+
+
+# -- projects ---------------------------------------------------------------------------------------------------------
+
+
+class IndexEntry(Answer, frozen=True, kw_only=True):
+    """An index of the server."""
+
+    name: str
+    is_default: bool
+    """Whether it is the one at the server's root."""
+    read_only: bool
+
+
+class IndexList(Answer, frozen=True, kw_only=True):
+    """All indexes of the server."""
+
+    indexes: list[IndexEntry]
+
+
+class ProjectEntry(Answer, frozen=True, kw_only=True):
+    """A project in the list of all."""
+
+    name: str
+    """Normalized."""
+    stored: bool
+    """Whether it has a record in the store."""
+    drop_in: bool
+    """Whether it has files that lie in a served directory."""
+    latest: str | None
+    versions: list[str]
+    files: int
+    size: int
+    """Bytes of all files."""
+    error: str | None = None
+    """Why its record cannot be read; None for one that can."""
+
+
+class ProjectList(Answer, frozen=True, kw_only=True):
+    """A page of the list of projects, by name."""
+
+    index: str
+    projects: list[ProjectEntry]
+    next: str | None = None
+    """The cursor of the next page; None for the last one."""
+
+
+class FileEntry(Answer, frozen=True, kw_only=True):
+    """A file, with its recorded facts."""
+
+    filename: str
+    version: str
+    size: int
+    hashes: dict[str, str]
+    uploaded: str | None = None
+    uploader: str | None = None
+    requires_python: str | None = None
+    yanked: bool | str = False
+    """False, True, or the reason."""
+    metadata_sha256: str | None = None
+    signed: bool = False
+    attested: bool = False
+    drop_in: bool = False
+    place: str | None = None
+    """Of a file in a served directory: its path below `/packages/`."""
+    path: str | None = None
+    """Of a file in a served directory: its path there. Only on the store itself, never over HTTP."""
+
+
+class Project(Answer, frozen=True, kw_only=True):
+    """A project with all of its files."""
+
+    index: str
+    project: str
+    """The normalized name."""
+    name: str | None
+    """As its publisher spells it; None when that is not known."""
+    exists: bool
+    """False when nothing is left but the names of deleted files."""
+    status: str
+    status_reason: str | None
+    versions: list[str]
+    """Oldest first, each once, normalized where PEP 440 knows them."""
+    files: list[FileEntry]
+    deleted: dict[str, str]
+    """sha256 by filename of files that were published and are not listed any more."""
+
+
+class FileList(Answer, frozen=True, kw_only=True):
+    """The files of a project."""
+
+    project: str
+    files: list[FileEntry]
+
+
+class ReleaseEntry(Answer, frozen=True, kw_only=True):
+    """A release in the list of a project's."""
+
+    version: str
+    """Normalized."""
+    files: int
+    size: int
+    yanked: bool
+    """Whether all of its files are."""
+    uploaded: str | None
+    """The time of its first file."""
+
+
+class ReleaseList(Answer, frozen=True, kw_only=True):
+    """The releases of a project, oldest first."""
+
+    project: str
+    releases: list[ReleaseEntry]
+
+
+class Release(Answer, frozen=True, kw_only=True):
+    """A release with its files and core metadata."""
+
+    project: str
+    version: str | None
+    """Normalized; None for a project whose files have no version."""
+    files: list[FileEntry]
+    metadata: dict[str, Any] | None
+    """The core metadata, as packaging.metadata.RawMetadata names its fields; None when no file offers it."""
+    metadata_name: str | None = None
+    requires_python: str | None = None
+
+
+class Selected(Body, frozen=True, kw_only=True):
+    """Some files of a project: those of a version, or one by its filename."""
+
+    version: Short | None = None
+    filename: Short | None = None
+
+
+class YankBody(Selected, frozen=True, kw_only=True):
+    """Which files to yank, and why."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
+
+
+class DeleteBody(Selected, frozen=True, kw_only=True):
+    """Which files to delete."""
+
+    all: bool = False
+    """The whole project."""
+    dry_run: bool = False
+    """Delete nothing; answer what would be deleted."""
+
+
+class YankedFile(Answer, frozen=True, kw_only=True):
+    """A file that was meant, as it is now."""
+
+    filename: str
+    version: str
+    yanked: bool | str
+
+
+class Yanked(Answer, frozen=True, kw_only=True):
+    """The effect of a yank, or of taking it back."""
+
+    project: str
+    selection: str
+    """In words."""
+    changed: bool
+    files: list[YankedFile]
+
+
+class Deleted(Answer, frozen=True, kw_only=True):
+    """The effect of a deletion."""
+
+    project: str
+    selection: str
+    changed: bool
+    """False when these files were deleted before, and for a dry run."""
+    deleted: list[str]
+    """Filenames."""
+    bytes: int
+    freed: bool
+    """False when the space is given back by a later `quire gc`."""
+    dry_run: bool = False
+
+
+class StatusBody(Body, frozen=True, kw_only=True):
+    """The status to set (PEP 792)."""
+
+    status: Literal["active", "archived", "deprecated", "quarantined"]
+    reason: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
+
+
+class ProjectStatus(Answer, frozen=True, kw_only=True):
+    """The status of a project."""
+
+    project: str
+    status: str
+    reason: str | None
+    changed: bool
+
+
+class LogPage(Answer, frozen=True, kw_only=True):
+    """Entries of the log, project by project; those of one project by revision."""
+
+    entries: list[dict[str, Any]]
+    """As docs/reference/logs.md has them, each with its `project`."""
+    next: str | None = None
+
+
+# -- access -----------------------------------------------------------------------------------------------------------
+
+
+class Sender(Answer, frozen=True, kw_only=True):
+    """The sender of a request, as its credentials prove it."""
+
+    user: str | None
+    token: str | None
+    """The id of the token, where it came by one."""
+    groups: list[str]
+    rights: list[str]
+    """Those that it has on some project of the index."""
+    index: str
+    """The index at the server's root."""
+    quire: str
+    """The version of the server; empty for a sender without a login."""
+
+
+class TokenEntry(Answer, frozen=True, kw_only=True):
+    """A token, without its secret."""
+
+    id: str
+    rights: list[str]
+    index: str
+    projects: list[str]
+    user: str | None
+    note: str | None
+    created: str | None
+    by: str | None
+    expires: str | None
+    revoked: str | None
+    state: State
+
+
+class TokenList(Answer, frozen=True, kw_only=True):
+    """Tokens; those that ended long ago are gone."""
+
+    tokens: list[TokenEntry]
+    next: str | None = None
+
+
+class TokenBody(Body, frozen=True, kw_only=True):
+    """The token to make.
+
+    A client that sends `id` and `digest` has made the token's text itself: the secret never leaves it, and the same
+    request may be repeated. Else the server makes one, and its answer is the only place where the text is.
+    """
+
+    rights: Words
+    index: Short = "*"
+    projects: Words = []
+    user: Short | None = None
+    note: Short | None = None
+    expires_in: Seconds | None = None
+    """Seconds; None for a token that does not expire."""
+    id: Identity | None = None
+    digest: Digest | None = None
+    """The SHA-256 of the whole text of the token, in hexadecimal."""
+
+
+class RotateBody(Body, frozen=True, kw_only=True):
+    """The new secret of a token; `digest` as in `TokenBody`."""
+
+    grace: Seconds = 86400
+    """Seconds for which the old secret still counts."""
+    digest: Digest | None = None
+
+
+class NewToken(Answer, frozen=True, kw_only=True):
+    """A token that was made or got a new secret."""
+
+    token: TokenEntry
+    changed: bool
+    text: str | None
+    """The token itself, shown once; None when the client has made it."""
+
+
+class IdsBody(Body, frozen=True, kw_only=True):
+    """Tokens or grants, by their ids: all of them or none."""
+
+    ids: Words
+
+
+class Ended(Answer, frozen=True, kw_only=True):
+    """Tokens or grants that do not count any more."""
+
+    ids: list[str]
+    changed: bool
+    grants: list[GrantEntry] = []
+    """The grants that were taken back."""
+
+
+class GrantBody(Body, frozen=True, kw_only=True):
+    """The right to give."""
+
+    subject: Short
+    rights: Words
+    index: Short = "*"
+    projects: Words = []
+
+
+class GrantEntry(Answer, frozen=True, kw_only=True):
+    """A grant."""
+
+    id: str
+    subject: str
+    rights: list[str]
+    index: str
+    projects: list[str]
+    created: str | None
+    by: str | None
+
+
+class GrantList(Answer, frozen=True, kw_only=True):
+    """All grants and groups."""
+
+    decide: bool
+    """Whether grants decide, and not the settings of the servers."""
+    grants: list[GrantEntry]
+    groups: dict[str, list[str]]
+
+
+class Granted(Answer, frozen=True, kw_only=True):
+    """A grant that was made, or was there already."""
+
+    grant: GrantEntry
+    changed: bool
+
+
+class Explanation(Answer, frozen=True, kw_only=True):
+    """The rights that grants give to a subject on a project."""
+
+    subject: str
+    index: str
+    project: str | None
+    rights: dict[str, bool]
+    decide: bool
+
+
+class GroupBody(Body, frozen=True, kw_only=True):
+    """The users of a group, all of them; none removes it."""
+
+    users: Words
+
+
+class Group(Answer, frozen=True, kw_only=True):
+    """A group."""
+
+    group: str
+    users: list[str]
+    changed: bool = False
+
+
+class GroupList(Answer, frozen=True, kw_only=True):
+    """All groups."""
+
+    groups: list[Group]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An error (RFC 9457)."""
+
+    status: int
+    detail: str
+    title: str = ""
+    type: str = "about:blank"
+
+
+SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (
+    *(IndexList, ProjectList, Project, FileList, ReleaseList, Release, YankBody, Selected, DeleteBody, Yanked, Deleted),
+    *(StatusBody, ProjectStatus, LogPage, Sender, TokenEntry, TokenList, TokenBody, RotateBody, NewToken, IdsBody),
+    *(Ended, GrantBody, GrantList, Granted, Explanation, GroupBody, Group, GroupList),
+)
+"""Those that the OpenAPI document names."""

@@ -1,0 +1,44 @@
+"""The handlers of the JSON API under `/-/api/v1/`, whose modules are imported at the first request for it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def _of(module: str, function: str) -> Handler:
+    async def handle(request: Request) -> Response:
+        handler: Handler = getattr(import_module(f"quire.http.api.{module}"), function)
+        return await handler(request)
+
+    return handle
+
+
+whoami = _of("v1_access", "whoami")
+indexes = _of("v1_projects", "indexes")
+projects = _of("v1_projects", "projects")
+project = _of("v1_projects", "project")
+files = _of("v1_projects", "files")
+releases = _of("v1_projects", "releases")
+release = _of("v1_projects", "release")
+yank = _of("v1_changes", "yank")
+unyank = _of("v1_changes", "unyank")
+delete = _of("v1_changes", "delete")
+set_status = _of("v1_changes", "set_status")
+log = _of("v1_log", "log")
+project_log = _of("v1_log", "project_log")
+grants = _of("v1_access", "grants")
+explain = _of("v1_access", "explain")
+grant = _of("v1_access", "grant")
+revoke_grants = _of("v1_access", "revoke_grants")
+groups = _of("v1_access", "groups")
+set_group = _of("v1_access", "set_group")
+tokens = _of("v1_tokens", "tokens")
+create_token = _of("v1_tokens", "create_token")
+revoke_tokens = _of("v1_tokens", "revoke_tokens")
+rotate_token = _of("v1_tokens", "rotate_token")

@@ -1,0 +1,87 @@
+"""The audit log over the JSON API, a page at a time: project by project, so that a page reads the records of a few."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quire.access.authorization import Right
+from quire.administration.documents import LogPage
+from quire.catalog.served import ServedIndex
+from quire.domain.errors import InvalidRequest
+from quire.domain.names import normalize_name
+from quire.http.api.messages import answered, limit_of
+from quire.http.app.worker import index_of, worker_of
+from quire.index.audit.entries import Entry
+from quire.index.audit.reading import LogFilter, LogReader
+
+_MOST_READ = 500
+"""Projects whose logs one page reads; with a filter it may have few entries, or none."""
+_MOST_READ_FAR = 100
+"""The same where each takes a round trip or more."""
+
+
+async def log(request: Request) -> Response:
+    """GET the log of all projects, deleted ones as well."""
+    return await _answer(request, None)
+
+
+async def project_log(request: Request) -> Response:
+    """GET the log of one project."""
+    worker, index = worker_of(request), index_of(request)
+    name = normalize_name(request.path_params["name"])
+    await worker.access.check(request, Right.MANAGE, index.name, name)
+    return await _answer(request, name)
+
+
+async def _answer(request: Request, name: str | None) -> Response:
+    worker, index, limit = worker_of(request), index_of(request), limit_of(request)
+    query = request.query_params
+    filter_ = LogFilter(since=_moment(query.get("since")), user=query.get("user"), action=query.get("action"))
+    cursor = _cursor(query.get("cursor"))
+    return answered(await worker.for_large_page(_page, index, name, filter_, cursor, limit))
+
+
+def _page(index: ServedIndex, name: str | None, filter_: LogFilter, cursor: tuple[str, int], limit: int) -> LogPage:
+    """Blocks. The entries behind a cursor."""
+    after, given = cursor
+    hosted = index.hosted
+    reader = LogReader(hosted.store.records, hosted.name, hosted.prefix)
+    names: Sequence[str] = (name,) if name is not None else sorted(hosted.store.records.written(hosted.prefix))
+    entries: list[Entry] = []
+    begin = bisect_left(names, after)
+    end = begin + (_MOST_READ if hosted.store.validates_inline else _MOST_READ_FAR)
+    for each in names[begin:end]:
+        passed = given if each == after else 0
+        for logged in reader.project(each, filter_)[passed:]:
+            if len(entries) == limit:
+                return LogPage(entries=entries, next=f"{each}/{passed}")
+            entries.append({"project": each} | logged.entry)
+            passed += 1
+    return LogPage(entries=entries, next=f"{names[end]}/0" if end < len(names) else None)
+
+
+def _cursor(raw: str | None) -> tuple[str, int]:
+    """A project, and how many of its entries earlier pages had. Raises InvalidRequest."""
+    if raw is None:
+        return "", 0
+    name, slash, given = raw.partition("/")
+    if not slash or not given.isascii() or not given.isdigit() or len(given) > 12:
+        raise InvalidRequest("The cursor is none of a page of the log; take the field next as it is.")
+    return name, int(given)
+
+
+def _moment(raw: str | None) -> str | None:
+    """As the log writes it. Raises InvalidRequest."""
+    if raw is None:
+        return None
+    try:
+        when = datetime.fromisoformat(raw)
+        when = (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest("since is a time such as 2026-11-23T12:00Z, or a date.") from None
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

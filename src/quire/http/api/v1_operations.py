@@ -1,0 +1,96 @@
+"""The operations of the API under `/-/api/v1/`, for the OpenAPI document. Their schemas are the types of
+`quire.administration.documents`, by name.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from quire.http.api.operations import NAME_SCHEMA, UNCHANGED, Json, Operation, content, headers_of, in_path, reference
+
+
+def _answer(schema: str) -> dict[int, Json]:
+    return {200: content("application/json", reference(schema))}
+
+
+def _body(schema: str) -> Json:
+    return {"application/json": {"schema": reference(schema)}}
+
+
+def _query(name: str, description: str, schema: Json | None = None) -> Json:
+    schema = schema or {"type": "string", "maxLength": 300}
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+
+
+_BODY_ERRORS: Final = (408, 413)
+_CHANGE_ERRORS: Final = (404, 409, 412, 507, *_BODY_ERRORS)
+_TEXT: Final[Json] = {"type": "string", "minLength": 1, "maxLength": 200}
+
+_INDEX = in_path("index", _TEXT, "The name of an index; `-` for the one at the server's root")
+_NAME = in_path("name", NAME_SCHEMA, "A project, in any spelling")
+_VERSION = in_path("version", _TEXT, "PEP 440, in any spelling; `-` for the newest")
+_GROUP = in_path("group", _TEXT, "The name of a group")
+_TOKEN = in_path("token", _TEXT, "The id of a token")
+_CURSOR = _query("cursor", "The field `next` of the page before")
+_LIMIT = _query("limit", "The most entries of a page", {"type": "integer", "minimum": 1, "maximum": 500})
+_SINCE = _query("since", "Entries from this moment on: RFC 3339, or a date")
+_USER = _query("user", "Entries of this user only")
+_ACTION = _query("action", "Entries of this action only")
+_LOGGED = (_SINCE, _USER, _ACTION, _CURSOR, _LIMIT)
+_PROJECT = (_INDEX, _NAME)
+_IF_MATCH: Final[Json] = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The ETag of the project as the client has seen it: nothing is changed if it is another one by now",
+}
+
+
+def _change(summary: str, body: str, answer: str) -> Operation:
+    return Operation(summary, _answer(answer), _CHANGE_ERRORS, (*_PROJECT, _IF_MATCH), _body(body))
+
+
+WHOAMI: Final = Operation("The sender of this request, as its credentials prove it", _answer("Sender"), (401, 429))
+INDEXES: Final = Operation("All indexes", _answer("IndexList"))
+PROJECTS: Final = Operation("A page of the projects", _answer("ProjectList"), (404,), (_INDEX, _CURSOR, _LIMIT))
+PROJECT: Final = Operation(
+    "A project with its files",
+    {200: {**content("application/json", reference("Project")), "headers": headers_of("ETag")}, 304: UNCHANGED},
+    (404,),
+    _PROJECT,
+)
+FILES: Final = Operation("The files of a project", _answer("FileList"), (404,), _PROJECT)
+RELEASES: Final = Operation("The releases of a project", _answer("ReleaseList"), (404,), _PROJECT)
+RELEASE: Final = Operation("A release with its metadata", _answer("Release"), (404,), (*_PROJECT, _VERSION))
+PROJECT_LOG: Final = Operation("The changes of a project", _answer("LogPage"), (404,), (*_PROJECT, *_LOGGED))
+YANK: Final = _change("Yank a release or a file (PEP 592)", "YankBody", "Yanked")
+UNYANK: Final = _change("Take the yanked mark away", "Selected", "Yanked")
+DELETE: Final = _change("Delete a file, a release, or a project", "DeleteBody", "Deleted")
+SET_STATUS: Final = _change("Set the status of a project (PEP 792)", "StatusBody", "ProjectStatus")
+LOG: Final = Operation(
+    "The changes of all projects, project by project", _answer("LogPage"), (404,), (_INDEX, *_LOGGED)
+)
+
+GRANTS: Final = Operation("The grants and groups", _answer("GrantList"))
+EXPLAIN: Final = Operation(
+    "The rights that grants give to a subject",
+    _answer("Explanation"),
+    parameters=(
+        {**_query("subject", "user:NAME, token:ID or anonymous"), "required": True},
+        _query("index", "The name of an index (the one at the server's root)"),
+        _query("project", "A project"),
+    ),
+)
+GRANT: Final = Operation("Give a right", _answer("Granted"), (404, 507, *_BODY_ERRORS), body=_body("GrantBody"))
+REVOKE_GRANTS: Final = Operation("Take grants back", _answer("Ended"), (404, 507, *_BODY_ERRORS), body=_body("IdsBody"))
+GROUPS: Final = Operation("The groups", _answer("GroupList"))
+SET_GROUP: Final = Operation(
+    "Make a group of exactly these users", _answer("Group"), (507, *_BODY_ERRORS), (_GROUP,), _body("GroupBody")
+)
+TOKENS: Final = Operation("A page of the tokens", _answer("TokenList"), parameters=(_CURSOR, _LIMIT))
+CREATE_TOKEN: Final = Operation("Make a token", _answer("NewToken"), (404, 507, *_BODY_ERRORS), body=_body("TokenBody"))
+REVOKE_TOKENS: Final = Operation("Revoke tokens", _answer("Ended"), (404, 507, *_BODY_ERRORS), body=_body("IdsBody"))
+ROTATE_TOKEN: Final = Operation(
+    "Give a token a new secret", _answer("NewToken"), (404, 507, *_BODY_ERRORS), (_TOKEN,), _body("RotateBody")
+)
