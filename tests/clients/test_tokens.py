@@ -24,7 +24,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Two servers on one directory, for tokens alone: the password file has no user."""
     folder = tmp_path_factory.mktemp("locked")
     (folder / "htpasswd").touch()
-    with two_servers(folder, "--grants", "-a", "download,list,update", "-P", folder / "htpasswd") as both:
+    with two_servers(folder, "-a", "download,list,update", "-P", folder / "htpasswd") as both:
         both.uvicorn.publish(
             (wheel_name("guarded", "1.0"), make_wheel("guarded", "1.0")), login=("__token__", token(both, "upload"))
         )

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.deploy
 
 PAGE = DEPLOY.parent / "docs" / "how-to" / "single-sign-on.md"
 USER, GROUPS = "X-Auth-Request-User", "X-Auth-Request-Groups"
-FLAGS = ("--grants", "-v", "-a", "list,download,update", "--user-header", USER, "--groups-header", GROUPS)
+FLAGS = ("-v", "-a", "list,download,update", "--user-header", USER, "--groups-header", GROUPS)
 
 
 @pytest.mark.parametrize("kind", sorted(PROXIES))

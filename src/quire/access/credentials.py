@@ -29,7 +29,8 @@ def find_token_text(header: str | None) -> TokenText | str | None:
     """The token in an Authorization header; a sentence for something that was sent as one and is none. None when there
     is no token, as with a user name and a password.
 
-    Any user name is taken with a token for a password, as some clients insist on one of their own.
+    Any user name is taken with a token for a password, as some clients insist on one of their own. So a password of a
+    user that begins like a token is found as well: it is for the caller to check it, where the token does not count.
     """
     if header is None or len(header) > MAX_HEADER_CHARACTERS:
         return None

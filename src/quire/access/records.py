@@ -51,11 +51,11 @@ class AccessRecords:
     """The access record of one store. May be used from any thread and any number of processes."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._records = store.records
 
     def read(self, known: StoredAccess | None = None) -> StoredAccess:
         """The state now: the very object `known` when it is unchanged. Raises StoreError."""
-        record = self._store.records.read(KEY, known.record if known is not None else None)
+        record = self._records.read(KEY, known.record if known is not None else None)
         if known is not None and record is known.record:
             return known
         return StoredAccess(record, AccessState(decode_access(record.data)))
@@ -75,11 +75,11 @@ class AccessRecords:
             log = entries_of(known.record)
             before = known.state.document
             if doubted is not None and any(each.get("id") == entry["id"] for each in log):
-                self._store.records.confirm(known.record)
+                self._records.confirm(known.record)
                 return doubted
             after = transition(before)
             if after is before:
-                self._store.records.confirm(known.record)
+                self._records.confirm(known.record)
                 return before, before
             try:
                 self._write(known.record, after, log, entry)
@@ -105,9 +105,9 @@ class AccessRecords:
         """See `Source`."""
         if known is None:
             return None
-        if len(known.record.data or b"") > _DECODED_INLINE:
-            return known if self._store.records.unchanged(known.record) else None
-        return self.read(known)
+        if self._records.unchanged(known.record):
+            return known
+        return None if len(known.record.data or b"") > _DECODED_INLINE else self.read(known)
 
     def load(self, _: str, known: StoredAccess | None) -> StoredAccess:
         """See `Source`."""
@@ -117,12 +117,12 @@ class AccessRecords:
 
     def log(self) -> list[Entry]:
         """The entries of all changes, the oldest first. Raises StoreError."""
-        carried = entries_of(self._store.records.read(KEY))  # first: entries that are archived after this are in it
-        archived = read_archive(self._store.records, _ARCHIVE)
+        carried = entries_of(self._records.read(KEY))  # first: entries that are archived after this are in it
+        archived = read_archive(self._records, _ARCHIVE)
         seen = {entry.get("id") for entry in archived}
         return archived + [entry for entry in carried if entry.get("id") not in seen]
 
     def _write(self, record: Record, after: AccessDocument, log: Sequence[Entry], entry: Entry) -> None:
-        kept = rotate(self._store.records, _ARCHIVE, record, list(log))
+        kept = rotate(self._records, _ARCHIVE, record, list(log))
         kept.append(entry | {"revision": next_revision(kept)})
-        self._store.records.write(KEY, encode_access(after, kept), record)
+        self._records.write(KEY, encode_access(after, kept), record)

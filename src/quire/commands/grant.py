@@ -212,8 +212,7 @@ def _init(arguments: argparse.Namespace, _: Opened, access: AccessRecords, __: s
         return 0
     for grant in grants:
         print(f"Granted {_in_words(grant)} to {plain(grant.subject)}.")
-    print("Grants decide from now on, on every server that runs with --grants; -a no longer does there.")
-    print("Restart each server of this store that runs without --grants: it goes on by -a alone until then.")
+    print("Grants decide from now on, on every server of this store; -a no longer does.")
     for note in notes:
         print(note)
     return 0

@@ -139,12 +139,12 @@ def _asked(settings: Settings, store: Store) -> Settings:
     Asks the store what opening it did not; in a process of its own where a library would start threads.
     Raises ConfigurationError, StoreError.
     """
-    from quire.operations.opening import check_grants  # noqa: PLC0415 - as in `prepare`
+    from quire.operations.opening import deciding_rules  # noqa: PLC0415 - as in `prepare`
     from quire.process.apart import run_apart  # noqa: PLC0415 - as in `prepare`
     from quire.store.opening import is_directory  # noqa: PLC0415 - as in `prepare`
 
     if is_directory(settings.root):
-        check_grants(store, settings)
+        _log.info(deciding_rules(store, settings))
         return settings
     try:
         run_apart(store.probe)
@@ -155,7 +155,7 @@ def _asked(settings: Settings, store: Store) -> Settings:
         raise
     except StoreError as error:
         raise ConfigurationError(f"{error} To examine the bucket, run 'quire doctor {settings.root}'.") from error
-    run_apart(partial(check_grants, store, settings))
+    _log.info(run_apart(partial(deciding_rules, store, settings)))
     return settings
 
 
@@ -257,7 +257,8 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         "-a",
         "--authenticate",
         metavar="ACTIONS",
-        help="what needs a login: download, list, update, with commas (default: update); '-a . -P .' for nothing",
+        help="what needs a login: download, list, update, with commas (default: update); '-a . -P .' for nothing; "
+        "where the store has grants, they decide",
     )
     add(
         "-P",
@@ -271,12 +272,6 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         const=True,
         help="allow uploads without a login although -a protects other actions; without this flag -a must have "
         "update, unless the server is read-only",
-    )
-    add(
-        "--grants",
-        action="store_const",
-        const=True,
-        help="experimental: decide by the grants and tokens of the store; until there are grants, as -a has it",
     )
     add("-o", "--overwrite", action="store_const", const=True, help="let an upload replace a file of the same name")
     add("--read-only", action="store_const", const=True, help="refuse every change")
@@ -343,7 +338,7 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         action="store_const",
         const=True,
         help="serve only what was published or imported, not the files that people copy into the directory; on a "
-        "network volume an unchanged page then costs one question instead of two",
+        "network volume an unchanged page then costs one question less",
     )
     add(
         "--cache-size",

@@ -73,10 +73,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     redirect_seconds: int = 600
     """How long such a URL is valid."""
 
-    grants: bool = False
-    """Whether the grants and tokens of the store decide; until there are grants, the settings below do."""
     authenticate: tuple[str, ...] = ("update",)
-    """The actions (download, list, update) that need a login."""
+    """The actions (download, list, update) that need a login, until the store has grants."""
     passwords: str | None = None
     """An htpasswd file; None when there is none: then no user can log in."""
 
@@ -209,7 +207,6 @@ OPTIONS = (
     Option("authenticate", values.actions, "--authenticate"),
     Option("passwords", values.password_file, "--passwords"),
     Option("anonymous_uploads", values.boolean, "--anonymous-uploads"),
-    Option("grants", values.boolean, "--grants"),
     Option("user_header", values.user_header, "--user-header"),
     Option("groups_header", values.user_header, "--groups-header"),
     Option("disable_fallback", values.boolean, "--disable-fallback"),

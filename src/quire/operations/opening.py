@@ -75,13 +75,17 @@ def drop_ins_of(
     )
 
 
-def check_grants(store: Store, settings: Settings) -> None:
-    """Refuse to serve a store by the settings alone if it has grants. Raises ConfigurationError, StoreError."""
-    if not settings.grants and AccessRecords(store).read().state.decides:
-        raise ConfigurationError(
-            f"The store in {store.place} has grants, which say which user may do what ('quire grants' lists them); "
-            "serve it with --grants."
-        )
+def deciding_rules(store: Store, settings: Settings) -> str:
+    """A sentence on the rules by which a server of the store decides on requests now. Raises StoreError."""
+    state = AccessRecords(store).read().state
+    if state.decides:
+        number = len(state.document.grants)
+        return f"Access is decided by the store's grants ({number}); -a ({_actions(settings)}) does not count."
+    return f"Access is decided by the settings: a login is needed for {_actions(settings)}; the store has no grants."
+
+
+def _actions(settings: Settings) -> str:
+    return ", ".join(settings.authenticate) or "nothing"
 
 
 def check_place(place: str) -> None:

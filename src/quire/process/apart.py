@@ -8,10 +8,14 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def run_apart(work: Callable[[], None]) -> None:
-    """Run this in a forked child, and raise its errors. To be called while the process has no other threads.
+def run_apart(work: Callable[[], T]) -> T:
+    """Run this in a forked child; its result, which has to be picklable. Raises its errors. To be called while the
+    process has no other threads.
 
     Raises OSError when no process can be made, RuntimeError when it died.
     """
@@ -19,14 +23,15 @@ def run_apart(work: Callable[[], None]) -> None:
     child = os.fork()
     if child == 0:
         os.close(reading)
+        result: T | None = None
         error: BaseException | None = None
         try:
-            work()
+            result = work()
         except BaseException as raised:  # noqa: BLE001 - raised again in the parent
             error = raised
         try:
             with os.fdopen(writing, "wb") as pipe:
-                pipe.write(pickle.dumps(error))
+                pipe.write(pickle.dumps((error, result)))
         finally:
             os._exit(0)
     os.close(writing)
@@ -35,6 +40,8 @@ def run_apart(work: Callable[[], None]) -> None:
     os.waitpid(child, 0)
     if not answer:
         raise RuntimeError("A process that was to check the store died; look at the system's log.")
-    error = pickle.loads(answer)  # noqa: S301 - of our own child
-    if error is not None:
-        raise error
+    failure, value = pickle.loads(answer)  # noqa: S301 - of our own child
+    if failure is not None:
+        raise failure
+    result_of_child: T = value
+    return result_of_child

@@ -126,7 +126,7 @@ def removal(name: str) -> tuple[str, str, dict[str, Any]]:
 def test_an_upload_is_decided_again_for_its_project(tmp_path: Path) -> None:
     """The filename tells which it is. A removal is, too, by the name in the form. Nothing has changed by a refusal."""
     users = password_file(tmp_path, ann="secret")
-    app = application(tmp_path, authenticate=("update",), passwords=str(users), grants=True)
+    app = application(tmp_path, authenticate=("update",), passwords=str(users))
     page: tuple[str, str, dict[str, Any]] = (GET, "/simple/sealed/", {"headers": {"accept": JSON_V1}})
     ask(app, upload("sealed"))
     worker = app.state.worker

@@ -10,14 +10,15 @@ from pathlib import Path
 import httpx
 import pytest
 
+from quire.access.document import KEY
 from quire.access.tokens import new_token
 from tests.asking import Site, password_file, publish, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import run_quire
 
 SECRETS = {"ann": "secret-a", "bob": "secret-b"}
-READABLE = ("--grants", "-a", "update", "--disable-fallback")
-CLOSED = ("--grants", "-a", "list,download,update", "--disable-fallback")
+READABLE = ("-a", "update", "--disable-fallback")
+CLOSED = ("-a", "list,download,update", "--disable-fallback")
 
 
 def quire(site: Site, *words: str, code: int = 0) -> str:
@@ -135,9 +136,7 @@ def test_a_right_that_was_revoked_serves_no_request(tmp_path: Path) -> None:
 
 def test_files_that_were_public_are_not_kept_by_shared_caches(tmp_path: Path) -> None:
     """Cache-Control says what is true now, also of a file that the fast path has ready."""
-    with serve(
-        tmp_path, "--grants", "-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS)
-    ) as site:
+    with serve(tmp_path, "-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS)) as site:
         upload(site, "acme", basic("ann"))
         url = site.file_url("acme", wheel_name("acme", "1.0"))
 
@@ -155,9 +154,7 @@ def test_files_that_were_public_are_not_kept_by_shared_caches(tmp_path: Path) ->
 
 def test_the_first_grant_locks_no_user_out(tmp_path: Path) -> None:
     """It is refused with what to do; `access init` keeps what is allowed."""
-    with serve(
-        tmp_path, "--grants", "-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS)
-    ) as site:
+    with serve(tmp_path, "-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS)) as site:
         upload(site, "acme", basic("ann"))
         assert "run 'quire access init' first" in quire(site, "grant", "user:ann", "upload", code=1)
         assert page(site) == upload(site, "acme", basic("bob"), "2.0").status_code == 200
@@ -170,9 +167,7 @@ def test_the_first_grant_locks_no_user_out(tmp_path: Path) -> None:
 
 def test_a_group_gives_and_takes(tmp_path: Path) -> None:
     """Its members change at once."""
-    with serve(
-        tmp_path, "--grants", "-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS)
-    ) as site:
+    with serve(tmp_path, "-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS)) as site:
         quire(site, "access", "init", "--admin", "ann", "-a", "update")
         for line in quire(site, "grants", "--json").splitlines():
             assert line
@@ -190,19 +185,57 @@ def test_a_group_gives_and_takes(tmp_path: Path) -> None:
         assert upload(site, "acme-x", basic("bob"), "2.0").status_code == 403
 
 
-def test_a_server_without_grants_does_not_serve_a_store_that_has_them(tmp_path: Path) -> None:
-    """It would allow what was taken back. Tokens alone change nothing for it: they are passwords of no user."""
+def test_the_start_says_which_rules_decide(tmp_path: Path) -> None:
+    """The settings, or the grants of the store and how many; the same command line serves both."""
     users = password_file(tmp_path, **SECRETS)
-    flags = ("-a", "list,download,update", "--disable-fallback", "-P", users)
+    flags = ("-v", "-a", "list,download,update", "--disable-fallback", "-P", users)
     with serve(tmp_path, *flags) as site:
-        _, token = create(site, "--right", "read")
-        assert page(site, f"Bearer {token}") == page(site, basic("__token__", token)) == 401
-        assert page(site, basic("ann"), "absent") == 404
+        assert "Access is decided by the settings: a login is needed for download, list, update" in site.served.output()
         quire(site, "access", "init", "--admin", "ann", "-a", "list,download,update")
-    refused = run_quire("run", *flags, site.root, cwd=tmp_path)
+    with serve(tmp_path, *flags) as site:
+        assert "Access is decided by the store's grants (3); -a (download, list, update)" in site.served.output()
+
+
+def test_a_document_of_a_newer_version_stops_a_start(tmp_path: Path) -> None:
+    """In one sentence; a server that runs already refuses each request until it is upgraded, with 5xx and no page."""
+    with serve(tmp_path, "-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS)) as site:
+        assert page(site, project="absent") == 404
+        records = site.index().store.records
+        records.write(KEY, b'{"format": 99}', records.read(KEY))
+        assert page(site, project="absent") == 503
+        answer = site.get("/simple/absent/")
+        assert "written by a newer quire" in answer.text
+    refused = run_quire("run", "-a", "update", "-P", tmp_path / "htpasswd", site.root, cwd=tmp_path)
     assert refused.returncode == 2
-    assert "has grants, which say which user may do what" in refused.stderr
-    assert "serve it with --grants." in refused.stderr
+    assert "written by a newer quire" in refused.stderr
+
+
+def test_a_password_may_begin_like_a_token(tmp_path: Path) -> None:
+    """It is the password of its user, on every path; a token that was cut is called that, for every user name."""
+    lookalike = new_token("0000000000").text
+    secrets = {"ann": "quire_is_nice", "bob": lookalike}
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **secrets)) as site:
+        for user, secret in secrets.items():
+            assert page(site, basic(user, secret), "absent") == 404
+            assert upload(site, user, basic(user, secret)).status_code == 200
+            assert page(site, basic(user, secret), user) == 200
+            assert page(site, basic("__token__", secret)) == page(site, f"Bearer {secret}") == 401
+        for user in ("ann", "unknown"):
+            for sent, sentence in ((lookalike, "The token is wrong"), (lookalike[:-1], "The token is no token of")):
+                answer = site.get("/simple/", authorization=basic(user, sent))
+                assert (answer.status_code, answer.text.startswith(sentence)) == (401, True)
+
+
+def test_logins_by_token_are_counted_as_such(tmp_path: Path) -> None:
+    """On the fast path, too."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
+        upload(site, "acme", basic("ann"))
+        _, reader = create(site, "--right", "read")
+        for _ in range(2):
+            assert page(site, f"Bearer {reader}") == 200
+        metrics = site.get("/metrics", authorization=basic("ann")).text
+        counts = dict(re.findall(r'quire_logins_total{[^}]*result="(\w+)"[^}]*} (\d+)', metrics))
+        assert counts["token"] == "6"
 
 
 def test_a_login_counts_where_others_need_none(tmp_path: Path) -> None:

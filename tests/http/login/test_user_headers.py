@@ -17,7 +17,7 @@ USER, GROUPS = "X-Auth-Request-User", "X-Auth-Request-Groups"
 STRANGER = "127.0.0.2"
 """An address of this machine that is no trusted proxy."""
 FLAGS = (
-    *("--grants", "-a", "list,download,update", "--disable-fallback", "-v"),
+    *("-a", "list,download,update", "--disable-fallback", "-v"),
     *("--trusted-proxies", "127.0.0.1", "--user-header", USER, "--groups-header", GROUPS),
 )
 
@@ -152,8 +152,9 @@ def test_two_lines_are_refused(site: Site, name: str) -> None:
 @pytest.mark.parametrize("server", ["uvicorn", "wsgiref"])
 def test_underscores_are_another_name(tmp_path: Path, server: str) -> None:
     """A header with underscores, which a proxy does not clear, is not the one with hyphens."""
-    flags = [each if each != "--grants" else "--read-only" for each in FLAGS]
-    with serve(tmp_path, *flags, "-P", password_file(tmp_path, ann="secret-a"), "--server", server) as site:
+    with serve(
+        tmp_path, *FLAGS, "--read-only", "-P", password_file(tmp_path, ann="secret-a"), "--server", server
+    ) as site:
         assert site.client.get("/simple/", headers={USER.replace("-", "_"): "ann"}).status_code == 401
         assert site.client.get("/simple/", headers={USER: "ann"}).status_code == 200
         doubled = site.client.get("/simple/", headers=[(USER, "ann"), (USER, "bob")])

@@ -310,6 +310,31 @@ def test_faked_modification_times_do_not_make_a_file_system_fine() -> None:
     assert rule.seconds == 2.5
 
 
+def test_an_absent_record_is_known_by_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One system call, which no name in the nearest folder above passes: wherever on the way the record comes to be."""
+    store = PosixStore.open(tmp_path, racy_window=0)
+    for key in ("access/rules/store", KEY, "main/projects/bar"):
+        records = store.records
+        known = records.read(key)
+        assert not records.unchanged(known)
+        assert records.read(key, known) is known
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "open", lambda *_, **__: pytest.fail("a directory was opened"))
+            assert records.unchanged(known)
+            assert records.read(key, known) is known
+        PosixStore.open(tmp_path).records.write(key, document(1), PosixStore.open(tmp_path).records.read(key))
+        assert not records.unchanged(known)
+        assert records.read(key, known).data == document(1)
+    slow = PosixStore.open(tmp_path, racy_window=3600)
+    known = slow.records.read("main/projects/baz")
+    slow.records.read("main/projects/baz", known)
+    assert not slow.records.unchanged(known)
+    distant = PosixStore.open(tmp_path, network=True, racy_window=0)
+    known = distant.records.read("main/projects/baz")
+    assert distant.records.read("main/projects/baz", known) is known
+    assert not distant.records.unchanged(known)
+
+
 def test_a_directory_past_the_racy_window_is_not_listed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The steady state costs an open and a fstat, however many revisions and names there are."""
     store = PosixStore.open(tmp_path, racy_window=0)

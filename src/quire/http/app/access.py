@@ -8,12 +8,13 @@ import structlog
 from starlette.requests import Request
 
 from quire.access.authenticator import Accepted, Authenticator, Busy, Throttled, Wrong, parse_basic
-from quire.access.authorization import ALLOWED, NO_GRANTS, AccessRules, Allowed, Forbidden, NeedsLogin, Right
+from quire.access.authorization import ALLOWED, AccessRules, Allowed, Forbidden, NeedsLogin, Right
 from quire.access.credentials import find_token_text
 from quire.access.decisions import AccessState, TokenFault
+from quire.access.document import Token
 from quire.access.principals import ANONYMOUS, Principal
 from quire.access.records import StoredAccess
-from quire.access.tokens import TokenText
+from quire.access.tokens import USERNAME, TokenText
 from quire.catalog.freshness import Barrier
 from quire.http.app.problems import HttpError
 from quire.http.app.proxies import TrustedProxies
@@ -36,12 +37,12 @@ class Access:
         authenticator: Authenticator | None,
         proxies: TrustedProxies,
         tally: Tally,
-        stored: Barrier[StoredAccess] | None,
+        stored: Barrier[StoredAccess],
         *,
         users: ProxyUsers,
     ) -> None:
         """`authenticator`: None where there is no password file. `stored`: of the store's grants and tokens, by the
-        empty key; None where they do not count.
+        empty key.
         """
         self.rules = rules
         self.authenticator = authenticator
@@ -52,7 +53,7 @@ class Access:
 
     async def state(self) -> AccessState:
         """The grants and tokens as they were at some moment after this call began. Raises StoreError."""
-        return NO_GRANTS if self.stored is None else (await self.stored.get("")).state
+        return (await self.stored.get("")).state
 
     async def authorize(self, request: Request, right: Right, index: str) -> None:
         """Decide on a request before its project is known; `check` decides again when it is.
@@ -123,39 +124,44 @@ class Access:
         Authorization is then what the proxy wants it to be.
         """
         header = request.headers.get("authorization")
-        token = find_token_text(header) if self.stored is not None else None
-        user = None if isinstance(token, TokenText) else self._users.find(request)
+        credentials, sent = parse_basic(header), find_token_text(header)
+        user = None if isinstance(sent, TokenText) else self._users.find(request)
         if user is not None:
             self._tally.logins["proxy"] += 1
             return user
-        if token is not None:
-            return self._holder(request, state, token)
-        credentials = parse_basic(header)
+        found: Token | TokenFault | None = None
+        if isinstance(sent, TokenText):
+            found = state.find_token(sent.identity, sent.digest, datetime.now(UTC))
+        if isinstance(sent, TokenText) and isinstance(found, Token):
+            self._tally.logins["token"] += 1
+            return Principal(found.user, token=sent.identity, publisher=found.publisher)
+        can_be_password = (
+            credentials is not None and credentials.username != USERNAME and self.authenticator is not None
+        )
+        if sent is not None and not (can_be_password and found in {None, TokenFault.UNKNOWN}):
+            raise self._token_refused(request, sent, found)
         if credentials is None or self.authenticator is None:
             return ANONYMOUS
         checks = self.authenticator.hash_checks
         client = self._proxies.client_address(request)
         verdict = await self.authenticator.authenticate(credentials, client)
+        if sent is not None and isinstance(verdict, Wrong):
+            raise self._token_refused(request, sent, found)
         if not isinstance(verdict, Accepted):
             request_id = context_of(request.scope).request_id
             raise self._login_refused(verdict, user=credentials.username[:100], client=client, request=request_id)
         self._tally.logins["remembered" if self.authenticator.hash_checks == checks else "checked"] += 1
         return Principal(verdict.username)
 
-    def _holder(self, request: Request, state: AccessState, sent: TokenText | str) -> Principal:
-        """The principal that a token stands for. `sent`: the token, or the sentence on what was sent as one.
-
-        Raises HttpError 401.
-        """
-        found = sent if isinstance(sent, str) else state.find_token(sent.identity, sent.digest, datetime.now(UTC))
-        if isinstance(sent, TokenText) and not isinstance(found, TokenFault | str):
-            self._tally.logins["token"] += 1
-            return Principal(found.user, token=sent.identity, publisher=found.publisher)
+    def _token_refused(self, request: Request, sent: TokenText | str, found: Token | TokenFault | None) -> HttpError:
+        """Count and log a token that does not count; returns the error for the client. `sent`: the token, or the
+        sentence on what was sent as one."""
         self._tally.logins["wrong"] += 1
         identity = sent.identity if isinstance(sent, TokenText) else None
+        reason = str(found) if isinstance(found, TokenFault) else str(sent)
         client, request_id = self._proxies.client_address(request), context_of(request.scope).request_id
-        log.warning("token refused", token=identity, reason=str(found), client=client, request=request_id)
-        raise HttpError(401, str(found), CHALLENGE)
+        log.warning("token refused", token=identity, reason=reason, client=client, request=request_id)
+        return HttpError(401, reason, CHALLENGE)
 
     def _login_refused(self, verdict: Wrong | Throttled | Busy, *, user: str, client: str, request: str) -> HttpError:
         """Count and log a login that was not accepted; returns the error for the client."""

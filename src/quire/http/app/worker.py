@@ -73,7 +73,7 @@ class Worker:
         metrics: WorkerMetrics,
         threads: Threads,
         rules: AccessRules,
-        stored_access: Barrier[StoredAccess] | None,
+        stored_access: Barrier[StoredAccess],
     ) -> None:
         """`indexes`: by name, at least that of the settings, which answers where a route names none."""
         self.settings = settings
@@ -217,16 +217,14 @@ def build_worker(settings: Settings) -> Worker:
         read_only=index.read_only,
         has_users=settings.has_logins,
     )
-    stored_access = None
-    if settings.grants:
-        stored_access = Barrier(
-            AccessRecords(store),
-            inline=store.validates_inline,
-            pacing=store.pacing,
-            budget=budget,
-            executor=threads.readers,
-            tally=metrics.tally.barriers["access"],
-        )
+    stored_access = Barrier(
+        AccessRecords(store),
+        inline=store.validates_inline,
+        pacing=store.pacing,
+        budget=budget,
+        executor=threads.readers,
+        tally=metrics.tally.barriers["access"],
+    )
     worker = Worker(
         settings,
         {index.name: index},

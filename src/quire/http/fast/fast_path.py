@@ -24,7 +24,7 @@ from typing import NamedTuple
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quire.access.authenticator import Login
-from quire.access.authorization import ALLOWED, NO_GRANTS, Right
+from quire.access.authorization import ALLOWED, Right
 from quire.access.credentials import TokenLogin, find_token_text
 from quire.access.decisions import AccessState, TokenFault
 from quire.access.principals import ANONYMOUS, Principal
@@ -130,10 +130,11 @@ class FastPath:
 
     def find_login(self, authorization: str) -> Login | TokenLogin | None:
         """The login for this header, to pass to `respond_inline` and `respond_awaited`; None for an unknown header."""
-        sent = None if self._access is None else find_token_text(authorization)
-        if sent is not None:
-            return TokenLogin(sent.identity, sent.digest) if isinstance(sent, TokenText) else None
-        return None if self._authenticator is None else self._authenticator.find_login(authorization)
+        known = None if self._authenticator is None else self._authenticator.find_login(authorization)
+        if known is not None:
+            return known
+        sent = find_token_text(authorization)
+        return TokenLogin(sent.identity, sent.digest) if isinstance(sent, TokenText) else None
 
     def respond_inline(
         self,
@@ -156,8 +157,8 @@ class FastPath:
         found = self.find_response(path, headers, login, takes_files=takes_files)
         if found is None:
             return None
-        answer, user = found
-        return self._record(answer, user, path, headers, client, begun=begun)
+        answer, principal = found
+        return self._record(answer, principal, path, headers, client, begun=begun)
 
     async def respond_awaited(
         self, path: str, headers: Headers, client: Callable[[], str], login: Login | TokenLogin | None = None
@@ -196,7 +197,7 @@ class FastPath:
     async def load(self, project: str | None, requests: int) -> _Loaded | None:
         """The view of `AskedPage.project` as it is now, and the grants, for so many requests that came before; None for
         a project that is not there. Raises QuireError."""
-        rights = None if self._access is None else self._access.begin("", requests)  # while the page is asked for
+        rights = self._access.begin("", requests)  # while the page is asked for
         view: NamesView | ProjectView
         if project is None:
             view = await self._index.project_names.get("", requests)
@@ -204,7 +205,7 @@ class FastPath:
             view = await self._index.projects.get(project, requests)
             if not view.exists:
                 return None
-        return _Loaded(view, NO_GRANTS if rights is None else (await asyncio.shield(rights)).state)
+        return _Loaded(view, (await asyncio.shield(rights)).state)
 
     def respond(
         self,
@@ -219,17 +220,25 @@ class FastPath:
         """The answer to a request, which is then counted and logged as given; None when the general application has
         to find it. `loaded`: see `load`. `begun`: when the request was taken up, by `perf_counter`.
         """
-        user = self._user(headers, asked.login, loaded.state, is_file=False)
-        prepared = None if user is None else self._in_form(loaded.view, asked.form)
-        if prepared is None or user is None:
+        principal = self._principal(headers, asked.login, loaded.state, is_file=False)
+        prepared = None if principal is None else self._in_form(loaded.view, asked.form)
+        if prepared is None or principal is None:
             return None
         answer = self._full_or_unchanged(prepared, headers)
-        return self._record(answer, user, path, headers, client, begun=begun)
+        return self._record(answer, principal, path, headers, client, begun=begun)
 
     def _record(
-        self, answer: CachedResponse, user: str, path: str, headers: Headers, client: Callable[[], str], *, begun: float
+        self,
+        answer: CachedResponse,
+        principal: Principal,
+        path: str,
+        headers: Headers,
+        client: Callable[[], str],
+        *,
+        begun: float,
     ) -> IdentifiedResponse:
         """Count and log it as given."""
+        user = principal.username or principal.name
         log, theirs, identity = self._log, headers.get(IDENTITY), ""
         is_logged = log.is_on
         if is_logged or theirs is not None:
@@ -237,13 +246,13 @@ class FastPath:
         if answer.blob is not None:
             address = self._worker.proxies.address(client(), headers.get_all) if is_logged else ""
             fields = {"client": address, "request_id": identity, "user": user}
-            answer.download = self._download(answer, answer.blob, path, begun, fields)
+            answer.download = self._download(answer, answer.blob, path, begun=begun, principal=principal, fields=fields)
             return answer, identity
         sent = len(answer.body)
         seconds = perf_counter() - begun
         self._tally.request(answer.label, answer.status, seconds, sent)
         if user:
-            self._tally.logins["remembered"] += 1
+            self._tally.logins["remembered" if principal.token is None else "token"] += 1
         if is_logged:
             address = self._worker.proxies.address(client(), headers.get_all)
             own = theirs is None
@@ -253,7 +262,14 @@ class FastPath:
         return answer, identity
 
     def _download(
-        self, answer: CachedResponse, blob: OpenBlob, path: str, begun: float, fields: dict[str, str]
+        self,
+        answer: CachedResponse,
+        blob: OpenBlob,
+        path: str,
+        *,
+        begun: float,
+        principal: Principal,
+        fields: dict[str, str],
     ) -> Download:
         """The file of an answer that was made for this request, which is counted and logged when it has been sent.
 
@@ -267,7 +283,7 @@ class FastPath:
             seconds = perf_counter() - begun
             self._tally.request(answer.label, answer.status, seconds, sent)
             if fields["user"]:
-                self._tally.logins["remembered"] += 1
+                self._tally.logins["remembered" if principal.token is None else "token"] += 1
             if self._log.is_on:
                 self._log.fast_path_line(path, answer.status, seconds, sent, **fields, is_own_id=False)
 
@@ -275,8 +291,8 @@ class FastPath:
 
     def find_response(
         self, path: str, headers: Headers, login: Login | TokenLogin | None = None, *, takes_files: bool = False
-    ) -> tuple[CachedResponse, str] | None:
-        """As `respond_inline`, but neither counted nor logged; and the user, empty when no login is needed.
+    ) -> tuple[CachedResponse, Principal] | None:
+        """As `respond_inline`, but neither counted nor logged; and the principal, ANONYMOUS when no login is needed.
 
         The caller closes `CachedResponse.blob`.
         """
@@ -284,25 +300,23 @@ class FastPath:
         try:
             if not self._is_supported(headers):
                 return None
-            state = NO_GRANTS
-            if self._access is not None:
-                stored = self._access.get_inline("")
-                if stored is None:
-                    return None
-                state = stored.state
+            stored = self._access.get_inline("")
+            if stored is None:
+                return None
+            state = stored.state
             if path.startswith(self._simple):
-                user = self._user(headers, login, state, is_file=False)
-                answer = None if user is None else self._page(path, headers)
+                principal = self._principal(headers, login, state, is_file=False)
+                answer = None if principal is None else self._page(path, headers)
             elif path.startswith(self.files.prefix):
-                user = self._user(headers, login, state, is_file=True)
+                principal = self._principal(headers, login, state, is_file=True)
                 answer = (
                     None
-                    if user is None
+                    if principal is None
                     else self.files.find_response(path, headers, takes_files=takes_files, public=self._files_are_open)
                 )
         except QuireError:  # the application meets the same, and has a sentence for it
             pass
-        return None if answer is None or user is None else (answer, user)
+        return None if answer is None or principal is None else (answer, principal)
 
     def _page(self, path: str, headers: Headers) -> CachedResponse | None:
         wanted = self._negotiated(headers)
@@ -379,16 +393,16 @@ class FastPath:
             self._hosts.add(host)
         return True
 
-    def _user(
+    def _principal(
         self, headers: Headers, login: Login | TokenLogin | None, state: AccessState, *, is_file: bool
-    ) -> str | None:
-        """The name of a principal that has the right to pages or files, as the access log has it; empty when
-        no login is needed. None where the application has to decide: a login that has to be checked, or a refusal.
+    ) -> Principal | None:
+        """The principal that has the right to pages or files; ANONYMOUS when no login is needed. None where the
+        application has to decide: a login that has to be checked, or a refusal.
         """
         if state is not self._state:
             self._find_open_rights(state)
         if self._files_are_open if is_file else self._pages_are_open:
-            return ""
+            return ANONYMOUS
         if login is None and (header := headers.get("authorization")) is not None:
             login = self.find_login(header)
         if login is None or (self._user_headers and any(name in headers for name in self._user_headers)):
@@ -405,7 +419,7 @@ class FastPath:
         right = Right.DOWNLOAD if is_file else Right.LIST
         if self._authorize(principal, right, self._index.name, None, state) is not ALLOWED:
             return None
-        return principal.username or principal.name
+        return principal
 
     def _find_open_rights(self, state: AccessState) -> None:
         def is_open(endpoint: Endpoint) -> bool:

@@ -38,7 +38,7 @@ from typing import NamedTuple
 from quire.domain.errors import Conflict, OutcomeUnknown, StoreError, StoreReadOnly
 from quire.store.contracts import NEVER_WRITTEN, Draft, Names, Record, check_record_key
 from quire.store.posix.changes import Changes
-from quire.store.posix.directory import Directories, RacyWindow, Seen
+from quire.store.posix.directory import Directories, Identity, RacyWindow, Seen
 from quire.store.posix.errors import after_commit, is_vanishing, store_errors
 from quire.store.posix.files import (
     DurableDirectories,
@@ -74,6 +74,14 @@ class _Revision(NamedTuple):
     number: int
     inode: int
     seen: Seen | None
+
+
+class _Absence(NamedTuple):
+    """The `validation` of a Record that was never written."""
+
+    folder: str
+    """The nearest directory above that exists: the record, or a directory on the way to it, is a new name there."""
+    seen: Seen
 
 
 class _Draft(Draft):
@@ -140,6 +148,8 @@ class PosixRecords:
 
     def unchanged(self, known: Record) -> bool:
         before = known.validation
+        if isinstance(before, _Absence):
+            return before.seen.past_racy_window and self._directories.has(before.folder, before.seen.identity)
         seen = before.seen if isinstance(before, _Revision) else None
         return (
             seen is not None
@@ -148,13 +158,18 @@ class PosixRecords:
         )
 
     def _read(self, path: str, key: str, known: Record | None) -> Record:
+        was_absent = known is not None and known.tag == NEVER_WRITTEN
+        absence = self._absence(path, known) if was_absent else None  # before the record is looked for
         try:
             opened = self._directories.open(path)
         except NotADirectoryError:
             opened = None  # another file, not a record
         if opened is None:
             self._check_home()
-            return known if known is not None and known.tag == NEVER_WRITTEN else Record(key, None, NEVER_WRITTEN)
+            if known is None or not was_absent:
+                return Record(key, None, NEVER_WRITTEN)
+            known.validation = absence
+            return known
         fd, identity = opened
         try:
             before = known.validation if known is not None else None
@@ -175,6 +190,23 @@ class PosixRecords:
             return Record(key, content, _tag(number, inode), _Revision(number, inode, seen), note)
         finally:
             os.close(fd)
+
+    def _absence(self, path: str, known: Record | None) -> _Absence | None:
+        """How a record that is not there is recognised as absent later, by one system call; None over a network."""
+        before = known.validation if known is not None else None
+        if self._directories.network:
+            return None
+        folder = path
+        while folder != self._home:
+            folder = folder.rpartition("/")[0]
+            try:
+                status = os.lstat(folder)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            identity = Identity(status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+            known_as = before.seen if isinstance(before, _Absence) and before.folder == folder else None
+            return _Absence(folder, self._racy_window.see(identity, known_as))
+        return None
 
     def _check_home(self) -> None:
         """Raise when the whole store is gone: a volume that is not mounted must not be taken for deleted projects."""
