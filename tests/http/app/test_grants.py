@@ -198,14 +198,15 @@ def test_the_start_says_which_rules_decide(tmp_path: Path) -> None:
 
 def test_a_document_of_a_newer_version_stops_a_start(tmp_path: Path) -> None:
     """In one sentence; a server that runs already refuses each request until it is upgraded, with 5xx and no page."""
-    with serve(tmp_path, "-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS)) as site:
+    flags = ("-a", "update", "--disable-fallback", "-P", password_file(tmp_path, **SECRETS))
+    with serve(tmp_path, *flags) as site:
         assert page(site, project="absent") == 404
         records = site.index().store.records
         records.write(KEY, b'{"format": 99}', records.read(KEY))
         assert page(site, project="absent") == 503
         answer = site.get("/simple/absent/")
         assert "written by a newer quire" in answer.text
-    refused = run_quire("run", "-a", "update", "-P", tmp_path / "htpasswd", site.root, cwd=tmp_path)
+    refused = run_quire("run", *flags, site.root, cwd=tmp_path)
     assert refused.returncode == 2
     assert "written by a newer quire" in refused.stderr
 

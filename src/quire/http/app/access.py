@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import structlog
@@ -24,6 +25,10 @@ from quire.observe.metrics.tally import Tally
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="pypi", charset="UTF-8"'}
 """distutils' `register` gives its password to the realm `pypi` alone, which is that of pypiserver too."""
+
+DECIDED_AGAIN_SECONDS = 1.0
+"""After so long the rights of a request are read again: so an upload of some minutes is published by none that its
+sender has lost since. One that takes less is decided by the rights at its arrival, for one read in place of two."""
 
 log = structlog.get_logger(__name__)
 
@@ -61,9 +66,10 @@ class Access:
         `index`: its name. Credentials are checked only where a login is needed; they make the principal in the
         request's context. Raises HttpError 401, 403, 429, 503, and StoreError.
         """
-        state = await self.state()
-        decision = self.rules.authorize(ANONYMOUS, right, index, None, state)
         context = context_of(request.scope)
+        context.decided_at = time.monotonic()
+        state = context.decided_by = await self.state()
+        decision = self.rules.authorize(ANONYMOUS, right, index, None, state)
         context.needed_no_login = decision is ALLOWED
         if isinstance(decision, NeedsLogin):
             context.principal = await self._principal(request, state)
@@ -81,12 +87,16 @@ class Access:
         return context.principal, state
 
     async def check(self, request: Request, right: Right, index: str, project: str) -> None:
-        """Decide on a request for the principal that `authorize` found, by the rights that it has now.
+        """Decide on a request for the principal that `authorize` found: by the same rights, or, where that was a while
+        ago, as for a large upload, by those that it has now.
 
         Credentials that were not needed for some project may be for this one; then they are checked here.
         `project`: its normalized name. Raises HttpError 401, 403, 429, 503, and StoreError.
         """
-        state, context = await self.state(), context_of(request.scope)
+        context = context_of(request.scope)
+        state = context.decided_by
+        if state is None or time.monotonic() - context.decided_at > DECIDED_AGAIN_SECONDS:
+            state = await self.state()
         decision = self.rules.authorize(context.principal, right, index, project, state)
         if isinstance(decision, NeedsLogin) and context.needed_no_login:  # no credentials were needed until now
             context.principal = await self._principal(request, state)

@@ -19,6 +19,7 @@ from starlette.datastructures import URL, Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from quire.access.decisions import AccessState
 from quire.access.principals import ANONYMOUS, Principal
 from quire.config.settings import Settings
 from quire.domain.names import is_normalized
@@ -48,13 +49,17 @@ _MAX_PARTS = 4096
 class RequestContext:
     """Facts that handlers find out about a request, for the log and the audit log. Empty where one does not apply."""
 
-    __slots__ = ("action", "file", "needed_no_login", "principal", "project", "request_id")
+    __slots__ = ("action", "decided_at", "decided_by", "file", "needed_no_login", "principal", "project", "request_id")
 
     def __init__(self, request_id: str = "") -> None:
         self.request_id = request_id
         self.principal = ANONYMOUS
         self.needed_no_login = False
         """Whether the right that the request needed is given without a login."""
+        self.decided_by: AccessState | None = None
+        """The grants that the last decision on the request was made by; None before the first."""
+        self.decided_at = 0.0
+        """When they were asked for, by `time.monotonic`."""
         self.project = ""
         self.action = ""
         self.file = ""

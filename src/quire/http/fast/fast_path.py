@@ -238,7 +238,7 @@ class FastPath:
         begun: float,
     ) -> IdentifiedResponse:
         """Count and log it as given."""
-        user = principal.username or principal.name
+        user = principal.username or ("" if principal.token is None else principal.name)
         log, theirs, identity = self._log, headers.get(IDENTITY), ""
         is_logged = log.is_on
         if is_logged or theirs is not None:
