@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 
 from tests.bucket.proxy import ProxyProcess
 from tests.bucket.sabotage import Safeguard
+from tests.linearizability import sabotage
+from tests.linearizability.guarded import guard
 from tests.linearizability.plan import Plan
 from tests.linearizability.servers import Victim, quire_servers
 from tests.linearizability.torture import Report, torture
@@ -41,6 +44,7 @@ def main() -> int:
 
 def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Report:
     victims = [Victim(pid, arguments.kill_every or 2.0) for pid in arguments.kill_workers_of]
+    guarded = None
     stores: list[Path | str] = [arguments.bucket] if arguments.bucket else arguments.store
     if arguments.url:
         servers = [(parts.hostname or "127.0.0.1", parts.port or 80) for parts in map(urlsplit, arguments.url)]
@@ -50,6 +54,7 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
             root = folder / "packages"
             root.mkdir()
             stores = [root]
+        guarded = guard(stores[0], folder)
         started = stack.enter_context(
             quire_servers(
                 arguments.server or ("uvicorn", "gunicorn"),
@@ -57,7 +62,8 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
                 folder,
                 arguments.workers,
                 kill_every=arguments.kill_every,
-                program=partial(_sabotaged, arguments.without) if arguments.without else quire_command,
+                flags=guarded.flags,
+                program=_program(arguments),
             )
         )
         servers = [(served.host, served.port) for served, _ in started]
@@ -75,12 +81,24 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
         pause=arguments.pause,
         doubt=doubt,
         kill_hands=not arguments.no_kills,
+        holders=guarded.holders if guarded is not None else (),
+        askers=arguments.askers,
+        token=guarded.token if guarded is not None else "",
     )
     return torture(plan, folder, victims, _tell)
 
 
-def _sabotaged(safeguard: str, *arguments: object) -> list[str]:
-    """A command line of quire without this safeguard."""
+def _program(arguments: argparse.Namespace) -> Callable[..., list[str]]:
+    """The command line of quire, without the safeguard that is to be removed."""
+    if arguments.without in set(sabotage.Safeguard):
+        return partial(sabotage.command, arguments.without)
+    if arguments.without:
+        return partial(_sabotaged_bucket, arguments.without)
+    return quire_command
+
+
+def _sabotaged_bucket(safeguard: str, *arguments: object) -> list[str]:
+    """A command line of quire without this safeguard of the store in a bucket."""
     return [sys.executable, "-m", "tests.bucket.sabotage", safeguard, *map(str, arguments)]
 
 
@@ -105,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--store", type=Path, action="append", default=[], help="the served directory; repeat it for several mounts")
     add("--bucket", metavar="URL", help="serve a bucket in place of a directory")
     add("--faults", type=float, default=0.0, metavar="N", help="of a thousand requests to the bucket, that many fail")
-    add("--without", choices=list(Safeguard), help="remove a safeguard of the store in a bucket; the judge must see it")
+    add("--without", choices=[*sabotage.Safeguard, *Safeguard], help="remove a safeguard; the judge must see it")
     add("--server", action="append", default=None, help="a kind of server to start (default: uvicorn and gunicorn)")
     add("--workers", type=int, default=4, help="of each server that is started")
     add("--kill-workers-of", type=int, action="append", default=[], metavar="PID", help="of a server given by --url")
@@ -113,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--no-kills", action="store_true")
     add("--doubt", type=float, metavar="SECONDS", help="see Plan.doubt (default: 10; with --url no limit)")
     add("--reader-processes", type=int, default=2)
+    add("--askers", type=int, default=2, help="threads that try what each user of changing rights may do")
     add("--readers", type=int, default=4, help="threads in each of them")
     add("--pause", type=float, default=0.15, help="seconds between two changes of a writer, on the average")
     add("--keep", type=Path, metavar="DIR", help="an empty folder for the recordings and the store")

@@ -1,12 +1,13 @@
-"""Is a history of one project linearizable: does some order of its operations explain every answer?
+"""Is a history of one object linearizable: does some order of its operations explain every answer?
 
 Theory of operation
 -------------------
 Linearizability is local (Herlihy and Wing, 1990, theorem 1): a history of many objects is linearizable exactly if the
 history of each object is. So every project is judged alone. A project is not split further, into its files, because a
-page is an observation of all of them at once; see `model` for that and for what becomes of the list of projects.
+page is an observation of all of them at once; see `model` for that and for what becomes of the list of projects. The
+rights of each user are one object as well, with that user's tokens (`rights`).
 
-Within a project this is the search of Wing and Gong (1993) with the memory and the "just in time" order of Lowe (2017).
+Within an object this is the search of Wing and Gong (1993) with the memory and the "just in time" order of Lowe (2017).
 The history is walked through by time. A configuration is a possible present: the state, the writes that were invoked
 and have no place in the order yet, and the reads that wait. Nothing is ordered before it has to be: only when an
 operation ends, every configuration in which it has no place yet is replaced by all those that place it last, after any
@@ -38,7 +39,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tests.linearizability.history import History, Operation
-from tests.linearizability.model import Action, Delete, Mark, Publish, Read, State, Write, blurred, is_write, mentioned
+from tests.linearizability.model import blurred, mentioned
+from tests.linearizability.objects import Action, Read, State, Write
 
 MOST_STEPS = 300_000
 """Configurations that may be visited to place one operation."""
@@ -101,7 +103,7 @@ class _Checker:
         kinds: dict[Action, int] = {}
         self._kinds = [kinds.setdefault(action, len(kinds)) for action in self._actions]
         """Equal for actions that do the same."""
-        self._writes = [is_write(action) for action in self._actions]
+        self._writes = [isinstance(action, Write) for action in self._actions]
         self._presents: list[_Present] = [_Present(history.initial, frozenset(), frozenset(), frozenset())]
         self._waiting: set[int] = set()
         """The reads that wait in some configuration."""
@@ -258,12 +260,12 @@ class _Checker:
 
     def _read(self, index: int) -> Read:
         action = self._actions[self._history.action[index]]
-        assert not isinstance(action, Publish | Delete | Mark)
+        assert isinstance(action, Read)
         return action
 
     def _write(self, index: int) -> Write:
         action = self._actions[self._history.action[index]]
-        assert isinstance(action, Publish | Delete | Mark)
+        assert isinstance(action, Write)
         return action
 
     def _convict(self, index: int) -> None:

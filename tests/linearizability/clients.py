@@ -7,9 +7,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from tests.linearizability.deciders import Asker, Keeper, Secrets
 from tests.linearizability.droppers import Dropper
 from tests.linearizability.plan import Plan
 from tests.linearizability.readers import Reader
@@ -17,6 +19,7 @@ from tests.linearizability.recording import Recording
 from tests.linearizability.writers import Hand, Uploader, Writer, keep_on
 
 _REPORTED = 0.5  # seconds between two looks at the counters
+_REPORTED_DECISIONS = 100
 _context = multiprocessing.get_context("spawn")  # a fork would take threads' locks along
 
 
@@ -27,6 +30,7 @@ class Progress:
         self.reads = _context.Value("q", 0)
         self.writes = _context.Value("q", 0)
         self.kills = _context.Value("q", 0)
+        self.decisions = _context.Value("q", 0)
 
 
 class Processes:
@@ -41,6 +45,10 @@ class Processes:
         path = folder / "writers"
         self.recordings.append(path)
         self._processes.append(_context.Process(target=_write, args=(plan, path, progress)))
+        if plan.holders:
+            path = folder / "deciders"
+            self.recordings.append(path)
+            self._processes.append(_context.Process(target=_decide, args=(plan, path, progress)))
 
     def start(self) -> None:
         for process in self._processes:
@@ -108,6 +116,44 @@ def _write(plan: Plan, path: Path, progress: Progress) -> None:
 
     _together([lambda writer=writer: run(writer) for writer in writers])  # type: ignore[misc]  # its default is known
     recording.counts["hands killed"] = sum(writer.kills for writer in writers)
+    recording.save(path)
+
+
+def _decide(plan: Plan, path: Path, progress: Progress) -> None:
+    recording = Recording(plan)
+    until = time.monotonic() + plan.seconds
+    jobs: list[Callable[[], None]] = []
+    keepers: list[Keeper] = []
+
+    def is_over() -> bool:
+        return time.monotonic() > until
+
+    def keep(keeper: Keeper) -> None:
+        try:
+            keep_on(keeper, is_over)
+        finally:
+            keeper.close()
+
+    def ask(asker: Asker) -> None:
+        reported = 0
+        while not is_over():
+            asker.step()
+            if asker.decisions >= reported + _REPORTED_DECISIONS:
+                with progress.decisions.get_lock():
+                    progress.decisions.value += asker.decisions - reported
+                reported = asker.decisions
+        asker.close()
+
+    for number, holder in enumerate(plan.holders):
+        secrets, first = Secrets(holder), 10_000 + 100 * number
+        keepers.append(Keeper(plan, secrets, first, recording))
+        askers = [
+            Asker(plan, secrets, f"asker {first + each}", first + each, recording) for each in range(1, plan.askers + 1)
+        ]
+        jobs.append(partial(keep, keepers[-1]))
+        jobs += [partial(ask, asker) for asker in askers]
+    _together(jobs)
+    recording.counts["hands killed"] = sum(keeper.kills for keeper in keepers)
     recording.save(path)
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.linearizability.model import Delete, Publish, Write
+from tests.linearizability.model import Delete, ProjectWrite, Publish
 from tests.linearizability.plan import Plan, all_filenames
 from tests.linearizability.recording import Recording, now
 from tests.linearizability.writers import Writer, distribution
@@ -59,7 +59,7 @@ class Dropper(Writer):
             self._copy(path, filename, content, write)
         self._present.add(filename)
 
-    def _copy(self, path: Path, filename: str, content: bytes, write: Write) -> None:
+    def _copy(self, path: Path, filename: str, content: bytes, write: ProjectWrite) -> None:
         """As cp -p does it: open, truncate, write in pieces, close, set the mtime."""
         size = len(content) // _PIECES
         invoked = now()
@@ -75,7 +75,7 @@ class Dropper(Writer):
         os.utime(path, (_MTIME, _MTIME))
         self.took_effect(self._project, write, invoked)
 
-    def _did(self, write: Write, do: Callable[[], object]) -> None:
+    def _did(self, write: ProjectWrite, do: Callable[[], object]) -> None:
         invoked = now()
         do()
         self.took_effect(self._project, write, invoked)

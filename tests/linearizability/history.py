@@ -1,14 +1,19 @@
-"""A history: the operations on one project, their times and results. In columns, for millions of operations."""
+"""A history: the operations on one object, their times and results. In columns, for millions of operations."""
 
 from __future__ import annotations
 
+import threading
 from array import array
 from typing import NamedTuple
 
-from tests.linearizability.model import NOTHING, Action, State
+from tests.linearizability.model import NOTHING
+from tests.linearizability.objects import Action, State
 
 NEVER = 2**62
 """The end of an operation that may still take effect at any time (nanoseconds)."""
+
+_adding = threading.Lock()
+"""Held while a row is added: threads share a history, and a row is an entry in each of its columns."""
 
 
 class Operation(NamedTuple):
@@ -26,11 +31,11 @@ class Operation(NamedTuple):
 
 
 class History:
-    """The operations on one project, in any order."""
+    """The operations on one object, in any order."""
 
     def __init__(self, initial: State = NOTHING) -> None:
         self.initial = initial
-        """The files before the first operation."""
+        """Its state before the first operation."""
         self.actions: list[Action] = []
         """The distinct actions; most pages are seen thousands of times."""
         self.action = array("i")
@@ -56,8 +61,11 @@ class History:
         """The place of an action in `actions`; it is put there if it is new."""
         number = self._numbers.get(action)
         if number is None:
-            number = self._numbers[action] = len(self.actions)
-            self.actions.append(action)
+            with _adding:
+                number = self._numbers.get(action)
+                if number is None:
+                    self.actions.append(action)
+                    number = self._numbers[action] = len(self.actions) - 1
         return number
 
     def add(self, action: Action, invoked: int, ended: int, *, client: int = 0, certain: bool = True) -> None:
@@ -65,14 +73,15 @@ class History:
 
     def add_number(self, number: int, invoked: int, ended: int, *, client: int, certain: bool = True) -> None:
         """The same for an action whose number is known."""
-        self.action.append(number)
-        self.invoked.append(invoked)
-        self.ended.append(ended)
-        self.certain.append(certain)
-        self.client.append(client)
+        with _adding:
+            self.action.append(number)
+            self.invoked.append(invoked)
+            self.ended.append(ended)
+            self.certain.append(certain)
+            self.client.append(client)
 
     def extend(self, other: History) -> None:
-        """Take over all operations of another recording of the same project."""
+        """Take over all operations of another recording of the same object."""
         numbers = [self.number(action) for action in other.actions]
         self.action.extend(numbers[number] for number in other.action)
         self.invoked.extend(other.invoked)

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
+from tests.linearizability.objects import Action, Read, Write
+
 UNSEEN = "(never seen)"
 """Stands for every digest or reason that no observation of a history mentions; see `blurred`."""
 
@@ -37,7 +39,7 @@ Filenames: TypeAlias = frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(Write):
     """Add files or replace them (overwriting is on), in one step. One with the same content stays as it is."""
 
     files: tuple[tuple[str, str], ...]
@@ -53,7 +55,7 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Write):
     """Take files out. It succeeds only where at least one of them is."""
 
     filenames: Filenames
@@ -64,7 +66,7 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Write):
     """Yank files for a reason, or take the mark away (None). It succeeds only where at least one of them is."""
 
     filenames: Filenames
@@ -82,7 +84,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(Read):
     """The project's page: exactly these files."""
 
     files: State
@@ -92,7 +94,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Read):
     """The project was in the list of projects, or was not."""
 
     present: bool
@@ -102,7 +104,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Holds:
+class Holds(Read):
     """A download gave this content."""
 
     filename: str
@@ -113,7 +115,7 @@ class Holds:
 
 
 @dataclass(frozen=True, slots=True)
-class Lacks:
+class Lacks(Read):
     """A download of this content was answered: there is none."""
 
     filename: str
@@ -124,7 +126,7 @@ class Lacks:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Read):
     """A change or a download was refused because none of these files was there."""
 
     filenames: Filenames
@@ -133,13 +135,7 @@ class Missing:
         return not any(_means(self.filenames, entry) for entry in state)
 
 
-Write: TypeAlias = Publish | Delete | Mark
-Read: TypeAlias = Page | Listed | Holds | Lacks | Missing
-Action: TypeAlias = Write | Read
-
-
-def is_write(action: Action) -> bool:
-    return isinstance(action, Publish | Delete | Mark)
+ProjectWrite: TypeAlias = Publish | Delete | Mark
 
 
 def _means(filenames: Filenames, entry: Entry) -> bool:

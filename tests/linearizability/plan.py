@@ -37,6 +37,13 @@ class Plan:
     """Seconds after which a change of unknown outcome can take effect no more: a killed process does nothing, and a
     server that answered is done. None: it may at any time, for servers and networks outside of this test."""
     kill_hands: bool = True
+    holders: tuple[str, ...] = ()
+    """Users of the servers whose rights and tokens change; only with `stores`. Their rights are objects of their own,
+    in histories of their own (`rights_of`)."""
+    askers: int = 2
+    """Threads for each of them that try what they may do."""
+    token: str = ""
+    """The token by which all the other clients read and upload; empty where the servers need none."""
     plain: bool = False
     """Ask only what pypiserver has: HTML pages, and files without a digest in their URL."""
 
@@ -44,9 +51,24 @@ class Plan:
     def every_project(self) -> tuple[str, ...]:
         return (*self.projects, *self.dropped)
 
+    @property
+    def every_object(self) -> tuple[str, ...]:
+        """The names of all histories."""
+        return (*self.every_project, *map(rights_of, self.holders))
+
+    @property
+    def credentials(self) -> bytes:
+        """The header line of all clients but those of the holders."""
+        return f"Authorization: Bearer {self.token}\r\n".encode() if self.token else b""
+
     def random(self, who: str) -> random.Random:
         """The choices of one client."""
         return random.Random(f"{self.seed} {who}")
+
+
+def rights_of(holder: str) -> str:
+    """The name of the history of a user's rights."""
+    return f"rights of {holder}"
 
 
 def filenames(project: str, version: str) -> tuple[str, ...]:

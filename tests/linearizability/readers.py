@@ -77,7 +77,7 @@ class Reader:
 
     def page(self, project: str, *, is_json: bool) -> None:
         is_json = is_json and not self._plan.plain
-        headers = _JSON if is_json else _HTML
+        headers = self._plan.credentials + (_JSON if is_json else _HTML)
         known = self._pages.get((project, is_json))
         if known is not None:
             headers += b"If-None-Match: %b\r\n" % known[0]
@@ -105,7 +105,7 @@ class Reader:
 
     def _list(self, *, is_json: bool) -> None:
         is_json = is_json and not self._plan.plain
-        headers = _JSON if is_json else _HTML
+        headers = self._plan.credentials + (_JSON if is_json else _HTML)
         known = self._names.get(is_json)
         if known is not None:
             headers += b"If-None-Match: %b\r\n" % known[0]
@@ -121,9 +121,10 @@ class Reader:
                 self._names[is_json] = answer.etag, names
         else:
             return self._odd("list", answer)
-        for project, history in self._recording.histories.items():
+        for project in self._plan.every_project:
             if project in self._plan.dropped and project in names:
                 continue  # by the names of its files alone, which may be incomplete
+            history = self._recording.histories[project]
             number = history.number(Listed(project in names))
             history.add_number(number, invoked, ended, client=self._number)
         return self._count("list")
@@ -139,7 +140,7 @@ class Reader:
         path = f"/packages/{filename}" if is_plain else f"/packages/{project}/{sha256}/{filename}"
         self._connection.connect()
         invoked = now()
-        answer = self._connection.get(path)
+        answer = self._connection.get(path, self._plan.credentials)
         if answer.status == 200:
             got = hashlib.sha256(answer.body).hexdigest()
             if project in self._plan.dropped and answer.etag != f'"{got}"'.encode():

@@ -36,12 +36,13 @@ def quire_servers(
     workers: int,
     *,
     kill_every: float = 0.0,
+    flags: Sequence[object] = OPEN,
     program: Callable[..., list[str]] = quire_command,
 ) -> Iterator[list[tuple[Served, Victim]]]:
     """One quire server of each kind; the nth serves the nth root (or the only one), a directory or a URL.
 
-    `kill_every`: seconds; the victims' pause when it is longer than what a server bears. `program`: the
-    command line of quire with these arguments.
+    `kill_every`: seconds; the victims' pause when it is longer than what a server bears. `flags`: who
+    may do what. `program`: the command line of quire with these arguments.
     """
     with ExitStack() as stack:
         started = []
@@ -49,8 +50,8 @@ def quire_servers(
             port = free_port()
             home = folder / f"server-{number}"
             home.mkdir()
-            flags = ("-p", port, "-H", "127.0.0.1", *OPEN, "-o", "--workers", workers, "--server", kind)
-            command = program("run", *flags, roots[number % len(roots)])
+            common = ("-p", port, "-H", "127.0.0.1", "-o", "--workers", workers, "--server", kind)
+            command = program("run", *common, *flags, roots[number % len(roots)])
             served = stack.enter_context(running(command, port, cwd=home))
             started.append((served, Victim(served.process.pid, max(kill_every, _LEAST / workers))))
         for served, _ in started:

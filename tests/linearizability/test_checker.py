@@ -16,7 +16,6 @@ from tests.linearizability.checker import check
 from tests.linearizability.history import NEVER, History, Operation
 from tests.linearizability.model import (
     NOTHING,
-    Action,
     Delete,
     Entry,
     Holds,
@@ -25,11 +24,11 @@ from tests.linearizability.model import (
     Mark,
     Missing,
     Page,
+    ProjectWrite,
     Publish,
     State,
-    Write,
-    is_write,
 )
+from tests.linearizability.objects import Action, Write
 
 A = "a-1-py3-none-any.whl"
 B = "a-2-py3-none-any.whl"
@@ -275,7 +274,7 @@ def simulated(
         if not is_change:
             action = observed(choose, state)
         else:
-            action = some_write(choose, number, files)
+            action = write = some_write(choose, number, files)
             is_lost = choose.random() < lost
             after = action.apply(state) if not is_lost or choose.random() < 0.5 else state
             if is_lost:
@@ -283,14 +282,14 @@ def simulated(
                 state = after if after is not None else state
                 continue
             if after is None:
-                action = Missing(action.filenames) if not isinstance(action, Publish) else action
+                action = Missing(write.filenames) if not isinstance(write, Publish) else write
             else:
                 state = after
         operations.append(Operation(action, begin, end, True, client))
     return operations
 
 
-def some_write(choose: random.Random, number: int, files: Sequence[str]) -> Write:
+def some_write(choose: random.Random, number: int, files: Sequence[str]) -> ProjectWrite:
     filename = choose.choice(files)
     kind = choose.randrange(8)
     if kind < 4:
@@ -327,11 +326,11 @@ def explained(operations: Sequence[Operation], state: State = NOTHING) -> bool:
         rest = [*operations[:number], *operations[number + 1 :]]
         if not each.certain and explained(rest, state):
             return True
-        if is_write(each.action):
-            after = each.action.apply(state)  # type: ignore[union-attr]  # it is a write
+        if isinstance(each.action, Write):
+            after = each.action.apply(state)
             if after is not None and explained(rest, after):
                 return True
-        elif each.action.holds(state) and explained(rest, state):  # type: ignore[union-attr]  # it is a read
+        elif each.action.holds(state) and explained(rest, state):
             return True
     return False
 
@@ -377,7 +376,7 @@ def mutated(choose: random.Random, operations: Sequence[Operation]) -> list[Oper
         kind = choose.randrange(4)
         if kind == 0:
             action = choose.choice(changed).action
-            changed[number] = each._replace(action=action, certain=each.certain or not is_write(action))
+            changed[number] = each._replace(action=action, certain=each.certain or not isinstance(action, Write))
         elif kind == 1:
             del changed[number]
         elif kind == 2:
@@ -385,7 +384,7 @@ def mutated(choose: random.Random, operations: Sequence[Operation]) -> list[Oper
             changed[number] = each._replace(
                 invoked=each.invoked + moved, ended=each.ended + moved if each.ended != NEVER else NEVER
             )
-        elif is_write(each.action) and each.certain:
+        elif isinstance(each.action, Write) and each.certain:
             changed[number] = each._replace(certain=False)
     return changed
 

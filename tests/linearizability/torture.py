@@ -16,13 +16,16 @@ from tests.linearizability.checker import Verdict, Violation, check
 from tests.linearizability.clients import Processes, Progress
 from tests.linearizability.history import NEVER, Operation
 from tests.linearizability.http import NoAnswer, NotSent
-from tests.linearizability.model import NOTHING, State
+from tests.linearizability.model import NOTHING
+from tests.linearizability.objects import State
 from tests.linearizability.plan import Plan
 from tests.linearizability.readers import Reader
 from tests.linearizability.recording import Recording, merged
 from tests.linearizability.servers import Killer, Victim
 
 _READS = ("page", "list", "download")
+_DECISIONS = ("allowed", "forbidden")
+_CHANGES_OF_RIGHTS = ("right given", "right taken", "token made", "token rotated")
 _SHOWN = 5
 
 
@@ -38,6 +41,12 @@ class Report:
     reads_judged: int = 0
     changes: int = 0
     """That took effect."""
+    decisions_judged: int = 0
+    """Of the access rules: requests that were allowed, or refused for want of a right."""
+    forbidden: int = 0
+    """Those of them that were refused."""
+    changes_of_rights: int = 0
+    """Rights given and taken, tokens made, rotated and revoked."""
     refused: int = 0
     unknown: int = 0
     workers_killed: int = 0
@@ -45,7 +54,7 @@ class Report:
     violations: int = 0
     undecided: int = 0
     longest_history: int = 0
-    """Operations in the history of one project."""
+    """Operations in the history of one object."""
     most_presents: int = 0
     """Configurations that the judge had to keep at once."""
     requests: int = 0
@@ -65,6 +74,14 @@ class Report:
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2)
 
+    def _access(self) -> list[tuple[str, object]]:
+        if not self.changes_of_rights:
+            return []
+        return [
+            ("decisions judged", f"{self.decisions_judged:,} ({self.forbidden:,} of them refusals)"),
+            ("rights changed", f"{self.changes_of_rights:,}"),
+        ]
+
     def _network(self) -> list[tuple[str, object]]:
         if not self.requests:
             return []
@@ -79,6 +96,7 @@ class Report:
             ("operations", f"{self.operations:,}"),
             ("reads judged", f"{self.reads_judged:,}"),
             ("changes", f"{self.changes:,} ({self.refused:,} more refused, {self.unknown:,} of unknown outcome)"),
+            *self._access(),
             ("kills", f"{self.workers_killed + self.hands_killed:,} ({self.workers_killed:,} of workers)"),
             *self._network(),
             ("longest history", f"{self.longest_history:,}"),
@@ -98,7 +116,8 @@ def torture(
     tell: Callable[[str], object] = lambda _: None,
 ) -> Report:
     """Run the plan against servers that are running. `folder`: where the recordings go, for a second look."""
-    initial = {project: _files(plan, project) for project in plan.every_project}
+    initial: dict[str, State] = dict.fromkeys(plan.every_object, NOTHING)
+    initial |= {project: _files(plan, project) for project in plan.every_project}
     progress = Progress()
     processes = Processes(plan, folder, progress)
     began = time.monotonic()
@@ -110,7 +129,8 @@ def torture(
                 passed = time.monotonic() - began
                 tell(
                     f"{passed:5.0f} of {plan.seconds:.0f} s: {progress.reads.value:,} reads, "
-                    f"{progress.writes.value:,} changes, {killer.kills + progress.kills.value:,} kills"
+                    f"{progress.decisions.value:,} decisions, {progress.writes.value:,} changes, "
+                    f"{killer.kills + progress.kills.value:,} kills"
                 )
         processes.join()
     finally:
@@ -121,9 +141,9 @@ def torture(
     tell("reading the recordings")
     histories, counts, odd = merged(recordings, initial)
     verdicts = {}
-    for project, history in histories.items():
-        tell(f"judging {project}: {len(history):,} operations")
-        verdicts[project] = check(history)
+    for name, history in histories.items():
+        tell(f"judging {name}: {len(history):,} operations")
+        verdicts[name] = check(history)
     return _report(plan, seconds, killer.kills, counts, odd, verdicts)
 
 
@@ -155,6 +175,7 @@ def _report(
     plan: Plan, seconds: float, kills: int, counts: Counter[str], odd: Counter[str], verdicts: dict[str, Verdict]
 ) -> Report:
     changes = sum(counts[verb] for verb in ("publish", "delete", "yank", "unyank"))
+    decisions, of_rights = (sum(counts[kind] for kind in kinds) for kinds in (_DECISIONS, _CHANGES_OF_RIGHTS))
     reads = sum(counts[kind] for kind in _READS)
     convicted = [(project, violation) for project, verdict in verdicts.items() for violation in verdict.violations]
     convicted.sort(key=lambda pair: pair[1].operation.ended)
@@ -162,9 +183,12 @@ def _report(
         seed=plan.seed,
         seconds=seconds,
         servers=len(plan.servers),
-        operations=reads + changes + counts["refused"] + counts["unknown"],
+        operations=reads + changes + decisions + of_rights + counts["refused"] + counts["unknown"],
         reads_judged=reads,
         changes=changes,
+        decisions_judged=decisions,
+        forbidden=counts["forbidden"],
+        changes_of_rights=of_rights,
         refused=counts["refused"],
         unknown=counts["unknown"],
         workers_killed=kills,
@@ -201,8 +225,9 @@ def _files(plan: Plan, project: str) -> State:
     """The files that are there before the run."""
     host, port = plan.servers[0]
     connection = http.client.HTTPConnection(host, port, timeout=60)
+    authorization = {"Authorization": f"Bearer {plan.token}"} if plan.token else {}
     try:
-        connection.request("GET", f"/simple/{project}/", headers={"Accept": "text/html"})
+        connection.request("GET", f"/simple/{project}/", headers={"Accept": "text/html"} | authorization)
         answer = connection.getresponse()
         body = answer.read()
     finally:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import random
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,13 +12,14 @@ from urllib.parse import urlencode
 
 from tests.asking import content_type, multipart, twine_form
 from tests.distributions import make_sdist, make_wheel, metadata_text, wheel_name
+from tests.linearizability.hand_process import HandProcess
 from tests.linearizability.http import Connection, NoAnswer, NotSent
-from tests.linearizability.model import Delete, Filenames, Mark, Missing, Publish, Write
+from tests.linearizability.model import Delete, Filenames, Mark, Missing, ProjectWrite, Publish
+from tests.linearizability.objects import Write
 from tests.linearizability.plan import VERSIONS, Plan, all_filenames, filenames, version_of
 from tests.linearizability.recording import Recording, now
-from tests.serving import environment
 
-_KILLED = 0.04
+KILLED = 0.04
 """The share of its orders in which a hand is killed."""
 
 
@@ -60,7 +57,7 @@ class Writer:
         self.changes += 1
         return {filename: distribution(project, filename, f"{self.name}-{self.changes}") for filename in chosen}
 
-    def took_effect(self, project: str, write: Write, invoked: int) -> None:
+    def took_effect(self, project: str, write: ProjectWrite, invoked: int) -> None:
         self.recording.done(project, write, invoked, self.number)
         self.recording.counts[_verb(write)] += 1
 
@@ -68,8 +65,8 @@ class Writer:
         self.recording.done(project, Missing(names), invoked, self.number)
         self.recording.counts["refused"] += 1
 
-    def is_doubtful(self, project: str, write: Write, invoked: int) -> None:
-        self.recording.doubtful(project, write, invoked, self.number)
+    def is_doubtful(self, name: str, write: Write, invoked: int) -> None:
+        self.recording.doubtful(name, write, invoked, self.number)
         self.recording.counts["unknown"] += 1
 
 
@@ -105,11 +102,11 @@ class Uploader(Writer):
         self._send(connection, project, Delete(names), names, "application/x-www-form-urlencoded", body)
 
     def _send(
-        self, connection: Connection, project: str, write: Write, names: Filenames, media_type: str, body: bytes
+        self, connection: Connection, project: str, write: ProjectWrite, names: Filenames, media_type: str, body: bytes
     ) -> None:
         invoked = now()
         try:
-            answer = connection.post("/", media_type, body)
+            answer = connection.post("/", media_type, body, self.plan.credentials)
         except (NoAnswer, NotSent):
             self.is_doubtful(project, write, invoked)
             return
@@ -128,23 +125,20 @@ class Hand(Writer):
 
     def __init__(self, plan: Plan, name: str, number: int, recording: Recording) -> None:
         super().__init__(plan, name, number, recording)
-        self._process: subprocess.Popen[str] | None = None
+        self._process = HandProcess(plan.stores, self.choose)
 
     def close(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
+        self._process.close()
 
     def step(self) -> None:
         choose = self.choose
         project, kind = choose.choice(self.plan.projects), choose.random()
         filename, version = choose.choice(all_filenames(project)), choose.choice(VERSIONS)
-        is_killed, after = self.plan.kill_hands and choose.random() < _KILLED, choose.random() * 0.02
+        is_killed, after = self.plan.kill_hands and choose.random() < KILLED, choose.random() * 0.02
         content = self.content(project, filenames(project, version))
         reason = f"reason {self.name}-{self.changes}"
         order: dict[str, Any] = {"project": project}
-        write: Write
+        write: ProjectWrite
         if kind < 0.35:
             order |= {"do": "yank", "filename": filename, "reason": reason}
             write = Mark(frozenset({filename}), reason)
@@ -166,28 +160,10 @@ class Hand(Writer):
             write = Delete(None)
         self._order(project, order, write, after if is_killed else None)
 
-    def _order(self, project: str, order: dict[str, Any], write: Write, killed_after: float | None) -> None:
-        process = self._started()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        timer = threading.Timer(killed_after, process.kill) if killed_after is not None else None
-        invoked = now()
-        try:
-            if timer is not None:
-                timer.start()
-            process.stdin.write(f"{json.dumps(order)}\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-        except OSError:
-            line = ""
-        answered = now()
-        if timer is not None:
-            timer.join()
-            self.kills += 1
-        if timer is not None or not line:
-            self.close()
+    def _order(self, project: str, order: dict[str, Any], write: ProjectWrite, killed_after: float | None) -> None:
+        answer, invoked, answered = self._process.order(order, killed_after)
+        self.kills = self._process.kills
         names = None if isinstance(write, Publish) else write.filenames
-        answer = json.loads(line) if line.endswith("\n") else {}
         if answer.get("done") is True:
             self.recording.histories[project].add(write, invoked, answered, client=self.number)
             self.recording.counts[_verb(write)] += 1
@@ -198,17 +174,6 @@ class Hand(Writer):
             if "error" in answer:
                 self.recording.odd[f"{_verb(write)}: {answer['error']}"] += 1
 
-    def _started(self) -> subprocess.Popen[str]:
-        if self._process is None:
-            store = self.choose.choice(self.plan.stores)
-            command = [sys.executable, "-m", "tests.linearizability.hand", store]
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
-            )
-            assert self._process.stdout is not None
-            self._process.stdout.readline()
-        return self._process
-
 
 def keep_on(writer: Writer, is_over: Callable[[], bool]) -> None:
     """Change one thing after the other until it is over."""
@@ -217,7 +182,7 @@ def keep_on(writer: Writer, is_over: Callable[[], bool]) -> None:
         time.sleep(writer.rest())
 
 
-def _verb(write: Write) -> str:
+def _verb(write: ProjectWrite) -> str:
     if isinstance(write, Mark):
         return "yank" if write.reason is not None else "unyank"
     return "publish" if isinstance(write, Publish) else "delete"

@@ -60,3 +60,5 @@ def _explained(report: dict[str, Any]) -> None:
     # that it was a test at all
     assert report["changes"] > 0
     assert report["reads_judged"] > 100
+    assert report["decisions_judged"] > 100
+    assert report["changes_of_rights"] > 0

@@ -13,7 +13,9 @@ from typing import Any
 from quire.index.index import Index
 from quire.store.posix.store import PosixStore
 from tests import serving
+from tests.asking import OPEN
 from tests.faults.judging import check_says, read_back
+from tests.linearizability.guarded import guard
 from tests.linearizability.plan import Plan
 from tests.linearizability.servers import Victim, quire_servers
 from tests.linearizability.torture import torture
@@ -24,6 +26,8 @@ serving.DEADLINE = 150.0  # programs start slowly in here, and wait while the NF
 _KILL_EVERY = {"uvicorn": 15.0, "gunicorn": 5.0}
 """Seconds. A worker of uvicorn imports everything again, 4 s of the only processor; gunicorn forks."""
 _PAUSE = 0.4
+_HOLDERS = ("ash",)
+"""One: its clients are a process more, and its keeper another one."""
 
 
 def run(
@@ -35,7 +39,8 @@ def run(
     kills: bool = True,
     mark: str = "",
 ) -> dict[str, Any]:
-    """One server with two workers on each mount; clients of both servers, and processes that work on both mounts.
+    """One server with two workers on each mount; clients of both servers, and processes that work on both mounts. The
+    rights and tokens of a user change meanwhile, where the servers are `guarded`.
 
     `restart_every`: the NFS server is restarted every so many seconds; 0 for never. `guarded`: False for servers that
     do not refuse mounts that they cannot keep their promise on. `mark`: a file to make when the load has begun.
@@ -47,7 +52,9 @@ def run(
     home = Path(tempfile.mkdtemp())
     roots = [A / folder, B / folder]
     program = serving.quire_command if guarded else unguarded_command
-    with quire_servers(kinds, roots, home, workers=2, program=program) as servers:
+    rights = guard(roots[0], home, _HOLDERS) if guarded else None
+    flags = OPEN if rights is None else rights.flags
+    with quire_servers(kinds, roots, home, workers=2, flags=flags, program=program) as servers:
         plan = Plan(
             seed=seed,
             seconds=seconds,
@@ -60,6 +67,8 @@ def run(
             uploaders=3,
             pause=_PAUSE,
             doubt=60.0,
+            holders=() if rights is None else rights.holders,
+            token="" if rights is None else rights.token,
         )
         victims = [
             Victim(served.process.pid, _KILL_EVERY[kind]) for (served, _), kind in zip(servers, kinds, strict=True)

@@ -1,0 +1,79 @@
+"""A store whose grants decide, before the servers of a run start: what they are started with, and what clients know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from quire.access.grants import ANY, Permission
+from quire.access.records import AccessRecords
+from quire.access.tokens import new_identity, new_token
+from quire.index.audit.entries import Origin
+from quire.index.index import Index
+from quire.index.upload import examine, upload_key
+from quire.operations import granting
+from quire.store.opening import open_store
+from tests.asking import password_file
+from tests.distributions import make_wheel, wheel_name
+
+PROJECT: Final = "judged"
+"""The project that the holders' clients ask for. It never changes: the upload that they repeat is in it already."""
+FILENAME: Final = wheel_name(PROJECT, "1.0")
+_ORIGIN: Final = Origin(command="judge")
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A prepared store."""
+
+    flags: tuple[object, ...]
+    """Of its servers."""
+    holders: tuple[str, ...]
+    """See `Plan.holders`."""
+    token: str
+    """See `Plan.token`."""
+
+
+def content() -> bytes:
+    """The bytes of the only file of `PROJECT`."""
+    return make_wheel(PROJECT, "1.0")
+
+
+def password_of(holder: str) -> str:
+    return f"password of {holder}"
+
+
+def guard(store: Path | str, folder: Path, holders: Sequence[str] = ("ash", "beech", "fir")) -> Guarded:
+    """Give a store its first grants, which leave out the holders, and a token for all the other clients.
+
+    `folder`: for the password file.
+    """
+    opened = open_store(str(store))
+    access = AccessRecords(opened)
+    grants, _ = granting.begin(access, "root", ("download", "list", "update"), _ORIGIN)
+    wide = {grant.subject for grant in grants} - {"user:root"}
+    document = access.read().state.document
+    granting.take_back(access, [each for each, grant in document.grants.items() if grant.subject in wide], _ORIGIN)
+    rights = (Permission.READ, Permission.UPLOAD, Permission.MANAGE)
+    text = new_token(new_identity())
+    granting.create_token(
+        access,
+        rights,
+        ANY,
+        [],
+        identity=text.identity,
+        digest=text.digest,
+        user=None,
+        note=None,
+        lifetime=None,
+        origin=_ORIGIN,
+    )
+    index = Index(opened)
+    staging = opened.blobs.stage(upload_key(FILENAME))
+    staging.write(content())
+    index.publish([examine(staging.finish(), FILENAME)], overwrite=True)
+    passwords = password_file(folder, **{holder: password_of(holder) for holder in holders})
+    flags = ("-a", "download,list,update", "-P", passwords, "--disable-fallback", "--grants")
+    return Guarded(flags, tuple(holders), text.text)
