@@ -457,6 +457,9 @@ def test_a_containers_quota_limits_the_workers(tmp_path: Path, files: dict[str, 
     assert usable_cores(tmp_path) == (cores or len(os.sched_getaffinity(0)))
 
 
+_ARN = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/quire/0123456789abcdef"
+
+
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
@@ -472,6 +475,12 @@ def test_a_containers_quota_limits_the_workers(tmp_path: Path, files: dict[str, 
         ({"user_header": "Authorization"}, "--user-header: 'Authorization' has another meaning"),
         ({"user_header": "X-Forwarded-For"}, "--user-header: 'X-Forwarded-For' has another meaning"),
         ({"groups_header": ""}, "--groups-header: the value is empty"),
+        ({"alb_arn": "quire"}, "--alb-arn: 'quire' is no ARN of an Application Load Balancer"),
+        ({"alb_arn": _ARN}, "--alb-arn believes a header of trusted proxies, and there are none"),
+        ({"alb_arn": _ARN, "trusted_proxies": "0.0.0.0/0"}, "any client could name a user by --alb-arn"),
+        ({"alb_arn": _ARN, "trusted_proxies": "10.0.0.1", "user_header": "X-User"}, "give one of them"),
+        ({"alb_keys_url": "https://keys.example"}, "name them with --alb-arn"),
+        ({"user_header": "X-Amzn-Oidc-Data", "trusted_proxies": "10.0.0.1"}, "is signed; name the load balancer"),
     ],
 )
 def test_user_headers_need_trusted_proxies(flags: dict[str, str], sentence: str) -> None:

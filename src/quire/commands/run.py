@@ -364,6 +364,19 @@ def _add_sign_on_flags(parser: argparse.ArgumentParser) -> None:
         "set or clear it in every request",
     )
     add("--groups-header", metavar="NAME", help="the same for the user's groups, with commas, for grants to groups")
+    add(
+        "--alb-arn",
+        metavar="ARN",
+        help="believe the user in the signed header of this AWS Application Load Balancer (x-amzn-oidc-data), which "
+        "is a trusted proxy; with commas for several",
+    )
+    add(
+        "--alb-keys-url",
+        metavar="URL",
+        help="read the keys of load balancers below this address (default: AWS's own, of the region)",
+    )
+    add("--oidc-user-claim", metavar="NAME", help="the claim with the name of the user (default: email)")
+    add("--oidc-groups-claim", metavar="NAME", help="the claim with the groups of the user (default: groups)")
 
 
 def _add_log_flags(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from quire.config import values
-from quire.config.sign_on import check_sign_on
+from quire.config.sign_on import LOAD_BALANCER_HEADER, check_sign_on
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import ConfigurationError
 from quire.store.opening import BUCKETS, has_scheme, is_directory, is_in_memory
@@ -82,6 +82,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The header in which trusted proxies name the user, in lower case; None when they name none."""
     groups_header: str | None = None
     """The same of the user's groups."""
+    alb_arn: tuple[str, ...] = ()
+    """The AWS Application Load Balancers whose signed header names the user."""
+    alb_keys_url: str | None = None
+    """Where their keys are; None for the address that AWS has for the region."""
+    oidc_user_claim: str = "email"
+    """The claim of an identity provider that is the user's name."""
+    oidc_groups_claim: str = "groups"
+    """The claim with the user's groups."""
 
     fallback_url: str | None = None
     """The simple API of the index that has the projects this one lacks, ended by a slash; None for a 404."""
@@ -140,12 +148,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def has_logins(self) -> bool:
         """Whether a user can log in: by a password, or by a proxy."""
-        return self.passwords is not None or self.user_header is not None
+        return self.passwords is not None or bool(self.user_headers)
 
     @property
     def user_headers(self) -> tuple[str, ...]:
         """The headers by which trusted proxies identify users, in lower case."""
-        return tuple(name for name in (self.user_header, self.groups_header) if name is not None)
+        signed = LOAD_BALANCER_HEADER if self.alb_arn else None
+        return tuple(name for name in (self.user_header, self.groups_header, signed) if name is not None)
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -209,6 +218,10 @@ OPTIONS = (
     Option("anonymous_uploads", values.boolean, "--anonymous-uploads"),
     Option("user_header", values.user_header, "--user-header"),
     Option("groups_header", values.user_header, "--groups-header"),
+    Option("alb_arn", values.load_balancers, "--alb-arn"),
+    Option("alb_keys_url", values.http_url, "--alb-keys-url"),
+    Option("oidc_user_claim", values.claim, "--oidc-user-claim"),
+    Option("oidc_groups_claim", values.claim, "--oidc-groups-claim"),
     Option("disable_fallback", values.boolean, "--disable-fallback"),
     Option("fallback_url", values.http_url, "--fallback-url"),
     Option("local", values.name_patterns, "--local"),

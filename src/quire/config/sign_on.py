@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from quire.domain.errors import ConfigurationError
+
+LOAD_BALANCER_HEADER: Final = "x-amzn-oidc-data"
+"""The signed header of an AWS Application Load Balancer."""
 
 
 def check_sign_on(fields: Mapping[str, Any]) -> None:
@@ -20,6 +23,15 @@ def check_sign_on(fields: Mapping[str, Any]) -> None:
         raise ConfigurationError("--user-header and --groups-header name the same header; name two.")
     if user is not None:
         _check_proxies("--user-header", fields.get("trusted_proxies", ()))
+    if LOAD_BALANCER_HEADER in {user, groups}:
+        raise ConfigurationError(f"The header {LOAD_BALANCER_HEADER} is signed; name the load balancer with --alb-arn.")
+    if fields.get("alb_arn"):
+        if user is not None:
+            raise ConfigurationError("--alb-arn and --user-header both name the user; give one of them.")
+        _check_proxies("--alb-arn", fields.get("trusted_proxies", ()))
+        _check_installed("--alb-arn")
+    elif fields.get("alb_keys_url"):
+        raise ConfigurationError("--alb-keys-url has the keys of load balancers; name them with --alb-arn.")
 
 
 def _check_proxies(flag: str, trusted: tuple[str, ...]) -> None:
@@ -32,6 +44,15 @@ def _check_proxies(flag: str, trusted: tuple[str, ...]) -> None:
         raise ConfigurationError(
             f"With --trusted-proxies {everything} any client could name a user by {flag}; name the addresses of the "
             "proxies."
+        )
+
+
+def _check_installed(flag: str) -> None:
+    from importlib.util import find_spec  # noqa: PLC0415 - for these settings alone
+
+    if find_spec("jwt") is None or find_spec("cryptography") is None:
+        raise ConfigurationError(
+            f"{flag} verifies signatures, which needs the extra [oidc]: pip install 'quire[oidc]'."
         )
 
 

@@ -323,6 +323,34 @@ def user_header(raw: Raw) -> str:
     return name
 
 
+_ARN = re.compile(
+    r"arn:(?:aws|aws-cn|aws-us-gov):elasticloadbalancing:[a-z0-9-]{1,40}:[0-9]{12}:"
+    r"loadbalancer/app/[A-Za-z0-9-]{1,32}/[0-9a-f]{1,32}"
+)
+
+
+def load_balancers(raw: Raw) -> tuple[str, ...]:
+    """ARNs of AWS Application Load Balancers."""
+    found = tuple(dict.fromkeys(word for word in words(raw) if word))
+    for word in found:
+        if not _ARN.fullmatch(word):
+            raise ValueError(
+                f"{word!r} is no ARN of an Application Load Balancer, as "
+                "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/quire/0123456789abcdef"
+            )
+    if not found:
+        raise ValueError("it names no load balancer")
+    return found
+
+
+def claim(raw: Raw) -> str:
+    """The name of a claim of an identity provider."""
+    name = text(raw).strip()
+    if not name.isprintable() or len(name) > 200:
+        raise ValueError(f"{raw!r} is no name of a claim")
+    return name
+
+
 IDENTITY_HEADERS = (
     *("x-auth-request-user", "x-auth-request-groups", "x-auth-request-email", "x-auth-request-preferred-username"),
     *("x-forwarded-user", "x-forwarded-groups", "x-forwarded-email", "x-forwarded-preferred-username"),

@@ -94,6 +94,11 @@ async def fetch_json(url: str, *, headers: Mapping[str, str] = NO_HEADERS, secon
     status, body = await fetch(url, headers=headers, seconds=seconds)
     if status != 200:
         raise IdentityUnavailable(f"{url} answered with status {status}.")
+    return json_object(body, url)
+
+
+def json_object(body: bytes, url: str) -> dict[str, Any]:
+    """The JSON object that came from a URL. Raises IdentityUnavailable."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -86,7 +86,7 @@ def parse_token(text: str) -> ParsedToken:
     parts = text.split(".")
     if len(parts) != 3 or not all(parts):
         raise BadToken("The token is no signed JSON Web Token: three parts with dots between them.")
-    header, claims = _decoded(parts[0], "header"), _decoded(parts[1], "payload")
+    header, claims = decode_part(parts[0], "header"), decode_part(parts[1], "payload")
     algorithm, key, issuer = header.get("alg"), header.get("kid"), claims.get("iss")
     if algorithm not in ALGORITHMS:
         raise BadToken(f"The token's algorithm {str(algorithm)[:20]!r} is not taken; it must be RS256 or ES256.")
@@ -132,17 +132,20 @@ async def verify_token(
     return VerifiedToken(claims, _identity(token, claims), expires + LEEWAY)
 
 
-def _decoded(part: str, name: str) -> dict[str, Any]:
+def decode_part(part: str, name: str) -> dict[str, Any]:
+    """The JSON object of a token's `header` or `payload`. Raises BadToken."""
     try:
-        data = binascii.a2b_base64(
-            part.encode("ascii").translate(_URL_SAFE) + b"=" * (-len(part) % 4), strict_mode=True
-        )
-        document = json.loads(data, object_pairs_hook=_without_repetition)
+        document = json.loads(decode_base64url(part), object_pairs_hook=_without_repetition)
     except (ValueError, RecursionError):  # not base64, not UTF-8, no JSON, too deep, a name twice
         document = None
     if not isinstance(document, dict):
         raise BadToken(f"The token's {name} is no JSON object in base64url.")
     return document
+
+
+def decode_base64url(part: str) -> bytes:
+    """Raises ValueError."""
+    return binascii.a2b_base64(part.encode("ascii").translate(_URL_SAFE) + b"=" * (-len(part) % 4), strict_mode=True)
 
 
 _URL_SAFE: Final = bytes.maketrans(b"-_+/=", b"+/\x00\x00\x00")

@@ -135,7 +135,7 @@ class Access:
         """
         header = request.headers.get("authorization")
         credentials, sent = parse_basic(header), find_token_text(header)
-        user = None if isinstance(sent, TokenText) else self._users.find(request)
+        user = None if isinstance(sent, TokenText) else await self._users.find(request)
         if user is not None:
             self._tally.logins["proxy"] += 1
             return user

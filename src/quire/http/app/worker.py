@@ -87,7 +87,7 @@ class Worker:
         self.proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
         self.hosts = AllowedHosts(settings.allowed_hosts)
         authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
-        users = ProxyUsers(self.proxies, settings.user_header, settings.groups_header)
+        users = ProxyUsers(self.proxies, settings)
         self.access = Access(rules, authenticator, self.proxies, metrics.tally, stored_access, users=users)
         self.renderings: Renderings[Page] = Renderings()
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
