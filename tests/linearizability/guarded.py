@@ -75,5 +75,5 @@ def guard(store: Path | str, folder: Path, holders: Sequence[str] = ("ash", "bee
     staging.write(content())
     index.publish([examine(staging.finish(), FILENAME)], overwrite=True)
     passwords = password_file(folder, **{holder: password_of(holder) for holder in holders})
-    flags = ("-a", "download,list,update", "-P", passwords, "--disable-fallback", "--grants")
+    flags = ("-a", "download,list,update", "-P", passwords, "--disable-fallback")
     return Guarded(flags, tuple(holders), text.text)
