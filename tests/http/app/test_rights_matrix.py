@@ -1,0 +1,263 @@
+"""The rights matrix: each line of the route table, asked by each kind of principal.
+
+A new route needs a line in ROWS, which says what it takes; the expected answers follow from that. The route table says
+the same in its own words, so that a right which is changed in one of them only is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import httpx
+import msgspec
+import pytest
+from starlette.types import ASGIApp
+
+from quire.access.records import AccessRecords
+from quire.access.tokens import new_identity, new_token
+from quire.config.settings import Settings
+from quire.http.app.application import create_application
+from quire.http.app.routes import Endpoint, endpoints
+from quire.http.fast.fast_path import FastPath, FastPathApplication
+from quire.index.audit.entries import Origin
+from quire.operations import granting
+from tests.asking import basic, password_file
+from tests.distributions import make_wheel, wheel_name
+
+OPEN, LOGIN, READ, FORM, MANAGE, ADMIN = "open", "login", "read", "form", "manage", "admin"
+"""What a route takes: nothing; LOGIN: no right, but credentials that are sent have to count; a right; FORM: upload or
+manage, by the form."""
+V1: Final = "/-/api/v1"
+OF_PROJECT: Final = f"{V1}/indexes/{{index}}/projects/{{name}}"
+ROWS: Final[dict[str, tuple[str, ...]]] = {
+    OPEN: (*("GET /", "GET /health", "GET /ready", "GET /favicon.ico", "GET /{name}", "GET /{name}/"),),
+    LOGIN: (f"GET {V1}/whoami",),
+    READ: (
+        *("GET /simple/", "GET /simple", "GET /simple/{name}/", "GET /simple/{name}", "GET /packages"),
+        *("GET /packages/", "GET /packages/{path:path}", "GET /metrics", "GET /openapi.json", "GET /{name}/json"),
+        *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2", "POST /pypi (no form)"),
+        *(f"GET {V1}/indexes", f"GET {V1}/indexes/{{index}}/projects", f"GET {OF_PROJECT}"),
+        *(f"GET {OF_PROJECT}/files", f"GET {OF_PROJECT}/releases", f"GET {OF_PROJECT}/releases/{{version}}"),
+    ),
+    FORM: (
+        *("POST /", "POST /legacy/", "POST /legacy", "POST /upload/", "POST /upload", "POST /pypi/", "POST /pypi"),
+        *("POST /simple/", "POST /simple", "POST /packages/", "POST /packages"),
+    ),
+    MANAGE: (
+        *(f"POST {OF_PROJECT}/{action}" for action in ("yank", "unyank", "delete", "status")),
+        f"GET {OF_PROJECT}/log",
+    ),
+    ADMIN: (
+        *(f"GET {V1}/{what}" for what in ("grants", "grants/explain", "groups", "tokens", "indexes/{index}/log")),
+        *(f"POST {V1}/{what}" for what in ("grants", "grants/revoke", "groups/{group}")),
+        *(f"POST {V1}/{what}" for what in ("tokens", "tokens/revoke", "tokens/{token}/rotate")),
+    ),
+}
+NEEDS: Final = {row: need for need, rows in ROWS.items() for row in rows}
+
+USERS: Final = {name: f"secret of {name}" for name in ("plain", "reader", "uploader", "manager", "member", "boss")}
+ALLOWED: Final = {
+    (READ, "acme-1"): {"reader", "member", "boss"},
+    (READ, "other"): {"reader", "member", "boss"},
+    ("upload", "acme-1"): {"uploader", "member", "boss"},
+    ("upload", "other"): {"boss"},
+    (MANAGE, "acme-1"): {"manager", "boss"},
+    (MANAGE, "other"): {"boss"},
+    (ADMIN, "acme-1"): {"boss"},
+    (ADMIN, "other"): {"boss"},
+}
+BODIES: Final = {
+    "yank": b'{"version": "9"}',
+    "unyank": b'{"version": "9"}',
+    "delete": b'{"version": "9", "dry_run": true}',
+    "status": b'{"status": "active"}',
+}
+"""For the API's changes, by the last word of the path; they change nothing."""
+NO_LOGIN: Final = {"anonymous", "expired", "revoked", "foreign", "cut", "wrong password"}
+PROJECTS: Final = ("acme-1", "other")
+
+
+def row_of(endpoint: Endpoint) -> str:
+    row = f"{endpoint.method} {endpoint.path}"
+    return f"{row} (no form)" if row == "POST /pypi" and not endpoint.takes_forms_only else row
+
+
+TABLE: Final = endpoints("/health")
+
+
+def test_each_route_has_a_row() -> None:
+    """And each row has a route."""
+    assert {row_of(endpoint) for endpoint in TABLE} == set(NEEDS)
+
+
+@dataclass
+class Rig:
+    """An index with grants, in this process, with the fast path before it."""
+
+    app: ASGIApp
+    senders: dict[str, str]
+    """By name: the Authorization header, empty without one."""
+
+    def ask(self, requests: list[tuple[str, str, dict[str, Any]]]) -> list[httpx.Response]:
+        """The answer of the second of two equal requests, which the fast path can have given."""
+
+        async def scenario() -> list[httpx.Response]:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            answers = []
+            async with httpx.AsyncClient(transport=transport, base_url="http://index") as client:
+                for method, path, more in requests:
+                    first, second = [await client.request(method, path, **more) for _ in range(2)]
+                    assert decision(first) == decision(second), (method, path)
+                    answers.append(second)
+            return answers
+
+        return asyncio.run(scenario())
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    folder = tmp_path_factory.mktemp("matrix")
+    (folder / "packages").mkdir()
+    general = create_application(
+        Settings(
+            directories=(str(folder / "packages"),),
+            authenticate=("download", "list", "update"),
+            passwords=str(password_file(folder, **USERS)),
+            fallback_url=None,
+        )
+    )
+    worker = general.state.worker
+    access, origin = AccessRecords(worker.default.store), Origin(user="root")
+    granting.begin(access, "boss", ["download", "list", "update"], origin)
+    first = access.read().state.document.grants
+    granting.take_back(access, [each for each, grant in first.items() if grant.subject == "authenticated"], origin)
+    for subject, rights, projects in (
+        ("user:reader", ["read"], []),
+        ("user:uploader", ["upload"], ["acme-*"]),
+        ("user:manager", ["manage"], ["acme-*"]),
+        ("group:tools", ["read"], []),
+        ("group:tools", ["upload"], ["acme-*"]),
+    ):
+        granting.give(access, subject, rights, "main", projects, origin=origin)
+    granting.set_group(access, "tools", ["member"], origin)
+    every = ["read", "upload", "manage", "admin"]
+
+    def token(user: str | None, index: str = "*") -> str:
+        text = new_token(new_identity())
+        granting.create_token(
+            access,
+            every,
+            index,
+            [],
+            identity=text.identity,
+            digest=text.digest,
+            user=user,
+            note=None,
+            lifetime=timedelta(days=30),
+            origin=origin,
+        )
+        return text.text
+
+    ended = {name: token("boss") for name in ("expired", "revoked")}
+    granting.revoke_tokens(access, [ended["revoked"].split("_")[1]], origin)
+    expire(access, ended["expired"].split("_")[1])
+    bearers = {
+        **{f"token of {user}": token(user) for user in USERS},
+        "token of the other index": token(None, "other"),
+        **ended,
+        "foreign": new_token("0000000000").text,
+        "cut": token("boss")[:-1],
+    }
+    senders = {
+        "anonymous": "",
+        "wrong password": basic("boss", "guess"),
+        **{user: basic(user, password) for user, password in USERS.items()},
+        **{name: f"Bearer {text}" for name, text in bearers.items()},
+        "Basic expired": basic("__token__", ended["expired"]),
+        "Basic token of boss": basic("boss", bearers["token of boss"]),
+    }
+    rig = Rig(FastPathApplication(general, FastPath(worker, worker.default)), senders)
+    for project in PROJECTS:
+        (answer,) = rig.ask([(*upload("POST /", project),)])
+        assert answer.status_code == 200, answer.text
+    yield rig
+    worker.close()
+
+
+def expire(access: AccessRecords, identity: str) -> None:
+    """Let the time of a token be over."""
+
+    def end(document: Any) -> Any:
+        past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat(timespec="seconds")
+        token = msgspec.structs.replace(document.tokens[identity], expires=past)
+        return msgspec.structs.replace(document, tokens={**document.tokens, identity: token})
+
+    access.change(end, "test", {}, Origin())
+
+
+def upload(row: str, project: str, sender: str = "") -> tuple[str, str, dict[str, Any]]:
+    method, path = row.split(" ")[:2]
+    headers = {"authorization": sender or basic("boss", USERS["boss"])}
+    file = {"content": (wheel_name(project, "1.0"), make_wheel(project, "1.0"))}
+    form = {":action": "file_upload", "name": project, "version": "1.0"}
+    return method, path, {"data": form, "files": file, "headers": headers}
+
+
+def decision(answer: httpx.Response) -> str:
+    """login, forbidden or allowed, by the status; never an error of the server. 429: after many wrong passwords."""
+    assert answer.status_code < 500, answer.text
+    return {401: "login", 429: "login", 403: "forbidden"}.get(answer.status_code, "allowed")
+
+
+def expected(need: str, project: str, sender: str) -> str:
+    sender = sender.removeprefix("Basic ")
+    if need == OPEN or (need == LOGIN and sender not in NO_LOGIN - {"anonymous"}):
+        return "allowed"
+    if sender in NO_LOGIN:
+        return "login"
+    return "allowed" if sender.removeprefix("token of ") in ALLOWED[need, project] else "forbidden"
+
+
+def requests_of(row: str, project: str, sender: str) -> list[tuple[str, tuple[str, str, dict[str, Any]]]]:
+    """The requests to a route, each with what it takes."""
+    method, path = row.split(" ")[:2]
+    need = NEEDS[row]
+    headers = {"authorization": sender} if sender else {}
+    if need == FORM:
+        removal = {":action": "remove_pkg", "name": project, "version": "9"}
+        sent = {"data": removal, "headers": headers}
+        uploading = upload(row, project)
+        uploading[2]["headers"] = headers
+        return [("upload", uploading), (MANAGE, (method, path, sent))]
+    filled = path.replace("{path:path}", f"{project}/{wheel_name(project, '1.0')}")
+    for name, value in (("index", "main"), ("name", project), ("version", "1.0"), ("token", "x"), ("group", "x")):
+        filled = filled.replace(f"{{{name}}}", value)
+    more: dict[str, Any] = {"headers": headers}
+    if method == "POST":
+        is_api = path.startswith(V1)
+        body = BODIES.get(path.rpartition("/")[2], b"{}")
+        more["content"] = body if is_api else b"<methodCall><methodName>list_packages</methodName></methodCall>"
+        headers["content-type"] = "application/json" if is_api else "text/xml"
+    return [(need, (method, filled, more))]
+
+
+@pytest.mark.parametrize("row", sorted(NEEDS))
+def test_the_matrix(rig: Rig, row: str) -> None:
+    """Each principal is let in, sent for a login, or refused, as its rights have it; for a project that its pattern has
+    and for one that it lacks."""
+    asked = [
+        (project, name, need, request)
+        for project in PROJECTS
+        for name, sender in rig.senders.items()
+        for need, request in requests_of(row, project, sender)
+    ]
+    answers = rig.ask([request for *_, request in asked])
+    got = {
+        (need, project, name): decision(answer) for (project, name, need, _), answer in zip(asked, answers, strict=True)
+    }
+    wrong = {each: found for each, found in got.items() if found != expected(*each)}
+    assert not wrong
