@@ -193,19 +193,27 @@ def test_a_wrong_secret_is_one_sentence(tmp_path: Path, url: str) -> None:
 
 
 def test_a_server_that_does_not_answer_is_one_sentence(tmp_path: Path) -> None:
-    """Once it was asked for half a minute."""
-    refused(tmp_path, "s3://bucket/a", "The bucket cannot answer", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    """With its address, the cause and the thing to look at."""
+    address = "http://127.0.0.1:9"
+    refused(tmp_path, "s3://bucket/a", f"{address} refuses connections; check that", AWS_ENDPOINT_URL=address)
+
+
+def test_a_server_whose_name_does_not_resolve_is_one_sentence(tmp_path: Path) -> None:
+    """With the name."""
+    address = "http://s3.no-such-name.invalid"
+    refused(tmp_path, "s3://bucket/a", "name s3.no-such-name.invalid does not resolve", AWS_ENDPOINT_URL=address)
 
 
 def refused(cwd: Path, place: str, sentence: str, **variables: str) -> str:
-    """The errors of a server and of a command that cannot use the place."""
+    """All that a server, a command and the doctor say that cannot use the place."""
     said = ""
-    for arguments in (("run", "-p", "0", *OPEN, place), ("ls", "-d", place)):
+    for arguments in (("run", "-p", "0", *OPEN, place), ("ls", "-d", place), ("doctor", "--quick", place)):
         done = run_quire(*arguments, cwd=cwd, environ=environment(**variables))
         assert done.returncode in {1, 2}
-        assert sentence in done.stderr
+        assert sentence in (done.stdout if arguments[0] == "doctor" and done.stdout else done.stderr)
         assert "Traceback" not in done.stderr
-        said += done.stderr
+        said += done.stdout + done.stderr
+    assert "does not keep" not in said, "nothing is known of the bucket"
     return said
 
 

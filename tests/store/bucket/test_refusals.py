@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from quire.domain.errors import StoreError
 from quire.store.bucket.client import ObjectBucket, open_bucket
+from quire.store.bucket.patience import Patience
 from tests.serving import environment, run_quire
 
 
@@ -97,3 +100,91 @@ def test_a_server_that_cannot_start_names_the_examination(variables: dict[str, s
     assert "Traceback" not in done.stderr
     assert "cannot be read with these credentials: it answered 403 AccessDenied." in done.stderr
     assert done.stderr.endswith(f"run 'quire doctor {url}'.\n")
+
+
+# -- no answer --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def listener(answer: Callable[[socket.socket], object]) -> Iterator[int]:
+    """A port whose connections are handled so, one after the other, and then closed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def run() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection, suppress(OSError):
+                        answer(connection)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def sentence_from(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The sentence of a read from a bucket at this address."""
+    environ = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "r"}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    bucket = open_bucket("s3://bucket/prefix", environ, Patience(read=0.1, request=0.5, long_request=0.5))
+    with pytest.raises(StoreError) as caught:
+        bucket.get("a")
+    assert "error sending request" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_server_that_refuses_connections_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its address, for all that a command says."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    said = sentence_from(address, monkeypatch)
+    assert said.startswith(f"The bucket cannot answer: {address} refuses connections; check that the server runs")
+
+
+def test_a_name_that_does_not_resolve_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an address with a mistake in it, or a region that there is not."""
+    said = sentence_from("http://s3.no-such-name.invalid:9000", monkeypatch)
+    assert "the name s3.no-such-name.invalid does not resolve; check the address of the server" in said
+
+
+def closing(connection: socket.socket) -> None:
+    connection.recv(10)
+
+
+def silent(connection: socket.socket) -> None:
+    connection.recv(1_000_000)
+    connection.recv(1)  # the end, by the client
+
+
+def saying(text: bytes) -> Callable[[socket.socket], None]:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(10)
+        connection.sendall(text)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("scheme", "answer", "sentence"),
+    [
+        ("http", closing, "closed the connection before its answer was complete"),
+        ("http", saying(b"SSH-2.0-x\r\n"), "gave no answer (Parse)"),
+        ("https", saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "does not speak TLS"),
+        ("http", silent, "did not answer in time"),
+        ("https", silent, "in time"),
+    ],
+    ids=["closed", "another protocol", "no TLS", "silent", "silent TLS"],
+)
+def test_the_cause_is_said_where_no_answer_comes(
+    scheme: str, answer: Callable[[socket.socket], object], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the address of the server."""
+    with listener(answer) as port:
+        said = sentence_from(f"{scheme}://127.0.0.1:{port}", monkeypatch)
+    assert sentence in said
+    assert f"{scheme}://127.0.0.1:{port}" in said

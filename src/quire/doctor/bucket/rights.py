@@ -41,7 +41,11 @@ _CAUSES: Final = {
     "InvalidAccessKeyId": "The access key does not exist (any more).",
     "ExpiredToken": "The credentials have expired; log in again.",
     "RequestTimeTooSkewed": "This machine's clock is wrong; let it use NTP.",
+    "AuthenticationFailed": "The key of the account, or the SAS token, is wrong or has expired.",
+    "AuthorizationFailure": "The account does not accept the key, the SAS token, or this machine's address.",
+    "answered 401": "The access token or the key is wrong or has expired; log in again.",
 }
+"""By what the sentence of a refusal has: why the bucket accepts no request at all."""
 _WRITER: Final = "write"
 
 
@@ -78,7 +82,12 @@ def check_rights(site: Site, scheme: str, control: S3Control | None) -> Iterator
 def _missing(code: str, right: str, said: str) -> Check:
     cause = next((sentence for name, sentence in _CAUSES.items() if name in said), "")
     if cause:
-        return Check("credentials", Result.FAILS, f"The bucket does not accept the credentials. {said}", cause)
+        return Check(
+            "credentials",
+            Result.UNKNOWN,
+            f"The bucket does not accept the credentials, so nothing could be tried. {said}",
+            cause,
+        )
     if code == _WRITER:
         return Check(
             "rights",
@@ -87,7 +96,12 @@ def _missing(code: str, right: str, said: str) -> Check:
             f"Missing is {right}. A server with --read-only needs no more than to read; examine the bucket with the "
             "credentials of one that writes.",
         )
-    return Check("rights", Result.FAILS, f"The credentials lack a right that every server needs. {said}", right)
+    return Check(
+        "rights",
+        Result.UNKNOWN,
+        f"The credentials lack a right that every server needs, so nothing else could be tried. {said}",
+        f"Missing is {right}.",
+    )
 
 
 def _check_uploads(site: Site, control: S3Control) -> Check:

@@ -10,13 +10,11 @@ Requests are tried again here, and not in obstore: a write that is repeated has 
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import obstore
@@ -27,8 +25,19 @@ from obstore.store import from_url
 from quire.domain.errors import ConfigurationError, StoreError, StoreReadOnly
 from quire.observe.metrics.tally import Counts
 from quire.store.bucket.connecting import connection_to
+from quire.store.bucket.failures import (
+    DENIED,
+    check_bucket,
+    is_denied,
+    is_out_of_range,
+    may_pass,
+    no_right,
+    reason_of,
+    sentence_of,
+)
 from quire.store.bucket.objects import Forbidden, Listed, Object, Refused, Unchanged, Unclear, Upload, Version
 from quire.store.bucket.patience import DEFAULT, Failures, Patience
+from quire.store.bucket.uploading import ObjectUpload
 
 if TYPE_CHECKING:
     from obstore import Attributes, ObjectMeta, SignCapableStore
@@ -42,7 +51,6 @@ SLOW_SECONDS: Final = 5.0
 _LOG_PAUSE: Final = 1.0
 _PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
-_PARTS_AT_ONCE: Final = 2
 _NO_RETRIES: Final[RetryConfig] = {"max_retries": 0}
 _PART_RETRIES: Final[RetryConfig] = {"max_retries": 5, "retry_timeout": timedelta(seconds=90)}
 """For the parts of a large object: to send one twice does no harm. A client waits no longer for an answer."""
@@ -50,8 +58,6 @@ _MARK: Final = "quirewrite"
 """Letters alone: Azure takes only the names of variables, and proxies drop headers with underscores."""
 
 _LEFT: Final = "unfinished uploads are left to a lifecycle rule of the bucket that aborts them"
-
-_DENIED: Final = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
 
 _QUICK_BYTES: Final = 256 * 1024
 """A larger document may take as long as a file."""
@@ -134,7 +140,7 @@ class ObjectBucket:
                     result = obstore.get(self._store, key, options=_condition(known))
                     data = bytes(result.bytes())
                 except FileNotFoundError as error:
-                    self._check_bucket(error)
+                    check_bucket(self.url, error)
                     return None
                 except exceptions.NotModifiedError:
                     return Unchanged.UNCHANGED
@@ -160,10 +166,10 @@ class ObjectBucket:
             except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
                 raise Refused from None
             except FileNotFoundError as error:  # a condition on an object that is not there
-                self._check_bucket(error)
+                check_bucket(self.url, error)
                 raise Refused from None
-            except _DENIED as error:
-                raise StoreReadOnly(_no_right(self.url, "written", error)) from error
+            except DENIED as error:
+                raise StoreReadOnly(no_right(self.url, "written", error)) from error
             except exceptions.BaseError as error:
                 raise Unclear(f"The bucket cannot be written: {sentence_of(error)}.") from error
         self.counts.sent += len(data)
@@ -177,7 +183,7 @@ class ObjectBucket:
                 try:
                     obstore.delete(self._store, key)
                 except FileNotFoundError as error:
-                    self._check_bucket(error)
+                    check_bucket(self.url, error)
                     return
 
         self._patiently(remove, done="deleted")
@@ -197,7 +203,7 @@ class ObjectBucket:
             try:
                 return next(pages, None)
             except exceptions.BaseError as error:
-                self.counts.fail("list", is_forbidden=_is_denied(error))
+                self.counts.fail("list", is_forbidden=is_denied(error))
                 pages = begin()  # behind the last one that came
                 raise
 
@@ -216,7 +222,7 @@ class ObjectBucket:
                 try:
                     found = obstore.head(self._store, key)
                 except FileNotFoundError as error:
-                    self._check_bucket(error)
+                    check_bucket(self.url, error)
                     return None
             return Listed(key, found["size"], found["last_modified"].timestamp())
 
@@ -230,7 +236,7 @@ class ObjectBucket:
                 try:
                     data = bytes(obstore.get_range(self._store, key, start=offset, length=size))
                 except FileNotFoundError as error:
-                    self._check_bucket(error)
+                    check_bucket(self.url, error)
                     return None
             self.counts.received += len(data)
             return data
@@ -246,7 +252,7 @@ class ObjectBucket:
                     result = obstore.get(self._store, key, options={"range": (0, size)})
                     data = bytes(result.bytes())
                 except FileNotFoundError as error:
-                    self._check_bucket(error)
+                    check_bucket(self.url, error)
                     return None
             self.counts.received += len(data)
             return result.meta["size"], data
@@ -268,7 +274,7 @@ class ObjectBucket:
                 try:
                     found = obstore.get(self._store, key, options={"head": True})
                 except FileNotFoundError as error:
-                    self._check_bucket(error)
+                    check_bucket(self.url, error)
                     return None
             return found.attributes.get(_MARK, "")
 
@@ -281,8 +287,8 @@ class ObjectBucket:
             with self._request("put", key):
                 try:
                     obstore.put(self._store, key, data, use_multipart=False)
-                except _DENIED as error:
-                    raise StoreReadOnly(_no_right(self.url, "written", error)) from error
+                except DENIED as error:
+                    raise StoreReadOnly(no_right(self.url, "written", error)) from error
             self.counts.sent += len(data)
 
         self._patiently(write)
@@ -300,7 +306,7 @@ class ObjectBucket:
 
     def upload(self, key: str, part_size: int) -> Upload:
         """See `objects.BlobBucket`."""
-        return _Upload(self, self._for_parts, key, part_size)
+        return ObjectUpload(self, self._for_parts, key, part_size)
 
     def abort_unfinished(self, prefix: str, is_old: Callable[[float], bool]) -> int:
         """See `objects.BlobBucket`. Azure removes them by itself."""
@@ -322,12 +328,7 @@ class ObjectBucket:
             log.warning(_LEFT, reason=str(error))
         return aborted
 
-    # -- errors -------------------------------------------------------------------------------------------------------
-
-    def _check_bucket(self, error: Exception) -> None:
-        """Distinguish a missing bucket from a missing object. Raises StoreError."""
-        if any(code in str(error) for code in _NO_BUCKET):
-            raise StoreError(f"The bucket {self.url} does not exist; create it, or name another one.") from error
+    # -- requests -----------------------------------------------------------------------------------------------------
 
     def _patiently(self, ask: Callable[[], T], key: str | None = None, done: str = "read") -> T:
         """Ask again while the bucket fails in a way that may pass. `key`: what it is asked about; None for more than
@@ -339,14 +340,14 @@ class ObjectBucket:
             try:
                 return ask()
             except FileNotFoundError as error:
-                self._check_bucket(error)
+                check_bucket(self.url, error)
                 raise StoreError(f"The bucket has no such object: {sentence_of(error)}.") from error
             except exceptions.BaseError as error:
-                if _is_denied(error):
-                    raise Forbidden(_no_right(self.url, done, error)) from error
-                if any(words in str(error) for words in _NO_RANGE):
+                if is_denied(error):
+                    raise Forbidden(no_right(self.url, done, error)) from error
+                if is_out_of_range(error):
                     raise _OutOfRange from error
-                if time.monotonic() + pause >= ends or not _may_pass(error):
+                if time.monotonic() + pause >= ends or not may_pass(error):
                     sentence = f"The bucket cannot answer: {sentence_of(error)}."
                     if key is not None:
                         self._failures.add(key, sentence)
@@ -365,12 +366,12 @@ class ObjectBucket:
         except Refused:
             outcome = "refused"
             raise
-        except (StoreReadOnly, *_DENIED) as error:
-            outcome, reason = "forbidden", _reason(error)
+        except (StoreReadOnly, *DENIED) as error:
+            outcome, reason = "forbidden", reason_of(error)
             raise
         except BaseException as error:
-            if not any(words in str(error) for words in _NO_RANGE):
-                outcome, reason = "failed", _reason(error)
+            if not is_out_of_range(error):
+                outcome, reason = "failed", reason_of(error)
             raise
         finally:
             seconds = time.monotonic() - begun
@@ -389,131 +390,11 @@ class ObjectBucket:
         log.info(event, kind=kind, path=key, seconds=round(seconds, 3), reason=reason)
 
 
-class _Upload:
-    """Fulfils `objects.Upload`. Its requests are tried again by obstore: a part may be sent twice."""
-
-    def __init__(self, bucket: ObjectBucket, store: ObjectStore, key: str, part_size: int) -> None:
-        self._bucket = bucket
-        self._key = key
-        self._size = 0
-        self._part_size = part_size
-        self._parts = 0
-        self._is_over = False
-        self._writer = obstore.open_writer(store, key, buffer_size=part_size, max_concurrency=_PARTS_AT_ONCE)
-
-    def write(self, data: bytes) -> None:
-        with self._errors():
-            self._writer.write(data)
-        self._size += len(data)
-        self._bucket.counts.sent += len(data)
-        self._count(self._size // self._part_size)
-
-    def finish(self) -> None:
-        """An answer that was lost is no failure: the key is new, so an object of this size is this one."""
-        self._is_over = True
-        self._count(-(-self._size // self._part_size))
-        self._bucket.counts.add("put")
-        try:
-            with self._errors():
-                self._writer.close()  # aborts when it fails
-        except StoreError:
-            found = self._bucket.head(self._key)
-            if found is None or found.size != self._size:
-                raise
-
-    def abort(self) -> None:
-        if self._is_over:  # it may have become an object, in spite of the answer
-            self._bucket.remove(self._key)
-            return
-        self._is_over = True
-        self._bucket.counts.add("delete")
-        with self._errors():
-            self._writer.__exit__(StoreError, None, None)  # with an error it aborts
-
-    def _count(self, parts: int) -> None:
-        """Count requests: one for each part, and the first one begins the upload."""
-        for _ in range(parts - self._parts + (self._parts == 0 < parts)):
-            self._bucket.counts.add("put")
-        self._parts = parts
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (exceptions.BaseError, OSError) as error:  # obstore's own, or Python's from its `close`
-            if _is_denied(error):
-                raise StoreReadOnly(_no_right(self._bucket.url, "written", error)) from error
-            raise StoreError(f"The bucket could not take the file: {sentence_of(error)}.") from error
-
-
-_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
-
-
-_STATUS: Final = re.compile(r"status code: (\d{3})")
-_CODE: Final = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
-_NO_ROLE: Final = ("169.254.169.254", "169.254.170.", "metadata.google.internal", "fd00:ec2::254")
-"""Where a machine of a cloud is asked for the credentials of its role."""
-_FROM_PROFILE: Final = "External AWS credential provider: "
-_NO_RANGE: Final = ("416 Range Not Satisfiable", "InvalidRange", "Invalid range")
-_PASSING: Final = {408, 409, 425, 429}
-
-
-class _OutOfRange(StoreError):
-    """A range begins behind the end of its object."""
-
-
-def _is_denied(error: Exception) -> bool:
-    """Whether the credentials do not allow it. obstore has no class of its own for that in listings and uploads."""
-    status = _STATUS.search(str(error))
-    return isinstance(error, _DENIED) or (status is not None and status[1] in {"401", "403"})
-
-
-def _may_pass(error: exceptions.BaseError) -> bool:
-    """Whether the same request may be answered a moment later: a server error, a lost connection, a timeout."""
-    if not isinstance(error, exceptions.GenericError):
-        return False
-    status = _STATUS.search(str(error))
-    return status is None or int(status[1]) >= HTTPStatus.INTERNAL_SERVER_ERROR or int(status[1]) in _PASSING
-
-
 def _condition(known: Version | None) -> Any:
     if known is None or known.e_tag is None:
         return None
     return {"if_none_match": known.e_tag}
 
 
-def sentence_of(error: Exception) -> str:
-    """The failure in a few words: the answer's status and the bucket's own code for it, or the library's words.
-
-    Neither names credentials. Without a full stop.
-    """
-    text = str(error)
-    first = text.partition("\n")[0]
-    if any(words in first for words in _NO_ROLE):
-        return "no credentials were found in the environment, and this machine has no role that gives some"
-    if _FROM_PROFILE in first:
-        said = first.partition(_FROM_PROFILE)[2].partition(": ")[2].rstrip(".")[:300]
-        return f"{said}; run 'aws sso login'" if "SSO" in said else said
-    if "incorrectly configured region" in first:
-        return "it is in another region; set AWS_REGION"
-    status, code = _STATUS.search(text), _CODE.search(text)
-    if status is not None:
-        return f"it answered {status[1]}{f' {code[1]}' if code is not None else ''}"
-    return first.rpartition(" - ")[2].strip().rstrip(".")[:200]
-
-
-def _reason(error: BaseException) -> str:
-    """As `sentence_of`, of the library's error where there is one."""
-    found = error if error.__cause__ is None else error.__cause__
-    return sentence_of(found) if isinstance(found, Exception) else "it was broken off"
-
-
-_WRONG_CREDENTIALS: Final = ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed")
-
-
-def _no_right(url: str, done: str, error: Exception) -> str:
-    is_known = any(code in str(error) for code in _WRONG_CREDENTIALS)
-    advice = " They are wrong: the key is not known, or its secret is another one." if is_known else ""
-    if not is_known and _FROM_PROFILE not in str(error):
-        advice = " They need the right to do that."
-    return f"Objects of the bucket {url} cannot be {done} with these credentials: {sentence_of(error)}.{advice}"
+class _OutOfRange(StoreError):
+    """A range begins behind the end of its object."""

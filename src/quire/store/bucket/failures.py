@@ -1,0 +1,119 @@
+"""What a failed request to a bucket means, by the errors of obstore: what may be tried again, and the sentence for it.
+
+obstore has few classes of errors. Their text begins with one line for people, which names no cause where no answer
+came, and goes on with the chain of causes as Rust prints it. Neither has credentials in it.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+from obstore import exceptions
+
+from quire.domain.errors import StoreError
+
+DENIED: Final = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+_NO_BUCKET: Final = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+_STATUS: Final = re.compile(r"status code: (\d{3})")
+_CODE: Final = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
+_NO_ROLE: Final = ("169.254.169.254", "169.254.170.", "metadata.google.internal", "fd00:ec2::254")
+"""Where a machine of a cloud is asked for the credentials of its role."""
+_FROM_PROFILE: Final = "External AWS credential provider: "
+_NO_RANGE: Final = ("416 Range Not Satisfiable", "InvalidRange", "Invalid range")
+_PASSING: Final = {408, 409, 425, 429}
+_SERVER: Final = re.compile(r"Error performing [A-Z]+ (https?://[^\s?]+)")
+_WORDS: Final = re.compile(r"(?:error|message): \"([^\"]{1,200})\"|hyper::Error\(\s*(\w+)")
+_UNANSWERED: Final = "error sending request"
+_CAUSES: Final = {
+    re.compile(pattern): sentence
+    for pattern, sentence in {
+        "dns error": "the name {name} does not resolve; check the address of the server, the region, and DNS",
+        "ConnectionRefused": "{server} refuses connections; check that the server runs, and its address and port",
+        r"InvalidCertificate\(\s*(?:Other\(\s*OtherError\(\s*)?(\w+)": "the certificate of {server} is not trusted "
+        "({cause[1]}); name the certificate of its authority in AWS_CA_BUNDLE (S3) or SSL_CERT_FILE",
+        "InvalidContentType": "{server} does not speak TLS; give its address with http://, or the port that does",
+        r"Connect,\s*TimedOut": "no connection to {server} in time; check its address, the route and the firewalls",
+        "kind: Timeout": "{server} did not answer in time",
+        "kind: Interrupted|IncompleteMessage|ConnectionReset": "{server} closed the connection before its answer was "
+        "complete",
+    }.items()
+}
+"""Of a request without an answer: what its text has, and the sentence for it."""
+_WRONG_CREDENTIALS: Final = ("SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthenticationFailed")
+
+
+def check_bucket(url: str, error: Exception) -> None:
+    """Distinguish a missing bucket from a missing object. Raises StoreError."""
+    if any(code in str(error) for code in _NO_BUCKET):
+        raise StoreError(f"The bucket {url} does not exist; create it, or name another one.") from error
+
+
+def is_out_of_range(error: BaseException) -> bool:
+    """Whether a range begins behind the end of its object."""
+    return any(words in str(error) for words in _NO_RANGE)
+
+
+def is_denied(error: Exception) -> bool:
+    """Whether the credentials do not allow it. obstore has no class of its own for that in listings and uploads."""
+    status = _STATUS.search(str(error))
+    return isinstance(error, DENIED) or (status is not None and status[1] in {"401", "403"})
+
+
+def may_pass(error: exceptions.BaseError) -> bool:
+    """Whether the same request may be answered a moment later: a server error, a lost connection, a timeout."""
+    if not isinstance(error, exceptions.GenericError):
+        return False
+    status = _STATUS.search(str(error))
+    return status is None or int(status[1]) >= HTTPStatus.INTERNAL_SERVER_ERROR or int(status[1]) in _PASSING
+
+
+def sentence_of(error: Exception) -> str:
+    """The failure in a few words: the answer's status and the bucket's own code for it, or the library's words.
+
+    Neither names credentials. Without a full stop.
+    """
+    text = str(error)
+    first = text.partition("\n")[0]
+    if any(words in first for words in _NO_ROLE):
+        return "no credentials were found in the environment, and this machine has no role that gives some"
+    if _FROM_PROFILE in first:
+        said = first.partition(_FROM_PROFILE)[2].partition(": ")[2].rstrip(".")[:300]
+        return f"{said}; run 'aws sso login'" if "SSO" in said else said
+    if "incorrectly configured region" in first:
+        return "it is in another region; set AWS_REGION"
+    status, code = _STATUS.search(text), _CODE.search(text)
+    if status is not None:
+        return f"it answered {status[1]}{f' {code[1]}' if code is not None else ''}"
+    if _UNANSWERED in first:
+        return _unanswered(text)
+    return first.rpartition(" - ")[2].strip().rstrip(".")[:200]
+
+
+def _unanswered(text: str) -> str:
+    """The same where no answer came: which server, the cause, and what to look at."""
+    found = _SERVER.search(text)
+    address = urlsplit(found[1] if found is not None else "")
+    server = f"{address.scheme}://{address.netloc}" if address.netloc else "the server"
+    for pattern, sentence in _CAUSES.items():
+        if (cause := pattern.search(text)) is not None:
+            return sentence.format(server=server, name=address.hostname, cause=cause)
+    words = [error or kind for error, kind in _WORDS.findall(text)]
+    return f"{server} gave no answer{f' ({words[-1]})' if words else ''}"
+
+
+def reason_of(error: BaseException) -> str:
+    """As `sentence_of`, of the library's error where there is one."""
+    found = error if error.__cause__ is None else error.__cause__
+    return sentence_of(found) if isinstance(found, Exception) else "it was broken off"
+
+
+def no_right(url: str, done: str, error: Exception) -> str:
+    """The sentence for a request that the bucket at a URL refuses to the credentials. `done`: as in `be written`."""
+    is_known = any(code in str(error) for code in _WRONG_CREDENTIALS)
+    advice = " They are wrong: the key is not known, or its secret is another one." if is_known else ""
+    if not is_known and _FROM_PROFILE not in str(error):
+        advice = " They need the right to do that."
+    return f"Objects of the bucket {url} cannot be {done} with these credentials: {sentence_of(error)}.{advice}"
