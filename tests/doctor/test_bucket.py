@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from obstore.store import MemoryStore
 
 from quire import cli
 from quire.doctor.bucket.checks import Result
 from quire.doctor.bucket.examination import Report, Request, document, examine
 from quire.doctor.bucket.settings import judge_lifecycle, judge_versioning
+from quire.doctor.examination import QUICK_ROUNDS, ROUNDS
 from quire.doctor.findings import Verdict
 from quire.domain.errors import ConfigurationError, StoreError, StoreReadOnly
 from quire.store.bucket.aws import LifecycleRule, NotAllowed, NotOffered, S3Control
+from quire.store.bucket.client import ObjectBucket
 from quire.store.bucket.objects import (
     BlobBucket,
     Forbidden,
@@ -30,6 +34,7 @@ from quire.store.bucket.objects import (
     Upload,
     Version,
 )
+from tests.documents import DOCS
 from tests.store.bucket.memory import MemoryBucket
 
 URL = "s3://acme/python"
@@ -485,6 +490,30 @@ def test_lifecycle_rules_are_judged_by_what_they_concern(
 def test_versions_that_are_kept_for_ever_are_worth_a_warning(status: str, expires: bool, expected: Result) -> None:
     """The sentence says what versions cost, and what they protect from."""
     assert judge_versioning(status, expires=expires).result is expected
+
+
+@pytest.mark.parametrize("status", ["Enabled", "Suspended"])
+def test_versions_on_ceph_leave_the_promise_open(status: str) -> None:
+    """They take the conditions away in races, which an examination may not lose."""
+    answers = {"versioning": status, "lifecycle": (rule(abort_days=1, expires_versions=True),)}
+    for server, expected in (("Ceph Object Gateway (tentacle)", Verdict.UNKNOWN), ("AmazonS3", Verdict.KEEPS)):
+        control = Settings({**answers, "server": server})
+        assert report_on(partial(_same, MemoryBucket()), control=control).verdict is expected
+
+
+def test_the_page_has_the_numbers_of_requests() -> None:
+    """Within its bounds, which allow for lost races."""
+    page = (DOCS / "how-to" / "doctor.md").read_text()
+    found = re.search(r"makes ([\d,]+) to ([\d,]+) requests, (\d+) to (\d+) of which write", page)
+    quick = re.search(r"`--quick` makes (\d+) to (\d+)\.", page)
+    assert found is not None
+    assert quick is not None
+    least, most, least_writes, most_writes = (int(each.replace(",", "")) for each in found.groups())
+    requests = report_on(partial(ObjectBucket, MemoryStore(), URL, {}), rounds=ROUNDS, quick=False).requests
+    assert least <= sum(requests.values()) <= most
+    assert least_writes <= requests["put"] <= most_writes
+    requests = report_on(partial(ObjectBucket, MemoryStore(), URL, {}), rounds=QUICK_ROUNDS).requests
+    assert int(quick[1]) <= sum(requests.values()) <= int(quick[2])
 
 
 class Settings(S3Control):

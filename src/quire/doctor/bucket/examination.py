@@ -125,7 +125,8 @@ class _Examination:
                 self._checks.append(_UNTRIED)
             self._try("sending parts", 1, lambda: check_transfers(place, control))
             self._try("measuring", 1, self._measure)
-        self._try("asking for the settings", 1, lambda: check_settings(control, address.prefix, PARENT))
+        server = self._report.server
+        self._try("asking for the settings", 1, lambda: check_settings(control, address.prefix, PARENT, server))
 
     def _is_well(self) -> bool:
         return self._report.verdict is Verdict.KEEPS

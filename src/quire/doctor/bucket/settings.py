@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 _LOOK = "Look yourself whether a lifecycle rule of the bucket removes objects below the store, and remove such a rule."
 
 
-def check_settings(control: S3Control | None, prefix: str, ours: str) -> Iterator[Check]:
-    """`prefix`: of the store's keys in the bucket; `ours`: the folder of examinations in it, which may expire."""
+_CEPH = "Ceph"
+"""The names of Ceph's gateways begin so."""
+
+
+def check_settings(control: S3Control | None, prefix: str, ours: str, server: str = "") -> Iterator[Check]:
+    """`prefix`: of the store's keys in the bucket; `ours`: the folder of examinations in it, which may expire.
+    `server`: the name that the server gives itself."""
     if control is None:
         yield Check(
             "settings",
@@ -32,7 +37,9 @@ def check_settings(control: S3Control | None, prefix: str, ours: str) -> Iterato
     expires_versions = not isinstance(rules, Check) and any(
         each.expires_versions and covers(each, prefix) for each in rules
     )
-    yield _said("versions", control.versioning, lambda status: judge_versioning(status, expires=expires_versions))
+    yield _said(
+        "versions", control.versioning, lambda status: judge_versioning(status, expires=expires_versions, server=server)
+    )
     yield _said("retention", control.retention, _judge_retention)
     yield _said("encryption", control.encryption, _judge_encryption)
 
@@ -81,8 +88,16 @@ def judge_lifecycle(rules: tuple[LifecycleRule, ...], prefix: str, ours: str) ->
         )
 
 
-def judge_versioning(status: str, *, expires: bool) -> Check:
+def judge_versioning(status: str, *, expires: bool, server: str = "") -> Check:
     """`status`: as the bucket says it. `expires`: whether a rule removes replaced versions."""
+    if status and server.startswith(_CEPH):
+        return Check(
+            "versions",
+            Result.UNKNOWN,
+            "The bucket keeps versions, or did so, and in such a bucket Ceph's gateway lets several writers of a race "
+            "win, also where this examination saw no race that was lost.",
+            "Use a new bucket whose versions were never turned on.",
+        )
     if status == "Enabled" and not expires:
         return Check(
             "versions",

@@ -1,4 +1,4 @@
-"""What a failed request to a bucket means, by the errors of obstore: what may be tried again, and the sentence for it.
+"""The meaning of a failed request to a bucket, by the errors of obstore: may it be tried again; the sentence for it.
 
 obstore has few classes of errors. Their text begins with one line for people, which names no cause where no answer
 came, and goes on with the chain of causes as Rust prints it. Neither has credentials in it.
