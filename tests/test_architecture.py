@@ -26,6 +26,7 @@ LAYERS = (
     "identity",
     "catalog",
     "access",
+    "attestations",
     "doctor",
     "config",
     "observe",

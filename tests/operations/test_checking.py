@@ -18,7 +18,7 @@ import pytest
 
 from quire.domain.changes import Selection
 from quire.domain.errors import StoreError
-from quire.domain.project import File, Status, decode_project, encode_project
+from quire.domain.project import File, Project, Status, decode_project, encode_project
 from quire.dropin.facts import decode_facts, encode_facts
 from quire.dropin.files import Fingerprint, private_name
 from quire.dropin.folder import Folder
@@ -43,7 +43,7 @@ def publish(index: Index, name: str = "alpha", version: str = "1.0") -> File:
     """A wheel with all companions."""
     staging = index.store.blobs.stage(upload_key(wheel_name(name, version)))
     staging.write(make_wheel(name, version))
-    upload = examine(staging.finish(), wheel_name(name, version), signature=b"signature", attestations=b"[{}]")
+    upload = examine(staging.finish(), wheel_name(name, version), signature=b"signature", provenance=b"[{}]")
     change = index.publish([upload])
     assert change.after is not None
     return change.after.files[wheel_name(name, version)]
@@ -111,6 +111,7 @@ def test_keys_of_blobs_are_recognised(index: Index) -> None:
         (".metadata", b"other", "damaged-metadata", False),
         (".asc", None, "missing-signature", True),
         (".attestations", None, "missing-attestations", True),
+        (".attestations", b"other", "damaged-attestations", False),
     ],
 )
 def test_damaged_blobs(tmp_path: Path, index: Index, suffix: str, content: Any, code: str, quick: bool) -> None:
@@ -139,10 +140,31 @@ def test_damaged_blobs(tmp_path: Path, index: Index, suffix: str, content: Any, 
     if suffix == ".asc":
         assert not after.files[WHEEL].signed
     if suffix == ".attestations":
-        assert not after.files[WHEEL].attested
+        assert (after.files[WHEEL].attested, after.files[WHEEL].provenance_sha256) == (False, None)
     if broken is not None:
         kept = tmp_path / "quire" / "damaged" / "blobs" / str(file.blob) / path.name
         assert kept.read_bytes() == broken
+
+
+def test_attestations_that_an_earlier_version_kept_are_removed(tmp_path: Path, index: Index) -> None:
+    """They were never verified: no damage, but not listed any more after a repair, which keeps a copy."""
+    file = publish(index)
+
+    def as_kept_before(project: Project | None) -> Project:
+        assert project is not None
+        entry = msgspec.structs.replace(project.files[WHEEL], provenance_sha256=None)
+        return msgspec.structs.replace(project, files={WHEEL: entry})
+
+    index.amend("alpha", as_kept_before)
+    finding = only(check(tmp_path))
+    assert (finding.severity, finding.code) == (Severity.LEFTOVER, "unverified-attestations")
+    repaired = only(check(tmp_path, repair=True))
+    assert "kept as damaged/blobs/" in str(repaired.repair)
+    after = index.project("alpha")
+    assert after is not None
+    assert (after.files[WHEEL].attested, after.files[WHEEL].signed) == (False, True)
+    assert not blob_path(tmp_path, file, ".attestations").exists()
+    assert check(tmp_path).findings == []
 
 
 @pytest.mark.parametrize("source", ["another blob", "a drop-in file"])

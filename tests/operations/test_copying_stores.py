@@ -66,7 +66,7 @@ def publish(index: Index, name: str = "alpha", version: str = "1.0", *, other: b
     staging = index.store.blobs.stage(upload_key(filename))
     staging.write(make_wheel(name, version, files={"other.py": b""} if other else {}))
     upload = examine(
-        staging.finish(), filename, signature=b"signed", attestations=b"[]", uploader="alice", uploaded=UPLOADED
+        staging.finish(), filename, signature=b"signed", provenance=b"[]", uploader="alice", uploaded=UPLOADED
     )
     index.publish([upload], origin=ALICE)
     return filename

@@ -70,14 +70,15 @@ class HostedFile(msgspec.Struct, frozen=True, gc=False):
         file = self.file
         if companion == ".metadata":
             return file.metadata_sha256 is not None
-        return not companion or (file.signed if companion == ".asc" else file.attested)
+        return not companion or (file.signed if companion == ".asc" else file.provenance_sha256 is not None)
 
     def _key(self, companion: str) -> str:
         return f"{self.file.blob}/{self.file.filename}{companion}"
 
     def _digest(self, companion: str) -> str:
-        digests = {"": self.file.sha256, ".metadata": self.file.metadata_sha256 or ""}
-        return digests.get(companion, f"{self.file.sha256}{companion}")
+        file = self.file
+        digests = {"": file.sha256, ".metadata": file.metadata_sha256, ".attestations": file.provenance_sha256}
+        return digests.get(companion) or f"{file.sha256}{companion}"
 
     def _missing(self, companion: str) -> NotFound:
         return NotFound(f"The file {self.file.filename}{companion} does not exist.")

@@ -44,6 +44,8 @@ class IndexPolicy:
     """Names for which clients are never sent to another index."""
     hash_algorithm: str | None = "sha256"
     """The hash in the fragment of HTML file links; None for no fragment."""
+    integrity_url: str | None = None
+    """Absolute URL of all provenance objects, ended by a slash; None where pages name none."""
 
     @property
     def further_algorithms(self) -> tuple[str, ...]:
@@ -82,7 +84,7 @@ class ServedIndex:
         self._threads = threads
         inline = all(source.validates_inline for source in sources)
         self.projects: Barrier[ProjectView] = Barrier(
-            Projects(sources),
+            Projects(sources, policy.integrity_url),
             inline=inline,
             pacing=hosted.store.pacing,
             budget=budget,

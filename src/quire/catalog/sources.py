@@ -42,7 +42,8 @@ class Opener(NamedTuple):
 class ListedFile(Protocol):
     """One file of a project, which knows where its bytes are.
 
-    A companion is a document beside a file: `.metadata`, `.asc`, `.attestations`; "" is the file itself.
+    A companion is a document beside a file: `.metadata`, `.asc`, `.attestations` (its provenance object); "" is the
+    file itself.
     """
 
     @property

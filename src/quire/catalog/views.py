@@ -64,9 +64,11 @@ class Pages:
 class ProjectView:
     """A project as it was at one moment, or its absence."""
 
-    def __init__(self, name: str, parts: Sequence[ProjectPart]) -> None:
-        """`parts`: what each source has; of files with the same name that of the last one is listed."""
+    def __init__(self, name: str, parts: Sequence[ProjectPart], integrity: str | None = None) -> None:
+        """`parts`: what each source has; of files with the same name that of the last one is listed. `integrity`: see
+        `ProjectListing.integrity`."""
         self.name = name
+        self.integrity = integrity
         self.parts = tuple(parts)
         self.pages = Pages()
         self.prepared: dict[object, object] = {}
@@ -128,6 +130,7 @@ class ProjectView:
             name=self.name,
             status=self.status,
             status_reason=self.status_reason,
+            integrity=self.integrity,
             files=Links(
                 files=[each.file for each in self.files.values()],
                 urls=[f"../../{file_path(each)}" for each in self.files.values()],
@@ -173,7 +176,8 @@ class NamesView:
 def _bytes_of(listed: ListedFile) -> int:
     """About what a file takes in memory."""
     file = listed.file
-    texts = (file.version, file.uploaded, file.requires_python, file.metadata_sha256, file.uploader, file.blob)
+    digests = (file.metadata_sha256, file.provenance_sha256)
+    texts = (file.version, file.uploaded, file.requires_python, file.uploader, file.blob, *digests)
     total = _FILE_BYTES + len(file.filename) + sum(_STRING_BYTES + len(text) for text in texts if text is not None)
     total += sum(_STRING_BYTES + len(digest) for digest in file.hashes.values())
     if isinstance(file.yanked, str):
@@ -186,8 +190,10 @@ def _bytes_of(listed: ListedFile) -> int:
 class Projects(freshness.Source[ProjectView]):
     """Loads and validates views of single projects; the key is the normalized name."""
 
-    def __init__(self, sources: Sequence[AnySource]) -> None:
-        """`sources`: of files with the same name the first source's is listed."""
+    def __init__(self, sources: Sequence[AnySource], integrity: str | None = None) -> None:
+        """`sources`: of files with the same name the first source's is listed. `integrity`: see
+        `ProjectListing.integrity`."""
+        self._integrity = integrity
         self._sources = _in_reading_order(sources)
         self._is_awaited = any(source.needs_awaiting for source in sources)
         self._tick = object()
@@ -220,7 +226,7 @@ class Projects(freshness.Source[ProjectView]):
             if current is None:
                 return None
             parts.append((source, current))
-        return ProjectView(key, parts)
+        return ProjectView(key, parts, self._integrity)
 
     def load(self, key: str, known: ProjectView | None) -> ProjectView | Awaitable[ProjectView]:
         before = dict(known.parts) if known is not None else {}
@@ -246,7 +252,9 @@ class Projects(freshness.Source[ProjectView]):
 
     def _view(self, name: str, known: ProjectView | None, found: Mapping[AnySource, SourceProject]) -> ProjectView:
         parts = [(source, found[source]) for source in self._sources]
-        return known if known is not None and _is_same(parts, known.parts) else ProjectView(name, parts)
+        return (
+            known if known is not None and _is_same(parts, known.parts) else ProjectView(name, parts, self._integrity)
+        )
 
 
 class ProjectNames(freshness.Source[NamesView]):

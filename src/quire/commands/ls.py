@@ -88,7 +88,7 @@ def describe(listed: ListedFile) -> dict[str, Any]:
         "yanked": file.yanked,
         "metadata_sha256": file.metadata_sha256,
         "signed": file.signed,
-        "attested": file.attested,
+        "attested": file.provenance_sha256 is not None,
         "drop_in": isinstance(listed, DropInFile),
         "path": listed.drop_in.path if isinstance(listed, DropInFile) else None,
     }

@@ -85,7 +85,11 @@ def prepare(settings: Settings) -> Settings:
     for directory in settings.folders:
         check_directory(directory)
         _check_directory(directory)
-    for file, flag in ((settings.passwords, "--passwords"), (settings.welcome, "--welcome")):
+    for file, flag in (
+        (settings.passwords, "--passwords"),
+        (settings.welcome, "--welcome"),
+        (settings.attestations_trust_root, "--attestations-trust-root"),
+    ):
         if file is not None:
             _check_file(file, flag)
     try:
@@ -204,7 +208,7 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         "GUNICORN_CMD_ARGS are honoured by gunicorn; pypiserver's other values, and granian, mean auto",
     )
     add("--workers", metavar="N", help="worker processes (default: the processors that may be used)")
-    add("--server-base-url", metavar="PATH", help="serve everything under this path prefix")
+    _add_address_flags(parser)
     add(
         "--trusted-proxies",
         metavar="NETWORKS",
@@ -295,7 +299,7 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         help="for file servers whose change attribute is as coarse as their clock: wait so long around each change, so "
         "that other machines notice it; 'quire doctor' on two machines finds the time (default: off)",
     )
-    _add_sign_on_flags(parser)
+    _add_trust_flags(parser)
     pages = parser.add_argument_group("pages")
     add = pages.add_argument
     add(
@@ -355,6 +359,22 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
     _add_log_flags(parser)
 
 
+def _add_address_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server-base-url", metavar="PATH", help="serve everything under this path prefix")
+    parser.add_argument(
+        "--public-url",
+        metavar="URL",
+        help="the URL under which clients reach this server, prefix included, as https://packages.acme.dev/; with it "
+        "pages name the provenance of files, whose URLs are absolute (PEP 740)",
+    )
+
+
+def _add_trust_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags for trust in others: proxies that name users, Sigstore instances."""
+    _add_sign_on_flags(parser)
+    _add_attestation_flags(parser)
+
+
 def _add_sign_on_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("single sign-on").add_argument
     add(
@@ -377,6 +397,22 @@ def _add_sign_on_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--oidc-user-claim", metavar="NAME", help="the claim with the name of the user (default: email)")
     add("--oidc-groups-claim", metavar="NAME", help="the claim with the groups of the user (default: groups)")
+
+
+def _add_attestation_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("attestations").add_argument
+    add(
+        "--attestations",
+        metavar="WHAT",
+        help="attestations of uploads (PEP 740): 'verify' them, or refuse the upload; 'ignore' them; 'auto' (default) "
+        "verifies where the extra 'attestations' is installed",
+    )
+    add(
+        "--attestations-trust-root",
+        metavar="FILE",
+        help="the trusted_root.json of the Sigstore instance that signs them, or several, one a line (default: the "
+        "public instance, as the installed sigstore has it)",
+    )
 
 
 def _add_log_flags(parser: argparse.ArgumentParser) -> None:

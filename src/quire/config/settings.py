@@ -59,6 +59,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether `workers` was set for quire; else a gunicorn configuration may set another number."""
     server_base_url: str = ""
     """A path prefix such as `/python` under which everything is served; never ends with a slash."""
+    public_url: str | None = None
+    """The absolute URL under which clients reach this server, the prefix included, ended by a slash; None where that is
+    not known."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks whose forwarding headers are believed; `unix` for peers at a Unix socket, `*` for all."""
     trusted_headers: tuple[str, ...] = ("x-forwarded-for", "x-forwarded-proto")
@@ -102,6 +105,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds for `Cache-Control: max-age` of downloads; None leaves it to quire."""
     hash_algorithm: str | None = "sha256"
     """The hash in the fragment of HTML file links; None for no fragment."""
+
+    attestations: str = "auto"
+    """Of uploads (PEP 740): `verify` them or refuse the upload, `ignore` them, or `auto`: verify with the extra."""
+    attestations_trust_root: str | None = None
+    """The file with the keys that attestations are verified with; None for those of the public Sigstore instance."""
 
     no_drop_in: bool = False
     """Serve the files that were published to the store, and none of those that lie in the directory beside it."""
@@ -207,6 +215,7 @@ OPTIONS = (
     Option("server", values.one_of(*SERVERS, *UNSUPPORTED_SERVERS), "--server"),
     Option("workers", values.integer(1, 1024), "--workers", ("GUNICORN_WORKERS", "WEB_CONCURRENCY")),
     Option("server_base_url", values.base_path, "--server-base-url"),
+    Option("public_url", values.http_url, "--public-url"),
     Option("trusted_proxies", values.networks, "--trusted-proxies"),
     Option("trusted_headers", values.forwarding_headers, "--trusted-headers"),
     Option("allowed_hosts", values.host_names, "--allowed-hosts"),
@@ -229,6 +238,8 @@ OPTIONS = (
     Option("welcome", values.path, "--welcome"),
     Option("cache_control", values.integer(0), "--cache-control"),
     Option("hash_algo", values.hash_algorithm, "--hash-algo"),
+    Option("attestations", values.one_of("auto", "verify", "ignore"), "--attestations"),
+    Option("attestations_trust_root", values.path, "--attestations-trust-root"),
     Option("backend", values.one_of("auto", "simple-dir", "cached-dir"), "--backend"),
     Option("drop_in", values.folders, "--drop-in"),
     Option("no_drop_in", values.boolean, "--no-drop-in"),
@@ -454,6 +465,11 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
         authenticate, anonymous=given.get("anonymous_uploads", False), read_only=fields.get("read_only", False)
     )
     check_sign_on(fields)
+    if fields.get("attestations") == "ignore" and fields.get("attestations_trust_root"):
+        raise ConfigurationError(
+            "--attestations-trust-root is for verifying attestations, and --attestations ignore verifies none; leave "
+            "one of them out."
+        )
     if fields.get("no_drop_in") and len(fields["directories"]) > 1:
         raise ConfigurationError(
             "--no-drop-in serves the store alone, which is in the first directory; name no further directories "

@@ -201,7 +201,20 @@ def password_file(raw: Raw) -> str:
 
 
 RESERVED_PATHS = frozenset(
-    {"", "RPC2", "favicon.ico", "legacy", "metrics", "openapi.json", "packages", "project", "pypi", "ready", "simple"}
+    {
+        "",
+        "RPC2",
+        "favicon.ico",
+        "integrity",
+        "legacy",
+        "metrics",
+        "openapi.json",
+        "packages",
+        "project",
+        "pypi",
+        "ready",
+        "simple",
+    }
     | {"upload", "-"}
 )
 """First segments of the paths that the index needs for itself, with anything after them."""

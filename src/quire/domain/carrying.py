@@ -93,4 +93,5 @@ def _as_stored(theirs: File, ours: File) -> File:
         metadata_sha256=ours.metadata_sha256,
         signed=ours.signed,
         attested=ours.attested,
+        provenance_sha256=ours.provenance_sha256,
     )

@@ -108,6 +108,7 @@ def _restored(present: File, file: File) -> File:
         metadata_sha256=file.metadata_sha256,
         signed=file.signed,
         attested=file.attested,
+        provenance_sha256=file.provenance_sha256,
     )
 
 

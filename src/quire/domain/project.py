@@ -82,7 +82,10 @@ class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     signed: bool = False
     """Whether a detached OpenPGP signature (`.asc`) is kept beside the file."""
     attested: bool = False
-    """Whether attestations (PEP 740) are kept beside the file."""
+    """Whether a document with attestations (PEP 740) is kept beside the file."""
+    provenance_sha256: str | None = None
+    """Digest of that document, the provenance object; None when there is none that was verified: earlier versions kept
+    attestations as they were sent."""
     uploader: str | None = None
     """The authenticated user who published it; None when uploads need no login."""
     blob: str | None = None

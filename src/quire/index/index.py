@@ -262,8 +262,16 @@ class Index:
         return dataclasses.replace(
             upload,
             signature=upload.signature or (self._read(f"{key}.asc") if present.signed else None),
-            attestations=upload.attestations or (self._read(f"{key}.attestations") if present.attested else None),
+            provenance=upload.provenance or self._provenance(present),
         )
+
+    def _provenance(self, file: File) -> bytes | None:
+        """The stored provenance object; None when there is none, or not the one that was verified."""
+        if file.provenance_sha256 is None:
+            return None
+        document = self._read(f"{file.blob}/{file.filename}.attestations")
+        is_whole = document is not None and hashlib.sha256(document).hexdigest() == file.provenance_sha256
+        return document if is_whole else None
 
     def _read(self, key: str) -> bytes | None:
         """A small document; None when it cannot be read."""
@@ -274,7 +282,7 @@ class Index:
             return None
 
     def _store_blobs(self, upload: Upload, file: File) -> None:
-        companions = {".metadata": upload.metadata, ".asc": upload.signature, ".attestations": upload.attestations}
+        companions = {".metadata": upload.metadata, ".asc": upload.signature, ".attestations": upload.provenance}
         key = f"{file.blob}/{file.filename}"
         documents = {f"{key}{suffix}": document for suffix, document in companions.items() if document is not None}
         self.store.blobs.publish(upload.staged, documents)
@@ -319,7 +327,8 @@ def _entry(upload: Upload) -> File:
         requires_python=upload.requires_python,
         metadata_sha256=None if upload.metadata is None else hashlib.sha256(upload.metadata).hexdigest(),
         signed=upload.signature is not None,
-        attested=upload.attestations is not None,
+        attested=upload.provenance is not None,
+        provenance_sha256=None if upload.provenance is None else hashlib.sha256(upload.provenance).hexdigest(),
         uploader=upload.uploader,
         blob=_blob_of(upload),
     )

@@ -31,8 +31,8 @@ class Upload:
     requires_python: str | None
     signature: bytes | None = None
     """A detached OpenPGP signature."""
-    attestations: bytes | None = None
-    """PEP 740 attestations as the client sent them: a JSON list."""
+    provenance: bytes | None = None
+    """The provenance object (PEP 740), as JSON, of attestations that were verified."""
     uploader: str | None = None
     uploaded: str | None = None
     """RFC 3339 time to record; None for the time of publication."""
@@ -68,7 +68,7 @@ def examine(
     version: str | None = None,
     digests: Mapping[str, str] | None = None,
     signature: bytes | None = None,
-    attestations: bytes | None = None,
+    provenance: bytes | None = None,
     uploader: str | None = None,
     uploaded: str | None = None,
 ) -> Upload:
@@ -112,7 +112,7 @@ def examine(
         metadata=document if offered else None,
         requires_python=core.requires_python if core is not None else None,
         signature=signature,
-        attestations=attestations,
+        provenance=provenance,
         uploader=uploader,
         uploaded=uploaded,
     )

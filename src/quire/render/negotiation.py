@@ -14,6 +14,7 @@ Sources: RFC 9110 sections 5.6.6, 8.4.1, 12.4.2, 12.5.1, 12.5.3; PEP 691, "Versi
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
@@ -82,6 +83,19 @@ def negotiate(accept: str | None, format: str | None = None) -> MediaType | None
     return _choose_type(accept[:_MAX_HEADER_CHARS])
 
 
+def choose(accept: str | None, offered: Sequence[str]) -> str | None:
+    """The media type of a document that is no page of the simple API: of those that are offered the one that the
+    Accept header prefers, the first of equals; None when none is acceptable (406)."""
+    elements = _ELEMENTS.findall((accept or "")[:_MAX_HEADER_CHARS])
+    ranges = [found for element in elements if (found := _parse_range(element)) is not None]
+    if not ranges:
+        return offered[0]
+    matches = [max((_specificity(found, each), found.weight) for found in ranges) for each in offered]
+    weights = [weight if specificity > _NO_MATCH else 0.0 for specificity, weight in matches]
+    best = max(weights)
+    return offered[weights.index(best)] if best > 0 else None
+
+
 def negotiate_encoding(accept_encoding: str | None) -> Encoding:
     """The content coding to answer with. Never fails: a client that refuses even `identity` gets it all the same,
     since RFC 9110 leaves that to the server and a readable page serves it better than an error.
@@ -115,7 +129,7 @@ def _choose_type(accept: str) -> MediaType | None:
     return None if best is None else best[1]
 
 
-def _specificity(found: _MediaRange, candidate: MediaType) -> int:
+def _specificity(found: _MediaRange, candidate: str) -> int:
     if found.media == candidate:
         return _NAME_AND_CHARSET if found.charset else _NAME
     if _ALIASES.get(found.media) is candidate:

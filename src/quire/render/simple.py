@@ -24,6 +24,7 @@ from io import BytesIO
 from itertools import chain, islice
 from operator import attrgetter
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 import zstandard
@@ -42,6 +43,7 @@ _GZIP_LEVEL: Final = 6
 _LARGE_BYTES: Final = 1_000_000  # of a page that each new project changes: time counts for more than bytes
 _MOST_PATCHED: Final = 64
 _COMPARED_AT_ONCE: Final = 4096
+_SAFE: Final = "!+"  # legal in a segment of a path, and frequent in versions
 _AT_ONCE: Final = 256  # entries that are encoded in one call
 
 
@@ -165,6 +167,15 @@ class ProjectListing:
     status_reason: str | None
     files: Links | Sequence[tuple[File, str]]
     """Each file with its URL: relative to the page, percent-encoded, without a fragment. In the order to show."""
+    integrity: str | None = None
+    """Absolute URL of all provenance objects (see `quire.http.simple.provenance`), ended by a slash; PEP 740 has it
+    fully qualified. None where that is not known: then the page names none of them."""
+
+    def provenance(self, file: File) -> str | None:
+        """URL of the file's provenance object; None when there is none to name."""
+        if file.provenance_sha256 is None or self.integrity is None:
+            return None
+        return f"{self.integrity}{self.name}/{quote(file.version, _SAFE)}/{quote(file.filename, _SAFE)}/provenance"
 
 
 def sort_files(files: Iterable[File]) -> list[File]:
@@ -259,7 +270,7 @@ def _project_html(listing: ProjectListing, hash_algorithm: str | None) -> bytes:
         if listing.status_reason:
             meta.append(_meta("pypi:project-status-reason", listing.status_reason))
     files = listing.files if listing.status.offers_files else ()
-    links = (_file_link(file, url, hash_algorithm) for file, url in files)
+    links = (_file_link(file, url, hash_algorithm, listing.provenance(file)) for file, url in files)
     return _document(f"Links for {listing.name}", meta, links)
 
 
@@ -292,7 +303,7 @@ def _meta(name: str, content: str) -> str:
     return f'    <meta name="{name}" content="{escape(content)}">\n'
 
 
-def _file_link(file: File, url: str, hash_algorithm: str | None) -> str:
+def _file_link(file: File, url: str, hash_algorithm: str | None, provenance: str | None) -> str:
     attributes = ""
     if hash_algorithm is not None:
         algorithm = hash_algorithm if hash_algorithm in file.hashes else "sha256"
@@ -308,6 +319,8 @@ def _file_link(file: File, url: str, hash_algorithm: str | None) -> str:
         attributes += f' data-yanked="{escape(reason)}"'
     if file.signed:
         attributes += ' data-gpg-sig="true"'
+    if provenance is not None:
+        attributes += f' data-provenance="{escape(provenance)}"'
     return f'    <a href="{escape(url)}"{attributes}>{escape(file.filename)}</a><br>\n'
 
 
@@ -340,7 +353,7 @@ class _FileEntry(msgspec.Struct, rename="kebab", gc=False):
     yanked: bool | str
     size: int
     upload_time: str | msgspec.UnsetType
-    provenance: None = None
+    provenance: str | None
 
 
 class _ProjectDetail(msgspec.Struct, rename="kebab"):
@@ -383,10 +396,10 @@ def _project_json(listing: ProjectListing) -> bytes:
         # Of a quarantined project too, as in the example of PEP 792: the versions exist, none is offered.
         versions=release_versions(file for file, _ in listing.files),
     )
-    return _with_entries(detail, (_file_entry(file, url) for file, url in files))
+    return _with_entries(detail, (_file_entry(file, url, listing.provenance(file)) for file, url in files))
 
 
-def _file_entry(file: File, url: str) -> _FileEntry:
+def _file_entry(file: File, url: str, provenance: str | None) -> _FileEntry:
     return _FileEntry(
         filename=file.filename,
         url=url,
@@ -397,6 +410,7 @@ def _file_entry(file: File, url: str) -> _FileEntry:
         yanked=file.yanked,
         size=file.size,
         upload_time=file.uploaded or msgspec.UNSET,
+        provenance=provenance,
     )
 
 

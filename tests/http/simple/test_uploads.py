@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,19 +105,6 @@ def test_takes_a_form_with_no_more_than_the_file(site: Site) -> None:
     filename, content = wheel_name("curl", "1.0"), make_wheel("curl", "1.0")
     assert post(site, [(":action", "file_upload"), ("content", filename, content)]).status_code == 200
     assert site.filenames("curl") == [filename]
-
-
-def test_keeps_attestations(site: Site) -> None:
-    """PEP 740: a JSON list of objects is kept beside the file; anything else is refused."""
-    filename, content = wheel_name("attested", "1.0"), make_wheel("attested", "1.0")
-    parts = twine_form(filename, content, name="attested", version="1.0")
-    for wrong in ("{}", "[]", "[1]", "not JSON", "[" * 50_000):
-        with nothing_changes(site):
-            answer = post(site, [*parts, ("attestations", wrong)])
-            assert (answer.status_code, "attestations" in answer.text) == (400, True)
-    sent = json.dumps([{"version": 1}])
-    assert post(site, [*parts, ("attestations", sent)]).status_code == 200
-    assert site.client.get(f"{site.file_url('attested', filename)}.attestations").text == sent
 
 
 def test_the_same_again_changes_nothing(site: Site) -> None:

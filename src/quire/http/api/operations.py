@@ -86,6 +86,7 @@ _NAME = in_path("name", NAME_SCHEMA, "A project; spelt otherwise than normalized
 _ANYTHING = in_path("name", {"type": "string", "minLength": 1, "maxLength": 200}, "What the other paths do not match")
 _PATH = in_path("path", {"type": "string", "minLength": 1, "maxLength": 1000}, "As the listing has it")
 _VERSION = in_path("version", {"type": "string", "minLength": 1, "maxLength": 200}, "PEP 440")
+_FILENAME = in_path("filename", {"type": "string", "minLength": 1, "maxLength": 300}, "As the listing has it")
 _FORMAT: Json = {
     "name": "format",
     "in": "query",
@@ -128,6 +129,7 @@ SCHEMAS: Final[Json] = {
                         "yanked": {"type": ["boolean", "string"]},
                         "upload-time": _TEXT_OR_NOTHING,
                         "core-metadata": {"anyOf": [{"type": "boolean"}, _HASHES]},
+                        "provenance": _TEXT_OR_NOTHING,
                     },
                 ),
             },
@@ -165,7 +167,7 @@ PROJECT: Final = Operation(
 )
 FILES: Final = Operation("Links to all files", {200: content("text/html"), 304: UNCHANGED})
 DOWNLOAD: Final = Operation(
-    "A file, or its .metadata, .asc, .attestations",
+    "A file, or its .metadata, .asc",
     {
         200: {"description": "The file", **_FILE},
         206: {"description": "The range", **_FILE},
@@ -178,6 +180,12 @@ DOWNLOAD: Final = Operation(
     },
     (404,),
     (_PATH, _RANGE),
+)
+PROVENANCE: Final = Operation(
+    "The provenance of a file (PEP 740)",
+    {200: content("application/vnd.pypi.integrity.v1+json", {"type": "object"}), 304: UNCHANGED},
+    (404, 406),
+    (_NAME, _VERSION, _FILENAME),
 )
 UPLOAD: Final = Operation(
     "Upload a file, or another action of the form", {200: content("text/plain")}, _UPLOAD_ERRORS, body=_FORMS

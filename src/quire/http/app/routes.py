@@ -87,6 +87,7 @@ _API: Final = (
     Endpoint("POST", f"{_V1}/tokens/revoke", "api.v1:revoke_tokens", Right.ADMIN, "api", v1.REVOKE_TOKENS),
     Endpoint("POST", f"{_V1}/tokens/{{token}}/rotate", "api.v1:rotate_token", Right.ADMIN, "api", v1.ROTATE_TOKEN),
 )
+_PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"
 _TABLE: Final = (
     *_API,
     Endpoint("GET", "/", "ui.browse:home", None, "home", about.HOME),
@@ -99,6 +100,7 @@ _TABLE: Final = (
     Endpoint("GET", "/packages", "simple.pages:add_slash", Right.LIST, OTHER, about.ADD_SLASH),
     Endpoint("GET", "/packages/", "ui.browse:packages", Right.LIST, "packages", about.FILES),
     Endpoint("GET", "/packages/{path:path}", "simple.files:download", Right.DOWNLOAD, "file", about.DOWNLOAD),
+    Endpoint("GET", _PROVENANCE, "simple.provenance:provenance", Right.DOWNLOAD, "provenance", about.PROVENANCE),
     Endpoint("POST", "/RPC2", "api.rpc:call", Right.LIST, "rpc", about.SEARCH),
     Endpoint("POST", "/pypi", "simple.uploads:post", Right.UPDATE, "rpc", about.UPLOAD_TOO, takes_forms_only=True),
     Endpoint("POST", "/pypi", "api.rpc:call", Right.LIST, "rpc", about.SEARCH_TOO),

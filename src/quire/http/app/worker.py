@@ -20,6 +20,7 @@ from quire.access.authorization import AccessRules, Right
 from quire.access.grants import ANY
 from quire.access.passwords import Passwords
 from quire.access.records import AccessRecords, StoredAccess
+from quire.attestations.verification import AttestationVerifier, make_verifier
 from quire.catalog.drop_ins import DropIns
 from quire.catalog.freshness import Barrier
 from quire.catalog.served import IndexPolicy, ServedIndex
@@ -74,6 +75,7 @@ class Worker:
         threads: Threads,
         rules: AccessRules,
         stored_access: Barrier[StoredAccess],
+        attestations: AttestationVerifier | None,
     ) -> None:
         """`indexes`: by name, at least that of the settings, which answers where a route names none."""
         self.settings = settings
@@ -89,6 +91,8 @@ class Worker:
         authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
         users = ProxyUsers(self.proxies, settings)
         self.access = Access(rules, authenticator, self.proxies, metrics.tally, stored_access, users=users)
+        self.attestations = attestations
+        """None where the attestations of uploads are neither verified nor kept."""
         self.renderings: Renderings[Page] = Renderings()
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self._threads = threads
@@ -199,6 +203,7 @@ def build_worker(settings: Settings) -> Worker:
         fallback_url=settings.fallback_url,
         reserved=Reserved(settings.local),
         hash_algorithm=settings.hash_algorithm,
+        integrity_url=None if settings.public_url is None else f"{settings.public_url}integrity/",
     )
     folder = drop_ins_of(
         settings, store, stores_facts=store.writable, algorithms=policy.further_algorithms, budget=budget
@@ -233,6 +238,7 @@ def build_worker(settings: Settings) -> Worker:
         threads=threads,
         rules=rules,
         stored_access=stored_access,
+        attestations=make_verifier(settings.attestations, settings.attestations_trust_root),
     )
     metrics.watch(
         index.hosted.commits,

@@ -34,7 +34,7 @@ IN_THREAD = "quire.in_thread"
 _PERMANENT = re.compile(r"(?P<project>[a-z0-9-]+)/[0-9a-f]{64}/[^/]+")
 """The place of a file whose address carries its digest."""
 _SINGLE_RANGE = re.compile(r"bytes=\s*(?:(\d+)-(\d*)|-(\d+))\s*", re.IGNORECASE)
-_COMPANIONS = (".metadata", ".asc", ".attestations")
+_COMPANIONS = (".metadata", ".asc")
 _YEAR = 31_536_000
 
 
@@ -136,8 +136,6 @@ def content_type(filename: str, companion: str = "") -> str:
     """Never text/html or anything a browser would run: published files are data."""
     if companion == ".metadata":
         return "text/plain; charset=utf-8"
-    if companion == ".attestations":
-        return "application/json"
     if companion == ".asc":
         return "application/pgp-signature"
     if filename.endswith((".whl", ".zip", ".egg")):

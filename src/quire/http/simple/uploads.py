@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from quire.access.authorization import Right
 from quire.archives.zips import has_zip_member
+from quire.attestations.verification import AttestationVerifier
 from quire.catalog.served import ServedIndex
 from quire.domain.changes import Selection
 from quire.domain.errors import (
@@ -32,6 +33,8 @@ from quire.index.commits import Change
 from quire.index.upload import Upload, examine
 from quire.operations import changing
 from quire.operations.changing import FixedFile
+
+log = structlog.get_logger(__name__)
 
 LARGE_BYTES = 8 * 1024 * 1024
 """Up to this size the time to examine an archive is bounded by `limits.MIN_EXPANDED_LIMIT`, a second or two; beyond it,
@@ -78,23 +81,31 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     if protocol not in {None, "1"}:
         raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
     await worker.access.check(request, Right.UPLOAD, index.name, parse_filename(form.filename).project)
-    attestations = _attestations(form)
     context = context_of(request.scope)
     user = context.user
     origin = origin_of(request, user, worker.proxies)
     publication = partial(_publish, index, form.content, form, context=context, origin=origin)
     run = worker.in_writer if form.content.size <= LARGE_BYTES else worker.for_large_upload
-    upload, change = await run(publication, user=user, attestations=attestations)
+    upload, change = await run(publication, user=user, verifier=worker.attestations)
     filename = upload.parsed.filename
     tally = worker.metrics.tally
     tally.uploads["published" if change.changed else "unchanged"] += 1
     if not change.changed:
         return PlainTextResponse(f"{filename} was already published with the same content; nothing changed.\n")
     tally.uploaded += upload.staged.size
+    headers, note = {}, ""
+    if form.fields.get("attestations") and upload.provenance is None:
+        headers, note = (
+            {"Quire-Attestations": "not-kept"},
+            " Its attestations were not kept: this server verifies none.",
+        )
+        log.warning("attestations not kept", project=upload.parsed.project, file=filename, request=context.request_id)
     worker.remove_blobs_later(index.hosted, change.removed)
     if filename in change.restored:
-        return PlainTextResponse(f"{filename} was damaged in the store; its content is restored.\n")
-    return PlainTextResponse(f"{filename} was published.\n")
+        return PlainTextResponse(
+            f"{filename} was damaged in the store; its content is restored.{note}\n", headers=headers
+        )
+    return PlainTextResponse(f"{filename} was published.{note}\n", headers=headers)
 
 
 def _publish(
@@ -103,7 +114,7 @@ def _publish(
     form: Form,
     *,
     user: str | None,
-    attestations: bytes | None,
+    verifier: AttestationVerifier | None,
     origin: Origin,
     context: RequestContext,
 ) -> tuple[Upload, Change]:
@@ -113,9 +124,13 @@ def _publish(
     """
     content.own()
     try:
-        upload = _examine(content, form, user, attestations)
+        upload = _examine(content, form, user)
+        sent, file = form.fields.get("attestations"), upload.parsed.filename
+        if sent and verifier is not None:
+            provenance = verifier.verify(sent, file, upload.staged.digests.sha256, context.principal.publisher)
+            upload = replace(upload, provenance=provenance)
         project = upload.parsed.project
-        context.project, context.file, context.action = project, upload.parsed.filename, "publish"
+        context.project, context.file, context.action = project, file, "publish"
         existing = index.existing_files(project)  # as they are now: this request came before
         overwrite = index.policy.overwrite
         return upload, changing.publish(index.hosted, [upload], overwrite=overwrite, existing=existing, origin=origin)
@@ -123,7 +138,7 @@ def _publish(
         content.discard()
 
 
-def _examine(content: Content, form: Form, user: str | None, attestations: bytes | None) -> Upload:
+def _examine(content: Content, form: Form, user: str | None) -> Upload:
     return examine(
         content.finish(),
         form.filename or "",
@@ -139,23 +154,8 @@ def _examine(content: Content, form: Form, user: str | None, attestations: bytes
             if (digest := form.text(field)) is not None
         },
         signature=form.fields.get("gpg_signature") or None,
-        attestations=attestations,
         uploader=user,
     )
-
-
-def _attestations(form: Form) -> bytes | None:
-    """PEP 740: a JSON list of attestation objects. Raises InvalidRequest for anything else."""
-    sent = form.fields.get("attestations")
-    if not sent:
-        return None
-    try:
-        document: Any = json.loads(sent)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, list) or not document or not all(isinstance(each, dict) for each in document):
-        raise InvalidRequest("The form field 'attestations' is not a JSON list of attestation objects (PEP 740).")
-    return sent
 
 
 async def _remove_package(request: Request, worker: Worker, index: ServedIndex, form: Form) -> Response:

@@ -202,13 +202,25 @@ class Check:
             if found is not None and self._is_promised(index, name, file):
                 repair = self._repairs.renew_metadata(index, name, file) if self._repairs is not None else None
                 self._found(Severity.DAMAGE, *_at(where, found), repair=repair)
-        for suffix, field, word in (("asc", "signed", "signature"), ("attestations", "attested", "attestations")):
-            if getattr(file, field):
-                found = self._check_blob(f"{file.blob}/{file.filename}.{suffix}", word)
-                if found is not None and self._is_promised(index, name, file):
-                    drop = self._repairs.drop_companion if self._repairs is not None else None
-                    repair = drop(index, name, file, field) if drop is not None else None
-                    self._found(Severity.DAMAGE, *_at(where, found), repair=repair)
+        if file.signed:
+            found = self._check_blob(f"{file.blob}/{file.filename}.asc", "signature")
+            if found is not None and self._is_promised(index, name, file):
+                repair = self._repairs.drop_signature(index, name, file) if self._repairs is not None else None
+                self._found(Severity.DAMAGE, *_at(where, found), repair=repair)
+        if file.attested:
+            self._check_attestations(index, name, file, where)
+
+    def _check_attestations(self, index: Index, name: str, file: File, where: str) -> None:
+        severity, found = Severity.DAMAGE, None
+        if file.provenance_sha256 is not None:
+            key = f"{file.blob}/{file.filename}.attestations"
+            found = self._check_blob(key, "attestations", sha256=file.provenance_sha256)
+        else:
+            sentence = "Its attestations were kept by an earlier version, which did not verify them; none is served."
+            severity, found = Severity.LEFTOVER, ("unverified-attestations", sentence)
+        if found is not None and self._is_promised(index, name, file):
+            repair = self._repairs.drop_attestations(index, name, file) if self._repairs is not None else None
+            self._found(severity, *_at(where, found), repair=repair)
 
     def _is_promised(self, index: Index, name: str, file: File) -> bool:
         """Whether the record, read again, still lists the file with this blob."""

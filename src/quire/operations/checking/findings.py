@@ -15,7 +15,7 @@ class Severity(StrEnum):
     ORPHAN = "orphan"
     """Stored bytes that no record lists: they cost space only, and `quire gc` removes them when they are old."""
     LEFTOVER = "leftover"
-    """Left by a process that died, or is at work: harmless."""
+    """Left by a process that died, is at work, or was of an earlier version: harmless."""
     FOREIGN = "foreign"
     """Not made by quire; never touched."""
 

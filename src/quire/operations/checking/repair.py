@@ -104,11 +104,21 @@ class Repairs:
             staging.discard()
         return "It was read out of the distribution again, byte for byte as it was published."
 
-    def drop_companion(self, index: Index, name: str, file: File, field: str) -> str | None:
-        """Stop offering a signature or attestations that are gone. `field`: `signed` or `attested`."""
-        if not self._amend(index, name, file, lambda entry: msgspec.structs.replace(entry, **{field: False})):
+    def drop_signature(self, index: Index, name: str, file: File) -> str | None:
+        """Stop offering a signature that is gone."""
+        if not self._amend(index, name, file, lambda entry: msgspec.structs.replace(entry, signed=False)):
             return None
         return "It is not offered any more."
+
+    def drop_attestations(self, index: Index, name: str, file: File) -> str | None:
+        """Stop listing attestations that are gone, damaged, or were never verified; keep what there is of them."""
+        key = f"{file.blob}/{file.filename}.attestations"
+        kept = self._keep(key)
+        without = partial(msgspec.structs.replace, attested=False, provenance_sha256=None)
+        if not self._amend(index, name, file, without):
+            return None
+        self._remove([key])
+        return "They are not listed any more; " + (f"what was there is kept as {kept}." if kept else "they are lost.")
 
     def rename(self, index: Index, name: str) -> str | None:
         """Give the project its normalized name for a display name."""

@@ -14,7 +14,7 @@ from quire.store.contracts import Blobs
 from quire.store.open_blob import OpenBlob
 
 _MOST_COMPANION_BYTES = 64 * 1024 * 1024
-"""Of a metadata document, a signature or attestations; uploads allow less."""
+"""Of a metadata document, a signature or a provenance object; uploads allow less."""
 
 
 class Unreadable(QuireError):
@@ -48,7 +48,8 @@ def copy_file(source: Blobs, target: Blobs, project: str, file: File, advance: C
         target.publish(staged, {f"{staged.key}{suffix}": content for suffix, content in documents.items()})
     finally:
         staged.discard()
-    return msgspec.structs.replace(file, blob=folder)
+    # attestations that an earlier version kept without verifying them stay behind
+    return msgspec.structs.replace(file, blob=folder, attested=file.provenance_sha256 is not None)
 
 
 def _companions(source: Blobs, file: File, key: str) -> dict[str, bytes]:
@@ -60,8 +61,10 @@ def _companions(source: Blobs, file: File, key: str) -> dict[str, bytes]:
             raise Unreadable("Its metadata does not have the published digest; run 'quire check' on the source.")
     if file.signed:
         documents[".asc"] = _document(source, f"{key}.asc", "signature")
-    if file.attested:
-        documents[".attestations"] = _document(source, f"{key}.attestations", "attestations")
+    if file.provenance_sha256 is not None:
+        documents[".attestations"] = _document(source, f"{key}.attestations", "provenance")
+        if hashlib.sha256(documents[".attestations"]).hexdigest() != file.provenance_sha256:
+            raise Unreadable("Its provenance does not have the stored digest; run 'quire check' on the source.")
     return documents
 
 
