@@ -40,6 +40,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *("GET /simple/", "GET /simple", "GET /simple/{name}/", "GET /simple/{name}", "GET /packages"),
         *("GET /packages/", "GET /packages/{path:path}", "GET /metrics", "GET /openapi.json", "GET /{name}/json"),
         *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2", "POST /pypi (no form)"),
+        "GET /integrity/{name}/{version}/{filename}/provenance",
         *(f"GET {V1}/indexes", f"GET {V1}/indexes/{{index}}/projects", f"GET {OF_PROJECT}"),
         *(f"GET {OF_PROJECT}/files", f"GET {OF_PROJECT}/releases", f"GET {OF_PROJECT}/releases/{{version}}"),
     ),
