@@ -216,3 +216,32 @@ def test_a_server_does_not_start_on_a_newer_layout(root: Path, tmp_path: Path) -
 
 def everything(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_version_without_a_trash_keeps_that_of_this_one(root: Path, tmp_path: Path) -> None:
+    """An earlier version neither serves nor removes what is in the trash, by no command: it is an index to it."""
+    older = version_with(
+        tmp_path / "older",
+        domain__trash=("return index.endswith(SUFFIX)", "return False"),
+        index__index=("is_kept = to_trash and self._trash_seconds > 0", "is_kept = False"),
+        operations__checking__collect=("collected.expired += Expiry(index).run(dry_run=dry_run)", "pass"),
+        commands__gc=("MIN_AGE = 900.0", "MIN_AGE = 0.0"),
+    )
+    with server(older, root) as old, server(SOURCES.parent, root) as new:
+        for version in ("1.0", "1.1"):
+            assert upload(new, "acme", version).status_code == 200
+        for version in ("1.0", "1.1"):
+            assert remove(new, "acme", version).status_code == 200
+        assert upload(old, "acme", "1.2").status_code == 200
+        assert remove(old, "acme", "1.2").status_code == 200
+        for line in (["gc", "--older-than", "0s"], ["check"]):
+            done = command(older, root, *line)
+            assert done.returncode == 0, done.stdout + done.stderr
+        for client in (old, new):
+            assert client.get("/simple/", headers={"accept": JSON_V1}).json()["projects"] == []
+        done = command(SOURCES.parent, root, "trash", "restore", "acme")
+        assert done.returncode == 0, done.stderr
+        expected = {wheel_name("acme", "1.0"), wheel_name("acme", "1.1")}
+        assert listed(old, "acme") == listed(new, "acme") == expected
+    done = command(SOURCES.parent, root, "check")
+    assert done.returncode == 0, done.stdout

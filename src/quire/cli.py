@@ -23,6 +23,7 @@ COMMANDS = {
     "show": "show",
     **dict.fromkeys(("yank", "unyank"), "yank"),
     "delete": "delete",
+    "trash": "trash",
     "status": "status",
     "log": "log",
     "passwd": "passwd",

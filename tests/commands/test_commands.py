@@ -150,8 +150,10 @@ def test_delete(quire: Quire, index: Index, tmp_path: Path) -> None:
     assert "add --yes" in quire.error("delete", "alpha", "--all")
     assert "add --yes" in quire.error("delete", "alpha", "3.0")
     assert index.project("alpha") is not None
-    quire("delete", "alpha", "--all", "--yes")
+    deleted = quire.json("delete", "alpha", "--all", "--yes")
+    assert (deleted["in_trash"], deleted["freed"]) == (True, False)
     assert index.project("alpha") is None
+    quire("trash", "empty", "--all", "--yes", "-d", "root", directory=None)
     assert [path for path in (tmp_path / "root" / "quire" / "blobs").rglob("*") if path.is_file()] == []
 
 
@@ -304,7 +306,7 @@ def test_deleted_files_are_shown(quire: Quire, index: Index) -> None:
     assert "does not exist" in quire.error("ls", "alpha")
     assert "does not exist" in quire.error("show", "beta")
     assert quire.json("check")["deleted"] == 2
-    assert "0 files, 2 deleted files" in quire("check")[0]
+    assert "0 files, 2 files in the trash, 2 deleted files" in quire("check")[0]
 
 
 def test_what_strangers_wrote_cannot_move_the_cursor(quire: Quire, index: Index) -> None:
@@ -440,7 +442,7 @@ def test_the_nearest_store_is_found(
 
 COMMAND_LINES = (
     *("ls", "show alpha", "yank alpha 1.0", "unyank alpha 1.0", "delete alpha 1.0 --yes", "status alpha", "log"),
-    *("import elsewhere", "check", "gc", "doctor", "update"),
+    *("import elsewhere", "check", "gc", "doctor", "update", "trash list"),
     *("token list", "grants", "grant user:a read", "revoke g", "group g a", "access init --admin a -a update"),
 )
 

@@ -38,6 +38,8 @@ _COMMANDS = {
     "show": ["show", "alpha", "-d", "ROOT"],
     "yank": ["yank", "alpha", "1.0", "-d", "ROOT"],
     "delete": ["delete", "alpha", "1.0", "--yes", "-d", "ROOT"],
+    "restore": ["trash", "restore", "deleted", "-d", "ROOT"],
+    "empty": ["trash", "empty", "deleted", "--yes", "-d", "ROOT"],
     "status": ["status", "alpha", "archived", "-d", "ROOT"],
     "check": ["check", "-d", "ROOT"],
     "repair": ["check", "--repair", "-d", "ROOT"],
@@ -80,6 +82,8 @@ def template() -> Iterator[Path]:
     publish(index, wheel("1.0"), sdist("1.0"))
     publish(index, wheel("1.0", project="neighbour"))
     index.delete("neighbour", Selection())
+    publish(index, wheel("1.0", project="deleted"))
+    Index(index.store, trash_seconds=86_400).delete("deleted", Selection())
     index.store.blobs.stage("alpha/x/file")
     (root / "quire" / "records" / "main" / "projects" / "alpha.deleted").touch()
     (root / "quire" / "blobs" / "alpha" / ("a" * 64 + "-00000000")).mkdir()

@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "store": opened.home,
                 "projects": checked.projects,
                 "files": checked.files,
+                "trashed": checked.trashed,
                 "deleted": checked.deleted,
                 "drop_in_projects": checked.drop_in_projects,
                 "drop_in_files": checked.drop_in_files,
@@ -78,7 +79,8 @@ def _print(checked: Checked) -> None:
             print(plain(f"{finding.severity}: {finding.where}: {finding.sentence}{repair}"))
     read = f", {in_words(checked.bytes)} read" if checked.bytes else ""
     deleted = f", {count(checked.deleted, 'deleted file')}" if checked.deleted else ""
-    print(f"{count(checked.projects, 'project')}, {count(checked.files, 'file')}{deleted}{read}.")
+    trashed = f", {count(checked.trashed, 'file')} in the trash" if checked.trashed else ""
+    print(f"{count(checked.projects, 'project')}, {count(checked.files, 'file')}{trashed}{deleted}{read}.")
     if checked.drop_in_files:
         projects, files = count(checked.drop_in_projects, "project"), count(checked.drop_in_files, "file")
         print(f"Beside the store, as drop-in files: {projects}, {files}.")

@@ -19,7 +19,7 @@ import structlog
 
 from quire.config.settings import Settings, resolve, unknown_variables
 from quire.config.suggestions import did_you_mean
-from quire.domain.errors import ConfigurationError, NotFound
+from quire.domain.errors import ConfigurationError, InvalidRequest, NotFound
 from quire.dropin.folder import Folder
 from quire.dropin.listing import Candidate
 from quire.dropin.tree import Tree
@@ -178,7 +178,15 @@ def open_store(
     return Opened(settings, index)
 
 
-# -- printing ---------------------------------------------------------------------------------------------------------
+# -- asking and printing ----------------------------------------------------------------------------------------------
+
+
+def confirmed(question: str) -> bool:
+    """Ask on the terminal. Raises InvalidRequest where there is none."""
+    if not sys.stdin.isatty():
+        raise InvalidRequest(f"{question} There is no terminal to ask at: to do it without being asked, add --yes.")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def print_json(document: Any) -> None:

@@ -1,7 +1,8 @@
 """`quire gc`: remove files that no record lists.
 
-JSON: {"store": directory or URL, "dry_run": bool, "removed": [{"key": str, "size": int}], "bytes": int, "swept": int,
-"young": int, "skipped": [project]}.
+JSON: {"store": directory or URL, "dry_run": bool, "removed": [{"key": str, "size": int}], "expired": [{"project": str,
+"filename": str, "size": int}] (their time in the trash is over), "bytes": int (of both), "swept": int, "young": int,
+"skipped": [project]}.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from quire.operations.checking import GRACE, collect_garbage
 
 _DESCRIPTION = """\
 Remove stored bytes that no record lists and that are older than an hour: of deleted files, and of uploads that ended
-half-way. Safe while servers run: a publication that has not listed its bytes ten minutes after storing them gives up,
-and nothing younger than fifteen minutes is removed, unless you say that the store is not in use (--offline).
+half-way; and files whose time in the trash is over. Safe while servers run: a publication that has not listed its bytes
+ten minutes after storing them gives up, and nothing younger than fifteen minutes is removed, unless you say that the
+store is not in use (--offline).
 """
 MIN_AGE = 900.0
 """Seconds; above `quire.index.index.PUBLICATION_SECONDS` with room for a slow last write."""
@@ -53,6 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
                 "store": opened.home,
                 "dry_run": arguments.dry_run,
                 "removed": [{"key": blob.key, "size": blob.size} for blob in collected.blobs],
+                "expired": [
+                    {"project": project, "filename": file.filename, "size": file.size}
+                    for project, file in collected.expired
+                ],
                 "bytes": collected.bytes,
                 "swept": collected.swept,
                 "young": collected.young,
@@ -66,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         done = "would be removed" if arguments.dry_run else "removed"
         swept = f", {count(collected.swept, 'remnant')} swept" if collected.swept else ""
+        expired = f", {count(len(collected.expired), 'file')} of the trash" if collected.expired else ""
         young = f"; {count(collected.young, 'unlisted blob')} left for being young" if collected.young else ""
-        print(f"{count(len(collected.blobs), 'blob')} {done}, {in_words(collected.bytes)}{swept}{young}.")
+        print(f"{count(len(collected.blobs), 'blob')}{expired} {done}, {in_words(collected.bytes)}{swept}{young}.")
     return 1 if collected.skipped else 0

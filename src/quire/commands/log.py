@@ -18,7 +18,9 @@ from quire.commands.common import add_store_flags, count, open_store, plain, pri
 from quire.domain.names import normalize_name
 from quire.index.audit.entries import Entry
 from quire.index.audit.reading import LogFilter, Logged, LogReader
-from quire.observe.metrics.catalog import CHANGE_ACTIONS
+from quire.observe.metrics.catalog import CHANGE_ACTIONS, TRASH_ACTIONS
+
+_ACTIONS = (*CHANGE_ACTIONS, *TRASH_ACTIONS)
 
 FOLLOW_SECONDS = 2.0
 """Seconds between two reads of --follow."""
@@ -37,8 +39,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--since", type=moment, metavar="TIME", help="from then on: 2026-11-23, 2026-11-23T12:00Z, or an age such as 2d"
     )
     add("--user", metavar="NAME", help="changes of this user only")
-    help_text = f"changes of this kind only: {', '.join(CHANGE_ACTIONS)}"
-    add("--action", choices=CHANGE_ACTIONS, metavar="ACTION", help=help_text)
+    help_text = f"changes of this kind only: {', '.join(_ACTIONS)}"
+    add("--action", choices=_ACTIONS, metavar="ACTION", help=help_text)
     add("--follow", action="store_true", help="go on, and print changes as they are made, until interrupted")
     add_store_flags(parser)
 
@@ -47,7 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Show it. Raises StoreError."""
     name = normalize_name(arguments.project) if arguments.project is not None else None
     opened = open_store(arguments, writes=False)
-    reader = LogReader(opened.store.records, opened.index.name, opened.index.prefix)
+    trash = opened.index.trash
+    reader = LogReader(
+        opened.store.records,
+        opened.index.name,
+        opened.index.prefix,
+        further=LogReader(opened.store.records, trash.name, trash.prefix, actions=TRASH_ACTIONS),
+    )
     filter_ = LogFilter(since=arguments.since, user=arguments.user, action=arguments.action)
 
     def names() -> tuple[str, ...]:

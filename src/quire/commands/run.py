@@ -277,15 +277,13 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         help="allow uploads without a login although -a protects other actions; without this flag -a must have "
         "update, unless the server is read-only",
     )
-    add("-o", "--overwrite", action="store_const", const=True, help="let an upload replace a file of the same name")
-    add("--read-only", action="store_const", const=True, help="refuse every change")
+    _add_change_flags(parser)
     add(
         "--metrics",
         metavar="WHO",
         help="access to /metrics: list (as the list of projects; the default), open (without a login), "
         "authenticated (any login) or off",
     )
-    add("--max-upload-size", metavar="SIZE", help="refuse larger files, e.g. 500M (default: 2G)")
     add(
         "--spool-size",
         metavar="SIZE",
@@ -373,6 +371,18 @@ def _add_trust_flags(parser: argparse.ArgumentParser) -> None:
     """The flags for trust in others: proxies that name users, Sigstore instances."""
     _add_sign_on_flags(parser)
     _add_attestation_flags(parser)
+
+
+def _add_change_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-o", "--overwrite", action="store_const", const=True, help="let an upload replace a file of the same name")
+    add("--read-only", action="store_const", const=True, help="refuse every change")
+    add(
+        "--trash-days",
+        metavar="DAYS",
+        help="how long deleted files can be restored, by `quire trash restore` (default: 7; 0: not at all)",
+    )
+    add("--max-upload-size", metavar="SIZE", help="refuse larger files, e.g. 500M (default: 2G)")
 
 
 def _add_sign_on_flags(parser: argparse.ArgumentParser) -> None:

@@ -115,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Serve the files that were published to the store, and none of those that lie in the directory beside it."""
     overwrite: bool = False
     read_only: bool = False
+    trash_days: float = 7.0
+    """How long deleted files can be restored; 0: not at all."""
     max_upload_size: int = 2 * 1024**3
     """Bytes."""
     body_timeout: float = 60.0
@@ -173,6 +175,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def drop_in_roots(self) -> tuple[str, ...]:
         """The directories whose files are served in place."""
         return () if self.no_drop_in else self.folders
+
+    @property
+    def trash_seconds(self) -> float:
+        """`trash_days`, in seconds."""
+        return self.trash_days * 86_400
 
     @property
     def log_level(self) -> str:
@@ -245,6 +252,7 @@ OPTIONS = (
     Option("no_drop_in", values.boolean, "--no-drop-in"),
     Option("overwrite", values.boolean, "--overwrite"),
     Option("read_only", values.boolean, "--read-only"),
+    Option("trash_days", values.fraction(3650), "--trash-days"),
     Option("max_upload_size", values.size, "--max-upload-size"),
     Option("body_timeout", values.seconds, "--body-timeout"),
     Option("coarse_changes", values.tick, "--coarse-changes"),

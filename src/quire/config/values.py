@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from quire.domain.errors import ConfigurationError
 from quire.domain.reserved import normalize_pattern
+from quire.domain.trash import is_trash
 from quire.store.opening import has_scheme, is_directory, parse_place
 
 Raw = object
@@ -406,6 +407,8 @@ def index_name(raw: Raw) -> str:
     name = text(raw)
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,99}", name):
         raise ValueError(f"{raw!r} is no index name; use up to 100 lower-case letters, digits, '-' and '_'")
+    if is_trash(name):
+        raise ValueError(f"{raw!r} is where the trash of an index is kept; choose another name")
     return name
 
 

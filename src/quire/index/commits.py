@@ -57,6 +57,8 @@ class Change:
     """None when the project is gone: no files were left."""
     tag: str
     """The tag of the record that is stored now."""
+    is_in_trash: bool = False
+    """Whether the files that are no longer listed are kept in the trash."""
 
     @property
     def changed(self) -> bool:
@@ -64,7 +66,12 @@ class Change:
 
     @property
     def removed(self) -> tuple[File, ...]:
-        """The entries that are no longer listed; their blobs may be removed."""
+        """Those of the `unlisted` entries whose blobs may be removed."""
+        return () if self.is_in_trash else self.unlisted
+
+    @property
+    def unlisted(self) -> tuple[File, ...]:
+        """The entries that are no longer listed."""
         return _dropped(self.before, self.after)
 
     @property

@@ -14,10 +14,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from quire.domain import changes
+from quire.domain import trash as trash_documents
 from quire.domain.changes import Selection
-from quire.domain.errors import QuireError, StoreError, StoreFull, StoreReadOnly
+from quire.domain.errors import BlobMissing, NotFound, QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.domain.names import normalize_name
 from quire.domain.project import File, Project, Status
+from quire.domain.trash import TrashedFile
 from quire.index import commits
 from quire.index.audit.archive import archive_key, carry
 from quire.index.audit.entries import Entry, Origin, timestamp
@@ -34,12 +36,15 @@ from quire.index.commits import (
     stored_project,
 )
 from quire.index.integrity import is_whole
+from quire.index.trash import Trash
 from quire.index.upload import Upload
 from quire.store.contracts import Draft, Record, Store
 
 PUBLICATION_SECONDS = 600.0
 """A publication that stored its blobs longer ago than this is given up: `collect_garbage` removes blobs that no
 record names, and must spare those of a publication under way. Its grace period is longer than this."""
+_FEW_FILES = 100
+"""Of so many it is asked one by one whether they are stored."""
 
 
 Guard = Callable[[Project | None], None]
@@ -49,13 +54,19 @@ Guard = Callable[[Project | None], None]
 class Index:
     """One named index in a store. Safe to use from several threads and any number of processes."""
 
-    def __init__(self, store: Store, name: str = "main", origin: Origin | None = None) -> None:
-        """`origin`: of changes that name no origin, for the audit log."""
+    def __init__(
+        self, store: Store, name: str = "main", origin: Origin | None = None, *, trash_seconds: float = 0
+    ) -> None:
+        """`origin`: of changes that name no origin, for the audit log. `trash_seconds`: how long deleted files can be
+        restored; 0: not at all.
+        """
         self.store = store
         self.name = name
         self.prefix = f"{name}/projects"
         self.origin = origin or Origin()
         self.commits = Commits(store, name, self.origin)
+        self.trash = Trash(store, name, self.origin)
+        self._trash_seconds = trash_seconds
 
     def key(self, project: str) -> str:
         """The record's key of a project (any spelling)."""
@@ -162,10 +173,92 @@ class Index:
         return change
 
     def delete(
-        self, name: str, selection: Selection, *, origin: Origin | None = None, guard: Guard | None = None
+        self,
+        name: str,
+        selection: Selection,
+        *,
+        to_trash: bool = True,
+        origin: Origin | None = None,
+        guard: Guard | None = None,
     ) -> Change:
-        """Delete a file, a release, or the whole project. Raises NotFound."""
-        return self._change(name, lambda project: changes.delete(project, selection), "delete", origin, guard)
+        """Delete a file, a release, or the whole project: into the trash, if the index has one and `to_trash` is on.
+
+        Raises NotFound, DamagedRecord, StoreError.
+        """
+        name = normalize_name(name)
+        is_kept = to_trash and self._trash_seconds > 0
+
+        def transition(project: Project | None) -> Project:
+            after = changes.delete(project, selection)
+            if is_kept and project is not None:
+                # At each attempt: a restoration may have taken them out of the trash since the one before.
+                files = [file for name, file in project.files.items() if name not in after.files and file.blob]
+                self.trash.put(name, project, files, seconds=self._trash_seconds, origin=origin or self.origin)
+            return after
+
+        return dataclasses.replace(self._change(name, transition, "delete", origin, guard), is_in_trash=is_kept)
+
+    def restore(
+        self,
+        name: str,
+        is_meant: Callable[[TrashedFile], bool],
+        *,
+        existing: Mapping[str, File] | None = None,
+        origin: Origin | None = None,
+    ) -> Change:
+        """List files of the trash again, all or none. `existing`: files that are served besides.
+
+        Raises NotFound when the trash has none of them, or one has lost its bytes; FileExists when other content has
+        one of the names; DamagedRecord, StoreError.
+        """
+        name = normalize_name(name)
+        chosen: list[TrashedFile] = []
+
+        def transition(project: Project | None) -> Project:
+            # The trash is read after the record, and the record replaced that was read: see `quire.index.trash`.
+            trash, key = self.trash.document(name), self.trash.key(name)
+            chosen[:] = [each for each in trash_documents.files_of(trash, key) if is_meant(each)]
+            listed = project.files if project is not None else {}
+            self._check_present(name, [each.file for each in chosen if each.file.filename not in listed])
+            after = project
+            if trash is not None:
+                files = [each.file for each in chosen]
+                after = trash_documents.restore(project, trash, files, existing=existing or {}, key=key)
+            if after is None or not chosen:
+                raise NotFound(f"The trash of {name} has no such file; 'quire trash list {name}' shows what it has.")
+            return after
+
+        until = commits.now() + PUBLICATION_SECONDS
+        change = self.commits.make(self.key(name), transition, "restore", origin, until=until)
+        if not chosen:  # the write was in doubt, and the trash has been emptied since
+            raise NotFound(f"The trash of {name} was emptied meanwhile.")
+        if change.changed:
+            before = change.before.files if change.before is not None else {}
+            # These very entries: a later deletion of the same file has made another one.
+            restored = {each.file.filename: each for each in chosen if each.file.filename not in before}
+            self.trash.take(name, lambda each: restored.get(each.file.filename) == each, "restore", origin)
+        return change
+
+    def empty_trash(
+        self,
+        name: str,
+        is_meant: Callable[[TrashedFile], bool],
+        *,
+        action: str = "empty",
+        origin: Origin | None = None,
+    ) -> tuple[File, ...]:
+        """Remove files from the trash for good; those that were in it. `action`: for the audit log.
+
+        Raises DamagedRecord, StoreError.
+        """
+        name = normalize_name(name)
+        removed = self.trash.take(name, is_meant, action, origin).removed
+        if removed:
+            listed = self.trash.fence(self.key(name))
+            still = [project for project in (listed, self.trash.document(name)) if project is not None]
+            named = {file.blob for project in still for file in project.files.values()}
+            self.remove_blobs([file for file in removed if file.blob not in named])
+        return removed
 
     def yank(
         self,
@@ -272,6 +365,24 @@ class Index:
         document = self._read(f"{file.blob}/{file.filename}.attestations")
         is_whole = document is not None and hashlib.sha256(document).hexdigest() == file.provenance_sha256
         return document if is_whole else None
+
+    def _check_present(self, name: str, files: Sequence[File]) -> None:
+        """Raises NotFound when the bytes of one of the project's files are not in the store any more."""
+        listed = {blob.key for blob in self.store.blobs.list(name)} if len(files) > _FEW_FILES else None
+        for file in files:
+            key = f"{file.blob}/{file.filename}"
+            if not (self._is_stored(key) if listed is None else key in listed):
+                raise NotFound(
+                    f"The bytes of {file.filename} are not in the store any more, so nothing was restored; "
+                    "restore other files without it."
+                )
+
+    def _is_stored(self, key: str) -> bool:
+        try:
+            self.store.blobs.open(key).close()
+        except BlobMissing:
+            return False
+        return True
 
     def _read(self, key: str) -> bytes | None:
         """A small document; None when it cannot be read."""

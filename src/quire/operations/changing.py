@@ -6,7 +6,7 @@ all have the same checks, the same entry in the audit log, the same line in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import structlog
@@ -15,6 +15,7 @@ from quire.domain.changes import Selection
 from quire.domain.errors import ChangedMeanwhile, NotFound, ReadOnlyFile
 from quire.domain.names import same_version
 from quire.domain.project import File, Project, Status
+from quire.domain.trash import TrashedFile
 from quire.index.audit.entries import Entry, Origin
 from quire.index.commits import Change, Transition
 from quire.index.index import Guard, Index
@@ -98,14 +99,60 @@ def delete(
     selection: Selection,
     fixed: Iterable[FixedFile],
     *,
+    to_trash: bool = True,
     origin: Origin | None = None,
     guard: Guard | None = None,
 ) -> Change:
-    """Delete a file, a release, or a project. Raises NotFound, ReadOnlyFile, StoreError."""
+    """Delete a file, a release, or a project. `to_trash`: see `Index.delete`. Raises NotFound, ReadOnlyFile,
+    StoreError.
+    """
     check_selection(selection, fixed, removes=True)
-    change = index.delete(project, selection, origin=origin, guard=guard)
+    change = index.delete(project, selection, to_trash=to_trash, origin=origin, guard=guard)
     _log_selection("deleted", index, origin, project, selection)
     return change
+
+
+def restore(
+    index: Index,
+    project: str,
+    is_meant: Callable[[TrashedFile], bool],
+    *,
+    existing: Mapping[str, File] | None = None,
+    origin: Origin | None = None,
+) -> Change:
+    """Publish files of the trash again, all or none. `existing`: files that are served besides.
+
+    Raises NotFound, FileExists, StoreError; see `Index.restore`.
+    """
+    change = index.restore(project, is_meant, existing=existing, origin=origin)
+    before = change.before.files if change.before is not None else {}
+    for filename in change.after.files if change.after is not None else ():
+        if filename not in before:
+            log.info("restored", project=change.name, file=filename, **_asker(index, origin))
+    return change
+
+
+def empty_trash(
+    index: Index,
+    project: str,
+    is_meant: Callable[[TrashedFile], bool],
+    *,
+    is_over: bool = False,
+    origin: Origin | None = None,
+) -> tuple[File, ...]:
+    """Remove files from the trash of a project for good; those that were in it. `is_over`: because their time is over.
+
+    Raises StoreError.
+    """
+    removed = index.empty_trash(project, is_meant, action="expire" if is_over else "empty", origin=origin)
+    for file in removed:
+        log.info(
+            "expired in the trash" if is_over else "removed from the trash",
+            project=project,
+            file=file.filename,
+            **_asker(index, origin),
+        )
+    return removed
 
 
 def yank(

@@ -48,7 +48,7 @@ def open_index(
         raise ConfigurationError(
             f"The store in {store.place} cannot be written by this user; run this as the user that runs the server."
         )
-    return Index(store, settings.index, origin)
+    return Index(store, settings.index, origin, trash_seconds=settings.trash_seconds)
 
 
 def drop_ins_of(

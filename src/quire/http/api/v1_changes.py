@@ -94,7 +94,7 @@ async def delete(request: Request) -> Response:
     work = partial(changing.delete, meant.served.hosted, meant.name, selection, meant.fixed)
     change: Change = await meant.worker.in_writer(work, origin=meant.origin, guard=meant.guard)
     meant.worker.remove_blobs_later(meant.served.hosted, change.removed)
-    return answered(_deleted(meant.name, selection, change.removed, body, changed=change.changed))
+    return answered(_deleted(meant.name, selection, change.unlisted, body, changed=change.changed))
 
 
 async def set_status(request: Request) -> Response:

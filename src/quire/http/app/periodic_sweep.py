@@ -1,7 +1,8 @@
-"""The periodic sweep of the store's incoming folder: removes staged bytes of workers that died.
+"""The periodic sweep of the store: removes staged bytes of workers that died, and files that were in the trash for
+their time.
 
 Every worker does, at a time of its own; sweeping what is swept already costs one listing of a folder that is nearly
-always empty. Blobs are left to `quire gc`.
+always empty, and what `quire.operations.expiring` says of the trash. Other blobs are left to `quire gc`.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ from quire.http.app.worker_metrics import WorkerMetrics
 from quire.http.login.proxy_users import ProxyUsers
 from quire.http.simple.accel import internal_location
 from quire.index.index import Index
+from quire.operations.expiring import Expiry
 from quire.operations.opening import drop_ins_of
 from quire.process.budget import Budget
 from quire.process.siblings import folder_of, is_draining
@@ -81,6 +82,7 @@ class Worker:
         self.settings = settings
         self.indexes = indexes
         self.default = indexes[settings.index]
+        self._expiry = Expiry(self.default.hosted)
         self.budget = budget
         self.metrics = metrics
         self.readiness = Readiness(
@@ -99,10 +101,15 @@ class Worker:
         self._large_pending = 0
 
     def start_periodic_sweep(self) -> asyncio.Task[None] | None:
-        """Sweep the store now and then; the task to cancel at the end. None when it cannot be written."""
+        """Sweep the store and its trash now and then; the task to cancel at the end. None when it cannot be written."""
         if self.default.read_only:
             return None
-        return asyncio.create_task(sweep_periodically(lambda age: self.in_writer(self.default.store.sweep, age)))
+        return asyncio.create_task(sweep_periodically(lambda age: self.in_writer(self.sweep, age)))
+
+    def sweep(self, older_than: float) -> int:
+        """Sweep once: `Store.sweep`, and what has been in the trash for its time. Blocks. Raises StoreError."""
+        self._expiry.run()
+        return self.default.store.sweep(older_than)
 
     def close(self) -> None:
         """Let go of threads. For the end of the process."""
@@ -209,7 +216,7 @@ def build_worker(settings: Settings) -> Worker:
         settings, store, stores_facts=store.writable, algorithms=policy.further_algorithms, budget=budget
     )
     index = ServedIndex(
-        Index(store, settings.index),
+        Index(store, settings.index, trash_seconds=settings.trash_seconds),
         [DropIns(folder)],
         policy,
         budget=budget,

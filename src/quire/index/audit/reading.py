@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from quire.index.audit.archive import archive_key, read_archive
@@ -51,11 +51,23 @@ class LogFilter:
 class LogReader:
     """Reads the log of one index, again and again if wanted: what is known to be unchanged costs one question."""
 
-    def __init__(self, records: Records, index: str, prefix: str) -> None:
-        """`prefix`: the folder of the projects' records."""
+    def __init__(
+        self,
+        records: Records,
+        index: str,
+        prefix: str,
+        *,
+        actions: Collection[str] | None = None,
+        further: LogReader | None = None,
+    ) -> None:
+        """`prefix`: the folder of the projects' records. `actions`: the only ones that are read; None: all.
+        `further`: reads more entries of the same projects, whose revisions are counted apart.
+        """
         self._records = records
         self._index = index
         self._prefix = prefix
+        self._actions = actions
+        self._further = further
         self._known: dict[str, Record] = {}
 
     def project(self, name: str, filter_: LogFilter | None = None) -> list[Logged]:
@@ -66,11 +78,19 @@ class LogReader:
         archived: list[Entry] = []
         if filter_.since is None or not carried or Logged(name, carried[0]).at >= filter_.since:
             archived = read_archive(self._records, archive_key(self._index, name))
-        return [logged for logged in _once(name, [*archived, *carried]) if filter_.includes(logged)]
+        return [
+            logged
+            for logged in _once(name, [*archived, *carried])
+            if filter_.includes(logged) and (self._actions is None or logged.entry.get("action") in self._actions)
+        ]
 
     def all(self, names: Iterable[str], filter_: LogFilter | None = None) -> list[Logged]:
         """The entries of these projects, by time; within a project by revision, even if its writers' clocks differ."""
-        found = [self.project(name, filter_) for name in names]
+        found = []
+        for name in names:
+            found.append(self.project(name, filter_))
+            if self._further is not None:
+                found.append(self._further.project(name, filter_))
         return list(_merged(found))
 
     def new_entries(self, names: Callable[[], Iterable[str]], filter_: LogFilter, seen_ids: set[str]) -> list[Logged]:

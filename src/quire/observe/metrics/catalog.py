@@ -34,7 +34,9 @@ SECONDS = (
 """The upper bounds of the histogram of durations; one more bin is above all."""
 
 UPLOAD_RESULTS = ("published", "unchanged", "refused", "failed")
-CHANGE_ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend", "import")
+CHANGE_ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend", "import", "restore")
+TRASH_ACTIONS = ("empty", "expire")
+"""Changes of the trash, which the audit log has and no counter: commands and the periodic sweep make them."""
 LOGIN_RESULTS = ("remembered", "checked", "token", "proxy", "wrong", "throttled", "busy")
 REFUSAL_REASONS = ("login_needed", "forbidden")
 STORE_ERRORS = (

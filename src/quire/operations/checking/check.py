@@ -12,6 +12,7 @@ import msgspec
 from quire.domain.errors import BlobMissing, DamagedRecord, InvalidName, InvalidRequest, StoreError
 from quire.domain.names import is_normalized, normalize_name
 from quire.domain.project import FORMAT, File, Project
+from quire.domain.trash import is_trash
 from quire.dropin.folder import Folder
 from quire.index.commits import deleted_files
 from quire.index.index import Index
@@ -126,9 +127,10 @@ class Check:
                 return self._check_record(index, name)  # another one was just written
             self._damaged_record(index, name, record, error)
             return record.data is not None
-        self._check_tombstones(record)
+        if not is_trash(index.name):
+            self._check_tombstones(record)
         if project is not None:
-            self._checked.projects += 1
+            self._checked.projects += not is_trash(index.name)
             self._check_project(index, name, project)
         return project is not None
 
@@ -148,13 +150,21 @@ class Check:
         sentence = f"The record is no project document{reason}; the project cannot be served."
         restored = None
         if self._repairs is not None:
-            stored = [blob for blob in self._blobs if project_of(blob) == name]
-            restored = self._repairs.restore(record.key, record, stored)
+            restored = self._repairs.restore(record.key, record, self._stored_for(index, name))
             if restored is None:
                 sentence += " There is no earlier revision to go back to; restore it from a backup."
         self._found(Severity.DAMAGE, "damaged-record", record.key, sentence, repair=str(restored) if restored else None)
         if restored is not None:
             self._check_record(index, name)
+
+    def _stored_for(self, index: Index, name: str) -> list[str]:
+        """The blobs of a project that no record beside that of this index names; none while that is not known."""
+        others = References([each for each in self._indexes() if each.name != index.name], name)
+        try:
+            named = others.now()
+        except DamagedRecord:
+            return []
+        return [blob for blob in self._blobs if project_of(blob) == name and blob not in named]
 
     def _check_project(self, index: Index, name: str, project: Project) -> None:
         key = f"{index.prefix}/{name}"
@@ -168,7 +178,10 @@ class Check:
                 Severity.DAMAGE, "wrong-name", key, f"The record says that its name is {project.name!r}.", repair=repair
             )
         for filename, file in project.files.items():
-            self._checked.files += 1
+            if is_trash(index.name):
+                self._checked.trashed += 1
+            else:
+                self._checked.files += 1
             where = f"{key}/{filename}"
             found = self._check_file(file)
             if found is not None:

@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from quire.domain.errors import DamagedRecord
+from quire.domain.project import File
+from quire.domain.trash import is_trash
 from quire.index.index import Index
 from quire.operations.checking.references import References, project_of
+from quire.operations.expiring import Expiry
 from quire.store.contracts import Store, StoredBlob
 
 GRACE = 3600.0
@@ -16,9 +19,11 @@ GRACE = 3600.0
 
 @dataclass(slots=True)
 class Collected:
-    """The result: blobs that were removed, or would be."""
+    """The result: files and blobs that were removed, or would be."""
 
     blobs: list[StoredBlob] = field(default_factory=list)
+    expired: list[tuple[str, File]] = field(default_factory=list)
+    """Files whose time in the trash is over, with their projects."""
     swept: int = 0
     """Remnants of uploads, changes and removals that ended without tidying up."""
     young: int = 0
@@ -28,7 +33,7 @@ class Collected:
 
     @property
     def bytes(self) -> int:
-        return sum(blob.size for blob in self.blobs)
+        return sum(blob.size for blob in self.blobs) + sum(file.size for _, file in self.expired)
 
 
 def collect_garbage(
@@ -38,13 +43,16 @@ def collect_garbage(
     older_than: float = GRACE,
     dry_run: bool = False,
 ) -> Collected:
-    """Remove blobs that no record lists and that are older than `older_than` seconds, and sweep the staged
-    bytes of processes that died.
+    """Remove files whose time in the trash is over, blobs that no record lists and that are older than `older_than`
+    seconds, and the staged bytes of processes that died.
 
-    `indexes`: all indexes of the store; asked after the blobs were listed. See the package's theory of operation for
-    why this takes nothing from a publication under way. Raises StoreError.
+    `indexes`: all indexes of the store; asked once more after the blobs were listed. See the package's theory of
+    operation for why this takes nothing from a publication under way. Raises StoreError.
     """
     collected = Collected()
+    for index in indexes():
+        if not is_trash(index.name):
+            collected.expired += Expiry(index).run(dry_run=dry_run)
     by_project: dict[str, list[StoredBlob]] = {}
     for blob in store.blobs.list():
         project = project_of(blob.key)

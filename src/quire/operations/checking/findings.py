@@ -49,6 +49,8 @@ class Checked:
     findings: list[Finding] = field(default_factory=list)
     projects: int = 0
     files: int = 0
+    trashed: int = 0
+    """Files in the trash."""
     deleted: int = 0
     """Filenames that are not listed any more, and never get other content."""
     drop_in_projects: int = 0

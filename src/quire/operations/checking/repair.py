@@ -134,7 +134,8 @@ class Repairs:
             return None
 
     def restore(self, key: str, record: Record, stored: Iterable[str]) -> Restored | None:
-        """Put the newest good revision in force again. `stored`: the keys of all blobs of the project.
+        """Put the newest good revision in force again. `stored`: the keys of the project's blobs that no other record
+        names.
 
         None when there is none, when the project was absent before, or when another writer changed it meanwhile.
         """
