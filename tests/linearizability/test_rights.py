@@ -53,7 +53,7 @@ def test_a_request_by_a_revoked_right_is_convicted() -> None:
 
 
 def test_a_refusal_in_spite_of_a_right_is_convicted() -> None:
-    """The right was acknowledged before the request, and nobody takes it."""
+    """The right was acknowledged before the request, and is not taken away."""
     assert convicted((Give(USER), 0, 1), (REFUSED, 2, 3)) == [REFUSED]
     assert not convicted((Give(USER), 0, 5), (REFUSED, 2, 3))
 

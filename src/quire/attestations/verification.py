@@ -87,7 +87,7 @@ class AttestationVerifier:
 
 
 def make_verifier(mode: str, trust_root: str | None) -> AttestationVerifier | None:
-    """What verifies the attestations of a server; None where they are not kept.
+    """The verifier of attestations for a server; None where they are not kept.
 
     `mode`: `verify`, `ignore`, or `auto`, which verifies where the extra is installed. With `verify`, and with a trust
     root, all is loaded at once, so that its errors are those of the start.

@@ -29,7 +29,7 @@ from tests.asking import basic, password_file
 from tests.distributions import make_wheel, wheel_name
 
 OPEN, LOGIN, READ, FORM, MANAGE, ADMIN = "open", "login", "read", "form", "manage", "admin"
-"""What a route takes: nothing; LOGIN: no right, but credentials that are sent have to count; a right; FORM: upload or
+"""Needs of a route. OPEN: none; LOGIN: no right, but credentials that are sent have to count; a right; FORM: upload or
 manage, by the form."""
 V1: Final = "/-/api/v1"
 OF_PROJECT: Final = f"{V1}/indexes/{{index}}/projects/{{name}}"
