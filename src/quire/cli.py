@@ -29,6 +29,7 @@ COMMANDS = {
     "passwd": "passwd",
     "token": "token",
     **dict.fromkeys(("grant", "revoke", "grants", "group", "access"), "grant"),
+    "session": "session",
     "import": "import_",
     "check": "check",
     "gc": "gc",

@@ -12,12 +12,12 @@ from tests.rootfs import call, install
 _INSTALL_SECONDS = 300.0
 
 
-def installed(name: str) -> Path:
+def installed(name: str, locks: Path = Path(__file__).parent) -> Path:
     """The folder with the packages of `NAME_lock/package-lock.json`, made now if they are not there or other ones.
 
-    Raises RigError.
+    `locks`: the folder with the lock. Raises RigError.
     """
-    lock_folder, folder = Path(__file__).with_name(f"{name}_lock"), CACHE / name
+    lock_folder, folder = locks / f"{name}_lock", CACHE / name
     wanted = (lock_folder / "package-lock.json").read_bytes()
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:

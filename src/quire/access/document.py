@@ -82,6 +82,16 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.expires is not None and moment(self.expires) <= now
 
 
+class Sessions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The proof of the web interface's sessions: see `quire.access.sessions`."""
+
+    key: str
+    """256 random bits in hex, by which cookies are made."""
+    ended: dict[str, int] = {}
+    """How often the sessions of each user were ended."""
+    unknown: dict[str, Any] = {}
+
+
 class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Immutable: a change makes a new one."""
 
@@ -91,14 +101,16 @@ class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The users in each."""
     tokens: dict[str, Token] = {}
     """By id."""
+    sessions: Sessions | None = None
+    """None until the first login to the web interface."""
     unknown: dict[str, Any] = {}
 
 
 EMPTY: Final = AccessDocument()
 
-E = TypeVar("E", Grant, Token)
+E = TypeVar("E", Grant, Token, Sessions)
 
-_FIELDS: Final = {"format", "grants", "groups", "tokens", "log"}
+_FIELDS: Final = {"format", "grants", "groups", "tokens", "sessions", "log"}
 _Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError)
 
 
@@ -109,6 +121,7 @@ def encode_access(document: AccessDocument, log: Iterable[Mapping[str, Any]] = (
         "grants": {identity: _stored(grant) for identity, grant in document.grants.items()},
         "groups": document.groups,
         "tokens": {identity: _stored(token) for identity, token in document.tokens.items()},
+        **({} if document.sessions is None else {"sessions": _stored(document.sessions)}),
         **document.unknown,
         "log": list(log),
     }
@@ -141,6 +154,7 @@ def decode_access(data: bytes | None) -> AccessDocument:
             grants={identity: _loaded(entry, Grant) for identity, entry in document.get("grants", {}).items()},
             groups=msgspec.convert(document.get("groups", {}), dict[str, tuple[str, ...]]),
             tokens={identity: _loaded(entry, Token) for identity, entry in document.get("tokens", {}).items()},
+            sessions=_loaded(document["sessions"], Sessions) if document.get("sessions") is not None else None,
             unknown={name: value for name, value in document.items() if name not in _FIELDS},
         )
     except _Damage as error:
@@ -188,7 +202,7 @@ def _scope(entry: Grant | Token) -> Scope:
     )
 
 
-def _stored(entry: Grant | Token) -> dict[str, Any]:
+def _stored(entry: Grant | Token | Sessions) -> dict[str, Any]:
     stored: dict[str, Any] = msgspec.to_builtins(entry)
     stored.pop("unknown", None)
     return stored | entry.unknown
@@ -198,6 +212,8 @@ def _loaded(entry: dict[str, Any], kind: type[E]) -> E:
     fields = set(kind.__struct_fields__) - {"unknown"}
     unknown = {name: value for name, value in entry.items() if name not in fields}
     loaded = msgspec.convert({name: entry[name] for name in entry.keys() & fields} | {"unknown": unknown}, kind)
+    if isinstance(loaded, Sessions):
+        bytes.fromhex(loaded.key)
     if isinstance(loaded, Token):
         for text in (loaded.expires, loaded.previous.until if loaded.previous is not None else None):
             if text is not None:

@@ -88,6 +88,7 @@ def prepare(settings: Settings) -> Settings:
     for file, flag in (
         (settings.passwords, "--passwords"),
         (settings.welcome, "--welcome"),
+        (settings.oidc_client_secret_file, "--oidc-client-secret-file"),
         (settings.attestations_trust_root, "--attestations-trust-root"),
     ):
         if file is not None:
@@ -405,6 +406,16 @@ def _add_sign_on_flags(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="read the keys of load balancers below this address (default: AWS's own, of the region)",
     )
+    add("--oidc-issuer", metavar="URL", help="have people log in to the web interface at this OpenID provider")
+    add("--oidc-client-id", metavar="ID", help="the id that this server has there")
+    add(
+        "--oidc-client-secret-file",
+        metavar="FILE",
+        help="the file with the client's secret (default: the environment variable QUIRE_OIDC_CLIENT_SECRET)",
+    )
+    add("--oidc-scopes", metavar="SCOPES", help="ask for these beside openid, with commas (default: profile,email)")
+    add("--oidc-allowed-groups", metavar="GROUPS", help="let only users of these groups log in, with commas")
+    add("--session-seconds", metavar="SECONDS", help="how long such a login lasts (default: 3600)")
     add("--oidc-user-claim", metavar="NAME", help="the claim with the name of the user (default: email)")
     add("--oidc-groups-claim", metavar="NAME", help="the claim with the groups of the user (default: groups)")
 

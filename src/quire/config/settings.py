@@ -89,6 +89,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The AWS Application Load Balancers whose signed header names the user."""
     alb_keys_url: str | None = None
     """Where their keys are; None for the address that AWS has for the region."""
+    oidc_issuer: str | None = None
+    """The OpenID provider at which people log in to the web interface; None for no such login."""
+    oidc_client_id: str | None = None
+    """The id that this server has there."""
+    oidc_client_secret_file: str | None = None
+    """The file with the secret that goes with it; None where the environment has the secret, or there is none."""
+    oidc_scopes: tuple[str, ...] = ("profile", "email")
+    """The scopes that are asked for, beside `openid`."""
+    oidc_allowed_groups: tuple[str, ...] = ()
+    """The groups that may log in; none for all users of the provider."""
+    session_seconds: int = 3600
+    """How long a login to the web interface lasts."""
     oidc_user_claim: str = "email"
     """The claim of an identity provider that is the user's name."""
     oidc_groups_claim: str = "groups"
@@ -236,6 +248,12 @@ OPTIONS = (
     Option("groups_header", values.user_header, "--groups-header"),
     Option("alb_arn", values.load_balancers, "--alb-arn"),
     Option("alb_keys_url", values.http_url, "--alb-keys-url"),
+    Option("oidc_issuer", values.issuer, "--oidc-issuer"),
+    Option("oidc_client_id", values.line, "--oidc-client-id"),
+    Option("oidc_client_secret_file", values.path, "--oidc-client-secret-file"),
+    Option("oidc_scopes", values.scopes, "--oidc-scopes"),
+    Option("oidc_allowed_groups", values.groups, "--oidc-allowed-groups"),
+    Option("session_seconds", values.integer(60, 86_400), "--session-seconds"),
     Option("oidc_user_claim", values.claim, "--oidc-user-claim"),
     Option("oidc_groups_claim", values.claim, "--oidc-groups-claim"),
     Option("disable_fallback", values.boolean, "--disable-fallback"),
@@ -283,6 +301,8 @@ _FIELDS = {
     "log_res_frmt": "log_response_format",
     "log_err_frmt": "log_error_format",
 }
+_PATHS = {"directories", "drop_in", "passwords", "welcome", "log_file", "oidc_client_secret_file"}
+"""Paths, which are relative to the file that has them."""
 _NOT_FIELDS = {"anonymous_uploads", "backend", "disable_fallback", "drop_in", "fallback_url", "passwords"}
 
 RUN_DEFAULTS: Mapping[str, Any] = {"log_frmt": "%(asctime)s|%(name)s|%(levelname)s|%(thread)d|%(message)s"}
@@ -327,6 +347,7 @@ _SERVICE_LINK = re.compile(
 )
 _OTHER_VARIABLES = {
     *("QUIRE_CONFIG", SETTINGS_VARIABLE, "QUIRE_RUNTIME"),
+    "QUIRE_OIDC_CLIENT_SECRET",  # a secret, and settings are shown
     # the image reads these
     *("QUIRE_HTPASSWD", "QUIRE_USER", "QUIRE_PASSWORD", "QUIRE_PASSWORD_FILE"),
 }
@@ -427,7 +448,7 @@ def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[st
     for name in ("directories", "drop_in"):
         if isinstance(table.get(name), str):
             table[name] = [table[name]]  # TOML has lists; a colon in its text is part of the path
-    for name in table.keys() & {"directories", "drop_in", "passwords", "welcome", "log_file"}:
+    for name in table.keys() & _PATHS:
         table[name] = _relative_to(folder, table[name])
     return file, table
 

@@ -33,6 +33,19 @@ def check_sign_on(fields: Mapping[str, Any]) -> None:
     elif fields.get("alb_keys_url"):
         raise ConfigurationError("--alb-keys-url has the keys of load balancers; name them with --alb-arn.")
 
+    _check_login_page(fields)
+
+
+def _check_login_page(fields: Mapping[str, Any]) -> None:
+    issuer = fields.get("oidc_issuer")
+    if (issuer is None) != (fields.get("oidc_client_id") is None):
+        raise ConfigurationError("A login page needs both --oidc-issuer and --oidc-client-id; give both.")
+    if issuer is not None:
+        _check_installed("--oidc-issuer")
+    for name in ("oidc_client_secret_file", "oidc_allowed_groups"):
+        if issuer is None and fields.get(name):
+            raise ConfigurationError(f"--{name.replace('_', '-')} is for a login page; give --oidc-issuer as well.")
+
 
 def _check_proxies(flag: str, trusted: tuple[str, ...]) -> None:
     if not trusted:

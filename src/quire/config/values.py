@@ -365,6 +365,39 @@ def claim(raw: Raw) -> str:
     return name
 
 
+def issuer(raw: Raw) -> str:
+    """The URL of an OpenID provider, as it has it itself: with or without a slash at its end."""
+    url = text(raw).strip()
+    parsed = urlsplit(http_url(url))
+    if parsed.scheme != "https" and not is_loopback(parsed.hostname or ""):
+        raise ValueError(f"{raw!r} is not an https URL")
+    if "/.well-known/" in url:
+        raise ValueError(f"{raw!r} is the address of the provider's metadata; leave /.well-known/... out")
+    return url
+
+
+def line(raw: Raw) -> str:
+    """One line of text."""
+    found = text(raw).strip()
+    if not found.isprintable() or len(found) > 500:
+        raise ValueError(f"{raw!r} is not one line of text")
+    return found
+
+
+def scopes(raw: Raw) -> tuple[str, ...]:
+    """Scopes of OAuth 2.0 (RFC 6749, 3.3)."""
+    found = tuple(word for item in words(raw) for word in item.split())
+    for word in found:
+        if not re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}", word):
+            raise ValueError(f"{word!r} is no scope")
+    return found
+
+
+def groups(raw: Raw) -> tuple[str, ...]:
+    """Names of groups; nothing means none."""
+    return tuple(dict.fromkeys(line(word) for word in words(raw) if word))
+
+
 IDENTITY_HEADERS = (
     *("x-auth-request-user", "x-auth-request-groups", "x-auth-request-email", "x-auth-request-preferred-username"),
     *("x-forwarded-user", "x-forwarded-groups", "x-forwarded-email", "x-forwarded-preferred-username"),

@@ -34,7 +34,10 @@ manage, by the form."""
 V1: Final = "/-/api/v1"
 OF_PROJECT: Final = f"{V1}/indexes/{{index}}/projects/{{name}}"
 ROWS: Final[dict[str, tuple[str, ...]]] = {
-    OPEN: (*("GET /", "GET /health", "GET /ready", "GET /favicon.ico", "GET /{name}", "GET /{name}/"),),
+    OPEN: (
+        *("GET /", "GET /health", "GET /ready", "GET /favicon.ico", "GET /{name}", "GET /{name}/"),
+        *("GET /-/login", "GET /-/login/callback", "GET /-/account/", "POST /-/logout"),
+    ),
     LOGIN: (f"GET {V1}/whoami",),
     READ: (
         *("GET /simple/", "GET /simple", "GET /simple/{name}/", "GET /simple/{name}", "GET /packages"),

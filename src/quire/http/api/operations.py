@@ -165,7 +165,7 @@ PROJECTS: Final = Operation("All projects", _page("ProjectList"), (406,), (_FORM
 PROJECT: Final = Operation(
     "The files of a project", {**_page("Project"), 301: _MOVED, 302: _MOVED, 303: _MOVED}, (404, 406), (_NAME, _FORMAT)
 )
-FILES: Final = Operation("Links to all files", {200: content("text/html"), 304: UNCHANGED})
+FILES: Final = Operation("Links to all files", {200: content("text/html"), 303: _MOVED, 304: UNCHANGED})
 DOWNLOAD: Final = Operation(
     "A file, or its .metadata, .asc",
     {
@@ -200,6 +200,23 @@ HEALTH: Final = Operation("Whether this worker answers", {200: content("text/pla
 READY: Final = Operation("Whether this server should be sent requests", {200: content("text/plain")}, (503,))
 METRICS: Final = Operation("The metrics of all workers, for Prometheus", {200: content("text/plain")}, (404,))
 DOCUMENT: Final = Operation("This document", {200: content("application/json", {"type": "object"}), 304: UNCHANGED})
+_TO_A_PAGE: Final[Json] = {"description": "To a page", "headers": headers_of("Location", "Set-Cookie")}
+_NEXT: Json = {
+    "name": "next",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The path of the page of this index to which the login leads",
+}
+LOGIN: Final = Operation("To the login provider", {303: _TO_A_PAGE}, (400, 404, 503), (_NEXT,))
+CALLBACK: Final = Operation("Back from the login provider", {303: _TO_A_PAGE}, (400, 403, 404, 503))
+ACCOUNT: Final = Operation("The user that has logged in to the web interface", {200: content("text/html")}, (404,))
+LOGOUT: Final = Operation(
+    "End the session of this browser",
+    {303: _TO_A_PAGE},
+    (400, 403, 404, 413),
+    body={"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": {"token": _TEXT}}}},
+)
 NOTHING: Final = Operation("Nothing", {}, (404,))
 _JSON: Final = {200: content("application/json", reference("ProjectJson")), 301: _MOVED, 304: UNCHANGED}
 PROJECT_JSON: Final = Operation("A project", _JSON, (404,), (_NAME,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.requests import Request
@@ -22,6 +23,9 @@ from quire.http.app.proxies import TrustedProxies
 from quire.http.app.request_log import context_of
 from quire.http.login.proxy_users import ProxyUsers
 from quire.observe.metrics.tally import Tally
+
+if TYPE_CHECKING:
+    from quire.http.login.sign_on import SignOn
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="pypi", charset="UTF-8"'}
 """distutils' `register` gives its password to the realm `pypi` alone, which is that of pypiserver too."""
@@ -45,6 +49,7 @@ class Access:
         stored: Barrier[StoredAccess],
         *,
         users: ProxyUsers,
+        sign_on: SignOn | None,
     ) -> None:
         """`authenticator`: None where there is no password file. `stored`: of the store's grants and tokens, by the
         empty key.
@@ -55,16 +60,18 @@ class Access:
         self._proxies = proxies
         self._tally = tally
         self._users = users
+        self.sign_on = sign_on
 
     async def state(self) -> AccessState:
         """The grants and tokens as they were at some moment after this call began. Raises StoreError."""
         return (await self.stored.get("")).state
 
-    async def authorize(self, request: Request, right: Right, index: str) -> None:
+    async def authorize(self, request: Request, right: Right, index: str, *, takes_sessions: bool = False) -> None:
         """Decide on a request before its project is known; `check` decides again when it is.
 
         `index`: its name. Credentials are checked only where a login is needed; they make the principal in the
-        request's context. Raises HttpError 401, 403, 429, 503, and StoreError.
+        request's context. `takes_sessions`: whether a login to the web interface counts; a browser without one is sent
+        to the page for it, then. Raises HttpError 303, 400, 401, 403, 429, 503, and StoreError.
         """
         context = context_of(request.scope)
         context.decided_at = time.monotonic()
@@ -72,10 +79,13 @@ class Access:
         decision = self.rules.authorize(ANONYMOUS, right, index, None, state)
         context.needed_no_login = decision is ALLOWED
         if isinstance(decision, NeedsLogin):
-            context.principal = await self._principal(request, state)
+            context.principal = await self._principal(request, state, takes_sessions=takes_sessions)
             decision = self.rules.authorize(context.principal, right, index, None, state)
         if not isinstance(decision, Allowed):
-            raise self._refusal(request, decision, right, index, None)
+            refusal = self._refusal(request, decision, right, index, None)
+            if takes_sessions and refusal.status == 401 and self.sign_on is not None and _is_browser(request):
+                raise HttpError(303, str(refusal), {"Location": self.sign_on.login_address(request)})
+            raise refusal
 
     async def identify(self, request: Request) -> tuple[Principal, AccessState]:
         """The sender of a request, and the state that its credentials were checked by. Anonymous without credentials.
@@ -127,7 +137,7 @@ class Access:
         )
         return refusal
 
-    async def _principal(self, request: Request, state: AccessState) -> Principal:
+    async def _principal(self, request: Request, state: AccessState, *, takes_sessions: bool = False) -> Principal:
         """The principal whose credentials a request has. Raises HttpError 400, 401, 429, 503 for refused ones.
 
         A token counts before the user that a proxy names, since it narrows what that user may do. Anything else in
@@ -150,6 +160,11 @@ class Access:
         )
         if sent is not None and not (can_be_password and found in {None, TokenFault.UNKNOWN}):
             raise self._token_refused(request, sent, found)
+        if takes_sessions and header is None and self.sign_on is not None:
+            session = self.sign_on.cookies.session(request, state)
+            if session is not None:
+                self._tally.logins["session"] += 1
+                return session.principal
         if credentials is None or self.authenticator is None:
             return ANONYMOUS
         checks = self.authenticator.hash_checks
@@ -190,3 +205,8 @@ class Access:
         scope = verdict.scope.value
         log.info("login not looked at, too many failures", scope=scope, user=user, client=client, request=request)
         return HttpError(429, f"Too many failed logins {scope}; {again}", retry_after)
+
+
+def _is_browser(request: Request) -> bool:
+    """Whether a person sees the answer: only browsers ask for HTML by name, and send no credentials of their own."""
+    return "text/html" in request.headers.get("accept", "") and "authorization" not in request.headers

@@ -85,7 +85,7 @@ def _route(path: str, found: list[Endpoint]) -> Route:
         if endpoint.takes_forms_only and not _has_form(request):
             ((endpoint, handler),) = others
         if endpoint.needs is not None:
-            await authorize(request, endpoint.needs)
+            await authorize(request, endpoint.needs, takes_sessions=endpoint.takes_sessions)
         return await handler(request)
 
     return Route(path, answer, methods=[endpoint.method for endpoint in found])

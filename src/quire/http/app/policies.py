@@ -23,5 +23,7 @@ LIST: Final = _page("default-src 'none'; form-action 'none'; ")
 """For pages that are lists of links."""
 HOME: Final = _page("default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; ")
 """For the home page, whose styles are in it."""
+FORM: Final = _page("default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; ")
+"""For pages with a form of ours."""
 WELCOME: Final = _page("")
 """For a home page of the operator's own, which may load anything."""

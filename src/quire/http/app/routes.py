@@ -45,6 +45,8 @@ class Endpoint:
     """For the OpenAPI document."""
     takes_forms_only: bool = False
     """Whether a body that is no form is left to the next line of the same address."""
+    takes_sessions: bool = False
+    """Whether a login to the web interface counts: for pages that only people open."""
     has_any_host: bool = False
     """Whether it is answered under every host name (see `quire.http.app.origins`)."""
 
@@ -98,7 +100,7 @@ _TABLE: Final = (
     Endpoint("GET", "/simple/{name}/", "simple.pages:project_page", Right.LIST, "project", about.PROJECT),
     Endpoint("GET", "/simple/{name}", "simple.pages:add_slash", Right.LIST, OTHER, about.ADD_SLASH_TO_PROJECT),
     Endpoint("GET", "/packages", "simple.pages:add_slash", Right.LIST, OTHER, about.ADD_SLASH),
-    Endpoint("GET", "/packages/", "ui.browse:packages", Right.LIST, "packages", about.FILES),
+    Endpoint("GET", "/packages/", "ui.browse:packages", Right.LIST, "packages", about.FILES, takes_sessions=True),
     Endpoint("GET", "/packages/{path:path}", "simple.files:download", Right.DOWNLOAD, "file", about.DOWNLOAD),
     Endpoint("GET", _PROVENANCE, "simple.provenance:provenance", Right.DOWNLOAD, "provenance", about.PROVENANCE),
     Endpoint("POST", "/RPC2", "api.rpc:call", Right.LIST, "rpc", about.SEARCH),
@@ -108,6 +110,10 @@ _TABLE: Final = (
     Endpoint("GET", "/ready", "app.ready:ready", None, "ready", about.READY, has_any_host=True),
     Endpoint("GET", "/metrics", "app.metrics:metrics", Right.METRICS, "metrics", about.METRICS),
     Endpoint("GET", "/openapi.json", "api.openapi:openapi", Right.LIST, OTHER, about.DOCUMENT),
+    Endpoint("GET", "/-/login", "login.pages:login", None, "login", about.LOGIN),
+    Endpoint("GET", "/-/login/callback", "login.pages:callback", None, "login", about.CALLBACK),
+    Endpoint("GET", "/-/account/", "login.pages:account", None, "account", about.ACCOUNT),
+    Endpoint("POST", "/-/logout", "login.pages:logout", None, "login", about.LOGOUT),
     Endpoint("GET", "/favicon.ico", "ui.browse:nothing", None, OTHER, about.NOTHING),
     Endpoint("GET", "/pypi/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON),
     Endpoint("GET", "/pypi/{name}/{version}/json", "ui.browse:project_json", Right.LIST, "json", about.RELEASE_JSON),

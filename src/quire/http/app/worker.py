@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import structlog
 from starlette.requests import Request
@@ -48,6 +48,9 @@ from quire.render.simple import Page
 from quire.store.contracts import BlobOptions
 from quire.store.open_blob import OpenBlob
 from quire.store.opening import open_store, requests_of
+
+if TYPE_CHECKING:
+    from quire.http.login.sign_on import SignOn
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,13 +95,22 @@ class Worker:
         self.hosts = AllowedHosts(settings.allowed_hosts)
         authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
         users = ProxyUsers(self.proxies, settings)
-        self.access = Access(rules, authenticator, self.proxies, metrics.tally, stored_access, users=users)
+        self.access = Access(
+            rules, authenticator, self.proxies, metrics.tally, stored_access, users=users, sign_on=self._sign_on()
+        )
         self.attestations = attestations
         """None where the attestations of uploads are neither verified nor kept."""
         self.renderings: Renderings[Page] = Renderings()
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self._threads = threads
         self._large_pending = 0
+
+    def _sign_on(self) -> SignOn | None:
+        if self.settings.oidc_issuer is None:
+            return None
+        from quire.http.login.sign_on import SignOn  # noqa: PLC0415 - of the extra `oidc`
+
+        return SignOn(self.settings, self.proxies, AccessRecords(self.default.store))
 
     def start_periodic_sweep(self) -> asyncio.Task[None] | None:
         """Sweep the store and its trash now and then; the task to cancel at the end. None when it cannot be written."""
@@ -279,15 +291,17 @@ def index_of(request: Request) -> ServedIndex:
     return index
 
 
-async def authorize(request: Request, right: Right) -> None:
+async def authorize(request: Request, right: Right, *, takes_sessions: bool = False) -> None:
     """Let a request pass that has the right on some project of its index (`Access.authorize`).
 
     Also on an index that does not exist, so that a stranger does not learn which there are.
-    Where the path names no index, administration is of all of them. Raises HttpError 401, 403, 429, 503.
+    Where the path names no index, administration is of all of them. `takes_sessions`: see there.
+    Raises HttpError 303, 401, 403, 429, 503.
     """
     worker = worker_of(request)
     index = request.path_params.get("index", ANY if right is Right.ADMIN else THE_DEFAULT)
-    await worker.access.authorize(request, right, worker.default.name if index == THE_DEFAULT else index)
+    index = worker.default.name if index == THE_DEFAULT else index
+    await worker.access.authorize(request, right, index, takes_sessions=takes_sessions)
 
 
 def _remove_blobs(index: Index, files: tuple[File, ...]) -> None:

@@ -91,6 +91,7 @@ def _home_page(settings: Settings, home: _Home) -> Page:
         NUMPKGS="some" if home.files is None else home.files,
         PACKAGES=f"{prefix}packages/",
         SIMPLE=f"{prefix}simple/",
+        ACCOUNT=None if settings.oidc_issuer is None else f"{prefix}-/account/",
         USAGE=usage(home.url, settings, read_only=home.read_only),
     )
     return make_page("text/html; charset=utf-8", text.encode())

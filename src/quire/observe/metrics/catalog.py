@@ -37,7 +37,7 @@ UPLOAD_RESULTS = ("published", "unchanged", "refused", "failed")
 CHANGE_ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend", "import", "restore")
 TRASH_ACTIONS = ("empty", "expire")
 """Changes of the trash, which the audit log has and no counter: commands and the periodic sweep make them."""
-LOGIN_RESULTS = ("remembered", "checked", "token", "proxy", "wrong", "throttled", "busy")
+LOGIN_RESULTS = ("remembered", "checked", "token", "proxy", "session", "wrong", "throttled", "busy")
 REFUSAL_REASONS = ("login_needed", "forbidden")
 STORE_ERRORS = (
     *("StoreError", "Conflict", "OutcomeUnknown", "StoreReadOnly", "StoreFull"),
