@@ -156,8 +156,8 @@ def test_a_store_moves_there_and_back_while_it_is_served(tmp_path: Path, url: st
         assert "gone" not in site.client.get("/simple/").text
         assert download(site, "acme", wheel_name("acme", "1.1")) == make_wheel("acme", "1.1")
         assert "2 files imported" in copied(url, new)
-    assert command(str(new), "check").startswith("1 project, 2 files, 1 deleted file")
-    assert command(url, "check").startswith("1 project, 2 files, 1 deleted file")
+    assert command(str(new), "check").startswith("1 project, 2 files, 1 file in the trash, 1 deleted file")
+    assert command(url, "check").startswith("1 project, 2 files, 1 file in the trash, 1 deleted file")
     assert "gone" in command(url, "log")
 
 

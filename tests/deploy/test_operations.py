@@ -73,7 +73,10 @@ def test_deletions_while_it_is_copied(host: Host) -> None:
     late.mkdir()
     (late / wheel_name("late", "1.0")).write_bytes(make_wheel("late", "1.0"))
     script = host.script("backup")
-    came, went = f"quire import {late} --into {host.data}\n", f"quire delete -d {host.data} late --all --yes\n"
+    came, went = (
+        f"quire import {late} --into {host.data}\n",
+        f"quire delete -d {host.data} late --all --yes --no-trash\n",
+    )
     (copying,) = (line for line in script.splitlines(keepends=True) if "records ||" in line)
     with host.serve() as site, publishing(site, limit=UPLOADS) as publisher:
         before = set(publisher.acknowledged)
