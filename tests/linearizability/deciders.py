@@ -147,7 +147,7 @@ class Asker:
 
 
 class Keeper(Writer):
-    """Gives and takes the rights of a holder, and makes, rotates and revokes its tokens; asks at once what came of it.
+    """Gives and takes the rights of a holder, and makes, rotates and revokes its tokens; asks at once for the result.
 
     It works on the store as the command line does, by a process that is killed now and then.
     """
@@ -159,7 +159,7 @@ class Keeper(Writer):
         self._process = HandProcess(plan.stores, self.choose)
         self._asker = Asker(plan, secrets, f"asker of {self.name}", number, recording)
         self._facts: set[Granted | Member] = set()
-        """What it believes to be given; after a change of unknown outcome it may be wrong."""
+        """The rights that it believes to be given; after a change of unknown outcome it may be wrong."""
         self._tokens: dict[int, tuple[str, set[int]]] = {}
         """The id of each token that was not revoked, and the numbers of its secrets; by number."""
         self._made = 0

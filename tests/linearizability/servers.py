@@ -41,8 +41,8 @@ def quire_servers(
 ) -> Iterator[list[tuple[Served, Victim]]]:
     """One quire server of each kind; the nth serves the nth root (or the only one), a directory or a URL.
 
-    `kill_every`: seconds; the victims' pause when it is longer than what a server bears. `flags`: who
-    may do what. `program`: the command line of quire with these arguments.
+    `kill_every`: seconds; the victims' pause when it is longer than what a server bears. `flags`: those
+    of the access rules. `program`: the command line of quire with these arguments.
     """
     with ExitStack() as stack:
         started = []

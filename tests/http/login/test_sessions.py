@@ -1,5 +1,5 @@
-"""The login of the web interface at an OpenID provider, through real servers: who comes in, what a session is good for,
-and how it ends.
+"""The login of the web interface at an OpenID provider, through real servers: the users that it lets in, the rights of
+a session, and its end.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def logged_in(site: Site) -> Iterator[httpx.Client]:
 
 
 def begun(client: httpx.Client) -> dict[str, str]:
-    """What the provider is asked for a login that has begun; the client keeps its cookie."""
+    """The parameters of the request to the provider for a login that has begun; the client keeps its cookie."""
     answer = client.get(LOGIN, follow_redirects=False)
     assert answer.status_code == 303, answer.text
     return query_of(answer.headers["location"])
