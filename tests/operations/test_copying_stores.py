@@ -110,6 +110,40 @@ def assert_same(source: Index, target: Index) -> None:
                     assert here.read() == there.read()
 
 
+def test_attestations_that_were_never_verified_stay_behind(pair: tuple[Index, Index]) -> None:
+    """An earlier version kept them; the copy is complete without them, and a repetition has nothing to do."""
+    source, target = pair
+    filename = publish(source)
+
+    def as_kept_before(stored: Project | None) -> Project:
+        assert stored is not None
+        entry = msgspec.structs.replace(stored.files[filename], provenance_sha256=None)
+        return msgspec.structs.replace(stored, files={filename: entry})
+
+    source.amend("alpha", as_kept_before)
+    assert counts(copy(source, target)) == {Outcome.IMPORTED: 1}
+    copied = project(target).files[filename]
+    assert (copied.attested, copied.signed) == (False, True)
+    assert not [blob.key for blob in target.store.blobs.list("alpha") if blob.key.endswith(".attestations")]
+    assert counts(copy(source, target)) == {Outcome.PRESENT: 1}
+    assert project(target).files[filename] == copied
+
+
+def test_provenance_that_is_damaged_is_not_copied(two: tuple[Index, Index]) -> None:
+    """The file is reported, and is there after the source was repaired."""
+    source, target = two
+    filename = publish(source)
+
+    def of_another_document(stored: Project | None) -> Project:
+        assert stored is not None
+        entry = msgspec.structs.replace(stored.files[filename], provenance_sha256="0" * 64)
+        return msgspec.structs.replace(stored, files={filename: entry})
+
+    source.amend("alpha", of_another_document)
+    (result,) = copy(source, target).results
+    assert (result.outcome, "run 'quire check'" in str(result.note)) == (Outcome.REFUSED, True)
+
+
 def test_everything_is_carried(pair: tuple[Index, Index]) -> None:
     """Files and what lies beside them, upload times, uploaders, yanks, statuses, and names of deleted files."""
     source, target = pair

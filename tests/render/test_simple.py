@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
@@ -91,6 +92,9 @@ FULL = make_file(
 )
 
 
+INTEGRITY = "https://packages.example/integrity/"
+
+
 # -- JSON -------------------------------------------------------------------------------------------------------------
 
 
@@ -116,6 +120,20 @@ def test_json_of_a_file_with_everything() -> None:
             }
         ],
     }
+
+
+def test_provenance_has_an_absolute_url() -> None:
+    """In both forms, for files that have it, where the page's own URL is known (PEP 740)."""
+    file = make_file(version="1.0+local", provenance_sha256="f" * 64)
+    listing = dataclasses.replace(
+        listing_of(file, make_file(filename="foo-2.tar.gz", version="2")), integrity=INTEGRITY
+    )
+    url = f"{INTEGRITY}foo/1.0+local/foo-1.0-py3-none-any.whl/provenance"
+    assert [each["provenance"] for each in project_json(listing)["files"]] == [url, None]
+    html = render_project(listing, MediaType.HTML).body.decode()
+    assert html.count("data-provenance") == html.count(f' data-provenance="{url}"') == 1
+    unknown = dataclasses.replace(listing, integrity=None)
+    assert "data-provenance" not in render_project(unknown, MediaType.HTML).body.decode()
 
 
 def test_json_of_a_file_with_nothing() -> None:
