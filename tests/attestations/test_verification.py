@@ -247,7 +247,7 @@ def test_another_identity_is_refused(
             CiIdentity(
                 id="p",
                 kind="CircleCI",
-                issuer="https://oidc.circleci.com",
+                issuer="https://oidc.circleci.com/org/33",
                 claims={"oidc.circleci.com/project-id": "11", "oidc.circleci.com/pipeline-definition-id": "22"},
             ),
             {

@@ -22,6 +22,7 @@ _GITHUB: Final = "https://token.actions.githubusercontent.com"
 _GITHUB_WITH_RESIDENCY: Final = re.compile(r"https://token\.actions\.([a-z0-9-]+\.ghe\.com)")
 _GITHUB_SERVER: Final = re.compile(r"(https://[^/]+)/_services/token")
 _GITLAB: Final = "https://gitlab.com"
+_CIRCLECI: Final = "https://oidc.circleci.com"
 
 # The last numbers of Fulcio's object identifiers, below 1.3.6.1.4.1.57264.1.
 ISSUER: Final = 8
@@ -142,10 +143,12 @@ def _circleci(identity: CiIdentity) -> Signer:
         found = certificate.claims.get(SIGNER_URI)
         if found != expected:
             return f"is for the pipeline {_shown(found)}, not of {expected}"
-        return _differing_issuer(certificate, identity.issuer)
+        # The issuer of a token has the organization behind it; a certificate may have it without.
+        issuers = {_CIRCLECI, identity.issuer} if f"{identity.issuer}/".startswith(f"{_CIRCLECI}/") else set()
+        return None if certificate.claims.get(ISSUER) in issuers else _differing_issuer(certificate, identity.issuer)
 
     publisher = {"project_id": project, "pipeline_definition_id": pipeline}
-    return _signer(identity, publisher, mismatch, is_usual=identity.issuer == "https://oidc.circleci.com")
+    return _signer(identity, publisher, mismatch, is_usual=f"{identity.issuer}/".startswith(f"{_CIRCLECI}/"))
 
 
 _SIGNERS: Final = {"GitHub": _github, "GitLab": _gitlab, "Google": _google, "CircleCI": _circleci}
