@@ -24,6 +24,7 @@ LAYERS = (
     "dropin",
     "upstream",
     "identity",
+    "publishing",
     "catalog",
     "access",
     "attestations",
