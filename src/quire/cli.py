@@ -28,6 +28,7 @@ COMMANDS = {
     "log": "log",
     "passwd": "passwd",
     "token": "token",
+    "publisher": "publisher",
     **dict.fromkeys(("grant", "revoke", "grants", "group", "access"), "grant"),
     "session": "session",
     "import": "import_",

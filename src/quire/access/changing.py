@@ -222,6 +222,8 @@ def explain(state: AccessState, principal: Principal, index: str, project: str |
 
 def _recent(tokens: Mapping[str, Token], now: datetime) -> dict[str, Token]:
     def is_recent(token: Token) -> bool:
+        if token.publishers and token.has_expired(now):
+            return False
         ends = [text for text in (token.revoked, token.expires) if text is not None]
         return all(moment(text) + REVOKED_KEPT > now for text in ends)
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
-from quire.access.document import AccessDocument, Token, decides, moment, scope_of, subject_of
+from quire.access.document import AccessDocument, Token, decides, moment, scope_of, scope_of_publisher, subject_of
 from quire.access.grants import ANONYMOUS, AUTHENTICATED, Permission, Scope, Subject, SubjectKind
 from quire.access.principals import Principal
 
@@ -98,11 +98,21 @@ class AccessState:
             return False
         if token.scope.covers(permission, index, project):
             return True
+        if token.publishers and _any_covers(self._of_publishers(token), permission, index, project):
+            return True
         return _any_covers(self._scopes.get(Subject(SubjectKind.TOKEN, identity), ()), permission, index, project)
 
     def groups_of(self, principal: Principal) -> frozenset[str]:
         """The groups of the store that a user is in."""
         return self._groups.get(principal.username or "", frozenset())
+
+    def _of_publishers(self, token: Token) -> Iterable[Scope]:
+        """The rights of a token's publishers as they are now: one that was removed gives none."""
+        for identity in token.publishers:
+            publisher = self.document.publishers.get(identity)
+            if publisher is not None:
+                yield scope_of_publisher(publisher)
+                yield from self._scopes.get(Subject(SubjectKind.PUBLISHER, identity), ())
 
     def _of_user(self, principal: Principal) -> Iterable[Scope]:
         if principal.username is None:

@@ -17,6 +17,7 @@ import msgspec
 from quire.access.ci_identities import CiIdentity
 from quire.access.grants import ANY, Permission, Scope, Subject, SubjectKind, parse_subject
 from quire.domain.errors import DamagedRecord, InvalidRequest
+from quire.publishing.publishers import Publisher
 
 KEY: Final = "access/rules/store"
 """The record's key, in every store."""
@@ -71,6 +72,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     previous: Previous | None = None
     publisher: CiIdentity | None = None
     """The CI job for which it was minted; None for a token that people made."""
+    publishers: tuple[str, ...] = ()
+    """The ids of the trusted publishers whose rights it has, as long as they are there."""
     unknown: dict[str, Any] = {}
 
     @property
@@ -103,14 +106,22 @@ class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
     """By id."""
     sessions: Sessions | None = None
     """None until the first login to the web interface."""
+    publishers: dict[str, Publisher] = {}
+    """The trusted publishers, by id."""
+    audience: str | None = None
+    """For which tokens of CI jobs have to be made; None until there is a publisher."""
+    used: dict[str, str] = {}
+    """The tokens of CI jobs that were exchanged: their digests, with the times from which they count no more."""
     unknown: dict[str, Any] = {}
 
 
 EMPTY: Final = AccessDocument()
 
-E = TypeVar("E", Grant, Token, Sessions)
+E = TypeVar("E", Grant, Token, Publisher, Sessions)
 
-_FIELDS: Final = {"format", "grants", "groups", "tokens", "sessions", "log"}
+_FIELDS: Final = {
+    *("format", "grants", "groups", "tokens", "sessions", "publishers", "audience", "used", "log"),
+}
 _Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError)
 
 
@@ -122,6 +133,7 @@ def encode_access(document: AccessDocument, log: Iterable[Mapping[str, Any]] = (
         "groups": document.groups,
         "tokens": {identity: _stored(token) for identity, token in document.tokens.items()},
         **({} if document.sessions is None else {"sessions": _stored(document.sessions)}),
+        **_of_publishing(document),
         **document.unknown,
         "log": list(log),
     }
@@ -155,6 +167,11 @@ def decode_access(data: bytes | None) -> AccessDocument:
             groups=msgspec.convert(document.get("groups", {}), dict[str, tuple[str, ...]]),
             tokens={identity: _loaded(entry, Token) for identity, entry in document.get("tokens", {}).items()},
             sessions=_loaded(document["sessions"], Sessions) if document.get("sessions") is not None else None,
+            publishers={
+                identity: _loaded(entry, Publisher) for identity, entry in document.get("publishers", {}).items()
+            },
+            audience=msgspec.convert(document.get("audience"), str | None),
+            used=msgspec.convert(document.get("used", {}), dict[str, str]),
             unknown={name: value for name, value in document.items() if name not in _FIELDS},
         )
     except _Damage as error:
@@ -195,6 +212,11 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
+def scope_of_publisher(publisher: Publisher) -> Scope:
+    """The rights that the jobs of a trusted publisher have."""
+    return Scope(frozenset({Permission.UPLOAD}), publisher.index, publisher.projects)
+
+
 def _scope(entry: Grant | Token) -> Scope:
     known = {each.value for each in Permission}
     return Scope(
@@ -202,7 +224,17 @@ def _scope(entry: Grant | Token) -> Scope:
     )
 
 
-def _stored(entry: Grant | Token | Sessions) -> dict[str, Any]:
+def _of_publishing(document: AccessDocument) -> dict[str, Any]:
+    """The fields that only a store with trusted publishers has."""
+    stored: dict[str, Any] = {
+        "publishers": {identity: _stored(publisher) for identity, publisher in document.publishers.items()},
+        "audience": document.audience,
+        "used": document.used,
+    }
+    return {name: value for name, value in stored.items() if value}
+
+
+def _stored(entry: Grant | Token | Publisher | Sessions) -> dict[str, Any]:
     stored: dict[str, Any] = msgspec.to_builtins(entry)
     stored.pop("unknown", None)
     return stored | entry.unknown

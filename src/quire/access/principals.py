@@ -27,7 +27,10 @@ class Principal:
 
     @property
     def name(self) -> str:
-        """For logs: the user, or the token where it stands for itself; empty for an anonymous one."""
+        """For logs: the user, the publisher of a minted token, or a token that stands for itself; empty for an
+        anonymous one."""
+        if self.publisher is not None:
+            return f"publisher:{self.publisher.id}"
         return self.username or ("" if self.token is None else f"token:{self.token}")
 
 

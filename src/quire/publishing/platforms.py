@@ -191,7 +191,7 @@ _CIRCLE: Final = "oidc.circleci.com/"
 
 
 def _circleci(settings: Settings, claims: Claims) -> str | None:
-    """A job that somebody has opened a shell in is refused."""
+    """A job in which a person can open a shell is refused."""
     organization = settings["organization"]
     is_of_its_issuer = text_of(claims.get("iss")).endswith(f"/org/{organization}")
     found = None if is_of_its_issuer else _differs(claims, f"{_CIRCLE}org-id", organization)

@@ -144,12 +144,14 @@ def remember(publisher: Publisher, claims: Claims) -> Publisher:
     return changed
 
 
-def facts(publisher: Publisher, claims: Claims) -> dict[str, str]:
-    """The repository, workflow, run and commit of a job, as far as its platform says them; for the log."""
-    kind = publisher.kind
-    assert kind is not None, "the publisher has matched"
-    found = {word: text_of(claims.get(name))[:MAX_SETTING] for word, name in kind.facts.items()}
-    return {"platform": kind.title, **{word: text for word, text in found.items() if text}}
+def facts(title: str, claims: Claims) -> dict[str, str]:
+    """The platform, repository, workflow, run and commit of a job, as far as its platform says them; for the log.
+
+    `title`: of its platform (`Platform.title`).
+    """
+    names = next((kind.facts for kind in PLATFORMS.values() if kind.title == title), {})
+    found = {word: text_of(claims.get(name))[:MAX_SETTING] for word, name in names.items()}
+    return {"platform": title, **{word: text for word, text in found.items() if text}}
 
 
 def _has(claims: Claims, name: str, value: str) -> bool:

@@ -30,6 +30,7 @@ from quire.http.fast.responses import SENT
 from quire.index.audit.entries import Origin
 from quire.observe.logs import interpolate
 from quire.observe.metrics.tally import Tally
+from quire.publishing.publishers import facts
 
 log = structlog.get_logger(__name__)
 
@@ -80,11 +81,14 @@ def context_of(scope: Scope) -> RequestContext:
 
 def origin_of(request: Request, user: str | None, proxies: TrustedProxies) -> Origin:
     """The origin of a change by this request, for the audit log."""
+    context = context_of(request.scope)
+    publisher = context.principal.publisher
     return Origin(
         user=user,
         address=proxies.client_address(request) or None,
         agent=request.headers.get("user-agent"),
-        request=context_of(request.scope).request_id or None,
+        request=context.request_id or None,
+        job=facts(publisher.kind, publisher.claims) if publisher is not None else None,
     )
 
 

@@ -39,6 +39,8 @@ class Origin:
     """The command that was run on the store, such as `quire yank`."""
     host: str | None = None
     """The machine on which it was run."""
+    job: Mapping[str, str] | None = None
+    """The CI job of a trusted publisher: its platform, repository, workflow, run and commit."""
 
 
 class _Carrying(msgspec.Struct):
@@ -72,7 +74,7 @@ def make_entry(
     """The entry of a change from `before` to `after`; `earlier`: the entries of the project so far.
 
     Fields that have nothing to say are left out: id, revision (1 for the first change that was logged), at (RFC 3339,
-    UTC, microseconds), action, user, address, agent, request, command, host, files (filename, version, sha256; and
+    UTC, microseconds), action, user, address, agent, request, command, host, job, files (filename, version, sha256; and
     `replaced`, the sha256 of the content before), more_files, status, reason.
     """
     entry: Entry = {
@@ -109,7 +111,14 @@ def describe_origin(origin: Origin) -> Entry:
         "command": origin.command,
         "host": origin.host,
     }
-    return {name: text.encode("utf-8", "replace").decode()[:_TEXT] for name, text in texts.items() if text}
+    described: Entry = {name: _shortened(text) for name, text in texts.items() if text}
+    if origin.job:
+        described["job"] = {name: _shortened(text) for name, text in origin.job.items()}
+    return described
+
+
+def _shortened(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()[:_TEXT]
 
 
 def timestamp() -> str:

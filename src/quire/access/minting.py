@@ -1,0 +1,176 @@
+"""The changes of trusted publishers and of the tokens that are minted for their jobs, as pure functions of a document.
+
+A token of a CI job is exchanged once: its digest, the memory of the publisher's ids, and the token that it is exchanged
+for are written by one swap of the document. So either all of it has happened or nothing, and of two servers that are
+sent the same token at once one finds the other's.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from quire.access.ci_identities import CiIdentity
+from quire.access.document import AccessDocument, Token, moment
+from quire.access.grants import ANY
+from quire.access.tokens import TokenText
+from quire.domain.errors import InvalidRequest, NotFound, QuireError
+from quire.publishing.publishers import Publisher, mismatch, remember
+
+LIFETIME: Final = timedelta(minutes=15)
+"""Of a minted token. PEP 807 allows no less, and PyPI gives no more."""
+MOST_LIVE: Final = 2000
+"""Minted tokens that are valid at one time, of all publishers."""
+MOST_OF_ONE: Final = 100
+"""The same, of one publisher: one that goes wild leaves room for the others."""
+MOST_USED: Final = 20_000
+MOST_PUBLISHERS: Final = 5000
+_AUDIENCE_LETTERS: Final = string.ascii_letters + string.digits + "._:/-"
+_SHOWN: Final = 200
+
+
+class MintRefused(QuireError):
+    """A proven token that is not exchanged. `code`: the word for it, as PyPI has it."""
+
+    def __init__(self, code: str, sentence: str, status: int = 422) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A token of a CI job that was verified; see `quire.identity.tokens.VerifiedToken`."""
+
+    claims: Mapping[str, Any]
+    identity: str
+    expires: float
+
+
+def with_publisher(document: AccessDocument, identity: str, publisher: Publisher) -> AccessDocument:
+    """With one more publisher; the very document when it has the same already. The first one brings an audience."""
+    if same_publisher(document, publisher) is not None:
+        return document
+    if len(document.publishers) >= MOST_PUBLISHERS:
+        raise InvalidRequest(f"There are {MOST_PUBLISHERS} publishers; remove some that are of no use any more.")
+    publishers = {**document.publishers, identity: publisher}
+    return _with(document, publishers=publishers, audience=document.audience or new_audience())
+
+
+def same_publisher(document: AccessDocument, publisher: Publisher) -> str | None:
+    """The id of the publisher that is the same, for the same projects."""
+
+    def meaning(each: Publisher) -> tuple[object, ...]:
+        return each.platform, each.issuer, each.settings, each.claims, each.index, each.projects
+
+    return next((key for key, each in document.publishers.items() if meaning(each) == meaning(publisher)), None)
+
+
+def without_publishers(document: AccessDocument, identities: Collection[str]) -> AccessDocument:
+    """Without some publishers, and without the tokens that have their rights of these alone. Raises NotFound."""
+    for identity in identities:
+        if identity not in document.publishers:
+            raise NotFound(f"There is no publisher {identity[:_SHOWN]!r}; 'quire publisher list' lists them.")
+    publishers = {key: publisher for key, publisher in document.publishers.items() if key not in identities}
+    tokens = {
+        key: token
+        for key, token in document.tokens.items()
+        if not token.publishers or any(each in publishers for each in token.publishers)
+    }
+    return _with(document, publishers=publishers, tokens=tokens)
+
+
+def new_audience() -> str:
+    """An audience that no other store has: a token that a job made for another index is worth nothing here."""
+    return f"quire-{''.join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(12))}"
+
+
+def with_audience(document: AccessDocument, audience: str) -> AccessDocument:
+    """With another audience; the very document when it is the same. Raises InvalidRequest."""
+    if not 3 <= len(audience) <= _SHOWN or not set(audience) <= set(_AUDIENCE_LETTERS):
+        raise InvalidRequest("An audience has 3 to 200 letters, digits and signs of '._:/-', such as a host name.")
+    return document if document.audience == audience else _with(document, audience=audience)
+
+
+def matching(document: AccessDocument, claims: Mapping[str, Any]) -> tuple[dict[str, Publisher], dict[str, str]]:
+    """The publishers that claims are of, by id; and why they are of none of the others of the same issuer."""
+    found, reasons = {}, {}
+    for identity, publisher in document.publishers.items():
+        if publisher.issuer == claims.get("iss"):
+            reason = mismatch(publisher, claims)
+            if reason is None:
+                found[identity] = publisher
+            else:
+                reasons[identity] = reason
+    return found, reasons
+
+
+def with_minted(
+    document: AccessDocument, proven: Proven, text: TokenText, identity: CiIdentity, now: datetime
+) -> AccessDocument:
+    """With a token of LIFETIME for the job, and with its own noted as used; what has ended is left out.
+
+    Raises MintRefused.
+    """
+    publishers, _ = matching(document, proven.claims)
+    if not publishers:
+        raise MintRefused("invalid-publisher", NO_PUBLISHER)
+    used = {digest: until for digest, until in document.used.items() if moment(until) > now}
+    if proven.identity in used:
+        raise MintRefused("invalid-reuse-token", "The token was exchanged before; each is good for one exchange.")
+    tokens = {
+        key: token for key, token in document.tokens.items() if not token.publishers or not token.has_expired(now)
+    }
+    live = [token for token in tokens.values() if token.publishers]
+    of_these = max(sum(key in token.publishers for token in live) for key in publishers)
+    if of_these >= MOST_OF_ONE or len(live) >= MOST_LIVE or len(used) >= MOST_USED:
+        raise MintRefused("too-many-tokens", "Too many tokens were minted in the last minutes; try again later.", 429)
+    expires = _stamp(now + LIFETIME)
+    token = Token(
+        digest=text.digest,
+        permissions=(),  # its rights are those of its publishers
+        index=ANY,
+        created=_stamp(now),
+        expires=expires,
+        publisher=identity,
+        publishers=tuple(publishers),
+    )
+    return _with(
+        document,
+        tokens={**tokens, text.identity: token},
+        used={**used, proven.identity: _stamp(datetime.fromtimestamp(proven.expires, UTC))},
+        publishers={
+            **document.publishers,
+            **{key: remember(publisher, proven.claims) for key, publisher in publishers.items()},
+        },
+    )
+
+
+NO_PUBLISHER: Final = (
+    "The token is valid, but of no publisher of this index; compare its claims with 'quire publisher list'."
+)
+
+
+def without_minted(document: AccessDocument, text: TokenText) -> AccessDocument:
+    """Without a minted token; the very document when this is none, or its secret is wrong."""
+    token = document.tokens.get(text.identity)
+    if token is None or not token.publishers or not secrets.compare_digest(token.digest, text.digest):
+        return document
+    return _with(document, tokens={key: each for key, each in document.tokens.items() if key != text.identity})
+
+
+def _stamp(when: datetime) -> str:
+    """A time in whole seconds, rounded up: a token is valid for no less than its time."""
+    whole = when.replace(microsecond=0) + timedelta(seconds=bool(when.microsecond))
+    return f"{whole.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def _with(document: AccessDocument, **fields: object) -> AccessDocument:
+    changed: AccessDocument = msgspec.structs.replace(document, **fields)
+    return changed

@@ -1,0 +1,196 @@
+"""`quire publisher`: CI jobs that may upload because of what their platform says of them, without a secret.
+
+JSON of list: {"audience": str or null, "publishers": [{"id": str, "platform": str, "issuer": str, "settings":
+{word: str}, "claims": {claim: str}, "index": str, "projects": [str], "pending": [str], "remembered": {claim: str},
+"created": str, "by": str or null}]}. Of add: {"id": str, "changed": bool, "audience": str, "pending": [str]}. Of
+remove: {"removed": [str]}. Of audience: {"audience": str or null}.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from quire.access.changing import stamp
+from quire.access.document import AccessDocument
+from quire.access.grants import ANY, parse_index, parse_projects
+from quire.access.records import AccessRecords
+from quire.commands.common import (
+    Opened,
+    add_store_flags,
+    add_user_flag,
+    count,
+    open_store,
+    origin_of,
+    plain,
+    print_json,
+    print_table,
+)
+from quire.domain.errors import InvalidRequest
+from quire.operations import trusted_publishing
+from quire.publishing.platforms import PLATFORMS
+from quire.publishing.publishers import make_publisher
+
+_SETTINGS = {
+    "repository": "OWNER/NAME; of GitLab with all of its groups",
+    "workflow": "its file, e.g. release.yml; of GitLab the path, e.g. .gitlab-ci.yml",
+    "environment": "only jobs in this environment",
+    "reusable_workflow": "the file of a reusable workflow that the job is in: OWNER/NAME/.github/workflows/FILE[@REF]",
+    "organization": "the slug of Buildkite, the id of CircleCI",
+    "pipeline": "the slug of Buildkite, the definition's id of CircleCI",
+    "ci_project": "the id of a project of CircleCI",
+    "context": "the id of a context of CircleCI that the job has",
+    "email": "a service account of Google",
+    "subject": "its id, where it is known",
+}
+"""The settings of all platforms."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `publisher` and its actions."""
+    parser = subparsers.add_parser(
+        "publisher",
+        help="let CI jobs publish without a secret (trusted publishing)",
+        description="Let jobs of GitHub Actions, GitLab CI and others publish without a secret (trusted publishing).",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    adding = actions.add_parser(
+        "add",
+        help="trust the jobs of a workflow",
+        description="Trust the jobs of a workflow: they may upload to some projects of an index, which need not exist.",
+    )
+    adding.add_argument("platform", metavar="PLATFORM", choices=tuple(PLATFORMS), help=", ".join(PLATFORMS))
+    for word, text in _SETTINGS.items():
+        adding.add_argument(f"--{word.replace('_', '-')}", dest=word, metavar="TEXT", help=text)
+    adding.add_argument("--issuer", metavar="URL", help="of an installation of your own: its address, the claim iss")
+    adding.add_argument(
+        "--claim",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a claim that tokens must have, e.g. repository_id=74; repeat it",
+    )
+    adding.add_argument(
+        "--project", action="append", required=True, metavar="PATTERN", help="it may upload to; repeat it"
+    )
+    listing = actions.add_parser("list", help="list the publishers", description="List the publishers.")
+    removing = actions.add_parser(
+        "remove",
+        help="trust them no more, at once",
+        description="Trust publishers no more: their tokens are refused from the next request on, on every worker.",
+    )
+    removing.add_argument("ids", nargs="+", metavar="ID", help="as 'quire publisher list' lists them")
+    audience = actions.add_parser(
+        "audience",
+        help="show or set the audience of tokens",
+        description="Show or set the audience that the tokens of CI jobs must have. It is this store's alone.",
+    )
+    audience.add_argument("audience", nargs="?", metavar="AUDIENCE", help="e.g. the host name of the index")
+    for each in (adding, listing, removing, audience):
+        add_store_flags(each)
+    for each in (adding, removing, audience):
+        add_user_flag(each)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it. Raises NotFound, InvalidRequest, StoreError."""
+    writes = arguments.action in {"add", "remove"} or bool(getattr(arguments, "audience", None))
+    opened = open_store(arguments, writes=writes)
+    access = AccessRecords(opened.store)
+    if arguments.action == "add":
+        _add(arguments, opened, access)
+    elif arguments.action == "remove":
+        trusted_publishing.remove_publishers(access, arguments.ids, origin_of(arguments))
+        if arguments.json:
+            print_json({"removed": arguments.ids})
+        else:
+            print(f"Removed {count(len(arguments.ids), 'publisher')}: no further request is served by their tokens.")
+    elif arguments.action == "audience":
+        _audience(arguments, access)
+    else:
+        _list(opened, access.read().state.document, as_json=arguments.json)
+    return 0
+
+
+def _add(arguments: argparse.Namespace, opened: Opened, access: AccessRecords) -> None:
+    index, projects = parse_index(arguments.index or opened.index.name), parse_projects(arguments.project)
+    publisher = make_publisher(
+        arguments.platform,
+        {word: value for word in _SETTINGS if (value := getattr(arguments, word)) is not None},
+        dict(map(_claim, arguments.claim)),
+        issuer=arguments.issuer,
+        index=index,
+        projects=projects,
+        created=stamp(datetime.now(UTC)),
+        by=origin_of(arguments).user,
+    )
+    identity, document, changed = trusted_publishing.add_publisher(access, publisher, origin_of(arguments))
+    pending = _pending(opened, index, projects)
+    if arguments.json:
+        print_json({"id": identity, "changed": changed, "audience": document.audience, "pending": pending})
+        return
+    print(f"{'Added' if changed else 'There is already'} the publisher {identity}: {plain(publisher.name)}")
+    print(f"It may upload {', '.join(projects)} to the index {index}; its tokens need the audience {document.audience}")
+    if pending:
+        print(f"{', '.join(pending)}: not there yet; the first upload makes the project.")
+
+
+def _claim(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise InvalidRequest(f"{text[:100]!r} is no claim; write it as NAME=VALUE.")
+    return name, value
+
+
+def _audience(arguments: argparse.Namespace, access: AccessRecords) -> None:
+    if arguments.audience:
+        trusted_publishing.set_audience(access, arguments.audience, origin_of(arguments))
+    found = access.read().state.document.audience
+    if arguments.json:
+        print_json({"audience": found})
+    else:
+        print(found or "There is no audience yet; the first publisher brings one.")
+
+
+def _list(opened: Opened, document: AccessDocument, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "audience": document.audience,
+                "publishers": [
+                    {
+                        "id": identity,
+                        **trusted_publishing.described(publisher),
+                        "pending": _pending(opened, publisher.index, publisher.projects),
+                        "remembered": publisher.remembered,
+                        "created": publisher.created,
+                        "by": publisher.by,
+                    }
+                    for identity, publisher in document.publishers.items()
+                ],
+            }
+        )
+        return
+    if not document.publishers:
+        print("There are no publishers.")
+        return
+    rows = [
+        (
+            identity,
+            publisher.name,
+            publisher.index,
+            ", ".join(publisher.projects),
+            "pending" if _pending(opened, publisher.index, publisher.projects) else "",
+            " ".join(f"{name}={value}" for name, value in publisher.remembered.items()),
+        )
+        for identity, publisher in document.publishers.items()
+    ]
+    print_table(("id", "jobs", "index", "projects", "state", "ids"), rows)
+
+
+def _pending(opened: Opened, index: str, projects: Iterable[str]) -> list[str]:
+    """The projects that do not exist yet; patterns are left out."""
+    found = {each.name: set(each.names()) for each in opened.indexes() if index in {ANY, each.name}}
+    return [each for each in projects if not each.endswith(ANY) and not any(each in names for names in found.values())]

@@ -1,0 +1,124 @@
+"""Changes of trusted publishers, and the exchange of their jobs' tokens: the one door for commands and requests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from quire.access import minting
+from quire.access.ci_identities import CiIdentity
+from quire.access.document import AccessDocument, moment
+from quire.access.minting import MintRefused, Proven
+from quire.access.records import AccessRecords
+from quire.access.tokens import TokenText, new_identity, new_token
+from quire.index.audit.entries import Origin
+from quire.publishing.platforms import text_of
+from quire.publishing.publishers import MAX_SETTING, Publisher, facts
+
+MOST_CLAIMS: Final = 60
+"""Claims of a job that are kept beside its token."""
+_NOT_KEPT: Final = {"iss", "aud", "exp", "iat", "nbf", "jti"}
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A token that was minted; its text is nowhere else."""
+
+    text: TokenText
+    expires: int
+    """Seconds since 1970."""
+
+
+def add_publisher(access: AccessRecords, publisher: Publisher, origin: Origin) -> tuple[str, AccessDocument, bool]:
+    """Add a publisher: its id, the document with it, and whether it is new. Raises InvalidRequest, StoreError."""
+    identity = new_identity()
+    before, after = access.change(
+        lambda document: minting.with_publisher(document, identity, publisher),
+        "publisher-add",
+        {"publisher": identity, **described(publisher)},
+        origin,
+    )
+    if before is after:
+        return minting.same_publisher(after, publisher) or identity, after, False
+    log.info("publisher added", publisher=identity, name=publisher.name, user=origin.user)
+    return identity, after, True
+
+
+def remove_publishers(access: AccessRecords, identities: Collection[str], origin: Origin) -> None:
+    """Remove publishers, all of them or none; their tokens are refused from the next request on.
+
+    Raises NotFound, StoreError.
+    """
+    access.change(
+        lambda document: minting.without_publishers(document, identities),
+        "publisher-remove",
+        {"publishers": list(identities)},
+        origin,
+    )
+    for identity in identities:
+        log.info("publisher removed", publisher=identity, user=origin.user)
+
+
+def set_audience(access: AccessRecords, audience: str, origin: Origin) -> bool:
+    """Set the audience that tokens of jobs must have; whether that changed it. Raises InvalidRequest, StoreError."""
+    before, after = access.change(
+        lambda document: minting.with_audience(document, audience), "audience", {"audience": audience}, origin
+    )
+    return before is not after
+
+
+def mint(access: AccessRecords, document: AccessDocument, proven: Proven, origin: Origin) -> Minted:
+    """Exchange a proven token of a CI job for one that may upload what its publishers say.
+
+    `document`: as it was a moment ago; the change decides by the one that it replaces.
+    Raises MintRefused, StoreError.
+    """
+    publishers, reasons = minting.matching(document, proven.claims)
+    if not publishers:
+        log.info("no publisher matches", issuer=text_of(proven.claims.get("iss")), reasons=reasons)
+        raise MintRefused("invalid-publisher", minting.NO_PUBLISHER)
+    identity, publisher = next(iter(publishers.items()))
+    kind = publisher.kind
+    assert kind is not None, "it has matched"
+    texts = {name: text_of(value) for name, value in proven.claims.items() if name not in _NOT_KEPT}
+    kept = [(name, text) for name, text in texts.items() if text and len(text) <= MAX_SETTING]
+    job = CiIdentity(id=identity, kind=kind.title, issuer=publisher.issuer, claims=dict(kept[:MOST_CLAIMS]))
+    text, now = new_token(new_identity()), datetime.now(UTC)
+    details = {"token": text.identity, "publishers": list(publishers), "job": facts(kind.title, job.claims)}
+    _, after = access.change(
+        lambda current: minting.with_minted(current, proven, text, job, now),
+        "token-mint",
+        details,
+        replace(origin, user=f"publisher:{identity}"),
+    )
+    log.info("token minted", token=text.identity, publisher=identity, **facts(kind.title, job.claims))
+    expires = after.tokens[text.identity].expires
+    assert expires is not None, "minted tokens expire"
+    return Minted(text, int(moment(expires).timestamp()))
+
+
+def burn(access: AccessRecords, text: TokenText, origin: Origin) -> None:
+    """End a minted token before its time; anything else is left as it is. Raises StoreError."""
+    before, after = access.change(
+        lambda document: minting.without_minted(document, text), "token-burn", {"token": text.identity}, origin
+    )
+    if before is not after:
+        log.info("token burned", token=text.identity)
+
+
+def described(publisher: Publisher) -> dict[str, object]:
+    """A publisher as logs and lists have it."""
+    return {
+        "platform": publisher.platform,
+        "issuer": publisher.issuer,
+        "settings": publisher.settings,
+        "claims": publisher.claims,
+        "index": publisher.index,
+        "projects": list(publisher.projects),
+    }
