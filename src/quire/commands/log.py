@@ -124,4 +124,9 @@ def _what(entry: Entry) -> str:
         words.append(f"status {entry['status']}")
     if entry.get("reason"):
         words.append(f"because: {entry['reason']}")
+    job = entry.get("job")
+    if isinstance(job, dict):
+        parts = [str(job.get(name, "")) for name in ("platform", "repository")]
+        parts += [f"{name} {job[name]}" for name in ("workflow", "run", "commit") if job.get(name)]
+        words.append(f"by {' '.join(filter(None, parts))}")
     return ", ".join(words)

@@ -216,7 +216,7 @@ RESERVED_PATHS = frozenset(
         "ready",
         "simple",
     }
-    | {"upload", "-"}
+    | {"upload", "-", "_", ".well-known"}
 )
 """First segments of the paths that the index needs for itself, with anything after them."""
 

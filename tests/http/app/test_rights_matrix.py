@@ -37,6 +37,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     OPEN: (
         *("GET /", "GET /health", "GET /ready", "GET /favicon.ico", "GET /{name}", "GET /{name}/"),
         *("GET /-/login", "GET /-/login/callback", "GET /-/account/", "POST /-/logout"),
+        *("GET /_/oidc/audience", "POST /_/oidc/mint-token", "POST /_/oidc/burn-token", "GET /.well-known/pytp"),
     ),
     LOGIN: (f"GET {V1}/whoami",),
     READ: (

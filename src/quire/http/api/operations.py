@@ -112,6 +112,7 @@ _META = _object({"api-version": {"const": "1.4"}})
 _HASHES: Json = {"type": "object", "additionalProperties": _TEXT}
 SCHEMAS: Final[Json] = {
     "Problem": _object({"type": _TEXT, "title": _TEXT, "status": {"type": "integer"}, "detail": _TEXT}),
+    "TokenExchange": _object({"token": _TEXT}, {"features": {"type": "array", "items": _TEXT}}),
     "ProjectList": _object(
         {"meta": _META, "projects": {"type": "array", "items": _object({"name": _TEXT})}},
     ),
@@ -216,6 +217,22 @@ LOGOUT: Final = Operation(
     {303: _TO_A_PAGE},
     (400, 403, 404, 413),
     body={"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": {"token": _TEXT}}}},
+)
+_EXCHANGED: Final[Json] = content("application/json", {"type": "object"})
+_EXCHANGE_BODY: Final[Json] = {"application/json": {"schema": reference("TokenExchange")}}
+AUDIENCE: Final = Operation("The audience that tokens of CI jobs need", {200: _EXCHANGED}, (403, 404, 406))
+MINT: Final = Operation(
+    "A token for the job whose token this is",
+    {200: _EXCHANGED},
+    (403, 404, 406, 408, 413, 422, 429, 503),
+    body=_EXCHANGE_BODY,
+)
+BURN: Final = Operation("End a minted token", {202: _EXCHANGED}, (408, 413, 422, 429, 503), body=_EXCHANGE_BODY)
+DISCOVERY: Final = Operation(
+    "Where the endpoints of trusted publishing are (PEP 807)",
+    {200: _EXCHANGED},
+    (403, 404, 406),
+    ({"name": "discover", "in": "query", "schema": _TEXT},),
 )
 NOTHING: Final = Operation("Nothing", {}, (404,))
 _JSON: Final = {200: content("application/json", reference("ProjectJson")), 301: _MOVED, 304: UNCHANGED}

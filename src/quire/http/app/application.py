@@ -72,7 +72,10 @@ def _routes(settings: Settings) -> list[BaseRoute]:
         by_path.setdefault(endpoint.path, []).append(endpoint)
     prefix = settings.server_base_url
     routes: list[BaseRoute] = [_route(path, found) for path, found in by_path.items()]
-    return [_route(prefix, by_path["/"]), Mount(prefix, routes=routes)] if prefix else routes
+    if not prefix:
+        return routes
+    at_root = [_route(path, found) for path, found in by_path.items() if found[0].is_at_root]
+    return [_route(prefix, by_path["/"]), Mount(prefix, routes=routes), *at_root]
 
 
 def _route(path: str, found: list[Endpoint]) -> Route:

@@ -47,6 +47,8 @@ class Endpoint:
     """Whether a body that is no form is left to the next line of the same address."""
     takes_sessions: bool = False
     """Whether a login to the web interface counts: for pages that only people open."""
+    is_at_root: bool = False
+    """Whether it is answered at the root of the host as well, where everything else is below a prefix."""
     has_any_host: bool = False
     """Whether it is answered under every host name (see `quire.http.app.origins`)."""
 
@@ -56,7 +58,7 @@ class Endpoint:
         return self.path.partition("{")[0]
 
 
-_UPLOADS: Final = (
+UPLOADS: Final = (
     *("/legacy/", "/legacy", "/upload/", "/upload", "/pypi/"),
     *("/simple/", "/simple", "/packages/", "/packages"),
 )
@@ -94,7 +96,7 @@ _TABLE: Final = (
     *_API,
     Endpoint("GET", "/", "ui.browse:home", None, "home", about.HOME),
     Endpoint("POST", "/", "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD),
-    *(Endpoint("POST", path, "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD_TOO) for path in _UPLOADS),
+    *(Endpoint("POST", path, "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD_TOO) for path in UPLOADS),
     Endpoint("GET", "/simple/", "simple.pages:projects_page", Right.LIST, "projects", about.PROJECTS),
     Endpoint("GET", "/simple", "simple.pages:add_slash", Right.LIST, OTHER, about.ADD_SLASH),
     Endpoint("GET", "/simple/{name}/", "simple.pages:project_page", Right.LIST, "project", about.PROJECT),
@@ -114,6 +116,16 @@ _TABLE: Final = (
     Endpoint("GET", "/-/login/callback", "login.pages:callback", None, "login", about.CALLBACK),
     Endpoint("GET", "/-/account/", "login.pages:account", None, "account", about.ACCOUNT),
     Endpoint("POST", "/-/logout", "login.pages:logout", None, "login", about.LOGOUT),
+    Endpoint("GET", "/_/oidc/audience", "publishing.endpoints:audience", None, "oidc", about.AUDIENCE, is_at_root=True),
+    Endpoint(
+        "POST", "/_/oidc/mint-token", "publishing.endpoints:mint_token", None, "oidc", about.MINT, is_at_root=True
+    ),
+    Endpoint(
+        "POST", "/_/oidc/burn-token", "publishing.endpoints:burn_token", None, "oidc", about.BURN, is_at_root=True
+    ),
+    Endpoint(
+        "GET", "/.well-known/pytp", "publishing.endpoints:discovery", None, "oidc", about.DISCOVERY, is_at_root=True
+    ),
     Endpoint("GET", "/favicon.ico", "ui.browse:nothing", None, OTHER, about.NOTHING),
     Endpoint("GET", "/pypi/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON),
     Endpoint("GET", "/pypi/{name}/{version}/json", "ui.browse:project_json", Right.LIST, "json", about.RELEASE_JSON),
@@ -163,13 +175,16 @@ class RouteTable:
                 patterns.append(_pattern(each.path))
                 self._labels.append(each.label)
         self._fixed["GET", ""] = self._fixed["GET", "/"]
+        self._at_root: dict[tuple[str, str], str] = {
+            (each.method, each.path): each.label for each in endpoints(health) if each.is_at_root
+        }
         self._pattern = re.compile("|".join(f"({each})" for each in patterns))
 
     def of(self, method: str, path: str) -> str:
         """The label; OTHER for a path of no endpoint, and for redirects."""
         if self._prefix:
             if not path.startswith(self._prefix):
-                return OTHER
+                return self._at_root.get((method if method == "POST" else "GET", path), OTHER)
             path = path[len(self._prefix) :]
         if method == "POST":
             # one to another address is told where uploads go

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import structlog
@@ -51,6 +51,7 @@ from quire.store.opening import open_store, requests_of
 
 if TYPE_CHECKING:
     from quire.http.login.sign_on import SignOn
+    from quire.http.publishing.exchange import TokenExchange
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,6 +112,14 @@ class Worker:
         from quire.http.login.sign_on import SignOn  # noqa: PLC0415 - of the extra `oidc`
 
         return SignOn(self.settings, self.proxies, AccessRecords(self.default.store))
+
+    @cached_property
+    def exchange(self) -> TokenExchange:
+        """The exchange of CI jobs' tokens."""
+        from quire.http.publishing.exchange import TokenExchange  # noqa: PLC0415 - for rare requests
+
+        access = AccessRecords(self.default.store)
+        return TokenExchange(access, self.access.state, self.in_writer, read_only=self.default.read_only)
 
     def start_periodic_sweep(self) -> asyncio.Task[None] | None:
         """Sweep the store and its trash now and then; the task to cancel at the end. None when it cannot be written."""
