@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from quire import cli
+from quire.commands import publisher as publisher_command
+from quire.publishing.platforms import PLATFORMS
+from quire.publishing.publishers import make_publisher
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import run_quire
 
@@ -81,3 +88,22 @@ def test_bad_publishers_are_refused(store: Path) -> None:
     for words, code, reason in REFUSED:
         assert reason in publisher(store, *words, code=code)
     assert publisher(store, "list") == "There are no publishers.\n"
+
+
+def test_the_commands_of_the_how_to_page_are_right() -> None:
+    """Each `quire publisher add` of it makes a publisher, and its jobs ask for the audience that the page sets."""
+    page = (Path(__file__).parent.parent.parent / "docs" / "how-to" / "trusted-publishing.md").read_text()
+    lines = re.findall(r"^quire (publisher add .*)$", page, re.MULTILINE)
+    assert {line.split()[2] for line in lines} == set(PLATFORMS)
+    for line in lines:
+        parsed = cli.make_parser(["publisher"])[0].parse_args(shlex.split(line))
+        words = {word: getattr(parsed, word) for word in publisher_command.SETTINGS if getattr(parsed, word)}
+        claims = dict(claim.split("=", 1) for claim in parsed.claim)
+        made = make_publisher(
+            parsed.platform, words, claims, issuer=parsed.issuer, index="main", projects=("x",), created="", by=None
+        )
+        assert made.kind is not None
+    (audience,) = re.findall(r"^ *quire publisher audience (.*)$", page, re.MULTILINE)
+    assert f"{re.sub('[^A-Z0-9]', '_', audience.upper())}_ID_TOKEN:\n      aud: {audience}" in page
+    for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL):
+        assert yaml.safe_load(block)

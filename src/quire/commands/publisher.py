@@ -33,7 +33,7 @@ from quire.operations import trusted_publishing
 from quire.publishing.platforms import PLATFORMS
 from quire.publishing.publishers import make_publisher
 
-_SETTINGS = {
+SETTINGS = {
     "repository": "OWNER/NAME; of GitLab with all of its groups",
     "workflow": "its file, e.g. release.yml; of GitLab the path, e.g. .gitlab-ci.yml",
     "environment": "only jobs in this environment",
@@ -62,7 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Trust the jobs of a workflow: they may upload to some projects of an index, which need not exist.",
     )
     adding.add_argument("platform", metavar="PLATFORM", choices=tuple(PLATFORMS), help=", ".join(PLATFORMS))
-    for word, text in _SETTINGS.items():
+    for word, text in SETTINGS.items():
         adding.add_argument(f"--{word.replace('_', '-')}", dest=word, metavar="TEXT", help=text)
     adding.add_argument("--issuer", metavar="URL", help="of an installation of your own: its address, the claim iss")
     adding.add_argument(
@@ -118,7 +118,7 @@ def _add(arguments: argparse.Namespace, opened: Opened, access: AccessRecords) -
     index, projects = parse_index(arguments.index or opened.index.name), parse_projects(arguments.project)
     publisher = make_publisher(
         arguments.platform,
-        {word: value for word in _SETTINGS if (value := getattr(arguments, word)) is not None},
+        {word: value for word in SETTINGS if (value := getattr(arguments, word)) is not None},
         dict(map(_claim, arguments.claim)),
         issuer=arguments.issuer,
         index=index,
