@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,16 +150,24 @@ def _asked(settings: Settings, store: Store) -> Settings:
     if is_directory(settings.root):
         _log.info(deciding_rules(store, settings))
         return settings
+
+    def ask() -> tuple[str, StoreReadOnly | None]:
+        try:
+            store.probe()
+        except StoreReadOnly as error:
+            return deciding_rules(store, settings), error
+        return deciding_rules(store, settings), None
+
     try:
-        run_apart(store.probe)
-    except StoreReadOnly as error:
-        _log.warning(f"{error} Until then {settings.root} is served read-only, without uploads.")
-        settings = msgspec.structs.replace(settings, read_only=True)
+        rules, read_only = run_apart(ask)  # in one process, as each one pays for its connections
     except UnknownLayout:
         raise
     except StoreError as error:
         raise ConfigurationError(f"{error} To examine the bucket, run 'quire doctor {settings.root}'.") from error
-    _log.info(run_apart(partial(deciding_rules, store, settings)))
+    if read_only is not None:
+        _log.warning(f"{read_only} Until then {settings.root} is served read-only, without uploads.")
+        settings = msgspec.structs.replace(settings, read_only=True)
+    _log.info(rules)
     return settings
 
 
