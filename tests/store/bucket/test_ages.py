@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from quire.domain.errors import StoreReadOnly
 from quire.store.bucket.blobs import BucketBlobs
 from quire.store.bucket.objects import Listed
 from tests.store.bucket.memory import MemoryBucket
@@ -59,6 +60,24 @@ def test_the_time_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: begun + 3600)
     assert not blobs.remove_old("acme/1/file", 60)
     assert bucket.asked.count("clock") == 4
+
+
+class ForReaders(Bucket):
+    """Its credentials may not write."""
+
+    def overwrite(self, key: str, data: bytes) -> None:
+        raise StoreReadOnly("The credentials may not write.")
+
+
+def test_readers_take_the_time_of_the_last_writer() -> None:
+    """So `quire check` works with credentials that only read, and takes nothing for older than it is."""
+    bucket = ForReaders()
+    blobs = filled(bucket, 1)
+    (found,) = blobs.list()
+    assert found.age == 0
+    bucket.put("clock", b"", None)
+    (found,) = filled(bucket, 0).list()
+    assert found.age < 3600
 
 
 class SlowUploads(MemoryBucket):

@@ -8,6 +8,7 @@ blob is created by one conditional put, a large one in parts while its bytes arr
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -161,10 +162,12 @@ class BucketBlobs:
         """Seconds since the epoch by the bucket's clock, or a little less: so nothing is too old too early.
 
         The bucket is asked now and then; in between the time goes on by this machine's, which stands still with it.
+        Credentials that may only read get the time of the last question of others: all is younger then.
         """
         if self._asked is None or time.monotonic() - self._asked[1] > _CLOCK_SECONDS:
             if self._writable:
-                self.touch_clock()
+                with contextlib.suppress(StoreReadOnly):
+                    self.touch_clock()
             found = self._bucket.head(_CLOCK)
             self._asked = (0.0 if found is None else found.modified, time.monotonic())
         modified, asked = self._asked
