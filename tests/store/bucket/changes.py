@@ -16,6 +16,7 @@ from unittest import mock
 
 from quire.domain.changes import Selection
 from quire.domain.errors import NotFound
+from quire.domain.project import Status
 from quire.index.commits import blob_keys
 from quire.index.index import Index
 from quire.index.upload import examine, upload_key
@@ -28,7 +29,7 @@ from tests.distributions import make_wheel, wheel_name
 
 PROJECT, NEIGHBOUR = "alpha", "neighbour"
 Seen: TypeAlias = dict[str, dict[str, tuple[str, bool | str]]]
-"""The files of each listed project: sha256, and whether or why it is yanked."""
+"""The files of each listed project: sha256, and whether or why it is yanked; under "" the project's status."""
 
 
 def publish(index: Index, version: str, variant: str = "", project: str = PROJECT) -> None:
@@ -64,6 +65,11 @@ def _one(index: Index) -> None:
 def _two(index: Index) -> None:
     _one(index)
     publish(index, "2.0")
+
+
+def _yanked(index: Index) -> None:
+    _two(index)
+    index.yank(PROJECT, Selection(version="1.0"), "broken")
 
 
 def _deleted(index: Index) -> None:
@@ -114,6 +120,8 @@ SCENARIOS = {
     "overwrite": Scenario(_one, lambda index: publish(index, "1.0", "other")),
     "same": Scenario(_one, lambda index: publish(index, "1.0")),
     "yank": Scenario(_two, lambda index: index.yank(PROJECT, Selection(version="1.0"), "broken")),
+    "unyank": Scenario(_yanked, lambda index: index.unyank(PROJECT, Selection(version="1.0"))),
+    "status": Scenario(_one, lambda index: index.set_status(PROJECT, Status.ARCHIVED, "moved")),
     "release": Scenario(_two, lambda index: _delete(index, Selection(version="1.0"))),
     "last": Scenario(_one, lambda index: _delete(index, Selection(version="1.0"))),
     "project": Scenario(_two, lambda index: _delete(index, Selection())),
@@ -132,6 +140,7 @@ def seen(store: Store) -> Seen:
         assert project is not None, f"{name} is listed, and not there"
         assert project.files, f"{name} is listed without files"
         found[name] = {file.filename: (file.sha256, file.yanked) for file in project.files.values()}
+        found[name][""] = (project.status, project.status_reason or "")
     for name in (PROJECT, NEIGHBOUR):
         hidden = index.project(name)
         assert name in found or hidden is None or not hidden.files, f"{name} is there, and not listed"
