@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +31,12 @@ from tests.serving import environment, free_port
 from benchmarks.counting import LOOP, SOCKET_VARIABLE, THREADS
 from benchmarks.processes import Running, Unavailable, started, wait_for
 from benchmarks.uploading import Release, Uploader, releases
+from quire.access.records import AccessRecords
+from quire.access.tokens import new_identity, new_token
 from quire.config.settings import Settings
+from quire.index.audit.entries import Origin
+from quire.operations import granting
+from quire.store.opening import open_store
 
 REQUESTS = 200
 """Each count is the mean of this many; what a worker does now and then by itself disappears in it."""
@@ -89,6 +95,27 @@ class Asker:
         self._connection.close()
 
 
+def give_rights(folder: Path) -> str:
+    """Let the grants of the worker's store decide: every login may read and publish. A token that may as well."""
+    root = folder / "packages"
+    root.mkdir(exist_ok=True)
+    access, origin, text = AccessRecords(open_store(str(root))), Origin(command="benchmark"), new_token(new_identity())
+    granting.begin(access, "root", ("download", "list", "update"), origin)
+    granting.create_token(
+        access,
+        ("read", "upload"),
+        "*",
+        [],
+        identity=text.identity,
+        digest=text.digest,
+        user=None,
+        note=None,
+        lifetime=timedelta(days=1),
+        origin=origin,
+    )
+    return text.text
+
+
 @contextmanager
 def worker(folder: Path, *, protected: bool = False, counting: Path | None = None) -> Iterator[tuple[Running, int]]:
     """A server with one worker and a project with ten files, and its port.
@@ -119,9 +146,11 @@ def worker(folder: Path, *, protected: bool = False, counting: Path | None = Non
         yield running, settings.port
 
 
-def questions(port: int, *, protected: bool = False) -> dict[str, Question]:
-    """Publish the project if it is not there; the questions about it. With `protected`, of a user with a login."""
+def questions(port: int, *, protected: bool = False, token: str = "") -> dict[str, Question]:
+    """Publish the project if it is not there; the questions about it. With `protected`, of a user with a login, or by a
+    token."""
     login = {"Authorization": "Basic d29ya2VyOmF0IHdvcms="} if protected else {}
+    login |= {"Authorization": f"Bearer {token}"} if token else {}
     uploader = Uploader(port, "/", login)
     for release in releases("work", 10):
         uploader.send(release)

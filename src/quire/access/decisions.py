@@ -14,6 +14,8 @@ from quire.access.grants import ANONYMOUS, AUTHENTICATED, Permission, Scope, Sub
 from quire.access.principals import Principal
 
 _NO_DIGEST: Final = "0" * 64
+"""No text has it."""
+_NO_DIGESTS: Final = _NO_DIGEST, _NO_DIGEST
 
 
 class TokenFault(StrEnum):
@@ -54,23 +56,30 @@ class AccessState:
                 found.setdefault(user, set()).add(group)
         return {user: frozenset(groups) for user, groups in found.items()}
 
+    @cached_property
+    def _digests(self) -> dict[str, tuple[str, str]]:
+        """The digests of the secrets of each token: the current one, and the one before it."""
+        return {
+            identity: (token.digest, token.previous.digest if token.previous is not None else _NO_DIGEST)
+            for identity, token in self.document.tokens.items()
+        }
+
     def find_token(self, identity: str, digest: str, now: datetime) -> Token | TokenFault:
         """The token with this id, if it has this digest (`TokenText.digest`).
 
-        An id that does not exist costs the same comparison as one that does, and a wrong secret is told nothing about
-        the token.
+        A wrong secret is told nothing about the token, and an id that does not exist costs the same steps as one that
+        does.
         """
-        token = self.document.tokens.get(identity)
-        is_current = hmac.compare_digest(digest, token.digest if token is not None else _NO_DIGEST)
-        previous = token.previous if token is not None else None
-        is_previous = hmac.compare_digest(digest, previous.digest if previous is not None else _NO_DIGEST)
-        if token is None or not (is_current or is_previous):
+        current, replaced = self._digests.get(identity, _NO_DIGESTS)
+        is_current, is_previous = hmac.compare_digest(digest, current), hmac.compare_digest(digest, replaced)
+        if not (is_current or is_previous):
             return TokenFault.UNKNOWN
+        token = self.document.tokens[identity]
         if token.revoked is not None:
             return TokenFault.REVOKED
         if token.has_expired(now):
             return TokenFault.EXPIRED
-        if not is_current and (previous is None or moment(previous.until) <= now):
+        if not is_current and (token.previous is None or moment(token.previous.until) <= now):
             return TokenFault.ROTATED
         return token
 

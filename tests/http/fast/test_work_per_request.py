@@ -36,6 +36,8 @@ PYTHON = {
 }
 LOGIN = (8, 8, 235)
 """The additional work for a known password."""
+RIGHTS = {"password": (6, 8, 220), "token": (4, 7, 160)}
+"""The additional work for a known password, and for a token, where grants decide."""
 PYTHON_OF_AN_UPLOAD = (1215, 1340, 32400)
 """Of a wheel with four files, into a project of up to ten."""
 MUST_COUNT = "TESTS_MUST_COUNT"
@@ -86,6 +88,35 @@ def test_python_of_a_request(tmp_path: Path, protected: bool) -> None:
             assert 0 < work.calls <= calls, (what, work)
             assert 0 < work.c_calls <= c_calls, (what, work)
             assert 0 < work.instructions <= instructions, (what, work)
+
+
+@pytest.mark.parametrize("credentials", list(RIGHTS))
+def test_python_of_a_request_by_rights(tmp_path: Path, credentials: str) -> None:
+    """Where grants decide, a password or a token adds few steps: the decision is found once for each state of them."""
+    counter = tmp_path / "counter"
+    text = regress.give_rights(tmp_path)
+    with regress.worker(tmp_path, protected=True, counting=counter) as (_, port):
+        asked = regress.questions(
+            port, protected=credentials == "password", token=text if credentials == "token" else ""
+        )
+        for what, question in asked.items():
+            work = regress.python_work(port, counter, question)
+            most = [limit + extra for limit, extra in zip(PYTHON[what], RIGHTS[credentials], strict=True)]
+            found = work.calls, work.c_calls, work.instructions
+            assert all(0 < each <= limit for each, limit in zip(found, most, strict=True)), (what, work, most)
+
+
+def test_system_calls_of_a_request_by_rights(tmp_path: Path) -> None:
+    """The grants are validated by one look at their directory, whatever they are."""
+    text = regress.give_rights(tmp_path)
+    with regress.worker(tmp_path, protected=True) as (running, port):
+        for what, question in regress.questions(port, token=text).items():
+            try:
+                counts = regress.page_calls(running, port, question)
+            except Unavailable as unavailable:
+                cannot_count(unavailable)
+            assert counts["all"] <= SYSTEM_CALLS[what] + 0.2, (what, counts)
+            assert counts.get("getdents64", 0) < 0.1, (what, counts)
 
 
 def test_python_of_an_upload(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from quire.access.authenticator import Login
 from quire.access.authorization import ALLOWED, Right
 from quire.access.credentials import TokenLogin, find_token_text
 from quire.access.decisions import AccessState, TokenFault
+from quire.access.document import moment
 from quire.access.principals import ANONYMOUS, Principal
 from quire.access.tokens import TokenText
 from quire.catalog.served import ServedIndex
@@ -57,6 +58,7 @@ from quire.render.simple import Page
 from quire.store.open_blob import OpenBlob
 
 _MAX_HOSTS = 64
+_MAX_READERS = 1024
 _PROJECTS = endpoint_of("projects")
 _PROJECT = endpoint_of("project")
 
@@ -82,6 +84,14 @@ class _Loaded(NamedTuple):
     state: AccessState
 
 
+class _Reader(NamedTuple):
+    """A principal that may read, by one state of the grants."""
+
+    principal: Principal
+    until: datetime | None
+    """When its token ends; None for never."""
+
+
 class FastPath:
     """Finds prepared responses of one worker. Belongs to its event loop."""
 
@@ -98,6 +108,9 @@ class FastPath:
         self._state: AccessState | None = None
         self._pages_are_open = self._files_are_open = False
         """Whether pages and files need no login in that state of the grants."""
+        self._readers: dict[tuple[object, ...], _Reader] = {}
+        """The principals that were found to have the right to pages or files in that state. A decision is a function
+        of the state and the time, so it stands while the validated state is the same one."""
         self._algorithm = settings.hash_algorithm
         self._hosts: set[str] = set()
         self._allowed = worker.hosts
@@ -407,25 +420,47 @@ class FastPath:
             login = self.find_login(header)
         if login is None or (self._user_headers and any(name in headers for name in self._user_headers)):
             return None
+        key: tuple[object, ...]
+        if isinstance(login, TokenLogin):
+            key = is_file, login.identity, login.digest
+        elif self._authenticator is not None and self._authenticator.confirm(login):
+            key = is_file, login.username
+        else:
+            return None
+        reader = self._readers.get(key) or self._find_reader(key, login, state, is_file=is_file)
+        if reader is None or (reader.until is not None and reader.until <= datetime.now(UTC)):
+            return None
+        return reader.principal
+
+    def _find_reader(
+        self, key: tuple[object, ...], login: Login | TokenLogin, state: AccessState, *, is_file: bool
+    ) -> _Reader | None:
+        """Decide by the present state, and remember it under `key` until the state changes; None for a refusal."""
+        until = None
         if isinstance(login, TokenLogin):
             token = state.find_token(login.identity, login.digest, datetime.now(UTC))
             if isinstance(token, TokenFault):
                 return None
-            principal = Principal(token.user, token=login.identity)
-        elif self._authenticator is not None and self._authenticator.confirm(login):
-            principal = login.principal
+            ends = [] if token.expires is None else [moment(token.expires)]
+            if token.previous is not None and token.digest != login.digest:  # a secret that was replaced
+                ends.append(moment(token.previous.until))
+            principal, until = Principal(token.user, token=login.identity), min(ends, default=None)
         else:
-            return None
+            principal = login.principal
         right = Right.DOWNLOAD if is_file else Right.LIST
         if self._authorize(principal, right, self._index.name, None, state) is not ALLOWED:
             return None
-        return principal
+        if len(self._readers) >= _MAX_READERS:
+            self._readers.clear()
+        reader = self._readers[key] = _Reader(principal, until)
+        return reader
 
     def _find_open_rights(self, state: AccessState) -> None:
         def is_open(endpoint: Endpoint) -> bool:
             needs = endpoint.needs
             return needs is None or self._authorize(ANONYMOUS, needs, self._index.name, None, state) is ALLOWED
 
+        self._readers.clear()
         self._state, self._pages_are_open, self._files_are_open = state, is_open(_PROJECT), is_open(FILES)
 
 
