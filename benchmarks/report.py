@@ -134,6 +134,7 @@ in `benchmarks/results/latest.json`.
 """
 
 EXPLANATIONS = Path(__file__).parent / "results" / "explanations.md"
+RIGHTS = Path(__file__).parent / "results" / "rights.md"
 
 
 def write_report(results: Results, page: Path) -> None:
@@ -192,6 +193,7 @@ def write_report(results: Results, page: Path) -> None:
                 *rated(authenticated.LARGE, authenticated.PART, authenticated.UPLOAD, authenticated.UPLOADS),
             ],
         ),
+        ("## By token and by grant\n", [_by_rights()]),
         (
             "## Cold start\n",
             [
@@ -220,6 +222,11 @@ def write_report(results: Results, page: Path) -> None:
 def _explained() -> str:
     """Explanations of the missed targets; written by hand, for the run that is published."""
     return f"{EXPLANATIONS.read_text()}" if EXPLANATIONS.exists() else ""
+
+
+def _by_rights() -> str:
+    """The ratios that `benchmarks.rights` printed, in a run of its own."""
+    return RIGHTS.read_text() if RIGHTS.exists() else ""
 
 
 def _circumstances(results: Results) -> str:
