@@ -111,6 +111,11 @@ def make_parser(commands: Iterable[str] = COMMANDS) -> tuple[argparse.ArgumentPa
         prog="quire", description="A private Python package index whose every worker tells the truth at once."
     )
     parser.add_argument("--version", action="version", version=f"quire {__version__}")
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        help="the base URL of a server: the command works over its API, and needs neither the store nor its disk",
+    )
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     owners: dict[str, Command] = {}
     for name in dict.fromkeys(COMMANDS[command] for command in commands):
@@ -130,11 +135,22 @@ def _needed(first: Sequence[str]) -> Iterable[str]:
     return first if first and first[0] in COMMANDS and first[0] != "completion" else COMMANDS
 
 
+def _from_command_on(argv: Sequence[str]) -> Sequence[str]:
+    """The words behind `--url URL`."""
+    while argv and argv[0].partition("=")[0] == "--url":
+        argv = argv[1:] if "=" in argv[0] else argv[2:]
+    return argv
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (sys.argv without the program when None); returns the exit code."""
-    parser, owners = make_parser(_needed(sys.argv[1:2] if argv is None else argv[:1]))
+    parser, owners = make_parser(_needed(_from_command_on(sys.argv[1:] if argv is None else argv)[:1]))
     arguments = parser.parse_args(argv)
     try:
+        if arguments.url is not None and not getattr(arguments, "takes_url", False):
+            raise ConfigurationError(
+                f"'quire {arguments.command}' works on the store itself and takes no --url; run it where the store is."
+            )
         return owners[arguments.command].run(arguments)
     except QuireError as error:
         print(f"quire: error: {error}", file=sys.stderr)

@@ -23,9 +23,7 @@ import structlog
 from quire import cli
 from quire.commands import common
 from quire.commands.progress import Meter
-from quire.commands.selecting import select
 from quire.domain.changes import Selection
-from quire.domain.errors import NotFound
 from quire.index.index import Index
 from quire.index.upload import examine, upload_key
 from quire.store.posix.store import PosixStore
@@ -562,12 +560,6 @@ def test_sizes_in_words() -> None:
     assert [common.in_words(size) for size in sizes] == [
         *("0 B", "999 B", "1.0 kB", "999.5 kB", "1.0 MB", "1.0 GB", "10.0 TB")
     ]
-
-
-def test_select_needs_something() -> None:
-    """Neither a record nor a drop-in file: there is no such project."""
-    with pytest.raises(NotFound):
-        select("alpha", None, (), None, root="/packages")
 
 
 def test_servers_go_on_meanwhile(tmp_path: Path) -> None:

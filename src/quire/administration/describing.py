@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from quire.administration.documents import FileEntry, Project, ProjectEntry, Release, ReleaseEntry, ReleaseList
+from quire.administration.documents import FileEntry, ProjectDetails, ProjectEntry, Release, ReleaseEntry, ReleaseList
 from quire.archives.metadata import CoreMetadata, parse_metadata
 from quire.catalog.sources import ListedFile
 from quire.catalog.views import ProjectView
 from quire.domain.errors import NotFound, QuireError
 from quire.domain.names import same_version, version_sort_key
 from quire.domain.project import File
+from quire.index.audit.reading import LogReader
+from quire.index.index import Index
+from quire.observe.metrics.catalog import TRASH_ACTIONS
 from quire.render.pypi_json import describing_file, select_release
 from quire.render.simple import release_versions
 
@@ -39,9 +42,9 @@ def file_entry(listed: ListedFile, path: str | None = None) -> FileEntry:
 
 def project_of(
     index: str, view: ProjectView, deleted: dict[str, str], paths: Mapping[str, str] | None = None
-) -> Project:
+) -> ProjectDetails:
     """A project. `deleted`: as Index.deleted has it. `paths`: of drop-ins, by filename, where they are told."""
-    return Project(
+    return ProjectDetails(
         index=index,
         project=view.name,
         name=view.display_name,
@@ -121,6 +124,13 @@ def release_of(view: ProjectView, version: str | None) -> Release:
         metadata_name=metadata.name if metadata is not None else None,
         requires_python=metadata.requires_python if metadata is not None else None,
     )
+
+
+def log_reader(index: Index) -> LogReader:
+    """A reader of the log of an index, and of its trash."""
+    records, trash = index.store.records, index.trash
+    further = LogReader(records, trash.name, trash.prefix, actions=TRASH_ACTIONS)
+    return LogReader(records, index.name, index.prefix, further=further)
 
 
 def _metadata(view: ProjectView, files: Collection[File], version: str | None) -> CoreMetadata | None:

@@ -71,7 +71,7 @@ class ProjectEntry(Answer, frozen=True, kw_only=True):
     """Why its record cannot be read; None for one that can."""
 
 
-class ProjectList(Answer, frozen=True, kw_only=True):
+class ProjectPage(Answer, frozen=True, kw_only=True):
     """A page of the list of projects, by name."""
 
     index: str
@@ -102,7 +102,7 @@ class FileEntry(Answer, frozen=True, kw_only=True):
     """Of a file in a served directory: its path there. Only on the store itself, never over HTTP."""
 
 
-class Project(Answer, frozen=True, kw_only=True):
+class ProjectDetails(Answer, frozen=True, kw_only=True):
     """A project with all of its files."""
 
     index: str
@@ -181,6 +181,8 @@ class DeleteBody(Selected, frozen=True, kw_only=True):
     """The whole project."""
     dry_run: bool = False
     """Delete nothing; answer what would be deleted."""
+    no_trash: bool = False
+    """Remove the bytes at once, for good; downloads under way may break off."""
 
 
 class YankedFile(Answer, frozen=True, kw_only=True):
@@ -212,7 +214,11 @@ class Deleted(Answer, frozen=True, kw_only=True):
     """Filenames."""
     bytes: int
     freed: bool
-    """False when the space is given back by a later `quire gc`."""
+    """False when the files are in the trash, and when the space is given back by a later `quire gc`."""
+    in_trash: bool = False
+    """Whether the files can be restored."""
+    trash_days: float | None = None
+    """For so long."""
     dry_run: bool = False
 
 
@@ -409,7 +415,19 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (
-    *(IndexList, ProjectList, Project, FileList, ReleaseList, Release, YankBody, Selected, DeleteBody, Yanked, Deleted),
+    *(
+        IndexList,
+        ProjectPage,
+        ProjectDetails,
+        FileList,
+        ReleaseList,
+        Release,
+        YankBody,
+        Selected,
+        DeleteBody,
+        Yanked,
+        Deleted,
+    ),
     *(StatusBody, ProjectStatus, LogPage, Sender, TokenEntry, TokenList, TokenBody, RotateBody, NewToken, IdsBody),
     *(Ended, GrantBody, GrantList, Granted, Explanation, GroupBody, Group, GroupList),
 )

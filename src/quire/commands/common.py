@@ -18,8 +18,7 @@ import msgspec
 import structlog
 
 from quire.config.settings import Settings, resolve, unknown_variables
-from quire.config.suggestions import did_you_mean
-from quire.domain.errors import ConfigurationError, InvalidRequest, NotFound
+from quire.domain.errors import ConfigurationError, InvalidRequest
 from quire.dropin.folder import Folder
 from quire.dropin.listing import Candidate
 from quire.dropin.tree import Tree
@@ -83,12 +82,6 @@ class Opened:
         return Tree(roots, exclude=[Path(self.home)]).refresh().projects
 
 
-def no_project(opened: Opened, name: str) -> NotFound:
-    """The error for a name without a project, with the name that was probably meant."""
-    hint = did_you_mean(name, {*opened.index.names(), *opened.folder().names()})
-    return NotFound(f"The project {name} does not exist{hint}.")
-
-
 def add_store_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that say which store and index, and how to print."""
     add = parser.add_argument
@@ -108,13 +101,15 @@ def add_store_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_user_flag(parser: argparse.ArgumentParser) -> None:
     """The user for the log."""
-    parser.add_argument("--user", metavar="NAME", help="user name for the log (default: the user of this system)")
+    parser.add_argument(
+        "--user", dest="log_user", metavar="NAME", help="user name for the log (default: the user of this system)"
+    )
 
 
 def user_of(arguments: argparse.Namespace) -> str:
     """The name to log."""
-    if getattr(arguments, "user", None):
-        return str(arguments.user)
+    if getattr(arguments, "log_user", None):
+        return str(arguments.log_user)
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

@@ -10,14 +10,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from quire.access.changing import explain
-from quire.access.decisions import AccessState
-from quire.access.document import Grant
-from quire.access.grants import ANY, Permission, SubjectKind, parse_index, parse_subject
-from quire.access.principals import ANONYMOUS, Principal
+import msgspec
+
+from quire.access.grants import ANY, Permission, parse_index
 from quire.access.records import AccessRecords
+from quire.administration.contract import Administration
+from quire.administration.describing_access import grant_entry
+from quire.administration.documents import GrantBody, GrantEntry
+from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import (
-    Opened,
     add_store_flags,
     add_user_flag,
     count,
@@ -80,116 +81,86 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     init.add_argument("--admin", required=True, metavar="USER", help="the user that gets the right admin")
     init.add_argument("-a", "--authenticate", required=True, metavar="ACTIONS", help="as the servers have it now")
-    for each in (grant, revoke, grants, group, init):
-        add_store_flags(each)
+    for each in (grant, revoke, grants, group):
+        add_place_flags(each)
+    add_store_flags(init)
     for each in (grant, revoke, group, init):
         add_user_flag(each)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Raises NotFound, InvalidRequest, StoreError."""
-    opened = open_store(arguments, writes=arguments.command != "grants")
-    access = AccessRecords(opened.store)
+    """Do it. Raises NotFound, InvalidRequest, StoreError, UpstreamError."""
+    if arguments.command == "access":
+        return _init(arguments, AccessRecords(open_store(arguments, writes=True).store))
     index = parse_index(arguments.index or ANY)
-    actions = {"grant": _grant, "revoke": _revoke, "grants": _grants, "group": _group, "access": _init}
-    return actions[arguments.command](arguments, opened, access, index)
+    administration = open_administration(arguments, writes=arguments.command != "grants")
+    actions = {"grant": _grant, "revoke": _revoke, "grants": _grants, "group": _group}
+    return actions[arguments.command](arguments, administration, index)
 
 
-def _grant(arguments: argparse.Namespace, _: Opened, access: AccessRecords, index: str) -> int:
+def _grant(arguments: argparse.Namespace, administration: Administration, index: str) -> int:
     words = [word.strip() for word in arguments.rights.split(",") if word.strip()]
-    identity, grant, is_new = granting.give(
-        access, arguments.subject, words, index, arguments.project, origin=origin_of(arguments)
+    made = administration.grant(
+        GrantBody(subject=arguments.subject, rights=words, index=index, projects=arguments.project)
     )
+    grant = made.grant
     if arguments.json:
-        print_json({"id": identity, "changed": is_new})
-    elif is_new:
-        print(f"Granted {_in_words(grant)} to {plain(grant.subject)} (grant {identity}).")
+        print_json({"id": grant.id, "changed": made.changed})
+    elif made.changed:
+        print(f"Granted {_in_words(grant)} to {plain(grant.subject)} (grant {grant.id}).")
     else:
-        print(f"Nothing to do: {plain(grant.subject)} had {_in_words(grant)} before (grant {identity}).")
+        print(f"Nothing to do: {plain(grant.subject)} had {_in_words(grant)} before (grant {grant.id}).")
     return 0
 
 
-def _revoke(arguments: argparse.Namespace, _: Opened, access: AccessRecords, __: str) -> int:
-    taken = granting.take_back(access, arguments.ids, origin_of(arguments))
+def _revoke(arguments: argparse.Namespace, administration: Administration, _: str) -> int:
+    taken = administration.revoke_grants(arguments.ids)
     if arguments.json:
         print_json({"revoked": arguments.ids})
         return 0
-    for grant in taken:
+    for grant in taken.grants:
         print(f"Took {_in_words(grant)} from {plain(grant.subject)}.")
     return 0
 
 
-def _grants(arguments: argparse.Namespace, opened: Opened, access: AccessRecords, index: str) -> int:
-    state = access.read().state
+def _grants(arguments: argparse.Namespace, administration: Administration, index: str) -> int:
     if arguments.explain is not None:
-        return _explain(arguments, state, opened.settings.index if index == ANY else index)
+        return _explain(arguments, administration, None if index == ANY else index)
     if arguments.project is not None:
         raise InvalidRequest("A project goes with --explain.")
-    document = state.document
+    found = administration.grants()
     if arguments.json:
-        entries = [
-            {
-                "id": identity,
-                "subject": grant.subject,
-                "rights": list(grant.permissions),
-                "index": grant.index,
-                "projects": list(grant.projects),
-                "created": grant.created,
-                "by": grant.by,
-            }
-            for identity, grant in document.grants.items()
-        ]
-        print_json({"decide": state.decides, "grants": entries, "groups": document.groups})
+        print_json(msgspec.to_builtins(found))
         return 0
-    if not state.decides:
+    if not found.decide:
         print("There are no grants for people: the settings decide (-a, -P). 'quire access init' begins with grants.")
-    if document.grants:
+    if found.grants:
         rows = [
-            (
-                identity,
-                grant.subject,
-                ",".join(grant.permissions),
-                grant.index,
-                " ".join(grant.projects),
-                grant.by or "",
-            )
-            for identity, grant in document.grants.items()
+            (each.id, each.subject, ",".join(each.rights), each.index, " ".join(each.projects), each.by or "")
+            for each in found.grants
         ]
         print_table(("id", "subject", "rights", "index", "projects", "by"), rows)
-    for group, users in document.groups.items():
+    for group, users in found.groups.items():
         print(f"The group {plain(group)}: {', '.join(map(plain, users))}.")
     return 0
 
 
-def _explain(arguments: argparse.Namespace, state: AccessState, index: str) -> int:
+def _explain(arguments: argparse.Namespace, administration: Administration, index: str | None) -> int:
     project = None if arguments.project is None else normalize_name(arguments.project)
-    given = explain(state, _principal(arguments.explain, state), index, project)
+    found = administration.explain(arguments.explain, index, project)
     if arguments.json:
-        rights = {str(each): is_given for each, is_given in given.items()}
-        print_json({"subject": arguments.explain, "index": index, "project": project, "rights": rights})
+        print_json({"subject": found.subject, "index": found.index, "project": project, "rights": found.rights})
         return 0
-    place = f"the index {index}" if project is None else f"{project} on the index {index}"
-    allowed = [str(each) for each, is_given in given.items() if is_given]
-    print(f"{plain(arguments.explain)} may {', '.join(allowed) if allowed else 'do nothing'} on {place}.")
-    if not state.decides:
+    place = f"the index {found.index}" if project is None else f"{project} on the index {found.index}"
+    allowed = [right for right, is_given in found.rights.items() if is_given]
+    print(f"{plain(found.subject)} may {', '.join(allowed) if allowed else 'do nothing'} on {plain(place)}.")
+    if not found.decide:
         print("But there are no grants for people yet: the settings decide (-a, -P).")
     return 0
 
 
-def _principal(text: str, state: AccessState) -> Principal:
-    subject = parse_subject(text if ":" in text or text in set(SubjectKind) else f"{SubjectKind.USER}:{text}")
-    if subject.kind is SubjectKind.USER:
-        return Principal(subject.name)
-    if subject.kind is SubjectKind.TOKEN:
-        token = state.document.tokens.get(subject.name)
-        return Principal(token.user if token is not None else None, token=subject.name)
-    if subject.kind is SubjectKind.ANONYMOUS:
-        return ANONYMOUS
-    raise InvalidRequest("Rights are explained for a user, a token or anonymous.")
-
-
-def _group(arguments: argparse.Namespace, _: Opened, access: AccessRecords, __: str) -> int:
-    changed = granting.set_group(access, arguments.group, arguments.users, origin_of(arguments))
+def _group(arguments: argparse.Namespace, administration: Administration, _: str) -> int:
+    changed = administration.set_group(arguments.group, arguments.users).changed
     if arguments.json:
         print_json({"group": arguments.group, "users": arguments.users, "changed": changed})
     elif not changed:
@@ -201,7 +172,7 @@ def _group(arguments: argparse.Namespace, _: Opened, access: AccessRecords, __: 
     return 0
 
 
-def _init(arguments: argparse.Namespace, _: Opened, access: AccessRecords, __: str) -> int:
+def _init(arguments: argparse.Namespace, access: AccessRecords) -> int:
     try:
         needed = values.actions(arguments.authenticate)
     except ValueError as error:
@@ -211,14 +182,14 @@ def _init(arguments: argparse.Namespace, _: Opened, access: AccessRecords, __: s
         print_json({"grants": [{"subject": each.subject, "rights": list(each.permissions)} for each in grants]})
         return 0
     for grant in grants:
-        print(f"Granted {_in_words(grant)} to {plain(grant.subject)}.")
+        print(f"Granted {_in_words(grant_entry('', grant))} to {plain(grant.subject)}.")
     print("Grants decide from now on, on every server of this store; -a no longer does.")
     for note in notes:
         print(note)
     return 0
 
 
-def _in_words(grant: Grant) -> str:
+def _in_words(grant: GrantEntry) -> str:
     place = "every index" if grant.index == ANY else f"the index {grant.index}"
-    projects = "" if grant.projects == (ANY,) else f" of {', '.join(grant.projects)}"
-    return f"{' and '.join(grant.permissions)}{projects} on {place}"
+    projects = "" if grant.projects == [ANY] else f" of {', '.join(grant.projects)}"
+    return f"{' and '.join(grant.rights)}{projects} on {place}"

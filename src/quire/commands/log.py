@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
-from quire.commands.common import add_store_flags, count, open_store, plain, print_json, print_table
+from quire.commands.administering import add_place_flags, open_administration
+from quire.commands.common import count, plain, print_json, print_table
 from quire.domain.names import normalize_name
 from quire.index.audit.entries import Entry
-from quire.index.audit.reading import LogFilter, Logged, LogReader
+from quire.index.audit.reading import LogFilter, Logged
 from quire.observe.metrics.catalog import CHANGE_ACTIONS, TRASH_ACTIONS
 
 _ACTIONS = (*CHANGE_ACTIONS, *TRASH_ACTIONS)
@@ -42,29 +43,16 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     help_text = f"changes of this kind only: {', '.join(_ACTIONS)}"
     add("--action", choices=_ACTIONS, metavar="ACTION", help=help_text)
     add("--follow", action="store_true", help="go on, and print changes as they are made, until interrupted")
-    add_store_flags(parser)
+    add_place_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show it. Raises StoreError."""
+    """Show it. Raises StoreError, UpstreamError."""
     name = normalize_name(arguments.project) if arguments.project is not None else None
-    opened = open_store(arguments, writes=False)
-    trash = opened.index.trash
-    reader = LogReader(
-        opened.store.records,
-        opened.index.name,
-        opened.index.prefix,
-        further=LogReader(opened.store.records, trash.name, trash.prefix, actions=TRASH_ACTIONS),
-    )
+    administration = open_administration(arguments, writes=False)
     filter_ = LogFilter(since=arguments.since, user=arguments.user, action=arguments.action)
-
-    def names() -> tuple[str, ...]:
-        if name is not None:
-            return (name,)
-        return opened.store.records.written(opened.index.prefix)  # those that were deleted, too
-
-    found = reader.all(names(), filter_)
     if not arguments.follow:
+        found = administration.log(name, filter_)
         if arguments.json:
             print_json([_document(logged) for logged in found])
         else:
@@ -72,9 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
                 ("Time", "Project", "Revision", "Action", "User", "From", "What"), [_row(each) for each in found]
             )
         return 0
-    seen_ids: set[str] = set()
+    new_entries = administration.follow(name, filter_)
     while True:
-        for logged in reader.new_entries(names, filter_, seen_ids):
+        for logged in new_entries():
             as_json = msgspec.json.encode(_document(logged)).decode
             print(as_json() if arguments.json else "\t".join(map(plain, _row(logged))), flush=True)
         time.sleep(FOLLOW_SECONDS)

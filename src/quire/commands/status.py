@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from quire.commands.common import add_store_flags, add_user_flag, no_project, open_store, plain, print_json
-from quire.domain.errors import InvalidRequest, ReadOnlyFile
+import msgspec
+
+from quire.commands.administering import add_place_flags, open_administration
+from quire.commands.common import add_user_flag, plain, print_json
+from quire.domain.changes import check_reason
+from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
 from quire.domain.project import Status
-from quire.operations import changing
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -27,30 +30,23 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("project", metavar="PROJECT")
     parser.add_argument("status", nargs="?", choices=[str(status) for status in Status], metavar="STATUS")
     parser.add_argument("--reason", metavar="TEXT", help="why; people see it")
-    add_store_flags(parser)
+    add_place_flags(parser)
     add_user_flag(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show or set it. Raises NotFound, ReadOnlyFile, StoreError."""
+    """Show or set it. Raises NotFound, ReadOnlyFile, StoreError, UpstreamError."""
     name = normalize_name(arguments.project)
     if arguments.status is None and arguments.reason is not None:
         raise InvalidRequest("A reason goes with a status; name the status as well.")
-    opened = open_store(arguments, writes=arguments.status is not None, required=False)
-    project = opened.index.project(name)
-    if project is None:
-        if not opened.candidates(name):
-            raise no_project(opened, name)
-        if arguments.status is not None:
-            raise ReadOnlyFile(f"The project {name} has drop-in files only; import them first ('quire import').")
-    changed = False
-    if arguments.status is not None:
-        change = changing.set_status(opened.index, name, Status(arguments.status), arguments.reason)
-        project, changed = change.after, change.changed
-    status = project.status if project is not None else Status.ACTIVE
-    reason = project.status_reason if project is not None else None
-    if arguments.json:
-        print_json({"project": name, "status": str(status), "reason": reason, "changed": changed})
+    reason = check_reason(arguments.reason)
+    administration = open_administration(arguments, writes=arguments.status is not None, required=False)
+    if arguments.status is None:
+        found = administration.status(name)
     else:
-        print(f"{name}: {status}{f' ({plain(reason)})' if reason else ''}")
+        found = administration.set_status(name, Status(arguments.status), reason)
+    if arguments.json:
+        print_json(msgspec.to_builtins(found))
+    else:
+        print(f"{name}: {plain(found.status)}{f' ({plain(found.reason)})' if found.reason else ''}")
     return 0

@@ -10,24 +10,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
-from quire.access.document import Token
+import msgspec
+
 from quire.access.grants import ANY, Permission
-from quire.access.records import AccessRecords
 from quire.access.tokens import new_identity, new_token
-from quire.commands.common import (
-    add_store_flags,
-    add_user_flag,
-    count,
-    duration,
-    open_store,
-    origin_of,
-    plain,
-    print_json,
-    print_table,
-)
+from quire.administration.documents import RotateBody, TokenBody, TokenEntry
+from quire.commands.administering import add_place_flags, open_administration
+from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
 from quire.operations import granting
 
 _DESCRIPTION = """\
@@ -77,37 +70,34 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         help="how long the old secret still counts (24h); 0 ends it at once",
     )
     for each in (create, listing, revoke, rotate):
-        add_store_flags(each)
+        add_place_flags(each)
     for each in (revoke, rotate):
         add_user_flag(each)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Raises NotFound, InvalidRequest, StoreError."""
-    writes = arguments.action != "list"
-    opened = open_store(arguments, writes=writes)
-    access, origin = AccessRecords(opened.store), origin_of(arguments)
+    """Do it. Raises NotFound, InvalidRequest, StoreError, UpstreamError."""
+    administration = open_administration(arguments, writes=arguments.action != "list")
     if arguments.action == "create":
         text = new_token(new_identity())
-        token, _ = granting.create_token(
-            access,
-            arguments.right,
-            arguments.index or ANY,
-            arguments.project,
-            identity=text.identity,
-            digest=text.digest,
+        body = TokenBody(
+            rights=arguments.right,
+            index=arguments.index or ANY,
+            projects=arguments.project,
             user=arguments.holder,
             note=arguments.note,
-            lifetime=arguments.expires,
-            origin=origin,
+            expires_in=None if arguments.expires is None else arguments.expires.total_seconds(),
+            id=text.identity,
+            digest=text.digest,
         )
-        _show(text.text, text.identity, token, as_json=arguments.json)
+        _show(text.text, administration.create_token(body).token, as_json=arguments.json)
     elif arguments.action == "rotate":
         text = new_token(arguments.id)
-        token, _ = granting.rotate_token(access, text.identity, text.digest, arguments.grace, origin)
-        _show(text.text, text.identity, token, as_json=arguments.json)
+        body_of_rotation = RotateBody(grace=arguments.grace.total_seconds(), digest=text.digest)
+        rotated = administration.rotate_token(arguments.id, body_of_rotation)
+        _show(text.text, rotated.token, as_json=arguments.json)
     elif arguments.action == "revoke":
-        granting.revoke_tokens(access, arguments.ids, origin)
+        administration.revoke_tokens(arguments.ids)
         if arguments.json:
             print_json({"revoked": arguments.ids})
         else:
@@ -115,73 +105,45 @@ def run(arguments: argparse.Namespace) -> int:
                 f"Revoked {count(len(arguments.ids), 'token')}: no further request is served by {_them(arguments.ids)}."
             )
     else:
-        _list(access, all_of_them=arguments.all, as_json=arguments.json)
+        _list(administration.tokens(), all_of_them=arguments.all, as_json=arguments.json)
     return 0
 
 
-def _list(access: AccessRecords, *, all_of_them: bool, as_json: bool) -> None:
-    now = datetime.now(UTC)
-    tokens = access.read().state.document.tokens
-    found = {identity: (token, _state(token, now)) for identity, token in tokens.items()}
-    found = {identity: each for identity, each in found.items() if all_of_them or each[1] == "valid"}
+def _list(tokens: Sequence[TokenEntry], *, all_of_them: bool, as_json: bool) -> None:
+    found = [token for token in tokens if all_of_them or token.state == "valid"]
     if as_json:
-        print_json(
-            {
-                "tokens": [
-                    {
-                        "id": identity,
-                        "rights": list(token.permissions),
-                        "index": token.index,
-                        "projects": list(token.projects),
-                        "user": token.user,
-                        "note": token.note,
-                        "created": token.created,
-                        "by": token.by,
-                        "expires": token.expires,
-                        "revoked": token.revoked,
-                        "state": state,
-                    }
-                    for identity, (token, state) in found.items()
-                ]
-            }
-        )
+        print_json({"tokens": msgspec.to_builtins(found)})
         return
     if not found:
         print("There are no tokens." if all_of_them else "There are no valid tokens.")
         return
     rows = [
-        (identity, state, _reach(token), token.user or "", token.expires or "never", plain(token.note or ""))
-        for identity, (token, state) in found.items()
+        (each.id, each.state, _reach(each), each.user or "", each.expires or "never", plain(each.note or ""))
+        for each in found
     ]
     print_table(("id", "state", "may", "for", "expires", "note"), rows)
 
 
-def _show(text: str, identity: str, token: Token, *, as_json: bool) -> None:
+def _show(text: str, token: TokenEntry, *, as_json: bool) -> None:
     if as_json:
-        print_json({"id": identity, "token": text, "expires": token.expires})
+        print_json({"id": token.id, "token": text, "expires": token.expires})
         return
     print(text)  # alone on standard output, for TOKEN=$(quire token create ...)
     ends = "does not expire" if token.expires is None else f"expires {token.expires}"
     holder = "" if token.user is None else f" for the user {plain(token.user)}, within the rights of that user"
     sys.stdout.flush()
-    print(f"It is shown once. The token {identity} may {_reach(token)}{holder}; it {ends}.", file=sys.stderr)
+    print(f"It is shown once. The token {token.id} may {_reach(token)}{holder}; it {ends}.", file=sys.stderr)
     print("Use it as the password of the user __token__, or as a Bearer token.", file=sys.stderr)
 
 
-def _reach(token: Token) -> str:
+def _reach(token: TokenEntry) -> str:
     index = "every index" if token.index == ANY else token.index
-    rights = [each for each in token.permissions if each != Permission.READ]
-    projects = "" if token.projects == (ANY,) else f" {', '.join(token.projects)}"
-    parts = [f"read {index}"] if Permission.READ in token.permissions else []
+    rights = [each for each in token.rights if each != Permission.READ]
+    projects = "" if token.projects == [ANY] else f" {', '.join(token.projects)}"
+    parts = [f"read {index}"] if Permission.READ in token.rights else []
     if rights:
         parts.append(f"{', '.join(rights)}{projects} on {index}")
     return " and ".join(parts)
-
-
-def _state(token: Token, now: datetime) -> str:
-    if token.revoked is not None:
-        return "revoked"
-    return "expired" if token.has_expired(now) else "valid"
 
 
 def _lifetime(text: str) -> timedelta | None:

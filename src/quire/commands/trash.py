@@ -28,7 +28,7 @@ from quire.commands.common import (
     print_json,
     print_table,
 )
-from quire.commands.ls import project_view
+from quire.commands.local import project_view
 from quire.domain import trash as documents
 from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.names import normalize_name, same_version

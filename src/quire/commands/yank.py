@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from quire.commands.common import add_store_flags, add_user_flag, count, no_project, open_store, print_json
-from quire.commands.selecting import select
-from quire.domain.changes import check_reason
+import msgspec
+
+from quire.commands.administering import add_place_flags, open_administration
+from quire.commands.common import add_user_flag, count, print_json
+from quire.domain.changes import Selection, check_reason
 from quire.domain.names import normalize_name
-from quire.operations import changing
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -27,32 +28,26 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         parser.add_argument("what", metavar="VERSION-OR-FILENAME")
         if name == "yank":
             parser.add_argument("--reason", metavar="TEXT", help="why; people see it")
-        add_store_flags(parser)
+        add_place_flags(parser)
         add_user_flag(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Raises NotFound, ReadOnlyFile, StoreError."""
-    name = normalize_name(arguments.project)
+    """Do it. Raises NotFound, ReadOnlyFile, StoreError, UpstreamError."""
+    name, selection = normalize_name(arguments.project), Selection.of(arguments.what)
     reason = check_reason(arguments.reason) if arguments.command == "yank" else None
-    opened = open_store(arguments, writes=True, required=False)
-    hosted, dropins = opened.index.project(name), opened.candidates(name)
-    if hosted is None and not dropins:
-        raise no_project(opened, name)
-    selection, fixed = select(name, hosted, dropins, arguments.what, root=opened.store.place)
+    administration = open_administration(arguments, writes=True, required=False)
     if arguments.command == "yank":
-        change = changing.yank(opened.index, name, selection, fixed, reason)
+        done = administration.yank(name, selection, reason)
     else:
-        change = changing.unyank(opened.index, name, selection, fixed)
-    files = [file for file in change.after.files.values() if selection.includes(file)] if change.after else []
+        done = administration.unyank(name, selection)
     if arguments.json:
-        entries = [{"filename": file.filename, "version": file.version, "yanked": file.yanked} for file in files]
-        print_json({"project": name, "selection": str(selection), "changed": change.changed, "files": entries})
+        print_json(msgspec.to_builtins(done))
         return 0
-    what = f"{selection} of {name} ({count(len(files), 'file')})"
+    what = f"{selection} of {name} ({count(len(done.files), 'file')})"
     if arguments.command == "yank":
         changed, unchanged = f"Yanked {what}: installers take it only when it is pinned.", f"{what} was yanked before"
     else:
         changed, unchanged = f"Unyanked {what}: installers take it again.", f"{what} was not yanked"
-    print(changed if change.changed else f"Nothing to do: {unchanged}.")
+    print(changed if done.changed else f"Nothing to do: {unchanged}.")
     return 0

@@ -348,6 +348,7 @@ _SERVICE_LINK = re.compile(
 _OTHER_VARIABLES = {
     *("QUIRE_CONFIG", SETTINGS_VARIABLE, "QUIRE_RUNTIME"),
     "QUIRE_OIDC_CLIENT_SECRET",  # a secret, and settings are shown
+    *("QUIRE_URL", "QUIRE_TOKEN"),  # of commands that work over the API of a server
     # the image reads these
     *("QUIRE_HTPASSWD", "QUIRE_USER", "QUIRE_PASSWORD", "QUIRE_PASSWORD_FILE"),
 }

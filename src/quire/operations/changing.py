@@ -6,14 +6,14 @@ all have the same checks, the same entry in the audit log, the same line in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import structlog
 
 from quire.domain.changes import Selection
 from quire.domain.errors import ChangedMeanwhile, NotFound, ReadOnlyFile
-from quire.domain.names import same_version
+from quire.domain.names import guess_filename, same_version
 from quire.domain.project import File, Project, Status
 from quire.domain.trash import TrashedFile
 from quire.index.audit.entries import Entry, Origin
@@ -41,6 +41,19 @@ class FixedFile(NamedTuple):
 def nothing_selected(project: str, selection: Selection) -> NotFound:
     """The error for a selection that has no hosted file."""
     return NotFound(f"The project {project} does not have {selection}.")
+
+
+def was_deleted(selection: Selection, deleted: Collection[str], *, has_files: bool) -> bool:
+    """Whether all that a selection of no listed file can mean was deleted before.
+
+    `deleted`: filenames. `has_files`: whether the project lists any file.
+    """
+    if selection.filename is not None:
+        return selection.filename in deleted
+    if selection.version is None:
+        return bool(deleted) and not has_files
+    parsed = (guess_filename(filename) for filename in deleted)
+    return any(each is not None and same_version(each.version, selection.version) for each in parsed)
 
 
 def only_of(seen: Project | None) -> Guard:

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from starlette.routing import Mount, Route
 
 import quire.http
+from quire.administration import documents
 from quire.config.settings import Settings
 from quire.config.values import RESERVED_PATHS
 from quire.http.api.openapi import document
+from quire.http.api.operations import SCHEMAS
 from quire.http.app.application import create_application
 from quire.http.app.problems import STATUS
 from tests.asking import password_file
@@ -99,6 +102,12 @@ def test_every_reference_within_the_document_leads_somewhere() -> None:
     found = document()
     names = set(re.findall(r"'#/components/schemas/(\w+)'", repr(found)))
     assert names == set(found["components"]["schemas"])
+
+
+def test_no_two_schemas_have_one_name() -> None:
+    """Those of the JSON API are generated from its types, and the others are written."""
+    generated = msgspec.json.schema_components(documents.SCHEMAS)[1]
+    assert generated.keys() & SCHEMAS.keys() == set()
 
 
 @pytest.mark.parametrize("prefix", ["", "/python"])

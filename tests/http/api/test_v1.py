@@ -121,7 +121,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Two workers, with grants that `root` administers; every login may read, upload and manage."""
     folder = tmp_path_factory.mktemp("api")
     users = password_file(folder, **SECRETS)
-    with serve(folder, "--grants", "-a", "update", "-P", users, "--disable-fallback", "--workers", 2) as served:
+    flags = ("-a", "update", "-P", users, "--disable-fallback", "--workers", 2)
+    with serve(folder, *flags) as served:
         quire(served, "access", "init", "--admin", "root", "-a", "update")
         yield served
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,7 +24,7 @@ from quire.catalog.served import ServedIndex
 from quire.catalog.views import ProjectView
 from quire.domain.changes import Selection, check_reason
 from quire.domain.errors import ChangedMeanwhile, InvalidRequest, ReadOnlyFile
-from quire.domain.names import guess_filename, normalize_name, same_version
+from quire.domain.names import normalize_name
 from quire.domain.project import File, Status
 from quire.http.api.messages import answered, received
 from quire.http.api.v1_projects import deleted_of, etag_of, missing, record_of
@@ -92,9 +93,17 @@ async def delete(request: Request) -> Response:
             raise changing.nothing_selected(meant.name, selection)
         return answered(_deleted(meant.name, selection, files, body, changed=False))
     work = partial(changing.delete, meant.served.hosted, meant.name, selection, meant.fixed)
-    change: Change = await meant.worker.in_writer(work, origin=meant.origin, guard=meant.guard)
-    meant.worker.remove_blobs_later(meant.served.hosted, change.removed)
-    return answered(_deleted(meant.name, selection, change.unlisted, body, changed=change.changed))
+    to_trash = not body.no_trash
+    change: Change = await meant.worker.in_writer(work, to_trash=to_trash, origin=meant.origin, guard=meant.guard)
+    if body.no_trash:
+        await meant.worker.in_writer(meant.served.hosted.remove_blobs, change.removed)
+    else:
+        meant.worker.remove_blobs_later(meant.served.hosted, change.removed)
+    done = _deleted(meant.name, selection, change.unlisted, body, changed=change.changed)
+    if change.is_in_trash:
+        days = meant.worker.settings.trash_days
+        done = msgspec.structs.replace(done, in_trash=True, freed=False, trash_days=days)
+    return answered(done)
 
 
 async def set_status(request: Request) -> Response:
@@ -153,14 +162,9 @@ def _selection(body: Selected) -> Selection:
 
 
 def _was_deleted(meant: _Meant, selection: Selection) -> bool:
-    """Whether all that a selection can mean was deleted before. Blocks."""
+    """Blocks."""
     deleted = deleted_of(meant.served, meant.view) if meant.view.had_record else {}
-    if selection.filename is not None:
-        return selection.filename in deleted
-    if selection.version is None:
-        return bool(deleted) and not meant.view.files
-    parsed = (guess_filename(filename) for filename in deleted)
-    return any(each is not None and same_version(each.version, selection.version) for each in parsed)
+    return changing.was_deleted(selection, deleted, has_files=bool(meant.view.files))
 
 
 def _yanked(change: Change, selection: Selection) -> Response:

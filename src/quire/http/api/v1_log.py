@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.access.authorization import Right
+from quire.administration.describing import log_reader
 from quire.administration.documents import LogPage
 from quire.catalog.served import ServedIndex
 from quire.domain.errors import InvalidRequest
@@ -17,7 +18,7 @@ from quire.domain.names import normalize_name
 from quire.http.api.messages import answered, limit_of
 from quire.http.app.worker import index_of, worker_of
 from quire.index.audit.entries import Entry
-from quire.index.audit.reading import LogFilter, LogReader
+from quire.index.audit.reading import LogFilter
 
 _MOST_READ = 500
 """Projects whose logs one page reads; with a filter it may have few entries, or none."""
@@ -50,14 +51,14 @@ def _page(index: ServedIndex, name: str | None, filter_: LogFilter, cursor: tupl
     """Blocks. The entries behind a cursor."""
     after, given = cursor
     hosted = index.hosted
-    reader = LogReader(hosted.store.records, hosted.name, hosted.prefix)
+    reader = log_reader(hosted)
     names: Sequence[str] = (name,) if name is not None else sorted(hosted.store.records.written(hosted.prefix))
     entries: list[Entry] = []
     begin = bisect_left(names, after)
     end = begin + (_MOST_READ if hosted.store.validates_inline else _MOST_READ_FAR)
     for each in names[begin:end]:
         passed = given if each == after else 0
-        for logged in reader.project(each, filter_)[passed:]:
+        for logged in reader.all((each,), filter_)[passed:]:
             if len(entries) == limit:
                 return LogPage(entries=entries, next=f"{each}/{passed}")
             entries.append({"project": each} | logged.entry)

@@ -53,10 +53,10 @@ def _change(summary: str, body: str, answer: str) -> Operation:
 
 WHOAMI: Final = Operation("The sender of this request, as its credentials prove it", _answer("Sender"), (401, 429))
 INDEXES: Final = Operation("All indexes", _answer("IndexList"))
-PROJECTS: Final = Operation("A page of the projects", _answer("ProjectList"), (404,), (_INDEX, _CURSOR, _LIMIT))
+PROJECTS: Final = Operation("A page of the projects", _answer("ProjectPage"), (404,), (_INDEX, _CURSOR, _LIMIT))
 PROJECT: Final = Operation(
     "A project with its files",
-    {200: {**content("application/json", reference("Project")), "headers": headers_of("ETag")}, 304: UNCHANGED},
+    {200: {**content("application/json", reference("ProjectDetails")), "headers": headers_of("ETag")}, 304: UNCHANGED},
     (404,),
     _PROJECT,
 )

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.administration import describing
-from quire.administration.documents import FileList, IndexEntry, IndexList, ProjectEntry, ProjectList
+from quire.administration.documents import FileList, IndexEntry, IndexList, ProjectEntry, ProjectPage
 from quire.catalog.hosted import HostedProject
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import Projects, ProjectView
@@ -28,6 +28,10 @@ from quire.http.app.worker import index_of, worker_of
 
 NEWEST: Final = "-"
 """In place of a version in an address."""
+_MISSPELT: Final = 2
+"""Characters that a misspelt name has more or fewer."""
+_MOST_COMPARED: Final = 200
+"""Names that a misspelt one is compared with, in some ten milliseconds: anyone may ask for a name."""
 _READERS: Final = 8
 """Threads for one page of projects, where each project is a round trip or more."""
 
@@ -55,7 +59,7 @@ async def projects(request: Request) -> Response:
     chosen = names[begin : begin + limit]
     found = await worker.for_large_page(_entries, index, chosen)
     is_last = begin + limit >= len(names)
-    return answered(ProjectList(index=index.name, projects=found, next=None if is_last else chosen[-1]))
+    return answered(ProjectPage(index=index.name, projects=found, next=None if is_last else chosen[-1]))
 
 
 async def project(request: Request) -> Response:
@@ -95,8 +99,10 @@ async def release(request: Request) -> Response:
 
 async def missing(request: Request, index: ServedIndex, name: str) -> NotFound:
     """The error for a name without a project, with the name that was probably meant."""
-    names = (await index.names()).names
-    hint = await worker_of(request).for_large_page(did_you_mean, name, names)
+    similar = [
+        each for each in (await index.names()).names if each[:1] == name[:1] and abs(len(each) - len(name)) <= _MISSPELT
+    ]
+    hint = await worker_of(request).for_large_page(did_you_mean, name, similar[:_MOST_COMPARED])
     return NotFound(f"The project {name} does not exist{hint}.")
 
 

@@ -85,7 +85,7 @@ _API: Final = (
     Endpoint("POST", f"{_V1}/grants", "api.v1:grant", Right.ADMIN, "api", v1.GRANT),
     Endpoint("POST", f"{_V1}/grants/revoke", "api.v1:revoke_grants", Right.ADMIN, "api", v1.REVOKE_GRANTS),
     Endpoint("GET", f"{_V1}/groups", "api.v1:groups", Right.ADMIN, "api", v1.GROUPS),
-    Endpoint("POST", f"{_V1}/groups/{{group}}", "api.v1:set_group", Right.ADMIN, "api", v1.SET_GROUP),
+    Endpoint("POST", f"{_V1}/groups/{{group:path}}", "api.v1:set_group", Right.ADMIN, "api", v1.SET_GROUP),
     Endpoint("GET", f"{_V1}/tokens", "api.v1:tokens", Right.ADMIN, "api", v1.TOKENS),
     Endpoint("POST", f"{_V1}/tokens", "api.v1:create_token", Right.ADMIN, "api", v1.CREATE_TOKEN),
     Endpoint("POST", f"{_V1}/tokens/revoke", "api.v1:revoke_tokens", Right.ADMIN, "api", v1.REVOKE_TOKENS),

@@ -91,7 +91,7 @@ class LogReader:
             found.append(self.project(name, filter_))
             if self._further is not None:
                 found.append(self._further.project(name, filter_))
-        return list(_merged(found))
+        return list(by_time(found))
 
     def new_entries(self, names: Callable[[], Iterable[str]], filter_: LogFilter, seen_ids: set[str]) -> list[Logged]:
         """The entries of all projects whose ids are not in `seen_ids`; their ids are added to it."""
@@ -110,7 +110,7 @@ def _once(project: str, entries: Iterable[Entry]) -> list[Logged]:
     return sorted((Logged(project, entry) for entry in by_id.values()), key=lambda logged: logged.revision)
 
 
-def _merged(logs: Iterable[list[Logged]]) -> Iterator[Logged]:
+def by_time(logs: Iterable[list[Logged]]) -> Iterator[Logged]:
     """By time; an entry never before one of an earlier revision of its project."""
     dated = []
     for log in logs:

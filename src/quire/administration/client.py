@@ -1,0 +1,246 @@
+"""Requests to the JSON API of a server, whose answers are trusted no further than needed.
+
+An answer is read up to a limit and within a deadline, and must be of the type that is expected. No redirect is followed
+to another origin, so credentials reach the host that was named and no other. Errors are sentences without credentials.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+import httpx
+import msgspec
+
+from quire import __version__
+from quire.administration.credentials import Credentials, Login
+from quire.administration.documents import Problem
+from quire.domain import errors
+from quire.domain.errors import ConfigurationError, QuireError, UpstreamError
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+"""The largest: a project of some 100,000 files."""
+SECONDS: Final = 120.0
+"""Within which an answer must be complete."""
+SILENT_SECONDS: Final = 30.0
+CONNECT_SECONDS: Final = 10.0
+BASE: Final = "/-/api/v1"
+_CHUNK: Final = 64 * 1024
+_MOST_REDIRECTS: Final = 3
+_MOST_SAID: Final = 1000
+_JSON: Final = {"application/json", "application/problem+json"}
+_NOTHING_THERE: Final = ("There is nothing at this address", "This address does not take this method")
+_ERRORS: Final[Mapping[int, type[QuireError]]] = {
+    400: errors.InvalidRequest,
+    404: errors.NotFound,
+    409: errors.ReadOnlyFile,
+    412: errors.ChangedMeanwhile,
+    413: errors.TooLarge,
+    507: errors.StoreFull,
+}
+
+T = TypeVar("T")
+
+
+class _Answer(NamedTuple):
+    status: int
+    media_type: str
+    body: bytes
+
+
+class Client:
+    """One server, asked by one thread. A context manager."""
+
+    def __init__(self, url: str, environ: Mapping[str, str], *, seconds: float = SECONDS) -> None:
+        """`url`: the base URL of the server, perhaps with user and password; the one of its `/simple/` is taken, too.
+        `seconds`: within which an answer must be complete.
+
+        Raises ConfigurationError.
+        """
+        self._seconds = seconds
+        try:
+            parts = urlsplit(url.strip())
+            is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+            path = parts.path.rstrip("/").removesuffix("/simple")
+            self.url = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, "", ""))
+            """Without credentials."""
+            httpx.URL(self.url)
+        except (ValueError, httpx.InvalidURL):
+            is_usable = False
+        if not is_usable or parts.query or parts.fragment:
+            raise ConfigurationError(
+                "The URL of the server is not of the form https://packages.acme.example/ (--url, QUIRE_URL)."
+            )
+        self._credentials = Credentials(url.strip(), environ)
+        self._login = self._credentials.at_hand()
+        try:
+            self._client = httpx.Client(
+                headers={"User-Agent": f"quire/{__version__}", "Accept": "application/json, application/problem+json"},
+                timeout=httpx.Timeout(min(seconds, SILENT_SECONDS), connect=min(seconds, CONNECT_SECONDS)),
+                verify=ssl.create_default_context(),  # the system's authorities, or SSL_CERT_FILE and SSL_CERT_DIR
+                limits=httpx.Limits(max_keepalive_connections=0),  # most commands send one request
+                follow_redirects=False,
+            )
+        except (ValueError, ImportError, OSError) as error:
+            raise ConfigurationError(
+                f"No connection can be made with the proxies and certificates in the environment ({error})."
+            ) from None
+
+    def close(self) -> None:
+        self._client.close()
+
+    def get(self, kind: type[T], *segments: str, **query: str | None) -> T:
+        """The answer to a GET. `segments`: of the path below the API's base, not quoted."""
+        return self._decoded(kind, self._asked("GET", segments, query, None))
+
+    def post(self, kind: type[T], body: msgspec.Struct, *segments: str) -> T:
+        """The answer to a POST."""
+        content = msgspec.json.encode({name: value for name, value in _fields(body).items() if value is not None})
+        return self._decoded(kind, self._asked("POST", segments, {}, content))
+
+    def _asked(
+        self, method: str, segments: tuple[str, ...], query: Mapping[str, str | None], content: bytes | None
+    ) -> _Answer:
+        url = f"{self.url}{BASE}/{'/'.join(quote(each, safe='') for each in segments)}"
+        sent = {name: value for name, value in query.items() if value is not None}
+        further = None
+        while True:
+            answer = self._request(method, url, sent, content)
+            if answer.status != 401:
+                break
+            further = further or self._credentials.asked_for()
+            login: Login | None = next(further, None)
+            if login is None:
+                break
+            self._login = login
+        if answer.media_type not in _JSON:
+            raise UpstreamError(_no_quire(self.url, answer))
+        if answer.status != 200:
+            self._refused(answer)
+        return answer
+
+    def _request(self, method: str, url: str, query: Mapping[str, str], content: bytes | None) -> _Answer:
+        """Raises UpstreamError."""
+        headers = {"Accept-Encoding": "identity"}
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        if self._login is not None:
+            headers["Authorization"] = self._login.header
+        for _ in range(_MOST_REDIRECTS + 1):
+            request = self._client.build_request(method, url, params=query or None, content=content, headers=headers)
+            answer, location = self._sent(request)
+            if location is None:
+                return answer
+            target = _joined(str(request.url), location)
+            if method != "GET" or _origin(target) != _origin(self.url):
+                parts = urlsplit(target)
+                shown = ascii(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"[:200])
+                raise UpstreamError(
+                    f"The server {self.url} redirects to {shown}, where no credentials are sent; if that is the index, "
+                    "give its address with --url."
+                )
+            url, query = target, {}
+        raise UpstreamError(f"The server {self.url} redirects in a circle.")
+
+    def _sent(self, request: httpx.Request) -> tuple[_Answer, str | None]:
+        """An answer, or where it redirects to."""
+        deadline = time.monotonic() + self._seconds
+        unknown = "" if request.method == "GET" else " It is not known whether the change was made: repeat it."
+        body = bytearray()
+        try:
+            response = self._client.send(request, stream=True)
+            try:
+                if response.is_redirect:
+                    return _Answer(response.status_code, "", b""), response.headers["location"]
+                for chunk in response.iter_raw(_CHUNK):
+                    body += chunk
+                    if len(body) > MAX_ANSWER_BYTES:
+                        raise UpstreamError(f"The server {self.url} answers with more than {MAX_ANSWER_BYTES} bytes.")
+                    if time.monotonic() > deadline:
+                        raise UpstreamError(
+                            f"The server {self.url} did not answer within {self._seconds:g} seconds.{unknown}"
+                        )
+            finally:
+                response.close()
+        except httpx.TimeoutException as error:
+            raise UpstreamError(f"The server {self.url} does not answer in time.{unknown}") from error
+        except httpx.ConnectError as error:
+            raise UpstreamError(f"The server {self.url} cannot be reached: {_reason(error)}.") from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise UpstreamError(f"The connection to {self.url} broke: {_reason(error)}.{unknown}") from error
+        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return _Answer(response.status_code, media_type, bytes(body)), None
+
+    def _decoded(self, kind: type[T], answer: _Answer) -> T:
+        try:
+            return msgspec.json.decode(answer.body, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise UpstreamError(
+                f"The server {self.url} answers with JSON that this quire ({__version__}) does not understand; use the "
+                "version of the server."
+            ) from None
+
+    def _refused(self, answer: _Answer) -> NoReturn:
+        """Raise the error that an answer tells."""
+        problem = self._decoded(Problem, answer)
+        said = " ".join(problem.detail[:_MOST_SAID].split())
+        sentence = (
+            "".join(each if each.isprintable() else "?" for each in said) or f"The server answers {answer.status}."
+        )
+        if answer.status in {404, 405} and sentence.startswith(_NOTHING_THERE):
+            raise UpstreamError(
+                f"The server {self.url} does not have this part of the API of quire {__version__}: it is another "
+                "version."
+            )
+        if answer.status == 401:
+            raise UpstreamError(f"{sentence} {self._advice()}")
+        kind = _ERRORS.get(answer.status, errors.StoreError if answer.status >= 500 else errors.QuireError)
+        raise kind(sentence)
+
+    def _advice(self) -> str:
+        if self._login is not None:
+            return f"The login is from {self._login.source}."
+        return "Set QUIRE_TOKEN, or have a netrc file or the command keyring with a login for this server."
+
+
+def _no_quire(url: str, answer: _Answer) -> str:
+    kind = f"with {answer.media_type[:80]!a}" if answer.media_type else "without a media type"
+    if answer.status in {401, 407, 403} or (answer.status == 200 and answer.media_type == "text/html"):
+        return (
+            f"The server {url} answers {answer.status} with {kind!a}, as the login page of a proxy does; it is no "
+            "answer of quire. Give the address that installers use."
+        )
+    return (
+        f"The server {url} answers {answer.status} with {kind!a}: there is no quire at this address, or one without "
+        "the API."
+    )
+
+
+def _joined(url: str, location: str) -> str:
+    """The address that a redirect leads to; an empty one for none."""
+    try:
+        target = urljoin(url, location)
+        httpx.URL(target)
+    except (ValueError, httpx.InvalidURL):
+        return ""
+    return target
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return "", None, None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+
+
+def _fields(body: msgspec.Struct) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(body)
+    return fields

@@ -1,0 +1,94 @@
+"""The contract of commands: an index with its grants and tokens, on a store or behind a server's JSON API.
+
+Names of projects are normalized. Both sides raise the same errors: NotFound, InvalidRequest, ReadOnlyFile, and
+StoreError; over the API UpstreamError as well, for an answer that did not come or is none of quire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from quire.administration.documents import (
+    Deleted,
+    Ended,
+    Explanation,
+    GrantBody,
+    Granted,
+    GrantList,
+    Group,
+    NewToken,
+    ProjectDetails,
+    ProjectPage,
+    ProjectStatus,
+    Release,
+    RotateBody,
+    TokenBody,
+    TokenEntry,
+    Yanked,
+)
+from quire.domain.changes import Selection
+from quire.domain.project import Status
+from quire.index.audit.reading import LogFilter, Logged
+
+
+class Administration(Protocol):
+    """One index, and the grants and tokens of its store."""
+
+    def projects(self) -> ProjectPage:
+        """All projects."""
+        ...
+
+    def project(self, name: str) -> ProjectDetails:
+        """A project with its files; also one of which nothing but the names of deleted files is left."""
+        ...
+
+    def release(self, name: str, version: str | None) -> Release:
+        """A release; the newest where `version` is None."""
+        ...
+
+    def yank(self, name: str, selection: Selection, reason: str | None) -> Yanked: ...
+
+    def unyank(self, name: str, selection: Selection) -> Yanked: ...
+
+    def delete(self, name: str, selection: Selection, *, dry_run: bool, no_trash: bool = False) -> Deleted:
+        """Delete files, or only tell which would be deleted. `no_trash`: remove their bytes at once, for good."""
+        ...
+
+    def status(self, name: str) -> ProjectStatus: ...
+
+    def set_status(self, name: str, status: Status, reason: str | None) -> ProjectStatus: ...
+
+    def log(self, name: str | None, filter_: LogFilter) -> list[Logged]:
+        """The changes of a project, or of all, deleted ones as well, by time."""
+        ...
+
+    def follow(self, name: str | None, filter_: LogFilter) -> Callable[[], list[Logged]]:
+        """A function that gives the changes that its calls so far did not give."""
+        ...
+
+    def grants(self) -> GrantList: ...
+
+    def explain(self, subject: str, index: str | None, project: str | None) -> Explanation:
+        """`index`: None for this one."""
+        ...
+
+    def grant(self, body: GrantBody) -> Granted: ...
+
+    def revoke_grants(self, ids: Sequence[str]) -> Ended: ...
+
+    def set_group(self, group: str, users: Sequence[str]) -> Group: ...
+
+    def tokens(self) -> list[TokenEntry]:
+        """All tokens, those that ended as well."""
+        ...
+
+    def create_token(self, body: TokenBody) -> NewToken:
+        """`body`: with `id` and `digest`."""
+        ...
+
+    def revoke_tokens(self, ids: Sequence[str]) -> Ended: ...
+
+    def rotate_token(self, identity: str, body: RotateBody) -> NewToken:
+        """`body`: with `digest`."""
+        ...

@@ -1,0 +1,164 @@
+"""`Administration` over the JSON API of a server: `quire --url`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+
+from quire.administration.client import Client
+from quire.administration.documents import (
+    MAX_LIMIT,
+    DeleteBody,
+    Deleted,
+    Ended,
+    Explanation,
+    GrantBody,
+    Granted,
+    GrantList,
+    Group,
+    GroupBody,
+    IdsBody,
+    LogPage,
+    NewToken,
+    ProjectDetails,
+    ProjectEntry,
+    ProjectPage,
+    ProjectStatus,
+    Release,
+    RotateBody,
+    Selected,
+    StatusBody,
+    TokenBody,
+    TokenEntry,
+    TokenList,
+    YankBody,
+    Yanked,
+)
+from quire.domain.changes import Selection
+from quire.domain.errors import UpstreamError
+from quire.domain.project import Status
+from quire.index.audit.reading import LogFilter, Logged, by_time
+
+_ROOT: Final = "-"
+_MOST_PAGES: Final = 100_000
+
+P = TypeVar("P", ProjectPage, LogPage, TokenList)
+
+
+class Remote:
+    """`quire.administration.contract.Administration` of an index on a server."""
+
+    def __init__(self, url: str, index: str | None, environ: Mapping[str, str]) -> None:
+        """`url`: see `Client`. `index`: None for the one at the server's root. Raises ConfigurationError."""
+        self._client = Client(url, environ)
+        self._index = index
+        self._at = ("indexes", index or _ROOT)
+
+    def projects(self) -> ProjectPage:
+        found: list[ProjectEntry] = []
+        name = self._index or ""
+        for page in self._pages(ProjectPage, *self._at, "projects"):
+            found += page.projects
+            name = page.index
+        return ProjectPage(index=name, projects=found)
+
+    def project(self, name: str) -> ProjectDetails:
+        return self._client.get(ProjectDetails, *self._of(name))
+
+    def release(self, name: str, version: str | None) -> Release:
+        return self._client.get(Release, *self._of(name), "releases", version or _ROOT)
+
+    def yank(self, name: str, selection: Selection, reason: str | None) -> Yanked:
+        body = YankBody(version=selection.version, filename=selection.filename, reason=reason)
+        return self._client.post(Yanked, body, *self._of(name), "yank")
+
+    def unyank(self, name: str, selection: Selection) -> Yanked:
+        body = Selected(version=selection.version, filename=selection.filename)
+        return self._client.post(Yanked, body, *self._of(name), "unyank")
+
+    def delete(self, name: str, selection: Selection, *, dry_run: bool, no_trash: bool = False) -> Deleted:
+        body = DeleteBody(
+            version=selection.version,
+            filename=selection.filename,
+            all=selection == Selection(),
+            dry_run=dry_run,
+            no_trash=no_trash,
+        )
+        return self._client.post(Deleted, body, *self._of(name), "delete")
+
+    def status(self, name: str) -> ProjectStatus:
+        found = self.project(name)
+        return ProjectStatus(project=name, status=found.status, reason=found.status_reason, changed=False)
+
+    def set_status(self, name: str, status: Status, reason: str | None) -> ProjectStatus:
+        body = msgspec.convert({"status": str(status), "reason": reason}, StatusBody)
+        return self._client.post(ProjectStatus, body, *self._of(name), "status")
+
+    def log(self, name: str | None, filter_: LogFilter) -> list[Logged]:
+        by_project: dict[str, list[Logged]] = {}
+        place = (*self._at, "log") if name is None else (*self._of(name), "log")
+        query = {"since": filter_.since, "user": filter_.user, "action": filter_.action}
+        for page in self._pages(LogPage, *place, **query):
+            for entry in page.entries:
+                project = str(entry.get("project"))
+                fields = {field: value for field, value in entry.items() if field != "project"}
+                by_project.setdefault(project, []).append(Logged(project, fields))
+        return list(by_time(by_project.values()))
+
+    def follow(self, name: str | None, filter_: LogFilter) -> Callable[[], list[Logged]]:
+        seen: set[str] = set()
+
+        def new() -> list[Logged]:
+            found = [each for each in self.log(name, filter_) if str(each.entry.get("id")) not in seen]
+            seen.update(str(each.entry.get("id")) for each in found)
+            return found
+
+        return new
+
+    def grants(self) -> GrantList:
+        return self._client.get(GrantList, "grants")
+
+    def explain(self, subject: str, index: str | None, project: str | None) -> Explanation:
+        return self._client.get(
+            Explanation, "grants", "explain", subject=subject, index=index or self._index, project=project
+        )
+
+    def grant(self, body: GrantBody) -> Granted:
+        return self._client.post(Granted, body, "grants")
+
+    def revoke_grants(self, ids: Sequence[str]) -> Ended:
+        return self._client.post(Ended, IdsBody(ids=list(ids)), "grants", "revoke")
+
+    def set_group(self, group: str, users: Sequence[str]) -> Group:
+        return self._client.post(Group, GroupBody(users=list(users)), "groups", group)
+
+    def tokens(self) -> list[TokenEntry]:
+        return [token for page in self._pages(TokenList, "tokens") for token in page.tokens]
+
+    def create_token(self, body: TokenBody) -> NewToken:
+        return self._client.post(NewToken, body, "tokens")
+
+    def revoke_tokens(self, ids: Sequence[str]) -> Ended:
+        return self._client.post(Ended, IdsBody(ids=list(ids)), "tokens", "revoke")
+
+    def rotate_token(self, identity: str, body: RotateBody) -> NewToken:
+        return self._client.post(NewToken, body, "tokens", identity, "rotate")
+
+    def _of(self, name: str) -> tuple[str, ...]:
+        return (*self._at, "projects", name)
+
+    def _pages(self, kind: type[P], *segments: str, **query: str | None) -> Iterator[P]:
+        """Raises UpstreamError for pages without an end."""
+        cursor, seen = None, set[str]()
+        for _ in range(_MOST_PAGES):
+            page = self._client.get(kind, *segments, **query, cursor=cursor, limit=str(MAX_LIMIT))
+            yield page
+            cursor = page.next
+            if cursor is None:
+                return
+            if cursor in seen:
+                break
+            seen.add(cursor)
+        raise UpstreamError(f"The list of the server {self._client.url} has no end; its pages repeat.")

@@ -1,0 +1,51 @@
+"""Opening what a command works on: the store, or with `--url` a server."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+
+from quire.administration.contract import Administration
+from quire.commands.common import add_store_flags, open_store
+from quire.commands.local import Local
+from quire.domain.errors import ConfigurationError
+
+URL_VARIABLE = "QUIRE_URL"
+
+
+def add_place_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of a command that works on a store and on a server alike."""
+    add_store_flags(parser)
+    parser.add_argument(
+        "--url",
+        metavar="URL",
+        default=argparse.SUPPRESS,  # it may stand before the command, too
+        help="the base URL of a server, to work over its API in place of on the store (default: QUIRE_URL)",
+    )
+    parser.set_defaults(takes_url=True)
+
+
+def url_of(arguments: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The server to work on; None for the store. Raises ConfigurationError for flags that contradict each other."""
+    url: str | None = getattr(arguments, "url", None)
+    if url is None:
+        return None if arguments.directory else environ.get(URL_VARIABLE) or None
+    if arguments.directory:
+        raise ConfigurationError("Name a server with --url or a store with -d, not both.")
+    return url
+
+
+def open_administration(arguments: argparse.Namespace, *, writes: bool, required: bool = True) -> Administration:
+    """The store or the server that the flags and the environment name.
+
+    `writes`, `required`: of a store, see `open_store`. Raises ConfigurationError, StoreError.
+    """
+    url = url_of(arguments)
+    if url is None:
+        return Local(open_store(arguments, writes=writes, required=required))
+    if getattr(arguments, "log_user", None) is not None:
+        raise ConfigurationError("--user is for the log of a store; a server logs the user that logs in.")
+    from quire.administration.remote import Remote  # noqa: PLC0415 - an HTTP client, for this only
+
+    return Remote(url, arguments.index, os.environ)

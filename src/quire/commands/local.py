@@ -1,0 +1,266 @@
+"""`Administration` on a store, for commands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+from quire.access.records import AccessRecords
+from quire.administration import describing
+from quire.administration.describing import log_reader
+from quire.administration.describing_access import explanation, grant_entry, grant_list, token_entry
+from quire.administration.documents import (
+    Deleted,
+    Ended,
+    Explanation,
+    GrantBody,
+    Granted,
+    GrantList,
+    Group,
+    NewToken,
+    ProjectDetails,
+    ProjectEntry,
+    ProjectPage,
+    ProjectStatus,
+    Release,
+    RotateBody,
+    TokenBody,
+    TokenEntry,
+    Yanked,
+    YankedFile,
+)
+from quire.catalog.drop_ins import DropInFile, DropIns
+from quire.catalog.hosted import Hosted
+from quire.catalog.views import Projects, ProjectView
+from quire.commands.common import Opened
+from quire.config.suggestions import did_you_mean
+from quire.domain.changes import Selection
+from quire.domain.errors import DamagedRecord, NotFound, ReadOnlyFile
+from quire.domain.project import Project, Status
+from quire.dropin.listing import Candidate
+from quire.index.audit.reading import LogFilter, Logged
+from quire.index.commits import Change
+from quire.operations import changing, granting
+from quire.operations.changing import FixedFile
+
+_READERS = 16
+"""Threads: over a network each record is some round trips."""
+
+
+class Local:
+    """`quire.administration.contract.Administration` of a store."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._index = opened.index
+        self._origin = opened.index.origin
+        self._access = AccessRecords(opened.store)
+
+    # -- projects -----------------------------------------------------------------------------------------------------
+
+    def projects(self) -> ProjectPage:
+        stored, dropped = set(self._index.names()), self._opened.all_candidates()
+        with ThreadPoolExecutor(_READERS) as pool:
+
+            def entry(name: str) -> ProjectEntry:
+                return self._entry(name, name in stored, dropped.get(name, ()))
+
+            found = list(pool.map(entry, sorted({*stored, *dropped})))
+        return ProjectPage(index=self._index.name, projects=found)
+
+    def project(self, name: str) -> ProjectDetails:
+        view = project_view(self._opened, name)
+        deleted = self._index.deleted(name)
+        if not (view.exists or deleted):
+            raise self._missing(name)
+        paths = {filename: each.drop_in.path for filename, each in view.files.items() if isinstance(each, DropInFile)}
+        return describing.project_of(self._index.name, view, deleted, paths)
+
+    def release(self, name: str, version: str | None) -> Release:
+        return describing.release_of(project_view(self._opened, name), version)
+
+    def yank(self, name: str, selection: Selection, reason: str | None) -> Yanked:
+        _, fixed = self._meant(name)
+        return _yanked(changing.yank(self._index, name, selection, fixed, reason), selection)
+
+    def unyank(self, name: str, selection: Selection) -> Yanked:
+        _, fixed = self._meant(name)
+        return _yanked(changing.unyank(self._index, name, selection, fixed), selection)
+
+    def delete(self, name: str, selection: Selection, *, dry_run: bool, no_trash: bool = False) -> Deleted:
+        hosted, dropins = self._index.project(name), self._opened.candidates(name)
+        files = [file for file in hosted.files.values() if selection.includes(file)] if hosted is not None else []
+        frees, fixed = False, self._fixed(hosted, dropins)
+        changing.check_selection(selection, fixed, removes=True)
+        if not files:
+            has_files = bool(dropins) or (hosted is not None and bool(hosted.files))
+            if not changing.was_deleted(selection, self._index.deleted(name), has_files=has_files):
+                self._meant(name)
+                raise changing.nothing_selected(name, selection)
+        in_trash = False
+        if files and not dry_run:
+            change = changing.delete(self._index, name, selection, fixed, to_trash=not no_trash)
+            in_trash = change.is_in_trash
+            # An open file outlives its name on a local file system. Over NFS a download under way would break off, so
+            # there the bytes stay until they are collected.
+            frees = (self._opened.store.validates_inline or no_trash) and not in_trash
+            if frees:
+                self._index.remove_blobs(change.removed)
+            files = list(change.unlisted)
+        return Deleted(
+            project=name,
+            selection=str(selection),
+            changed=bool(files) and not dry_run,
+            deleted=[file.filename for file in files],
+            bytes=sum(file.size for file in files),
+            freed=frees,
+            in_trash=in_trash,
+            trash_days=self._opened.settings.trash_days if in_trash else None,
+            dry_run=dry_run,
+        )
+
+    def status(self, name: str) -> ProjectStatus:
+        project = self._index.project(name)
+        if project is None and not self._opened.candidates(name):
+            raise self._missing(name)
+        return _status(name, project, changed=False)
+
+    def set_status(self, name: str, status: Status, reason: str | None) -> ProjectStatus:
+        if self._index.project(name) is None:
+            if not self._opened.candidates(name):
+                raise self._missing(name)
+            raise ReadOnlyFile(f"The project {name} has drop-in files only; import them first ('quire import').")
+        change = changing.set_status(self._index, name, status, reason)
+        return _status(name, change.after, changed=change.changed)
+
+    # -- the log ------------------------------------------------------------------------------------------------------
+
+    def log(self, name: str | None, filter_: LogFilter) -> list[Logged]:
+        return log_reader(self._index).all(self._logged(name), filter_)
+
+    def follow(self, name: str | None, filter_: LogFilter) -> Callable[[], list[Logged]]:
+        reader, seen = log_reader(self._index), set[str]()
+        return lambda: reader.new_entries(lambda: self._logged(name), filter_, seen)
+
+    def _logged(self, name: str | None) -> tuple[str, ...]:
+        if name is not None:
+            return (name,)
+        return self._opened.store.records.written(self._index.prefix)  # those that were deleted, too
+
+    # -- access -------------------------------------------------------------------------------------------------------
+
+    def grants(self) -> GrantList:
+        return grant_list(self._access.read().state)
+
+    def explain(self, subject: str, index: str | None, project: str | None) -> Explanation:
+        return explanation(self._access.read().state, subject, index or self._index.name, project)
+
+    def grant(self, body: GrantBody) -> Granted:
+        identity, grant, is_new = granting.give(
+            self._access, body.subject, body.rights, body.index, body.projects, origin=self._origin
+        )
+        return Granted(grant=grant_entry(identity, grant), changed=is_new)
+
+    def revoke_grants(self, ids: Sequence[str]) -> Ended:
+        taken = granting.take_back(self._access, ids, self._origin)
+        entries = [grant_entry(identity, each) for identity, each in zip(ids, taken, strict=True)]
+        return Ended(ids=list(ids), changed=bool(taken), grants=entries)
+
+    def set_group(self, group: str, users: Sequence[str]) -> Group:
+        changed = granting.set_group(self._access, group, users, self._origin)
+        return Group(group=group, users=list(users), changed=changed)
+
+    def tokens(self) -> list[TokenEntry]:
+        now = datetime.now(UTC)
+        return [token_entry(*each, now) for each in self._access.read().state.document.tokens.items()]
+
+    def create_token(self, body: TokenBody) -> NewToken:
+        token, is_new = granting.create_token(
+            self._access,
+            body.rights,
+            body.index,
+            body.projects,
+            identity=str(body.id),
+            digest=str(body.digest),
+            user=body.user,
+            note=body.note,
+            lifetime=None if body.expires_in is None else timedelta(seconds=body.expires_in),
+            origin=self._origin,
+        )
+        return NewToken(token=token_entry(str(body.id), token, datetime.now(UTC)), changed=is_new, text=None)
+
+    def revoke_tokens(self, ids: Sequence[str]) -> Ended:
+        return Ended(ids=list(ids), changed=granting.revoke_tokens(self._access, ids, self._origin))
+
+    def rotate_token(self, identity: str, body: RotateBody) -> NewToken:
+        grace = timedelta(seconds=body.grace)
+        token, changed = granting.rotate_token(self._access, identity, str(body.digest), grace, self._origin)
+        return NewToken(token=token_entry(identity, token, datetime.now(UTC)), changed=changed, text=None)
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _missing(self, name: str) -> NotFound:
+        """The error for a name without a project, with the name that was probably meant."""
+        hint = did_you_mean(name, {*self._index.names(), *self._opened.folder().names()})
+        return NotFound(f"The project {name} does not exist{hint}.")
+
+    def _meant(self, name: str) -> tuple[Project | None, list[FixedFile]]:
+        """A project that is to be changed, and those of its files that cannot be."""
+        hosted, dropins = self._index.project(name), self._opened.candidates(name)
+        if hosted is None and not dropins:
+            raise self._missing(name)
+        if not dropins and hosted is not None and not hosted.files:
+            raise NotFound(f"The project {name} has no files.")
+        return hosted, self._fixed(hosted, dropins)
+
+    def _fixed(self, hosted: Project | None, dropins: Sequence[Candidate]) -> list[FixedFile]:
+        files = hosted.files if hosted is not None else {}
+        return [_fixed(dropin, files, self._opened.store.place) for dropin in dropins]
+
+    def _entry(self, name: str, stored: bool, dropins: Sequence[Candidate]) -> ProjectEntry:
+        """By its record and by the names of its drop-in files, none of which is read."""
+        files: dict[str, tuple[str, int]] = {}
+        for dropin in dropins:
+            with contextlib.suppress(OSError):  # it has just gone
+                files[dropin.parsed.filename] = (dropin.parsed.version, os.stat(dropin.path).st_size)
+        error = None
+        try:
+            hosted = self._index.project(name) if stored else None
+            files |= {file.filename: (file.version, file.size) for file in (hosted.files.values() if hosted else ())}
+        except DamagedRecord as damaged:
+            error = str(damaged)
+        return describing.entry(name, files, stored=stored, drop_in=bool(dropins), error=error)
+
+
+def project_view(opened: Opened, name: str) -> ProjectView:
+    """A project as servers see it, or its absence."""
+    return Projects([Hosted(opened.index), DropIns(opened.folder())]).load_blocking(name)
+
+
+def _fixed(dropin: Candidate, files: Collection[str], root: str) -> FixedFile:
+    filename, folder = dropin.parsed.filename, dropin.path.removesuffix(f"/{dropin.relative}")
+    problem = (
+        f"{filename} is a drop-in file; change it where it lies ({dropin.path}), or take all files of that directory "
+        f"into the store first: quire import --move {shlex.quote(folder)} --into {shlex.quote(root)}"
+    )
+    return FixedFile(filename, dropin.parsed.version, filename in files, problem)
+
+
+def _yanked(change: Change, selection: Selection) -> Yanked:
+    files = [file for file in change.after.files.values() if selection.includes(file)] if change.after else []
+    return Yanked(
+        project=change.name,
+        selection=str(selection),
+        changed=change.changed,
+        files=[YankedFile(filename=each.filename, version=each.version, yanked=each.yanked) for each in files],
+    )
+
+
+def _status(name: str, project: Project | None, *, changed: bool) -> ProjectStatus:
+    status = project.status if project is not None else Status.ACTIVE
+    reason = project.status_reason if project is not None else None
+    return ProjectStatus(project=name, status=str(status), reason=reason, changed=changed)

@@ -1,0 +1,522 @@
+"""`quire --url`: the same commands over the API, with the same output; credentials; answers that cannot be trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pty
+import re
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from quire import cli
+from quire.access.tokens import new_identity, new_token
+from quire.administration.client import MAX_ANSWER_BYTES, Client
+from quire.administration.documents import IdsBody, IndexList, Sender
+from quire.administration.remote import Remote
+from quire.domain.errors import ConfigurationError, QuireError, UpstreamError
+from tests.asking import Site, basic, password_file, publish, serve
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import DEADLINE, environment, free_port, quire_command, run_quire
+
+SECRETS = {"root": "secret-r"}
+EMPTY = b'{"indexes": []}'
+TOKEN = new_token(new_identity()).text
+
+
+# -- the same commands ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Pair:
+    """A store with its server."""
+
+    site: Site
+    token: str
+
+    def local(self, *words: str) -> tuple[int, str, str]:
+        return run(*words, "-d", str(self.site.root))
+
+    def remote(self, *words: str) -> tuple[int, str, str]:
+        return run("--url", self.site.base.replace("http://", f"http://__token__:{self.token}@"), *words)
+
+
+def run(*words: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of a command, which runs in this process: a start takes longer than most of them."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = cli.main(list(words))
+    return code, out.getvalue(), err.getvalue()
+
+
+def upload(site: Site, name: str, version: str) -> None:
+    headers = {"authorization": basic("root", SECRETS["root"])}
+    content = make_wheel(name, version)
+    assert publish(site, wheel_name(name, version), content, name=name, version=version, **headers).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two workers; the token may do everything."""
+    folder = tmp_path_factory.mktemp("remote")
+    users = password_file(folder, **SECRETS)
+    with serve(folder, "-a", "update", "-P", users, "--disable-fallback", "--workers", 2) as site:
+        upload(site, "acme-tools", "1.2.0")  # makes the store
+        (site.root / wheel_name("dropped", "1.0")).write_bytes(make_wheel("dropped", "1.0"))
+        run_quire("access", "init", "--admin", "root", "-a", "update", "-d", site.root, cwd=folder)
+        made = run_quire("token", "create", "--right", "admin", "-d", site.root, cwd=folder)
+        yield Pair(site, made.stdout.strip())
+
+
+READING = (
+    *(
+        "ls",
+        "ls acme-tools",
+        "ls dropped",
+        "show dropped",
+        "show dropped --json",
+        "ls dropped --json",
+        "ls --json",
+        "ls acme-tols",
+        "show acme-tools",
+        "show acme-tools 1.2.0 --json",
+    ),
+    *("show acme-tools 9", "status acme-tools", "status acme-tools --json", "log", "log acme-tools --json"),
+    *(
+        "log --user nobody",
+        "grants",
+        "grants --json",
+        "grants --explain root acme-tools",
+        "token list",
+        "delete acme-tools",
+    ),
+    *(
+        "delete acme-tools 1.2.0",
+        "delete acme-tools 9 --yes",
+        "yank acme-tools 9",
+        "yank nothing 1.0",
+        "status dropped",
+    ),
+    *("revoke 0000000000", "token revoke 0000000000", "grant user:ann nothing", "grant nobody read"),
+)
+
+
+@pytest.mark.parametrize("line", READING)
+def test_what_is_shown_is_the_same(pair: Pair, line: str) -> None:
+    """Output, errors and exit codes are those of the command on the store."""
+    local, remote = pair.local(*line.split()), pair.remote(*line.split())
+    path = re.compile(r'"path": "[^"]+"')
+    assert (remote[0], path.sub('"path": null', remote[1]), remote[2]) == (
+        local[0],
+        path.sub('"path": null', local[1]),
+        local[2],
+    )
+
+
+def test_changes_are_made_on_the_server(pair: Pair) -> None:
+    """Each command that changes something, with the output that it has on the store; the log names the token."""
+    upload(pair.site, "changed", "1.0")
+    upload(pair.site, "changed", "2.0")
+    assert pair.remote("yank", "changed", "1.0", "--reason", "broken")[1] == (
+        "Yanked the release 1.0 of changed (1 file): installers take it only when it is pinned.\n"
+    )
+    again = pair.remote("yank", "changed", "1.0", "--reason", "broken")
+    assert again == (0, "Nothing to do: the release 1.0 of changed (1 file) was yanked before.\n", "")
+    assert pair.local("yank", "changed", "1.0", "--reason", "broken") == again
+    assert pair.remote("unyank", "changed", wheel_name("changed", "1.0"))[1].startswith("Unyanked the file changed-1.0")
+    assert pair.remote("status", "changed", "deprecated", "--reason", "old")[1] == "changed: deprecated (old)\n"
+    refused = pair.remote("delete", "changed", "1.0")
+    assert (refused[0], "add --yes" in refused[2], "1 file" in refused[2]) == (1, True, True)
+    assert pair.remote("delete", "changed", "1.0", "--yes")[1].startswith(
+        "Deleted the release 1.0 of changed: 1 file, "
+    )
+    assert pair.remote("delete", "changed", "1.0", "--yes") == pair.local("delete", "changed", "1.0", "--yes")
+    assert "was deleted before" in pair.remote("delete", "changed", "1.0", "--yes")[1]
+    entries = json.loads(pair.remote("log", "changed", "--json")[1])
+    assert [each["action"] for each in entries] == ["publish", "publish", "yank", "unyank", "status", "delete"]
+    assert {each["user"] for each in entries[2:]} == {f"token:{pair.token.split('_')[1]}"}
+    assert json.loads(pair.local("log", "changed", "--json")[1]) == entries
+
+
+def test_grants_and_tokens_are_changed_on_the_server(pair: Pair) -> None:
+    """A token that was made remotely counts, and its text was never on the network."""
+    granted = json.loads(pair.remote("grant", "user:eve", "manage", "--project", "eve-*", "--json")[1])
+    assert granted["changed"] is True
+    again = pair.remote("grant", "user:eve", "manage", "--project", "eve-*")
+    assert again == pair.local("grant", "user:eve", "manage", "--project", "eve-*")
+    assert again[1].startswith("Nothing to do: user:eve had manage of eve-*")
+    assert pair.remote("revoke", granted["id"])[1] == "Took manage of eve-* on every index from user:eve.\n"
+    assert pair.remote("group", "ops", "ann", "bob")[1] == "The group ops has 2 users.\n"
+    assert pair.remote("group", "ops")[1] == "There is no group ops any more.\n"
+    code, out, err = pair.remote("token", "create", "--right", "read", "--expires", "1d", "--note", "ci")
+    assert code == 0
+    reader = Pair(pair.site, out.strip())
+    identity = reader.token.split("_")[1]
+    assert f"The token {identity} may read every index; it expires" in err
+    assert reader.remote("ls", "acme-tools")[0] == 0
+    assert "needs the right manage" in reader.remote("yank", "acme-tools", "1.2.0")[2]
+    rotated = json.loads(pair.remote("token", "rotate", identity, "--grace", "0", "--json")[1])
+    assert "The token is wrong" in reader.remote("token", "list")[2]
+    assert Pair(pair.site, rotated["token"]).remote("ls", "acme-tools")[0] == 0
+    assert pair.remote("token", "revoke", identity)[1] == "Revoked 1 token: no further request is served by it.\n"
+    code, _, err = Pair(pair.site, rotated["token"]).remote("token", "list")
+    assert (code, "was revoked" in err, "is from the URL" in err) == (1, True, True)
+    assert rotated["token"] not in err
+    for text in (reader.token, rotated["token"]):
+        assert text not in pair.site.served.output()
+
+
+def test_the_environment_names_the_server(pair: Pair) -> None:
+    """QUIRE_URL is --url; a directory that is named comes before it. Commands for the store alone say so."""
+    environ = environment(QUIRE_TOKEN=pair.token, QUIRE_URL=pair.site.base)
+    folder = pair.site.root.parent
+    assert "acme-tools" in run_quire("ls", cwd=folder, environ=environ).stdout
+    assert "acme-tools" in run_quire("ls", "--url", f"{pair.site.base}simple/", cwd=folder, environ=environ).stdout
+    (folder / "other").mkdir(exist_ok=True)
+    assert run_quire("ls", "-d", folder / "other", cwd=folder, environ=environ).stdout == ""
+    for words, sentence in (
+        (["check"], "works on the store itself"),
+        (["access", "init", "--admin", "a", "-a", "."], "works on the store itself"),
+        (["ls", "-d", "packages"], "not both"),
+        (["yank", "acme-tools", "1.0", "--user", "me"], "logs the user that logs in"),
+    ):
+        code, out, err = pair.remote(*words)
+        assert (code, out, sentence in err, "Traceback" in err) == (2, "", True, False), err
+
+
+def test_a_server_without_grants_says_how_to_begin(tmp_path: Path) -> None:
+    """Users of a password file may change projects, as they do now, and administer nothing."""
+    users = password_file(tmp_path, ann="secret")
+    with serve(tmp_path, "-a", "update", "-P", users, "--disable-fallback") as site:
+        content = make_wheel("a", "1.0")
+        publish(site, wheel_name("a", "1.0"), content, name="a", version="1.0", authorization=basic("ann", "secret"))
+        url = site.base.replace("http://", "http://ann:secret@")
+        assert run_quire("yank", "a", "1.0", "--url", url, cwd=tmp_path).returncode == 0
+        done = run_quire("token", "list", "--url", url, cwd=tmp_path)
+        assert (done.returncode, "quire access init" in done.stderr) == (1, True)
+        assert "secret" not in done.stderr
+
+
+# -- a server that is not quire ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Fake:
+    """A server that answers as it is told, and remembers the Authorization header of each request."""
+
+    port: int
+    answer: Callable[[BaseHTTPRequestHandler], None]
+    authorizations: list[str | None] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/python/"
+
+
+@contextmanager
+def fake(answer: Callable[[BaseHTTPRequestHandler], None], certificate: Path | None = None) -> Iterator[Fake]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.authorizations.append(self.headers.get("authorization"))
+            answer(self)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length", "0")))
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    found = Fake(server.server_address[1], answer)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield found
+    finally:
+        server.shutdown()
+        thread.join(DEADLINE)
+        server.server_close()
+
+
+def saying(
+    status: int = 200, body: bytes = EMPTY, media_type: str = "application/json", **headers: str
+) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        request.send_header("Content-Type", media_type)
+        request.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+def problem(status: int, detail: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    return saying(status, json.dumps({"status": status, "detail": detail}).encode(), "application/problem+json")
+
+
+def wants(header: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    """401 without this Authorization header."""
+    refused = problem(401, "This needs a login.")
+    return lambda request: (saying() if request.headers.get("authorization") == header else refused)(request)
+
+
+def ask(url: str, **environ: str) -> IndexList:
+    client = Client(url, {"PATH": "", "HOME": "/nonexistent", **environ})
+    try:
+        return client.get(IndexList, "indexes")
+    finally:
+        client.close()
+
+
+def script(folder: Path, text: str) -> str:
+    """A PATH with a command `keyring`."""
+    program = folder / "keyring"
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
+def netrc_of(folder: Path, host: str = "127.0.0.1") -> str:
+    path = folder / "netrc"
+    path.write_text(f"machine {host} login carl password from-netrc\n")
+    path.chmod(0o600)
+    return str(path)
+
+
+def test_credentials_at_hand_are_sent_at_once(tmp_path: Path) -> None:
+    """Those of the URL, else QUIRE_TOKEN, else netrc; and none to a host that none are for."""
+    with fake(saying()) as server:
+        own = server.url.replace("http://", "http://ann%40x:p%3A%2F@")
+        named = {"QUIRE_TOKEN": f" {TOKEN}\n", "NETRC": netrc_of(tmp_path)}
+        for url, environ in (
+            (own, named),
+            (server.url, named),
+            (server.url, {"NETRC": named["NETRC"]}),
+            (server.url, {}),
+        ):
+            ask(url, **environ)
+        ask(server.url, NETRC=netrc_of(tmp_path, "other.example"))
+    expected = [basic("ann@x", "p:/"), f"Bearer {TOKEN}", basic("carl", "from-netrc"), None, None]
+    assert server.authorizations == expected
+
+
+@pytest.mark.parametrize(
+    ("user", "program", "expected"),
+    [
+        ("", '[ "$1 $2 $3" = "--mode creds get" ] && printf "dora\\nfrom-keyring\\n"', ("dora", "from-keyring")),
+        ("", '[ "$1" = get ] && [ "$3" = __token__ ] && echo from-keyring', ("__token__", "from-keyring")),
+        ("erin@", '[ "$1 $3" = "get erin" ] && echo from-keyring', ("erin", "from-keyring")),
+    ],
+)
+def test_a_keyring_is_asked_when_a_login_is_needed(
+    tmp_path: Path, user: str, program: str, expected: tuple[str, str]
+) -> None:
+    """Not before, since it may ask a person."""
+    header = basic(*expected)
+    with fake(wants(header)) as server:
+        ask(server.url.replace("http://", f"http://{user}"), PATH=script(tmp_path, program))
+        assert server.authorizations == [None, header]
+    with fake(saying()) as server:
+        ask(server.url, PATH=script(tmp_path, "exit 1"))
+        assert server.authorizations == [None]
+
+
+def test_a_person_is_asked_at_a_terminal(tmp_path: Path) -> None:
+    """For the user and the password, which is not echoed."""
+    with fake(wants(basic("fred", "typed-in"))) as server:
+        terminal, inside = pty.openpty()
+        environ = environment(HOME=str(tmp_path), PATH="/nonexistent")
+        command = quire_command("--url", server.url, "ls")
+        with subprocess.Popen(command, stdin=inside, stdout=inside, stderr=inside, env=environ, start_new_session=True):
+            os.close(inside)
+            shown = b""
+            for asked, typed in ((b"User for", b"fred\n"), (b"Password or token of fred", b"typed-in\n")):
+                while asked not in shown:
+                    shown += os.read(terminal, 1024)
+                os.write(terminal, typed)
+            with contextlib.suppress(OSError):  # it has ended
+                while chunk := os.read(terminal, 1024):
+                    shown += chunk
+        os.close(terminal)
+    assert server.authorizations == [None, basic("fred", "typed-in")]
+    assert b"typed-in" not in shown
+
+
+def test_wrong_credentials_end_with_a_sentence(tmp_path: Path) -> None:
+    """It says where they are from, and never shows them."""
+    with fake(wants("nobody's")) as server:
+        for environ, source in (
+            ({"QUIRE_TOKEN": TOKEN}, "QUIRE_TOKEN"),
+            ({"NETRC": netrc_of(tmp_path)}, str(tmp_path / "netrc")),
+            ({"PATH": script(tmp_path, "echo secret; echo secret")}, "the keyring"),
+            ({}, "Set QUIRE_TOKEN"),
+        ):
+            with pytest.raises(UpstreamError, match=re.escape(source)) as caught:
+                ask(server.url, **environ)
+            assert not re.search(f"{TOKEN}|from-netrc|secret", str(caught.value))
+    for environ in ({"QUIRE_TOKEN": TOKEN[:-1]}, {"QUIRE_TOKEN": "pypi-x"}, {"NETRC": str(tmp_path)}):
+        with pytest.raises(ConfigurationError) as configuration:
+            ask(server.url, **environ)
+        assert TOKEN[:-1] not in str(configuration.value)
+    broken = tmp_path / "broken"
+    broken.write_text("machine x login y password secret oops")
+    with pytest.raises(ConfigurationError) as configuration:
+        ask(server.url, NETRC=str(broken))
+    assert "secret" not in str(configuration.value)
+
+
+@pytest.mark.parametrize("url", ["", "packages", "ftp://a/", "http://", "http://a:x/", "https://a/?x=1", "http://[/"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    """Before anything is sent."""
+    with pytest.raises(ConfigurationError, match="--url"):
+        ask(url)
+
+
+def _endless(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.send_header("Content-Type", "application/json")
+    request.end_headers()
+    try:
+        for _ in range(MAX_ANSWER_BYTES // 2**20 + 64):
+            request.wfile.write(b" " * 2**20)
+    except OSError:
+        """The client has gone."""
+
+
+def _silent(request: BaseHTTPRequestHandler) -> None:
+    request.rfile.read(1)  # until the client goes
+
+
+def _cut(request: BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.send_header("Content-Type", "application/json")
+    request.send_header("Content-Length", "1000")
+    request.end_headers()
+    request.wfile.write(b"{")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (_endless, "answers with more than"),
+        (_silent, "does not answer in time"),
+        (_cut, "broke"),
+        (saying(200, b"<html>Log in", "text/html"), "login page"),
+        (saying(200, b"Welcome", "text/plain"), "no quire at this address"),
+        (saying(404, b"nginx", "text/html"), "no quire at this address"),
+        (saying(502, b"bad gateway", "text/html"), "no quire at this address"),
+        (saying(200, b"not json"), "does not understand"),
+        (saying(200, b'{"projects": 5}'), "does not understand"),
+        (saying(200, b"[" * 100_000), "does not understand"),
+        (saying(200, b"\x1f\x8b\x08", **{"Content-Encoding": "gzip"}), "does not understand"),
+        (problem(500, "The index has a defect here."), "a defect"),
+        (problem(404, "There is nothing at this address."), "another version"),
+        (problem(400, "\x1b[2Jhi\nthere."), "?[2Jhi there."),
+        (saying(302, b"", Location="http://other.example/login"), "redirects to 'http://other.example',"),
+        (saying(302, b"", Location="https://127.0.0.1/x"), "redirects to 'https://127.0.0.1',"),
+        (saying(301, b"", Location="/python/loop"), "in a circle"),
+        (saying(302, b"", Location="http://[/"), "redirects"),
+    ],
+)  # fmt: skip
+def test_answers_are_not_trusted(answer: Callable[[BaseHTTPRequestHandler], None], sentence: str) -> None:
+    """Each ends with one sentence, within the bounds; no credentials go to another host."""
+    with fake(answer) as server:
+        client = Client(server.url, {"QUIRE_TOKEN": TOKEN}, seconds=1.0 if answer is _silent else 60.0)
+        with pytest.raises(QuireError, match=re.escape(sentence)) as caught:
+            client.get(IndexList, "indexes")
+        client.close()
+        assert TOKEN not in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_redirect_within_the_server_is_followed() -> None:
+    """As of a prefix that moved; a change is not sent again elsewhere."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        moved = saying(307, b"", Location=f"/new{request.path}")
+        (saying() if request.path.startswith("/new") else moved)(request)
+
+    with fake(answer) as server:
+        client = Client(server.url, {"QUIRE_TOKEN": TOKEN})
+        assert client.get(IndexList, "indexes").indexes == []
+        with pytest.raises(UpstreamError, match="redirects"):
+            client.post(IndexList, IdsBody(ids=[]), "tokens", "revoke")
+        client.close()
+    assert server.authorizations == [f"Bearer {TOKEN}"] * 3
+
+
+def test_a_list_without_an_end_is_given_up() -> None:
+    """A cursor that comes again is no progress."""
+    page = b'{"index": "main", "projects": [], "next": "same"}'
+    with fake(saying(200, page)) as server, pytest.raises(UpstreamError, match="has no end"):
+        Remote(server.url, None, {}).projects()
+
+
+def test_no_server_is_a_sentence() -> None:
+    """And says nothing of a change that cannot have been made."""
+    with pytest.raises(UpstreamError, match="cannot be reached"):
+        ask(f"http://127.0.0.1:{free_port()}/")
+
+
+def test_proxies_of_the_environment_are_used(tmp_path: Path) -> None:
+    """HTTP_PROXY, but for the hosts of NO_PROXY."""
+    page = b'{"index": "main", "projects": [], "next": null}'
+    with fake(saying(200, page)) as server:
+        environ = environment(HTTP_PROXY=server.url, http_proxy=server.url, NO_PROXY="", no_proxy="")
+        done = run_quire("ls", "--json", "--url", "http://packages.invalid/", cwd=tmp_path, environ=environ)
+        assert (done.returncode, len(server.authorizations)) == (0, 1), done.stderr
+
+
+def test_fields_of_a_newer_server_do_not_matter() -> None:
+    """Answers grow; what is not known is left."""
+    body = b'{"user": "a", "token": null, "groups": [], "rights": [], "index": "main", "quire": "9", "more": {}}'
+    with fake(saying(200, body)) as server:
+        client = Client(server.url, {})
+        assert client.get(Sender, "whoami").quire == "9"
+        client.close()
+
+
+def test_certificates_are_checked(tmp_path: Path) -> None:
+    """By the system's authorities, or those of SSL_CERT_FILE."""
+    certificate = tmp_path / "server.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    more = [
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        str(tmp_path / "key.pem"),
+        "-out",
+        str(tmp_path / "c.pem"),
+    ]
+    subprocess.run([*command, *more], check=True, capture_output=True, timeout=DEADLINE)
+    certificate.write_text((tmp_path / "key.pem").read_text() + (tmp_path / "c.pem").read_text())
+    page = b'{"index": "main", "projects": [], "next": null}'
+    with fake(saying(200, page), certificate) as server:
+        url = server.url.replace("http:", "https:")
+
+        def listing(**variables: str) -> subprocess.CompletedProcess[str]:
+            return run_quire("ls", "--json", "--url", url, cwd=tmp_path, environ=environment(**variables))
+
+        trusted = listing(SSL_CERT_FILE=str(tmp_path / "c.pem"))
+        assert (trusted.returncode, json.loads(trusted.stdout)["projects"]) == (0, []), trusted.stderr
+        refused = listing()
+        assert (refused.returncode, "cannot be reached" in refused.stderr) == (1, True)
+        assert "certificate" in refused.stderr
