@@ -61,6 +61,7 @@ def test_what_is_redacted(text: str, expected: str) -> None:
     ("query", "expected"),
     [
         ("a=1&token=abc&b=2", "a=1&token=***&b=2"),
+        ("code=abc&state=x&encoded=1", "code=***&state=***&encoded=1"),
         ("password=what?and=more&x=1", "password=***?***&x=1"),
         ("password=what?more", "password=***?***"),
         ("q=pass", "q=pass"),

@@ -410,7 +410,11 @@ def test_groups_that_are_let_in(idp: Provider, tmp_path: Path) -> None:
             answer = client.get(LOGIN)
             assert (answer.status_code, "in none of the groups" in answer.text) == (403, True)
     (tmp_path / "second").mkdir()
-    with serve(tmp_path / "second", *flags, QUIRE_OIDC_CLIENT_SECRET="wrong") as site, browser(site) as client:
+    wrong = (*flags, "--public-url", "https://index.example/pypi")
+    with serve(tmp_path / "second", *wrong, QUIRE_OIDC_CLIENT_SECRET="wrong") as site, browser(site) as client:
+        assert begun(client)["redirect_uri"] == "https://index.example/pypi/-/login/callback"
+    (tmp_path / "third").mkdir()
+    with serve(tmp_path / "third", *flags, QUIRE_OIDC_CLIENT_SECRET="wrong") as site, browser(site) as client:
         answer = client.get(LOGIN)
         assert (answer.status_code, "'invalid_client'" in answer.text) == (503, True)
 

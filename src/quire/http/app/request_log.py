@@ -40,7 +40,8 @@ SLOW_SECONDS = 1.0
 _FORMATS = ("log_request_format", "log_response_format", "log_error_format")
 _SECRET = re.compile(r"auth|cookie|token|secret|password|api-?key|session|credential", re.IGNORECASE)
 _PARAMETER_ENDS = re.compile(r"([&;?])")
-_SECRET_PARAMETER = re.compile(r"auth|token|secret|pass|key|sig", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile(r"auth|token|secret|pass|key|sig|^code$|^state$", re.IGNORECASE)
+"""The last two are of a login at an OpenID provider (RFC 6749, 4.1.2)."""
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+=@/-]{0,63}")
 _CONTEXT = "quire.notes"
 _MILLISECONDS = [str(tenths / 10) for tenths in range(1000)]

@@ -130,7 +130,8 @@ def _to(address: str) -> Response:
 
 def _redirect_uri(request: Request, worker: Worker) -> str:
     """The address of `callback`, which the provider has to know."""
-    return f"{worker.proxies.base_url(request, worker.settings.server_base_url)}-/login/callback"
+    base = worker.settings.public_url or worker.proxies.base_url(request, worker.settings.server_base_url)
+    return f"{base}-/login/callback"
 
 
 def _target(request: Request, sign_on: SignOn) -> str:
