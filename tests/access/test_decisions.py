@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from quire.access.document import EMPTY, AccessDocument, Token, decode_access, e
 from quire.access.grants import Permission, parse_subject
 from quire.access.principals import Principal
 from quire.access.tokens import TokenText, new_token
+from quire.access.unmatched import unmatched_grants
 from quire.domain.errors import DamagedRecord, InvalidRequest, NotFound
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -271,3 +273,58 @@ def test_subjects_are_spelled_as_they_are_read() -> None:
     """So that a list of grants can be typed in again."""
     for text in ("user:alice", "group:a b", "token:abc", "publisher:7", "authenticated", "anonymous"):
         assert str(parse_subject(text)) == text
+
+
+def test_grants_that_give_nothing_are_found() -> None:
+    """With the reason; what is in doubt is not among them, and of two equal ones the later is."""
+    text, made = token("read", days=1)
+    document = changing.with_token(EMPTY, text.identity, made, NOW)
+    document = granted(
+        ("user:alice", "admin", "*", ""),
+        ("user:alcie", "upload", "*", ""),
+        ("group:empty", "upload", "*", ""),
+        ("group:ops", "upload", "*", "acme-* other"),
+        (f"token:{text.identity}", "manage", "*", "x"),
+        ("user:bob", "read", "absent", ""),
+        ("user:alice", "upload", "main", "acme-*"),
+        ("group:ops", "upload", "main", "acme-tools"),
+        ("group:ops", "upload", "*", "acme-t*"),
+        ("authenticated", "read", "main", ""),
+        ("user:bob", "read", "main", ""),
+        ("anonymous", "read", "main", ""),
+        document=document,
+    )
+    document = changing.with_group(document, "ops", ["bob"])
+    found = dict(unmatched_grants(document, {"alice", "bob"}, {"main"}, NOW + timedelta(days=1)))
+    assert found == {
+        "g1": "The password file has no user alcie.",
+        "g2": "The group empty has no users here; only a proxy or an identity provider could name it.",
+        "g4": f"The token {text.identity} has ended.",
+        "g5": "The store has no index absent.",
+        "g6": "The grant g0 gives the same and perhaps more.",
+        "g7": "The grant g3 gives the same and perhaps more.",
+        "g9": "The grant g11 gives the same and perhaps more.",
+        "g10": "The grant g9 gives the same and perhaps more.",
+    }
+    assert "g1" not in dict(unmatched_grants(document, None, {"main"}, NOW))
+
+
+def test_a_pattern_takes_bounded_time() -> None:
+    """Also one that would let a backtracking matcher try every split of a name."""
+    document = granted(("user:alice", "upload", "main", "*a" * 40 + "*b"))
+    assert may(document, ALICE, "a" * 100) == ""
+    assert may(document, ALICE, "a" * 100 + "b") == "upload"
+
+
+def test_twenty_thousand_tokens_fit() -> None:
+    """The document of as many is within its bound, and one more change is refused in a sentence once it is not."""
+    _, made = token("upload", "acme-*", user="alice", days=90)
+    tokens = {f"t{number:09d}": made for number in range(20_000)}
+    document = msgspec.structs.replace(EMPTY, tokens=tokens)
+    stored = encode_access(document)
+    state = AccessState(decode_access(stored))
+    assert len(state.document.tokens) == 20_000
+    assert state.token_permits("t000019999", UPLOAD, "main", "acme-x")
+    tokens |= {f"u{number:09d}": made for number in range(20_000)}
+    with pytest.raises(InvalidRequest, match="larger than 8 MiB; remove tokens"):
+        encode_access(msgspec.structs.replace(EMPTY, tokens=tokens))

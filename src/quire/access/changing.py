@@ -215,9 +215,27 @@ def _end(now: datetime, after: timedelta) -> str:
         raise InvalidRequest("The time is too long; leave it out for a token that does not expire.") from None
 
 
-def explain(state: AccessState, principal: Principal, index: str, project: str | None) -> Mapping[Permission, bool]:
-    """Which permissions grants give, in their usual order."""
-    return {each: state.permits(principal, each, index, project) for each in _ORDER}
+def explain(
+    state: AccessState, principal: Principal, index: str, project: str | None, now: datetime
+) -> Mapping[Permission, bool]:
+    """Which permissions grants give, in their usual order. A token that has expired has none."""
+    token = state.document.tokens.get(principal.token or "")
+    counts = token is None or not token.has_expired(now)
+    return {each: counts and state.permits(principal, each, index, project) for each in _ORDER}
+
+
+def principal_of(text: str, state: AccessState) -> Principal:
+    """The principal that a text names: a subject, a token's id, or the name of a user. Raises InvalidRequest."""
+    if text in state.document.tokens:
+        text = f"{SubjectKind.TOKEN}:{text}"
+    subject = parse_subject(text if ":" in text or text in set(SubjectKind) else f"{SubjectKind.USER}:{text}")
+    if subject.kind is SubjectKind.USER:
+        return Principal(subject.name)
+    if subject.kind is SubjectKind.TOKEN:
+        return Principal(find(state.document, subject.name).user, token=subject.name)
+    if subject.kind is SubjectKind.ANONYMOUS:
+        return Principal()
+    raise InvalidRequest("Rights are explained for a user, a token or anonymous.")
 
 
 def _recent(tokens: Mapping[str, Token], now: datetime) -> dict[str, Token]:

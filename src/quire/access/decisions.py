@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -13,6 +13,8 @@ from quire.access.document import AccessDocument, Token, decides, moment, scope_
 from quire.access.grants import ANONYMOUS, AUTHENTICATED, Permission, Scope, Subject, SubjectKind
 from quire.access.principals import Principal
 
+WARNED_BEFORE: Final = timedelta(days=14)
+"""At most so long before a token expires its holder is warned."""
 _NO_DIGEST: Final = "0" * 64
 """No text has it."""
 _NO_DIGESTS: Final = _NO_DIGEST, _NO_DIGEST
@@ -82,6 +84,28 @@ class AccessState:
         if not is_current and (token.previous is None or moment(token.previous.until) <= now):
             return TokenFault.ROTATED
         return token
+
+    def expires_soon(self, identity: str, now: datetime) -> bool:
+        """Whether it is time to replace a token; never for one that was made for less than a day."""
+        begins = self.warned_from(identity)
+        return begins is not None and now >= begins
+
+    def warned_from(self, identity: str) -> datetime | None:
+        """From when on `expires_soon` is true; None for never."""
+        return self._warnings.get(identity)
+
+    @cached_property
+    def _warnings(self) -> dict[str, datetime]:
+        """From when on the holder of a token is warned: in the last quarter of its time, and the last two weeks."""
+        found = {}
+        for identity, token in self.document.tokens.items():
+            if token.expires is None or token.created is None or token.revoked is not None:
+                continue
+            expires = moment(token.expires)
+            lifetime = expires - moment(token.created)
+            if lifetime >= timedelta(days=1):
+                found[identity] = expires - min(WARNED_BEFORE, lifetime / 4)
+        return found
 
     def permits(self, principal: Principal, permission: Permission, index: str, project: str | None) -> bool:
         """Whether grants give a permission on a project of an index; see `Scope.covers` for None.

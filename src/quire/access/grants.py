@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Final
 
 from quire.domain.errors import InvalidRequest
-from quire.domain.reserved import Reserved, normalize_pattern
+from quire.domain.reserved import STORE_WIDE, Reserved, normalize_pattern
 
 ANY: Final = "*"
 """Every index, or every project."""
@@ -122,6 +122,6 @@ _INDEX: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 
 def parse_index(name: str) -> str:
     """The name of an index, or ANY. Raises InvalidRequest."""
-    if name != ANY and not _INDEX.fullmatch(name):
+    if name != ANY and (name in STORE_WIDE or not _INDEX.fullmatch(name)):
         raise InvalidRequest(f"{name[:_MOST_NAME]!r} is no name of an index; use its name, or '*' for all.")
     return name

@@ -23,6 +23,9 @@ from quire.store.contracts import Record, Store
 Transition = Callable[[AccessDocument], AccessDocument]
 """A change; it gives back the very document that it got when there is nothing to change. A conflict repeats it."""
 
+Details = Mapping[str, Any] | Callable[[AccessDocument], Mapping[str, Any]]
+"""The fields of an entry of the log beside the action; perhaps by the document before the change."""
+
 PATIENCE: Final = 30.0
 """Seconds that a change keeps trying while others are faster."""
 _ARCHIVE: Final = archive_key("access", "store")
@@ -61,7 +64,7 @@ class AccessRecords:
         return StoredAccess(record, AccessState(decode_access(record.data)))
 
     def change(
-        self, transition: Transition, action: str, details: Mapping[str, Any], origin: Origin
+        self, transition: Transition, action: str, details: Details, origin: Origin
     ) -> tuple[AccessDocument, AccessDocument]:
         """Change the document; it before and after. `details`: what the log's entry says beside the action.
 
@@ -69,7 +72,6 @@ class AccessRecords:
         """
         ends, pause = time.monotonic() + PATIENCE, _PAUSE
         entry: Entry = {"id": secrets.token_hex(8), "at": timestamp(), "action": action, **describe_origin(origin)}
-        entry |= details
         known, doubted = self.read(), None
         while True:
             log = entries_of(known.record)
@@ -82,7 +84,8 @@ class AccessRecords:
                 self._records.confirm(known.record)
                 return before, before
             try:
-                self._write(known.record, after, log, entry)
+                said = details(before) if callable(details) else details
+                self._write(known.record, after, log, {**entry, **said})
             except OutcomeUnknown:
                 doubted = before, after
             except Conflict as error:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
-from quire.access.changing import explain
+from quire.access.changing import explain, principal_of
 from quire.access.decisions import AccessState
 from quire.access.document import Grant, Token
-from quire.access.grants import SubjectKind, parse_subject
-from quire.access.principals import ANONYMOUS, Principal
 from quire.administration.documents import Explanation, GrantEntry, GrantList, State, TokenEntry
-from quire.domain.errors import InvalidRequest
 
 
-def token_entry(identity: str, token: Token, now: datetime) -> TokenEntry:
-    """A token without its secret."""
+def token_entry(identity: str, token: Token, now: datetime, last_used: str | None = None) -> TokenEntry:
+    """A token without its secret. `last_used`: see `quire.access.uses`."""
     return TokenEntry(
         id=identity,
         rights=list(token.permissions),
@@ -26,6 +23,7 @@ def token_entry(identity: str, token: Token, now: datetime) -> TokenEntry:
         by=token.by,
         expires=token.expires,
         revoked=token.revoked,
+        last_used=last_used,
         state=_state(token, now),
     )
 
@@ -54,8 +52,9 @@ def grant_list(state: AccessState) -> GrantList:
 
 
 def explanation(state: AccessState, subject: str, index: str, project: str | None) -> Explanation:
-    """The rights of a user (also without `user:`), a token or an anonymous sender. Raises InvalidRequest."""
-    given = explain(state, _principal(subject, state), index, project)
+    """The rights of a user (also without `user:`), a token or an anonymous sender. Raises InvalidRequest,
+    NotFound."""
+    given = explain(state, principal_of(subject, state), index, project, datetime.now(UTC))
     return Explanation(
         subject=subject,
         index=index,
@@ -63,18 +62,6 @@ def explanation(state: AccessState, subject: str, index: str, project: str | Non
         rights={str(each): is_given for each, is_given in given.items()},
         decide=state.decides,
     )
-
-
-def _principal(text: str, state: AccessState) -> Principal:
-    subject = parse_subject(text if ":" in text or text in set(SubjectKind) else f"{SubjectKind.USER}:{text}")
-    if subject.kind is SubjectKind.USER:
-        return Principal(subject.name)
-    if subject.kind is SubjectKind.TOKEN:
-        token = state.document.tokens.get(subject.name)
-        return Principal(token.user if token is not None else None, token=subject.name)
-    if subject.kind is SubjectKind.ANONYMOUS:
-        return ANONYMOUS
-    raise InvalidRequest("Rights are explained for a user, a token or anonymous.")
 
 
 def _state(token: Token, now: datetime) -> State:

@@ -277,6 +277,8 @@ class TokenEntry(Answer, frozen=True, kw_only=True):
     by: str | None
     expires: str | None
     revoked: str | None
+    last_used: str | None
+    """The day, in UTC; None for a token that was not used yet, or only just now."""
     state: State
 
 

@@ -8,12 +8,15 @@ JSON of grants: {"decide": bool, "grants": [{"id": str, "subject": str, "rights"
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from quire.access.grants import ANY, Permission, parse_index
+from quire.access.passwords import parse_users, read_password_file
 from quire.access.records import AccessRecords
+from quire.access.unmatched import unmatched_grants
 from quire.administration.contract import Administration
 from quire.administration.describing_access import grant_entry
 from quire.administration.documents import GrantBody, GrantEntry
@@ -61,6 +64,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     grants.add_argument(
         "--explain", metavar="SUBJECT", help="which rights a user, a token or anonymous has, on --index and PROJECT"
     )
+    grants.add_argument(
+        "--check", action="store_true", help="list the grants that give nothing, and why; the exit code is 1 then"
+    )
+    grants.add_argument("-P", "--passwords", metavar="FILE", help="with --check: the password file of the servers")
     grants.add_argument("project", nargs="?", metavar="PROJECT", help="with --explain: the project")
     group = subparsers.add_parser(
         "group",
@@ -92,6 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it. Raises NotFound, InvalidRequest, StoreError, UpstreamError."""
     if arguments.command == "access":
         return _init(arguments, AccessRecords(open_store(arguments, writes=True).store))
+    if arguments.command == "grants" and arguments.check:
+        return _check(arguments)
     index = parse_index(arguments.index or ANY)
     administration = open_administration(arguments, writes=arguments.command != "grants")
     actions = {"grant": _grant, "revoke": _revoke, "grants": _grants, "group": _group}
@@ -143,6 +152,24 @@ def _grants(arguments: argparse.Namespace, administration: Administration, index
     for group, users in found.groups.items():
         print(f"The group {plain(group)}: {', '.join(map(plain, users))}.")
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    opened = open_store(arguments, writes=False)
+    document = AccessRecords(opened.store).read().state.document
+    file = arguments.passwords or opened.settings.passwords
+    users = None if file is None else parse_users(read_password_file(file), file).hashes
+    indexes = {opened.index.name, *(index.name for index in opened.indexes())}
+    found = list(unmatched_grants(document, users, indexes, datetime.now(UTC)))
+    if arguments.json:
+        print_json({"unmatched": [{"id": identity, "problem": problem} for identity, problem in found]})
+        return 1 if found else 0
+    for identity, problem in found:
+        print(f"{identity}\t{plain(document.grants[identity].subject)}\t{plain(problem)}")
+    if not found:
+        without = "" if users is not None else " Users were not looked for: name the password file with -P."
+        print(f"Each grant gives something.{without}")
+    return 1 if found else 0
 
 
 def _explain(arguments: argparse.Namespace, administration: Administration, index: str | None) -> int:

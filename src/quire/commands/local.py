@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+from quire.access.history import concerns
 from quire.access.records import AccessRecords
+from quire.access.uses import read_uses
 from quire.administration import describing
 from quire.administration.describing import log_reader
 from quire.administration.describing_access import explanation, grant_entry, grant_list, token_entry
@@ -140,11 +142,15 @@ class Local:
     # -- the log ------------------------------------------------------------------------------------------------------
 
     def log(self, name: str | None, filter_: LogFilter) -> list[Logged]:
-        return log_reader(self._index).all(self._logged(name), filter_)
+        return log_reader(self._index).all(self._logged(name), filter_, self._of_access(name))
 
     def follow(self, name: str | None, filter_: LogFilter) -> Callable[[], list[Logged]]:
         reader, seen = log_reader(self._index), set[str]()
-        return lambda: reader.new_entries(lambda: self._logged(name), filter_, seen)
+        return lambda: reader.new_entries(lambda: self._logged(name), filter_, seen, lambda: self._of_access(name))
+
+    def _of_access(self, name: str | None) -> list[Logged]:
+        """The changes of grants, groups and tokens that are about a project, or about any."""
+        return [Logged("", entry) for entry in self._access.log() if concerns(entry, self._index.name, name)]
 
     def _logged(self, name: str | None) -> tuple[str, ...]:
         if name is not None:
@@ -176,7 +182,8 @@ class Local:
 
     def tokens(self) -> list[TokenEntry]:
         now = datetime.now(UTC)
-        return [token_entry(*each, now) for each in self._access.read().state.document.tokens.items()]
+        tokens, uses = self._access.read().state.document.tokens, read_uses(self._opened.store.records)
+        return [token_entry(identity, token, now, uses.get(identity)) for identity, token in tokens.items()]
 
     def create_token(self, body: TokenBody) -> NewToken:
         token, is_new = granting.create_token(

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from quire.access.history import ACCESS_ACTIONS, describe_change
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import count, plain, print_json, print_table
 from quire.domain.names import normalize_name
@@ -21,7 +22,7 @@ from quire.index.audit.entries import Entry
 from quire.index.audit.reading import LogFilter, Logged
 from quire.observe.metrics.catalog import CHANGE_ACTIONS, TRASH_ACTIONS
 
-_ACTIONS = (*CHANGE_ACTIONS, *TRASH_ACTIONS)
+_ACTIONS = (*CHANGE_ACTIONS, *TRASH_ACTIONS, *ACCESS_ACTIONS)
 
 FOLLOW_SECONDS = 2.0
 """Seconds between two reads of --follow."""
@@ -42,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add("--user", metavar="NAME", help="changes of this user only")
     help_text = f"changes of this kind only: {', '.join(_ACTIONS)}"
     add("--action", choices=_ACTIONS, metavar="ACTION", help=help_text)
+    add("--access", action="store_true", help="changes of grants, groups and tokens only")
     add("--follow", action="store_true", help="go on, and print changes as they are made, until interrupted")
     add_place_flags(parser)
 
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     administration = open_administration(arguments, writes=False)
     filter_ = LogFilter(since=arguments.since, user=arguments.user, action=arguments.action)
     if not arguments.follow:
-        found = administration.log(name, filter_)
+        found = [logged for logged in administration.log(name, filter_) if not (arguments.access and logged.project)]
         if arguments.json:
             print_json([_document(logged) for logged in found])
         else:
@@ -63,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     new_entries = administration.follow(name, filter_)
     while True:
         for logged in new_entries():
+            if arguments.access and logged.project:
+                continue
             as_json = msgspec.json.encode(_document(logged)).decode
             print(as_json() if arguments.json else "\t".join(map(plain, _row(logged))), flush=True)
         time.sleep(FOLLOW_SECONDS)
@@ -85,7 +89,7 @@ def moment(text: str) -> str:
 
 
 def _document(logged: Logged) -> Entry:
-    return {"project": logged.project} | logged.entry
+    return {"project": logged.project or None} | logged.entry
 
 
 def _row(logged: Logged) -> list[str]:
@@ -93,7 +97,7 @@ def _row(logged: Logged) -> list[str]:
     where = [str(entry[name]) for name in ("command", "host", "address") if entry.get(name)]
     return [
         logged.at,
-        logged.project,
+        logged.project or "-",
         str(logged.revision),
         str(entry.get("action", "?")),
         str(entry.get("user") or "-"),
@@ -103,6 +107,8 @@ def _row(logged: Logged) -> list[str]:
 
 
 def _what(entry: Entry) -> str:
+    if entry.get("action") in ACCESS_ACTIONS:
+        return describe_change(entry)
     files = [file for file in entry.get("files", ()) if isinstance(file, dict)]
     words = [f"{file.get('filename')} ({str(file.get('sha256'))[:12]})" for file in files[:_FILES_SHOWN]]
     further = len(files) - len(words) + int(entry.get("more_files", 0))

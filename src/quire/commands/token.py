@@ -39,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add(
         "--right",
         action="append",
-        required=True,
+        default=[],
         choices=[str(each) for each in Permission],
         metavar="RIGHT",
         help=f"what it may do: {', '.join(Permission)}; repeat it",
@@ -51,6 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         metavar="PATTERN",
         help="only these projects, e.g. 'acme-*'; repeat it",
     )
+    add("--admin", action="store_true", help="the right to everything: the way in for an operator of the store")
     add("--user", dest="holder", metavar="USER", help="the user for whom it stands; without it, it stands for itself")
     add("--expires", type=_lifetime, default=timedelta(days=365), metavar="AGE", help="e.g. 90d, 12h, never (365d)")
     add("--note", metavar="TEXT", help="what it is for; lists show it")
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "create":
         text = new_token(new_identity())
         body = TokenBody(
-            rights=arguments.right,
+            rights=[*arguments.right, *([Permission.ADMIN] if arguments.admin else [])],
             index=arguments.index or ANY,
             projects=arguments.project,
             user=arguments.holder,
@@ -118,10 +119,20 @@ def _list(tokens: Sequence[TokenEntry], *, all_of_them: bool, as_json: bool) -> 
         print("There are no tokens." if all_of_them else "There are no valid tokens.")
         return
     rows = [
-        (each.id, each.state, _reach(each), each.user or "", each.expires or "never", plain(each.note or ""))
+        (
+            each.id,
+            each.state,
+            _reach(each),
+            each.user or "",
+            each.expires or "never",
+            each.last_used or "-",
+            each.created or "",
+            each.by or "",
+            plain(each.note or ""),
+        )
         for each in found
     ]
-    print_table(("id", "state", "may", "for", "expires", "note"), rows)
+    print_table(("id", "state", "may", "for", "expires", "last used", "created", "by", "note"), rows)
 
 
 def _show(text: str, token: TokenEntry, *, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from quire.domain.errors import ConfigurationError
-from quire.domain.reserved import normalize_pattern
+from quire.domain.reserved import STORE_WIDE, normalize_pattern
 from quire.domain.trash import is_trash
 from quire.store.opening import has_scheme, is_directory, parse_place
 
@@ -442,6 +442,8 @@ def index_name(raw: Raw) -> str:
         raise ValueError(f"{raw!r} is no index name; use up to 100 lower-case letters, digits, '-' and '_'")
     if is_trash(name):
         raise ValueError(f"{raw!r} is where the trash of an index is kept; choose another name")
+    if name in STORE_WIDE:
+        raise ValueError(f"{raw!r} cannot be the name of an index: the store keeps its grants and tokens there")
     return name
 
 

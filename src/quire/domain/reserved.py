@@ -10,6 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from fnmatch import translate
+from typing import Final
+
+STORE_WIDE: Final = frozenset({"access"})
+"""Names that no index has: the folders of these names are those of records of the whole store."""
+
 
 _PATTERN = re.compile(r"[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?")
 

@@ -43,7 +43,14 @@ def create_token(
     token = changing.make_token(
         digest, permissions, index, projects, user=user, note=note, lifetime=lifetime, now=now, by=origin.user
     )
-    details = {"token": identity, "for": user, "rights": list(token.permissions), "expires": token.expires}
+    details = {
+        "token": identity,
+        "for": user,
+        "rights": list(token.permissions),
+        "index": token.index,
+        "projects": list(token.projects),
+        "expires": token.expires,
+    }
     before, after = access.change(
         lambda document: changing.with_token(document, identity, token, now), "token-create", details, origin
     )
@@ -129,7 +136,10 @@ def take_back(access: AccessRecords, identities: Collection[str], origin: Origin
     Raises NotFound, InvalidRequest, StoreError.
     """
     before, _ = access.change(
-        lambda document: changing.without_grants(document, identities), "revoke", {"grants": list(identities)}, origin
+        lambda document: changing.without_grants(document, identities),
+        "revoke",
+        lambda document: {"grants": [{"grant": each, **_described(document.grants[each])} for each in identities]},
+        origin,
     )
     taken = [before.grants[identity] for identity in identities]
     for grant in taken:

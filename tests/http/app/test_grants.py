@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
-from quire.access.document import KEY
+from quire.access.document import KEY, AccessDocument
+from quire.access.records import AccessRecords
 from quire.access.tokens import new_token
+from quire.index.audit.entries import Origin
 from tests.asking import Site, password_file, publish, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import run_quire
@@ -262,3 +266,120 @@ def test_a_token_to_upload_reads_no_metrics(tmp_path: Path) -> None:
             site.client.get("/metrics", headers={"authorization": f"Bearer {each}"}) for each in (writer, reader)
         ]
         assert [answer.status_code for answer in answers] == [403, 200]
+
+
+def test_the_log_has_changes_of_grants_and_tokens(tmp_path: Path) -> None:
+    """With the user of each; those that name a project are in the log of that project, beside its own changes."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
+        upload(site, "acme", basic("ann"))
+        quire(site, "access", "init", "--admin", "ann", "-a", "list,download,update")
+        given = json.loads(quire(site, "grant", "user:bob", "manage", "--project", "acme*", "--user", "root", "--json"))
+        identity, token = create(site, "--right", "manage", "--project", "acme", "--user", "bob")
+        assert removal(site, "acme", f"Bearer {token}").status_code == 200
+        quire(site, "revoke", given["id"])
+        quire(site, "group", "tools", "bob")
+        quire(site, "token", "revoke", identity)
+        everything = json.loads(quire(site, "log", "--json"))
+        of_project = json.loads(quire(site, "log", "acme", "--json"))
+        of_other = json.loads(quire(site, "log", "other", "--json"))
+        of_access = json.loads(quire(site, "log", "--access", "--json"))
+        lines = quire(site, "log", "--access")
+    actions = ["publish", "access-init", "grant", "token-create", "delete", "revoke", "group", "token-revoke"]
+    assert [entry["action"] for entry in everything] == actions
+    assert [entry["project"] for entry in everything if entry["action"] in {"publish", "grant"}] == ["acme", None]
+    assert [entry["action"] for entry in of_project] == ["publish", "grant", "token-create", "delete", "revoke"]
+    assert [entry["action"] for entry in of_access] == [each for each in actions if each not in {"publish", "delete"}]
+    assert of_other == []
+    deleted = of_project[3]
+    assert (deleted["user"], deleted["by_token"]) == ("bob", identity)
+    assert of_project[1]["user"] == "root"
+    assert "user:bob: manage acme* on every index" in lines
+    assert "group tools: bob" in lines
+
+
+def test_no_index_has_the_name_of_the_log_of_grants(tmp_path: Path) -> None:
+    """Its project `store` would share the key of their archive."""
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    refused = run_quire("run", "--index", "access", "-a", ".", "-P", ".", folder, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "'access' cannot be the name of an index" in refused.stderr
+
+
+def test_the_day_of_the_last_use_is_listed(tmp_path: Path) -> None:
+    """Of requests on both paths; a server that ends writes what it has noted. The record of grants is not written."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
+        used, token = create(site, "--right", "read")
+        unused, _ = create(site, "--right", "read")
+        before = site.index().store.records.read(KEY)
+        assert page(site, f"Bearer {token}", "absent") == 404
+        site.served.stop()
+        assert site.index().store.records.read(KEY).tag == before.tag
+    tokens = {each["id"]: each for each in json.loads(quire(site, "token", "list", "--json"))["tokens"]}
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    assert tokens[used]["last_used"] in {today, f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"}
+    assert tokens[unused]["last_used"] is None
+
+
+def test_a_token_that_expires_soon_is_warned_of(tmp_path: Path) -> None:
+    """In a header of each answer, and once a day in the log; a new one, and one of some minutes, are not."""
+    with serve(tmp_path, *CLOSED, "-v", "-P", password_file(tmp_path, **SECRETS)) as site:
+        upload(site, "acme", basic("ann"))
+        ending, token = create(site, "--right", "read", "--expires", "90d")
+        _, short = create(site, "--right", "read", "--expires", "15m")
+        records = AccessRecords(site.index().store)
+        soon = f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT%H:%M:%SZ}"
+
+        def let_end(document: AccessDocument) -> AccessDocument:
+            old = f"{datetime.now(UTC) - timedelta(days=81):%Y-%m-%dT%H:%M:%SZ}"
+            changed = msgspec.structs.replace(document.tokens[ending], created=old, expires=soon)
+            return msgspec.structs.replace(document, tokens={**document.tokens, ending: changed})
+
+        def warning(text: str) -> set[str | None]:
+            answers = [site.get("/simple/acme/", authorization=f"Bearer {text}") for _ in range(3)]
+            assert {answer.status_code for answer in answers} == {200}
+            return {answer.headers.get("quire-token-expires") for answer in answers}
+
+        assert warning(token) == warning(short) == {None}
+        records.change(let_end, "test", {}, Origin())
+        assert warning(token) == {soon}
+        assert warning(short) == {None}
+        assert site.served.output().count("token expires soon") == 1
+
+
+def test_rights_are_explained_by_the_id_of_a_token(tmp_path: Path) -> None:
+    """As lists show it; one that has expired may do nothing, and an unknown one is an error."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
+        identity, _ = create(site, "--right", "upload")
+        assert "may upload on acme" in quire(site, "grants", "--explain", identity, "acme")
+        records = AccessRecords(site.index().store)
+
+        def end(document: AccessDocument) -> AccessDocument:
+            changed = msgspec.structs.replace(document.tokens[identity], expires="2026-01-01T00:00:00Z")
+            return msgspec.structs.replace(document, tokens={**document.tokens, identity: changed})
+
+        records.change(end, "test", {}, Origin())
+        assert "may do nothing" in quire(site, "grants", "--explain", identity, "acme")
+        assert "There is no token 'absent'" in quire(site, "grants", "--explain", "token:absent", code=1)
+
+
+def test_an_operator_of_the_store_gets_in(tmp_path: Path) -> None:
+    """With grants that leave no user the right admin to use, a new token has it at once."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, bob="secret-b")) as site:
+        quire(site, "access", "init", "--admin", "gone", "-a", "list,download,update")
+        _, token = create(site, "--admin", "--expires", "1h")
+        assert site.get("/-/api/v1/grants", authorization=basic("bob")).status_code == 403
+        assert site.get("/-/api/v1/grants", authorization=f"Bearer {token}").status_code == 200
+        assert upload(site, "acme", f"Bearer {token}").status_code == 200
+
+
+def test_a_check_names_grants_that_give_nothing(tmp_path: Path) -> None:
+    """By the password file that it is given; without one it says that users were not looked for."""
+    users = password_file(tmp_path, **SECRETS)
+    with serve(tmp_path, *CLOSED, "-P", users) as site:
+        quire(site, "access", "init", "--admin", "ann", "-a", "list,download,update")
+        assert "Each grant gives something. Users were not looked for" in quire(site, "grants", "--check")
+        quire(site, "grant", "user:bbo", "upload", "--project", "acme")
+        assert "The password file has no user bbo." in quire(site, "grants", "--check", "-P", str(users), code=1)
+        found = json.loads(quire(site, "grants", "--check", "-P", str(users), "--json", code=1))["unmatched"]
+        assert [each["problem"] for each in found] == ["The password file has no user bbo."]

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.access.tokens import new_identity, new_token
+from quire.access.uses import read_uses
 from quire.administration.describing_access import token_entry
 from quire.administration.documents import Ended, IdsBody, NewToken, RotateBody, TokenBody, TokenList
 from quire.domain.errors import InvalidRequest
@@ -20,11 +21,13 @@ from quire.operations import granting
 
 async def tokens(request: Request) -> Response:
     """GET tokens: by id, those that ended as well."""
-    document, limit = (await worker_of(request).access.state()).document, limit_of(request)
+    worker, limit = worker_of(request), limit_of(request)
+    document = (await worker.access.state()).document
+    uses = await worker.in_reader(read_uses, worker.default.store.records)
     ids = sorted(document.tokens)
     begin = bisect_right(ids, request.query_params.get("cursor", ""))
     chosen, now = ids[begin : begin + limit], datetime.now(UTC)
-    found = [token_entry(identity, document.tokens[identity], now) for identity in chosen]
+    found = [token_entry(identity, document.tokens[identity], now, uses.get(identity)) for identity in chosen]
     return answered(TokenList(tokens=found, next=None if begin + limit >= len(ids) else chosen[-1]))
 
 

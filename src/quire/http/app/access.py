@@ -17,6 +17,7 @@ from quire.access.document import Token
 from quire.access.principals import ANONYMOUS, Principal
 from quire.access.records import StoredAccess
 from quire.access.tokens import USERNAME, TokenText
+from quire.access.uses import TokenUses
 from quire.catalog.freshness import Barrier
 from quire.http.app.problems import HttpError
 from quire.http.app.proxies import TrustedProxies
@@ -50,10 +51,13 @@ class Access:
         *,
         users: ProxyUsers,
         sign_on: SignOn | None,
+        uses: TokenUses,
     ) -> None:
         """`authenticator`: None where there is no password file. `stored`: of the store's grants and tokens, by the
         empty key.
         """
+        self.uses = uses
+        self._warned: dict[str, str] = {}
         self.rules = rules
         self.authenticator = authenticator
         self.stored = stored
@@ -154,6 +158,9 @@ class Access:
             found = state.find_token(sent.identity, sent.digest, datetime.now(UTC))
         if isinstance(sent, TokenText) and isinstance(found, Token):
             self._tally.logins["token"] += 1
+            self.uses.note(sent.identity)
+            if found.expires is not None and state.expires_soon(sent.identity, datetime.now(UTC)):
+                self._warn(request, sent.identity, found.expires)
             return Principal(found.user, token=sent.identity, publisher=found.publisher)
         can_be_password = (
             credentials is not None and credentials.username != USERNAME and self.authenticator is not None
@@ -177,6 +184,15 @@ class Access:
             raise self._login_refused(verdict, user=credentials.username[:100], client=client, request=request_id)
         self._tally.logins["remembered" if self.authenticator.hash_checks == checks else "checked"] += 1
         return Principal(verdict.username)
+
+    def _warn(self, request: Request, identity: str, expires: str) -> None:
+        """Say in the answer when a token expires; once a day also in the log."""
+        context_of(request.scope).token_expires = expires
+        today = f"{datetime.now(UTC):%Y-%m-%d}"
+        if self._warned.get(identity) != today:
+            self._warned[identity] = today
+            client = self._proxies.client_address(request)
+            log.warning("token expires soon", token=identity, expires=expires, client=client)
 
     def _token_refused(self, request: Request, sent: TokenText | str, found: Token | TokenFault | None) -> HttpError:
         """Count and log a token that does not count; returns the error for the client. `sent`: the token, or the

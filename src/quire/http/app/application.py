@@ -40,11 +40,12 @@ def create_application(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        tasks = [worker.start_periodic_sweep(), worker.metrics.begin()]
+        tasks = [worker.start_periodic_sweep(), worker.start_writing_uses(), worker.metrics.begin()]
         yield
         for task in tasks:
             if task is not None:
                 task.cancel()
+        await worker.write_uses()
         worker.metrics.close()
         worker.close()
         drain_all()

@@ -44,6 +44,8 @@ _SECRET_PARAMETER = re.compile(r"auth|token|secret|pass|key|sig|^code$|^state$",
 """The last two are of a login at an OpenID provider (RFC 6749, 4.1.2)."""
 _ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:+=@/-]{0,63}")
 _CONTEXT = "quire.notes"
+EXPIRES_HEADER = b"quire-token-expires"
+"""In answers to a token that expires soon: when, in UTC (RFC 3339)."""
 _MILLISECONDS = [str(tenths / 10) for tenths in range(1000)]
 _MAX_PARTS = 4096
 
@@ -51,13 +53,25 @@ _MAX_PARTS = 4096
 class RequestContext:
     """Facts that handlers find out about a request, for the log and the audit log. Empty where one does not apply."""
 
-    __slots__ = ("action", "decided_at", "decided_by", "file", "needed_no_login", "principal", "project", "request_id")
+    __slots__ = (
+        "action",
+        "decided_at",
+        "decided_by",
+        "file",
+        "needed_no_login",
+        "principal",
+        "project",
+        "request_id",
+        "token_expires",
+    )
 
     def __init__(self, request_id: str = "") -> None:
         self.request_id = request_id
         self.principal = ANONYMOUS
         self.needed_no_login = False
         """Whether the right that the request needed is given without a login."""
+        self.token_expires = ""
+        """When the token of the request expires, if that is soon."""
         self.decided_by: AccessState | None = None
         """The grants that the last decision on the request was made by; None before the first."""
         self.decided_at = 0.0
@@ -86,6 +100,7 @@ def origin_of(request: Request, user: str | None, proxies: TrustedProxies) -> Or
     publisher = context.principal.publisher
     return Origin(
         user=user,
+        token=context_of(request.scope).principal.token,
         address=proxies.client_address(request) or None,
         agent=request.headers.get("user-agent"),
         request=context.request_id or None,
@@ -283,7 +298,10 @@ class RequestLog:
             kind = message["type"]
             if kind == "http.response.start":
                 start, status = message, int(message["status"])
-                message = {**message, "headers": [*message["headers"], identification]}
+                further = [identification]
+                if context.token_expires:
+                    further.append((EXPIRES_HEADER, context.token_expires.encode()))
+                message = {**message, "headers": [*message["headers"], *further]}
             elif kind == "http.response.body":
                 body = message.get("body", b"")
                 sent += len(body)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -20,6 +22,7 @@ from quire.access.authorization import AccessRules, Right
 from quire.access.grants import ANY
 from quire.access.passwords import Passwords
 from quire.access.records import AccessRecords, StoredAccess
+from quire.access.uses import TokenUses
 from quire.attestations.verification import AttestationVerifier, make_verifier
 from quire.catalog.drop_ins import DropIns
 from quire.catalog.freshness import Barrier
@@ -64,6 +67,9 @@ REMOVAL_DELAY = 300.0
 THE_DEFAULT = "-"
 """The name in a path that means the index at the server's root."""
 
+USES_SECONDS = 60.0
+"""Seconds, at the most, after which the use of a token is written; see `quire.access.uses`."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -97,7 +103,14 @@ class Worker:
         authenticator = Authenticator(Passwords(settings.passwords)) if settings.passwords is not None else None
         users = ProxyUsers(self.proxies, settings)
         self.access = Access(
-            rules, authenticator, self.proxies, metrics.tally, stored_access, users=users, sign_on=self._sign_on()
+            rules,
+            authenticator,
+            self.proxies,
+            metrics.tally,
+            stored_access,
+            users=users,
+            sign_on=self._sign_on(),
+            uses=TokenUses(self.default.store.records),
         )
         self.attestations = attestations
         """None where the attestations of uploads are neither verified nor kept."""
@@ -131,6 +144,31 @@ class Worker:
         """Sweep once: `Store.sweep`, and what has been in the trash for its time. Blocks. Raises StoreError."""
         self._expiry.run()
         return self.default.store.sweep(older_than)
+
+    def start_writing_uses(self) -> asyncio.Task[None] | None:
+        """Write the uses of tokens now and then; the task to cancel at the end. None when they cannot be written."""
+        if self.default.read_only:
+            return None
+
+        async def write_periodically() -> None:
+            while True:
+                await asyncio.sleep(USES_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - spreads the workers
+                await self.write_uses()
+
+        return asyncio.create_task(write_periodically())
+
+    async def write_uses(self) -> None:
+        """Write the uses of tokens that this worker has noted; those that cannot be written stay noted."""
+        uses = self.access.uses
+        day, identities = uses.take(datetime.now(UTC))
+        if not identities or self.default.read_only:
+            return
+        try:
+            tokens = (await self.access.state()).document.tokens
+            await self.in_writer(uses.write, day, identities, tokens)
+        except StoreError as error:
+            uses.give_back(identities)
+            log.warning("uses of tokens not written", error=str(error))
 
     def close(self) -> None:
         """Let go of threads. For the end of the process."""

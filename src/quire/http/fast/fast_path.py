@@ -105,6 +105,7 @@ class FastPath:
         self._simple = f"{settings.server_base_url}{_PROJECT.base}"
         self._authorize = worker.access.rules.authorize
         self._access = worker.access.stored
+        self._uses = worker.access.uses
         self._state: AccessState | None = None
         self._pages_are_open = self._files_are_open = False
         """Whether pages and files need no login in that state of the grants."""
@@ -265,7 +266,7 @@ class FastPath:
         seconds = perf_counter() - begun
         self._tally.request(answer.label, answer.status, seconds, sent)
         if user:
-            self._tally.logins["remembered" if principal.token is None else "token"] += 1
+            self._count_login(principal)
         if is_logged:
             address = self._worker.proxies.address(client(), headers.get_all)
             own = theirs is None
@@ -273,6 +274,13 @@ class FastPath:
                 path, answer.status, seconds, sent, client=address, request_id=identity, user=user, is_own_id=own
             )
         return answer, identity
+
+    def _count_login(self, principal: Principal) -> None:
+        if principal.token is None:
+            self._tally.logins["remembered"] += 1
+        else:
+            self._tally.logins["token"] += 1
+            self._uses.note(principal.token)
 
     def _download(
         self,
@@ -296,7 +304,7 @@ class FastPath:
             seconds = perf_counter() - begun
             self._tally.request(answer.label, answer.status, seconds, sent)
             if fields["user"]:
-                self._tally.logins["remembered" if principal.token is None else "token"] += 1
+                self._count_login(principal)
             if self._log.is_on:
                 self._log.fast_path_line(path, answer.status, seconds, sent, **fields, is_own_id=False)
 
@@ -444,6 +452,9 @@ class FastPath:
             ends = [] if token.expires is None else [moment(token.expires)]
             if token.previous is not None and token.digest != login.digest:  # a secret that was replaced
                 ends.append(moment(token.previous.until))
+            begins = state.warned_from(login.identity)
+            if begins is not None:  # from then on the application's answers say when the token expires
+                ends.append(begins)
             principal, until = Principal(token.user, token=login.identity), min(ends, default=None)
         else:
             principal = login.principal

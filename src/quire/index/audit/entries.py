@@ -29,6 +29,8 @@ class Origin:
 
     user: str | None = None
     """The user who logged in; on the command line, the user of the system."""
+    token: str | None = None
+    """The id of the token by which the user was known; a token that stands for itself is the user `token:ID`."""
     address: str | None = None
     """The client's address, as far as proxies are trusted."""
     agent: str | None = None
@@ -74,8 +76,8 @@ def make_entry(
     """The entry of a change from `before` to `after`; `earlier`: the entries of the project so far.
 
     Fields that have nothing to say are left out: id, revision (1 for the first change that was logged), at (RFC 3339,
-    UTC, microseconds), action, user, address, agent, request, command, host, job, files (filename, version, sha256; and
-    `replaced`, the sha256 of the content before), more_files, status, reason.
+    UTC, microseconds), action, user, by_token, address, agent, request, command, host, job, files (filename, version,
+    sha256; and `replaced`, the sha256 of the content before), more_files, status, reason.
     """
     entry: Entry = {
         "id": secrets.token_hex(8),
@@ -105,6 +107,7 @@ def describe_origin(origin: Origin) -> Entry:
     """The fields of an entry that say where a change came from; those that have nothing to say are left out."""
     texts = {
         "user": origin.user and origin.user[:_USER],
+        "by_token": origin.token,
         "address": origin.address,
         "agent": origin.agent,
         "request": origin.request,

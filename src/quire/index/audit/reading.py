@@ -15,7 +15,7 @@ class Logged:
     """An entry and its project."""
 
     project: str
-    """The normalized name."""
+    """The normalized name; empty for a change of grants or tokens."""
     entry: Entry
 
     @property
@@ -84,18 +84,31 @@ class LogReader:
             if filter_.includes(logged) and (self._actions is None or logged.entry.get("action") in self._actions)
         ]
 
-    def all(self, names: Iterable[str], filter_: LogFilter | None = None) -> list[Logged]:
-        """The entries of these projects, by time; within a project by revision, even if its writers' clocks differ."""
-        found = []
+    def all(
+        self, names: Iterable[str], filter_: LogFilter | None = None, others: Iterable[Logged] = ()
+    ) -> list[Logged]:
+        """The entries of these projects, by time; within a project by revision, even if its writers' clocks differ.
+
+        `others`: entries of another log, in the order of its revisions.
+        """
+        found = [[logged for logged in others if filter_ is None or filter_.includes(logged)]]
         for name in names:
             found.append(self.project(name, filter_))
             if self._further is not None:
                 found.append(self._further.project(name, filter_))
         return list(by_time(found))
 
-    def new_entries(self, names: Callable[[], Iterable[str]], filter_: LogFilter, seen_ids: set[str]) -> list[Logged]:
-        """The entries of all projects whose ids are not in `seen_ids`; their ids are added to it."""
-        new = [logged for logged in self.all(names(), filter_) if str(logged.entry.get("id")) not in seen_ids]
+    def new_entries(
+        self,
+        names: Callable[[], Iterable[str]],
+        filter_: LogFilter,
+        seen_ids: set[str],
+        others: Callable[[], Iterable[Logged]] = tuple,
+    ) -> list[Logged]:
+        """The entries of all projects whose ids are not in `seen_ids`; their ids are added to it. `others`: as for
+        `all`."""
+        found = self.all(names(), filter_, others())
+        new = [logged for logged in found if str(logged.entry.get("id")) not in seen_ids]
         seen_ids.update(str(logged.entry.get("id")) for logged in new)
         return new
 

@@ -1,0 +1,63 @@
+"""The audit log of grants and tokens: which project an entry is about, and what it says, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from quire.access.grants import ANY
+from quire.domain.reserved import Reserved
+from quire.index.audit.entries import Entry
+
+ACCESS_ACTIONS: Final = (
+    *("access-init", "grant", "revoke", "group"),
+    *("token-create", "token-revoke", "token-rotate"),
+)
+"""The kinds of changes that commands and requests make."""
+
+
+def concerns(entry: Entry, index: str, project: str | None) -> bool:
+    """Whether a change gives or takes a right on an index, and on a project (normalized name), if one is named.
+
+    A right on all projects is about none of them. An entry that does not say of which index it is is about each.
+    """
+    if project is None:
+        return any(each.get("index", ANY) in {ANY, index} for each in _parts(entry))
+    return any(
+        each.get("index", ANY) in {ANY, index} and project in Reserved(_patterns(each)) for each in _parts(entry)
+    )
+
+
+def describe_change(entry: Entry) -> str:
+    """The right that was given or taken, and its subject, in one line."""
+    token = [f"token {entry['token']}"] if entry.get("token") else []
+    tokens = [f"token {each}" for each in _texts(entry.get("tokens"))]
+    holder = [f"for {entry['for']}"] if entry.get("for") else []
+    users = ", ".join(_texts(entry.get("users"))) or "no user"
+    group = [f"group {entry['group']}: {users}"] if "group" in entry else []
+    rights = [_in_words(each) for each in _parts(entry) if each.get("rights")]
+    return ", ".join([*token, *tokens, *holder, *group, *rights])
+
+
+def _parts(entry: Entry) -> Iterator[dict[str, Any]]:
+    """The grants of an entry; the entry itself where it is of one, or of a token."""
+    grants = entry.get("grants")
+    if isinstance(grants, list):
+        yield from (each for each in grants if isinstance(each, dict))
+    else:
+        yield entry
+
+
+def _patterns(part: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(each for each in _texts(part.get("projects")) if each != ANY)
+
+
+def _texts(found: object) -> list[str]:
+    return [str(each) for each in found] if isinstance(found, list) else []
+
+
+def _in_words(part: dict[str, Any]) -> str:
+    subject = f"{part['subject']}: " if part.get("subject") else ""
+    index = part.get("index", ANY)
+    projects = f" {' '.join(_patterns(part))}" if _patterns(part) else ""
+    return f"{subject}{', '.join(_texts(part['rights']))}{projects} on {'every index' if index == ANY else index}"
