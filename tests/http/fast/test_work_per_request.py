@@ -36,7 +36,7 @@ PYTHON = {
 }
 LOGIN = (8, 8, 235)
 """The additional work for a known password."""
-RIGHTS = {"password": (6, 8, 220), "token": (4, 7, 160)}
+RIGHTS = {"password": (6, 8, 220), "token": (4, 7, 165)}
 """The additional work for a known password, and for a token, where grants decide."""
 PYTHON_OF_AN_UPLOAD = (1215, 1340, 32400)
 """Of a wheel with four files, into a project of up to ten."""

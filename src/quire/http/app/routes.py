@@ -93,7 +93,6 @@ _API: Final = (
 )
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"
 _TABLE: Final = (
-    *_API,
     Endpoint("GET", "/", "ui.browse:home", None, "home", about.HOME),
     Endpoint("POST", "/", "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD),
     *(Endpoint("POST", path, "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD_TOO) for path in UPLOADS),
@@ -116,6 +115,7 @@ _TABLE: Final = (
     Endpoint("GET", "/-/login/callback", "login.pages:callback", None, "login", about.CALLBACK),
     Endpoint("GET", "/-/account/", "login.pages:account", None, "account", about.ACCOUNT),
     Endpoint("POST", "/-/logout", "login.pages:logout", None, "login", about.LOGOUT),
+    *_API,  # not before the others: a request is compared with one line after the other
     Endpoint("GET", "/_/oidc/audience", "publishing.endpoints:audience", None, "oidc", about.AUDIENCE, is_at_root=True),
     Endpoint(
         "POST", "/_/oidc/mint-token", "publishing.endpoints:mint_token", None, "oidc", about.MINT, is_at_root=True
