@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from unittest import mock
 
+from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
 from quire.domain.errors import NotFound
 from quire.domain.project import Status
+from quire.index.audit.entries import Origin
 from quire.index.commits import blob_keys
-from quire.index.index import Index
+from quire.index.index import Index, all_indexes
 from quire.index.upload import examine, upload_key
 from quire.operations.checking import Check, Severity, collect_garbage
+from quire.operations.granting import set_group
 from quire.store.bucket import blobs
 from quire.store.bucket.store import BucketStore
 from quire.store.contracts import Store
@@ -29,7 +32,9 @@ from tests.distributions import make_wheel, wheel_name
 
 PROJECT, NEIGHBOUR = "alpha", "neighbour"
 Seen: TypeAlias = dict[str, dict[str, tuple[str, bool | str]]]
-"""The files of each listed project: sha256, and whether or why it is yanked; under "" the project's status."""
+"""The files of each listed project: sha256, and whether or why it is yanked; under "" the project's status. Under
+"trash" the files that can be restored, under "groups" the users of the groups.
+"""
 
 
 def publish(index: Index, version: str, variant: str = "", project: str = PROJECT) -> None:
@@ -86,6 +91,24 @@ def die() -> None:
     raise Died
 
 
+def _with_trash(index: Index) -> Index:
+    return Index(index.store, trash_seconds=24 * 3600)
+
+
+def _in_trash(index: Index) -> None:
+    _two(index)
+    _delete(_with_trash(index), Selection(version="1.0"))
+
+
+def _restore(index: Index) -> None:
+    with suppress(NotFound):  # done by the one that was killed
+        _with_trash(index).restore(PROJECT, lambda _: True)
+
+
+def _give(index: Index) -> object:
+    return set_group(AccessRecords(index.store), "ops", ["alice"], Origin())
+
+
 def _left_behind(index: Index) -> None:
     """By a publisher that was killed before its commit: blobs, and a token in the list of names."""
     _nothing(index)
@@ -102,7 +125,7 @@ def _left_behind(index: Index) -> None:
 
 
 def _collect(index: Index) -> None:
-    collect_garbage(index.store, lambda: [index], older_than=0)
+    collect_garbage(index.store, lambda: all_indexes(index.store), older_than=0)
 
 
 @dataclass(frozen=True)
@@ -125,6 +148,11 @@ SCENARIOS = {
     "release": Scenario(_two, lambda index: _delete(index, Selection(version="1.0"))),
     "last": Scenario(_one, lambda index: _delete(index, Selection(version="1.0"))),
     "project": Scenario(_two, lambda index: _delete(index, Selection())),
+    "trash": Scenario(_two, lambda index: _delete(_with_trash(index), Selection(version="1.0"))),
+    "project to trash": Scenario(_one, lambda index: _delete(_with_trash(index), Selection())),
+    "restore": Scenario(_in_trash, _restore),
+    "empty": Scenario(_in_trash, lambda index: _with_trash(index).empty_trash(PROJECT, lambda _: True)),
+    "group": Scenario(_one, _give),
     "again": Scenario(_deleted, lambda index: publish(index, "1.0")),
     "gc": Scenario(_left_behind, _collect),
     "sweep": Scenario(_left_behind, lambda index: index.store.sweep(older_than=0, thorough=True)),
@@ -144,6 +172,12 @@ def seen(store: Store) -> Seen:
     for name in (PROJECT, NEIGHBOUR):
         hidden = index.project(name)
         assert name in found or hidden is None or not hidden.files, f"{name} is there, and not listed"
+    listed = found.get(PROJECT, {})
+    trash = index.trash.files(PROJECT)
+    # an entry of a file that is still listed does nothing
+    found["trash"] = {each.file.filename: (each.file.sha256, "") for each in trash if each.file.filename not in listed}
+    groups = AccessRecords(store).read().state.document.groups
+    found["groups"] = {group: (" ".join(users), "") for group, users in groups.items()}
     assert not _damage(store)
     return found
 
@@ -174,7 +208,8 @@ def check_after(store: BucketStore, name: str, before: Seen, after: Seen, *, is_
 
 def _listed(index: Index) -> set[str]:
     projects = [index.project(name) for name in index.names()]
-    return {key for project in projects if project for file in project.files.values() for key in blob_keys(file)}
+    files = [file for project in projects if project for file in project.files.values()]
+    return {key for file in [*files, *(each.file for each in index.trash.files(PROJECT))] for key in blob_keys(file)}
 
 
 def one_at_a_time() -> AbstractContextManager[object]:
