@@ -27,6 +27,11 @@ def _rate(name: str) -> str:
     return f"sum by (cache) (rate({name}$OF[$__rate_interval]))"
 
 
+def _monthly(kinds: str, price: str) -> str:
+    """The cost of requests of some kinds for 30 days, at a price for 1,000 of them."""
+    return f'2592 * {price} * sum(rate(quire_bucket_requests_total{_OF[:-1]}, kind=~"{kinds}"}}[$__rate_interval]))'
+
+
 # title, unit, (legend, query)...; $OF stands for the selector
 PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ("Ready", "short", (("{{instance}}", "quire_ready$OF"), ("draining {{instance}}", "quire_draining$OF"))),
@@ -117,6 +122,14 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "Requests to the bucket: US dollars for 30 days at this rate",
+        "currencyUSD",
+        (
+            ("put, list", _monthly("put|list", "$price_a")),
+            ("get, head", _monthly("get|head", "$price_b")),
+        ),
+    ),
+    (
         "Bytes to and from the bucket",
         "Bps",
         (
@@ -193,6 +206,12 @@ def variable(name: str, label: str, kind: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "label": label, "type": kind, "hide": 0, "refresh": 1, "current": {}, "options": [], **more}
 
 
+def text(name: str, label: str, value: str) -> dict[str, Any]:
+    """A field at the top of the dashboard."""
+    current = {"text": value, "value": value}
+    return variable(name, label, "textbox", query=value) | {"current": current, "options": [current]}
+
+
 def dashboard() -> dict[str, Any]:
     """The whole, in the JSON model of Grafana from 10 on."""
     return {
@@ -222,6 +241,8 @@ def dashboard() -> dict[str, Any]:
                     includeAll=True,
                     multi=True,
                 ),
+                text("price_a", "1,000 PUT or LIST, in US dollars", "0.005"),
+                text("price_b", "1,000 GET or HEAD, in US dollars", "0.0004"),
             ]
         },
         "panels": [panel(number, *each) for number, each in enumerate(PANELS)],

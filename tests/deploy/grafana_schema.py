@@ -79,7 +79,7 @@ _PANEL = _object(
 _VARIABLE = _object(
     {
         "name": {"type": "string", "pattern": "^\\w+$"},
-        "type": {"enum": ["datasource", "query"]},
+        "type": {"enum": ["datasource", "query", "textbox"]},
         "query": _TEXT,
         "hide": {"enum": [0, 1, 2]},
         "refresh": {"enum": [0, 1, 2]},

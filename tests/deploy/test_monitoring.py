@@ -26,7 +26,7 @@ from tests.serving import DEADLINE, environment, free_port, until
 ROOT = Path(__file__).parent.parent.parent
 MONITORING = ROOT / "deploy" / "monitoring"
 DASHBOARD = MONITORING / "dashboard.json"
-_CHOICES = {"$job": "quire", "$instance": ".*", "$__rate_interval": "1m"}
+_CHOICES = {"$job": "quire", "$instance": ".*", "$__rate_interval": "1m", "$price_a": "0.005", "$price_b": "0.0004"}
 _SUFFIXES = ("", "_bucket", "_sum", "_count")
 
 
