@@ -26,7 +26,7 @@ PRICES = {
 }
 """US dollars, in us-east-1. Taxes, savings plans and free tiers are left out."""
 
-GET_PER_PAGE, GET_PER_DOWNLOAD, GET_PER_PUBLICATION, PUT_PER_PUBLICATION, GET_PER_PROBE = 1, 2, 1, 3, 1
+GET_PER_PAGE, GET_PER_DOWNLOAD, GET_PER_PUBLICATION, PUT_PER_PUBLICATION, GET_PER_PROBE = 2, 3, 2, 3, 1
 """Requests to the bucket; the table of requests in the same page has them."""
 EFS_PER_PAGE, EFS_PER_PROBE = 2, 3
 """Round trips to the volume, each metered as 4 KiB."""

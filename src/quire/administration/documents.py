@@ -239,10 +239,11 @@ class ProjectStatus(Answer, frozen=True, kw_only=True):
 
 
 class LogPage(Answer, frozen=True, kw_only=True):
-    """Entries of the log, project by project; those of one project by revision."""
+    """Entries of the log: first the changes of grants, groups and tokens, then project by project; those of one project
+    by revision."""
 
     entries: list[dict[str, Any]]
-    """As docs/reference/logs.md has them, each with its `project`."""
+    """As docs/reference/logs.md has them, each with its `project`; null for a change of grants, groups or tokens."""
     next: str | None = None
 
 

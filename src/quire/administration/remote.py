@@ -102,7 +102,7 @@ class Remote:
         query = {"since": filter_.since, "user": filter_.user, "action": filter_.action}
         for page in self._pages(LogPage, *place, **query):
             for entry in page.entries:
-                project = str(entry.get("project"))
+                project = str(entry.get("project") or "")
                 fields = {field: value for field, value in entry.items() if field != "project"}
                 by_project.setdefault(project, []).append(Logged(project, fields))
         return list(by_time(by_project.values()))

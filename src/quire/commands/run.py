@@ -143,20 +143,20 @@ def _asked(settings: Settings, store: Store) -> Settings:
     Asks the store what opening it did not; in a process of its own where a library would start threads.
     Raises ConfigurationError, StoreError.
     """
-    from quire.operations.opening import deciding_rules  # noqa: PLC0415 - as in `prepare`
+    from quire.operations.opening import rules_of_grants  # noqa: PLC0415 - as in `prepare`
     from quire.process.apart import run_apart  # noqa: PLC0415 - as in `prepare`
     from quire.store.opening import is_directory  # noqa: PLC0415 - as in `prepare`
 
     if is_directory(settings.root):
-        _log.info(deciding_rules(store, settings))
+        _log_rules(rules_of_grants(store, settings))
         return settings
 
-    def ask() -> tuple[str, StoreReadOnly | None]:
+    def ask() -> tuple[str | None, StoreReadOnly | None]:
         try:
             store.probe()
         except StoreReadOnly as error:
-            return deciding_rules(store, settings), error
-        return deciding_rules(store, settings), None
+            return rules_of_grants(store, settings), error
+        return rules_of_grants(store, settings), None
 
     try:
         rules, read_only = run_apart(ask)  # in one process, as each one pays for its connections
@@ -167,8 +167,13 @@ def _asked(settings: Settings, store: Store) -> Settings:
     if read_only is not None:
         _log.warning(f"{read_only} Until then {settings.root} is served read-only, without uploads.")
         settings = msgspec.structs.replace(settings, read_only=True)
-    _log.info(rules)
+    _log_rules(rules)
     return settings
+
+
+def _log_rules(sentence: str | None) -> None:
+    if sentence is not None:
+        _log.info(sentence)
 
 
 def _check_directory(directory: str) -> None:

@@ -75,17 +75,16 @@ def drop_ins_of(
     )
 
 
-def deciding_rules(store: Store, settings: Settings) -> str:
-    """A sentence on the rules by which a server of the store decides on requests now. Raises StoreError."""
+def rules_of_grants(store: Store, settings: Settings) -> str | None:
+    """A sentence for the log of a server where the grants of its store decide; None where its settings do.
+
+    Raises StoreError.
+    """
     state = AccessRecords(store).read().state
-    if state.decides:
-        number = len(state.document.grants)
-        return f"Access is decided by the store's grants ({number}); -a ({_actions(settings)}) does not count."
-    return f"Access is decided by the settings: a login is needed for {_actions(settings)}; the store has no grants."
-
-
-def _actions(settings: Settings) -> str:
-    return ", ".join(settings.authenticate) or "nothing"
+    if not state.decides:
+        return None
+    actions = ", ".join(settings.authenticate) or "."
+    return f"Access is decided by the store's grants ({len(state.document.grants)}); -a ({actions}) does not count."
 
 
 def check_place(place: str) -> None:

@@ -320,7 +320,7 @@ def test_a_delete_that_races_a_download(tmp_path: Path, is_published_again: bool
 
     def delete_and_open(key: str) -> OpenBlob:
         index.store.blobs.open = opened
-        index.hosted.remove_blobs(index.hosted.delete("raced", Selection(version="1.0")).removed)
+        index.hosted.remove_blobs(index.hosted.delete("raced", Selection(version="1.0"), to_trash=False).removed)
         if is_published_again:
             publish_it()
         found: OpenBlob = opened(key)

@@ -88,8 +88,9 @@ def emptied(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmptyBucket]:
 
 
 def test_a_page_is_refused_after_one_wait(tmp_path: Path, emptied: EmptyBucket) -> None:
-    """The application does not wait again after the fast path did. The client is told to come back, and `/ready` keeps
-    others away; both end as soon as the bucket answers."""
+    """Page and rights are asked for once, together: the application does not wait again after the fast path did.
+    The client is told to come back, and `/ready` keeps others away; both end as soon as the bucket answers.
+    """
     with serve(tmp_path, *OPEN, place="s3://bucket/prefix") as site:
         assert site.get("/simple/acme/").status_code == 404
         emptied.talks.clear()
@@ -97,7 +98,10 @@ def test_a_page_is_refused_after_one_wait(tmp_path: Path, emptied: EmptyBucket) 
         assert answer.status_code == 503
         assert answer.headers["Retry-After"]
         assert "The bucket cannot answer" in answer.text
-        assert len(emptied.unanswered) == 1
+        assert sorted(path.rpartition("records/")[2] for path in emptied.unanswered) == [
+            "access/rules/store.json",
+            "main/projects/acme.json",
+        ]
         assert site.get("/ready").status_code == 503
         emptied.talks.set()
         until(lambda: site.get("/simple/acme/").status_code == 404 and site.get("/ready").status_code == 200)

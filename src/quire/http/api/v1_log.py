@@ -1,4 +1,7 @@
-"""The audit log over the JSON API, a page at a time: project by project, so that a page reads the records of a few."""
+"""The audit log over the JSON API, a page at a time: first the changes of grants and tokens, then project by project.
+
+So a page reads the records of a few projects.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.access.authorization import Right
+from quire.access.history import concerns
+from quire.access.records import AccessRecords
 from quire.administration.describing import log_reader
 from quire.administration.documents import LogPage
 from quire.catalog.served import ServedIndex
@@ -18,12 +23,16 @@ from quire.domain.names import normalize_name
 from quire.http.api.messages import answered, limit_of
 from quire.http.app.worker import index_of, worker_of
 from quire.index.audit.entries import Entry
-from quire.index.audit.reading import LogFilter
+from quire.index.audit.reading import LogFilter, Logged
 
 _MOST_READ = 500
 """Projects whose logs one page reads; with a filter it may have few entries, or none."""
 _MOST_READ_FAR = 100
 """The same where each takes a round trip or more."""
+
+
+_OF_ACCESS = ""
+"""In a cursor, in place of a project: the changes of grants and tokens. It sorts before all projects."""
 
 
 async def log(request: Request) -> Response:
@@ -52,18 +61,26 @@ def _page(index: ServedIndex, name: str | None, filter_: LogFilter, cursor: tupl
     after, given = cursor
     hosted = index.hosted
     reader = log_reader(hosted)
-    names: Sequence[str] = (name,) if name is not None else sorted(hosted.store.records.written(hosted.prefix))
+    of_projects = (name,) if name is not None else sorted(hosted.store.records.written(hosted.prefix))
+    names: Sequence[str] = (_OF_ACCESS, *of_projects)
     entries: list[Entry] = []
     begin = bisect_left(names, after)
     end = begin + (_MOST_READ if hosted.store.validates_inline else _MOST_READ_FAR)
     for each in names[begin:end]:
         passed = given if each == after else 0
-        for logged in reader.all((each,), filter_)[passed:]:
+        found = reader.all((each,), filter_) if each != _OF_ACCESS else reader.all((), filter_, _of_access(index, name))
+        for logged in found[passed:]:
             if len(entries) == limit:
                 return LogPage(entries=entries, next=f"{each}/{passed}")
-            entries.append({"project": each} | logged.entry)
+            entries.append({"project": each or None} | logged.entry)
             passed += 1
     return LogPage(entries=entries, next=f"{names[end]}/0" if end < len(names) else None)
+
+
+def _of_access(index: ServedIndex, project: str | None) -> list[Logged]:
+    """The changes of grants, groups and tokens that are about a project, or about any. Blocks."""
+    log = AccessRecords(index.hosted.store).log()
+    return [Logged(_OF_ACCESS, entry) for entry in log if concerns(entry, index.name, project)]
 
 
 def _cursor(raw: str | None) -> tuple[str, int]:

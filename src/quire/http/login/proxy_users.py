@@ -50,12 +50,12 @@ class ProxyUsers:
         if name is None or sent is None:
             return None
         if not self._proxies.trusts(peer_of(request.scope)):
-            self._log("user header ignored, its sender is no trusted proxy", request, header=name)
+            self._log("user header ignored, its sender is no trusted proxy", request, name)
             return None
         try:
             return self._named(request, name, sent) if self._signed is None else await self._signed.find(sent)
         except HttpError as error:
-            self._log("user header refused", request, header=name, reason=str(error))
+            self._log("user header refused", request, name, str(error))
             raise
 
     def _named(self, request: Request, name: str, sent: str) -> Principal:
@@ -69,6 +69,9 @@ class ProxyUsers:
             raise HttpError(400, sentence) from error
         return Principal(user, groups=groups)
 
-    def _log(self, event: str, request: Request, **fields: str | None) -> None:
+    def _log(self, event: str, request: Request, name: str, reason: str | None = None) -> None:
         client, request_id = self._proxies.client_address(request), context_of(request.scope).request_id
-        log.warning(event, **fields, client=client, request=request_id)
+        if reason is None:
+            log.warning(event, header=name, client=client, request=request_id)
+        else:
+            log.warning(event, header=name, reason=reason, client=client, request=request_id)
