@@ -28,7 +28,7 @@ PRICES = {
 
 GET_PER_PAGE, GET_PER_DOWNLOAD, GET_PER_PUBLICATION, PUT_PER_PUBLICATION, GET_PER_PROBE = 2, 3, 2, 3, 1
 """Requests to the bucket; the table of requests in the same page has them."""
-EFS_PER_PAGE, EFS_PER_PROBE = 2, 3
+EFS_PER_PAGE, EFS_PER_PROBE = 3, 3
 """Round trips to the volume, each metered as 4 KiB."""
 PROBES = 2 * 6 * 60 * 24 * 30
 """In a month, of one task: two nodes of a load balancer ask for /ready every ten seconds."""

@@ -46,15 +46,16 @@ def publisher(index: str = "main", *projects: str) -> Publisher:
     )
 
 
-def proven(identity: str = "a", **changed: str) -> Proven:
-    return Proven({**GITHUB, **changed}, identity, (NOW + timedelta(minutes=10)).timestamp())
+def proven(identity: str = "a", now: datetime = NOW, **changed: str) -> Proven:
+    """A token of a job that expires ten minutes from now."""
+    return Proven({**GITHUB, **changed}, identity, (now + timedelta(minutes=10)).timestamp())
 
 
 def minted(
     document: AccessDocument, identity: str = "a", now: datetime = NOW, name: str = "m000000001"
 ) -> tuple[AccessDocument, TokenText]:
     text = new_token(name)
-    return with_minted(document, proven(identity), text, JOB, now), text
+    return with_minted(document, proven(identity, now), text, JOB, now), text
 
 
 def permits(document: AccessDocument, text: TokenText, project: str, index: str = "main") -> set[str]:
@@ -90,13 +91,24 @@ def test_a_grant_to_a_publisher_adds_to_its_tokens() -> None:
 
 
 def test_a_token_of_a_job_is_exchanged_once() -> None:
-    """By the digest of its id; it is remembered until it would be refused in any case."""
+    """By the digest of its id; it is remembered until each worker would refuse it in any case."""
     document, _ = minted(with_publisher(EMPTY, "one", publisher()))
     with pytest.raises(MintRefused, match="was exchanged before") as refused:
         minted(document, "a", NOW + timedelta(minutes=9))
     assert refused.value.code == "invalid-reuse-token"
-    later, _ = minted(document, "b", NOW + timedelta(minutes=11), "m000000002")
+    later, _ = minted(document, "b", NOW + timedelta(minutes=21), "m000000002")
     assert set(later.used) == {"b"}, "the first one has expired"
+
+
+def test_a_token_of_a_job_is_exchanged_once_around_its_end() -> None:
+    """Neither a write that is late, nor a worker whose clock is ahead, gives it a second exchange."""
+    document, _ = minted(with_publisher(EMPTY, "one", publisher()))
+    with pytest.raises(MintRefused, match="has expired") as refused:
+        with_minted(document, proven(), new_token("m000000002"), JOB, NOW + timedelta(minutes=10))
+    assert refused.value.code == "invalid-token"
+    document, _ = minted(document, "b", NOW + timedelta(minutes=15), "m000000003")
+    with pytest.raises(MintRefused, match="was exchanged before"):
+        with_minted(document, proven(), new_token("m000000004"), JOB, NOW + timedelta(minutes=9))
 
 
 def test_a_minted_token_lasts_fifteen_minutes() -> None:

@@ -8,9 +8,10 @@ from tests.nfs.conftest import Recorded
 
 
 @pytest.mark.parametrize("file_system", ["ext4"])
-@pytest.mark.parametrize(("flags", "most"), [((), 2), (("--no-drop-in",), 1)], ids=["drop-in", "no drop-in"])
+@pytest.mark.parametrize(("flags", "most"), [((), 3), (("--no-drop-in",), 2)], ids=["drop-in", "no drop-in"])
 def test_round_trips(machine: Recorded, flags: tuple[str, ...], most: int) -> None:
-    """An unchanged page takes one question, and one more for the drop-in folder; requests at once share theirs.
+    """An unchanged page takes one question, one for the rights, and one for the drop-in folder; requests at once share
+    theirs.
 
     Of sixty requests that all come before the first question is answered, one has the first validation and all others
     share the second.

@@ -35,6 +35,10 @@ _AUDIENCE_LETTERS: Final = string.ascii_letters + string.digits + "._:/-"
 _SHOWN: Final = 200
 
 
+_SKEW: Final = timedelta(minutes=10)
+"""A token of a job is remembered for so long after its end, for workers whose clocks are behind."""
+
+
 class MintRefused(QuireError):
     """A proven token that is not exchanged. `code`: the word for it, as PyPI has it."""
 
@@ -118,6 +122,8 @@ def with_minted(
 
     Raises MintRefused.
     """
+    if proven.expires <= now.timestamp():  # it was valid when it was verified: this write is late, or tried again
+        raise MintRefused("invalid-token", "The token has expired; ask the CI for a new one.")
     publishers, _ = matching(document, proven.claims)
     if not publishers:
         raise MintRefused("invalid-publisher", NO_PUBLISHER)
@@ -144,7 +150,7 @@ def with_minted(
     return _with(
         document,
         tokens={**tokens, text.identity: token},
-        used={**used, proven.identity: _stamp(datetime.fromtimestamp(proven.expires, UTC))},
+        used={**used, proven.identity: _stamp(datetime.fromtimestamp(proven.expires, UTC) + _SKEW)},
         publishers={
             **document.publishers,
             **{key: remember(publisher, proven.claims) for key, publisher in publishers.items()},

@@ -103,6 +103,7 @@ def test_a_page_is_refused_after_one_wait(tmp_path: Path, emptied: EmptyBucket) 
             "main/projects/acme.json",
         ]
         assert site.get("/ready").status_code == 503
+        assert site.get("/metrics").status_code == 200, "operators need them now"
         emptied.talks.set()
         until(lambda: site.get("/simple/acme/").status_code == 404 and site.get("/ready").status_code == 200)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.requests import Request
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="pypi", charset="UTF-8"'}
 """distutils' `register` gives its password to the realm `pypi` alone, which is that of pypiserver too."""
 
+METRICS_PATIENCE: Final = 1.0
+"""Seconds that the metrics wait for the store to say which rights there are."""
 DECIDED_AGAIN_SECONDS = 1.0
 """After so long the rights of a request are read again: so an upload of some minutes is published by none that its
 sender has lost since. One that takes less is decided by the rights at its arrival, for one read in place of two."""
@@ -70,6 +73,18 @@ class Access:
         """The grants and tokens as they were at some moment after this call began. Raises StoreError."""
         return (await self.stored.get("")).state
 
+    async def _known_state(self) -> AccessState:
+        """The state as `state` has it; where the store does not say it within a second, as it was last known.
+
+        For the metrics: operators need them when the store hangs. Raises StoreError when nothing is known yet.
+        """
+        asked = asyncio.ensure_future(self.state())
+        asked.add_done_callback(_retrieve)
+        await asyncio.wait({asked}, timeout=METRICS_PATIENCE)
+        known = self.stored.memory.get("")
+        is_answered = asked.done() and not asked.cancelled() and asked.exception() is None
+        return await asked if is_answered or known is None else known.state
+
     async def authorize(self, request: Request, right: Right, index: str, *, takes_sessions: bool = False) -> None:
         """Decide on a request before its project is known; `check` decides again when it is.
 
@@ -79,7 +94,7 @@ class Access:
         """
         context = context_of(request.scope)
         context.decided_at = time.monotonic()
-        state = context.decided_by = await self.state()
+        state = context.decided_by = await (self._known_state() if right is Right.METRICS else self.state())
         decision = self.rules.authorize(ANONYMOUS, right, index, None, state)
         context.needed_no_login = decision is ALLOWED
         if isinstance(decision, NeedsLogin):
@@ -226,3 +241,9 @@ class Access:
 def _is_browser(request: Request) -> bool:
     """Whether a person sees the answer: only browsers ask for HTML by name, and send no credentials of their own."""
     return "text/html" in request.headers.get("accept", "") and "authorization" not in request.headers
+
+
+def _retrieve(asked: asyncio.Future[AccessState]) -> None:
+    """The error of an answer that is not waited for is no defect."""
+    if not asked.cancelled():
+        asked.exception()

@@ -83,10 +83,17 @@ class TokenExchange:
         if (wait := self._throttle.wait(attempt)) is not None:
             raise MintRefused("too-many-requests", f"Too many bad tokens; try again in {wait[0]} seconds.", 429)
         self._throttle.take(attempt)  # before the work, as for passwords: attempts at once are as many attempts
-        proven = await self._prove(text, audience)
-        document = (await self._state()).document
-        minted: Minted = await self._in_writer(trusted_publishing.mint, self._access, document, proven, origin)
-        self._throttle.refund(attempt)
+        is_bad = False
+        try:
+            proven = await self._prove(text, audience)
+            document = (await self._state()).document
+            minted: Minted = await self._in_writer(trusted_publishing.mint, self._access, document, proven, origin)
+        except MintRefused as error:
+            is_bad = error.status == 422
+            raise
+        finally:
+            if not is_bad:  # also where the issuer or the store is in trouble: the token may be good
+                self._throttle.refund(attempt)
         return minted
 
     async def burn(self, text: str, address: str, origin: Origin) -> None:
