@@ -64,6 +64,16 @@ def test_a_publisher_is_added_listed_and_removed(store: Path) -> None:
     assert publisher(store, "remove", added["id"]).startswith("Removed 1 publisher")
     assert publisher(store, "list") == "There are no publishers.\n"
     assert "no publisher" in publisher(store, "remove", added["id"], code=1)
+    log = run_quire("log", "--access", "-d", store, cwd=store).stdout
+    assert f"publisher {added['id']}: github acme/tools release.yml pypi, acme-tools acme-lib on main" in log
+    assert log.rstrip().endswith(f"publisher {added['id']}")
+
+
+def test_a_lifetime_of_a_token_has_a_unit(store: Path) -> None:
+    """A bare number would be seconds, and is meant as days."""
+    done = run_quire("token", "create", "--right", "upload", "--expires", "90", "-d", store, cwd=store)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "for days write 90d" in done.stderr
 
 
 def test_the_audience_is_shown_and_set(store: Path) -> None:

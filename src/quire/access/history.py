@@ -11,7 +11,8 @@ from quire.index.audit.entries import Entry
 
 ACCESS_ACTIONS: Final = (
     *("access-init", "grant", "revoke", "group"),
-    *("token-create", "token-revoke", "token-rotate"),
+    *("token-create", "token-revoke", "token-rotate", "token-mint", "token-burn"),
+    *("publisher-add", "publisher-remove", "audience", "session-key", "session-end"),
 )
 """The kinds of changes that commands and requests make."""
 
@@ -36,7 +37,19 @@ def describe_change(entry: Entry) -> str:
     users = ", ".join(_texts(entry.get("users"))) or "no user"
     group = [f"group {entry['group']}: {users}"] if "group" in entry else []
     rights = [_in_words(each) for each in _parts(entry) if each.get("rights")]
-    return ", ".join([*token, *tokens, *holder, *group, *rights])
+    return ", ".join([*token, *tokens, *holder, *group, *_publishers(entry), *rights])
+
+
+def _publishers(entry: Entry) -> list[str]:
+    """The trusted publishers that were added or removed, or for which a token was minted."""
+    found = [f"publisher {each}" for each in _texts(entry.get("publishers"))]
+    if entry.get("publisher"):
+        settings, projects = entry.get("settings"), " ".join(_texts(entry.get("projects")))
+        job = " ".join(map(str, settings.values())) if isinstance(settings, dict) else ""
+        found.append(
+            f"publisher {entry['publisher']}: {entry.get('platform')} {job}, {projects} on {entry.get('index')}"
+        )
+    return found
 
 
 def _parts(entry: Entry) -> Iterator[dict[str, Any]]:

@@ -158,6 +158,8 @@ def _reach(token: TokenEntry) -> str:
 
 
 def _lifetime(text: str) -> timedelta | None:
+    if text.strip().isdecimal():  # seconds elsewhere; of a token it is meant as days
+        raise argparse.ArgumentTypeError(f"{text!r} has no unit; for days write {text.strip()}d")
     return None if text == "never" else timedelta(seconds=duration(text))
 
 
