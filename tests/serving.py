@@ -7,6 +7,7 @@ Also the smallest applications that show what a server does, and a way to run th
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import http.client
 import itertools
@@ -103,6 +104,7 @@ def _own_ports(pid: int) -> tuple[socket.socket, Iterator[int]]:
         except OSError:
             name.close()
             continue
+        atexit.register(name.close)
         return name, itertools.cycle(range(first, first + _PORTS))
     raise AssertionError(f"{pid} found no ports: too many processes of tests run at once.")
 
