@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quire.access.authorization import ALLOWED, AccessRules, Right
-from quire.access.changing import stamp
 from quire.access.decisions import AccessState, TokenFault
-from quire.access.document import AccessDocument, Grant, Previous, Token
+from quire.access.document import AccessDocument, Grant, Previous, Token, stamp
 from quire.access.grants import Permission
 from quire.access.principals import Principal
 

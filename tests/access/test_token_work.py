@@ -13,10 +13,9 @@ from typing import Any
 
 import pytest
 
-from quire.access.changing import stamp
 from quire.access.credentials import find_token_text
 from quire.access.decisions import AccessState, TokenFault
-from quire.access.document import AccessDocument, Previous, Token
+from quire.access.document import AccessDocument, Previous, Token, stamp
 from quire.access.tokens import TokenText, new_token
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)

@@ -10,7 +10,17 @@ from typing import Final
 import msgspec
 
 from quire.access.decisions import AccessState
-from quire.access.document import AccessDocument, Grant, Previous, Token, decides, moment, subject_of
+from quire.access.document import (
+    AccessDocument,
+    Grant,
+    Previous,
+    Token,
+    decides,
+    moment,
+    stamp,
+    subject_of,
+    with_fields,
+)
 from quire.access.grants import ANY, Permission, Subject, SubjectKind, parse_index, parse_projects, parse_subject
 from quire.access.principals import Principal
 from quire.domain.errors import InvalidRequest, NotFound
@@ -62,7 +72,7 @@ def with_grant(document: AccessDocument, identity: str, grant: Grant) -> AccessD
     subject = subject_of(grant)
     if subject is not None and subject.kind is SubjectKind.TOKEN and subject.name not in document.tokens:
         raise NotFound(f"There is no token {subject.name[:_MOST_TEXT]!r}.")
-    return _with(document, grants={**document.grants, identity: grant})
+    return with_fields(document, grants={**document.grants, identity: grant})
 
 
 def same_grants(document: AccessDocument, grant: Grant) -> list[str]:
@@ -82,7 +92,7 @@ def without_grants(document: AccessDocument, identities: Collection[str]) -> Acc
         if identity not in document.grants:
             raise NotFound(f"There is no grant {identity[:_MOST_TEXT]!r}; 'quire grants' lists them.")
     kept = {identity: grant for identity, grant in document.grants.items() if identity not in identities}
-    after = _with(document, grants=kept)
+    after = with_fields(document, grants=kept)
     return _with_an_admin(document, after)
 
 
@@ -113,7 +123,7 @@ def with_group(document: AccessDocument, group: str, users: Collection[str]) -> 
         groups[group] = tuple(dict.fromkeys(users))
     if groups == document.groups:
         return document
-    return _with_an_admin(document, _with(document, groups=groups))
+    return _with_an_admin(document, with_fields(document, groups=groups))
 
 
 def make_token(
@@ -165,7 +175,7 @@ def with_token(document: AccessDocument, identity: str, token: Token, now: datet
         return document
     if known is not None:
         raise InvalidRequest(f"The id {identity} is another token's; make a new one.")
-    return _with(document, tokens={**_recent(document.tokens, now), identity: token})
+    return with_fields(document, tokens={**_recent(document.tokens, now), identity: token})
 
 
 def with_revoked(document: AccessDocument, identity: str, now: datetime) -> AccessDocument:
@@ -174,7 +184,7 @@ def with_revoked(document: AccessDocument, identity: str, now: datetime) -> Acce
     if token.revoked is not None:
         return document
     revoked = msgspec.structs.replace(token, revoked=stamp(now), previous=None)
-    return _with_an_admin(document, _with(document, tokens={**document.tokens, identity: revoked}))
+    return _with_an_admin(document, with_fields(document, tokens={**document.tokens, identity: revoked}))
 
 
 def with_rotated(
@@ -192,7 +202,7 @@ def with_rotated(
         return document
     previous = Previous(digest=token.digest, until=_end(now, grace)) if grace > timedelta() else None
     rotated = msgspec.structs.replace(token, digest=digest, previous=previous)
-    return _with(document, tokens={**document.tokens, identity: rotated})
+    return with_fields(document, tokens={**document.tokens, identity: rotated})
 
 
 def find(document: AccessDocument, identity: str) -> Token:
@@ -201,11 +211,6 @@ def find(document: AccessDocument, identity: str) -> Token:
     if token is None:
         raise NotFound(f"There is no token {identity[:_MOST_TEXT]!r}; 'quire token list' lists them.")
     return token
-
-
-def stamp(now: datetime) -> str:
-    """A time as the document has it: RFC 3339 in UTC, of whole seconds."""
-    return f"{now.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def _end(now: datetime, after: timedelta) -> str:
@@ -260,8 +265,3 @@ def _can_be(subject: Subject, document: AccessDocument) -> bool:
 
 def _meaning(grant: Grant) -> tuple[object, ...]:
     return grant.subject, grant.permissions, grant.index, grant.projects
-
-
-def _with(document: AccessDocument, **fields: object) -> AccessDocument:
-    changed: AccessDocument = msgspec.structs.replace(document, **fields)
-    return changed

@@ -206,6 +206,17 @@ def decides(document: AccessDocument) -> bool:
 _OF_PROGRAMS: Final = {SubjectKind.TOKEN, SubjectKind.PUBLISHER}
 
 
+def with_fields(document: AccessDocument, **fields: object) -> AccessDocument:
+    """The document with other values of these fields."""
+    changed: AccessDocument = msgspec.structs.replace(document, **fields)
+    return changed
+
+
+def stamp(when: datetime) -> str:
+    """A time in UTC as the document has it: RFC 3339, of whole seconds."""
+    return f"{when.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
 def moment(text: str) -> datetime:
     """The time that a stored text means. Raises ValueError."""
     found = datetime.fromisoformat(text)

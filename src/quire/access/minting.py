@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import msgspec
-
 from quire.access.ci_identities import CiIdentity
-from quire.access.document import AccessDocument, Token, moment
+from quire.access.document import AccessDocument, Token, moment, stamp, with_fields
 from quire.access.grants import ANY
 from quire.access.tokens import TokenText
 from quire.domain.errors import InvalidRequest, NotFound, QuireError
@@ -64,7 +62,7 @@ def with_publisher(document: AccessDocument, identity: str, publisher: Publisher
     if len(document.publishers) >= MOST_PUBLISHERS:
         raise InvalidRequest(f"There are {MOST_PUBLISHERS} publishers; remove some that are of no use any more.")
     publishers = {**document.publishers, identity: publisher}
-    return _with(document, publishers=publishers, audience=document.audience or new_audience())
+    return with_fields(document, publishers=publishers, audience=document.audience or new_audience())
 
 
 def same_publisher(document: AccessDocument, publisher: Publisher) -> str | None:
@@ -87,7 +85,7 @@ def without_publishers(document: AccessDocument, identities: Collection[str]) ->
         for key, token in document.tokens.items()
         if not token.publishers or any(each in publishers for each in token.publishers)
     }
-    return _with(document, publishers=publishers, tokens=tokens)
+    return with_fields(document, publishers=publishers, tokens=tokens)
 
 
 def new_audience() -> str:
@@ -99,7 +97,7 @@ def with_audience(document: AccessDocument, audience: str) -> AccessDocument:
     """With another audience; the very document when it is the same. Raises InvalidRequest."""
     if not 3 <= len(audience) <= _SHOWN or not set(audience) <= set(_AUDIENCE_LETTERS):
         raise InvalidRequest("An audience has 3 to 200 letters, digits and signs of '._:/-', such as a host name.")
-    return document if document.audience == audience else _with(document, audience=audience)
+    return document if document.audience == audience else with_fields(document, audience=audience)
 
 
 def matching(document: AccessDocument, claims: Mapping[str, Any]) -> tuple[dict[str, Publisher], dict[str, str]]:
@@ -137,20 +135,20 @@ def with_minted(
     of_these = max(sum(key in token.publishers for token in live) for key in publishers)
     if of_these >= MOST_OF_ONE or len(live) >= MOST_LIVE or len(used) >= MOST_USED:
         raise MintRefused("too-many-tokens", "Too many tokens were minted in the last minutes; try again later.", 429)
-    expires = _stamp(now + LIFETIME)
+    expires = _rounded_up(now + LIFETIME)
     token = Token(
         digest=text.digest,
         permissions=(),  # its rights are those of its publishers
         index=ANY,
-        created=_stamp(now),
+        created=_rounded_up(now),
         expires=expires,
         publisher=identity,
         publishers=tuple(publishers),
     )
-    return _with(
+    return with_fields(
         document,
         tokens={**tokens, text.identity: token},
-        used={**used, proven.identity: _stamp(datetime.fromtimestamp(proven.expires, UTC) + _SKEW)},
+        used={**used, proven.identity: _rounded_up(datetime.fromtimestamp(proven.expires, UTC) + _SKEW)},
         publishers={
             **document.publishers,
             **{key: remember(publisher, proven.claims) for key, publisher in publishers.items()},
@@ -168,15 +166,10 @@ def without_minted(document: AccessDocument, text: TokenText) -> AccessDocument:
     token = document.tokens.get(text.identity)
     if token is None or not token.publishers or not secrets.compare_digest(token.digest, text.digest):
         return document
-    return _with(document, tokens={key: each for key, each in document.tokens.items() if key != text.identity})
+    return with_fields(document, tokens={key: each for key, each in document.tokens.items() if key != text.identity})
 
 
-def _stamp(when: datetime) -> str:
+def _rounded_up(when: datetime) -> str:
     """A time in whole seconds, rounded up: a token is valid for no less than its time."""
     whole = when.replace(microsecond=0) + timedelta(seconds=bool(when.microsecond))
-    return f"{whole.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
-
-
-def _with(document: AccessDocument, **fields: object) -> AccessDocument:
-    changed: AccessDocument = msgspec.structs.replace(document, **fields)
-    return changed
+    return stamp(whole.astimezone(UTC))

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from quire.access.document import AccessDocument, Sessions
+from quire.access.document import AccessDocument, Sessions, with_fields
 from quire.access.grants import SubjectKind, parse_subject
 from quire.access.principals import Principal
 
@@ -91,7 +91,7 @@ def with_all_ended(document: AccessDocument) -> AccessDocument:
     """With a new key: no session counts any more."""
     known = Sessions(key="") if document.sessions is None else document.sessions
     fresh = msgspec.structs.replace(known, key=secrets.token_hex(32), ended={})
-    return msgspec.structs.replace(document, sessions=fresh)
+    return with_fields(document, sessions=fresh)
 
 
 def with_ended(document: AccessDocument, users: Collection[str]) -> AccessDocument:
@@ -102,7 +102,7 @@ def with_ended(document: AccessDocument, users: Collection[str]) -> AccessDocume
     if known is None:
         return document  # there is no session yet
     ended = {**known.ended, **{user: known.ended.get(user, 0) + 1 for user in users}}
-    return msgspec.structs.replace(document, sessions=msgspec.structs.replace(known, ended=ended))
+    return with_fields(document, sessions=msgspec.structs.replace(known, ended=ended))
 
 
 def _digest(document: Sessions, purpose: str, data: bytes) -> str:

@@ -18,7 +18,7 @@ from quire.access.history import ACCESS_ACTIONS, describe_change
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import count, plain, print_json, print_table
 from quire.domain.names import normalize_name
-from quire.index.audit.entries import Entry
+from quire.index.audit.entries import Entry, as_logged
 from quire.index.audit.reading import LogFilter, Logged
 from quire.observe.metrics.catalog import CHANGE_ACTIONS, TRASH_ACTIONS
 
@@ -77,15 +77,12 @@ def moment(text: str) -> str:
     age = _AGO.fullmatch(text.strip().lower())
     try:
         if age is not None:
-            when = datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        else:
-            when = datetime.fromisoformat(text.strip())
-            when = (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).astimezone(UTC)
+            return as_logged(datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])}))
+        return as_logged(datetime.fromisoformat(text.strip()))
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither a time such as 2026-11-23T12:00Z nor an age such as 90m, 12h or 2d"
         ) from None
-    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _document(logged: Logged) -> Entry:

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from quire.access.changing import stamp
-from quire.access.document import AccessDocument
+from quire.access.document import AccessDocument, stamp
 from quire.access.grants import ANY, parse_index, parse_projects
 from quire.access.records import AccessRecords
 from quire.commands.common import (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,7 +22,7 @@ from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
 from quire.http.api.messages import answered, limit_of
 from quire.http.app.worker import index_of, worker_of
-from quire.index.audit.entries import Entry
+from quire.index.audit.entries import Entry, as_logged
 from quire.index.audit.reading import LogFilter, Logged
 
 _MOST_READ = 500
@@ -98,8 +98,6 @@ def _moment(raw: str | None) -> str | None:
     if raw is None:
         return None
     try:
-        when = datetime.fromisoformat(raw)
-        when = (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).astimezone(UTC)
+        return as_logged(datetime.fromisoformat(raw))
     except (ValueError, OverflowError):
         raise InvalidRequest("since is a time such as 2026-11-23T12:00Z, or a date.") from None
-    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

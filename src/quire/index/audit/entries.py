@@ -130,6 +130,12 @@ def timestamp() -> str:
     return f"{datetime.now(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
+def as_logged(when: datetime) -> str:
+    """A time as `timestamp` has it, to be compared with entries; in UTC if it has no offset. Raises OverflowError."""
+    aware = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def next_revision(earlier: Sequence[Entry]) -> int:
     """The number of the change after these."""
     last = earlier[-1].get("revision") if earlier else 0
