@@ -7,14 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from quire.access.ci_identities import CiIdentity
 from quire.access.decisions import AccessState
-from quire.access.document import AccessDocument, Token, decode_access, encode_access
+from quire.access.document import AccessDocument, Token, decode_access, encode_access, with_fields
 from quire.access.records import AccessRecords
 from quire.access.tokens import new_identity, new_token
 from quire.domain.errors import Conflict, DamagedRecord, NotFound, OutcomeUnknown, StoreError
+from quire.domain.indexes import IndexDefinition
 from quire.index.audit.entries import Origin
 from quire.operations import granting
 from quire.store.contracts import Record
@@ -51,6 +53,27 @@ def test_a_token_keeps_the_job_that_it_was_minted_for() -> None:
     )
     again = decode_access(encode_access(stored))
     assert [each.publisher for each in again.tokens.values()] == [job, None]
+
+
+def test_a_definition_of_an_index_is_kept_with_what_this_version_does_not_know() -> None:
+    """Another change writes it again as it was."""
+    data = b'{"format": 2, "indexes": {"main": {"new_projects": "owned", "quota": 5, "colour": "red"}}}'
+    stored = decode_access(encode_access(decode_access(data)))
+    definition = stored.indexes["main"]
+    assert (definition.new_projects, definition.quota, definition.unknown) == ("owned", 5, {"colour": "red"})
+
+
+def test_a_document_with_definitions_is_refused_by_a_version_that_would_not_obey_them() -> None:
+    """Versions that know format 1 alone read a document without definitions, and none with one."""
+    without = AccessDocument()
+    written = with_fields(without, indexes={"main": IndexDefinition(project_quota=1)})
+    assert [msgspec.json.decode(encode_access(each))["format"] for each in (without, written)] == [1, 2]
+
+
+def test_a_definition_with_a_word_that_this_version_does_not_know_is_damage() -> None:
+    """It could take rights away, so nothing is decided by it."""
+    with pytest.raises(DamagedRecord):
+        decode_access(b'{"format": 2, "indexes": {"main": {"new_projects": "by lot"}}}')
 
 
 class FailingRecords:

@@ -1,4 +1,4 @@
-"""The record of a store in which all of its grants, groups and tokens are.
+"""The record of a store in which all of its grants, groups and tokens are, and the definitions of its indexes.
 
 The document is for people too: indented JSON, a format number, RFC 3339 times. Fields that this version does not know
 are kept and written back. A version that adds a field which takes rights away has to raise the format number: a worker
@@ -17,12 +17,16 @@ import msgspec
 from quire.access.ci_identities import CiIdentity
 from quire.access.grants import ANY, Permission, Scope, Subject, SubjectKind, parse_subject
 from quire.domain.errors import DamagedRecord, InvalidRequest
+from quire.domain.indexes import IndexDefinition
 from quire.publishing.publishers import Publisher
 
 KEY: Final = "access/rules/store"
 """The record's key, in every store."""
-FORMAT: Final = 1
-"""The format number that this version writes; a document with a higher one is not understood, and never overwritten."""
+FORMAT: Final = 2
+"""The highest format number that this version writes; a document with a higher one is not understood, and never
+overwritten."""
+_WITHOUT_INDEXES: Final = 1
+"""The format number of a document without definitions of indexes, which earlier versions understand."""
 MAX_BYTES: Final = 8 * 1024 * 1024
 """Of the document: some 20,000 tokens."""
 
@@ -112,15 +116,17 @@ class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
     """For which tokens of CI jobs have to be made; None until there is a publisher."""
     used: dict[str, str] = {}
     """The tokens of CI jobs that were exchanged: their digests, with the times from which they count no more."""
+    indexes: dict[str, IndexDefinition] = {}
+    """The definitions of indexes, by name. They can take rights away, so a document with one has format 2."""
     unknown: dict[str, Any] = {}
 
 
 EMPTY: Final = AccessDocument()
 
-E = TypeVar("E", Grant, Token, Publisher, Sessions)
+E = TypeVar("E", Grant, Token, Publisher, Sessions, IndexDefinition)
 
 _FIELDS: Final = {
-    *("format", "grants", "groups", "tokens", "sessions", "publishers", "audience", "used", "log"),
+    *("format", "grants", "groups", "tokens", "sessions", "publishers", "audience", "used", "indexes", "log"),
 }
 _Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError)
 
@@ -128,12 +134,13 @@ _Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError
 def encode_access(document: AccessDocument, log: Iterable[Mapping[str, Any]] = ()) -> bytes:
     """The record's bytes. `log`: the entries of the latest changes. Raises InvalidRequest for one that is too large."""
     stored: dict[str, Any] = {
-        "format": FORMAT,
+        "format": FORMAT if document.indexes else _WITHOUT_INDEXES,
         "grants": {identity: _stored(grant) for identity, grant in document.grants.items()},
         "groups": document.groups,
         "tokens": {identity: _stored(token) for identity, token in document.tokens.items()},
         **({} if document.sessions is None else {"sessions": _stored(document.sessions)}),
         **_of_publishing(document),
+        **_of_indexes(document),
         **document.unknown,
         "log": list(log),
     }
@@ -172,6 +179,7 @@ def decode_access(data: bytes | None) -> AccessDocument:
             },
             audience=msgspec.convert(document.get("audience"), str | None),
             used=msgspec.convert(document.get("used", {}), dict[str, str]),
+            indexes={name: _loaded(entry, IndexDefinition) for name, entry in document.get("indexes", {}).items()},
             unknown={name: value for name, value in document.items() if name not in _FIELDS},
         )
     except _Damage as error:
@@ -245,7 +253,14 @@ def _of_publishing(document: AccessDocument) -> dict[str, Any]:
     return {name: value for name, value in stored.items() if value}
 
 
-def _stored(entry: Grant | Token | Publisher | Sessions) -> dict[str, Any]:
+def _of_indexes(document: AccessDocument) -> dict[str, Any]:
+    """The field that only a store with definitions of indexes has."""
+    if not document.indexes:
+        return {}
+    return {"indexes": {name: _stored(definition) for name, definition in document.indexes.items()}}
+
+
+def _stored(entry: Grant | Token | Publisher | Sessions | IndexDefinition) -> dict[str, Any]:
     stored: dict[str, Any] = msgspec.to_builtins(entry)
     stored.pop("unknown", None)
     return stored | entry.unknown

@@ -1,0 +1,36 @@
+"""The definition of an index: what people said about it, as a part of the store's access document.
+
+All workers read it there, so a change of it counts for the next request of every worker. Settings that belong to one
+server (its port, its threads) are no part of it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+
+class NewProjects(StrEnum):
+    """The rights on a project that an upload created."""
+
+    SHARED = "shared"
+    """Every principal that may upload to the index may upload to it."""
+    OWNED = "owned"
+    """The principal that created it owns it: it may upload to the project and manage it, and admits others."""
+
+
+class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Immutable: a change makes a new one. An index without a definition has the defaults."""
+
+    new_projects: NewProjects = NewProjects.SHARED
+    quota: int | None = None
+    """Bytes that all files of the index may have together; None for no limit."""
+    project_quota: int | None = None
+    """Bytes that the files of one project may have together; None for no limit."""
+    unknown: dict[str, Any] = {}
+    """Fields of the stored document that this version does not know."""
+
+
+DEFAULT: Final = IndexDefinition()
