@@ -40,7 +40,8 @@ _OLD_MIRRORS = 'Acquire::Check-Valid-Until "false"'
 """A mirror of unstable may be weeks behind. Its signature is checked all the same."""
 _COMMAND_SECONDS = 120.0
 """Each takes a second on an idle machine."""
-_OSD_BYTES = 3 * 1024**3
+_OSD_BYTES = 8 * 1024**3
+"""The OSD takes no more than its objects have."""
 
 _CONFIGURATION = """
 [global]

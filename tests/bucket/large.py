@@ -1,6 +1,8 @@
-"""Files larger than a worker's memory through one worker, and how much memory it took:
+"""Files larger than a worker's memory through one worker, with ranges of them, and how much memory it took:
 
 python -m tests.bucket.rig python -m tests.bucket.large [--mib 2048] [--at-once 3]
+
+The rig keeps the files in memory, too: 5,300 MiB, more than one request can send to S3, take 8 GiB.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ LIMIT = 150 * MIB
 _MARK = b"the content of the file"
 
 
+_LARGEST_PUT = 5 * 1024**3
+"""Bytes that S3 takes in one request, and copies in one."""
+
+
 class Passed(NamedTuple):
     """How one file went up and came back."""
 
@@ -43,8 +49,9 @@ class Passed(NamedTuple):
 class Measured(NamedTuple):
     """The memory and the time that a worker needed."""
 
-    after_uploads: int
+    before: int
     """Bytes of memory at its peak."""
+    after_uploads: int
     after_downloads: int
     passed: list[Passed]
 
@@ -102,6 +109,25 @@ def download(site: Site, path: Path) -> float:
     return seconds
 
 
+def check_ranges(site: Site, path: Path) -> int:
+    """Get parts of a file from here and there, and compare them with the file; how many."""
+    address = site.file_url(parse_filename(path.name).project, path.name)
+    size = path.stat().st_size
+    starts = [start for start in (0, size // 2, 2**32 - MIB, _LARGEST_PUT - MIB, size - 2 * MIB) if 0 <= start < size]
+    with path.open("rb") as file, httpx.Client(timeout=60) as client:
+        assert client.head(address).headers["content-length"] == str(size)
+        for start in starts:
+            ends = min(start + 2 * MIB, size)
+            answer = client.get(address, headers={"Range": f"bytes={start}-{ends - 1}"})
+            file.seek(start)
+            assert answer.status_code == 206, answer.text
+            assert answer.headers["content-range"] == f"bytes {start}-{ends - 1}/{size}"
+            assert answer.content == file.read(ends - start), f"other bytes from {start} on"
+        answer = client.get(address, headers={"Range": f"bytes={size}-"})
+        assert (answer.status_code, answer.headers["content-range"]) == (416, f"bytes */{size}")
+    return len(starts)
+
+
 def measure(folder: Path, url: str, size: int, at_once: int) -> Measured:
     """Send files of this size through one worker, so many at once, and get them back."""
     paths = [folder / wheel_name(f"large{number}", "1.0") for number in range(at_once)]
@@ -113,11 +139,13 @@ def measure(folder: Path, url: str, size: int, at_once: int) -> Measured:
             return list(executor.map(each, paths))
 
     with serve(folder, *OPEN, "--max-upload-size", "8G", place=url) as site:
+        before = peak(site.served.process.pid)
         uploads = all_of(partial(upload, site))
         after_uploads = peak(site.served.process.pid)
         downloads = all_of(partial(download, site))
+        all_of(partial(check_ranges, site))
         passed = [Passed(*seconds) for seconds in zip(uploads, downloads, strict=True)]
-        return Measured(after_uploads, peak(site.served.process.pid), passed)
+        return Measured(before, after_uploads, peak(site.served.process.pid), passed)
 
 
 def main() -> int:
@@ -131,7 +159,8 @@ def main() -> int:
         found = measure(Path(folder), url, arguments.mib * MIB, arguments.at_once)
     for number, (up, down) in enumerate(found.passed):
         print(f"file {number}: up {up:.1f} s, down {down:.1f} s")
-    print(f"memory: {found.after_uploads / MIB:.0f} MiB after uploads, {found.after_downloads / MIB:.0f} MiB in all")
+    before, after_uploads, in_all = (f"{each / MIB:.0f} MiB" for each in found[:3])
+    print(f"memory: {before} before, {after_uploads} after uploads, {in_all} in all")
     return int(found.after_downloads > LIMIT)
 
 
