@@ -30,7 +30,7 @@ from quire.index.index import Index
 from quire.index.upload import examine, upload_key
 from quire.operations.update.plan import Present, counterpart, newest, plan
 from quire.store.posix.store import PosixStore
-from quire.upstream.client import UpstreamFile
+from quire.upstream.pages import UpstreamFile
 from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
 from tests.serving import environment, free_port, quire_command, run_quire, running
 from tests.upstreams import Answer, FakeIndex, serving_index
@@ -82,7 +82,10 @@ def test_a_release_is_always_higher(present: str, versions: list[str]) -> None:
 
 
 def offered(*filenames: str, yanked: bool = False) -> list[UpstreamFile]:
-    return [UpstreamFile(parse_filename(name), f"http://x.test/{name}", {}, yanked) for name in filenames]
+    return [
+        UpstreamFile(filename=name, url=f"http://x.test/{name}", version=parse_filename(name).version, yanked=yanked)
+        for name in filenames
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Reading another index: pages in both formats, bounded and checked answers, retries, downloads.
+"""Asking another index: bounded and checked answers, retries, downloads.
 
 Replaced here: the deadline of a page, which is two minutes.
 """
@@ -6,24 +6,17 @@ Replaced here: the deadline of a page, which is two minutes.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import hashlib
-import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from quire.domain.errors import DigestMismatch, TooLarge, UpstreamError
-from quire.domain.names import normalize_name
-from quire.domain.project import File, Status
-from quire.render.negotiation import MediaType
-from quire.render.simple import ProjectListing, render_project
 from quire.upstream import client as upstream
-from quire.upstream.client import ATTEMPTS, Upstream, UpstreamFile, parse_page
+from quire.upstream.client import ATTEMPTS, Upstream
+from quire.upstream.pages import UpstreamFile
 from tests.serving import free_port
 from tests.upstreams import JSON, Answer, FakeIndex, page, serving_index
 
@@ -77,109 +70,6 @@ class Memory:
 
     def discard(self) -> None:
         self.discarded = True
-
-
-# -- pages ------------------------------------------------------------------------------------------------------------
-
-
-def test_both_formats_of_our_own_pages_say_the_same() -> None:
-    """The pages of this project, in HTML and in JSON, are read back: names, absolute URLs, digests, yanked."""
-    files = tuple(
-        (
-            File(filename=name, version=version, size=7, hashes={"sha256": SHA}, yanked=yanked),
-            f"../../packages/foo/{name}",
-        )
-        for name, version, yanked in (
-            ("foo-1.0.tar.gz", "1.0", False),
-            ("foo-1.1-py3-none-any.whl", "1.1", True),
-            ("foo-1.2+local-py3-none-any.whl", "1.2+local", "broken & <bad>"),
-        )
-    )
-    listing = ProjectListing(name="foo", status=Status.ACTIVE, status_reason=None, files=files)
-    found = {}
-    for media_type in (MediaType.HTML, MediaType.HTML_V1, MediaType.JSON_V1):
-        rendered = render_project(listing, media_type)
-        found[media_type] = [
-            (file.parsed.filename, file.url, dict(file.hashes), file.yanked)
-            for file in parse_page("foo", rendered.content_type, rendered.body, URL)
-        ]
-    assert found[MediaType.HTML] == found[MediaType.HTML_V1] == found[MediaType.JSON_V1]
-    assert found[MediaType.JSON_V1] == [
-        ("foo-1.0.tar.gz", "http://host.test/packages/foo/foo-1.0.tar.gz", {"sha256": SHA}, False),
-        ("foo-1.1-py3-none-any.whl", "http://host.test/packages/foo/foo-1.1-py3-none-any.whl", {"sha256": SHA}, True),
-        (
-            "foo-1.2+local-py3-none-any.whl",
-            "http://host.test/packages/foo/foo-1.2+local-py3-none-any.whl",
-            {"sha256": SHA},
-            True,
-        ),
-    ]
-
-
-def test_html_of_old_indexes_is_understood() -> None:
-    """A base URL, upper-case digests, a query, quoted names, no digest, and an unknown charset."""
-    body = f"""<html><head><base href="https://files.test/x/"></head><body>
-        <A HREF="foo-1.0%2Blocal.tar.gz?token=1#SHA256={SHA.upper()}&egg=foo">foo</A>
-        <a href='/abs/Foo-1.1.zip' data-yanked>x</a><a>no link</a></body>"""
-    first, second = parse_page("foo", "text/html; charset=x-nobody", body.encode(), URL)
-    assert first.parsed.version == "1.0+local"
-    assert first.url == "https://files.test/x/foo-1.0%2Blocal.tar.gz?token=1"
-    assert first.hashes == {"sha256": SHA}
-    assert (second.url, second.hashes, second.yanked) == ("https://files.test/abs/Foo-1.1.zip", {}, True)
-
-
-@pytest.mark.parametrize(
-    ("filename", "url"),
-    [
-        ("bar-1.0.tar.gz", "bar-1.0.tar.gz"),
-        ("../foo-1.0.tar.gz", "x"),
-        ("foo-1.0.exe", "foo-1.0.exe"),
-        (".foo-1.0.tar.gz", "x"),
-        ("foo-1.0.tar.gz", "file:///etc/passwd"),
-        ("foo-1.0.tar.gz", "javascript:alert(1)"),
-        ("foo-1.0.tar.gz", "http://[bad/foo-1.0.tar.gz"),
-        ("foo-1.0.tar.gz", "https://host.test:99999999/foo-1.0.tar.gz"),
-    ],
-)
-def test_files_that_could_mean_harm_are_left_out(filename: str, url: str) -> None:
-    """Another project's file, a name that is no upload's, and a URL that is not http are not listed."""
-    answer = page([{"filename": filename, "url": url}, {"filename": "foo-2.0.tar.gz", "url": "foo-2.0.tar.gz"}])
-    files = parse_page("foo", JSON, answer.body, URL)
-    assert [file.parsed.filename for file in files] == ["foo-2.0.tar.gz"]
-
-
-@pytest.mark.parametrize(
-    ("content_type", "body"),
-    [
-        ("", b"{}"),
-        ("application/json", b"{}"),
-        ("text/plain", b"hello"),
-        (JSON, b"no JSON"),
-        (JSON, b"\xff\xfe"),
-        (JSON, b"[" * 100_000),
-        (JSON, b'{"files": []}'),
-        (JSON, b'{"meta": {"api-version": "1.0"}, "files": [{"filename": 7, "url": "x"}]}'),
-        (JSON, b'{"meta": {"api-version": "2.0"}, "files": []}'),
-        (JSON, b'{"meta": {"api-version": "one"}, "files": []}'),
-        ("text/html", b'<meta name="pypi:repository-version" content="2.0">'),
-        ("text/html", b'<base href="http://[bad/">'),
-    ],
-)
-def test_anything_else_is_refused_in_one_sentence(content_type: str, body: bytes) -> None:
-    """Wrong types, damaged documents and newer versions of the API are UpstreamErrors, each of one line."""
-    with pytest.raises(UpstreamError) as caught:
-        parse_page("foo", content_type, body, URL)
-    assert "\n" not in str(caught.value)
-
-
-@given(
-    st.sampled_from(["text/html", JSON, 'text/html; charset="\x00"', "x"]),
-    st.binary(max_size=300) | st.text().map(str.encode),
-)
-def test_no_answer_makes_the_parser_fail_otherwise(content_type: str, body: bytes) -> None:
-    """Whatever the bytes, they are read or refused by UpstreamError."""
-    with contextlib.suppress(UpstreamError):
-        parse_page("foo", content_type, body, URL)
 
 
 # -- asking -----------------------------------------------------------------------------------------------------------
@@ -402,11 +292,3 @@ def test_a_missing_file_is_an_error(index: FakeIndex) -> None:
     index.at("/files/foo-1.0.tar.gz", Answer(status=404))
     with pytest.raises(UpstreamError, match="answers 404"):
         download(index)
-
-
-def test_names_are_what_the_page_is_compared_with() -> None:
-    """A file counts for every spelling of its project's name."""
-    body = json.dumps(
-        {"meta": {"api-version": "1.0"}, "files": [{"filename": "Foo_Bar-1.0.tar.gz", "url": "Foo_Bar-1.0.tar.gz"}]}
-    ).encode()
-    assert len(parse_page(normalize_name("foo.BAR"), JSON, body, URL)) == 1

@@ -2,18 +2,15 @@
 
 Theory of operation
 -------------------
-Pure functions (`parse_page`) decide the meaning of an answer; `Upstream` sends the requests. JSON is asked for first,
-and HTML understood, as PEP 691 recommends. The answers of the other server are trusted no further than needed:
+Pure functions (`quire.upstream.pages`) decide the meaning of an answer; `Upstream` sends the requests. The answers of
+the other server are trusted no further than needed:
 
 - answers are read up to a limit, compressed ones are unpacked up to the same limit, and each one has a deadline;
-- a file counts only if its name is one that this index would take as an upload, and of the project asked for;
+- a file counts only if its name is one that this index would take as an upload;
 - a downloaded file must have the size and the digest that the page announced; without a digest it is not downloaded.
 
 Failures that may pass (no connection, silence, 429, 5xx) are tried again a few times; others are not.
 A login in the index's URL is sent to that very origin only, and never shown in an error.
-
-Sources: PEP 503 (HTML, names), 592 (yanked), 629 (version of the API), 691 (JSON), 700 (size); the living text of all
-of them is the "Simple repository API" specification.
 """
 
 from __future__ import annotations
@@ -23,21 +20,18 @@ import hashlib
 import hmac
 import re
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from email.message import Message
-from html.parser import HTMLParser
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx
-import msgspec
 
 from quire import __version__
-from quire.domain.errors import DigestMismatch, InvalidName, TooLarge, UpstreamError
-from quire.domain.names import ParsedFilename, normalize_name, parse_filename
+from quire.domain.errors import DigestMismatch, TooLarge, UpstreamError
+from quire.domain.names import normalize_name
+from quire.upstream.pages import ACCEPT, UpstreamFile, parse_page
 
 MAX_PAGE_BYTES = 64 * 1024 * 1024
 """Longest project page, unpacked. The largest public project has some 20 MB."""
@@ -50,166 +44,11 @@ MAX_PAUSE = 10.0
 """Seconds; a server that asks for a longer wait (Retry-After) is not waited for longer."""
 CONNECTIONS = 8
 
-ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"  # PEP 691
-_JSON = {"application/vnd.pypi.simple.v1+json"}
-_HTML = {"application/vnd.pypi.simple.v1+html", "text/html", "application/xhtml+xml"}
 _DIGESTS = ("sha256", "sha384", "sha512")
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0, pool=None)
 _CHUNK = 64 * 1024
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamFile:
-    """One file that the other index offers."""
-
-    parsed: ParsedFilename
-    url: str
-    """Absolute, http or https, without fragment."""
-    hashes: Mapping[str, str]
-    """Hex digests in lower case by hashlib name; may be empty."""
-    yanked: bool = False
-    size: int | None = None
-    """Bytes; None when it does not say."""
-
-
-# -- pages: pure ------------------------------------------------------------------------------------------------------
-
-
-class _JsonMeta(msgspec.Struct, rename={"api_version": "api-version"}):
-    api_version: str
-
-
-class _JsonFile(msgspec.Struct):
-    filename: str
-    url: str
-    hashes: dict[str, str] = {}
-    yanked: bool | str | None = None
-    size: int | None = None
-
-
-class _JsonPage(msgspec.Struct):
-    meta: _JsonMeta
-    files: list[_JsonFile]
-
-
-def parse_page(project: str, content_type: str, body: bytes, url: str) -> tuple[UpstreamFile, ...]:
-    """The files on a project's page, in its order.
-
-    `project`: normalized name; `content_type`: of the answer; `url`: where it came from, for relative links.
-    A file is left out when its name is not one of an upload to that project, or its URL none of http or https.
-    Raises UpstreamError when this is no page of version 1 of the Simple API.
-    """
-    header = Message()
-    header["Content-Type"] = content_type
-    kind = header.get_content_type() if content_type else ""
-    if kind in _JSON:
-        return _parse_json(project, body, url)
-    if kind in _HTML:
-        charset = header.get_content_charset("utf-8")
-        try:
-            text = body.decode(charset, errors="replace")
-        except (LookupError, ValueError):
-            text = body.decode(errors="replace")
-        return _parse_html(project, text, url)
-    raise UpstreamError(f"The index answers with {content_type[:80]!a}, which is no page of the Simple API.")
-
-
-def _parse_json(project: str, body: bytes, url: str) -> tuple[UpstreamFile, ...]:
-    try:
-        page = msgspec.json.decode(body, type=_JsonPage)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamError(f"The index answers with JSON that is no page of the Simple API ({error}).") from error
-    _check_version(page.meta.api_version)
-    files = (
-        # by the specification a reason is never empty; a server that sends an empty one did not mean False
-        _file(
-            project,
-            url,
-            filename=each.filename,
-            link=each.url,
-            hashes=each.hashes,
-            yanked=each.yanked not in {None, False},
-            size=each.size,
-        )
-        for each in page.files
-    )
-    return tuple(file for file in files if file is not None)
-
-
-class _Links(HTMLParser):
-    """The links of a page, its base URL, and the version of the API it follows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.base: str | None = None
-        self.version = "1.0"  # PEP 629: a page that states none has 1.0
-        self.links: list[tuple[str, bool]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = dict(attrs)
-        if tag == "a" and attributes.get("href"):
-            self.links.append((attributes["href"] or "", "data-yanked" in attributes))
-        elif tag == "base" and self.base is None:
-            self.base = attributes.get("href")
-        elif tag == "meta" and attributes.get("name") == "pypi:repository-version":
-            self.version = attributes.get("content") or ""
-
-
-def _parse_html(project: str, text: str, url: str) -> tuple[UpstreamFile, ...]:
-    page = _Links()
-    try:
-        page.feed(text)
-        page.close()
-        base = urljoin(url, page.base) if page.base else url
-    except (ValueError, AssertionError) as error:  # raised by html.parser and urljoin for hostile documents
-        raise UpstreamError(f"The index answers with HTML that cannot be read ({error}).") from error
-    _check_version(page.version)
-    found = []
-    for href, yanked in page.links:
-        address, _, fragment = href.partition("#")
-        algorithm, _, digest = fragment.partition("&")[0].partition("=")
-        filename = unquote(address.partition("?")[0].rpartition("/")[2])
-        found.append(_file(project, base, filename=filename, link=address, hashes={algorithm: digest}, yanked=yanked))
-    return tuple(file for file in found if file is not None)
-
-
-def _check_version(version: str) -> None:
-    match = re.fullmatch(r"(\d{1,9})\.\d{1,9}", version)
-    if match is None or int(match[1]) != 1:
-        raise UpstreamError(
-            f"The index speaks version {version[:20]!a} of the Simple API; this quire understands version 1."
-        )
-
-
-def _file(
-    project: str,
-    base: str,
-    *,
-    filename: str,
-    link: str,
-    hashes: Mapping[str, str],
-    yanked: bool,
-    size: int | None = None,
-) -> UpstreamFile | None:
-    try:
-        parsed = parse_filename(filename)
-        url = urljoin(base, link).partition("#")[0]
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        httpx.URL(url)  # it is stricter than urllib, and must not fail later
-    except (InvalidName, ValueError, httpx.InvalidURL):
-        return None
-    if not usable or parsed.project != project or (size is not None and size < 0):
-        return None
-    digests = {
-        name.lower(): digest.lower() for name, digest in hashes.items() if re.fullmatch(r"[0-9A-Fa-f]{32,256}", digest)
-    }
-    return UpstreamFile(parsed, url, digests, yanked, size)
-
-
-# -- asking -----------------------------------------------------------------------------------------------------------
 
 
 class Sink(Protocol):
@@ -294,7 +133,7 @@ class Upstream:
 
         `limit`: the most bytes. Raises UpstreamError, DigestMismatch, TooLarge, and the errors of the sink.
         """
-        filename = file.parsed.filename
+        filename = file.filename
         if not any(algorithm in file.hashes for algorithm in _DIGESTS):
             raise UpstreamError(
                 f"The index announces no sha256 of {filename}, so it cannot be verified; get it by hand."
@@ -321,10 +160,11 @@ class Upstream:
                 return None
             _check_status(response)
             body = await _read_body(response)
-            return parse_page(name, response.headers.get("Content-Type", ""), body, str(response.url))
+            page = parse_page(name, response.headers.get("Content-Type", ""), body, str(response.url))
+            return tuple(file for file in page.files if file.is_upload)
 
     async def _read_file(self, file: UpstreamFile, open_sink: Callable[[], S], limit: int) -> S:
-        filename = file.parsed.filename
+        filename = file.filename
         algorithm = next(name for name in _DIGESTS if name in file.hashes)
         digest, size, sink = hashlib.new(algorithm), 0, open_sink()
         try:
@@ -416,7 +256,7 @@ async def _read_body(response: httpx.Response) -> bytes:
 
 
 def _wrong_size(file: UpstreamFile, limit: int) -> DigestMismatch | TooLarge:
-    filename = file.parsed.filename
+    filename = file.filename
     if file.size is None:
         return TooLarge(f"The file {filename} has more than {limit} bytes, the limit; see --max-upload-size.")
     return DigestMismatch(

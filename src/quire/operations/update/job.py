@@ -22,7 +22,8 @@ from quire.operations.opening import open_index
 from quire.operations.update.files import ForDirectory, ForStore, settle
 from quire.operations.update.plan import Fetch, Present, Update, plan, usable
 from quire.process.progress import Progress
-from quire.upstream.client import Upstream, UpstreamFile
+from quire.upstream.client import Upstream
+from quire.upstream.pages import UpstreamFile
 
 MAX_IGNORELIST_BYTES = 4 * 1024 * 1024
 _PROJECTS_AT_ONCE = 4  # being downloaded; each may hold several open files

@@ -27,7 +27,7 @@ from packaging.utils import parse_wheel_filename
 
 from quire.domain.errors import InvalidName
 from quire.domain.names import Kind, ParsedFilename, is_prerelease, parse_filename, same_version, version_sort_key
-from quire.upstream.client import UpstreamFile
+from quire.upstream.pages import UpstreamFile
 
 
 @dataclass(frozen=True, slots=True)

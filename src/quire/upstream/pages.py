@@ -1,0 +1,383 @@
+"""The project pages of other indexes: what they offer of a project. Pure functions of the answer's bytes.
+
+JSON is understood, and HTML as PEP 691 recommends. The answer is trusted no further than needed: a file counts only if
+its name is that of a distribution of the project asked for, in characters that no URL, header or file system takes for
+anything else, and its URL is http or https. An entry that is none of that is left out; a page that is none of the
+Simple API's is refused.
+
+Theory of operation of large pages. The largest public projects have 15,000 files, in some 10 MB of JSON. One call of
+the decoder finds where each entry begins and ends, in three milliseconds; then each entry is decoded by itself, in less
+than a microsecond, so that another thread never waits long, and a damaged entry costs no more than itself. Nearly all
+entries are as plain as they can be: an absolute URL of ordinary characters, one SHA-256, the project's name spelt as in
+the entry before. These are checked by one match of a pattern; only others take the slow functions of the standard
+library.
+
+Sources: PEP 503 (HTML, names), 592 (yanked), 629 (version of the API), 658 and 714 (core metadata), 691 (JSON), 700
+(size, upload-time), 740 (provenance), 792 (status); the living text of all of them is the "Simple repository API"
+specification.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from email.message import Message
+from html.parser import HTMLParser
+from typing import Any, Final
+from urllib.parse import unquote, urljoin, urlsplit
+
+import httpx
+import msgspec
+
+from quire.domain.errors import InvalidName, UpstreamError
+from quire.domain.names import ParsedFilename, guess_filename, normalize_name, parse_filename
+from quire.domain.project import Status
+
+JSON_TYPE: Final = "application/vnd.pypi.simple.v1+json"
+ACCEPT: Final = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01"
+"""The Accept header of a request for a page (PEP 691)."""
+_HTML: Final = {"application/vnd.pypi.simple.v1+html", "text/html", "application/xhtml+xml"}
+
+MAX_TEXT: Final = 500
+"""Characters of a reason, a version or a specifier that is passed on; a longer one is left out, or cut."""
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,254}")
+_PLAIN_URL: Final = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::[1-9][0-9]{0,3})?/[A-Za-z0-9/._~+!%-]*")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_DIGEST: Final = re.compile(r"[0-9A-Fa-f]{32,256}")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z")
+_VERSION: Final = re.compile(r"(\d{1,9})\.\d{1,9}")
+_STATUSES: Final = frozenset(map(str, Status))
+_PRINTABLE: Final = re.compile(r"[ -~]+")
+
+
+class UpstreamFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One file that another index offers."""
+
+    filename: str
+    url: str
+    """Absolute, http or https, without fragment."""
+    version: str
+    """As the filename spells it, probably (`guess_filename`)."""
+    hashes: dict[str, str] = {}
+    """Hex digests in lower case by hashlib name; may be empty."""
+    yanked: bool | str = False
+    """PEP 592: False, True, or the reason (never empty)."""
+    size: int | None = None
+    """Bytes; None when it does not say."""
+    requires_python: str | None = None
+    uploaded: str | None = None
+    """RFC 3339, UTC."""
+    metadata: bool | str = False
+    """PEP 658: the SHA-256 of the metadata beside the file; True where it is offered without one."""
+    provenance: str | None = None
+    """Absolute URL of its provenance object (PEP 740)."""
+    signed: bool = False
+    """Whether it has an OpenPGP signature beside it."""
+
+    @property
+    def parsed(self) -> ParsedFilename:
+        """The strict meaning of the name. Raises InvalidName for one that this index takes no upload of."""
+        return parse_filename(self.filename)
+
+    @property
+    def is_upload(self) -> bool:
+        """Whether this index would take an upload of that name."""
+        try:
+            return bool(self.parsed)
+        except InvalidName:
+            return False
+
+
+class UpstreamPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The page of a project, as another index has it."""
+
+    files: tuple[UpstreamFile, ...]
+    """In its order."""
+    status: Status = Status.ACTIVE
+    """PEP 792."""
+    status_reason: str | None = None
+    serial: int | None = None
+    """A number that only grows with the changes of the project, where the index has one."""
+
+
+def parse_page(project: str, content_type: str, body: bytes, url: str) -> UpstreamPage:
+    """The meaning of a project's page.
+
+    `project`: normalized name; `content_type`: of the answer; `url`: where it came from, for relative links.
+    Raises UpstreamError when this is no page of version 1 of the Simple API.
+    """
+    header = Message()
+    header["Content-Type"] = content_type
+    kind = header.get_content_type() if content_type else ""
+    if kind == JSON_TYPE:
+        return _parse_json(project, body, url)
+    if kind in _HTML:
+        charset = header.get_content_charset("utf-8")
+        try:
+            text = body.decode(charset, errors="replace")
+        except (LookupError, ValueError):
+            text = body.decode(errors="replace")
+        return _parse_html(project, text, url)
+    raise UpstreamError(f"The index answers with {content_type[:80]!a}, which is no page of the Simple API.")
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+class _Meta(msgspec.Struct, rename="kebab"):
+    api_version: str
+    last_serial: Any = msgspec.field(default=None, name="_last-serial")
+
+
+class _Page(msgspec.Struct, rename="kebab"):
+    meta: _Meta
+    files: list[msgspec.Raw]
+    project_status: Any = None
+
+
+class _Entry(msgspec.Struct, rename="kebab", gc=False):
+    """Fields that decide about the fetching have types; an entry with others there is left out. All else is
+    passed on if it has the right form."""
+
+    filename: str
+    url: str
+    hashes: dict[str, str] = {}
+    yanked: Any = False
+    size: Any = None
+    requires_python: Any = None
+    upload_time: Any = None
+    core_metadata: Any = None
+    dist_info_metadata: Any = None
+    provenance: Any = None
+    gpg_sig: Any = None
+
+
+_decode_page: Final = msgspec.json.Decoder(_Page).decode
+_decode_entry: Final = msgspec.json.Decoder(_Entry).decode
+
+
+def _parse_json(project: str, body: bytes, url: str) -> UpstreamPage:
+    try:
+        page = _decode_page(body)
+        status, reason = _status(page.project_status)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamError(f"The index answers with JSON that is no page of the Simple API ({error}).") from error
+    _check_version(page.meta.api_version)
+    check = _Check(project, url)
+    serial = page.meta.last_serial
+    return UpstreamPage(
+        files=check.all(_entries(page.files)),
+        status=status,
+        status_reason=reason,
+        serial=serial if type(serial) is int and serial > 0 else None,
+    )
+
+
+def _entries(files: Iterable[msgspec.Raw]) -> Iterable[_Entry]:
+    for each in files:
+        try:
+            yield _decode_entry(each)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue
+
+
+def _status(said: object) -> tuple[Status, str | None]:
+    """The status that a page states; ACTIVE for none, and for words that PEP 792 does not know."""
+    if isinstance(said, str):
+        said = {"status": said}
+    if not isinstance(said, dict):
+        return Status.ACTIVE, None
+    word = said.get("status")
+    if not isinstance(word, str) or word not in _STATUSES:
+        return Status.ACTIVE, None
+    return Status(word), _text(said.get("reason"))
+
+
+# -- HTML -------------------------------------------------------------------------------------------------------------
+
+
+class _Links(HTMLParser):
+    """The links of a page, its base URL, the version of the API it follows, and its status."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base: str | None = None
+        self.version = "1.0"  # PEP 629: a page that states none has 1.0
+        self.status: dict[str, str | None] = {}
+        self.links: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        if tag == "a" and attributes.get("href"):
+            self.links.append(attributes)
+        elif tag == "base" and self.base is None:
+            self.base = attributes.get("href")
+        elif tag == "meta":
+            name, content = attributes.get("name"), attributes.get("content")
+            if name == "pypi:repository-version":
+                self.version = content or ""
+            elif name in {"pypi:project-status", "pypi:project-status-reason"}:
+                self.status["reason" if name.endswith("reason") else "status"] = content
+
+
+def _parse_html(project: str, text: str, url: str) -> UpstreamPage:
+    page = _Links()
+    try:
+        page.feed(text)
+        page.close()
+        base = urljoin(url, page.base) if page.base else url
+    except (ValueError, AssertionError) as error:  # raised by html.parser and urljoin for hostile documents
+        raise UpstreamError(f"The index answers with HTML that cannot be read ({error}).") from error
+    _check_version(page.version)
+    status, reason = _status(page.status or None)
+    return UpstreamPage(
+        files=_Check(project, base).all(_entry_of(attributes) for attributes in page.links),
+        status=status,
+        status_reason=reason,
+    )
+
+
+def _entry_of(attributes: Mapping[str, str | None]) -> _Entry:
+    """The entry that the attributes of a link are, as JSON has it."""
+    address, _, fragment = (attributes["href"] or "").partition("#")
+    algorithm, _, digest = fragment.partition("&")[0].partition("=")
+    metadata = attributes.get("data-core-metadata", attributes.get("data-dist-info-metadata"))
+    name, _, value = (metadata or "").partition("=")
+    return _Entry(
+        filename=unquote(address.partition("?")[0].rpartition("/")[2]),
+        url=address,
+        hashes={algorithm: digest} if digest else {},
+        yanked=(attributes["data-yanked"] or True) if "data-yanked" in attributes else False,
+        requires_python=attributes.get("data-requires-python"),
+        core_metadata={name: value} if value else metadata == "true",
+        provenance=attributes.get("data-provenance"),
+        gpg_sig=attributes.get("data-gpg-sig") == "true",
+    )
+
+
+# -- entries ----------------------------------------------------------------------------------------------------------
+
+
+def _check_version(version: str) -> None:
+    match = _VERSION.fullmatch(version)
+    if match is None or int(match[1]) != 1:
+        raise UpstreamError(
+            f"The index speaks version {version[:20]!a} of the Simple API; this quire understands version 1."
+        )
+
+
+class _Check:
+    """Checks the entries of one page."""
+
+    def __init__(self, project: str, base: str) -> None:
+        """`project`: normalized name; `base`: what relative URLs are relative to."""
+        self._project = project
+        self._base = base
+        self._spellings: dict[str, bool] = {}
+        """Whether the first part of a wheel's name is the project's."""
+
+    def all(self, entries: Iterable[_Entry]) -> tuple[UpstreamFile, ...]:
+        """The files of those that count, the first of each name."""
+        found: dict[str, UpstreamFile] = {}
+        for entry in entries:
+            file = self._file(entry)
+            if file is not None:
+                found.setdefault(file.filename, file)
+        return tuple(found.values())
+
+    def _file(self, entry: _Entry) -> UpstreamFile | None:
+        filename, size = entry.filename, entry.size
+        version = self._version(filename)
+        if version is None:
+            return None
+        url = entry.url if _PLAIN_URL.fullmatch(entry.url) else _absolute(self._base, entry.url)
+        if url is None or (type(size) is int and size < 0):
+            return None
+        provenance = entry.provenance
+        return UpstreamFile(
+            filename=filename,
+            url=url,
+            version=version,
+            hashes=_digests(entry.hashes),
+            yanked=False if entry.yanked is False else _yanked(entry.yanked),
+            size=size if type(size) is int else None,
+            requires_python=None if entry.requires_python is None else _text(entry.requires_python),
+            uploaded=entry.upload_time
+            if isinstance(entry.upload_time, str) and _TIME.fullmatch(entry.upload_time)
+            else None,
+            metadata=_metadata(entry.dist_info_metadata if entry.core_metadata is None else entry.core_metadata),
+            provenance=None if provenance is None else self._provenance(provenance),
+            signed=entry.gpg_sig is True,
+        )
+
+    def _version(self, filename: str) -> str | None:
+        """The version in a distribution's name; None when it is not one of the project's."""
+        if not _PLAIN_NAME.fullmatch(filename):
+            return None
+        if filename.endswith(".whl"):
+            parts = filename.split("-")
+            if 5 <= len(parts) <= 6:
+                return parts[1] if self._is_spelling(parts[0]) else None
+        guessed = guess_filename(filename)
+        return guessed.version[:MAX_TEXT] if guessed is not None and guessed.project == self._project else None
+
+    def _is_spelling(self, name: str) -> bool:
+        known = self._spellings.get(name)
+        if known is None:
+            try:
+                known = normalize_name(name) == self._project
+            except InvalidName:
+                known = False
+            self._spellings[name] = known
+        return known
+
+    def _provenance(self, url: object) -> str | None:
+        if not isinstance(url, str):
+            return None
+        return url if _PLAIN_URL.fullmatch(url) else _absolute(self._base, url)
+
+
+def _absolute(base: str, link: str) -> str | None:
+    """The URL of a link without its fragment; None unless it is http or https, and one that a client can ask."""
+    try:
+        url = urljoin(base, link).partition("#")[0]
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        httpx.URL(url)  # it is stricter than urllib, and must not fail later
+    except (ValueError, httpx.InvalidURL):
+        return None
+    return url if usable else None
+
+
+def _digests(hashes: dict[str, str]) -> dict[str, str]:
+    if len(hashes) == 1 and _SHA256.fullmatch(hashes.get("sha256", "")):
+        return hashes
+    return {
+        name.lower(): digest.lower()
+        for name, digest in hashes.items()
+        if _DIGEST.fullmatch(digest) and _PLAIN_NAME.fullmatch(name)
+    }
+
+
+def _yanked(said: object) -> bool | str:
+    """By the specification a reason is never empty; a server that sends an empty one did not mean False."""
+    if said is None or said is False:
+        return False
+    return (_text(said) or True) if isinstance(said, str) else True
+
+
+def _metadata(said: object) -> bool | str:
+    if isinstance(said, dict):
+        digest = said.get("sha256")
+        return digest if isinstance(digest, str) and _SHA256.fullmatch(digest) else True
+    return said is True
+
+
+def _text(said: object) -> str | None:
+    """A text that may stand on a page: one line, not too long."""
+    if not isinstance(said, str):
+        return None
+    if len(said) > MAX_TEXT or not _PRINTABLE.fullmatch(said):
+        said = "".join(character for character in said[:MAX_TEXT] if character.isprintable())
+    return said or None
