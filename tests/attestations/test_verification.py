@@ -308,8 +308,11 @@ def _statement(**changes: Any) -> bytes:
         (b"{", "not a JSON object"),
         (b'{"a":' * 100_000, "not a JSON object"),
         (b"\xff", "not a JSON object"),
+        (_statement().decode().encode("utf-16"), "not a JSON object"),
+        (_statement()[:-1] + b', "x": NaN}', "not a JSON object"),
+        (_statement()[:-1] + rb', "x": "\ud800"}', "not a JSON object"),
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_statements_of_something_else_are_refused(
     instance: Instance, verifier: AttestationVerifier, statement: bytes, words: str

@@ -129,8 +129,8 @@ def test_an_issuer_that_misbehaves_costs_little(issuer: Issuer, name: str, path:
     [
         ({"issuer": "https://example.com", "jwks_uri": "https://example.com/keys"}, "is of another issuer"),
         ({"jwks_uri": "https://example.com/keys"}, "is of another issuer"),
-        ({"issuer": None}, "does not say where its keys are"),
-        ({"issuer": None, "jwks_uri": 7}, "does not say where its keys are"),
+        ({"issuer": None}, "does not say where its jwks_uri is"),
+        ({"issuer": None, "jwks_uri": 7}, "does not say where its jwks_uri is"),
         ({"issuer": None, "jwks_uri": "http://169.254.169.254/keys"}, "need https"),
         ({"issuer": None, "jwks_uri": "file:///etc/passwd"}, "need https|not a URL"),
         ({"issuer": None, "jwks_uri": "https://user:word@example.com/"}, "is not a URL"),
@@ -142,6 +142,20 @@ def test_discovery_that_is_refused(issuer: Issuer, document: dict[str, Any], rea
     issuer.discovery = {**document, "issuer": issuer.url} if document.get("issuer", 0) is None else document
     with pytest.raises(IdentityUnavailable, match=reason):
         asyncio.run(IssuerKeys().find(issuer.url, "one", "RS256"))
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTP", "hTTp"])
+def test_an_issuer_with_https_has_keys_with_https(scheme: str) -> None:
+    """Also on this machine: else an issuer could have the server ask a program that listens on loopback alone."""
+    asked = []
+
+    async def answer(url: str) -> dict[str, Any]:
+        asked.append(url)
+        return {"issuer": "https://issuer.example", "jwks_uri": f"{scheme}://127.0.0.1:9200/keys"}
+
+    with pytest.raises(IdentityUnavailable, match="without https"):
+        asyncio.run(IssuerKeys(answer).find("https://issuer.example", "one", "RS256"))
+    assert asked == [f"https://issuer.example{DISCOVERY}"]
 
 
 def test_keys_at_a_fixed_address_need_no_discovery(issuer: Issuer) -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from quire.identity.fetching import IdentityUnavailable
-from quire.identity.openid import LoginRefused, OpenIdProvider, new_attempt
+from quire.identity.openid import LoginRefused, OpenIdProvider, new_attempt, parse_metadata
 from tests.http.login.openid import CLIENT, METADATA, SECRET, Provider, provider, query_of
 
 REDIRECT = "http://127.0.0.1:1/-/login/callback"
@@ -111,3 +111,15 @@ def test_addresses_that_are_none(idp: Provider, metadata: dict[str, object], sen
     idp.metadata = metadata
     with pytest.raises(IdentityUnavailable, match=sentence):
         asyncio.run(client_of(idp, Clock()).begin(new_attempt(), REDIRECT))
+
+
+@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint"])
+@pytest.mark.parametrize("scheme", ["http", "HTTP"])
+def test_a_provider_with_https_has_no_address_without(name: str, scheme: str) -> None:
+    """However the scheme is spelt: the secret of the client and the codes of logins would go there."""
+    names = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
+    metadata = {"issuer": "https://idp.example", **{each: f"https://idp.example/{each}" for each in names}}
+    assert parse_metadata(metadata, "https://idp.example", "the metadata").token == "https://idp.example/token_endpoint"
+    metadata[name] = f"{scheme}://127.0.0.1/x"
+    with pytest.raises(IdentityUnavailable, match=f"names a {name} without https"):
+        parse_metadata(metadata, "https://idp.example", "the metadata")

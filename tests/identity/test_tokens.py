@@ -155,6 +155,7 @@ def test_extensions_are_refused(issuer: Issuer, header: dict[str, Any]) -> None:
         verify(f"{text}.{b64(b'x')}")
 
 
+PAYLOAD, SURROGATE = b'{"iss":"x","exp":7}', rb'"\ud800"'
 HEADER, NAMED = b'{"alg":"RS256"}', b'{"alg":"RS256","kid":"one"}'
 
 
@@ -176,6 +177,14 @@ HEADER, NAMED = b'{"alg":"RS256"}', b'{"alg":"RS256","kid":"one"}'
         (f"{b64(HEADER)}=.{b64({})}.x", "header is no JSON object"),
         (f"{b64(HEADER)}\n.{b64({})}.x", "header is no JSON object"),
         (f"{b64(HEADER)}.{b64(bytes([0xFF, 0xFE]))}.x", "payload is no JSON object"),
+        (f"{b64(HEADER)}.{b64(PAYLOAD.decode().encode('utf-16'))}.x", "payload is no JSON object"),
+        (f"{b64(HEADER)}.{b64(b'{' + PAYLOAD[1:-1] + b',' + PAYLOAD[1:])}.x", "payload is no JSON object"),
+        (f"{b64(HEADER)}.{b64(PAYLOAD.replace(b'7', b'[{' + PAYLOAD[1:-1] + b',' + PAYLOAD[1:] + b']'))}.x", "no JSON"),
+        (f"{b64(HEADER)}.{b64(PAYLOAD.replace(b'7', b'NaN'))}.x", "payload is no JSON object"),
+        (f"{b64(HEADER)}.{b64(PAYLOAD.replace(b'7', b'9' * 5000))}.x", "payload is no JSON object"),
+        (f"{b64(HEADER)}.{b64(PAYLOAD.replace(b'7', SURROGATE))}.x", "payload is no JSON object"),
+        (f"{b64(HEADER)}.{b64(PAYLOAD.replace(b'7', b'{' + SURROGATE + b':1}'))}.x", "payload is no JSON object"),
+        (f"{b64(NAMED)}.{b64(b'a.b.c')}.x", "payload is no JSON object"),
         (f"{b64(NAMED)}.{b64({'iss': 7})}.x", "does not name its issuer"),
         (f"{b64(NAMED)}.{b64({})}.x", "does not name its issuer"),
         ("x" * (MAX_CHARACTERS + 1), "more than 16 KiB"),

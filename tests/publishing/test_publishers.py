@@ -58,6 +58,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("github", {"repository": ["acme/tools"]}, "repository is"),
     ("github", {"repository_id": None}, "has no repository_id"),
     ("github", {"event_name": "pull_request_target"}, "pull_request_target"),
+    ("github", {"event_name": ["pull_request_target"]}, "has no event_name"),
+    ("github", {"event_name": None}, "has no event_name"),
     ("github", {"environment": None}, "environment is"),
     ("github", {"environment": "staging"}, "environment is"),
     ("github", {"workflow_ref": "acme/tools/.github/workflows/test.yml@refs/tags/v1.2.0"}, "workflow_ref is"),

@@ -26,7 +26,7 @@ class ClaimNames:
         name = claims.get(self.user)
         if not isinstance(name, str) or not name:
             raise InvalidRequest(f"The login provider does not say who the user is: it sends no claim {self.user!r}.")
-        if self.user == "email" and claims.get("email_verified") in {False, "false"}:
+        if self.user == "email" and claims.get("email_verified") not in (None, True, "true"):
             raise InvalidRequest(f"The login provider has not verified the address {name[:100]}.")
         groups = claims.get(self.groups, [])
         if isinstance(groups, str):

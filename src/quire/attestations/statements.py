@@ -6,12 +6,12 @@ Sources: PEP 740 and its living text, "Index hosted attestations" (attestation o
 from __future__ import annotations
 
 import binascii
-import json
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from quire.domain.errors import InvalidRequest
+from quire.domain.strict_json import decode_strictly
 
 PREDICATES: Final = ("https://docs.pypi.org/attestations/publish/v1", "https://slsa.dev/provenance/v1")
 """The types of predicates that are taken, those of the public index: at most one attestation of each."""
@@ -104,8 +104,8 @@ def _decoded(text: str, what: str) -> bytes:
 def _check_statement(statement: bytes, filename: str, sha256: str) -> str:
     """The type of the statement's predicate. Raises InvalidRequest unless the statement is of this file alone."""
     try:
-        document: Any = json.loads(statement, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
+        document: Any = decode_strictly(statement)
+    except ValueError as error:
         raise InvalidRequest(
             f"The statement of an attestation is not a JSON object with unique keys: {str(error)[:_MOST_SHOWN]}."
         ) from error
@@ -135,11 +135,3 @@ def _check_statement(statement: bytes, filename: str, sha256: str) -> str:
             "attest the file that is uploaded."
         )
     return str(predicate)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object, of which readers that take the first of two equal keys see the same as those that take the last."""
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a key is there twice")
-    return document

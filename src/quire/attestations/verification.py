@@ -10,8 +10,6 @@ import msgspec
 import structlog
 
 from quire.access.ci_identities import CiIdentity
-from quire.attestations.publishers import signer_of
-from quire.attestations.statements import read_attestations
 from quire.domain.errors import ConfigurationError, InvalidRequest, StoreError
 
 if TYPE_CHECKING:
@@ -58,6 +56,9 @@ class AttestationVerifier:
                 "Attestations are verified against the trusted publisher that uploads, and this upload is by a user "
                 "or a token that people made; upload by trusted publishing, or without attestations."
             )
+        from quire.attestations.publishers import signer_of  # noqa: PLC0415 - most uploads have no attestations
+        from quire.attestations.statements import read_attestations  # noqa: PLC0415
+
         attestations = read_attestations(sent, filename, sha256)
         signer = signer_of(identity)
         try:

@@ -46,6 +46,19 @@ def check_url(url: str) -> str:
     return url
 
 
+def address_in(document: Mapping[str, Any], name: str, issuer: str, source: str) -> str:
+    """The address that an issuer's metadata have under a name. `source`: where the metadata are from.
+
+    Raises IdentityUnavailable unless it is one that is read (see `check_url`), by https where the issuer is.
+    """
+    url = document.get(name)
+    if not isinstance(url, str):
+        raise IdentityUnavailable(f"{source} does not say where its {name} is.")
+    if urlsplit(check_url(url)).scheme == "http" and urlsplit(issuer).scheme == "https":
+        raise IdentityUnavailable(f"{source} names a {name} without https.")
+    return url
+
+
 async def fetch(
     url: str,
     *,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from quire.identity.fetching import IdentityUnavailable, check_url, fetch_json
+from quire.identity.fetching import IdentityUnavailable, address_in, fetch_json
 
 if TYPE_CHECKING:
     from jwt import PyJWK
@@ -116,12 +116,7 @@ class IssuerKeys:
         document = await self._fetch(address)
         if document.get("issuer") != issuer:
             raise IdentityUnavailable(f"{address} is of another issuer, {str(document.get('issuer'))[:200]!r}.")
-        url = document.get("jwks_uri")
-        if not isinstance(url, str):
-            raise IdentityUnavailable(f"{address} does not say where its keys are (jwks_uri).")
-        if url.startswith("http:") and issuer.startswith("https:"):
-            raise IdentityUnavailable(f"{address} names keys without https.")
-        return check_url(url)
+        return address_in(document, "jwks_uri", issuer, address)
 
 
 def parse_keys(document: dict[str, Any], url: str) -> Keys:

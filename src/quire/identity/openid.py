@@ -25,7 +25,7 @@ from typing import Any, Final
 from urllib.parse import quote_plus, urlencode
 
 from quire.domain.errors import QuireError
-from quire.identity.fetching import IdentityUnavailable, check_url, fetch, fetch_json, json_object
+from quire.identity.fetching import IdentityUnavailable, address_in, fetch, fetch_json, json_object
 from quire.identity.keys import IssuerKeys
 from quire.identity.tokens import BadToken, parse_token, verify_token
 
@@ -216,12 +216,7 @@ def parse_metadata(document: Mapping[str, Any], issuer: str, address: str) -> Me
         raise IdentityUnavailable(f"{address} is of another issuer, {str(document.get('issuer'))[:200]!r}.")
 
     def endpoint(name: str) -> str:
-        url = document.get(name)
-        if not isinstance(url, str):
-            raise IdentityUnavailable(f"{address} does not say where its {name} is.")
-        if url.startswith("http:") and issuer.startswith("https:"):
-            raise IdentityUnavailable(f"{address} names a {name} without https.")
-        return check_url(url)
+        return address_in(document, name, issuer, address)
 
     methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     return Metadata(

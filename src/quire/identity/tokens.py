@@ -13,13 +13,13 @@ from __future__ import annotations
 import binascii
 import hashlib
 import importlib.util
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from quire.domain.errors import QuireError
+from quire.domain.strict_json import decode_strictly
 from quire.identity.keys import ALGORITHMS, IssuerKeys
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ async def verify_token(
 def decode_part(part: str, name: str) -> dict[str, Any]:
     """The JSON object of a token's `header` or `payload`. Raises BadToken."""
     try:
-        document = json.loads(decode_base64url(part), object_pairs_hook=_without_repetition)
-    except (ValueError, RecursionError):  # not base64, not UTF-8, no JSON, too deep, a name twice
+        document = decode_strictly(decode_base64url(part))
+    except ValueError:  # not base64, no JSON, too deep, a name twice
         document = None
     if not isinstance(document, dict):
         raise BadToken(f"The token's {name} is no JSON object in base64url.")
@@ -149,13 +149,6 @@ def decode_base64url(part: str) -> bytes:
 
 
 _URL_SAFE: Final = bytes.maketrans(b"-_+/=", b"+/\x00\x00\x00")
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return found
 
 
 def _check_times(claims: Mapping[str, Any], now: float) -> float:
@@ -188,4 +181,4 @@ def _identity(token: ParsedToken, claims: Mapping[str, Any]) -> str:
     itself is left out: of one text there may be many."""
     own = claims.get("jti")
     unique = f"jti {own}" if isinstance(own, str) and own else f"text {token.text.rpartition('.')[0]}"
-    return hashlib.sha256(f"{token.issuer}\n{unique}".encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(f"{token.issuer}\n{unique}".encode()).hexdigest()

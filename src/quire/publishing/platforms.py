@@ -105,7 +105,7 @@ def _actions(settings: Settings, claims: Claims, folders: tuple[str, ...]) -> st
     first alone, and old installations of GitHub Enterprise the second.
     """
     repository = text_of(claims.get("repository"))
-    found = _differs(claims, "repository", settings["repository"], ignores_case=True)
+    found = _differs(claims, "repository", settings["repository"], ignores_case=True) or _lacks(claims, "event_name")
     if found is None and text_of(claims.get("event_name")) == "pull_request_target":
         found = "event_name is pull_request_target, which runs for strangers with the rights of the repository"
     if found is None and "environment" in settings:

@@ -330,6 +330,17 @@ TOKENS: Mapping[str, tuple[Mapping[str, Any], int, str]] = {
         403,
         "not verified",
     ),
+    "an address of which it says a list": (
+        {"user": {"sub": "1", "email": "root", "email_verified": []}},
+        403,
+        "not verified",
+    ),
+    "an address of which it says a number": (
+        {"user": {"sub": "1", "email": "root", "email_verified": 0}},
+        403,
+        "not verified",
+    ),
+    "half of a character": ({"user": {"sub": "1", "email": "\ud800"}}, 400, "no JSON object"),
     "a name of a token": ({"user": {"sub": "1", "email": "token:x"}}, 403, "another kind"),
     "groups that are none": ({"user": {"sub": "1", "email": "ann", "groups": [1]}}, 403, "no list of groups"),
     "another user's claims": (
