@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import math
 import time
@@ -110,6 +111,13 @@ class Attempt(NamedTuple):
     user: bytes
     address: bytes
     network: bytes
+
+
+def attempt_at(address: str) -> Attempt:
+    """The buckets of a client's address, for an attempt that names no user."""
+    origin = origin_of(address)
+    host, network = (hashlib.sha256(part.encode("utf-8", "replace")).digest() for part in origin)
+    return Attempt(host, host, network)
 
 
 class Throttle:

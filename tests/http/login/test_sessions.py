@@ -4,6 +4,7 @@ a session, and its end.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -230,10 +231,32 @@ def test_the_way_out(site: Site, idp: Provider) -> None:
         assert client.post("/-/logout", data={"token": found[1]}, headers=foreign).status_code == 403
         assert "ann@acme.example" in client.get(ACCOUNT).text
         assert client.get("/-/logout").status_code == 405
+        copied = {"cookie": f"quire_session={client.cookies['quire_session']}"}
         left = client.post("/-/logout", data={"token": found[1]})
         assert (left.status_code, "You are not logged in" in left.text) == (200, True)
-        assert client.get("/packages/").status_code == 401
-        assert other.get("/packages/").status_code == 200
+        assert "quire_session" not in client.cookies
+        assert {client.get("/packages/", headers=copied).status_code for _ in range(6)} == {401}
+        assert other.get("/packages/").status_code == 401, "the sessions of other browsers are those of the same user"
+        assert client.get(LOGIN).status_code == client.get("/packages/").status_code == 200
+        again = httpx.post(f"{site.base}-/logout", data={"token": found[1]}, headers=copied, timeout=DEADLINE)
+        assert again.status_code == 303
+        assert client.get("/packages/").status_code == 200, "a session that has ended ends no other"
+    log = [each for each in json.loads(command(site, "log", "--json")) if each["action"] == "session-end"]
+    assert [(each["user"], each["users"]) for each in log[-1:]] == [("ann@acme.example", ["ann@acme.example"])]
+
+
+def test_a_read_only_server_forgets_the_cookie(site: Site, idp: Provider) -> None:
+    """It changes nothing in the store, so it ends the session in that browser alone."""
+    with logged_in(site):  # the first login of a store makes the key, which a read-only server cannot
+        flags = flags_of(idp, "--read-only")
+    with serve(site.root.parent, *flags, QUIRE_OIDC_CLIENT_SECRET=SECRET) as reader, logged_in(reader) as client:
+        found = re.search(r'name="token" value="([^"]+)"', client.get(ACCOUNT).text)
+        assert found is not None
+        copied = {"cookie": f"quire_session={client.cookies['quire_session']}"}
+        left = client.post("/-/logout", data={"token": found[1]})
+        assert (left.status_code, "You are not logged in" in left.text) == (200, True)
+        assert "quire_session" not in client.cookies
+        assert httpx.get(f"{site.base}packages/", headers=copied, timeout=DEADLINE).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -310,6 +333,23 @@ def test_the_provider_refuses(site: Site, idp: Provider) -> None:
         long = client.get("/-/login/callback", params={"state": state, "code": "x" * 5000})
         assert long.status_code == 400
         assert "quire_session" not in client.cookies
+
+
+def test_codes_that_are_none_are_bounded(site: Site, idp: Provider) -> None:
+    """An address that sends many has to wait, and the provider is not asked for it; others log in meanwhile."""
+    elsewhere = httpx.HTTPTransport(local_address="127.0.4.1")
+    with httpx.Client(base_url=site.base, transport=elsewhere, timeout=DEADLINE) as client:  # one worker
+        state = query_of(client.get(LOGIN).headers["location"])["state"]
+        asked, before, answers = {"state": state, "code": "invented"}, idp.asked["/token"], [400]
+        while answers[-1] == 400 and len(answers) < 1000:  # some are forgiven meanwhile
+            answer = client.get("-/login/callback", params=asked)
+            answers.append(answer.status_code)
+    assert (answers[-1], len(answers) > 60) == (429, True)
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.text.startswith("Too many failed logins; try again in ")
+    assert idp.asked["/token"] - before == len(answers) - 2
+    with logged_in(site) as ann:
+        assert ann.get("/packages/").status_code == 200
 
 
 TOKENS: Mapping[str, tuple[Mapping[str, Any], int, str]] = {

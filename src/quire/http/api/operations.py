@@ -210,12 +210,12 @@ _NEXT: Json = {
     "description": "The path of the page of this index to which the login leads",
 }
 LOGIN: Final = Operation("To the login provider", {303: _TO_A_PAGE}, (400, 404, 503), (_NEXT,))
-CALLBACK: Final = Operation("Back from the login provider", {303: _TO_A_PAGE}, (400, 403, 404, 503))
+CALLBACK: Final = Operation("Back from the login provider", {303: _TO_A_PAGE}, (400, 403, 404, 429, 503))
 ACCOUNT: Final = Operation("The user that has logged in to the web interface", {200: content("text/html")}, (404,))
 LOGOUT: Final = Operation(
-    "End the session of this browser",
+    "End the sessions of the user that has logged in",
     {303: _TO_A_PAGE},
-    (400, 403, 404, 413),
+    (400, 403, 404, 413, 503),
     body={"application/x-www-form-urlencoded": {"schema": {"type": "object", "properties": {"token": _TEXT}}}},
 )
 _EXCHANGED: Final[Json] = content("application/json", {"type": "object"})

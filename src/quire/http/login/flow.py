@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from quire.access import sessions
 from quire.access.document import Sessions
+from quire.access.login_limits import attempt_at
 from quire.domain.errors import InvalidRequest
 from quire.http.app import policies
 from quire.http.app.problems import HttpError
@@ -23,7 +24,7 @@ from quire.http.app.worker import Worker, worker_of
 from quire.http.login.sign_on import SignOn
 from quire.identity.fetching import IdentityUnavailable
 from quire.identity.openid import MAX_CODE, Attempt, LoginRefused, new_attempt
-from quire.operations.sessions import make_key
+from quire.operations.sessions import end_sessions, make_key
 
 if TYPE_CHECKING:
     import jinja2
@@ -69,7 +70,11 @@ async def callback(request: Request, sign_on: SignOn) -> Response:
         raise _refused(request, worker, 403, f"The login provider refused the login ({shown}).")
     if not code or len(code) > MAX_CODE:
         raise _refused(request, worker, 400, "The login provider sent no code; log in again.")
-    attempt = Attempt(begun["s"], begun["v"], begun["o"])
+    attempt, bucket = Attempt(begun["s"], begun["v"], begun["o"]), attempt_at(worker.proxies.client_address(request))
+    if (wait := sign_on.throttle.wait(bucket)) is not None:
+        sentence = f"Too many failed logins; try again in {wait[0]} second{'s' * (wait[0] > 1)}."
+        raise _refused(request, worker, 429, sentence, {"Retry-After": str(wait[0])})
+    sign_on.throttle.take(bucket)  # before the work, as for passwords: attempts at once are as many attempts
     wanted = (sign_on.claims.user, sign_on.claims.groups)
     try:
         claims = await sign_on.provider.finish(attempt, code, _redirect_uri(request, worker), wanted)
@@ -81,6 +86,7 @@ async def callback(request: Request, sign_on: SignOn) -> Response:
         raise _refused(request, worker, 400, str(refused)) from refused
     except InvalidRequest as refused:
         raise _refused(request, worker, 403, str(refused)) from refused
+    sign_on.throttle.refund(bucket)
     context_of(request.scope).principal = principal
     client, request_id = worker.proxies.client_address(request), context_of(request.scope).request_id
     log.info("logged in", user=principal.name, client=client, request=request_id)
@@ -109,7 +115,10 @@ async def account(request: Request, sign_on: SignOn) -> Response:
 
 
 async def logout(request: Request, sign_on: SignOn) -> Response:
-    """POST /-/logout: end the session of this browser."""
+    """POST /-/logout: end the sessions of the user, in this browser and in others, so that no copy of a cookie counts.
+
+    A read-only server has the browser forget its cookie, and no more. Raises HttpError 400, 403, 413, StoreError.
+    """
     worker = worker_of(request)
     state = await worker.access.state()
     session = sign_on.cookies.session(request, state)
@@ -119,6 +128,9 @@ async def logout(request: Request, sign_on: SignOn) -> Response:
         expected = sessions.form_token(state.document.sessions, session)
         if not hmac.compare_digest(sent.encode(), expected.encode()):
             raise HttpError(403, "This form is of another session, or of no page of this index; open the page again.")
+        if not worker.default.read_only:
+            origin = origin_of(request, session.principal.name, worker.proxies)
+            await worker.in_writer(end_sessions, sign_on.records, [session.principal.name], origin)
     response = _to(f"{sign_on.cookies.base_path(request)}{_ACCOUNT}")
     sign_on.cookies.clear_session(request, response)
     return response
@@ -174,11 +186,13 @@ async def _form(request: Request) -> dict[str, list[str]]:
         raise HttpError(400, "The form cannot be read.") from None
 
 
-def _refused(request: Request, worker: Worker, status: int, sentence: str) -> HttpError:
+def _refused(
+    request: Request, worker: Worker, status: int, sentence: str, headers: dict[str, str] | None = None
+) -> HttpError:
     worker.metrics.tally.logins["wrong"] += 1
     client, request_id = worker.proxies.client_address(request), context_of(request.scope).request_id
     log.warning("login refused", reason=sentence, client=client, request=request_id)
-    return HttpError(status, sentence)
+    return HttpError(status, sentence, headers)
 
 
 def _unavailable(request: Request, worker: Worker, error: IdentityUnavailable) -> HttpError:

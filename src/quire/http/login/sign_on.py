@@ -16,6 +16,7 @@ from quire.access.claims import ClaimNames
 from quire.access.decisions import AccessState
 from quire.access.document import subject_of
 from quire.access.grants import SubjectKind
+from quire.access.login_limits import Limits, Throttle
 from quire.access.principals import Principal
 from quire.access.records import AccessRecords
 from quire.config.settings import Settings
@@ -28,6 +29,8 @@ from quire.identity.openid import OpenIdProvider
 SECRET_VARIABLE: Final = "QUIRE_OIDC_CLIENT_SECRET"  # noqa: S105 - the name of a variable
 """The environment variable with the client's secret. It is no setting, as settings are shown."""
 _MAX_SECRET: Final = 1024
+LIMITS: Final = Limits(failures=60, address_failures=60, network_failures=400)
+"""Of logins that the provider did not confirm, within a minute: each costs it a request."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +46,7 @@ class SignOn:
         self.cookies = Cookies(proxies, settings.server_base_url)
         self.claims = ClaimNames(settings.oidc_user_claim, settings.oidc_groups_claim)
         self.seconds = settings.session_seconds
+        self.throttle = Throttle(LIMITS)
         self._allowed = frozenset(settings.oidc_allowed_groups)
         file = settings.oidc_client_secret_file
         self.provider = OpenIdProvider(

@@ -6,7 +6,6 @@ one that guesses passwords has.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -14,7 +13,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from quire.access.decisions import AccessState, TokenFault
-from quire.access.login_limits import Attempt, Limits, Throttle, origin_of
+from quire.access.login_limits import Limits, Throttle, attempt_at
 from quire.access.minting import MintRefused, Proven
 from quire.access.records import AccessRecords
 from quire.access.tokens import parse_token as parse_own_token
@@ -79,7 +78,7 @@ class TokenExchange:
         Raises MintRefused, StoreError.
         """
         audience = await self.audience()
-        attempt = _attempt(address)
+        attempt = attempt_at(address)
         if (wait := self._throttle.wait(attempt)) is not None:
             raise MintRefused("too-many-requests", f"Too many bad tokens; try again in {wait[0]} seconds.", 429)
         self._throttle.take(attempt)  # before the work, as for passwords: attempts at once are as many attempts
@@ -98,7 +97,7 @@ class TokenExchange:
 
     async def burn(self, text: str, address: str, origin: Origin) -> None:
         """End a minted token. Whether it was one is not said. Raises MintRefused 429, StoreError."""
-        attempt = _attempt(address)
+        attempt = attempt_at(address)
         if (wait := self._throttle.wait(attempt)) is not None:
             raise MintRefused("too-many-requests", f"Too many bad tokens; try again in {wait[0]} seconds.", 429)
         token = parse_own_token(text)
@@ -129,10 +128,3 @@ class TokenExchange:
                 "issuer-unavailable", f"The keys of {token.issuer} cannot be read now; try again in a minute.", 503
             ) from error
         return Proven(verified.claims, verified.identity, verified.expires)
-
-
-def _attempt(address: str) -> Attempt:
-    """The buckets of an address: tokens name no user."""
-    origin = origin_of(address)
-    host, network = (hashlib.sha256(part.encode("utf-8", "replace")).digest() for part in origin)
-    return Attempt(host, host, network)
