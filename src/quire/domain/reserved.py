@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from fnmatch import translate
 from typing import Final
 
-STORE_WIDE: Final = frozenset({"access"})
+MIRROR: Final = "mirror"
+"""The folder of the records and blobs of what is mirrored from other indexes."""
+STORE_WIDE: Final = frozenset({"access", MIRROR})
 """Names that no index has: the folders of these names are those of records of the whole store."""
 
 

@@ -1,0 +1,363 @@
+"""The pages of another index, kept in the store, where all workers share them.
+
+`quire.upstream.mirrored` has the document and its rules. This module reads and swaps the record, and asks: in each
+worker at most one task for each project, whatever the number of requests, and of all workers the one with the lease.
+
+A name that was never found has no record: clients choose names, and records are for good. So of such a name each worker
+remembers for some minutes that the other index does not know it, which counts only while there is no record: once a
+worker has found the project, all others serve it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final, ParamSpec, Protocol, TypeVar
+
+import structlog
+import zstandard
+
+from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, StoreError, UpstreamError
+from quire.domain.reserved import MIRROR
+from quire.store.contracts import Record, Store
+from quire.upstream import mirrored
+from quire.upstream.mirrored import Ages, Content, MirroredPage, Need, Validators
+from quire.upstream.pages import UpstreamPage
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ASK_SECONDS: Final = 30.0
+"""Within which the other index must have given its answer; shorter than a lease."""
+MOST_UNKNOWN: Final = 20_000
+"""Names of which a worker remembers that the other index does not know them."""
+MAX_CONTENT_BYTES: Final = 128 * 1024 * 1024
+"""Of a page as it is kept, unpacked."""
+NO_VALIDATORS: Final = Validators()
+LONGEST_PAUSE: Final = timedelta(minutes=2)
+"""For which a worker asks nothing at all after failures, if the other index does not want longer."""
+_FIRST_PAUSE: Final = timedelta(seconds=1)
+_POLL: Final = 0.5
+_LEVEL: Final = 3
+MOST_ROUNDS: Final = 60
+"""Of reading a record again, before a request is given up."""
+_READ_AGAIN: Final = 5
+_FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("quire.mirror")
+
+
+class Busy(UpstreamError):
+    """The other index fails for now; `wait`: seconds after which it asked to be asked again, 0.0 if it did not say."""
+
+    def __init__(self, sentence: str, wait: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.wait = wait
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer of the other index."""
+
+    page: UpstreamPage | None
+    """None: it has no such project, or, if `unchanged`, the page is the one that was confirmed."""
+    unchanged: bool = False
+    validators: Validators = NO_VALIDATORS
+
+
+class Ask(Protocol):
+    """Asks the other index for a page."""
+
+    async def __call__(self, name: str, known: Validators) -> Answered:
+        """`known`: of the page that is kept; empty to get the page in any case. Raises UpstreamError."""
+        ...
+
+
+class Mirrored:
+    """A project of the other index as it is kept, or its absence. One object stands for one content: it is given again
+    as long as the content is the same, with newer times."""
+
+    __slots__ = ("content", "name", "page", "record", "until")
+
+    def __init__(self, name: str, record: Record, page: MirroredPage | None, content: UpstreamPage | None) -> None:
+        self.name = name
+        self.record = record
+        """The validator of the record."""
+        self.page = page
+        """None for a name that was never found."""
+        self.content = content
+        """None where the other index has no such project."""
+        self.until: datetime | None = None
+        """Until when it is true as long as the record is unchanged; None: not known to be true at all."""
+
+
+class Mirror:
+    """The mirrored projects of one other index. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        upstream: str,
+        ask: Ask,
+        ages: Ages,
+        *,
+        executor: Callable[[], Executor],
+        now: Callable[[], datetime] = mirrored.now_utc,
+    ) -> None:
+        """`upstream`: names the other index in keys; `executor`: for work that blocks."""
+        self._records = store.records
+        self._blobs = store.blobs
+        self._writable = store.writable
+        self._prefix = f"{MIRROR}/{upstream}"
+        self._ask = ask
+        self._ages = ages
+        self._executor = executor
+        self._now = now
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._unknown: OrderedDict[str, datetime] = OrderedDict()
+        self._failures = 0
+        """Since the last answer."""
+        self._again: datetime | None = None
+        """When the other index may be asked again, after a failure."""
+
+    def inline(self, known: Mirrored) -> Mirrored | None:
+        """The same, if that is known without waiting; None when it takes a call of `get`."""
+        if known.until is None or self._now() >= known.until or not self._records.unchanged(known.record):
+            return None
+        return known
+
+    async def get(self, name: str, known: Mirrored | None) -> Mirrored:
+        """The project (normalized name) as it may be served now: the very object `known` if its content is the same.
+
+        Raises UpstreamError when nothing can be served, StoreError.
+        """
+        for _ in range(MOST_ROUNDS):
+            current = await self._in_thread(self._load, name, known)
+            if not self._writable:
+                current.until = _FOR_EVER
+                return current
+            served = await (self._unknown_now(current) if current.page is None else self._served(current, current.page))
+            if served:
+                return current
+            known = current
+        raise Busy(f"The page of {name} changes faster than it can be read; repeat later.")
+
+    async def _unknown_now(self, current: Mirrored) -> bool:
+        """Whether the other index has no such project; it is asked if need be. False: read the record again.
+
+        Raises UpstreamError.
+        """
+        current.until = self._unknown_until(current.name)
+        if current.until is None:
+            self._check_pause()
+            await asyncio.shield(self._asking(current))
+        return current.until is not None
+
+    async def _served(self, current: Mirrored, page: MirroredPage) -> bool:
+        """Whether a page may be served as it is. The other index is asked if need be. False: read the record again.
+
+        Raises UpstreamError.
+        """
+        now = self._now()
+        needed = mirrored.need(page, self._ages, now)
+        current.until = mirrored.fresh_until(page, self._ages, now)
+        if needed is Need.UNUSABLE:
+            if mirrored.is_leased(page, now):
+                await asyncio.sleep(_POLL)
+                return False
+            if page.trouble is not None and mirrored.is_pausing(page, now):
+                raise UpstreamError(page.trouble.said)
+            self._check_pause()
+            await asyncio.shield(self._asking(current))
+            return False
+        if needed is Need.NOTHING or self._pause_ends(now) is not None:
+            return True
+        task = self._asking(current)
+        if needed is Need.BEHIND:
+            return True
+        done, _ = await asyncio.wait({task}, timeout=self._ages.patience)
+        return not done or task.cancelled() or task.exception() is not None
+
+    async def close(self) -> None:
+        """End what is being asked. A lease that was taken ends by its time."""
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- asking -------------------------------------------------------------------------------------------------------
+
+    def _asking(self, current: Mirrored) -> asyncio.Task[None]:
+        """The task that asks for a project: the one under way, or a new one."""
+        name = current.name
+        task = self._tasks.get(name)
+        if task is None:
+            page, record = current.page, current.record
+            work = self._find(name, record) if page is None else self._renew(name, record, page)
+            task = self._tasks[name] = asyncio.get_running_loop().create_task(work)
+            task.add_done_callback(lambda done: self._asked(name, done))
+        return task
+
+    def _asked(self, name: str, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(name, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.log(
+                logging.WARNING if isinstance(error, UpstreamError | StoreError) else logging.ERROR,
+                "mirror failed",
+                project=name,
+                error=str(error) or type(error).__name__,
+            )
+
+    async def _find(self, name: str, record: Record) -> None:
+        """Ask for a project that has no record; it gets one if it is found."""
+        answer = await self._answer(name, NO_VALIDATORS)
+        if answer.page is None:
+            self._remember_unknown(name)
+            return
+        with suppress(Conflict):  # another worker has found it as well
+            await self._in_thread(self._keep, name, record, None, answer)
+
+    async def _renew(self, name: str, record: Record, page: MirroredPage) -> None:
+        """Ask for a project that has a record, unless another worker has changed it meanwhile."""
+        try:
+            leased = mirrored.with_lease(page, secrets.token_hex(8), self._now())
+            record = await self._in_thread(self._write, record, leased)
+            answer = await self._answer(name, page.validators if page.content is not None else NO_VALIDATORS)
+            await self._in_thread(self._keep, name, record, page, answer)
+        except Conflict:
+            log.debug("mirrored page was changed meanwhile", project=name)
+        except UpstreamError as error:
+            wait = error.wait if isinstance(error, Busy) else 0.0
+            await self._in_thread(self._write, record, mirrored.failed(page, str(error), wait, self._now()))
+            raise
+
+    async def _answer(self, name: str, known: Validators) -> Answered:
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                answer = await self._ask(name, known)
+        except (TimeoutError, Busy) as error:
+            wait = error.wait if isinstance(error, Busy) else 0.0
+            pause = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
+            self._failures += 1
+            self._again = self._now() + max(pause, timedelta(seconds=min(wait, 3600.0)))
+            if isinstance(error, Busy):
+                raise
+            raise Busy(f"The index gives no page of {name} within {ASK_SECONDS:.0f} seconds.") from None
+        self._failures, self._again = 0, None
+        return answer
+
+    def _pause_ends(self, now: datetime) -> datetime | None:
+        """When the other index may be asked again; None: now."""
+        return self._again if self._again is not None and now < self._again else None
+
+    def _check_pause(self) -> None:
+        """Raises Busy while the other index is not to be asked."""
+        now = self._now()
+        ends = self._pause_ends(now)
+        if ends is not None:
+            raise Busy("The index could not be reached just now; repeat later.", (ends - now).total_seconds())
+
+    def _unknown_until(self, name: str) -> datetime | None:
+        until = self._unknown.get(name)
+        return until if until is not None and until > self._now() else None
+
+    def _remember_unknown(self, name: str) -> None:
+        self._unknown[name] = self._now() + self._ages.fresh
+        self._unknown.move_to_end(name)
+        while len(self._unknown) > MOST_UNKNOWN:
+            self._unknown.popitem(last=False)
+
+    # -- the store: these block ---------------------------------------------------------------------------------------
+
+    def _load(self, name: str, known: Mirrored | None) -> Mirrored:
+        record = self._records.read(f"{self._prefix}/{name}", known.record if known is not None else None)
+        for _ in range(_READ_AGAIN):
+            if known is not None and record is known.record:
+                return known
+            validator = Record(record.key, None if record.data is None else b"", record.tag, record.validation)
+            try:
+                page = mirrored.decode_page(record.data) if record.data is not None else None
+                if (
+                    known is not None
+                    and known.page is not None
+                    and page is not None
+                    and known.page.content == page.content
+                ):
+                    known.record, known.page = validator, page
+                    return known
+                content = self._content(name, page)
+            except BlobMissing:
+                again = self._records.read(record.key, record)
+                if again is record:
+                    break
+                record = again
+                continue
+            except DamagedRecord as error:
+                log.warning("mirrored page is damaged", project=name, error=str(error))
+                break
+            return Mirrored(name, validator, page, content)
+        return Mirrored(name, Record(record.key, None, record.tag, record.validation), None, None)
+
+    def _content(self, name: str, page: MirroredPage | None) -> UpstreamPage | None:
+        if page is None or page.content is None:
+            return None
+        if page.blob is None:
+            if page.inline is None:
+                raise DamagedRecord(f"The page of {name} is missing.")
+            return page.inline
+        with self._blobs.open(self._blob(name, page.blob)) as blob:
+            packed = blob.read()
+        try:
+            data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_CONTENT_BYTES)
+        except zstandard.ZstdError as error:
+            raise DamagedRecord(f"The page of {name} is damaged ({error}).") from error
+        return mirrored.decode_content(data)
+
+    def _keep(self, name: str, record: Record, before: MirroredPage | None, answer: Answered) -> None:
+        """Write the record that an answer makes of the one before. Raises Conflict, StoreError, Busy."""
+        now = self._now()
+        if answer.unchanged and before is not None:
+            self._write(record, mirrored.confirmed(before, answer.validators, now))
+            return
+        if answer.page is None:
+            after = mirrored.gone(before, now)
+        elif mirrored.is_older(before, answer.page.serial):
+            raise Busy(f"The index gives an older page of {name} than before.")
+        else:
+            content, blob = Content.of(answer.page), None
+            if not content.is_small and (before is None or before.content != content.name):
+                blob = self._put(name, content)
+            after = mirrored.found(before, content, blob, answer.validators, now)
+        self._write(record, after)
+        if before is not None and before.blob is not None and before.blob != after.blob:
+            self._blobs.remove(self._blob(name, before.blob))  # a reader that finds none reads the record again
+
+    def _put(self, name: str, content: Content) -> str:
+        """Store the bytes of a large page; the name of its blob."""
+        blob = f"{content.name[:16]}-{secrets.token_hex(8)}"
+        staging = self._blobs.stage(self._blob(name, blob))
+        try:
+            staging.write(zstandard.ZstdCompressor(level=_LEVEL).compress(content.data))
+            self._blobs.publish(staging.finish(durable=False))
+        except BaseException:
+            staging.discard()
+            raise
+        return blob
+
+    def _write(self, record: Record, page: MirroredPage) -> Record:
+        return self._records.write(record.key, mirrored.encode_page(page), record)
+
+    def _blob(self, name: str, blob: str) -> str:
+        return f"{self._prefix}/{name}/{blob}"
+
+    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        work = partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._executor(), work)

@@ -1,0 +1,273 @@
+"""The record of a mirrored project: the page that another index gave last, when it was confirmed, and the worker that
+asks for the next one. Pure functions from document to document.
+
+Theory of operation
+-------------------
+All workers share the record, and only ever replace it with a later one (compare-and-swap), so they never disagree, and
+no answer goes back behind one that was given. A page is served without asking while it is fresh (`Ages.fresh`). Then
+one worker takes the lease, asks the other index, and writes the result; meanwhile the others serve the page that is
+there. A lease ends by itself when its worker dies. The result of a worker that was slower than its lease is discarded:
+its swap fails, since another worker has written after it read.
+
+A page that is somewhat stale is served at once and asked for behind the answer. After a longer time a request waits for
+the new page, as long as `Ages.patience` says. When the other index cannot be reached, the page is served for as long as
+`Ages.stale` says, and the next attempt is at a time that all workers share.
+
+Some indexes number their changes (a serial). A page with a lower number than the one that is kept is of an older state,
+as a cache between here and there may have it: it is not taken.
+
+Small pages stand in the record itself, larger ones in a blob beside it (`quire.upstream.mirror`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from typing import Final
+
+import msgspec
+
+from quire.domain.errors import DamagedRecord
+from quire.upstream.pages import UpstreamPage
+
+FORMAT: Final = 1
+"""A document with a higher number is as good as none: it is derived, and asked for again."""
+INLINE_BYTES: Final = 16 * 1024
+"""A page of up to this size stands in the record."""
+LEASE: Final = timedelta(seconds=40)
+"""A worker that asks must have written the result within this time."""
+LONGEST_PAUSE: Final = timedelta(minutes=10)
+"""Between attempts while the other index fails."""
+_FIRST_PAUSE: Final = timedelta(seconds=5)
+_MOST_SAID: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """How old a page may be."""
+
+    fresh: timedelta = timedelta(minutes=10)
+    """Served without asking."""
+    behind: timedelta = timedelta(minutes=30)
+    """Served at once, and asked for behind the answer."""
+    stale: timedelta = timedelta(days=30)
+    """Served while the other index cannot be reached."""
+    patience: float = 3.0
+    """Seconds that a request waits for a page which is older than `behind`, before it is served."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """One worker asks."""
+
+    holder: str
+    """A nonce of that attempt."""
+    until: datetime
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """The other index could not be asked, or gave no usable answer."""
+
+    said: str
+    """A sentence."""
+    since: datetime
+    times: int
+    """Attempts since then."""
+    again: datetime
+    """No worker asks before this time."""
+
+
+class Validators(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of the last answer (RFC 9110, 8.8), for the next request."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+class MirroredPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The document. Immutable: a change makes a new one."""
+
+    format: int = FORMAT
+    confirmed: datetime
+    """When the other index last said that this is its page."""
+    content: str | None = None
+    """Names the page: the SHA-256 of its bytes. None where the other index has no such project."""
+    inline: UpstreamPage | None = None
+    """The page itself, when it is small."""
+    blob: str | None = None
+    """The name of its blob, when it is larger. No two records ever name the same blob."""
+    validators: Validators = Validators()
+    serial: int | None = None
+    """See `UpstreamPage.serial`; the highest one so far, also when the project is gone."""
+    lease: Lease | None = None
+    trouble: Trouble | None = None
+
+
+class Need(Enum):
+    """The step that a page takes before it is served."""
+
+    NOTHING = auto()
+    BEHIND = auto()
+    """It is served; the other index is asked behind the answer."""
+    AHEAD = auto()
+    """The other index is asked first; after some patience it is served as it is."""
+    UNUSABLE = auto()
+    """It is too old to be served."""
+
+
+def encode_page(page: MirroredPage) -> bytes:
+    """The record's bytes."""
+    return msgspec.json.format(msgspec.json.encode(page), indent=1) + b"\n"
+
+
+def decode_page(data: bytes) -> MirroredPage:
+    """Raises DamagedRecord for bytes that this version does not understand."""
+    try:
+        page = msgspec.json.decode(data, type=MirroredPage)
+        if page.format > FORMAT:
+            raise DamagedRecord(f"The page has format {page.format}, written by a newer quire.")
+        for time in (page.confirmed, *((page.lease.until,) if page.lease is not None else ())):
+            if time.tzinfo is None:
+                raise DamagedRecord("The page has a time without a zone.")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedRecord(f"The page of another index is not readable ({error}).") from error
+    return page
+
+
+def decode_content(data: bytes) -> UpstreamPage:
+    """Raises DamagedRecord for other bytes than those of a `Content`."""
+    try:
+        return msgspec.json.decode(data, type=UpstreamPage)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedRecord(f"The page of another index is not readable ({error}).") from error
+
+
+# -- decisions --------------------------------------------------------------------------------------------------------
+
+
+def need(page: MirroredPage, ages: Ages, now: datetime) -> Need:
+    """The step before the page is served. While another worker asks, or none may ask, it is served as it is.
+
+    A time of confirmation that lies ahead, by a clock that was wrong, counts as this very moment.
+    """
+    age = max(now - page.confirmed, timedelta())
+    if age <= ages.fresh:
+        return Need.NOTHING
+    if age > max(ages.stale, ages.fresh):
+        return Need.UNUSABLE
+    if is_leased(page, now) or is_pausing(page, now):
+        return Need.NOTHING
+    return Need.BEHIND if age <= ages.behind else Need.AHEAD
+
+
+def is_leased(page: MirroredPage, now: datetime) -> bool:
+    """Whether a worker asks. A lease that would last longer than any is one of a wrong clock, and counts as over."""
+    return page.lease is not None and timedelta() < page.lease.until - now <= LEASE
+
+
+def is_pausing(page: MirroredPage, now: datetime) -> bool:
+    """Whether no worker may ask, after failures."""
+    return page.trouble is not None and timedelta() < page.trouble.again - now <= LONGEST_PAUSE
+
+
+def fresh_until(page: MirroredPage, ages: Ages, now: datetime) -> datetime:
+    """Until when `need` says NOTHING while the record is unchanged; `now` for a page that needs something."""
+    if need(page, ages, now) is not Need.NOTHING:
+        return now
+    confirmed = min(page.confirmed, now)
+    ends = [confirmed + ages.fresh]
+    if is_leased(page, now) and page.lease is not None:
+        ends.append(page.lease.until)
+    if is_pausing(page, now) and page.trouble is not None:
+        ends.append(page.trouble.again)
+    return min(max(ends), confirmed + max(ages.stale, ages.fresh))
+
+
+# -- changes ----------------------------------------------------------------------------------------------------------
+
+
+def with_lease(page: MirroredPage, holder: str, now: datetime) -> MirroredPage:
+    """One worker asks from now on."""
+    return msgspec.structs.replace(page, lease=Lease(holder, now + LEASE))
+
+
+def confirmed(page: MirroredPage, validators: Validators, now: datetime) -> MirroredPage:
+    """The other index said that nothing changed. Validators that the answer repeats replace the old ones."""
+    kept = page.validators
+    return msgspec.structs.replace(
+        page,
+        confirmed=now,
+        validators=Validators(validators.etag or kept.etag, validators.last_modified or kept.last_modified),
+        lease=None,
+        trouble=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A page as it is kept."""
+
+    name: str
+    """See `MirroredPage.content`."""
+    data: bytes
+    page: UpstreamPage
+    """Without the serial number, which is no part of the bytes."""
+    serial: int | None
+
+    @classmethod
+    def of(cls, page: UpstreamPage) -> Content:
+        """Equal for pages that say the same."""
+        serial, page = page.serial, msgspec.structs.replace(page, serial=None)
+        data = msgspec.json.encode(page)
+        return cls(hashlib.sha256(data).hexdigest(), data, page, serial)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it stands in the record itself."""
+        return len(self.data) <= INLINE_BYTES
+
+
+def found(
+    before: MirroredPage | None, content: Content, blob: str | None, validators: Validators, now: datetime
+) -> MirroredPage:
+    """The other index gave a page. `blob`: the name of its new blob; None for a small page, and for one that is kept
+    already."""
+    is_kept = before is not None and before.content == content.name
+    return MirroredPage(
+        confirmed=now,
+        content=content.name,
+        inline=content.page if content.is_small else None,
+        blob=before.blob if is_kept and before is not None else blob,
+        validators=validators,
+        serial=_highest(before, content.serial),
+    )
+
+
+def gone(before: MirroredPage | None, now: datetime) -> MirroredPage:
+    """The other index has no such project (any more)."""
+    return MirroredPage(confirmed=now, serial=_highest(before, None))
+
+
+def is_older(before: MirroredPage | None, serial: int | None) -> bool:
+    """Whether a page with this serial is of an older state than the one that is kept."""
+    return before is not None and before.serial is not None and serial is not None and serial < before.serial
+
+
+def failed(before: MirroredPage, said: str, wait: float, now: datetime) -> MirroredPage:
+    """The other index could not be asked. `wait`: seconds that it asked for, 0.0 for none."""
+    times = before.trouble.times + 1 if before.trouble is not None else 1
+    since = before.trouble.since if before.trouble is not None else now
+    pause = max(_FIRST_PAUSE * 2 ** min(times - 1, 10), timedelta(seconds=min(wait, 1e6)))
+    trouble = Trouble(said[:_MOST_SAID], since, times, now + min(pause, LONGEST_PAUSE))
+    return msgspec.structs.replace(before, lease=None, trouble=trouble)
+
+
+def _highest(before: MirroredPage | None, serial: int | None) -> int | None:
+    known = before.serial if before is not None else None
+    return max((each for each in (known, serial) if each is not None), default=None)
+
+
+def now_utc() -> datetime:
+    """The time of this worker's clock."""
+    return datetime.now(UTC)

@@ -1,0 +1,505 @@
+"""The mirrored pages: what is asked, when, and by which worker; and that no answer goes back behind another."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, Future
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from quire.domain.errors import StoreError, UpstreamError
+from quire.domain.project import Status
+from quire.store.contracts import Store
+from quire.store.faults import Fault, Faults
+from quire.store.memory import MemoryStore
+from quire.upstream.mirror import Answered, Busy, Mirror, Mirrored
+from quire.upstream.mirrored import LEASE, Ages, Validators
+from quire.upstream.pages import UpstreamFile, UpstreamPage
+
+AGES = Ages(timedelta(minutes=10), timedelta(minutes=30), timedelta(days=1), patience=30.0)
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Inline(Executor):
+    """Runs work at once, in the calling thread: the order of steps is that of the event loop alone."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:  # noqa: BLE001 - as an executor does
+            future.set_exception(error)
+        return future
+
+
+class Clock:
+    """The time of one worker, as the test sets it."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, **time: float) -> None:
+        self.now += timedelta(**time)
+
+
+class Other:
+    """The other index: answers as the test says, and counts."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answered | Exception | Callable[[], Awaitable[Answered]]] = []
+        self.asked: list[tuple[str, Validators]] = []
+
+    async def __call__(self, name: str, known: Validators) -> Answered:
+        self.asked.append((name, known))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, Answered) else await answer()
+
+
+def page(number: int, files: int = 1, serial: int | None = None) -> UpstreamPage:
+    """A page that is told from others by a number."""
+    return UpstreamPage(
+        files=tuple(
+            UpstreamFile(
+                filename=f"foo-{number}.{each}.tar.gz",
+                url=f"https://files.test/{number}/{each}",
+                version=f"{number}.{each}",
+            )
+            for each in range(files)
+        ),
+        serial=serial,
+    )
+
+
+def answer(number: int, files: int = 1, serial: int | None = None, etag: str | None = None) -> Answered:
+    return Answered(page(number, files, serial), validators=Validators(etag))
+
+
+UNCHANGED = Answered(None, unchanged=True)
+MISSING = Answered(None)
+
+
+class World:
+    """Workers that share one store, one clock, and one other index."""
+
+    def __init__(self, ages: Ages = AGES) -> None:
+        self.store = MemoryStore()
+        self.clock = Clock()
+        self.other = Other()
+        self.ages = ages
+        self.faults = Faults()
+
+    def worker(self, store: Store | None = None, clock: Clock | None = None) -> Mirror:
+        return Mirror(
+            self.store.shared(self.faults) if store is None else store,
+            "public",
+            self.other,
+            self.ages,
+            executor=Inline,
+            now=clock or self.clock,
+        )
+
+    @property
+    def record(self) -> bytes | None:
+        return self.store.records.read("mirror/public/foo").data
+
+
+def number_of(found: Mirrored) -> str | None:
+    return None if found.content is None else found.content.files[0].filename
+
+
+async def settle() -> None:
+    """Let all tasks go on until they wait for the test."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+def test_a_fresh_page_is_served_by_all_workers_without_asking() -> None:
+    """One asks; the others, and a restarted one, find the page in the store."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [answer(1, etag='"a"')]
+        for _ in range(3):
+            assert number_of(await world.worker().get("foo", None)) == "foo-1.0.tar.gz"
+        assert world.other.asked == [("foo", Validators())]
+
+    asyncio.run(main())
+
+
+def test_the_same_object_is_given_as_long_as_the_content_is_the_same() -> None:
+    """Also when it was confirmed meanwhile; it is known without waiting until the page is no longer fresh."""
+
+    async def main() -> None:
+        world, worker = World(), None
+        world.other.answers = [answer(1, etag='"a"'), UNCHANGED, answer(2)]
+        worker = world.worker()
+        first = await worker.get("foo", None)
+        assert worker.inline(first) is first
+        world.clock.pass_(minutes=11)
+        assert worker.inline(first) is None
+        assert await worker.get("foo", first) is first
+        await settle()
+        assert await worker.get("foo", first) is first
+        assert worker.inline(first) is first
+        assert world.other.asked[1] == ("foo", Validators('"a"'))
+        world.clock.pass_(minutes=11)
+        assert await worker.get("foo", first) is first
+        await settle()
+        assert worker.inline(first) is None
+        assert number_of(await worker.get("foo", first)) == "foo-2.0.tar.gz"
+
+    asyncio.run(main())
+
+
+def test_one_worker_asks_for_all_while_the_others_serve_the_page_that_is_there() -> None:
+    """However old it is, as long as it may be served."""
+
+    async def main() -> None:
+        world = World()
+        gate = asyncio.Event()
+
+        async def slowly() -> Answered:
+            await gate.wait()
+            return answer(2)
+
+        world.other.answers = [answer(1), slowly]
+        workers = [world.worker() for _ in range(3)]
+        known = [await worker.get("foo", None) for worker in workers]
+        world.clock.pass_(hours=2)
+        first = asyncio.create_task(workers[0].get("foo", known[0]))
+        await settle()
+        for worker, each in zip(workers[1:], known[1:], strict=True):
+            assert number_of(await worker.get("foo", each)) == "foo-1.0.tar.gz"
+        assert not first.done()
+        gate.set()
+        assert number_of(await first) == "foo-2.0.tar.gz"
+        for worker, each in zip(workers[1:], known[1:], strict=True):
+            assert number_of(await worker.get("foo", each)) == "foo-2.0.tar.gz"
+        assert len(world.other.asked) == 2
+
+    asyncio.run(main())
+
+
+def test_requests_of_one_worker_share_the_first_asking() -> None:
+    """Also when the one that began it goes away."""
+
+    async def main() -> None:
+        world = World()
+        gate = asyncio.Event()
+
+        async def slowly() -> Answered:
+            await gate.wait()
+            return answer(1)
+
+        world.other.answers = [slowly]
+        worker = world.worker()
+        asking = [asyncio.create_task(worker.get("foo", None)) for _ in range(5)]
+        await settle()
+        asking[0].cancel()
+        gate.set()
+        found = await asyncio.gather(*asking[1:])
+        assert {number_of(each) for each in found} == {"foo-1.0.tar.gz"}
+        assert len(world.other.asked) == 1
+
+    asyncio.run(main())
+
+
+def test_while_the_other_index_is_down_the_page_is_served_and_seldom_asked_for() -> None:
+    """The time of the next attempt is in the record, so all workers keep to it; in the end the page is too old."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [answer(1), Busy("It is down.", 60.0)]
+        await world.worker().get("foo", None)
+        for minutes in range(60):
+            world.clock.pass_(minutes=1)
+            assert number_of(await world.worker().get("foo", None)) == "foo-1.0.tar.gz", minutes
+        assert 3 < len(world.other.asked) < 15
+        world.clock.pass_(days=2)
+        with pytest.raises(UpstreamError, match="down"):
+            await world.worker().get("foo", None)
+        world.other.answers = [answer(2)]
+        world.clock.pass_(minutes=10)
+        assert number_of(await world.worker().get("foo", None)) == "foo-2.0.tar.gz"
+
+    asyncio.run(main())
+
+
+def test_a_worker_asks_nothing_for_a_while_after_the_other_index_failed() -> None:
+    """Names that no record has either: a thousand clients must not ask a server that said 429."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [Busy("Too many requests.", 30.0), answer(1)]
+        worker = world.worker()
+        for name in ("foo", "bar", "baz"):
+            with pytest.raises(Busy):
+                await worker.get(name, None)
+        assert len(world.other.asked) == 1
+        world.clock.pass_(seconds=31)
+        assert number_of(await worker.get("foo", None)) == "foo-1.0.tar.gz"
+
+    asyncio.run(main())
+
+
+def test_the_result_of_a_worker_that_was_slower_than_its_lease_is_discarded() -> None:
+    """Another one has asked since, perhaps for a newer page."""
+
+    async def main() -> None:
+        world = World()
+        gate = asyncio.Event()
+
+        async def slowly() -> Answered:
+            await gate.wait()
+            return answer(2)
+
+        world.other.answers = [answer(1), slowly, answer(3)]
+        slow, quick = world.worker(), world.worker()
+        known = await slow.get("foo", None)
+        world.clock.pass_(hours=2)
+        waiting = asyncio.create_task(slow.get("foo", known))
+        await settle()
+        world.clock.pass_(seconds=LEASE.total_seconds() + 1)
+        assert number_of(await quick.get("foo", None)) == "foo-3.0.tar.gz"
+        gate.set()
+        assert number_of(await waiting) == "foo-3.0.tar.gz"
+        assert number_of(await quick.get("foo", None)) == "foo-3.0.tar.gz"
+
+    asyncio.run(main())
+
+
+def test_a_page_of_an_older_state_is_not_taken() -> None:
+    """A serial number tells; the page that is there is served on, and asked for again soon."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [answer(5, serial=5), answer(4, serial=4), answer(6, serial=6)]
+        worker = world.worker()
+        await worker.get("foo", None)
+        world.clock.pass_(hours=1)
+        assert number_of(await worker.get("foo", None)) == "foo-5.0.tar.gz"
+        world.clock.pass_(seconds=30)
+        assert number_of(await worker.get("foo", None)) == "foo-6.0.tar.gz"
+
+    asyncio.run(main())
+
+
+def test_an_unknown_name_leaves_nothing_in_the_store_and_is_asked_once_in_a_while() -> None:
+    """Clients choose names. When another worker has found the project, all serve it at once."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [MISSING, answer(1)]
+        one, two = world.worker(), world.worker()
+        absent = await one.get("foo", None)
+        assert (absent.content, absent.page, world.record) == (None, None, None)
+        assert one.inline(absent) is absent
+        assert await one.get("foo", absent) is absent
+        assert len(world.other.asked) == 1
+        assert number_of(await two.get("foo", None)) == "foo-1.0.tar.gz"
+        assert one.inline(absent) is None
+        assert number_of(await one.get("foo", absent)) == "foo-1.0.tar.gz"
+        assert len(world.other.asked) == 2
+
+    asyncio.run(main())
+
+
+def test_a_project_that_is_gone_is_gone_for_all_workers_and_may_come_back() -> None:
+    """The record says so, with the highest serial number that there was."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [answer(1, serial=7), MISSING, answer(1, serial=6), answer(2, serial=8)]
+        worker = world.worker()
+        await worker.get("foo", None)
+        world.clock.pass_(hours=1)
+        gone = await worker.get("foo", None)
+        assert gone.content is None
+        assert gone.page is not None
+        world.clock.pass_(hours=1)
+        assert (await worker.get("foo", None)).content is None
+        world.clock.pass_(hours=1)
+        assert number_of(await world.worker().get("foo", None)) == "foo-2.0.tar.gz"
+
+    asyncio.run(main())
+
+
+def test_a_large_page_is_a_blob_of_which_there_is_never_more_than_one() -> None:
+    """The one before is removed once the record names the next; a page that comes back gets a blob of its own."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [answer(1, 500), answer(2, 500), answer(1, 500), answer(3)]
+        worker = world.worker()
+        for number, blobs in ((1, 1), (2, 1), (1, 1), (3, 0)):
+            found = await worker.get("foo", None)
+            assert number_of(found) == f"foo-{number}.0.tar.gz"
+            assert len(list(world.store.blobs.list("mirror/public/foo"))) == blobs
+            world.clock.pass_(hours=1)
+
+    asyncio.run(main())
+
+
+def test_what_is_lost_or_damaged_is_asked_for_again() -> None:
+    """All of it is derived: a blob that is gone, a record that is no document, one of a newer version."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [answer(1, 500)]
+        worker = world.worker()
+        known = await worker.get("foo", None)
+        blob = next(iter(world.store.blobs.list("mirror/public/foo")))
+        world.store.blobs.remove(blob.key)
+        assert number_of(await worker.get("foo", known)) == "foo-1.0.tar.gz"
+        assert number_of(await world.worker().get("foo", None)) == "foo-1.0.tar.gz"
+        for data in (b"", b"{}", b'{"format": 99, "confirmed": "2026-01-01T00:00:00Z"}'):
+            record = world.store.records.read("mirror/public/foo")
+            world.store.records.write(record.key, data, record)
+            assert number_of(await world.worker().get("foo", None)) == "foo-1.0.tar.gz"
+        assert len(world.other.asked) == 5
+
+    asyncio.run(main())
+
+
+def test_a_worker_that_may_not_write_serves_what_is_kept_and_asks_nothing() -> None:
+    """Nothing of what it asked could be shared."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [answer(1)]
+        reader = world.worker(world.store.shared(writable=False))
+        assert (await reader.get("foo", None)).content is None
+        assert world.other.asked == []
+        await world.worker().get("foo", None)
+        world.clock.pass_(days=100)
+        known = await reader.get("foo", None)
+        assert number_of(known) == "foo-1.0.tar.gz"
+        assert reader.inline(known) is known
+        assert len(world.other.asked) == 1
+
+    asyncio.run(main())
+
+
+def test_all_of_a_page_comes_back_from_the_store() -> None:
+    """Every field of every file, and the status."""
+
+    async def main() -> None:
+        world = World()
+        whole = UpstreamPage(
+            files=(
+                UpstreamFile(
+                    filename="foo-1.tar.gz",
+                    url="https://files.test/x",
+                    version="1",
+                    hashes={"sha256": "a" * 64},
+                    yanked="broken",
+                    size=9,
+                    requires_python=">=3",
+                    uploaded="2024-01-01T00:00:00Z",
+                    metadata="b" * 64,
+                    provenance="https://files.test/p",
+                    signed=True,
+                ),
+                UpstreamFile(
+                    filename="foo-2.tar.gz", url="https://files.test/y", version="2", metadata=True, yanked=True
+                ),
+            ),
+            status=Status.DEPRECATED,
+            status_reason="use bar",
+        )
+        world.other.answers = [Answered(whole)]
+        await world.worker().get("foo", None)
+        assert (await world.worker().get("foo", None)).content == whole
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("fault", [Fault.BEFORE, Fault.UNKNOWN_BEFORE, Fault.UNKNOWN_AFTER, Fault.CONFLICT, Fault.FULL])
+def test_a_store_that_fails_costs_at_most_that_request(fault: Fault) -> None:
+    """The next ones are served."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [answer(1)]
+        worker = world.worker()
+        world.faults.next("write", fault)
+        try:
+            assert number_of(await worker.get("foo", None)) == "foo-1.0.tar.gz"
+        except StoreError:
+            assert fault is not Fault.CONFLICT
+        assert number_of(await worker.get("foo", None)) == "foo-1.0.tar.gz"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_answer_goes_back_behind_one_that_was_given(seed: int) -> None:
+    """Workers with clocks that differ, a store that loses answers, an index whose answers take long, requests that are
+    cancelled: of two readings, one after the other, the second never has the older page."""
+    asyncio.run(_read_at_random(random.Random(seed)))
+
+
+async def _read_at_random(chance: random.Random) -> None:
+    world = World(Ages(timedelta(seconds=3), timedelta(seconds=5), timedelta(days=1), patience=0.001))
+    latest, seen = 1, 0
+
+    async def ask(name: str, known: Validators) -> Answered:
+        nonlocal latest
+        for _ in range(chance.randrange(4)):
+            await asyncio.sleep(0)
+        latest += chance.random() < 0.5
+        given = answer(latest, 200 if chance.random() < 0.3 else 1, etag=str(latest))
+        if chance.random() < 0.1:
+            raise Busy("Not now.")
+        for _ in range(chance.randrange(60)):
+            await asyncio.sleep(0)
+        return UNCHANGED if known.etag == given.validators.etag and chance.random() < 0.7 else given
+
+    clocks = [Clock() for _ in range(3)]
+    workers = [
+        Mirror(world.store.shared(world.faults), "public", ask, world.ages, executor=Inline, now=clock)
+        for clock in clocks
+    ]
+    for clock in clocks:
+        clock.pass_(seconds=chance.uniform(-60, 60))
+
+    async def read(worker: Mirror) -> None:
+        nonlocal seen
+        known: Mirrored | None = None
+        for _ in range(40):
+            for _ in range(chance.randrange(5)):
+                await asyncio.sleep(0)
+            for clock in clocks if chance.random() < 0.3 else ():
+                clock.pass_(seconds=chance.choice((0.5, 4.0, 50.0)))
+            if chance.random() < 0.1:
+                world.faults.next("write", chance.choice((Fault.UNKNOWN_BEFORE, Fault.UNKNOWN_AFTER, Fault.CONFLICT)))
+            least = seen
+            found = worker.inline(known) if known is not None and chance.random() < 0.5 else None
+            if found is None:
+                asking = asyncio.create_task(worker.get("foo", known))
+                if chance.random() < 0.1:
+                    await asyncio.sleep(0)
+                    asking.cancel()
+                try:
+                    found = await asking
+                except (asyncio.CancelledError, UpstreamError, StoreError):
+                    continue
+            known = found
+            name = number_of(found)
+            number = 0 if name is None else int(name.split("-")[1].split(".")[0])
+            assert number >= least
+            seen = max(seen, number)
+
+    await asyncio.gather(*(read(worker) for worker in workers for _ in range(3)))
+    assert seen > 3
+    for worker in workers:
+        await worker.close()
