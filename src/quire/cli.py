@@ -31,6 +31,7 @@ COMMANDS = {
     "publisher": "publisher",
     **dict.fromkeys(("grant", "revoke", "grants", "group", "access"), "grant"),
     "session": "session",
+    "index": "index",
     "import": "import_",
     "check": "check",
     "gc": "gc",

@@ -107,6 +107,8 @@ READING = (
         "yank nothing 1.0",
         "status dropped",
     ),
+    *("index list", "index list --json", "index show main", "index show main --json", "index show nain"),
+    *("index set main", "index set staging --quota 1G"),
     *("revoke 0000000000", "token revoke 0000000000", "grant user:ann nothing", "grant nobody read"),
 )
 
@@ -146,6 +148,34 @@ def test_changes_are_made_on_the_server(pair: Pair) -> None:
     assert [each["action"] for each in entries] == ["publish", "publish", "yank", "unyank", "status", "delete"]
     assert {each["user"] for each in entries[2:]} == {f"token:{pair.token.split('_')[1]}"}
     assert json.loads(pair.local("log", "changed", "--json")[1]) == entries
+
+
+def test_settings_of_an_index_are_changed_on_the_server(pair: Pair) -> None:
+    """They are shown to every command, and the log has each change; what is left out stays."""
+    changed = pair.remote("index", "set", "main", "--quota", "50GB", "--new-projects", "owned", "--json")
+    entry = {"name": "main", "is_default": True, "new_projects": "owned", "quota": 50 << 30, "project_quota": None}
+    assert json.loads(changed[1]) == {**entry, "changed": True}
+    again = pair.remote("index", "set", "-", "--quota", "51200M")
+    assert again == (0, "Nothing to do: the index has these settings.\n", "")
+    assert pair.local("index", "set", "main", "--project-quota", "1.5G")[0] == 0
+    for shown in (pair.local, pair.remote):
+        assert shown("index", "list") == (0, "main\tdefault\towned\t50G\t1536M\n", "")
+        assert json.loads(shown("index", "show", "main", "--json")[1]) == {**entry, "project_quota": 3 << 29}
+        assert [line.split("\t")[3:7:3] for line in shown("log", "--action", "index-set")[1].splitlines()] == [
+            ["index-set", "index main: new projects owned, quota 53687091200"],
+            ["index-set", "index main: project quota 1610612736"],
+        ]
+    assert pair.remote("index", "set", "main", "--quota", "none", "--project-quota", "None")[0] == 0
+    assert pair.local("index", "set", "main", "--new-projects", "shared")[0] == 0
+    assert pair.remote("index", "list")[1] == "main\tdefault\tshared\tnone\tnone\n"
+
+
+@pytest.mark.parametrize("flags", ["--quota -1", "--quota 0", "--quota 9999999T", "--quota much", "--new-projects all"])
+def test_settings_that_are_none_are_refused(pair: Pair, flags: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command line says what is wrong; exit code 2."""
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["index", "set", "main", *flags.split(), "-d", str(pair.site.root)])
+    assert "error: argument --" in capsys.readouterr().err
 
 
 def test_grants_and_tokens_are_changed_on_the_server(pair: Pair) -> None:

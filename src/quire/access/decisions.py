@@ -12,6 +12,7 @@ from typing import Final
 from quire.access.document import AccessDocument, Token, decides, moment, scope_of, scope_of_publisher, subject_of
 from quire.access.grants import ANONYMOUS, AUTHENTICATED, Permission, Scope, Subject, SubjectKind
 from quire.access.principals import Principal
+from quire.domain.indexes import DEFAULT, IndexDefinition
 
 WARNED_BEFORE: Final = timedelta(days=14)
 """At most so long before a token expires its holder is warned."""
@@ -39,6 +40,10 @@ class AccessState:
     def decides(self) -> bool:
         """Whether grants decide, and not the settings."""
         return decides(self.document)
+
+    def definition(self, index: str) -> IndexDefinition:
+        """The definition of an index; the defaults for one without."""
+        return self.document.indexes.get(index, DEFAULT)
 
     @cached_property
     def _scopes(self) -> dict[Subject, tuple[Scope, ...]]:

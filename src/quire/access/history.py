@@ -1,4 +1,4 @@
-"""The audit log of grants and tokens: which project an entry is about, and what it says, in words."""
+"""The audit log of the access document: which project an entry is about, and what it says, in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quire.index.audit.entries import Entry
 ACCESS_ACTIONS: Final = (
     *("access-init", "grant", "revoke", "group"),
     *("token-create", "token-revoke", "token-rotate", "token-mint", "token-burn"),
-    *("publisher-add", "publisher-remove", "audience", "session-key", "session-end"),
+    *("publisher-add", "publisher-remove", "audience", "session-key", "session-end", "index-set"),
 )
 """The kinds of changes that commands and requests make."""
 
@@ -30,14 +30,14 @@ def concerns(entry: Entry, index: str, project: str | None) -> bool:
 
 
 def describe_change(entry: Entry) -> str:
-    """The right that was given or taken, and its subject, in one line."""
+    """The right that was given or taken, and its subject, or the settings of an index, in one line."""
     token = [f"token {entry['token']}"] if entry.get("token") else []
     tokens = [f"token {each}" for each in _texts(entry.get("tokens"))]
     holder = [f"for {entry['for']}"] if entry.get("for") else []
     users = ", ".join(_texts(entry.get("users"))) or "no user"
     group = [f"group {entry['group']}: {users}"] if "group" in entry else []
     rights = [_in_words(each) for each in _parts(entry) if each.get("rights")]
-    return ", ".join([*token, *tokens, *holder, *group, *_publishers(entry), *rights])
+    return ", ".join([*token, *tokens, *holder, *group, *_publishers(entry), *rights, *_settings(entry)])
 
 
 def _publishers(entry: Entry) -> list[str]:
@@ -50,6 +50,18 @@ def _publishers(entry: Entry) -> list[str]:
             f"publisher {entry['publisher']}: {entry.get('platform')} {job}, {projects} on {entry.get('index')}"
         )
     return found
+
+
+def _settings(entry: Entry) -> Iterator[str]:
+    """The settings of an index that were changed."""
+    changed = entry.get("set")
+    if isinstance(changed, dict):
+        words = ", ".join(f"{field.replace('_', ' ')} {_value(value)}" for field, value in changed.items())
+        yield f"index {entry.get('index')}: {words}"
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else str(value)
 
 
 def _parts(entry: Entry) -> Iterator[dict[str, Any]]:

@@ -98,7 +98,7 @@ class Client:
 
     def post(self, kind: type[T], body: msgspec.Struct, *segments: str) -> T:
         """The answer to a POST."""
-        content = msgspec.json.encode({name: value for name, value in _fields(body).items() if value is not None})
+        content = msgspec.json.encode(_fields(body))
         return self._decoded(kind, self._asked("POST", segments, {}, content))
 
     def _asked(
@@ -242,5 +242,7 @@ def _reason(error: Exception) -> str:
 
 
 def _fields(body: msgspec.Struct) -> dict[str, Any]:
+    """Without the fields that mean nothing by None, which an earlier version of the server may not know."""
     fields: dict[str, Any] = msgspec.to_builtins(body)
-    return fields
+    defaults = {field.encode_name: field.default for field in msgspec.structs.fields(body)}
+    return {name: value for name, value in fields.items() if value is not None or defaults[name] is not None}

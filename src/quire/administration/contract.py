@@ -17,6 +17,9 @@ from quire.administration.documents import (
     Granted,
     GrantList,
     Group,
+    IndexBody,
+    IndexChange,
+    IndexEntry,
     NewToken,
     ProjectDetails,
     ProjectPage,
@@ -34,6 +37,12 @@ from quire.index.audit.reading import LogFilter, Logged
 
 class Administration(Protocol):
     """One index, and the grants and tokens of its store."""
+
+    def indexes(self) -> list[IndexEntry]:
+        """All indexes."""
+        ...
+
+    def set_index(self, name: str, body: IndexBody) -> IndexChange: ...
 
     def projects(self) -> ProjectPage:
         """All projects."""

@@ -23,6 +23,7 @@ Short = Annotated[str, msgspec.Meta(max_length=300)]
 Words = Annotated[list[Short], msgspec.Meta(max_length=1000)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Identity = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{10}$")]
+Bytes = Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=100 * 366 * 86400)]
 State = Literal["valid", "expired", "revoked"]
 
@@ -45,12 +46,33 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     is_default: bool
     """Whether it is the one at the server's root."""
     read_only: bool
+    new_projects: str
+    """`shared`, or `owned`: the rights on a project that an upload created."""
+    quota: int | None
+    """Bytes that all of its files may have together; None for no limit."""
+    project_quota: int | None
+    """Bytes that the files of one project may have together; None for no limit."""
 
 
 class IndexList(Answer, frozen=True, kw_only=True):
     """All indexes of the server."""
 
     indexes: list[IndexEntry]
+
+
+class IndexBody(Body, frozen=True, kw_only=True):
+    """Settings of an index; those that are left out stay. Fields as in `IndexEntry`."""
+
+    new_projects: Literal["shared", "owned"] | msgspec.UnsetType = msgspec.UNSET
+    quota: Bytes | msgspec.UnsetType | None = msgspec.UNSET
+    project_quota: Bytes | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class IndexChange(Answer, frozen=True, kw_only=True):
+    """An index whose settings were changed, or were like that before."""
+
+    index: IndexEntry
+    changed: bool
 
 
 class ProjectEntry(Answer, frozen=True, kw_only=True):
@@ -420,6 +442,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (
     *(
         IndexList,
+        IndexBody,
+        IndexChange,
         ProjectPage,
         ProjectDetails,
         FileList,

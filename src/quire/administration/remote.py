@@ -20,6 +20,10 @@ from quire.administration.documents import (
     Group,
     GroupBody,
     IdsBody,
+    IndexBody,
+    IndexChange,
+    IndexEntry,
+    IndexList,
     LogPage,
     NewToken,
     ProjectDetails,
@@ -55,6 +59,12 @@ class Remote:
         self._client = Client(url, environ)
         self._index = index
         self._at = ("indexes", index or _ROOT)
+
+    def indexes(self) -> list[IndexEntry]:
+        return self._client.get(IndexList, "indexes").indexes
+
+    def set_index(self, name: str, body: IndexBody) -> IndexChange:
+        return self._client.post(IndexChange, body, "indexes", name)
 
     def projects(self) -> ProjectPage:
         found: list[ProjectEntry] = []

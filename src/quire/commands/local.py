@@ -15,6 +15,7 @@ from quire.access.uses import read_uses
 from quire.administration import describing
 from quire.administration.describing import log_reader
 from quire.administration.describing_access import explanation, grant_entry, grant_list, token_entry
+from quire.administration.describing_indexes import index_entries, index_entry, settings_of
 from quire.administration.documents import (
     Deleted,
     Ended,
@@ -23,6 +24,9 @@ from quire.administration.documents import (
     Granted,
     GrantList,
     Group,
+    IndexBody,
+    IndexChange,
+    IndexEntry,
     NewToken,
     ProjectDetails,
     ProjectEntry,
@@ -46,7 +50,7 @@ from quire.domain.project import Project, Status
 from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
 from quire.index.commits import Change
-from quire.operations import changing, granting
+from quire.operations import changing, defining, granting
 from quire.operations.changing import FixedFile
 
 _READERS = 16
@@ -61,6 +65,17 @@ class Local:
         self._index = opened.index
         self._origin = opened.index.origin
         self._access = AccessRecords(opened.store)
+
+    # -- indexes ------------------------------------------------------------------------------------------------------
+
+    def indexes(self) -> list[IndexEntry]:
+        state, default = self._access.read().state, self._index.name
+        return index_entries(state, default, read_only=not self._opened.store.writable)
+
+    def set_index(self, name: str, body: IndexBody) -> IndexChange:
+        default, changes = self._index.name, settings_of(body)
+        definition, changed = defining.set_index(self._access, name, changes, default=default, origin=self._origin)
+        return IndexChange(index=index_entry(name, definition, default, read_only=False), changed=changed)
 
     # -- projects -----------------------------------------------------------------------------------------------------
 

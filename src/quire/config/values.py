@@ -126,6 +126,12 @@ def size(raw: Raw) -> int:
     return int(number)
 
 
+def size_in_words(number: int) -> str:
+    """Bytes as `size` reads them, in the largest unit that gives a whole number: `500M`, `2G`."""
+    unit = next(each for each, factor in reversed(_SIZE_UNITS.items()) if number % factor == 0)
+    return f"{number // _SIZE_UNITS[unit]}{unit.upper()}"
+
+
 def one_of(*choices: str) -> Callable[[Raw], str]:
     """A parser of one word of `choices`, in any case."""
 

@@ -139,11 +139,12 @@ def ann(site: Site) -> Api:
 
 def test_every_endpoint_has_a_handler() -> None:
     """Also in the modules that are imported at the first request."""
-    for module in ("v1_access", "v1_changes", "v1_log", "v1_projects", "v1_tokens"):
+    for module in ("v1_access", "v1_changes", "v1_indexes", "v1_log", "v1_projects", "v1_tokens"):
         import_module(f"quire.http.api.{module}")
     names = {each.handler.partition(":")[2] for each in endpoints("/health") if each.label == "api"}
     modules = [
-        import_module(f"quire.http.api.v1_{each}") for each in ("access", "changes", "log", "projects", "tokens")
+        import_module(f"quire.http.api.v1_{each}")
+        for each in ("access", "changes", "indexes", "log", "projects", "tokens")
     ]
     assert {name for name in names if not any(hasattr(module, name) for module in modules)} == set()
 
@@ -171,7 +172,16 @@ def test_projects_are_read(site: Site, ann: Api) -> None:
     assert anyone.get(f"{BASE}/indexes/other/projects", status=404)["detail"] == "There is no index 'other'."
     missing = anyone.get(f"{BASE}/indexes/-/projects/readin-1", status=404)
     assert "did you mean" in missing["detail"].lower()
-    assert anyone.get(f"{BASE}/indexes")["indexes"] == [{"name": "main", "is_default": True, "read_only": False}]
+    assert anyone.get(f"{BASE}/indexes")["indexes"] == [
+        {
+            "name": "main",
+            "is_default": True,
+            "read_only": False,
+            "new_projects": "shared",
+            "quota": None,
+            "project_quota": None,
+        }
+    ]
     first = anyone.get(f"{BASE}/indexes/-/projects?limit=1")
     assert anyone.get(f"{BASE}/indexes/-/projects?limit=1&cursor={first['next']}")["projects"] != first["projects"]
     for bad in ("0", "501", "x", "-1", "99999", "\u0661"):
@@ -254,6 +264,21 @@ def test_rights_limit_what_is_done(site: Site, root: Api) -> None:
         sender.post(f"{BASE}/groups/ops", {"users": ["ann"]}, status=403)
     manager.get(f"{BASE}/indexes/main/log", status=403)
     assert root.get(f"{BASE}/grants")["decide"] is True
+
+
+def test_settings_of_an_index_need_admin_on_all(site: Site, root: Api) -> None:
+    """Admin on the index itself is not enough, as its administrator could lift its quota; bodies are checked."""
+    body = {"rights": ["admin"], "index": "main"}
+    admin_of_main = Api(site, f"Bearer {root.post(f'{BASE}/tokens', body)['text']}")
+    admin_of_main.post(f"{BASE}/indexes/main", {"quota": 1}, status=403)
+    changed = root.post(f"{BASE}/indexes/-", {"quota": 1 << 40, "project_quota": None})
+    assert (changed["index"]["quota"], changed["changed"]) == (1 << 40, True)
+    assert {admin_of_main.get(f"{BASE}/indexes")["indexes"][0]["quota"] for _ in range(4)} == {1 << 40}
+    assert root.post(f"{BASE}/indexes/main", {"quota": 1 << 40})["changed"] is False
+    assert root.post(f"{BASE}/indexes/main", {"quota": None})["index"]["quota"] is None
+    root.post(f"{BASE}/indexes/other", {"quota": 1}, status=404)
+    for wrong in ({}, {"quota": 0}, {"quota": 2**62}, {"quota": "1G"}, {"new_projects": "all"}, {"planet": 1}):
+        root.post(f"{BASE}/indexes/main", wrong, status=400)
 
 
 def test_the_sender_is_told(site: Site, root: Api, ann: Api) -> None:

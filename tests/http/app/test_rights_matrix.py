@@ -58,7 +58,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     ),
     ADMIN: (
         *(f"GET {V1}/{what}" for what in ("grants", "grants/explain", "groups", "tokens", "indexes/{index}/log")),
-        *(f"POST {V1}/{what}" for what in ("grants", "grants/revoke", "groups/{group:path}")),
+        *(f"POST {V1}/{what}" for what in ("grants", "grants/revoke", "groups/{group:path}", "indexes/{defined}")),
         *(f"POST {V1}/{what}" for what in ("tokens", "tokens/revoke", "tokens/{token}/rotate")),
     ),
 }

@@ -20,7 +20,8 @@ def _of(module: str, function: str) -> Handler:
 
 
 whoami = _of("v1_access", "whoami")
-indexes = _of("v1_projects", "indexes")
+indexes = _of("v1_indexes", "indexes")
+set_index = _of("v1_indexes", "set_index")
 projects = _of("v1_projects", "projects")
 project = _of("v1_projects", "project")
 files = _of("v1_projects", "files")

@@ -27,6 +27,7 @@ _CHANGE_ERRORS: Final = (404, 409, 412, 507, *_BODY_ERRORS)
 _TEXT: Final[Json] = {"type": "string", "minLength": 1, "maxLength": 200}
 
 _INDEX = in_path("index", _TEXT, "The name of an index; `-` for the one at the server's root")
+_DEFINED = in_path("defined", _TEXT, "As `index`; the right is on all indexes")
 _NAME = in_path("name", NAME_SCHEMA, "A project, in any spelling")
 _VERSION = in_path("version", _TEXT, "PEP 440, in any spelling; `-` for the newest")
 _GROUP = in_path("group", _TEXT, "The name of a group")
@@ -53,6 +54,9 @@ def _change(summary: str, body: str, answer: str) -> Operation:
 
 WHOAMI: Final = Operation("The sender of this request, as its credentials prove it", _answer("Sender"), (401, 429))
 INDEXES: Final = Operation("All indexes", _answer("IndexList"))
+SET_INDEX: Final = Operation(
+    "Change settings of an index", _answer("IndexChange"), (404, 507, *_BODY_ERRORS), (_DEFINED,), _body("IndexBody")
+)
 PROJECTS: Final = Operation("A page of the projects", _answer("ProjectPage"), (404,), (_INDEX, _CURSOR, _LIMIT))
 PROJECT: Final = Operation(
     "A project with its files",

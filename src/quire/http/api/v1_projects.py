@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.administration import describing
-from quire.administration.documents import FileList, IndexEntry, IndexList, ProjectEntry, ProjectPage
+from quire.administration.documents import FileList, ProjectEntry, ProjectPage
 from quire.catalog.hosted import HostedProject
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import Projects, ProjectView
@@ -36,16 +36,6 @@ _READERS: Final = 8
 """Threads for one page of projects, where each project is a round trip or more."""
 
 log = structlog.get_logger(__name__)
-
-
-async def indexes(request: Request) -> Response:
-    """GET indexes."""
-    worker = worker_of(request)
-    found = [
-        IndexEntry(name=name, is_default=index is worker.default, read_only=index.read_only)
-        for name, index in sorted(worker.indexes.items())
-    ]
-    return answered(IndexList(indexes=found))
 
 
 async def projects(request: Request) -> Response:

@@ -69,6 +69,7 @@ _PROJECT: Final = f"{_INDEX}/projects/{{name}}"
 _API: Final = (
     Endpoint("GET", f"{_V1}/whoami", "api.v1:whoami", None, "api", v1.WHOAMI),
     Endpoint("GET", f"{_V1}/indexes", "api.v1:indexes", Right.LIST, "api", v1.INDEXES),
+    Endpoint("POST", f"{_V1}/indexes/{{defined}}", "api.v1:set_index", Right.ADMIN, "api", v1.SET_INDEX),
     Endpoint("GET", f"{_INDEX}/projects", "api.v1:projects", Right.LIST, "api", v1.PROJECTS),
     Endpoint("GET", _PROJECT, "api.v1:project", Right.LIST, "api", v1.PROJECT),
     Endpoint("GET", f"{_PROJECT}/files", "api.v1:files", Right.LIST, "api", v1.FILES),

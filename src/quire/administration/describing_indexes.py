@@ -1,0 +1,39 @@
+"""Documents of indexes, the same for servers and commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from quire.access.decisions import AccessState
+from quire.administration.documents import IndexBody, IndexEntry
+from quire.domain.indexes import IndexDefinition, NewProjects
+
+
+def index_entries(state: AccessState, default: str, *, read_only: bool) -> list[IndexEntry]:
+    """All indexes, by name. `default`: the one at the server's root."""
+    names = sorted({default, *state.document.indexes})
+    return [index_entry(name, state.definition(name), default, read_only=read_only) for name in names]
+
+
+def index_entry(name: str, definition: IndexDefinition, default: str, *, read_only: bool) -> IndexEntry:
+    """An index."""
+    return IndexEntry(
+        name=name,
+        is_default=name == default,
+        read_only=read_only,
+        new_projects=str(definition.new_projects),
+        quota=definition.quota,
+        project_quota=definition.project_quota,
+    )
+
+
+def settings_of(body: IndexBody) -> dict[str, Any]:
+    """The fields of a definition that a request changes, with their new values."""
+    fields: dict[str, Any] = {
+        "new_projects": NewProjects(body.new_projects) if body.new_projects is not msgspec.UNSET else msgspec.UNSET,
+        "quota": body.quota,
+        "project_quota": body.project_quota,
+    }
+    return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
