@@ -28,6 +28,10 @@ PRICES = {
 
 GET_PER_PAGE, GET_PER_DOWNLOAD, GET_PER_PUBLICATION, PUT_PER_PUBLICATION, GET_PER_PROBE = 2, 3, 2, 3, 1
 """Requests to the bucket; the table of requests in the same page has them."""
+GET_FOR_GRANTS = 1
+"""Those of them that `--rights settings` saves, of a page, a download and a publication each."""
+LOOKS = 60 * 24 * 30 / 0.75
+"""In a month, of one worker with `--rights settings`: whether the store has grants, each 45 seconds on average."""
 EFS_PER_PAGE, EFS_PER_PROBE = 3, 3
 """Round trips to the volume, each metered as 4 KiB."""
 PROBES = 2 * 6 * 60 * 24 * 30
@@ -41,6 +45,8 @@ class Team:
     people: int
     stored_gb: float
     tasks: int
+    workers: int = 2
+    """Of a task."""
     installs: int = 20
     """Of a person and working day, those of their CI jobs included."""
     pages: int = 5
@@ -71,11 +77,15 @@ def quantities(team: Team) -> dict[str, float]:
     }
 
 
-def s3(team: Team) -> dict[str, float]:
-    """Dollars by purpose. Traffic between S3 and servers in the same region costs nothing."""
+def s3(team: Team, *, grants: bool = True) -> dict[str, float]:
+    """Dollars by purpose. Traffic between S3 and servers in the same region costs nothing. `grants`: False with
+    `--rights settings`."""
     found = quantities(team)
     gets = found["pages"] * GET_PER_PAGE + found["downloads"] * GET_PER_DOWNLOAD + found["probes"] * GET_PER_PROBE
     gets += found["publications"] * GET_PER_PUBLICATION
+    if not grants:
+        gets -= GET_FOR_GRANTS * (found["pages"] + found["downloads"] + found["publications"])
+        gets += LOOKS * team.tasks * team.workers
     puts = found["publications"] * PUT_PER_PUBLICATION
     return {
         "requests": gets / 1000 * PRICES["S3: 1,000 GET"] + puts / 1000 * PRICES["S3: 1,000 PUT or LIST"],
@@ -106,8 +116,10 @@ def tables() -> str:
     uses = [quantities(team) for team in TEAMS]
     lines += [f"| {name} | {' | '.join(f'{use[name]:,.0f}' for use in uses)} |" for name in uses[0]]
     lines += [f"| GB stored | {' | '.join(f'{team.stored_gb:,.0f}' for team in TEAMS)} |", ""]
-    lines += ["| US dollars a month | S3, 50 | EFS, 50 | S3, 5,000 | EFS, 5,000 |", "|---|---|---|---|---|"]
-    columns = [bill(team) for team in TEAMS for bill in (s3, efs)]
+    kinds = ("S3", "S3, `--rights settings`", "EFS")
+    heads = [f"{kind}, {team.people:,}" for team in TEAMS for kind in kinds]
+    lines += [f"| US dollars a month | {' | '.join(heads)} |", "|---|---|---|---|---|---|---|"]
+    columns = [bill for team in TEAMS for bill in (s3(team), s3(team, grants=False), efs(team))]
     lines += [f"| {name} | {' | '.join(f'{column[name]:,.2f}' for column in columns)} |" for name in columns[0]]
     lines.append(f"| **all** | {' | '.join(f'**{sum(column.values()):,.2f}**' for column in columns)} |")
     lines += ["", "| Price | US dollars |", "|---|---|", *(f"| {name} | {price:g} |" for name, price in PRICES.items())]

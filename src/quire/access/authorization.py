@@ -51,6 +51,10 @@ _NO_ADMIN: Final = (
     "The settings decide which user may do what here (-a, -P), and they make no user an administrator: run "
     "'quire access init' on the store, which does, or use a token with the right admin."
 )
+_NEVER_ADMIN: Final = (
+    "The settings alone decide which user may do what here (--rights settings), and they make no user an "
+    "administrator: ask a server that reads the store's grants, or run the command on the store."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,13 @@ class AccessRules:
         metrics: str = "list",
         read_only: bool = False,
         has_users: bool = True,
+        takes_grants: bool = True,
     ) -> None:
         """`login_needed`, `metrics`: as the settings `authenticate` and `metrics` have them. `read_only`: whether the
-        index takes no changes. `has_users`: whether there is a password file.
+        index takes no changes. `has_users`: whether there is a password file. `takes_grants`: whether there can be
+        grants and tokens.
         """
+        self._no_admin = Forbidden(_NO_ADMIN if takes_grants else _NEVER_ADMIN)
         self._login_needed = {Right(each): _needs_login(f"To {each}") for each in {*login_needed, Right.ADMIN}}
         if Right.UPDATE in self._login_needed:
             self._login_needed |= dict.fromkeys(_CHANGES, self._login_needed[Right.UPDATE])
@@ -130,7 +137,7 @@ class AccessRules:
         elif right in self._login_needed and (principal.username is None or principal.token is not None):
             decision = self._by_settings(principal, right, index, project, state)
         elif right is Right.ADMIN:
-            decision = Forbidden(_NO_ADMIN)
+            decision = self._no_admin
         if decision is ALLOWED and self._forbidden:
             return self._forbidden.get(right, ALLOWED)
         return decision

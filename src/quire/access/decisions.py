@@ -28,6 +28,10 @@ class TokenFault(StrEnum):
     REVOKED = "The token was revoked; ask for a new one."
     EXPIRED = "The token has expired; ask for a new one."
     ROTATED = "The token was replaced by a new one; use that."
+    NOT_TAKEN = (
+        "This server takes no tokens: its settings alone decide on rights (--rights settings). Give a user name and a "
+        "password, or ask a server that takes tokens."
+    )
 
 
 class AccessState:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
+_ABOUT_RIGHTS = {"access", "grant", "revoke", "grants", "group", "token", "publisher", "index"}
+"""The commands on what servers with the setting rights=settings do not obey."""
+
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -165,6 +168,11 @@ def open_store(
     logs.configure(msgspec.structs.replace(settings, log_stream=stream))
     for sentence in unknown_variables(os.environ):
         _log.warning(sentence)
+    if settings.rights == "settings" and getattr(arguments, "command", None) in _ABOUT_RIGHTS:
+        _log.warning(
+            "The setting rights is 'settings' here: servers with it obey no grant, token, publisher or definition of "
+            "an index, and answer no request while the store has grants that decide."
+        )
     index = open_index(settings, origin_of(arguments), writes=writes, create=create, asks_the_time=asks_the_time)
     is_needed = required or not (is_directory(settings.root) or create or settings.drop_in_roots)
     if is_needed and not index.store.exists:

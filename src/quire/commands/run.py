@@ -284,6 +284,12 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         help="an htpasswd file, as 'quire passwd' makes it; it is read again when it changes",
     )
     add(
+        "--rights",
+        metavar="FROM",
+        help="store (the default: the grants and tokens of the store count, and each request reads them) or settings "
+        "(-a and -P alone decide: fewer requests to a bucket, and no tokens)",
+    )
+    add(
         "--anonymous-uploads",
         action="store_const",
         const=True,

@@ -78,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     authenticate: tuple[str, ...] = ("update",)
     """The actions (download, list, update) that need a login, until the store has grants."""
+    rights: str = "store"
+    """`store`: the grants and tokens of the store count; `settings`: `authenticate` and `passwords` alone do."""
     passwords: str | None = None
     """An htpasswd file; None when there is none: then no user can log in."""
 
@@ -242,6 +244,7 @@ OPTIONS = (
     Option("downloads", values.one_of("stream", "redirect"), "--downloads"),
     Option("redirect_seconds", values.integer(1, 604_800), "--redirect-seconds"),
     Option("authenticate", values.actions, "--authenticate"),
+    Option("rights", values.one_of("store", "settings"), "--rights"),
     Option("passwords", values.password_file, "--passwords"),
     Option("anonymous_uploads", values.boolean, "--anonymous-uploads"),
     Option("user_header", values.user_header, "--user-header"),
@@ -495,6 +498,11 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
         authenticate, anonymous=given.get("anonymous_uploads", False), read_only=fields.get("read_only", False)
     )
     check_sign_on(fields)
+    if fields.get("rights") == "settings" and fields.get("oidc_issuer") is not None:
+        raise ConfigurationError(
+            "The login page (--oidc-issuer) keeps its key beside the grants of the store, which --rights settings does "
+            "not read; leave one of them out."
+        )
     if fields.get("attestations") == "ignore" and fields.get("attestations_trust_root"):
         raise ConfigurationError(
             "--attestations-trust-root is for verifying attestations, and --attestations ignore verifies none; leave "

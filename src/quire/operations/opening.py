@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from quire.access.records import AccessRecords
+from quire.access.settings_alone import obstacle
 from quire.config.settings import Settings
 from quire.domain.errors import ConfigurationError, QuireError
 from quire.dropin.folder import Folder
@@ -76,11 +77,22 @@ def drop_ins_of(
 
 
 def rules_of_grants(store: Store, settings: Settings) -> str | None:
-    """A sentence for the log of a server where the grants of its store decide; None where its settings do.
+    """A sentence for the log of a server where the grants of its store decide, or do not count; None where its settings
+    decide until there are some.
 
-    Raises StoreError.
+    Raises ConfigurationError for grants that could not count (`--rights settings`), and StoreError.
     """
     state = AccessRecords(store).read().state
+    if settings.rights == "settings":
+        found = obstacle(state.document)
+        if found is not None:
+            raise ConfigurationError(found)
+        kept = {"tokens": len(state.document.tokens), "trusted publishers": len(state.document.publishers)}
+        unused = " and ".join(f"{name} ({number})" for name, number in kept.items() if number)
+        return (
+            "The settings alone decide on rights (--rights settings): grants, tokens and definitions of indexes do "
+            f"not count here{f', nor do the {unused} that the store has' if unused else ''}."
+        )
     if not state.decides:
         return None
     actions = ", ".join(settings.authenticate) or "."

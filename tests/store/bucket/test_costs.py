@@ -36,13 +36,15 @@ def test_the_requests_are_those_of_the_page(costs: ModuleType) -> None:
     rows = {}
     for line in PAGE.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if len(cells) == 6:
+        if len(cells) == 7:
             rows[cells[0]] = [int(cell or 0) if (cell or "0").isdigit() else None for cell in cells[1:]]
-    get, _, put, _, _ = range(5)
+    get, _, put, _, _, get_without_grants = range(6)
     assert rows["page of a project that did not change"][get] == costs.GET_PER_PAGE
     assert rows["download a small file"][get] == costs.GET_PER_DOWNLOAD
     published = rows["publish to an existing project"]
     assert (published[get], published[put]) == (costs.GET_PER_PUBLICATION, costs.PUT_PER_PUBLICATION)
+    for row in (rows["page of a project that did not change"], rows["download a small file"], published):
+        assert (row[get] or 0) - costs.GET_FOR_GRANTS == row[get_without_grants]
     (probe,) = (counts for name, counts in rows.items() if name.startswith("`/ready`"))
     assert probe[get] == costs.GET_PER_PROBE
 
@@ -52,7 +54,7 @@ def test_the_readmes_figures_are_those_of_the_page() -> None:
     page, readme = PAGE.read_text(), (ROOT / "README.md").read_text()
     (costs,) = (row for row in readme.splitlines() if row.startswith("| A month for a team"))
     (all_costs,) = re.findall(r"^\| \*\*all\*\* \|(.+)\|$", page, re.M)
-    few_s3, few_efs, many_s3, many_efs = (f"{float(cell.strip(' *')):.0f}" for cell in all_costs.split("|"))
+    few_s3, _, few_efs, many_s3, _, many_efs = (f"{float(cell.strip(' *')):.0f}" for cell in all_costs.split("|"))
     assert f"| EFS: {few_efs}, {many_efs} dollars | S3: {few_s3}, {many_s3} dollars |" in costs
     (speed,) = (row for row in readme.splitlines() if row.startswith("| A page that did not change"))
     (measured,) = re.findall(r"^\| 1 worker, 32 connections \|(.+)\|$", page, re.M)

@@ -39,8 +39,10 @@ Row = dict[str, int]
 class Counting:
     """Operations one after the other, each with the requests that it took."""
 
-    def __init__(self, bucket: CountedBucket, folder: Path) -> None:
+    def __init__(self, bucket: CountedBucket, folder: Path, rights: str) -> None:
+        """`rights`: the setting."""
         self._bucket = bucket
+        self._rights = rights
         self._folder = folder
         self.rows: dict[str, Row] = {}
 
@@ -60,7 +62,7 @@ class Counting:
     @contextmanager
     def worker(self, **settings: object) -> Iterator[tuple[httpx.AsyncClient, Starlette]]:
         """A worker that has just started, and a client of it."""
-        chosen = {"authenticate": (), "no_drop_in": True, "fallback_url": None, **settings}
+        chosen = {"authenticate": (), "rights": self._rights, "no_drop_in": True, "fallback_url": None, **settings}
         application = create_application(Settings(directories=(PLACE,), **chosen))  # type: ignore[arg-type]
         transport = httpx.ASGITransport(application)
         try:
@@ -181,11 +183,13 @@ def file_path(version: str, content: bytes) -> str:
     return f"/packages/acme/{hashlib.sha256(content).hexdigest()}/{wheel_name('acme', version)}"
 
 
-def table_lines(rows: Mapping[str, Row]) -> list[str]:
-    """As docs/bucket.md has them."""
+def table_lines(rows: Mapping[str, Row], without_grants: Mapping[str, Row]) -> list[str]:
+    """As docs/bucket.md has them. `without_grants`: the rows of `--rights settings`."""
     lines = []
     for label, counts in rows.items():
-        cells = [label, *(str(counts.get(kind) or "") for kind in KINDS)]
+        fewer = without_grants[label]
+        assert {**fewer, "get": 0} == {**counts, "get": 0}, "the last column is of GET alone"
+        cells = [label, *(str(counts.get(kind) or "") for kind in KINDS), str(fewer.get("get") or "")]
         lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |"))
     return lines
 
@@ -194,22 +198,26 @@ def documented_lines() -> list[str]:
     text = (DOCS / "bucket.md").read_text()
     section = text.partition("\n## What a request costs\n")[2].partition("\n## ")[0]
     found = re.findall(r"^\|.*\|$", section, re.M)
-    assert found[0] == f"| | {' | '.join(kind.upper() for kind in KINDS)} |"
+    assert found[0] == f"| | {' | '.join(kind.upper() for kind in KINDS)} | GET, `--rights settings` |"
     return found[2:]
 
 
 def test_the_table_of_requests_is_what_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each row of docs/bucket.md. A page is two requests, one for the grants; a small wheel with metadata is 5, or
-    9 in a new project."""
+    9 in a new project. With `--rights settings` each is one less."""
     monkeypatch.setattr(access, "DECIDED_AGAIN_SECONDS", math.inf)  # on a busy machine an upload takes longer
-    with counted_bucket() as bucket:
-        counting = Counting(bucket, tmp_path)
-        asyncio.run(counting.run())
-    rows = counting.rows
-    assert documented_lines() == table_lines(rows)
-    for label in ("page of a project that did not change", "list of projects that did not change"):
-        assert rows[label] == {"get": 2}
-    assert sum(rows["publish to an existing project"].values()) <= 5
-    assert sum(rows["publish the first file of a project"].values()) <= 9
-    assert rows["page of a project that did not change, with a login"] == {"get": 2}
-    assert rows["`/health`"] == {}
+    counted: dict[str, dict[str, Row]] = {}
+    for rights in ("store", "settings"):
+        with counted_bucket() as bucket:
+            counting = Counting(bucket, tmp_path, rights)
+            asyncio.run(counting.run())
+        counted[rights] = counting.rows
+    assert documented_lines() == table_lines(counted["store"], counted["settings"])
+    for rights, more in (("store", 1), ("settings", 0)):
+        rows = counted[rights]
+        for label in ("page of a project that did not change", "list of projects that did not change"):
+            assert rows[label] == {"get": 1 + more}
+        assert sum(rows["publish to an existing project"].values()) <= 4 + more
+        assert sum(rows["publish the first file of a project"].values()) <= 8 + more
+        assert rows["page of a project that did not change, with a login"] == {"get": 1 + more}
+        assert rows["`/health`"] == {}

@@ -41,6 +41,7 @@ def create_application(settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         tasks = [worker.start_periodic_sweep(), worker.start_writing_uses(), worker.metrics.begin()]
+        tasks.append(worker.start_looking_for_grants())
         yield
         for task in tasks:
             if task is not None:

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from quire.access.settings_alone import SettingsAlone
 from quire.domain.errors import QuireError, StoreFull
 from quire.http.app.problems import HttpError
 from quire.index.index import Index
@@ -41,13 +42,17 @@ SILENT = f"The store has not answered for {PATIENCE_SECONDS:g} seconds; check it
 class StoreProbe:
     """Tries what every request needs: one read, and one name made and removed in the store. Blocks."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, *, alone: SettingsAlone | None = None) -> None:
+        """`alone`: what every request asks where none reads the store's grants."""
         self._index = index
+        self._alone = alone
         self._known: Record | None = None
 
     def __call__(self) -> None:
         """Raises StoreError or a subclass when something does not work; never for a full disk."""
         store = self._index.store
+        if self._alone is not None:
+            self._alone.load("", None)
         # any key will do: absence is asked of the store as well, and a record that is there is not read twice
         self._known = store.records.read(self._index.key("ready"), self._known)
         if store.writable:

@@ -22,6 +22,8 @@ from quire.access.authorization import AccessRules, Right
 from quire.access.grants import ANY
 from quire.access.passwords import Passwords
 from quire.access.records import AccessRecords, StoredAccess
+from quire.access.settings_alone import SECONDS as LOOK_SECONDS
+from quire.access.settings_alone import SettingsAlone
 from quire.access.uses import TokenUses
 from quire.attestations.verification import AttestationVerifier, make_verifier
 from quire.catalog.drop_ins import DropIns
@@ -86,17 +88,22 @@ class Worker:
         threads: Threads,
         rules: AccessRules,
         stored_access: Barrier[StoredAccess],
+        settings_alone: SettingsAlone | None,
         attestations: AttestationVerifier | None,
     ) -> None:
-        """`indexes`: by name, at least that of the settings, which answers where a route names none."""
+        """`indexes`: by name, at least that of the settings, which answers where a route names none.
+        `settings_alone`: the source of `stored_access`, where no request reads the store's grants."""
         self.settings = settings
         self.indexes = indexes
         self.default = indexes[settings.index]
         self._expiry = Expiry(self.default.hosted)
         self.budget = budget
         self.metrics = metrics
+        self._settings_alone = settings_alone
         self.readiness = Readiness(
-            StoreProbe(self.default.hosted), lambda: is_draining(folder_of(os.environ)), shown=self.without_paths
+            StoreProbe(self.default.hosted, alone=settings_alone),
+            lambda: is_draining(folder_of(os.environ)),
+            shown=self.without_paths,
         )
         self.proxies = TrustedProxies(settings.trusted_proxies, settings.trusted_headers)
         self.hosts = AllowedHosts(settings.allowed_hosts)
@@ -147,7 +154,7 @@ class Worker:
 
     def start_writing_uses(self) -> asyncio.Task[None] | None:
         """Write the uses of tokens now and then; the task to cancel at the end. None when they cannot be written."""
-        if self.default.read_only:
+        if self.default.read_only or self._settings_alone is not None:
             return None
 
         async def write_periodically() -> None:
@@ -156,6 +163,23 @@ class Worker:
                 await self.write_uses()
 
         return asyncio.create_task(write_periodically())
+
+    def start_looking_for_grants(self) -> asyncio.Task[None] | None:
+        """Look now and then whether the store has grants that this server would not obey; the task to cancel at the
+        end. None where requests read them."""
+        alone = self._settings_alone
+        if alone is None:
+            return None
+
+        async def look_periodically() -> None:
+            while True:
+                try:
+                    await self.in_reader(alone.look)
+                except StoreError as error:
+                    log.warning("grants not looked for", error=str(error))
+                await asyncio.sleep(LOOK_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - spreads the workers
+
+        return asyncio.create_task(look_periodically())
 
     async def write_uses(self) -> None:
         """Write the uses of tokens that this worker has noted; those that cannot be written stay noted."""
@@ -287,10 +311,13 @@ def build_worker(settings: Settings) -> Worker:
         metrics=settings.metrics,
         read_only=index.read_only,
         has_users=settings.has_logins,
+        takes_grants=settings.rights == "store",
     )
+    access = AccessRecords(store)
+    settings_alone = SettingsAlone(access) if settings.rights == "settings" else None
     stored_access = Barrier(
-        AccessRecords(store),
-        inline=store.validates_inline,
+        settings_alone or access,
+        inline=store.validates_inline or settings_alone is not None,
         pacing=store.pacing,
         budget=budget,
         executor=threads.readers,
@@ -304,6 +331,7 @@ def build_worker(settings: Settings) -> Worker:
         threads=threads,
         rules=rules,
         stored_access=stored_access,
+        settings_alone=settings_alone,
         attestations=make_verifier(settings.attestations, settings.attestations_trust_root),
     )
     metrics.watch(

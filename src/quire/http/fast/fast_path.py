@@ -211,7 +211,8 @@ class FastPath:
     async def load(self, project: str | None, requests: int) -> _Loaded | None:
         """The view of `AskedPage.project` as it is now, and the grants, for so many requests that came before; None for
         a project that is not there. Raises QuireError."""
-        rights = self._access.begin("", requests)  # while the page is asked for
+        rights = self._access.get_inline("")
+        asked = None if rights is not None else self._access.begin("", requests)  # while the page is asked for
         view: NamesView | ProjectView
         if project is None:
             view = await self._index.project_names.get("", requests)
@@ -219,7 +220,9 @@ class FastPath:
             view = await self._index.projects.get(project, requests)
             if not view.exists:
                 return None
-        return _Loaded(view, (await asyncio.shield(rights)).state)
+        if asked is not None:
+            rights = await asyncio.shield(asked)
+        return None if rights is None else _Loaded(view, rights.state)
 
     def respond(
         self,

@@ -16,6 +16,7 @@ from quire.access.decisions import AccessState, TokenFault
 from quire.access.login_limits import Limits, Throttle, attempt_at
 from quire.access.minting import MintRefused, Proven
 from quire.access.records import AccessRecords
+from quire.access.settings_alone import SettingsState
 from quire.access.tokens import parse_token as parse_own_token
 from quire.identity.fetching import IdentityUnavailable
 from quire.identity.keys import IssuerKeys
@@ -61,6 +62,8 @@ class TokenExchange:
     async def audience(self) -> str:
         """The audience that tokens of jobs must have. Raises MintRefused 403, 404, StoreError."""
         state = await self._state()
+        if isinstance(state, SettingsState):
+            raise MintRefused("not-enabled", str(TokenFault.NOT_TAKEN), 403)
         if not state.document.publishers or state.document.audience is None:
             raise MintRefused(
                 "not-enabled", "This index has no trusted publishers; 'quire publisher add' makes one.", 404
