@@ -30,6 +30,7 @@ COMMANDS = {
     "token": "token",
     "publisher": "publisher",
     **dict.fromkeys(("grant", "revoke", "grants", "group", "access"), "grant"),
+    "owner": "owner",
     "session": "session",
     "index": "index",
     "import": "import_",

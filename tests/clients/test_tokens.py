@@ -12,6 +12,7 @@ from quire.access.records import AccessRecords
 from quire.access.tokens import new_identity, new_token
 from quire.index.audit.entries import Origin
 from quire.operations import granting
+from quire.operations.defining import set_index
 from tests.clients.sandbox import Result, Sandbox, imported, ok, refused
 from tests.clients.servers import Servers, two_servers
 from tests.distributions import make_wheel, wheel_name
@@ -104,6 +105,24 @@ def test_twine_with_a_token(locked: Servers, sandbox: Sandbox) -> None:
     revoke(locked, secret)
     said = refused(sandbox.twine(*upload, "-u", "__token__", "-p", secret, _wheel(sandbox, "tw-late")))
     assert "The token was revoked; ask for a new one." in said
+
+
+def test_the_creator_of_a_project_owns_it(locked: Servers, sandbox: Sandbox) -> None:
+    """Of an index of owned projects: another user's uv reads why it is refused, on either server, until the owner's
+    user is joined by it."""
+    access, mine, theirs = AccessRecords(locked.index.store), *(token(locked, "upload", user=each) for each in "ab")
+    set_index(access, "main", {"new_projects": "owned"}, default="main", origin=Origin())
+    try:
+        wheel = _wheel(sandbox, "owned")
+        upload = ("upload", "--disable-progress-bar", "--non-interactive", "--repository-url", locked.uvicorn.url)
+        ok(sandbox.twine(*upload, "-u", "__token__", "-p", mine, wheel))
+        publish = ("publish", "--trusted-publishing", "never", "--publish-url", locked.gunicorn.url, "--token", theirs)
+        said = " ".join(refused(sandbox.uv(*publish, wheel)).split())
+        assert "is no owner of owned on the index main; ask an owner or an administrator" in said
+        locked.index.add_owner("owned", "user:b")
+        ok(sandbox.uv(*publish, wheel))
+    finally:
+        set_index(access, "main", {"new_projects": "shared"}, default="main", origin=Origin())
 
 
 def test_uv_publish_with_a_token(locked: Servers, sandbox: Sandbox) -> None:

@@ -108,6 +108,8 @@ READING = (
         "status dropped",
     ),
     *("index list", "index list --json", "index show main", "index show main --json", "index show nain"),
+    *("owner list acme-tools", "owner list acme-tools --json", "owner list nothing", "owner list dropped"),
+    *("owner add acme-tools anonymous", "owner add nothing ann", "owner remove acme-tools ann"),
     *("index set main", "index set staging --quota 1G"),
     *("revoke 0000000000", "token revoke 0000000000", "grant user:ann nothing", "grant nobody read"),
 )
@@ -168,6 +170,34 @@ def test_settings_of_an_index_are_changed_on_the_server(pair: Pair) -> None:
     assert pair.remote("index", "set", "main", "--quota", "none", "--project-quota", "None")[0] == 0
     assert pair.local("index", "set", "main", "--new-projects", "shared")[0] == 0
     assert pair.remote("index", "list")[1] == "main\tdefault\tshared\tnone\tnone\n"
+
+
+def test_owners_are_changed_on_the_server(pair: Pair) -> None:
+    """With the output of the command on the store; the log of the project has each change."""
+    upload(pair.site, "owned", "1.0")
+    assert pair.local("index", "set", "main", "--new-projects", "owned")[0] == 0
+    assert pair.remote("owner", "list", "owned") == (0, "", "owned has no owners.\n")
+    assert pair.remote("owner", "add", "owned", "ann") == (0, "user:ann owns owned.\n", "")
+    again = pair.remote("owner", "add", "Owned", "user:ann")
+    assert again == pair.local("owner", "add", "owned", "ann")
+    assert again[1] == "Nothing to do: user:ann owned owned before.\n"
+    assert pair.local("owner", "add", "owned", "group:tools")[0] == 0
+    assert pair.remote("owner", "list", "owned") == (0, "user:ann\ngroup:tools\n", "")
+    assert pair.remote("owner", "remove", "owned", "ann")[1] == (
+        "user:ann does not own owned any more; its owners are group:tools.\n"
+    )
+    refused = pair.local("owner", "remove", "owned", "group:tools")
+    assert (refused[0], "last owner" in refused[2]) == (1, True)
+    assert pair.local("owner", "remove", "owned", "group:tools", "--force")[1].endswith("it has no owners.\n")
+    shown = [line.split("\t")[3:7:3] for line in pair.remote("log", "owned")[1].splitlines()]
+    assert shown[1:] == [
+        ["owner-add", "owners user:ann"],
+        ["owner-add", "owners user:ann, group:tools"],
+        ["owner-remove", "owners group:tools"],
+        ["owner-remove", "no owners"],
+    ]
+    assert pair.local("index", "set", "main", "--new-projects", "shared")[0] == 0
+    assert "Owners have no effect" in pair.remote("owner", "list", "owned")[2]
 
 
 @pytest.mark.parametrize("flags", ["--quota -1", "--quota 0", "--quota 9999999T", "--quota much", "--new-projects all"])

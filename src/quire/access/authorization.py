@@ -36,6 +36,9 @@ class Right(StrEnum):
 
 NO_GRANTS: Final = AccessState(EMPTY)
 
+UNKNOWN_OWNERS: Final = ("?",)
+"""In place of owners that the caller does not know: no principal is among them."""
+
 _PERMISSIONS: Final = {
     Right.DOWNLOAD: (Permission.READ,),
     Right.LIST: (Permission.READ,),
@@ -125,19 +128,26 @@ class AccessRules:
         index: str,
         project: str | None,
         state: AccessState = NO_GRANTS,
+        *,
+        owners: Collection[str] = UNKNOWN_OWNERS,
     ) -> Decision:
         """Whether `principal` has `right` on a project of an index, as the grants in `state` have it.
 
         The index and the project are given by name, the project's normalized. None stands for no project, and for one
-        that is not known yet: then the decision is Allowed unless it is the same for all projects.
+        that is not known yet: then the decision is Allowed unless it is the same for all projects. `owners`: of the
+        project, by its record. A caller that does not know them gets the decision for a project of others; one that
+        will decide again when it does, and changes nothing before, names those that the principal can be
+        (`AccessState.may_own`).
         """
         decision: Decision = ALLOWED
         if state.decides and (right is not Right.METRICS or self._metrics == "list"):
-            decision = self._by_grants(principal, right, index, project, state)
+            decision = self._by_grants(principal, right, index, project, state, owners=owners)
         elif right in self._login_needed and (principal.username is None or principal.token is not None):
             decision = self._by_settings(principal, right, index, project, state)
         elif right is Right.ADMIN:
             decision = self._no_admin
+        if decision is ALLOWED and not state.decides and project is not None and right in _CHANGES:
+            decision = self._by_owners(principal, right, index, project, state, owners=owners)
         if decision is ALLOWED and self._forbidden:
             return self._forbidden.get(right, ALLOWED)
         return decision
@@ -154,13 +164,43 @@ class AccessRules:
             return ALLOWED
         return _lacks(principal, right, index, project)
 
-    def _by_grants(
-        self, principal: Principal, right: Right, index: str, project: str | None, state: AccessState
+    def _by_owners(
+        self,
+        principal: Principal,
+        right: Right,
+        index: str,
+        project: str,
+        state: AccessState,
+        *,
+        owners: Collection[str],
     ) -> Decision:
-        if any(state.permits(principal, each, index, project) for each in _PERMISSIONS[right]):
+        """Of what the settings allow: a project with owners is theirs, and open to tokens that its grants name."""
+        permissions = _PERMISSIONS[right]
+        if not any(state.is_owned(each, index, owners) for each in permissions):
+            return ALLOWED
+        if any(state.permits(principal, each, index, project, owners) for each in permissions):
+            return ALLOWED
+        if principal.token is not None and state.token_permits(principal.token, Permission.ADMIN, index, project):
+            return ALLOWED
+        return _needs_login(f"To {right}") if principal.is_anonymous else _is_no_owner(principal, index, project)
+
+    def _by_grants(
+        self,
+        principal: Principal,
+        right: Right,
+        index: str,
+        project: str | None,
+        state: AccessState,
+        *,
+        owners: Collection[str],
+    ) -> Decision:
+        permissions = _PERMISSIONS[right]
+        if any(state.permits(principal, each, index, project, owners) for each in permissions):
             return ALLOWED
         if principal.is_anonymous:
             return _needs_login(f"To {right}")
+        if project is not None and any(state.permits(principal, each, index, project) for each in permissions):
+            return _is_no_owner(principal, index, project)
         return _lacks(principal, right, index, project)
 
 
@@ -173,5 +213,15 @@ def _lacks(principal: Principal, right: Right, index: str, project: str | None) 
     place = "every index" if index == ANY else f"the index {index}"
     place = place if project is None else f"{project} on {place}"
     needed = " or ".join(_PERMISSIONS[right])
-    sender = f"The user {principal.name[:100]}" if principal.token is None else f"The token {principal.token}"
-    return Forbidden(f"{sender} may not {doing} here; it needs the right {needed} on {place}.")
+    return Forbidden(f"{_sender(principal)} may not {doing} here; it needs the right {needed} on {place}.")
+
+
+def _is_no_owner(principal: Principal, index: str, project: str) -> Forbidden:
+    return Forbidden(
+        f"{_sender(principal)} is no owner of {project} on the index {index}; ask an owner or an administrator for "
+        f"'quire owner add {project}'."
+    )
+
+
+def _sender(principal: Principal) -> str:
+    return f"The user {principal.name[:100]}" if principal.token is None else f"The token {principal.token}"

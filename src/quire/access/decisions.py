@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
 from quire.access.document import AccessDocument, Token, decides, moment, scope_of, scope_of_publisher, subject_of
-from quire.access.grants import ANONYMOUS, AUTHENTICATED, Permission, Scope, Subject, SubjectKind
+from quire.access.grants import ANONYMOUS, ANY, AUTHENTICATED, Permission, Scope, Subject, SubjectKind
 from quire.access.principals import Principal
-from quire.domain.indexes import DEFAULT, IndexDefinition
+from quire.domain.indexes import DEFAULT, IndexDefinition, NewProjects
 
+_OF_OWNERS: Final = frozenset({Permission.UPLOAD, Permission.MANAGE})
+"""The permissions that an owner of a project has on it."""
 WARNED_BEFORE: Final = timedelta(days=14)
 """At most so long before a token expires its holder is warned."""
 _NO_DIGEST: Final = "0" * 64
@@ -116,22 +118,78 @@ class AccessState:
                 found[identity] = expires - min(WARNED_BEFORE, lifetime / 4)
         return found
 
-    def permits(self, principal: Principal, permission: Permission, index: str, project: str | None) -> bool:
-        """Whether grants give a permission on a project of an index; see `Scope.covers` for None.
+    def permits(
+        self,
+        principal: Principal,
+        permission: Permission,
+        index: str,
+        project: str | None,
+        owners: Collection[str] = (),
+    ) -> bool:
+        """Whether grants, or that it is an owner, give a permission on a project; see `Scope.covers` for None.
 
-        A token whose id is not in the document has no rights.
+        `owners`: of the project, by its record; they count where the index has owned projects. A token whose id is not
+        in the document has no rights.
         """
-        if _any_covers(self._scopes.get(ANONYMOUS, ()), permission, index, project):
+        is_owned = self.is_owned(permission, index, owners)
+        needs_more = is_owned and project is not None
+        of_all = self._scopes.get(ANONYMOUS, ())
+        if _any_gives(of_all, permission, index, project, needs_more=needs_more):
             return True
         if principal.token is None:
-            return _any_covers(self._of_user(principal), permission, index, project)
-        if not self.token_permits(principal.token, permission, index, project):
+            scopes = self._of_user(principal)
+        elif not self.token_permits(principal.token, permission, index, project):
             return False
-        token = self.document.tokens[principal.token]
-        own = self._scopes.get(Subject(SubjectKind.TOKEN, principal.token), ())
-        if token.user is None or _any_covers(own, permission, index, project):
+        else:
+            token = self.document.tokens[principal.token]
+            own = self._scopes.get(Subject(SubjectKind.TOKEN, principal.token), ())
+            itself = own if token.user is not None else (token.scope, *self._of_publishers(token), *own)
+            if _any_gives(itself, permission, index, project, needs_more=needs_more):
+                return True
+            scopes = self._of_user(Principal(token.user))
+        if _any_gives((*of_all, *scopes), permission, index, project, needs_more=needs_more):
             return True
-        return _any_covers(self._of_user(Principal(token.user)), permission, index, project)
+        return is_owned and not self.may_own(principal).isdisjoint(owners)
+
+    def is_owned(self, permission: Permission, index: str, owners: Collection[str]) -> bool:
+        """Whether a permission on a project with these owners is given to them first."""
+        return bool(owners) and permission in _OF_OWNERS and self.has_owned_projects(index)
+
+    def has_owned_projects(self, index: str) -> bool:
+        """Whether the principal that creates a project in an index owns it."""
+        return self.definition(index).new_projects is NewProjects.OWNED
+
+    def owner_of_new(self, principal: Principal, index: str, project: str) -> str | None:
+        """The subject that owns a project which `principal` creates; None where projects have no owners, and for an
+        anonymous sender."""
+        if not self.has_owned_projects(index) or principal.is_anonymous:
+            return None
+        if principal.token is None:
+            return str(Subject(SubjectKind.USER, principal.name))
+        token = self.document.tokens.get(principal.token)
+        if token is not None and token.user is not None:
+            return str(Subject(SubjectKind.USER, token.user))
+        for identity in token.publishers if token is not None else ():
+            publisher = self.document.publishers.get(identity)
+            if publisher is not None and scope_of_publisher(publisher).covers(Permission.UPLOAD, index, project):
+                return str(Subject(SubjectKind.PUBLISHER, identity))
+        return str(Subject(SubjectKind.TOKEN, principal.token))
+
+    def may_own(self, principal: Principal) -> frozenset[str]:
+        """The subjects as which a principal can be an owner."""
+        return frozenset(map(str, self._subjects(principal)))
+
+    def _subjects(self, principal: Principal) -> Iterator[Subject]:
+        """Those with a name that a principal is."""
+        user = principal
+        if principal.token is not None:
+            yield Subject(SubjectKind.TOKEN, principal.token)
+            token = self.document.tokens.get(principal.token)
+            yield from (Subject(SubjectKind.PUBLISHER, each) for each in (token.publishers if token else ()))
+            user = Principal(token.user if token is not None else None)
+        if user.username is not None:
+            yield Subject(SubjectKind.USER, user.username)
+            yield from (Subject(SubjectKind.GROUP, each) for each in user.groups | self.groups_of(user))
 
     def token_permits(self, identity: str, permission: Permission, index: str, project: str | None) -> bool:
         """Whether a token may be used for this: by its scope, or because the right was given to the token."""
@@ -163,6 +221,22 @@ class AccessState:
         yield from self._scopes.get(Subject(SubjectKind.USER, principal.username), ())
         for group in principal.groups | self.groups_of(principal):
             yield from self._scopes.get(Subject(SubjectKind.GROUP, group), ())
+
+
+def _any_gives(
+    scopes: Iterable[Scope], permission: Permission, index: str, project: str | None, *, needs_more: bool
+) -> bool:
+    """Whether rights give a permission; `needs_more`: on a project that others own.
+
+    Such a project is given by a right that names it, alone or by a pattern, and to a principal that manages the whole
+    index; a right to upload to all projects is the right to make new ones.
+    """
+    if not needs_more:
+        return _any_covers(scopes, permission, index, project)
+    scopes = tuple(scopes)
+    wide = (each for each in scopes if each.projects == (ANY,))
+    manages = _any_covers(wide, Permission.MANAGE, index, project)
+    return any(each.covers(permission, index, project) and (manages or each.projects != (ANY,)) for each in scopes)
 
 
 def _any_covers(scopes: Iterable[Scope], permission: Permission, index: str, project: str | None) -> bool:

@@ -84,6 +84,14 @@ def parse_subject(text: str) -> Subject:
     return Subject(kind, name)
 
 
+def parse_owner(text: str) -> Subject:
+    """The owner of a project that `KIND:NAME`, or the name of a user, means. Raises InvalidRequest."""
+    subject = parse_subject(text if ":" in text or text in set(SubjectKind) else f"{SubjectKind.USER}:{text}")
+    if not subject.kind.has_name:
+        raise InvalidRequest(f"{subject} cannot own a project; use user:NAME, group:NAME, token:ID or publisher:ID.")
+    return subject
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Rights on some projects of some indexes."""

@@ -21,6 +21,7 @@ from quire.administration.documents import (
     IndexChange,
     IndexEntry,
     NewToken,
+    Owners,
     ProjectDetails,
     ProjectPage,
     ProjectStatus,
@@ -67,6 +68,16 @@ class Administration(Protocol):
     def status(self, name: str) -> ProjectStatus: ...
 
     def set_status(self, name: str, status: Status, reason: str | None) -> ProjectStatus: ...
+
+    def owners(self, name: str) -> Owners:
+        """Also of a project whose files are all deleted."""
+        ...
+
+    def add_owner(self, name: str, subject: str) -> Owners: ...
+
+    def remove_owner(self, name: str, subject: str, *, force: bool) -> Owners:
+        """`force`: also the last one."""
+        ...
 
     def log(self, name: str | None, filter_: LogFilter) -> list[Logged]:
         """The changes of a project, or of all, deleted ones as well, by time."""

@@ -260,6 +260,25 @@ class ProjectStatus(Answer, frozen=True, kw_only=True):
     changed: bool
 
 
+class OwnerBody(Body, frozen=True, kw_only=True):
+    """The owner to add or to remove."""
+
+    subject: Short
+    """Such as `user:alice`."""
+    force: bool = False
+    """Of a removal: whether the project may be left without owners."""
+
+
+class Owners(Answer, frozen=True, kw_only=True):
+    """The owners of a project."""
+
+    project: str
+    owners: list[str]
+    changed: bool = False
+    count: bool
+    """Whether the index has owned projects; else owners have no effect."""
+
+
 class LogPage(Answer, frozen=True, kw_only=True):
     """Entries of the log: first the changes of grants, groups and tokens, then project by project; those of one project
     by revision."""
@@ -455,7 +474,20 @@ SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (
         Yanked,
         Deleted,
     ),
-    *(StatusBody, ProjectStatus, LogPage, Sender, TokenEntry, TokenList, TokenBody, RotateBody, NewToken, IdsBody),
+    *(
+        StatusBody,
+        ProjectStatus,
+        OwnerBody,
+        Owners,
+        LogPage,
+        Sender,
+        TokenEntry,
+        TokenList,
+        TokenBody,
+        RotateBody,
+        NewToken,
+        IdsBody,
+    ),
     *(Ended, GrantBody, GrantList, Granted, Explanation, GroupBody, Group, GroupList),
 )
 """Those that the OpenAPI document names."""

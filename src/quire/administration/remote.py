@@ -26,6 +26,8 @@ from quire.administration.documents import (
     IndexList,
     LogPage,
     NewToken,
+    OwnerBody,
+    Owners,
     ProjectDetails,
     ProjectEntry,
     ProjectPage,
@@ -105,6 +107,15 @@ class Remote:
     def set_status(self, name: str, status: Status, reason: str | None) -> ProjectStatus:
         body = msgspec.convert({"status": str(status), "reason": reason}, StatusBody)
         return self._client.post(ProjectStatus, body, *self._of(name), "status")
+
+    def owners(self, name: str) -> Owners:
+        return self._client.get(Owners, *self._of(name), "owners")
+
+    def add_owner(self, name: str, subject: str) -> Owners:
+        return self._client.post(Owners, OwnerBody(subject=subject), *self._of(name), "owners", "add")
+
+    def remove_owner(self, name: str, subject: str, *, force: bool) -> Owners:
+        return self._client.post(Owners, OwnerBody(subject=subject, force=force), *self._of(name), "owners", "remove")
 
     def log(self, name: str | None, filter_: LogFilter) -> list[Logged]:
         by_project: dict[str, list[Logged]] = {}

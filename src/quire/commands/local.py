@@ -28,6 +28,7 @@ from quire.administration.documents import (
     IndexChange,
     IndexEntry,
     NewToken,
+    Owners,
     ProjectDetails,
     ProjectEntry,
     ProjectPage,
@@ -50,7 +51,7 @@ from quire.domain.project import Project, Status
 from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
 from quire.index.commits import Change
-from quire.operations import changing, defining, granting
+from quire.operations import changing, defining, granting, owning
 from quire.operations.changing import FixedFile
 
 _READERS = 16
@@ -154,6 +155,19 @@ class Local:
         change = changing.set_status(self._index, name, status, reason)
         return _status(name, change.after, changed=change.changed)
 
+    def owners(self, name: str) -> Owners:
+        return self._owners(name, self._owned(name).owners, changed=False)
+
+    def add_owner(self, name: str, subject: str) -> Owners:
+        before = self._owned(name).owners
+        after = owning.add_owner(self._index, name, subject)
+        return self._owners(name, after, changed=after != before)
+
+    def remove_owner(self, name: str, subject: str, *, force: bool) -> Owners:
+        before = self._owned(name).owners
+        after = owning.remove_owner(self._index, name, subject, may_be_last=force)
+        return self._owners(name, after, changed=after != before)
+
     # -- the log ------------------------------------------------------------------------------------------------------
 
     def log(self, name: str | None, filter_: LogFilter) -> list[Logged]:
@@ -224,6 +238,19 @@ class Local:
         return NewToken(token=token_entry(identity, token, datetime.now(UTC)), changed=changed, text=None)
 
     # -- parts --------------------------------------------------------------------------------------------------------
+
+    def _owned(self, name: str) -> Project:
+        """A project that can have owners. Raises NotFound, ReadOnlyFile."""
+        project = self._index.stored(name)
+        if project is None:
+            if not self._opened.candidates(name):
+                raise self._missing(name)
+            raise ReadOnlyFile(f"The project {name} has drop-in files only; import them first ('quire import').")
+        return project
+
+    def _owners(self, name: str, owners: Sequence[str], *, changed: bool) -> Owners:
+        is_owned = self._access.read().state.has_owned_projects(self._index.name)
+        return Owners(project=name, owners=list(owners), changed=changed, count=is_owned)
 
     def _missing(self, name: str) -> NotFound:
         """The error for a name without a project, with the name that was probably meant."""

@@ -111,6 +111,9 @@ def _what(entry: Entry) -> str:
     further = len(files) - len(words) + int(entry.get("more_files", 0))
     if further:
         words.append(f"and {count(further, 'file')} more")
+    owners = entry.get("owners")
+    if isinstance(owners, list):
+        words.append(f"owners {', '.join(map(str, owners))}" if owners else "no owners")
     if entry.get("status"):
         words.append(f"status {entry['status']}")
     if entry.get("reason"):

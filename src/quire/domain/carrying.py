@@ -66,7 +66,8 @@ def carry(target: Project | None, source: Project, copied: Iterable[File], *, fo
     deleted = deleted.with_deleted({name: sha256 for name, sha256 in gone if name not in files and name not in known})
     deleted = deleted.with_listed(files)
     if follows or target is None:
-        after = msgspec.structs.replace(source, files=files, deleted=deleted)
+        owners = target.owners if target is not None and target.owners else source.owners
+        after = msgspec.structs.replace(source, files=files, deleted=deleted, owners=owners)
     else:
         after = msgspec.structs.replace(target, files=files, deleted=deleted)
     return target if target is not None and after == target else after

@@ -17,6 +17,7 @@ from quire.domain.project import File, Project, Status
 from quire.domain.tombstones import NONE
 
 MAX_REASON_CHARACTERS = 500
+MOST_OWNERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,12 @@ def publish(
     existing: Mapping[str, File] | None = None,
     imported: bool = False,
     lost: Collection[str | None] = (),
+    owner: str | None = None,
 ) -> Project:
     """Add files, all or none. `name` is used when the project is new. `existing`: by filename the files that are listed
     beside the record (drop-in files). `imported`: the files were served before, and are kept as they are. `lost`: the
-    blobs of listed files that are not in the store any more, or damaged.
+    blobs of listed files that are not in the store any more, or damaged. `owner`: the subject that owns the project if
+    it is new; one that had owners before its files were deleted keeps them.
 
     A file that is there with the same content changes nothing, unless its blob is lost: then it gets the new one.
 
@@ -96,7 +99,10 @@ def publish(
         merged[file.filename] = file
     deleted = deleted.with_listed(merged)
     if project is None or is_empty(project):
-        return Project(name=name, files=merged, deleted=deleted)
+        owners = project.owners if project is not None else ()
+        if not owners and owner is not None and not existing:
+            owners = (owner,)
+        return Project(name=name, files=merged, deleted=deleted, owners=owners)
     return project if merged == project.files else msgspec.structs.replace(project, files=merged, deleted=deleted)
 
 
@@ -170,6 +176,32 @@ def set_status(project: Project | None, name: str, status: Status, reason: str |
     return msgspec.structs.replace(project, status=status, status_reason=reason)
 
 
+def with_owner(project: Project | None, owner: str) -> Project:
+    """With one more owner. Raises NotFound when there is no such project, and none was deleted."""
+    if project is None:
+        raise NotFound("The project does not exist.")
+    if owner in project.owners:
+        return project
+    if len(project.owners) >= MOST_OWNERS:
+        raise InvalidRequest(f"A project has at most {MOST_OWNERS} owners; make a group of them.")
+    return msgspec.structs.replace(project, owners=(*project.owners, owner))
+
+
+def without_owner(project: Project | None, owner: str, *, may_be_last: bool) -> Project:
+    """Without an owner. Raises NotFound; InvalidRequest for the last one, unless `may_be_last` is on."""
+    if project is None:
+        raise NotFound("The project does not exist.")
+    if owner not in project.owners:
+        return project
+    kept = tuple(each for each in project.owners if each != owner)
+    if not kept and not may_be_last:
+        raise InvalidRequest(
+            f"{owner} is the last owner of {project.name}; without owners the project takes uploads from all that may "
+            "upload to the index. Add another owner first, or use --force."
+        )
+    return msgspec.structs.replace(project, owners=kept)
+
+
 def check_reason(reason: str | None) -> str | None:
     """A reason for people: one line, or None. Raises InvalidRequest when it is too long or has control characters."""
     reason = (reason or "").strip()
@@ -181,8 +213,13 @@ def check_reason(reason: str | None) -> str | None:
 
 
 def is_empty(project: Project) -> bool:
-    """Whether nothing is left but tombstones, so that there is no such project any more."""
+    """Whether nothing is left but tombstones and owners, so that there is no such project any more."""
     return not project.files and project.status is Status.ACTIVE and not project.unknown
+
+
+def present(project: Project | None) -> Project | None:
+    """The project, if there is more of it than tombstones and owners."""
+    return None if project is None or is_empty(project) else project
 
 
 def _with_yanked(project: Project | None, selection: Selection, yanked: bool | str) -> Project:

@@ -109,10 +109,13 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     """By filename, in the order of publication."""
     deleted: Tombstones = NONE
     """The names and digests of the files that were listed once and are deleted."""
+    owners: tuple[str, ...] = ()
+    """Subjects, such as `user:alice`, that own the project in an index whose projects are owned; they stay when all of
+    its files are deleted."""
     unknown: dict[str, Any] = {}
 
 
-_PROJECT_FIELDS = {"format", "name", "status", "status_reason", "files", "deleted", "deleted_packed", "log"}
+_PROJECT_FIELDS = {"format", "name", "status", "status_reason", "files", "deleted", "deleted_packed", "owners", "log"}
 _FILE_FIELDS = set(File.__struct_fields__) - {"unknown", "filename"}
 
 # As `encode_project` indents.
@@ -137,6 +140,8 @@ def encode_project(project: Project, log: Sequence[dict[str, Any]] = ()) -> byte
     is_large = len(project.files) > SLICE_FILES
     document["files"] = {} if is_large else _entries(project.files.items())
     document |= project.deleted.document()
+    if project.owners:
+        document["owners"] = project.owners
     document |= project.unknown
     if log:
         document["log"] = log
@@ -205,6 +210,7 @@ def _project(document: Mapping[str, Any], files: dict[str, File]) -> Project:
         status_reason=msgspec.convert(document.get("status_reason"), str | None),
         files=files,
         deleted=Tombstones.of(document),
+        owners=msgspec.convert(document.get("owners", ()), tuple[str, ...]),
         unknown={name: value for name, value in document.items() if name not in _PROJECT_FIELDS},
     )
 

@@ -149,7 +149,9 @@ def restore(
         unknown=former.unknown,
     )
     return (
-        restored if project is None else msgspec.structs.replace(restored, deleted=project.deleted.with_listed(listed))
+        restored
+        if project is None
+        else msgspec.structs.replace(restored, deleted=project.deleted.with_listed(listed), owners=project.owners)
     )
 
 

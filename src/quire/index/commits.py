@@ -24,11 +24,20 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from quire.domain import changes
+from quire.domain.changes import present
 from quire.domain.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError
 from quire.domain.project import File, Project, decode_project, encode_project
 from quire.domain.tombstones import NONE, Tombstones
 from quire.index.audit.archive import archive_key, must_be_rotated, rotate
-from quire.index.audit.entries import Entry, Origin, encode_note, entries_of, make_entry, next_revision
+from quire.index.audit.entries import (
+    Entry,
+    Origin,
+    encode_note,
+    entries_of,
+    make_entry,
+    next_revision,
+    owners_of_note,
+)
 from quire.index.batches import Combiner
 from quire.store.contracts import Draft, Record, Store
 
@@ -201,7 +210,7 @@ class Commits:
         log = entries_of(known.record)
         if must_be_rotated(log):
             return None
-        log.append(make_entry(action, present(known.project), after, origin or self._origin, log))
+        log.append(make_entry(action, known.project, after, origin or self._origin, log))
         return self._store.records.draft(known.record.key, encode_project(after, log))
 
     # -- one attempt --------------------------------------------------------------------------------------------------
@@ -301,7 +310,7 @@ class Commits:
             return self._store.records.write(record.key, draft, record)
         log = self._log(record, steps)
         if changes.is_empty(after):
-            return self._store.records.write(record.key, None, record, encode_note(log, after.deleted))
+            return self._store.records.write(record.key, None, record, encode_note(log, after.deleted, after.owners))
         return self._store.records.write(record.key, encode_project(after, log), record)
 
     def _log(self, record: Record, steps: Sequence[_Step]) -> list[Entry]:
@@ -309,7 +318,7 @@ class Commits:
         log = rotate(self._store.records, archive, record, entries_of(record))
         for job, before, after in steps:
             earlier = max(log, job.history, key=next_revision)
-            log.append(make_entry(job.action, present(before), present(after), job.origin, earlier))
+            log.append(make_entry(job.action, before, after, job.origin, earlier))
         return log
 
     def _renew(self, files: Iterable[File], renewed: set[str]) -> None:
@@ -362,11 +371,11 @@ def decode(record: Record) -> Project | None:
 
 
 def stored_project(record: Record) -> Project | None:
-    """As `decode`; of a deleted project the empty one with its tombstones. Raises DamagedRecord."""
+    """As `decode`; of a deleted project the empty one with its tombstones and owners. Raises DamagedRecord."""
     if record.data is not None:
         return decode(record)
-    deleted = Tombstones.of_note(record.note, record.key)
-    return Project(name=_name(record.key), deleted=deleted) if deleted else None
+    deleted, owners = Tombstones.of_note(record.note, record.key), owners_of_note(record.note, record.key)
+    return Project(name=_name(record.key), deleted=deleted, owners=owners) if deleted or owners else None
 
 
 def deleted_files(record: Record) -> dict[str, str]:
@@ -377,15 +386,11 @@ def deleted_files(record: Record) -> dict[str, str]:
     return {name: digest for name, digest in project.deleted.entries().items() if name not in project.files}
 
 
-def present(project: Project | None) -> Project | None:
-    """The project, if there is more of it than tombstones."""
-    return None if project is None or changes.is_empty(project) else project
-
-
 def is_same(before: Project | None, after: Project) -> bool:
     """Whether a change has nothing to write: it gave back what it got, or made nothing of nothing."""
     if present(before) is None and present(after) is None:
-        return after.deleted == (before.deleted if before is not None else NONE)
+        had = (before.deleted, before.owners) if before is not None else (NONE, ())
+        return (after.deleted, after.owners) == had
     return after is before
 
 

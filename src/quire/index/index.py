@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from quire.domain import changes
 from quire.domain import trash as trash_documents
-from quire.domain.changes import Selection
+from quire.domain.changes import Selection, present
 from quire.domain.errors import BlobMissing, NotFound, QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.domain.names import normalize_name
 from quire.domain.project import File, Project, Status
@@ -32,7 +32,6 @@ from quire.index.commits import (
     decode,
     deleted_files,
     is_same,
-    present,
     stored_project,
 )
 from quire.index.integrity import is_whole
@@ -48,7 +47,8 @@ _FEW_FILES = 100
 
 
 Guard = Callable[[Project | None], None]
-"""Is called with the stored project right before a change of it, perhaps several times; raises to refuse the change."""
+"""Is called with the stored project right before a change of it, perhaps several times; raises to refuse the change.
+A project whose files are all deleted has no files then, but its tombstones and owners."""
 
 
 class Index:
@@ -76,6 +76,10 @@ class Index:
         """The project now, or None. Raises DamagedRecord, StoreError."""
         return self.decode(self.store.records.read(self.key(name)))
 
+    def stored(self, name: str) -> Project | None:
+        """The same; of a project whose files are all deleted its tombstones and owners."""
+        return stored_project(self.store.records.read(self.key(name)))
+
     def names(self) -> tuple[str, ...]:
         """The normalized names of all projects now."""
         return self.store.records.names(self.prefix).names
@@ -102,12 +106,14 @@ class Index:
         existing: Mapping[str, File] | None = None,
         imported: bool = False,
         origin: Origin | None = None,
+        guard: Guard | None = None,
+        owner: str | None = None,
     ) -> Change:
         """Publish one or several distributions of one project in one atomic step, or none of them.
 
         A file that is listed with the same content changes nothing if it is whole in the store; else its bytes, and
         what belongs beside them, are restored. The rest of its entry stays.
-        `existing`, `imported`: see changes.publish. `origin`: for the audit log. The
+        `existing`, `imported`, `owner`: see changes.publish. `origin`: for the audit log. The
         staged bytes are used up in any case.
         Raises FileExists, FilenameUsed, InvalidRequest, ProjectClosed, and StoreError or a subclass.
         """
@@ -121,8 +127,16 @@ class Index:
         lost: frozenset[str | None] = frozenset()
 
         def publish(project: Project | None) -> Project:
+            _ask(guard, project)
             return changes.publish(
-                project, display_name, files, overwrite=overwrite, existing=existing, imported=imported, lost=lost
+                project,
+                display_name,
+                files,
+                overwrite=overwrite,
+                existing=existing,
+                imported=imported,
+                lost=lost,
+                owner=owner,
             )
 
         def transition(project: Project | None) -> Project:
@@ -205,6 +219,7 @@ class Index:
         *,
         existing: Mapping[str, File] | None = None,
         origin: Origin | None = None,
+        guard: Guard | None = None,
     ) -> Change:
         """List files of the trash again, all or none. `existing`: files that are served besides.
 
@@ -215,6 +230,7 @@ class Index:
         chosen: list[TrashedFile] = []
 
         def transition(project: Project | None) -> Project:
+            _ask(guard, project)
             # The trash is read after the record, and the record replaced that was read: see `quire.index.trash`.
             trash, key = self.trash.document(name), self.trash.key(name)
             chosen[:] = [each for each in trash_documents.files_of(trash, key) if is_meant(each)]
@@ -294,6 +310,43 @@ class Index:
 
         return self._change(name, transition, "status", origin, guard)
 
+    def add_owner(
+        self, name: str, owner: str, *, origin: Origin | None = None, guard: Guard | None = None
+    ) -> tuple[str, ...]:
+        """Add an owner (a subject, such as `user:alice`) to a project; all that it has then. Raises NotFound."""
+        return self._change_owners(name, lambda project: changes.with_owner(project, owner), "owner-add", origin, guard)
+
+    def remove_owner(
+        self,
+        name: str,
+        owner: str,
+        *,
+        may_be_last: bool,
+        origin: Origin | None = None,
+        guard: Guard | None = None,
+    ) -> tuple[str, ...]:
+        """Remove an owner; those that are left. Raises NotFound; InvalidRequest for the last one, unless
+        `may_be_last` is on."""
+
+        def transition(project: Project | None) -> Project:
+            return changes.without_owner(project, owner, may_be_last=may_be_last)
+
+        return self._change_owners(name, transition, "owner-remove", origin, guard)
+
+    def _change_owners(
+        self, name: str, transition: Transition, action: str, origin: Origin | None, guard: Guard | None
+    ) -> tuple[str, ...]:
+        left: tuple[str, ...] = ()
+
+        def changed(project: Project | None) -> Project:
+            nonlocal left
+            after = transition(project)
+            left = after.owners
+            return after
+
+        self._change(normalize_name(name), changed, action, origin, guard)
+        return left
+
     def amend(self, name: str, transition: Transition, *, origin: Origin | None = None) -> Change:
         """Any other change, for repairs. `transition` gives back the very project it got when nothing is to change.
 
@@ -325,8 +378,7 @@ class Index:
         self, name: str, transition: Transition, action: str, origin: Origin | None, guard: Guard | None = None
     ) -> Change:
         def guarded(project: Project | None) -> Project:
-            if guard is not None:
-                guard(present(project))
+            _ask(guard, project)
             return transition(project)
 
         return self.commits.make(self.key(name), guarded, action, origin)
@@ -406,6 +458,11 @@ class Index:
                     self.store.blobs.remove(key)
                 except StoreError:
                     return
+
+
+def _ask(guard: Guard | None, project: Project | None) -> None:
+    if guard is not None:
+        guard(project)
 
 
 def all_indexes(store: Store, origin: Origin | None = None) -> list[Index]:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from quire.domain.changes import Selection
+from quire.domain.changes import Selection, present
 from quire.domain.errors import ChangedMeanwhile, NotFound, ReadOnlyFile
 from quire.domain.names import guess_filename, same_version
 from quire.domain.project import File, Project, Status
@@ -60,8 +60,19 @@ def only_of(seen: Project | None) -> Guard:
     """A guard that lets a change pass if the stored project is still as the client has seen it."""
 
     def check(project: Project | None) -> None:
-        if project != seen:
+        if present(project) != seen:
             raise ChangedMeanwhile(CHANGED_MEANWHILE)
+
+    return check
+
+
+def both(first: Guard | None, second: Guard) -> Guard:
+    """A guard that lets a change pass if both do."""
+
+    def check(project: Project | None) -> None:
+        if first is not None:
+            first(project)
+        second(project)
 
     return check
 
@@ -88,12 +99,16 @@ def publish(
     existing: Mapping[str, File] | None = None,
     imported: bool = False,
     origin: Origin | None = None,
+    guard: Guard | None = None,
+    owner: str | None = None,
 ) -> Change:
     """Publish distributions of one project in one step. `existing`: files that are served besides.
 
     `imported`: they are not new, so fewer rules apply. See `Index.publish` for more, and for the errors.
     """
-    change = index.publish(uploads, overwrite=overwrite, existing=existing, imported=imported, origin=origin)
+    change = index.publish(
+        uploads, overwrite=overwrite, existing=existing, imported=imported, origin=origin, guard=guard, owner=owner
+    )
     before = change.before.files if change.before is not None else {}
     after = change.after.files if change.after is not None else {}
     for upload in uploads:
@@ -132,12 +147,13 @@ def restore(
     *,
     existing: Mapping[str, File] | None = None,
     origin: Origin | None = None,
+    guard: Guard | None = None,
 ) -> Change:
     """Publish files of the trash again, all or none. `existing`: files that are served besides.
 
     Raises NotFound, FileExists, StoreError; see `Index.restore`.
     """
-    change = index.restore(project, is_meant, existing=existing, origin=origin)
+    change = index.restore(project, is_meant, existing=existing, origin=origin, guard=guard)
     before = change.before.files if change.before is not None else {}
     for filename in change.after.files if change.after is not None else ():
         if filename not in before:

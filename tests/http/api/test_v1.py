@@ -144,7 +144,7 @@ def test_every_endpoint_has_a_handler() -> None:
     names = {each.handler.partition(":")[2] for each in endpoints("/health") if each.label == "api"}
     modules = [
         import_module(f"quire.http.api.v1_{each}")
-        for each in ("access", "changes", "indexes", "log", "projects", "tokens")
+        for each in ("access", "changes", "indexes", "log", "owners", "projects", "tokens")
     ]
     assert {name for name in names if not any(hasattr(module, name) for module in modules)} == set()
 

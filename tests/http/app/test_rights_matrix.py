@@ -54,11 +54,13 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     ),
     MANAGE: (
         *(f"POST {OF_PROJECT}/{action}" for action in ("yank", "unyank", "delete", "status")),
-        f"GET {OF_PROJECT}/log",
+        *(f"GET {OF_PROJECT}/{what}" for what in ("log", "owners")),
     ),
     ADMIN: (
         *(f"GET {V1}/{what}" for what in ("grants", "grants/explain", "groups", "tokens", "indexes/{index}/log")),
         *(f"POST {V1}/{what}" for what in ("grants", "grants/revoke", "groups/{group:path}", "indexes/{defined}")),
+        # of an index with shared projects, as here; else their owners and people that manage them (test_owners)
+        *(f"POST {OF_PROJECT}/owners/{action}" for action in ("add", "remove")),
         *(f"POST {V1}/{what}" for what in ("tokens", "tokens/revoke", "tokens/{token}/rotate")),
     ),
 }
@@ -80,6 +82,8 @@ BODIES: Final = {
     "unyank": b'{"version": "9"}',
     "delete": b'{"version": "9", "dry_run": true}',
     "status": b'{"status": "active"}',
+    "add": b'{"subject": "anonymous"}',
+    "remove": b'{"subject": "user:nobody"}',
 }
 """For the API's changes, by the last word of the path; they change nothing."""
 NO_LOGIN: Final = {"anonymous", "expired", "revoked", "foreign", "cut", "wrong password"}

@@ -131,7 +131,7 @@ async def _meant(request: Request) -> _Meant:
     """The project of a request that may change it. Raises HttpError 401, 403, ChangedMeanwhile, and StoreError."""
     worker, index = worker_of(request), index_of(request)
     name = normalize_name(request.path_params["name"])
-    await worker.access.check(request, Right.MANAGE, index.name, name)
+    permit = await worker.access.check_change(request, Right.MANAGE, index.name, name)
     context = context_of(request.scope)
     context.project, context.action = name, request.url.path.rpartition("/")[2]
     view = await index.project(name)
@@ -140,13 +140,15 @@ async def _meant(request: Request) -> _Meant:
         for each in view.all_files()
         if (problem := each.removal_problem) is not None
     ]
-    guard = None
+    guard = permit.guard
+    if guard is not None:  # it tells nothing of a project to a sender without the right
+        guard(await worker.in_reader(index.hosted.stored, name))
     if "if-match" in request.headers:
         try:
             is_unchanged(request.headers, etag_of(view))
         except HttpError as error:
             raise ChangedMeanwhile(changing.CHANGED_MEANWHILE) from error
-        guard = changing.only_of(record_of(view))
+        guard = changing.both(guard, changing.only_of(record_of(view)))
     return _Meant(worker, index, view, fixed, guard, origin_of(request, context.user, worker.proxies))
 
 

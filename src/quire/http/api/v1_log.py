@@ -44,7 +44,9 @@ async def project_log(request: Request) -> Response:
     """GET the log of one project."""
     worker, index = worker_of(request), index_of(request)
     name = normalize_name(request.path_params["name"])
-    await worker.access.check(request, Right.MANAGE, index.name, name)
+    permit = await worker.access.check_change(request, Right.MANAGE, index.name, name)
+    if permit.guard is not None:
+        permit.guard(await worker.in_reader(index.hosted.stored, name))
     return await _answer(request, name)
 
 

@@ -67,6 +67,13 @@ PROJECT: Final = Operation(
 FILES: Final = Operation("The files of a project", _answer("FileList"), (404,), _PROJECT)
 RELEASES: Final = Operation("The releases of a project", _answer("ReleaseList"), (404,), _PROJECT)
 RELEASE: Final = Operation("A release with its metadata", _answer("Release"), (404,), (*_PROJECT, _VERSION))
+OWNERS: Final = Operation("The owners of a project", _answer("Owners"), (404, 409), _PROJECT)
+ADD_OWNER: Final = Operation(
+    "Add an owner to a project", _answer("Owners"), (404, 409, 507, *_BODY_ERRORS), _PROJECT, _body("OwnerBody")
+)
+REMOVE_OWNER: Final = Operation(
+    "Remove an owner from a project", _answer("Owners"), (404, 409, 507, *_BODY_ERRORS), _PROJECT, _body("OwnerBody")
+)
 PROJECT_LOG: Final = Operation("The changes of a project", _answer("LogPage"), (404,), (*_PROJECT, *_LOGGED))
 YANK: Final = _change("Yank a release or a file (PEP 592)", "YankBody", "Yanked")
 UNYANK: Final = _change("Take the yanked mark away", "Selected", "Yanked")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,15 @@ import structlog
 from starlette.requests import Request
 
 from quire.access.authenticator import Accepted, Authenticator, Busy, Throttled, Wrong, parse_basic
-from quire.access.authorization import ALLOWED, AccessRules, Allowed, Forbidden, NeedsLogin, Right
+from quire.access.authorization import (
+    ALLOWED,
+    UNKNOWN_OWNERS,
+    AccessRules,
+    Allowed,
+    Forbidden,
+    NeedsLogin,
+    Right,
+)
 from quire.access.credentials import find_token_text
 from quire.access.decisions import AccessState, TokenFault
 from quire.access.document import Token
@@ -20,10 +29,12 @@ from quire.access.records import StoredAccess
 from quire.access.tokens import USERNAME, TokenText
 from quire.access.uses import TokenUses
 from quire.catalog.freshness import Barrier
+from quire.domain.project import Project
 from quire.http.app.problems import HttpError
 from quire.http.app.proxies import TrustedProxies
 from quire.http.app.request_log import context_of
 from quire.http.login.proxy_users import ProxyUsers
+from quire.index.index import Guard
 from quire.observe.metrics.tally import Tally
 
 if TYPE_CHECKING:
@@ -39,6 +50,20 @@ DECIDED_AGAIN_SECONDS = 1.0
 sender has lost since. One that takes less is decided by the rights at its arrival, for one read in place of two."""
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """The decision on a change of a project, as far as it can be made without the project's record."""
+
+    guard: Guard | None
+    """Decides by the record; None where projects have no owners."""
+    owner: str | None
+    """The owner of the project if the change creates it."""
+    is_admin: bool
+
+
+NO_OWNERS: Final = Permit(None, None, is_admin=False)
 
 
 class Access:
@@ -99,7 +124,8 @@ class Access:
         context.needed_no_login = decision is ALLOWED
         if isinstance(decision, NeedsLogin):
             context.principal = await self._principal(request, state, takes_sessions=takes_sessions)
-            decision = self.rules.authorize(context.principal, right, index, None, state)
+            owners = state.may_own(context.principal)
+            decision = self.rules.authorize(context.principal, right, index, None, state, owners=owners)
         if not isinstance(decision, Allowed):
             refusal = self._refusal(request, decision, right, index, None)
             if takes_sessions and refusal.status == 401 and self.sign_on is not None and _is_browser(request):
@@ -120,29 +146,73 @@ class Access:
         ago, as for a large upload, by those that it has now.
 
         Credentials that were not needed for some project may be for this one; then they are checked here.
-        `project`: its normalized name. Raises HttpError 401, 403, 429, 503, and StoreError.
+        `project`: its normalized name. A project of which it is not known whether it has owners counts as one of
+        others: see `check_change`. Raises HttpError 401, 403, 429, 503, and StoreError.
         """
+        await self._decide(request, right, index, project, may_be_owner=False)
+
+    async def check_change(self, request: Request, right: Right, index: str, project: str) -> Permit:
+        """As `check`, for a request that the owners of the project may make. Its handler must have the guard called
+        with the project's record: for a change in the very step that makes it.
+
+        Raises HttpError 401, 403, 429, 503, and StoreError.
+        """
+        context = context_of(request.scope)
+        state = await self._decide(request, right, index, project, may_be_owner=True)
+        if not state.has_owned_projects(index):
+            return NO_OWNERS
+        principal, loop = context.principal, asyncio.get_running_loop()
+
+        def guard(record: Project | None) -> None:
+            owners = record.owners if record is not None else ()
+            decision = self.rules.authorize(principal, right, index, project, state, owners=owners)
+            if not isinstance(decision, Allowed):
+                raise self._refusal(request, decision, right, index, project, loop=loop)
+
+        is_admin = self.rules.authorize(principal, Right.ADMIN, index, None, state) is ALLOWED
+        return Permit(guard, state.owner_of_new(principal, index, project), is_admin)
+
+    async def _decide(
+        self, request: Request, right: Right, index: str, project: str, *, may_be_owner: bool
+    ) -> AccessState:
         context = context_of(request.scope)
         state = context.decided_by
         if state is None or time.monotonic() - context.decided_at > DECIDED_AGAIN_SECONDS:
             state = await self.state()
-        decision = self.rules.authorize(context.principal, right, index, project, state)
-        if isinstance(decision, NeedsLogin) and context.needed_no_login:  # no credentials were needed until now
+        is_asked = context.needed_no_login and may_be_owner and state.has_owned_projects(index)
+        if is_asked:  # credentials that the request could do without say which user is the owner
             context.principal = await self._principal(request, state)
-            decision = self.rules.authorize(context.principal, right, index, project, state)
+        owners = state.may_own(context.principal) if may_be_owner else UNKNOWN_OWNERS
+        decision = self.rules.authorize(context.principal, right, index, project, state, owners=owners)
+        if isinstance(decision, NeedsLogin) and context.needed_no_login and not is_asked:
+            context.principal = await self._principal(request, state)  # no credentials were needed until now
+            owners = state.may_own(context.principal) if may_be_owner else UNKNOWN_OWNERS
+            decision = self.rules.authorize(context.principal, right, index, project, state, owners=owners)
         if not isinstance(decision, Allowed):
             raise self._refusal(request, decision, right, index, project)
+        return state
 
     def _refusal(
-        self, request: Request, decision: NeedsLogin | Forbidden, right: Right, index: str, project: str | None
+        self,
+        request: Request,
+        decision: NeedsLogin | Forbidden,
+        right: Right,
+        index: str,
+        project: str | None,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> HttpError:
-        """Count and log a request that is not allowed; the error for its client."""
+        """Count and log a request that is not allowed; the error for its client. `loop`: the worker's, from any other
+        thread."""
         context = context_of(request.scope)
         if isinstance(decision, NeedsLogin):
             reason, refusal = "login_needed", HttpError(401, decision.sentence, CHALLENGE)
         else:
             reason, refusal = "forbidden", HttpError(403, decision.sentence)
-        self._tally.refused[reason] += 1
+        if loop is None:
+            self._count_refusal(reason)
+        else:
+            loop.call_soon_threadsafe(self._count_refusal, reason)
         log.info(
             "access refused",
             reason=reason,
@@ -155,6 +225,9 @@ class Access:
             request=context.request_id,
         )
         return refusal
+
+    def _count_refusal(self, reason: str) -> None:
+        self._tally.refused[reason] += 1
 
     async def _principal(self, request: Request, state: AccessState, *, takes_sessions: bool = False) -> Principal:
         """The principal whose credentials a request has. Raises HttpError 400, 401, 429, 503 for refused ones.

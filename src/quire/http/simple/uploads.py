@@ -25,6 +25,7 @@ from quire.domain.errors import (
     StoreError,
 )
 from quire.domain.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
+from quire.http.app.access import Permit
 from quire.http.app.request_log import RequestContext, context_of, origin_of
 from quire.http.app.worker import Worker, index_of, worker_of
 from quire.http.simple.forms import Content, Form, received_form
@@ -80,11 +81,11 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     protocol = form.text("protocol_version")
     if protocol not in {None, "1"}:
         raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
-    await worker.access.check(request, Right.UPLOAD, index.name, parse_filename(form.filename).project)
+    permit = await worker.access.check_change(request, Right.UPLOAD, index.name, parse_filename(form.filename).project)
     context = context_of(request.scope)
     user = context.user
     origin = origin_of(request, user, worker.proxies)
-    publication = partial(_publish, index, form.content, form, context=context, origin=origin)
+    publication = partial(_publish, index, form.content, form, context=context, origin=origin, permit=permit)
     run = worker.in_writer if form.content.size <= LARGE_BYTES else worker.for_large_upload
     upload, change = await run(publication, user=user, verifier=worker.attestations)
     filename = upload.parsed.filename
@@ -117,6 +118,7 @@ def _publish(
     verifier: AttestationVerifier | None,
     origin: Origin,
     context: RequestContext,
+    permit: Permit,
 ) -> tuple[Upload, Change]:
     """All that waits for the disk, in one thread: handing over from one to the next costs more than a system call.
 
@@ -132,8 +134,16 @@ def _publish(
         project = upload.parsed.project
         context.project, context.file, context.action = project, file, "publish"
         existing = index.existing_files(project)  # as they are now: this request came before
-        overwrite = index.policy.overwrite
-        return upload, changing.publish(index.hosted, [upload], overwrite=overwrite, existing=existing, origin=origin)
+        change = changing.publish(
+            index.hosted,
+            [upload],
+            overwrite=index.policy.overwrite,
+            existing=existing,
+            origin=origin,
+            guard=permit.guard,
+            owner=permit.owner,
+        )
+        return upload, change
     finally:
         content.discard()
 
@@ -167,7 +177,7 @@ async def _remove_package(request: Request, worker: Worker, index: ServedIndex, 
         project = normalize_name(name)
     except InvalidName as error:
         raise NotFound(str(error)) from error
-    await worker.access.check(request, Right.MANAGE, index.name, project)
+    permit = await worker.access.check_change(request, Right.MANAGE, index.name, project)
     view = await index.project(project)
     files = [each for each in view.files.values() if same_version(each.file.version, version)]
     if not files:
@@ -181,7 +191,7 @@ async def _remove_package(request: Request, worker: Worker, index: ServedIndex, 
     ]
     origin = origin_of(request, context_of(request.scope).user, worker.proxies)
     deletion = partial(changing.delete, index.hosted, project, Selection(version=version), fixed, origin=origin)
-    change: Change = await worker.in_writer(deletion)
+    change: Change = await worker.in_writer(deletion, guard=permit.guard)
     worker.remove_blobs_later(index.hosted, change.removed)
     return PlainTextResponse(f"{name} {version} was deleted.\n")
 

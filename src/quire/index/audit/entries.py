@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from quire.domain.changes import present
+from quire.domain.errors import DamagedRecord
 from quire.domain.project import File, Project
 from quire.domain.tombstones import NONE, Tombstones
 from quire.store.contracts import Record
@@ -51,6 +53,12 @@ class _Carrying(msgspec.Struct):
     log: list[Entry] = []
 
 
+class _Note(msgspec.Struct):
+    """The part of a deletion's note that says to which principals the project belongs."""
+
+    owners: tuple[str, ...] = ()
+
+
 def entries_of(record: Record) -> list[Entry]:
     """The entries that a record carries, the oldest first; those of its last deletion when it is absent.
 
@@ -65,9 +73,18 @@ def entries_of(record: Record) -> list[Entry]:
         return []
 
 
-def encode_note(entries: Sequence[Entry], deleted: Tombstones = NONE) -> bytes:
+def encode_note(entries: Sequence[Entry], deleted: Tombstones = NONE, owners: Sequence[str] = ()) -> bytes:
     """The note that a deletion leaves in the record's place."""
-    return msgspec.json.format(msgspec.json.encode({**deleted.document(), "log": entries}), indent=1) + b"\n"
+    owned = {"owners": owners} if owners else {}
+    return msgspec.json.format(msgspec.json.encode({**deleted.document(), **owned, "log": entries}), indent=1) + b"\n"
+
+
+def owners_of_note(note: bytes | None, key: str = "?") -> tuple[str, ...]:
+    """The owners of a project that is deleted. Raises DamagedRecord."""
+    try:
+        return () if note is None else msgspec.json.decode(note, type=_Note).owners
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DamagedRecord(f"The note of the record {key} does not say which owners it has ({error}).") from error
 
 
 def make_entry(
@@ -77,8 +94,11 @@ def make_entry(
 
     Fields that have nothing to say are left out: id, revision (1 for the first change that was logged), at (RFC 3339,
     UTC, microseconds), action, user, by_token, address, agent, request, command, host, job, files (filename, version,
-    sha256; and `replaced`, the sha256 of the content before), more_files, status, reason.
+    sha256; and `replaced`, the sha256 of the content before), more_files, status, reason, owners (all of
+    them, where they changed).
     """
+    had, has = (project.owners if project is not None else () for project in (before, after))
+    before, after = present(before), present(after)
     entry: Entry = {
         "id": secrets.token_hex(8),
         "revision": next_revision(earlier),
@@ -100,6 +120,8 @@ def make_entry(
             entry["status"] = str(after.status)
         if after.status_reason is not None:
             entry["reason"] = after.status_reason
+    if had != has:
+        entry["owners"] = list(has)
     return entry
 
 

@@ -34,7 +34,18 @@ SECONDS = (
 """The upper bounds of the histogram of durations; one more bin is above all."""
 
 UPLOAD_RESULTS = ("published", "unchanged", "refused", "failed")
-CHANGE_ACTIONS = ("publish", "delete", "yank", "unyank", "status", "amend", "import", "restore")
+CHANGE_ACTIONS = (
+    "publish",
+    "delete",
+    "yank",
+    "unyank",
+    "status",
+    "amend",
+    "import",
+    "restore",
+    "owner-add",
+    "owner-remove",
+)
 TRASH_ACTIONS = ("empty", "expire")
 """Changes of the trash, which the audit log has and no counter: commands and the periodic sweep make them."""
 LOGIN_RESULTS = ("remembered", "checked", "token", "proxy", "session", "wrong", "throttled", "busy")

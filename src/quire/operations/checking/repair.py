@@ -22,7 +22,7 @@ from quire.domain.errors import (
 from quire.domain.names import guess_filename
 from quire.domain.project import File, Project, decode_project, encode_project
 from quire.domain.tombstones import NONE, Tombstones
-from quire.index.audit.entries import encode_note, entries_of
+from quire.index.audit.entries import encode_note, entries_of, owners_of_note
 from quire.index.commits import blob_keys
 from quire.index.index import Index
 from quire.operations import changing
@@ -169,7 +169,7 @@ class Repairs:
                 project = msgspec.structs.replace(project, deleted=project.deleted.legible())
                 self._store.records.write(record.key, encode_project(project, log), record)
             else:
-                self._store.records.write(record.key, None, record, encode_note(log, _legible(record)))
+                self._store.records.write(record.key, None, record, encode_note(log, _legible(record), _owners(record)))
         except Conflict:
             return None
         return (
@@ -228,6 +228,13 @@ def _legible(record: Record) -> Tombstones:
         return Tombstones.of_note(record.note, record.key).legible()
     except DamagedRecord:
         return NONE
+
+
+def _owners(record: Record) -> tuple[str, ...]:
+    try:
+        return owners_of_note(record.note, record.key)
+    except DamagedRecord:
+        return ()
 
 
 def _newest_good(revisions: Iterable[Revision]) -> Revision | None:
