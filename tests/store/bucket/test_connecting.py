@@ -150,7 +150,8 @@ def profile(home: Path, **variables: str) -> tuple[Connection, str | None]:
         patch.setenv("AWS_CONFIG_FILE", str(home / ".aws" / "config"))
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(home / "none"))
         found = connection_to("s3://acme/python", {"HOME": str(home), **variables})
-        return found, None if found.credential_provider is None else found.credential_provider()["access_key_id"]
+        provider: Any = found.credential_provider
+        return found, None if provider is None else provider()["access_key_id"]
 
 
 @pytest.mark.parametrize(
@@ -252,23 +253,6 @@ def test_a_login_of_the_azure_command_line_is_used_where_nothing_else_is_said(tm
 
 
 # -- certificates and proxies -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the certificate of an authority (`ca.pem`), and a server's certificate and key that it signed."""
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=DEADLINE)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=Acme authority")
-    openssl("req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost")
-    (folder / "names").write_text("subjectAltName=DNS:localhost,DNS:bucket.example,IP:127.0.0.1\n")
-    sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
-    openssl("x509", "-req", "-in", "server.csr", "-out", "server.pem", *sign)
-    return folder
 
 
 class _Empty(BaseHTTPRequestHandler):

@@ -1,8 +1,9 @@
 """How to reach a bucket and with which credentials, as the users of each cloud know it from the cloud's own tools.
 
 obstore knows most of it: keys in the environment, roles of instances, containers and web identities, service accounts,
-managed identities. Here is the rest: profiles of the AWS command line (through botocore, the extra `aws`), names of
-variables that obstore does not read, certificates, and the style of addresses. Nothing is asked of a cloud here.
+managed identities. Here is the rest: profiles of the AWS command line (through botocore, the extra `aws`), files of
+Google Cloud that obstore cannot read (`google_files`), names of variables that obstore does not read, certificates, and
+the style of addresses. Nothing is asked of a cloud here.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from quire.domain.errors import ConfigurationError
 from quire.store.bucket import addresses
+from quire.store.bucket.google_files import google_provider
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Credential
+    from obstore.store import ClientConfig, GCSCredential, S3Credential
 
-    _Provider = Callable[[], S3Credential]
+    _Provider = Callable[[], S3Credential] | Callable[[], GCSCredential]
 
 _CONNECT_SECONDS: Final = 3
 _CREDENTIAL_LIFE: Final = timedelta(minutes=10)
@@ -64,11 +66,13 @@ def connection_to(url: str, environ: Mapping[str, str]) -> Connection:
     if authorities is not None:
         options["root_certificate"] = authorities
     config: dict[str, Any] = {}
-    provider = None
+    provider: _Provider | None = None
     if address.scheme == "s3":
         config, provider = _s3(address, environ)
     elif address.scheme == "az":
         config = _azure(environ)
+    else:
+        provider = google_provider(environ, _home(environ))
     endpoints = (config.get("endpoint", ""), *(environ.get(name, "") for name in addresses.ENDPOINTS))
     if any(each.startswith("http://") for each in endpoints):
         options["allow_http"] = True
@@ -91,21 +95,25 @@ def _s3(
     endpoint = addresses.s3_endpoint(environ)
     if endpoint is not None:
         config["endpoint"] = _with_bucket(endpoint, address.bucket) if is_virtual else endpoint.rstrip("/")
-    if not _uses_profile(environ):
+    if not _uses_botocore(environ):
         return config, None
     session = _session(environ)
     if session is None:
         return config, None
-    if region is None and (region := session.get_config_variable("region")):
+    if region is not None:
+        session.set_config_variable("region", region)  # for the servers of roles; botocore does not read AWS_REGION
+    elif region := session.get_config_variable("region"):
         config["region"] = region
     return config, _ProfileCredentials(session)
 
 
-def _uses_profile(environ: Mapping[str, str]) -> bool:
-    """Whether the files of the AWS command line say which credentials to use."""
+def _uses_botocore(environ: Mapping[str, str]) -> bool:
+    """Whether the files of the AWS command line say which credentials to use, or a container in a way that obstore does
+    not know: an address without a file of a token beside it."""
     if environ.get("AWS_ACCESS_KEY_ID"):
         return False
-    if environ.get("AWS_PROFILE"):
+    has_token_file = environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+    if environ.get("AWS_PROFILE") or (environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI") and not has_token_file):
         return True
     files = (
         environ.get("AWS_SHARED_CREDENTIALS_FILE") or f"{_home(environ)}/.aws/credentials",

@@ -21,7 +21,8 @@ _STATUS: Final = re.compile(r"status code: (\d{3})")
 _CODE: Final = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
 _NO_ROLE: Final = ("169.254.169.254", "169.254.170.", "metadata.google.internal", "fd00:ec2::254")
 """Where a machine of a cloud is asked for the credentials of its role."""
-_FROM_PROFILE: Final = "External AWS credential provider: "
+_FROM_LIBRARY: Final = "credential provider: "
+"""Precedes the error of botocore or google-auth, which says more than the request that failed for it."""
 _NO_RANGE: Final = ("416 Range Not Satisfiable", "InvalidRange", "Invalid range")
 _PASSING: Final = {408, 409, 425, 429}
 _SERVER: Final = re.compile(r"Error performing [A-Z]+ (https?://[^\s?]+)")
@@ -79,8 +80,8 @@ def sentence_of(error: Exception) -> str:
     first = text.partition("\n")[0]
     if any(words in first for words in _NO_ROLE):
         return "no credentials were found in the environment, and this machine has no role that gives some"
-    if _FROM_PROFILE in first:
-        said = first.partition(_FROM_PROFILE)[2].partition(": ")[2].rstrip(".")[:300]
+    if _FROM_LIBRARY in first:
+        said = first.partition(_FROM_LIBRARY)[2].partition(": ")[2].rstrip(".")[:300]
         return f"{said}; run 'aws sso login'" if "SSO" in said else said
     if "incorrectly configured region" in first:
         return "it is in another region; set AWS_REGION"
@@ -114,6 +115,6 @@ def no_right(url: str, done: str, error: Exception) -> str:
     """The sentence for a request that the bucket at a URL refuses to the credentials. `done`: as in `be written`."""
     is_known = any(code in str(error) for code in _WRONG_CREDENTIALS)
     advice = " They are wrong: the key is not known, or its secret is another one." if is_known else ""
-    if not is_known and _FROM_PROFILE not in str(error):
+    if not is_known and _FROM_LIBRARY not in str(error):
         advice = " They need the right to do that."
     return f"Objects of the bucket {url} cannot be {done} with these credentials: {sentence_of(error)}.{advice}"
