@@ -9,12 +9,17 @@ from __future__ import annotations
 import base64
 import bz2
 import gzip
+import json
 import lzma
 import xmlrpc.client
 
+from quire.access import sessions
+from quire.access.document import EMPTY, Sessions
+from quire.attestations.statements import PREDICATES
 from quire.domain.project import File, Project, encode_project
 from tests.asking import _BOUNDARY, multipart, twine_form
 from tests.distributions import make_sdist, make_wheel, metadata_text
+from tests.fuzz.identities import ARN, KEY_SET, NAME, SHA256
 from tests.fuzz.targets import CORPUS
 
 _WHEEL = make_wheel("sample", "1.0")
@@ -93,7 +98,56 @@ def seeds() -> dict[str, dict[str, bytes]]:
             "rubbish": b"f.nfs01\nx\0\0d00000003.json\n\0\0f00000002.json~\n\0\0f00000001.json\n" + _DOCUMENT,
             "link": b"l00000001.json\n/etc/hostname",
         },
+        **_identities(),
     }
+
+
+def _identities() -> dict[str, dict[str, bytes]]:
+    claims = {
+        "iss": "https://issuer.example",
+        "aud": "packages.acme.example",
+        "iat": 1,
+        "exp": 9_999_999_999,
+        "jti": "x",
+    }
+    user = {"sub": "1", "email": "ann@acme.example", "email_verified": True, "groups": ["tools"], "exp": 9_999_999_999}
+    subject = [{"name": NAME, "digest": {"sha256": SHA256}}]
+    statement = {"_type": "https://in-toto.io/Statement/v1", "subject": subject, "predicateType": PREDICATES[0]}
+    sent = {
+        "version": 1,
+        "verification_material": {"certificate": "eA==", "transparency_entries": [{}]},
+        "envelope": {"statement": base64.b64encode(json.dumps(statement).encode()).decode(), "signature": "eA=="},
+    }
+    signed = sessions.seal(sessions.with_key(EMPTY).sessions or Sessions(key=""), sessions.SESSION, {"e": 1})
+    return {
+        "tokens": {
+            "rsa": _jwt({"alg": "RS256", "kid": "one", "typ": "JWT"}, claims, 256),
+            "parts": json.dumps({"alg": "RS256", "kid": "one"}).encode() + b"\n" + json.dumps(claims).encode() + b"\nx",
+            "curve": _jwt({"alg": "ES256", "kid": "curve"}, claims, 64),
+            "none": _jwt({"alg": "none", "kid": "one"}, claims, 1),
+            "critical": _jwt({"alg": "RS256", "kid": "one", "crit": ["b64"], "b64": False}, claims, 256),
+            "unknown": _jwt({"alg": "RS256", "kid": "../x"}, {"iss": "https://issuer.example"}, 1),
+        },
+        "keys": {
+            "set": json.dumps(KEY_SET).encode(),
+            "others": b'{"keys": [{"kty": "oct", "k": "AA", "kid": "a"}, {"kty": "RSA", "n": "AQ", "e": "AQ"}]}',
+        },
+        "users": {
+            "name": b"ann@acme.example",
+            "groups": b"tools, ops",
+            "claims": json.dumps(user).encode(),
+            "load-balancer": _jwt(
+                {"alg": "ES256", "kid": "0123456789ab", "signer": ARN, "exp": 9_999_999_999}, user, 64
+            ),
+        },
+        "attestations": {"one": json.dumps([sent]).encode(), "two": json.dumps([sent, sent]).encode(), "none": b"[]"},
+        "cookies": {"foreign": signed.encode(), "empty": b".", "body": b"e30."},
+    }
+
+
+def _jwt(header: object, claims: object, signature: int) -> bytes:
+    parts = (json.dumps(header).encode(), json.dumps(claims).encode(), b"x" * signature)
+    return b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
 
 
 def main() -> None:

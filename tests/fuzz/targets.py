@@ -47,6 +47,7 @@ from quire.render.negotiation import MediaType, negotiate, negotiate_encoding
 from quire.render.simple import ProjectListing, render_project
 from quire.store.memory import MemoryStore
 from quire.store.posix.store import PosixStore
+from tests.fuzz import identities
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -291,5 +292,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     for target in (
         *(form, names, negotiation, ranges, basic, framing, xmlrpc),
         *(archives, metadata, records, store),
+        *(identities.tokens, identities.keys, identities.users, identities.attestations, identities.cookies),
     )
 }

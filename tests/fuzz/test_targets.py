@@ -21,7 +21,7 @@ from tests.fuzz.budget import seconds
 from tests.fuzz.targets import CORPUS, TARGETS
 from tests.serving import environment
 
-EXAMPLES = {"store": 40, "form": 40, "archives": 60}
+EXAMPLES = {"store": 40, "form": 40, "archives": 60, "tokens": 50, "keys": 50, "users": 50}
 
 
 def _kept(target: str) -> list[bytes]:
