@@ -166,7 +166,10 @@ def test_the_last_admin_stays() -> None:
     with pytest.raises(InvalidRequest, match="last right admin"):
         changing.with_group(document, "ops", [])
     document = granted(("user:bob", "admin", "main", ""), document=document)
-    assert changing.without_grants(document, ["g0"]).grants.keys() == {"g1", "g2"}
+    with pytest.raises(InvalidRequest, match="last right admin"):
+        changing.without_grants(document, ["g0"])  # of one index it does not change grants
+    document = granted(("user:bob", "admin", "*", ""), document=document)
+    assert changing.without_grants(document, ["g0"]).grants.keys() == {"g1", "g2", "g3"}
 
 
 def test_the_last_admin_is_no_token_that_is_revoked() -> None:
@@ -187,6 +190,11 @@ def test_the_last_admin_is_no_token_that_is_revoked() -> None:
         ("user:", "read", "main", ""),
         ("anonymous:x", "read", "main", ""),
         ("user:a\nb", "read", "main", ""),
+        ("user:a\u202eb", "read", "main", ""),
+        ("user:a\u200b", "read", "main", ""),
+        ("user:a\x85b", "read", "main", ""),
+        ("user: a", "read", "main", ""),
+        ("group:\ta", "read", "main", ""),
         ("user:" + "a" * 201, "read", "main", ""),
         ("user:a", "write", "main", ""),
         ("user:a", "", "main", ""),
@@ -205,6 +213,17 @@ def test_a_grant_that_cannot_be_meant_is_refused(subject: str, permissions: str,
         granted((subject, permissions, index, projects))
     assert str(caught.value).endswith(".")
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["", " a", "a ", "a\nb", "a\u202eb", "a\u200b", "\ud800", "a" * 201])
+def test_names_that_look_like_others_are_refused(name: str) -> None:
+    """Of groups, of their users, and of the users of tokens, as in grants: a name that no login has gives no right."""
+    with pytest.raises(InvalidRequest, match="is no name of a group"):
+        changing.with_group(EMPTY, name, ["a"])
+    with pytest.raises(InvalidRequest, match="is no name of a user"):
+        changing.with_group(EMPTY, "ops", ["a", name])
+    with pytest.raises(InvalidRequest, match="is no name of a user"):
+        token("read", user=name)
 
 
 def test_the_same_grant_twice_is_one() -> None:

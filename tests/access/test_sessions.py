@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from quire.access.sessions import (
     with_ended,
     with_key,
 )
+from quire.domain.errors import DamagedRecord
 
 DOCUMENT = with_key(EMPTY)
 KEY: Final = DOCUMENT.sessions or Sessions(key="")
@@ -88,3 +90,11 @@ def test_purposes_are_apart() -> None:
     text = seal(KEY, LOGIN, {"e": 1000})
     assert unseal(KEY, LOGIN, text, 999) == {"e": 1000}
     assert unseal(KEY, SESSION, text, 999) is None
+
+
+@pytest.mark.parametrize("key", ["", "00", "ab" * 31, "no hex"])
+def test_a_key_that_can_be_guessed_is_damage(key: str) -> None:
+    """As of a document that was edited by hand: with it any client could make a session."""
+    data = encode_access(DOCUMENT).replace(KEY.key.encode(), key.encode())
+    with pytest.raises(DamagedRecord):
+        decode_access(data)

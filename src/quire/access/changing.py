@@ -21,7 +21,16 @@ from quire.access.document import (
     subject_of,
     with_fields,
 )
-from quire.access.grants import ANY, Permission, Subject, SubjectKind, parse_index, parse_projects, parse_subject
+from quire.access.grants import (
+    ANY,
+    Permission,
+    Subject,
+    SubjectKind,
+    check_name,
+    parse_index,
+    parse_projects,
+    parse_subject,
+)
 from quire.access.principals import Principal
 from quire.domain.errors import InvalidRequest, NotFound
 
@@ -104,9 +113,10 @@ def _with_an_admin(before: AccessDocument, after: AccessDocument) -> AccessDocum
 
 
 def has_admin(document: AccessDocument) -> bool:
-    """Whether a principal has `admin` by a grant."""
+    """Whether a principal has `admin` on every index by a grant: of one index it does not change grants."""
     return any(
         Permission.ADMIN in grant.permissions
+        and grant.index == ANY
         and (subject := subject_of(grant)) is not None
         and _can_be(subject, document)
         for grant in document.grants.values()
@@ -115,9 +125,9 @@ def has_admin(document: AccessDocument) -> bool:
 
 def with_group(document: AccessDocument, group: str, users: Collection[str]) -> AccessDocument:
     """With a group of exactly these users; without it when there are none."""
-    parse_subject(f"{SubjectKind.GROUP}:{group}")
+    check_name(SubjectKind.GROUP, group)
     for user in users:
-        parse_subject(f"{SubjectKind.USER}:{user}")
+        check_name(SubjectKind.USER, user)
     groups = {name: members for name, members in document.groups.items() if name != group}
     if users:
         groups[group] = tuple(dict.fromkeys(users))
@@ -143,7 +153,7 @@ def make_token(
     Raises InvalidRequest.
     """
     if user is not None:
-        parse_subject(f"{SubjectKind.USER}:{user}")
+        check_name(SubjectKind.USER, user)
     given, patterns = parse_permissions(permissions), parse_projects(projects)
     if patterns != (ANY,) and given == [Permission.READ]:
         raise InvalidRequest("The right read is for a whole index; leave the projects out.")

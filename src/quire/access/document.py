@@ -27,6 +27,8 @@ FORMAT: Final = 2
 overwritten."""
 _WITHOUT_INDEXES: Final = 1
 """The format number of a document without definitions of indexes, which earlier versions understand."""
+_KEY_BYTES: Final = 32
+"""Of the key of sessions: a shorter one could be guessed."""
 MAX_BYTES: Final = 8 * 1024 * 1024
 """Of the document: some 20,000 tokens."""
 
@@ -270,8 +272,8 @@ def _loaded(entry: dict[str, Any], kind: type[E]) -> E:
     fields = set(kind.__struct_fields__) - {"unknown"}
     unknown = {name: value for name, value in entry.items() if name not in fields}
     loaded = msgspec.convert({name: entry[name] for name in entry.keys() & fields} | {"unknown": unknown}, kind)
-    if isinstance(loaded, Sessions):
-        bytes.fromhex(loaded.key)
+    if isinstance(loaded, Sessions) and len(bytes.fromhex(loaded.key)) < _KEY_BYTES:
+        raise ValueError("the key of sessions is too short")
     if isinstance(loaded, Token):
         for text in (loaded.expires, loaded.previous.until if loaded.previous is not None else None):
             if text is not None:

@@ -79,8 +79,8 @@ def parse_subject(text: str) -> Subject:
         raise InvalidRequest(f"{text[:_MOST_NAME]!r} cannot be given a right; use {kinds}.") from None
     if kind.has_name != bool(name) or (colon and not name):
         raise InvalidRequest(f"{text[:_MOST_NAME]!r} is not complete; use {kinds}.")
-    if len(name) > _MOST_NAME or any(character < " " or character == "\x7f" for character in name):
-        raise InvalidRequest(f"{text[:_MOST_NAME]!r} has a name that is too long, or has control characters.")
+    if kind.has_name:
+        check_name(kind, name)
     return Subject(kind, name)
 
 
@@ -90,6 +90,19 @@ def parse_owner(text: str) -> Subject:
     if not subject.kind.has_name:
         raise InvalidRequest(f"{subject} cannot own a project; use user:NAME, group:NAME, token:ID or publisher:ID.")
     return subject
+
+
+def check_name(kind: SubjectKind, name: str) -> str:
+    """The name of a user or another subject, which no other name looks like by what cannot be seen in it.
+
+    Raises InvalidRequest.
+    """
+    if not name or len(name) > _MOST_NAME or name != name.strip() or not name.isprintable():
+        raise InvalidRequest(
+            f"{name[:_MOST_NAME]!r} is no name of a {kind}: it is empty or too long, has spaces around it, or "
+            "characters that cannot be shown."
+        )
+    return name
 
 
 @dataclass(frozen=True, slots=True)

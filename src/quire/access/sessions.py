@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from quire.access.document import AccessDocument, Sessions, with_fields
-from quire.access.grants import SubjectKind, parse_subject
+from quire.access.grants import SubjectKind, check_name
 from quire.access.principals import Principal
 
 MAX_SEALED: Final = 3800
@@ -97,7 +97,7 @@ def with_all_ended(document: AccessDocument) -> AccessDocument:
 def with_ended(document: AccessDocument, users: Collection[str]) -> AccessDocument:
     """With the sessions of some users ended. Raises InvalidRequest for names that no user has."""
     for user in users:
-        parse_subject(f"{SubjectKind.USER}:{user}")
+        check_name(SubjectKind.USER, user)
     known = document.sessions
     if known is None:
         return document  # there is no session yet
