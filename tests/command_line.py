@@ -15,6 +15,13 @@ def commands(names: Iterable[str] = cli.COMMANDS) -> dict[str, argparse.Argument
     return found
 
 
+def parts(command: str) -> list[argparse.ArgumentParser]:
+    """The parser of a command, and those of its actions."""
+    parser = commands([command])[command]
+    found = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    return [parser, *(part for each in found for part in each.choices.values())]
+
+
 def flags(command: str) -> set[str]:
     """All flags of a command, short and long."""
     return {flag for action in commands([command])[command]._actions for flag in action.option_strings}

@@ -26,6 +26,7 @@ from quire.administration.documents import IdsBody, IndexList, Sender
 from quire.administration.remote import Remote
 from quire.domain.errors import ConfigurationError, QuireError, UpstreamError
 from tests.asking import Site, basic, password_file, publish, serve
+from tests.command_line import parts
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE, environment, free_port, quire_command, run_quire
 
@@ -112,6 +113,11 @@ READING = (
     *("owner add acme-tools anonymous", "owner add nothing ann", "owner remove acme-tools ann"),
     *("index set main", "index set staging --quota 1G"),
     *("revoke 0000000000", "token revoke 0000000000", "grant user:ann nothing", "grant nobody read"),
+    *("grants --check --json", "publisher list", "publisher list --json", "publisher audience"),
+    *("publisher remove 0000000000", "publisher add github --project x", "publisher audience x", "session end"),
+    *("session end a:b", "trash list", "trash list --json", "trash list acme-tools", "trash list acme-tols"),
+    *("trash list acme-tools --newer-than 2d", "trash restore acme-tools 1.2.0", "trash restore acme-tools 9"),
+    *("trash restore acme-tols", "trash empty", "trash empty acme-tools 9", "trash empty acme-tools", "trash empty x"),
 )
 
 
@@ -234,6 +240,89 @@ def test_grants_and_tokens_are_changed_on_the_server(pair: Pair) -> None:
     assert rotated["token"] not in err
     for text in (reader.token, rotated["token"]):
         assert text not in pair.site.served.output()
+
+
+def test_the_trash_is_used_on_the_server(pair: Pair) -> None:
+    """Listed, restored and emptied, each once more without harm; the log names the token."""
+    for version in ("1.0", "2.0", "3.0"):
+        upload(pair.site, "binned", version)
+    deleted = pair.remote("delete", "binned", "--all", "--yes")[1]
+    assert "'quire trash restore binned' brings it back" in deleted
+    token = f"token:{pair.token.split('_')[1]}"
+    listed = json.loads(pair.remote("trash", "list", "binned", "--json")[1])
+    assert [(each["version"], each["deleted_by"]) for each in listed["files"]] == [
+        (version, token) for version in ("1.0", "2.0", "3.0")
+    ]
+    assert pair.remote("trash", "list", "binned") == pair.local("trash", "list", "binned")
+    assert json.loads(pair.remote("trash", "list", "--older-than", "1h", "--json")[1])["files"] == []
+    assert json.loads(pair.remote("trash", "list", "--by", "nobody", "--json")[1])["files"] == []
+    name = wheel_name("binned", "1.0")
+    assert pair.remote("trash", "restore", "binned", "1.0", "-n") == (0, f"Would restore {name}.\n", "")
+    assert pair.remote("trash", "restore", "binned", name) == (0, f"Restored {name}.\n", "")
+    again = (0, "Nothing to do: the same content is published.\n", "")
+    assert pair.remote("trash", "restore", "binned", name) == again
+    assert pair.local("trash", "restore", "binned", "1.0") == again
+    refused = pair.remote("trash", "empty", "binned", "2.0")
+    assert (refused[0], "Remove 1 file, " in refused[2], "add --yes" in refused[2]) == (1, True, True)
+    emptied = json.loads(pair.remote("trash", "empty", "binned", "2.0", "--yes", "--json")[1])
+    assert [each["filename"] for each in emptied["removed"]] == [wheel_name("binned", "2.0")]
+    nothing = (0, "Nothing to do: the trash has no such file.\n", "")
+    assert pair.remote("trash", "empty", "binned", "2.0", "--yes") == nothing
+    assert pair.local("trash", "empty", "binned", "2.0", "--yes") == nothing
+    assert "The trash has no such file of binned" in pair.remote("trash", "restore", "binned", "2.0")[2]
+    assert pair.remote("trash", "empty", "--all", "--yes")[1].endswith("removed for good.\n")
+    assert json.loads(pair.remote("trash", "list", "--json")[1])["files"] == []
+    entries = json.loads(pair.remote("log", "binned", "--json")[1])
+    assert [each["action"] for each in entries[3:]] == ["delete", "restore", "empty", "empty"]
+    assert {each["user"] for each in entries[3:]} == {token}
+
+
+def test_publishers_and_sessions_are_changed_on_the_server(pair: Pair) -> None:
+    """A pending publisher says so; the same one is added once; the log names the token."""
+    add = ("publisher", "add", "github", "--repository", "acme/tools", "--workflow", "release.yml")
+    words = (*add, "--project", "acme-tools", "--project", "acme-new")
+    added = json.loads(pair.remote(*words, "--json")[1])
+    assert (added["changed"], added["pending"]) == (True, ["acme-new"])
+    again = pair.remote(*words)
+    assert again == pair.local(*words)
+    assert again[1].startswith(f"There is already the publisher {added['id']}: GitHub acme/tools release.yml\n")
+    assert "to the index main" in again[1]
+    assert pair.remote("publisher", "list", "--json") == pair.local("publisher", "list", "--json")
+    listed = json.loads(pair.remote("publisher", "list", "--json")[1])
+    assert [(each["id"], each["by"]) for each in listed["publishers"]] == [
+        (added["id"], f"token:{pair.token.split('_')[1]}")
+    ]
+    assert pair.remote("publisher", "audience", "packages.acme.example") == (0, "packages.acme.example\n", "")
+    assert pair.local("publisher", "audience")[1] == "packages.acme.example\n"
+    assert pair.remote("publisher", "remove", added["id"])[1].startswith("Removed 1 publisher")
+    assert pair.local("publisher", "list")[1] == "There are no publishers.\n"
+    assert pair.remote("session", "end", "ann")[1] == "The sessions of ann have ended.\n"
+    assert json.loads(pair.remote("session", "end", "--all", "--json")[1]) == {"users": [], "all": True}
+    log = json.loads(pair.remote("log", "--access", "--json")[1])
+    assert [each["action"] for each in log[-4:]] == ["publisher-add", "audience", "publisher-remove", "session-end"]
+
+
+def test_grants_that_give_nothing_are_found_on_the_server(pair: Pair) -> None:
+    """The server has a password file, which the command on the store is not told of."""
+    granted = json.loads(pair.remote("grant", "user:nobody", "read", "--json")[1])
+    code, out, err = pair.remote("grants", "--check")
+    assert (code, err) == (1, "")
+    assert out == f"{granted['id']}\tuser:nobody\tThe password file has no user nobody.\n"
+    assert "a server has its own" in pair.remote("grants", "--check", "-P", "x")[2].lower()
+    pair.remote("revoke", granted["id"])
+    assert pair.remote("grants", "--check") == (0, "Each grant gives something.\n", "")
+
+
+def test_each_command_takes_a_url_or_the_page_says_why_not() -> None:
+    """docs/how-to/remote.md has a table of the commands of each kind."""
+    page = (Path(__file__).parent.parent.parent / "docs" / "how-to" / "remote.md").read_text()
+    remote, local = (
+        {word for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for word in re.findall(r"`([a-z]+)", cell)}
+        for table in page.partition("## The login")[0].split("|---|---|")[1:]
+    )
+    takes_url = {name for name in cli.COMMANDS if any(part.get_default("takes_url") for part in parts(name))}
+    assert remote == takes_url
+    assert local == set(cli.COMMANDS) - takes_url
 
 
 def test_the_environment_names_the_server(pair: Pair) -> None:

@@ -31,9 +31,19 @@ from quire.administration.documents import (
     TokenEntry,
     Yanked,
 )
+from quire.administration.publisher_documents import (
+    Audience,
+    GrantsChecked,
+    NewPublisher,
+    PublisherBody,
+    PublisherPage,
+    SessionsEnded,
+)
+from quire.administration.trash_documents import Emptied, Restored, TrashPage
 from quire.domain.changes import Selection
 from quire.domain.project import Status
 from quire.index.audit.reading import LogFilter, Logged
+from quire.operations.trash import TrashFilter
 
 
 class Administration(Protocol):
@@ -79,6 +89,14 @@ class Administration(Protocol):
         """`force`: also the last one."""
         ...
 
+    def trash(self, name: str | None, filter_: TrashFilter) -> TrashPage:
+        """The files in the trash of a project, or of all, by project and filename."""
+        ...
+
+    def restore(self, name: str, filter_: TrashFilter, *, dry_run: bool) -> Restored: ...
+
+    def empty_trash(self, name: str, filter_: TrashFilter, *, dry_run: bool) -> Emptied: ...
+
     def log(self, name: str | None, filter_: LogFilter) -> list[Logged]:
         """The changes of a project, or of all, deleted ones as well, by time."""
         ...
@@ -97,6 +115,11 @@ class Administration(Protocol):
 
     def revoke_grants(self, ids: Sequence[str]) -> Ended: ...
 
+    def check_grants(self, password_file: str | None) -> GrantsChecked:
+        """The grants that give nothing. `password_file`: None for the one of the settings; a server has its own, and
+        takes no other."""
+        ...
+
     def set_group(self, group: str, users: Sequence[str]) -> Group: ...
 
     def tokens(self) -> list[TokenEntry]:
@@ -111,4 +134,18 @@ class Administration(Protocol):
 
     def rotate_token(self, identity: str, body: RotateBody) -> NewToken:
         """`body`: with `digest`."""
+        ...
+
+    def publishers(self) -> PublisherPage:
+        """All publishers, and the audience."""
+        ...
+
+    def add_publisher(self, body: PublisherBody) -> NewPublisher: ...
+
+    def remove_publishers(self, ids: Sequence[str]) -> Ended: ...
+
+    def set_audience(self, audience: str) -> Audience: ...
+
+    def end_sessions(self, users: Sequence[str]) -> SessionsEnded:
+        """`users`: empty for every session."""
         ...

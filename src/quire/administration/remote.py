@@ -42,15 +42,27 @@ from quire.administration.documents import (
     YankBody,
     Yanked,
 )
+from quire.administration.publisher_documents import (
+    Audience,
+    AudienceBody,
+    GrantsChecked,
+    NewPublisher,
+    PublisherBody,
+    PublisherPage,
+    SessionsBody,
+    SessionsEnded,
+)
+from quire.administration.trash_documents import Emptied, Restored, TrashBody, TrashPage
 from quire.domain.changes import Selection
-from quire.domain.errors import UpstreamError
+from quire.domain.errors import ConfigurationError, UpstreamError
 from quire.domain.project import Status
 from quire.index.audit.reading import LogFilter, Logged, by_time
+from quire.operations.trash import TrashFilter
 
 _ROOT: Final = "-"
 _MOST_PAGES: Final = 100_000
 
-P = TypeVar("P", ProjectPage, LogPage, TokenList)
+P = TypeVar("P", ProjectPage, LogPage, TokenList, TrashPage, PublisherPage)
 
 
 class Remote:
@@ -117,6 +129,20 @@ class Remote:
     def remove_owner(self, name: str, subject: str, *, force: bool) -> Owners:
         return self._client.post(Owners, OwnerBody(subject=subject, force=force), *self._of(name), "owners", "remove")
 
+    def trash(self, name: str | None, filter_: TrashFilter) -> TrashPage:
+        place = (*self._at, "trash") if name is None else (*self._of(name), "trash")
+        body = _trash_body(filter_)
+        query = {"version": body.version, "filename": body.filename, "by": body.by}
+        query |= {"before": body.before, "since": body.since}
+        pages = list(self._pages(TrashPage, *place, **query))
+        return TrashPage(index=pages[0].index, files=[each for page in pages for each in page.files])
+
+    def restore(self, name: str, filter_: TrashFilter, *, dry_run: bool) -> Restored:
+        return self._client.post(Restored, _trash_body(filter_, dry_run=dry_run), *self._of(name), "trash", "restore")
+
+    def empty_trash(self, name: str, filter_: TrashFilter, *, dry_run: bool) -> Emptied:
+        return self._client.post(Emptied, _trash_body(filter_, dry_run=dry_run), *self._of(name), "trash", "empty")
+
     def log(self, name: str | None, filter_: LogFilter) -> list[Logged]:
         by_project: dict[str, list[Logged]] = {}
         place = (*self._at, "log") if name is None else (*self._of(name), "log")
@@ -152,6 +178,11 @@ class Remote:
     def revoke_grants(self, ids: Sequence[str]) -> Ended:
         return self._client.post(Ended, IdsBody(ids=list(ids)), "grants", "revoke")
 
+    def check_grants(self, password_file: str | None) -> GrantsChecked:
+        if password_file is not None:
+            raise ConfigurationError("A server has its own password file; leave -P out with --url.")
+        return self._client.get(GrantsChecked, "grants", "check")
+
     def set_group(self, group: str, users: Sequence[str]) -> Group:
         return self._client.post(Group, GroupBody(users=list(users)), "groups", group)
 
@@ -166,6 +197,24 @@ class Remote:
 
     def rotate_token(self, identity: str, body: RotateBody) -> NewToken:
         return self._client.post(NewToken, body, "tokens", identity, "rotate")
+
+    def publishers(self) -> PublisherPage:
+        pages = list(self._pages(PublisherPage, "publishers"))
+        publishers = [each for page in pages for each in page.publishers]
+        return PublisherPage(audience=pages[-1].audience, publishers=publishers)
+
+    def add_publisher(self, body: PublisherBody) -> NewPublisher:
+        body = msgspec.structs.replace(body, index=body.index or self._index)
+        return self._client.post(NewPublisher, body, "publishers")
+
+    def remove_publishers(self, ids: Sequence[str]) -> Ended:
+        return self._client.post(Ended, IdsBody(ids=list(ids)), "publishers", "remove")
+
+    def set_audience(self, audience: str) -> Audience:
+        return self._client.post(Audience, AudienceBody(audience=audience), "publishers", "audience")
+
+    def end_sessions(self, users: Sequence[str]) -> SessionsEnded:
+        return self._client.post(SessionsEnded, SessionsBody(users=list(users), all=not users), "sessions", "end")
 
     def _of(self, name: str) -> tuple[str, ...]:
         return (*self._at, "projects", name)
@@ -183,3 +232,14 @@ class Remote:
                 break
             seen.add(cursor)
         raise UpstreamError(f"The list of the server {self._client.url} has no end; its pages repeat.")
+
+
+def _trash_body(filter_: TrashFilter, *, dry_run: bool = False) -> TrashBody:
+    return TrashBody(
+        version=filter_.selection.version,
+        filename=filter_.selection.filename,
+        by=filter_.by,
+        before=None if filter_.before is None else filter_.before.isoformat(),
+        since=None if filter_.since is None else filter_.since.isoformat(),
+        dry_run=dry_run,
+    )

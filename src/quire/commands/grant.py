@@ -8,19 +8,16 @@ JSON of grants: {"decide": bool, "grants": [{"id": str, "subject": str, "rights"
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from quire.access.grants import ANY, Permission, parse_index
-from quire.access.passwords import parse_users, read_password_file
 from quire.access.records import AccessRecords
-from quire.access.unmatched import unmatched_grants
 from quire.administration.contract import Administration
 from quire.administration.describing_access import grant_entry
 from quire.administration.documents import GrantBody, GrantEntry
-from quire.commands.administering import add_place_flags, open_administration
+from quire.commands.administering import add_place_flags, open_administration, url_of
 from quire.commands.common import (
     add_store_flags,
     add_user_flag,
@@ -99,10 +96,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it. Raises NotFound, InvalidRequest, StoreError, UpstreamError."""
     if arguments.command == "access":
         return _init(arguments, AccessRecords(open_store(arguments, writes=True).store))
-    if arguments.command == "grants" and arguments.check:
-        return _check(arguments)
     index = parse_index(arguments.index or ANY)
     administration = open_administration(arguments, writes=arguments.command != "grants")
+    if arguments.command == "grants" and arguments.check:
+        return _check(arguments, administration)
     actions = {"grant": _grant, "revoke": _revoke, "grants": _grants, "group": _group}
     return actions[arguments.command](arguments, administration, index)
 
@@ -154,22 +151,18 @@ def _grants(arguments: argparse.Namespace, administration: Administration, index
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> int:
-    opened = open_store(arguments, writes=False)
-    document = AccessRecords(opened.store).read().state.document
-    file = arguments.passwords or opened.settings.passwords
-    users = None if file is None else parse_users(read_password_file(file), file).hashes
-    indexes = {opened.index.name, *(index.name for index in opened.indexes())}
-    found = list(unmatched_grants(document, users, indexes, datetime.now(UTC)))
+def _check(arguments: argparse.Namespace, administration: Administration) -> int:
+    found = administration.check_grants(arguments.passwords)
     if arguments.json:
-        print_json({"unmatched": [{"id": identity, "problem": problem} for identity, problem in found]})
-        return 1 if found else 0
-    for identity, problem in found:
-        print(f"{identity}\t{plain(document.grants[identity].subject)}\t{plain(problem)}")
-    if not found:
-        without = "" if users is not None else " Users were not looked for: name the password file with -P."
+        print_json({"unmatched": [{"id": each.id, "problem": each.problem} for each in found.unmatched]})
+        return 1 if found.unmatched else 0
+    for each in found.unmatched:
+        print(f"{each.id}\t{plain(each.subject)}\t{plain(each.problem)}")
+    if not found.unmatched:
+        how = "the server has no list of all users" if url_of(arguments) else "name the password file with -P"
+        without = "" if found.users_known else f" Users were not looked for: {how}."
         print(f"Each grant gives something.{without}")
-    return 1 if found else 0
+    return 1 if found.unmatched else 0
 
 
 def _explain(arguments: argparse.Namespace, administration: Administration, index: str | None) -> int:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 from quire.access.history import concerns
+from quire.access.passwords import parse_users, read_password_file
 from quire.access.records import AccessRecords
+from quire.access.unmatched import unmatched_grants
 from quire.access.uses import read_uses
 from quire.administration import describing
 from quire.administration.describing import log_reader
 from quire.administration.describing_access import explanation, grant_entry, grant_list, token_entry
 from quire.administration.describing_indexes import index_entries, index_entry, settings_of
+from quire.administration.describing_publishers import grants_checked, projects_of, publisher_entry
+from quire.administration.describing_trash import emptied_of, restored_of, trash_entry
 from quire.administration.documents import (
     Deleted,
     Ended,
@@ -40,19 +44,29 @@ from quire.administration.documents import (
     Yanked,
     YankedFile,
 )
+from quire.administration.publisher_documents import (
+    Audience,
+    GrantsChecked,
+    NewPublisher,
+    PublisherBody,
+    PublisherPage,
+    SessionsEnded,
+)
+from quire.administration.trash_documents import Emptied, Restored, TrashPage
 from quire.catalog.drop_ins import DropInFile, DropIns
 from quire.catalog.hosted import Hosted
 from quire.catalog.views import Projects, ProjectView
 from quire.commands.common import Opened
-from quire.config.suggestions import did_you_mean
 from quire.domain.changes import Selection
-from quire.domain.errors import DamagedRecord, NotFound, ReadOnlyFile
+from quire.domain.errors import DamagedRecord, NoSuchProject, NotFound, ReadOnlyFile
 from quire.domain.project import Project, Status
 from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
 from quire.index.commits import Change
-from quire.operations import changing, defining, granting, owning
+from quire.operations import changing, defining, granting, owning, sessions, trash, trusted_publishing
 from quire.operations.changing import FixedFile
+from quire.operations.missing import no_such_project
+from quire.operations.trash import TrashFilter
 
 _READERS = 16
 """Threads: over a network each record is some round trips."""
@@ -168,6 +182,28 @@ class Local:
         after = owning.remove_owner(self._index, name, subject, may_be_last=force)
         return self._owners(name, after, changed=after != before)
 
+    # -- the trash ----------------------------------------------------------------------------------------------------
+
+    def trash(self, name: str | None, filter_: TrashFilter) -> TrashPage:
+        names = self._index.trash.names().names if name is None else (name,)
+        found = [each for project in names for each in trash.find(self._index, project, filter_)]
+        if name is not None and not found:
+            with self._suggesting():
+                trash.check_known(self._index, name)
+        return TrashPage(index=self._index.name, files=[trash_entry(each) for each in found])
+
+    def restore(self, name: str, filter_: TrashFilter, *, dry_run: bool) -> Restored:
+        listed = project_view(self._opened, name).all_files()
+        existing = {each.file.filename: each.file for each in listed if isinstance(each, DropInFile)}
+        with self._suggesting():
+            restored = trash.restore(self._index, name, filter_, existing=existing, dry_run=dry_run)
+        return restored_of(name, restored, dry_run=dry_run)
+
+    def empty_trash(self, name: str, filter_: TrashFilter, *, dry_run: bool) -> Emptied:
+        with self._suggesting():
+            removed = trash.empty(self._index, name, filter_, dry_run=dry_run)
+        return emptied_of(name, removed, dry_run=dry_run)
+
     # -- the log ------------------------------------------------------------------------------------------------------
 
     def log(self, name: str | None, filter_: LogFilter) -> list[Logged]:
@@ -205,6 +241,14 @@ class Local:
         entries = [grant_entry(identity, each) for identity, each in zip(ids, taken, strict=True)]
         return Ended(ids=list(ids), changed=bool(taken), grants=entries)
 
+    def check_grants(self, password_file: str | None) -> GrantsChecked:
+        document = self._access.read().state.document
+        file = password_file or self._opened.settings.passwords
+        users = None if file is None else parse_users(read_password_file(file), file).hashes
+        indexes = {self._index.name, *(index.name for index in self._opened.indexes())}
+        found = unmatched_grants(document, users, indexes, datetime.now(UTC))
+        return grants_checked(document, found, users_known=users is not None)
+
     def set_group(self, group: str, users: Sequence[str]) -> Group:
         changed = granting.set_group(self._access, group, users, self._origin)
         return Group(group=group, users=list(users), changed=changed)
@@ -237,6 +281,40 @@ class Local:
         token, changed = granting.rotate_token(self._access, identity, str(body.digest), grace, self._origin)
         return NewToken(token=token_entry(identity, token, datetime.now(UTC)), changed=changed, text=None)
 
+    def publishers(self) -> PublisherPage:
+        document, projects = self._access.read().state.document, projects_of(self._opened.indexes())
+        found = [publisher_entry(identity, each, projects) for identity, each in document.publishers.items()]
+        return PublisherPage(audience=document.audience, publishers=found)
+
+    def add_publisher(self, body: PublisherBody) -> NewPublisher:
+        identity, document, changed = trusted_publishing.add_publisher(
+            self._access,
+            body.platform,
+            body.settings,
+            body.claims,
+            issuer=body.issuer,
+            index=body.index or self._index.name,
+            projects=body.projects,
+            origin=self._origin,
+        )
+        entry = publisher_entry(identity, document.publishers[identity], projects_of(self._opened.indexes()))
+        return NewPublisher(publisher=entry, audience=document.audience, changed=changed)
+
+    def remove_publishers(self, ids: Sequence[str]) -> Ended:
+        trusted_publishing.remove_publishers(self._access, ids, self._origin)
+        return Ended(ids=list(ids), changed=bool(ids))
+
+    def set_audience(self, audience: str) -> Audience:
+        changed = trusted_publishing.set_audience(self._access, audience, self._origin)
+        return Audience(audience=audience, changed=changed)
+
+    def end_sessions(self, users: Sequence[str]) -> SessionsEnded:
+        if users:
+            sessions.end_sessions(self._access, users, self._origin)
+        else:
+            sessions.end_all_sessions(self._access, self._origin)
+        return SessionsEnded(users=list(users), all=not users)
+
     # -- parts --------------------------------------------------------------------------------------------------------
 
     def _owned(self, name: str) -> Project:
@@ -252,10 +330,17 @@ class Local:
         is_owned = self._access.read().state.has_owned_projects(self._index.name)
         return Owners(project=name, owners=list(owners), changed=changed, count=is_owned)
 
-    def _missing(self, name: str) -> NotFound:
-        """The error for a name without a project, with the name that was probably meant."""
-        hint = did_you_mean(name, {*self._index.names(), *self._opened.folder().names()})
-        return NotFound(f"The project {name} does not exist{hint}.")
+    def _missing(self, name: str, further: Iterable[str] = ()) -> NoSuchProject:
+        """The error for a name without a project. `further`: names that may be meant beside those of the projects."""
+        return no_such_project(name, sorted({*self._index.names(), *self._opened.folder().names(), *further}))
+
+    @contextlib.contextmanager
+    def _suggesting(self) -> Iterator[None]:
+        """With the name that was probably meant in the error for one without a project, in the trash as well."""
+        try:
+            yield
+        except NoSuchProject as error:
+            raise self._missing(error.project, self._index.trash.names().names) from None
 
     def _meant(self, name: str) -> tuple[Project | None, list[FixedFile]]:
         """A project that is to be changed, and those of its files that cannot be."""

@@ -1,36 +1,24 @@
 """`quire publisher`: CI jobs that may upload because of what their platform says of them, without a secret.
 
-JSON of list: {"audience": str or null, "publishers": [{"id": str, "platform": str, "issuer": str, "settings":
-{word: str}, "claims": {claim: str}, "index": str, "projects": [str], "pending": [str], "remembered": {claim: str},
-"created": str, "by": str or null}]}. Of add: {"id": str, "changed": bool, "audience": str, "pending": [str]}. Of
-remove: {"removed": [str]}. Of audience: {"audience": str or null}.
+JSON of list: {"audience": str or null, "publishers": [{"id": str, "name": str, "platform": str, "issuer": str,
+"settings": {word: str}, "claims": {claim: str}, "index": str, "projects": [str], "pending": [str], "remembered":
+{claim: str}, "created": str, "by": str or null}]}. Of add: {"id": str, "changed": bool, "audience": str, "pending":
+[str]}. Of remove: {"removed": [str]}. Of audience: {"audience": str or null}.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
-from quire.access.document import AccessDocument, stamp
-from quire.access.grants import ANY, parse_index, parse_projects
-from quire.access.records import AccessRecords
-from quire.commands.common import (
-    Opened,
-    add_store_flags,
-    add_user_flag,
-    count,
-    open_store,
-    origin_of,
-    plain,
-    print_json,
-    print_table,
-)
+import msgspec
+
+from quire.administration.contract import Administration
+from quire.administration.publisher_documents import PublisherBody, PublisherPage
+from quire.commands.administering import add_place_flags, open_administration
+from quire.commands.common import add_user_flag, count, plain, print_json, print_table
 from quire.domain.errors import InvalidRequest
-from quire.operations import trusted_publishing
 from quire.publishing.platforms import PLATFORMS
-from quire.publishing.publishers import make_publisher
 
 SETTINGS = {
     "repository": "OWNER/NAME; of GitLab with all of its groups",
@@ -88,52 +76,58 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     audience.add_argument("audience", nargs="?", metavar="AUDIENCE", help="e.g. the host name of the index")
     for each in (adding, listing, removing, audience):
-        add_store_flags(each)
+        add_place_flags(each)
     for each in (adding, removing, audience):
         add_user_flag(each)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Raises NotFound, InvalidRequest, StoreError."""
+    """Do it. Raises NotFound, InvalidRequest, StoreError, UpstreamError."""
     writes = arguments.action in {"add", "remove"} or bool(getattr(arguments, "audience", None))
-    opened = open_store(arguments, writes=writes)
-    access = AccessRecords(opened.store)
+    administration = open_administration(arguments, writes=writes)
     if arguments.action == "add":
-        _add(arguments, opened, access)
+        _add(arguments, administration)
     elif arguments.action == "remove":
-        trusted_publishing.remove_publishers(access, arguments.ids, origin_of(arguments))
+        administration.remove_publishers(arguments.ids)
         if arguments.json:
             print_json({"removed": arguments.ids})
         else:
             print(f"Removed {count(len(arguments.ids), 'publisher')}: no further request is served by their tokens.")
     elif arguments.action == "audience":
-        _audience(arguments, access)
+        _audience(arguments, administration)
     else:
-        _list(opened, access.read().state.document, as_json=arguments.json)
+        _list(administration.publishers(), as_json=arguments.json)
     return 0
 
 
-def _add(arguments: argparse.Namespace, opened: Opened, access: AccessRecords) -> None:
-    index, projects = parse_index(arguments.index or opened.index.name), parse_projects(arguments.project)
-    publisher = make_publisher(
-        arguments.platform,
-        {word: value for word in SETTINGS if (value := getattr(arguments, word)) is not None},
-        dict(map(_claim, arguments.claim)),
+def _add(arguments: argparse.Namespace, administration: Administration) -> None:
+    body = PublisherBody(
+        platform=arguments.platform,
+        settings={word: value for word in SETTINGS if (value := getattr(arguments, word)) is not None},
+        claims=dict(map(_claim, arguments.claim)),
         issuer=arguments.issuer,
-        index=index,
-        projects=projects,
-        created=stamp(datetime.now(UTC)),
-        by=origin_of(arguments).user,
+        index=arguments.index,
+        projects=arguments.project,
     )
-    identity, document, changed = trusted_publishing.add_publisher(access, publisher, origin_of(arguments))
-    pending = _pending(opened, index, projects)
+    added = administration.add_publisher(body)
+    publisher = added.publisher
     if arguments.json:
-        print_json({"id": identity, "changed": changed, "audience": document.audience, "pending": pending})
+        print_json(
+            {
+                "id": publisher.id,
+                "changed": added.changed,
+                "audience": added.audience,
+                "pending": publisher.pending,
+            }
+        )
         return
-    print(f"{'Added' if changed else 'There is already'} the publisher {identity}: {plain(publisher.name)}")
-    print(f"It may upload {', '.join(projects)} to the index {index}; its tokens need the audience {document.audience}")
-    if pending:
-        print(f"{', '.join(pending)}: not there yet; the first upload makes the project.")
+    print(f"{'Added' if added.changed else 'There is already'} the publisher {publisher.id}: {plain(publisher.name)}")
+    print(
+        f"It may upload {', '.join(publisher.projects)} to the index {publisher.index}; its tokens need the audience "
+        f"{added.audience}"
+    )
+    if publisher.pending:
+        print(f"{', '.join(publisher.pending)}: not there yet; the first upload makes the project.")
 
 
 def _claim(text: str) -> tuple[str, str]:
@@ -143,53 +137,33 @@ def _claim(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _audience(arguments: argparse.Namespace, access: AccessRecords) -> None:
+def _audience(arguments: argparse.Namespace, administration: Administration) -> None:
     if arguments.audience:
-        trusted_publishing.set_audience(access, arguments.audience, origin_of(arguments))
-    found = access.read().state.document.audience
+        found = administration.set_audience(arguments.audience).audience
+    else:
+        found = administration.publishers().audience
     if arguments.json:
         print_json({"audience": found})
     else:
         print(found or "There is no audience yet; the first publisher brings one.")
 
 
-def _list(opened: Opened, document: AccessDocument, *, as_json: bool) -> None:
+def _list(found: PublisherPage, *, as_json: bool) -> None:
     if as_json:
-        print_json(
-            {
-                "audience": document.audience,
-                "publishers": [
-                    {
-                        "id": identity,
-                        **trusted_publishing.described(publisher),
-                        "pending": _pending(opened, publisher.index, publisher.projects),
-                        "remembered": publisher.remembered,
-                        "created": publisher.created,
-                        "by": publisher.by,
-                    }
-                    for identity, publisher in document.publishers.items()
-                ],
-            }
-        )
+        print_json({"audience": found.audience, "publishers": msgspec.to_builtins(found.publishers)})
         return
-    if not document.publishers:
+    if not found.publishers:
         print("There are no publishers.")
         return
     rows = [
         (
-            identity,
-            publisher.name,
-            publisher.index,
-            ", ".join(publisher.projects),
-            "pending" if _pending(opened, publisher.index, publisher.projects) else "",
-            " ".join(f"{name}={value}" for name, value in publisher.remembered.items()),
+            each.id,
+            each.name,
+            each.index,
+            ", ".join(each.projects),
+            "pending" if each.pending else "",
+            " ".join(f"{name}={value}" for name, value in each.remembered.items()),
         )
-        for identity, publisher in document.publishers.items()
+        for each in found.publishers
     ]
     print_table(("id", "jobs", "index", "projects", "state", "ids"), rows)
-
-
-def _pending(opened: Opened, index: str, projects: Iterable[str]) -> list[str]:
-    """The projects that do not exist yet; patterns are left out."""
-    found = {each.name: set(each.names()) for each in opened.indexes() if index in {ANY, each.name}}
-    return [each for each in projects if not each.endswith(ANY) and not any(each in names for names in found.values())]

@@ -1,14 +1,18 @@
-"""`quire session end`: end logins of the web interface, on every server at once."""
+"""`quire session end`: end logins of the web interface, on every server at once.
+
+JSON: {"users": [str], "all": bool}.
+"""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
-from quire.access.records import AccessRecords
-from quire.commands.common import add_store_flags, add_user_flag, open_store, origin_of, plain
+import msgspec
+
+from quire.commands.administering import add_place_flags, open_administration
+from quire.commands.common import add_user_flag, plain, print_json
 from quire.domain.errors import InvalidRequest
-from quire.operations import sessions
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -24,19 +28,19 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     end.add_argument("users", nargs="*", metavar="USER", help="whose sessions to end")
     end.add_argument("--all", action="store_true", help="end every session, by a new key")
-    add_store_flags(end)
+    add_place_flags(end)
     add_user_flag(end)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Raises InvalidRequest, StoreError."""
+    """Do it. Raises InvalidRequest, StoreError, UpstreamError."""
     if bool(arguments.users) == arguments.all:
         raise InvalidRequest("Name the users whose sessions to end, or give --all to end every session.")
-    access = AccessRecords(open_store(arguments, writes=True).store)
-    if arguments.all:
-        sessions.end_all_sessions(access, origin_of(arguments))
+    done = open_administration(arguments, writes=True).end_sessions(arguments.users)
+    if arguments.json:
+        print_json(msgspec.to_builtins(done))
+    elif done.all:
         print("Every session has ended.")
     else:
-        sessions.end_sessions(access, arguments.users, origin_of(arguments))
-        print(f"The sessions of {', '.join(map(plain, arguments.users))} have ended.")
+        print(f"The sessions of {', '.join(map(plain, done.users))} have ended.")
     return 0

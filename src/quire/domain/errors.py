@@ -53,6 +53,15 @@ class NotFound(QuireError):
     """No such project, release or file."""
 
 
+class NoSuchProject(NotFound):
+    """No project has this name."""
+
+    def __init__(self, project: str, hint: str = "") -> None:
+        """`hint`: for the end of the sentence, such as ` (did you mean NAME?)`."""
+        super().__init__(f"The project {project} does not exist{hint}.")
+        self.project = project
+
+
 class ChangedMeanwhile(QuireError):
     """The project is no longer as the client has seen it, and it asked for a change of that only."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -11,13 +11,14 @@ import structlog
 
 from quire.access import minting
 from quire.access.ci_identities import CiIdentity
-from quire.access.document import AccessDocument, moment
+from quire.access.document import AccessDocument, moment, stamp
+from quire.access.grants import parse_index, parse_projects
 from quire.access.minting import MintRefused, Proven
 from quire.access.records import AccessRecords
 from quire.access.tokens import TokenText, new_identity, new_token
 from quire.index.audit.entries import Origin
 from quire.publishing.platforms import text_of
-from quire.publishing.publishers import MAX_SETTING, Publisher, facts
+from quire.publishing.publishers import MAX_SETTING, Publisher, facts, make_publisher
 
 MOST_CLAIMS: Final = 60
 """Claims of a job that are kept beside its token."""
@@ -35,8 +36,31 @@ class Minted:
     """Seconds since 1970."""
 
 
-def add_publisher(access: AccessRecords, publisher: Publisher, origin: Origin) -> tuple[str, AccessDocument, bool]:
-    """Add a publisher: its id, the document with it, and whether it is new. Raises InvalidRequest, StoreError."""
+def add_publisher(
+    access: AccessRecords,
+    platform: str,
+    settings: Mapping[str, str],
+    claims: Mapping[str, str],
+    *,
+    issuer: str | None,
+    index: str,
+    projects: Collection[str],
+    origin: Origin,
+) -> tuple[str, AccessDocument, bool]:
+    """Add a publisher of these words: its id, the document with it, and whether it is new.
+
+    The same one once more changes nothing. Raises InvalidRequest, StoreError.
+    """
+    publisher = make_publisher(
+        platform,
+        settings,
+        claims,
+        issuer=issuer,
+        index=parse_index(index),
+        projects=parse_projects(projects),
+        created=stamp(datetime.now(UTC)),
+        by=origin.user,
+    )
     identity = new_identity()
     before, after = access.change(
         lambda document: minting.with_publisher(document, identity, publisher),

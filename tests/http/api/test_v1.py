@@ -4,6 +4,7 @@ worker at once."""
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import re
 from base64 import b64encode
@@ -21,6 +22,7 @@ from quire.access.tokens import new_identity, new_token
 from quire.config.settings import Settings
 from quire.domain.changes import Selection
 from quire.domain.project import File, Project
+from quire.http.api import v1
 from quire.http.api.openapi import document
 from quire.http.app.application import create_application
 from quire.http.app.routes import endpoints
@@ -139,14 +141,10 @@ def ann(site: Site) -> Api:
 
 def test_every_endpoint_has_a_handler() -> None:
     """Also in the modules that are imported at the first request."""
-    for module in ("v1_access", "v1_changes", "v1_indexes", "v1_log", "v1_projects", "v1_tokens"):
-        import_module(f"quire.http.api.{module}")
     names = {each.handler.partition(":")[2] for each in endpoints("/health") if each.label == "api"}
-    modules = [
-        import_module(f"quire.http.api.v1_{each}")
-        for each in ("access", "changes", "indexes", "log", "owners", "projects", "tokens")
-    ]
-    assert {name for name in names if not any(hasattr(module, name) for module in modules)} == set()
+    for name in sorted(names):
+        named = inspect.getclosurevars(getattr(v1, name)).nonlocals
+        assert callable(getattr(import_module(f"quire.http.api.{named['module']}"), named["function"])), name
 
 
 def test_projects_are_read(site: Site, ann: Api) -> None:
@@ -415,6 +413,84 @@ def test_the_log_is_read_page_by_page(site: Site, root: Api) -> None:
     assert [each["revision"] for each in filtered if each["project"] == "log-a"] == [2, 3]
     for bad in ("since=yesterday", "cursor=x", "cursor=a/-1", "since=99999-01-01"):
         root.get(f"{BASE}/indexes/-/log?{bad}", status=400)
+
+
+def test_the_trash_is_read_page_by_page(site: Site, root: Api, ann: Api) -> None:
+    """By project and filename, each file once; a filter holds for all pages. Changes may be repeated."""
+    place = f"{BASE}/indexes/-/projects/binned-1"
+    for name in ("binned-1", "binned-2"):
+        for version in ("1.0", "2.0", "3.0"):
+            upload(site, name, version, basic("ann"))
+        ann.post(f"{BASE}/indexes/-/projects/{name}/delete", {"all": True})
+    found, cursor = [], "?limit=2"
+    while cursor:
+        page = root.get(f"{BASE}/indexes/-/trash{cursor}")
+        assert len(page["files"]) <= 2
+        found += page["files"]
+        cursor = f"?limit=2&cursor={page['next']}" if page["next"] is not None else ""
+    keys = [(each["project"], each["version"]) for each in found if each["project"].startswith("binned")]
+    assert keys == [(name, version) for name in ("binned-1", "binned-2") for version in ("1.0", "2.0", "3.0")]
+    assert {each["deleted_by"] for each in found} == {"ann"}
+    assert root.get(f"{BASE}/indexes/-/trash?before=2020-01-01")["files"] == []
+    assert [each["version"] for each in ann.get(f"{place}/trash?version=2&by=ann&limit=1")["files"]] == ["2.0"]
+    for bad in ("before=yesterday", "since=99999-01-01", "limit=0"):
+        ann.get(f"{place}/trash?{bad}", status=400)
+    assert "did you mean binned-" in ann.get(f"{BASE}/indexes/-/projects/binned-9/trash", status=404)["detail"]
+    wheel = wheel_name("binned-1", "1.0")
+    assert ann.post(f"{place}/trash/restore", {"version": "1", "dry_run": True})["restored"] == [wheel]
+    assert ann.post(f"{place}/trash/restore", {"filename": wheel})["changed"] is True
+    assert ann.post(f"{place}/trash/restore", {"filename": wheel}) == {
+        "project": "binned-1",
+        "dry_run": False,
+        "restored": [],
+        "changed": False,
+    }
+    assert len(ann.post(f"{place}/trash/empty", {})["removed"]) == 2
+    assert ann.post(f"{place}/trash/empty", {})["changed"] is False
+    ann.post(f"{place}/trash/empty", {"version": "9"}, status=404)
+    ann.post(f"{place}/trash/restore", {"version": "2.0"}, status=404)
+    ann.post(f"{place}/trash/restore", {"verison": "2.0"}, status=400)
+    ann.post(f"{place}/trash/empty", {"before": "soon"}, status=400)
+    ann.get(f"{BASE}/indexes/-/trash", status=403)
+
+
+def test_publishers_and_sessions(site: Site, root: Api, ann: Api) -> None:
+    """Publishers are listed page by page; what is wrong with one is a sentence."""
+    bodies = [
+        {
+            "platform": "github",
+            "settings": {"repository": f"acme/tools-{number}", "workflow": "release.yml"},
+            "projects": ["acme-new"],
+        }
+        for number in range(3)
+    ]
+    added = [root.post(f"{BASE}/publishers", body) for body in bodies]
+    assert [(each["changed"], each["publisher"]["pending"]) for each in added] == [(True, ["acme-new"])] * 3
+    again = root.post(f"{BASE}/publishers", bodies[0])
+    assert (again["changed"], again["publisher"]["id"]) == (False, added[0]["publisher"]["id"])
+    first = root.get(f"{BASE}/publishers?limit=2")
+    rest = root.get(f"{BASE}/publishers?limit=2&cursor={first['next']}")
+    ids = [each["id"] for each in [*first["publishers"], *rest["publishers"]]]
+    assert (ids, rest["next"]) == (sorted(each["publisher"]["id"] for each in added), None)
+    assert root.post(f"{BASE}/publishers/audience", {"audience": "acme.example"})["changed"] is True
+    assert root.post(f"{BASE}/publishers/audience", {"audience": "acme.example"})["changed"] is False
+    for bad in (
+        {"platform": "nothing", "projects": ["a"]},
+        {"platform": "github", "projects": ["a"]},
+        {**bodies[0], "index": "../x"},
+        {**bodies[0], "projects": ["/"]},
+        {**bodies[0], "issuer": "http://issuer.example"},
+        {**bodies[0], "settings": {"repository": 5}},
+    ):
+        root.post(f"{BASE}/publishers", bad, status=400)
+    root.post(f"{BASE}/publishers/audience", {"audience": "a b"}, status=400)
+    assert root.post(f"{BASE}/publishers/remove", {"ids": ids})["changed"] is True
+    root.post(f"{BASE}/publishers/remove", {"ids": ids}, status=404)
+    ann.get(f"{BASE}/publishers", status=403)
+    assert root.post(f"{BASE}/sessions/end", {"users": ["ann"]}) == {"users": ["ann"], "all": False}
+    for bad_end in ({}, {"users": ["ann"], "all": True}, {"users": ["a\nb"]}):
+        root.post(f"{BASE}/sessions/end", bad_end, status=400)
+    assert root.get(f"{BASE}/grants/check")["users_known"] is True
 
 
 def test_all_of_many_projects_are_listed_while_some_change() -> None:

@@ -54,7 +54,8 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     ),
     MANAGE: (
         *(f"POST {OF_PROJECT}/{action}" for action in ("yank", "unyank", "delete", "status")),
-        *(f"GET {OF_PROJECT}/{what}" for what in ("log", "owners")),
+        *(f"GET {OF_PROJECT}/{what}" for what in ("log", "owners", "trash")),
+        *(f"POST {OF_PROJECT}/trash/restore", f"POST {OF_PROJECT}/trash/empty"),
     ),
     ADMIN: (
         *(f"GET {V1}/{what}" for what in ("grants", "grants/explain", "groups", "tokens", "indexes/{index}/log")),
@@ -62,6 +63,8 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         # of an index with shared projects, as here; else their owners and people that manage them (test_owners)
         *(f"POST {OF_PROJECT}/owners/{action}" for action in ("add", "remove")),
         *(f"POST {V1}/{what}" for what in ("tokens", "tokens/revoke", "tokens/{token}/rotate")),
+        *(f"GET {V1}/{what}" for what in ("grants/check", "publishers", "indexes/{index}/trash")),
+        *(f"POST {V1}/{what}" for what in ("publishers", "publishers/remove", "publishers/audience", "sessions/end")),
     ),
 }
 NEEDS: Final = {row: need for need, rows in ROWS.items() for row in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -52,3 +53,14 @@ def limit_of(request: Request) -> int:
     if not (raw.isascii() and raw.isdigit() and len(raw) <= 4 and 1 <= int(raw) <= MAX_LIMIT):
         raise InvalidRequest(f"limit is a number from 1 to {MAX_LIMIT}.")
     return int(raw)
+
+
+def moment_of(name: str, raw: str | None) -> datetime | None:
+    """A moment that a request names, in UTC where it has no offset. Raises InvalidRequest."""
+    if raw is None:
+        return None
+    try:
+        found = datetime.fromisoformat(raw)
+        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidRequest(f"{name} is a time such as 2026-11-23T12:00Z, or a date.") from None

@@ -59,9 +59,11 @@ def document(health_endpoint: str = "/health") -> Json:
 
 def _api_schemas() -> Json:
     """Of the JSON API: generated from its types."""
-    from quire.administration.documents import SCHEMAS as OF_API  # noqa: PLC0415 - for this document, and API requests
+    # For this document, and for API requests, only.
+    from quire.administration import documents, publisher_documents, trash_documents  # noqa: PLC0415 - as said
 
-    return msgspec.json.schema_components(OF_API, ref_template="#/components/schemas/{name}")[1]
+    schemas = (*documents.SCHEMAS, *publisher_documents.SCHEMAS, *trash_documents.SCHEMAS)
+    return msgspec.json.schema_components(schemas, ref_template="#/components/schemas/{name}")[1]
 
 
 def _paths(health_endpoint: str) -> Json:

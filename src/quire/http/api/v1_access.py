@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 import quire
 from quire.access.authorization import ALLOWED, Right
 from quire.access.grants import parse_index
+from quire.access.passwords import parse_users, read_password_file
 from quire.access.records import AccessRecords
+from quire.access.unmatched import unmatched_grants
 from quire.administration.describing_access import explanation, grant_entry, grant_list
+from quire.administration.describing_publishers import grants_checked
 from quire.administration.documents import (
     Ended,
     GrantBody,
@@ -20,6 +25,7 @@ from quire.administration.documents import (
     IdsBody,
     Sender,
 )
+from quire.administration.publisher_documents import GrantsChecked
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
 from quire.http.api.messages import answered, received
@@ -27,6 +33,7 @@ from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of, origin_of
 from quire.http.app.worker import Worker, worker_of
 from quire.index.audit.entries import Origin
+from quire.index.index import all_indexes
 from quire.operations import granting
 
 _SHOWN = {"read": Right.LIST, "upload": Right.UPLOAD, "manage": Right.MANAGE, "admin": Right.ADMIN}
@@ -57,6 +64,22 @@ async def whoami(request: Request) -> Response:
 async def grants(request: Request) -> Response:
     """GET grants."""
     return answered(grant_list(await worker_of(request).access.state()))
+
+
+async def check_grants(request: Request) -> Response:
+    """GET grants/check: the users are those of the password file, where logins come from nowhere else."""
+    worker = worker_of(request)
+    document = (await worker.access.state()).document
+    settings = worker.settings
+    file = None if settings.user_headers or settings.oidc_issuer is not None else settings.passwords
+
+    def check() -> GrantsChecked:
+        users = None if file is None else parse_users(read_password_file(file), file).hashes
+        indexes = {worker.default.name, *(index.name for index in all_indexes(worker.default.store))}
+        found = unmatched_grants(document, users, indexes, datetime.now(UTC))
+        return grants_checked(document, found, users_known=users is not None)
+
+    return answered(await worker.for_large_page(check))
 
 
 async def explain(request: Request) -> Response:

@@ -9,7 +9,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quire.access.authorization import Right
 from quire.administration.documents import (
     DeleteBody,
     Deleted,
@@ -24,14 +23,13 @@ from quire.catalog.served import ServedIndex
 from quire.catalog.views import ProjectView
 from quire.domain.changes import Selection, check_reason
 from quire.domain.errors import ChangedMeanwhile, InvalidRequest, ReadOnlyFile
-from quire.domain.names import normalize_name
 from quire.domain.project import File, Status
+from quire.http.api.managing import managed, missing
 from quire.http.api.messages import answered, received
-from quire.http.api.v1_projects import deleted_of, etag_of, missing, record_of
+from quire.http.api.v1_projects import deleted_of, etag_of, record_of
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.problems import HttpError
-from quire.http.app.request_log import context_of, origin_of
-from quire.http.app.worker import Worker, index_of, worker_of
+from quire.http.app.worker import Worker
 from quire.index.audit.entries import Origin
 from quire.index.commits import Change
 from quire.index.index import Guard
@@ -129,27 +127,20 @@ async def set_status(request: Request) -> Response:
 
 async def _meant(request: Request) -> _Meant:
     """The project of a request that may change it. Raises HttpError 401, 403, ChangedMeanwhile, and StoreError."""
-    worker, index = worker_of(request), index_of(request)
-    name = normalize_name(request.path_params["name"])
-    permit = await worker.access.check_change(request, Right.MANAGE, index.name, name)
-    context = context_of(request.scope)
-    context.project, context.action = name, request.url.path.rpartition("/")[2]
+    worker, index, name, origin, guard = await managed(request)
     view = await index.project(name)
     fixed = [
         FixedFile(each.file.filename, each.file.version, view.files[each.file.filename] is not each, problem)
         for each in view.all_files()
         if (problem := each.removal_problem) is not None
     ]
-    guard = permit.guard
-    if guard is not None:  # it tells nothing of a project to a sender without the right
-        guard(await worker.in_reader(index.hosted.stored, name))
     if "if-match" in request.headers:
         try:
             is_unchanged(request.headers, etag_of(view))
         except HttpError as error:
             raise ChangedMeanwhile(changing.CHANGED_MEANWHILE) from error
         guard = changing.both(guard, changing.only_of(record_of(view)))
-    return _Meant(worker, index, view, fixed, guard, origin_of(request, context.user, worker.proxies))
+    return _Meant(worker, index, view, fixed, guard, origin)
 
 
 async def _check_exists(request: Request, meant: _Meant) -> None:

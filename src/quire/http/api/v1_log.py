@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +19,7 @@ from quire.administration.documents import LogPage
 from quire.catalog.served import ServedIndex
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
-from quire.http.api.messages import answered, limit_of
+from quire.http.api.messages import answered, limit_of, moment_of
 from quire.http.app.worker import index_of, worker_of
 from quire.index.audit.entries import Entry, as_logged
 from quire.index.audit.reading import LogFilter, Logged
@@ -53,7 +52,10 @@ async def project_log(request: Request) -> Response:
 async def _answer(request: Request, name: str | None) -> Response:
     worker, index, limit = worker_of(request), index_of(request), limit_of(request)
     query = request.query_params
-    filter_ = LogFilter(since=_moment(query.get("since")), user=query.get("user"), action=query.get("action"))
+    since = moment_of("since", query.get("since"))
+    filter_ = LogFilter(
+        since=None if since is None else as_logged(since), user=query.get("user"), action=query.get("action")
+    )
     cursor = _cursor(query.get("cursor"))
     return answered(await worker.for_large_page(_page, index, name, filter_, cursor, limit))
 
@@ -93,13 +95,3 @@ def _cursor(raw: str | None) -> tuple[str, int]:
     if not slash or not given.isascii() or not given.isdigit() or len(given) > 12:
         raise InvalidRequest("The cursor is none of a page of the log; take the field next as it is.")
     return name, int(given)
-
-
-def _moment(raw: str | None) -> str | None:
-    """As the log writes it. Raises InvalidRequest."""
-    if raw is None:
-        return None
-    try:
-        return as_logged(datetime.fromisoformat(raw))
-    except (ValueError, OverflowError):
-        raise InvalidRequest("since is a time such as 2026-11-23T12:00Z, or a date.") from None

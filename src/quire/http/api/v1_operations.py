@@ -105,3 +105,39 @@ REVOKE_TOKENS: Final = Operation("Revoke tokens", _answer("Ended"), (404, 507, *
 ROTATE_TOKEN: Final = Operation(
     "Give a token a new secret", _answer("NewToken"), (404, 507, *_BODY_ERRORS), (_TOKEN,), _body("RotateBody")
 )
+
+CHECK_GRANTS: Final = Operation("The grants that give nothing", _answer("GrantsChecked"))
+PUBLISHERS: Final = Operation(
+    "A page of the trusted publishers", _answer("PublisherPage"), parameters=(_CURSOR, _LIMIT)
+)
+ADD_PUBLISHER: Final = Operation(
+    "Trust the jobs of a workflow", _answer("NewPublisher"), (507, *_BODY_ERRORS), body=_body("PublisherBody")
+)
+REMOVE_PUBLISHERS: Final = Operation(
+    "Trust publishers no more", _answer("Ended"), (404, 507, *_BODY_ERRORS), body=_body("IdsBody")
+)
+SET_AUDIENCE: Final = Operation(
+    "Set the audience of tokens of jobs", _answer("Audience"), (507, *_BODY_ERRORS), body=_body("AudienceBody")
+)
+END_SESSIONS: Final = Operation(
+    "End sessions of the web interface", _answer("SessionsEnded"), (507, *_BODY_ERRORS), body=_body("SessionsBody")
+)
+_IN_TRASH: Final = (
+    _query("version", "Files of this version only"),
+    _query("filename", "The file of this name only"),
+    _query("by", "Files that this user deleted"),
+    _query("before", "Files that were deleted until this moment: RFC 3339, or a date"),
+    _query("since", "Files that were deleted from this moment on"),
+    *(_CURSOR, _LIMIT),
+)
+TRASH: Final = Operation(
+    "A page of the deleted files that can be restored", _answer("TrashPage"), (404,), (_INDEX, *_IN_TRASH)
+)
+PROJECT_TRASH: Final = Operation("Those of a project", _answer("TrashPage"), (404,), (*_PROJECT, *_IN_TRASH))
+_TRASH_ERRORS: Final = (404, 409, 507, *_BODY_ERRORS)
+RESTORE: Final = Operation(
+    "Publish deleted files again, all or none", _answer("Restored"), _TRASH_ERRORS, _PROJECT, _body("TrashBody")
+)
+EMPTY_TRASH: Final = Operation(
+    "Remove files from the trash for good", _answer("Emptied"), _TRASH_ERRORS, _PROJECT, _body("TrashBody")
+)

@@ -14,8 +14,8 @@ from quire.catalog.served import ServedIndex
 from quire.domain.errors import ReadOnlyFile
 from quire.domain.names import normalize_name
 from quire.domain.project import Project
+from quire.http.api.managing import missing
 from quire.http.api.messages import answered, received
-from quire.http.api.v1_projects import missing
 from quire.http.app.access import Permit
 from quire.http.app.request_log import context_of, origin_of
 from quire.http.app.worker import Worker, index_of, worker_of

@@ -17,10 +17,10 @@ from quire.administration.documents import FileList, ProjectEntry, ProjectPage
 from quire.catalog.hosted import HostedProject
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import Projects, ProjectView
-from quire.config.suggestions import did_you_mean
-from quire.domain.errors import NotFound, StoreError
+from quire.domain.errors import StoreError
 from quire.domain.names import normalize_name
 from quire.domain.project import Project
+from quire.http.api.managing import missing
 from quire.http.api.messages import answered, limit_of
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.request_log import context_of
@@ -28,10 +28,6 @@ from quire.http.app.worker import index_of, worker_of
 
 NEWEST: Final = "-"
 """In place of a version in an address."""
-_MISSPELT: Final = 2
-"""Characters that a misspelt name has more or fewer."""
-_MOST_COMPARED: Final = 200
-"""Names that a misspelt one is compared with, in some ten milliseconds: anyone may ask for a name."""
 _READERS: Final = 8
 """Threads for one page of projects, where each project is a round trip or more."""
 
@@ -85,15 +81,6 @@ async def release(request: Request) -> Response:
     view, version = await _existing(request), request.path_params["version"]
     found = describing.release_of
     return answered(await worker_of(request).in_reader(found, view, None if version == NEWEST else version))
-
-
-async def missing(request: Request, index: ServedIndex, name: str) -> NotFound:
-    """The error for a name without a project, with the name that was probably meant."""
-    similar = [
-        each for each in (await index.names()).names if each[:1] == name[:1] and abs(len(each) - len(name)) <= _MISSPELT
-    ]
-    hint = await worker_of(request).for_large_page(did_you_mean, name, similar[:_MOST_COMPARED])
-    return NotFound(f"The project {name} does not exist{hint}.")
 
 
 def etag_of(view: ProjectView) -> str:

@@ -94,6 +94,16 @@ _API: Final = (
     Endpoint("POST", f"{_V1}/tokens", "api.v1:create_token", Right.ADMIN, "api", v1.CREATE_TOKEN),
     Endpoint("POST", f"{_V1}/tokens/revoke", "api.v1:revoke_tokens", Right.ADMIN, "api", v1.REVOKE_TOKENS),
     Endpoint("POST", f"{_V1}/tokens/{{token}}/rotate", "api.v1:rotate_token", Right.ADMIN, "api", v1.ROTATE_TOKEN),
+    Endpoint("GET", f"{_V1}/grants/check", "api.v1:check_grants", Right.ADMIN, "api", v1.CHECK_GRANTS),
+    Endpoint("GET", f"{_V1}/publishers", "api.v1:publishers", Right.ADMIN, "api", v1.PUBLISHERS),
+    Endpoint("POST", f"{_V1}/publishers", "api.v1:add_publisher", Right.ADMIN, "api", v1.ADD_PUBLISHER),
+    Endpoint("POST", f"{_V1}/publishers/remove", "api.v1:remove_publishers", Right.ADMIN, "api", v1.REMOVE_PUBLISHERS),
+    Endpoint("POST", f"{_V1}/publishers/audience", "api.v1:set_audience", Right.ADMIN, "api", v1.SET_AUDIENCE),
+    Endpoint("POST", f"{_V1}/sessions/end", "api.v1:end_sessions", Right.ADMIN, "api", v1.END_SESSIONS),
+    Endpoint("GET", f"{_INDEX}/trash", "api.v1:trash", Right.ADMIN, "api", v1.TRASH),
+    Endpoint("GET", f"{_PROJECT}/trash", "api.v1:project_trash", Right.MANAGE, "api", v1.PROJECT_TRASH),
+    Endpoint("POST", f"{_PROJECT}/trash/restore", "api.v1:restore", Right.MANAGE, "api", v1.RESTORE),
+    Endpoint("POST", f"{_PROJECT}/trash/empty", "api.v1:empty_trash", Right.MANAGE, "api", v1.EMPTY_TRASH),
 )
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"
 _TABLE: Final = (
