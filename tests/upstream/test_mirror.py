@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from quire.domain.errors import StoreError, UpstreamError
+from quire.domain.errors import StoreError, UpstreamBusy, UpstreamError
 from quire.domain.project import Status
 from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
-from quire.upstream.mirror import Answered, Busy, Mirror, Mirrored
+from quire.upstream.mirror import Answered, Mirror, Mirrored
 from quire.upstream.mirrored import LEASE, Ages, Validators
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 
@@ -218,7 +218,7 @@ def test_while_the_other_index_is_down_the_page_is_served_and_seldom_asked_for()
 
     async def main() -> None:
         world = World()
-        world.other.answers = [answer(1), Busy("It is down.", 60.0)]
+        world.other.answers = [answer(1), UpstreamBusy("It is down.", 60.0)]
         await world.worker().get("foo", None)
         for minutes in range(60):
             world.clock.pass_(minutes=1)
@@ -239,10 +239,10 @@ def test_a_worker_asks_nothing_for_a_while_after_the_other_index_failed() -> Non
 
     async def main() -> None:
         world = World()
-        world.other.answers = [Busy("Too many requests.", 30.0), answer(1)]
+        world.other.answers = [UpstreamBusy("Too many requests.", 30.0), answer(1)]
         worker = world.worker()
         for name in ("foo", "bar", "baz"):
-            with pytest.raises(Busy):
+            with pytest.raises(UpstreamBusy):
                 await worker.get(name, None)
         assert len(world.other.asked) == 1
         world.clock.pass_(seconds=31)
@@ -459,7 +459,7 @@ async def _read_at_random(chance: random.Random) -> None:
         latest += chance.random() < 0.5
         given = answer(latest, 200 if chance.random() < 0.3 else 1, etag=str(latest))
         if chance.random() < 0.1:
-            raise Busy("Not now.")
+            raise UpstreamBusy("Not now.")
         for _ in range(chance.randrange(60)):
             await asyncio.sleep(0)
         return UNCHANGED if known.etag == given.validators.etag and chance.random() < 0.7 else given

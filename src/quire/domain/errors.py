@@ -109,5 +109,16 @@ class UpstreamError(QuireError):
     """Another index cannot be reached, refuses, or gives an answer that is not understood."""
 
 
+class UpstreamBusy(UpstreamError):
+    """Another index cannot give an answer now, and may at the next attempt.
+
+    `wait`: seconds after which it asked to be asked again; 0.0 if it did not say.
+    """
+
+    def __init__(self, sentence: str, wait: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.wait = wait
+
+
 class ConfigurationError(QuireError):
     """A setting, a flag or a file named by one is wrong; the program cannot start."""

@@ -25,7 +25,7 @@ from typing import Final, ParamSpec, Protocol, TypeVar
 import structlog
 import zstandard
 
-from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, StoreError, UpstreamError
+from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, StoreError, UpstreamBusy, UpstreamError
 from quire.domain.reserved import MIRROR
 from quire.store.contracts import Record, Store
 from quire.upstream import mirrored
@@ -53,14 +53,6 @@ _READ_AGAIN: Final = 5
 _FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("quire.mirror")
-
-
-class Busy(UpstreamError):
-    """The other index fails for now; `wait`: seconds after which it asked to be asked again, 0.0 if it did not say."""
-
-    def __init__(self, sentence: str, wait: float = 0.0) -> None:
-        super().__init__(sentence)
-        self.wait = wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +140,7 @@ class Mirror:
             if served:
                 return current
             known = current
-        raise Busy(f"The page of {name} changes faster than it can be read; repeat later.")
+        raise UpstreamBusy(f"The page of {name} changes faster than it can be read; repeat later.")
 
     async def _unknown_now(self, current: Mirrored) -> bool:
         """Whether the other index has no such project; it is asked if need be. False: read the record again.
@@ -235,7 +227,7 @@ class Mirror:
         except Conflict:
             log.debug("mirrored page was changed meanwhile", project=name)
         except UpstreamError as error:
-            wait = error.wait if isinstance(error, Busy) else 0.0
+            wait = error.wait if isinstance(error, UpstreamBusy) else 0.0
             await self._in_thread(self._write, record, mirrored.failed(page, str(error), wait, self._now()))
             raise
 
@@ -243,14 +235,14 @@ class Mirror:
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 answer = await self._ask(name, known)
-        except (TimeoutError, Busy) as error:
-            wait = error.wait if isinstance(error, Busy) else 0.0
+        except (TimeoutError, UpstreamBusy) as error:
+            wait = error.wait if isinstance(error, UpstreamBusy) else 0.0
             pause = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
             self._failures += 1
             self._again = self._now() + max(pause, timedelta(seconds=min(wait, 3600.0)))
-            if isinstance(error, Busy):
+            if isinstance(error, UpstreamBusy):
                 raise
-            raise Busy(f"The index gives no page of {name} within {ASK_SECONDS:.0f} seconds.") from None
+            raise UpstreamBusy(f"The index gives no page of {name} within {ASK_SECONDS:.0f} seconds.") from None
         self._failures, self._again = 0, None
         return answer
 
@@ -259,11 +251,11 @@ class Mirror:
         return self._again if self._again is not None and now < self._again else None
 
     def _check_pause(self) -> None:
-        """Raises Busy while the other index is not to be asked."""
+        """Raises UpstreamBusy while the other index is not to be asked."""
         now = self._now()
         ends = self._pause_ends(now)
         if ends is not None:
-            raise Busy("The index could not be reached just now; repeat later.", (ends - now).total_seconds())
+            raise UpstreamBusy("The index could not be reached just now; repeat later.", (ends - now).total_seconds())
 
     def _unknown_until(self, name: str) -> datetime | None:
         until = self._unknown.get(name)
@@ -322,7 +314,7 @@ class Mirror:
         return mirrored.decode_content(data)
 
     def _keep(self, name: str, record: Record, before: MirroredPage | None, answer: Answered) -> None:
-        """Write the record that an answer makes of the one before. Raises Conflict, StoreError, Busy."""
+        """Write the record that an answer makes of the one before. Raises Conflict, StoreError, UpstreamBusy."""
         now = self._now()
         if answer.unchanged and before is not None:
             self._write(record, mirrored.confirmed(before, answer.validators, now))
@@ -330,7 +322,7 @@ class Mirror:
         if answer.page is None:
             after = mirrored.gone(before, now)
         elif mirrored.is_older(before, answer.page.serial):
-            raise Busy(f"The index gives an older page of {name} than before.")
+            raise UpstreamBusy(f"The index gives an older page of {name} than before.")
         else:
             content, blob = Content.of(answer.page), None
             if not content.is_small and (before is None or before.content != content.name):

@@ -1,0 +1,280 @@
+"""Requests to another index and to the hosts of its files, over HTTP.
+
+The other server is trusted no further than needed. A login in the index's URL is sent to that very origin only, and
+never shown in an error. Redirects are followed a few times, never from https to http. A page may name files on any
+host; an address that is not public (of this machine, of the inside of the network) is asked only where the operator
+named that host: the check is of the address that is connected to, so a name that resolves to another one later gains
+nothing. Behind a proxy, which resolves names by itself, it is the proxy's part. Answers are read by pieces, up to a
+limit; compressed ones are unpacked up to the same limit.
+
+Certificates are verified with the system's authorities and those of `certifi`, or with `SSL_CERT_FILE` alone; proxies
+are those of the environment (`HTTPS_PROXY`, `NO_PROXY`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import ssl
+import zlib
+from base64 import b64encode
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.request import getproxies
+
+import aiohttp
+import certifi
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from quire import __version__
+from quire.domain.errors import UpstreamBusy, UpstreamError
+
+CONNECTIONS: Final = 32
+"""At once, to all hosts of one index."""
+MOST_REDIRECTS: Final = 5
+CONNECT_SECONDS: Final = 10.0
+SILENT_SECONDS: Final = 30.0
+"""Without a byte of an answer that has begun, or that is waited for."""
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+
+Origin = tuple[str, str | None, int | None]
+
+
+class Response:
+    """An answer whose body is read by the caller."""
+
+    def __init__(self, response: aiohttp.ClientResponse, url: str) -> None:
+        self._response = response
+        self.url = url
+        """Where it came from, after redirects."""
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        """By name in any case."""
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it was sent, in pieces as they arrive. Raises UpstreamBusy, UpstreamError."""
+        content = self._response.content
+        while True:
+            with _sentences(self.url):
+                piece = await content.readany()
+            if not piece:
+                return
+            yield piece
+
+    def check(self, status: int = 200) -> None:
+        """Raises UpstreamBusy or UpstreamError for any other status."""
+        if self.status == status:
+            return
+        sentence = f"The server {self.host} answers {self.status} {self._response.reason or ''}".rstrip()
+        if self.status == 429 or self.status >= 500:
+            after = self.headers.get("Retry-After", "")
+            raise UpstreamBusy(f"{sentence}; repeat later.", float(after) if re.fullmatch(r"\d{1,5}", after) else 0.0)
+        if self.status in {401, 403}:
+            raise UpstreamError(
+                f"{sentence}; give a login that may read it in the URL of the index (https://user:password@...)."
+            )
+        raise UpstreamError(f"{sentence}.")
+
+    async def body(self, limit: int) -> bytes:
+        """All of it, unpacked, of at most `limit` bytes. Raises UpstreamBusy, UpstreamError."""
+        encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in {"identity", "", "gzip"}:
+            raise UpstreamError(f"The index answers in the encoding {encoding[:40]!a}, which it was not asked for.")
+        unpacker = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+        body = bytearray()
+        async for piece in self.pieces():
+            try:
+                body += piece if unpacker is None else unpacker.decompress(piece, limit - len(body) + 1)
+            except zlib.error as error:
+                raise UpstreamError(f"The index answers with damaged gzip data ({error}).") from error
+            if unpacker is not None and unpacker.unused_data:  # zlib would keep all that follows
+                raise UpstreamError("The index answers with other data behind its gzip data.")
+            if len(body) > limit:
+                raise UpstreamError(f"The index answers with a page longer than {limit} bytes.")
+        if unpacker is not None and not unpacker.eof:
+            raise UpstreamBusy("The index answers with an incomplete page; repeat later.")
+        return bytes(body)
+
+
+class OtherServer:
+    """One index and the hosts of its files. Belongs to one event loop; connects when it is first asked."""
+
+    def __init__(self, index_url: str, *, private_hosts: Collection[str] | None = ()) -> None:
+        """`index_url`: of its project list, ended by a slash, perhaps with a login; `private_hosts`: may have addresses
+        that are not public, beside the index's own host; None: all may.
+        """
+        parts = urlsplit(index_url)
+        host = parts.netloc.rpartition("@")[2]
+        self.url = urlunsplit((parts.scheme, host, parts.path, "", ""))
+        """Without the login."""
+        self.reached = False
+        """Whether anything was ever answered."""
+        self._origin = origin_of(self.url)
+        login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
+        self._login = {"Authorization": f"Basic {b64encode(login).decode()}"} if "@" in parts.netloc else {}
+        self._trusted = None if private_hosts is None else {*private_hosts, parts.hostname or ""}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @asynccontextmanager
+    async def get(self, url: str, headers: Mapping[str, str] = NO_HEADERS) -> AsyncIterator[Response]:
+        """The answer to a GET, whatever its status. The caller sets a deadline.
+
+        Raises UpstreamBusy and UpstreamError for all that can go wrong, also within the block.
+        """
+        first, session = url, self._connected()
+        for _ in range(MOST_REDIRECTS + 1):
+            self._check_address(url)
+            sent = {**headers, **self._login} if origin_of(url) == self._origin else headers
+            with _sentences(url):
+                response = await session.get(URL(url, encoded=True), headers=sent, allow_redirects=False)
+            self.reached = True
+            try:
+                if response.status not in {301, 302, 303, 307, 308}:
+                    yield Response(response, url)
+                    return
+                url = _redirected(url, response.headers.get("Location", ""))
+            finally:
+                response.close()
+        raise UpstreamError(f"The server {urlsplit(first).hostname} redirects too often.")
+
+    def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            try:
+                resolver = _Resolver(self._trusted)
+                connector = aiohttp.TCPConnector(ssl=_tls(), resolver=resolver, limit=CONNECTIONS)
+            except (ValueError, OSError) as error:
+                raise UpstreamError(
+                    f"No connection can be made with the certificates in the environment ({error})."
+                ) from error
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                headers={"User-Agent": f"quire/{__version__}"},
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS),
+                trust_env=True,
+            )
+        return self._session
+
+    def _check_address(self, url: str) -> None:
+        """Raises UpstreamError for a URL with a number for a host that may not be asked."""
+        host = urlsplit(url).hostname or ""
+        if self._trusted is not None and host not in self._trusted and _is_number(host) and not _is_public(host):
+            raise _NotPublic(host)
+
+
+@contextmanager
+def _sentences(url: str) -> Iterator[None]:
+    """Raises UpstreamBusy and UpstreamError instead of the errors of the library."""
+    host = urlsplit(url).hostname
+    try:
+        yield
+    except TimeoutError as error:
+        raise UpstreamBusy(f"The server {host} does not answer in time; repeat later.") from error
+    except aiohttp.InvalidURL as error:
+        raise UpstreamError(f"A URL of the index, on {host}, cannot be asked.") from error
+    except aiohttp.ClientPayloadError as error:
+        raise UpstreamBusy(f"The server {host} ended its answer before it was complete.") from error
+    except (aiohttp.ClientConnectionError, OSError) as error:
+        raise UpstreamBusy(f"The server {host} cannot be reached: {_reason(error)}.") from error
+    except (aiohttp.ClientError, ValueError) as error:
+        raise UpstreamError(f"The server {host} gives an answer that cannot be read ({_reason(error)}).") from error
+
+
+class _NotPublic(UpstreamError):
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"The host {host[:200]} has an address that is not public; name it in --upstream-hosts if its files are "
+            "meant to be fetched."
+        )
+
+
+class _Resolver(AbstractResolver):
+    """Resolves names, and refuses those with an address that may not be asked."""
+
+    def __init__(self, trusted: Collection[str] | None) -> None:
+        self._trusted = trusted
+        self._resolver = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        may_ask = self._trusted is None or host in self._trusted or host in _proxies()
+        if not may_ask and not all(_is_public(each["host"]) for each in found):
+            raise _NotPublic(host)
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def _proxies() -> set[str]:
+    """The hosts of the proxies in the environment."""
+    return {urlsplit(url).hostname or "" for url in getproxies().values() if "://" in url}
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_public(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return found.is_global and not found.is_multicast
+
+
+def _redirected(url: str, location: str) -> str:
+    """The URL that an answer leads to. Raises UpstreamError."""
+    host = urlsplit(url).hostname
+    try:
+        target = urljoin(url, location).partition("#")[0]
+        parts = urlsplit(target)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not location or not usable:
+        raise UpstreamError(f"The redirect of {host} cannot be followed.")
+    if url.startswith("https:") and parts.scheme != "https":
+        raise UpstreamError(f"The server {host} redirects from https to http, which is not followed.")
+    return target
+
+
+def _tls() -> ssl.SSLContext:
+    named = os.environ.get("SSL_CERT_FILE")
+    if named:
+        return ssl.create_default_context(cafile=named)
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def origin_of(url: str) -> Origin:
+    """Scheme, host and port."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
