@@ -176,6 +176,7 @@ def test_files_that_could_mean_harm_are_left_out(filename: object, url: object) 
         (JSON, b'{"meta": {"api-version": "one"}, "files": []}'),
         ("text/html", b'<meta name="pypi:repository-version" content="2.0">'),
         ("text/html", b'<base href="http://[bad/">'),
+        ("text/html", b"<h1>Log in</h1><a href='/login'>here</a>"),
     ],
 )
 def test_anything_else_is_refused_in_one_sentence(content_type: str, body: bytes) -> None:
@@ -183,6 +184,12 @@ def test_anything_else_is_refused_in_one_sentence(content_type: str, body: bytes
     with pytest.raises(UpstreamError) as caught:
         parse_page("foo", content_type, body, URL)
     assert "\n" not in str(caught.value)
+
+
+def test_a_page_of_no_files_says_that_it_is_one() -> None:
+    """Then it is believed; else it could be anything that a proxy sends in the place of a page."""
+    empty = b'<meta name="pypi:repository-version" content="1.0">'
+    assert parse_page("foo", "text/html", empty, URL).files == ()
 
 
 @given(

@@ -39,6 +39,12 @@ class OpenBlob(ABC):
         """
         return None
 
+    async def wait(self, offset: int) -> None:
+        """Wait, on an event loop, until `read_at` has a byte at this offset, or an error. Only a blob that is still
+        arriving makes its readers wait.
+        """
+        return
+
     @abstractmethod
     def read_at(self, offset: int, size: int) -> bytes:
         """The bytes from `offset` (not negative) on: `size` of them, or as many as there are until the end.

@@ -203,7 +203,7 @@ class _Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.base: str | None = None
-        self.version = "1.0"  # PEP 629: a page that states none has 1.0
+        self.version: str | None = None
         self.status: dict[str, str | None] = {}
         self.links: list[dict[str, str | None]] = []
 
@@ -229,10 +229,16 @@ def _parse_html(project: str, text: str, url: str) -> UpstreamPage:
         base = urljoin(url, page.base) if page.base else url
     except (ValueError, AssertionError) as error:  # raised by html.parser and urljoin for hostile documents
         raise UpstreamError(f"The index answers with HTML that cannot be read ({error}).") from error
-    _check_version(page.version)
+    _check_version("1.0" if page.version is None else page.version)  # PEP 629: a page that states none has 1.0
+    files = _Check(project, base).all(_entry_of(attributes) for attributes in page.links)
+    if not files and page.version is None:
+        raise UpstreamError(
+            "The index answers with HTML that names no file of the project, nor a version of the Simple API; it may be "
+            "the page of an error, or of a login."
+        )
     status, reason = _status(page.status or None)
     return UpstreamPage(
-        files=_Check(project, base).all(_entry_of(attributes) for attributes in page.links),
+        files=files,
         status=status,
         status_reason=reason,
     )

@@ -250,6 +250,7 @@ class FileResponse(Response):
     async def _send_chunks(self, request: Request, send: Send, content: OpenBlob, start: int, stop: int) -> None:
         while start < stop:
             try:
+                await content.wait(start)
                 chunk = await self._worker.in_sender(content.read_at, start, min(CHUNK, stop - start))
             except StoreError as error:  # removed while it was being sent, perhaps on another machine
                 self._log_broken(request, content, str(error))

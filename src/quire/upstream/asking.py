@@ -1,0 +1,71 @@
+"""Asking another index for the page of a project, for a mirror."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Final
+
+import msgspec
+
+from quire.domain.errors import UpstreamError
+from quire.upstream.mirror import Answered
+from quire.upstream.mirrored import Validators
+from quire.upstream.pages import ACCEPT, UpstreamPage, parse_page
+from quire.upstream.server import OtherServer, Response
+
+MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
+"""Longest project page, unpacked. The largest public projects have some 20 MB."""
+MAX_VALIDATOR: Final = 500
+"""Characters of an ETag; a longer one is not sent back."""
+_SERIAL: Final = "X-PyPI-Last-Serial"
+
+
+class PageRequests:
+    """An `Ask` of `quire.upstream.mirror`: asks by HTTP."""
+
+    def __init__(self, server: OtherServer, executor: Callable[[], Executor]) -> None:
+        """`executor`: reads large pages."""
+        self._server = server
+        self._executor = executor
+
+    async def __call__(self, name: str, known: Validators) -> Answered:
+        headers = {"Accept": ACCEPT, "Accept-Encoding": "gzip"}
+        if known.etag is not None:
+            headers["If-None-Match"] = known.etag
+        elif known.last_modified is not None:
+            headers["If-Modified-Since"] = known.last_modified
+        async with self._server.get(f"{self._server.url}{name}/", headers) as response:
+            validators = Validators(_header(response, "ETag"), _header(response, "Last-Modified"))
+            if response.status == 304 and (known.etag is not None or known.last_modified is not None):
+                return Answered(None, unchanged=True, validators=validators)
+            if response.status in {404, 410}:
+                return Answered(None)
+            response.check()
+            body = await response.body(MAX_PAGE_BYTES)
+            url, kind = response.url, response.headers.get("Content-Type", "")
+            serial = response.headers.get(_SERIAL, "")
+        page = await asyncio.get_running_loop().run_in_executor(self._executor(), parse_page, name, kind, body, url)
+        return Answered(_numbered(page, serial), validators=validators)
+
+
+def _numbered(page: UpstreamPage, serial: str) -> UpstreamPage:
+    """The page with the serial number of a header, where it has none itself."""
+    if page.serial is not None or not re.fullmatch(r"[1-9]\d{0,17}", serial):
+        return page
+    return msgspec.structs.replace(page, serial=int(serial))
+
+
+def _header(response: Response, name: str) -> str | None:
+    value = response.headers.get(name)
+    return value if value and len(value) <= MAX_VALIDATOR and value.isprintable() else None
+
+
+def check_index_url(url: str) -> str:
+    """The URL of an index as it is asked, ended by a slash. Raises UpstreamError when it is none of http or https."""
+    match = re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url)
+    if match is None:
+        raise UpstreamError(f"{url[:200]!r} is no URL of an index; use one such as https://packages.example/simple/.")
+    return url if url.endswith("/") else f"{url}/"

@@ -1,0 +1,231 @@
+"""The files of another index, kept in the store once a client has asked for them.
+
+A file that is not here is fetched by the first request for it. All requests of a worker share the fetch, and get the
+bytes as they arrive (`quire.upstream.arriving`); meanwhile they are staged, and published to the store when they have
+the announced SHA-256, else discarded. A fetch goes on to its end when its clients have gone away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Final, ParamSpec, TypeVar
+
+import structlog
+
+from quire.domain.errors import BlobMissing, Conflict, NotFound, StoreError, UpstreamBusy, UpstreamError
+from quire.domain.reserved import MIRROR
+from quire.store.contracts import Staging, Store
+from quire.store.open_blob import OpenBlob
+from quire.upstream.arriving import PIECE, Arrival
+from quire.upstream.pages import UpstreamFile
+from quire.upstream.server import OtherServer, Response
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MOST_METADATA: Final = 16 * 1024 * 1024
+"""Bytes of the metadata beside a file."""
+METADATA_SECONDS: Final = 60.0
+METADATA: Final = ".metadata"
+_WITHOUT_CODING: Final = {"Accept-Encoding": "identity"}
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("quire.mirror")
+
+
+class MirroredFiles:
+    """The files of one other index. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        upstream: str,
+        server: OtherServer,
+        *,
+        readers: Callable[[], Executor],
+        writers: Callable[[], Executor],
+        spool: str | None = None,
+    ) -> None:
+        """`upstream`: names the other index in keys; `readers`, `writers`: threads for work that blocks; `spool`: the
+        directory for files that arrive, None for the system's.
+        """
+        self._blobs = store.blobs
+        self._writable = store.writable
+        self._prefix = f"{MIRROR}/{upstream}"
+        self._server = server
+        self._readers = readers
+        self._writers = writers
+        self._spool = spool
+        self._fetches: dict[str, asyncio.Future[Arrival]] = {}
+        """By key: done once the size is known, and the first bytes arrive."""
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._complete: set[str] = set()
+        """The keys of fetches whose bytes are all there, and are being kept."""
+
+    async def open(self, project: str, file: UpstreamFile) -> OpenBlob:
+        """The bytes of a file, which may still be arriving.
+
+        Raises NotFound when the other index has it no more, UpstreamBusy, UpstreamError, StoreError.
+        """
+        key = self._key(project, file)
+        try:
+            return await self._in(self._readers, self._blobs.open, key)
+        except BlobMissing:
+            pass
+        fetch = self._fetches.get(key)
+        if fetch is None:
+            fetch = self._fetches[key] = asyncio.get_running_loop().create_future()
+            task = asyncio.get_running_loop().create_task(self._fetch(key, file, fetch))
+            self._under_way[key] = task
+        return (await asyncio.shield(fetch)).reader()
+
+    async def metadata(self, project: str, file: UpstreamFile) -> OpenBlob | bytes:
+        """The metadata beside a file, which the other index announced with its SHA-256. Raises as `open`."""
+        key = f"{self._key(project, file)}{METADATA}"
+        try:
+            return await self._in(self._readers, self._blobs.open, key)
+        except BlobMissing:
+            pass
+        try:
+            async with (
+                asyncio.timeout(METADATA_SECONDS),
+                self._server.get(_beside(file.url, METADATA), _WITHOUT_CODING) as response,
+            ):
+                _check(response, f"{file.filename}{METADATA}")
+                body = await response.body(MOST_METADATA)
+        except TimeoutError:
+            raise UpstreamBusy(f"The metadata of {file.filename} does not arrive; repeat later.") from None
+        if not compare_digest(sha256(body).hexdigest(), str(file.metadata)):
+            raise UpstreamError(f"The metadata of {file.filename} has another digest than its page announces.")
+        if self._writable:
+            await self._in(self._writers, self._keep, key, body)
+        return body
+
+    async def close(self) -> None:
+        """End all fetches, but keep the files that are complete. For the end of the process."""
+        tasks = dict(self._under_way)
+        for key, task in tasks.items():
+            if key not in self._complete:
+                task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    # -- fetching -----------------------------------------------------------------------------------------------------
+
+    async def _fetch(self, key: str, file: UpstreamFile, begun: asyncio.Future[Arrival]) -> None:
+        """Fetch a file to its end. `begun`: gets the arrival, or the reason why there is none."""
+        staging, arrival = None, None
+        try:
+            async with self._server.get(file.url, _WITHOUT_CODING) as response:
+                _check(response, file.filename)
+                arrival = Arrival(_size(file, response), asyncio.get_running_loop(), self._spool)
+                if self._writable:
+                    staging = await self._in(self._writers, self._blobs.stage, key)
+                begun.set_result(arrival)
+                await self._receive(file, response, arrival, staging)
+            self._complete.add(key)
+            if staging is not None:
+                await self._in(self._writers, self._publish, staging)
+            log.info("fetched", filename=file.filename, bytes=arrival.size)
+        except BaseException as error:
+            sentence = str(error) or f"The fetch of {file.filename} was ended."
+            if arrival is not None and not arrival.is_over:
+                arrival.fail(sentence)
+            if staging is not None:
+                staging.discard()
+            if isinstance(error, Exception):
+                log.warning("fetch failed", filename=file.filename, error=sentence)
+            if not begun.done():
+                begun.set_exception(error if isinstance(error, Exception) else UpstreamError(sentence))
+                begun.exception()  # its clients may have gone away
+            if not isinstance(error, UpstreamError | StoreError | NotFound):
+                raise
+        finally:
+            del self._fetches[key], self._under_way[key]
+            self._complete.discard(key)
+            if arrival is not None:
+                arrival.release()
+
+    async def _receive(self, file: UpstreamFile, response: Response, arrival: Arrival, staging: Staging | None) -> None:
+        """All bytes, verified. Raises UpstreamError, StoreError."""
+        digest, received, buffer = sha256(), 0, bytearray()
+        async for piece in response.pieces():
+            received += len(piece)
+            if received > arrival.size:
+                raise UpstreamError(f"The file {file.filename} has more than the {arrival.size} bytes that it should.")
+            buffer += piece
+            if len(buffer) >= PIECE or received - len(buffer) == 0:
+                buffer, taken = bytearray(), bytes(buffer)
+                await self._in(self._writers, _take, taken, arrival, staging, digest.update)
+        await self._in(self._writers, _take, bytes(buffer), arrival, staging, digest.update)
+        if received != arrival.size:
+            raise UpstreamBusy(f"The file {file.filename} ended after {received} of {arrival.size} bytes.")
+        if not compare_digest(digest.hexdigest(), file.hashes["sha256"]):
+            raise UpstreamError(
+                f"The file {file.filename} has the SHA-256 {digest.hexdigest()}, but its page announces "
+                f"{file.hashes['sha256']}; nothing was kept."
+            )
+        arrival.verify()
+
+    def _publish(self, staging: Staging) -> None:
+        staged = staging.finish(durable=False)
+        try:
+            self._blobs.publish(staged)
+        except Conflict:  # another worker has fetched the same bytes
+            staged.discard()
+
+    def _keep(self, key: str, body: bytes) -> None:
+        staging = self._blobs.stage(key)
+        try:
+            staging.write(body)
+            self._publish(staging)
+        except StoreError as error:
+            staging.discard()
+            log.warning("metadata not kept", key=key, error=str(error))
+
+    def _key(self, project: str, file: UpstreamFile) -> str:
+        return f"{self._prefix}/{project}/{file.hashes['sha256']}/{file.filename}"
+
+    async def _in(
+        self, executor: Callable[[], Executor], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor(), partial(function, *args, **kwargs))
+
+
+def _take(data: bytes, arrival: Arrival, staging: Staging | None, update: Callable[[bytes], None]) -> None:
+    """Take in a piece. Blocks. Raises StoreError."""
+    if data:
+        update(data)
+        if staging is not None:
+            staging.write(data)
+        arrival.append(data)
+
+
+def _check(response: Response, filename: str) -> None:
+    """Raises NotFound, UpstreamBusy, UpstreamError for any status but 200."""
+    if response.status in {404, 410}:
+        raise NotFound(f"The index that has the file {filename} gives it no more.")
+    response.check()
+
+
+def _size(file: UpstreamFile, response: Response) -> int:
+    """The bytes of a file, by its page or by the answer. Raises UpstreamError when neither says, or they differ."""
+    said = response.headers.get("Content-Length", "")
+    length = int(said) if said.isascii() and said.isdigit() and len(said) < 19 else None
+    if file.size is not None and length is not None and file.size != length:
+        raise UpstreamError(
+            f"The file {file.filename} has {length} bytes, but its page announces {file.size}; it is not fetched."
+        )
+    size = length if file.size is None else file.size
+    if size is None:
+        raise UpstreamError(f"The index does not say how many bytes the file {file.filename} has; it is not fetched.")
+    return size
+
+
+def _beside(url: str, companion: str) -> str:
+    """The URL of a companion of a file: the suffix belongs to the path (PEP 658)."""
+    path, mark, query = url.partition("?")
+    return f"{path}{companion}{mark}{query}"

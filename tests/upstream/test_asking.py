@@ -1,0 +1,96 @@
+"""Asking for pages: conditional requests, serial numbers, and answers that are no pages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from quire.domain.errors import UpstreamError
+from quire.upstream.asking import PageRequests, check_index_url
+from quire.upstream.mirror import Answered
+from quire.upstream.mirrored import Validators
+from quire.upstream.server import OtherServer
+from tests.upstreams import JSON, Answer, FakeIndex, page, serving_index
+
+ENTRY = {"filename": "foo-1.0.tar.gz", "url": "x"}
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+@pytest.fixture
+def index() -> Iterator[FakeIndex]:
+    with serving_index() as served:
+        yield served
+
+
+def ask(index: FakeIndex, known: Validators = Validators()) -> Answered:  # noqa: B008 - immutable
+    async def main() -> Answered:
+        server = OtherServer(index.url)
+        try:
+            with ThreadPoolExecutor(1) as executor:
+                return await PageRequests(server, lambda: executor)("foo", known)
+        finally:
+            await server.close()
+
+    return asyncio.run(main())
+
+
+def test_a_page_comes_with_its_validators_and_serial_number(index: FakeIndex) -> None:
+    """They are for the next request."""
+    headers = {"ETag": '"a"', "Last-Modified": "Mon, 01 Jan 2026 00:00:00 GMT", "X-PyPI-Last-Serial": "17"}
+    index.at("/simple/foo/", Answer(page([ENTRY]).body, JSON, headers=headers))
+    found = ask(index)
+    assert found.page is not None
+    assert [file.filename for file in found.page.files] == ["foo-1.0.tar.gz"]
+    assert found.page.serial == 17
+    assert found.validators == Validators('"a"', "Mon, 01 Jan 2026 00:00:00 GMT")
+
+
+def test_an_unchanged_page_is_confirmed(index: FakeIndex) -> None:
+    """By its ETag, else by its time."""
+    index.at("/simple/foo/", Answer(status=304, headers={"ETag": '"a"'}))
+    assert ask(index, Validators('"a"', "Mon")) == Answered(None, unchanged=True, validators=Validators('"a"'))
+    assert ask(index, Validators(None, "Mon")).unchanged
+    sent = [headers for _, headers in index.requests]
+    assert sent[0]["if-none-match"] == '"a"'
+    assert "if-modified-since" not in sent[0]
+    assert sent[1]["if-modified-since"] == "Mon"
+
+
+def test_a_304_to_a_request_without_conditions_is_an_error(index: FakeIndex) -> None:
+    """There is no page that it could confirm."""
+    index.at("/simple/foo/", Answer(status=304))
+    with pytest.raises(UpstreamError, match="answers 304"):
+        ask(index)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_missing_project_is_no_error(index: FakeIndex, status: int) -> None:
+    """The other index does not have it."""
+    index.at("/simple/foo/", Answer(status=status))
+    assert ask(index) == Answered(None)
+
+
+def test_an_error_page_with_status_200_is_refused(index: FakeIndex) -> None:
+    """Text, or the HTML of a proxy's login, would else hide all files of a project."""
+    for answer, match in (
+        (Answer(b"oops", "text/plain"), "no page of the Simple API"),
+        (Answer(b"<h1>Log in</h1>", "text/html"), "of a login"),
+    ):
+        index.at("/simple/foo/", answer)
+        with pytest.raises(UpstreamError, match=match):
+            ask(index)
+
+
+def test_the_url_of_an_index_is_checked() -> None:
+    """It is http or https, and ends with a slash."""
+    assert check_index_url("https://x.test/simple") == "https://x.test/simple/"
+    for url in ("x.test/simple", "ftp://x.test/", "https://", "https://x.test/?a=b", "https://x test/"):
+        with pytest.raises(UpstreamError, match="no URL of an index"):
+            check_index_url(url)

@@ -1,0 +1,310 @@
+"""Files of another index: fetched once, passed on while they arrive, and never complete unless they are verified."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import pytest
+
+from quire.domain.errors import NotFound, StoreError, UpstreamBusy, UpstreamError
+from quire.store.faults import Fault, Faults
+from quire.store.memory import MemoryStore
+from quire.store.open_blob import OpenBlob
+from quire.upstream.files import MirroredFiles
+from quire.upstream.pages import UpstreamFile
+from quire.upstream.server import OtherServer
+
+CONTENT = bytes(range(256)) * 20_000  # 5 MB
+NAME = "foo-1.0.tar.gz"
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+class Place:
+    """A server whose answer the test writes piece by piece, and the mirror of it."""
+
+    def __init__(self, executor: ThreadPoolExecutor) -> None:
+        self.store = MemoryStore()
+        self.faults = Faults()
+        self.executor = executor
+        self.requests: list[str] = []
+        self.port = 0
+        self.answer: Callable[[asyncio.StreamWriter], Awaitable[None]] = self.whole
+        self._servers: list[OtherServer] = []
+        self._mirrors: list[MirroredFiles] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.requests.append(head.split()[1].decode())
+        await self.answer(writer)
+        writer.close()
+
+    async def whole(self, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT) + CONTENT)
+        await writer.drain()
+
+    def mirror(self, *, writable: bool = True) -> MirroredFiles:
+        """The mirror of one worker."""
+        server = OtherServer(f"http://127.0.0.1:{self.port}/simple/")
+        files = MirroredFiles(
+            self.store.shared(self.faults, writable=writable),
+            "public",
+            server,
+            readers=lambda: self.executor,
+            writers=lambda: self.executor,
+        )
+        self._servers.append(server)
+        self._mirrors.append(files)
+        return files
+
+    def file(
+        self, content: bytes = CONTENT, *, size: int | None = len(CONTENT), metadata: bool | str = False
+    ) -> UpstreamFile:
+        return UpstreamFile(
+            filename=NAME,
+            url=f"http://127.0.0.1:{self.port}/files/{NAME}?sig=1",
+            version="1.0",
+            hashes={"sha256": hashlib.sha256(content).hexdigest()},
+            size=size,
+            metadata=metadata,
+        )
+
+    @property
+    def kept(self) -> list[str]:
+        return [blob.key for blob in self.store.blobs.list("mirror")]
+
+    async def close(self) -> None:
+        for mirror in self._mirrors:
+            await mirror.close()
+        for server in self._servers:
+            await server.close()
+
+
+@asynccontextmanager
+async def place() -> AsyncIterator[Place]:
+    with ThreadPoolExecutor(4) as executor:
+        found = Place(executor)
+        server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
+        found.port = server.sockets[0].getsockname()[1]
+        try:
+            yield found
+        finally:
+            await found.close()
+            server.close()
+
+
+async def read(blob: OpenBlob, size: int | None = None) -> bytes:
+    """The bytes as a download reads them, of which there are `size` at least; None: all."""
+    content = b""
+    wanted = blob.size if size is None else size
+    while len(content) < wanted:
+        await blob.wait(len(content))
+        content += await asyncio.to_thread(blob.read_at, len(content), 256 * 1024)
+    return content
+
+
+def test_a_file_is_fetched_once_and_kept() -> None:
+    """The next request, also of another worker, gets it from the store."""
+
+    async def main() -> None:
+        async with place() as at:
+            mirror = at.mirror()
+            with await mirror.open("foo", at.file()) as blob:
+                assert await read(blob) == CONTENT
+            await mirror.close()
+            for worker in (mirror, at.mirror()):
+                with await worker.open("foo", at.file()) as blob:
+                    assert await read(blob) == CONTENT
+            assert at.requests == [f"/files/{NAME}?sig=1"]
+
+    asyncio.run(main())
+
+
+def test_bytes_are_passed_on_as_they_arrive_to_all_clients() -> None:
+    """A client that comes later begins at the first byte; one that goes away ends nothing."""
+
+    async def main() -> None:
+        async with place() as at:
+            more = asyncio.Event()
+
+            async def slowly(writer: asyncio.StreamWriter) -> None:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT) + CONTENT[:3_000_000])
+                await writer.drain()
+                await more.wait()
+                writer.write(CONTENT[3_000_000:])
+                await writer.drain()
+
+            at.answer = slowly
+            mirror = at.mirror()
+            first = await mirror.open("foo", at.file())
+            assert CONTENT.startswith(await read(first, 1_000_000))
+            first.close()
+            second, third = await mirror.open("foo", at.file()), await mirror.open("foo", at.file())
+            assert CONTENT.startswith(await read(second, 2_000_000))
+            more.set()
+            assert set(await asyncio.gather(read(second), read(third))) == {CONTENT}
+            second.close()
+            third.close()
+            assert len(at.requests) == 1
+
+    asyncio.run(main())
+
+
+def test_the_fetch_goes_on_when_its_only_client_has_gone() -> None:
+    """The next request finds the file."""
+
+    async def main() -> None:
+        async with place() as at:
+            mirror = at.mirror()
+            (await mirror.open("foo", at.file())).close()
+            with await mirror.open("foo", at.file()) as blob:
+                assert await read(blob) == CONTENT
+            assert len(at.requests) == 1
+
+    asyncio.run(main())
+
+
+def test_wrong_bytes_never_make_a_complete_answer_and_are_not_kept() -> None:
+    """The last byte is held back until all are verified; then the reader gets an error."""
+
+    async def main() -> None:
+        async with place() as at:
+            other = CONTENT[:-1] + b"!"
+            with await at.mirror().open("foo", at.file(other)) as blob:
+                with pytest.raises(StoreError, match="SHA-256"):
+                    await read(blob)
+                assert len(await read(blob, len(CONTENT) - 1)) == len(CONTENT) - 1
+                await blob.wait(len(CONTENT) - 1)
+                with pytest.raises(StoreError, match="SHA-256"):
+                    blob.read_at(len(CONTENT) - 1, 1)
+            await at.close()
+            assert at.kept == []
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("answer", "size", "error", "match"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", 10, NotFound, "gives it no more"),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", 10, UpstreamBusy, "answers 500"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n123456789", 10, UpstreamError, "announces 10"),
+        (b"HTTP/1.1 200 OK\r\n\r\n123456789", None, UpstreamError, "does not say how many"),
+        (b"nonsense\r\n\r\n", 10, UpstreamError, "cannot be read"),
+        (b"", 10, UpstreamBusy, "cannot be reached"),
+    ],
+)
+def test_an_answer_that_is_no_file_is_an_error_before_the_first_byte(
+    answer: bytes, size: int | None, error: type[Exception], match: str
+) -> None:
+    """The client gets a status and a sentence; the next request asks again."""
+
+    async def main() -> None:
+        async with place() as at:
+
+            async def wrong(writer: asyncio.StreamWriter) -> None:
+                writer.write(answer)
+                await writer.drain()
+
+            at.answer = wrong
+            mirror = at.mirror()
+            with pytest.raises(error, match=match):
+                await mirror.open("foo", at.file(size=size))
+            at.answer = at.whole
+            with await mirror.open("foo", at.file()) as blob:
+                assert await read(blob) == CONTENT
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT), CONTENT[:-5]),
+        (b"HTTP/1.1 200 OK\r\n\r\n", CONTENT[:-5]),
+        (b"HTTP/1.1 200 OK\r\n\r\n", CONTENT + b"!"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"%x\r\n" % len(CONTENT) + CONTENT[:-5]),
+    ],
+)
+def test_an_answer_that_ends_early_or_late_is_not_kept(head: bytes, body: bytes) -> None:
+    """Readers get an error in place of the last byte; the next request asks again."""
+
+    async def main() -> None:
+        async with place() as at:
+
+            async def broken(writer: asyncio.StreamWriter) -> None:
+                writer.write(head + body)
+                await writer.drain()
+
+            at.answer = broken
+            mirror = at.mirror()
+            with await mirror.open("foo", at.file()) as blob, pytest.raises(StoreError):
+                await read(blob)
+            await mirror.close()
+            assert at.kept == []
+            at.answer = at.whole
+            with await mirror.open("foo", at.file()) as blob:
+                assert await read(blob) == CONTENT
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("operation", ["stage.write", "publish"])
+def test_a_store_that_fails_breaks_off_or_costs_the_copy(operation: str) -> None:
+    """The next request fetches again."""
+
+    async def main() -> None:
+        async with place() as at:
+            mirror = at.mirror()
+            at.faults.next(operation, Fault.FULL)  # type: ignore[arg-type]  # one of the two
+            with await mirror.open("foo", at.file()) as blob:
+                if operation == "publish":
+                    assert await read(blob) == CONTENT
+                else:
+                    with pytest.raises(StoreError):
+                        await read(blob)
+            await mirror.close()
+            assert at.kept == []
+            with await mirror.open("foo", at.file()) as blob:
+                assert await read(blob) == CONTENT
+
+    asyncio.run(main())
+
+
+def test_a_worker_that_may_not_write_passes_files_on() -> None:
+    """And keeps nothing."""
+
+    async def main() -> None:
+        async with place() as at:
+            with await at.mirror(writable=False).open("foo", at.file()) as blob:
+                assert await read(blob) == CONTENT
+            await at.close()
+            assert at.kept == []
+
+    asyncio.run(main())
+
+
+def test_metadata_is_verified_and_kept() -> None:
+    """It is asked for beside the file, with the query of the file's URL; other bytes are refused."""
+
+    async def main() -> None:
+        async with place() as at:
+            mirror = at.mirror()
+            digest = hashlib.sha256(CONTENT).hexdigest()
+            assert await mirror.metadata("foo", at.file(metadata=digest)) == CONTENT
+            kept = await at.mirror().metadata("foo", at.file(metadata=digest))
+            assert isinstance(kept, OpenBlob)
+            with kept:
+                assert kept.read() == CONTENT
+            assert at.requests == [f"/files/{NAME}.metadata?sig=1"]
+            with pytest.raises(UpstreamError, match="another digest"):
+                await mirror.metadata("foo", at.file(b"other", metadata="0" * 64))
+
+    asyncio.run(main())
