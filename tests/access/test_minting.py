@@ -16,7 +16,6 @@ from quire.access.minting import (
     LIFETIME,
     MOST_OF_ONE,
     MintRefused,
-    Proven,
     with_audience,
     with_minted,
     with_publisher,
@@ -26,6 +25,7 @@ from quire.access.minting import (
 from quire.access.principals import Principal
 from quire.access.tokens import TokenText, new_token
 from quire.domain.errors import InvalidRequest, NotFound
+from quire.identity.tokens import VerifiedToken
 from quire.publishing.publishers import Publisher, make_publisher
 from tests.publishing.claims import GITHUB, SETTINGS
 
@@ -46,9 +46,9 @@ def publisher(index: str = "main", *projects: str) -> Publisher:
     )
 
 
-def proven(identity: str = "a", now: datetime = NOW, **changed: str) -> Proven:
+def proven(identity: str = "a", now: datetime = NOW, **changed: str) -> VerifiedToken:
     """A token of a job that expires ten minutes from now."""
-    return Proven({**GITHUB, **changed}, identity, (now + timedelta(minutes=10)).timestamp())
+    return VerifiedToken({**GITHUB, **changed}, identity, (now + timedelta(minutes=10)).timestamp())
 
 
 def minted(

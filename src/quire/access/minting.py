@@ -10,9 +10,8 @@ from __future__ import annotations
 import secrets
 import string
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from quire.access.ci_identities import CiIdentity
 from quire.access.document import AccessDocument, Token, moment, stamp, with_fields
@@ -20,6 +19,9 @@ from quire.access.grants import ANY
 from quire.access.tokens import TokenText
 from quire.domain.errors import InvalidRequest, NotFound, QuireError
 from quire.publishing.publishers import Publisher, mismatch, remember
+
+if TYPE_CHECKING:
+    from quire.identity.tokens import VerifiedToken
 
 LIFETIME: Final = timedelta(minutes=15)
 """Of a minted token. PEP 807 allows no less, and PyPI gives no more."""
@@ -44,15 +46,6 @@ class MintRefused(QuireError):
         super().__init__(sentence)
         self.code = code
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """A token of a CI job that was verified; see `quire.identity.tokens.VerifiedToken`."""
-
-    claims: Mapping[str, Any]
-    identity: str
-    expires: float
 
 
 def with_publisher(document: AccessDocument, identity: str, publisher: Publisher) -> AccessDocument:
@@ -114,7 +107,7 @@ def matching(document: AccessDocument, claims: Mapping[str, Any]) -> tuple[dict[
 
 
 def with_minted(
-    document: AccessDocument, proven: Proven, text: TokenText, identity: CiIdentity, now: datetime
+    document: AccessDocument, proven: VerifiedToken, text: TokenText, identity: CiIdentity, now: datetime
 ) -> AccessDocument:
     """With a token of LIFETIME for the job, and with its own noted as used; what has ended is left out.
 

@@ -17,6 +17,7 @@ from quire.access.uses import read_uses
 from quire.administration import describing
 from quire.administration.describing import log_reader
 from quire.administration.describing_access import explanation, grant_entry, grant_list, token_entry
+from quire.administration.describing_changes import deletion_of, status_of, yanked_of
 from quire.administration.describing_indexes import index_entries, index_entry, settings_of
 from quire.administration.describing_publishers import grants_checked, projects_of, publisher_entry
 from quire.administration.describing_trash import emptied_of, restored_of, trash_entry
@@ -42,7 +43,6 @@ from quire.administration.documents import (
     TokenBody,
     TokenEntry,
     Yanked,
-    YankedFile,
 )
 from quire.administration.publisher_documents import (
     Audience,
@@ -58,14 +58,14 @@ from quire.catalog.hosted import Hosted
 from quire.catalog.views import Projects, ProjectView
 from quire.commands.common import Opened
 from quire.domain.changes import Selection
-from quire.domain.errors import DamagedRecord, NoSuchProject, NotFound, ReadOnlyFile
+from quire.domain.errors import DamagedRecord, NoSuchProject
 from quire.domain.project import Project, Status
 from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
-from quire.index.commits import Change
-from quire.operations import changing, defining, granting, owning, sessions, trash, trusted_publishing
+from quire.operations import defining, granting, owning, selecting, sessions, trash, trusted_publishing
 from quire.operations.changing import FixedFile
 from quire.operations.missing import no_such_project
+from quire.operations.selecting import Target, only_drop_ins
 from quire.operations.trash import TrashFilter
 
 _READERS = 16
@@ -116,58 +116,34 @@ class Local:
         return describing.release_of(project_view(self._opened, name), version)
 
     def yank(self, name: str, selection: Selection, reason: str | None) -> Yanked:
-        _, fixed = self._meant(name)
-        return _yanked(changing.yank(self._index, name, selection, fixed, reason), selection)
+        with self._suggesting():
+            return yanked_of(selecting.yank(self._target(name), selection, reason), selection)
 
     def unyank(self, name: str, selection: Selection) -> Yanked:
-        _, fixed = self._meant(name)
-        return _yanked(changing.unyank(self._index, name, selection, fixed), selection)
+        with self._suggesting():
+            return yanked_of(selecting.unyank(self._target(name), selection), selection)
 
     def delete(self, name: str, selection: Selection, *, dry_run: bool, no_trash: bool = False) -> Deleted:
-        hosted, dropins = self._index.project(name), self._opened.candidates(name)
-        files = [file for file in hosted.files.values() if selection.includes(file)] if hosted is not None else []
-        frees, fixed = False, self._fixed(hosted, dropins)
-        changing.check_selection(selection, fixed, removes=True)
-        if not files:
-            has_files = bool(dropins) or (hosted is not None and bool(hosted.files))
-            if not changing.was_deleted(selection, self._index.deleted(name), has_files=has_files):
-                self._meant(name)
-                raise changing.nothing_selected(name, selection)
-        in_trash = False
-        if files and not dry_run:
-            change = changing.delete(self._index, name, selection, fixed, to_trash=not no_trash)
-            in_trash = change.is_in_trash
-            # An open file outlives its name on a local file system. Over NFS a download under way would break off, so
-            # there the bytes stay until they are collected.
-            frees = (self._opened.store.validates_inline or no_trash) and not in_trash
-            if frees:
-                self._index.remove_blobs(change.removed)
-            files = list(change.unlisted)
-        return Deleted(
-            project=name,
-            selection=str(selection),
-            changed=bool(files) and not dry_run,
-            deleted=[file.filename for file in files],
-            bytes=sum(file.size for file in files),
-            freed=frees,
-            in_trash=in_trash,
-            trash_days=self._opened.settings.trash_days if in_trash else None,
-            dry_run=dry_run,
-        )
+        with self._suggesting():
+            done = selecting.delete(self._target(name), selection, to_trash=not no_trash, dry_run=dry_run)
+        # An open file outlives its name on a local file system. Over NFS a download under way would break off, so
+        # there the bytes stay until they are collected.
+        frees = done.changed and (self._opened.store.validates_inline or no_trash)
+        if frees:
+            self._index.remove_blobs(done.removed)
+        trash_days = self._opened.settings.trash_days
+        return deletion_of(name, selection, done, dry_run=dry_run, freed=frees, trash_days=trash_days)
 
     def status(self, name: str) -> ProjectStatus:
-        project = self._index.project(name)
-        if project is None and not self._opened.candidates(name):
-            raise self._missing(name)
-        return _status(name, project, changed=False)
+        target = self._target(name)
+        with self._suggesting():
+            target.check_exists()
+        return status_of(name, target.stored, changed=False)
 
     def set_status(self, name: str, status: Status, reason: str | None) -> ProjectStatus:
-        if self._index.project(name) is None:
-            if not self._opened.candidates(name):
-                raise self._missing(name)
-            raise ReadOnlyFile(f"The project {name} has drop-in files only; import them first ('quire import').")
-        change = changing.set_status(self._index, name, status, reason)
-        return _status(name, change.after, changed=change.changed)
+        with self._suggesting():
+            change = selecting.set_status(self._target(name), status, reason)
+        return status_of(name, change.after, changed=change.changed)
 
     def owners(self, name: str) -> Owners:
         return self._owners(name, self._owned(name).owners, changed=False)
@@ -323,7 +299,7 @@ class Local:
         if project is None:
             if not self._opened.candidates(name):
                 raise self._missing(name)
-            raise ReadOnlyFile(f"The project {name} has drop-in files only; import them first ('quire import').")
+            raise only_drop_ins(name)
         return project
 
     def _owners(self, name: str, owners: Sequence[str], *, changed: bool) -> Owners:
@@ -342,18 +318,12 @@ class Local:
         except NoSuchProject as error:
             raise self._missing(error.project, self._index.trash.names().names) from None
 
-    def _meant(self, name: str) -> tuple[Project | None, list[FixedFile]]:
+    def _target(self, name: str) -> Target:
         """A project that is to be changed, and those of its files that cannot be."""
-        hosted, dropins = self._index.project(name), self._opened.candidates(name)
-        if hosted is None and not dropins:
-            raise self._missing(name)
-        if not dropins and hosted is not None and not hosted.files:
-            raise NotFound(f"The project {name} has no files.")
-        return hosted, self._fixed(hosted, dropins)
-
-    def _fixed(self, hosted: Project | None, dropins: Sequence[Candidate]) -> list[FixedFile]:
-        files = hosted.files if hosted is not None else {}
-        return [_fixed(dropin, files, self._opened.store.place) for dropin in dropins]
+        stored = self._index.project(name)
+        files = stored.files if stored is not None else {}
+        fixed = [_fixed(dropin, files, self._opened.store.place) for dropin in self._opened.candidates(name)]
+        return Target(self._index, name, stored, fixed)
 
     def _entry(self, name: str, stored: bool, dropins: Sequence[Candidate]) -> ProjectEntry:
         """By its record and by the names of its drop-in files, none of which is read."""
@@ -382,19 +352,3 @@ def _fixed(dropin: Candidate, files: Collection[str], root: str) -> FixedFile:
         f"into the store first: quire import --move {shlex.quote(folder)} --into {shlex.quote(root)}"
     )
     return FixedFile(filename, dropin.parsed.version, filename in files, problem)
-
-
-def _yanked(change: Change, selection: Selection) -> Yanked:
-    files = [file for file in change.after.files.values() if selection.includes(file)] if change.after else []
-    return Yanked(
-        project=change.name,
-        selection=str(selection),
-        changed=change.changed,
-        files=[YankedFile(filename=each.filename, version=each.version, yanked=each.yanked) for each in files],
-    )
-
-
-def _status(name: str, project: Project | None, *, changed: bool) -> ProjectStatus:
-    status = project.status if project is not None else Status.ACTIVE
-    reason = project.status_reason if project is not None else None
-    return ProjectStatus(project=name, status=str(status), reason=reason, changed=changed)

@@ -40,6 +40,8 @@ class FixedFile(NamedTuple):
 
 def nothing_selected(project: str, selection: Selection) -> NotFound:
     """The error for a selection that has no hosted file."""
+    if selection == Selection():
+        return NotFound(f"The project {project} has no files.")
     return NotFound(f"The project {project} does not have {selection}.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -13,12 +13,15 @@ from quire.access import minting
 from quire.access.ci_identities import CiIdentity
 from quire.access.document import AccessDocument, moment, stamp
 from quire.access.grants import parse_index, parse_projects
-from quire.access.minting import MintRefused, Proven
+from quire.access.minting import MintRefused
 from quire.access.records import AccessRecords
 from quire.access.tokens import TokenText, new_identity, new_token
 from quire.index.audit.entries import Origin
 from quire.publishing.platforms import text_of
 from quire.publishing.publishers import MAX_SETTING, Publisher, facts, make_publisher
+
+if TYPE_CHECKING:
+    from quire.identity.tokens import VerifiedToken
 
 MOST_CLAIMS: Final = 60
 """Claims of a job that are kept beside its token."""
@@ -97,7 +100,7 @@ def set_audience(access: AccessRecords, audience: str, origin: Origin) -> bool:
     return before is not after
 
 
-def mint(access: AccessRecords, document: AccessDocument, proven: Proven, origin: Origin) -> Minted:
+def mint(access: AccessRecords, document: AccessDocument, proven: VerifiedToken, origin: Origin) -> Minted:
     """Exchange a proven token of a CI job for one that may upload what its publishers say.
 
     `document`: as it was a moment ago; the change decides by the one that it replaces.

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quire.administration.documents import (
-    DeleteBody,
-    Deleted,
-    ProjectStatus,
-    Selected,
-    StatusBody,
-    YankBody,
-    Yanked,
-    YankedFile,
-)
+from quire.administration.describing_changes import deletion_of, status_of, yanked_of
+from quire.administration.documents import DeleteBody, Selected, StatusBody, YankBody
 from quire.catalog.served import ServedIndex
-from quire.catalog.views import ProjectView
 from quire.domain.changes import Selection, check_reason
-from quire.domain.errors import ChangedMeanwhile, InvalidRequest, ReadOnlyFile
-from quire.domain.project import File, Status
-from quire.http.api.managing import managed, missing
+from quire.domain.errors import ChangedMeanwhile, InvalidRequest
+from quire.domain.project import Status
+from quire.http.api.managing import managed, suggesting
 from quire.http.api.messages import answered, received
-from quire.http.api.v1_projects import deleted_of, etag_of, record_of
+from quire.http.api.v1_projects import etag_of, record_of
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.problems import HttpError
 from quire.http.app.worker import Worker
-from quire.index.audit.entries import Origin
-from quire.index.commits import Change
-from quire.index.index import Guard
-from quire.operations import changing
+from quire.operations import changing, selecting
 from quire.operations.changing import FixedFile
+from quire.operations.selecting import Target
 
 
 class _Meant(NamedTuple):
@@ -42,34 +29,26 @@ class _Meant(NamedTuple):
 
     worker: Worker
     served: ServedIndex
-    view: ProjectView
-    fixed: list[FixedFile]
-    guard: Guard | None
-    """Of a request with `If-Match`."""
-    origin: Origin
-
-    @property
-    def name(self) -> str:
-        return self.view.name
+    target: Target
 
 
 async def yank(request: Request) -> Response:
     """POST yank."""
     body = await received(request, YankBody)
     reason, selection = check_reason(body.reason), _selection(body)
-    meant = await _meant(request)
-    await _check_exists(request, meant)
-    work = partial(changing.yank, meant.served.hosted, meant.name, selection, meant.fixed, reason)
-    return _yanked(await meant.worker.in_writer(work, origin=meant.origin, guard=meant.guard), selection)
+    worker, served, target = await _meant(request)
+    async with suggesting(request, served):
+        change = await worker.in_writer(selecting.yank, target, selection, reason)
+    return answered(yanked_of(change, selection))
 
 
 async def unyank(request: Request) -> Response:
     """POST unyank."""
     selection = _selection(await received(request, Selected))
-    meant = await _meant(request)
-    await _check_exists(request, meant)
-    work = partial(changing.unyank, meant.served.hosted, meant.name, selection, meant.fixed)
-    return _yanked(await meant.worker.in_writer(work, origin=meant.origin, guard=meant.guard), selection)
+    worker, served, target = await _meant(request)
+    async with suggesting(request, served):
+        change = await worker.in_writer(selecting.unyank, target, selection)
+    return answered(yanked_of(change, selection))
 
 
 async def delete(request: Request) -> Response:
@@ -79,50 +58,28 @@ async def delete(request: Request) -> Response:
     if named == body.all:
         raise InvalidRequest('Name the version or the filename to delete, or send "all": true for the whole project.')
     selection = _selection(body) if named else Selection()
-    meant = await _meant(request)
-    record = record_of(meant.view)
-    files = [each for each in record.files.values() if selection.includes(each)] if record is not None else []
-    changing.check_selection(selection, meant.fixed, removes=True)
-    if not files and await meant.worker.in_reader(_was_deleted, meant, selection):
-        return answered(_deleted(meant.name, selection, (), body, changed=False))
-    await _check_exists(request, meant)
-    if body.dry_run:
-        if not files:
-            raise changing.nothing_selected(meant.name, selection)
-        return answered(_deleted(meant.name, selection, files, body, changed=False))
-    work = partial(changing.delete, meant.served.hosted, meant.name, selection, meant.fixed)
-    to_trash = not body.no_trash
-    change: Change = await meant.worker.in_writer(work, to_trash=to_trash, origin=meant.origin, guard=meant.guard)
+    worker, served, target = await _meant(request)
+    async with suggesting(request, served):
+        done = await worker.in_writer(
+            selecting.delete, target, selection, to_trash=not body.no_trash, dry_run=body.dry_run
+        )
     if body.no_trash:
-        await meant.worker.in_writer(meant.served.hosted.remove_blobs, change.removed)
+        await worker.in_writer(served.hosted.remove_blobs, done.removed)
     else:
-        meant.worker.remove_blobs_later(meant.served.hosted, change.removed)
-    done = _deleted(meant.name, selection, change.unlisted, body, changed=change.changed)
-    if change.is_in_trash:
-        days = meant.worker.settings.trash_days
-        done = msgspec.structs.replace(done, in_trash=True, freed=False, trash_days=days)
-    return answered(done)
+        worker.remove_blobs_later(served.hosted, done.removed)
+    # this worker gives the space back by itself when downloads under way had their time
+    freed, trash_days = not body.dry_run, worker.settings.trash_days
+    return answered(deletion_of(target.name, selection, done, dry_run=body.dry_run, freed=freed, trash_days=trash_days))
 
 
 async def set_status(request: Request) -> Response:
     """POST status."""
     body = await received(request, StatusBody)
     check_reason(body.reason)
-    meant = await _meant(request)
-    await _check_exists(request, meant)
-    if record_of(meant.view) is None:
-        raise ReadOnlyFile(f"The project {meant.name} has drop-in files only; import them first ('quire import').")
-    work = partial(changing.set_status, meant.served.hosted, meant.name, Status(body.status), body.reason)
-    change: Change = await meant.worker.in_writer(work, origin=meant.origin, guard=meant.guard)
-    after = change.after
-    return answered(
-        ProjectStatus(
-            project=meant.name,
-            status=str(after.status) if after is not None else body.status,
-            reason=after.status_reason if after is not None else None,
-            changed=change.changed,
-        )
-    )
+    worker, served, target = await _meant(request)
+    async with suggesting(request, served):
+        change = await worker.in_writer(selecting.set_status, target, Status(body.status), body.reason)
+    return answered(status_of(target.name, change.after, changed=change.changed))
 
 
 async def _meant(request: Request) -> _Meant:
@@ -140,48 +97,10 @@ async def _meant(request: Request) -> _Meant:
         except HttpError as error:
             raise ChangedMeanwhile(changing.CHANGED_MEANWHILE) from error
         guard = changing.both(guard, changing.only_of(record_of(view)))
-    return _Meant(worker, index, view, fixed, guard, origin)
-
-
-async def _check_exists(request: Request, meant: _Meant) -> None:
-    if not meant.view.exists:
-        raise await missing(request, meant.served, meant.name)
+    return _Meant(worker, index, Target(index.hosted, name, record_of(view), fixed, origin, guard))
 
 
 def _selection(body: Selected) -> Selection:
     if (body.version is None) == (body.filename is None):
         raise InvalidRequest("Name a version or a filename, one of the two.")
     return Selection(filename=body.filename, version=body.version)
-
-
-def _was_deleted(meant: _Meant, selection: Selection) -> bool:
-    """Blocks."""
-    deleted = deleted_of(meant.served, meant.view) if meant.view.had_record else {}
-    return changing.was_deleted(selection, deleted, has_files=bool(meant.view.files))
-
-
-def _yanked(change: Change, selection: Selection) -> Response:
-    files = [file for file in change.after.files.values() if selection.includes(file)] if change.after else []
-    return answered(
-        Yanked(
-            project=change.name,
-            selection=str(selection),
-            changed=change.changed,
-            files=[YankedFile(filename=each.filename, version=each.version, yanked=each.yanked) for each in files],
-        )
-    )
-
-
-def _deleted(
-    name: str, selection: Selection, files: tuple[File, ...] | list[File], body: DeleteBody, *, changed: bool
-) -> Deleted:
-    """`freed`: this worker gives the space back by itself when downloads under way had their time."""
-    return Deleted(
-        project=name,
-        selection=str(selection),
-        changed=changed,
-        deleted=[each.filename for each in files],
-        bytes=sum(each.size for each in files),
-        freed=not body.dry_run,
-        dry_run=body.dry_run,
-    )

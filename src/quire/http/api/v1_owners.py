@@ -11,7 +11,6 @@ from starlette.responses import Response
 from quire.access.authorization import Right
 from quire.administration.documents import OwnerBody, Owners
 from quire.catalog.served import ServedIndex
-from quire.domain.errors import ReadOnlyFile
 from quire.domain.names import normalize_name
 from quire.domain.project import Project
 from quire.http.api.managing import missing
@@ -20,6 +19,7 @@ from quire.http.app.access import Permit
 from quire.http.app.request_log import context_of, origin_of
 from quire.http.app.worker import Worker, index_of, worker_of
 from quire.operations import owning
+from quire.operations.selecting import only_drop_ins
 
 
 async def owners(request: Request) -> Response:
@@ -62,7 +62,7 @@ async def _owned(request: Request, *, changes: bool = False) -> tuple[ServedInde
         await worker.access.check(request, Right.ADMIN, index.name, name)
     if project is None:
         if (await index.project(name)).exists:
-            raise ReadOnlyFile(f"The project {name} has drop-in files only; import them first ('quire import').")
+            raise only_drop_ins(name)
         raise await missing(request, index, name)
     return index, project, permit
 

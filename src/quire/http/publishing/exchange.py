@@ -14,13 +14,13 @@ import structlog
 
 from quire.access.decisions import AccessState, TokenFault
 from quire.access.login_limits import Limits, Throttle, attempt_at
-from quire.access.minting import MintRefused, Proven
+from quire.access.minting import MintRefused
 from quire.access.records import AccessRecords
 from quire.access.settings_alone import SettingsState
 from quire.access.tokens import parse_token as parse_own_token
 from quire.identity.fetching import IdentityUnavailable
 from quire.identity.keys import IssuerKeys
-from quire.identity.tokens import BadToken, is_available, parse_token, verify_token
+from quire.identity.tokens import BadToken, VerifiedToken, is_available, parse_token, verify_token
 from quire.index.audit.entries import Origin
 from quire.operations import trusted_publishing
 from quire.operations.trusted_publishing import Minted
@@ -112,7 +112,7 @@ class TokenExchange:
         elif not self._read_only:
             await self._in_writer(trusted_publishing.burn, self._access, token, origin)
 
-    async def _prove(self, text: str, audience: str) -> Proven:
+    async def _prove(self, text: str, audience: str) -> VerifiedToken:
         """The proven claims of a token. Raises MintRefused."""
         try:
             token = parse_token(text)
@@ -122,7 +122,7 @@ class TokenExchange:
         if not any(publisher.issuer == token.issuer for publisher in document.publishers.values()):
             raise MintRefused("invalid-payload", UNKNOWN_ISSUER)
         try:
-            verified = await verify_token(token, self._keys, audience)
+            return await verify_token(token, self._keys, audience)
         except BadToken as error:
             raise MintRefused("invalid-token", str(error)) from error
         except IdentityUnavailable as error:
@@ -130,4 +130,3 @@ class TokenExchange:
             raise MintRefused(
                 "issuer-unavailable", f"The keys of {token.issuer} cannot be read now; try again in a minute.", 503
             ) from error
-        return Proven(verified.claims, verified.identity, verified.expires)
