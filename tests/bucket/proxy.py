@@ -26,7 +26,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from tests.serving import environment
+from tests.serving import DEADLINE, environment
 
 _END: Final = b"\r\n\r\n"
 _LIMIT: Final = 256 * 1024
@@ -92,6 +92,27 @@ class Chance:
         return None if fault is Fault.BUSY and request.method != "PUT" else fault
 
 
+class Held:
+    """A request that waits in the proxy until the test lets it through."""
+
+    def __init__(self) -> None:
+        self._arrived = threading.Event()
+        self._released = threading.Event()
+
+    def wait(self) -> None:
+        """Until the request has arrived."""
+        assert self._arrived.wait(DEADLINE), "the request to be held did not come"
+
+    def release(self) -> None:
+        """Let it through. Idempotent."""
+        self._released.set()
+
+    def block(self) -> None:
+        """For the proxy: until it is released."""
+        self._arrived.set()
+        self._released.wait()
+
+
 @dataclass
 class Script:
     """A plan of single faults, each for the first request that fits, in the order they were added."""
@@ -100,6 +121,39 @@ class Script:
     meanwhile: Callable[[], object] | None = None
     """Runs once, when a fault took place and before the client hears of it."""
     requests: list[Request] = field(default_factory=list)
+    _holds: list[tuple[str, str, Callable[[], bool], Held]] = field(default_factory=list)
+    _held: list[Held] = field(default_factory=list)
+
+    def hold(self, method: str, part: str, after: tuple[str, str, int] | None = None) -> Held:
+        """Hold the next request that fits. `after`: a method, a part and a number: only when so many of these requests
+        went through from now on."""
+        begin = len(self.requests)
+
+        def is_due() -> bool:
+            if after is None:
+                return True
+            passed = self.requests[begin:]
+            return (
+                sum(each.method == after[0] and bool(re.search(after[1], each.target)) for each in passed) >= after[2]
+            )
+
+        held = Held()
+        self._holds.append((method, part, is_due, held))
+        self._held.append(held)
+        return held
+
+    def release_all(self) -> None:
+        """For the end of a test, whatever became of it."""
+        for held in self._held:
+            held.release()
+
+    def held(self, request: Request) -> Held | None:
+        """The hold that this request has to wait for; None to let it through."""
+        for number, (method, part, is_due, held) in enumerate(self._holds):
+            if request.method == method and re.search(part, request.target) and is_due():
+                del self._holds[number]
+                return held
+        return None
 
     def add(self, fault: Fault, method: str, part: str) -> None:
         """`part`: a regular expression for a part of the request's target."""
@@ -190,6 +244,9 @@ class Proxy:
     ) -> bytes:
         """The answer for the client. Raises _Cut with what it still gets."""
         self.requests += 1
+        held = self._plan.held(request) if isinstance(self._plan, Script) else None
+        if held is not None:
+            await asyncio.to_thread(held.block)
         fault = self._plan(request)
         if fault is None:
             return await _exchange(upstream, request.method, head + body)

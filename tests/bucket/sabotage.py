@@ -1,8 +1,9 @@
 """The store in a bucket with one of its safeguards removed, to see that the judge convicts it.
 
-`python -m tests.bucket.sabotage KIND run s3://...` is quire's command line without the safeguard.
+`python -m tests.bucket.sabotage KIND run s3://...` is quire's command line without the safeguard; `none` leaves all of
+them. With `--patient` before KIND requests to the bucket may take longer than a schedule of the tests does.
 
-Replaced here: the safeguards, which no setting removes.
+Replaced here: the safeguards, which no setting removes, and the patience of requests.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from quire import cli
-from quire.store.bucket import swaps
+from quire.store.bucket import client, swaps
 from quire.store.bucket.documents import Document, Verdict, judge
 from quire.store.bucket.names import NameLists
+from quire.store.bucket.patience import Patience
 from quire.store.bucket.records import BucketRecords
 from quire.store.contracts import Names
 
@@ -101,10 +104,24 @@ def without(safeguard: Safeguard) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def patient() -> Iterator[None]:
+    """Buckets whose requests may be held for minutes."""
+    long = Patience(read=300.0, request=300.0, long_request=300.0)
+    with mock.patch.object(client, "open_bucket", partial(client.open_bucket, patience=long)):
+        yield
+
+
 def main() -> int:
     """Run a command of quire."""
-    with without(Safeguard(sys.argv[1])):
-        return cli.main(sys.argv[2:])
+    arguments = sys.argv[1:]
+    with ExitStack() as stack:
+        if arguments[0] == "--patient":
+            stack.enter_context(patient())
+            arguments = arguments[1:]
+        if arguments[0] != "none":
+            stack.enter_context(without(Safeguard(arguments[0])))
+        return cli.main(arguments[1:])
 
 
 if __name__ == "__main__":
