@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -37,6 +38,7 @@ SECONDS = 4.0
 NAMES = 1_000_000
 PAGE, LIST = "/simple/demo/", "/simple/"
 _FILES = 10
+_GETS = 'quire_bucket_requests_total{kind="get"'
 _PAUSE = 0.128
 """Seconds for which a paced connection waits in the mean, from an answer to its next request."""
 
@@ -54,11 +56,11 @@ def far_away(seconds: float) -> Iterator[Delay]:
 
 
 @contextmanager
-def serving(place: object, *, workers: int, page: str = LIST) -> Iterator[tuple[Server, float]]:
+def serving(place: object, *flags: str, workers: int, page: str = LIST) -> Iterator[tuple[Server, float]]:
     """quire over a store, and how many seconds passed from its start to its first right answer to `page`."""
     port = free_port()
     command = [sys.executable, "-m", "quire", "run", "-i", "127.0.0.1", "-p", str(port), "--workers", str(workers)]
-    command += ["--disable-fallback", "-a", ".", "-P", ".", "--no-drop-in", str(place)]
+    command += ["--disable-fallback", "-a", ".", "-P", ".", "--no-drop-in", *flags, str(place)]
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         started(command, Path(folder) / "log", environ=environment(), cwd=Path(folder)) as running,
@@ -95,23 +97,30 @@ def head(*columns: str) -> None:
 # -- pages ------------------------------------------------------------------------------------------------------------
 
 
-def pages() -> None:
-    """One page under load, from a local directory and from a bucket in turn."""
-    head("one page under load", "directory", "bucket", "share", "GET per request", "p50 directory", "p50 bucket")
+def gets(server: Server) -> float:
+    """The GETs that the server has sent to its bucket."""
+    text = server.ask("/metrics").body.decode()
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(_GETS))
+
+
+def pages(rights: str) -> None:
+    """One page under load, from a local directory and from a bucket in turn; no proxy stands before the bucket."""
+    flags = ("--rights", rights, "--metrics", "open")
+    what = f"one page under load, --rights {rights}"
+    head(what, "directory", "bucket", "share", "GET per request", "p50 directory", "p50 bucket")
     for workers in (1, 2):
         with ExitStack() as stack:
             local = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
-            near, _ = stack.enter_context(serving(local, workers=workers))
-            delay = stack.enter_context(far_away(0.0))
-            far, _ = stack.enter_context(serving(new_place(), workers=workers))
+            near, _ = stack.enter_context(serving(local, *flags, workers=workers))
+            far, _ = stack.enter_context(serving(new_place(), *flags, workers=workers))
             fill(near)
             fill(far)
             for connections in (32, 128, 512):
-                before = delay.requests["GET"]
+                before = gets(far)
                 loads = [
                     ask_quickly(each, [PAGE], each.headers(), SECONDS, connections=connections) for each in (near, far)
                 ]
-                asked = (delay.requests["GET"] - before) / loads[1].requests
+                asked = (gets(far) - before) / loads[1].requests
                 rates = [load.rate for load in loads]
                 row(
                     f"{workers} worker{'s' * (workers > 1)}, {connections} connections",
@@ -238,7 +247,13 @@ def make_names(place: str) -> None:
     row(f"the last of {len(segments)} segments", f"{len(content) / 1000:.0f} KB")
 
 
-SECTIONS: dict[str, Callable[[], None]] = {"pages": pages, "rates": rates, "latency": latency, "names": names}
+SECTIONS: dict[str, Callable[[], None]] = {
+    "pages": partial(pages, "store"),
+    "pages-by-settings": partial(pages, "settings"),
+    "rates": rates,
+    "latency": latency,
+    "names": names,
+}
 
 
 def main() -> int:

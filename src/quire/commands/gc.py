@@ -1,8 +1,8 @@
 """`quire gc`: remove files that no record lists.
 
 JSON: {"store": directory or URL, "dry_run": bool, "removed": [{"key": str, "size": int}], "expired": [{"project": str,
-"filename": str, "size": int}] (their time in the trash is over), "bytes": int (of both), "swept": int, "young": int,
-"skipped": [project]}.
+"filename": str, "size": int}] (their time in the trash is over), "bytes": int (of both), "log_entries": int, "swept":
+int, "young": int, "skipped": [project]}.
 """
 
 from __future__ import annotations
@@ -32,6 +32,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--older-than", type=duration, default=GRACE, metavar="AGE", help="like 90s, 15m, 1h, 2d (default: 1h)"
     )
     parser.add_argument(
+        "--log-older-than",
+        type=duration,
+        metavar="AGE",
+        help="also remove entries of the audit log that are older, like 730d (default: none); each project keeps its "
+        "latest entries",
+    )
+    parser.add_argument(
         "--offline", action="store_true", help="no server and no other command uses the store: then any age will do"
     )
     parser.add_argument("--dry-run", "-n", action="store_true", help="only say what would be removed")
@@ -47,7 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
     opened = open_store(arguments, writes=not arguments.dry_run, asks_the_time=True)
     collected = collect_garbage(
-        opened.store, opened.indexes, older_than=arguments.older_than, dry_run=arguments.dry_run
+        opened.store,
+        opened.indexes,
+        older_than=arguments.older_than,
+        log_older_than=arguments.log_older_than,
+        dry_run=arguments.dry_run,
     )
     if arguments.json:
         print_json(
@@ -60,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
                     for project, file in collected.expired
                 ],
                 "bytes": collected.bytes,
+                "log_entries": collected.entries,
                 "swept": collected.swept,
                 "young": collected.young,
                 "skipped": collected.skipped,
@@ -73,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         done = "would be removed" if arguments.dry_run else "removed"
         swept = f", {count(collected.swept, 'remnant')} swept" if collected.swept else ""
         expired = f", {count(len(collected.expired), 'file')} of the trash" if collected.expired else ""
+        expired += f", {collected.entries:,} entries of the log" if collected.entries else ""
         young = f"; {count(collected.young, 'unlisted blob')} left for being young" if collected.young else ""
         print(f"{count(len(collected.blobs), 'blob')}{expired} {done}, {in_words(collected.bytes)}{swept}{young}.")
     return 1 if collected.skipped else 0

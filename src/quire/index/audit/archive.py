@@ -54,6 +54,28 @@ def carry(records: Records, key: str, entries: Sequence[Entry]) -> None:
     _append(records, key, entries, compared=None)
 
 
+def expire(records: Records, key: str, before: str, *, dry_run: bool = False) -> int:
+    """Remove the entries of an archive from before a time, as `timestamp` has it; how many. Those that the project's
+    record carries are not in it. `dry_run`: count them only. Raises StoreError."""
+    for _ in range(_ATTEMPTS):
+        record = records.read(key)
+        lines = (record.data or b"").splitlines()
+        kept = [line for line in lines if not _is_from_before(line, before)]
+        if dry_run or len(kept) == len(lines):
+            return len(lines) - len(kept)
+        try:
+            records.write(key, b"".join(line + b"\n" for line in kept) if kept else None, record)
+        except Conflict:
+            continue
+        return len(lines) - len(kept)
+    raise StoreError(f"The archive {key} has too many writers at once; repeat later.")
+
+
+def _is_from_before(line: bytes, moment: str) -> bool:
+    """Whether it is an entry with a time, and from before this one."""
+    return any("" < str(entry.get("at", "")) < moment for entry in _entries([line]))
+
+
 def _append(records: Records, key: str, entries: Sequence[Entry], *, compared: int | None = _COMPARED) -> None:
     """Append those that are not among the last `compared` yet; None: among all. Raises StoreError."""
     for _ in range(_ATTEMPTS):

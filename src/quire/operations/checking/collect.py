@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from quire.domain.errors import DamagedRecord
 from quire.domain.project import File
 from quire.domain.trash import is_trash
+from quire.index.audit.archive import expire
+from quire.index.audit.entries import as_logged
 from quire.index.index import Index
 from quire.operations.checking.references import References, project_of
 from quire.operations.expiring import Expiry
@@ -24,6 +27,8 @@ class Collected:
     blobs: list[StoredBlob] = field(default_factory=list)
     expired: list[tuple[str, File]] = field(default_factory=list)
     """Files whose time in the trash is over, with their projects."""
+    entries: int = 0
+    """Archived entries of the audit log."""
     swept: int = 0
     """Remnants of uploads, changes and removals that ended without tidying up."""
     young: int = 0
@@ -41,11 +46,13 @@ def collect_garbage(
     indexes: Callable[[], Sequence[Index]],
     *,
     older_than: float = GRACE,
+    log_older_than: float | None = None,
     dry_run: bool = False,
 ) -> Collected:
     """Remove files whose time in the trash is over, blobs that no record lists and that are older than `older_than`
     seconds, and the staged bytes of processes that died.
 
+    `log_older_than`: archived entries of the audit log that are older go as well; None: none of them.
     `indexes`: all indexes of the store; asked once more after the blobs were listed. See the package's theory of
     operation for why this takes nothing from a publication under way. Raises StoreError.
     """
@@ -72,6 +79,17 @@ def collect_garbage(
                 collected.blobs.append(blob)
         except DamagedRecord:
             collected.skipped.append(project)
+    if log_older_than is not None:
+        collected.entries = _expire_log(store, all_indexes, log_older_than, dry_run=dry_run)
     if not dry_run:
         collected.swept = store.sweep(older_than, thorough=True)
     return collected
+
+
+def _expire_log(store: Store, indexes: Sequence[Index], older_than: float, *, dry_run: bool) -> int:
+    before = as_logged(datetime.now(UTC) - timedelta(seconds=older_than))
+    expired = 0
+    for folder in (*(f"{index.name}/log" for index in indexes), "access/log"):
+        for name in store.records.names(folder).names:
+            expired += expire(store.records, f"{folder}/{name}", before, dry_run=dry_run)
+    return expired
