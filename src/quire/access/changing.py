@@ -147,8 +147,10 @@ def make_token(
     lifetime: timedelta | None,
     now: datetime,
     by: str | None,
+    rate: int | None = None,
 ) -> Token:
     """A token of these words, checked. `digest`: as TokenText has it. `lifetime`: None for one that does not expire.
+    `rate`: see `Token`.
 
     Raises InvalidRequest.
     """
@@ -173,6 +175,7 @@ def make_token(
         created=stamp(now),
         by=by,
         expires=None if lifetime is None else _end(now, lifetime),
+        rate=rate,
     )
 
 

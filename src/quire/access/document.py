@@ -25,8 +25,8 @@ KEY: Final = "access/rules/store"
 FORMAT: Final = 2
 """The highest format number that this version writes; a document with a higher one is not understood, and never
 overwritten."""
-_WITHOUT_INDEXES: Final = 1
-"""The format number of a document without definitions of indexes, which earlier versions understand."""
+_WITHOUT_LIMITS: Final = 1
+"""The format number of a document without definitions of indexes and rates, which earlier versions understand."""
 _KEY_BYTES: Final = 32
 """Of the key of sessions: a shorter one could be guessed."""
 MAX_BYTES: Final = 8 * 1024 * 1024
@@ -80,6 +80,9 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The CI job for which it was minted; None for a token that people made."""
     publishers: tuple[str, ...] = ()
     """The ids of the trusted publishers whose rights it has, as long as they are there."""
+    rate: int | None = None
+    """Requests a minute; 0 for any number, None for the setting of the server. It takes rights away, so a document with
+    one has format 2."""
     unknown: dict[str, Any] = {}
 
     @property
@@ -136,7 +139,7 @@ _Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError
 def encode_access(document: AccessDocument, log: Iterable[Mapping[str, Any]] = ()) -> bytes:
     """The record's bytes. `log`: the entries of the latest changes. Raises InvalidRequest for one that is too large."""
     stored: dict[str, Any] = {
-        "format": FORMAT if document.indexes else _WITHOUT_INDEXES,
+        "format": FORMAT if document.indexes or _has_rates(document) else _WITHOUT_LIMITS,
         "grants": {identity: _stored(grant) for identity, grant in document.grants.items()},
         "groups": document.groups,
         "tokens": {identity: _stored(token) for identity, token in document.tokens.items()},
@@ -260,6 +263,10 @@ def _of_indexes(document: AccessDocument) -> dict[str, Any]:
     if not document.indexes:
         return {}
     return {"indexes": {name: _stored(definition) for name, definition in document.indexes.items()}}
+
+
+def _has_rates(document: AccessDocument) -> bool:
+    return any(token.rate is not None for token in document.tokens.values())
 
 
 def _stored(entry: Grant | Token | Publisher | Sessions | IndexDefinition) -> dict[str, Any]:

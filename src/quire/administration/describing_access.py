@@ -24,6 +24,7 @@ def token_entry(identity: str, token: Token, now: datetime, last_used: str | Non
         expires=token.expires,
         revoked=token.revoked,
         last_used=last_used,
+        rate=token.rate,
         state=_state(token, now),
     )
 

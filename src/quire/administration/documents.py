@@ -25,6 +25,7 @@ Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Identity = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{10}$")]
 Bytes = Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=100 * 366 * 86400)]
+Rate = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 State = Literal["valid", "expired", "revoked"]
 
 
@@ -321,6 +322,8 @@ class TokenEntry(Answer, frozen=True, kw_only=True):
     revoked: str | None
     last_used: str | None
     """The day, in UTC; None for a token that was not used yet, or only just now."""
+    rate: int | None = None
+    """Requests a minute, of each worker; 0 for any number, None for what the server's settings say."""
     state: State
 
 
@@ -345,6 +348,8 @@ class TokenBody(Body, frozen=True, kw_only=True):
     note: Short | None = None
     expires_in: Seconds | None = None
     """Seconds; None for a token that does not expire."""
+    rate: Rate | None = None
+    """As in `TokenEntry`."""
     id: Identity | None = None
     digest: Digest | None = None
     """The SHA-256 of the whole text of the token, in hexadecimal."""

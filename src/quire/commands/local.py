@@ -246,6 +246,7 @@ class Local:
             note=body.note,
             lifetime=None if body.expires_in is None else timedelta(seconds=body.expires_in),
             origin=self._origin,
+            rate=body.rate,
         )
         return NewToken(token=token_entry(str(body.id), token, datetime.now(UTC)), changed=is_new, text=None)
 

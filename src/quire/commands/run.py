@@ -394,6 +394,11 @@ def _add_trust_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_change_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    add(
+        "--token-rate",
+        metavar="RATE",
+        help="requests that a token may make of each worker, if it has no rate of its own: 600/m, 10/s (default: none)",
+    )
     add("-o", "--overwrite", action="store_const", const=True, help="let an upload replace a file of the same name")
     add("--read-only", action="store_const", const=True, help="refuse every change")
     add(

@@ -2,8 +2,8 @@
 
 JSON of create and rotate: {"id": str, "token": str, "expires": str or null}. Of list: {"tokens": [{"id": str, "rights":
 [str], "index": str, "projects": [str], "user": str or null, "note": str or null, "created": str, "by": str or null,
-"expires": str or null, "revoked": str or null, "state": "valid" | "expired" | "revoked"}]}. Of revoke: {"revoked":
-[str]}.
+"expires": str or null, "rate": int (requests a minute, 0 for any number) or null, "revoked": str or null, "state":
+"valid" | "expired" | "revoked"}]}. Of revoke: {"revoked": [str]}.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from quire.access.tokens import new_identity, new_token
 from quire.administration.documents import RotateBody, TokenBody, TokenEntry
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
+from quire.config import values
 from quire.operations import granting
 
 _DESCRIPTION = """\
@@ -54,6 +55,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add("--admin", action="store_true", help="the right to everything: the way in for an operator of the store")
     add("--user", dest="holder", metavar="USER", help="the user for whom it stands; without it, it stands for itself")
     add("--expires", type=_lifetime, default=timedelta(days=365), metavar="AGE", help="e.g. 90d, 12h, never (365d)")
+    add(
+        "--rate",
+        type=_rate,
+        metavar="RATE",
+        help="requests that it may make of each worker: 600/m, 10/s, none (as the servers' --token-rate says)",
+    )
     add("--note", metavar="TEXT", help="what it is for; lists show it")
     listing = actions.add_parser("list", help="list the tokens", description="List the tokens, without their secrets.")
     listing.add_argument("--all", action="store_true", help="also those that ended")
@@ -88,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
             user=arguments.holder,
             note=arguments.note,
             expires_in=None if arguments.expires is None else arguments.expires.total_seconds(),
+            rate=arguments.rate,
             id=text.identity,
             digest=text.digest,
         )
@@ -126,13 +134,14 @@ def _list(tokens: Sequence[TokenEntry], *, all_of_them: bool, as_json: bool) -> 
             each.user or "",
             each.expires or "never",
             each.last_used or "-",
+            "" if each.rate is None else f"{each.rate}/m" if each.rate else "none",
             each.created or "",
             each.by or "",
             plain(each.note or ""),
         )
         for each in found
     ]
-    print_table(("id", "state", "may", "for", "expires", "last used", "created", "by", "note"), rows)
+    print_table(("id", "state", "may", "for", "expires", "last used", "rate", "created", "by", "note"), rows)
 
 
 def _show(text: str, token: TokenEntry, *, as_json: bool) -> None:
@@ -161,6 +170,13 @@ def _lifetime(text: str) -> timedelta | None:
     if text.strip().isdecimal():  # seconds elsewhere; of a token it is meant as days
         raise argparse.ArgumentTypeError(f"{text!r} has no unit; for days write {text.strip()}d")
     return None if text == "never" else timedelta(seconds=duration(text))
+
+
+def _rate(text: str) -> int:
+    try:
+        return values.rate(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _them(identities: list[str]) -> str:

@@ -26,6 +26,7 @@ Raw = object
 
 _TRUE = {"1", "y", "yes", "t", "true", "on"}
 _FALSE = {"0", "n", "no", "f", "false", "off"}
+_RATE = re.compile(r"([0-9]{1,7})/([ms])")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
@@ -114,6 +115,18 @@ def tick(raw: Raw) -> float:
     number = seconds(raw)
     if number > 10:
         raise ValueError(f"{raw!r} is more than 10 seconds; 20 milliseconds are 0.02")
+    return number
+
+
+def rate(raw: Raw) -> int:
+    """Requests a minute: `600/m`, `10/s`; 0 for `none`."""
+    text = "" if isinstance(raw, bool) else str(raw).strip().lower()
+    if text == "none":
+        return 0
+    match = _RATE.fullmatch(text)
+    number = int(match[1]) * (60 if match[2] == "s" else 1) if match else 0
+    if not 1 <= number <= 1_000_000:
+        raise ValueError(f"{raw!r} is not a number of requests; write 600/m (a minute), 10/s (a second) or none")
     return number
 
 

@@ -209,8 +209,8 @@ def _project(document: Mapping[str, Any], files: dict[str, File]) -> Project:
         status=Status(document.get("status", "active")),
         status_reason=msgspec.convert(document.get("status_reason"), str | None),
         files=files,
+        owners=msgspec.convert(document["owners"], tuple[str, ...]) if "owners" in document else (),
         deleted=Tombstones.of(document),
-        owners=msgspec.convert(document.get("owners", ()), tuple[str, ...]),
         unknown={name: value for name, value in document.items() if name not in _PROJECT_FIELDS},
     )
 

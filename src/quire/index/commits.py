@@ -374,6 +374,8 @@ def stored_project(record: Record) -> Project | None:
     """As `decode`; of a deleted project the empty one with its tombstones and owners. Raises DamagedRecord."""
     if record.data is not None:
         return decode(record)
+    if record.note is None:
+        return None
     deleted, owners = Tombstones.of_note(record.note, record.key), owners_of_note(record.note, record.key)
     return Project(name=_name(record.key), deleted=deleted, owners=owners) if deleted or owners else None
 

@@ -34,6 +34,7 @@ def create_token(
     note: str | None,
     lifetime: timedelta | None,
     origin: Origin,
+    rate: int | None = None,
 ) -> tuple[Token, bool]:
     """Make a token of this id and digest (`TokenText`): the token, and whether it is new.
 
@@ -41,7 +42,16 @@ def create_token(
     """
     now = datetime.now(UTC)
     token = changing.make_token(
-        digest, permissions, index, projects, user=user, note=note, lifetime=lifetime, now=now, by=origin.user
+        digest,
+        permissions,
+        index,
+        projects,
+        user=user,
+        note=note,
+        lifetime=lifetime,
+        now=now,
+        by=origin.user,
+        rate=rate,
     )
     details = {
         "token": identity,
@@ -50,6 +60,7 @@ def create_token(
         "index": token.index,
         "projects": list(token.projects),
         "expires": token.expires,
+        **({} if token.rate is None else {"rate": token.rate}),
     }
     before, after = access.change(
         lambda document: changing.with_token(document, identity, token, now), "token-create", details, origin

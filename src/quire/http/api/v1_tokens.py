@@ -51,6 +51,7 @@ async def create_token(request: Request) -> Response:
         note=body.note,
         lifetime=None if body.expires_in is None else timedelta(seconds=body.expires_in),
         origin=origin,
+        rate=body.rate,
     )
     entry = token_entry(identity, token, datetime.now(UTC))
     return answered(NewToken(token=entry, changed=is_new, text=made.text if made is not None else None))

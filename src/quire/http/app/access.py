@@ -25,6 +25,7 @@ from quire.access.credentials import find_token_text
 from quire.access.decisions import AccessState, TokenFault
 from quire.access.document import Token
 from quire.access.principals import ANONYMOUS, Principal
+from quire.access.rates import NO_LIMIT, TokenRates
 from quire.access.records import StoredAccess
 from quire.access.tokens import USERNAME, TokenText
 from quire.access.uses import TokenUses
@@ -80,11 +81,13 @@ class Access:
         users: ProxyUsers,
         sign_on: SignOn | None,
         uses: TokenUses,
+        rates: TokenRates,
     ) -> None:
         """`authenticator`: None where there is no password file. `stored`: of the store's grants and tokens, by the
         empty key.
         """
         self.uses = uses
+        self.rates = rates
         self._warned: dict[str, str] = {}
         self.rules = rules
         self.authenticator = authenticator
@@ -159,7 +162,7 @@ class Access:
         """
         context = context_of(request.scope)
         state = await self._decide(request, right, index, project, may_be_owner=True)
-        if not state.has_owned_projects(index):
+        if not state.document.indexes or not state.has_owned_projects(index):
             return NO_OWNERS
         principal, loop = context.principal, asyncio.get_running_loop()
 
@@ -247,6 +250,7 @@ class Access:
         if isinstance(sent, TokenText) and isinstance(found, Token):
             self._tally.logins["token"] += 1
             self.uses.note(sent.identity)
+            self._count_request(request, sent.identity, self.rates.limit_of(found))
             if found.expires is not None and state.expires_soon(sent.identity, datetime.now(UTC)):
                 self._warn(request, sent.identity, found.expires)
             return Principal(found.user, token=sent.identity, publisher=found.publisher)
@@ -272,6 +276,21 @@ class Access:
             raise self._login_refused(verdict, user=credentials.username[:100], client=client, request=request_id)
         self._tally.logins["remembered" if self.authenticator.hash_checks == checks else "checked"] += 1
         return Principal(verdict.username)
+
+    def _count_request(self, request: Request, identity: str, limit: int) -> None:
+        """Raises HttpError 429 for a token that has sent more requests than it may."""
+        wait = None if limit == NO_LIMIT else self.rates.take(identity, limit)
+        if wait is None:
+            return
+        self._tally.refused["rate_limited"] += 1
+        client, request_id = self._proxies.client_address(request), context_of(request.scope).request_id
+        log.info("access refused", reason="rate_limited", token=identity, client=client, request=request_id)
+        again = f"try again in {wait} second{'s' * (wait > 1)}."
+        raise HttpError(
+            429,
+            f"The token {identity} may send {limit} requests a minute, and sends more; {again}",
+            {"Retry-After": str(wait)},
+        )
 
     def _warn(self, request: Request, identity: str, expires: str) -> None:
         """Say in the answer when a token expires; once a day also in the log."""

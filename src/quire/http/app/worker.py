@@ -21,6 +21,7 @@ from quire.access.authenticator import Authenticator
 from quire.access.authorization import AccessRules, Right
 from quire.access.grants import ANY
 from quire.access.passwords import Passwords
+from quire.access.rates import TokenRates
 from quire.access.records import AccessRecords, StoredAccess
 from quire.access.settings_alone import SECONDS as LOOK_SECONDS
 from quire.access.settings_alone import SettingsAlone
@@ -118,6 +119,7 @@ class Worker:
             users=users,
             sign_on=self._sign_on(),
             uses=TokenUses(self.default.store.records),
+            rates=TokenRates(settings.token_rate),
         )
         self.attestations = attestations
         """None where the attestations of uploads are neither verified nor kept."""

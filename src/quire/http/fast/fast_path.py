@@ -29,6 +29,7 @@ from quire.access.credentials import TokenLogin, find_token_text
 from quire.access.decisions import AccessState, TokenFault
 from quire.access.document import moment
 from quire.access.principals import ANONYMOUS, Principal
+from quire.access.rates import NO_LIMIT
 from quire.access.tokens import TokenText
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import NamesView, ProjectView
@@ -106,6 +107,7 @@ class FastPath:
         self._authorize = worker.access.rules.authorize
         self._access = worker.access.stored
         self._uses = worker.access.uses
+        self._rates = worker.access.rates
         self._state: AccessState | None = None
         self._pages_are_open = self._files_are_open = False
         """Whether pages and files need no login in that state of the grants."""
@@ -450,7 +452,7 @@ class FastPath:
         until = None
         if isinstance(login, TokenLogin):
             token = state.find_token(login.identity, login.digest, datetime.now(UTC))
-            if isinstance(token, TokenFault):
+            if isinstance(token, TokenFault) or self._rates.limit_of(token) != NO_LIMIT:
                 return None
             ends = [] if token.expires is None else [moment(token.expires)]
             if token.previous is not None and token.digest != login.digest:  # a secret that was replaced

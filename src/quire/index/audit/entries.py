@@ -79,10 +79,10 @@ def encode_note(entries: Sequence[Entry], deleted: Tombstones = NONE, owners: Se
     return msgspec.json.format(msgspec.json.encode({**deleted.document(), **owned, "log": entries}), indent=1) + b"\n"
 
 
-def owners_of_note(note: bytes | None, key: str = "?") -> tuple[str, ...]:
+def owners_of_note(note: bytes, key: str = "?") -> tuple[str, ...]:
     """The owners of a project that is deleted. Raises DamagedRecord."""
     try:
-        return () if note is None else msgspec.json.decode(note, type=_Note).owners
+        return msgspec.json.decode(note, type=_Note).owners
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DamagedRecord(f"The note of the record {key} does not say which owners it has ({error}).") from error
 
@@ -97,7 +97,8 @@ def make_entry(
     sha256; and `replaced`, the sha256 of the content before), more_files, status, reason, owners (all of
     them, where they changed).
     """
-    had, has = (project.owners if project is not None else () for project in (before, after))
+    had = before.owners if before is not None else ()
+    has = after.owners if after is not None else ()
     before, after = present(before), present(after)
     entry: Entry = {
         "id": secrets.token_hex(8),

@@ -49,7 +49,7 @@ CHANGE_ACTIONS = (
 TRASH_ACTIONS = ("empty", "expire")
 """Changes of the trash, which the audit log has and no counter: commands and the periodic sweep make them."""
 LOGIN_RESULTS = ("remembered", "checked", "token", "proxy", "session", "wrong", "throttled", "busy")
-REFUSAL_REASONS = ("login_needed", "forbidden")
+REFUSAL_REASONS = ("login_needed", "forbidden", "rate_limited")
 STORE_ERRORS = (
     *("StoreError", "Conflict", "OutcomeUnknown", "StoreReadOnly", "StoreFull"),
     *("UnknownLayout", "DamagedRecord", "BlobMissing", "other"),

@@ -232,7 +232,7 @@ def _legible(record: Record) -> Tombstones:
 
 def _owners(record: Record) -> tuple[str, ...]:
     try:
-        return owners_of_note(record.note, record.key)
+        return owners_of_note(record.note, record.key) if record.note is not None else ()
     except DamagedRecord:
         return ()
 
