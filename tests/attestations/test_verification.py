@@ -278,6 +278,20 @@ def test_publishers_of_other_platforms(
     assert "lacks the claims" in refusal(verifier, [valid], bare)
 
 
+@pytest.mark.parametrize(
+    "emails",
+    [(), ("evil@acme.iam.example",), ("ci@acme.iam.example", "evil@acme.iam.example"), ("CI@acme.iam.example",)],
+)
+def test_a_certificate_of_another_account_is_refused(
+    instance: Instance, verifier: AttestationVerifier, emails: tuple[str, ...]
+) -> None:
+    """Of none, of another, of several, of one that is spelt otherwise."""
+    google = "https://accounts.google.com"
+    identity = CiIdentity(id="p", kind="Google", issuer=google, claims={"email": "ci@acme.iam.example"})
+    attestation = instance.attestation(NAME, SHA256, claims={8: google}, emails=emails)
+    assert "not of ci@acme.iam.example" in refusal(verifier, [attestation], identity)
+
+
 def test_uploads_without_such_a_publisher_are_refused(instance: Instance, verifier: AttestationVerifier) -> None:
     """There is nothing that the signature could be compared with."""
     valid = [instance.attestation(NAME, SHA256)]

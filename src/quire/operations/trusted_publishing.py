@@ -17,7 +17,7 @@ from quire.access.minting import MintRefused
 from quire.access.records import AccessRecords
 from quire.access.tokens import TokenText, new_identity, new_token
 from quire.index.audit.entries import Origin
-from quire.publishing.platforms import text_of
+from quire.publishing.platforms import Claims, Platform, text_of
 from quire.publishing.publishers import MAX_SETTING, Publisher, facts, make_publisher
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_CLAIMS: Final = 60
 """Claims of a job that are kept beside its token."""
+MOST_TEXT: Final = 4000
+"""Characters of all of them, with their names: so as many tokens as may be valid at once fit the document."""
 _NOT_KEPT: Final = {"iss", "aud", "exp", "iat", "nbf", "jti"}
 
 log = structlog.stdlib.get_logger(__name__)
@@ -113,9 +115,7 @@ def mint(access: AccessRecords, document: AccessDocument, proven: VerifiedToken,
     identity, publisher = next(iter(publishers.items()))
     kind = publisher.kind
     assert kind is not None, "it has matched"
-    texts = {name: text_of(value) for name, value in proven.claims.items() if name not in _NOT_KEPT}
-    kept = [(name, text) for name, text in texts.items() if text and len(text) <= MAX_SETTING]
-    job = CiIdentity(id=identity, kind=kind.title, issuer=publisher.issuer, claims=dict(kept[:MOST_CLAIMS]))
+    job = CiIdentity(id=identity, kind=kind.title, issuer=publisher.issuer, claims=_kept(kind, proven.claims))
     text, now = new_token(new_identity()), datetime.now(UTC)
     details = {"token": text.identity, "publishers": list(publishers), "job": facts(kind.title, job.claims)}
     _, after = access.change(
@@ -128,6 +128,16 @@ def mint(access: AccessRecords, document: AccessDocument, proven: VerifiedToken,
     expires = after.tokens[text.identity].expires
     assert expires is not None, "minted tokens expire"
     return Minted(text, int(moment(expires).timestamp()))
+
+
+def _kept(kind: Platform, claims: Claims) -> dict[str, str]:
+    """The claims that are kept: first those by which jobs are told apart and that logs name, then others that fit."""
+    first, kept, room = {*kind.ids, *kind.facts.values()}, dict[str, str](), MOST_TEXT
+    for name in sorted(claims.keys() - _NOT_KEPT, key=lambda each: (each not in first, each)):
+        text = text_of(claims[name])
+        if text and len(text) <= MAX_SETTING and len(name) + len(text) <= room and len(kept) < MOST_CLAIMS:
+            kept[name], room = text, room - len(name) - len(text)
+    return kept
 
 
 def burn(access: AccessRecords, text: TokenText, origin: Origin) -> None:

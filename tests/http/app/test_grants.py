@@ -14,7 +14,7 @@ import pytest
 
 from quire.access.document import KEY, AccessDocument
 from quire.access.records import AccessRecords
-from quire.access.tokens import new_token
+from quire.access.tokens import new_identity, new_token
 from quire.index.audit.entries import Origin
 from tests.asking import Site, password_file, publish, serve
 from tests.distributions import make_wheel, wheel_name
@@ -109,6 +109,21 @@ def test_what_is_no_token_is_refused(tmp_path: Path, sent: str) -> None:
         }
         assert texts == {"The token is wrong, or was removed.\n"}
         assert page(site, f"Bearer {token[:-1]}") == 401
+
+
+def test_a_token_of_another_index_or_store_gives_nothing_here(tmp_path: Path) -> None:
+    """Of another index of the store it is known, and lacks the right; of another store it is no token here."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
+        _, other = create(site, "--right", "read", "--right", "upload", "--index", "staging")
+        assert page(site, f"Bearer {other}") == 403
+        refused = upload(site, "acme", f"Bearer {other}", "1.0")
+        assert (refused.status_code, "on the index main" in refused.text) == (403, True)
+        foreign = new_token(new_identity()).text
+        answer = upload(site, "acme", f"Bearer {foreign}", "1.0")
+        assert (answer.status_code, answer.text) == (401, "The token is wrong, or was removed.\n")
+        for text in (foreign[:-1], f"{foreign}=", f"{foreign}a", foreign.upper(), foreign.replace("_", "-")):
+            wrong = site.client.get("/simple/", headers={"authorization": f"Bearer {text}"})
+            assert (wrong.status_code, wrong.text.startswith("The token is no token of this server")) == (401, True)
 
 
 def test_a_right_that_was_revoked_serves_no_request(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
+from quire.access.records import AccessRecords
+from quire.operations.trusted_publishing import MOST_TEXT
+from quire.store.posix.store import PosixStore
 from tests.asking import Site, publish, serve
 from tests.distributions import make_wheel, wheel_name
 from tests.issuers import AUDIENCE, KEYS, Issuer, b64, endless, issuing, public, redirecting, send
@@ -194,6 +197,27 @@ def test_a_token_ends_with_its_publisher(rig: Rig) -> None:
     rig.quire("publisher", "remove", json.loads(added)["id"])
     assert upload(rig.one, token, "acme-gone", "2.0").status_code == 401
     assert upload(rig.two, token, "acme-gone", "2.0").status_code == 401
+
+
+def test_a_token_of_a_publisher_of_another_index_uploads_nothing_here(rig: Rig) -> None:
+    """Although the project has the same name."""
+    words = ("github", "--repository", "acme/other", "--workflow", "release.yml", "--issuer", rig.issuer.url)
+    rig.quire("publisher", "add", *words, "--index", "staging", "--project", "acme-tools")
+    file = "acme/other/.github/workflows/release.yml@refs/tags/v1.2.0"
+    token = rig.minted(repository="acme/other", repository_id="8", workflow_ref=file, job_workflow_ref=file)
+    answer = upload(rig.one, token, version="7.0")
+    assert (answer.status_code, "needs the right upload or manage on the index main" in answer.text) == (403, True)
+
+
+def test_claims_of_any_length_leave_room_for_other_tokens(rig: Rig) -> None:
+    """Those that tell jobs apart are kept, whatever else a token brings; the document of all tokens stays small."""
+    further = {f"{number}{'n' * 100}": "x" * 100 for number in range(30)} | {"0" * 2000: "x", "1": "x" * 2000}
+    identity = rig.minted(**further).split("_")[1]
+    job = AccessRecords(PosixStore.open(str(rig.one.root))).read().state.document.tokens[identity].publisher
+    assert job is not None
+    assert sum(len(name) + len(text) for name, text in job.claims.items()) <= MOST_TEXT
+    assert {"repository", "repository_id", "repository_owner_id", "workflow_ref", "environment"} <= job.claims.keys()
+    assert len(job.claims) > 12, "others are kept as far as there is room"
 
 
 def refused(answer: httpx.Response, status: int, code: str, reason: str) -> None:
