@@ -10,8 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+from quire.access.minting import MOST_PUBLISHERS
 from quire.identity.fetching import IdentityUnavailable, check_url, fetch_json
-from quire.identity.keys import MAX_AGE, MAX_STALE, MIN_INTERVAL, IssuerKeys, parse_keys
+from quire.identity.keys import MAX_AGE, MAX_ISSUERS, MAX_STALE, MIN_INTERVAL, IssuerKeys, parse_keys
 from tests.issuers import DISCOVERY, KEYS, Answer, Issuer, endless, hanging, issuing, public, redirecting, send
 
 
@@ -86,6 +87,84 @@ def test_known_keys_go_on_while_the_issuer_is_in_trouble(issuer: Issuer) -> None
         del issuer.answers[KEYS]
         clock.now += MIN_INTERVAL
         assert await keys.find(issuer.url, "one", "RS256")
+
+    asyncio.run(ask())
+
+
+def test_a_key_that_was_taken_back_counts_until_the_keys_are_old(issuer: Issuer) -> None:
+    """From then on no token is verified before the issuer's keys are read again, with any number of tokens at once."""
+    clock = Clock()
+    keys = IssuerKeys(clock=clock)
+
+    async def ask() -> None:
+        assert await keys.find(issuer.url, "one", "RS256")
+        issuer.keys = [public("two", "other")]
+        clock.now += MAX_AGE - 1
+        assert await keys.find(issuer.url, "one", "RS256")
+        clock.now += 1
+        assert await asyncio.gather(*(keys.find(issuer.url, "one", "RS256") for _ in range(10))) == [None] * 10
+
+    asyncio.run(ask())
+    assert issuer.asked.count(KEYS) == 2
+
+
+class Many:
+    """Any number of issuers with some keys each, and how often they were asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sizes: dict[str, int] = {}
+        self.asked: list[str] = []
+        self.clock = Clock()
+        self.keys = IssuerKeys(self.fetch, self.clock)
+        monkeypatch.setattr("quire.identity.keys.MAX_ISSUERS", 50)
+        monkeypatch.setattr("quire.identity.keys.MAX_KEYS_OF_ALL", 150)
+
+    async def fetch(self, url: str) -> dict[str, Any]:
+        self.asked.append(url)
+        return {"keys": [public(str(number), "rsa") for number in range(self.sizes.get(url, 2))]}
+
+    async def find(self, number: int) -> object:
+        return await self.keys.find(f"issuer {number}", "0", "RS256", jwks_url=f"{number}")
+
+
+def test_there_is_room_for_every_publisher() -> None:
+    """An issuer is forgotten only when more were named than there are publishers at a time."""
+    assert MAX_ISSUERS > MOST_PUBLISHERS
+
+
+def test_tokens_that_name_many_issuers_have_none_read_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each at most once in a while, also when more were named than there is room for."""
+    many = Many(monkeypatch)
+
+    async def ask() -> None:
+        for _ in range(3):
+            for number in range(50):
+                assert await many.find(number)
+        assert len(many.asked) == 50
+        with pytest.raises(IdentityUnavailable, match="too many issuers"):
+            await many.find(50)
+        many.clock.now += MIN_INTERVAL
+        assert await many.find(50)
+        assert await many.find(1), "the first one made room, no other"
+        assert len(many.asked) == 51
+
+    asyncio.run(ask())
+
+
+def test_an_issuer_with_many_keys_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own are let go."""
+    many = Many(monkeypatch)
+    many.sizes["0"] = 100
+
+    async def ask() -> None:
+        assert await many.find(0)
+        for number in range(1, 40):
+            assert await many.find(number)
+        with pytest.raises(IdentityUnavailable, match="more keys than there is room for"):
+            await many.find(0)
+        for number in range(1, 40):
+            assert await many.find(number)
+        assert len(many.asked) == 40
 
     asyncio.run(ask())
 

@@ -3,8 +3,13 @@
 Theory of operation. A key is found by its id (`kid`). Keys are read when there are none, when they are older than
 MAX_AGE, and when a token names an id that is not among them, as after a rotation; but never more often than once in
 MIN_INTERVAL, whether or not it worked, so that invented ids cost the issuer nothing. Requests that wait for the same
-issuer share one reading. A reading that fails leaves the keys in force that were there before, for MAX_STALE at most:
-an issuer that took a key back is believed by then.
+issuer share one reading, and none is answered from keys that are older than MAX_AGE while it is under way: a key that
+the issuer took back counts no longer than that. A reading that fails leaves the keys in force that were there before,
+for MAX_STALE at most: an issuer that took a key back is believed by then.
+
+The sender of a token chooses the issuer that it names, among those that an operator named. So there is room for all of
+them: were one forgotten for another, tokens that name them in turn would have each read again and again. Where all
+together have more than MAX_KEYS_OF_ALL, the keys of the issuer with the most are let go, until it may be read again.
 
 Only RSA keys of 2048 bits and more, for RS256, and keys on the curve P-256, for ES256, are taken.
 
@@ -33,8 +38,11 @@ MAX_AGE: Final = 3600.0
 MAX_STALE: Final = 24 * 3600.0
 """Seconds for which keys that cannot be read again go on being used."""
 MAX_KEYS: Final = 100
-MAX_ISSUERS: Final = 200
-"""Issuers whose keys are kept."""
+"""Of one issuer."""
+MAX_KEYS_OF_ALL: Final = 20_000
+"""About 50 MB."""
+MAX_ISSUERS: Final = 6000
+"""More than there can be publishers (`quire.access.minting.MOST_PUBLISHERS`)."""
 ALGORITHMS: Final = ("RS256", "ES256")
 _LEAST_RSA_BITS: Final = 2048
 
@@ -75,18 +83,41 @@ class IssuerKeys:
         """
         known = self._known.get(issuer)
         if known is None:
-            if len(self._known) >= MAX_ISSUERS:
-                self._known.pop(next(iter(self._known)))
+            self._make_room(issuer)
             known = self._known[issuer] = _Known()
         wanted = identity, algorithm
         if known.reading is None and self._is_due(known, wanted):
             known.tried = self._clock()
             known.reading = asyncio.create_task(self._read(known, issuer, jwks_url))
-        if known.reading is not None and (self._is_stale(known) or wanted not in known.keys):
+        if known.reading is not None and (self._is_old(known) or wanted not in known.keys):
             await asyncio.shield(known.reading)  # a client that hangs up does not stop it for the others
         if self._is_stale(known):
             raise IdentityUnavailable(f"The keys of {issuer} cannot be read now: {known.problem}")
         return known.keys.get(wanted)
+
+    def _make_room(self, issuer: str) -> None:
+        """Forget an issuer that may be read again anyway, where there are too many: one that no publisher has any more.
+
+        Raises IdentityUnavailable.
+        """
+        if len(self._known) < MAX_ISSUERS:
+            return
+        now = self._clock()
+        tried = {name: known.tried or now for name, known in self._known.items() if known.reading is None}
+        oldest = min(tried, key=tried.__getitem__, default=None)
+        if oldest is None or now - tried[oldest] < MIN_INTERVAL:
+            raise IdentityUnavailable(f"The keys of {issuer} cannot be read now: too many issuers were asked.")
+        del self._known[oldest]
+
+    def _keep(self, known: _Known, keys: Keys) -> None:
+        """Keep keys that were read, within the bound for all issuers."""
+        known.keys, known.read, known.problem = keys, known.tried, None
+        while sum(len(each.keys) for each in self._known.values()) > MAX_KEYS_OF_ALL:
+            largest = max(self._known.values(), key=lambda each: len(each.keys))
+            largest.keys, largest.read, largest.problem = {}, None, "it has more keys than there is room for"
+
+    def _is_old(self, known: _Known) -> bool:
+        return known.read is None or self._clock() - known.read >= MAX_AGE
 
     def _is_stale(self, known: _Known) -> bool:
         return known.read is None or self._clock() - known.read > MAX_STALE
@@ -95,18 +126,18 @@ class IssuerKeys:
         now = self._clock()
         if known.tried is not None and now - known.tried < MIN_INTERVAL:
             return False
-        return known.read is None or now - known.read >= MAX_AGE or wanted not in known.keys
+        return self._is_old(known) or wanted not in known.keys
 
     async def _read(self, known: _Known, issuer: str, jwks_url: str | None) -> None:
         try:
             url = jwks_url or await self._discover(issuer)
-            known.keys = parse_keys(await self._fetch(url), url)
+            keys = parse_keys(await self._fetch(url), url)
         except IdentityUnavailable as error:
             known.problem = str(error)
             log.warning("issuer keys not read", issuer=issuer, error=str(error))
         else:
-            known.read, known.problem = known.tried, None
-            log.info("issuer keys read", issuer=issuer, count=len(known.keys))
+            self._keep(known, keys)
+            log.info("issuer keys read", issuer=issuer, count=len(keys))
         finally:
             known.reading = None
 
