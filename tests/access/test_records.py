@@ -1,10 +1,15 @@
-"""The record of grants and tokens: no change is lost, whatever the store does and however many write at once."""
+"""The record of grants and tokens: no change is lost, whatever the store does and however many write at once.
+
+Replaced here: the bound on the size of a document, which no setting changes.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,12 +20,13 @@ from quire.access.decisions import AccessState
 from quire.access.document import AccessDocument, Token, decode_access, encode_access, with_fields
 from quire.access.records import AccessRecords
 from quire.access.tokens import new_identity, new_token
-from quire.domain.errors import Conflict, DamagedRecord, NotFound, OutcomeUnknown, StoreError
+from quire.domain.errors import Conflict, DamagedRecord, InvalidRequest, NotFound, OutcomeUnknown, StoreError
 from quire.domain.indexes import IndexDefinition
 from quire.index.audit.entries import Origin
 from quire.operations import granting
 from quire.store.contracts import Record
 from quire.store.memory import MemoryStore
+from tests.serving import until
 
 ORIGIN = Origin(user="root", command="quire token")
 DAY = timedelta(days=1)
@@ -139,6 +145,83 @@ def test_writers_at_once_lose_nothing() -> None:
     assert [entry["revision"] for entry in access.log()] == list(range(1, 61))
 
 
+class Together:
+    """Changes of several threads that wait while the write of another one is under way, so that they are one batch."""
+
+    def __init__(self, *plan: Callable[[Callable[[], Record]], Record]) -> None:
+        self.store = MemoryStore()
+        self._enough = threading.Event()
+        self.writes = 0
+        self._failing = FailingStore(self.store, self._first, *plan)
+        count = self._failing.records.write
+
+        def counted(*arguments: Any) -> Record:
+            self.writes += 1
+            return count(*arguments)
+
+        self._failing.records.write = counted  # type: ignore[method-assign, assignment]  # of this one object
+        self.access = AccessRecords(self._failing)  # type: ignore[arg-type]
+
+    def _first(self, write: Callable[[], Record]) -> Record:
+        assert self._enough.wait(60)
+        return write()
+
+    def run(self, *changes: Callable[[], object]) -> list[object]:
+        """The results of the changes, or what they raised, in their order."""
+        with ThreadPoolExecutor(len(changes) + 1) as executor:
+            first = executor.submit(create, self.access, "first")
+            futures = []
+            for number, change in enumerate(changes):
+                self._wait_for(number + 1)
+                futures.append(executor.submit(change))
+            self._wait_for(len(changes) + 1)
+            self._enough.set()
+            first.result()
+            return [future.exception() or future.result() for future in futures]
+
+    def _wait_for(self, waiting: int) -> None:
+        until(lambda: self.access.waiting() >= waiting)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [[], [lost_before], [lost_after], [conflict], [lost_before, conflict, lost_after], [lost_after, lost_before]],
+)
+def test_changes_at_once_are_one_write(plan: list[Callable[[Callable[[], Record]], Record]]) -> None:
+    """Each is answered for itself and has its entry: those that change something, the one that finds nothing to
+    change, and the one that is refused; also when the write has a conflict or its outcome is lost."""
+    together = Together(*plan)
+    access = together.access
+    made = together.run(
+        *(partial(create, access, str(number)) for number in range(5)),
+        partial(granting.set_group, access, "tools", ["bob"], ORIGIN),
+        partial(granting.set_group, access, "tools", ["bob"], ORIGIN),
+        partial(granting.revoke_tokens, access, ["absent0000"], ORIGIN),
+    )
+    assert made[5:7] == [True, False]
+    assert isinstance(made[7], NotFound)
+    found = AccessRecords(together.store)
+    assert len(found.read().state.document.tokens) == 6
+    assert set(made[:5]) < set(found.read().state.document.tokens)
+    assert [entry["revision"] for entry in found.log()] == list(range(1, 8))
+    assert sum(entry["action"] == "token-create" for entry in found.log()) == 6
+    if not plan:
+        assert together.writes == 2
+
+
+def test_a_change_for_which_there_is_no_room_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those beside it are made."""
+    monkeypatch.setattr("quire.access.document.MAX_BYTES", 4000)
+    together = Together()
+    access = together.access
+
+    large = partial(granting.set_group, access, "tools", ["x" * 90 + str(number) for number in range(60)], ORIGIN)
+    small = partial(granting.set_group, access, "others", ["bob"], ORIGIN)
+    made = together.run(small, large, small)
+    assert [type(each) for each in made] == [bool, InvalidRequest, bool]
+    assert AccessRecords(together.store).read().state.document.groups == {"others": ("bob",)}
+
+
 def test_a_refused_change_changes_nothing() -> None:
     """Of several tokens none is revoked when one does not exist."""
     access = AccessRecords(MemoryStore())
@@ -173,6 +256,18 @@ def test_unchanged_state_is_the_same_object() -> None:
     assert changed is not known
     assert isinstance(changed.state, AccessState)
     assert len(changed.state.document.tokens) == 2
+
+
+def test_a_large_document_is_made_ready_where_it_is_read() -> None:
+    """Its first decision, on the event loop of a worker, does not have to look at every token."""
+    store = MemoryStore()
+    access = AccessRecords(store)
+    identity = create(access)
+    assert "_warnings" not in vars(access.read().state)
+    token = access.read().state.document.tokens[identity]
+    many = {new_identity(): token for _ in range(200)}
+    access.change(lambda document: with_fields(document, tokens=many), "many", {}, ORIGIN)
+    assert {"decides", "_scopes", "_groups", "_digests", "_warnings"} <= vars(access.read().state).keys()
 
 
 def test_a_doubted_change_says_what_it_did() -> None:

@@ -1,4 +1,7 @@
-"""The keys of issuers: found by discovery, refreshed with bounds, and kept while the issuer is in trouble."""
+"""The keys of issuers: found by discovery, refreshed with bounds, and kept while the issuer is in trouble.
+
+Replaced here: the numbers of issuers and keys that are kept, which no setting changes.
+"""
 
 from __future__ import annotations
 

@@ -42,6 +42,11 @@ class AccessState:
     def __init__(self, document: AccessDocument) -> None:
         self.document = document
 
+    def prepare(self) -> None:
+        """Find what decisions need of the whole document. Of a large one that takes a while, which is better spent in
+        the thread that has read it than at the first decision."""
+        _ = self.decides, self._scopes, self._groups, self._digests, self._warnings
+
     @cached_property
     def decides(self) -> bool:
         """Whether grants decide, and not the settings."""

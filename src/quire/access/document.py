@@ -130,6 +130,10 @@ EMPTY: Final = AccessDocument()
 
 E = TypeVar("E", Grant, Token, Publisher, Sessions, IndexDefinition)
 
+_FIELDS_OF: Final[Mapping[type[Any], frozenset[str]]] = {
+    kind: frozenset(kind.__struct_fields__) - {"unknown"}
+    for kind in (Grant, Token, Publisher, Sessions, IndexDefinition)
+}
 _FIELDS: Final = {
     *("format", "grants", "groups", "tokens", "sessions", "publishers", "audience", "used", "indexes", "log"),
 }
@@ -276,9 +280,12 @@ def _stored(entry: Grant | Token | Publisher | Sessions | IndexDefinition) -> di
 
 
 def _loaded(entry: dict[str, Any], kind: type[E]) -> E:
-    fields = set(kind.__struct_fields__) - {"unknown"}
-    unknown = {name: value for name, value in entry.items() if name not in fields}
-    loaded = msgspec.convert({name: entry[name] for name in entry.keys() & fields} | {"unknown": unknown}, kind)
+    fields = _FIELDS_OF[kind]
+    if entry.keys() <= fields:
+        loaded = msgspec.convert(entry, kind)
+    else:
+        unknown = {name: value for name, value in entry.items() if name not in fields}
+        loaded = msgspec.convert({name: entry[name] for name in entry.keys() & fields} | {"unknown": unknown}, kind)
     if isinstance(loaded, Sessions) and len(bytes.fromhex(loaded.key)) < _KEY_BYTES:
         raise ValueError("the key of sessions is too short")
     if isinstance(loaded, Token):

@@ -3,6 +3,11 @@
 A change is one compare-and-swap of the whole document, and carries its own entry of the audit log (ADR 7): no change
 without its entry, no entry without its change. By the id of its entry a writer recognises its own write when the store
 could not say whether it took place.
+
+Threads of one process that change the document at the same time commit together (`quire.index.batches`): each change is
+applied to the result of the one before it, and one write stores the last result with an entry for each. So they do not
+conflict with each other, and other processes meet one writer. No change is answered before that write, a refusal
+neither: it may follow from a change that is not stored yet.
 """
 
 from __future__ import annotations
@@ -11,13 +16,15 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from quire.access.decisions import AccessState
 from quire.access.document import KEY, AccessDocument, decode_access, encode_access
-from quire.domain.errors import Conflict, OutcomeUnknown, StoreError
+from quire.domain.errors import Conflict, InvalidRequest, OutcomeUnknown, StoreError
 from quire.index.audit.archive import archive_key, read_archive, rotate
 from quire.index.audit.entries import Entry, Origin, describe_origin, entries_of, next_revision, timestamp
+from quire.index.batches import Combiner
 from quire.store.contracts import Record, Store
 
 Transition = Callable[[AccessDocument], AccessDocument]
@@ -31,6 +38,7 @@ PATIENCE: Final = 30.0
 _ARCHIVE: Final = archive_key("access", "store")
 _DECODED_INLINE: Final = 20_000
 """Bytes of a document that is decoded on the event loop, in about a millisecond."""
+_DOUBT: Final = "It is not known whether the grants were changed; look, and repeat it if not."
 _PAUSE: Final = 0.002
 _LONGEST_PAUSE: Final = 0.25
 
@@ -50,18 +58,58 @@ class StoredAccess:
         return 500 + 4 * len(self.record.data or b"")
 
 
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A change on its way, and how it ended."""
+
+    transition: Transition
+    details: Details
+    entry: Entry
+    """Of the log, without its details and revision."""
+    ends: float
+    """The time after which it is not tried again."""
+    pause: float = _PAUSE
+    known: StoredAccess | None = None
+    """As it was read last, where this job leads."""
+    doubted: tuple[AccessDocument, AccessDocument] | None = None
+    """The result of a write whose outcome is unknown."""
+    result: tuple[AccessDocument, AccessDocument] | None = None
+    error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.result is not None or self.error is not None
+
+    def fail(self, error: Exception, cause: Exception | None = None) -> None:
+        """End it by an error; by another one where it may have taken place."""
+        if self.doubted is not None:
+            error, cause = OutcomeUnknown(_DOUBT), error
+        self.error = error
+        if cause is not None:
+            error.__cause__ = cause
+
+
+_combiner: Final[Combiner[_Job]] = Combiner()
+"""By the identity of the store, which is alive as long as one of its jobs is."""
+
+
 class AccessRecords:
     """The access record of one store. May be used from any thread and any number of processes."""
 
     def __init__(self, store: Store) -> None:
+        self._store = store  # kept alive: its identity is the name of its queue
         self._records = store.records
+        self._queue = str(id(store))
 
     def read(self, known: StoredAccess | None = None) -> StoredAccess:
         """The state now: the very object `known` when it is unchanged. Raises StoreError."""
         record = self._records.read(KEY, known.record if known is not None else None)
         if known is not None and record is known.record:
             return known
-        return StoredAccess(record, AccessState(decode_access(record.data)))
+        state = AccessState(decode_access(record.data))
+        if len(record.data or b"") > _DECODED_INLINE:
+            state.prepare()
+        return StoredAccess(record, state)
 
     def change(
         self, transition: Transition, action: str, details: Details, origin: Origin
@@ -70,34 +118,75 @@ class AccessRecords:
 
         Raises what `transition` raises; StoreError when others are faster for too long, or the store cannot do it.
         """
-        ends, pause = time.monotonic() + PATIENCE, _PAUSE
         entry: Entry = {"id": secrets.token_hex(8), "at": timestamp(), "action": action, **describe_origin(origin)}
-        known, doubted = self.read(), None
-        while True:
-            log = entries_of(known.record)
-            before = known.state.document
-            if doubted is not None and any(each.get("id") == entry["id"] for each in log):
-                self._records.confirm(known.record)
-                return doubted
-            after = transition(before)
-            if after is before:
-                self._records.confirm(known.record)
-                return before, before
-            try:
-                said = details(before) if callable(details) else details
-                self._write(known.record, after, log, {**entry, **said})
-            except OutcomeUnknown:
-                doubted = before, after
-            except Conflict as error:
-                if time.monotonic() > ends:
-                    raise StoreError("The grants are being changed by too many at once; repeat later.") from error
+        job = _Job(transition, details, entry, time.monotonic() + PATIENCE)
+        _combiner.run(self._queue, job, self._attempt)
+        if job.error is not None:
+            raise job.error
+        assert job.result is not None
+        return job.result
+
+    def waiting(self) -> int:
+        """Changes that threads of this process have begun and not ended."""
+        return _combiner.waiting(self._queue)
+
+    def _attempt(self, jobs: Sequence[_Job]) -> None:
+        """Read, apply, write. Finishes every job, unless the write has a conflict or its outcome is unknown."""
+        try:
+            self._commit(jobs)
+        except (Conflict, OutcomeUnknown) as error:
+            for job in jobs:
+                if not job.done and time.monotonic() > job.ends:
+                    job.fail(StoreError("The grants are being changed by too many at once; repeat later."), error)
+            time.sleep(random.uniform(0, jobs[0].pause))  # noqa: S311 - spreads writers, hides nothing
+            jobs[0].pause = min(jobs[0].pause * 2, _LONGEST_PAUSE)
+        except InvalidRequest as error:  # the document would be too large
+            if len(jobs) > 1:
+                self._attempt(jobs[:1])  # one of the others may be the reason
             else:
-                return before, after
-            if doubted is not None and time.monotonic() > ends:
-                raise OutcomeUnknown("It is not known whether the grants were changed; look, and repeat it if not.")
-            time.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, hides nothing
-            pause = min(pause * 2, _LONGEST_PAUSE)
-            known = self.read(known)
+                jobs[0].error = error
+        except Exception as error:  # noqa: BLE001 - each thread raises its own job's error
+            for job in jobs:
+                if not job.done:
+                    job.fail(error)
+
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        known = jobs[0].known = self.read(jobs[0].known)
+        log = entries_of(known.record)
+        stored = {each.get("id") for each in log}
+        found = [job for job in jobs if job.doubted is not None and job.entry["id"] in stored]
+        document = known.state.document
+        applied: list[tuple[_Job, AccessDocument, AccessDocument]] = []
+        refused: list[tuple[_Job, Exception]] = []
+        entries: list[Entry] = []
+        for job in jobs:
+            if job in found:
+                continue
+            try:
+                after = job.transition(document)
+                said = job.details(document) if callable(job.details) else job.details
+            except Exception as error:  # noqa: BLE001 - as above
+                refused.append((job, error))
+                continue
+            applied.append((job, document, after))
+            if after is not document:
+                entries.append({**job.entry, **said})
+            document = after
+        if entries:
+            try:
+                self._write(known.record, document, log, entries)
+            except OutcomeUnknown:
+                for job, before, after in applied:
+                    job.doubted = (before, after) if after is not before else None
+                raise
+        elif applied or found:
+            self._records.confirm(known.record)
+        for job in found:
+            job.result = job.doubted
+        for job, before, after in applied:
+            job.result = before, after
+        for job, refusal in refused:
+            job.error = refusal
 
     # -- a source of the read barrier (`quire.catalog.freshness.Source`); there is one key ----------------------------
 
@@ -125,7 +214,8 @@ class AccessRecords:
         seen = {entry.get("id") for entry in archived}
         return archived + [entry for entry in carried if entry.get("id") not in seen]
 
-    def _write(self, record: Record, after: AccessDocument, log: Sequence[Entry], entry: Entry) -> None:
+    def _write(self, record: Record, after: AccessDocument, log: Sequence[Entry], entries: Sequence[Entry]) -> None:
         kept = rotate(self._records, _ARCHIVE, record, list(log))
-        kept.append(entry | {"revision": next_revision(kept)})
+        for entry in entries:
+            kept.append(entry | {"revision": next_revision(kept)})
         self._records.write(KEY, encode_access(after, kept), record)
