@@ -31,6 +31,7 @@ BUCKET_RIG = $(BIN)/python -m tests.bucket.rig --on $(BUCKET_SERVERS) $(if $(BUC
 SECONDS ?= 1800
 SEED ?= 1
 TORTURE_ARGS ?=
+RIGHTS_ARGS = --rights-alone --seconds 600 --seed $(SEED) --workers 2 --askers 6 --pause 0.05 --kill-every 5 $(TORTURE_ARGS)
 
 # For `make fuzz`: seconds for each target; e.g. make fuzz FUZZ_SECONDS=20 PYTEST_ARGS="-k archives"
 FUZZ_SECONDS ?= 120
@@ -41,7 +42,7 @@ BENCH_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket fuzz bench lint audit pin-images format lock upgrade dev clean
+.PHONY: help serve test test-fast test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket torture-rights fuzz bench lint audit pin-images format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -81,6 +82,12 @@ torture: $(DEV) ## servers under load while their workers are killed; every answ
 torture-bucket: $(DEV) ## the same over a bucket whose network fails as well (Debian, root; SECONDS=, SEED=, TORTURE_ARGS="--without list")
 	$(BIN)/python -m tests.bucket.rig sh -c '$(BIN)/python -m tests.linearizability torture --bucket $$TESTS_BUCKET/torture \
 		--seconds $(SECONDS) --seed $(SEED) --workers 2 --readers 12 --kill-every 0.8 --faults 50 $(TORTURE_ARGS)'
+
+torture-rights: $(DEV) ## nothing but rights change and are tried, on a directory, on real NFS and in a bucket (Debian, root; half an hour)
+	$(BIN)/python -m tests.linearizability torture $(RIGHTS_ARGS) --decisions 100000
+	$(BIN)/python -m tests.nfs.rights --seconds 900 --seed $(SEED) --decisions 50000 --file-system ext4
+	$(BIN)/python -m tests.nfs.rights --seconds 900 --seed $(SEED) --decisions 50000 --file-system xfs
+	$(BUCKET_RIG) sh -c '$(BIN)/python -m tests.linearizability torture --bucket $$TESTS_BUCKET/rights --faults 20 $(RIGHTS_ARGS) --decisions 100000'
 
 fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for each; finds go to .cache/fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -n $(JOBS) $(PYTEST_ARGS)

@@ -84,7 +84,11 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
         holders=guarded.holders if guarded is not None else (),
         askers=arguments.askers,
         token=guarded.token if guarded is not None else "",
+        admin=guarded.admin if guarded is not None else "",
+        decisions=arguments.decisions,
     )
+    if arguments.rights_alone:
+        plan = plan.with_rights_alone()
     return torture(plan, folder, victims, _tell)
 
 
@@ -132,6 +136,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--doubt", type=float, metavar="SECONDS", help="see Plan.doubt (default: 10; with --url no limit)")
     add("--reader-processes", type=int, default=2)
     add("--askers", type=int, default=2, help="threads that try what each user of changing rights may do")
+    add("--rights-alone", action="store_true", help="no other clients than those of the users of changing rights")
+    add("--decisions", type=int, default=0, metavar="N", help="with --rights-alone: end when so many were asked for")
     add("--readers", type=int, default=4, help="threads in each of them")
     add("--pause", type=float, default=0.15, help="seconds between two changes of a writer, on the average")
     add("--keep", type=Path, metavar="DIR", help="an empty folder for the recordings and the store")

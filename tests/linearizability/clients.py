@@ -126,7 +126,7 @@ def _decide(plan: Plan, path: Path, progress: Progress) -> None:
     keepers: list[Keeper] = []
 
     def is_over() -> bool:
-        return time.monotonic() > until
+        return time.monotonic() > until or 0 < plan.decisions <= progress.decisions.value
 
     def keep(keeper: Keeper) -> None:
         try:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tests.asking import basic, content_type, multipart, twine_form
 from tests.linearizability.guarded import FILENAME, PROJECT, content, password_of
 from tests.linearizability.hand_process import HandProcess
-from tests.linearizability.http import Connection, NoAnswer, NotSent
+from tests.linearizability.http import Answer, Connection, NoAnswer, NotSent
 from tests.linearizability.objects import Read, Write
 from tests.linearizability.plan import Plan, rights_of
 from tests.linearizability.recording import Recording, now
@@ -46,8 +46,13 @@ _TOKENS: Final = 4
 """A keeper makes no more tokens while so many are left."""
 _PROBES: Final = 4
 """Requests after each change, each on a new connection, so that most workers are asked at once."""
+_AT_ONCE: Final = 8
+"""Requests that are sent at once; each of them is decided for itself."""
 _STAY: Final = 40
 """Requests on one connection, on the average."""
+_DOORS: Final = ("store", "api", "command")
+_QUOTAS: Final = (None, 10**12, 2 * 10**12)
+"""Bytes for a project: more than it ever has."""
 _SCOPES: Final = ((READ,), (UPLOAD,), RIGHTS)
 
 
@@ -100,7 +105,11 @@ class Asker:
         number, text = choose.choice(self._secrets.all()[-_SECRETS_ASKED:]) if choose.random() < 0.7 else (PASSWORD, "")
         if choose.random() < 1 / _STAY:
             self.close()
-        self.try_right(number, text, UPLOAD if choose.random() < 0.15 else READ)
+        kind = choose.random()
+        if kind < 0.15:
+            self._try_upload(number, text)
+        else:
+            self._try_reading(number, text, 1 if kind < 0.55 else _AT_ONCE)
 
     def probe(self, numbers: set[int]) -> None:
         """Try each right with these secrets, on connections of their own."""
@@ -108,26 +117,48 @@ class Asker:
             if number in numbers:
                 for _ in range(_PROBES):
                     self.close()
-                    self.try_right(number, text, UPLOAD if self._choose.random() < 0.3 else READ)
+                    self._try_reading(number, text, _AT_ONCE)
+                    if self._choose.random() < 0.3:
+                        self._try_upload(number, text)
 
-    def try_right(self, number: int, text: str, right: str) -> None:
-        """Ask for something that needs a right. `number`: of the secret."""
-        choose = self._choose
-        if self._connection is None:
-            self._connection = Connection(*choose.choice(self._plan.servers))
-        path, headers = choose.choice(self._paths), self._credentials(number, text)
+    def _try_upload(self, number: int, text: str) -> None:
+        """Ask for something that needs the right to upload. `number`: of the secret."""
+        headers = self._credentials(number, text)
         try:
-            self._connection.connect()
+            connection = self._connected()
             invoked = now()
-            if right == UPLOAD:
-                answer = self._connection.post("/", content_type(), self._upload, headers)
-            else:
-                answer = self._connection.get(path, headers)
-            ended = now()
+            answer = connection.post("/", content_type(), self._upload, headers)
         except (NoAnswer, NotSent):
-            self._recording.counts["decision lost"] += 1
-            self.close()
-            return
+            self._lost(1)
+        else:
+            self._decided(number, UPLOAD, answer, invoked)
+
+    def _try_reading(self, number: int, text: str, count: int) -> None:
+        """Ask for something that needs the right to read, so many times at once."""
+        paths, headers = self._choose.choices(self._paths, k=count), self._credentials(number, text)
+        answered = 0
+        try:
+            connection = self._connected()
+            invoked = now()
+            for answer in connection.get_all(paths, headers):
+                self._decided(number, READ, answer, invoked)
+                answered += 1
+        except (NoAnswer, NotSent):
+            self._lost(count - answered)
+
+    def _connected(self) -> Connection:
+        """Raises NotSent."""
+        if self._connection is None:
+            self._connection = Connection(*self._choose.choice(self._plan.servers))
+        self._connection.connect()
+        return self._connection
+
+    def _lost(self, requests: int) -> None:
+        self._recording.counts["decision lost"] += requests
+        self.close()
+
+    def _decided(self, number: int, right: str, answer: Answer, invoked: int) -> None:
+        ended = now()
         if answer.status not in _ALLOWED | _REFUSED:
             what = f"{right} as {'user' if number == PASSWORD else 'token'}"
             self._recording.odd[f"{what}: {answer.status} {answer.body[:120].decode(errors='replace')}"] += 1
@@ -149,7 +180,8 @@ class Asker:
 class Keeper(Writer):
     """Gives and takes the rights of a holder, and makes, rotates and revokes its tokens; asks at once for the result.
 
-    It works on the store as the command line does, by a process that is killed now and then.
+    It does so by a process that is killed now and then: on the store as the command line does, over the JSON API of any
+    of the servers, and by `quire --url`.
     """
 
     def __init__(self, plan: Plan, secrets: Secrets, number: int, recording: Recording) -> None:
@@ -178,8 +210,10 @@ class Keeper(Writer):
             self._change_fact(killed_after)
         elif kind < 0.65 and len(self._tokens) < _TOKENS:
             self._make_token(killed_after)
-        elif self._tokens and kind < 0.85:
+        elif self._tokens and kind < 0.8:
             self._rotate(choose.choice(sorted(self._tokens)), killed_after)
+        elif kind < 0.85:
+            self._set_quota(killed_after)
         elif self._tokens:
             self._revoke(choose.choice(sorted(self._tokens)), killed_after)
 
@@ -206,7 +240,7 @@ class Keeper(Writer):
         rights, of_user = choose.choice(_SCOPES), choose.random() < 0.4
         self._made += 1
         order = {"do": "token", "rights": list(rights), "of user": of_user}
-        answer, invoked, ended = self._process.order(order | {"user": self._secrets.holder}, killed_after)
+        answer, invoked, ended = self._sent(order, killed_after)
         if "text" not in answer:
             self.recording.counts["unknown"] += 1  # nobody has the token
             self._report(answer, "token")
@@ -222,8 +256,7 @@ class Keeper(Writer):
     def _rotate(self, token: int, killed_after: float | None) -> None:
         identity, numbers = self._tokens[token]
         has_grace = self.choose.random() < 0.4
-        order = {"user": self._secrets.holder, "do": "rotate", "id": identity, "grace": has_grace}
-        answer, invoked, ended = self._process.order(order, killed_after)
+        answer, invoked, ended = self._sent({"do": "rotate", "id": identity, "grace": has_grace}, killed_after)
         history, counts = self.recording.histories[self._object], self.recording.counts
         if "text" in answer:
             number = self._secrets.add(answer["text"])
@@ -243,10 +276,29 @@ class Keeper(Writer):
             del self._tokens[token]
         self._asker.probe(numbers)
 
+    def _set_quota(self, killed_after: float | None) -> None:
+        """Change the definition of the index, which is in the same record; it changes no right."""
+        answer, _, _ = self._sent({"do": "index", "quota": self.choose.choice(_QUOTAS)}, killed_after)
+        self.recording.counts["index changed"] += answer.get("done") is True
+        self._report(answer, "index")
+        self._asker.probe({PASSWORD})
+
+    def _sent(self, order: Mapping[str, Any], killed_after: float | None) -> tuple[dict[str, Any], int, int]:
+        """See `HandProcess.order`."""
+        via = self.choose.choices(_DOORS, (3, 2, 1))[0]
+        whole = {"user": self._secrets.holder, "via": via, **order}
+        if via != "store":
+            host, port = self.choose.choice(self.plan.servers)
+            whole |= {"url": f"http://{host}:{port}", "token": self.plan.admin}
+        sent = self._process.order(whole, killed_after)
+        self.kills = self._process.kills
+        if "done" in sent[0]:
+            self.recording.counts[f"by {via}"] += 1
+        return sent
+
     def _order(self, order: Mapping[str, Any], write: Write, refusal: Read | None, killed_after: float | None) -> bool:
         """Change something and record it; whether it took place. `refusal`: what `done: false` tells."""
-        answer, invoked, ended = self._process.order({"user": self._secrets.holder, **order}, killed_after)
-        self.kills = self._process.kills
+        answer, invoked, ended = self._sent(order, killed_after)
         history, counts = self.recording.histories[self._object], self.recording.counts
         if answer.get("done") is True:
             history.add(write, invoked, ended, client=self.number)

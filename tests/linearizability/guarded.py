@@ -34,6 +34,8 @@ class Guarded:
     """See `Plan.holders`."""
     token: str
     """See `Plan.token`."""
+    admin: str
+    """See `Plan.admin`."""
 
 
 def content() -> bytes:
@@ -46,7 +48,8 @@ def password_of(holder: str) -> str:
 
 
 def guard(store: Path | str, folder: Path, holders: Sequence[str] = ("ash", "beech", "fir")) -> Guarded:
-    """Give a store its first grants, which leave out the holders, and a token for all the other clients.
+    """Give a store its first grants, which leave out the holders, a token for all the other clients, and one of
+    an administrator.
 
     `folder`: for the password file.
     """
@@ -56,7 +59,18 @@ def guard(store: Path | str, folder: Path, holders: Sequence[str] = ("ash", "bee
     wide = {grant.subject for grant in grants} - {"user:root"}
     document = access.read().state.document
     granting.take_back(access, [each for each, grant in document.grants.items() if grant.subject in wide], _ORIGIN)
-    rights = (Permission.READ, Permission.UPLOAD, Permission.MANAGE)
+    token = _make_token(access, Permission.READ, Permission.UPLOAD, Permission.MANAGE)
+    admin = _make_token(access, Permission.ADMIN)
+    index = Index(opened)
+    staging = opened.blobs.stage(upload_key(FILENAME))
+    staging.write(content())
+    index.publish([examine(staging.finish(), FILENAME)], overwrite=True)
+    passwords = password_file(folder, **{holder: password_of(holder) for holder in holders})
+    flags = ("-a", "download,list,update", "-P", passwords, "--disable-fallback")
+    return Guarded(flags, tuple(holders), token, admin)
+
+
+def _make_token(access: AccessRecords, *rights: Permission) -> str:
     text = new_token(new_identity())
     granting.create_token(
         access,
@@ -70,10 +84,4 @@ def guard(store: Path | str, folder: Path, holders: Sequence[str] = ("ash", "bee
         lifetime=None,
         origin=_ORIGIN,
     )
-    index = Index(opened)
-    staging = opened.blobs.stage(upload_key(FILENAME))
-    staging.write(content())
-    index.publish([examine(staging.finish(), FILENAME)], overwrite=True)
-    passwords = password_file(folder, **{holder: password_of(holder) for holder in holders})
-    flags = ("-a", "download,list,update", "-P", passwords, "--disable-fallback")
-    return Guarded(flags, tuple(holders), text.text)
+    return text.text

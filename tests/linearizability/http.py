@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
@@ -35,11 +36,13 @@ class Connection:
         self._address = host, port
         self._host = f"{host}:{port}".encode()
         self._socket: socket.socket | None = None
+        self._rest = b""
+        """Received behind the last answer."""
 
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
-            self._socket = None
+            self._socket, self._rest = None, b""
 
     def connect(self) -> None:
         """Raises NotSent."""
@@ -53,7 +56,25 @@ class Connection:
 
     def get(self, path: str, headers: bytes = b"") -> Answer:
         """`headers`: complete lines. Raises NoAnswer, NotSent."""
-        return self.ask(b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (path.encode(), self._host, headers))
+        return self.ask(self._get(path, headers))
+
+    def get_all(self, paths: Iterable[str], headers: bytes = b"") -> Iterator[Answer]:
+        """The answers to requests that are sent at once (pipelining, RFC 9112, section 9.3.2). As `get`."""
+        self.connect()
+        assert self._socket is not None
+        requests = [self._get(path, headers) for path in paths]
+        try:
+            self._socket.sendall(b"".join(requests))
+            for _ in requests:
+                if self._socket is None:
+                    raise NoAnswer("the connection was closed before the last answer")
+                yield self._receive(self._socket)
+        except (OSError, NoAnswer) as error:
+            self.close()
+            raise NoAnswer(str(error)) from error
+
+    def _get(self, path: str, headers: bytes) -> bytes:
+        return b"GET %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (path.encode(), self._host, headers)
 
     def post(self, path: str, content_type: str, body: bytes, headers: bytes = b"") -> Answer:
         """Raises NoAnswer, NotSent."""
@@ -71,7 +92,7 @@ class Connection:
             raise NoAnswer(str(error)) from error
 
     def _receive(self, connection: socket.socket) -> Answer:
-        data = b""
+        data, self._rest = self._rest, b""
         while (end := data.find(_END)) < 0:
             data += _more(connection)
         head, body = data[: end + 2], data[end + 4 :]
@@ -87,6 +108,9 @@ class Connection:
                     pieces.append(_more(connection))
                     missing -= len(pieces[-1])
                 body = b"".join(pieces)
+            body, self._rest = body[: int(length[1])], body[int(length[1]) :]
+        else:
+            body, self._rest = b"", body
         if _CLOSE.search(head):
             self.close()
         etag = _ETAG.search(head)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.distributions import sdist_name, wheel_name
 
@@ -44,6 +44,10 @@ class Plan:
     """Threads for each of them that try what they may do."""
     token: str = ""
     """The token by which all the other clients read and upload; empty where the servers need none."""
+    admin: str = ""
+    """The token by which the rights of the holders are changed over HTTP; only with `holders`."""
+    decisions: int = 0
+    """End when so many decisions were asked for, if that is before the time is over; 0: go on until then."""
     plain: bool = False
     """Ask only what pypiserver has: HTML pages, and files without a digest in their URL."""
 
@@ -60,6 +64,10 @@ class Plan:
     def credentials(self) -> bytes:
         """The header line of all clients but those of the holders."""
         return f"Authorization: Bearer {self.token}\r\n".encode() if self.token else b""
+
+    def with_rights_alone(self) -> Plan:
+        """The same with no other clients than those of the holders."""
+        return replace(self, reader_processes=0, uploaders=0, hands=0, dropped=())
 
     def random(self, who: str) -> random.Random:
         """The choices of one client."""

@@ -29,6 +29,7 @@ def test_every_answer_is_explained(tmp_path: Path) -> None:
             reader_processes=1,
             holders=guarded.holders,
             token=guarded.token,
+            admin=guarded.admin,
         )
         report = torture(plan, tmp_path, [victim for _, victim in servers])
     assert report.is_clean, report.table()

@@ -54,5 +54,6 @@ def judged(folder: Path, safeguard: Safeguard, seed: int) -> Report:
             kill_hands=False,
             holders=guarded.holders,
             token=guarded.token,
+            admin=guarded.admin,
         )
         return torture(plan, folder)

@@ -28,6 +28,10 @@ _KILL_EVERY = {"uvicorn": 15.0, "gunicorn": 5.0}
 _PAUSE = 0.4
 _HOLDERS = ("ash",)
 """One: its clients are a process more, and its keeper another one."""
+_HOLDERS_ALONE = ("ash", "beech", "fir")
+_RIGHTS_PAUSE = 0.05
+_RIGHTS_KILL_EVERY = 20.0
+"""Seconds; a worker that starts is busy for a fifth of that."""
 
 
 def run(
@@ -38,12 +42,16 @@ def run(
     guarded: bool = True,
     kills: bool = True,
     mark: str = "",
+    decisions: int = 0,
+    askers: int = 2,
 ) -> dict[str, Any]:
     """One server with two workers on each mount; clients of both servers, and processes that work on both mounts. The
     rights and tokens of a user change meanwhile, where the servers are `guarded`.
 
     `restart_every`: the NFS server is restarted every so many seconds; 0 for never. `guarded`: False for servers that
     do not refuse mounts that they cannot keep their promise on. `mark`: a file to make when the load has begun.
+    `decisions`: try nothing but rights, until so many were decided or the time is over; 0: everything. `askers`: of
+    each user.
 
     Afterwards every listed file is read and its digest compared, and `quire check` must find nothing but what may be
     swept. Raises Violated when that is not so.
@@ -52,7 +60,7 @@ def run(
     home = Path(tempfile.mkdtemp())
     roots = [A / folder, B / folder]
     program = serving.quire_command if guarded else unguarded_command
-    rights = guard(roots[0], home, _HOLDERS) if guarded else None
+    rights = guard(roots[0], home, _HOLDERS_ALONE if decisions else _HOLDERS) if guarded else None
     flags = OPEN if rights is None else rights.flags
     with quire_servers(kinds, roots, home, workers=2, flags=flags, program=program) as servers:
         plan = Plan(
@@ -65,13 +73,19 @@ def run(
             reader_processes=1,
             readers=24,
             uploaders=3,
-            pause=_PAUSE,
+            pause=_RIGHTS_PAUSE if decisions else _PAUSE,
             doubt=60.0,
             holders=() if rights is None else rights.holders,
             token="" if rights is None else rights.token,
+            admin="" if rights is None else rights.admin,
+            askers=askers,
+            decisions=decisions,
         )
+        if decisions:
+            plan = plan.with_rights_alone()
         victims = [
-            Victim(served.process.pid, _KILL_EVERY[kind]) for (served, _), kind in zip(servers, kinds, strict=True)
+            Victim(served.process.pid, _RIGHTS_KILL_EVERY if decisions else _KILL_EVERY[kind])
+            for (served, _), kind in zip(servers, kinds, strict=True)
         ]
         with _restarts(restart_every) as restarts:
             report = torture(plan, home, victims if kills else (), lambda _: Path(mark).touch() if mark else None)
