@@ -241,6 +241,9 @@ class Far:
     def claims(self, name: str) -> bool:
         return False
 
+    def disclaims_inline(self, name: str) -> bool:
+        return True
+
     def find(self, place: str) -> None:
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,8 @@ from quire.domain.project import File, Status
 from quire.dropin.drop_in import DropIn, OpenDropIn
 from quire.dropin.folder import Folder, FolderProject
 from quire.dropin.listing import Listing
+
+_MOST_DISCLAIMED: Final = 10_000
 
 
 class DropInFile(msgspec.Struct, frozen=True, gc=False):
@@ -135,6 +137,7 @@ class DropIns:
         self.may_have_files = bool(folder.roots)
         self._tick: object = None
         self._listing: Listing | None = None  # as the first call of this tick found it
+        self._disclaimed: dict[str, Listing] = {}  # names that were not claimed, with the files that there were then
 
     def project(self, name: str, known: DropInProject | None) -> DropInProject:
         found = self.folder.project(name, known.found if known is not None else None)
@@ -154,7 +157,17 @@ class DropIns:
         return self.folder.names_unchanged(known.names)
 
     def claims(self, name: str) -> bool:
-        return self.folder.claims(name)
+        listing = self.folder.current()  # before the question: the answer may be of a later moment
+        is_claimed = self.folder.claims(name)
+        if listing is not None and not is_claimed:
+            self._disclaimed[name] = listing
+            while len(self._disclaimed) > _MOST_DISCLAIMED:
+                self._disclaimed.pop(next(iter(self._disclaimed)), None)
+        return is_claimed
+
+    def disclaims_inline(self, name: str) -> bool:
+        listing = self._disclaimed.get(name)
+        return listing is not None and listing is self.folder.current()
 
     def find(self, place: str) -> FoundDropIn | None:
         opened = self.folder.open(place)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeVar
 
 from quire.catalog.file_count import FileCount
@@ -15,7 +16,7 @@ from quire.catalog.file_list import FileList, FileLists
 from quire.catalog.freshness import Barrier
 from quire.catalog.hosted import Hosted
 from quire.catalog.sources import AnySource, Content, FoundFile, ListedFile, at_hand
-from quire.catalog.views import NamesView, Pages, ProjectNames, Projects, ProjectView
+from quire.catalog.views import GroupedProjects, NamesView, Pages, ProjectNames, Projects, ProjectView
 from quire.domain.errors import NotFound
 from quire.domain.names import is_normalized
 from quire.domain.project import File
@@ -63,12 +64,14 @@ class ServedIndex:
         others: Sequence[AnySource],
         policy: IndexPolicy,
         *,
+        behind: Sequence[Sequence[AnySource]] = (),
         budget: Budget,
         threads: Threads,
         tallies: Mapping[str, BarrierTally],
     ) -> None:
-        """`others`: the sources behind the hosted files, in their order. `budget`: all memory but that of
-        searches is charged to it. `tallies`: the counts of the barriers `project` and `projects`.
+        """`others`: the sources beside the hosted files, in their order; `behind`: groups of those behind them (see
+        `quire.catalog.views`). `budget`: all memory but that of searches is charged to it. `tallies`: the counts of
+        the barriers `project` and `projects`.
         """
         self.name = hosted.name
         self.hosted = hosted
@@ -82,9 +85,12 @@ class ServedIndex:
         self._others = tuple(others)
         self._compared = tuple(source for source in reversed(self.own_sources[1:]) if source.may_have_files)
         self._threads = threads
-        inline = all(source.validates_inline for source in sources)
+        all_sources = (*sources, *chain.from_iterable(behind))
+        inline = all(source.validates_inline for source in all_sources)
         self.projects: Barrier[ProjectView] = Barrier(
-            Projects(sources, policy.integrity_url),
+            GroupedProjects(sources, policy.integrity_url, behind=behind, reserved=policy.reserved)
+            if behind
+            else Projects(sources, policy.integrity_url),
             inline=inline,
             pacing=hosted.store.pacing,
             budget=budget,
@@ -92,7 +98,7 @@ class ServedIndex:
             tally=tallies["project"],
         )
         self.project_names: Barrier[NamesView] = Barrier(
-            ProjectNames(sources),
+            ProjectNames(all_sources),
             inline=inline,
             pacing=hosted.store.pacing,
             budget=budget,

@@ -199,6 +199,12 @@ class Source(Protocol[P, N]):
         """
         ...
 
+    def disclaims_inline(self, name: str) -> bool:
+        """Whether `claims` would certainly be False of a name of which the source has nothing, and never had anything
+        (`SourceProject.was_written`). False when that takes longer to find out: this never waits.
+        """
+        ...
+
     def find(self, place: str) -> FoundFile | None:
         """The file at this place (see `ListedFile.place`), also if its project lists another one of its name; None when
         there is none, or when the files of this source are found by their project alone. Blocks.

@@ -3,17 +3,24 @@
 A view is everything known of one project (or of the list of projects) at one moment: what each source has of it, the
 merged listing, and the pages rendered from it so far. It is immutable but for its pages, which are pure functions of
 it. Of files with the same name that of the first source is listed: a hosted file comes before a drop-in.
+
+The sources of an index itself are merged so. Behind them there may be others, in groups, which are not: a project's
+name belongs to the first group that has, or ever had, something of it, and no later group is asked. So a file of
+another index never joins a project of this one, and no name of this one is told to another (dependency confusion).
+Names that the operator reserved, and those that a source claims without a file, belong to the index itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from sys import getsizeof
+from typing import Final
 
 from quire.catalog import freshness
 from quire.catalog.sources import AnySource, ListedFile, SourceNames, SourceProject, at_hand, file_path
 from quire.domain.errors import NotFound
 from quire.domain.project import Status
+from quire.domain.reserved import Reserved
 from quire.render.negotiation import MediaType
 from quire.render.simple import Links, Page, ProjectListing, patch_projects, render_project, render_projects, sort_files
 
@@ -28,6 +35,7 @@ _STRING_BYTES = 57  # beside its characters
 _PATCHED_NAMES = 2000  # fewer are rendered in a millisecond or two
 _FEW_FILES = 200  # merged and sorted in a millisecond
 
+NO_NAMES: Final = Reserved(())
 ProjectPart = tuple[AnySource, SourceProject]
 """A source, and what it has of a project."""
 NamesPart = tuple[AnySource, SourceNames]
@@ -190,12 +198,22 @@ def _bytes_of(listed: ListedFile) -> int:
 class Projects(freshness.Source[ProjectView]):
     """Loads and validates views of single projects; the key is the normalized name."""
 
-    def __init__(self, sources: Sequence[AnySource], integrity: str | None = None) -> None:
-        """`sources`: of files with the same name the first source's is listed. `integrity`: see
-        `ProjectListing.integrity`."""
+    def __init__(
+        self,
+        sources: Sequence[AnySource],
+        integrity: str | None = None,
+        *,
+        behind: Sequence[Sequence[AnySource]] = (),
+        reserved: Reserved = NO_NAMES,
+    ) -> None:
+        """`sources`: of files with the same name the first source's is listed; `behind`: groups of further ones, see
+        above. Only the last group may have sources that need awaiting, and is not asked for the names in `reserved`
+        when it has. `integrity`: see `ProjectListing.integrity`.
+        """
         self._integrity = integrity
-        self._sources = _in_reading_order(sources)
-        self._is_awaited = any(source.needs_awaiting for source in sources)
+        self._groups = tuple(_in_reading_order(group) for group in (sources, *behind))
+        self._claimants = tuple(sources)
+        self._reserved = reserved
         self._tick = object()
 
     def begin_tick(self) -> None:
@@ -230,31 +248,67 @@ class Projects(freshness.Source[ProjectView]):
 
     def load(self, key: str, known: ProjectView | None) -> ProjectView | Awaitable[ProjectView]:
         before = dict(known.parts) if known is not None else {}
-        found = {
-            source: at_hand(source.project(key, before.get(source)))
-            for source in self._sources
-            if not source.needs_awaiting
-        }
-        return self._load_awaited(key, known, found) if self._is_awaited else self._view(key, known, found)
+        parts = list[ProjectPart]()
+        for place, group in enumerate(self._groups):
+            found = {
+                source: at_hand(source.project(key, before.get(source)))
+                for source in group
+                if not source.needs_awaiting
+            }
+            if len(found) < len(group):
+                if place and key in self._reserved:
+                    break
+                return self._load_awaited(key, known, parts, group, found)
+            parts += found.items()
+            if any(part.exists or part.was_written for part in found.values()):
+                break
+            if not place and len(self._groups) > 1 and not self._is_disclaimed(key) and self._is_claimed(key):
+                break
+        return self._view(key, known, parts)
 
     def load_blocking(self, key: str, known: ProjectView | None = None) -> ProjectView:
         """`load`, for compositions of sources none of which needs awaiting."""
         return at_hand(self.load(key, known))
 
     async def _load_awaited(
-        self, key: str, known: ProjectView | None, found: dict[AnySource, SourceProject]
+        self,
+        key: str,
+        known: ProjectView | None,
+        parts: Sequence[ProjectPart],
+        group: Sequence[AnySource],
+        found: dict[AnySource, SourceProject],
     ) -> ProjectView:
         before = dict(known.parts) if known is not None else {}
-        for source in self._sources:
+        for source in group:
             if source.needs_awaiting:
                 found[source] = await source.project(key, before.get(source))
-        return self._view(key, known, found)
+        return self._view(key, known, [*parts, *((source, found[source]) for source in group)])
 
-    def _view(self, name: str, known: ProjectView | None, found: Mapping[AnySource, SourceProject]) -> ProjectView:
-        parts = [(source, found[source]) for source in self._sources]
+    def _is_claimed(self, key: str) -> bool:
+        """Whether a name belongs to the index itself although it has nothing of it. Blocks."""
+        return any(source.claims(key) for source in self._claimants)
+
+    def _is_disclaimed(self, key: str) -> bool:
+        """Whether it is known without waiting that the name is not claimed."""
+        return all(source.disclaims_inline(key) for source in self._claimants)
+
+    def _view(self, name: str, known: ProjectView | None, parts: Sequence[ProjectPart]) -> ProjectView:
         return (
             known if known is not None and _is_same(parts, known.parts) else ProjectView(name, parts, self._integrity)
         )
+
+
+class GroupedProjects(Projects):
+    """The same where there are groups behind the index itself."""
+
+    def load_inline(self, key: str, known: ProjectView | None) -> ProjectView | None:
+        view = super().load_inline(key, known)
+        if view is None or (len(view.parts) > len(self._groups[0]) and not self._is_disclaimed(key)):
+            return None
+        return view
+
+    def _merge_inline(self, key: str, known: ProjectView, changed: AnySource, now: SourceProject) -> None:
+        """None: the name may belong to another group now."""
 
 
 class ProjectNames(freshness.Source[NamesView]):
