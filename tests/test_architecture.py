@@ -249,3 +249,25 @@ def test_projects_are_changed_through_one_door() -> None:
         and ast.unparse(node.func.value).rpartition(".")[2] in {"index", "hosted"}
     }
     assert direct == set()
+
+
+def raw_errors(path: Path) -> list[int]:
+    """The lines on which a sentence has an error of the system as it is, with its number: `{error}`."""
+    found = []
+    for handler in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(handler, ast.ExceptHandler) or handler.name is None or handler.type is None:
+            continue
+        types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+        if {"OSError", "HTTPError"} & {ast.unparse(each).rpartition(".")[2] for each in types}:
+            found += [
+                node.lineno
+                for node in ast.walk(handler)
+                if isinstance(node, ast.FormattedValue) and ast.unparse(node.value) == handler.name
+            ]
+    return found
+
+
+def test_sentences_have_no_numbers_of_the_system() -> None:
+    """`[Errno 111] Connection refused` is no text for people: `reason_of(error)` says it in words."""
+    found = {name_of(path): raw_errors(path) for path in modules()}
+    assert {name: lines for name, lines in found.items() if lines} == {}

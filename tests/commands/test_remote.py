@@ -117,6 +117,8 @@ READING = (
     *("publisher remove 0000000000", "publisher add github --project x", "publisher audience x", "session end"),
     *("session end a:b", "trash list", "trash list --json", "trash list acme-tools", "trash list acme-tols"),
     *("trash list acme-tools --newer-than 2d", "trash restore acme-tools 1.2.0", "trash restore acme-tools 9"),
+    *("log acme-tols", "log acme-tols --json", "log acme-tols --follow", "log dropped", "show acme-tols"),
+    *("status acme-tols", "yank acme-tols 1.0", "delete acme-tols --all", "log nothing-at-all"),
     *("trash restore acme-tols", "trash empty", "trash empty acme-tools 9", "trash empty acme-tools", "trash empty x"),
 )
 
@@ -131,6 +133,21 @@ def test_what_is_shown_is_the_same(pair: Pair, line: str) -> None:
         path.sub('"path": null', local[1]),
         local[2],
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("ls acme-tols", "show acme-tols", "status acme-tols", "log acme-tols", "log acme-tols --follow"),
+        *("yank acme-tols 1.0", "unyank acme-tols 1.0", "delete acme-tols 1.0 -y", "status acme-tols archived"),
+        *("trash list acme-tols", "trash restore acme-tols", "trash empty acme-tols -y", "owner list acme-tols"),
+    ],
+)
+def test_a_misspelt_project_is_an_error_with_the_name_that_was_meant(pair: Pair, line: str) -> None:
+    """By every command, on the store and on the server."""
+    expected = (1, "", "quire: error: The project acme-tols does not exist (did you mean acme-tools?).\n")
+    assert pair.remote(*line.split()) == expected
+    assert pair.local(*line.split()) == expected
 
 
 def test_changes_are_made_on_the_server(pair: Pair) -> None:
@@ -620,9 +637,18 @@ def test_a_list_without_an_end_is_given_up() -> None:
 
 
 def test_no_server_is_a_sentence() -> None:
-    """And says nothing of a change that cannot have been made."""
-    with pytest.raises(UpstreamError, match="cannot be reached"):
-        ask(f"http://127.0.0.1:{free_port()}/")
+    """In words, without a number of the system, and without a word of a change that cannot have been made."""
+    port = free_port()
+    with pytest.raises(UpstreamError) as caught:
+        ask(f"http://127.0.0.1:{port}/")
+    assert str(caught.value) == f"The server http://127.0.0.1:{port} cannot be reached: Connection refused."
+
+
+def test_tls_where_there_is_none_is_a_sentence() -> None:
+    """https to a server that speaks http."""
+    with fake(saying()) as server, pytest.raises(UpstreamError) as caught:
+        ask(server.url.replace("http:", "https:"))
+    assert re.search(r"cannot be reached: TLS fails \([a-z ]+\); an http server needs http://\.$", str(caught.value))
 
 
 def test_proxies_of_the_environment_are_used(tmp_path: Path) -> None:

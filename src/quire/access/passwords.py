@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from quire.access.htpasswd import entries
-from quire.domain.errors import ConfigurationError
+from quire.domain.errors import ConfigurationError, reason_of
 from quire.process.siblings import is_first_report
 from quire.store.posix.directory import revalidate_name
 from quire.store.posix.filesystem import is_network
@@ -279,7 +279,7 @@ def read_password_file(path: str) -> bytes:
                 raise OSError("not a regular file")
             data = file.read(MAX_PASSWORD_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a path with NUL
-        why = getattr(error, "strerror", None) or str(error)
+        why = reason_of(error)
         raise ConfigurationError(
             f"The password file {path!r} cannot be read ({why}); name a readable htpasswd file."
         ) from error

@@ -19,7 +19,7 @@ from quire import __version__
 from quire.administration.credentials import Credentials, Login
 from quire.administration.documents import Problem
 from quire.domain import errors
-from quire.domain.errors import ConfigurationError, QuireError, UpstreamError
+from quire.domain.errors import ConfigurationError, QuireError, UpstreamError, reason_of
 
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """The largest: a project of some 100,000 files."""
@@ -86,7 +86,7 @@ class Client:
             )
         except (ValueError, ImportError, OSError) as error:
             raise ConfigurationError(
-                f"No connection can be made with the proxies and certificates in the environment ({error})."
+                f"No connection can be made with the proxies and certificates in the environment ({reason_of(error)})."
             ) from None
 
     def close(self) -> None:
@@ -168,9 +168,12 @@ class Client:
         except httpx.TimeoutException as error:
             raise UpstreamError(f"The server {self.url} does not answer in time.{unknown}") from error
         except httpx.ConnectError as error:
-            raise UpstreamError(f"The server {self.url} cannot be reached: {_reason(error)}.") from error
+            reason = reason_of(error)
+            if reason.startswith("TLS fails"):
+                reason = f"{reason}; an http server needs http://"
+            raise UpstreamError(f"The server {self.url} cannot be reached: {reason}.") from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise UpstreamError(f"The connection to {self.url} broke: {_reason(error)}.{unknown}") from error
+            raise UpstreamError(f"The connection to {self.url} broke: {reason_of(error)}.{unknown}") from error
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         return _Answer(response.status_code, media_type, bytes(body)), None
 
@@ -235,10 +238,6 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
         return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     except ValueError:
         return "", None, None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
 
 
 def _fields(body: msgspec.Struct) -> dict[str, Any]:

@@ -183,11 +183,19 @@ class Local:
     # -- the log ------------------------------------------------------------------------------------------------------
 
     def log(self, name: str | None, filter_: LogFilter) -> list[Logged]:
+        self._check_logged(name)
         return log_reader(self._index).all(self._logged(name), filter_, self._of_access(name))
 
     def follow(self, name: str | None, filter_: LogFilter) -> Callable[[], list[Logged]]:
+        self._check_logged(name)
         reader, seen = log_reader(self._index), set[str]()
         return lambda: reader.new_entries(lambda: self._logged(name), filter_, seen, lambda: self._of_access(name))
+
+    def _check_logged(self, name: str | None) -> None:
+        """Raises NoSuchProject for a name of which there never was anything."""
+        if name is None or self._index.was_written(name) or self._opened.candidates(name) or self._of_access(name):
+            return
+        raise self._missing(name, self._logged(None))
 
     def _of_access(self, name: str | None) -> list[Logged]:
         """The changes of grants, groups and tokens that are about a project, or about any."""

@@ -23,7 +23,7 @@ import msgspec
 from quire.config import values
 from quire.config.sign_on import LOAD_BALANCER_HEADER, check_sign_on
 from quire.config.suggestions import did_you_mean
-from quire.domain.errors import ConfigurationError
+from quire.domain.errors import ConfigurationError, reason_of
 from quire.store.opening import BUCKETS, has_scheme, is_directory, is_in_memory
 
 DEFAULT_FALLBACK_URL = "https://pypi.org/simple/"
@@ -436,7 +436,9 @@ def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[st
             return "quire.toml", {}
         raise ConfigurationError(f"The configuration file {file} does not exist.") from None
     except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigurationError(f"The configuration file {file or 'quire.toml'} cannot be read: {error}.") from error
+        raise ConfigurationError(
+            f"The configuration file {file or 'quire.toml'} cannot be read: {reason_of(error)}."
+        ) from error
     file = file or "quire.toml"
     import tomllib  # noqa: PLC0415 - a parser, only for configuration files
 

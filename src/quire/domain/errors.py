@@ -6,6 +6,9 @@ command line prints the sentence and exits. No other layer turns errors into tex
 
 from __future__ import annotations
 
+_MOST_CAUSES = 10
+_MOST_SAID = 200
+
 
 class QuireError(Exception):
     """Base of all errors raised on purpose. `str(error)` is a sentence for people."""
@@ -122,3 +125,26 @@ class UpstreamBusy(UpstreamError):
 
 class ConfigurationError(QuireError):
     """A setting, a flag or a file named by one is wrong; the program cannot start."""
+
+
+def reason_of(error: BaseException) -> str:
+    """The cause of an error of the system or the network, for a sentence: in words, without the system's number.
+
+    Libraries raise their own errors from those of the system, whose words say more. For any other error its own text,
+    or its class where it has none. One line without a full stop.
+    """
+    text, cause = str(error), error
+    for _ in range(_MOST_CAUSES):
+        if isinstance(cause, OSError):
+            refused, reason = getattr(cause, "verify_message", None), getattr(cause, "reason", None)
+            if isinstance(refused, str):  # a certificate that is not believed
+                text = f"the certificate is refused ({refused})"
+            elif isinstance(reason, str):  # TLS fails: a name such as WRONG_VERSION_NUMBER
+                text = f"TLS fails ({reason.replace('_', ' ').lower()})"
+            elif cause.strerror:
+                text = cause.strerror
+        further = cause.__cause__ or cause.__context__
+        if further is None:
+            break
+        cause = further
+    return " ".join(text.split())[:_MOST_SAID].rstrip(".") or type(error).__name__

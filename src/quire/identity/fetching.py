@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from quire import __version__
-from quire.domain.errors import QuireError
+from quire.domain.errors import QuireError, reason_of
 
 MAX_BYTES: Final = 512 * 1024
 """Longest document. The largest sets of keys in use have some 20 KB."""
@@ -97,8 +97,7 @@ async def fetch(
     except TimeoutError:
         raise IdentityUnavailable(f"{url} was not read within {seconds:g} seconds.") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        why = str(error) or type(error).__name__
-        raise IdentityUnavailable(f"{url} cannot be read ({why[:200]}).") from error
+        raise IdentityUnavailable(f"{url} cannot be read ({reason_of(error)}).") from error
     return response.status_code, bytes(body)
 
 

@@ -80,6 +80,10 @@ class Index:
         """The same; of a project whose files are all deleted its tombstones and owners."""
         return stored_project(self.store.records.read(self.key(name)))
 
+    def was_written(self, name: str) -> bool:
+        """Whether the project is there or ever was. Raises StoreError."""
+        return self.store.records.read(self.key(name)).was_written
+
     def names(self) -> tuple[str, ...]:
         """The normalized names of all projects now."""
         return self.store.records.names(self.prefix).names

@@ -22,7 +22,7 @@ from gunicorn.config import Config, get_default_config_file
 from gunicorn.errors import ConfigError
 
 from quire.config.settings import Settings, check_workers
-from quire.domain.errors import ConfigurationError
+from quire.domain.errors import ConfigurationError, reason_of
 from quire.servers import GRACE_SECONDS, host_and_port, log_start
 from quire.servers.binding import free_address
 from quire.servers.draining import Drain
@@ -97,7 +97,7 @@ class _Application(Application, _Running):  # type: ignore[misc]  # as above
             self.load_config()
             self.cfg.validate()
         except (ConfigError, ValueError, TypeError, RuntimeError, AttributeError, OSError, ImportError) as error:
-            raise ConfigurationError(f"gunicorn's configuration is wrong: {error}.") from error
+            raise ConfigurationError(f"gunicorn's configuration is wrong: {reason_of(error)}.") from error
 
     def load_config(self) -> None:
         """gunicorn's own order of sources; but never sys.argv, which holds our flags."""

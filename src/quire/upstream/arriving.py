@@ -14,7 +14,7 @@ import tempfile
 import threading
 from typing import Final
 
-from quire.domain.errors import StoreError
+from quire.domain.errors import StoreError, reason_of
 from quire.store.open_blob import OpenBlob
 
 PIECE: Final = 1024 * 1024
@@ -109,7 +109,7 @@ class Arrival:
         try:
             return os.pread(self._spool.fileno(), max(size, 0), offset)
         except (OSError, ValueError) as error:
-            raise StoreError(f"The file cannot be read ({error}).") from error
+            raise StoreError(f"The file cannot be read ({reason_of(error)}).") from error
 
 
 class ArrivingBlob(OpenBlob):

@@ -34,7 +34,7 @@ from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from quire import __version__
-from quire.domain.errors import UpstreamBusy, UpstreamError
+from quire.domain.errors import UpstreamBusy, UpstreamError, reason_of
 
 CONNECTIONS: Final = 32
 """At once, to all hosts of one index."""
@@ -160,7 +160,7 @@ class OtherServer:
                 connector = aiohttp.TCPConnector(ssl=_tls(), resolver=resolver, limit=CONNECTIONS)
             except (ValueError, OSError) as error:
                 raise UpstreamError(
-                    f"No connection can be made with the certificates in the environment ({error})."
+                    f"No connection can be made with the certificates in the environment ({reason_of(error)})."
                 ) from error
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -192,9 +192,9 @@ def _sentences(url: str) -> Iterator[None]:
     except aiohttp.ClientPayloadError as error:
         raise UpstreamBusy(f"The server {host} ended its answer before it was complete.") from error
     except (aiohttp.ClientConnectionError, OSError) as error:
-        raise UpstreamBusy(f"The server {host} cannot be reached: {_reason(error)}.") from error
+        raise UpstreamBusy(f"The server {host} cannot be reached: {reason_of(error)}.") from error
     except (aiohttp.ClientError, ValueError) as error:
-        raise UpstreamError(f"The server {host} gives an answer that cannot be read ({_reason(error)}).") from error
+        raise UpstreamError(f"The server {host} gives an answer that cannot be read ({reason_of(error)}).") from error
 
 
 class _NotPublic(UpstreamError):
@@ -268,10 +268,6 @@ def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def origin_of(url: str) -> Origin:

@@ -45,9 +45,19 @@ def test_a_host_that_is_none_is_quoted(host: str) -> None:
         assert any(f"http://{host}/" in word for word in shlex.split(line))
 
 
-def test_without_a_password_file_no_user_can() -> None:
-    """Where a login is needed and impossible, the page says so instead of showing lines that fail."""
+def test_without_a_password_file_a_token_is_needed() -> None:
+    """Users come from a proxy or a login provider then, or there are tokens alone: programs need a token."""
     everything = Settings(directories=("/packages",), authenticate=("download", "list", "update"))
+    found = usage("http://packages.example/", everything, read_only=False)
+    for note in (found.install_note, found.publish_note):
+        assert note.startswith("You need a token of this index, as the password of the user __token__; ")
+    assert ("uv", "uv publish --publish-url http://packages.example/ dist/*") in found.publish
+    assert ("uv", "export UV_INDEX_QUIRE_USERNAME=__token__ UV_INDEX_QUIRE_PASSWORD=TOKEN") in found.install
+
+
+def test_without_any_login_no_user_can() -> None:
+    """Where a login is needed and impossible, the page says so instead of showing lines that fail."""
+    everything = Settings(directories=("/packages",), authenticate=("download", "list", "update"), rights="settings")
     found = usage("https://packages.example/", everything, read_only=False)
     assert found.install == found.publish == ()
     assert "no password file" in found.install_note

@@ -19,6 +19,7 @@ from quire.administration.documents import LogPage
 from quire.catalog.served import ServedIndex
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
+from quire.http.api.managing import missing
 from quire.http.api.messages import answered, limit_of, moment_of
 from quire.http.app.worker import index_of, worker_of
 from quire.index.audit.entries import Entry, as_logged
@@ -46,6 +47,8 @@ async def project_log(request: Request) -> Response:
     permit = await worker.access.check_change(request, Right.MANAGE, index.name, name)
     if permit.guard is not None:
         permit.guard(await worker.in_reader(index.hosted.stored, name))
+    if not (await index.project(name)).exists and not await worker.in_reader(_is_logged, index, name):
+        raise await missing(request, index, name, lambda: index.store.records.written(index.hosted.prefix))
     return await _answer(request, name)
 
 
@@ -79,6 +82,11 @@ def _page(index: ServedIndex, name: str | None, filter_: LogFilter, cursor: tupl
             entries.append({"project": each or None} | logged.entry)
             passed += 1
     return LogPage(entries=entries, next=f"{names[end]}/0" if end < len(names) else None)
+
+
+def _is_logged(index: ServedIndex, name: str) -> bool:
+    """Blocks. Whether there ever was such a project, or a grant, a token or a publisher for one."""
+    return index.hosted.was_written(name) or bool(_of_access(index, name))
 
 
 def _of_access(index: ServedIndex, project: str | None) -> list[Logged]:

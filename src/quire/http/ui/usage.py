@@ -16,6 +16,7 @@ from quire.config.settings import Settings
 
 _ANYBODY = "-u any -p any"
 """twine and uv insist on a login also where the index wants none."""
+_NO_LOGIN = "that needs a login, and this server has no password file and takes no tokens."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +44,42 @@ def _install(url: str, settings: Settings) -> tuple[tuple[tuple[str, str], ...],
     uv = f"uv add --index {simple} NAME"
     if not {"list", "download"} & set(settings.authenticate):
         return (("pip", pip), ("uv", uv)), ""
-    if settings.passwords is None:
-        return (), "No user can install: that needs a login, and this index has no password file."
+    login = _login(settings)
+    if login is None:
+        return (), f"No user can install: {_NO_LOGIN}"
     if trusted:  # uv keeps no password for http on another machine
-        log_in = "export UV_INDEX_QUIRE_USERNAME=USER UV_INDEX_QUIRE_PASSWORD=PASSWORD"
+        words = ("USER", "PASSWORD") if settings.passwords is not None else ("__token__", "TOKEN")
+        log_in = "export UV_INDEX_QUIRE_USERNAME={} UV_INDEX_QUIRE_PASSWORD={}".format(*words)
         uv = f"uv add --index quire={simple} NAME"
     else:
         log_in = f"uv auth login {shlex.quote(url)}"
-    note = "You need a user name and a password of this index; a program that is not given them asks."
+    note = f"{login}; a program that is not given them asks."
     return (("pip", pip), ("uv", log_in), ("", uv)), note
 
 
 def _publish(url: str, settings: Settings, *, read_only: bool) -> tuple[tuple[tuple[str, str], ...], str]:
     if read_only:
         return (), "This index is read-only: it takes no uploads."
-    if "update" in settings.authenticate and settings.passwords is None:
-        return (), "No user can publish: that needs a login, and this index has no password file."
-    is_open = "update" not in settings.authenticate
-    login = f" {_ANYBODY}" if is_open else ""
+    is_open, login = "update" not in settings.authenticate, _login(settings)
+    if not is_open and login is None:
+        return (), f"No user can publish: {_NO_LOGIN}"
+    user = f" {_ANYBODY}" if is_open else ""
     lines = (
-        ("uv", f"uv publish --publish-url {shlex.quote(url)}{login} dist/*"),
-        ("twine", f"twine upload --repository-url {shlex.quote(url)}{login} dist/*"),
+        ("uv", f"uv publish --publish-url {shlex.quote(url)}{user} dist/*"),
+        ("twine", f"twine upload --repository-url {shlex.quote(url)}{user} dist/*"),
     )
     if is_open:
         return lines, "No login is needed; uv and twine want one all the same, so any will do."
-    return lines, "You need a user name and a password of this index; uv and twine ask for them."
+    return lines, f"{login}; uv and twine ask for them."
+
+
+def _login(settings: Settings) -> str | None:
+    """The login that programs need, as the beginning of a sentence; None where there is none."""
+    if settings.passwords is not None:
+        return "You need a user name and a password of this index"
+    if settings.rights == "store":  # a token stands for itself, or for a user of a proxy or of a login provider
+        return "You need a token of this index, as the password of the user __token__"
+    return None
 
 
 def _untrusted_host(url: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from quire.config.settings import Settings
-from quire.domain.errors import ConfigurationError, InvalidName, QuireError, StoreError, UpstreamError
+from quire.domain.errors import ConfigurationError, InvalidName, QuireError, StoreError, UpstreamError, reason_of
 from quire.domain.names import guess_filename, normalize_name
 from quire.domain.reserved import Reserved
 from quire.dropin.tree import Tree
@@ -101,7 +101,7 @@ def read_ignorelist(file: str) -> frozenset[str]:
             raise ConfigurationError(f"The ignorelist {file} has more than {MAX_IGNORELIST_BYTES} bytes.")
         lines = data.decode("utf-8-sig").splitlines()
     except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigurationError(f"--ignorelist-file: {file} cannot be read ({error}).") from error
+        raise ConfigurationError(f"--ignorelist-file: {file} cannot be read ({reason_of(error)}).") from error
     names = set()
     for number, line in enumerate(lines, 1):
         name = line.partition("#")[0].strip()
