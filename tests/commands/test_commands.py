@@ -24,6 +24,7 @@ from quire import cli
 from quire.commands import common
 from quire.commands.progress import Meter
 from quire.domain.changes import Selection
+from quire.domain.sizes import in_words
 from quire.index.index import Index
 from quire.index.upload import examine, upload_key
 from quire.store.posix.store import PosixStore
@@ -195,8 +196,7 @@ def test_drop_in_files_are_shown_but_not_changed(quire: Quire, index: Index, tmp
     publish(index, "beta")
     sizes = [path.stat().st_size + len(make_wheel("alpha", "2.0")), len(make_wheel("beta", "1.0"))]
     assert quire("ls")[0] == (
-        f"alpha\t2.0\t2\t2\t{common.in_words(sizes[0])}\tdrop-in and stored\n"
-        f"beta\t1.0\t1\t1\t{common.in_words(sizes[1])}\t\n"
+        f"alpha\t2.0\t2\t2\t{in_words(sizes[0])}\tdrop-in and stored\nbeta\t1.0\t1\t1\t{in_words(sizes[1])}\t\n"
     )
     assert quire.json("ls") == {
         "index": "main",
@@ -335,7 +335,7 @@ def test_import(quire: Quire, tmp_path: Path) -> None:
     put(tmp_path / "in")
     (tmp_path / "in" / "half-1.0.zip").write_bytes(b"PK")
     out, err = quire("import", "in", code=1)
-    assert out == f"in: 1 file imported, {common.in_words(len(make_wheel('alpha', '1.0')))}; 1 refused.\n"
+    assert out == f"in: 1 file imported, {in_words(len(make_wheel('alpha', '1.0')))}; 1 refused.\n"
     assert "half-1.0.zip: refused: It is not a complete archive" in err
     (tmp_path / "in" / "half-1.0.zip").unlink()
     document = quire.json("import", "in", "--move")
@@ -557,7 +557,7 @@ def test_what_is_no_duration(text: str) -> None:
 def test_sizes_in_words() -> None:
     """At most four digits."""
     sizes = (0, 999, 1000, 999_499, 999_950, 10**9, 10**13)
-    assert [common.in_words(size) for size in sizes] == [
+    assert [in_words(size) for size in sizes] == [
         *("0 B", "999 B", "1.0 kB", "999.5 kB", "1.0 MB", "1.0 GB", "10.0 TB")
     ]
 

@@ -7,16 +7,20 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 import msgspec
 
 from quire.catalog.sources import AnySource, Content, Opener, SourceProject
 from quire.domain.errors import InvalidName, NotFound, StoreError
 from quire.domain.project import File, Project, Status
+from quire.domain.quotas import size_of
 from quire.index.index import Index
 from quire.process.budget import Budget, Memory
 from quire.store.contracts import Names, Record, Store
+
+if TYPE_CHECKING:
+    from quire.catalog.views import ProjectView
 
 _HOSTED_BYTES = 900  # of a project that is there
 _FEW_FILES = 200  # decoded in a millisecond
@@ -131,6 +135,11 @@ class HostedProject:
                 yield HostedFile(file, self.name, self._store)
 
 
+def record_of(view: ProjectView) -> Project | None:
+    """The project of a view as its record has it."""
+    return next((part.project for _, part in view.parts if isinstance(part, HostedProject)), None)
+
+
 class Hosted:
     """A `quire.catalog.sources.Source`: the projects that were published to an index."""
 
@@ -196,29 +205,34 @@ class Hosted:
 
         A project that cannot be read counts as none. Raises StoreError when it is not that project alone.
         """
+        self._index.usage.begin_count()
         before = self.counted.get("")
         names = self.names(before.names if before is not None else None)
-        tags, numbers = [], array("L")
+        tags, numbers, sizes = [], array("L"), array("Q")
         for place, name in enumerate(names.names):
             try:
-                tag, number = self._count(name, *(before.of(place, name, names) if before is not None else ("", 0)))
+                found = self._count(name, before.of(place, name, names) if before is not None else _UNKNOWN)
             except StoreError:
                 self.names(names)  # raises if it is not this project alone
-                tag, number = "", 0
-            tags.append(tag)
-            numbers.append(number)
-        self.counted.put("", _Counted(names, tags, numbers))
+                found = _UNKNOWN
+            tags.append(found.tag)
+            numbers.append(found.files)
+            sizes.append(found.bytes)
+        counted = _Counted(names, tags, numbers, sizes)
+        self.counted.put("", counted)
+        self._index.usage.end_count(sum(sizes), lambda name: counted.find(name).bytes)
         return sum(numbers)
 
-    def _count(self, name: str, tag: str, number: int) -> tuple[str, int]:
-        """The tag of a project's record, and the number of its files. `tag`, `number`: what they were before."""
+    def _count(self, name: str, before: _Found) -> _Found:
+        """A project's record now. `before`: at the count before."""
         key = self._index.key(name)
-        known = Record(key, b"", tag) if tag else None
+        known = Record(key, b"", before.tag) if before.tag else None
         record = self._records.read(key, known)
         if record is known:
-            return tag, number
+            return before
         project = self._index.decode(record)
-        return record.tag, len(project.files) if project is not None and project.status.offers_files else 0
+        offered = len(project.files) if project is not None and project.status.offers_files else 0
+        return _Found(record.tag, offered, size_of(project))
 
     def _decoded(self, name: str, record: Record) -> HostedProject:
         project = self._index.decode(record)
@@ -227,22 +241,41 @@ class Hosted:
         return HostedProject(name, validator, project, self._store)
 
 
-class _Counted:
-    """The result of a count: of each project only a tag and a number, since there may be very many projects."""
+class _Found(NamedTuple):
+    """A project as a count found it."""
 
-    def __init__(self, names: Names, tags: Sequence[str], numbers: Sequence[int]) -> None:
-        """`tags`, `numbers`: of the record of each name, and of its files; "" and 0 if it could not be read."""
+    tag: str
+    """Of its record; empty if it could not be read."""
+    files: int
+    """How many are offered."""
+    bytes: int
+    """Of all files, as quotas count them."""
+
+
+_UNKNOWN: Final = _Found("", 0, 0)
+
+
+class _Counted:
+    """The result of a count: of each project only a tag and two numbers, since there may be very many projects."""
+
+    def __init__(self, names: Names, tags: Sequence[str], numbers: Sequence[int], sizes: Sequence[int]) -> None:
+        """`tags`, `numbers`, `sizes`: what was found of each name."""
         self.names = names
         self._tags = tags
         self._numbers = numbers
+        self._sizes = sizes
         texts = sum(map(len, names.names)) + sum(map(len, tags))
-        self.bytes_in_memory = 500 + texts + (57 + 8 + 57 + 8 + 8) * len(tags)
+        self.bytes_in_memory = 500 + texts + (57 + 8 + 57 + 8 + 8 + 8) * len(tags)
 
-    def of(self, place: int, name: str, names: Names) -> tuple[str, int]:
-        """The tag and the number of a name, which has this place in `names`; "" when it was not among them."""
+    def of(self, place: int, name: str, names: Names) -> _Found:
+        """The project of a name, which has this place in `names`; _UNKNOWN when it was not among them."""
+        return self._at(place) if names is self.names else self.find(name)
+
+    def find(self, name: str) -> _Found:
+        """The same by the name alone."""
         known = self.names.names
-        if names is not self.names:
-            place = bisect_left(known, name)
-            if place == len(known) or known[place] != name:
-                return "", 0
-        return self._tags[place], self._numbers[place]
+        place = bisect_left(known, name)
+        return self._at(place) if place < len(known) and known[place] == name else _UNKNOWN
+
+    def _at(self, place: int) -> _Found:
+        return _Found(self._tags[place], self._numbers[place], self._sizes[place])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
 
-from quire.catalog.file_count import FileCount
+from quire.catalog.file_count import FileCount, InThread
 from quire.catalog.file_list import FileList, FileLists
 from quire.catalog.freshness import Barrier
 from quire.catalog.hosted import Hosted
@@ -22,6 +22,7 @@ from quire.domain.names import is_normalized
 from quire.domain.project import File
 from quire.domain.reserved import Reserved
 from quire.index.index import Index
+from quire.index.usage import Counted
 from quire.observe.metrics.tally import BarrierTally
 from quire.process.budget import Budget, Memory
 from quire.process.threads import Threads
@@ -155,6 +156,20 @@ class ServedIndex:
             for each in at_hand(source.project(name, None)).files():
                 files[each.file.filename] = each.file
         return files
+
+    def follow_usage(self, in_thread: InThread) -> None:
+        """Begin to count the bytes of the index, if it is time; `hosted.usage` has the result."""
+        usage = self.hosted.usage
+        usage.follow()
+        self.file_count.begin(in_thread, at_once=usage.needs_count)
+
+    async def usage(self, in_thread: InThread) -> Counted | None:
+        """The bytes of the index, before a request is refused because of them: a count that is under way or can begin
+        is waited for, a second at the most. None while they are not known yet.
+        """
+        self.follow_usage(in_thread)
+        await self.file_count.get(in_thread, is_urgent=True)
+        return self.hosted.usage.known
 
     async def find(self, place: str) -> FoundFile | None:
         """The file at a place below `/packages/`; None when there is none, or it is found by its project alone.

@@ -12,8 +12,9 @@ import argparse
 import dataclasses
 from typing import Any
 
-from quire.commands.common import add_store_flags, count, in_words, open_store, plain, print_json
+from quire.commands.common import add_store_flags, count, open_store, plain, print_json
 from quire.commands.progress import Meter
+from quire.domain.sizes import in_words
 from quire.operations.checking import Check, Checked, Severity
 
 _DESCRIPTION = """\

@@ -226,18 +226,6 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def in_words(size: int) -> str:
-    """Bytes as people read them."""
-    if size < 1000:
-        return f"{size} B"
-    value = float(size)
-    for unit in ("kB", "MB", "GB"):
-        value /= 1000
-        if value < 999.5:
-            return f"{value:.1f} {unit}"
-    return f"{value / 1000:.1f} TB"
-
-
 def duration(text: str) -> float:
     """Seconds, from `90`, `90s`, `15m`, `1h` or `2d`. For argparse."""
     match = _DURATION.fullmatch(text.strip().lower())

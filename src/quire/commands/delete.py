@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from quire.commands.administering import add_place_flags, open_administration
-from quire.commands.common import add_user_flag, confirmed, count, in_words, print_json
+from quire.commands.common import add_user_flag, confirmed, count, print_json
 from quire.domain.changes import Selection
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
+from quire.domain.sizes import in_words
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

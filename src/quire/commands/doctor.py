@@ -19,11 +19,12 @@ from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
-from quire.commands.common import count, in_words, plain, print_json, print_table, resolve_for_store
+from quire.commands.common import count, plain, print_json, print_table, resolve_for_store
 from quire.commands.progress import Meter
 from quire.doctor.examination import QUICK_ROUNDS, ROUNDS, WAIT, Report, Request, document, examine
 from quire.doctor.findings import Finding, Measures, Verdict, Weight, sentence_for
 from quire.doctor.pairing import Address
+from quire.domain.sizes import in_words
 from quire.store.opening import has_scheme
 
 _DESCRIPTION = """\

@@ -11,8 +11,9 @@ import argparse
 import sys
 from typing import Any
 
-from quire.commands.common import add_store_flags, count, duration, in_words, open_store, print_json
+from quire.commands.common import add_store_flags, count, duration, open_store, print_json
 from quire.domain.errors import ConfigurationError
+from quire.domain.sizes import in_words
 from quire.operations.checking import GRACE, collect_garbage
 
 _DESCRIPTION = """\

@@ -23,7 +23,6 @@ from quire.commands.common import (
     add_store_flags,
     add_user_flag,
     count,
-    in_words,
     open_store,
     plain,
     print_json,
@@ -31,6 +30,7 @@ from quire.commands.common import (
 )
 from quire.commands.progress import Meter
 from quire.domain.errors import ConfigurationError, StoreError
+from quire.domain.sizes import in_words
 from quire.dropin.tree import Tree
 from quire.index.index import Index, all_indexes
 from quire.operations.importing import Importer, Outcome, Report, StoreImporter

@@ -19,6 +19,7 @@ from quire.config import values
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.indexes import NewProjects
+from quire.domain.sizes import as_setting
 
 _NONE = "none"
 
@@ -140,4 +141,4 @@ def _document(entry: IndexEntry) -> dict[str, Any]:
 
 
 def _in_words(quota: int | None) -> str:
-    return _NONE if quota is None else values.size_in_words(quota)
+    return _NONE if quota is None else as_setting(quota)

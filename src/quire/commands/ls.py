@@ -15,9 +15,10 @@ import msgspec
 
 from quire.administration.documents import FileEntry, ProjectEntry, ProjectPage
 from quire.commands.administering import add_place_flags, open_administration
-from quire.commands.common import in_words, print_json, print_table
+from quire.commands.common import print_json, print_table
 from quire.domain.errors import NotFound
 from quire.domain.names import normalize_name
+from quire.domain.sizes import in_words
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from quire.commands.common import in_words, plain
+from quire.commands.common import plain
+from quire.domain.sizes import in_words
 from quire.process.progress import Progress
 
 _EVERY = 5.0

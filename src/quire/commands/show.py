@@ -16,9 +16,10 @@ import msgspec
 
 from quire.administration.documents import FileEntry
 from quire.commands.administering import add_place_flags, open_administration
-from quire.commands.common import count, in_words, plain, print_json, print_table
+from quire.commands.common import count, plain, print_json, print_table
 from quire.domain.errors import NotFound
 from quire.domain.names import normalize_name
+from quire.domain.sizes import in_words
 
 _SHOWN = ("summary", "author", "author_email", "license", "license_expression", "home_page", "requires_dist")
 _LIMIT = 400

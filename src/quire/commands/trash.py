@@ -24,13 +24,13 @@ from quire.commands.common import (
     confirmed,
     count,
     duration,
-    in_words,
     print_json,
     print_table,
 )
 from quire.domain.changes import Selection
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
+from quire.domain.sizes import in_words
 from quire.operations.trash import TrashFilter
 
 _TEXT = "deleted files that can be restored: list them, restore them, remove them for good"

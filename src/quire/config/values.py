@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from quire.domain.errors import ConfigurationError
 from quire.domain.reserved import STORE_WIDE, normalize_pattern
+from quire.domain.sizes import UNITS
 from quire.domain.trash import is_trash
 from quire.store.opening import has_scheme, is_directory, parse_place
 
@@ -28,7 +29,6 @@ _TRUE = {"1", "y", "yes", "t", "true", "on"}
 _FALSE = {"0", "n", "no", "f", "false", "off"}
 _RATE = re.compile(r"([0-9]{1,7})/([ms])")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
-_SIZE_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 
 ACTIONS = ("download", "list", "update")
 """The actions that can be made to need a login, by pypiserver's names."""
@@ -133,16 +133,10 @@ def rate(raw: Raw) -> int:
 def size(raw: Raw) -> int:
     """A positive number of bytes: `1048576`, `500M`, `2G`, `2GiB`; units are powers of 1024."""
     match = None if isinstance(raw, bool) else _SIZE.fullmatch(str(raw).strip())
-    number = float(match[1]) * _SIZE_UNITS[match[2].lower()] if match else 0
+    number = float(match[1]) * UNITS[match[2].lower()] if match else 0
     if not (1 <= number < 2**62):
         raise ValueError(f"{raw!r} is not a size; write bytes, or a number with K, M, G or T such as 500M or 2G")
     return int(number)
-
-
-def size_in_words(number: int) -> str:
-    """Bytes as `size` reads them, in the largest unit that gives a whole number: `500M`, `2G`."""
-    unit = next(each for each, factor in reversed(_SIZE_UNITS.items()) if number % factor == 0)
-    return f"{number // _SIZE_UNITS[unit]}{unit.upper()}"
 
 
 def one_of(*choices: str) -> Callable[[Raw], str]:

@@ -37,6 +37,10 @@ class TooLarge(QuireError):
     """More bytes than the configured limit."""
 
 
+class QuotaExceeded(QuireError):
+    """The files do not fit into the quota of their project or index."""
+
+
 class FileExists(QuireError):
     """The filename is taken by other content, and overwriting is off. The sentence contains "already exists"."""
 

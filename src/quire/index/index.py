@@ -19,6 +19,7 @@ from quire.domain.changes import Selection, present
 from quire.domain.errors import BlobMissing, NotFound, QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.domain.names import normalize_name
 from quire.domain.project import File, Project, Status
+from quire.domain.quotas import UNLIMITED, Quotas
 from quire.domain.trash import TrashedFile
 from quire.index import commits
 from quire.index.audit.archive import archive_key, carry
@@ -37,6 +38,7 @@ from quire.index.commits import (
 from quire.index.integrity import is_whole
 from quire.index.trash import Trash
 from quire.index.upload import Upload
+from quire.index.usage import Room, Usage
 from quire.store.contracts import Draft, Record, Store
 
 PUBLICATION_SECONDS = 600.0
@@ -66,6 +68,7 @@ class Index:
         self.origin = origin or Origin()
         self.commits = Commits(store, name, self.origin)
         self.trash = Trash(store, name, self.origin)
+        self.usage = Usage(name)
         self._trash_seconds = trash_seconds
 
     def key(self, project: str) -> str:
@@ -109,6 +112,7 @@ class Index:
         overwrite: bool = False,
         existing: Mapping[str, File] | None = None,
         imported: bool = False,
+        quotas: Quotas = UNLIMITED,
         origin: Origin | None = None,
         guard: Guard | None = None,
         owner: str | None = None,
@@ -119,11 +123,37 @@ class Index:
         what belongs beside them, are restored. The rest of its entry stays.
         `existing`, `imported`, `owner`: see changes.publish. `origin`: for the audit log. The
         staged bytes are used up in any case.
-        Raises FileExists, FilenameUsed, InvalidRequest, ProjectClosed, and StoreError or a subclass.
+        Raises FileExists, FilenameUsed, InvalidRequest, ProjectClosed, QuotaExceeded, and StoreError or a subclass.
         """
         if len({upload.parsed.project for upload in uploads}) != 1:
             raise ValueError("a publication is of one project")
         name = uploads[0].parsed.project
+        with Room(self.usage, name, quotas) as room:
+            return self._publish(
+                name,
+                uploads,
+                room,
+                overwrite=overwrite,
+                existing=existing,
+                imported=imported,
+                origin=origin,
+                guard=guard,
+                owner=owner,
+            )
+
+    def _publish(
+        self,
+        name: str,
+        uploads: Sequence[Upload],
+        room: Room,
+        *,
+        overwrite: bool,
+        existing: Mapping[str, File] | None,
+        imported: bool,
+        origin: Origin | None,
+        guard: Guard | None,
+        owner: str | None,
+    ) -> Change:
         # An upload that is refused, or changes nothing, is found before blobs are stored, so that it costs no write.
         files = [_entry(upload) for upload in uploads]
         display_name = uploads[0].project_name
@@ -132,7 +162,7 @@ class Index:
 
         def publish(project: Project | None) -> Project:
             _ask(guard, project)
-            return changes.publish(
+            after = changes.publish(
                 project,
                 display_name,
                 files,
@@ -142,6 +172,7 @@ class Index:
                 lost=lost,
                 owner=owner,
             )
+            return room.check(project, after) if room.is_limited else after
 
         def transition(project: Project | None) -> Project:
             return after if project is before else publish(project)
@@ -172,7 +203,9 @@ class Index:
                 raise
             # without a draft other writers may be at work, but for a new project
             known = Known(record, before, draft, read_at if draft is not None or before is None else -math.inf)
-            change = self.commits.make(self.key(name), transition, "publish", origin, until=until, known=known)
+            change = room.settle(
+                self.commits.make(self.key(name), transition, "publish", origin, until=until, known=known)
+            )
         except (StoreFull, StoreReadOnly):
             self.remove_blobs(stored)
             raise
@@ -222,13 +255,14 @@ class Index:
         is_meant: Callable[[TrashedFile], bool],
         *,
         existing: Mapping[str, File] | None = None,
+        quotas: Quotas = UNLIMITED,
         origin: Origin | None = None,
         guard: Guard | None = None,
     ) -> Change:
         """List files of the trash again, all or none. `existing`: files that are served besides.
 
         Raises NotFound when the trash has none of them, or one has lost its bytes; FileExists when other content has
-        one of the names; DamagedRecord, StoreError.
+        one of the names; QuotaExceeded, DamagedRecord, StoreError.
         """
         name = normalize_name(name)
         chosen: list[TrashedFile] = []
@@ -246,10 +280,11 @@ class Index:
                 after = trash_documents.restore(project, trash, files, existing=existing or {}, key=key)
             if after is None or not chosen:
                 raise NotFound(f"The trash of {name} has no such file; 'quire trash list {name}' shows what it has.")
-            return after
+            return room.check(project, after)
 
         until = commits.now() + PUBLICATION_SECONDS
-        change = self.commits.make(self.key(name), transition, "restore", origin, until=until)
+        with Room(self.usage, name, quotas) as room:
+            change = room.settle(self.commits.make(self.key(name), transition, "restore", origin, until=until))
         if not chosen:  # the write was in doubt, and the trash has been emptied since
             raise NotFound(f"The trash of {name} was emptied meanwhile.")
         if change.changed:
@@ -376,7 +411,10 @@ class Index:
         """
         name, action = normalize_name(name), "import" if follows else "publish"
         carry(self.store.records, archive_key(self.name, name), history)
-        return self.commits.make(self.key(name), transition, action, origin, until=until, history=history)
+        with Room(self.usage, name) as room:
+            return room.settle(
+                self.commits.make(self.key(name), transition, action, origin, until=until, history=history)
+            )
 
     def _change(
         self, name: str, transition: Transition, action: str, origin: Origin | None, guard: Guard | None = None
@@ -385,7 +423,8 @@ class Index:
             _ask(guard, project)
             return transition(project)
 
-        return self.commits.make(self.key(name), guarded, action, origin)
+        with Room(self.usage, normalize_name(name)) as room:
+            return room.settle(self.commits.make(self.key(name), guarded, action, origin))
 
     # -- blobs --------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from quire.domain.changes import Selection, present
 from quire.domain.errors import ChangedMeanwhile, NotFound, ReadOnlyFile
 from quire.domain.names import guess_filename, same_version
 from quire.domain.project import File, Project, Status
+from quire.domain.quotas import UNLIMITED, Quotas
 from quire.domain.trash import TrashedFile
 from quire.index.audit.entries import Entry, Origin
 from quire.index.commits import Change, Transition
@@ -100,16 +101,25 @@ def publish(
     overwrite: bool = False,
     existing: Mapping[str, File] | None = None,
     imported: bool = False,
+    quotas: Quotas = UNLIMITED,
     origin: Origin | None = None,
     guard: Guard | None = None,
     owner: str | None = None,
 ) -> Change:
     """Publish distributions of one project in one step. `existing`: files that are served besides.
 
-    `imported`: they are not new, so fewer rules apply. See `Index.publish` for more, and for the errors.
+    `imported`: they are not new, so fewer rules apply. `quotas`: those of requests; commands on the store have none.
+    See `Index.publish` for more, and for the errors.
     """
     change = index.publish(
-        uploads, overwrite=overwrite, existing=existing, imported=imported, origin=origin, guard=guard, owner=owner
+        uploads,
+        overwrite=overwrite,
+        existing=existing,
+        imported=imported,
+        quotas=quotas,
+        origin=origin,
+        guard=guard,
+        owner=owner,
     )
     before = change.before.files if change.before is not None else {}
     after = change.after.files if change.after is not None else {}
@@ -148,14 +158,15 @@ def restore(
     is_meant: Callable[[TrashedFile], bool],
     *,
     existing: Mapping[str, File] | None = None,
+    quotas: Quotas = UNLIMITED,
     origin: Origin | None = None,
     guard: Guard | None = None,
 ) -> Change:
-    """Publish files of the trash again, all or none. `existing`: files that are served besides.
+    """Publish files of the trash again, all or none. `existing`: files that are served besides. `quotas`: as above.
 
-    Raises NotFound, FileExists, StoreError; see `Index.restore`.
+    Raises NotFound, FileExists, QuotaExceeded, StoreError; see `Index.restore`.
     """
-    change = index.restore(project, is_meant, existing=existing, origin=origin, guard=guard)
+    change = index.restore(project, is_meant, existing=existing, quotas=quotas, origin=origin, guard=guard)
     before = change.before.files if change.before is not None else {}
     for filename in change.after.files if change.after is not None else ():
         if filename not in before:

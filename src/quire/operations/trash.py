@@ -15,6 +15,7 @@ from quire.domain.changes import Selection
 from quire.domain.errors import NoSuchProject, NotFound
 from quire.domain.names import guess_filename, same_version
 from quire.domain.project import File, Project
+from quire.domain.quotas import UNLIMITED, Quotas, check_project
 from quire.domain.trash import TrashedFile
 from quire.index.audit.entries import Origin
 from quire.index.index import Guard, Index
@@ -74,13 +75,15 @@ def restore(
     *,
     existing: Mapping[str, File],
     dry_run: bool = False,
+    quotas: Quotas = UNLIMITED,
     origin: Origin | None = None,
     guard: Guard | None = None,
 ) -> tuple[str, ...]:
     """Publish files of the trash again, all or none; their filenames. None of them when they are published already.
 
     `existing`: files that are served besides. `dry_run`: only say which would be published.
-    Raises NotFound when they are neither in the trash nor published, FileExists, StoreError; see `Index.restore`.
+    Raises NotFound when they are neither in the trash nor published, FileExists, QuotaExceeded, StoreError; see
+    `Index.restore`.
     """
     before: Project | None
     after: Project | None
@@ -91,9 +94,13 @@ def restore(
         before, document = index.project(name), index.trash.document(name)
         chosen = [each.file for each in documents.files_of(document) if filter_.includes(each)]
         after = documents.restore(before, document, chosen, existing=existing) if document is not None else before
+        if quotas.project is not None and after is not None:
+            check_project(before, after, quotas.project)
     else:
         try:
-            change = changing.restore(index, name, filter_.includes, existing=existing, origin=origin, guard=guard)
+            change = changing.restore(
+                index, name, filter_.includes, existing=existing, quotas=quotas, origin=origin, guard=guard
+            )
         except NotFound:
             if find(index, name, filter_):
                 raise  # its bytes are lost

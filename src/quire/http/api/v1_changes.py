@@ -9,13 +9,14 @@ from starlette.responses import Response
 
 from quire.administration.describing_changes import deletion_of, status_of, yanked_of
 from quire.administration.documents import DeleteBody, Selected, StatusBody, YankBody
+from quire.catalog.hosted import record_of
 from quire.catalog.served import ServedIndex
 from quire.domain.changes import Selection, check_reason
 from quire.domain.errors import ChangedMeanwhile, InvalidRequest
 from quire.domain.project import Status
 from quire.http.api.managing import managed, suggesting
 from quire.http.api.messages import answered, received
-from quire.http.api.v1_projects import etag_of, record_of
+from quire.http.api.v1_projects import etag_of
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.problems import HttpError
 from quire.http.app.worker import Worker

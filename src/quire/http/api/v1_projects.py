@@ -14,12 +14,11 @@ from starlette.responses import Response
 
 from quire.administration import describing
 from quire.administration.documents import FileList, ProjectEntry, ProjectPage
-from quire.catalog.hosted import HostedProject
+from quire.catalog.hosted import HostedProject, record_of
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import Projects, ProjectView
 from quire.domain.errors import StoreError
 from quire.domain.names import normalize_name
-from quire.domain.project import Project
 from quire.http.api.managing import missing
 from quire.http.api.messages import answered, limit_of
 from quire.http.app.conditions import is_unchanged
@@ -92,11 +91,6 @@ def etag_of(view: ProjectView) -> str:
         else:
             digest.update("".join(f"file {each.place} {each.file.sha256}\n" for each in part.files()).encode())
     return f'"{digest.hexdigest()[:32]}"'
-
-
-def record_of(view: ProjectView) -> Project | None:
-    """The project as its record has it."""
-    return next((part.project for _, part in view.parts if isinstance(part, HostedProject)), None)
 
 
 def deleted_of(index: ServedIndex, view: ProjectView) -> dict[str, str]:

@@ -19,6 +19,7 @@ from quire.domain.changes import Selection
 from quire.http.api.managing import managed, suggesting
 from quire.http.api.messages import answered, limit_of, moment_of, received
 from quire.http.app.worker import index_of, worker_of
+from quire.http.simple.quotas import quotas_of
 from quire.operations import trash as operations
 from quire.operations.trash import TrashFilter
 
@@ -53,6 +54,7 @@ async def restore(request: Request) -> Response:
     body = await received(request, TrashBody)
     filter_ = _filter(body)
     worker, index, name, origin, guard = await managed(request)
+    quotas = quotas_of(request, index)
 
     def work() -> tuple[str, ...]:
         return operations.restore(
@@ -61,6 +63,7 @@ async def restore(request: Request) -> Response:
             filter_,
             existing=index.existing_files(name),
             dry_run=body.dry_run,
+            quotas=quotas,
             origin=origin,
             guard=guard,
         )

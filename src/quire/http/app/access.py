@@ -181,7 +181,8 @@ class Access:
         context = context_of(request.scope)
         state = context.decided_by
         if state is None or time.monotonic() - context.decided_at > DECIDED_AGAIN_SECONDS:
-            state = await self.state()
+            context.decided_at = time.monotonic()
+            state = context.decided_by = await self.state()
         is_asked = context.needed_no_login and may_be_owner and state.has_owned_projects(index)
         if is_asked:  # credentials that the request could do without say which user is the owner
             context.principal = await self._principal(request, state)

@@ -26,6 +26,7 @@ from quire.http.app.problems import HttpError
 from quire.http.app.worker import Worker
 from quire.http.simple.form_lines import FormLines
 from quire.http.simple.plain_parts import PLAIN_DISPOSITION
+from quire.http.simple.quotas import early_quotas
 from quire.index.upload import upload_key
 from quire.store.contracts import Staged, Staging
 
@@ -283,11 +284,14 @@ class _Reader:
 async def received_form(request: Request, worker: Worker, index: ServedIndex) -> AsyncIterator[Form]:
     """The form of a request, complete. Its file is discarded at the end of the block, unless it was published.
 
-    Raises InvalidRequest (not a form, damaged, truncated), TooLarge, HttpError 408 when the client falls silent.
+    Raises InvalidRequest (not a form, damaged, truncated), TooLarge, QuotaExceeded, HttpError 403, 408 when the client
+    falls silent.
     """
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > worker.settings.max_upload_size + MAX_OTHER_BYTES:
+    length = length if length.isdecimal() else ""
+    if length and int(length) > worker.settings.max_upload_size + MAX_OTHER_BYTES:
         raise too_large(worker)
+    quotas = early_quotas(request, worker, index, length=int(length), others=MAX_OTHER_BYTES) if length else None
     form = Form()
     writing: asyncio.Task[None] | None = None
     try:
@@ -300,6 +304,10 @@ async def received_form(request: Request, worker: Worker, index: ServedIndex) ->
                 received += len(chunk)
                 parser.write(chunk)
                 reader.check_size(received)
+                if quotas is not None and form.filename is not None:
+                    if received < int(length) and form.text(":action") == "file_upload":
+                        await quotas.check(form.filename)
+                    quotas = None
                 if form.content is not None and form.content.pending_bytes >= _WRITE_BYTES:
                     if writing is not None:
                         await writing

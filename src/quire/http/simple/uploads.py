@@ -25,10 +25,12 @@ from quire.domain.errors import (
     StoreError,
 )
 from quire.domain.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
+from quire.domain.quotas import UNLIMITED, Quotas
 from quire.http.app.access import Permit
 from quire.http.app.request_log import RequestContext, context_of, origin_of
 from quire.http.app.worker import Worker, index_of, worker_of
 from quire.http.simple.forms import Content, Form, received_form
+from quire.http.simple.quotas import HEADER, nearly_used, quotas_of, room_of
 from quire.index.audit.entries import Origin
 from quire.index.commits import Change
 from quire.index.upload import Upload, examine
@@ -82,10 +84,15 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     if protocol not in {None, "1"}:
         raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
     permit = await worker.access.check_change(request, Right.UPLOAD, index.name, parse_filename(form.filename).project)
+    quotas = quotas_of(request, index)
+    if quotas.index is not None:
+        await room_of(worker, index, quotas.index, form.content.size)
     context = context_of(request.scope)
     user = context.user
     origin = origin_of(request, user, worker.proxies)
-    publication = partial(_publish, index, form.content, form, context=context, origin=origin, permit=permit)
+    publication = partial(
+        _publish, index, form.content, form, quotas=quotas, context=context, origin=origin, permit=permit
+    )
     run = worker.in_writer if form.content.size <= LARGE_BYTES else worker.for_large_upload
     upload, change = await run(publication, user=user, verifier=worker.attestations)
     filename = upload.parsed.filename
@@ -95,11 +102,12 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
         return PlainTextResponse(f"{filename} was already published with the same content; nothing changed.\n")
     tally.uploaded += upload.staged.size
     headers, note = {}, ""
+    if quotas is not UNLIMITED and (nearly := nearly_used(index, change, quotas)):
+        headers[HEADER] = ", ".join(f"{what}={used}" for what, used in nearly.items())
+        note = "".join(f" The {what} has used {used} % of its quota." for what, used in nearly.items())
     if form.fields.get("attestations") and upload.provenance is None:
-        headers, note = (
-            {"Quire-Attestations": "not-kept"},
-            " Its attestations were not kept: this server verifies none.",
-        )
+        headers["Quire-Attestations"] = "not-kept"
+        note += " Its attestations were not kept: this server verifies none."
         log.warning("attestations not kept", project=upload.parsed.project, file=filename, request=context.request_id)
     worker.remove_blobs_later(index.hosted, change.removed)
     if filename in change.restored:
@@ -116,6 +124,7 @@ def _publish(
     *,
     user: str | None,
     verifier: AttestationVerifier | None,
+    quotas: Quotas,
     origin: Origin,
     context: RequestContext,
     permit: Permit,
@@ -139,6 +148,7 @@ def _publish(
             [upload],
             overwrite=index.policy.overwrite,
             existing=existing,
+            quotas=quotas,
             origin=origin,
             guard=permit.guard,
             owner=permit.owner,
