@@ -178,13 +178,14 @@ def test_changes_are_made_on_the_server(pair: Pair) -> None:
 def test_settings_of_an_index_are_changed_on_the_server(pair: Pair) -> None:
     """They are shown to every command, and the log has each change; what is left out stays."""
     changed = pair.remote("index", "set", "main", "--quota", "50GB", "--new-projects", "owned", "--json")
-    entry = {"name": "main", "is_default": True, "new_projects": "owned", "quota": 50 << 30, "project_quota": None}
+    entry: dict[str, object] = {"name": "main", "is_default": True, "uploads": True, "overwrite": False}
+    entry |= {"new_projects": "owned", "quota": 50 << 30, "project_quota": None}
     assert json.loads(changed[1]) == {**entry, "changed": True}
     again = pair.remote("index", "set", "-", "--quota", "51200M")
     assert again == (0, "Nothing to do: the index has these settings.\n", "")
     assert pair.local("index", "set", "main", "--project-quota", "1.5G")[0] == 0
     for shown in (pair.local, pair.remote):
-        assert shown("index", "list") == (0, "main\tdefault\towned\t50G\t1536M\n", "")
+        assert shown("index", "list") == (0, "main\tdefault\tuploads\towned\t50G\t1536M\n", "")
         assert json.loads(shown("index", "show", "main", "--json")[1]) == {**entry, "project_quota": 3 << 29}
         assert [line.split("\t")[3:7:3] for line in shown("log", "--action", "index-set")[1].splitlines()] == [
             ["index-set", "index main: new projects owned, quota 53687091200"],
@@ -192,7 +193,7 @@ def test_settings_of_an_index_are_changed_on_the_server(pair: Pair) -> None:
         ]
     assert pair.remote("index", "set", "main", "--quota", "none", "--project-quota", "None")[0] == 0
     assert pair.local("index", "set", "main", "--new-projects", "shared")[0] == 0
-    assert pair.remote("index", "list")[1] == "main\tdefault\tshared\tnone\tnone\n"
+    assert pair.remote("index", "list")[1] == "main\tdefault\tuploads\tshared\tnone\tnone\n"
 
 
 def test_owners_are_changed_on_the_server(pair: Pair) -> None:
@@ -229,6 +230,27 @@ def test_settings_that_are_none_are_refused(pair: Pair, flags: str, capsys: pyte
     with pytest.raises(SystemExit, match="2"):
         cli.main(["index", "set", "main", *flags.split(), "-d", str(pair.site.root)])
     assert "error: argument --" in capsys.readouterr().err
+
+
+def test_indexes_are_made_and_deleted_on_the_server(pair: Pair) -> None:
+    """With the output that the command has on the store; repeated, nothing is done."""
+    made = pair.remote("index", "create", "team", "--no-uploads", "--quota", "1G")
+    assert made == (0, "Made the index team: every server has it below /team/ from now on.\n", "")
+    again = pair.local("index", "create", "team", "--no-uploads", "--quota", "1G")
+    assert again == pair.remote("index", "create", "team", "--no-uploads", "--quota", "1G")
+    assert again[1] == "Nothing to do: there is the index team with these settings.\n"
+    for shown in (pair.local, pair.remote):
+        assert "team\t\tno uploads\tshared\t1G\tnone\n" in shown("index", "list")[1]
+        assert "Address\t/team/\n" in shown("index", "show", "team")[1]
+        assert "already" in shown("index", "create", "team")[2]
+        assert "cannot be deleted" in shown("index", "delete", "main", "--yes")[2]
+        assert "no index 'Team'" in shown("index", "delete", "Team", "--yes")[2]
+    assert pair.remote("ls", "--index", "team") == (0, "", "")
+    assert pair.remote("index", "delete", "team") == (0, "Deleted the index team.\n", "")
+    assert pair.remote("index", "delete", "team") == pair.local("index", "delete", "team")
+    rows = pair.remote("log", "--access", "--action", "index-create")[1].splitlines()
+    assert rows[0].endswith("\tindex team: uploads no, quota 1073741824")
+    assert pair.local("log", "--action", "index-delete")[1].endswith("\tindex team\n")
 
 
 def test_grants_and_tokens_are_changed_on_the_server(pair: Pair) -> None:

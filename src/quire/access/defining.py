@@ -1,27 +1,66 @@
-"""The changes of definitions of indexes, as pure functions from document to document."""
+"""The changes of definitions of indexes, as pure functions from document to document.
+
+`default` is the index at the server's root in each of them: it exists without a definition.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from quire.access.document import AccessDocument, with_fields
-from quire.domain.errors import NotFound
-from quire.domain.indexes import DEFAULT
+from quire.domain.errors import InvalidRequest, NotFound
+from quire.domain.indexes import DEFAULT, RESERVED, IndexDefinition
+from quire.domain.reserved import STORE_WIDE
+from quire.domain.trash import is_trash
 
-_MOST_TEXT = 200
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+_MOST_TEXT: Final = 200
+
+
+def with_index(document: AccessDocument, name: str, definition: IndexDefinition, default: str) -> AccessDocument:
+    """With one more index; the very document when it has the same already.
+
+    Raises InvalidRequest for a name that cannot be one, and where there is another index of this name.
+    """
+    if name != default and document.indexes.get(name) == definition:
+        return document
+    if name == default or name in document.indexes:
+        raise InvalidRequest(f"There is an index {name!r} already; 'quire index set' changes its settings.")
+    if not _NAME.fullmatch(name) or is_trash(name) or name in STORE_WIDE:
+        raise InvalidRequest(
+            f"{name[:_MOST_TEXT]!r} is no name of an index; use up to 100 lower-case letters, digits, '-' and '_'."
+        )
+    if name in RESERVED:
+        raise InvalidRequest(f"{name!r} is the beginning of other addresses of the server; choose another name.")
+    return with_fields(document, indexes={**document.indexes, name: definition})
 
 
 def with_settings(document: AccessDocument, name: str, changes: Mapping[str, Any], default: str) -> AccessDocument:
     """With other values of some fields of an index's definition; the very document when it has them already.
 
-    `default`: the index at the server's root, which exists without a definition. Raises NotFound for another index
-    without one.
+    Raises NotFound.
     """
-    if name != default and name not in document.indexes:
-        raise NotFound(f"There is no index {name[:_MOST_TEXT]!r}; 'quire index list' lists them.")
-    before = document.indexes.get(name, DEFAULT)
+    before = find(document, name, default)
     after = msgspec.structs.replace(before, **changes)
     return document if after == before else with_fields(document, indexes={**document.indexes, name: after})
+
+
+def without_index(document: AccessDocument, name: str, default: str) -> AccessDocument:
+    """Without the definition of an index, which is served no more. Raises NotFound, and InvalidRequest for the default
+    one."""
+    find(document, name, default)
+    if name == default:
+        raise InvalidRequest(f"The index {name} is the one at the server's root, which cannot be deleted.")
+    kept = {each: definition for each, definition in document.indexes.items() if each != name}
+    return with_fields(document, indexes=kept)
+
+
+def find(document: AccessDocument, name: str, default: str) -> IndexDefinition:
+    """The definition of an index. Raises NotFound."""
+    if name != default and name not in document.indexes:
+        raise NotFound(f"There is no index {name[:_MOST_TEXT]!r}; 'quire index list' lists them.")
+    return document.indexes.get(name, DEFAULT)

@@ -12,7 +12,8 @@ from quire.index.audit.entries import Entry
 ACCESS_ACTIONS: Final = (
     *("access-init", "grant", "revoke", "group"),
     *("token-create", "token-revoke", "token-rotate", "token-mint", "token-burn"),
-    *("publisher-add", "publisher-remove", "audience", "session-key", "session-end", "index-set"),
+    *("publisher-add", "publisher-remove", "audience", "session-key", "session-end"),
+    *("index-create", "index-set", "index-delete"),
 )
 """The kinds of changes that commands and requests make."""
 
@@ -23,7 +24,7 @@ def concerns(entry: Entry, index: str, project: str | None) -> bool:
     A right on all projects is about none of them. An entry that does not say of which index it is is about each.
     """
     if project is None:
-        return any(each.get("index", ANY) in {ANY, index} for each in _parts(entry))
+        return _defines(entry) or any(each.get("index", ANY) in {ANY, index} for each in _parts(entry))
     return any(
         each.get("index", ANY) in {ANY, index} and project in Reserved(_patterns(each)) for each in _parts(entry)
     )
@@ -55,12 +56,21 @@ def _publishers(entry: Entry) -> list[str]:
 def _settings(entry: Entry) -> Iterator[str]:
     """The settings of an index that were changed."""
     changed = entry.get("set")
-    if isinstance(changed, dict):
+    if isinstance(changed, dict) and changed:
         words = ", ".join(f"{field.replace('_', ' ')} {_value(value)}" for field, value in changed.items())
         yield f"index {entry.get('index')}: {words}"
+    elif _defines(entry):
+        yield f"index {entry.get('index')}"
+
+
+def _defines(entry: Entry) -> bool:
+    """Whether a change is of the definition of an index, which is about all of them."""
+    return str(entry.get("action")).startswith("index-")
 
 
 def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "none" if value is None else str(value)
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from quire.administration.documents import (
     Deleted,
+    DeletedIndex,
     Ended,
     Explanation,
     GrantBody,
@@ -20,6 +21,7 @@ from quire.administration.documents import (
     IndexBody,
     IndexChange,
     IndexEntry,
+    NewIndexBody,
     NewToken,
     Owners,
     ProjectDetails,
@@ -52,6 +54,10 @@ class Administration(Protocol):
     def indexes(self) -> list[IndexEntry]:
         """All indexes."""
         ...
+
+    def create_index(self, body: NewIndexBody) -> IndexChange: ...
+
+    def delete_index(self, name: str, *, with_files: bool) -> DeletedIndex: ...
 
     def set_index(self, name: str, body: IndexBody) -> IndexChange: ...
 

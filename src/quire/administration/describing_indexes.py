@@ -23,6 +23,8 @@ def index_entry(name: str, definition: IndexDefinition, default: str, *, read_on
         name=name,
         is_default=name == default,
         read_only=read_only,
+        uploads=definition.uploads,
+        overwrite=definition.overwrite,
         new_projects=str(definition.new_projects),
         quota=definition.quota,
         project_quota=definition.project_quota,
@@ -32,6 +34,8 @@ def index_entry(name: str, definition: IndexDefinition, default: str, *, read_on
 def settings_of(body: IndexBody) -> dict[str, Any]:
     """The fields of a definition that a request changes, with their new values."""
     fields: dict[str, Any] = {
+        "uploads": body.uploads,
+        "overwrite": body.overwrite,
         "new_projects": NewProjects(body.new_projects) if body.new_projects is not msgspec.UNSET else msgspec.UNSET,
         "quota": body.quota,
         "project_quota": body.project_quota,

@@ -47,6 +47,10 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     is_default: bool
     """Whether it is the one at the server's root."""
     read_only: bool
+    uploads: bool
+    """Whether it takes uploads."""
+    overwrite: bool
+    """Whether an upload may replace a published file."""
     new_projects: str
     """`shared`, or `owned`: the rights on a project that an upload created."""
     quota: int | None
@@ -64,9 +68,32 @@ class IndexList(Answer, frozen=True, kw_only=True):
 class IndexBody(Body, frozen=True, kw_only=True):
     """Settings of an index; those that are left out stay. Fields as in `IndexEntry`."""
 
+    uploads: bool | msgspec.UnsetType = msgspec.UNSET
+    overwrite: bool | msgspec.UnsetType = msgspec.UNSET
     new_projects: Literal["shared", "owned"] | msgspec.UnsetType = msgspec.UNSET
     quota: Bytes | msgspec.UnsetType | None = msgspec.UNSET
     project_quota: Bytes | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class NewIndexBody(IndexBody, frozen=True, kw_only=True):
+    """An index to make; settings that are left out have their defaults."""
+
+    name: Short
+
+
+class DeleteIndexBody(Body, frozen=True, kw_only=True):
+    """How to delete an index."""
+
+    with_files: bool = False
+    """Put its files in the trash; else an index with files is not deleted."""
+
+
+class DeletedIndex(Answer, frozen=True, kw_only=True):
+    """An index that was deleted."""
+
+    index: str
+    deleted_files: int
+    """How many of its files went to the trash."""
 
 
 class IndexChange(Answer, frozen=True, kw_only=True):
@@ -468,6 +495,9 @@ SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (
         IndexList,
         IndexBody,
         IndexChange,
+        NewIndexBody,
+        DeleteIndexBody,
+        DeletedIndex,
         ProjectPage,
         ProjectDetails,
         FileList,

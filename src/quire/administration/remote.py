@@ -12,6 +12,8 @@ from quire.administration.documents import (
     MAX_LIMIT,
     DeleteBody,
     Deleted,
+    DeletedIndex,
+    DeleteIndexBody,
     Ended,
     Explanation,
     GrantBody,
@@ -25,6 +27,7 @@ from quire.administration.documents import (
     IndexEntry,
     IndexList,
     LogPage,
+    NewIndexBody,
     NewToken,
     OwnerBody,
     Owners,
@@ -76,6 +79,12 @@ class Remote:
 
     def indexes(self) -> list[IndexEntry]:
         return self._client.get(IndexList, "indexes").indexes
+
+    def create_index(self, body: NewIndexBody) -> IndexChange:
+        return self._client.post(IndexChange, body, "indexes")
+
+    def delete_index(self, name: str, *, with_files: bool) -> DeletedIndex:
+        return self._client.post(DeletedIndex, DeleteIndexBody(with_files=with_files), "indexes", name, "delete")
 
     def set_index(self, name: str, body: IndexBody) -> IndexChange:
         return self._client.post(IndexChange, body, "indexes", name)

@@ -1,7 +1,8 @@
 """`quire index`: the indexes of a store, and their settings, which all servers obey.
 
-JSON of list: {"indexes": [{"name": str, "is_default": bool, "new_projects": "shared" or "owned", "quota": int or null,
-"project_quota": int or null}]}; of show one such object; of set such an object with "changed": bool.
+JSON of list: {"indexes": [{"name": str, "is_default": bool, "uploads": bool, "overwrite": bool, "new_projects":
+"shared" or "owned", "quota": int or null, "project_quota": int or null}]}; of show one such object; of create and set
+such an object with "changed": bool; of delete {"index": str, "deleted_files": int}.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any
 import msgspec
 
 from quire.administration.contract import Administration
-from quire.administration.documents import IndexBody, IndexEntry
+from quire.administration.documents import IndexBody, IndexEntry, NewIndexBody
 from quire.commands.administering import add_place_flags, open_administration
-from quire.commands.common import add_user_flag, plain, print_json, print_table
+from quire.commands.common import add_user_flag, count, plain, print_json, print_table
 from quire.config import values
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import InvalidRequest, NotFound
@@ -22,25 +23,51 @@ from quire.domain.indexes import NewProjects
 from quire.domain.sizes import as_setting
 
 _NONE = "none"
+_SETTINGS = ("uploads", "overwrite", "new_projects", "quota", "project_quota")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add `index` and its actions."""
     parser = subparsers.add_parser(
         "index",
-        help="list indexes, and change their settings",
-        description="List the indexes, and change their settings. A change counts for the next request of every "
-        "server.",
+        help="make, list and delete indexes, and change their settings",
+        description="Make, list and delete indexes, and change their settings. A change counts for the next request "
+        "of every server.",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="list the indexes", description="List the indexes.")
     showing = actions.add_parser("show", help="show an index", description="Show an index and its settings.")
     showing.add_argument("name", metavar="NAME", help="the index")
+    creating = actions.add_parser(
+        "create", help="make an index", description="Make an index, which every server serves below /NAME/ at once."
+    )
+    creating.add_argument("name", metavar="NAME", help="up to 100 lower-case letters, digits, '-' and '_'")
+    deleting = actions.add_parser(
+        "delete", help="delete an index", description="Delete an index; one with files only with --yes."
+    )
+    deleting.add_argument("name", metavar="NAME", help="the index")
+    deleting.add_argument("--yes", "-y", action="store_true", help="put its files in the trash")
     setting = actions.add_parser(
         "set", help="change settings of an index", description="Change settings of an index; the others stay."
     )
     setting.add_argument("name", metavar="NAME", help="the index")
-    add = setting.add_argument
+    for each in (creating, setting):
+        _add_settings(each)
+    for each in (listing, showing, creating, setting, deleting):
+        add_place_flags(each)
+    for each in (creating, setting, deleting):
+        add_user_flag(each)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--uploads", action=argparse.BooleanOptionalAction, help="whether it takes uploads")
+    add(
+        "--overwrite",
+        action=argparse.BooleanOptionalAction,
+        help="whether an upload may replace a published file; the index at the root follows the servers' --overwrite, "
+        "too",
+    )
     add(
         "--new-projects",
         choices=tuple(map(str, NewProjects)),
@@ -52,15 +79,15 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add(
         "--project-quota", type=_quota, metavar="SIZE", help="bytes that the files of one project may have; none for no"
     )
-    for each in (listing, showing, setting):
-        add_place_flags(each)
-    add_user_flag(setting)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it. Raises NotFound, InvalidRequest, StoreError, UpstreamError."""
-    administration = open_administration(arguments, writes=arguments.action == "set")
-    {"list": _list, "show": _show, "set": _set}[arguments.action](arguments, administration)
+    if arguments.index is not None:
+        raise InvalidRequest("--index says which index other commands work on; name it after the action here.")
+    administration = open_administration(arguments, writes=arguments.action not in {"list", "show"})
+    actions = {"list": _list, "show": _show, "create": _create, "set": _set, "delete": _delete}
+    actions[arguments.action](arguments, administration)
     return 0
 
 
@@ -83,13 +110,14 @@ def _list(arguments: argparse.Namespace, administration: Administration) -> None
         (
             each.name,
             "default" if each.is_default else "",
+            "uploads" if each.uploads else "no uploads",
             each.new_projects,
             _in_words(each.quota),
             _in_words(each.project_quota),
         )
         for each in found
     ]
-    print_table(("index", "", "new projects", "quota", "quota of a project"), rows)
+    print_table(("index", "", "", "new projects", "quota", "quota of a project"), rows)
 
 
 def _show(arguments: argparse.Namespace, administration: Administration) -> None:
@@ -103,6 +131,8 @@ def _show(arguments: argparse.Namespace, administration: Administration) -> None
     rows = [
         ("Name", entry.name),
         ("Address", "/" if entry.is_default else f"/{entry.name}/"),
+        ("Uploads", "yes" if entry.uploads else "no"),
+        ("Overwrite", "yes" if entry.overwrite else "no"),
         ("New projects", entry.new_projects),
         ("Quota", _in_words(entry.quota)),
         ("Quota of a project", _in_words(entry.project_quota)),
@@ -110,15 +140,30 @@ def _show(arguments: argparse.Namespace, administration: Administration) -> None
     print_table(("Setting", "Value"), rows)
 
 
+def _create(arguments: argparse.Namespace, administration: Administration) -> None:
+    done = administration.create_index(NewIndexBody(name=arguments.name, **_settings(arguments)))
+    if arguments.json:
+        print_json({**_document(done.index), "changed": done.changed})
+    elif done.changed:
+        print(f"Made the index {done.index.name}: every server has it below /{done.index.name}/ from now on.")
+    else:
+        print(f"Nothing to do: there is the index {done.index.name} with these settings.")
+
+
+def _delete(arguments: argparse.Namespace, administration: Administration) -> None:
+    done = administration.delete_index(arguments.name, with_files=arguments.yes)
+    if arguments.json:
+        print_json({"index": done.index, "deleted_files": done.deleted_files})
+        return
+    files = f" with {count(done.deleted_files, 'file')}" if done.deleted_files else ""
+    print(f"Deleted the index {plain(done.index)}{files}.")
+
+
 def _set(arguments: argparse.Namespace, administration: Administration) -> None:
-    body = IndexBody(
-        new_projects=arguments.new_projects if arguments.new_projects is not None else msgspec.UNSET,
-        quota=_value(arguments.quota),
-        project_quota=_value(arguments.project_quota),
-    )
-    if body == IndexBody():
-        raise InvalidRequest("Name a setting: --new-projects, --quota or --project-quota.")
-    done = administration.set_index(arguments.name, body)
+    settings = _settings(arguments)
+    if not settings:
+        raise InvalidRequest("Name a setting, such as --quota or --no-uploads; see 'quire index set --help'.")
+    done = administration.set_index(arguments.name, IndexBody(**settings))
     if arguments.json:
         print_json({**_document(done.index), "changed": done.changed})
     elif done.changed:
@@ -127,10 +172,10 @@ def _set(arguments: argparse.Namespace, administration: Administration) -> None:
         print("Nothing to do: the index has these settings.")
 
 
-def _value(quota: int | str | None) -> int | msgspec.UnsetType | None:
-    if quota is None:
-        return msgspec.UNSET
-    return quota if isinstance(quota, int) else None
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Those that the command line names."""
+    named = {name: getattr(arguments, name) for name in _SETTINGS}
+    return {name: None if value == _NONE else value for name, value in named.items() if value is not None}
 
 
 def _document(entry: IndexEntry) -> dict[str, Any]:

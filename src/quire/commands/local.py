@@ -23,6 +23,7 @@ from quire.administration.describing_publishers import grants_checked, projects_
 from quire.administration.describing_trash import emptied_of, restored_of, trash_entry
 from quire.administration.documents import (
     Deleted,
+    DeletedIndex,
     Ended,
     Explanation,
     GrantBody,
@@ -32,6 +33,7 @@ from quire.administration.documents import (
     IndexBody,
     IndexChange,
     IndexEntry,
+    NewIndexBody,
     NewToken,
     Owners,
     ProjectDetails,
@@ -57,11 +59,13 @@ from quire.catalog.drop_ins import DropInFile, DropIns
 from quire.catalog.hosted import Hosted
 from quire.catalog.views import Projects, ProjectView
 from quire.commands.common import Opened
+from quire.config.values import index_name
 from quire.domain.changes import Selection
-from quire.domain.errors import DamagedRecord, NoSuchProject
+from quire.domain.errors import DamagedRecord, NoSuchProject, NotFound
 from quire.domain.project import Project, Status
 from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
+from quire.index.index import Index
 from quire.operations import defining, granting, owning, selecting, sessions, trash, trusted_publishing
 from quire.operations.changing import FixedFile
 from quire.operations.missing import no_such_project
@@ -86,6 +90,24 @@ class Local:
     def indexes(self) -> list[IndexEntry]:
         state, default = self._access.read().state, self._index.name
         return index_entries(state, default, read_only=not self._opened.store.writable)
+
+    def create_index(self, body: NewIndexBody) -> IndexChange:
+        default, changes = self._index.name, settings_of(body)
+        definition, changed = defining.create_index(
+            self._access, body.name, changes, default=default, origin=self._origin
+        )
+        return IndexChange(index=index_entry(body.name, definition, default, read_only=False), changed=changed)
+
+    def delete_index(self, name: str, *, with_files: bool) -> DeletedIndex:
+        try:
+            name = index_name(name)
+        except ValueError:
+            raise NotFound(f"There is no index {name[:200]!r}; 'quire index list' lists them.") from None
+        index = Index(self._opened.store, name, self._origin, trash_seconds=self._opened.settings.trash_seconds)
+        deleted = defining.delete_index(
+            self._access, index, with_files=with_files, default=self._index.name, origin=self._origin
+        )
+        return DeletedIndex(index=name, deleted_files=deleted)
 
     def set_index(self, name: str, body: IndexBody) -> IndexChange:
         default, changes = self._index.name, settings_of(body)

@@ -24,6 +24,10 @@ class NewProjects(StrEnum):
 class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Immutable: a change makes a new one. An index without a definition has the defaults."""
 
+    uploads: bool = True
+    """Whether it takes uploads."""
+    overwrite: bool = False
+    """Whether an upload may replace a published file."""
     new_projects: NewProjects = NewProjects.SHARED
     quota: int | None = None
     """Bytes that all files of the index may have together; None for no limit."""
@@ -34,3 +38,24 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 DEFAULT: Final = IndexDefinition()
+
+RESERVED: Final = frozenset(
+    {
+        *("simple", "packages", "pypi", "legacy", "upload", "integrity", "health", "ready", "metrics", "rpc2"),
+        *(
+            "account",
+            "admin",
+            "api",
+            "help",
+            "json",
+            "login",
+            "logout",
+            "namespace",
+            "namespaces",
+            "project",
+            "projects",
+        ),
+        *("search", "stages", "static"),
+    }
+)
+"""Names that no new index has: first parts of addresses that are taken, or that later versions may take."""

@@ -8,10 +8,14 @@ from typing import Any
 import structlog
 
 from quire.access import defining
+from quire.access.document import AccessDocument
 from quire.access.records import AccessRecords
+from quire.domain.changes import Selection
 from quire.domain.errors import InvalidRequest
 from quire.domain.indexes import DEFAULT, IndexDefinition
 from quire.index.audit.entries import Origin
+from quire.index.index import Index
+from quire.operations import changing
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -32,3 +36,58 @@ def set_index(
     if before is not after:
         log.info("index changed", index=name, user=origin.user)
     return after.indexes.get(name, DEFAULT), before is not after
+
+
+def create_index(
+    access: AccessRecords, name: str, settings: Mapping[str, Any], *, default: str, origin: Origin
+) -> tuple[IndexDefinition, bool]:
+    """Make an index: the next request of every worker finds it. Its definition, and whether it is new.
+
+    Repeated with the same settings, it changes nothing. Raises InvalidRequest, StoreError.
+    """
+    definition = IndexDefinition(**settings)
+    before, after = access.change(
+        lambda document: defining.with_index(document, name, definition, default),
+        "index-create",
+        {"index": name, "set": dict(settings)},
+        origin,
+    )
+    if before is not after:
+        log.info("index created", index=name, user=origin.user)
+    return definition, before is not after
+
+
+def delete_index(access: AccessRecords, index: Index, *, with_files: bool, default: str, origin: Origin) -> int:
+    """Delete an index: the next request of every worker does not find it. How many files of it were deleted.
+
+    `index`: its hosted files, which go to the trash where `with_files` says so. Repeated after an interruption, it
+    goes on. Raises NotFound, InvalidRequest for one with files otherwise, and StoreError.
+    """
+    files = [name for name in index.names() if _has_files(index, name)]
+    if files and not with_files:
+        defining.find(access.read().state.document, index.name, default)
+        raise InvalidRequest(
+            f"The index {index.name} has files of {len(files)} project{'s' * (len(files) > 1)}, such as {files[0]}; "
+            "delete them first, or with the index (--yes), which puts them in the trash."
+        )
+
+    def remove(document: AccessDocument) -> AccessDocument:
+        if files and index.name != default and index.name not in document.indexes:
+            return document  # an earlier deletion was interrupted
+        return defining.without_index(document, index.name, default)
+
+    before, after = access.change(remove, "index-delete", {"index": index.name}, origin)
+    if before is not after:
+        log.info("index deleted", index=index.name, user=origin.user)
+    deleted = 0
+    for name in filter(lambda each: _has_files(index, each), index.names() if with_files else ()):
+        change = changing.delete(index, name, Selection(), (), to_trash=True, origin=origin)
+        deleted += len(change.unlisted)
+        if not change.is_in_trash:
+            index.remove_blobs(change.removed)
+    return deleted
+
+
+def _has_files(index: Index, name: str) -> bool:
+    project = index.project(name)
+    return project is not None and bool(project.files)

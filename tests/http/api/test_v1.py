@@ -175,6 +175,8 @@ def test_projects_are_read(site: Site, ann: Api) -> None:
             "name": "main",
             "is_default": True,
             "read_only": False,
+            "uploads": True,
+            "overwrite": False,
             "new_projects": "shared",
             "quota": None,
             "project_quota": None,

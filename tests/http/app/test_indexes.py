@@ -1,69 +1,243 @@
-"""Requests and their indexes: the route says which index a request is of, for pages, downloads and uploads alike."""
+"""Named indexes: definitions that count for the next request of every worker, and the addresses below a name."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
-from starlette.applications import Starlette
-from starlette.routing import Mount
+import pytest
 
-from quire.catalog.served import IndexPolicy, ServedIndex
+from quire.access.records import AccessRecords
 from quire.config.settings import Settings
+from quire.config.values import RESERVED_PATHS
+from quire.domain.indexes import RESERVED
 from quire.http.app.application import create_application
+from quire.http.app.routes import endpoints
+from quire.http.fast.fast_path import ASGIHeaders, FastPath, FastPathApplication
+from quire.index.audit.entries import Origin
 from quire.index.index import Index
-from quire.process.budget import Budget
-from quire.process.threads import Threads
+from quire.operations import defining
+from quire.store.contracts import Store
+from tests.asking import BUCKET_IN_MEMORY, Site, post, serve, twine_form
 from tests.distributions import make_wheel, wheel_name
+from tests.serving import run_quire
+from tests.store.bucket.counted import counted_bucket
+
+API = "/-/api/v1/indexes"
+JSON = {"accept": "application/vnd.pypi.simple.v1+json"}
+FRESH = {"connection": "close"}
+"""Each request on a connection of its own, so that every worker gets some."""
 
 
-def _with_two_indexes(folder: Path) -> Starlette:
-    """An application whose routes answer for the default index, and below `/<name>` for the index of that name."""
-    application = create_application(
-        Settings(directories=(str(folder),), authenticate=(), no_drop_in=True, fallback_url=None)
-    )
-    worker = application.state.worker
-    other = ServedIndex(
-        Index(worker.default.store, "other"),
-        [],
-        IndexPolicy(),
-        budget=Budget(2**20),
-        threads=Threads(),
-        tallies=worker.metrics.tally.barriers,
-    )
-    worker.indexes = {**worker.indexes, other.name: other}
-    application.router.routes.insert(0, Mount("/at/{index}", routes=list(application.router.routes)))
-    return application
+@dataclass
+class Rig:
+    """Two servers of one store, with two workers each, and an administrator's token."""
+
+    sites: tuple[Site, Site]
+    token: str
+
+    def define(self, path: str, body: object, status: int = 200, server: int = 0) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.token}", "content-type": "application/json", **FRESH}
+        answer = self.sites[server].client.post(f"{API}{path}", content=json.dumps(body), headers=headers)
+        assert answer.status_code == status, answer.text
+        return answer
+
+    def create(self, name: str, **settings: object) -> str:
+        self.define("", {"name": name, **settings})
+        return name
 
 
-def test_the_route_says_which_index_a_request_is_of(tmp_path: Path) -> None:
-    """A file published to one index is in its pages and downloads, and in none of another index of the same store."""
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    folder = tmp_path_factory.mktemp("indexes")
+    flags = ("-a", ".", "-P", ".", "--disable-fallback", "--workers", 2)
+    with serve(folder, *flags) as first, serve(folder, *flags) as second:
+        upload(first, "/", "of-main", "1.0")
+        made = run_quire("token", "create", "--right", "admin", "-d", first.root, cwd=folder)
+        yield Rig((first, second), made.stdout.strip())
+
+
+def upload(site: Site, at: str, name: str, version: str, content: bytes | None = None) -> httpx.Response:
+    filename = wheel_name(name, version)
+    return post(site, twine_form(filename, content or make_wheel(name, version), name=name, version=version), at)
+
+
+def status(site: Site, path: str) -> int:
+    return site.client.get(path, headers=FRESH).status_code
+
+
+def test_a_definition_counts_for_the_next_request_of_every_worker(rig: Rig) -> None:
+    """Made and deleted on one worker, again and again: each request that is sent after the answer sees it."""
+    for turn in range(8):
+        name, server = f"turn-{turn % 2}", turn % 2
+        rig.define("", {"name": name}, server=server)
+        assert {status(site, f"/{name}/simple/") for site in rig.sites for _ in range(4)} == {200}
+        assert upload(rig.sites[1 - server], f"/{name}/", "demo", f"{turn}.0").status_code == 200
+        assert {status(site, f"/{name}/simple/demo/") for site in rig.sites for _ in range(4)} == {200}
+        deleted = rig.define(f"/{name}/delete", {"with_files": True}, server=1 - server)
+        assert deleted.json() == {"index": name, "deleted_files": 1}
+        assert {status(site, f"/{name}/simple/{page}") for site in rig.sites for page in ("", "demo/")} == {404}
+        assert upload(rig.sites[server], f"/{name}/", "demo", "9.0").status_code == 404
+
+
+def test_an_index_has_the_addresses_of_the_one_at_the_root(rig: Rig) -> None:
+    """Its pages, files and documents are its own: no other index has them, and it has none of another."""
+    site, name = rig.sites[0], rig.create("own")
     content, filename = make_wheel("demo", "1.0"), wheel_name("demo", "1.0")
-    file = f"packages/demo/{hashlib.sha256(content).hexdigest()}/{filename}"
+    assert upload(site, f"/{name}/legacy/", "demo", "1.0", content).status_code == 200
+    place = f"packages/demo/{hashlib.sha256(content).hexdigest()}/{filename}"
+    for address, expected in ((f"/{name}", 200), ("", 404)):
+        for path in ("simple/demo/", place, f"{place}.metadata", "pypi/demo/json", "pypi/demo/1.0/json"):
+            for _ in range(3):  # the later ones come from what is prepared
+                assert status(site, f"{address}/{path}") == expected, (address, path)
+    page = site.client.get(f"/{name}/simple/demo/", headers=JSON)
+    url = httpx.URL(str(page.url)).join(page.json()["files"][0]["url"].partition("#")[0])
+    assert url.path == f"/{name}/{place}"
+    assert site.client.get(url).content == content
+    assert [each["name"] for each in site.client.get(f"/{name}/simple/", headers=JSON).json()["projects"]] == ["demo"]
+    assert status(site, f"/{name}/simple/of-main/") == 404
+    document = site.client.get(f"/{name}/pypi/demo/json").json()
+    assert document["urls"][0]["url"] == f"{site.base.rstrip('/')}/{name}/{place}"
+    assert filename in site.client.get(f"/{name}/packages/").text
+    assert filename not in site.client.get("/packages/").text
+    for asked, location in (
+        (f"/{name}/simple", "simple/"),
+        (f"/{name}/simple/Demo/", "../demo/"),
+        (f"/{name}/", "simple/"),
+        (f"/{name}", f"{name}/simple/"),
+        ("/unknown/", "../simple/unknown/"),
+        (f"/{name}/packages", "packages/"),
+    ):
+        assert site.client.get(asked, follow_redirects=False).headers["location"] == location
+    call = "<?xml version='1.0'?><methodCall><methodName>search</methodName><params><param><value><struct><member>"
+    call += "<name>name</name><value><array><data><value><string>demo</string></value></data></array></value></member>"
+    call += "</struct></value></param></params></methodCall>"
+    assert "demo" in site.client.post(f"/{name}/RPC2", content=call, headers={"content-type": "text/xml"}).text
+    assert site.client.get(f"{API}/{name}/projects").json()["projects"][0]["name"] == "demo"
 
-    async def scenario() -> dict[str, int]:
-        transport = httpx.ASGITransport(_with_two_indexes(tmp_path))
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            published = await client.post(
-                "/at/other/", data={":action": "file_upload"}, files={"content": (filename, content)}
-            )
-            assert published.status_code == 200, published.text
-            asked = (
-                f"{prefix}{path}" for prefix in ("/at/other/", "/at/main/", "/") for path in ("simple/demo/", file)
-            )
-            answers = {path: (await client.get(path)).status_code for path in (*asked, "/at/missing/simple/")}
-            assert "demo" in (await client.get("/at/other/packages/")).text
-            assert "demo" not in (await client.get("/packages/")).text
-        return answers
 
-    assert asyncio.run(scenario()) == {
-        "/at/other/simple/demo/": 200,
-        f"/at/other/{file}": 200,
-        "/at/main/simple/demo/": 404,
-        f"/at/main/{file}": 404,
-        "/simple/demo/": 404,
-        f"/{file}": 404,
-        "/at/missing/simple/": 404,
-    }
+def test_the_pages_of_an_index_are_validated(rig: Rig) -> None:
+    """A page that is prepared on a worker has a file that another worker took; the same ETag is a 304."""
+    name = rig.create("fresh")
+    for turn, (to, asked) in enumerate(itertools.product(rig.sites, rig.sites)):
+        assert upload(to, f"/{name}/", "demo", f"{turn}.0").status_code == 200
+        with httpx.Client(base_url=asked.base) as client:  # one worker, several times
+            answers = [client.get(f"/{name}/simple/demo/", headers=JSON) for _ in range(3)]
+            assert [len(each.json()["files"]) for each in answers] == [turn + 1] * 3
+            kept = {**JSON, "if-none-match": answers[0].headers["etag"]}
+            assert client.get(f"/{name}/simple/demo/", headers=kept).status_code == 304
+
+
+def test_settings_of_an_index_count_for_the_next_upload(rig: Rig) -> None:
+    """Uploads that are not taken, and files that may be replaced, on every worker; also of the index at the root."""
+    name = rig.create("settings", uploads=False)
+    assert {upload(site, f"/{name}/", "demo", "1.0").status_code for site in rig.sites for _ in range(3)} == {403}
+    rig.define(f"/{name}", {"uploads": True})
+    assert upload(rig.sites[1], f"/{name}/", "demo", "1.0").status_code == 200
+    other = make_wheel("demo", "1.0", files={"more.txt": b"other content"})
+    assert upload(rig.sites[0], f"/{name}/", "demo", "1.0", other).status_code in {400, 409}
+    rig.define(f"/{name}", {"overwrite": True})
+    assert upload(rig.sites[1], f"/{name}/", "demo", "1.0", other).status_code == 200
+    rig.define("/-", {"uploads": False})
+    assert upload(rig.sites[1], "/", "demo", "1.0").status_code == 403
+    rig.define("/main", {"uploads": True})
+
+
+def test_an_index_with_files_is_not_deleted_by_accident(rig: Rig) -> None:
+    """It is refused with a project's name; with its files they are in the trash, and come back with the index."""
+    site, name = rig.sites[0], rig.create("kept")
+    upload(site, f"/{name}/", "demo", "1.0")
+    refused = rig.define(f"/{name}/delete", {}, status=400)
+    assert "has files of 1 project, such as demo" in refused.text
+    assert status(site, f"/{name}/simple/demo/") == 200
+    assert rig.define(f"/{name}/delete", {"with_files": True}).json()["deleted_files"] == 1
+    rig.define(f"/{name}/delete", {"with_files": True}, status=404)
+    rig.create(name)
+    assert status(site, f"/{name}/simple/demo/") == 200  # local, but without files
+    assert site.client.get(f"/{name}/simple/demo/", headers=JSON).json()["files"] == []
+    restored = run_quire("trash", "restore", "demo", "--index", name, "-d", site.root, cwd=site.root.parent)
+    assert restored.returncode == 0, restored.stderr
+    assert len(site.client.get(f"/{name}/simple/demo/", headers=JSON).json()["files"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("simple", "beginning of other addresses"),
+        ("pypi", "beginning of other addresses"),
+        ("main", "already"),
+        ("Team", "no name of an index"),
+        ("a/b", "no name of an index"),
+        ("-", "no name of an index"),
+        ("_", "no name of an index"),
+        ("", "no name of an index"),
+        ("access", "no name of an index"),
+        ("x" * 101, "no name of an index"),
+    ],
+)
+def test_names_that_no_index_can_have(rig: Rig, name: str, sentence: str) -> None:
+    """One sentence says why."""
+    assert sentence in rig.define("", {"name": name}, status=400).json()["detail"]
+
+
+def test_the_index_at_the_root_is_not_deleted(rig: Rig) -> None:
+    """By neither of its names."""
+    for name in ("main", "-"):
+        assert "cannot be deleted" in rig.define(f"/{name}/delete", {"with_files": True}, status=400).text
+    assert status(rig.sites[0], "/simple/of-main/") == 200
+    assert status(rig.sites[0], "/-/simple/") == 404
+
+
+def test_first_parts_of_addresses_are_reserved() -> None:
+    """No index can have a name that another address begins with."""
+    firsts = {each.path.split("/")[1] for each in endpoints("/health")} | RESERVED_PATHS
+    names = {first for first in map(str.lower, firsts) if re.fullmatch("[a-z0-9][a-z0-9_-]*", first)}
+    assert names <= RESERVED
+
+
+@pytest.mark.parametrize("store_kind", ["volume", "bucket"])
+def test_behind_the_fast_path(store_kind: str, tmp_path: Path) -> None:
+    """In this process, on a volume and in a bucket: made and deleted by another writer, found by the next request,
+    with the answers of the application."""
+    where = str(tmp_path) if store_kind == "volume" else f"{BUCKET_IN_MEMORY}/{tmp_path.name}"
+    settings = Settings(directories=(where,), authenticate=(), no_drop_in=True, fallback_url=None)
+    with counted_bucket() if store_kind == "bucket" else contextlib.nullcontext():
+        general = create_application(settings)
+        worker = general.state.worker
+        fast_path = FastPath(worker, worker.default)
+        store, origin = worker.default.store, Origin(user="ann")
+        asyncio.run(_made_and_deleted(FastPathApplication(general, fast_path), fast_path, store, origin))
+
+
+async def _made_and_deleted(
+    application: FastPathApplication, fast_path: FastPath, store: Store, origin: Origin
+) -> None:
+    transport, access, prepared = httpx.ASGITransport(application), AccessRecords(store), 0
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        content, filename = make_wheel("demo", "1.0"), wheel_name("demo", "1.0")
+        for _ in range(3):
+            assert (await client.get("/team/simple/demo/", headers=JSON)).status_code == 404
+            await asyncio.to_thread(defining.create_index, access, "team", {}, default="main", origin=origin)
+            form = {":action": "file_upload"}
+            sent = await client.post("/team/", data=form, files={"content": (filename, content)})
+            assert sent.status_code == 200, sent.text
+            answers = [await client.get("/team/simple/demo/", headers=JSON) for _ in range(4)]
+            assert {(each.status_code, each.content) for each in answers} == {(200, answers[0].content)}
+            headers = ASGIHeaders([(name.lower(), value) for name, value in answers[0].request.headers.raw])
+            given = await fast_path.respond_awaited("/team/simple/demo/", headers, lambda: "127.0.0.1")
+            if not fast_path.waits:
+                given = fast_path.respond_inline("/team/simple/demo/", headers, lambda: "127.0.0.1")
+            prepared += given is not None
+            index = Index(store, "team", origin, trash_seconds=9)
+            ends = partial(defining.delete_index, access, index, with_files=True, default="main", origin=origin)
+            await asyncio.to_thread(ends)
+    assert prepared == 3

@@ -35,22 +35,27 @@ V1: Final = "/-/api/v1"
 OF_PROJECT: Final = f"{V1}/indexes/{{index}}/projects/{{name}}"
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     OPEN: (
-        *("GET /", "GET /health", "GET /ready", "GET /favicon.ico", "GET /{name}", "GET /{name}/"),
+        *("GET /", "GET /health", "GET /ready", "GET /favicon.ico", "GET /{index}", "GET /{index}/"),
         *("GET /-/login", "GET /-/login/callback", "GET /-/account/", "POST /-/logout"),
         *("GET /_/oidc/audience", "POST /_/oidc/mint-token", "POST /_/oidc/burn-token", "GET /.well-known/pytp"),
     ),
-    LOGIN: (f"GET {V1}/whoami",),
+    LOGIN: (f"GET {V1}/whoami", f"GET {V1}/indexes"),
     READ: (
         *("GET /simple/", "GET /simple", "GET /simple/{name}/", "GET /simple/{name}", "GET /packages"),
         *("GET /packages/", "GET /packages/{path:path}", "GET /metrics", "GET /openapi.json", "GET /{name}/json"),
         *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2", "POST /pypi (no form)"),
         "GET /integrity/{name}/{version}/{filename}/provenance",
-        *(f"GET {V1}/indexes", f"GET {V1}/indexes/{{index}}/projects", f"GET {OF_PROJECT}"),
+        *(f"GET /{{index}}/{what}" for what in ("simple/", "simple", "simple/{name}/", "simple/{name}", "packages/")),
+        *(f"GET /{{index}}/{what}" for what in ("packages", "packages/{path:path}", "pypi/{name}/json")),
+        *("GET /{index}/pypi/{name}/{version}/json", "POST /{index}/RPC2"),
+        "GET /{index}/integrity/{name}/{version}/{filename}/provenance",
+        *(f"GET {V1}/indexes/{{index}}/projects", f"GET {OF_PROJECT}"),
         *(f"GET {OF_PROJECT}/files", f"GET {OF_PROJECT}/releases", f"GET {OF_PROJECT}/releases/{{version}}"),
     ),
     FORM: (
         *("POST /", "POST /legacy/", "POST /legacy", "POST /upload/", "POST /upload", "POST /pypi/", "POST /pypi"),
         *("POST /simple/", "POST /simple", "POST /packages/", "POST /packages"),
+        *("POST /{index}/", "POST /{index}/legacy/", "POST /{index}/simple/"),
     ),
     MANAGE: (
         *(f"POST {OF_PROJECT}/{action}" for action in ("yank", "unyank", "delete", "status")),
@@ -59,7 +64,8 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
     ),
     ADMIN: (
         *(f"GET {V1}/{what}" for what in ("grants", "grants/explain", "groups", "tokens", "indexes/{index}/log")),
-        *(f"POST {V1}/{what}" for what in ("grants", "grants/revoke", "groups/{group:path}", "indexes/{defined}")),
+        *(f"POST {V1}/{what}" for what in ("grants", "grants/revoke", "groups/{group:path}", "indexes")),
+        *(f"POST {V1}/{what}" for what in ("indexes/{defined}", "indexes/{defined}/delete")),
         # of an index with shared projects, as here; else their owners and people that manage them (test_owners)
         *(f"POST {OF_PROJECT}/owners/{action}" for action in ("add", "remove")),
         *(f"POST {V1}/{what}" for what in ("tokens", "tokens/revoke", "tokens/{token}/rotate")),
@@ -212,7 +218,7 @@ def expire(access: AccessRecords, identity: str) -> None:
 
 
 def upload(row: str, project: str, sender: str = "") -> tuple[str, str, dict[str, Any]]:
-    method, path = row.split(" ")[:2]
+    method, path = row.replace("{index}", "main").split(" ")[:2]
     headers = {"authorization": sender or basic("boss", USERS["boss"])}
     file = {"content": (wheel_name(project, "1.0"), make_wheel(project, "1.0"))}
     form = {":action": "file_upload", "name": project, "version": "1.0"}
@@ -244,7 +250,7 @@ def requests_of(row: str, project: str, sender: str) -> list[tuple[str, tuple[st
         sent = {"data": removal, "headers": headers}
         uploading = upload(row, project)
         uploading[2]["headers"] = headers
-        return [("upload", uploading), (MANAGE, (method, path, sent))]
+        return [("upload", uploading), (MANAGE, (method, uploading[1], sent))]
     filled = path.replace("{path:path}", f"{project}/{wheel_name(project, '1.0')}")
     for name, value in (("index", "main"), ("name", project), ("version", "1.0"), ("token", "x"), ("group", "x")):
         filled = filled.replace(f"{{{name}}}", value)

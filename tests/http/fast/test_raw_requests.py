@@ -81,7 +81,7 @@ class Answers:
     def ask(self, path: str, headers: Headers, login: Login | TokenLogin | None) -> AskedPage | None:
         raise AssertionError("these answers are there at once")
 
-    async def load(self, project: str | None, requests: int) -> object:
+    async def load(self, index: str | None, project: str | None, requests: int) -> object:
         raise AssertionError("these answers are there at once")
 
     def respond(
@@ -104,7 +104,7 @@ class SlowAnswers(Answers):
     def ask(self, path: str, headers: Headers, login: Login | TokenLogin | None) -> AskedPage | None:
         return AskedPage(path.split("/")[2] or None, (MediaType.HTML, "identity"), None)
 
-    async def load(self, project: str | None, requests: int) -> object:
+    async def load(self, index: str | None, project: str | None, requests: int) -> object:
         self.loaded.append((project, requests))
         self.waiting.append(asyncio.get_running_loop().create_future())
         return project if await self.waiting[-1] else None

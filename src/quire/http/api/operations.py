@@ -5,7 +5,7 @@ Data alone: `quire.http.app.routes` has the lines, `quire.http.api.openapi` make
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from quire.render.negotiation import MediaType
@@ -79,11 +79,17 @@ def in_path(name: str, schema: Json, description: str) -> Json:
     return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
 
 
+def below_index(operation: Operation) -> Operation:
+    """The same operation of an index that the path names."""
+    index = in_path("index", {"type": "string", "maxLength": 100}, "The name of an index")
+    return replace(operation, parameters=(index, *operation.parameters), errors=(*operation.errors, 404))
+
+
 _TEXT: Json = {"type": "string"}
 _TEXT_OR_NOTHING: Json = {"type": ["string", "null"]}
 NAME_SCHEMA: Json = {"type": "string", "pattern": "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", "maxLength": 200}
 _NAME = in_path("name", NAME_SCHEMA, "A project; spelt otherwise than normalized it is a redirect")
-_ANYTHING = in_path("name", {"type": "string", "minLength": 1, "maxLength": 200}, "What the other paths do not match")
+_ANYTHING = in_path("index", {"type": "string", "minLength": 1, "maxLength": 200}, "What the other paths do not match")
 _PATH = in_path("path", {"type": "string", "minLength": 1, "maxLength": 1000}, "As the listing has it")
 _VERSION = in_path("version", {"type": "string", "minLength": 1, "maxLength": 200}, "PEP 440")
 _FILENAME = in_path("filename", {"type": "string", "minLength": 1, "maxLength": 300}, "As the listing has it")
@@ -196,7 +202,9 @@ SEARCH: Final = Operation("XML-RPC search", {200: content("text/xml")}, (408, 41
 SEARCH_TOO: Final = Operation("The same as POST /RPC2", SEARCH.responses, SEARCH.errors, body=SEARCH.body)
 ADD_SLASH: Final = Operation("To the path with its slash", {301: _MOVED})
 ADD_SLASH_TO_PROJECT: Final = Operation("To the path with its slash", {301: _MOVED}, (404,), (_NAME,))
-TO_PROJECT: Final = Operation("To the project's page", {302: _MOVED, 303: _MOVED}, parameters=(_ANYTHING,))
+TO_PROJECT: Final = Operation(
+    "To the page of an index, or of a project", {302: _MOVED, 303: _MOVED}, parameters=(_ANYTHING,)
+)
 HEALTH: Final = Operation("Whether this worker answers", {200: content("text/plain")})
 READY: Final = Operation("Whether this server should be sent requests", {200: content("text/plain")}, (503,))
 METRICS: Final = Operation("The metrics of all workers, for Prometheus", {200: content("text/plain")}, (404,))

@@ -21,6 +21,8 @@ def _of(module: str, function: str) -> Handler:
 
 whoami = _of("v1_access", "whoami")
 indexes = _of("v1_indexes", "indexes")
+create_index = _of("v1_indexes", "create_index")
+delete_index = _of("v1_indexes", "delete_index")
 set_index = _of("v1_indexes", "set_index")
 projects = _of("v1_projects", "projects")
 project = _of("v1_projects", "project")

@@ -2,31 +2,81 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.access.authorization import ALLOWED, Right
 from quire.administration.describing_indexes import index_entries, index_entry, settings_of
-from quire.administration.documents import IndexBody, IndexChange, IndexList
+from quire.administration.documents import (
+    DeletedIndex,
+    DeleteIndexBody,
+    IndexBody,
+    IndexChange,
+    IndexList,
+    NewIndexBody,
+)
+from quire.config.values import index_name
+from quire.domain.errors import NotFound
 from quire.http.api.messages import answered, received
 from quire.http.api.v1_access import changing_access
 from quire.http.app.worker import THE_DEFAULT, worker_of
+from quire.index.index import Index
 from quire.operations import defining
 
 
 async def indexes(request: Request) -> Response:
-    """GET indexes."""
+    """GET indexes: those that the sender may read."""
     worker = worker_of(request)
-    state, default = await worker.access.state(), worker.default
-    return answered(IndexList(indexes=index_entries(state, default.name, read_only=default.read_only)))
+    principal, state = await worker.access.identify(request)
+    default = worker.default
+
+    def is_readable(name: str) -> bool:
+        return worker.access.rules.authorize(principal, Right.LIST, name, None, state) is ALLOWED
+
+    entries = index_entries(state, default.name, read_only=default.read_only)
+    return answered(IndexList(indexes=[each for each in entries if is_readable(each.name)]))
+
+
+async def create_index(request: Request) -> Response:
+    """POST indexes: make one."""
+    body = await received(request, NewIndexBody)
+    worker, access, origin = changing_access(request)
+    default = worker.default.name
+    definition, changed = await worker.in_writer(
+        defining.create_index, access, body.name, settings_of(body), default=default, origin=origin
+    )
+    return answered(IndexChange(index=index_entry(body.name, definition, default, read_only=False), changed=changed))
+
+
+async def delete_index(request: Request) -> Response:
+    """POST delete of an index."""
+    body = await received(request, DeleteIndexBody)
+    worker, access, origin = changing_access(request)
+    default, name = worker.default.name, _name(request)
+    index = Index(worker.default.store, name, trash_seconds=worker.settings.trash_seconds)
+    delete = partial(defining.delete_index, access, index, with_files=body.with_files, default=default, origin=origin)
+    return answered(DeletedIndex(index=name, deleted_files=await worker.for_large_upload(delete)))
 
 
 async def set_index(request: Request) -> Response:
     """POST an index: its settings."""
     body = await received(request, IndexBody)
     worker, access, origin = changing_access(request)
-    default, name = worker.default.name, request.path_params["defined"]
-    name = default if name == THE_DEFAULT else name
+    default, name = worker.default.name, _name(request)
     definition, changed = await worker.in_writer(
         defining.set_index, access, name, settings_of(body), default=default, origin=origin
     )
     return answered(IndexChange(index=index_entry(name, definition, default, read_only=False), changed=changed))
+
+
+def _name(request: Request) -> str:
+    """The name that the path has. Raises NotFound for one that no index can have: it becomes a part of keys."""
+    name: str = request.path_params["defined"]
+    if name == THE_DEFAULT:
+        return worker_of(request).default.name
+    try:
+        return index_name(name)
+    except ValueError:
+        raise NotFound(f"There is no index {name[:200]!r}; 'quire index list' lists them.") from None

@@ -53,7 +53,13 @@ def _change(summary: str, body: str, answer: str) -> Operation:
 
 
 WHOAMI: Final = Operation("The sender of this request, as its credentials prove it", _answer("Sender"), (401, 429))
-INDEXES: Final = Operation("All indexes", _answer("IndexList"))
+INDEXES: Final = Operation("The indexes that the sender may read", _answer("IndexList"), (401, 429))
+CREATE_INDEX: Final = Operation(
+    "Make an index", _answer("IndexChange"), (507, *_BODY_ERRORS), body=_body("NewIndexBody")
+)
+DELETE_INDEX: Final = Operation(
+    "Delete an index", _answer("DeletedIndex"), (404, 507, *_BODY_ERRORS), (_DEFINED,), _body("DeleteIndexBody")
+)
 SET_INDEX: Final = Operation(
     "Change settings of an index", _answer("IndexChange"), (404, 507, *_BODY_ERRORS), (_DEFINED,), _body("IndexBody")
 )

@@ -194,6 +194,7 @@ class Access:
             decision = self.rules.authorize(context.principal, right, index, project, state, owners=owners)
         if not isinstance(decision, Allowed):
             raise self._refusal(request, decision, right, index, project)
+        context.decided_by = state
         return state
 
     def _refusal(

@@ -15,7 +15,7 @@ from starlette.types import Scope
 from quire.access.authorization import Right
 from quire.http.api import operations as about
 from quire.http.api import v1_operations as v1
-from quire.http.api.operations import Operation
+from quire.http.api.operations import Operation, below_index
 
 OTHER: Final = "other"
 """The label of redirects, and of addresses that no route has."""
@@ -68,7 +68,9 @@ _INDEX: Final = f"{_V1}/indexes/{{index}}"
 _PROJECT: Final = f"{_INDEX}/projects/{{name}}"
 _API: Final = (
     Endpoint("GET", f"{_V1}/whoami", "api.v1:whoami", None, "api", v1.WHOAMI),
-    Endpoint("GET", f"{_V1}/indexes", "api.v1:indexes", Right.LIST, "api", v1.INDEXES),
+    Endpoint("GET", f"{_V1}/indexes", "api.v1:indexes", None, "api", v1.INDEXES),
+    Endpoint("POST", f"{_V1}/indexes", "api.v1:create_index", Right.ADMIN, "api", v1.CREATE_INDEX),
+    Endpoint("POST", f"{_V1}/indexes/{{defined}}/delete", "api.v1:delete_index", Right.ADMIN, "api", v1.DELETE_INDEX),
     Endpoint("POST", f"{_V1}/indexes/{{defined}}", "api.v1:set_index", Right.ADMIN, "api", v1.SET_INDEX),
     Endpoint("GET", f"{_INDEX}/projects", "api.v1:projects", Right.LIST, "api", v1.PROJECTS),
     Endpoint("GET", _PROJECT, "api.v1:project", Right.LIST, "api", v1.PROJECT),
@@ -106,7 +108,7 @@ _API: Final = (
     Endpoint("POST", f"{_PROJECT}/trash/empty", "api.v1:empty_trash", Right.MANAGE, "api", v1.EMPTY_TRASH),
 )
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"
-_TABLE: Final = (
+_ROOT: Final = (
     Endpoint("GET", "/", "ui.browse:home", None, "home", about.HOME),
     Endpoint("POST", "/", "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD),
     *(Endpoint("POST", path, "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD_TOO) for path in UPLOADS),
@@ -144,9 +146,23 @@ _TABLE: Final = (
     Endpoint("GET", "/pypi/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON),
     Endpoint("GET", "/pypi/{name}/{version}/json", "ui.browse:project_json", Right.LIST, "json", about.RELEASE_JSON),
     Endpoint("GET", "/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON_TOO),
-    Endpoint("GET", "/{name}", "ui.browse:to_project", None, OTHER, about.TO_PROJECT),
-    Endpoint("GET", "/{name}/", "ui.browse:to_project", None, OTHER, about.TO_PROJECT),
+    Endpoint("GET", "/{index}", "ui.browse:to_project", None, OTHER, about.TO_PROJECT),
+    Endpoint("GET", "/{index}/", "ui.browse:to_project", None, OTHER, about.TO_PROJECT),
 )
+_OF_AN_INDEX: Final = frozenset(
+    {
+        *("POST /", "POST /legacy/", "POST /simple/", "GET /simple/", "GET /simple", "GET /simple/{name}/"),
+        *("GET /simple/{name}", "GET /packages", "GET /packages/", "GET /packages/{path:path}", f"GET {_PROVENANCE}"),
+        *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2"),
+    }
+)
+"""The addresses that are also below the name of an index."""
+_NAMED: Final = tuple(
+    replace(each, path=f"/{{index}}{each.path}", operation=below_index(each.operation))
+    for each in _ROOT
+    if f"{each.method} {each.path}" in _OF_AN_INDEX
+)
+_TABLE: Final = (*_ROOT, *_NAMED)  # the first one that fits counts, so no name of an index hides another address
 
 
 def endpoints(health: str) -> tuple[Endpoint, ...]:
@@ -202,7 +218,9 @@ class RouteTable:
             path = path[len(self._prefix) :]
         if method == "POST":
             # one to another address is told where uploads go
-            return "api" if path.startswith(API) else self._fixed.get(("POST", path), "upload")
+            if path.startswith(API):
+                return "api"
+            return self._fixed.get(("POST", path), "rpc" if path.endswith("/RPC2") else "upload")
         label = self._fixed.get(("GET", path))
         if label is None:
             match = self._pattern.fullmatch(path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -19,6 +19,7 @@ from starlette.requests import Request
 
 from quire.access.authenticator import Authenticator
 from quire.access.authorization import AccessRules, Right
+from quire.access.decisions import AccessState
 from quire.access.grants import ANY
 from quire.access.passwords import Passwords
 from quire.access.rates import TokenRates
@@ -34,6 +35,7 @@ from quire.config.settings import Settings
 from quire.domain.errors import NotFound, StoreError
 from quire.domain.project import File
 from quire.domain.reserved import Reserved
+from quire.domain.trash import is_trash
 from quire.http.app.access import Access
 from quire.http.app.origins import AllowedHosts
 from quire.http.app.periodic_sweep import sweep_periodically
@@ -41,10 +43,12 @@ from quire.http.app.problems import HttpError
 from quire.http.app.proxies import TrustedProxies, peer_of
 from quire.http.app.ready import Readiness, StoreProbe
 from quire.http.app.renderings import Renderings
+from quire.http.app.request_log import context_of
+from quire.http.app.routes import API
 from quire.http.app.worker_metrics import WorkerMetrics
 from quire.http.login.proxy_users import ProxyUsers
 from quire.http.simple.accel import internal_location
-from quire.index.index import Index
+from quire.index.index import Index, all_indexes
 from quire.operations.expiring import Expiry
 from quire.operations.opening import drop_ins_of
 from quire.process.budget import Budget
@@ -82,7 +86,7 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
-        indexes: Mapping[str, ServedIndex],
+        default: ServedIndex,
         *,
         budget: Budget,
         metrics: WorkerMetrics,
@@ -92,12 +96,12 @@ class Worker:
         settings_alone: SettingsAlone | None,
         attestations: AttestationVerifier | None,
     ) -> None:
-        """`indexes`: by name, at least that of the settings, which answers where a route names none.
+        """`default`: the index of the settings, which answers where a route names none.
         `settings_alone`: the source of `stored_access`, where no request reads the store's grants."""
         self.settings = settings
-        self.indexes = indexes
-        self.default = indexes[settings.index]
-        self._expiry = Expiry(self.default.hosted)
+        self.default = default
+        self._named: dict[str, ServedIndex] = {}
+        self._expiries = {default.name: Expiry(default.hosted)}
         self.budget = budget
         self.metrics = metrics
         self._settings_alone = settings_alone
@@ -128,6 +132,32 @@ class Worker:
         self._threads = threads
         self._large_pending = 0
 
+    def served(self, name: str, state: AccessState) -> ServedIndex | None:
+        """The index of this name by this state of the definitions; None when there is none.
+
+        It is made at its first request, and kept as long as it is defined.
+        """
+        if name == self.default.name:
+            return self.default
+        if name not in state.document.indexes:
+            self._named.pop(name, None)
+            return None
+        index = self._named.get(name)
+        if index is None:
+            index = self._named[name] = self._make(name)
+        return index
+
+    def _make(self, name: str) -> ServedIndex:
+        settings = self.settings
+        return ServedIndex(
+            Index(self.default.store, name, trash_seconds=settings.trash_seconds),
+            [],
+            IndexPolicy(hash_algorithm=settings.hash_algorithm, integrity_url=_integrity_url(settings, f"{name}/")),
+            budget=self.budget,
+            threads=self._threads,
+            tallies=self.metrics.tally.barriers,
+        )
+
     def _sign_on(self) -> SignOn | None:
         if self.settings.oidc_issuer is None:
             return None
@@ -151,7 +181,11 @@ class Worker:
 
     def sweep(self, older_than: float) -> int:
         """Sweep once: `Store.sweep`, and what has been in the trash for its time. Blocks. Raises StoreError."""
-        self._expiry.run()
+        for index in all_indexes(self.default.store):
+            if index.name not in self._expiries and not is_trash(index.name):
+                self._expiries[index.name] = Expiry(index)
+        for expiry in self._expiries.values():
+            expiry.run()
         return self.default.store.sweep(older_than)
 
     def start_writing_uses(self) -> asyncio.Task[None] | None:
@@ -295,7 +329,7 @@ def build_worker(settings: Settings) -> Worker:
         fallback_url=settings.fallback_url,
         reserved=Reserved(settings.local),
         hash_algorithm=settings.hash_algorithm,
-        integrity_url=None if settings.public_url is None else f"{settings.public_url}integrity/",
+        integrity_url=_integrity_url(settings),
     )
     folder = drop_ins_of(
         settings, store, stores_facts=store.writable, algorithms=policy.further_algorithms, budget=budget
@@ -327,7 +361,7 @@ def build_worker(settings: Settings) -> Worker:
     )
     worker = Worker(
         settings,
-        {index.name: index},
+        index,
         budget=budget,
         metrics=metrics,
         threads=threads,
@@ -350,6 +384,11 @@ def build_worker(settings: Settings) -> Worker:
     return worker
 
 
+def _integrity_url(settings: Settings, below: str = "") -> str | None:
+    """See `IndexPolicy`. `below`: the part of the path that names an index."""
+    return None if settings.public_url is None else f"{settings.public_url}{below}integrity/"
+
+
 def worker_of(request: Request) -> Worker:
     """The worker that answers a request."""
     worker: Worker = request.app.state.worker
@@ -361,11 +400,21 @@ def index_of(request: Request) -> ServedIndex:
 
     Raises NotFound when there is no such index.
     """
-    worker, name = worker_of(request), request.path_params.get("index", THE_DEFAULT)
-    index = worker.default if name == THE_DEFAULT else worker.indexes.get(name)
+    worker = worker_of(request)
+    name = _named_index(request)
+    if name is None:
+        return worker.default
+    state = context_of(request.scope).decided_by
+    index = None if state is None else worker.served(name, state)
     if index is None:
-        raise NotFound(f"There is no index {str(name)[:200]!r}.")
+        raise NotFound(f"There is no index {name[:200]!r}.")
     return index
+
+
+def _named_index(request: Request) -> str | None:
+    """The name of an index that the path has; None for the default one, which only the API calls `-`."""
+    name: str | None = request.path_params.get("index")
+    return None if name == THE_DEFAULT and API in request.url.path else name
 
 
 async def authorize(request: Request, right: Right, *, takes_sessions: bool = False) -> None:
@@ -376,8 +425,9 @@ async def authorize(request: Request, right: Right, *, takes_sessions: bool = Fa
     Raises HttpError 303, 401, 403, 429, 503.
     """
     worker = worker_of(request)
-    index = request.path_params.get("index", ANY if right is Right.ADMIN else THE_DEFAULT)
-    index = worker.default.name if index == THE_DEFAULT else index
+    index = _named_index(request)
+    if index is None:
+        index = worker.default.name if "index" in request.path_params or right is not Right.ADMIN else ANY
     await worker.access.authorize(request, right, index, takes_sessions=takes_sessions)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from copy import copy
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from time import perf_counter
@@ -99,21 +100,14 @@ class FastPath:
     def __init__(self, worker: Worker, index: ServedIndex) -> None:
         settings = worker.settings
         self._worker = worker
-        self._index = index
         self.waits = not index.projects.is_inline
         """Whether validations wait for a network. Then `respond_inline` returns None; call `respond_awaited`, or its
         steps `ask`, `load` and `respond`."""
-        self._simple = f"{settings.server_base_url}{_PROJECT.base}"
+        self._root = f"{settings.server_base_url}/"
         self._authorize = worker.access.rules.authorize
         self._access = worker.access.stored
         self._uses = worker.access.uses
         self._rates = worker.access.rates
-        self._state: AccessState | None = None
-        self._pages_are_open = self._files_are_open = False
-        """Whether pages and files need no login in that state of the grants."""
-        self._readers: dict[tuple[object, ...], _Reader] = {}
-        """The principals that were found to have the right to pages or files in that state. A decision is a function
-        of the state and the time, so it stands while the validated state is the same one."""
         self._algorithm = settings.hash_algorithm
         self._hosts: set[str] = set()
         self._allowed = worker.hosts
@@ -133,7 +127,45 @@ class FastPath:
             self._log if self._log.is_on else None,
         )
         self._sharing = [each for each in sharing if each is not None]
-        self.files = FastPathFiles(worker, index)
+        self._named: dict[str, FastPath] = {}
+        """The parts for indexes that paths name."""
+        self._begin(index, settings.server_base_url)
+
+    def _begin(self, index: ServedIndex, base: str) -> None:
+        """`base`: the path below which the index is served."""
+        self._index = index
+        self._simple = f"{base}{_PROJECT.base}"
+        self._state: AccessState | None = None
+        self._pages_are_open = self._files_are_open = False
+        """Whether pages and files need no login in that state of the grants."""
+        self._readers: dict[tuple[object, ...], _Reader] = {}
+        """The principals that were found to have the right to pages or files in that state. A decision is a function
+        of the state and the time, so it stands while the validated state is the same one."""
+        self.files = FastPathFiles(self._worker, index, base)
+
+    def _of_index(self, path: str, state: AccessState) -> FastPath | None:
+        """The part for the index that a path names, by this state of the definitions; None without one."""
+        if not path.startswith(self._root):
+            return None
+        name = path[len(self._root) :].partition("/")[0]
+        if name not in state.document.indexes:
+            self._forget(name)
+            return None
+        index, part = self._worker.served(name, state), self._named.get(name)
+        if part is not None and part._index is index:
+            return part
+        self._forget(name)
+        if index is not None:
+            part = self._named[name] = copy(self)
+            part._begin(index, f"{self._root}{name}")
+            self._sharing += [] if index is self._index else [index.projects, index.project_names]
+        return None  # its barriers share validations from the next turn on; this request is the application's
+
+    def _forget(self, name: str) -> None:
+        part = self._named.pop(name, None)
+        if part is not None and part._index is not self._index:
+            self._sharing.remove(part._index.projects)
+            self._sharing.remove(part._index.project_names)
 
     def begin_tick(self) -> None:
         """All requests from here to `end_tick` share validations (`Barrier.begin_tick`)."""
@@ -183,7 +215,7 @@ class FastPath:
         begun = perf_counter()
         try:
             asked = self.ask(path, headers, login)
-            loaded = None if asked is None else await self.load(asked.project, 1)
+            loaded = None if asked is None else await self.load(asked.of_index, asked.project, 1)
         except QuireError:  # as in `find_response`
             return None
         if asked is None or loaded is None:
@@ -196,8 +228,13 @@ class FastPath:
 
         Raises QuireError.
         """
-        if self._leaves_all or not path.startswith(self._simple):
+        if self._leaves_all:
             return None
+        if not path.startswith(self._simple):
+            known = self._access.memory.get("")
+            part = None if known is None else self._of_index(path, known.state)
+            asked = None if part is None or not path.startswith(part._simple) else part.ask(path, headers, login)
+            return None if asked is None or part is None else asked._replace(of_index=part._index.name)
         wanted = self._negotiated(headers) if self._is_supported(headers) else None
         if wanted is None:
             return None
@@ -210,9 +247,14 @@ class FastPath:
             return None  # it was never asked for
         return AskedPage(name, wanted, login)
 
-    async def load(self, project: str | None, requests: int) -> _Loaded | None:
+    async def load(self, index: str | None, project: str | None, requests: int) -> _Loaded | None:
         """The view of `AskedPage.project` as it is now, and the grants, for so many requests that came before; None for
-        a project that is not there. Raises QuireError."""
+        a project or an index that is not there. Raises QuireError."""
+        if index is not None:
+            part = self._named.get(index)
+            loaded = None if part is None else await part.load(None, project, requests)
+            is_true = loaded is not None and self._worker.served(index, loaded.state) is part._index  # type: ignore[union-attr]
+            return loaded if is_true else None
         rights = self._access.get_inline("")
         asked = None if rights is not None else self._access.begin("", requests)  # while the page is asked for
         view: NamesView | ProjectView
@@ -239,6 +281,10 @@ class FastPath:
         """The answer to a request, which is then counted and logged as given; None when the general application has
         to find it. `loaded`: see `load`. `begun`: when the request was taken up, by `perf_counter`.
         """
+        if asked.of_index is not None:
+            part = self._named.get(asked.of_index)
+            asked = asked._replace(of_index=None)
+            return None if part is None else part.respond(asked, loaded, path, headers, client, begun=begun)
         principal = self._principal(headers, asked.login, loaded.state, is_file=False)
         prepared = None if principal is None else self._in_form(loaded.view, asked.form)
         if prepared is None or principal is None:
@@ -340,6 +386,11 @@ class FastPath:
                     if principal is None
                     else self.files.find_response(path, headers, takes_files=takes_files, public=self._files_are_open)
                 )
+            else:
+                part = self._of_index(path, state)
+                if part is not None and path.startswith((part._simple, part.files.prefix)):
+                    return part.find_response(path, headers, login, takes_files=takes_files)
+                return None
         except QuireError:  # the application meets the same, and has a sentence for it
             pass
         return None if answer is None or principal is None else (answer, principal)

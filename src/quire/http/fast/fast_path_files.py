@@ -39,11 +39,12 @@ class _PreparedFile:
 class FastPathFiles:
     """Answers to downloads from what one worker has ready."""
 
-    def __init__(self, worker: Worker, index: ServedIndex) -> None:
+    def __init__(self, worker: Worker, index: ServedIndex, base: str) -> None:
+        """`base`: the path below which the index is served."""
         settings = worker.settings
         self._worker = worker
         self._index = index
-        self.prefix = f"{settings.server_base_url}{FILES.base}"
+        self.prefix = f"{base}{FILES.base}"
         self._is_off = bool(settings.accel_redirect)
 
     def find_response(self, path: str, headers: Headers, *, takes_files: bool, public: bool) -> CachedResponse | None:

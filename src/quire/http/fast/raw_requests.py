@@ -100,7 +100,7 @@ class CachedResponses(Protocol[V]):
 
     def ask(self, path: str, headers: Headers, login: Login | TokenLogin | None) -> AskedPage | None: ...
 
-    async def load(self, project: str | None, requests: int) -> V | None: ...
+    async def load(self, index: str | None, project: str | None, requests: int) -> V | None: ...
 
     def respond(
         self, asked: AskedPage, loaded: V, path: str, headers: Headers, client: Callable[[], str], *, begun: float
@@ -175,7 +175,7 @@ class RawRequests:
     def _ask_queued(self) -> None:
         """The same where validations wait for a network: one task for all requests for a page."""
         queue, self._queue = self._queue, []
-        pages: dict[str | None, list[tuple[AskedPage, _Queued]]] = {}
+        pages: dict[tuple[str | None, str | None], list[tuple[AskedPage, _Queued]]] = {}
         for queued in queue:
             path, headers, _, waiter = queued
             try:
@@ -185,16 +185,18 @@ class RawRequests:
             if asked is None:
                 _deliver(waiter, None)
             else:
-                pages.setdefault(asked.project, []).append((asked, queued))
+                pages.setdefault((asked.of_index, asked.project), []).append((asked, queued))
         loop, begun = asyncio.get_running_loop(), perf_counter()
-        for project, requests in pages.items():
-            task = loop.create_task(self._answer_page(project, requests, begun))
+        for page, requests in pages.items():
+            task = loop.create_task(self._answer_page(*page, requests, begun))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _answer_page(self, project: str | None, requests: list[tuple[AskedPage, _Queued]], begun: float) -> None:
+    async def _answer_page(
+        self, index: str | None, project: str | None, requests: list[tuple[AskedPage, _Queued]], begun: float
+    ) -> None:
         try:
-            view = await self._fast_path.load(project, len(requests))
+            view = await self._fast_path.load(index, project, len(requests))
         except Exception:  # noqa: BLE001 - as in `_answer_queued`
             view = None
         for asked, (path, headers, connection, waiter) in requests:

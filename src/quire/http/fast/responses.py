@@ -67,6 +67,8 @@ class AskedPage(NamedTuple):
     form: tuple[MediaType, Encoding]
     login: Login | TokenLogin | None
     """The login of its credentials, as far as it is known."""
+    of_index: str | None = None
+    """The index that the path names; None for the one at the root."""
 
 
 IdentifiedResponse = tuple[CachedResponse, str]

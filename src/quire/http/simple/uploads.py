@@ -11,7 +11,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from quire.access.authorization import Right
+from quire.access.authorization import NO_GRANTS, Right
 from quire.archives.zips import has_zip_member
 from quire.attestations.verification import AttestationVerifier
 from quire.catalog.served import ServedIndex
@@ -27,6 +27,7 @@ from quire.domain.errors import (
 from quire.domain.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
 from quire.domain.quotas import UNLIMITED, Quotas
 from quire.http.app.access import Permit
+from quire.http.app.problems import HttpError
 from quire.http.app.request_log import RequestContext, context_of, origin_of
 from quire.http.app.worker import Worker, index_of, worker_of
 from quire.http.simple.forms import Content, Form, received_form
@@ -88,10 +89,19 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     if quotas.index is not None:
         await room_of(worker, index, quotas.index, form.content.size)
     context = context_of(request.scope)
+    overwrite = _check_takes_uploads(worker, index, context)
     user = context.user
     origin = origin_of(request, user, worker.proxies)
     publication = partial(
-        _publish, index, form.content, form, quotas=quotas, context=context, origin=origin, permit=permit
+        _publish,
+        index,
+        form.content,
+        form,
+        quotas=quotas,
+        context=context,
+        origin=origin,
+        permit=permit,
+        overwrite=overwrite,
     )
     run = worker.in_writer if form.content.size <= LARGE_BYTES else worker.for_large_upload
     upload, change = await run(publication, user=user, verifier=worker.attestations)
@@ -117,6 +127,20 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     return PlainTextResponse(f"{filename} was published.{note}\n", headers=headers)
 
 
+def _check_takes_uploads(worker: Worker, index: ServedIndex, context: RequestContext) -> bool:
+    """Whether an upload may replace a file, by the definition of the index that the rights were decided with.
+
+    Raises NotFound for an index that was deleted meanwhile, and HttpError 403.
+    """
+    state = context.decided_by or NO_GRANTS
+    if worker.served(index.name, state) is None:
+        raise NotFound(f"There is no index {index.name!r} any more.")
+    definition = state.definition(index.name)
+    if not definition.uploads:
+        raise HttpError(403, f"The index {index.name} takes no uploads.")
+    return index.policy.overwrite or definition.overwrite
+
+
 def _publish(
     index: ServedIndex,
     content: Content,
@@ -128,6 +152,7 @@ def _publish(
     origin: Origin,
     context: RequestContext,
     permit: Permit,
+    overwrite: bool,
 ) -> tuple[Upload, Change]:
     """All that waits for the disk, in one thread: handing over from one to the next costs more than a system call.
 
@@ -146,7 +171,7 @@ def _publish(
         change = changing.publish(
             index.hosted,
             [upload],
-            overwrite=index.policy.overwrite,
+            overwrite=overwrite,
             existing=existing,
             quotas=quotas,
             origin=origin,

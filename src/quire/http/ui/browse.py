@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 import quire
+from quire.access.authorization import ALLOWED, Right
 from quire.archives.metadata import CoreMetadata, parse_metadata
 from quire.catalog.sources import ListedFile, file_path
 from quire.catalog.views import ProjectView, require
@@ -120,6 +121,7 @@ async def project_json(request: Request) -> Response:
         return moved(request, f"{depth}{name}/{rest}")
     view = require(await index.project(name))
     base = worker.proxies.base_url(request, worker.settings.server_base_url)
+    base = base if "index" not in request.path_params else f"{base}{index.name}/"
     key = _Document(version, base)
     document = view.pages.known(key)
     if document is None:
@@ -153,10 +155,15 @@ def _render(view: ProjectView, version: str | None, base: str) -> Page:
 
 
 async def to_project(request: Request) -> Response:
-    """GET /<anything>[/]: pypiserver sends it to the project's page."""
-    name = request.path_params["name"]
-    up = "../" if request.url.path.endswith("/") else ""
-    return see_other(request, f"{up}simple/{quote(name)}/")
+    """GET /<anything>[/]: the list of an index of that name that the sender may read; else, as pypiserver does, the
+    project's page."""
+    name, has_slash = request.path_params["index"], request.url.path.endswith("/")
+    worker = worker_of(request)
+    if name in (await worker.access.state()).document.indexes:
+        principal, state = await worker.access.identify(request)
+        if worker.access.rules.authorize(principal, Right.LIST, name, None, state) is ALLOWED:
+            return see_other(request, "simple/" if has_slash else f"{quote(name)}/simple/")
+    return see_other(request, f"{'../' if has_slash else ''}simple/{quote(name)}/")
 
 
 async def health(request: Request) -> Response:
