@@ -27,6 +27,7 @@ LAYERS = (
     "publishing",
     "catalog",
     "access",
+    "webhooks",
     "attestations",
     "doctor",
     "config",

@@ -442,7 +442,7 @@ COMMAND_LINES = (
     *("ls", "show alpha", "yank alpha 1.0", "unyank alpha 1.0", "delete alpha 1.0 --yes", "status alpha", "log"),
     *("import elsewhere", "check", "gc", "doctor", "update", "trash list"),
     *("token list", "grants", "grant user:a read", "revoke g", "group g a", "access init --admin a -a update"),
-    *("session end --all", "publisher list", "index list", "owner list alpha"),
+    *("session end --all", "publisher list", "index list", "owner list alpha", "webhook list"),
 )
 
 

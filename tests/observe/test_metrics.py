@@ -179,7 +179,7 @@ def test_the_number_of_series_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
         "route": {endpoint.label for endpoint in endpoints("/health")} | {OTHER, METADATA},
         "status": {str(status) for status in range(600)},
         "cache": set(catalog.CACHES),
-        "result": {*catalog.UPLOAD_RESULTS, *catalog.LOGIN_RESULTS},
+        "result": {*catalog.UPLOAD_RESULTS, *catalog.LOGIN_RESULTS, *catalog.WEBHOOK_RESULTS},
         "action": set(catalog.CHANGE_ACTIONS),
         "reason": {*catalog.LEFT_OUT_REASONS, *catalog.REFUSAL_REASONS},
         "error": set(catalog.STORE_ERRORS),

@@ -18,6 +18,7 @@ from quire.access.ci_identities import CiIdentity
 from quire.access.grants import ANY, Permission, Scope, Subject, SubjectKind, parse_subject
 from quire.domain.errors import DamagedRecord, InvalidRequest
 from quire.domain.indexes import IndexDefinition
+from quire.domain.webhooks import Webhook
 from quire.publishing.publishers import Publisher
 
 KEY: Final = "access/rules/store"
@@ -123,19 +124,22 @@ class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The tokens of CI jobs that were exchanged: their digests, with the times from which they count no more."""
     indexes: dict[str, IndexDefinition] = {}
     """The definitions of indexes, by name. They can take rights away, so a document with one has format 2."""
+    webhooks: dict[str, Webhook] = {}
+    """By id. They give and take no right, so a version that does not know them keeps them and delivers nothing."""
     unknown: dict[str, Any] = {}
 
 
 EMPTY: Final = AccessDocument()
 
-E = TypeVar("E", Grant, Token, Publisher, Sessions, IndexDefinition)
+E = TypeVar("E", Grant, Token, Publisher, Sessions, IndexDefinition, Webhook)
 
 _FIELDS_OF: Final[Mapping[type[Any], frozenset[str]]] = {
     kind: frozenset(kind.__struct_fields__) - {"unknown"}
-    for kind in (Grant, Token, Publisher, Sessions, IndexDefinition)
+    for kind in (Grant, Token, Publisher, Sessions, IndexDefinition, Webhook)
 }
 _FIELDS: Final = {
     *("format", "grants", "groups", "tokens", "sessions", "publishers", "audience", "used", "indexes", "log"),
+    "webhooks",
 }
 _Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError)
 
@@ -150,6 +154,7 @@ def encode_access(document: AccessDocument, log: Iterable[Mapping[str, Any]] = (
         **({} if document.sessions is None else {"sessions": _stored(document.sessions)}),
         **_of_publishing(document),
         **_of_indexes(document),
+        **_of_webhooks(document),
         **document.unknown,
         "log": list(log),
     }
@@ -189,6 +194,7 @@ def decode_access(data: bytes | None) -> AccessDocument:
             audience=msgspec.convert(document.get("audience"), str | None),
             used=msgspec.convert(document.get("used", {}), dict[str, str]),
             indexes={name: _loaded(entry, IndexDefinition) for name, entry in document.get("indexes", {}).items()},
+            webhooks={identity: _loaded(entry, Webhook) for identity, entry in document.get("webhooks", {}).items()},
             unknown={name: value for name, value in document.items() if name not in _FIELDS},
         )
     except _Damage as error:
@@ -273,7 +279,14 @@ def _has_rates(document: AccessDocument) -> bool:
     return any(token.rate is not None for token in document.tokens.values())
 
 
-def _stored(entry: Grant | Token | Publisher | Sessions | IndexDefinition) -> dict[str, Any]:
+def _of_webhooks(document: AccessDocument) -> dict[str, Any]:
+    """The field that only a store with webhooks has."""
+    if not document.webhooks:
+        return {}
+    return {"webhooks": {identity: _stored(webhook) for identity, webhook in document.webhooks.items()}}
+
+
+def _stored(entry: Grant | Token | Publisher | Sessions | IndexDefinition | Webhook) -> dict[str, Any]:
     stored: dict[str, Any] = msgspec.to_builtins(entry)
     stored.pop("unknown", None)
     return stored | entry.unknown
@@ -288,6 +301,10 @@ def _loaded(entry: dict[str, Any], kind: type[E]) -> E:
         loaded = msgspec.convert({name: entry[name] for name in entry.keys() & fields} | {"unknown": unknown}, kind)
     if isinstance(loaded, Sessions) and len(bytes.fromhex(loaded.key)) < _KEY_BYTES:
         raise ValueError("the key of sessions is too short")
+    if isinstance(loaded, Webhook):
+        loaded.begins()
+        moment(loaded.resumed or loaded.created)
+        loaded.secrets_at(datetime.now(UTC))
     if isinstance(loaded, Token):
         for text in (loaded.expires, loaded.previous.until if loaded.previous is not None else None):
             if text is not None:

@@ -14,6 +14,7 @@ ACCESS_ACTIONS: Final = (
     *("token-create", "token-revoke", "token-rotate", "token-mint", "token-burn"),
     *("publisher-add", "publisher-remove", "audience", "session-key", "session-end"),
     *("index-create", "index-set", "index-delete"),
+    *("webhook-add", "webhook-remove", "webhook-rotate", "webhook-resume", "webhook-disable"),
 )
 """The kinds of changes that commands and requests make."""
 
@@ -38,7 +39,9 @@ def describe_change(entry: Entry) -> str:
     users = ", ".join(_texts(entry.get("users"))) or "no user"
     group = [f"group {entry['group']}: {users}"] if "group" in entry else []
     rights = [_in_words(each) for each in _parts(entry) if each.get("rights")]
-    return ", ".join([*token, *tokens, *holder, *group, *_publishers(entry), *rights, *_settings(entry)])
+    return ", ".join(
+        [*token, *tokens, *holder, *group, *_publishers(entry), *_webhooks(entry), *rights, *_settings(entry)]
+    )
 
 
 def _publishers(entry: Entry) -> list[str]:
@@ -72,6 +75,15 @@ def _value(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)
+
+
+def _webhooks(entry: Entry) -> list[str]:
+    """The webhooks that were added, removed or changed."""
+    found = [f"webhook {each}" for each in (entry.get("webhook"), *_texts(entry.get("webhooks"))) if each]
+    if entry.get("receiver"):
+        events, projects = ", ".join(_texts(entry.get("events"))), " ".join(_texts(entry.get("projects")))
+        found.append(f"to {entry['receiver']}: {events} of {projects} on {entry.get('index')}")
+    return found + [f"because: {entry['reason']}" for _ in found[:1] if entry.get("reason")]
 
 
 def _parts(entry: Entry) -> Iterator[dict[str, Any]]:

@@ -23,14 +23,21 @@ from quire.administration.documents import (
     IndexEntry,
     NewIndexBody,
     NewToken,
+    NewWebhook,
     Owners,
     ProjectDetails,
     ProjectPage,
     ProjectStatus,
+    Redelivered,
     Release,
     RotateBody,
     TokenBody,
     TokenEntry,
+    WebhookAnswer,
+    WebhookBody,
+    WebhookDeliveries,
+    WebhookEntry,
+    WebhookSecretBody,
     Yanked,
 )
 from quire.administration.publisher_documents import (
@@ -154,4 +161,32 @@ class Administration(Protocol):
 
     def end_sessions(self, users: Sequence[str]) -> SessionsEnded:
         """`users`: empty for every session."""
+        ...
+
+    def webhooks(self) -> list[WebhookEntry]: ...
+
+    def webhook(self, identity: str) -> WebhookEntry: ...
+
+    def add_webhook(self, body: WebhookBody) -> NewWebhook:
+        """`body`: with `id` and `secret`."""
+        ...
+
+    def remove_webhooks(self, ids: Sequence[str]) -> Ended: ...
+
+    def rotate_webhook(self, identity: str, body: WebhookSecretBody) -> NewWebhook:
+        """`body`: with `secret`."""
+        ...
+
+    def resume_webhook(self, identity: str) -> NewWebhook:
+        """Deliver again, and what waits at once."""
+        ...
+
+    def test_webhook(self, identity: str) -> WebhookAnswer:
+        """Send a ping."""
+        ...
+
+    def webhook_deliveries(self, identity: str) -> WebhookDeliveries: ...
+
+    def redeliver(self, identity: str, events: Sequence[str]) -> Redelivered:
+        """Send events once more, at most twenty, by their ids."""
         ...

@@ -29,12 +29,16 @@ from quire.administration.documents import (
     LogPage,
     NewIndexBody,
     NewToken,
+    NewWebhook,
+    NoFields,
     OwnerBody,
     Owners,
     ProjectDetails,
     ProjectEntry,
     ProjectPage,
     ProjectStatus,
+    RedeliverBody,
+    Redelivered,
     Release,
     RotateBody,
     Selected,
@@ -42,6 +46,12 @@ from quire.administration.documents import (
     TokenBody,
     TokenEntry,
     TokenList,
+    WebhookAnswer,
+    WebhookBody,
+    WebhookDeliveries,
+    WebhookEntry,
+    WebhookList,
+    WebhookSecretBody,
     YankBody,
     Yanked,
 )
@@ -224,6 +234,33 @@ class Remote:
 
     def end_sessions(self, users: Sequence[str]) -> SessionsEnded:
         return self._client.post(SessionsEnded, SessionsBody(users=list(users), all=not users), "sessions", "end")
+
+    def webhooks(self) -> list[WebhookEntry]:
+        return self._client.get(WebhookList, "webhooks").webhooks
+
+    def webhook(self, identity: str) -> WebhookEntry:
+        return self._client.get(WebhookEntry, "webhooks", identity)
+
+    def add_webhook(self, body: WebhookBody) -> NewWebhook:
+        return self._client.post(NewWebhook, body, "webhooks")
+
+    def remove_webhooks(self, ids: Sequence[str]) -> Ended:
+        return self._client.post(Ended, IdsBody(ids=list(ids)), "webhooks", "remove")
+
+    def rotate_webhook(self, identity: str, body: WebhookSecretBody) -> NewWebhook:
+        return self._client.post(NewWebhook, body, "webhooks", identity, "rotate")
+
+    def resume_webhook(self, identity: str) -> NewWebhook:
+        return self._client.post(NewWebhook, NoFields(), "webhooks", identity, "resume")
+
+    def test_webhook(self, identity: str) -> WebhookAnswer:
+        return self._client.post(WebhookAnswer, NoFields(), "webhooks", identity, "test")
+
+    def webhook_deliveries(self, identity: str) -> WebhookDeliveries:
+        return self._client.get(WebhookDeliveries, "webhooks", identity, "deliveries")
+
+    def redeliver(self, identity: str, events: Sequence[str]) -> Redelivered:
+        return self._client.post(Redelivered, RedeliverBody(events=list(events)), "webhooks", identity, "redeliver")
 
     def _of(self, name: str) -> tuple[str, ...]:
         return (*self._at, "projects", name)

@@ -14,6 +14,7 @@ from quire.access.passwords import parse_users, read_password_file
 from quire.access.records import AccessRecords
 from quire.access.unmatched import unmatched_grants
 from quire.access.uses import read_uses
+from quire.access.webhook_changes import find_webhook
 from quire.administration import describing
 from quire.administration.describing import log_reader
 from quire.administration.describing_access import explanation, grant_entry, grant_list, token_entry
@@ -21,6 +22,12 @@ from quire.administration.describing_changes import deletion_of, status_of, yank
 from quire.administration.describing_indexes import index_entries, index_entry, settings_of
 from quire.administration.describing_publishers import grants_checked, projects_of, publisher_entry
 from quire.administration.describing_trash import emptied_of, restored_of, trash_entry
+from quire.administration.describing_webhooks import (
+    delivery_entries,
+    webhook_answer,
+    webhook_deliveries,
+    webhook_entry,
+)
 from quire.administration.documents import (
     Deleted,
     DeletedIndex,
@@ -35,15 +42,22 @@ from quire.administration.documents import (
     IndexEntry,
     NewIndexBody,
     NewToken,
+    NewWebhook,
     Owners,
     ProjectDetails,
     ProjectEntry,
     ProjectPage,
     ProjectStatus,
+    Redelivered,
     Release,
     RotateBody,
     TokenBody,
     TokenEntry,
+    WebhookAnswer,
+    WebhookBody,
+    WebhookDeliveries,
+    WebhookEntry,
+    WebhookSecretBody,
     Yanked,
 )
 from quire.administration.publisher_documents import (
@@ -67,10 +81,12 @@ from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
 from quire.index.index import Index
 from quire.operations import defining, granting, owning, selecting, sessions, trash, trusted_publishing
+from quire.operations import webhooks as webhook_operations
 from quire.operations.changing import FixedFile
 from quire.operations.missing import no_such_project
 from quire.operations.selecting import Target, only_drop_ins
 from quire.operations.trash import TrashFilter
+from quire.webhooks.sending import Sender
 
 _READERS = 16
 """Threads: over a network each record is some round trips."""
@@ -321,6 +337,56 @@ class Local:
         else:
             sessions.end_all_sessions(self._access, self._origin)
         return SessionsEnded(users=list(users), all=not users)
+
+    # -- webhooks -----------------------------------------------------------------------------------------------------
+
+    def webhooks(self) -> list[WebhookEntry]:
+        found = self._access.read().state.document.webhooks
+        return [webhook_entry(identity, each) for identity, each in found.items()]
+
+    def webhook(self, identity: str) -> WebhookEntry:
+        return webhook_entry(identity, find_webhook(self._access.read().state.document, identity))
+
+    def add_webhook(self, body: WebhookBody) -> NewWebhook:
+        webhook, is_new = webhook_operations.add_webhook(
+            self._access,
+            str(body.id),
+            body.url,
+            str(body.secret),
+            events=body.events,
+            index=body.index,
+            projects=body.projects,
+            origin=self._origin,
+        )
+        return NewWebhook(webhook=webhook_entry(str(body.id), webhook), changed=is_new)
+
+    def remove_webhooks(self, ids: Sequence[str]) -> Ended:
+        webhook_operations.remove_webhooks(self._access, ids, self._origin)
+        return Ended(ids=list(ids), changed=True)
+
+    def rotate_webhook(self, identity: str, body: WebhookSecretBody) -> NewWebhook:
+        webhook, changed = webhook_operations.rotate_webhook(
+            self._access, identity, str(body.secret), timedelta(seconds=body.grace), self._origin
+        )
+        return NewWebhook(webhook=webhook_entry(identity, webhook), changed=changed)
+
+    def resume_webhook(self, identity: str) -> NewWebhook:
+        webhook = webhook_operations.resume_webhook(self._access, identity, self._origin)
+        return NewWebhook(webhook=webhook_entry(identity, webhook), changed=True)
+
+    def test_webhook(self, identity: str) -> WebhookAnswer:
+        event, answer = webhook_operations.send_ping(self._opened.store, self._sender(), identity)
+        return webhook_answer(event.id, answer)
+
+    def webhook_deliveries(self, identity: str) -> WebhookDeliveries:
+        return webhook_deliveries(identity, *webhook_operations.deliveries(self._opened.store, identity))
+
+    def redeliver(self, identity: str, events: Sequence[str]) -> Redelivered:
+        attempts = webhook_operations.redeliver(self._opened.store, self._sender(), identity, events)
+        return Redelivered(deliveries=delivery_entries(attempts))
+
+    def _sender(self) -> Sender:
+        return Sender(self._opened.settings.webhook_networks)
 
     # -- parts --------------------------------------------------------------------------------------------------------
 

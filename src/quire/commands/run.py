@@ -406,6 +406,18 @@ def _add_change_flags(parser: argparse.ArgumentParser) -> None:
         metavar="DAYS",
         help="how long deleted files can be restored, by `quire trash restore` (default: 7; 0: not at all)",
     )
+    add(
+        "--webhook-networks",
+        metavar="NETWORKS",
+        help="deliver webhooks to these networks, too, though they are of this machine or link-local, e.g. "
+        "127.0.0.0/8 for a receiver beside the server; with commas",
+    )
+    add(
+        "--webhook-search-seconds",
+        metavar="SECONDS",
+        help="how often a worker searches for events that are not delivered, as of changes by commands (default: 60 "
+        "where the store is on a local disk, else 900)",
+    )
     add("--max-upload-size", metavar="SIZE", help="refuse larger files, e.g. 500M (default: 2G)")
 
 

@@ -132,6 +132,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_rate: int = 0
     """Requests a minute that a token may make of each worker, if it has no rate of its own; 0: any number."""
     trash_days: float = 7.0
+    webhook_networks: tuple[str, ...] = ()
+    """Networks to which webhooks are delivered though they are of the server itself; see
+    `quire.webhooks.addresses`."""
+    webhook_search_seconds: int | None = None
+    """Between two searches for events that are not delivered; None: by the kind of the store."""
     """How long deleted files can be restored; 0: not at all."""
     max_upload_size: int = 2 * 1024**3
     """Bytes."""
@@ -277,6 +282,8 @@ OPTIONS = (
     Option("read_only", values.boolean, "--read-only"),
     Option("token_rate", values.rate, "--token-rate"),
     Option("trash_days", values.fraction(3650), "--trash-days"),
+    Option("webhook_networks", values.ip_networks, "--webhook-networks"),
+    Option("webhook_search_seconds", values.integer(1, 86_400), "--webhook-search-seconds"),
     Option("max_upload_size", values.size, "--max-upload-size"),
     Option("body_timeout", values.seconds, "--body-timeout"),
     Option("coarse_changes", values.tick, "--coarse-changes"),

@@ -309,6 +309,15 @@ def networks(raw: Raw) -> tuple[str, ...]:
     return tuple(found)
 
 
+def ip_networks(raw: Raw) -> tuple[str, ...]:
+    """IP addresses and networks in CIDR notation; nothing means none."""
+    found = networks(raw)
+    for word in found:
+        if word in {"*", "unix"}:
+            raise ValueError(f"{word!r} is no network; write it like 10.0.0.0/8")
+    return found
+
+
 def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     """A network; one of IPv4 addresses that are mapped into IPv6 is a network of IPv4. Raises ValueError."""
     network = ipaddress.ip_network(word, strict=False)

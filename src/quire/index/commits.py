@@ -169,6 +169,9 @@ class Commits:
         """Writes whose outcome the store did not know."""
         self.made: dict[str, int] = {}
         """Changes that were made, by action."""
+        self.listener: Callable[[str, str], None] | None = None
+        """Is called after each change, with the project's normalized name and the action; it must neither wait nor
+        raise."""
 
     def make(
         self,
@@ -193,6 +196,8 @@ class Commits:
         if job.error is not None:
             raise job.error
         assert job.change is not None
+        if self.listener is not None and job.change.changed:
+            self.listener(job.change.name, action)
         return job.change
 
     def waiting(self, key: str) -> int:

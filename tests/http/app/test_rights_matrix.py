@@ -71,6 +71,9 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *(f"POST {V1}/{what}" for what in ("tokens", "tokens/revoke", "tokens/{token}/rotate")),
         *(f"GET {V1}/{what}" for what in ("grants/check", "publishers", "indexes/{index}/trash")),
         *(f"POST {V1}/{what}" for what in ("publishers", "publishers/remove", "publishers/audience", "sessions/end")),
+        *(f"GET {V1}/{what}" for what in ("webhooks", "webhooks/{webhook}", "webhooks/{webhook}/deliveries")),
+        *(f"POST {V1}/{what}" for what in ("webhooks", "webhooks/remove")),
+        *(f"POST {V1}/webhooks/{{webhook}}/{what}" for what in ("rotate", "resume", "test", "redeliver")),
     ),
 }
 NEEDS: Final = {row: need for need, rows in ROWS.items() for row in rows}

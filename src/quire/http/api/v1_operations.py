@@ -147,3 +147,21 @@ RESTORE: Final = Operation(
 EMPTY_TRASH: Final = Operation(
     "Remove files from the trash for good", _answer("Emptied"), _TRASH_ERRORS, _PROJECT, _body("TrashBody")
 )
+
+_WEBHOOK = in_path("webhook", _TEXT, "The id of a webhook")
+_WEBHOOK_ERRORS: Final = (404, 507, *_BODY_ERRORS)
+
+
+def _of_webhook(summary: str, body: str, answer: str) -> Operation:
+    return Operation(summary, _answer(answer), _WEBHOOK_ERRORS, (_WEBHOOK,), _body(body))
+
+
+WEBHOOKS: Final = Operation("The webhooks", _answer("WebhookList"))
+WEBHOOK: Final = Operation("A webhook", _answer("WebhookEntry"), (404,), (_WEBHOOK,))
+ADD_WEBHOOK: Final = Operation("Add a webhook", _answer("NewWebhook"), _WEBHOOK_ERRORS, body=_body("WebhookBody"))
+REMOVE_WEBHOOKS: Final = Operation("Remove webhooks", _answer("Ended"), _WEBHOOK_ERRORS, body=_body("IdsBody"))
+ROTATE_WEBHOOK: Final = _of_webhook("Give a webhook a new secret", "WebhookSecretBody", "NewWebhook")
+RESUME_WEBHOOK: Final = _of_webhook("Deliver again, and what waits at once", "NoFields", "NewWebhook")
+TEST_WEBHOOK: Final = _of_webhook("Send a ping", "NoFields", "WebhookAnswer")
+WEBHOOK_DELIVERIES: Final = Operation("The latest deliveries", _answer("WebhookDeliveries"), (404,), (_WEBHOOK,))
+REDELIVER: Final = _of_webhook("Send events once more", "RedeliverBody", "Redelivered")

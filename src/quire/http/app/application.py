@@ -40,13 +40,19 @@ def create_application(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        tasks = [worker.start_periodic_sweep(), worker.start_writing_uses(), worker.metrics.begin()]
-        tasks.append(worker.start_looking_for_grants())
+        tasks = [
+            worker.start_periodic_sweep(),
+            worker.start_writing_uses(),
+            worker.start_delivering(),
+            worker.start_looking_for_grants(),
+            worker.metrics.begin(),
+        ]
         yield
         for task in tasks:
             if task is not None:
                 task.cancel()
         await worker.write_uses()
+        await worker.stop_delivering()
         worker.metrics.close()
         worker.close()
         drain_all()

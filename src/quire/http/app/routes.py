@@ -66,6 +66,7 @@ UPLOADS: Final = (
 _V1: Final = f"{API}v1"
 _INDEX: Final = f"{_V1}/indexes/{{index}}"
 _PROJECT: Final = f"{_INDEX}/projects/{{name}}"
+_WEBHOOK: Final = f"{_V1}/webhooks/{{webhook}}"
 _API: Final = (
     Endpoint("GET", f"{_V1}/whoami", "api.v1:whoami", None, "api", v1.WHOAMI),
     Endpoint("GET", f"{_V1}/indexes", "api.v1:indexes", None, "api", v1.INDEXES),
@@ -106,6 +107,15 @@ _API: Final = (
     Endpoint("GET", f"{_PROJECT}/trash", "api.v1:project_trash", Right.MANAGE, "api", v1.PROJECT_TRASH),
     Endpoint("POST", f"{_PROJECT}/trash/restore", "api.v1:restore", Right.MANAGE, "api", v1.RESTORE),
     Endpoint("POST", f"{_PROJECT}/trash/empty", "api.v1:empty_trash", Right.MANAGE, "api", v1.EMPTY_TRASH),
+    Endpoint("GET", f"{_V1}/webhooks", "api.v1:webhooks", Right.ADMIN, "api", v1.WEBHOOKS),
+    Endpoint("POST", f"{_V1}/webhooks", "api.v1:add_webhook", Right.ADMIN, "api", v1.ADD_WEBHOOK),
+    Endpoint("POST", f"{_V1}/webhooks/remove", "api.v1:remove_webhooks", Right.ADMIN, "api", v1.REMOVE_WEBHOOKS),
+    Endpoint("GET", _WEBHOOK, "api.v1:webhook", Right.ADMIN, "api", v1.WEBHOOK),
+    Endpoint("GET", f"{_WEBHOOK}/deliveries", "api.v1:webhook_deliveries", Right.ADMIN, "api", v1.WEBHOOK_DELIVERIES),
+    Endpoint("POST", f"{_WEBHOOK}/rotate", "api.v1:rotate_webhook", Right.ADMIN, "api", v1.ROTATE_WEBHOOK),
+    Endpoint("POST", f"{_WEBHOOK}/resume", "api.v1:resume_webhook", Right.ADMIN, "api", v1.RESUME_WEBHOOK),
+    Endpoint("POST", f"{_WEBHOOK}/test", "api.v1:test_webhook", Right.ADMIN, "api", v1.TEST_WEBHOOK),
+    Endpoint("POST", f"{_WEBHOOK}/redeliver", "api.v1:redeliver", Right.ADMIN, "api", v1.REDELIVER),
 )
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"
 _ROOT: Final = (

@@ -7,6 +7,7 @@ a worker and fork after that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from starlette.requests import Request
 from quire.access.authenticator import Authenticator
 from quire.access.authorization import AccessRules, Right
 from quire.access.decisions import AccessState
+from quire.access.document import AccessDocument
 from quire.access.grants import ANY
 from quire.access.passwords import Passwords
 from quire.access.rates import TokenRates
@@ -62,6 +64,8 @@ from quire.store.opening import open_store, requests_of
 if TYPE_CHECKING:
     from quire.http.login.sign_on import SignOn
     from quire.http.publishing.exchange import TokenExchange
+    from quire.webhooks.deliverer import Deliverer
+    from quire.webhooks.sending import Sender
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,6 +80,11 @@ THE_DEFAULT = "-"
 
 USES_SECONDS = 60.0
 """Seconds, at the most, after which the use of a token is written; see `quire.access.uses`."""
+
+WEBHOOK_SEARCH_SECONDS = 60.0
+"""Seconds between two searches for events that are not delivered, where the store is on a local disk."""
+WEBHOOK_SEARCH_FAR_SECONDS = 900.0
+"""The same where each project takes a round trip."""
 
 log = structlog.get_logger(__name__)
 
@@ -105,6 +114,10 @@ class Worker:
         self.budget = budget
         self.metrics = metrics
         self._settings_alone = settings_alone
+        self._delivering_loop: asyncio.AbstractEventLoop | None = None
+        """None until it delivers to webhooks."""
+        self._searched_for: AccessDocument | None = None
+        """The definitions of webhooks by which events were searched for last."""
         self.readiness = Readiness(
             StoreProbe(self.default.hosted, alone=settings_alone),
             lambda: is_draining(folder_of(os.environ)),
@@ -145,6 +158,7 @@ class Worker:
         index = self._named.get(name)
         if index is None:
             index = self._named[name] = self._make(name)
+            self._listen_to(index)
         return index
 
     def _make(self, name: str) -> ServedIndex:
@@ -229,6 +243,79 @@ class Worker:
         except StoreError as error:
             uses.give_back(identities)
             log.warning("uses of tokens not written", error=str(error))
+
+    @cached_property
+    def webhook_sender(self) -> Sender:
+        """Sends to the receivers of webhooks."""
+        from quire.webhooks.sending import Sender  # noqa: PLC0415 - most stores have no webhook
+
+        return Sender(self.settings.webhook_networks)
+
+    @cached_property
+    def deliverer(self) -> Deliverer:
+        """Delivers events to webhooks."""
+        from quire.webhooks.deliverer import Deliverer  # noqa: PLC0415 - as above
+
+        return Deliverer(self.default.store, self.webhook_sender, self.metrics.tally.webhooks)
+
+    def start_delivering(self) -> asyncio.Task[None] | None:
+        """Deliver the events of changes to webhooks; the task to cancel at the end. None when the store cannot be
+        written: such a server delivers nothing, as it could not remember it."""
+        if self.default.read_only:
+            return None
+        self._delivering_loop = asyncio.get_running_loop()
+        self._listen_to(self.default)
+        every = self.settings.webhook_search_seconds or (
+            WEBHOOK_SEARCH_SECONDS if self.default.store.validates_inline else WEBHOOK_SEARCH_FAR_SECONDS
+        )
+
+        async def search_periodically() -> None:
+            spread = random.uniform(0, 1)  # noqa: S311 - spreads the workers
+            await asyncio.sleep(min(every, 60.0) * spread)
+            while True:
+                # The worker that searches comes back a little earlier than the others look whether it has.
+                was_turn = await self.search_for_events()
+                await asyncio.sleep(every * (0.9 if was_turn else 1.1 + 0.3 * spread))
+
+        return asyncio.create_task(search_periodically())
+
+    def _listen_to(self, index: ServedIndex) -> None:
+        """Tell the deliverer of changes of an index, where this worker delivers."""
+        if self._delivering_loop is not None:
+            index.hosted.commits.listener = partial(self._tell_deliverer, self._delivering_loop, index.name)
+
+    async def search_for_events(self) -> bool:
+        """Search for events that are not delivered, if it is this worker's turn; whether it was."""
+        try:
+            if self._settings_alone is None:
+                found = (await self.access.state()).document
+            else:  # no request reads the definitions
+                found = (await self.in_reader(AccessRecords(self.default.store).read)).state.document
+            self._searched_for = found
+            if not found.webhooks:
+                return False
+            return await self.in_writer(self.deliverer.search)
+        except StoreError as error:
+            log.warning("events of webhooks not searched for", error=str(error))
+            return False
+
+    def _tell_deliverer(self, loop: asyncio.AbstractEventLoop, index: str, project: str, action: str) -> None:
+        """A change was made, by another thread."""
+
+        def tell() -> None:
+            known = self.access.stored.memory.get("")  # the request of the change has validated it
+            document = known.state.document if known is not None and self._settings_alone is None else None
+            document = document or self._searched_for
+            if document is not None and document.webhooks:
+                self.deliverer.changed(document, index, project, action)
+
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(tell)
+
+    async def stop_delivering(self) -> None:
+        """Wait some seconds for deliveries that are under way, and begin no more."""
+        if "deliverer" in self.__dict__:
+            await asyncio.to_thread(self.deliverer.close)
 
     def close(self) -> None:
         """Let go of threads. For the end of the process."""

@@ -149,6 +149,7 @@ class WorkerMetrics:
         yield catalog.UPLOADED, (), [tally.uploaded]
         yield from _each(catalog.LOGINS, tally.logins)
         yield from _each(catalog.REFUSED, tally.refused)
+        yield from _each(catalog.WEBHOOK_DELIVERIES, tally.webhooks)
         yield from _each(catalog.STORE_FAILURES, tally.store_errors)
         if self._commits is not None:
             made = dict(self._commits.made)

@@ -49,6 +49,7 @@ CHANGE_ACTIONS = (
 TRASH_ACTIONS = ("empty", "expire")
 """Changes of the trash, which the audit log has and no counter: commands and the periodic sweep make them."""
 LOGIN_RESULTS = ("remembered", "checked", "token", "proxy", "session", "wrong", "throttled", "busy")
+WEBHOOK_RESULTS = ("delivered", "failed", "given-up")
 REFUSAL_REASONS = ("login_needed", "forbidden", "rate_limited")
 STORE_ERRORS = (
     *("StoreError", "Conflict", "OutcomeUnknown", "StoreReadOnly", "StoreFull"),
@@ -89,6 +90,9 @@ BUCKET_RECEIVED = Metric("quire_bucket_received_bytes_total", "counter", "Bytes 
 BUCKET_SENT = Metric("quire_bucket_sent_bytes_total", "counter", "Bytes of objects that were written.")
 LOGINS = Metric("quire_logins_total", "counter", "Credentials, by the result of their check.", ("result",))
 REFUSED = Metric("quire_access_refused_total", "counter", "Requests refused by the access rules.", ("reason",))
+WEBHOOK_DELIVERIES = Metric(
+    "quire_webhook_deliveries_total", "counter", "Attempts to deliver an event to a webhook.", ("result",)
+)
 LOG_LINES_LOST = Metric(
     "quire_log_lines_lost_total", "counter", "Log lines that could not be written: no reader took them, or a full disk."
 )
@@ -114,5 +118,5 @@ METRICS = (
     *(REQUESTS, DURATION, SENT, RECEIVED, BARRIER_REQUESTS, VALIDATIONS, LOADS, UPLOADS, UPLOADED, CHANGES, CONFLICTS),
     *(BUCKET_REQUESTS, BUCKET_SECONDS, BUCKET_RETRIES, BUCKET_RECEIVED, BUCKET_SENT),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
-    *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED),
+    *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES),
 )

@@ -12,6 +12,7 @@ from quire.observe.metrics.catalog import (
     SECONDS,
     STORE_ERRORS,
     UPLOAD_RESULTS,
+    WEBHOOK_RESULTS,
 )
 
 _STATUSES = 600
@@ -46,7 +47,17 @@ class BarrierTally:
 class Tally:
     """Everything that one worker counts. Belongs to its event loop."""
 
-    __slots__ = ("barriers", "logins", "received", "refused", "routes", "store_errors", "uploaded", "uploads")
+    __slots__ = (
+        "barriers",
+        "logins",
+        "received",
+        "refused",
+        "routes",
+        "store_errors",
+        "uploaded",
+        "uploads",
+        "webhooks",
+    )
 
     def __init__(self) -> None:
         self.routes: defaultdict[str, RouteTally] = defaultdict(RouteTally)
@@ -57,6 +68,8 @@ class Tally:
         self.uploaded = 0
         self.logins = dict.fromkeys(LOGIN_RESULTS, 0)
         self.refused = dict.fromkeys(REFUSAL_REASONS, 0)
+        self.webhooks = dict.fromkeys(WEBHOOK_RESULTS, 0)
+        """Belongs to the threads that deliver."""
         self.store_errors = dict.fromkeys(STORE_ERRORS, 0)
 
     def request(self, route: str, status: int, seconds: float, sent: int) -> None:
