@@ -262,7 +262,10 @@ def test_grants_and_tokens_are_changed_on_the_server(pair: Pair) -> None:
     assert again[1].startswith("Nothing to do: user:eve had manage of eve-*")
     assert pair.remote("revoke", granted["id"])[1] == "Took manage of eve-* on every index from user:eve.\n"
     assert pair.remote("group", "ops", "ann", "bob")[1] == "The group ops has 2 users.\n"
-    assert pair.remote("group", "ops")[1] == "There is no group ops any more.\n"
+    assert pair.remote("group", "ops") == pair.local("group", "ops") == (0, "ann\nbob\n", "")  # shown, not removed
+    assert pair.remote("group", "ops", "ann", "--remove")[0] == 1
+    assert pair.remote("group", "ops", "--remove")[1] == "There is no group ops any more.\n"
+    assert "no group ops" in pair.remote("group", "ops")[2]
     code, out, err = pair.remote("token", "create", "--right", "read", "--expires", "1d", "--note", "ci")
     assert code == 0
     reader = Pair(pair.site, out.strip())

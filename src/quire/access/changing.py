@@ -17,6 +17,7 @@ from quire.access.document import (
     Token,
     decides,
     moment,
+    scope_of,
     stamp,
     subject_of,
     with_fields,
@@ -234,12 +235,47 @@ def _end(now: datetime, after: timedelta) -> str:
 
 
 def explain(
-    state: AccessState, principal: Principal, index: str, project: str | None, now: datetime
+    state: AccessState,
+    principal: Principal,
+    index: str,
+    project: str | None,
+    *,
+    now: datetime,
+    owners: Collection[str] = (),
 ) -> Mapping[Permission, bool]:
-    """Which permissions grants give, in their usual order. A token that has expired has none."""
+    """Which permissions grants and ownership give, in their usual order. A token that has expired has none."""
     token = state.document.tokens.get(principal.token or "")
     counts = token is None or not token.has_expired(now)
-    return {each: counts and state.permits(principal, each, index, project) for each in _ORDER}
+    return {each: counts and state.permits(principal, each, index, project, owners) for each in _ORDER}
+
+
+def reasons(
+    state: AccessState,
+    principal: Principal,
+    permission: Permission,
+    index: str,
+    project: str | None,
+    *,
+    owners: Collection[str] = (),
+) -> list[str]:
+    """The ids of the grants that give a permission, and the owner that has it. Of a right that the principal has; one
+    that a token has by itself has none."""
+    is_user = principal.username is not None
+    mine = {*state.may_own(principal), "anonymous", *(["authenticated"] if is_user else [])}
+    giving = {
+        identity: scope_of(grant)
+        for identity, grant in state.document.grants.items()
+        if grant.subject in mine and scope_of(grant).covers(permission, index, project)
+    }
+    if project is None or not state.is_owned(permission, index, owners):
+        return list(giving)
+    manages = any(
+        scope_of(grant).projects == (ANY,) and scope_of(grant).covers(Permission.MANAGE, index, project)
+        for grant in state.document.grants.values()
+        if grant.subject in mine
+    )
+    named = [identity for identity, scope in giving.items() if manages or scope.projects != (ANY,)]
+    return [*named, *(f"owner {each}" for each in owners if each in mine)]
 
 
 def principal_of(text: str, state: AccessState) -> Principal:

@@ -24,6 +24,22 @@ def unmatched_grants(
             yield identity, problem
 
 
+def missing_owners(
+    document: AccessDocument, owners: Collection[str], users: Collection[str] | None
+) -> Iterator[tuple[str, str]]:
+    """Each owner of a project that is not there, and a sentence. `users`: see `unmatched_grants`."""
+    for owner in owners:
+        kind, _, name = owner.partition(":")
+        if kind == SubjectKind.USER and users is not None and name not in users:
+            yield owner, f"The password file has no user {name}."
+        elif kind == SubjectKind.TOKEN and (name not in document.tokens or document.tokens[name].revoked is not None):
+            yield owner, f"The token {name} has ended."
+        elif kind == SubjectKind.PUBLISHER and name not in document.publishers:
+            yield owner, f"There is no publisher {name}."
+        elif kind == SubjectKind.GROUP and not document.groups.get(name):
+            yield owner, f"The group {name} has no users here; only a proxy or an identity provider could name it."
+
+
 def _problem(
     document: AccessDocument, grant: Grant, users: Collection[str] | None, indexes: Collection[str], now: datetime
 ) -> str | None:

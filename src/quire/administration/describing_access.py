@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
-from quire.access.changing import explain, principal_of
+from quire.access.changing import explain, principal_of, reasons
 from quire.access.decisions import AccessState
 from quire.access.document import Grant, Token
 from quire.administration.documents import Explanation, GrantEntry, GrantList, State, TokenEntry
@@ -52,16 +53,26 @@ def grant_list(state: AccessState) -> GrantList:
     )
 
 
-def explanation(state: AccessState, subject: str, index: str, project: str | None) -> Explanation:
-    """The rights of a user (also without `user:`), a token or an anonymous sender. Raises InvalidRequest,
-    NotFound."""
-    given = explain(state, principal_of(subject, state), index, project, datetime.now(UTC))
+def explanation(
+    state: AccessState, subject: str, index: str, project: str | None, owners: Collection[str] = ()
+) -> Explanation:
+    """The rights of a user (also without `user:`), a token or an anonymous sender. `owners`: of the project.
+
+    Raises InvalidRequest, NotFound.
+    """
+    principal = principal_of(subject, state)
+    given = explain(state, principal, index, project, now=datetime.now(UTC), owners=owners)
     return Explanation(
         subject=subject,
         index=index,
         project=project,
         rights={str(each): is_given for each, is_given in given.items()},
         decide=state.decides,
+        by={
+            str(each): reasons(state, principal, each, index, project, owners=owners)
+            for each, is_given in given.items()
+            if is_given
+        },
     )
 
 

@@ -40,10 +40,16 @@ def publisher_entry(identity: str, publisher: Publisher, projects: Projects) -> 
     )
 
 
-def grants_checked(document: AccessDocument, found: Iterable[tuple[str, str]], *, users_known: bool) -> GrantsChecked:
-    """The grants that give nothing. `found`: see `quire.access.unmatched`."""
+def grants_checked(
+    document: AccessDocument,
+    found: Iterable[tuple[str, str]],
+    *,
+    users_known: bool,
+    owners: Iterable[UnmatchedGrant] = (),
+) -> GrantsChecked:
+    """The grants that give nothing. `found`: see `quire.access.unmatched`; `owners`: those that are missing."""
     unmatched = [
         UnmatchedGrant(id=identity, subject=document.grants[identity].subject, problem=problem)
         for identity, problem in found
     ]
-    return GrantsChecked(unmatched=unmatched, users_known=users_known)
+    return GrantsChecked(unmatched=[*unmatched, *owners], users_known=users_known)

@@ -459,6 +459,9 @@ class Explanation(Answer, frozen=True, kw_only=True):
     project: str | None
     rights: dict[str, bool]
     decide: bool
+    by: dict[str, list[str]] = {}
+    """Of each right that is given: the ids of the grants that give it, and `owner SUBJECT` for an owner's; none for a
+    right that a token has by itself."""
 
 
 class GroupBody(Body, frozen=True, kw_only=True):

@@ -94,9 +94,10 @@ class SessionsEnded(Answer, frozen=True, kw_only=True):
 
 
 class UnmatchedGrant(Answer, frozen=True, kw_only=True):
-    """A grant that gives nothing."""
+    """A grant that gives nothing, or an owner of a project that is not there."""
 
     id: str
+    """Of the grant; of an owner the project, as INDEX/PROJECT. Only commands on the store look for these."""
     subject: str
     problem: str
     """Why, in a sentence."""

@@ -2,12 +2,14 @@
 
 JSON of grants: {"decide": bool, "grants": [{"id": str, "subject": str, "rights": [str], "index": str, "projects":
 [str], "created": str, "by": str or null}], "groups": {group: [user]}}; with --explain {"subject": str, "index": str,
-"project": str or null, "rights": {right: bool}}. Of grant: {"id": str, "changed": bool}. Of revoke: {"revoked": [str]}.
+"project": str or null, "rights": {right: bool}, "by": {right: [the id of a grant, or "owner SUBJECT"]}}. Of grant:
+{"id": str, "changed": bool}. Of revoke: {"revoked": [str]}.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 import msgspec
@@ -29,7 +31,7 @@ from quire.commands.common import (
     print_table,
 )
 from quire.config import values
-from quire.domain.errors import ConfigurationError, InvalidRequest
+from quire.domain.errors import ConfigurationError, InvalidRequest, NotFound
 from quire.domain.names import normalize_name
 from quire.operations import granting
 
@@ -68,11 +70,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     grants.add_argument("project", nargs="?", metavar="PROJECT", help="with --explain: the project")
     group = subparsers.add_parser(
         "group",
-        help="say which users are a group",
-        description="Make a group of exactly these users; of none: remove it.",
+        help="show a group, or say which users are in it",
+        description="Make a group of exactly these users; without users, show it.",
     )
     group.add_argument("group", metavar="GROUP")
     group.add_argument("users", nargs="*", metavar="USER")
+    group.add_argument("--remove", action="store_true", help="remove the group")
     access = subparsers.add_parser(
         "access", help="let grants decide, from what is allowed now", description="Begin with grants."
     )
@@ -158,10 +161,12 @@ def _check(arguments: argparse.Namespace, administration: Administration) -> int
         return 1 if found.unmatched else 0
     for each in found.unmatched:
         print(f"{each.id}\t{plain(each.subject)}\t{plain(each.problem)}")
+    how = "the server has no list of all users" if url_of(arguments) else "name the password file with -P"
+    without = "" if found.users_known else f"Users were not looked for: {how}."
     if not found.unmatched:
-        how = "the server has no list of all users" if url_of(arguments) else "name the password file with -P"
-        without = "" if found.users_known else f" Users were not looked for: {how}."
-        print(f"Each grant gives something.{without}")
+        print(f"Each grant gives something. {without}".rstrip())
+    elif without:
+        print(without, file=sys.stderr)
     return 1 if found.unmatched else 0
 
 
@@ -169,17 +174,26 @@ def _explain(arguments: argparse.Namespace, administration: Administration, inde
     project = None if arguments.project is None else normalize_name(arguments.project)
     found = administration.explain(arguments.explain, index, project)
     if arguments.json:
-        print_json({"subject": found.subject, "index": found.index, "project": project, "rights": found.rights})
+        shown = {"subject": found.subject, "index": found.index, "project": project, "rights": found.rights}
+        print_json({**shown, "by": found.by})
         return 0
     place = f"the index {found.index}" if project is None else f"{project} on the index {found.index}"
     allowed = [right for right, is_given in found.rights.items() if is_given]
     print(f"{plain(found.subject)} may {', '.join(allowed) if allowed else 'do nothing'} on {plain(place)}.")
+    for right in allowed:
+        if found.by.get(right):
+            giving = [each if each.startswith("owner ") else f"grant {each}" for each in found.by[right]]
+            print(f"{right}: by {plain(', '.join(giving))}")
     if not found.decide:
         print("But there are no grants for people yet: the settings decide (-a, -P).")
     return 0
 
 
 def _group(arguments: argparse.Namespace, administration: Administration, _: str) -> int:
+    if not arguments.users and not arguments.remove:
+        return _show_group(arguments, administration)
+    if arguments.users and arguments.remove:
+        raise InvalidRequest("With --remove the whole group goes; name no users, or leave --remove out.")
     changed = administration.set_group(arguments.group, arguments.users).changed
     if arguments.json:
         print_json({"group": arguments.group, "users": arguments.users, "changed": changed})
@@ -189,6 +203,18 @@ def _group(arguments: argparse.Namespace, administration: Administration, _: str
         print(f"The group {plain(arguments.group)} has {count(len(arguments.users), 'user')}.")
     else:
         print(f"There is no group {plain(arguments.group)} any more.")
+    return 0
+
+
+def _show_group(arguments: argparse.Namespace, administration: Administration) -> int:
+    users = administration.grants().groups.get(arguments.group)
+    if users is None:
+        raise NotFound(f"There is no group {plain(arguments.group)}; name its users to make it.")
+    if arguments.json:
+        print_json({"group": arguments.group, "users": users, "changed": False})
+        return 0
+    for user in users:
+        print(plain(user))
     return 0
 
 

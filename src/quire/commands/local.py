@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from quire.access.history import concerns
 from quire.access.passwords import parse_users, read_password_file
 from quire.access.records import AccessRecords
-from quire.access.unmatched import unmatched_grants
+from quire.access.unmatched import missing_owners, unmatched_grants
 from quire.access.uses import read_uses
 from quire.access.webhook_changes import find_webhook
 from quire.administration import describing
@@ -67,6 +67,7 @@ from quire.administration.publisher_documents import (
     PublisherBody,
     PublisherPage,
     SessionsEnded,
+    UnmatchedGrant,
 )
 from quire.administration.trash_documents import Emptied, Restored, TrashPage
 from quire.catalog.drop_ins import DropInFile, DropIns
@@ -250,7 +251,9 @@ class Local:
         return grant_list(self._access.read().state)
 
     def explain(self, subject: str, index: str | None, project: str | None) -> Explanation:
-        return explanation(self._access.read().state, subject, index or self._index.name, project)
+        of = index or self._index.name
+        owned = self._index.stored(project) if project is not None and of == self._index.name else None
+        return explanation(self._access.read().state, subject, of, project, owned.owners if owned is not None else ())
 
     def grant(self, body: GrantBody) -> Granted:
         identity, grant, is_new = granting.give(
@@ -269,7 +272,27 @@ class Local:
         users = None if file is None else parse_users(read_password_file(file), file).hashes
         indexes = {self._index.name, *(index.name for index in self._opened.indexes())}
         found = unmatched_grants(document, users, indexes, datetime.now(UTC))
-        return grants_checked(document, found, users_known=users is not None)
+        owners = [
+            UnmatchedGrant(id=place, subject=owner, problem=problem)
+            for place, of in self._all_owners()
+            for owner, problem in missing_owners(document, of, users)
+        ]
+        return grants_checked(document, found, users_known=users is not None, owners=owners)
+
+    def _all_owners(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The projects that have owners, as INDEX/PROJECT. One whose record is damaged is left to `quire check`."""
+
+        def owners(place: tuple[Index, str]) -> tuple[str, ...]:
+            with contextlib.suppress(DamagedRecord):
+                project = place[0].project(place[1])
+                return project.owners if project is not None else ()
+            return ()
+
+        places = [(index, name) for index in self._opened.indexes() for name in index.names()]
+        with ThreadPoolExecutor(_READERS) as pool:
+            for (index, name), found in zip(places, pool.map(owners, places), strict=True):
+                if found:
+                    yield f"{index.name}/{name}", found
 
     def set_group(self, group: str, users: Sequence[str]) -> Group:
         changed = granting.set_group(self._access, group, users, self._origin)

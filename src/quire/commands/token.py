@@ -41,9 +41,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--right",
         action="append",
         default=[],
-        choices=[str(each) for each in Permission],
         metavar="RIGHT",
-        help=f"what it may do: {', '.join(Permission)}; repeat it",
+        help=f"what it may do, with commas: {', '.join(Permission)}; or repeat it",
     )
     add(
         "--project",
@@ -89,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "create":
         text = new_token(new_identity())
         body = TokenBody(
-            rights=[*arguments.right, *([Permission.ADMIN] if arguments.admin else [])],
+            rights=[*_words(arguments.right), *([Permission.ADMIN] if arguments.admin else [])],
             index=arguments.index or ANY,
             projects=arguments.project,
             user=arguments.holder,
@@ -170,6 +169,11 @@ def _lifetime(text: str) -> timedelta | None:
     if text.strip().isdecimal():  # seconds elsewhere; of a token it is meant as days
         raise argparse.ArgumentTypeError(f"{text!r} has no unit; for days write {text.strip()}d")
     return None if text == "never" else timedelta(seconds=duration(text))
+
+
+def _words(given: Sequence[str]) -> list[str]:
+    """`a,b` is `a` and `b`, as for `quire grant`."""
+    return [word.strip() for each in given for word in each.split(",") if word.strip()]
 
 
 def _rate(text: str) -> int:

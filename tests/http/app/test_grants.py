@@ -199,8 +199,19 @@ def test_a_group_gives_and_takes(tmp_path: Path) -> None:
         quire(site, "group", "tools", "bob")
         assert upload(site, "acme-x", basic("bob")).status_code == 200
         assert upload(site, "other", basic("bob")).status_code == 403
-        assert "bob may read, upload on acme-x" in quire(site, "grants", "--explain", "bob", "acme-x")
-        quire(site, "group", "tools")
+        explained = quire(site, "grants", "--explain", "bob", "acme-x")
+        assert "bob may read, upload on acme-x" in explained
+        listed = json.loads(quire(site, "grants", "--json"))["grants"]
+        (uploading,) = [each["id"] for each in listed if each["rights"] == ["upload"]]
+        (reading,) = [each["id"] for each in listed if each["rights"] == ["read"]]
+        assert f"upload: by grant {uploading}\n" in explained
+        assert f"read: by grant {reading}\n" in explained
+        quire(site, "index", "set", "main", "--new-projects", "owned")
+        quire(site, "owner", "add", "acme-x", "bob")
+        owned = json.loads(quire(site, "grants", "--explain", "bob", "acme-x", "--json"))
+        assert (owned["rights"]["manage"], owned["by"]["manage"]) == (True, ["owner user:bob"])
+        quire(site, "index", "set", "main", "--new-projects", "shared")
+        quire(site, "group", "tools", "--remove")
         assert upload(site, "acme-x", basic("bob"), "2.0").status_code == 403
 
 
@@ -396,5 +407,19 @@ def test_a_check_names_grants_that_give_nothing(tmp_path: Path) -> None:
         assert "Each grant gives something. Users were not looked for" in quire(site, "grants", "--check")
         quire(site, "grant", "user:bbo", "upload", "--project", "acme")
         assert "The password file has no user bbo." in quire(site, "grants", "--check", "-P", str(users), code=1)
+        quire(site, "grant", "group:nobodies", "read")
+        assert "Users were not looked for" in quire(site, "grants", "--check", code=1)
+        _, both = create(site, "--right", "upload,read", "--right", "manage")
+        assert "may read" in quire(site, "grants", "--explain", both.split("_")[1])
+        quire(site, "token", "create", "--right", "upload,fly", code=1)
+        quire(site, "group", "nobodies", "ann")
+        assert upload(site, "acme", basic("ann")).status_code == 200
+        quire(site, "owner", "add", "acme", "gone")
+        lost = quire(site, "grants", "--check", "-P", str(users), code=1)
+        assert "main/acme\tuser:gone\tThe password file has no user gone.\n" in lost
+        quire(site, "owner", "remove", "acme", "gone", "--force")
         found = json.loads(quire(site, "grants", "--check", "-P", str(users), "--json", code=1))["unmatched"]
-        assert [each["problem"] for each in found] == ["The password file has no user bbo."]
+        problems = [each["problem"] for each in found]
+        assert problems[0] == "The password file has no user bbo."
+        assert len(problems) == 2
+        assert "gives the same" in problems[1]  # read, which each login has

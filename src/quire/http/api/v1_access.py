@@ -90,7 +90,11 @@ async def explain(request: Request) -> Response:
     project = query.get("project")
     index = parse_index(query.get("index", worker.default.name))
     name = None if project is None else normalize_name(project)
-    return answered(explanation(await worker.access.state(), query["subject"][:300], index, name))
+    state = await worker.access.state()
+    served = worker.served(index, state)
+    owned = await worker.in_reader(served.hosted.stored, name) if served is not None and name is not None else None
+    owners = owned.owners if owned is not None else ()
+    return answered(explanation(state, query["subject"][:300], index, name, owners))
 
 
 async def grant(request: Request) -> Response:
