@@ -46,7 +46,10 @@ def with_settings(document: AccessDocument, name: str, changes: Mapping[str, Any
     """
     before = find(document, name, default)
     after = msgspec.structs.replace(before, **changes)
-    return document if after == before else with_fields(document, indexes={**document.indexes, name: after})
+    if after == before:
+        return document
+    others = {each: definition for each, definition in document.indexes.items() if each != name}
+    return with_fields(document, indexes=others if name == default and after == DEFAULT else {**others, name: after})
 
 
 def without_index(document: AccessDocument, name: str, default: str) -> AccessDocument:

@@ -14,7 +14,6 @@ from quire.access.decisions import AccessState, TokenFault
 from quire.access.document import EMPTY, KEY, AccessDocument
 from quire.access.records import AccessRecords, StoredAccess
 from quire.domain.errors import StoreError
-from quire.domain.indexes import DEFAULT
 from quire.store.contracts import NEVER_WRITTEN, Record
 
 SECONDS: Final = 60.0
@@ -60,9 +59,9 @@ def obstacle(document: AccessDocument) -> str | None:
     state = AccessState(document)
     if state.decides:
         found, way = f"grants ({len(document.grants)})", "take them back with 'quire revoke'"
-    elif any(definition != DEFAULT for definition in document.indexes.values()):
-        names = sorted(name for name, definition in document.indexes.items() if definition != DEFAULT)
-        found, way = f"definitions of indexes ({', '.join(names)})", "set them back with 'quire index set'"
+    elif document.indexes:
+        names = ", ".join(sorted(document.indexes))
+        found, way = f"definitions of indexes ({names})", "set them back or delete them with 'quire index'"
     else:
         return None
     return (

@@ -18,7 +18,7 @@ import pytest
 from quire.access.document import AccessDocument, Grant
 from quire.access.records import AccessRecords
 from quire.config.settings import Settings
-from quire.domain.indexes import DEFAULT, IndexDefinition
+from quire.domain.indexes import IndexDefinition
 from quire.http.app import worker
 from quire.http.app.application import create_application
 from quire.index.audit.entries import Origin
@@ -33,6 +33,7 @@ GRANT = Grant(subject="user:ann", permissions=("read",))
 DECIDING = {
     "grants": AccessDocument(grants={"1": GRANT}),
     "definitions": AccessDocument(indexes={"main": IndexDefinition(quota=1000)}),
+    "a named index": AccessDocument(indexes={"team": IndexDefinition()}),
 }
 
 
@@ -91,7 +92,7 @@ def test_the_start_says_that_the_settings_decide(tmp_path: Path) -> None:
     """And that the tokens of the store do not count."""
     root = tmp_path / "packages"
     root.mkdir()
-    change(root, AccessDocument(indexes={"main": DEFAULT}))
+    change(root, AccessDocument())
     assert run_quire("token", "create", "--admin", "-d", root, cwd=root).returncode == 0
     with serve(tmp_path, *OPEN, "-v") as site:
         said = site.served.output()
