@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from quire import __version__
+from quire.domain.errors import reason_of
 from quire.webhooks.addresses import AllowedAddresses, ReceiverRefused
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Sender:
         except TimeoutError:
             answer = Answer(error=f"There was no complete answer within {self._seconds:g} seconds.")
         except (OSError, ValueError) as error:
-            answer = Answer(error=f"The receiver cannot be reached ({_reason(error)}).")
+            answer = Answer(error=f"The receiver cannot be reached ({reason_of(error)}).")
         return Answer(
             answer.status,
             answer.text,
@@ -87,7 +88,7 @@ class Sender:
         import httpx  # noqa: PLC0415 - only workers that deliver need it
 
         places, proxy = self._places(url)
-        failure: Exception | None = None
+        failure: Exception = OSError("no address")
         async with asyncio.timeout(self._seconds):
             for place, further in places:
                 try:
@@ -111,8 +112,8 @@ class Sender:
                 except httpx.ConnectError as error:
                     failure = error
                 except (httpx.HTTPError, httpx.InvalidURL) as error:
-                    return Answer(error=f"The receiver gives no answer ({_reason(error)}).")
-        return Answer(error=f"The receiver cannot be reached ({_reason(failure)}).")
+                    return Answer(error=f"The receiver gives no answer ({reason_of(error)}).")
+        return Answer(error=f"The receiver cannot be reached ({reason_of(failure)}).")
 
     def _places(self, url: str) -> tuple[list[tuple[str, dict[str, str]]], str | None]:
         """The URLs to try, each with its extensions of httpx; and the proxy, if there is one.
@@ -165,7 +166,3 @@ def _retry_after(header: str | None) -> float | None:
         return None
     when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
     return min(max((when - datetime.now(UTC)).total_seconds(), 0.0), _MOST_WAIT)
-
-
-def _reason(error: Exception | None) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
