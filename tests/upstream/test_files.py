@@ -100,6 +100,17 @@ async def place() -> AsyncIterator[Place]:
             server.close()
 
 
+async def opened(mirror: MirroredFiles, file: UpstreamFile) -> OpenBlob:
+    """A file, all of which will be read."""
+    blob = await mirror.open("foo", file)
+    try:
+        await blob.prepare(0, blob.size)
+    except BaseException:
+        blob.close()
+        raise
+    return blob
+
+
 async def read(blob: OpenBlob, size: int | None = None) -> bytes:
     """The bytes as a download reads them, of which there are `size` at least; None: all."""
     content = b""
@@ -116,11 +127,11 @@ def test_a_file_is_fetched_once_and_kept() -> None:
     async def main() -> None:
         async with place() as at:
             mirror = at.mirror()
-            with await mirror.open("foo", at.file()) as blob:
+            with await opened(mirror, at.file()) as blob:
                 assert await read(blob) == CONTENT
             await mirror.close()
             for worker in (mirror, at.mirror()):
-                with await worker.open("foo", at.file()) as blob:
+                with await opened(worker, at.file()) as blob:
                     assert await read(blob) == CONTENT
             assert at.requests == [f"/files/{NAME}?sig=1"]
 
@@ -143,10 +154,10 @@ def test_bytes_are_passed_on_as_they_arrive_to_all_clients() -> None:
 
             at.answer = slowly
             mirror = at.mirror()
-            first = await mirror.open("foo", at.file())
+            first = await opened(mirror, at.file())
             assert CONTENT.startswith(await read(first, 1_000_000))
             first.close()
-            second, third = await mirror.open("foo", at.file()), await mirror.open("foo", at.file())
+            second, third = await opened(mirror, at.file()), await opened(mirror, at.file())
             assert CONTENT.startswith(await read(second, 2_000_000))
             more.set()
             assert set(await asyncio.gather(read(second), read(third))) == {CONTENT}
@@ -163,8 +174,8 @@ def test_the_fetch_goes_on_when_its_only_client_has_gone() -> None:
     async def main() -> None:
         async with place() as at:
             mirror = at.mirror()
-            (await mirror.open("foo", at.file())).close()
-            with await mirror.open("foo", at.file()) as blob:
+            (await opened(mirror, at.file())).close()
+            with await opened(mirror, at.file()) as blob:
                 assert await read(blob) == CONTENT
             assert len(at.requests) == 1
 
@@ -177,7 +188,7 @@ def test_wrong_bytes_never_make_a_complete_answer_and_are_not_kept() -> None:
     async def main() -> None:
         async with place() as at:
             other = CONTENT[:-1] + b"!"
-            with await at.mirror().open("foo", at.file(other)) as blob:
+            with await opened(at.mirror(), at.file(other)) as blob:
                 with pytest.raises(StoreError, match="SHA-256"):
                     await read(blob)
                 assert len(await read(blob, len(CONTENT) - 1)) == len(CONTENT) - 1
@@ -216,9 +227,9 @@ def test_an_answer_that_is_no_file_is_an_error_before_the_first_byte(
             at.answer = wrong
             mirror = at.mirror()
             with pytest.raises(error, match=match):
-                await mirror.open("foo", at.file(size=size))
+                await opened(mirror, at.file(size=size))
             at.answer = at.whole
-            with await mirror.open("foo", at.file()) as blob:
+            with await opened(mirror, at.file()) as blob:
                 assert await read(blob) == CONTENT
 
     asyncio.run(main())
@@ -245,12 +256,12 @@ def test_an_answer_that_ends_early_or_late_is_not_kept(head: bytes, body: bytes)
 
             at.answer = broken
             mirror = at.mirror()
-            with await mirror.open("foo", at.file()) as blob, pytest.raises(StoreError):
+            with await opened(mirror, at.file()) as blob, pytest.raises(StoreError):
                 await read(blob)
             await mirror.close()
             assert at.kept == []
             at.answer = at.whole
-            with await mirror.open("foo", at.file()) as blob:
+            with await opened(mirror, at.file()) as blob:
                 assert await read(blob) == CONTENT
 
     asyncio.run(main())
@@ -264,7 +275,7 @@ def test_a_store_that_fails_breaks_off_or_costs_the_copy(operation: str) -> None
         async with place() as at:
             mirror = at.mirror()
             at.faults.next(operation, Fault.FULL)  # type: ignore[arg-type]  # one of the two
-            with await mirror.open("foo", at.file()) as blob:
+            with await opened(mirror, at.file()) as blob:
                 if operation == "publish":
                     assert await read(blob) == CONTENT
                 else:
@@ -272,8 +283,91 @@ def test_a_store_that_fails_breaks_off_or_costs_the_copy(operation: str) -> None
                         await read(blob)
             await mirror.close()
             assert at.kept == []
-            with await mirror.open("foo", at.file()) as blob:
+            with await opened(mirror, at.file()) as blob:
                 assert await read(blob) == CONTENT
+
+    asyncio.run(main())
+
+
+class Ranges:
+    """A server that gives parts, or says that it does."""
+
+    def __init__(self, place: Place, content_range: str | None = None, status: str = "206 Partial") -> None:
+        self._place = place
+        self._content_range = content_range
+        self._status = status
+
+    async def __call__(self, writer: asyncio.StreamWriter) -> None:
+        said = self._content_range or f"bytes 1000-2000999/{len(CONTENT)}"
+        head = f"HTTP/1.1 {self._status}\r\nContent-Length: 2000000\r\nContent-Range: {said}\r\n\r\n"
+        self._place.answer = self._place.whole
+        writer.write(head.encode() + CONTENT[1000:2_001_000])
+        await writer.drain()
+
+
+async def read_part(mirror: MirroredFiles, file: UpstreamFile, start: int, stop: int) -> bytes:
+    content = b""
+    with await mirror.open("foo", file) as blob:
+        await blob.prepare(start, stop)
+        while start + len(content) < stop:
+            await blob.wait(start + len(content))
+            content += blob.read_at(start + len(content), min(100_000, stop - start - len(content)))
+    return content
+
+
+def test_a_part_of_a_file_that_is_not_here_is_passed_on() -> None:
+    """And the file is not fetched; a request without bytes asks for nothing at all."""
+
+    async def main() -> None:
+        async with place() as at:
+            mirror = at.mirror()
+            with await mirror.open("foo", at.file()) as blob:
+                assert blob.size == len(CONTENT)
+            assert at.requests == []
+            at.answer = Ranges(at)
+            assert await read_part(mirror, at.file(), 1000, 2_001_000) == CONTENT[1000:2_001_000]
+            await at.close()
+            assert len(at.requests) == 1
+            assert at.kept == []
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("content_range", "status"), [("bytes 0-1999999/5120000", "206 Partial"), (None, "200 OK"), (None, "416 No")]
+)
+def test_where_no_part_is_given_the_file_is_fetched(content_range: str | None, status: str) -> None:
+    """Other bytes than those that were asked for are never passed on."""
+
+    async def main() -> None:
+        async with place() as at:
+            at.answer = Ranges(at, content_range, status)
+            mirror = at.mirror()
+            assert await read_part(mirror, at.file(), 1000, 2_001_000) == CONTENT[1000:2_001_000]
+            with await opened(mirror, at.file()) as blob:
+                assert await read(blob) == CONTENT
+            await at.close()
+            assert len(at.requests) == 2
+            assert len(at.kept) == 1
+
+    asyncio.run(main())
+
+
+def test_a_part_that_ends_early_is_an_error() -> None:
+    """The client's connection ends before the announced length."""
+
+    async def main() -> None:
+        async with place() as at:
+
+            async def short(writer: asyncio.StreamWriter) -> None:
+                said = f"bytes 1000-2000999/{len(CONTENT)}"
+                writer.write(f"HTTP/1.1 206 P\r\nContent-Length: 2000000\r\nContent-Range: {said}\r\n\r\n".encode())
+                writer.write(CONTENT[1000:3000])
+                await writer.drain()
+
+            at.answer = short
+            with pytest.raises(StoreError):
+                await read_part(at.mirror(), at.file(), 1000, 2_001_000)
 
     asyncio.run(main())
 
@@ -283,7 +377,7 @@ def test_a_worker_that_may_not_write_passes_files_on() -> None:
 
     async def main() -> None:
         async with place() as at:
-            with await at.mirror(writable=False).open("foo", at.file()) as blob:
+            with await opened(at.mirror(writable=False), at.file()) as blob:
                 assert await read(blob) == CONTENT
             await at.close()
             assert at.kept == []

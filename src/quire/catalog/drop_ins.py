@@ -25,6 +25,7 @@ class DropInFile(msgspec.Struct, frozen=True, gc=False):
     folder: Folder
 
     is_permanent: ClassVar[bool] = False
+    needs_awaiting: ClassVar[bool] = False
     further_bytes: ClassVar[int] = 350  # tests/process/test_budget.py compares it with what Python really allocates
 
     @property

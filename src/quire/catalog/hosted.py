@@ -36,6 +36,7 @@ class HostedFile(msgspec.Struct, frozen=True, gc=False):
     store: Store
 
     is_permanent: ClassVar[bool] = True
+    needs_awaiting: ClassVar[bool] = False
     removal_problem: ClassVar[str | None] = None
     further_bytes: ClassVar[int] = 0
 

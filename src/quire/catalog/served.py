@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from quire.catalog.file_count import FileCount, InThread
 from quire.catalog.file_list import FileList, FileLists
 from quire.catalog.freshness import Barrier
 from quire.catalog.hosted import Hosted
-from quire.catalog.sources import AnySource, Content, FoundFile, ListedFile, at_hand
+from quire.catalog.sources import AnySource, Content, FetchedFile, FoundFile, ListedFile, at_hand
 from quire.catalog.views import GroupedProjects, NamesView, Pages, ProjectNames, Projects, ProjectView
 from quire.domain.errors import NotFound
 from quire.domain.names import is_normalized
@@ -180,7 +180,9 @@ class ServedIndex:
         return await self._in_reader(lambda: next((file for file in found if file is not None), None))
 
     async def open(self, listed: ListedFile, companion: str) -> Content:
-        """The bytes of a file, or of a companion of it. Raises as `ListedFile.open` does."""
+        """The bytes of a file, or of a companion of it. Raises as `FetchedFile.fetch` does."""
+        if listed.needs_awaiting:
+            return await cast(FetchedFile, listed).fetch(companion)
         if listed.opens_inline(companion):
             return listed.open(companion)
         return await self._in_reader(lambda: listed.open(companion))

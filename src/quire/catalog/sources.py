@@ -50,6 +50,11 @@ class ListedFile(Protocol):
     def file(self) -> File: ...
 
     @property
+    def needs_awaiting(self) -> bool:
+        """Whether it is a `FetchedFile`, of a source that needs awaiting."""
+        ...
+
+    @property
     def place(self) -> str:
         """Its path below `/packages/`, not quoted."""
         ...
@@ -88,6 +93,14 @@ class ListedFile(Protocol):
 
     def metadata_document(self) -> bytes | None:
         """The core metadata; None when none is offered, or it is gone. Blocks. Raises StoreError."""
+        ...
+
+
+class FetchedFile(ListedFile, Protocol):
+    """A file whose bytes may still be at another server."""
+
+    async def fetch(self, companion: str) -> Content:
+        """As `open`, on the event loop. Raises UpstreamError, too."""
         ...
 
 

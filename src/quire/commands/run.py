@@ -198,6 +198,31 @@ def _check_file(file: str, flag: str) -> None:
         ) from error
 
 
+def _add_upstream_flags(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--upstream",
+        metavar="URL",
+        help="mirror this index behind the projects of this one: its pages and files are fetched when a client asks "
+        "for them, verified, and kept in the store; a name that is or ever was local is never asked there",
+    )
+    add(
+        "--upstream-hosts",
+        metavar="HOST",
+        help="hosts of the upstream's files, with commas, that may have addresses which are not public",
+    )
+    add(
+        "--upstream-max-age",
+        metavar="SECONDS",
+        help="serve a page of the upstream so long without asking (default: 600)",
+    )
+    add(
+        "--upstream-max-stale",
+        metavar="SECONDS",
+        help="serve a page of the upstream so long while it cannot be asked (default: 2592000, 30 days)",
+    )
+
+
 def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
     """All flags. Each one is text or absent here; `resolve` reads it, as it reads the variable and the file."""
     add = parser.add_argument
@@ -330,6 +355,7 @@ def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:
         metavar="URL",
         help=f"send clients there for unknown projects (default: {DEFAULT_FALLBACK_URL})",
     )
+    _add_upstream_flags(parser)
     add(
         "--local",
         action="append",

@@ -110,6 +110,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     fallback_url: str | None = None
     """The simple API of the index that has the projects this one lacks, ended by a slash; None for a 404."""
+    upstream: str | None = None
+    """The simple API of the index that is mirrored behind this one, ended by a slash, perhaps with a login; None for
+    none."""
+    upstream_hosts: tuple[str, ...] = ()
+    """Hosts of its files that may have addresses which are not public."""
+    upstream_max_age: int = 600
+    """Seconds for which a page of it is served without asking."""
+    upstream_max_stale: int = 30 * 86_400
+    """Seconds for which a page of it is served while it cannot be asked."""
     local: tuple[str, ...] = ()
     """Patterns of names for which clients are never sent to another index; see `quire.domain.reserved`."""
     health_endpoint: str = "/health"
@@ -268,6 +277,10 @@ OPTIONS = (
     Option("oidc_groups_claim", values.claim, "--oidc-groups-claim"),
     Option("disable_fallback", values.boolean, "--disable-fallback"),
     Option("fallback_url", values.http_url, "--fallback-url"),
+    Option("upstream", values.http_url, "--upstream"),
+    Option("upstream_hosts", values.host_names, "--upstream-hosts"),
+    Option("upstream_max_age", values.integer(0, 86_400), "--upstream-max-age"),
+    Option("upstream_max_stale", values.integer(0, 3650 * 86_400), "--upstream-max-stale"),
     Option("local", values.name_patterns, "--local"),
     Option("health_endpoint", values.health_path, "--health-endpoint"),
     Option("welcome", values.path, "--welcome"),
@@ -538,7 +551,7 @@ def _combine(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> Settings:
             "--downloads redirect sends clients to a bucket, and this store is in none; leave it out, or have a proxy "
             "send the files of a directory (--accel-redirect)."
         )
-    disabled = given.get("disable_fallback", False)
+    disabled = given.get("disable_fallback", False) or "upstream" in given
     fields["fallback_url"] = None if disabled else given.get("fallback_url", DEFAULT_FALLBACK_URL)
     return Settings(**fields)
 

@@ -58,6 +58,10 @@ class Status(StrEnum):
         return self is not Status.QUARANTINED
 
 
+UNKNOWN_SIZE: Final = -1
+"""The size of a file of another index that does not say it."""
+
+
 class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One distribution of a project.
 
@@ -69,7 +73,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     version: str
     """As the filename spells it; compare with packaging.version."""
     size: int
-    """Bytes."""
+    """Bytes; UNKNOWN_SIZE only for a file of another index."""
     hashes: dict[str, str]
     """Hex digests by hashlib name; always has sha256."""
     uploaded: str | None = None

@@ -30,12 +30,14 @@ import msgspec
 import zstandard
 
 from quire.domain.names import version_sort_key
-from quire.domain.project import File, Status
+from quire.domain.project import UNKNOWN_SIZE, File, Status
 from quire.render.negotiation import Encoding, MediaType
 
 T = TypeVar("T")
 
 API_VERSION: Final = "1.4"
+_WITHOUT_SIZES: Final = "1.0"
+"""PEP 700: a page of a later version has the size of each file."""
 
 _MIN_COMPRESSED_BYTES: Final = 1024  # a page that fits into one packet is not worth a decompressor
 _ZSTD_LEVEL: Final = 9  # some 40 ms for the JSON of 10,000 files, once per page and process
@@ -351,7 +353,7 @@ class _FileEntry(msgspec.Struct, rename="kebab", gc=False):
     core_metadata: dict[str, str] | bool
     gpg_sig: bool
     yanked: bool | str
-    size: int
+    size: int | msgspec.UnsetType
     upload_time: str | msgspec.UnsetType
     provenance: str | None
 
@@ -389,8 +391,9 @@ def _with_entries(document: _ProjectDetail | _ProjectList, entries: Iterable[_Fi
 
 def _project_json(listing: ProjectListing) -> bytes:
     files = listing.files if listing.status.offers_files else ()
+    has_sizes = all(file.size != UNKNOWN_SIZE for file, _ in files)
     detail = _ProjectDetail(
-        meta=_Meta(),
+        meta=_Meta(API_VERSION if has_sizes else _WITHOUT_SIZES),
         name=listing.name,
         project_status=_ProjectStatus(listing.status, listing.status_reason or msgspec.UNSET),
         # Of a quarantined project too, as in the example of PEP 792: the versions exist, none is offered.
@@ -408,7 +411,7 @@ def _file_entry(file: File, url: str, provenance: str | None) -> _FileEntry:
         core_metadata={"sha256": file.metadata_sha256} if file.metadata_sha256 else False,
         gpg_sig=file.signed,
         yanked=file.yanked,
-        size=file.size,
+        size=msgspec.UNSET if file.size == UNKNOWN_SIZE else file.size,
         upload_time=file.uploaded or msgspec.UNSET,
         provenance=provenance,
     )

@@ -39,6 +39,12 @@ class OpenBlob(ABC):
         """
         return None
 
+    async def prepare(self, start: int, stop: int) -> None:
+        """Announce, on an event loop, that the bytes from `start` up to `stop` will be read, in order. Only a blob
+        whose bytes are still elsewhere has something to do; it raises QuireError when they cannot be had.
+        """
+        return
+
     async def wait(self, offset: int) -> None:
         """Wait, on an event loop, until `read_at` has a byte at this offset, or an error. Only a blob that is still
         arriving makes its readers wait.

@@ -3,6 +3,9 @@
 A file that is not here is fetched by the first request for it. All requests of a worker share the fetch, and get the
 bytes as they arrive (`quire.upstream.arriving`); meanwhile they are staged, and published to the store when they have
 the announced SHA-256, else discarded. A fetch goes on to its end when its clients have gone away.
+
+A request that reads no bytes, or a part of a file that is not here, fetches nothing: the part is passed on. Installers
+read the metadata of a wheel so, where the other index does not offer it beside the file.
 """
 
 from __future__ import annotations
@@ -67,7 +70,8 @@ class MirroredFiles:
         """The keys of fetches whose bytes are all there, and are being kept."""
 
     async def open(self, project: str, file: UpstreamFile) -> OpenBlob:
-        """The bytes of a file, which may still be arriving.
+        """The bytes of a file. Those that are not here are asked for once they are to be read (`OpenBlob.prepare`);
+        where the other index does not say how many there are, at once.
 
         Raises NotFound when the other index has it no more, UpstreamBusy, UpstreamError, StoreError.
         """
@@ -76,11 +80,21 @@ class MirroredFiles:
             return await self._in(self._readers, self._blobs.open, key)
         except BlobMissing:
             pass
+        if file.size is None:
+            return await self.arriving(project, file)
+        return RemoteBlob(self, self._server, project, file, file.size)
+
+    def is_arriving(self, project: str, file: UpstreamFile) -> bool:
+        """Whether this worker fetches a file at this moment."""
+        return self._key(project, file) in self._fetches
+
+    async def arriving(self, project: str, file: UpstreamFile) -> OpenBlob:
+        """The bytes of a file that is not here: of the fetch under way, or of a new one. Raises as `open`."""
+        key = self._key(project, file)
         fetch = self._fetches.get(key)
         if fetch is None:
             fetch = self._fetches[key] = asyncio.get_running_loop().create_future()
-            task = asyncio.get_running_loop().create_task(self._fetch(key, file, fetch))
-            self._under_way[key] = task
+            self._under_way[key] = asyncio.get_running_loop().create_task(self._fetch(key, file, fetch))
         return (await asyncio.shield(fetch)).reader()
 
     async def metadata(self, project: str, file: UpstreamFile) -> OpenBlob | bytes:
@@ -193,6 +207,115 @@ class MirroredFiles:
         self, executor: Callable[[], Executor], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor(), partial(function, *args, **kwargs))
+
+
+class RemoteBlob(OpenBlob):
+    """A file that is not here, for one reader. Belongs to one event loop until bytes are read."""
+
+    __slots__ = ("_file", "_files", "_part", "_project", "_server", "_whole")
+
+    def __init__(self, files: MirroredFiles, server: OtherServer, project: str, file: UpstreamFile, size: int) -> None:
+        super().__init__(size)
+        self._files = files
+        self._server = server
+        self._project = project
+        self._file = file
+        self._whole: OpenBlob | None = None
+        self._part: Part | None = None
+
+    async def prepare(self, start: int, stop: int) -> None:
+        if (start, stop) != (0, self.size) and not self._files.is_arriving(self._project, self._file):
+            part = Part(self._server, self._file, start, stop, self.size)
+            if await part.begin():
+                self._part = part
+                return
+        self._whole = await self._files.arriving(self._project, self._file)
+
+    async def wait(self, offset: int) -> None:
+        if self._part is not None:
+            await self._part.wait(offset)
+        elif self._whole is not None:
+            await self._whole.wait(offset)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        if self._part is not None:
+            return self._part.read_at(offset, size)
+        if self._whole is None:
+            raise StoreError(f"The file {self._file.filename} is not here.")
+        return self._whole.read_at(offset, size)
+
+    def close(self) -> None:
+        if self._part is not None:
+            self._part.close()
+        if self._whole is not None:
+            self._whole.close()
+
+
+class Part:
+    """A part of a file, passed on as it arrives; one reader reads it in order."""
+
+    def __init__(self, server: OtherServer, file: UpstreamFile, start: int, stop: int, size: int) -> None:
+        self._server = server
+        self._file = file
+        self._range = f"{start}-{stop - 1}"
+        self._whole_size = size
+        self._begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._pieces: asyncio.Queue[bytes | str] = asyncio.Queue(4)
+        """A text is the reason why there are no more."""
+        self._at = start
+        self._piece = b""
+        self._error: str | None = None
+        self._task = asyncio.get_running_loop().create_task(self._read())
+
+    async def begin(self) -> bool:
+        """Whether the other index gives this part. Raises NotFound, UpstreamError."""
+        try:
+            return await asyncio.shield(self._begun)
+        except BaseException:
+            self.close()
+            raise
+
+    async def wait(self, offset: int) -> None:
+        """Wait for the next bytes, of which `offset` is the first."""
+        if offset != self._at + len(self._piece) or self._error is not None:
+            return
+        piece = await self._pieces.get()
+        self._at = offset
+        if isinstance(piece, str):
+            self._piece, self._error = b"", piece
+        else:
+            self._piece = piece
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Raises StoreError when there are no more bytes."""
+        begin = offset - self._at
+        found = self._piece[begin : begin + size] if begin >= 0 else b""
+        if not found:
+            raise StoreError(self._error or "The bytes have not arrived yet.")
+        return found
+
+    def close(self) -> None:
+        self._task.cancel()
+
+    async def _read(self) -> None:
+        headers = {**_WITHOUT_CODING, "Range": f"bytes={self._range}"}
+        try:
+            async with self._server.get(self._file.url, headers) as response:
+                is_part = response.headers.get("Content-Range") == f"bytes {self._range}/{self._whole_size}"
+                if response.status != 206 or not is_part:
+                    if response.status not in {200, 206, 416}:
+                        _check(response, self._file.filename)
+                    self._begun.set_result(False)
+                    return
+                self._begun.set_result(True)
+                async for piece in response.pieces():
+                    await self._pieces.put(piece)
+            await self._pieces.put(f"The part of {self._file.filename} ended early.")
+        except (UpstreamError, NotFound) as error:
+            if not self._begun.done():
+                self._begun.set_exception(error)
+            else:
+                await self._pieces.put(str(error))
 
 
 def _take(data: bytes, arrival: Arrival, staging: Staging | None, update: Callable[[bytes], None]) -> None:

@@ -113,7 +113,7 @@ class Mirror:
         self._ages = ages
         self._executor = executor
         self._now = now
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[bool]] = {}
         self._unknown: OrderedDict[str, datetime] = OrderedDict()
         self._failures = 0
         """Since the last answer."""
@@ -131,52 +131,44 @@ class Mirror:
 
         Raises UpstreamError when nothing can be served, StoreError.
         """
+        was_asked = False
         for _ in range(MOST_ROUNDS):
             current = await self._in_thread(self._load, name, known)
             if not self._writable:
                 current.until = _FOR_EVER
                 return current
-            served = await (self._unknown_now(current) if current.page is None else self._served(current, current.page))
-            if served:
+            now, page = self._now(), current.page
+            current.until = self._unknown_until(name) if page is None else mirrored.fresh_until(page, self._ages, now)
+            if was_asked and page is not None:
                 return current
+            needed = self._need(current, now)
+            if needed is Need.NOTHING:
+                return current
+            if page is not None and needed is Need.UNUSABLE and mirrored.is_leased(page, now):
+                await asyncio.sleep(_POLL)
+            elif needed is Need.UNUSABLE:
+                self._check_pause(page, now)
+                if await asyncio.shield(self._asking(current)) and page is None:
+                    current.until = self._unknown_until(name)
+                    return current
+                was_asked = True
+            else:
+                task = self._asking(current)
+                if needed is Need.BEHIND:
+                    return current
+                done, _ = await asyncio.wait({task}, timeout=self._ages.patience)
+                if not done or task.cancelled() or task.exception() is not None:
+                    return current
+                was_asked = True
             known = current
         raise UpstreamBusy(f"The page of {name} changes faster than it can be read; repeat later.")
 
-    async def _unknown_now(self, current: Mirrored) -> bool:
-        """Whether the other index has no such project; it is asked if need be. False: read the record again.
-
-        Raises UpstreamError.
-        """
-        current.until = self._unknown_until(current.name)
-        if current.until is None:
-            self._check_pause()
-            await asyncio.shield(self._asking(current))
-        return current.until is not None
-
-    async def _served(self, current: Mirrored, page: MirroredPage) -> bool:
-        """Whether a page may be served as it is. The other index is asked if need be. False: read the record again.
-
-        Raises UpstreamError.
-        """
-        now = self._now()
-        needed = mirrored.need(page, self._ages, now)
-        current.until = mirrored.fresh_until(page, self._ages, now)
-        if needed is Need.UNUSABLE:
-            if mirrored.is_leased(page, now):
-                await asyncio.sleep(_POLL)
-                return False
-            if page.trouble is not None and mirrored.is_pausing(page, now):
-                raise UpstreamError(page.trouble.said)
-            self._check_pause()
-            await asyncio.shield(self._asking(current))
-            return False
-        if needed is Need.NOTHING or self._pause_ends(now) is not None:
-            return True
-        task = self._asking(current)
-        if needed is Need.BEHIND:
-            return True
-        done, _ = await asyncio.wait({task}, timeout=self._ages.patience)
-        return not done or task.cancelled() or task.exception() is not None
+    def _need(self, current: Mirrored, now: datetime) -> Need:
+        """The step before a project is served: as `mirrored.need`, with what this worker knows."""
+        if current.page is None:
+            return Need.NOTHING if current.until is not None else Need.UNUSABLE
+        needed = mirrored.need(current.page, self._ages, now)
+        return Need.NOTHING if needed in {Need.BEHIND, Need.AHEAD} and self._pause_ends(now) is not None else needed
 
     async def close(self) -> None:
         """End what is being asked. A lease that was taken ends by its time."""
@@ -187,7 +179,7 @@ class Mirror:
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    def _asking(self, current: Mirrored) -> asyncio.Task[None]:
+    def _asking(self, current: Mirrored) -> asyncio.Task[bool]:
         """The task that asks for a project: the one under way, or a new one."""
         name = current.name
         task = self._tasks.get(name)
@@ -198,7 +190,7 @@ class Mirror:
             task.add_done_callback(lambda done: self._asked(name, done))
         return task
 
-    def _asked(self, name: str, task: asyncio.Task[None]) -> None:
+    def _asked(self, name: str, task: asyncio.Task[bool]) -> None:
         self._tasks.pop(name, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.log(
@@ -208,17 +200,18 @@ class Mirror:
                 error=str(error) or type(error).__name__,
             )
 
-    async def _find(self, name: str, record: Record) -> None:
-        """Ask for a project that has no record; it gets one if it is found."""
+    async def _find(self, name: str, record: Record) -> bool:
+        """Ask for a project that has no record; it gets one if it is found. Whether there is no such project."""
         answer = await self._answer(name, NO_VALIDATORS)
         if answer.page is None:
             self._remember_unknown(name)
-            return
+            return True
         with suppress(Conflict):  # another worker has found it as well
             await self._in_thread(self._keep, name, record, None, answer)
+        return False
 
-    async def _renew(self, name: str, record: Record, page: MirroredPage) -> None:
-        """Ask for a project that has a record, unless another worker has changed it meanwhile."""
+    async def _renew(self, name: str, record: Record, page: MirroredPage) -> bool:
+        """Ask for a project that has a record, unless another worker has changed it meanwhile. False, as `_find`."""
         try:
             leased = mirrored.with_lease(page, secrets.token_hex(8), self._now())
             record = await self._in_thread(self._write, record, leased)
@@ -230,6 +223,7 @@ class Mirror:
             wait = error.wait if isinstance(error, UpstreamBusy) else 0.0
             await self._in_thread(self._write, record, mirrored.failed(page, str(error), wait, self._now()))
             raise
+        return False
 
     async def _answer(self, name: str, known: Validators) -> Answered:
         try:
@@ -250,9 +244,10 @@ class Mirror:
         """When the other index may be asked again; None: now."""
         return self._again if self._again is not None and now < self._again else None
 
-    def _check_pause(self) -> None:
+    def _check_pause(self, page: MirroredPage | None, now: datetime) -> None:
         """Raises UpstreamBusy while the other index is not to be asked."""
-        now = self._now()
+        if page is not None and page.trouble is not None and mirrored.is_pausing(page, now):
+            raise UpstreamBusy(page.trouble.said, (page.trouble.again - now).total_seconds())
         ends = self._pause_ends(now)
         if ends is not None:
             raise UpstreamBusy("The index could not be reached just now; repeat later.", (ends - now).total_seconds())

@@ -31,6 +31,8 @@ STATUS: tuple[tuple[type[errors.QuireError], int], ...] = (
     (errors.BlobMissing, 404),
     (errors.StoreFull, 507),
     (errors.StoreError, 503),
+    (errors.UpstreamBusy, 503),
+    (errors.UpstreamError, 502),
 )
 RETRY_AFTER_SECONDS = 5
 

@@ -57,11 +57,12 @@ from quire.process.budget import Budget
 from quire.process.siblings import folder_of, is_draining
 from quire.process.threads import Threads
 from quire.render.simple import Page
-from quire.store.contracts import BlobOptions
+from quire.store.contracts import BlobOptions, Store
 from quire.store.open_blob import OpenBlob
 from quire.store.opening import open_store, requests_of
 
 if TYPE_CHECKING:
+    from quire.catalog.mirrored import MirroredProjects
     from quire.http.login.sign_on import SignOn
     from quire.http.publishing.exchange import TokenExchange
     from quire.webhooks.deliverer import Deliverer
@@ -138,6 +139,8 @@ class Worker:
             uses=TokenUses(self.default.store.records),
             rates=TokenRates(settings.token_rate),
         )
+        self.mirror: MirroredProjects | None = None
+        """The projects of another index behind those of the default one; None where there is none."""
         self.attestations = attestations
         """None where the attestations of uploads are neither verified nor kept."""
         self.renderings: Renderings[Page] = Renderings()
@@ -421,10 +424,12 @@ def build_worker(settings: Settings) -> Worker:
     folder = drop_ins_of(
         settings, store, stores_facts=store.writable, algorithms=policy.further_algorithms, budget=budget
     )
+    mirror = _mirror(settings, store, threads)
     index = ServedIndex(
         Index(store, settings.index, trash_seconds=settings.trash_seconds),
         [DropIns(folder)],
         policy,
+        behind=[] if mirror is None else [[mirror]],
         budget=budget,
         threads=threads,
         tallies=metrics.tally.barriers,
@@ -457,6 +462,7 @@ def build_worker(settings: Settings) -> Worker:
         settings_alone=settings_alone,
         attestations=make_verifier(settings.attestations, settings.attestations_trust_root),
     )
+    worker.mirror = mirror
     metrics.watch(
         index.hosted.commits,
         folder.left_out,
@@ -474,6 +480,22 @@ def build_worker(settings: Settings) -> Worker:
 def _integrity_url(settings: Settings, below: str = "") -> str | None:
     """See `IndexPolicy`. `below`: the part of the path that names an index."""
     return None if settings.public_url is None else f"{settings.public_url}{below}integrity/"
+
+
+def _mirror(settings: Settings, store: Store, threads: Threads) -> MirroredProjects | None:
+    """The mirror of the upstream; None where there is none. Raises ConfigurationError."""
+    if settings.upstream is None:
+        return None
+    from quire.catalog.mirroring import open_mirror  # noqa: PLC0415 - the client of other indexes, for those with one
+
+    return open_mirror(
+        store,
+        threads,
+        settings.upstream,
+        hosts=settings.upstream_hosts,
+        max_age=settings.upstream_max_age,
+        max_stale=settings.upstream_max_stale,
+    )
 
 
 def worker_of(request: Request) -> Worker:

@@ -109,6 +109,8 @@ async def _find(index: ServedIndex, path: str) -> Target:
     parsed = guess_filename(filename)
     if parsed is not None and is_normalized(parsed.project):
         listed = (await index.project(parsed.project)).offered.get(filename)
+        if listed is not None and listed.place == place:
+            return Target(listed, companion)
         if listed is not None and listed.is_permanent and permanent is None:
             return Target(listed, companion, is_at_its_place=False)
     raise NotFound(f"The file {filename[:200]} does not exist.")
@@ -214,6 +216,8 @@ class FileResponse(Response):
             self.headers["content-range"] = f"bytes {start}-{stop - 1}/{size}"
             self.status_code = 206
         self.headers["content-length"] = str(stop - start)
+        if isinstance(content, OpenBlob) and request.method != "HEAD":
+            await content.prepare(start, stop)
         if request.method == "HEAD" or stop == start:
             await self._send_whole(send, self.status_code, b"")
         elif isinstance(content, bytes):

@@ -1,0 +1,203 @@
+"""The projects of another index, as a source: pages and files that are kept in the store, and asked for when needed.
+
+A file's URL keeps the path that it has at the other index, where that names the file and can be a path here; so lock
+files that were made there and here differ in the host alone. Files without a SHA-256 are left out: nothing is served
+that cannot be verified.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar, Final
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from quire.catalog.sources import Content
+from quire.domain.errors import InvalidName, NotFound
+from quire.domain.project import UNKNOWN_SIZE, File, Status
+from quire.upstream.files import METADATA, MirroredFiles
+from quire.upstream.mirror import Mirror, Mirrored
+from quire.upstream.pages import UpstreamFile
+from quire.upstream.server import OtherServer
+
+_PROJECT_BYTES: Final = 700
+_PLACE: Final = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._+!-]*/)+[A-Za-z0-9][A-Za-z0-9._+!-]*")
+_DIGEST_PLACE: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/[^/]+")
+"""The places of PyPI's files: each carries a digest of its bytes."""
+
+
+class MirroredFile(msgspec.Struct, frozen=True, gc=False):
+    """A file of another index. Like its File never part of a cycle that matters: its mirror lives as long as the
+    server."""
+
+    file: File
+    offered: UpstreamFile
+    project: str
+    """Normalized name."""
+    place: str
+    mirror: MirroredFiles
+
+    needs_awaiting: ClassVar[bool] = True
+    further_bytes: ClassVar[int] = 900
+
+    @property
+    def label(self) -> str:
+        return self.file.filename
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether its URL carries a digest."""
+        return self.place == _own_place(self.project, self.file) or _DIGEST_PLACE.fullmatch(self.place) is not None
+
+    @property
+    def removal_problem(self) -> str | None:
+        return f"The file {self.file.filename} is of another index, which this one mirrors; it cannot be removed here."
+
+    def opens_inline(self, companion: str) -> bool:
+        return False
+
+    def open(self, companion: str) -> Content:
+        """Raises NotFound: its bytes are awaited (`fetch`)."""
+        raise NotFound(f"The file {self.file.filename}{companion} is not here yet.")
+
+    async def fetch(self, companion: str) -> Content:
+        """Raises NotFound, UpstreamError, StoreError."""
+        if not companion:
+            return Content(await self.mirror.open(self.project, self.offered), self.file.sha256)
+        digest = self.file.metadata_sha256
+        if companion != METADATA or digest is None:
+            raise NotFound(f"The file {self.file.filename}{companion} does not exist.")
+        return Content(await self.mirror.metadata(self.project, self.offered), digest)
+
+    def opener(self, companion: str) -> None:
+        return None
+
+    def metadata_document(self) -> bytes | None:
+        return None
+
+
+class MirroredProject:
+    """A project of another index at one moment, or its absence."""
+
+    __slots__ = ("_files", "mirrored")
+
+    was_written = False
+
+    def __init__(self, mirrored: Mirrored, files: MirroredFiles) -> None:
+        self.mirrored = mirrored
+        self._files = files
+
+    @property
+    def exists(self) -> bool:
+        return self.mirrored.content is not None
+
+    @property
+    def display_name(self) -> str | None:
+        return None
+
+    @property
+    def status(self) -> Status | None:
+        content = self.mirrored.content
+        return content.status if content is not None else None
+
+    @property
+    def status_reason(self) -> str | None:
+        content = self.mirrored.content
+        return content.status_reason if content is not None else None
+
+    @property
+    def bytes_in_memory(self) -> int:
+        return _PROJECT_BYTES
+
+    def files(self) -> Iterator[MirroredFile]:
+        content, project = self.mirrored.content, self.mirrored.name
+        for offered in content.files if content is not None else ():
+            if "sha256" in offered.hashes:
+                file = _file(offered)
+                yield MirroredFile(file, offered, project, _place(project, file, offered.url), self._files)
+
+
+class NoNames:
+    """The names of a mirror: it lists none, since the other index has too many, and most of them were never asked."""
+
+    names: tuple[str, ...] = ()
+
+
+_NO_NAMES: Final = NoNames()
+
+
+class MirroredProjects:
+    """A `quire.catalog.sources.Source`: the projects of another index. It answers on the event loop."""
+
+    needs_awaiting = True
+    may_have_files = True
+
+    def __init__(self, mirror: Mirror, files: MirroredFiles, server: OtherServer, *, validates_inline: bool) -> None:
+        """`server`: the one that both ask; it is closed with them."""
+        self._mirror = mirror
+        self._files = files
+        self._server = server
+        self.validates_inline = validates_inline
+
+    async def project(self, name: str, known: MirroredProject | None) -> MirroredProject:
+        try:
+            found = await self._mirror.get(name, known.mirrored if known is not None else None)
+        except InvalidName as error:
+            raise NotFound(f"The project {name[:200]} does not exist.") from error
+        return known if known is not None and found is known.mirrored else MirroredProject(found, self._files)
+
+    def project_inline(self, name: str, known: MirroredProject, tick: object) -> MirroredProject | None:
+        return None if self._mirror.inline(known.mirrored) is None else known
+
+    async def names(self, known: NoNames | None) -> NoNames:
+        return _NO_NAMES
+
+    def names_unchanged(self, known: NoNames) -> bool:
+        return True
+
+    def claims(self, name: str) -> bool:
+        return False
+
+    def disclaims_inline(self, name: str) -> bool:
+        return True
+
+    def find(self, place: str) -> None:
+        """None: its files are found by their project."""
+
+    def count(self) -> int:
+        """0: they are another index's."""
+        return 0
+
+    async def close(self) -> None:
+        """End what is being asked and fetched."""
+        await self._mirror.close()
+        await self._files.close()
+        await self._server.close()
+
+
+def _file(offered: UpstreamFile) -> File:
+    return File(
+        filename=offered.filename,
+        version=offered.version,
+        size=UNKNOWN_SIZE if offered.size is None else offered.size,
+        hashes=offered.hashes,
+        uploaded=offered.uploaded,
+        requires_python=offered.requires_python,
+        yanked=offered.yanked,
+        metadata_sha256=offered.metadata if isinstance(offered.metadata, str) else None,
+    )
+
+
+def _own_place(project: str, file: File) -> str:
+    return f"{project}/{file.sha256}/{file.filename}"
+
+
+def _place(project: str, file: File, url: str) -> str:
+    """The place of a file, by its URL at the other index."""
+    parts = urlsplit(url)
+    place = unquote(parts.path).removeprefix("/").removeprefix("packages/")
+    if parts.query or not place.endswith(f"/{file.filename}") or not _PLACE.fullmatch(place):
+        return _own_place(project, file)
+    return place

@@ -1,0 +1,193 @@
+"""A server with an upstream: pages and files of another index behind its own, and no local name asked there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.asking import JSON_V1, OPEN, Site, publish_wheel, serve
+from tests.distributions import make_wheel, wheel_name
+from tests.serving import until
+from tests.upstreams import JSON, Answer, FakeIndex, page, serving_index
+
+NAME = wheel_name("far", "1.0")
+CONTENT = make_wheel("far", "1.0")
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+PLACE = f"{DIGEST[:2]}/{DIGEST[2:4]}/{DIGEST[4:]}/{NAME}"
+"""As PyPI has them."""
+METADATA = b"Metadata-Version: 2.1\nName: far\nVersion: 1.0\n"
+ENTRY = {
+    "filename": NAME,
+    "url": f"../../packages/{PLACE}",
+    "hashes": {"sha256": DIGEST},
+    "size": len(CONTENT),
+    "requires-python": ">=3.8",
+    "upload-time": "2024-01-02T03:04:05.678901Z",
+    "yanked": "broken",
+    "core-metadata": {"sha256": hashlib.sha256(METADATA).hexdigest()},
+}
+
+
+@contextmanager
+def mirror(folder: Path, upstream: FakeIndex, *flags: object, place: str = "") -> Iterator[Site]:
+    folder.mkdir(exist_ok=True)
+    with serve(folder, *OPEN, "--upstream", upstream.url, *flags, place=place, NO_PROXY="*") as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[FakeIndex]:
+    with serving_index() as index:
+        index.at("/simple/far/", page([ENTRY]))
+        index.at(f"/packages/{PLACE}", Answer(CONTENT))
+        index.at(f"/packages/{PLACE}.metadata", Answer(METADATA))
+        yield index
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, upstream: FakeIndex, place: str) -> Iterator[Site]:
+    with mirror(tmp_path_factory.mktemp("mirror"), upstream, "--local", "acme-*", place=place) as served:
+        yield served
+
+
+def asked(upstream: FakeIndex, word: str) -> list[str]:
+    """The requests that the upstream got for a name."""
+    return [path for path in upstream.paths if word in path]
+
+
+def test_a_page_says_what_the_upstream_says(site: Site) -> None:
+    """All of it, at the path that the file has there; one request serves all that follow."""
+    (file,) = site.listing("far")["files"]
+    assert file["url"] == f"../../packages/{PLACE}"
+    assert {name: file[name] for name in ENTRY if name != "url"} == {
+        name: ENTRY[name] for name in ENTRY if name != "url"
+    }
+    page = site.get("/simple/far/")
+    assert f'href="../../packages/{PLACE}#sha256={DIGEST}"' in page.text
+    assert site.get("/simple/far/", if_none_match=page.headers["etag"]).status_code == 304
+
+
+def test_a_file_comes_whole_in_parts_and_with_its_metadata(site: Site, upstream: FakeIndex) -> None:
+    """It is fetched once; a request for its headers alone fetches nothing."""
+    before = len(asked(upstream, NAME))
+    head = site.client.head(f"/packages/{PLACE}")
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(CONTENT)))
+    assert len(asked(upstream, NAME)) == before
+    for _ in range(2):
+        answer = site.get(f"/packages/{PLACE}")
+        assert (answer.status_code, answer.content) == (200, CONTENT)
+        assert answer.headers["etag"] == f'"{DIGEST}"'
+    part = site.get(f"/packages/{PLACE}", range="bytes=5-9")
+    assert (part.status_code, part.content) == (206, CONTENT[5:10])
+    assert site.get(f"/packages/{PLACE}.metadata").content == METADATA
+    assert len(asked(upstream, NAME)) == before + 2
+
+
+def test_a_project_that_the_upstream_lacks_is_missing(site: Site, upstream: FakeIndex) -> None:
+    """It is asked once in a while, however often clients ask."""
+    before = len(asked(upstream, "/unknown/"))
+    for _ in range(3):
+        assert site.get("/simple/unknown/").status_code == 404
+    assert len(asked(upstream, "/unknown/")) == before + 1
+
+
+def test_the_list_of_projects_is_that_of_this_index(site: Site) -> None:
+    """The names of the upstream are too many, and most of them are of no interest here."""
+    publish_wheel(site, "near", "1.0")
+    assert site.get("/simple/far/").status_code == 200
+    assert site.projects() == ["near"]
+
+
+def test_no_local_name_is_asked_upstream(site: Site, upstream: FakeIndex) -> None:
+    """Reserved, hosted under any spelling, deleted, or quarantined."""
+    publish_wheel(site, "Mine.Tool", "1.0")
+    publish_wheel(site, "mine-gone", "1.0")
+    answer = site.client.post("/", data={":action": "remove_pkg", "name": "mine-gone", "version": "1.0"})
+    assert answer.status_code == 200, answer.text
+    for name in ("acme-private", "ACME.Private", "mine-tool", "Mine_Tool", "mine-gone"):
+        site.client.get(f"/simple/{name}/", headers={"Accept": JSON_V1}, follow_redirects=True)
+        site.get(f"/pypi/{name}/json")
+        site.get(f"/packages/{name}/{'0' * 64}/{wheel_name('mine_tool', '9.0')}")
+    assert site.filenames("mine-tool") == [wheel_name("Mine.Tool", "1.0")]
+    assert [path for path in upstream.paths if "acme" in path.lower() or "mine" in path.lower()] == []
+
+
+def test_a_name_that_is_published_here_is_no_longer_the_upstreams(site: Site, upstream: FakeIndex) -> None:
+    """At once, with none of its files; also when a later answer of the upstream would have more."""
+    content = make_wheel("taken", "9.0")
+    name = wheel_name("taken", "9.0")
+    entry = {"filename": name, "url": f"/files/{name}", "hashes": {"sha256": hashlib.sha256(content).hexdigest()}}
+    upstream.at("/simple/taken/", page([entry]))
+    assert site.filenames("taken") == [name]
+    publish_wheel(site, "taken", "1.0")
+    assert site.filenames("taken") == [wheel_name("taken", "1.0")]
+    assert site.get(f"/packages/taken/{entry['hashes']['sha256']}/{name}").status_code == 404  # type: ignore[index]
+
+
+def test_bytes_with_another_digest_never_arrive_whole(site: Site, upstream: FakeIndex) -> None:
+    """The connection ends before the announced length, each time."""
+    name, content = wheel_name("liar", "1.0"), make_wheel("liar", "1.0")
+    entry = {"filename": name, "url": f"/files/{name}", "hashes": {"sha256": "0" * 64}, "size": len(content)}
+    upstream.at("/simple/liar/", page([entry]))
+    upstream.at(f"/files/{name}", Answer(content))
+    path = site.file_url("liar", name).removeprefix(str(site.client.base_url))
+    for _ in range(2):
+        with pytest.raises(httpx.RemoteProtocolError, match=f"received {len(content) - 1} bytes"):
+            site.client.get(path)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "sentence"),
+    [
+        (Answer(b"<h1>Log in</h1>", "text/html"), 502, "of a login"),
+        (Answer(b"gone wild", JSON), 502, "no page of the Simple API"),
+        (Answer(status=403), 502, "give a login"),
+        (Answer(status=302, headers={"Location": "http://169.254.169.254/simple/x/"}), 502, "not public"),
+    ],
+)
+def test_an_answer_that_is_no_page_is_an_error_with_a_sentence(
+    site: Site, upstream: FakeIndex, answer: Answer, status: int, sentence: str
+) -> None:
+    """Not an empty project, which a resolver would believe."""
+    name = f"odd-{abs(hash((answer.body, answer.status)))}"
+    upstream.at(f"/simple/{name}/", answer)
+    found = site.get(f"/simple/{name}/")
+    assert (found.status_code, sentence in found.text) == (status, True), found.text
+
+
+@pytest.mark.on_disk("the files of a drop-in folder")
+def test_a_drop_in_that_is_being_copied_keeps_its_name(site: Site, upstream: FakeIndex) -> None:
+    """A half-copied file shows nothing, and its name is not asked upstream."""
+    (site.root / f".{wheel_name('dropped', '1.0')}.Ab12Cd").write_bytes(b"half")
+    assert site.filenames("dropped") == []
+    assert asked(upstream, "dropped") == []
+
+
+@pytest.mark.on_disk("two servers on one directory")
+def test_workers_share_what_one_of_them_was_told(tmp_path: Path) -> None:
+    """Pages and files outlive a restart, and an upstream that is away; a page that it changes is seen by all."""
+    with serving_index() as upstream:
+        upstream.has("far", {NAME: CONTENT})
+        with mirror(tmp_path, upstream, "--upstream-max-age", 0) as one, mirror(tmp_path, upstream) as two:
+            url = one.file_url("far", NAME)
+            assert one.client.get(url).content == CONTENT
+            until(lambda: any(NAME in path for path in one.blobs()))
+            before = len(asked(upstream, "far"))
+            assert two.filenames("far") == [NAME]
+            assert two.client.get(two.file_url("far", NAME)).content == CONTENT
+            assert len(asked(upstream, "far")) == before
+            later = wheel_name("far", "2.0")
+            upstream.has("far", {NAME: CONTENT, later: b"later"})
+            until(lambda: later in one.filenames("far"))
+            assert later in two.filenames("far")
+            upstream.at("/simple/far/", Answer(status=503))
+        with mirror(tmp_path, upstream, "--upstream-max-age", 0) as again:
+            before = len(asked(upstream, "/files/"))
+            assert again.filenames("far") == [NAME, later]
+            assert again.client.get(again.file_url("far", NAME)).content == CONTENT
+            assert len(asked(upstream, "/files/")) == before
