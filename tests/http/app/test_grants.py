@@ -295,7 +295,9 @@ def test_a_token_to_upload_reads_no_metrics(tmp_path: Path) -> None:
 
 
 def test_the_log_has_changes_of_grants_and_tokens(tmp_path: Path) -> None:
-    """With the user of each; those that name a project are in the log of that project, beside its own changes."""
+    """With the user of each; those that name a project are in the log of that project, beside its own changes, also
+    when the project is not there yet. A name of which nothing was ever said is no project.
+    """
     with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
         upload(site, "acme", basic("ann"))
         quire(site, "access", "init", "--admin", "ann", "-a", "list,download,update")
@@ -307,15 +309,26 @@ def test_the_log_has_changes_of_grants_and_tokens(tmp_path: Path) -> None:
         quire(site, "token", "revoke", identity)
         everything = json.loads(quire(site, "log", "--json"))
         of_project = json.loads(quire(site, "log", "acme", "--json"))
-        of_other = json.loads(quire(site, "log", "other", "--json"))
+        of_other = quire(site, "log", "other", code=1)
         of_access = json.loads(quire(site, "log", "--access", "--json"))
         lines = quire(site, "log", "--access")
+        quire(site, "grant", "user:bob", "upload", "--project", "planned")
+        create(site, "--right", "upload", "--project", "plan*")
+        of_planned = json.loads(quire(site, "log", "planned", "--json"))
+        headers = {"authorization": basic("ann")}
+        found = {
+            name: site.client.get(f"/-/api/v1/indexes/main/projects/{name}/log", headers=headers)
+            for name in ("planned", "other")
+        }
     actions = ["publish", "access-init", "grant", "token-create", "delete", "revoke", "group", "token-revoke"]
     assert [entry["action"] for entry in everything] == actions
     assert [entry["project"] for entry in everything if entry["action"] in {"publish", "grant"}] == ["acme", None]
     assert [entry["action"] for entry in of_project] == ["publish", "grant", "token-create", "delete", "revoke"]
     assert [entry["action"] for entry in of_access] == [each for each in actions if each not in {"publish", "delete"}]
-    assert of_other == []
+    assert "The project other does not exist." in of_other
+    assert [entry["action"] for entry in of_planned] == ["grant", "token-create"]
+    assert found["planned"].json()["entries"] == of_planned
+    assert found["other"].status_code == 404
     deleted = of_project[3]
     assert (deleted["user"], deleted["by_token"]) == ("bob", identity)
     assert of_project[1]["user"] == "root"
