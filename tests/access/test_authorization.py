@@ -11,6 +11,8 @@ from quire.access.principals import ANONYMOUS, Principal
 
 ANN = Principal("ann")
 CHANGES = (Right.UPDATE, Right.UPLOAD, Right.MANAGE)
+WITH_UPDATE = (*CHANGES, Right.INSPECT)
+"""A login is needed for all of them where it is for updates."""
 
 
 def refused(rules: AccessRules, principal: Principal) -> dict[Right, type]:
@@ -27,7 +29,7 @@ def refused(rules: AccessRules, principal: Principal) -> dict[Right, type]:
 
 def test_uploads_need_a_login_unless_told_otherwise() -> None:
     """The default is pypiserver's: update needs a login, reading does not."""
-    assert refused(AccessRules(), ANONYMOUS) == dict.fromkeys(CHANGES, NeedsLogin)
+    assert refused(AccessRules(), ANONYMOUS) == dict.fromkeys(WITH_UPDATE, NeedsLogin)
     assert refused(AccessRules(()), ANONYMOUS) == {}
 
 
@@ -36,7 +38,7 @@ def test_a_login_gives_all_that_needs_one(needed: tuple[bool, ...]) -> None:
     """Exactly the named rights need a login; a user has all of them. Metrics are read with the right to list."""
     rights = [right for right, is_needed in zip(Right, needed, strict=False) if is_needed]
     also = [Right.METRICS] if Right.LIST in rights else []
-    also += CHANGES if Right.UPDATE in rights else []
+    also += WITH_UPDATE if Right.UPDATE in rights else []
     rules = AccessRules([right.value for right in rights])
     assert refused(rules, ANONYMOUS) == dict.fromkeys([*rights, *also], NeedsLogin)
     assert refused(rules, ANN) == {}

@@ -175,13 +175,14 @@ def test_the_tables_decide_as_the_document_says(
             if state.decides:
                 decided = {
                     right: rules.authorize(principal, right, index, project, state, owners=owned_by) is ALLOWED
-                    for right in (Right.LIST, Right.DOWNLOAD, Right.UPLOAD, Right.MANAGE, Right.UPDATE)
+                    for right in (Right.LIST, Right.DOWNLOAD, Right.UPLOAD, Right.MANAGE, Right.INSPECT, Right.UPDATE)
                 }
                 assert decided == {
                     Right.LIST: may[Permission.READ],
                     Right.DOWNLOAD: may[Permission.READ],
                     Right.UPLOAD: may[Permission.UPLOAD],
                     Right.MANAGE: may[Permission.MANAGE],
+                    Right.INSPECT: may[Permission.MANAGE],
                     Right.UPDATE: may[Permission.UPLOAD] or may[Permission.MANAGE],
                 }
 
@@ -206,7 +207,7 @@ def test_owners_only_take_from_others(
             free, by_others, owned = allowed(()), allowed(("user:nobody",)), allowed(owned_by)
             unknown = rules.authorize(principal, right, index, project, state) is ALLOWED
             assert unknown == by_others
-            if not is_owned or right not in {Right.UPLOAD, Right.MANAGE, Right.UPDATE}:
+            if not is_owned or right not in {Right.UPLOAD, Right.MANAGE, Right.INSPECT, Right.UPDATE}:
                 assert owned == free == by_others
                 continue
             assert free >= by_others

@@ -30,6 +30,8 @@ class Right(StrEnum):
     METRICS = "read the metrics"
     UPLOAD = "upload"
     MANAGE = "change or remove releases"
+    INSPECT = "read the log, the owners and the trash of projects"
+    """Given by the same permission as MANAGE; but a read-only server takes it."""
     ADMIN = "administer grants, tokens and the log"
     """Of all indexes (`quire.access.grants.ANY`) for what is one in the store, as grants and tokens."""
 
@@ -46,10 +48,13 @@ _PERMISSIONS: Final = {
     Right.METRICS: (Permission.READ,),
     Right.UPLOAD: (Permission.UPLOAD,),
     Right.MANAGE: (Permission.MANAGE,),
+    Right.INSPECT: (Permission.MANAGE,),
     Right.ADMIN: (Permission.ADMIN,),
 }
 """Any of which gives a right."""
 _CHANGES: Final = (Right.UPDATE, Right.UPLOAD, Right.MANAGE)
+_OF_OWNERS: Final = (*_CHANGES, Right.INSPECT)
+"""Those that owners have on their projects; a login is needed for all of them or for none."""
 _NO_ADMIN: Final = (
     "The settings decide which user may do what here (-a, -P), and they make no user an administrator: run "
     "'quire access init' on the store, which does, or use a token with the right admin."
@@ -106,7 +111,7 @@ class AccessRules:
         self._no_admin = Forbidden(_NO_ADMIN if takes_grants else _NEVER_ADMIN)
         self._login_needed = {Right(each): _needs_login(f"To {each}") for each in {*login_needed, Right.ADMIN}}
         if Right.UPDATE in self._login_needed:
-            self._login_needed |= dict.fromkeys(_CHANGES, self._login_needed[Right.UPDATE])
+            self._login_needed |= dict.fromkeys(_OF_OWNERS, self._login_needed[Right.UPDATE])
         self._forbidden: dict[Right, Forbidden] = {}
         self._metrics = metrics
         if read_only:
@@ -146,7 +151,7 @@ class AccessRules:
             decision = self._by_settings(principal, right, index, project, state)
         elif right is Right.ADMIN:
             decision = self._no_admin
-        if decision is ALLOWED and not state.decides and project is not None and right in _CHANGES:
+        if decision is ALLOWED and not state.decides and project is not None and right in _OF_OWNERS:
             decision = self._by_owners(principal, right, index, project, state, owners=owners)
         if decision is ALLOWED and self._forbidden:
             return self._forbidden.get(right, ALLOWED)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -120,6 +121,7 @@ class Rig:
     """An index with grants, in this process, with the fast path before it."""
 
     app: ASGIApp
+    folder: Path
     senders: dict[str, str]
     """By name: the Authorization header, empty without one."""
 
@@ -143,14 +145,8 @@ class Rig:
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("matrix")
     (folder / "packages").mkdir()
-    general = create_application(
-        Settings(
-            directories=(str(folder / "packages"),),
-            authenticate=("download", "list", "update"),
-            passwords=str(password_file(folder, **USERS)),
-            fallback_url=None,
-        )
-    )
+    password_file(folder, **USERS)
+    general = create_application(settings_of(folder))
     worker = general.state.worker
     access, origin = AccessRecords(worker.default.store), Origin(user="root")
     granting.begin(access, "boss", ["download", "list", "update"], origin)
@@ -201,12 +197,22 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         "Basic expired": basic("__token__", ended["expired"]),
         "Basic token of boss": basic("boss", bearers["token of boss"]),
     }
-    rig = Rig(FastPathApplication(general, FastPath(worker, worker.default)), senders)
+    rig = Rig(FastPathApplication(general, FastPath(worker, worker.default)), folder, senders)
     for project in PROJECTS:
         (answer,) = rig.ask([(*upload("POST /", project),)])
         assert answer.status_code == 200, answer.text
     yield rig
     worker.close()
+
+
+def settings_of(folder: Path, *, read_only: bool = False) -> Settings:
+    return Settings(
+        directories=(str(folder / "packages"),),
+        authenticate=("download", "list", "update"),
+        passwords=str(folder / "users"),
+        fallback_url=None,
+        read_only=read_only,
+    )
 
 
 def expire(access: AccessRecords, identity: str) -> None:
@@ -281,4 +287,29 @@ def test_the_matrix(rig: Rig, row: str) -> None:
         (need, project, name): decision(answer) for (project, name, need, _), answer in zip(asked, answers, strict=True)
     }
     wrong = {each: found for each, found in got.items() if found != expected(*each)}
+    assert not wrong
+
+
+def test_a_read_only_server_refuses_changes_alone(rig: Rig) -> None:
+    """Each principal reads there all that it reads elsewhere, the log, the owners and the trash as well."""
+    general = create_application(settings_of(rig.folder, read_only=True))
+    few = ("anonymous", "reader", "uploader", "manager", "boss", "token of manager")
+    asked = [
+        (project, name, need, request)
+        for project in PROJECTS
+        for name in few
+        for row in NEEDS
+        for need, request in requests_of(row, project, rig.senders[name])
+    ]
+    answers = replace(rig, app=general).ask([request for *_, request in asked])
+    general.state.worker.close()
+    wrong = []
+    for (project, name, need, (method, path, _)), answer in zip(asked, answers, strict=True):
+        may = expected(need, project, name)
+        if method == "POST" and need in {"upload", MANAGE, ADMIN} and may == "allowed":
+            is_right = answer.status_code == 403 or (need == ADMIN and answer.status_code in {400, 404})
+        else:
+            is_right = decision(answer) == may
+        if not is_right:
+            wrong.append((method, path, name, answer.text[:150]))
     assert not wrong

@@ -126,7 +126,13 @@ def _documented() -> set[tuple[str, str, str]]:
 
 def test_the_reference_has_the_same_endpoints() -> None:
     """The tables of http.md and api.md have every line of the route table with its right, and no other."""
-    words = {None: "nothing", Right.METRICS: "list", Right.MANAGE: "manage", Right.ADMIN: "admin"}
+    words = {
+        None: "nothing",
+        Right.METRICS: "list",
+        Right.MANAGE: "manage",
+        Right.INSPECT: "manage",
+        Right.ADMIN: "admin",
+    }
     lines = {
         (each.method, re.sub(r"{(\w+)(:path)?}", lambda m: m[1].upper(), each.path), words.get(each.needs, each.needs))
         for each in ENDPOINTS

@@ -31,11 +31,11 @@ class Managed(NamedTuple):
     """Decides by the project's record in the step that changes it; None where projects have no owners."""
 
 
-async def managed(request: Request) -> Managed:
-    """Raises HttpError 401, 403, InvalidName, and StoreError."""
+async def managed(request: Request, right: Right = Right.MANAGE) -> Managed:
+    """`right`: what the request needs on the project. Raises HttpError 401, 403, InvalidName, and StoreError."""
     worker, index = worker_of(request), index_of(request)
     name = normalize_name(request.path_params["name"])
-    permit = await worker.access.check_change(request, Right.MANAGE, index.name, name)
+    permit = await worker.access.check_change(request, right, index.name, name)
     context = context_of(request.scope)
     context.project, context.action = name, request.url.path.rpartition("/")[2]
     if permit.guard is not None:  # so a sender without the right learns nothing of the project

@@ -44,7 +44,7 @@ async def project_log(request: Request) -> Response:
     """GET the log of one project."""
     worker, index = worker_of(request), index_of(request)
     name = normalize_name(request.path_params["name"])
-    permit = await worker.access.check_change(request, Right.MANAGE, index.name, name)
+    permit = await worker.access.check_change(request, Right.INSPECT, index.name, name)
     if permit.guard is not None:
         permit.guard(await worker.in_reader(index.hosted.stored, name))
     if not (await index.project(name)).exists and not await worker.in_reader(_is_logged, index, name):

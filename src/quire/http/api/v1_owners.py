@@ -54,7 +54,8 @@ async def _owned(request: Request, *, changes: bool = False) -> tuple[ServedInde
     manages projects could take them otherwise.
     """
     worker, index, name = worker_of(request), index_of(request), _name(request)
-    permit = await worker.access.check_change(request, Right.MANAGE, index.name, name)
+    right = Right.MANAGE if changes else Right.INSPECT
+    permit = await worker.access.check_change(request, right, index.name, name)
     project: Project | None = await worker.in_reader(index.hosted.stored, name)
     if permit.guard is not None:
         permit.guard(project)

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.access.authorization import Right
 from quire.administration.describing_trash import emptied_of, restored_of, trash_entry
 from quire.administration.trash_documents import TrashBody, TrashEntry, TrashPage
 from quire.catalog.served import ServedIndex
@@ -40,7 +41,7 @@ async def trash(request: Request) -> Response:
 async def project_trash(request: Request) -> Response:
     """GET the trash of one project."""
     limit, filter_ = limit_of(request), _asked_for(request)
-    worker, index, name, *_ = await managed(request)
+    worker, index, name, *_ = await managed(request, Right.INSPECT)
     cursor = request.query_params.get("cursor", "")
     page = await worker.for_large_page(_page, index, (name,), filter_, cursor, limit)
     if not page.files:
