@@ -88,6 +88,19 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ("Published", "bytes", (("bytes", "sum(increase(quire_uploaded_bytes_total$OF[$__rate_interval]))"),)),
     ("Changes", "short", (("{{action}}", "sum by (action) (increase(quire_changes_total$OF[$__rate_interval]))"),)),
     (
+        "Deliveries to webhooks",
+        "short",
+        (("{{result}}", "sum by (result) (increase(quire_webhook_deliveries_total$OF[$__rate_interval]))"),),
+    ),
+    (
+        "Indexes with a quota",
+        "bytes",
+        (
+            ("{{index}}", "max by (index) (quire_index_bytes$OF)"),
+            ("quota of {{index}}", "max by (index) (quire_index_quota_bytes$OF)"),
+        ),
+    ),
+    (
         "Conflicts and doubts",
         "short",
         (

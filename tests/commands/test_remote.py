@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import random
 import re
 import ssl
 import subprocess
@@ -25,10 +26,10 @@ from quire.administration.client import MAX_ANSWER_BYTES, Client
 from quire.administration.documents import IdsBody, IndexList, Sender
 from quire.administration.remote import Remote
 from quire.domain.errors import ConfigurationError, QuireError, UpstreamError
-from tests.asking import Site, basic, password_file, publish, serve
+from tests.asking import Site, basic, password_file, post, publish, serve, twine_form
 from tests.command_line import parts
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import DEADLINE, environment, free_port, quire_command, run_quire
+from tests.serving import DEADLINE, environment, free_port, quire_command, run_quire, until
 
 SECRETS = {"root": "secret-r"}
 EMPTY = b'{"indexes": []}'
@@ -186,7 +187,9 @@ def test_settings_of_an_index_are_changed_on_the_server(pair: Pair) -> None:
     assert pair.local("index", "set", "main", "--project-quota", "1.5G")[0] == 0
     for shown in (pair.local, pair.remote):
         assert shown("index", "list") == (0, "main\tdefault\tuploads\towned\t50G\t1536M\n", "")
-        assert json.loads(shown("index", "show", "main", "--json")[1]) == {**entry, "project_quota": 3 << 29}
+        described = json.loads(shown("index", "show", "main", "--json")[1])
+        del described["used"]
+        assert described == {**entry, "project_quota": 3 << 29}
         assert [line.split("\t")[3:7:3] for line in shown("log", "--action", "index-set")[1].splitlines()] == [
             ["index-set", "index main: new projects owned, quota 53687091200"],
             ["index-set", "index main: project quota 1610612736"],
@@ -251,6 +254,26 @@ def test_indexes_are_made_and_deleted_on_the_server(pair: Pair) -> None:
     rows = pair.remote("log", "--access", "--action", "index-create")[1].splitlines()
     assert rows[0].endswith("\tindex team: uploads no, quota 1073741824")
     assert pair.local("log", "--action", "index-delete")[1].endswith("\tindex team\n")
+
+
+def test_an_index_with_a_quota_is_shown_with_its_bytes(pair: Pair) -> None:
+    """Published files count, in words and as a number; an index without a quota is not counted."""
+    made = pair.remote("index", "create", "limited", "--quota", "1M")
+    assert made[0] == 0
+    wheel = make_wheel("alder", "1.0", files={"alder.py": random.Random(7).randbytes(200_000)})
+    form = twine_form(wheel_name("alder", "1.0"), wheel, name="alder", version="1.0")
+    answer = post(pair.site, form, "/limited/", authorization=basic("root", SECRETS["root"]))
+    assert answer.status_code == 200, answer.text
+    words = f"{len(wheel) / 1000:.1f} kB of 1.0 MB ({len(wheel) * 100 >> 20} %)"
+    until(lambda: "not counted yet" not in pair.remote("index", "show", "limited")[1])
+    for shown in (pair.local, pair.remote):
+        assert f"Quota\t1M\nUsed\t{words}\n" in shown("index", "show", "limited")[1]
+        assert json.loads(shown("index", "show", "limited", "--json")[1])["used"] == len(wheel)
+    assert pair.local("index", "set", "limited", "--quota", "none")[0] == 0
+    for shown in (pair.local, pair.remote):
+        assert "Used" not in shown("index", "show", "limited")[1]
+        assert json.loads(shown("index", "show", "limited", "--json")[1])["used"] is None
+    assert pair.remote("index", "delete", "limited", "--yes")[0] == 0
 
 
 def test_grants_and_tokens_are_changed_on_the_server(pair: Pair) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import re
@@ -13,10 +14,15 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from quire.access.document import with_fields
+from quire.access.records import AccessRecords
 from quire.config.settings import Settings
+from quire.domain.indexes import IndexDefinition
 from quire.dropin.folder import Folder
 from quire.http.app.routes import METADATA, OTHER, RouteTable, endpoints
+from quire.http.app.worker import build_worker
 from quire.http.app.worker_metrics import WorkerMetrics
+from quire.index.audit.entries import Origin
 from quire.observe.metrics import catalog
 from quire.observe.metrics.catalog import METRICS, Metric
 from quire.observe.metrics.files import Value, own_file, page, write
@@ -24,7 +30,7 @@ from quire.observe.metrics.tally import Tally
 from quire.store.posix.store import PosixStore
 from tests.asking import OPEN, Site, password_file, publish, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import environment, until
+from tests.serving import environment, run_quire, until
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -254,8 +260,10 @@ def test_every_metric_is_on_the_page(tmp_path: Path) -> None:
     """
     expected = [metric for metric in METRICS if not metric.name.startswith("quire_bucket_")]
     with serve(tmp_path, *OPEN) as site:
+        run_quire("index", "set", "main", "--quota", "1G", "-d", site.root, cwd=tmp_path)
         publish_wheel(site, "acme")
         site.get("/simple/acme/")
+        until(lambda: "quire_index_bytes{" in answered(site))  # counted
         families = {family.name: family for family in text_string_to_metric_families(answered(site))}
         assert set(families) == {metric.family for metric in expected}
         for metric in expected:
@@ -265,6 +273,42 @@ def test_every_metric_is_on_the_page(tmp_path: Path) -> None:
 
 def labels_of(metric: Metric) -> set[str]:
     return {*metric.labels, *(("le",) if metric.kind == "histogram" else ())}
+
+
+def test_indexes_with_a_quota_have_their_bytes(tmp_path: Path) -> None:
+    """From the first count on, with the uploads since; an index without a quota is not there, nor one that was
+    deleted."""
+    with serve(tmp_path, *OPEN) as site:
+        for name in ("main", "team", "other"):
+            run_quire(
+                "index", "set" if name == "main" else "create", name, "-d", site.root, "--quota", "1G", cwd=tmp_path
+            )
+        run_quire("index", "set", "other", "-d", site.root, "--quota", "none", cwd=tmp_path)
+        size = 0
+        for name in ("acme", "birch"):
+            publish_wheel(site, name)
+            size += len(make_wheel(name, "1.0"))
+        until(lambda: value(answered(site), "quire_index_bytes", index="main") == size)
+        named = {labels for name, labels in samples(answered(site)) if name == "quire_index_quota_bytes"}
+        assert named == {frozenset({("index", name)}) for name in ("main", "team")}
+        assert value(answered(site), "quire_index_quota_bytes", index="team") == 1 << 30
+        run_quire("index", "delete", "team", "-d", site.root, cwd=tmp_path)
+        until(lambda: "team" not in answered(site))
+
+
+def test_of_very_many_indexes_some_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the page stays small."""
+    monkeypatch.setenv("QUIRE_RUNTIME", str(tmp_path / "runtime"))
+    (tmp_path / "runtime").mkdir()
+    worker = build_worker(Settings(directories=(str(tmp_path),)))
+    indexes = {f"team-{number}": IndexDefinition(quota=1) for number in range(catalog.MAX_INDEXES + 20)}
+    access = AccessRecords(worker.default.store)
+    access.change(lambda document: with_fields(document, indexes=indexes), "index-set", {}, Origin())
+    asyncio.run(worker.access.state())
+    body = worker.metrics.page("")[0].decode()
+    worker.metrics.close()
+    worker.close()
+    assert sum(name == "quire_index_quota_bytes" for name, _ in samples(body)) == catalog.MAX_INDEXES
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "uvicorn"])

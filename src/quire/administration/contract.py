@@ -58,8 +58,8 @@ from quire.operations.trash import TrashFilter
 class Administration(Protocol):
     """One index, and the grants and tokens of its store."""
 
-    def indexes(self) -> list[IndexEntry]:
-        """All indexes."""
+    def indexes(self, *, used_of: str | None = None) -> list[IndexEntry]:
+        """All indexes. `used_of`: the one whose bytes are wanted; those of others may be left out."""
         ...
 
     def create_index(self, body: NewIndexBody) -> IndexChange: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,13 +12,20 @@ from quire.administration.documents import IndexBody, IndexEntry
 from quire.domain.indexes import IndexDefinition, NewProjects
 
 
-def index_entries(state: AccessState, default: str, *, read_only: bool) -> list[IndexEntry]:
-    """All indexes, by name. `default`: the one at the server's root."""
+def index_entries(
+    state: AccessState, default: str, *, read_only: bool, used: Mapping[str, int | None] | None = None
+) -> list[IndexEntry]:
+    """All indexes, by name. `default`: the one at the server's root. `used`: the bytes of those that were counted."""
+    used = used or {}
     names = sorted({default, *state.document.indexes})
-    return [index_entry(name, state.definition(name), default, read_only=read_only) for name in names]
+    return [
+        index_entry(name, state.definition(name), default, read_only=read_only, used=used.get(name)) for name in names
+    ]
 
 
-def index_entry(name: str, definition: IndexDefinition, default: str, *, read_only: bool) -> IndexEntry:
+def index_entry(
+    name: str, definition: IndexDefinition, default: str, *, read_only: bool, used: int | None = None
+) -> IndexEntry:
     """An index."""
     return IndexEntry(
         name=name,
@@ -28,6 +36,7 @@ def index_entry(name: str, definition: IndexDefinition, default: str, *, read_on
         new_projects=str(definition.new_projects),
         quota=definition.quota,
         project_quota=definition.project_quota,
+        used=used,
     )
 
 

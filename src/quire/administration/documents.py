@@ -57,6 +57,8 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """Bytes that all of its files may have together; None for no limit."""
     project_quota: int | None
     """Bytes that the files of one project may have together; None for no limit."""
+    used: int | None = None
+    """Bytes that all of its files have together, where it has a quota; None where that is not counted (yet)."""
 
 
 class IndexList(Answer, frozen=True, kw_only=True):

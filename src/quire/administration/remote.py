@@ -87,7 +87,7 @@ class Remote:
         self._index = index
         self._at = ("indexes", index or _ROOT)
 
-    def indexes(self) -> list[IndexEntry]:
+    def indexes(self, *, used_of: str | None = None) -> list[IndexEntry]:
         return self._client.get(IndexList, "indexes").indexes
 
     def create_index(self, body: NewIndexBody) -> IndexChange:

@@ -242,6 +242,13 @@ class Hosted:
         return HostedProject(name, validator, project, self._store)
 
 
+def count_bytes(index: Index) -> int | None:
+    """Bytes of the hosted files of an index, as quotas count them. Blocks, for each project. Raises StoreError."""
+    index.usage.follow()
+    Hosted(index).count()
+    return index.usage.known.bytes if index.usage.known is not None else None
+
+
 class _Found(NamedTuple):
     """A project as a count found it."""
 

@@ -163,12 +163,13 @@ class ServedIndex:
         usage.follow()
         self.file_count.begin(in_thread, at_once=usage.needs_count)
 
-    async def usage(self, in_thread: InThread) -> Counted | None:
-        """The bytes of the index, before a request is refused because of them: a count that is under way or can begin
-        is waited for, a second at the most. None while they are not known yet.
+    async def usage(self, in_thread: InThread, *, is_urgent: bool) -> Counted | None:
+        """The bytes of the index: a count that is under way or can begin is waited for, a second at the most.
+
+        `is_urgent`: before a request is refused because of them. None while they are not known yet.
         """
         self.follow_usage(in_thread)
-        await self.file_count.get(in_thread, is_urgent=True)
+        await self.file_count.get(in_thread, is_urgent=is_urgent)
         return self.hosted.usage.known
 
     async def find(self, place: str) -> FoundFile | None:

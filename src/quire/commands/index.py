@@ -1,8 +1,9 @@
 """`quire index`: the indexes of a store, and their settings, which all servers obey.
 
 JSON of list: {"indexes": [{"name": str, "is_default": bool, "uploads": bool, "overwrite": bool, "new_projects":
-"shared" or "owned", "quota": int or null, "project_quota": int or null}]}; of show one such object; of create and set
-such an object with "changed": bool; of delete {"index": str, "deleted_files": int}.
+"shared" or "owned", "quota": int or null, "project_quota": int or null}]}; of show one such object with "used": int or
+null, the bytes of its files where it has a quota; of create and set such an object with "changed": bool; of
+delete {"index": str, "deleted_files": int}.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from quire.config import values
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.indexes import NewProjects
-from quire.domain.sizes import as_setting
+from quire.domain.quotas import percent
+from quire.domain.sizes import as_setting, in_words
 
 _NONE = "none"
 _SETTINGS = ("uploads", "overwrite", "new_projects", "quota", "project_quota")
@@ -121,12 +123,12 @@ def _list(arguments: argparse.Namespace, administration: Administration) -> None
 
 
 def _show(arguments: argparse.Namespace, administration: Administration) -> None:
-    found = {each.name: each for each in administration.indexes()}
+    found = {each.name: each for each in administration.indexes(used_of=arguments.name)}
     if arguments.name not in found:
         raise NotFound(f"There is no index {plain(arguments.name)!r}{did_you_mean(arguments.name, found)}.")
     entry = found[arguments.name]
     if arguments.json:
-        print_json(_document(entry))
+        print_json({**_document(entry), "used": entry.used})
         return
     rows = [
         ("Name", entry.name),
@@ -135,6 +137,7 @@ def _show(arguments: argparse.Namespace, administration: Administration) -> None
         ("Overwrite", "yes" if entry.overwrite else "no"),
         ("New projects", entry.new_projects),
         ("Quota", _in_words(entry.quota)),
+        *([("Used", _used(entry.used, entry.quota))] if entry.quota is not None else []),
         ("Quota of a project", _in_words(entry.project_quota)),
     ]
     print_table(("Setting", "Value"), rows)
@@ -179,11 +182,15 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _document(entry: IndexEntry) -> dict[str, Any]:
-    """Without what a server alone knows."""
+    """Without what a server alone knows, and without what takes a count."""
     document: dict[str, Any] = msgspec.to_builtins(entry)
-    del document["read_only"]
+    del document["read_only"], document["used"]
     return document
 
 
 def _in_words(quota: int | None) -> str:
     return _NONE if quota is None else as_setting(quota)
+
+
+def _used(used: int | None, quota: int) -> str:
+    return "not counted yet" if used is None else f"{in_words(used)} of {in_words(quota)} ({percent(used, quota)} %)"

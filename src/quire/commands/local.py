@@ -71,7 +71,7 @@ from quire.administration.publisher_documents import (
 )
 from quire.administration.trash_documents import Emptied, Restored, TrashPage
 from quire.catalog.drop_ins import DropInFile, DropIns
-from quire.catalog.hosted import Hosted
+from quire.catalog.hosted import Hosted, count_bytes
 from quire.catalog.views import Projects, ProjectView
 from quire.commands.common import Opened
 from quire.config.values import index_name
@@ -104,9 +104,12 @@ class Local:
 
     # -- indexes ------------------------------------------------------------------------------------------------------
 
-    def indexes(self) -> list[IndexEntry]:
+    def indexes(self, *, used_of: str | None = None) -> list[IndexEntry]:
         state, default = self._access.read().state, self._index.name
-        return index_entries(state, default, read_only=not self._opened.store.writable)
+        used = {}
+        if used_of is not None and state.definition(used_of).quota is not None:
+            used[used_of] = count_bytes(Index(self._opened.store, used_of))
+        return index_entries(state, default, read_only=not self._opened.store.writable, used=used)
 
     def create_index(self, body: NewIndexBody) -> IndexChange:
         default, changes = self._index.name, settings_of(body)

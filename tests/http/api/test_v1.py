@@ -180,6 +180,7 @@ def test_projects_are_read(site: Site, ann: Api) -> None:
             "new_projects": "shared",
             "quota": None,
             "project_quota": None,
+            "used": None,
         }
     ]
     first = anyone.get(f"{BASE}/indexes/-/projects?limit=1")

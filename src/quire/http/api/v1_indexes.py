@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import Sequence
 from functools import partial
 
 from starlette.requests import Request
@@ -17,11 +20,13 @@ from quire.administration.documents import (
     IndexList,
     NewIndexBody,
 )
+from quire.catalog.file_count import PATIENCE
+from quire.catalog.served import ServedIndex
 from quire.config.values import index_name
 from quire.domain.errors import NotFound
 from quire.http.api.messages import answered, received
 from quire.http.api.v1_access import changing_access
-from quire.http.app.worker import THE_DEFAULT, worker_of
+from quire.http.app.worker import THE_DEFAULT, Worker, worker_of
 from quire.index.index import Index
 from quire.operations import defining
 
@@ -35,8 +40,23 @@ async def indexes(request: Request) -> Response:
     def is_readable(name: str) -> bool:
         return worker.access.rules.authorize(principal, Right.LIST, name, None, state) is ALLOWED
 
-    entries = index_entries(state, default.name, read_only=default.read_only)
+    limited = (name for name in worker.limited(state) if is_readable(name))
+    used = await _used(worker, [index for name in limited if (index := worker.served(name, state)) is not None])
+    entries = index_entries(state, default.name, read_only=default.read_only, used=used)
     return answered(IndexList(indexes=[each for each in entries if is_readable(each.name)]))
+
+
+async def _used(worker: Worker, indexes: Sequence[ServedIndex]) -> dict[str, int | None]:
+    """The bytes of these indexes as they were a moment ago; None where they are not known yet.
+
+    They are counted one after the other, for a second at the most: there may be many, and all threads for large pages
+    would be taken.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            for index in indexes:
+                await index.usage(worker.for_large_page, is_urgent=False)
+    return {index.name: known.bytes if (known := index.hosted.usage.known) is not None else None for index in indexes}
 
 
 async def create_index(request: Request) -> Response:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -47,7 +47,7 @@ from quire.http.app.ready import Readiness, StoreProbe
 from quire.http.app.renderings import Renderings
 from quire.http.app.request_log import context_of
 from quire.http.app.routes import API
-from quire.http.app.worker_metrics import WorkerMetrics
+from quire.http.app.worker_metrics import QuotaUse, WorkerMetrics
 from quire.http.login.proxy_users import ProxyUsers
 from quire.http.simple.accel import internal_location
 from quire.index.index import Index, all_indexes
@@ -163,6 +163,23 @@ class Worker:
             index = self._named[name] = self._make(name)
             self._listen_to(index)
         return index
+
+    @staticmethod
+    def limited(state: AccessState) -> dict[str, int]:
+        """The quotas of the indexes that have one, by name."""
+        definitions = sorted(state.document.indexes.items())
+        return {name: definition.quota for name, definition in definitions if definition.quota is not None}
+
+    def quota_uses(self) -> Iterator[QuotaUse]:
+        """The indexes with a quota, as the last request found them; what this worker has not counted is not known.
+
+        May be called from any thread.
+        """
+        known = self.access.stored.memory.get("")
+        for name, quota in self.limited(known.state).items() if known is not None else ():
+            served = self.default if name == self.default.name else self._named.get(name)
+            counted = served.hosted.usage.known if served is not None else None
+            yield QuotaUse(name, quota, counted.bytes if counted is not None else None)
 
     def _make(self, name: str) -> ServedIndex:
         settings = self.settings
@@ -468,6 +485,7 @@ def build_worker(settings: Settings) -> Worker:
         folder.left_out,
         worker.readiness,
         requests_of(store),
+        worker.quota_uses,
         project=index.projects.memory,
         projects=index.project_names.memory,
         facts=folder.facts,

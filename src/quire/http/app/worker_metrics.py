@@ -9,9 +9,10 @@ import resource
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -35,6 +36,15 @@ _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 log = structlog.get_logger(__name__)
 
 
+class QuotaUse(NamedTuple):
+    """An index with a quota."""
+
+    name: str
+    quota: int
+    used: int | None
+    """Bytes; None while this worker has not counted them."""
+
+
 class WorkerMetrics:
     """The counts of this worker, and the page of all workers."""
 
@@ -46,6 +56,7 @@ class WorkerMetrics:
         self._commits: Commits | None = None
         self._left_out: Mapping[str, int] | None = None
         self._bucket: Counts | None = None
+        self._quotas: Callable[[], Iterable[QuotaUse]] = tuple
         self._readiness: Readiness | None = None
         self._folder: Path | None = None
         self._own: Path | None = None
@@ -63,11 +74,12 @@ class WorkerMetrics:
         left_out: Mapping[str, int],
         readiness: Readiness,
         bucket: Counts | None,
+        quotas: Callable[[], Iterable[QuotaUse]],
         **memories: Memory[Any],
     ) -> None:
         """The objects asked for their numbers at each write: the index, the drop-ins that are left out, by reason, the
-        bucket of the store, and each memory by its name."""
-        self._bucket = bucket
+        bucket of the store, the indexes with a quota, and each memory by its name."""
+        self._bucket, self._quotas = bucket, quotas
         self._commits, self._left_out, self._readiness, self._memories = commits, left_out, readiness, memories
 
     def begin(self) -> asyncio.Task[None] | None:
@@ -158,6 +170,10 @@ class WorkerMetrics:
             yield catalog.IN_DOUBT, (), [self._commits.in_doubt]
         if self._bucket is not None:
             yield from _of_bucket(self._bucket)
+        for each in islice(self._quotas(), catalog.MAX_INDEXES):
+            yield catalog.INDEX_QUOTA, (each.name,), [each.quota]
+            if each.used is not None:
+                yield catalog.INDEX_BYTES, (each.name,), [each.used]
         if self._left_out is not None:
             left_out = {reason: self._left_out[reason] for reason in catalog.LEFT_OUT_REASONS}
             yield from _each(catalog.LEFT_OUT, left_out)

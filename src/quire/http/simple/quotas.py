@@ -106,7 +106,7 @@ async def room_of(worker: Worker, index: ServedIndex, quota: int, size: int) -> 
     index.follow_usage(worker.for_large_page)
     known = index.hosted.usage.known
     if known is None or known.bytes + size > quota:
-        known = await index.usage(worker.for_large_page)
+        known = await index.usage(worker.for_large_page, is_urgent=True)
     return None if known is None else quota - known.bytes
 
 

@@ -58,6 +58,8 @@ STORE_ERRORS = (
 CACHES = ("project", "projects", "access")
 BUCKET_KINDS = ("get", "head", "put", "delete", "list")
 BUCKET_OUTCOMES = ("answered", "refused", "forbidden", "failed")
+MAX_INDEXES = 100
+"""Indexes that have series of their own, at the most."""
 LEFT_OUT_REASONS = ("damaged", "unreadable", "directory")
 
 REQUESTS = Metric("quire_requests_total", "counter", "Requests that were answered.", ("route", "status"))
@@ -112,11 +114,15 @@ LOOP_LAG = Metric(
 )
 MEMORY = Metric("quire_resident_bytes", "gauge", "Memory of the workers.")
 CPU = Metric("quire_cpu_seconds_total", "counter", "Processor time of the workers.")
+INDEX_BYTES = Metric(
+    "quire_index_bytes", "gauge", "Bytes of the files of an index with a quota, as counted last.", ("index",), max
+)
+INDEX_QUOTA = Metric("quire_index_quota_bytes", "gauge", "The quota of an index.", ("index",), max)
 INFO = Metric("quire_info", "gauge", "Always 1; the labels are the version and the server.", ("version", "server"), max)
 
 METRICS = (
     *(REQUESTS, DURATION, SENT, RECEIVED, BARRIER_REQUESTS, VALIDATIONS, LOADS, UPLOADS, UPLOADED, CHANGES, CONFLICTS),
     *(BUCKET_REQUESTS, BUCKET_SECONDS, BUCKET_RETRIES, BUCKET_RECEIVED, BUCKET_SENT),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
-    *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES),
+    *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES, INDEX_BYTES, INDEX_QUOTA),
 )
