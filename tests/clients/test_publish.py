@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from quire.index.index import Index
 from tests.clients import environments
 from tests.clients.sandbox import Result, Sandbox, imported, ok, refused
 from tests.clients.servers import Server, Servers
 from tests.distributions import make_sdist, make_wheel, metadata_text, sdist_name, wheel_name
+from tests.serving import run_quire
 
 pytestmark = pytest.mark.clients
 
@@ -94,6 +96,25 @@ def test_twine_to_every_upload_address(servers: Servers, sandbox: Sandbox, path:
     files = _dist(sandbox, name, "dist")
     ok(sandbox.twine("upload", "--repository-url", f"{servers.uvicorn.url}{path}", *login, *files))
     assert servers.index.project(name) is not None
+
+
+@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+def test_twine_and_uv_show_which_quota_is_used_up(servers: Servers, sandbox: Sandbox, kind: str) -> None:
+    """An upload that does not fit fails with the sentence that says what to do, also without --verbose."""
+    server: Server = getattr(servers, kind)
+    made = run_quire("index", "create", kind, "--project-quota", "10", "-d", servers.root, cwd=sandbox.home)
+    assert made.returncode == 0, made.stderr
+    limited = _dist(sandbox, "limited", "dist")[0]
+    login = ("--username", "anybody", "--password", "anything")
+    url = f"{server.url}{kind}/"
+    for done in (
+        sandbox.twine("upload", "--repository-url", url, "--non-interactive", *login, limited),
+        sandbox.uv("publish", "--publish-url", url, "--trusted-publishing", "never", *login, limited),
+    ):
+        said = " ".join(refused(done).split())
+        assert "The project limited has used 0 % of its quota of 10 bytes, and " in said
+        assert "let an administrator raise the quota ('quire index set --project-quota')" in said
+    assert Index(servers.index.store, kind).project("limited") is None
 
 
 def test_uv_publish_and_again(servers: Servers, sandbox: Sandbox) -> None:
