@@ -22,9 +22,9 @@ def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
         view = view[os.write(fd, view) :]
 
 
-def create_durable(path: str, data: bytes) -> None:
+def create_durable(path: str, data: bytes, mode: int = 0o666) -> None:
     """A new file with this content, fsynced; the directory that names it is not."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         write_all(fd, data)
         os.fsync(fd)
@@ -40,15 +40,15 @@ class PendingFile:
     in a thread, and the descriptor's number must not become that of another file before that write is over.
     """
 
-    def __init__(self, path: str, *, is_durable: bool = False) -> None:
-        """`is_durable`: the file is there, and lasts already; else it is created. Raises OSError."""
+    def __init__(self, path: str, *, is_durable: bool = False, mode: int = 0o666) -> None:
+        """`is_durable`: the file is there, and lasts already; else it is created, with this mode. Raises OSError."""
         self.path = path
         self._is_durable = is_durable
         self._is_discarded = False
         self._lock = threading.Lock()
         self._fd: int | None = None
         if not is_durable:
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append. Raises OSError; StoreError when the file was made durable or given up before."""

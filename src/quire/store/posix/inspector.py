@@ -19,7 +19,7 @@ from quire.domain.errors import InvalidName, StoreReadOnly
 from quire.store.contracts import check_record_key
 from quire.store.posix.errors import if_there, store_errors
 from quire.store.posix.files import DurableDirectories, create_durable, is_same_file, sync_directory
-from quire.store.posix.records import split_tombstone
+from quire.store.posix.records import mode_of, split_tombstone
 from quire.store.posix.store import PosixStore
 
 DAMAGED = "damaged"
@@ -229,7 +229,7 @@ class PosixInspector:
         with store_errors("keep a damaged record aside"):
             DurableDirectories(self._home).ensure(target.rpartition("/")[0])
             with contextlib.suppress(FileExistsError):  # an earlier repair was interrupted after this
-                create_durable(target, data)
+                create_durable(target, data, mode_of(key, 0o666))
             sync_directory(target.rpartition("/")[0])
         return target.removeprefix(f"{self._home}/")
 

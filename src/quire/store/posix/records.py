@@ -33,6 +33,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 from typing import NamedTuple
 
 from quire.domain.errors import Conflict, OutcomeUnknown, StoreError, StoreReadOnly
@@ -59,6 +60,10 @@ _PATIENCE = 10.0  # seconds to wait for an instant at which no project is just b
 _TOMBSTONE = b"null\n"
 _DELETED = ".deleted"
 _CHANGING = ".changing"
+_PRIVATE = "access"
+"""The folder of the store-wide records. They hold secrets: other users of the machine get no right on it, nor on what
+is written below it. Its group keeps its rights, since containers may share a volume by their group."""
+_OTHERS = 0o007
 
 KEEP_REVISIONS = 4
 """So many of the newest revisions always stay, for people and for `check --repair`."""
@@ -117,6 +122,7 @@ class PosixRecords:
         self._prune_age = prune_age
         self._home = home
         self._home_seen = os.path.isdir(home)
+        self._is_private = False
         self.listing = PosixNames(
             self._top,
             directories=directories,
@@ -227,6 +233,8 @@ class PosixRecords:
         file = data.file if isinstance(data, _Draft) else None
         content = _TOMBSTONE + (note or b"") if data is None else bytes(data)
         with store_errors(f"write the record {key}"):
+            if not self._is_private and key.startswith(f"{_PRIVATE}/"):
+                self._make_private()
             if expected.tag == NEVER_WRITTEN and not os.path.isdir(path):
                 if data is not None:
                     return self._create(path, key, content)
@@ -252,7 +260,7 @@ class PosixRecords:
         self._check_writable(key)
         draft = _Draft(data)
         with store_errors(f"write the record {key}"):
-            draft.file = self._pending(data, begin=True)
+            draft.file = self._pending(key, data, begin=True)
         return draft
 
     def confirm(self, record: Record) -> None:
@@ -269,10 +277,10 @@ class PosixRecords:
         staging = f"{self._incoming}/{unique_name()}"
         parent = path.rpartition("/")[0]
         self._durable.ensure(parent)
-        os.mkdir(staging)
+        os.mkdir(staging, mode_of(key, 0o777))
         document = f"{staging}/{_filename(1)}"
         try:
-            create_durable(document, content)
+            create_durable(document, content, mode_of(key, 0o666))
             sync_directory(staging)
             inode = self._revisions(staging).get(1)
             if inode is None:
@@ -307,9 +315,19 @@ class PosixRecords:
         if not self._writable:
             raise StoreReadOnly(f"The store cannot write the record {key}: it is served read-only.")
 
-    def _pending(self, content: bytes, *, begin: bool = False) -> PendingFile:
+    def _make_private(self) -> None:
+        """Take the rights of others on the private folder, which an older version may have given, once a process."""
+        folder = f"{self._top}/{_PRIVATE}"
+        self._durable.ensure(folder)
+        mode = stat.S_IMODE(os.stat(folder).st_mode)
+        if mode & _OTHERS:
+            with contextlib.suppress(OSError):  # it is another user's, who alone may do it: what is new is private
+                os.chmod(folder, mode & ~_OTHERS)
+        self._is_private = True
+
+    def _pending(self, key: str, content: bytes, *, begin: bool = False) -> PendingFile:
         """A document in `incoming/`, on its way to the disk if `begin`. Raises OSError; then it is not there."""
-        file = PendingFile(f"{self._incoming}/{unique_name()}")
+        file = PendingFile(f"{self._incoming}/{unique_name()}", mode=mode_of(key, 0o666))
         try:
             file.write(content)
             if begin:
@@ -321,7 +339,7 @@ class PosixRecords:
 
     def _replace(self, key: str, content: bytes, number: int, expected: Record, drafted: PendingFile | None) -> Record:
         path = f"{self._top}/{key}"
-        file = drafted or self._pending(content)
+        file = drafted or self._pending(key, content)
         target = f"{path}/{_filename(number)}"
         try:
             file.make_durable()
@@ -400,6 +418,11 @@ def split_tombstone(content: bytes) -> tuple[bytes | None, bytes | None]:
 def _tag(number: int, inode: int) -> str:
     """The inode distinguishes a revision from a pruned one of the same number."""
     return NEVER_WRITTEN if number == 0 else f"{number}.{inode}"
+
+
+def mode_of(key: str, mode: int) -> int:
+    """The mode, before the umask, of a new file or folder of a record."""
+    return mode & ~_OTHERS if key.startswith(f"{_PRIVATE}/") else mode
 
 
 def _filename(number: int) -> str:
