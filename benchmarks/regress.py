@@ -187,7 +187,7 @@ def python_work(port: int, counter: Path, question: Question) -> Python:
 
 
 def upload_work(port: int, counter: Path, times: int = FEW) -> Python:
-    """As `python_work`, for each upload, ten to a project, with what threads do for it; the median."""
+    """As `python_work`, for each upload, ten to a project, with what threads do for it; the least."""
     uploader = Uploader(port, "/", {})
     batches = [releases(f"{PROJECT}-upload-{number}", times) for number in range(WINDOWS + 1)]
 
@@ -197,7 +197,7 @@ def upload_work(port: int, counter: Path, times: int = FEW) -> Python:
 
     with contextlib.closing(uploader):
         send(batches[0])
-        return _python(counter, [partial(send, batch) for batch in batches[1:]], times, [LOOP, THREADS])
+        return _python(counter, [partial(send, batch) for batch in batches[1:]], times, [LOOP, THREADS], min)
 
 
 def _python(
@@ -205,7 +205,7 @@ def _python(
     windows: Sequence[Callable[[], object]],
     times: int,
     threads: Sequence[str],
-    choose: Callable[[Iterable[float]], float] = statistics.median,
+    choose: Callable[[Iterable[float]], float],
 ) -> Python:
     """The work of these threads of the worker for one request, when each of the windows makes `times` of them."""
     counts = [_counted(counter)]
