@@ -22,10 +22,11 @@ ACCESS_ACTIONS: Final = (
 def concerns(entry: Entry, index: str, project: str | None) -> bool:
     """Whether a change gives or takes a right on an index, and on a project (normalized name), if one is named.
 
-    A right on all projects is about none of them. An entry that does not say of which index it is is about each.
+    `index`: ANY for all of them. A right on all projects is about none of them. An entry that does not say of which
+    index it is is about each.
     """
     if project is None:
-        return _defines(entry) or any(each.get("index", ANY) in {ANY, index} for each in _parts(entry))
+        return index == ANY or _defines(entry) or any(each.get("index", ANY) in {ANY, index} for each in _parts(entry))
     return any(
         each.get("index", ANY) in {ANY, index} and project in Reserved(_patterns(each)) for each in _parts(entry)
     )

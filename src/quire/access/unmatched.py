@@ -6,7 +6,7 @@ administrator believes that it works is a fault.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 from quire.access.document import AccessDocument, Grant, scope_of, subject_of
@@ -30,14 +30,23 @@ def missing_owners(
     """Each owner of a project that is not there, and a sentence. `users`: see `unmatched_grants`."""
     for owner in owners:
         kind, _, name = owner.partition(":")
-        if kind == SubjectKind.USER and users is not None and name not in users:
-            yield owner, f"The password file has no user {name}."
+        problem = unknown_subject(owner, document.groups, users)
+        if problem is not None:
+            yield owner, problem
         elif kind == SubjectKind.TOKEN and (name not in document.tokens or document.tokens[name].revoked is not None):
             yield owner, f"The token {name} has ended."
         elif kind == SubjectKind.PUBLISHER and name not in document.publishers:
             yield owner, f"There is no publisher {name}."
-        elif kind == SubjectKind.GROUP and not document.groups.get(name):
-            yield owner, f"The group {name} has no users here; only a proxy or an identity provider could name it."
+
+
+def unknown_subject(subject: str, groups: Mapping[str, Collection[str]], users: Collection[str] | None) -> str | None:
+    """A sentence on a user or a group (`user:ann`) that is not there. `users`: see `unmatched_grants`."""
+    kind, _, name = subject.partition(":")
+    if kind == SubjectKind.USER and users is not None and name not in users:
+        return f"The password file has no user {name}."
+    if kind == SubjectKind.GROUP and not groups.get(name):
+        return f"The group {name} has no users here; only a proxy or an identity provider could name it."
+    return None
 
 
 def _problem(
@@ -46,10 +55,9 @@ def _problem(
     subject = subject_of(grant)
     if subject is None or not scope_of(grant).permissions:
         return "This version of quire does not know its subject or its rights."
-    if subject.kind is SubjectKind.USER and users is not None and subject.name not in users:
-        return f"The password file has no user {subject.name}."
-    if subject.kind is SubjectKind.GROUP and not document.groups.get(subject.name):
-        return f"The group {subject.name} has no users here; only a proxy or an identity provider could name it."
+    unknown = unknown_subject(grant.subject, document.groups, users)
+    if unknown is not None:
+        return unknown
     if subject.kind is SubjectKind.TOKEN:
         token = document.tokens.get(subject.name)
         if token is None or token.revoked is not None or token.has_expired(now):

@@ -30,6 +30,7 @@ from quire.commands.common import (
     print_json,
     print_table,
 )
+from quire.commands.unknown_names import add_passwords_flag, users_of, warn_of_unknown
 from quire.config import values
 from quire.domain.errors import ConfigurationError, InvalidRequest, NotFound
 from quire.domain.names import normalize_name
@@ -93,6 +94,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add_store_flags(init)
     for each in (grant, revoke, group, init):
         add_user_flag(each)
+    for each in (grant, group):
+        add_passwords_flag(each)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -100,6 +103,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.command == "access":
         return _init(arguments, AccessRecords(open_store(arguments, writes=True).store))
     index = parse_index(arguments.index or ANY)
+    if arguments.command == "grant":
+        arguments.index = None  # it is of the grant
     administration = open_administration(arguments, writes=arguments.command != "grants")
     if arguments.command == "grants" and arguments.check:
         return _check(arguments, administration)
@@ -109,10 +114,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _grant(arguments: argparse.Namespace, administration: Administration, index: str) -> int:
     words = [word.strip() for word in arguments.rights.split(",") if word.strip()]
+    users = users_of(arguments.passwords)
     made = administration.grant(
         GrantBody(subject=arguments.subject, rights=words, index=index, projects=arguments.project)
     )
     grant = made.grant
+    warn_of_unknown(administration, [grant.subject], users, index=index)
     if arguments.json:
         print_json({"id": grant.id, "changed": made.changed})
     elif made.changed:
@@ -194,7 +201,9 @@ def _group(arguments: argparse.Namespace, administration: Administration, _: str
         return _show_group(arguments, administration)
     if arguments.users and arguments.remove:
         raise InvalidRequest("With --remove the whole group goes; name no users, or leave --remove out.")
+    users = users_of(arguments.passwords)
     changed = administration.set_group(arguments.group, arguments.users).changed
+    warn_of_unknown(administration, [f"user:{each}" for each in arguments.users], users)
     if arguments.json:
         print_json({"group": arguments.group, "users": arguments.users, "changed": changed})
     elif not changed:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+from quire.access.grants import ANY
 from quire.access.history import concerns
 from quire.access.passwords import parse_users, read_password_file
 from quire.access.records import AccessRecords
@@ -240,8 +241,9 @@ class Local:
         raise self._missing(name, self._logged(None))
 
     def _of_access(self, name: str | None) -> list[Logged]:
-        """The changes of grants, groups and tokens that are about a project, or about any."""
-        return [Logged("", entry) for entry in self._access.log() if concerns(entry, self._index.name, name)]
+        """The changes of grants, groups and tokens that are about a project of the index, or all of the store."""
+        index = ANY if name is None else self._index.name
+        return [Logged("", entry) for entry in self._access.log() if concerns(entry, index, name)]
 
     def _logged(self, name: str | None) -> tuple[str, ...]:
         if name is not None:

@@ -16,11 +16,12 @@ from typing import Any
 
 import msgspec
 
-from quire.access.grants import ANY, Permission
+from quire.access.grants import ANY, Permission, parse_index
 from quire.access.tokens import new_identity, new_token
 from quire.administration.documents import RotateBody, TokenBody, TokenEntry
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
+from quire.commands.unknown_names import add_passwords_flag, users_of, warn_of_unknown
 from quire.config import values
 from quire.operations import granting
 
@@ -80,16 +81,21 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         add_place_flags(each)
     for each in (revoke, rotate):
         add_user_flag(each)
+    add_passwords_flag(create)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it. Raises NotFound, InvalidRequest, StoreError, UpstreamError."""
+    index = parse_index(arguments.index or ANY) if arguments.action == "create" else ANY
+    if arguments.action == "create":
+        arguments.index = None  # it is of the token
     administration = open_administration(arguments, writes=arguments.action != "list")
     if arguments.action == "create":
+        users = users_of(arguments.passwords)
         text = new_token(new_identity())
         body = TokenBody(
             rights=[*_words(arguments.right), *([Permission.ADMIN] if arguments.admin else [])],
-            index=arguments.index or ANY,
+            index=index,
             projects=arguments.project,
             user=arguments.holder,
             note=arguments.note,
@@ -98,7 +104,10 @@ def run(arguments: argparse.Namespace) -> int:
             id=text.identity,
             digest=text.digest,
         )
-        _show(text.text, administration.create_token(body).token, as_json=arguments.json)
+        token = administration.create_token(body).token
+        _show(text.text, token, as_json=arguments.json)
+        holder = [] if token.user is None else [f"user:{token.user}"]
+        warn_of_unknown(administration, holder, users, index=index)
     elif arguments.action == "rotate":
         text = new_token(arguments.id)
         body_of_rotation = RotateBody(grace=arguments.grace.total_seconds(), digest=text.digest)

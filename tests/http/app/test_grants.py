@@ -34,7 +34,7 @@ def quire(site: Site, *words: str, code: int = 0) -> str:
 
 def create(site: Site, *words: str) -> tuple[str, str]:
     """A new token: its id, and its text."""
-    made = json.loads(quire(site, "token", "create", *words, "--json"))
+    made = json.loads(quire(site, "token", "create", *words, "--json").partition("quire: warning")[0])
     return made["id"], made["token"]
 
 
@@ -336,6 +336,24 @@ def test_the_log_has_changes_of_grants_and_tokens(tmp_path: Path) -> None:
     assert "group tools: bob" in lines
 
 
+def test_the_log_has_grants_of_all_indexes_for_an_administrator_of_all(tmp_path: Path) -> None:
+    """And for the operator of the store; an administrator of one index reads those that concern it."""
+    with serve(tmp_path, *CLOSED, "-P", password_file(tmp_path, **SECRETS)) as site:
+        quire(site, "access", "init", "--admin", "ann", "-a", "list,download,update")
+        quire(site, "grant", "user:bob", "admin", "--index", "main")
+        quire(site, "grant", "user:bob", "upload", "--index", "other")
+        quire(site, "token", "create", "--right", "read", "--index", "other")
+
+        def shown(user: str) -> list[str]:
+            answer = site.get("/-/api/v1/indexes/main/log?limit=500", authorization=basic(user))
+            return [each["action"] for each in answer.json()["entries"]]
+
+        assert shown("bob") == ["access-init", "grant"]
+        assert shown("ann") == ["access-init", "grant", "grant", "token-create"]
+        assert "user:bob: upload on other" in quire(site, "log", "--access")
+        assert [each["action"] for each in json.loads(quire(site, "log", "--access", "--json"))] == shown("ann")
+
+
 def test_no_index_has_the_name_of_the_log_of_grants(tmp_path: Path) -> None:
     """Its project `store` would share the key of their archive."""
     folder = tmp_path / "packages"
@@ -410,6 +428,36 @@ def test_an_operator_of_the_store_gets_in(tmp_path: Path) -> None:
         assert site.get("/-/api/v1/grants", authorization=basic("bob")).status_code == 403
         assert site.get("/-/api/v1/grants", authorization=f"Bearer {token}").status_code == 200
         assert upload(site, "acme", f"Bearer {token}").status_code == 200
+
+
+def test_names_that_are_not_known_are_warned_of(tmp_path: Path) -> None:
+    """On standard error, one line each, on the store and over the API; the change is made all the same."""
+    users = str(password_file(tmp_path, **SECRETS))
+    with serve(tmp_path, *CLOSED, "-P", users) as site:
+        quire(site, "access", "init", "--admin", "ann", "-a", "list,download,update")
+        url = str(site.client.base_url).replace("//", f"//ann:{SECRETS['ann']}@")
+        for where in (("-d", site.root), ("--url", url)):
+
+            def warned(*words: str, where: tuple[object, ...] = where) -> list[str]:
+                done = run_quire(*words, "-P", users, *where, cwd=tmp_path)
+                assert done.returncode == 0, done.stderr
+                return re.findall(r"^quire: warning: (.*)$", done.stderr, re.MULTILINE)
+
+            no_index, no_user = "No index other is known here, only main.", "The password file has no user bbo."
+            assert warned("grant", "user:bbo", "upload", "--index", "other") == [no_user, no_index]
+            assert warned("token", "create", "--right", "read", "--user", "bbo", "--index", "other") == [
+                no_user,
+                no_index,
+            ]
+            assert warned("group", "few", "ann", "bbo") == [no_user]
+            (said,) = warned("grant", "group:nobodies", "read", "--index", "main")
+            assert said.startswith("The group nobodies has no users here")
+            assert warned("grant", "user:bob", "read", "--index", "main") == []
+            assert warned("grant", "group:few", "read") == []
+            assert warned("token", "create", "--right", "read", "--user", "bob") == []
+        found = json.loads(quire(site, "grants", "--json"))
+    assert {"user:bbo", "group:nobodies"} <= {each["subject"] for each in found["grants"]}
+    assert found["groups"] == {"few": ["ann", "bbo"]}
 
 
 def test_a_check_names_grants_that_give_nothing(tmp_path: Path) -> None:

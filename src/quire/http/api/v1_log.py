@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quire.access.authorization import Right
+from quire.access.authorization import ALLOWED, Right
+from quire.access.grants import ANY
 from quire.access.history import concerns
 from quire.access.records import AccessRecords
 from quire.administration.describing import log_reader
@@ -21,6 +23,7 @@ from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
 from quire.http.api.managing import missing
 from quire.http.api.messages import answered, limit_of, moment_of
+from quire.http.app.request_log import context_of
 from quire.http.app.worker import index_of, worker_of
 from quire.index.audit.entries import Entry, as_logged
 from quire.index.audit.reading import LogFilter, Logged
@@ -60,11 +63,19 @@ async def _answer(request: Request, name: str | None) -> Response:
         since=None if since is None else as_logged(since), user=query.get("user"), action=query.get("action")
     )
     cursor = _cursor(query.get("cursor"))
-    return answered(await worker.for_large_page(_page, index, name, filter_, cursor, limit))
+    context, of = context_of(request.scope), index.name
+    state = context.decided_by
+    if name is None and state is not None:
+        rules = worker.access.rules
+        of = ANY if rules.authorize(context.principal, Right.ADMIN, ANY, None, state) is ALLOWED else of
+    work = partial(_page, index, name, filter_, cursor, limit, of=of)
+    return answered(await worker.for_large_page(work))
 
 
-def _page(index: ServedIndex, name: str | None, filter_: LogFilter, cursor: tuple[str, int], limit: int) -> LogPage:
-    """Blocks. The entries behind a cursor."""
+def _page(
+    index: ServedIndex, name: str | None, filter_: LogFilter, cursor: tuple[str, int], limit: int, *, of: str
+) -> LogPage:
+    """Blocks. The entries behind a cursor. `of`: the index whose grants and tokens are shown, or ANY."""
     after, given = cursor
     hosted = index.hosted
     reader = log_reader(hosted)
@@ -75,7 +86,9 @@ def _page(index: ServedIndex, name: str | None, filter_: LogFilter, cursor: tupl
     end = begin + (_MOST_READ if hosted.store.validates_inline else _MOST_READ_FAR)
     for each in names[begin:end]:
         passed = given if each == after else 0
-        found = reader.all((each,), filter_) if each != _OF_ACCESS else reader.all((), filter_, _of_access(index, name))
+        found = (
+            reader.all((each,), filter_) if each != _OF_ACCESS else reader.all((), filter_, _of_access(index, of, name))
+        )
         for logged in found[passed:]:
             if len(entries) == limit:
                 return LogPage(entries=entries, next=f"{each}/{passed}")
@@ -86,13 +99,13 @@ def _page(index: ServedIndex, name: str | None, filter_: LogFilter, cursor: tupl
 
 def _is_logged(index: ServedIndex, name: str) -> bool:
     """Blocks. Whether there ever was such a project, or a grant, a token or a publisher for one."""
-    return index.hosted.was_written(name) or bool(_of_access(index, name))
+    return index.hosted.was_written(name) or bool(_of_access(index, index.name, name))
 
 
-def _of_access(index: ServedIndex, project: str | None) -> list[Logged]:
-    """The changes of grants, groups and tokens that are about a project, or about any. Blocks."""
+def _of_access(index: ServedIndex, of: str, project: str | None) -> list[Logged]:
+    """The changes of grants, groups and tokens that are about a project of the index `of`, or about any. Blocks."""
     log = AccessRecords(index.hosted.store).log()
-    return [Logged(_OF_ACCESS, entry) for entry in log if concerns(entry, index.name, project)]
+    return [Logged(_OF_ACCESS, entry) for entry in log if concerns(entry, of, project)]
 
 
 def _cursor(raw: str | None) -> tuple[str, int]:
