@@ -170,7 +170,10 @@ _UPLOAD_ERRORS: Final = (404, 408, 409, 413, 507)
 HOME: Final = Operation("Home page", {200: content("text/html")})
 PROJECTS: Final = Operation("All projects", _page("ProjectList"), (406,), (_FORMAT,))
 PROJECT: Final = Operation(
-    "The files of a project", {**_page("Project"), 301: _MOVED, 302: _MOVED, 303: _MOVED}, (404, 406), (_NAME, _FORMAT)
+    "The files of a project",
+    {**_page("Project"), 301: _MOVED, 302: _MOVED, 303: _MOVED},
+    (404, 406, 502),
+    (_NAME, _FORMAT),
 )
 FILES: Final = Operation("Links to all files", {200: content("text/html"), 303: _MOVED, 304: UNCHANGED})
 DOWNLOAD: Final = Operation(
@@ -185,13 +188,13 @@ DOWNLOAD: Final = Operation(
             "content": {"text/plain": {"schema": {"type": "string"}}},
         },
     },
-    (404,),
+    (404, 502),
     (_PATH, _RANGE),
 )
 PROVENANCE: Final = Operation(
     "The provenance of a file (PEP 740)",
     {200: content("application/vnd.pypi.integrity.v1+json", {"type": "object"}), 304: UNCHANGED},
-    (404, 406),
+    (404, 406, 502),
     (_NAME, _VERSION, _FILENAME),
 )
 UPLOAD: Final = Operation(
@@ -242,7 +245,7 @@ DISCOVERY: Final = Operation(
     (403, 404, 406),
     ({"name": "discover", "in": "query", "schema": _TEXT},),
 )
-NOTHING: Final = Operation("Nothing", {}, (404,))
+NOTHING: Final = Operation("Nothing", {}, (404, 502))
 _JSON: Final = {200: content("application/json", reference("ProjectJson")), 301: _MOVED, 304: UNCHANGED}
 PROJECT_JSON: Final = Operation("A project", _JSON, (404,), (_NAME,))
 RELEASE_JSON: Final = Operation("A release", _JSON, (404,), (_NAME, _VERSION))
