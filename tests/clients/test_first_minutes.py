@@ -182,7 +182,9 @@ def test_the_home_page(configuration: str, host: str, tmp_path: Path) -> None:
         assert (place / "acme_tools.py").read_text() == "VERSION = '1.0'\n"
 
 
-@pytest.mark.parametrize("flags", [(*OPEN, "--read-only"), ("--disable-fallback",)], ids=["read-only", "nobody-can"])
+@pytest.mark.parametrize(
+    "flags", [(*OPEN, "--read-only"), ("--disable-fallback", "--rights", "settings")], ids=["read-only", "no-login"]
+)
 def test_the_home_page_of_an_index_that_takes_no_uploads(flags: tuple[str, ...], tmp_path: Path) -> None:
     """It shows how to install, and says why nothing can be published instead of how."""
     (tmp_path / "packages").mkdir()
