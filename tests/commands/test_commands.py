@@ -375,6 +375,47 @@ def test_check_and_gc(quire: Quire, index: Index, tmp_path: Path) -> None:
     assert quire.json("check")["findings"] == []
 
 
+NO_INDEX = "quire: error: There is no index 'typo' in {}; there is main, other. 'quire index create typo' makes one."
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ls",
+        "show alpha",
+        "log",
+        "yank alpha 1.0",
+        "delete alpha --all --yes",
+        "status alpha",
+        "trash list",
+        "owner list alpha",
+        "check",
+        "gc --dry-run",
+        "import files",
+        "webhook list",
+    ],
+)
+def test_an_index_that_there_is_not_is_not_an_empty_one(quire: Quire, index: Index, tmp_path: Path, words: str) -> None:
+    """It is refused with the names that there are; one with files counts, also without a definition."""
+    publish(index)
+    publish(Index(index.store, "other"), "gamma")
+    put(tmp_path / "files", "beta")
+    assert quire.error(*words.split(), "-d", "root", "--index", "typo", directory=None).startswith(
+        NO_INDEX.format(index.store.place)
+    )
+    assert index.store.records.prefixes() == ("main/projects", "other/projects")
+
+
+def test_files_are_imported_into_a_named_index(quire: Quire, index: Index, tmp_path: Path) -> None:
+    """Once it is made; the others do not have them."""
+    put(tmp_path / "files", "beta")
+    quire("index", "create", "team", "-d", "root", directory=None)
+    quire("import", "files", "--index", "team")
+    assert quire.projects("--index", "team") == [("beta", "")]
+    assert quire.projects() == quire.projects("--index", "main") == []
+    assert index.names() == ()
+
+
 def test_where_the_store_is(quire: Quire, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flag, QUIRE_DIRECTORIES, quire.toml, ~/packages; further directories are drop-in folders."""
     publish(index)

@@ -76,6 +76,19 @@ def test_one_index_can_be_named(source: Index, tmp_path: Path, capsys: pytest.Ca
         assert (Index(store).names(), Index(store, "other").names()) == ((), ("beta",))
 
 
+def test_an_index_that_the_source_does_not_have_is_refused(
+    source: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the names that it has; the target is not touched."""
+    publish_wheel(source, "alpha")
+    publish_wheel(Index(source.store, "other"), "beta")
+    (tmp_path / "new").mkdir()
+    _, err = run(capsys, "--from", "old", "new", "--index", "typo", code=1)
+    assert "There is no index 'typo' in" in err
+    assert "there is main, other." in err
+    assert list((tmp_path / "new").iterdir()) == []
+
+
 def test_a_plain_folder_is_a_source_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As without --from."""
     (tmp_path / "files").mkdir()

@@ -25,6 +25,7 @@ from quire.dropin.tree import Tree
 from quire.index.audit.entries import Origin
 from quire.index.index import Index, all_indexes
 from quire.observe import logs
+from quire.operations.defining import check_index
 from quire.operations.opening import check_place, drop_ins_of, open_index
 from quire.store.contracts import Store
 from quire.store.opening import inspector_of, is_directory, name_repairs_of
@@ -154,12 +155,14 @@ def open_store(
     required: bool = True,
     create: bool = False,
     asks_the_time: bool = False,
+    names_own_index: bool = True,
 ) -> Opened:
     """The store that the flags, the environment or quire.toml name.
 
     `writes`: whether the command is going to change it. `required`: whether there must be one already.
-    `asks_the_time`: whether ages matter; only a writer can ask a file system for its time.
-    Raises ConfigurationError when it cannot be used for that.
+    `asks_the_time`: whether ages matter; only a writer can ask a file system for its time. `names_own_index`: whether
+    the flag --index names an index of this store, which then must have it; rights may be given before it is made.
+    Raises ConfigurationError when it cannot be used for that, NotFound for an index that there is not, StoreError.
     """
     flags = {"directories": arguments.directory, "index": arguments.index}
     settings = resolve_for_store(flags, arguments.config)
@@ -178,7 +181,14 @@ def open_store(
     if is_needed and not index.store.exists:
         carrier = "directory that carries it" if is_directory(settings.root) else "bucket and the prefix of a store"
         raise ConfigurationError(f"There is no store in {index.store.place}; name the {carrier} with -d.")
+    if arguments.index is not None and names_own_index and getattr(arguments, "command", None) not in _ABOUT_RIGHTS:
+        check_index(index.store, index.name, default_index(arguments))
     return Opened(settings, index)
+
+
+def default_index(arguments: argparse.Namespace) -> str:
+    """The index of the setting, which the flag --index replaces for one command. Raises ConfigurationError."""
+    return resolve_for_store({"directories": arguments.directory}, arguments.config).index
 
 
 # -- asking and printing ----------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from quire.commands.common import (
     add_store_flags,
     add_user_flag,
     count,
+    default_index,
     open_store,
     plain,
     print_json,
@@ -33,6 +34,7 @@ from quire.domain.errors import ConfigurationError, StoreError
 from quire.domain.sizes import in_words
 from quire.dropin.tree import Tree
 from quire.index.index import Index, all_indexes
+from quire.operations.defining import check_index
 from quire.operations.importing import Importer, Outcome, Report, StoreImporter
 from quire.operations.importing.importer import JOBS
 from quire.operations.opening import check_place
@@ -95,7 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.directory = [*into, *(arguments.directory or [])] or None
     for source in arguments.sources:
         _check_folder(source)
-    opened = open_store(arguments, writes=True, create=True)
+    if source_store is not None and arguments.index is not None:
+        check_index(source_store, arguments.index, default_index(arguments))
+    opened = open_store(arguments, writes=True, create=True, names_own_index=source_store is None)
     sources = []
     failed = False
     for source, index_name, importer in _importers(opened, source_store, arguments):

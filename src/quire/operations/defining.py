@@ -11,11 +11,13 @@ from quire.access import defining
 from quire.access.document import AccessDocument
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
-from quire.domain.errors import InvalidRequest
+from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.indexes import DEFAULT, IndexDefinition
+from quire.domain.trash import is_trash
 from quire.index.audit.entries import Origin
-from quire.index.index import Index
+from quire.index.index import Index, all_indexes
 from quire.operations import changing
+from quire.store.contracts import Store
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -86,6 +88,24 @@ def delete_index(access: AccessRecords, index: Index, *, with_files: bool, defau
         if not change.is_in_trash:
             index.remove_blobs(change.removed)
     return deleted
+
+
+def check_index(store: Store, name: str, default: str) -> None:
+    """Check that a store has an index: the default one, a defined one, or one that was ever published to.
+
+    Raises NotFound, StoreError.
+    """
+    if name == default:
+        return
+    known = {default, *AccessRecords(store).read().state.document.indexes}
+    if name in known:
+        return
+    known |= {index.name for index in all_indexes(store) if not is_trash(index.name)}
+    if name not in known:
+        raise NotFound(
+            f"There is no index {name!r} in {store.place}; there is {', '.join(sorted(known))}. "
+            f"'quire index create {name}' makes one."
+        )
 
 
 def _has_files(index: Index, name: str) -> bool:
