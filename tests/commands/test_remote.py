@@ -643,6 +643,7 @@ def _cut(request: BaseHTTPRequestHandler) -> None:
         (saying(200, b"\x1f\x8b\x08", **{"Content-Encoding": "gzip"}), "does not understand"),
         (problem(500, "The index has a defect here."), "a defect"),
         (problem(404, "There is nothing at this address."), "another version"),
+        (problem(404, "There is nothing at this address."), "check the address"),
         (problem(400, "\x1b[2Jhi\nthere."), "?[2Jhi there."),
         (saying(302, b"", Location="http://other.example/login"), "redirects to 'http://other.example',"),
         (saying(302, b"", Location="https://127.0.0.1/x"), "redirects to 'https://127.0.0.1',"),
@@ -740,6 +741,8 @@ def test_certificates_are_checked(tmp_path: Path) -> None:
 
         trusted = listing(SSL_CERT_FILE=str(tmp_path / "c.pem"))
         assert (trusted.returncode, json.loads(trusted.stdout)["projects"]) == (0, []), trusted.stderr
+        with pytest.raises(UpstreamError, match=r" broke: .*; a server with TLS needs https://\.$"):
+            ask(server.url)
         refused = listing()
         assert (refused.returncode, "cannot be reached" in refused.stderr) == (1, True)
         assert "certificate" in refused.stderr

@@ -150,8 +150,10 @@ class Client:
         deadline = time.monotonic() + self._seconds
         unknown = "" if request.method == "GET" else " It is not known whether the change was made: repeat it."
         body = bytearray()
+        is_answered = False
         try:
             response = self._client.send(request, stream=True)
+            is_answered = True
             try:
                 if response.is_redirect:
                     return _Answer(response.status_code, "", b""), response.headers["location"]
@@ -173,7 +175,10 @@ class Client:
                 reason = f"{reason}; an http server needs http://"
             raise UpstreamError(f"The server {self.url} cannot be reached: {reason}.") from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise UpstreamError(f"The connection to {self.url} broke: {reason_of(error)}.{unknown}") from error
+            reason = reason_of(error)
+            if not is_answered and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+                reason += self._tls_advice()
+            raise UpstreamError(f"The connection to {self.url} broke: {reason}.{unknown}") from error
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         return _Answer(response.status_code, media_type, bytes(body)), None
 
@@ -195,13 +200,18 @@ class Client:
         )
         if answer.status in {404, 405} and sentence.startswith(_NOTHING_THERE):
             raise UpstreamError(
-                f"The server {self.url} does not have this part of the API of quire {__version__}: it is another "
+                f"The server {self.url} does not have this part of the API of quire {__version__}: check the address "
+                "(it is that of the home page, without the name of an index); if it is right, the server is another "
                 "version."
             )
         if answer.status == 401:
             raise UpstreamError(f"{sentence} {self._advice()}")
         kind = _ERRORS.get(answer.status, errors.StoreError if answer.status >= 500 else errors.QuireError)
         raise kind(sentence)
+
+    def _tls_advice(self) -> str:
+        """For the answer of a server that may expect TLS: it says nothing, or in a protocol that is not HTTP."""
+        return "; a server with TLS needs https://" if self.url.startswith("http:") else ""
 
     def _advice(self) -> str:
         if self._login is not None:
