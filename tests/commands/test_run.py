@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -215,6 +216,40 @@ def test_uploads_without_any_user_are_warned_of(tmp_path: Path) -> None:
     with capture_logs() as lines:
         run_command.prepare(Settings(directories=(str(tmp_path),)))
     assert "No user can update" in lines[0]["event"]
+
+
+@pytest.mark.parametrize("rights", ["store", "settings"])
+@pytest.mark.parametrize("with_file", [False, True])
+def test_tokens_are_logins_where_they_count(tmp_path: Path, rights: str, with_file: bool) -> None:
+    """A server whose store has a token warns of no missing login; one that takes no tokens does."""
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "users").write_text("")
+    passwords = f"{tmp_path}/users" if with_file else None
+    settings = Settings(directories=(f"{tmp_path}/packages",), passwords=passwords, rights=rights)
+    run_command.prepare(settings)
+    flags = ("-d", f"{tmp_path}/packages", "--right", "upload", "--user", "ann")
+    assert cli.main(["token", "create", *flags]) == 0
+    with capture_logs() as lines:
+        run_command.prepare(settings)
+    assert any("No user can" in line["event"] for line in lines) is (rights == "settings")
+
+
+@pytest.mark.parametrize("by", ["proxy", "provider"])
+def test_users_that_others_identify_can_log_in(tmp_path: Path, by: str) -> None:
+    """By a trusted proxy or by an OpenID provider."""
+    (tmp_path / "secret").write_text("s" * 32)
+    (tmp_path / "packages").mkdir()
+    settings = Settings(directories=(f"{tmp_path}/packages",), trusted_proxies=("127.0.0.1",))
+    proxy = {"user_header": "x-user"}
+    provider = {
+        "oidc_issuer": "https://login.acme.example",
+        "oidc_client_id": "quire",
+        "oidc_client_secret_file": f"{tmp_path}/secret",
+        "public_url": "https://packages.acme.example/",
+    }
+    with capture_logs() as lines:
+        run_command.prepare(msgspec.structs.replace(settings, **(proxy if by == "proxy" else provider)))
+    assert not [line for line in lines if "No user can" in line["event"]]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

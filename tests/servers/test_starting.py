@@ -68,7 +68,8 @@ def test_a_start_is_one_line(server: str, command: str, tmp_path: Path) -> None:
     [
         (("-a", ".", "-P", "."), "uploads need no login"),
         (("-P", "users"), "/users may upload"),
-        ((), "no user may upload"),
+        ((), "uploads need a token"),
+        (("--rights", "settings"), "no user may upload"),
         (("--read-only", "-P", "users"), "read-only"),
     ],
 )

@@ -74,7 +74,6 @@ def prepare(settings: Settings) -> Settings:
     """
     # The flags' help needs no application. Workers import the first of these: forked, they have it already.
     import quire.http.entry  # noqa: F401, PLC0415 - see above
-    from quire.access.passwords import has_users  # noqa: PLC0415 - as above
     from quire.http.app.application import create_application  # noqa: PLC0415 - as above
     from quire.http.app.worker import blob_options_of  # noqa: PLC0415 - as above
     from quire.store.opening import open_store  # noqa: PLC0415 - as above
@@ -100,7 +99,7 @@ def prepare(settings: Settings) -> Settings:
             coarse_changes=settings.coarse_changes,
             blob_options=blob_options_of(settings),
         )
-        settings = _asked(settings, store)
+        settings, has_tokens = _asked(settings, store)
         # Made once here, for the errors that it finds as much as for the workers: forked, they share its modules.
         # They find its warnings as well, and one of them logs these.
         logging.disable(logging.WARNING)
@@ -124,42 +123,57 @@ def prepare(settings: Settings) -> Settings:
                 f"The directory {directory} is on a file system ({kind}) on which servers may not see each other's "
                 f"changes; 'quire doctor {directory}' checks that."
             )
-    if settings.authenticate and not settings.has_logins:
-        _log.warning(
-            f"No user can {' or '.join(settings.authenticate)}: that needs a login, and there is no password file. "
-            "Make one with 'quire passwd' and give it with -P, or give '-a . -P .' for no authentication."
-        )
-    elif settings.authenticate and settings.passwords is not None and not has_users(settings.passwords):
-        _log.warning(
-            f"No user can {' or '.join(settings.authenticate)} yet: that needs a login, and no user of "
-            f"{settings.passwords} can log in. Add one with 'quire passwd'; no restart is needed."
-        )
+    if settings.authenticate and not (has_tokens or settings.user_headers or settings.oidc_issuer):
+        _warn_of_no_logins(settings)
     return settings
 
 
-def _asked(settings: Settings, store: Store) -> Settings:
-    """The same settings, read-only where the credentials for the bucket only allow to read it.
+def _warn_of_no_logins(settings: Settings) -> None:
+    """Where neither tokens nor others identify users: warn if the password file does not, either."""
+    from quire.access.passwords import has_users  # noqa: PLC0415 - as in `prepare`
+
+    denied = f"No user can {' or '.join(settings.authenticate)}"
+    if settings.passwords is None:
+        takes_tokens = settings.rights == "store"
+        nor, way = (
+            (", and the store has no token", ", make a token with 'quire token create'") if takes_tokens else ("", "")
+        )
+        _log.warning(
+            f"{denied}: that needs a login, and there is no password file{nor}. "
+            f"Make one with 'quire passwd' and give it with -P{way}, or give '-a . -P .' for no authentication."
+        )
+    elif not has_users(settings.passwords):
+        _log.warning(
+            f"{denied} yet: that needs a login, and no user of {settings.passwords} can log in. Add one with "
+            "'quire passwd'; no restart is needed."
+        )
+
+
+def _asked(settings: Settings, store: Store) -> tuple[Settings, bool]:
+    """The same settings, read-only where the credentials for the bucket only allow to read it, and whether the store
+    has tokens or trusted publishers that count.
 
     Asks the store what opening it did not; in a process of its own where a library would start threads.
     Raises ConfigurationError, StoreError.
     """
-    from quire.operations.opening import rules_of_grants  # noqa: PLC0415 - as in `prepare`
+    from quire.operations.opening import has_tokens, rules_of_grants  # noqa: PLC0415 - as in `prepare`
     from quire.process.apart import run_apart  # noqa: PLC0415 - as in `prepare`
     from quire.store.opening import is_directory  # noqa: PLC0415 - as in `prepare`
 
     if is_directory(settings.root):
         _log_rules(rules_of_grants(store, settings))
-        return settings
+        return settings, has_tokens(store, settings)
 
-    def ask() -> tuple[str | None, StoreReadOnly | None]:
+    def ask() -> tuple[str | None, bool, StoreReadOnly | None]:
+        read_only = None
         try:
             store.probe()
         except StoreReadOnly as error:
-            return rules_of_grants(store, settings), error
-        return rules_of_grants(store, settings), None
+            read_only = error
+        return rules_of_grants(store, settings), has_tokens(store, settings), read_only
 
     try:
-        rules, read_only = run_apart(ask)  # in one process, as each one pays for its connections
+        rules, are_tokens, read_only = run_apart(ask)  # in one process, as each one pays for its connections
     except UnknownLayout:
         raise
     except StoreError as error:
@@ -168,7 +182,7 @@ def _asked(settings: Settings, store: Store) -> Settings:
         _log.warning(f"{read_only} Until then {settings.root} is served read-only, without uploads.")
         settings = msgspec.structs.replace(settings, read_only=True)
     _log_rules(rules)
-    return settings
+    return settings, are_tokens
 
 
 def _log_rules(sentence: str | None) -> None:

@@ -99,6 +99,14 @@ def rules_of_grants(store: Store, settings: Settings) -> str | None:
     return f"Access is decided by the store's grants ({len(state.document.grants)}); -a ({actions}) does not count."
 
 
+def has_tokens(store: Store, settings: Settings) -> bool:
+    """Whether there are tokens, or trusted publishers, which a server with these settings takes. Raises StoreError."""
+    if settings.rights == "settings":
+        return False
+    document = AccessRecords(store).read().state.document
+    return bool(document.tokens or document.publishers)
+
+
 def check_place(place: str) -> None:
     """Refuse a store that no other process can open. Raises ConfigurationError."""
     if is_in_memory(place):

@@ -52,7 +52,7 @@ def log_start(settings: Settings, addresses: Sequence[str], server: str, workers
     elif "update" not in settings.authenticate:
         uploads = "uploads need no login"
     elif not settings.has_logins:
-        uploads = "no user may upload"
+        uploads = "uploads need a token" if settings.rights == "store" else "no user may upload"
     else:
         users = [] if settings.passwords is None else [f"the users in {settings.passwords}"]
         users += [] if settings.user_header is None else ["those that the proxy names"]
