@@ -81,9 +81,10 @@ class Sandbox:
         )
         return Result(done.returncode, done.stdout)
 
-    def pip(self, version: str, *arguments: object) -> Result:
+    def pip(self, version: str, *arguments: object, PATH: str = os.defpath) -> Result:  # noqa: N803 - the variable
         """`pip` of the environment of that name, never asking."""
-        return self.run(environments.programs(version) / "python", "-m", "pip", "--no-input", *arguments)
+        python = environments.programs(version) / "python"
+        return self.run(python, "-m", "pip", "--no-input", *arguments, PATH=PATH)
 
     def uv(self, *arguments: object, cwd: Path | None = None, **variables: str) -> Result:
         return self.run(environments.uv(), *arguments, cwd=cwd, **variables)

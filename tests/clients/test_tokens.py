@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -89,6 +91,51 @@ def test_a_token_installs(locked: Servers, sandbox: Sandbox, installer: str, whe
     late = install(sandbox.target())
     assert late.code > 0
     assert ("401 Unauthorized" if installer == "uv" else "401 Client Error") in late.text
+
+
+def _keyring(sandbox: Sandbox, service: str, secret: str) -> str:
+    """The PATH with which a program `keyring` is found that has one entry, of `__token__`."""
+    folder = sandbox.home / "bin"
+    folder.mkdir()
+    program = folder / "keyring"
+    as_json = json.dumps({"username": "__token__", "password": secret})
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        f"'get {service} __token__') echo '{secret}';;\n"
+        f"'--mode=creds --output=json get {service} __token__') echo '{as_json}';;\n"
+        "*) exit 1;;\nesac\n"
+    )
+    program.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.defpath}"
+
+
+@pytest.mark.parametrize("installer", ["pip-newest", "uv"])
+def test_a_token_in_a_keyring_installs(locked: Servers, sandbox: Sandbox, installer: str) -> None:
+    """The index URL has the user `__token__` alone; the entry is of the host."""
+    server, target = locked.gunicorn, sandbox.target()
+    index = server.simple.replace("//", "//__token__@")
+    asking = ("--keyring-provider", "subprocess")
+
+    def install(path: str) -> Result:
+        if installer == "uv":
+            command = ("pip", "install", "--no-cache", *asking, "--default-index", index, "--target", target, "guarded")
+            return sandbox.uv(*command, PATH=path)
+        options = ("--no-cache-dir", *asking, "--index-url", index, "--target", target)
+        return sandbox.pip(installer, "install", *options, "guarded", PATH=path)
+
+    refused(install(os.defpath))
+    ok(install(_keyring(sandbox, server.host, token(locked, "read"))))
+    assert imported(target, "guarded") == "1.0"
+
+
+def test_uv_publishes_with_a_token_in_a_keyring(locked: Servers, sandbox: Sandbox) -> None:
+    """With the user `__token__` alone."""
+    server = locked.gunicorn
+    path = _keyring(sandbox, server.host, token(locked, "upload"))
+    publish = ("publish", "--trusted-publishing", "never", "--keyring-provider", "subprocess")
+    named = ("--username", "__token__", "--publish-url", server.url)
+    ok(sandbox.uv(*publish, *named, _wheel(sandbox, "ringed"), PATH=path))
+    assert locked.index.project("ringed") is not None
 
 
 def test_twine_with_a_token(locked: Servers, sandbox: Sandbox) -> None:
