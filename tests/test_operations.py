@@ -455,6 +455,21 @@ def test_a_new_password(host: Host) -> None:
     assert bcrypt.checkpw(b"new", dict(line.split(":") for line in users.read_text().split())["alice"].encode())
 
 
+# -- the rights on files ----------------------------------------------------------------------------------------------
+
+
+def test_the_folder_with_secrets_is_closed(host: Host) -> None:
+    """Also where an older version left it open; a copy of it is closed as well."""
+    records = PosixStore.open(host.data).records
+    records.write("access/rules/store", b'{"format": 1}', records.read("access/rules/store"))
+    folder = host.data / "quire/records/access"
+    folder.chmod(0o755)
+    host.run("private")
+    host.run("backup-cp")
+    copy = host.backup / "quire/records/access"
+    assert [oct(path.stat().st_mode & 0o777) for path in (folder, copy)] == ["0o750", "0o750"]
+
+
 # -- capacity ---------------------------------------------------------------------------------------------------------
 
 
