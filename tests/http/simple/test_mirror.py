@@ -12,7 +12,7 @@ import pytest
 
 from tests.asking import JSON_V1, OPEN, Site, publish_wheel, serve
 from tests.distributions import make_wheel, wheel_name
-from tests.serving import until
+from tests.serving import run_quire, until
 from tests.upstreams import JSON, Answer, FakeIndex, page, serving_index
 
 NAME = wheel_name("far", "1.0")
@@ -191,3 +191,17 @@ def test_workers_share_what_one_of_them_was_told(tmp_path: Path) -> None:
             assert again.filenames("far") == [NAME, later]
             assert again.client.get(again.file_url("far", NAME)).content == CONTENT
             assert len(asked(upstream, "/files/")) == before
+
+
+@pytest.mark.on_disk("commands on the store")
+def test_check_and_gc_leave_the_mirror_alone(site: Site, upstream: FakeIndex) -> None:
+    """Its pages and files belong to the store, although no project lists them."""
+    assert site.client.get(site.file_url("far", NAME)).content == CONTENT
+    until(lambda: any(NAME in path for path in site.blobs()))
+    before = len(asked(upstream, "far"))
+    done = run_quire("check", "-d", site.root, cwd=site.root)
+    assert "mirror" not in done.stdout, done.stdout
+    gone = run_quire("gc", "--older-than", "0s", "--offline", "--json", "-d", site.root, cwd=site.root)
+    assert gone.returncode == 0, gone.stderr
+    assert site.client.get(site.file_url("far", NAME)).content == CONTENT
+    assert len(asked(upstream, "far")) == before

@@ -21,7 +21,7 @@ from quire.operations.checking.copies import Copies, Copy
 from quire.operations.checking.drop_ins import DropInCheck
 from quire.operations.checking.findings import Checked, Finding, Severity
 from quire.operations.checking.name_lists import ListRepairs, check_agreement, check_readable
-from quire.operations.checking.references import References, project_of
+from quire.operations.checking.references import References, is_mirrored, project_of
 from quire.operations.checking.repair import Repairs
 from quire.process.progress import Progress
 from quire.store.contracts import Record, Store, StoredBlob
@@ -285,6 +285,8 @@ class Check:
         by_project: dict[str, list[StoredBlob]] = {}
         for blob in self._blobs.values():
             project = project_of(blob.key)
+            if is_mirrored(blob.key):
+                continue
             if project is None:
                 self._found(
                     Severity.FOREIGN,

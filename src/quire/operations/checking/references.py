@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from quire.domain.errors import DamagedRecord
 from quire.domain.names import is_normalized
+from quire.domain.reserved import MIRROR
 from quire.index.commits import blob_keys
 from quire.index.index import Index
 from quire.store.contracts import Record
@@ -20,6 +21,11 @@ def project_of(key: str) -> str | None:
     if len(parts) != 3 or not is_normalized(parts[0]) or not _PUBLICATION.fullmatch(parts[1]):
         return None
     return parts[0]
+
+
+def is_mirrored(key: str) -> bool:
+    """Whether a blob is a page or a file of another index (`quire.upstream`), which no record of a project lists."""
+    return key.startswith(f"{MIRROR}/") and project_of(key) is None  # a project of that name has blobs as others have
 
 
 class References:
