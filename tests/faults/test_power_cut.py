@@ -78,8 +78,8 @@ def _nothing(*_: object, **__: object) -> None:
     pass
 
 
-def _without_fsync(path: str, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+def _without_fsync(path: str, data: bytes, mode: int = 0o666) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     write_all(fd, data)
     os.close(fd)
 

@@ -346,7 +346,8 @@ def test_the_command_shows_what_the_commands_did(tmp_path: Path) -> None:
     assert [entry["user"] for entry in shown(root, "--since", found[2]["at"])] == ["bob", "carol"]
     assert shown(root, "--since", "1h") == found
     assert shown(root, "--since", "2999-01-01") == []
-    assert shown(root, "never-was") == []
+    unknown = run_quire("log", "never-was", "-d", root, cwd=tmp_path)
+    assert (unknown.returncode, "never-was does not exist" in unknown.stderr) == (1, True)
     lines = run_quire("log", "-d", root, cwd=tmp_path).stdout.splitlines()
     assert [line.split("\t")[3] for line in lines] == ["publish", "publish", "yank", "delete"]
     assert "acme-1.0-py3-none-any.whl" in lines[0]

@@ -107,7 +107,7 @@ def _by_command(order: Order) -> Answer:
             # the command does not say whether it changed something
             if _printed(order, "grants")["groups"].get(_group(order), []) == _members(order):
                 return {"done": False}
-            _run(order, "group", _group(order), *_members(order))
+            _run(order, "group", _group(order), *(_members(order) or ["--remove"]))
             return {"done": True}
         if do == "index":
             quota = order["quota"]

@@ -1,6 +1,8 @@
 """Each way by which users of a cloud give a program credentials leads to signed requests.
 
 The clouds are doubles (`tests.store.bucket.clouds`); the real ones were not tried.
+
+Replaced here: the folder in which botocore looks for logins.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import botocore.credentials
+import botocore.tokens
 import httpx
 import pytest
 
@@ -42,6 +46,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "*")
+    # botocore looks up the home once for all, when it is imported; a test before this one may have done that
+    for provider in (botocore.credentials.SSOProvider, botocore.tokens.SSOTokenProvider):
+        monkeypatch.setattr(provider, "_SSO_TOKEN_CACHE_DIR", str(tmp_path / ".aws" / "sso" / "cache"))
     return tmp_path
 
 
