@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,20 +12,9 @@ from quire.upstream.asking import PageRequests, check_index_url
 from quire.upstream.mirror import Answered
 from quire.upstream.mirrored import Validators
 from quire.upstream.server import OtherServer
-from tests.upstreams import JSON, Answer, FakeIndex, page, serving_index
+from tests.upstreams import JSON, Answer, FakeIndex, page
 
 ENTRY = {"filename": "foo-1.0.tar.gz", "url": "x"}
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-
-
-@pytest.fixture
-def index() -> Iterator[FakeIndex]:
-    with serving_index() as served:
-        yield served
 
 
 def ask(index: FakeIndex, known: Validators = Validators()) -> Answered:  # noqa: B008 - immutable

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
@@ -23,17 +23,6 @@ from tests.upstreams import JSON, Answer, FakeIndex, page, serving_index
 T = TypeVar("T")
 URL = "http://host.test/simple/foo/"
 SHA = "a" * 64
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-
-
-@pytest.fixture
-def index() -> Iterator[FakeIndex]:
-    with serving_index() as served:
-        yield served
 
 
 class Pauses:

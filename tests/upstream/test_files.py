@@ -22,11 +22,6 @@ CONTENT = bytes(range(256)) * 20_000  # 5 MB
 NAME = "foo-1.0.tar.gz"
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-
-
 class Place:
     """A server whose answer the test writes piece by piece, and the mirror of it."""
 

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 
 import pytest
 
 from quire.domain.errors import UpstreamBusy, UpstreamError
 from quire.upstream.server import OtherServer
-from tests.upstreams import Answer, FakeIndex, serving_index
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "*")
-
-
-@pytest.fixture
-def index() -> Iterator[FakeIndex]:
-    with serving_index() as served:
-        yield served
+from tests.upstreams import Answer, FakeIndex
 
 
 def body_of(index: FakeIndex, url: str, private_hosts: Collection[str] | None = ()) -> bytes:
