@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from quire.domain.errors import UpstreamError
-from quire.upstream.asking import PageRequests, check_index_url
+from quire.upstream.asking import PageRequests
 from quire.upstream.mirror import Answered
 from quire.upstream.mirrored import Validators
 from quire.upstream.server import OtherServer
@@ -74,11 +74,3 @@ def test_an_error_page_with_status_200_is_refused(index: FakeIndex) -> None:
         index.at("/simple/foo/", answer)
         with pytest.raises(UpstreamError, match=match):
             ask(index)
-
-
-def test_the_url_of_an_index_is_checked() -> None:
-    """It is http or https, and ends with a slash."""
-    assert check_index_url("https://x.test/simple") == "https://x.test/simple/"
-    for url in ("x.test/simple", "ftp://x.test/", "https://", "https://x.test/?a=b", "https://x test/"):
-        with pytest.raises(UpstreamError, match="no URL of an index"):
-            check_index_url(url)

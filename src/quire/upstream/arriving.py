@@ -42,12 +42,7 @@ class Arrival:
     @property
     def is_over(self) -> bool:
         """Whether nothing more comes."""
-        return self._verified or self.has_failed
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether it will never be complete."""
-        return self._error is not None
+        return self._verified or self._error is not None
 
     # -- writing ------------------------------------------------------------------------------------------------------
 

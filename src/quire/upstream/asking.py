@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 
-from quire.domain.errors import UpstreamError
 from quire.upstream.mirror import Answered
 from quire.upstream.mirrored import Validators
 from quire.upstream.pages import ACCEPT, UpstreamPage, parse_page
@@ -61,11 +60,3 @@ def _numbered(page: UpstreamPage, serial: str) -> UpstreamPage:
 def _header(response: Response, name: str) -> str | None:
     value = response.headers.get(name)
     return value if value and len(value) <= MAX_VALIDATOR and value.isprintable() else None
-
-
-def check_index_url(url: str) -> str:
-    """The URL of an index as it is asked, ended by a slash. Raises UpstreamError when it is none of http or https."""
-    match = re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url)
-    if match is None:
-        raise UpstreamError(f"{url[:200]!r} is no URL of an index; use one such as https://packages.example/simple/.")
-    return url if url.endswith("/") else f"{url}/"
