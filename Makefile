@@ -42,7 +42,7 @@ BENCH_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket torture-rights fuzz bench lint audit pin-images format lock upgrade dev clean
+.PHONY: help serve test test-fast test-proofs test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket torture-rights fuzz bench lint audit pin-images format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -56,6 +56,9 @@ test: lint ## lint, types and all tests, with the real clients (about ten minute
 
 test-fast: $(DEV) ## the tests without the real clients
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not clients" $(PYTEST_ARGS)
+
+test-proofs: $(DEV) ## real installers, judges and clients that must find a difference, at length (two minutes)
+	$(BIN)/python -m pytest tests -m proofs -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 test-faults: $(DEV) ## kills and fails a change at every system call, cuts the power, kills servers (minutes; root for some)
 	$(BIN)/python -m pytest tests/faults -m faults -n $(JOBS) $(PYTEST_ARGS)
@@ -90,7 +93,7 @@ torture-rights: $(DEV) ## nothing but rights change and are tried, on a director
 	$(BUCKET_RIG) sh -c '$(BIN)/python -m tests.linearizability torture --bucket $$TESTS_BUCKET/rights --faults 20 $(RIGHTS_ARGS) --decisions 100000'
 
 fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for each; finds go to .cache/fuzz
-	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -n $(JOBS) $(PYTEST_ARGS)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -m "proofs or not proofs" -n $(JOBS) $(PYTEST_ARGS)
 
 bench: $(DEV) ## quire beside other indexes and nginx, into docs/benchmarks.md (an hour, 10 GB; Debian, root; BENCH_ARGS=)
 	$(BIN)/python -m benchmarks run $(BENCH_ARGS)

@@ -9,6 +9,8 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests.long_suites import leave_out
+
 # the helpers that assert: without this, a failure in one of them does not show what it compared
 pytest.register_assert_rewrite("tests.asking", "tests.operating", "tests.serving")
 
@@ -16,6 +18,10 @@ settings.register_profile(
     "repeatable", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    leave_out(config, items, "proofs")
 
 
 @pytest.fixture(autouse=True)

@@ -6,5 +6,5 @@ import os
 
 
 def seconds(usual: float) -> int:
-    """The seconds for one target. `usual`: in `make test`."""
+    """The seconds for one target. `usual`: in `make test` and `make test-proofs`."""
     return int(os.environ.get("FUZZ_SECONDS", usual))

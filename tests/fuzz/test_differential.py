@@ -2,7 +2,7 @@
 
 The fast path; the same with the request in pieces; the general application alone (`--no-fast-path`); gunicorn; wsgiref.
 Each is a server of its own over one store, and gets the same requests in the same order, so that even what it counts
-(logins that fail) is the same. `make fuzz` goes on for FUZZ_SECONDS; `make test` asks a fixed number.
+(logins that fail) is the same. `make fuzz` goes on for FUZZ_SECONDS; `make test-proofs` asks a fixed number.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ from tests.fuzz.budget import seconds
 from tests.same_requests import COMPARED
 from tests.serving import DEADLINE, free_port, running, until
 
+pytestmark = pytest.mark.proofs
+
 COUNT = 400
-"""Requests in `make test`."""
+"""Requests in `make test-proofs`."""
 LARGE_BYTES = 400_000
 """More than the fast path reads at once: the kernel sends it."""
 WRONG_LOGINS = 5

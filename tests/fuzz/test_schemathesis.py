@@ -37,6 +37,7 @@ def _with_what_exists(document: dict[str, Any], project: str, path: str) -> dict
     return document
 
 
+@pytest.mark.proofs
 @pytest.mark.parametrize("server", ["uvicorn", "gunicorn"] if "FUZZ_SECONDS" in os.environ else ["uvicorn"])
 def test_every_answer_is_as_described(server: str, tmp_path: Path) -> None:
     """Requests within and beyond the schema: no 5xx, and status, media type, headers and body are documented ones."""

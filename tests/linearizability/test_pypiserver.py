@@ -18,6 +18,7 @@ from tests.serving import free_port, running
 pytestmark = pytest.mark.clients
 
 
+@pytest.mark.proofs
 def test_a_server_with_a_cache_in_each_worker_is_convicted(tmp_path: Path) -> None:
     """pypiserver 2.4.2, `cached-dir`, gunicorn with four preloaded workers: many answers that no order explains."""
     root = tmp_path / "packages"

@@ -16,6 +16,8 @@ from tests.linearizability.sabotage import Safeguard, command
 from tests.linearizability.servers import quire_servers
 from tests.linearizability.torture import Report, torture
 
+pytestmark = pytest.mark.proofs
+
 SECONDS = 5.0
 ROUNDS = 10
 """A machine that is busy lets few rights change in so short a time; then the next round begins afresh. Each without a

@@ -47,6 +47,7 @@ def test_quire_decides_as_the_table_says(case: Case) -> None:
         assert len(sentence) < 400
 
 
+@pytest.mark.proofs
 @pytest.mark.parametrize("table", [wheel_cases, sdist_cases])
 def test_pip_and_uv_do_what_the_table_says(table: Callable[[], list[Case]], tmp_path: Path) -> None:
     """Each archive is offered on a page of its own and installed by both; any other outcome than the table's fails."""
