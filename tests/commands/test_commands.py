@@ -633,3 +633,36 @@ def test_a_process_prints_nothing_else(tmp_path: Path, index: Index) -> None:
     failed = run_quire("show", "beta", "-d", "root", "--json", cwd=tmp_path)
     assert (failed.returncode, failed.stdout) == (1, "")
     assert failed.stderr == "quire: error: The project beta does not exist.\n"
+
+
+def test_upstreams_of_an_index(quire: Quire, index: Index) -> None:
+    """Shown as they were set; one sentence for what none can be, and nothing changed."""
+    publish(index)
+
+    def error(*arguments: str) -> str:
+        return quire.error("index", *arguments, "-d", "root", directory=None)
+
+    def show(name: str) -> str:
+        return quire("index", "show", name, "-d", "root", directory=None)[0]
+
+    assert "--upstream URL" in error("set", "main", "--upstream-only", "a*")
+    for url in ("https://u:s3cret@a.test/", "ftp://a.test/", "https://a.test/?a=s3cret", "https://s3cret:x/"):
+        told = error("set", "main", "--upstream", url)
+        assert "--upstream-netrc" in told or "plain http or https URL" in told
+        assert "s3cret" not in told
+    assert "no upstream" in error("set", "main", "--no-upstream", "https://a.test/simple")
+    assert "max-age" in error("set", "main", "--upstream", "https://a.test/", "--upstream-max-age", "-1")
+    assert "Upstream" not in show("main")
+    for changes in (
+        ("set", "main", "--upstream", "https://a.test/simple", "--upstream-only", "Torch_*,triton"),
+        ("set", "main", "--upstream", "https://b.test/simple", "--upstream-hosts", "files.b.test", "--upstream-first"),
+        ("create", "team", "--upstream", "https://b.test/simple/"),
+    ):
+        quire("index", *changes, "-d", "root", directory=None)
+    lines = show("main").splitlines()
+    assert "https://b.test/simple/, files on files.b.test; pages for 600 s" in lines[-2]
+    assert "https://a.test/simple/, for torch-*, triton;" in lines[-1]
+    quire("index", "set", "main", "--no-upstream", "https://b.test/simple", "-d", "root", directory=None)
+    assert "b.test" not in show("main")
+    assert "b.test" in show("team")
+    assert "a.test" in quire("log", "--access")[0]

@@ -16,6 +16,7 @@ from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.indexes import DEFAULT, RESERVED, IndexDefinition
 from quire.domain.reserved import STORE_WIDE
 from quire.domain.trash import is_trash
+from quire.domain.upstreams import with_upstream, without_upstream
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 _MOST_TEXT: Final = 200
@@ -42,14 +43,27 @@ def with_index(document: AccessDocument, name: str, definition: IndexDefinition,
 def with_settings(document: AccessDocument, name: str, changes: Mapping[str, Any], default: str) -> AccessDocument:
     """With other values of some fields of an index's definition; the very document when it has them already.
 
-    Raises NotFound.
+    `changes`: see `changed`. Raises NotFound, InvalidRequest.
     """
     before = find(document, name, default)
-    after = msgspec.structs.replace(before, **changes)
+    after = changed(before, changes)
     if after == before:
         return document
     others = {each: definition for each, definition in document.indexes.items() if each != name}
     return with_fields(document, indexes=others if name == default and after == DEFAULT else {**others, name: after})
+
+
+def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDefinition:
+    """A definition with changes: values of fields by name; `upstream`, the settings of one to add or to change (see
+    `quire.domain.upstreams.with_upstream`); `remove_upstream`, a URL. Raises InvalidRequest."""
+    fields = dict(changes)
+    upstream, removed = fields.pop("upstream", None), fields.pop("remove_upstream", None)
+    upstreams = definition.upstreams
+    if removed is not None:
+        upstreams = without_upstream(upstreams, removed)
+    if upstream is not None:
+        upstreams = with_upstream(upstreams, upstream)
+    return msgspec.structs.replace(definition, **{"upstreams": upstreams, **fields})
 
 
 def without_index(document: AccessDocument, name: str, default: str) -> AccessDocument:

@@ -18,6 +18,7 @@ from quire.access.ci_identities import CiIdentity
 from quire.access.grants import ANY, Permission, Scope, Subject, SubjectKind, parse_subject
 from quire.domain.errors import DamagedRecord, InvalidRequest
 from quire.domain.indexes import IndexDefinition
+from quire.domain.upstreams import UpstreamDefinition
 from quire.domain.webhooks import Webhook
 from quire.publishing.publishers import Publisher
 
@@ -131,11 +132,11 @@ class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 EMPTY: Final = AccessDocument()
 
-E = TypeVar("E", Grant, Token, Publisher, Sessions, IndexDefinition, Webhook)
+E = TypeVar("E", Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Webhook)
 
 _FIELDS_OF: Final[Mapping[type[Any], frozenset[str]]] = {
     kind: frozenset(kind.__struct_fields__) - {"unknown"}
-    for kind in (Grant, Token, Publisher, Sessions, IndexDefinition, Webhook)
+    for kind in (Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Webhook)
 }
 _FIELDS: Final = {
     *("format", "grants", "groups", "tokens", "sessions", "publishers", "audience", "used", "indexes", "log"),
@@ -286,14 +287,20 @@ def _of_webhooks(document: AccessDocument) -> dict[str, Any]:
     return {"webhooks": {identity: _stored(webhook) for identity, webhook in document.webhooks.items()}}
 
 
-def _stored(entry: Grant | Token | Publisher | Sessions | IndexDefinition | Webhook) -> dict[str, Any]:
+def _stored(
+    entry: Grant | Token | Publisher | Sessions | IndexDefinition | UpstreamDefinition | Webhook,
+) -> dict[str, Any]:
     stored: dict[str, Any] = msgspec.to_builtins(entry)
     stored.pop("unknown", None)
+    if isinstance(entry, IndexDefinition) and entry.upstreams:
+        stored["upstreams"] = [_stored(upstream) for upstream in entry.upstreams]
     return stored | entry.unknown
 
 
 def _loaded(entry: dict[str, Any], kind: type[E]) -> E:
     fields = _FIELDS_OF[kind]
+    if kind is IndexDefinition and "upstreams" in entry:
+        entry = {**entry, "upstreams": tuple(_loaded(each, UpstreamDefinition) for each in entry["upstreams"])}
     if entry.keys() <= fields:
         loaded = msgspec.convert(entry, kind)
     else:

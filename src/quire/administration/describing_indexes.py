@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from quire.access.decisions import AccessState
-from quire.administration.documents import IndexBody, IndexEntry
+from quire.administration.documents import IndexBody, IndexEntry, UpstreamBody, UpstreamEntry
 from quire.domain.indexes import IndexDefinition, NewProjects
+from quire.domain.upstreams import UpstreamDefinition
 
 
 def index_entries(
@@ -36,17 +37,44 @@ def index_entry(
         new_projects=str(definition.new_projects),
         quota=definition.quota,
         project_quota=definition.project_quota,
+        upstreams=[upstream_entry(each) for each in definition.upstreams],
         used=used,
     )
 
 
+def upstream_entry(upstream: UpstreamDefinition) -> UpstreamEntry:
+    """An upstream of an index."""
+    return UpstreamEntry(
+        url=upstream.url,
+        hosts=list(upstream.hosts),
+        max_age=upstream.max_age,
+        max_stale=upstream.max_stale,
+        only=list(upstream.only),
+    )
+
+
 def settings_of(body: IndexBody) -> dict[str, Any]:
-    """The fields of a definition that a request changes, with their new values."""
+    """The changes of a definition that a request wants: see `quire.access.defining.changed`."""
     fields: dict[str, Any] = {
         "uploads": body.uploads,
         "overwrite": body.overwrite,
         "new_projects": NewProjects(body.new_projects) if body.new_projects is not msgspec.UNSET else msgspec.UNSET,
         "quota": body.quota,
         "project_quota": body.project_quota,
+        "upstream": _upstream(body.upstream) if body.upstream is not msgspec.UNSET else msgspec.UNSET,
+        "remove_upstream": body.remove_upstream,
     }
     return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+
+
+def _upstream(body: UpstreamBody) -> dict[str, Any]:
+    fields = {
+        "url": body.url,
+        "hosts": body.hosts if body.hosts is msgspec.UNSET else tuple(body.hosts),
+        "max_age": body.max_age,
+        "max_stale": body.max_stale,
+        "only": body.only if body.only is msgspec.UNSET else tuple(body.only),
+    }
+    return {name: value for name, value in fields.items() if value is not msgspec.UNSET} | (
+        {"first": True} if body.first else {}
+    )

@@ -20,6 +20,7 @@ MAX_LIMIT: Final = 500
 """Entries of one page of a list."""
 
 Short = Annotated[str, msgspec.Meta(max_length=300)]
+Address = Annotated[str, msgspec.Meta(max_length=2000)]
 Words = Annotated[list[Short], msgspec.Meta(max_length=1000)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Identity = Annotated[str, msgspec.Meta(pattern="^[0-9a-z]{10}$")]
@@ -40,6 +41,21 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 # -- projects ---------------------------------------------------------------------------------------------------------
 
 
+class UpstreamEntry(Answer, frozen=True, kw_only=True):
+    """An index that is mirrored behind another one."""
+
+    url: str
+    """Of its project list, ended by a slash."""
+    hosts: list[str]
+    """Hosts of its files that may have addresses which are not public."""
+    max_age: int
+    """Seconds for which a page of it is served without asking."""
+    max_stale: int
+    """Seconds for which a page of it is served while it cannot be asked."""
+    only: list[str]
+    """Patterns of the names that it is asked for; empty for all names."""
+
+
 class IndexEntry(Answer, frozen=True, kw_only=True):
     """An index of the server."""
 
@@ -57,6 +73,8 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """Bytes that all of its files may have together; None for no limit."""
     project_quota: int | None
     """Bytes that the files of one project may have together; None for no limit."""
+    upstreams: list[UpstreamEntry] = []
+    """In the order in which they are asked for a name."""
     used: int | None = None
     """Bytes that all of its files have together, where it has a quota; None where that is not counted (yet)."""
 
@@ -67,6 +85,18 @@ class IndexList(Answer, frozen=True, kw_only=True):
     indexes: list[IndexEntry]
 
 
+class UpstreamBody(Body, frozen=True, kw_only=True):
+    """An upstream to add, or to change; settings that are left out stay. Fields as in `UpstreamEntry`."""
+
+    url: Address
+    hosts: Words | msgspec.UnsetType = msgspec.UNSET
+    max_age: int | msgspec.UnsetType = msgspec.UNSET
+    max_stale: int | msgspec.UnsetType = msgspec.UNSET
+    only: Words | msgspec.UnsetType = msgspec.UNSET
+    first: bool = False
+    """Put it before all others; else a new one is the last."""
+
+
 class IndexBody(Body, frozen=True, kw_only=True):
     """Settings of an index; those that are left out stay. Fields as in `IndexEntry`."""
 
@@ -75,6 +105,9 @@ class IndexBody(Body, frozen=True, kw_only=True):
     new_projects: Literal["shared", "owned"] | msgspec.UnsetType = msgspec.UNSET
     quota: Bytes | msgspec.UnsetType | None = msgspec.UNSET
     project_quota: Bytes | msgspec.UnsetType | None = msgspec.UNSET
+    upstream: UpstreamBody | msgspec.UnsetType = msgspec.UNSET
+    remove_upstream: Address | msgspec.UnsetType = msgspec.UNSET
+    """The URL of an upstream."""
 
 
 class NewIndexBody(IndexBody, frozen=True, kw_only=True):

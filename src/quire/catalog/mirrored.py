@@ -94,6 +94,11 @@ class MirroredProject:
         return self.mirrored.content is not None
 
     @property
+    def was_found(self) -> bool:
+        """Whether the other index has it, or had it: it has a record then."""
+        return self.mirrored.page is not None
+
+    @property
     def display_name(self) -> str | None:
         return None
 

@@ -75,6 +75,10 @@ class ServedIndex:
         the barriers `project` and `projects`.
         """
         self.name = hosted.name
+        self.has_behind = bool(behind)
+        """Whether there are groups behind it."""
+        self._budget = budget
+        self._tallies = tallies
         self.hosted = hosted
         self.policy = policy
         published = Hosted(hosted, budget)
@@ -117,6 +121,18 @@ class ServedIndex:
         self.home_pages = Pages()
         self.searched: Memory[ProjectView] = Memory(Budget(SEARCHED_BYTES))
         """Views for searches, apart from those of pages."""
+
+    def with_behind(self, behind: Sequence[Sequence[AnySource]], policy: IndexPolicy) -> ServedIndex:
+        """The same index with other groups behind it, and another policy."""
+        return ServedIndex(
+            self.hosted,
+            self._others,
+            policy,
+            behind=behind,
+            budget=self._budget,
+            threads=self._threads,
+            tallies=self._tallies,
+        )
 
     @property
     def store(self) -> Store:

@@ -1,7 +1,8 @@
 """`quire index`: the indexes of a store, and their settings, which all servers obey.
 
 JSON of list: {"indexes": [{"name": str, "is_default": bool, "uploads": bool, "overwrite": bool, "new_projects":
-"shared" or "owned", "quota": int or null, "project_quota": int or null}]}; of show one such object with "used": int or
+"shared" or "owned", "quota": int or null, "project_quota": int or null, "upstreams": [{"url": str, "hosts": [str],
+"max_age": int, "max_stale": int, "only": [str]}]}]}; of show one such object with "used": int or
 null, the bytes of its files where it has a quota; of create and set such an object with "changed": bool; of
 delete {"index": str, "deleted_files": int}.
 """
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from quire.administration.contract import Administration
-from quire.administration.documents import IndexBody, IndexEntry, NewIndexBody
+from quire.administration.documents import IndexBody, IndexEntry, NewIndexBody, UpstreamBody, UpstreamEntry
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, plain, print_json, print_table
 from quire.config import values
@@ -26,6 +27,7 @@ from quire.domain.sizes import as_setting, in_words
 
 _NONE = "none"
 _SETTINGS = ("uploads", "overwrite", "new_projects", "quota", "project_quota")
+_UPSTREAM_SETTINGS = ("only", "hosts", "max_age", "max_stale", "first")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -81,6 +83,44 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add(
         "--project-quota", type=_quota, metavar="SIZE", help="bytes that the files of one project may have; none for no"
     )
+    _add_upstream(parser)
+
+
+def _add_upstream(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("upstreams, one at a time").add_argument
+    add(
+        "--upstream",
+        dest="upstream_url",
+        metavar="URL",
+        help="mirror this index behind the projects of this one, after the upstreams that it has; or change its "
+        "settings, when it is one of them. A login is named by --upstream-netrc of each server",
+    )
+    add(
+        "--upstream-only",
+        type=_names,
+        metavar="PATTERNS",
+        help="names for which it is asked, with commas, e.g. 'torch*,triton'; empty for all",
+    )
+    add(
+        "--upstream-hosts",
+        type=_hosts,
+        metavar="HOSTS",
+        help="hosts of its files, with commas, that may have addresses which are not public",
+    )
+    add(
+        "--upstream-max-age",
+        type=int,
+        metavar="SECONDS",
+        help="serve a page of it so long without asking (default: 600)",
+    )
+    add(
+        "--upstream-max-stale",
+        type=int,
+        metavar="SECONDS",
+        help="serve a page of it so long while it cannot be asked (default: 2592000, 30 days)",
+    )
+    add("--upstream-first", action="store_true", help="ask it before the other upstreams")
+    add("--no-upstream", metavar="URL", help="mirror this upstream no more; what is kept of it stays in the store")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -101,6 +141,22 @@ def _quota(text: str) -> int | str:
         return values.size(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error}; none is no limit") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """For argparse."""
+    try:
+        return values.name_patterns(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    """For argparse."""
+    try:
+        return values.host_names(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _list(arguments: argparse.Namespace, administration: Administration) -> None:
@@ -139,6 +195,7 @@ def _show(arguments: argparse.Namespace, administration: Administration) -> None
         ("Quota", _in_words(entry.quota)),
         *([("Used", _used(entry.used, entry.quota))] if entry.quota is not None else []),
         ("Quota of a project", _in_words(entry.project_quota)),
+        *(("Upstream", _upstream_in_words(each)) for each in entry.upstreams),
     ]
     print_table(("Setting", "Value"), rows)
 
@@ -178,7 +235,22 @@ def _set(arguments: argparse.Namespace, administration: Administration) -> None:
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Those that the command line names."""
     named = {name: getattr(arguments, name) for name in _SETTINGS}
-    return {name: None if value == _NONE else value for name, value in named.items() if value is not None}
+    settings = {name: None if value == _NONE else value for name, value in named.items() if value is not None}
+    if arguments.no_upstream is not None:
+        settings["remove_upstream"] = arguments.no_upstream
+    upstream = {name: getattr(arguments, f"upstream_{name}") for name in _UPSTREAM_SETTINGS}
+    upstream = {name: value for name, value in upstream.items() if value is not None and value is not False}
+    if arguments.upstream_url is not None:
+        settings["upstream"] = UpstreamBody(url=arguments.upstream_url, **upstream)
+    elif upstream:
+        raise InvalidRequest("Name the upstream of these settings with --upstream URL.")
+    return settings
+
+
+def _upstream_in_words(upstream: UpstreamEntry) -> str:
+    names = f", for {', '.join(upstream.only)}" if upstream.only else ""
+    hosts = f", files on {', '.join(upstream.hosts)}" if upstream.hosts else ""
+    return f"{upstream.url}{names}{hosts}; pages for {upstream.max_age} s, for {upstream.max_stale} s without an answer"
 
 
 def _document(entry: IndexEntry) -> dict[str, Any]:

@@ -235,6 +235,21 @@ def _add_upstream_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="serve a page of the upstream so long while it cannot be asked (default: 2592000, 30 days)",
     )
+    add(
+        "--upstream-netrc",
+        metavar="FILE",
+        help="a netrc file with the logins of upstreams, by host; read again when it has changed",
+    )
+    add(
+        "--upstream-proxy",
+        metavar="URL",
+        help="ask upstreams through this proxy, but for hosts of NO_PROXY (default: HTTPS_PROXY and HTTP_PROXY)",
+    )
+    add(
+        "--upstream-ca",
+        metavar="FILE",
+        help="a PEM file with further authorities that sign the certificates of upstreams",
+    )
 
 
 def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:

@@ -119,6 +119,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds for which a page of it is served without asking."""
     upstream_max_stale: int = 30 * 86_400
     """Seconds for which a page of it is served while it cannot be asked."""
+    upstream_netrc: str | None = None
+    """The file with the logins of all upstreams, by host; None for none."""
+    upstream_proxy: str | None = None
+    """The proxy of requests to upstreams, perhaps with a login; None: as the environment says."""
+    upstream_ca: str | None = None
+    """The file with further authorities for the certificates of upstreams."""
     local: tuple[str, ...] = ()
     """Patterns of names for which clients are never sent to another index; see `quire.domain.reserved`."""
     health_endpoint: str = "/health"
@@ -281,6 +287,9 @@ OPTIONS = (
     Option("upstream_hosts", values.host_names, "--upstream-hosts"),
     Option("upstream_max_age", values.integer(0, 86_400), "--upstream-max-age"),
     Option("upstream_max_stale", values.integer(0, 3650 * 86_400), "--upstream-max-stale"),
+    Option("upstream_netrc", values.path, "--upstream-netrc"),
+    Option("upstream_proxy", values.http_url, "--upstream-proxy"),
+    Option("upstream_ca", values.path, "--upstream-ca"),
     Option("local", values.name_patterns, "--local"),
     Option("health_endpoint", values.health_path, "--health-endpoint"),
     Option("welcome", values.path, "--welcome"),
@@ -327,7 +336,10 @@ _FIELDS = {
     "log_res_frmt": "log_response_format",
     "log_err_frmt": "log_error_format",
 }
-_PATHS = {"directories", "drop_in", "passwords", "welcome", "log_file", "oidc_client_secret_file"}
+_PATHS = {
+    *("directories", "drop_in", "passwords", "welcome", "log_file", "oidc_client_secret_file", "upstream_netrc"),
+    "upstream_ca",
+}
 """Paths, which are relative to the file that has them."""
 _NOT_FIELDS = {"anonymous_uploads", "backend", "disable_fallback", "drop_in", "fallback_url", "passwords"}
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
+from quire.domain.upstreams import Upstreams
+
 
 class NewProjects(StrEnum):
     """The rights on a project that an upload created."""
@@ -33,6 +35,8 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Bytes that all files of the index may have together; None for no limit."""
     project_quota: int | None = None
     """Bytes that the files of one project may have together; None for no limit."""
+    upstreams: Upstreams = ()
+    """The indexes that are mirrored behind its own projects, in the order in which they are asked for a name."""
     unknown: dict[str, Any] = {}
     """Fields of the stored document that this version does not know."""
 

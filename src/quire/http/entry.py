@@ -41,7 +41,7 @@ def __getattr__(name: str) -> Any:
             general, RouteTable(settings.server_base_url, settings.health_endpoint), os.environ
         )
         if not settings.no_fast_path:
-            application = FastPathApplication(application, FastPath(worker, worker.default))
+            application = FastPathApplication(application, FastPath(worker, worker.indexes.default))
         globals()["application"] = application
         gc.freeze()  # the objects of a worker's start stay for good: no collection need go through them again
         return application

@@ -45,9 +45,10 @@ def create_index(
 ) -> tuple[IndexDefinition, bool]:
     """Make an index: the next request of every worker finds it. Its definition, and whether it is new.
 
-    Repeated with the same settings, it changes nothing. Raises InvalidRequest, StoreError.
+    `settings`: as the changes of `set_index`. Repeated with the same settings, it changes nothing. Raises
+    InvalidRequest, StoreError.
     """
-    definition = IndexDefinition(**settings)
+    definition = defining.changed(DEFAULT, settings)
     before, after = access.change(
         lambda document: defining.with_index(document, name, definition, default),
         "index-create",

@@ -1,40 +1,37 @@
 """Requests to another index and to the hosts of its files, over HTTP.
 
-The other server is trusted no further than needed. A login in the index's URL is sent to that very origin only, and
-never shown in an error. Redirects are followed a few times, never from https to http. A page may name files on any
+The other server is trusted no further than needed. A login is sent to the very origin of the index only, and never
+shown in an error. Redirects are followed a few times, never from https to http. A page may name files on any
 host; an address that is not public (of this machine, of the inside of the network) is asked only where the operator
 named that host: the check is of the address that is connected to, so a name that resolves to another one later gains
-nothing. Behind a proxy, which resolves names by itself, it is the proxy's part. Answers are read by pieces, up to a
+nothing. Link-local addresses, where clouds keep the credentials of their machines, are never asked. Behind a proxy,
+which resolves names by itself, it is the proxy's part. Answers are read by pieces, up to a
 limit; compressed ones are unpacked up to the same limit.
 
-Certificates are verified with the system's authorities and those of `certifi`, or with `SSL_CERT_FILE` alone; proxies
-are those of the environment (`HTTPS_PROXY`, `NO_PROXY`).
+`quire.upstream.reach` has logins, proxies and certificates.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 import socket
-import ssl
 import zlib
-from base64 import b64encode
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
-from urllib.request import getproxies
+from urllib.parse import unquote, urljoin, urlsplit
 
 import aiohttp
-import certifi
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from quire import __version__
 from quire.domain.errors import UpstreamBusy, UpstreamError, reason_of
+from quire.domain.upstreams import without_login
+from quire.upstream.reach import AS_THE_ENVIRONMENT_SAYS, Reach, basic
 
 CONNECTIONS: Final = 32
 """At once, to all hosts of one index."""
@@ -82,7 +79,8 @@ class Response:
             raise UpstreamBusy(f"{sentence}; repeat later.", float(after) if re.fullmatch(r"\d{1,5}", after) else 0.0)
         if self.status in {401, 403}:
             raise UpstreamError(
-                f"{sentence}; give a login that may read it in the URL of the index (https://user:password@...)."
+                f"{sentence}; give a login that may read it, in the file of --upstream-netrc or the URL of --upstream "
+                "(https://user:password@...)."
             )
         raise UpstreamError(f"{sentence}.")
 
@@ -110,20 +108,24 @@ class Response:
 class OtherServer:
     """One index and the hosts of its files. Belongs to one event loop; connects when it is first asked."""
 
-    def __init__(self, index_url: str, *, private_hosts: Collection[str] | None = ()) -> None:
-        """`index_url`: of its project list, ended by a slash, perhaps with a login; `private_hosts`: may have addresses
-        that are not public, beside the index's own host; None: all may.
+    def __init__(
+        self, index_url: str, *, private_hosts: Collection[str] | None = (), reach: Reach = AS_THE_ENVIRONMENT_SAYS
+    ) -> None:
+        """`index_url`: of its project list, ended by a slash, perhaps with a login, which comes before that of `reach`;
+        `private_hosts`: may have addresses that are not public, beside the index's own host; None: all may.
         """
         parts = urlsplit(index_url)
-        host = parts.netloc.rpartition("@")[2]
-        self.url = urlunsplit((parts.scheme, host, parts.path, "", ""))
+        self.url = without_login(index_url)
         """Without the login."""
         self.reached = False
         """Whether anything was ever answered."""
         self._origin = origin_of(self.url)
-        login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}".encode()
-        self._login = {"Authorization": f"Basic {b64encode(login).decode()}"} if "@" in parts.netloc else {}
-        self._trusted = None if private_hosts is None else {*private_hosts, parts.hostname or ""}
+        self._host = parts.hostname or ""
+        self._login = (
+            basic(unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None
+        )
+        self._reach = reach
+        self._trusted = None if private_hosts is None else {*private_hosts, self._host}
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -140,9 +142,18 @@ class OtherServer:
         first, session = url, self._connected()
         for _ in range(MOST_REDIRECTS + 1):
             self._check_address(url)
-            sent = {**headers, **self._login} if origin_of(url) == self._origin else headers
+            sent, proxy = {**headers, **self._authorization(url)}, self._reach.proxy_for(url)
+            for_proxy = {} if proxy is None or proxy.login is None else {"Proxy-Authorization": proxy.login}
+            if not url.startswith("https:"):  # else the proxy gets them with its CONNECT
+                sent |= for_proxy
             with _sentences(url):
-                response = await session.get(URL(url, encoded=True), headers=sent, allow_redirects=False)
+                response = await session.get(
+                    URL(url, encoded=True),
+                    headers=sent,
+                    allow_redirects=False,
+                    proxy=None if proxy is None else proxy.url,
+                    proxy_headers=for_proxy,
+                )
             self.reached = True
             try:
                 if response.status not in {301, 302, 303, 307, 308}:
@@ -153,14 +164,19 @@ class OtherServer:
                 response.close()
         raise UpstreamError(f"The server {urlsplit(first).hostname} redirects too often.")
 
+    def _authorization(self, url: str) -> dict[str, str]:
+        """The login, for the origin of the index."""
+        login = (self._login or self._reach.login(self._host)) if origin_of(url) == self._origin else None
+        return {} if login is None else {"Authorization": login}
+
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
             try:
-                resolver = _Resolver(self._trusted)
-                connector = aiohttp.TCPConnector(ssl=_tls(), resolver=resolver, limit=CONNECTIONS)
+                resolver = _Resolver(self._trusted, self._reach)
+                connector = aiohttp.TCPConnector(ssl=self._reach.tls(), resolver=resolver, limit=CONNECTIONS)
             except (ValueError, OSError) as error:
                 raise UpstreamError(
-                    f"No connection can be made with the certificates in the environment ({reason_of(error)})."
+                    f"No connection can be made with the certificates of this server ({reason_of(error)})."
                 ) from error
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -168,15 +184,17 @@ class OtherServer:
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS),
-                trust_env=True,
+                trust_env=False,  # it would send logins of ~/.netrc to any host
             )
         return self._session
 
     def _check_address(self, url: str) -> None:
         """Raises UpstreamError for a URL with a number for a host that may not be asked."""
         host = urlsplit(url).hostname or ""
-        if self._trusted is not None and host not in self._trusted and _is_number(host) and not _is_public(host):
-            raise _NotPublic(host)
+        if self._trusted is not None and _is_number(host):
+            is_trusted = host in self._trusted
+            if not _may_ask(host, is_trusted=is_trusted):
+                raise _NotPublic(host, is_trusted=is_trusted)
 
 
 @contextmanager
@@ -198,36 +216,35 @@ def _sentences(url: str) -> Iterator[None]:
 
 
 class _NotPublic(UpstreamError):
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, *, is_trusted: bool) -> None:
         super().__init__(
-            f"The host {host[:200]} has an address that is not public; name it in --upstream-hosts if its files are "
-            "meant to be fetched."
+            f"The host {host[:200]} has a link-local address, which is never asked."
+            if is_trusted
+            else f"The host {host[:200]} has an address that is not public; name it in --upstream-hosts if its files "
+            "are meant to be fetched."
         )
 
 
 class _Resolver(AbstractResolver):
     """Resolves names, and refuses those with an address that may not be asked."""
 
-    def __init__(self, trusted: Collection[str] | None) -> None:
+    def __init__(self, trusted: Collection[str] | None, reach: Reach) -> None:
         self._trusted = trusted
+        self._reach = reach
         self._resolver = ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        may_ask = self._trusted is None or host in self._trusted or host in _proxies()
-        if not may_ask and not all(_is_public(each["host"]) for each in found):
-            raise _NotPublic(host)
+        if self._trusted is not None and not self._reach.is_proxy(host):
+            is_trusted = host in self._trusted
+            if not all(_may_ask(each["host"], is_trusted=is_trusted) for each in found):
+                raise _NotPublic(host, is_trusted=is_trusted)
         return found
 
     async def close(self) -> None:
         await self._resolver.close()
-
-
-def _proxies() -> set[str]:
-    """The hosts of the proxies in the environment."""
-    return {urlsplit(url).hostname or "" for url in getproxies().values() if "://" in url}
 
 
 def _is_number(host: str) -> bool:
@@ -238,10 +255,12 @@ def _is_number(host: str) -> bool:
     return True
 
 
-def _is_public(address: str) -> bool:
+def _may_ask(address: str, *, is_trusted: bool) -> bool:
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
+    if is_trusted:
+        return not found.is_link_local and not found.is_multicast
     return found.is_global and not found.is_multicast
 
 
@@ -259,15 +278,6 @@ def _redirected(url: str, location: str) -> str:
     if url.startswith("https:") and parts.scheme != "https":
         raise UpstreamError(f"The server {host} redirects from https to http, which is not followed.")
     return target
-
-
-def _tls() -> ssl.SSLContext:
-    named = os.environ.get("SSL_CERT_FILE")
-    if named:
-        return ssl.create_default_context(cafile=named)
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
 
 
 def origin_of(url: str) -> Origin:

@@ -51,8 +51,7 @@ def create_application(settings: Settings) -> Starlette:
         for task in tasks:
             if task is not None:
                 task.cancel()
-        if worker.mirror is not None:
-            await worker.mirror.close()
+        await worker.close_mirrors()
         await worker.write_uses()
         await worker.stop_delivering()
         worker.metrics.close()

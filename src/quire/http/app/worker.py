@@ -38,7 +38,9 @@ from quire.domain.errors import NotFound, StoreError
 from quire.domain.project import File
 from quire.domain.reserved import Reserved
 from quire.domain.trash import is_trash
+from quire.domain.upstreams import UpstreamDefinition, Upstreams, without_login
 from quire.http.app.access import Access
+from quire.http.app.composed import ComposedIndexes
 from quire.http.app.origins import AllowedHosts
 from quire.http.app.periodic_sweep import sweep_periodically
 from quire.http.app.problems import HttpError
@@ -57,12 +59,12 @@ from quire.process.budget import Budget
 from quire.process.siblings import folder_of, is_draining
 from quire.process.threads import Threads
 from quire.render.simple import Page
-from quire.store.contracts import BlobOptions, Store
+from quire.store.contracts import BlobOptions
 from quire.store.open_blob import OpenBlob
 from quire.store.opening import open_store, requests_of
 
 if TYPE_CHECKING:
-    from quire.catalog.mirrored import MirroredProjects
+    from quire.catalog.mirroring import Mirrors
     from quire.http.login.sign_on import SignOn
     from quire.http.publishing.exchange import TokenExchange
     from quire.webhooks.deliverer import Deliverer
@@ -106,11 +108,11 @@ class Worker:
         settings_alone: SettingsAlone | None,
         attestations: AttestationVerifier | None,
     ) -> None:
-        """`default`: the index of the settings, which answers where a route names none.
+        """`default`: the index of the settings, which answers where a route names none, without upstreams.
         `settings_alone`: the source of `stored_access`, where no request reads the store's grants."""
         self.settings = settings
         self.default = default
-        self._named: dict[str, ServedIndex] = {}
+        """See `index_of`: its pages are those of the composition by the definitions."""
         self._expiries = {default.name: Expiry(default.hosted)}
         self.budget = budget
         self.metrics = metrics
@@ -139,30 +141,32 @@ class Worker:
             uses=TokenUses(self.default.store.records),
             rates=TokenRates(settings.token_rate),
         )
-        self.mirror: MirroredProjects | None = None
-        """The projects of another index behind those of the default one; None where there is none."""
         self.attestations = attestations
         """None where the attestations of uploads are neither verified nor kept."""
         self.renderings: Renderings[Page] = Renderings()
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self._threads = threads
         self._large_pending = 0
+        self.indexes = ComposedIndexes(default, self._make, lambda: self.mirrors, upstreams_of(settings))
 
     def served(self, name: str, state: AccessState) -> ServedIndex | None:
-        """The index of this name by this state of the definitions; None when there is none.
+        """The index of this name by this state of the definitions; None when there is none."""
+        return self.indexes.at(name, state)
 
-        It is made at its first request, and kept as long as it is defined.
-        """
-        if name == self.default.name:
-            return self.default
-        if name not in state.document.indexes:
-            self._named.pop(name, None)
-            return None
-        index = self._named.get(name)
-        if index is None:
-            index = self._named[name] = self._make(name)
-            self._listen_to(index)
-        return index
+    @cached_property
+    def mirrors(self) -> Mirrors:
+        """The mirrors of upstreams."""
+        from quire.catalog.mirroring import Mirrors, Reach  # noqa: PLC0415 - the client of other indexes
+
+        settings = self.settings
+        reach = Reach(settings.upstream_netrc, settings.upstream_proxy, settings.upstream_ca)
+        named = [] if settings.upstream is None else [settings.upstream]
+        return Mirrors(self.default.store, self._threads, reach, named)
+
+    async def close_mirrors(self) -> None:
+        """End what is being asked of upstreams."""
+        if "mirrors" in self.__dict__:
+            await self.mirrors.close()
 
     @staticmethod
     def limited(state: AccessState) -> dict[str, int]:
@@ -177,13 +181,13 @@ class Worker:
         """
         known = self.access.stored.memory.get("")
         for name, quota in self.limited(known.state).items() if known is not None else ():
-            served = self.default if name == self.default.name else self._named.get(name)
+            served = self.indexes.known(name)
             counted = served.hosted.usage.known if served is not None else None
             yield QuotaUse(name, quota, counted.bytes if counted is not None else None)
 
     def _make(self, name: str) -> ServedIndex:
         settings = self.settings
-        return ServedIndex(
+        index = ServedIndex(
             Index(self.default.store, name, trash_seconds=settings.trash_seconds),
             [],
             IndexPolicy(hash_algorithm=settings.hash_algorithm, integrity_url=_integrity_url(settings, f"{name}/")),
@@ -191,6 +195,8 @@ class Worker:
             threads=self._threads,
             tallies=self.metrics.tally.barriers,
         )
+        self._listen_to(index)
+        return index
 
     def _sign_on(self) -> SignOn | None:
         if self.settings.oidc_issuer is None:
@@ -441,12 +447,10 @@ def build_worker(settings: Settings) -> Worker:
     folder = drop_ins_of(
         settings, store, stores_facts=store.writable, algorithms=policy.further_algorithms, budget=budget
     )
-    mirror = _mirror(settings, store, threads)
     index = ServedIndex(
         Index(store, settings.index, trash_seconds=settings.trash_seconds),
         [DropIns(folder)],
         policy,
-        behind=[] if mirror is None else [[mirror]],
         budget=budget,
         threads=threads,
         tallies=metrics.tally.barriers,
@@ -479,7 +483,9 @@ def build_worker(settings: Settings) -> Worker:
         settings_alone=settings_alone,
         attestations=make_verifier(settings.attestations, settings.attestations_trust_root),
     )
-    worker.mirror = mirror
+    if settings.upstream_netrc or settings.upstream_ca:
+        worker.mirrors.reach.check()
+    index = worker.indexes.default
     metrics.watch(
         index.hosted.commits,
         folder.left_out,
@@ -500,19 +506,17 @@ def _integrity_url(settings: Settings, below: str = "") -> str | None:
     return None if settings.public_url is None else f"{settings.public_url}{below}integrity/"
 
 
-def _mirror(settings: Settings, store: Store, threads: Threads) -> MirroredProjects | None:
-    """The mirror of the upstream; None where there is none. Raises ConfigurationError."""
+def upstreams_of(settings: Settings) -> Upstreams:
+    """The upstreams of the settings, as definitions."""
     if settings.upstream is None:
-        return None
-    from quire.catalog.mirroring import open_mirror  # noqa: PLC0415 - the client of other indexes, for those with one
-
-    return open_mirror(
-        store,
-        threads,
-        settings.upstream,
-        hosts=settings.upstream_hosts,
-        max_age=settings.upstream_max_age,
-        max_stale=settings.upstream_max_stale,
+        return ()
+    return (
+        UpstreamDefinition(
+            url=without_login(settings.upstream),
+            hosts=settings.upstream_hosts,
+            max_age=settings.upstream_max_age,
+            max_stale=settings.upstream_max_stale,
+        ),
     )
 
 
@@ -529,9 +533,9 @@ def index_of(request: Request) -> ServedIndex:
     """
     worker = worker_of(request)
     name = _named_index(request)
-    if name is None:
-        return worker.default
     state = context_of(request.scope).decided_by
+    if name is None:
+        return worker.indexes.default if state is None else worker.indexes.root(state)
     index = None if state is None else worker.served(name, state)
     if index is None:
         raise NotFound(f"There is no index {name[:200]!r}.")

@@ -135,6 +135,7 @@ class FastPath:
         """`base`: the path below which the index is served."""
         self._index = index
         self._simple = f"{base}{_PROJECT.base}"
+        self._base = base
         self._state: AccessState | None = None
         self._pages_are_open = self._files_are_open = False
         """Whether pages and files need no login in that state of the grants."""
@@ -142,6 +143,23 @@ class FastPath:
         """The principals that were found to have the right to pages or files in that state. A decision is a function
         of the state and the time, so it stands while the validated state is the same one."""
         self.files = FastPathFiles(self._worker, index, base)
+
+    def _is_composed(self, state: AccessState) -> bool:
+        """Whether the index is composed as this state of the definitions says. Else this request is the application's,
+        and the next ones are of the new composition."""
+        served = self._worker.served(self._index.name, state)
+        if served is self._index:
+            return True
+        if served is not None and self._base == self._root[:-1]:
+            for name in tuple(self._named):
+                self._forget(name)
+            for before, after in (
+                (self._index.projects, served.projects),
+                (self._index.project_names, served.project_names),
+            ):
+                self._sharing[self._sharing.index(before)] = after
+            self._begin(served, self._base)
+        return False
 
     def _of_index(self, path: str, state: AccessState) -> FastPath | None:
         """The part for the index that a path names, by this state of the definitions; None without one."""
@@ -255,7 +273,7 @@ class FastPath:
             loaded = None if part is None else await part.load(None, project, requests)
             is_true = loaded is not None and self._worker.served(index, loaded.state) is part._index  # type: ignore[union-attr]
             return loaded if is_true else None
-        rights = self._access.get_inline("")
+        rights, composed = self._access.get_inline(""), self._index
         asked = None if rights is not None else self._access.begin("", requests)  # while the page is asked for
         view: NamesView | ProjectView
         if project is None:
@@ -266,7 +284,9 @@ class FastPath:
                 return None
         if asked is not None:
             rights = await asyncio.shield(asked)
-        return None if rights is None else _Loaded(view, rights.state)
+        if rights is None or (rights.state is not self._state and not self._is_composed(rights.state)):
+            return None
+        return _Loaded(view, rights.state) if composed is self._index else None
 
     def respond(
         self,
@@ -477,6 +497,8 @@ class FastPath:
         application has to decide: a login that has to be checked, or a refusal.
         """
         if state is not self._state:
+            if not self._is_composed(state):
+                return None
             self._find_open_rights(state)
         if self._files_are_open if is_file else self._pages_are_open:
             return ANONYMOUS

@@ -1,0 +1,115 @@
+"""Several upstreams as one source: a name belongs to the first that has, or ever had, such a project.
+
+So a file of one never joins a project of another, and an upstream is asked for no name that an earlier one has. While
+one cannot be asked, its names are not sought in the next one, which may have other projects of these names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from quire.catalog.mirrored import MirroredFile, MirroredProject, MirroredProjects, NoNames
+from quire.domain.project import Status
+from quire.domain.reserved import Reserved
+
+_PROJECT_BYTES: Final = 300
+
+
+class Link:
+    """One upstream of a chain."""
+
+    def __init__(self, mirror: MirroredProjects, only: Sequence[str]) -> None:
+        """`only`: patterns of the names that it is asked for; empty for all names."""
+        self.mirror = mirror
+        self._only = Reserved(only) if only else None
+
+    def takes(self, name: str) -> bool:
+        """Whether it is asked for a name."""
+        return self._only is None or name in self._only
+
+
+ChainedPart = tuple[MirroredProjects, MirroredProject]
+
+
+class ChainedProject:
+    """The project as the upstreams have it that were asked: the last of them, if any, owns the name."""
+
+    was_written = False
+    display_name = None
+
+    def __init__(self, parts: Sequence[ChainedPart]) -> None:
+        self.parts = tuple(parts)
+        self._owner = parts[-1][1] if parts else None
+
+    @property
+    def exists(self) -> bool:
+        return self._owner is not None and self._owner.exists
+
+    @property
+    def status(self) -> Status | None:
+        return self._owner.status if self._owner is not None else None
+
+    @property
+    def status_reason(self) -> str | None:
+        return self._owner.status_reason if self._owner is not None else None
+
+    @property
+    def bytes_in_memory(self) -> int:
+        return _PROJECT_BYTES + sum(part.bytes_in_memory for _, part in self.parts)
+
+    def files(self) -> Sequence[MirroredFile]:
+        return tuple(self._owner.files()) if self._owner is not None else ()
+
+
+class MirrorChain:
+    """A `quire.catalog.sources.Source`. It answers on the event loop."""
+
+    needs_awaiting = True
+    may_have_files = True
+
+    def __init__(self, links: Sequence[Link]) -> None:
+        self._links = tuple(links)
+        self.validates_inline = all(link.mirror.validates_inline for link in links)
+
+    async def project(self, name: str, known: ChainedProject | None) -> ChainedProject:
+        before = dict(known.parts) if known is not None else {}
+        parts = list[ChainedPart]()
+        for link in self._links:
+            if link.takes(name):
+                part = await link.mirror.project(name, before.get(link.mirror))
+                parts.append((link.mirror, part))
+                if part.was_found:
+                    break
+        if known is not None and len(parts) == len(known.parts) and all(map(_is_same, parts, known.parts)):
+            return known
+        return ChainedProject(parts)
+
+    def project_inline(self, name: str, known: ChainedProject, tick: object) -> ChainedProject | None:
+        for mirror, part in known.parts:
+            if mirror.project_inline(name, part, tick) is not part:
+                return None
+        return known
+
+    async def names(self, known: NoNames | None) -> NoNames:
+        return known or NoNames()
+
+    def names_unchanged(self, known: NoNames) -> bool:
+        return True
+
+    def claims(self, name: str) -> bool:
+        return False
+
+    def disclaims_inline(self, name: str) -> bool:
+        return True
+
+    def find(self, place: str) -> None:
+        """None: its files are found by their project."""
+
+    def count(self) -> int:
+        """0: they are other indexes'."""
+        return 0
+
+
+def _is_same(part: ChainedPart, other: ChainedPart) -> bool:
+    return part[0] is other[0] and part[1] is other[1]

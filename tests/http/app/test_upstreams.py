@@ -1,0 +1,215 @@
+"""Upstreams that the definitions of indexes name: for the next request of every worker, in their order, one mirror for
+each worker however many indexes have it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from quire.access.document import decode_access, encode_access
+from quire.access.records import AccessRecords
+from quire.config.settings import Settings
+from quire.http.app.application import create_application
+from quire.http.fast.fast_path import FastPath, FastPathApplication
+from quire.index.audit.entries import Origin
+from quire.operations import defining
+from tests.asking import BUCKET_IN_MEMORY
+from tests.distributions import make_wheel, wheel_name
+from tests.store.bucket.counted import counted_bucket
+from tests.upstreams import Answer, FakeIndex, page, serving_index
+
+JSON = {"accept": "application/vnd.pypi.simple.v1+json"}
+
+
+@pytest.fixture
+def near() -> Iterator[FakeIndex]:
+    with serving_index() as index:
+        yield index
+
+
+@pytest.fixture
+def far() -> Iterator[FakeIndex]:
+    with serving_index() as index:
+        yield index
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
+@pytest.fixture(params=["volume", "bucket"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with counted_bucket() if request.param == "bucket" else contextlib.nullcontext():
+        yield str(tmp_path) if request.param == "volume" else f"{BUCKET_IN_MEMORY}/{tmp_path.name}"
+
+
+class Workers:
+    """Two workers of one store, each with its fast path, in this process."""
+
+    def __init__(self, where: str, **settings: Any) -> None:
+        found = Settings(directories=(where,), authenticate=(), no_drop_in=True, **{"fallback_url": None, **settings})
+        self.applications = [create_application(found) for _ in range(2)]
+        self.store = self.applications[0].state.worker.default.store
+        self.clients = [
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(
+                    FastPathApplication(each, FastPath(each.state.worker, each.state.worker.indexes.default))
+                ),
+                base_url="http://127.0.0.1",
+            )
+            for each in self.applications
+        ]
+
+    async def define(self, index: str, *changes: dict[str, Any]) -> None:
+        for each in changes:
+            await asyncio.to_thread(
+                defining.set_index, AccessRecords(self.store), index, each, default="main", origin=Origin()
+            )
+
+    async def files(self, path: str) -> list[str] | int:
+        """The filenames of a page, or the status of another answer: of both workers, several times."""
+        found = list[list[str] | int]()
+        for client in self.clients * 3:
+            answer = await client.get(path, headers=JSON)
+            found.append(
+                [each["filename"] for each in answer.json()["files"]]
+                if answer.status_code == 200
+                else answer.status_code
+            )
+        assert all(each == found[0] for each in found), found
+        return found[0]
+
+    async def close(self) -> None:
+        for client, application in zip(self.clients, self.applications, strict=True):
+            await client.aclose()
+            await application.state.worker.close_mirrors()
+            application.state.worker.close()
+
+
+def has(index: FakeIndex, name: str, version: str) -> str:
+    filename = wheel_name(name, version)
+    index.has(name, {filename: make_wheel(name, version)})
+    return filename
+
+
+def asked(index: FakeIndex, name: str) -> int:
+    return index.paths.count(f"/simple/{name}/")
+
+
+def test_definitions_count_at_once_and_in_their_order(where: str, near: FakeIndex, far: FakeIndex) -> None:
+    """Of the index at the root and of a named one; a name is of the first that has it, and no local one is asked."""
+    ours, theirs = has(near, "torch", "1.0"), has(far, "torch", "2.0")
+    both, only_far = has(near, "numpy", "1.0"), has(far, "numpy", "2.0")
+
+    async def main() -> None:
+        workers = Workers(where, local=("acme-*",))
+        try:
+            content = {"content": (wheel_name("mine", "1.0"), make_wheel("mine", "1.0"))}
+            sent = await workers.clients[0].post("/", data={":action": "file_upload"}, files=content)
+            assert sent.status_code == 200, sent.text
+            has(far, "mine", "9.0")
+            assert await workers.files("/simple/torch/") == 404
+            await workers.define("main", {"upstream": {"url": far.url}})
+            assert await workers.files("/simple/torch/") == [theirs]
+            assert await workers.files("/simple/mine/") == [wheel_name("mine", "1.0")]
+            assert await workers.files("/simple/acme-tool/") == []
+            assert await workers.files("/simple/nowhere/") == 404
+
+            await workers.define("main", {"upstream": {"url": near.url, "only": ("Torch*",), "first": True}})
+            assert await workers.files("/simple/torch/") == [ours]
+            assert await workers.files("/simple/numpy/") == [only_far], "the first one is asked for torch alone"
+            assert asked(near, "numpy") == 0
+
+            defined = AccessRecords(workers.store)
+            await asyncio.to_thread(defining.create_index, defined, "team", {}, default="main", origin=Origin())
+            assert await workers.files("/team/simple/numpy/") == 404
+            await workers.define("team", {"upstream": {"url": near.url}}, {"upstream": {"url": far.url}})
+            assert await workers.files("/team/simple/numpy/") == [both]
+            assert await workers.files("/team/simple/acme-tool/") == []
+            got = await workers.clients[1].get("/team/simple/numpy/", headers=JSON)
+            url = httpx.URL("http://127.0.0.1/team/simple/numpy/").join(got.json()["files"][0]["url"])
+            fetched = await workers.clients[0].get(url)
+            assert fetched.content == make_wheel("numpy", "1.0")
+
+            await workers.define("team", {"remove_upstream": near.url})
+            assert await workers.files("/team/simple/numpy/") == [only_far]
+            await workers.define("main", {"remove_upstream": far.url}, {"remove_upstream": near.url})
+            assert await workers.files("/simple/torch/") == 404
+        finally:
+            await workers.close()
+
+    asyncio.run(main())
+    assert asked(far, "mine") == asked(far, "acme-tool") == asked(near, "acme-tool") == 0
+    assert asked(far, "torch") == 1, "it is kept in the store for all workers"
+    assert asked(far, "numpy") == 1, "two indexes share what is kept of one upstream"
+
+
+def test_a_name_is_not_sought_in_the_next_upstream_while_the_first_fails(
+    tmp_path: Path, near: FakeIndex, far: FakeIndex
+) -> None:
+    """Nor once the first has had it: else its files would be replaced by those of a stranger."""
+    has(far, "tool", "9.0")
+
+    async def main() -> None:
+        workers = Workers(str(tmp_path))
+        try:
+            await workers.define("main", {"upstream": {"url": near.url, "max_age": 0}}, {"upstream": {"url": far.url}})
+            near.at("/simple/tool/", Answer(status=503))
+            assert await workers.files("/simple/tool/") == 503
+            assert asked(far, "tool") == 0
+        finally:
+            await workers.close()
+        filename = has(near, "tool", "1.0")
+        workers = Workers(str(tmp_path))
+        try:
+            assert await workers.files("/simple/tool/") == [filename]
+            near.at("/simple/tool/", Answer(status=404))
+            await workers.define("main", {"upstream": {"url": near.url, "max_age": 1, "max_stale": 0}})
+            near.at("/simple/gone/", page([]))
+            assert await workers.files("/simple/gone/") == []
+        finally:
+            await workers.close()
+
+    asyncio.run(main())
+    assert asked(far, "tool") == asked(far, "gone") == 0
+
+
+def test_a_definition_comes_before_the_settings(
+    tmp_path: Path, near: FakeIndex, far: FakeIndex, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As a whole, on every server at once: one whose settings name another upstream says so. The login of the settings
+    counts for a definition of the same URL."""
+    first, second = has(near, "demo", "1.0"), has(far, "demo", "2.0")
+
+    async def main() -> None:
+        workers = Workers(str(tmp_path), upstream=near.url.replace("//", "//alice:s3cret@"))
+        try:
+            assert await workers.files("/simple/demo/") == [first]
+            await workers.define("main", {"upstream": {"url": far.url}})
+            assert await workers.files("/simple/demo/") == [second]
+            await workers.define("main", {"upstream": {"url": near.url}}, {"remove_upstream": far.url})
+            near.requests.clear()
+            has(near, "other", "1.0")
+            assert await workers.files("/simple/other/") == [wheel_name("other", "1.0")]
+        finally:
+            await workers.close()
+
+    asyncio.run(main())
+    assert near.requests[0][1]["authorization"].startswith("Basic ")
+    assert "upstream not used" in "".join(capfd.readouterr())
+
+
+def test_definitions_keep_what_a_later_version_says() -> None:
+    """Fields of an upstream that this version does not know are written back."""
+    stored = b'{"format": 2, "indexes": {"main": {"upstreams": [{"url": "https://a.test/", "later": 1}]}}}'
+    again = encode_access(decode_access(stored))
+    assert b'"later": 1' in again
+    assert hashlib.sha256(encode_access(decode_access(again))).digest() == hashlib.sha256(again).digest()
