@@ -71,9 +71,11 @@ test-bucket: $(DEV) ## the store in a bucket beside real servers (Debian, root; 
 	$(BUCKET_RIG)
 	$(BUCKET_RIG) $(BIN)/python -m pytest tests/bucket tests/http -m "bucket or not bucket" -k bucket -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
-test-names: $(DEV) ## every order of the steps of writers to the list of names in a bucket (five minutes, one core)
+test-names: $(DEV) ## every order of the steps of writers to the list of names in a bucket, and of promotions (minutes)
 	$(BIN)/python -m tests.store.bucket.names_model
 	$(BIN)/python -m tests.store.bucket.interleavings
+	$(BIN)/python -m tests.index.promotion_model
+	QUIRE_TEST_ORDERS=0 $(BIN)/python -m pytest tests/index/test_promotions.py -n $(JOBS)
 
 test-deploy: $(DEV) ## what is in deploy/, started for real or checked against real schemas (Debian, root; minutes)
 	scripts/deploy-tools

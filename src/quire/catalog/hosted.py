@@ -16,8 +16,9 @@ from quire.domain.errors import InvalidName, NotFound, StoreError
 from quire.domain.project import File, Project, Status
 from quire.domain.quotas import size_of
 from quire.index.index import Index
+from quire.index.journal import ListedNames
 from quire.process.budget import Budget, Memory
-from quire.store.contracts import Names, Record, Store
+from quire.store.contracts import Record, Store
 
 if TYPE_CHECKING:
     from quire.catalog.views import ProjectView
@@ -92,12 +93,18 @@ class HostedFile(msgspec.Struct, frozen=True, gc=False):
 class HostedProject:
     """The record of a project at one moment, decoded, or its absence."""
 
-    __slots__ = ("_store", "name", "project", "record")
+    __slots__ = ("_store", "name", "project", "record", "watched")
 
-    def __init__(self, name: str, record: Record, project: Project | None, store: Store) -> None:
-        """`record`: the one that `project` was decoded from, or its validator."""
+    def __init__(
+        self, name: str, record: Record, project: Project | None, store: Store, journal: Record | None = None
+    ) -> None:
+        """`record`: the one that `project` was decoded from, or its validator. `journal`: see
+        `quire.index.journal.Seen`."""
         self.name = name
-        self.record = record
+        self.watched = None if journal is None else (record, journal)
+        """The records that it is true by, where the one is not enough: a promotion of the project is under way."""
+        self.record = record if journal is None else Record(record.key, record.data, "")
+        """Is never unchanged in the latter case, so that the usual one needs no further question."""
         self.project = project
         self._store = store
 
@@ -152,28 +159,34 @@ class Hosted:
         self._index = index
         self._store = index.store
         self._records = index.store.records
+        self._journal = index.commits.journal
         self.validates_inline = index.store.validates_inline
         self.counted: Memory[_Counted] = Memory(budget or Budget(sys.maxsize))
 
     def project(self, name: str, known: HostedProject | None) -> HostedProject:
+        if known is not None and known.watched is not None:
+            record, journal = known.watched
+            if self._records.read(record.key, record) is record and self._journal.read(journal) is journal:
+                return known
+            known = None
         record = self._records.read(self._index.key(name), known.record if known is not None else None)
         return known if known is not None and record is known.record else self._decoded(name, record)
 
     def project_inline(self, name: str, known: HostedProject, tick: object) -> HostedProject | None:
         if self._records.unchanged(known.record):
             return known
-        if known.project is not None and len(known.project.files) > _FEW_FILES:
+        if known.watched is not None or (known.project is not None and len(known.project.files) > _FEW_FILES):
             return None
         record = self._records.read(known.record.key, known.record)
         if record is known.record:
             return known
         return None if len(record.data or b"") > _SMALL_RECORD else self._decoded(name, record)
 
-    def names(self, known: Names | None) -> Names:
-        return self._records.names(self._index.prefix, known)
+    def names(self, known: ListedNames | None) -> ListedNames:
+        return self._journal.names(known)
 
-    def names_unchanged(self, known: Names) -> bool:
-        return self._records.names_unchanged(known)
+    def names_unchanged(self, known: ListedNames) -> bool:
+        return self._records.names_unchanged(known.found)
 
     def claims(self, name: str) -> bool:
         return self._records.read(self._index.key(name)).was_written
@@ -192,7 +205,8 @@ class Hosted:
         return self._records.read(record.key, record) is record
 
     def tag(self, parts: Sequence[tuple[AnySource, SourceProject]]) -> str:
-        """The tag of the record among these parts of a project; "" where another source has something of it, too."""
+        """The tag of the record among these parts of a project; "" where another source has something of it, too,
+        or a promotion of it is under way."""
         tag = ""
         for source, part in parts:
             if isinstance(part, HostedProject) and source is self:
@@ -236,10 +250,10 @@ class Hosted:
         return _Found(record.tag, offered, size_of(project))
 
     def _decoded(self, name: str, record: Record) -> HostedProject:
-        project = self._index.decode(record)
+        project, record, journal = self._journal.see(record, self._index.decode(record))
         # The document was decoded; the rest is enough to tell whether the record is still the one that was read.
         validator = Record(record.key, None if record.data is None else b"", record.tag, record.validation)
-        return HostedProject(name, validator, project, self._store)
+        return HostedProject(name, validator, project, self._store, journal)
 
 
 def count_bytes(index: Index) -> int | None:
@@ -266,7 +280,7 @@ _UNKNOWN: Final = _Found("", 0, 0)
 class _Counted:
     """The result of a count: of each project only a tag and two numbers, since there may be very many projects."""
 
-    def __init__(self, names: Names, tags: Sequence[str], numbers: Sequence[int], sizes: Sequence[int]) -> None:
+    def __init__(self, names: ListedNames, tags: Sequence[str], numbers: Sequence[int], sizes: Sequence[int]) -> None:
         """`tags`, `numbers`, `sizes`: what was found of each name."""
         self.names = names
         self._tags = tags
@@ -275,7 +289,7 @@ class _Counted:
         texts = sum(map(len, names.names)) + sum(map(len, tags))
         self.bytes_in_memory = 500 + texts + (57 + 8 + 57 + 8 + 8 + 8) * len(tags)
 
-    def of(self, place: int, name: str, names: Names) -> _Found:
+    def of(self, place: int, name: str, names: ListedNames) -> _Found:
         """The project of a name, which has this place in `names`; _UNKNOWN when it was not among them."""
         return self._at(place) if names is self.names else self.find(name)
 

@@ -29,7 +29,10 @@ from quire.domain.errors import DamagedRecord
 from quire.domain.tombstones import NONE, Tombstones
 
 FORMAT = 1
-"""The format number that this version writes. A document with a higher one is not understood, and never overwritten."""
+"""The format number of a document without pending files."""
+FORMAT_WITH_PENDING: Final = 2
+"""That of one with pending files. Earlier versions do not understand it: they would publish over a pending file, and
+show the project without a promotion that is committed. A document with a higher number is never overwritten."""
 
 LARGE_DOCUMENT: Final = 256 * 1024
 """Bytes; up to this size a document is decoded in one piece, in some four milliseconds."""
@@ -102,6 +105,20 @@ class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
         return self.hashes["sha256"]
 
 
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that a promotion has prepared: they reserve their names, and are shown once it is committed (see
+    `quire.domain.promotions`)."""
+
+    promotion: str
+    """Its id."""
+    name: str
+    """The name of the project, if it is new."""
+    files: dict[str, File]
+    """By filename."""
+    owner: str | None = None
+    """The subject that owns the project, if it is new."""
+
+
 class Project(msgspec.Struct, frozen=True, kw_only=True):
     """A project as one document. Immutable: a change makes a new one (see `changes`)."""
 
@@ -116,10 +133,14 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     owners: tuple[str, ...] = ()
     """Subjects, such as `user:alice`, that own the project in an index whose projects are owned; they stay when all of
     its files are deleted."""
+    pending: Pending | None = None
+    """Files of a promotion that is not folded yet."""
     unknown: dict[str, Any] = {}
 
 
-_PROJECT_FIELDS = {"format", "name", "status", "status_reason", "files", "deleted", "deleted_packed", "owners", "log"}
+_PROJECT_FIELDS = {
+    *("format", "name", "status", "status_reason", "files", "deleted", "deleted_packed", "owners", "pending", "log")
+}
 _FILE_FIELDS = set(File.__struct_fields__) - {"unknown", "filename"}
 
 # As `encode_project` indents.
@@ -138,7 +159,8 @@ _Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError
 def encode_project(project: Project, log: Sequence[dict[str, Any]] = ()) -> bytes:
     """The document of a project, as it is stored. `log`: the entries of its latest changes (see
     `quire.index.audit`)."""
-    document: dict[str, Any] = {"format": FORMAT, "name": project.name, "status": str(project.status)}
+    form = FORMAT if project.pending is None else FORMAT_WITH_PENDING
+    document: dict[str, Any] = {"format": form, "name": project.name, "status": str(project.status)}
     if project.status_reason is not None:
         document["status_reason"] = project.status_reason
     is_large = len(project.files) > SLICE_FILES
@@ -146,6 +168,10 @@ def encode_project(project: Project, log: Sequence[dict[str, Any]] = ()) -> byte
     document |= project.deleted.document()
     if project.owners:
         document["owners"] = project.owners
+    if project.pending is not None:
+        pending = project.pending
+        document["pending"] = {"promotion": pending.promotion, "name": pending.name, "owner": pending.owner}
+        document["pending"]["files"] = _entries(pending.files.items())
     document |= project.unknown
     if log:
         document["log"] = log
@@ -195,10 +221,10 @@ def decode_project(data: bytes, key: str = "?") -> Project:
         found = document["format"]
         if not isinstance(found, int):
             raise TypeError("format is not a number")
-        if found > FORMAT:
+        if found > FORMAT_WITH_PENDING:
             raise DamagedRecord(
                 f"The record {key} has format {found}, written by a newer quire; "
-                f"this one knows up to {FORMAT}. Upgrade it."
+                f"this one knows up to {FORMAT_WITH_PENDING}. Upgrade it."
             )
         return _project(document, _files(document["files"]))
     except _Damage as error:
@@ -215,7 +241,17 @@ def _project(document: Mapping[str, Any], files: dict[str, File]) -> Project:
         files=files,
         owners=msgspec.convert(document["owners"], tuple[str, ...]) if "owners" in document else (),
         deleted=Tombstones.of(document),
+        pending=_pending(document["pending"]) if "pending" in document else None,
         unknown={name: value for name, value in document.items() if name not in _PROJECT_FIELDS},
+    )
+
+
+def _pending(document: Mapping[str, Any]) -> Pending:
+    return Pending(
+        promotion=msgspec.convert(document["promotion"], str),
+        name=msgspec.convert(document["name"], str),
+        files=_files(document["files"]),
+        owner=msgspec.convert(document.get("owner"), str | None),
     )
 
 
@@ -245,7 +281,7 @@ def _decode_in_slices(data: bytes) -> Project | None:
             document = msgspec.json.decode(b"%b%d%b" % (data[: begin - 1], mark, data[rest:]))
             if document["files"] != mark:
                 return None
-        if document["format"] != FORMAT or not isinstance(document["format"], int):
+        if document["format"] not in {FORMAT, FORMAT_WITH_PENDING} or not isinstance(document["format"], int):
             return None
         return _project(document, files)
     except _Damage:

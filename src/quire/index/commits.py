@@ -23,10 +23,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from quire.domain import changes
+import msgspec
+
+from quire.domain import changes, promotions
 from quire.domain.changes import present
 from quire.domain.errors import Conflict, NotFound, OutcomeUnknown, QuireError, StoreError
-from quire.domain.project import File, Project, decode_project, encode_project
+from quire.domain.project import File, Pending, Project, decode_project, encode_project
+from quire.domain.promotions import Promotion, State
 from quire.domain.tombstones import NONE, Tombstones
 from quire.index.audit.archive import archive_key, must_be_rotated, rotate
 from quire.index.audit.entries import (
@@ -39,6 +42,7 @@ from quire.index.audit.entries import (
     owners_of_note,
 )
 from quire.index.batches import Combiner
+from quire.index.journal import Journal
 from quire.store.contracts import Draft, Record, Store
 
 Transition = Callable[[Project | None], Project]
@@ -120,6 +124,8 @@ class _Job:
     known: Known | None
     history: Sequence[Entry] = ()
     """Entries of the project from another store, which are archived: the numbers of its revisions go on."""
+    promotion: str | None = None
+    """The id of the promotion whose pending files the change prepares."""
     pause: float = _PAUSE
     renewed: set[str] = field(default_factory=set)
     """Keys of blobs whose age was reset."""
@@ -162,6 +168,7 @@ class Commits:
         self._store = store
         self._index = index
         self._origin = origin
+        self.journal = Journal(store.records, index)
         self._combiner: Combiner[_Job] = Combiner()
         self.conflicts = 0
         """Writes that lost against another writer, so far."""
@@ -183,15 +190,17 @@ class Commits:
         until: float | None = None,
         known: Known | None = None,
         history: Sequence[Entry] = (),
+        promotion: str | None = None,
     ) -> Change:
         """Change the project whose record has this key. `history`: its entries from another store, archived before.
+        `promotion`: its id, if the change prepares pending files, which the log does not mention yet.
 
         `until`: the time (of `now`) after which nothing is written any more. `known`: the record as it was read
         before. A draft of it is written as it is if that was a moment ago, since the write fails after another
         writer's; else the record is read again, which costs less when it is still the same, and then its draft counts.
         Raises what `transition` raises, and StoreError or a subclass.
         """
-        job = _Job(transition, action, origin or self._origin, now() + PATIENCE, until, known, history)
+        job = _Job(transition, action, origin or self._origin, now() + PATIENCE, until, known, history, promotion)
         self._combiner.run(key, job, lambda jobs: self._attempt(key, jobs))
         if job.error is not None:
             raise job.error
@@ -235,6 +244,9 @@ class Commits:
 
     def _commit(self, key: str, jobs: Sequence[_Job]) -> None:
         known = self._read(key, jobs)
+        project = known.project
+        if project is not None and project.pending is not None and self._settle(known.record, project):
+            return  # the jobs are attempted again
         for job in jobs:
             if job.doubted:
                 self._judge(job, known)
@@ -257,6 +269,54 @@ class Commits:
             job.change = Change(_name(key), present(project), present(project), tag)
         for job, error in batch.refused:
             job.error = error
+
+    def settle(self, key: str, promotion: str) -> None:
+        """Fold the pending files of a committed promotion, or remove those of an aborted one, if the project still has
+        them. Raises DamagedRecord, StoreError."""
+        deadline = now() + PATIENCE
+        while True:
+            record = self._store.records.read(key)
+            project = stored_project(record)
+            if project is None or project.pending is None or project.pending.promotion != promotion:
+                self._store.records.confirm(record)
+                return
+            try:
+                if not self._settle(record, project):
+                    raise StoreError(f"The promotion {promotion} is neither committed nor aborted.")
+            except Conflict as error:
+                if now() > deadline:
+                    raise StoreError(f"The record {key} has too many writers at once; repeat later.") from error
+                time.sleep(random.uniform(0, _PAUSE))  # noqa: S311 - as below
+
+    def _settle(self, record: Record, project: Project | None) -> bool:
+        """Write what readers see of a project where its promotion is finished, and nothing else; False where there is
+        nothing to write. Raises Conflict."""
+        if project is None or project.pending is None:
+            return False
+        promotion = self.journal.get(project.pending.promotion)
+        if promotion is not None and promotion.state is State.OPEN:
+            return False
+        # Without an entry it was aborted, or folded since the record was read: then the write has a conflict.
+        if promotion is not None and promotion.state is State.COMMITTED:
+            after, log = promotions.folded(project), self._promoted(record, project, project.pending, promotion)
+        else:
+            after, log = promotions.without_pending(project), entries_of(record)
+        if changes.is_empty(after):
+            note = encode_note(log, after.deleted, after.owners)
+            self._store.records.write(record.key, None, record, note)
+        else:
+            self._renew(_dropped(project, after), set())
+            self._store.records.write(record.key, encode_project(after, log), record)
+        return True
+
+    def _promoted(self, record: Record, project: Project, pending: Pending, promotion: Promotion) -> list[Entry]:
+        """The log with the entry of a promotion. Whichever worker folds it, the entry says what its promoter said."""
+        archive = archive_key(self._index, _name(record.key))
+        log = rotate(self._store.records, archive, record, entries_of(record))
+        origin = msgspec.convert(promotion.origin, Origin)
+        entry = make_entry("publish", project, promotions.folded(project), origin, log)
+        log.append(entry | {"promoted_from": promotion.source, "promotion": pending.promotion})
+        return log
 
     def _store_steps(self, known: Known, batch: _Batch) -> str:
         """Make what the batch found or changed last; the tag of the record that has it."""
@@ -314,7 +374,7 @@ class Commits:
         if draft is not None:
             return self._store.records.write(record.key, draft, record)
         log = self._log(record, steps)
-        if changes.is_empty(after):
+        if changes.is_empty(after) and after.pending is None:
             return self._store.records.write(record.key, None, record, encode_note(log, after.deleted, after.owners))
         return self._store.records.write(record.key, encode_project(after, log), record)
 
@@ -322,6 +382,8 @@ class Commits:
         archive = archive_key(self._index, _name(record.key))
         log = rotate(self._store.records, archive, record, entries_of(record))
         for job, before, after in steps:
+            if job.promotion is not None:
+                continue
             earlier = max(log, job.history, key=next_revision)
             log.append(make_entry(job.action, before, after, job.origin, earlier))
         return log
@@ -359,6 +421,8 @@ def _apply(project: Project | None, jobs: Sequence[_Job]) -> _Batch:
                 batch.unchanged.append((job, project))
                 continue
             job.check_time()
+            if project is not None and project.pending is not None and job.promotion is None:
+                after = promotions.beside_pending(project, after)
             after = changes.remember(project, after)
         except QuireError as error:
             batch.refused.append((job, error))
@@ -396,8 +460,8 @@ def deleted_files(record: Record) -> dict[str, str]:
 def is_same(before: Project | None, after: Project) -> bool:
     """Whether a change has nothing to write: it gave back what it got, or made nothing of nothing."""
     if present(before) is None and present(after) is None:
-        had = (before.deleted, before.owners) if before is not None else (NONE, ())
-        return (after.deleted, after.owners) == had
+        had = (before.deleted, before.owners, before.pending) if before is not None else (NONE, (), None)
+        return (after.deleted, after.owners, after.pending) == had
     return after is before
 
 

@@ -19,6 +19,7 @@ from quire.domain.changes import Selection, present
 from quire.domain.errors import BlobMissing, NotFound, QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.domain.names import normalize_name
 from quire.domain.project import File, Project, Status
+from quire.domain.promotions import without_pending
 from quire.domain.quotas import UNLIMITED, Quotas
 from quire.domain.trash import TrashedFile
 from quire.index import commits
@@ -77,11 +78,17 @@ class Index:
 
     def project(self, name: str) -> Project | None:
         """The project now, or None. Raises DamagedRecord, StoreError."""
-        return self.decode(self.store.records.read(self.key(name)))
+        record = self.store.records.read(self.key(name))
+        return self.commits.journal.see(record, self.decode(record)).project
 
     def stored(self, name: str) -> Project | None:
         """The same; of a project whose files are all deleted its tombstones and owners."""
-        return stored_project(self.store.records.read(self.key(name)))
+        record = self.store.records.read(self.key(name))
+        seen = self.commits.journal.see(record, self.decode(record))
+        if seen.project is not None:
+            return seen.project
+        stored = stored_project(seen.record)
+        return None if stored is None else without_pending(stored)
 
     def was_written(self, name: str) -> bool:
         """Whether the project is there or ever was. Raises StoreError."""
@@ -89,7 +96,7 @@ class Index:
 
     def names(self) -> tuple[str, ...]:
         """The normalized names of all projects now."""
-        return self.store.records.names(self.prefix).names
+        return self.commits.journal.names().names
 
     @staticmethod
     def decode(record: Record) -> Project | None:
@@ -191,7 +198,7 @@ class Index:
             if is_same(before, after):
                 self.store.records.confirm(record)
                 return Change(name, present(before), present(before), record.tag)
-            if before is not None:
+            if before is not None and before.pending is None:
                 draft = self.commits.draft(Known(record, before), after, "publish", origin)
             until = commits.now() + PUBLICATION_SECONDS
             try:

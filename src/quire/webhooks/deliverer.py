@@ -9,6 +9,7 @@ from typing import Final
 
 from quire.access.document import AccessDocument
 from quire.domain.errors import Conflict
+from quire.domain.promotions import JOURNAL
 from quire.domain.trash import is_trash
 from quire.domain.webhooks import Webhook
 from quire.index.index import Index, all_indexes
@@ -92,6 +93,8 @@ class Deliverer:
         for project in records.written(index.prefix):
             if self._stopping:
                 return
+            if project == JOURNAL:
+                continue
             covering = {identity: each for identity, each in active.items() if each.covers(index.name, project)}
             if not covering:
                 continue

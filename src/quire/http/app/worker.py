@@ -221,10 +221,13 @@ class Worker:
 
     def sweep(self, older_than: float) -> int:
         """Sweep once: `Store.sweep`, and what has been in the trash for its time. Blocks. Raises StoreError."""
+        from quire.index.promoting import Promoter  # noqa: PLC0415 - rare
+
         for index in all_indexes(self.default.store):
             if index.name not in self._expiries and not is_trash(index.name):
                 self._expiries[index.name] = Expiry(index)
-        for expiry in self._expiries.values():
+        for name, expiry in self._expiries.items():
+            Promoter(Index(self.default.store, name)).recover()
             expiry.run()
         return self.default.store.sweep(older_than)
 

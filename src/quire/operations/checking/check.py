@@ -11,7 +11,8 @@ import msgspec
 
 from quire.domain.errors import BlobMissing, DamagedRecord, InvalidName, InvalidRequest, StoreError
 from quire.domain.names import is_normalized, normalize_name
-from quire.domain.project import FORMAT, File, Project
+from quire.domain.project import FORMAT_WITH_PENDING, File, Project
+from quire.domain.promotions import JOURNAL
 from quire.domain.trash import is_trash
 from quire.dropin.folder import Folder
 from quire.index.commits import deleted_files
@@ -95,7 +96,8 @@ class Check:
     def _check_index(self, index: Index) -> None:
         records, folder = self._store.records, index.prefix
         self._checked.findings += check_readable(records, folder, self._lists)
-        present = {name: self._check_record(index, name) for name in records.written(folder)}
+        names = [name for name in records.written(folder) if name != JOURNAL]
+        present = {name: self._check_record(index, name) for name in names}
         if self._inspector is None:  # which else looks at the marks from which a list is made
             self._checked.findings += check_agreement(records, folder, present, self._lists)
 
@@ -359,4 +361,4 @@ def _is_newer(data: bytes) -> bool:
         found = msgspec.json.decode(data)["format"]
     except (msgspec.MsgspecError, ValueError, KeyError, TypeError):
         return False
-    return isinstance(found, int) and found > FORMAT
+    return isinstance(found, int) and found > FORMAT_WITH_PENDING

@@ -12,6 +12,7 @@ from quire.domain.trash import is_trash
 from quire.index.audit.archive import expire
 from quire.index.audit.entries import as_logged
 from quire.index.index import Index
+from quire.index.promoting import Promoter
 from quire.operations.checking.references import References, project_of
 from quire.operations.expiring import Expiry
 from quire.store.contracts import Store, StoredBlob
@@ -50,7 +51,7 @@ def collect_garbage(
     dry_run: bool = False,
 ) -> Collected:
     """Remove files whose time in the trash is over, blobs that no record lists and that are older than `older_than`
-    seconds, and the staged bytes of processes that died.
+    seconds, and the staged bytes of processes that died; finish or abort the promotions of such processes.
 
     `log_older_than`: archived entries of the audit log that are older go as well; None: none of them.
     `indexes`: all indexes of the store; asked once more after the blobs were listed. See the package's theory of
@@ -59,6 +60,8 @@ def collect_garbage(
     collected = Collected()
     for index in indexes():
         if not is_trash(index.name):
+            if not dry_run:
+                Promoter(index).recover()
             collected.expired += Expiry(index).run(dry_run=dry_run)
     by_project: dict[str, list[StoredBlob]] = {}
     for blob in store.blobs.list():

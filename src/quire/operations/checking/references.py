@@ -45,7 +45,9 @@ class References:
             if record is known:
                 continue
             project = Index.decode(record)
-            files = project.files.values() if project is not None else ()
+            files = list(project.files.values()) if project is not None else []
+            if project is not None and project.pending is not None:
+                files += project.pending.files.values()
             self._keys[index.name] = frozenset(key for file in files for key in blob_keys(file))
             self._records[index.name] = record
         return frozenset().union(*self._keys.values())

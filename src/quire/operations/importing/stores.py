@@ -24,6 +24,7 @@ from typing import Final
 from quire.domain import carrying
 from quire.domain.errors import DamagedRecord, QuireError, StoreError, StoreFull, StoreReadOnly
 from quire.domain.project import File, Project
+from quire.domain.promotions import JOURNAL
 from quire.index import commits
 from quire.index.audit.archive import archive_key, read_archive
 from quire.index.audit.entries import Entry, entries_of
@@ -85,7 +86,8 @@ class StoreImporter:
         Raises StoreError when a store fails as a whole (full, read-only, gone); repeat then.
         """
         report = report if report is not None else Report()
-        names = self._source.store.records.written(self._source.prefix)
+        written = self._source.store.records.written(self._source.prefix)
+        names = [name for name in written if name != JOURNAL]
         self._progress.step(f"{self._source.store.place}, comparing", len(names))
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="import") as pool:
             futures: list[Future[tuple[list[Result], bool]]] = []
