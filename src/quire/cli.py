@@ -34,6 +34,7 @@ COMMANDS = {
     "webhook": "webhook",
     "session": "session",
     "index": "index",
+    **dict.fromkeys(("stage", "promote"), "stage"),
     "import": "import_",
     "check": "check",
     "gc": "gc",

@@ -35,9 +35,20 @@ def with_index(document: AccessDocument, name: str, definition: IndexDefinition,
         raise InvalidRequest(
             f"{name[:_MOST_TEXT]!r} is no name of an index; use up to 100 lower-case letters, digits, '-' and '_'."
         )
+    if definition.in_front_of is not None:
+        _check_stage(document, definition, default)
     if name in RESERVED:
         raise InvalidRequest(f"{name!r} is the beginning of other addresses of the server; choose another name.")
     return with_fields(document, indexes={**document.indexes, name: definition})
+
+
+def _check_stage(document: AccessDocument, definition: IndexDefinition, default: str) -> None:
+    """Raises NotFound, InvalidRequest."""
+    target = find(document, str(definition.in_front_of), default)
+    if target.in_front_of is not None:
+        raise InvalidRequest(f"{definition.in_front_of} is a stage itself; name the index that it is in front of.")
+    if definition.expires is not None and definition.ends_at is None:
+        raise InvalidRequest("expires is a time in UTC such as 2026-11-23T12:00:00Z.")
 
 
 def with_settings(document: AccessDocument, name: str, changes: Mapping[str, Any], default: str) -> AccessDocument:
@@ -72,6 +83,9 @@ def without_index(document: AccessDocument, name: str, default: str) -> AccessDo
     find(document, name, default)
     if name == default:
         raise InvalidRequest(f"The index {name} is the one at the server's root, which cannot be deleted.")
+    stages = [each for each, definition in document.indexes.items() if definition.in_front_of == name]
+    if stages:
+        raise InvalidRequest(f"The stage {stages[0]} is in front of the index {name}; delete it first.")
     kept = {each: definition for each, definition in document.indexes.items() if each != name}
     return with_fields(document, indexes=kept)
 

@@ -40,6 +40,7 @@ from quire.administration.documents import (
     WebhookSecretBody,
     Yanked,
 )
+from quire.administration.promotion_documents import Promotion
 from quire.administration.publisher_documents import (
     Audience,
     GrantsChecked,
@@ -53,6 +54,7 @@ from quire.domain.changes import Selection
 from quire.domain.project import Status
 from quire.index.audit.reading import LogFilter, Logged
 from quire.operations.trash import TrashFilter
+from quire.process.progress import Progress
 
 
 class Administration(Protocol):
@@ -67,6 +69,11 @@ class Administration(Protocol):
     def delete_index(self, name: str, *, with_files: bool) -> DeletedIndex: ...
 
     def set_index(self, name: str, body: IndexBody) -> IndexChange: ...
+
+    def promote(self, stage: str, *, dry_run: bool, progress: Progress) -> Promotion:
+        """Publish all files of a stage into the index that it is in front of, in one step, or only tell what would be
+        published. `progress`: of the copies, on a store."""
+        ...
 
     def projects(self) -> ProjectPage:
         """All projects."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from quire.access.decisions import AccessState
-from quire.administration.documents import IndexBody, IndexEntry, UpstreamBody, UpstreamEntry
+from quire.administration.documents import IndexBody, IndexEntry, NewIndexBody, UpstreamBody, UpstreamEntry
 from quire.domain.indexes import IndexDefinition, NewProjects
 from quire.domain.upstreams import UpstreamDefinition
 
@@ -38,6 +38,8 @@ def index_entry(
         quota=definition.quota,
         project_quota=definition.project_quota,
         upstreams=[upstream_entry(each) for each in definition.upstreams],
+        in_front_of=definition.in_front_of,
+        expires=definition.expires,
         used=used,
     )
 
@@ -64,6 +66,8 @@ def settings_of(body: IndexBody) -> dict[str, Any]:
         "upstream": _upstream(body.upstream) if body.upstream is not msgspec.UNSET else msgspec.UNSET,
         "remove_upstream": body.remove_upstream,
     }
+    if isinstance(body, NewIndexBody) and body.in_front_of is not None:
+        fields |= {"in_front_of": body.in_front_of, "expires": body.expires}
     return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
 
 

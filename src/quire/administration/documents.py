@@ -75,6 +75,10 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """Bytes that the files of one project may have together; None for no limit."""
     upstreams: list[UpstreamEntry] = []
     """In the order in which they are asked for a name."""
+    in_front_of: str | None = None
+    """The index that it is a stage of; None for no stage."""
+    expires: str | None = None
+    """When a stage ends: RFC 3339."""
     used: int | None = None
     """Bytes that all of its files have together, where it has a quota; None where that is not counted (yet)."""
 
@@ -114,6 +118,8 @@ class NewIndexBody(IndexBody, frozen=True, kw_only=True):
     """An index to make; settings that are left out have their defaults."""
 
     name: Short
+    in_front_of: Short | None = None
+    expires: Short | None = None
 
 
 class DeleteIndexBody(Body, frozen=True, kw_only=True):

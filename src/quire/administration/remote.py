@@ -55,6 +55,7 @@ from quire.administration.documents import (
     YankBody,
     Yanked,
 )
+from quire.administration.promotion_documents import Promotion, PromotionBody
 from quire.administration.publisher_documents import (
     Audience,
     AudienceBody,
@@ -71,6 +72,7 @@ from quire.domain.errors import ConfigurationError, UpstreamError
 from quire.domain.project import Status
 from quire.index.audit.reading import LogFilter, Logged, by_time
 from quire.operations.trash import TrashFilter
+from quire.process.progress import Progress
 
 _ROOT: Final = "-"
 _MOST_PAGES: Final = 100_000
@@ -95,6 +97,9 @@ class Remote:
 
     def delete_index(self, name: str, *, with_files: bool) -> DeletedIndex:
         return self._client.post(DeletedIndex, DeleteIndexBody(with_files=with_files), "indexes", name, "delete")
+
+    def promote(self, stage: str, *, dry_run: bool, progress: Progress) -> Promotion:
+        return self._client.post(Promotion, PromotionBody(dry_run=dry_run), "indexes", stage, "promote")
 
     def set_index(self, name: str, body: IndexBody) -> IndexChange:
         return self._client.post(IndexChange, body, "indexes", name)

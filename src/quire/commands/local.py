@@ -21,6 +21,7 @@ from quire.administration.describing import log_reader
 from quire.administration.describing_access import explanation, grant_entry, grant_list, token_entry
 from quire.administration.describing_changes import deletion_of, status_of, yanked_of
 from quire.administration.describing_indexes import index_entries, index_entry, settings_of
+from quire.administration.describing_promotions import promotion_of
 from quire.administration.describing_publishers import grants_checked, projects_of, publisher_entry
 from quire.administration.describing_trash import emptied_of, restored_of, trash_entry
 from quire.administration.describing_webhooks import (
@@ -61,6 +62,7 @@ from quire.administration.documents import (
     WebhookSecretBody,
     Yanked,
 )
+from quire.administration.promotion_documents import Promotion
 from quire.administration.publisher_documents import (
     Audience,
     GrantsChecked,
@@ -78,16 +80,17 @@ from quire.commands.common import Opened
 from quire.config.values import index_name
 from quire.domain.changes import Selection
 from quire.domain.errors import DamagedRecord, NoSuchProject, NotFound
-from quire.domain.project import Project, Status
+from quire.domain.project import File, Project, Status
 from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
 from quire.index.index import Index
-from quire.operations import defining, granting, owning, selecting, sessions, trash, trusted_publishing
+from quire.operations import defining, granting, owning, promoting, selecting, sessions, trash, trusted_publishing
 from quire.operations import webhooks as webhook_operations
 from quire.operations.changing import FixedFile
 from quire.operations.missing import no_such_project
 from quire.operations.selecting import Target, only_drop_ins
 from quire.operations.trash import TrashFilter
+from quire.process.progress import Progress
 from quire.webhooks.sending import Sender
 
 _READERS = 16
@@ -129,6 +132,24 @@ class Local:
             self._access, index, with_files=with_files, default=self._index.name, origin=self._origin
         )
         return DeletedIndex(index=name, deleted_files=deleted)
+
+    def promote(self, stage: str, *, dry_run: bool, progress: Progress) -> Promotion:
+        state, root = self._access.read().state, self._index.name
+        target = promoting.target_of(state.document, stage, root)
+        source, into = (Index(self._opened.store, name, self._origin) for name in (stage, target))
+        promoted = promoting.promote(
+            source,
+            promoting.projects_of(source),
+            promoting.Target(
+                into,
+                overwrite=state.definition(target).overwrite,
+                existing=self._drop_ins if target == root else lambda _: {},
+            ),
+            dry_run=dry_run,
+            origin=self._origin,
+            progress=progress,
+        )
+        return promotion_of(stage, target, promoted, dry_run=dry_run)
 
     def set_index(self, name: str, body: IndexBody) -> IndexChange:
         default, changes = self._index.name, settings_of(body)
@@ -212,11 +233,14 @@ class Local:
         return TrashPage(index=self._index.name, files=[trash_entry(each) for each in found])
 
     def restore(self, name: str, filter_: TrashFilter, *, dry_run: bool) -> Restored:
-        listed = project_view(self._opened, name).all_files()
-        existing = {each.file.filename: each.file for each in listed if isinstance(each, DropInFile)}
         with self._suggesting():
-            restored = trash.restore(self._index, name, filter_, existing=existing, dry_run=dry_run)
+            restored = trash.restore(self._index, name, filter_, existing=self._drop_ins(name), dry_run=dry_run)
         return restored_of(name, restored, dry_run=dry_run)
+
+    def _drop_ins(self, name: str) -> dict[str, File]:
+        """The drop-in files of a project, by filename."""
+        listed = project_view(self._opened, name).all_files()
+        return {each.file.filename: each.file for each in listed if isinstance(each, DropInFile)}
 
     def empty_trash(self, name: str, filter_: TrashFilter, *, dry_run: bool) -> Emptied:
         with self._suggesting():

@@ -6,6 +6,7 @@ server (its port, its threads) are no part of it.
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -37,8 +38,25 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Bytes that the files of one project may have together; None for no limit."""
     upstreams: Upstreams = ()
     """The indexes that are mirrored behind its own projects, in the order in which they are asked for a name."""
+    in_front_of: str | None = None
+    """The index that it is a stage of: its files are promoted into it. None for an index that is no stage."""
+    expires: str | None = None
+    """When a stage ends, in RFC 3339, UTC; None for one that does not."""
     unknown: dict[str, Any] = {}
     """Fields of the stored document that this version does not know."""
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """`expires` as a time; None where it has none."""
+        try:
+            return None if self.expires is None else datetime.strptime(self.expires, "%Y-%m-%dT%H:%M:%S%z")
+        except ValueError:
+            return None
+
+    def has_ended(self, now: datetime) -> bool:
+        """Whether it is a stage whose time is over."""
+        ends = self.ends_at
+        return ends is not None and ends <= now
 
 
 DEFAULT: Final = IndexDefinition()

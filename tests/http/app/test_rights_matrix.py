@@ -29,9 +29,9 @@ from quire.operations import granting
 from tests.asking import basic, password_file
 from tests.distributions import make_wheel, wheel_name
 
-OPEN, LOGIN, READ, FORM, MANAGE, ADMIN = "open", "login", "read", "form", "manage", "admin"
+OPEN, LOGIN, READ, FORM, UPDATE, MANAGE, ADMIN = "open", "login", "read", "form", "update", "manage", "admin"
 """Needs of a route. OPEN: none; LOGIN: no right, but credentials that are sent have to count; a right; FORM: upload or
-manage, by the form."""
+manage, by the form; UPDATE: one of them on some project, and what else is needed is decided later."""
 V1: Final = "/-/api/v1"
 OF_PROJECT: Final = f"{V1}/indexes/{{index}}/projects/{{name}}"
 ROWS: Final[dict[str, tuple[str, ...]]] = {
@@ -58,6 +58,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *("POST /simple/", "POST /simple", "POST /packages/", "POST /packages"),
         *("POST /{index}/", "POST /{index}/legacy/", "POST /{index}/simple/"),
     ),
+    UPDATE: (f"POST {V1}/indexes/{{index}}/promote",),
     MANAGE: (
         *(f"POST {OF_PROJECT}/{action}" for action in ("yank", "unyank", "delete", "status")),
         *(f"GET {OF_PROJECT}/{what}" for what in ("log", "owners", "trash")),
@@ -83,6 +84,8 @@ USERS: Final = {name: f"secret of {name}" for name in ("plain", "reader", "uploa
 ALLOWED: Final = {
     (READ, "acme-1"): {"reader", "member", "boss"},
     (READ, "other"): {"reader", "member", "boss"},
+    (UPDATE, "acme-1"): {"uploader", "manager", "member", "boss"},
+    (UPDATE, "other"): {"uploader", "manager", "member", "boss"},
     ("upload", "acme-1"): {"uploader", "member", "boss"},
     ("upload", "other"): {"boss"},
     (MANAGE, "acme-1"): {"manager", "boss"},
@@ -306,7 +309,7 @@ def test_a_read_only_server_refuses_changes_alone(rig: Rig) -> None:
     wrong = []
     for (project, name, need, (method, path, _)), answer in zip(asked, answers, strict=True):
         may = expected(need, project, name)
-        if method == "POST" and need in {"upload", MANAGE, ADMIN} and may == "allowed":
+        if method == "POST" and need in {"upload", UPDATE, MANAGE, ADMIN} and may == "allowed":
             is_right = answer.status_code == 403 or (need == ADMIN and answer.status_code in {400, 404})
         else:
             is_right = decision(answer) == may

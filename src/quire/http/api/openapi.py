@@ -60,9 +60,14 @@ def document(health_endpoint: str = "/health") -> Json:
 def _api_schemas() -> Json:
     """Of the JSON API: generated from its types."""
     # For this document, and for API requests, only.
-    from quire.administration import documents, publisher_documents, trash_documents  # noqa: PLC0415 - as said
+    from quire.administration import documents, promotion_documents, publisher_documents, trash_documents  # noqa: PLC0415 - as said
 
-    schemas = (*documents.SCHEMAS, *publisher_documents.SCHEMAS, *trash_documents.SCHEMAS)
+    schemas = (
+        *documents.SCHEMAS,
+        *promotion_documents.SCHEMAS,
+        *publisher_documents.SCHEMAS,
+        *trash_documents.SCHEMAS,
+    )
     return msgspec.json.schema_components(schemas, ref_template="#/components/schemas/{name}")[1]
 
 

@@ -63,6 +63,13 @@ DELETE_INDEX: Final = Operation(
 SET_INDEX: Final = Operation(
     "Change settings of an index", _answer("IndexChange"), (404, 507, *_BODY_ERRORS), (_DEFINED,), _body("IndexBody")
 )
+PROMOTE: Final = Operation(
+    "Publish all files of a stage into the index that it is in front of, in one step",
+    _answer("Promotion"),
+    _CHANGE_ERRORS,
+    (_INDEX,),
+    _body("PromotionBody"),
+)
 PROJECTS: Final = Operation("A page of the projects", _answer("ProjectPage"), (404,), (_INDEX, _CURSOR, _LIMIT))
 PROJECT: Final = Operation(
     "A project with its files",

@@ -73,6 +73,7 @@ _API: Final = (
     Endpoint("POST", f"{_V1}/indexes", "api.v1:create_index", Right.ADMIN, "api", v1.CREATE_INDEX),
     Endpoint("POST", f"{_V1}/indexes/{{defined}}/delete", "api.v1:delete_index", Right.ADMIN, "api", v1.DELETE_INDEX),
     Endpoint("POST", f"{_V1}/indexes/{{defined}}", "api.v1:set_index", Right.ADMIN, "api", v1.SET_INDEX),
+    Endpoint("POST", f"{_INDEX}/promote", "api.v1:promote", Right.UPDATE, "api", v1.PROMOTE),
     Endpoint("GET", f"{_INDEX}/projects", "api.v1:projects", Right.LIST, "api", v1.PROJECTS),
     Endpoint("GET", _PROJECT, "api.v1:project", Right.LIST, "api", v1.PROJECT),
     Endpoint("GET", f"{_PROJECT}/files", "api.v1:files", Right.LIST, "api", v1.FILES),

@@ -10,7 +10,7 @@ import msgspec
 from quire.domain.errors import BlobMissing, InvalidName, QuireError, StoreError
 from quire.domain.project import File
 from quire.index.upload import fresh_blob_key
-from quire.store.contracts import Blobs
+from quire.store.contracts import Blobs, Staged
 from quire.store.open_blob import OpenBlob
 
 _MOST_COMPANION_BYTES = 64 * 1024 * 1024
@@ -28,18 +28,7 @@ def copy_file(source: Blobs, target: Blobs, project: str, file: File, advance: C
     Raises Unreadable, and StoreError when the target fails.
     """
     key = f"{file.blob}/{file.filename}"
-    staging = target.stage(fresh_blob_key(project, file.filename))
-    try:
-        with _opened(source, key) as opened:
-            if opened.size != file.size:
-                raise Unreadable(f"It has {opened.size} bytes, not {file.size}; run 'quire check' on the source.")
-            for piece in _pieces(opened):
-                staging.write(piece)
-                advance(len(piece))
-        staged = staging.finish(durable=False)
-    except BaseException:
-        staging.discard()
-        raise
+    staged = _staged(source, target, project, file, advance)
     try:
         if staged.digests.sha256 != file.sha256:
             raise Unreadable("Its bytes do not have the digest that was published; run 'quire check' on the source.")
@@ -50,6 +39,27 @@ def copy_file(source: Blobs, target: Blobs, project: str, file: File, advance: C
         staged.discard()
     # attestations that an earlier version kept without verifying them stay behind
     return msgspec.structs.replace(file, blob=folder, attested=file.provenance_sha256 is not None)
+
+
+def _staged(source: Blobs, target: Blobs, project: str, file: File, advance: Callable[[int], None]) -> Staged:
+    """The bytes of the file, staged; within one store by a link where it can make one, since it writes into no file."""
+    key, new_key = f"{file.blob}/{file.filename}", fresh_blob_key(project, file.filename)
+    with _opened(source, key) as opened:
+        if opened.size != file.size:
+            raise Unreadable(f"It has {opened.size} bytes, not {file.size}; run 'quire check' on the source.")
+        if opened.path is not None and source is target:
+            adopted = target.adopt(opened.path, new_key, advance)
+            if adopted is not None:
+                return adopted
+        staging = target.stage(new_key)
+        try:
+            for piece in _pieces(opened):
+                staging.write(piece)
+                advance(len(piece))
+            return staging.finish(durable=False)
+        except BaseException:
+            staging.discard()
+            raise
 
 
 def _companions(source: Blobs, file: File, key: str) -> dict[str, bytes]:

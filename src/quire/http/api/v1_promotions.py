@@ -1,0 +1,68 @@
+"""Promotion of a stage over the JSON API."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quire.access.authorization import Right
+from quire.administration.describing_promotions import promotion_of
+from quire.administration.promotion_documents import PromotionBody
+from quire.domain.errors import NotFound
+from quire.domain.quotas import Quotas
+from quire.http.api.messages import answered, received
+from quire.http.app.problems import HttpError
+from quire.http.app.request_log import context_of, origin_of
+from quire.http.app.worker import index_of, worker_of
+from quire.operations import promoting
+from quire.operations.promoting import Permission, Promoted, Target
+
+
+async def promote(request: Request) -> Response:
+    """POST promote of an index. The sender needs the right to upload to each project in both indexes."""
+    body = await received(request, PromotionBody)
+    worker, stage, context = worker_of(request), index_of(request), context_of(request.scope)
+    access = worker.access
+    state = await access.state()
+    name = promoting.target_of(state.document, stage.name, worker.default.name)
+    target = worker.served(name, state)
+    if target is None:
+        raise NotFound(f"There is no index {name!r} any more.")
+    if target.read_only:
+        raise HttpError(403, "The server is read-only; nothing was promoted.")
+    projects = await worker.for_large_page(promoting.projects_of, stage.hosted)
+    for project, found in projects.items():
+        permit = await access.check_change(request, Right.UPLOAD, stage.name, project)
+        if permit.guard is not None:
+            permit.guard(found)
+    await access.authorize(request, Right.UPDATE, name)
+    permissions = {}
+    for project in projects:
+        permit = await access.check_change(request, Right.UPLOAD, name, project)
+        permissions[project] = Permission(permit.guard, permit.owner)
+    definition = state.definition(name)
+    if not definition.uploads:
+        raise HttpError(403, f"The index {name} takes no uploads.")
+    quotas = Quotas.of(definition)
+    if quotas.index is not None:
+        await target.usage(worker.for_large_page, is_urgent=True)
+    context.action = "promote"
+    origin = origin_of(request, context.user, worker.proxies)
+
+    def work() -> list[Promoted]:
+        return promoting.promote(
+            stage.hosted,
+            projects,
+            Target(
+                target.hosted,
+                overwrite=target.policy.overwrite or definition.overwrite,
+                quotas=quotas,
+                existing=target.existing_files,
+                permissions=permissions,
+            ),
+            dry_run=body.dry_run,
+            origin=origin,
+        )
+
+    promoted = await worker.for_large_upload(work)
+    return answered(promotion_of(stage.name, name, promoted, dry_run=body.dry_run))

@@ -1,0 +1,220 @@
+"""Promotion of a stage: all of its files are published into the index that it is in front of, in one step.
+
+The files are checked first, then stored once more under keys of the target (by hard links where the store is a
+directory), then published together (`quire.index.promoting`), and then deleted from the stage: the target has this
+very content. A promotion that was interrupted is repeated: files that the target has already are only deleted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+import structlog
+
+from quire.access import defining
+from quire.access.document import AccessDocument
+from quire.access.records import AccessRecords
+from quire.domain.changes import Selection, present
+from quire.domain.errors import InvalidDistribution, InvalidRequest, NotFound, ProjectClosed, QuireError, StoreError
+from quire.domain.names import normalize_name
+from quire.domain.project import File, Project
+from quire.domain.quotas import UNLIMITED, Quotas
+from quire.index import commits
+from quire.index.audit.entries import Origin, timestamp
+from quire.index.index import PUBLICATION_SECONDS, Guard, Index
+from quire.index.promoting import Part, Promoter
+from quire.operations import changing
+from quire.operations import defining as defining_operations
+from quire.operations.importing.blobs import Unreadable, copy_file
+from quire.process.progress import Progress
+from quire.store.contracts import Store
+
+MOST_PROJECTS: Final = 1000
+"""Of one promotion: the journal names them, and each list of projects reads it meanwhile."""
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """The right to publish into one project of the target."""
+
+    guard: Guard | None = None
+    owner: str | None = None
+    """The subject that owns the project if it is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a promotion publishes, and by which rules."""
+
+    index: Index
+    overwrite: bool = False
+    quotas: Quotas = UNLIMITED
+    existing: Callable[[str], Mapping[str, File]] = lambda name: {}
+    """By project, the files that other sources of the index have. Blocks."""
+    permissions: Mapping[str, Permission] = field(default_factory=dict)
+    """By project; none are needed on the store itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """One project of a promotion."""
+
+    project: str
+    files: tuple[str, ...]
+    """The filenames that are new in the target."""
+    present: tuple[str, ...]
+    """Those that it had already, with the same content."""
+    problem: str | None = None
+    """Why the project cannot be promoted, in a sentence: only of a dry run."""
+
+
+def target_of(document: AccessDocument, stage: str, default: str) -> str:
+    """The index that a stage is in front of. Raises NotFound, and InvalidRequest for an index that is no stage."""
+    target = defining.find(document, stage, default).in_front_of
+    if target is None:
+        raise InvalidRequest(f"The index {stage} is no stage; 'quire stage create' makes one.")
+    defining.find(document, target, default)
+    return target
+
+
+def end_stages(access: AccessRecords, store: Store, default: str, origin: Origin, now: datetime | None = None) -> int:
+    """Delete the stages whose time is over, with their files, for good; how many. Raises StoreError."""
+    now = now or datetime.now(UTC)
+    indexes = access.read().state.document.indexes
+    ended = [name for name, definition in indexes.items() if name != default and definition.has_ended(now)]
+    for name in ended:
+        with contextlib.suppress(NotFound):  # another worker was faster
+            defining_operations.delete_index(
+                access, Index(store, name, origin), with_files=True, default=default, origin=origin
+            )
+    return len(ended)
+
+
+def projects_of(source: Index) -> dict[str, Project]:
+    """The projects with files, by name. Raises NotFound when there is none, InvalidRequest for too many, StoreError."""
+    found = {name: project for name in source.names() if (project := source.project(name)) is not None}
+    found = {name: project for name, project in found.items() if project.files}
+    if not found:
+        raise NotFound(f"The index {source.name} has no files to promote.")
+    if len(found) > MOST_PROJECTS:
+        raise InvalidRequest(f"The index {source.name} has {len(found)} projects; a promotion has {MOST_PROJECTS}.")
+    return found
+
+
+def promote(
+    source: Index,
+    projects: Mapping[str, Project],
+    target: Target,
+    *,
+    dry_run: bool = False,
+    origin: Origin | None = None,
+    progress: Progress | None = None,
+) -> list[Promoted]:
+    """Publish all files of these projects of `source` into the target, in one step, and delete them from `source`.
+
+    `dry_run`: say only what would be published, and what stands against it.
+    Raises what an upload of any of the files would raise, with nothing published; InvalidDistribution for one whose
+    bytes are damaged; StoreError.
+    """
+    progress = progress or Progress()
+    promoter = Promoter(target.index)
+    planned = [_plan(promoter, project, target, keeps_going=dry_run) for project in projects.values()]
+    if dry_run:
+        return planned
+    new = {each.project: set(each.files) for each in planned}
+    wanted = {
+        name: [file for file in project.files.values() if file.filename in new[name]]
+        for name, project in projects.items()
+    }
+    progress.step(f"{source.name}, copying", sum(file.size for files in wanted.values() for file in files))
+    until, at = commits.now() + PUBLICATION_SECONDS, timestamp()
+    stored: list[File] = []
+    try:
+        parts = []
+        for name, files in wanted.items():
+            copied = []
+            for file in files:
+                copy = _copy(source, target.index, name, file, progress)
+                stored.append(copy)
+                copied.append(msgspec.structs.replace(copy, uploaded=at))
+            if copied:
+                parts.append(_part(projects[name], copied, target))
+        if parts:
+            promoter.promote(
+                source.name,
+                parts,
+                overwrite=target.overwrite,
+                quotas=target.quotas,
+                origin=origin,
+                until=until,
+            )
+    except StoreError:
+        raise  # the projects may have been published: blobs that no record names are left to collect_garbage
+    except BaseException:
+        target.index.remove_blobs(stored)
+        raise
+    log.info(
+        "promoted",
+        source=source.name,
+        index=target.index.name,
+        projects=len(planned),
+        files=len(stored),
+        user=(origin or target.index.origin).user,
+    )
+    _clear(source, projects, origin)
+    return planned
+
+
+def _plan(promoter: Promoter, project: Project, target: Target, *, keeps_going: bool) -> Promoted:
+    part = _part(project, list(project.files.values()), target)
+    try:
+        if not project.status.offers_files:
+            raise ProjectClosed(f"The project {project.name} is {project.status}; its files are not promoted.")
+        new = promoter.check(part, overwrite=target.overwrite, quotas=target.quotas)
+    except QuireError as error:
+        if not keeps_going or isinstance(error, StoreError):
+            raise
+        return Promoted(part.key, (), (), str(error))
+    return Promoted(part.key, new, tuple(name for name in project.files if name not in set(new)))
+
+
+def _part(project: Project, files: Sequence[File], target: Target) -> Part:
+    name = normalize_name(project.name)
+    permission = target.permissions.get(name, Permission())
+    return Part(project.name, files, target.existing(name), permission.guard, permission.owner)
+
+
+def _copy(source: Index, target: Index, name: str, file: File, progress: Progress) -> File:
+    try:
+        return copy_file(source.store.blobs, target.store.blobs, name, file, progress.advance)
+    except Unreadable as error:
+        raise InvalidDistribution(f"{file.filename} of {source.name} cannot be promoted: {error}") from error
+
+
+def _clear(source: Index, projects: Mapping[str, Project], origin: Origin | None) -> None:
+    """Delete the promoted files from the source, but none that was published there meanwhile."""
+    for name, project in projects.items():
+        for file in project.files.values():
+
+            def unchanged(stored: Project | None, file: File = file) -> None:
+                now = present(stored)
+                listed = now.files.get(file.filename) if now is not None else None
+                if listed is None or listed.sha256 != file.sha256:
+                    raise NotFound(f"The file {file.filename} is not there any more.")
+
+            try:
+                selection = Selection(filename=file.filename)
+                change = changing.delete(source, name, selection, (), to_trash=False, origin=origin, guard=unchanged)
+            except NotFound:
+                continue
+            except StoreError as error:
+                log.warning("promoted files not deleted", index=source.name, project=name, error=str(error))
+                return
+            source.remove_blobs(change.removed)
