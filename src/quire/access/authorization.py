@@ -53,6 +53,7 @@ _PERMISSIONS: Final = {
 }
 """Any of which gives a right."""
 _CHANGES: Final = (Right.UPDATE, Right.UPLOAD, Right.MANAGE)
+_READS: Final = (Right.DOWNLOAD, Right.LIST)
 _OF_OWNERS: Final = (*_CHANGES, Right.INSPECT)
 """Those that owners have on their projects; a login is needed for all of them or for none."""
 _NO_ADMIN: Final = (
@@ -143,7 +144,30 @@ class AccessRules:
         project, by its record. A caller that does not know them gets the decision for a project of others; one that
         will decide again when it does, and changes nothing before, names those that the principal can be
         (`AccessState.may_own`).
+
+        An index with others behind it is read only by principals that may read all of them: its pages are of all. To
+        leave one out for some principals would offer them the packages of another source under its names.
         """
+        decision = self._decide(principal, right, index, project, state, owners=owners)
+        if decision is ALLOWED and right in _READS:
+            for each in state.behind(index):
+                decision = self._decide(principal, right, each, project, state, owners=owners)
+                if isinstance(decision, Forbidden):
+                    return Forbidden(f"{decision.sentence[:-1]}, which is behind {index}.")
+                if decision is not ALLOWED:
+                    return decision
+        return decision
+
+    def _decide(
+        self,
+        principal: Principal,
+        right: Right,
+        index: str,
+        project: str | None,
+        state: AccessState,
+        *,
+        owners: Collection[str],
+    ) -> Decision:
         decision: Decision = ALLOWED
         if state.decides and (right is not Right.METRICS or self._metrics == "list"):
             decision = self._by_grants(principal, right, index, project, state, owners=owners)

@@ -243,10 +243,14 @@ def explain(
     now: datetime,
     owners: Collection[str] = (),
 ) -> Mapping[Permission, bool]:
-    """Which permissions grants and ownership give, in their usual order. A token that has expired has none."""
+    """Which permissions grants and ownership give, in their usual order. A token that has expired has none; to read
+    takes the same on every index behind."""
     token = state.document.tokens.get(principal.token or "")
     counts = token is None or not token.has_expired(now)
-    return {each: counts and state.permits(principal, each, index, project, owners) for each in _ORDER}
+    given = {each: counts and state.permits(principal, each, index, project, owners) for each in _ORDER}
+    behind = state.behind(index)
+    given[Permission.READ] &= all(state.permits(principal, Permission.READ, each, project) for each in behind)
+    return given
 
 
 def reasons(

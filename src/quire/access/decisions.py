@@ -12,7 +12,7 @@ from typing import Final
 from quire.access.document import AccessDocument, Token, decides, moment, scope_of, scope_of_publisher, subject_of
 from quire.access.grants import ANONYMOUS, ANY, AUTHENTICATED, Permission, Scope, Subject, SubjectKind
 from quire.access.principals import Principal
-from quire.domain.indexes import DEFAULT, IndexDefinition, NewProjects
+from quire.domain.indexes import DEFAULT, IndexDefinition, NewProjects, chain
 
 _OF_OWNERS: Final = frozenset({Permission.UPLOAD, Permission.MANAGE})
 """The permissions that an owner of a project has on it."""
@@ -45,7 +45,7 @@ class AccessState:
     def prepare(self) -> None:
         """Find what decisions need of the whole document. Of a large one that takes a while, which is better spent in
         the thread that has read it than at the first decision."""
-        _ = self.decides, self._scopes, self._groups, self._digests, self._warnings
+        _ = self.decides, self._chains, self._scopes, self._groups, self._digests, self._warnings
 
     @cached_property
     def decides(self) -> bool:
@@ -55,6 +55,15 @@ class AccessState:
     def definition(self, index: str) -> IndexDefinition:
         """The definition of an index; the defaults for one without."""
         return self.document.indexes.get(index, DEFAULT)
+
+    def behind(self, index: str) -> tuple[str, ...]:
+        """The indexes whose projects an index offers beside its own; see `quire.domain.indexes.chain`."""
+        return self._chains.get(index, ())
+
+    @cached_property
+    def _chains(self) -> dict[str, tuple[str, ...]]:
+        definitions = self.document.indexes
+        return {name: chain(definitions, name) for name, each in definitions.items() if each.behind}
 
     @cached_property
     def _scopes(self) -> dict[Subject, tuple[Scope, ...]]:

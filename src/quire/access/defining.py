@@ -13,7 +13,7 @@ import msgspec
 
 from quire.access.document import AccessDocument, with_fields
 from quire.domain.errors import InvalidRequest, NotFound
-from quire.domain.indexes import DEFAULT, RESERVED, IndexDefinition
+from quire.domain.indexes import DEFAULT, MOST_BEHIND, RESERVED, IndexDefinition, chain
 from quire.domain.reserved import STORE_WIDE
 from quire.domain.trash import is_trash
 from quire.domain.upstreams import with_upstream, without_upstream
@@ -39,6 +39,7 @@ def with_index(document: AccessDocument, name: str, definition: IndexDefinition,
         _check_stage(document, definition, default)
     if name in RESERVED:
         raise InvalidRequest(f"{name!r} is the beginning of other addresses of the server; choose another name.")
+    _check_behind(document, name, definition, default)
     return with_fields(document, indexes={**document.indexes, name: definition})
 
 
@@ -60,6 +61,7 @@ def with_settings(document: AccessDocument, name: str, changes: Mapping[str, Any
     after = changed(before, changes)
     if after == before:
         return document
+    _check_behind(document, name, after, default)
     others = {each: definition for each, definition in document.indexes.items() if each != name}
     return with_fields(document, indexes=others if name == default and after == DEFAULT else {**others, name: after})
 
@@ -79,8 +81,14 @@ def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDef
 
 def without_index(document: AccessDocument, name: str, default: str) -> AccessDocument:
     """Without the definition of an index, which is served no more. Raises NotFound, and InvalidRequest for the default
-    one."""
+    one and for one that is behind another."""
     find(document, name, default)
+    fronts = [each for each, definition in document.indexes.items() if name in definition.behind]
+    if fronts:
+        raise InvalidRequest(
+            f"The index {name} is behind {', '.join(sorted(fronts))}, which would lose its projects; take it away "
+            "there first, with 'quire index set --behind'."
+        )
     if name == default:
         raise InvalidRequest(f"The index {name} is the one at the server's root, which cannot be deleted.")
     stages = [each for each, definition in document.indexes.items() if definition.in_front_of == name]
@@ -88,6 +96,22 @@ def without_index(document: AccessDocument, name: str, default: str) -> AccessDo
         raise InvalidRequest(f"The stage {stages[0]} is in front of the index {name}; delete it first.")
     kept = {each: definition for each, definition in document.indexes.items() if each != name}
     return with_fields(document, indexes=kept)
+
+
+def _check_behind(document: AccessDocument, name: str, definition: IndexDefinition, default: str) -> None:
+    """Raises InvalidRequest where the indexes behind an index cannot be there."""
+    if len(set(definition.behind)) < len(definition.behind):
+        raise InvalidRequest("An index is behind another one once; leave the repeated name out.")
+    for each in definition.behind:
+        if each != default and each not in document.indexes:
+            raise InvalidRequest(f"There is no index {each[:_MOST_TEXT]!r} to be behind {name}; make it first.")
+    definitions = {**document.indexes, name: definition}
+    for each in definition.behind:
+        if name in (each, *chain(definitions, each)):
+            raise InvalidRequest(f"The index {each} cannot be behind {name}: it is the same, or in front of it.")
+    for each in definitions:
+        if len(chain(definitions, each)) > MOST_BEHIND:
+            raise InvalidRequest(f"More than {MOST_BEHIND} indexes would be behind {each}; leave some out.")
 
 
 def find(document: AccessDocument, name: str, default: str) -> IndexDefinition:

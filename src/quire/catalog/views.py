@@ -7,18 +7,21 @@ it. Of files with the same name that of the first source is listed: a hosted fil
 The sources of an index itself are merged so. Behind them there may be others, in groups, which are not: a project's
 name belongs to the first group that has, or ever had, something of it, and no later group is asked. So a file of
 another index never joins a project of this one, and no name of this one is told to another (dependency confusion).
-Names that the operator reserved, and those that a source claims without a file, belong to the index itself.
+A name that a source claims without a file belongs to its group, and one that the operator reserved to no server
+elsewhere. Groups are read one after the other; when all were, those before the last are looked at once more. If they
+have not changed, all that was found was true together, at the moment before that look.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from sys import getsizeof
 from typing import Final
 
 from quire.catalog import freshness
 from quire.catalog.sources import AnySource, ListedFile, SourceNames, SourceProject, at_hand, file_path
-from quire.domain.errors import NotFound
+from quire.domain.errors import NotFound, StoreError
 from quire.domain.project import Status
 from quire.domain.reserved import Reserved
 from quire.render.negotiation import MediaType
@@ -34,6 +37,7 @@ _STRING_BYTES = 57  # beside its characters
 
 _PATCHED_NAMES = 2000  # fewer are rendered in a millisecond or two
 _FEW_FILES = 200  # merged and sorted in a millisecond
+_MOST_ROUNDS = 20  # of reading groups that change meanwhile
 
 NO_NAMES: Final = Reserved(())
 ProjectPart = tuple[AnySource, SourceProject]
@@ -212,7 +216,6 @@ class Projects(freshness.Source[ProjectView]):
         """
         self._integrity = integrity
         self._groups = tuple(_in_reading_order(group) for group in (sources, *behind))
-        self._claimants = tuple(sources)
         self._reserved = reserved
         self._tick = object()
 
@@ -248,23 +251,43 @@ class Projects(freshness.Source[ProjectView]):
 
     def load(self, key: str, known: ProjectView | None) -> ProjectView | Awaitable[ProjectView]:
         before = dict(known.parts) if known is not None else {}
-        parts = list[ProjectPart]()
+        for _ in range(_MOST_ROUNDS):
+            groups, awaited = self._read(key, before)
+            before = {source: part for found in groups for source, part in found.items()}
+            if awaited is not None:
+                return self._load_awaited(key, known, groups, awaited)
+            if self._is_of_one_moment(key, groups):
+                return self._view(key, known, [*before.items()])
+        raise StoreError(f"The project {key} changes faster than it can be read; repeat.")
+
+    def _read(
+        self, key: str, before: Mapping[AnySource, SourceProject]
+    ) -> tuple[list[dict[AnySource, SourceProject]], Sequence[AnySource] | None]:
+        """The parts of each group up to the one that the name belongs to; and that group, where sources of it must be
+        awaited yet."""
+        groups: list[dict[AnySource, SourceProject]] = []
         for place, group in enumerate(self._groups):
+            if place and key in self._reserved and any(source.needs_awaiting for source in group):
+                break
             found = {
                 source: at_hand(source.project(key, before.get(source)))
                 for source in group
                 if not source.needs_awaiting
             }
+            groups.append(found)
             if len(found) < len(group):
-                if place and key in self._reserved:
-                    break
-                return self._load_awaited(key, known, parts, group, found)
-            parts += found.items()
+                return groups, group
             if any(part.exists or part.was_written for part in found.values()):
                 break
-            if not place and len(self._groups) > 1 and not self._is_disclaimed(key) and self._is_claimed(key):
+            if place + 1 < len(self._groups) and not _is_disclaimed(group, key) and _is_claimed(group, key):
                 break
-        return self._view(key, known, parts)
+        return groups, None
+
+    def _is_of_one_moment(self, key: str, groups: Sequence[Mapping[AnySource, SourceProject]]) -> bool:
+        """Whether the groups before the last one have not changed since they were read."""
+        return all(
+            at_hand(source.project(key, part)) is part for found in groups[:-1] for source, part in found.items()
+        )
 
     def load_blocking(self, key: str, known: ProjectView | None = None) -> ProjectView:
         """`load`, for compositions of sources none of which needs awaiting."""
@@ -274,23 +297,18 @@ class Projects(freshness.Source[ProjectView]):
         self,
         key: str,
         known: ProjectView | None,
-        parts: Sequence[ProjectPart],
-        group: Sequence[AnySource],
-        found: dict[AnySource, SourceProject],
+        groups: Sequence[Mapping[AnySource, SourceProject]],
+        last: Sequence[AnySource],
     ) -> ProjectView:
+        """`last`: the last of the groups, with all of its sources."""
         before = dict(known.parts) if known is not None else {}
-        for source in group:
+        parts = [part for found in groups[:-1] for part in found.items()]
+        for source in last:
             if source.needs_awaiting:
-                found[source] = await source.project(key, before.get(source))
-        return self._view(key, known, [*parts, *((source, found[source]) for source in group)])
-
-    def _is_claimed(self, key: str) -> bool:
-        """Whether a name belongs to the index itself although it has nothing of it. Blocks."""
-        return any(source.claims(key) for source in self._claimants)
-
-    def _is_disclaimed(self, key: str) -> bool:
-        """Whether it is known without waiting that the name is not claimed."""
-        return all(source.disclaims_inline(key) for source in self._claimants)
+                parts.append((source, await source.project(key, before.get(source))))
+            else:
+                parts.append((source, groups[-1][source]))
+        return self._view(key, known, parts)
 
     def _view(self, name: str, known: ProjectView | None, parts: Sequence[ProjectPart]) -> ProjectView:
         return (
@@ -303,8 +321,14 @@ class GroupedProjects(Projects):
 
     def load_inline(self, key: str, known: ProjectView | None) -> ProjectView | None:
         view = super().load_inline(key, known)
-        if view is None or (len(view.parts) > len(self._groups[0]) and not self._is_disclaimed(key)):
+        if view is None:
             return None
+        read = {source for source, _ in view.parts}
+        for group, following in pairwise(self._groups):
+            if not read.issuperset(following) or not following:
+                break
+            if not _is_disclaimed(group, key):
+                return None
         return view
 
     def _merge_inline(self, key: str, known: ProjectView, changed: AnySource, now: SourceProject) -> None:
@@ -350,6 +374,16 @@ class ProjectNames(freshness.Source[NamesView]):
     def _view(self, known: NamesView | None, found: Mapping[AnySource, SourceNames]) -> NamesView:
         parts = [(source, found[source]) for source in self._sources]
         return known if known is not None and _is_same(parts, known.parts) else NamesView(parts, known)
+
+
+def _is_claimed(group: Sequence[AnySource], key: str) -> bool:
+    """Whether a name belongs to a group although it has nothing of it. Blocks."""
+    return any(source.claims(key) for source in group)
+
+
+def _is_disclaimed(group: Sequence[AnySource], key: str) -> bool:
+    """Whether it is known without waiting that a group does not claim the name."""
+    return all(source.disclaims_inline(key) for source in group)
 
 
 def _in_reading_order(sources: Sequence[AnySource]) -> tuple[AnySource, ...]:

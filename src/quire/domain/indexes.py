@@ -6,6 +6,7 @@ server (its port, its threads) are no part of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -42,6 +43,8 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """The index that it is a stage of: its files are promoted into it. None for an index that is no stage."""
     expires: str | None = None
     """When a stage ends, in RFC 3339, UTC; None for one that does not."""
+    behind: tuple[str, ...] = ()
+    """The names of the indexes whose projects it offers as well, in their order; see `chain`."""
     unknown: dict[str, Any] = {}
     """Fields of the stored document that this version does not know."""
 
@@ -60,6 +63,28 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 DEFAULT: Final = IndexDefinition()
+
+MOST_BEHIND: Final = 20
+"""Indexes behind one, with those behind them: each is read for a name that none of them has."""
+
+
+def chain(definitions: Mapping[str, IndexDefinition], name: str) -> tuple[str, ...]:
+    """The indexes behind one, nearest first: each with those behind it, before the next one; every index once.
+
+    A name belongs to the first of them that has it. The index itself is not among them, also not where definitions
+    form a circle.
+    """
+    found: dict[str, None] = {name: None}
+
+    def visit(front: str) -> None:
+        for each in definitions[front].behind if front in definitions else ():
+            if each not in found:
+                found[each] = None
+                visit(each)
+
+    visit(name)
+    return tuple(found)[1:]
+
 
 RESERVED: Final = frozenset(
     {
