@@ -37,6 +37,7 @@ def index_entry(
         new_projects=str(definition.new_projects),
         quota=definition.quota,
         project_quota=definition.project_quota,
+        behind=list(definition.behind),
         upstreams=[upstream_entry(each) for each in definition.upstreams],
         in_front_of=definition.in_front_of,
         expires=definition.expires,
@@ -63,6 +64,7 @@ def settings_of(body: IndexBody) -> dict[str, Any]:
         "new_projects": NewProjects(body.new_projects) if body.new_projects is not msgspec.UNSET else msgspec.UNSET,
         "quota": body.quota,
         "project_quota": body.project_quota,
+        "behind": tuple(body.behind) if body.behind is not msgspec.UNSET else msgspec.UNSET,
         "upstream": _upstream(body.upstream) if body.upstream is not msgspec.UNSET else msgspec.UNSET,
         "remove_upstream": body.remove_upstream,
     }

@@ -73,6 +73,8 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """Bytes that all of its files may have together; None for no limit."""
     project_quota: int | None
     """Bytes that the files of one project may have together; None for no limit."""
+    behind: list[str] = []
+    """The indexes whose projects it offers as well, in the order in which they have a name."""
     upstreams: list[UpstreamEntry] = []
     """In the order in which they are asked for a name."""
     in_front_of: str | None = None
@@ -109,6 +111,7 @@ class IndexBody(Body, frozen=True, kw_only=True):
     new_projects: Literal["shared", "owned"] | msgspec.UnsetType = msgspec.UNSET
     quota: Bytes | msgspec.UnsetType | None = msgspec.UNSET
     project_quota: Bytes | msgspec.UnsetType | None = msgspec.UNSET
+    behind: Words | msgspec.UnsetType = msgspec.UNSET
     upstream: UpstreamBody | msgspec.UnsetType = msgspec.UNSET
     remove_upstream: Address | msgspec.UnsetType = msgspec.UNSET
     """The URL of an upstream."""

@@ -88,6 +88,8 @@ class ServedIndex:
         self.counted = published.counted
         """The result of the last count of the files, for the next one."""
         self._others = tuple(others)
+        """Of the index itself."""
+        self._unhosted = (*self._others, *(each for group in behind for each in group if not each.needs_awaiting))
         self._compared = tuple(source for source in reversed(self.own_sources[1:]) if source.may_have_files)
         self._threads = threads
         all_sources = (*sources, *chain.from_iterable(behind))
@@ -161,7 +163,7 @@ class ServedIndex:
         """
         if view.exists or view.had_record or view.name in self.policy.reserved:
             return True
-        return await self._in_reader(lambda: any(source.claims(view.name) for source in self._others))
+        return await self._in_reader(lambda: any(source.claims(view.name) for source in self._unhosted))
 
     def existing_files(self, name: str) -> dict[str, File]:
         """By filename, the files that the sources beside the hosted index have of a project now, which an upload must
@@ -193,7 +195,7 @@ class ServedIndex:
 
         Raises StoreError.
         """
-        found = (source.find(place) for source in self._others)
+        found = (source.find(place) for source in self._unhosted)
         return await self._in_reader(lambda: next((file for file in found if file is not None), None))
 
     async def open(self, listed: ListedFile, companion: str) -> Content:

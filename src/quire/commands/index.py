@@ -1,9 +1,9 @@
 """`quire index`: the indexes of a store, and their settings, which all servers obey.
 
 JSON of list: {"indexes": [{"name": str, "is_default": bool, "uploads": bool, "overwrite": bool, "new_projects":
-"shared" or "owned", "quota": int or null, "project_quota": int or null, "upstreams": [{"url": str, "hosts": [str],
-"max_age": int, "max_stale": int, "only": [str]}]}]}; of show one such object with "used": int or
-null, the bytes of its files where it has a quota; of create and set such an object with "changed": bool; of
+"shared" or "owned", "quota": int or null, "project_quota": int or null, "behind": [str], "upstreams": [{"url": str,
+"hosts": [str], "max_age": int, "max_stale": int, "only": [str]}]}]}; of show one such object with "used": int or null,
+the bytes of its files where it has a quota; of create and set such an object with "changed": bool; of
 delete {"index": str, "deleted_files": int}.
 """
 
@@ -26,7 +26,7 @@ from quire.domain.quotas import percent
 from quire.domain.sizes import as_setting, in_words
 
 _NONE = "none"
-_SETTINGS = ("uploads", "overwrite", "new_projects", "quota", "project_quota")
+_SETTINGS = ("uploads", "overwrite", "new_projects", "quota", "project_quota", "behind")
 _UPSTREAM_SETTINGS = ("only", "hosts", "max_age", "max_stale", "first")
 
 
@@ -82,6 +82,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     add("--quota", type=_quota, metavar="SIZE", help="bytes that all of its files may have: 50G; none for no limit")
     add(
         "--project-quota", type=_quota, metavar="SIZE", help="bytes that the files of one project may have; none for no"
+    )
+    add(
+        "--behind",
+        type=_indexes,
+        metavar="INDEXES",
+        help="indexes, with commas, whose projects it offers as well: a name belongs to the first that has it; none "
+        "for no others",
     )
     _add_upstream(parser)
 
@@ -143,6 +150,12 @@ def _quota(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"{error}; none is no limit") from None
 
 
+def _indexes(text: str) -> tuple[str, ...]:
+    """For argparse."""
+    names = [each.strip() for each in text.split(",")]
+    return () if names == [_NONE] else tuple(each for each in names if each)
+
+
 def _names(text: str) -> tuple[str, ...]:
     """For argparse."""
     try:
@@ -195,6 +208,7 @@ def _show(arguments: argparse.Namespace, administration: Administration) -> None
         ("Quota", _in_words(entry.quota)),
         *([("Used", _used(entry.used, entry.quota))] if entry.quota is not None else []),
         ("Quota of a project", _in_words(entry.project_quota)),
+        *([("Behind it", ", ".join(entry.behind))] if entry.behind else []),
         *(("Upstream", _upstream_in_words(each)) for each in entry.upstreams),
     ]
     print_table(("Setting", "Value"), rows)

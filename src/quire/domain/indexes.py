@@ -88,7 +88,7 @@ def chain(definitions: Mapping[str, IndexDefinition], name: str) -> tuple[str, .
 
 RESERVED: Final = frozenset(
     {
-        *("simple", "packages", "pypi", "legacy", "upload", "integrity", "health", "ready", "metrics", "rpc2"),
+        *("simple", "packages", "pypi", "legacy", "none", "upload", "integrity", "health", "ready", "metrics", "rpc2"),
         *(
             "account",
             "admin",

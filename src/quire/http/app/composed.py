@@ -7,7 +7,7 @@ of the store is shared by them: only views are dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +15,7 @@ import structlog
 
 from quire.access.decisions import AccessState
 from quire.catalog.served import ServedIndex
-from quire.domain.upstreams import Upstreams
+from quire.domain.upstreams import UpstreamDefinition, Upstreams
 
 if TYPE_CHECKING:
     from quire.catalog.mirroring import Mirrors
@@ -25,8 +25,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 class _Composed(NamedTuple):
     served: ServedIndex
-    upstreams: Upstreams
-    """Of the definitions; empty where those of the settings count."""
+    made_of: tuple[tuple[str, Upstreams], ...]
+    """The index and those behind it, each with the upstreams of its definition."""
+    state: AccessState | None
+    """The last one by which it is right; None before the first one."""
 
 
 class ComposedIndexes:
@@ -43,60 +45,77 @@ class ComposedIndexes:
         by name; `mirrors`: those of the worker; `settings_upstreams`: of the default index, where its definition has
         none.
         """
-        self._bare = default
+        self._bare = {default.name: default}
+        self._root = default.name
         self._make = make
         self._mirrors = mirrors
         self._settings_upstreams = settings_upstreams
-        self._state: AccessState | None = None
-        self._default = _Composed(self._behind(default, settings_upstreams), ())
-        self._named: dict[str, _Composed] = {}
+        self._reported: Upstreams = ()
+        made_of = ((default.name, ()),)
+        self._composed = {default.name: _Composed(self._compose(made_of), made_of, None)}
 
     @property
     def default(self) -> ServedIndex:
         """The index at the server's root, by the definitions that were met last."""
-        return self._default.served
-
-    def at(self, name: str, state: AccessState) -> ServedIndex | None:
-        """The index of a name by this state of the definitions; None when there is none."""
-        if name == self._bare.name:
-            return self.root(state)
-        definition = state.document.indexes.get(name)
-        if definition is None:
-            self._named.pop(name, None)
-            return None
-        known = self._named.get(name)
-        if known is None or known.upstreams != definition.upstreams:
-            index = known.served if known is not None else self._make(name)
-            known = _Composed(self._behind(index, definition.upstreams), definition.upstreams)
-            self._named[name] = known
-        return known.served
+        return self._composed[self._root].served
 
     def root(self, state: AccessState) -> ServedIndex:
         """The index at the server's root by this state of the definitions."""
-        if state is not self._state:
-            self._state = state
-            upstreams = state.definition(self._bare.name).upstreams
-            if upstreams != self._default.upstreams:
-                self._report(upstreams)
-                self._default = _Composed(self._behind(self._bare, upstreams or self._settings_upstreams), upstreams)
-        return self._default.served
+        return self._at(self._root, state)
+
+    def at(self, name: str, state: AccessState) -> ServedIndex | None:
+        """The index of a name by this state of the definitions; None when there is none."""
+        if name != self._root and name not in state.document.indexes:
+            self._composed.pop(name, None)
+            self._bare.pop(name, None)
+            return None
+        return self._at(name, state)
+
+    def _at(self, name: str, state: AccessState) -> ServedIndex:
+        known = self._composed.get(name)
+        if known is not None and known.state is state:
+            return known.served
+        made_of = tuple((each, state.definition(each).upstreams) for each in (name, *state.behind(name)))
+        served = known.served if known is not None and known.made_of == made_of else self._compose(made_of)
+        self._composed[name] = _Composed(served, made_of, state)
+        return served
 
     def known(self, name: str) -> ServedIndex | None:
         """The index of a name, if this worker has made it."""
-        composed = self._default if name == self._bare.name else self._named.get(name)
+        composed = self._composed.get(name)
         return None if composed is None else composed.served
 
-    def _behind(self, index: ServedIndex, upstreams: Upstreams) -> ServedIndex:
-        """The index with these upstreams behind it."""
-        source = self._mirrors().behind(upstreams) if upstreams else None
+    def _compose(self, made_of: Sequence[tuple[str, Upstreams]]) -> ServedIndex:
+        """The first of these indexes, with the others behind it in their order, and behind all of them the upstreams:
+        no name of any of them is asked for elsewhere."""
+        (name, _), *others = made_of
+        index = self._bare_index(name)
+        groups = [self._bare_index(each).own_sources for each, _ in others]
+        upstreams: dict[str, UpstreamDefinition] = {}
+        for of, defined in made_of:
+            for each in self._counting(of, defined):
+                upstreams.setdefault(each.url, each)
+        source = self._mirrors().behind([*upstreams.values()]) if upstreams else None
         if source is None:
-            return index.with_behind([], index.policy) if index.has_behind else index
+            return index.with_behind(groups, index.policy) if groups else index
         # Names that are reserved are asked nowhere, and clients are sent nowhere else for one that upstreams may have.
-        policy = replace(index.policy, fallback_url=None, reserved=self._bare.policy.reserved)
-        return index.with_behind([[source]], policy)
+        reserved = self._bare[self._root].policy.reserved
+        return index.with_behind([*groups, [source]], replace(index.policy, fallback_url=None, reserved=reserved))
 
-    def _report(self, upstreams: Upstreams) -> None:
-        defined = {each.url for each in upstreams}
-        for each in self._settings_upstreams:
-            if defined and each.url not in defined:
-                log.warning("upstream not used", index=self._bare.name, upstream=each.url)
+    def _bare_index(self, name: str) -> ServedIndex:
+        index = self._bare.get(name)
+        if index is None:
+            index = self._bare[name] = self._make(name)
+        return index
+
+    def _counting(self, name: str, defined: Upstreams) -> Upstreams:
+        """The upstreams of an index that count: those of its definition, or of the settings."""
+        if name != self._root or not self._settings_upstreams:
+            return defined
+        if defined != self._reported:
+            self._reported = defined
+            urls = {each.url for each in defined}
+            for each in self._settings_upstreams:
+                if defined and each.url not in urls:
+                    log.warning("upstream not used", index=name, upstream=each.url)
+        return defined or self._settings_upstreams
