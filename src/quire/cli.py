@@ -31,6 +31,7 @@ COMMANDS = {
     "publisher": "publisher",
     **dict.fromkeys(("grant", "revoke", "grants", "group", "access"), "grant"),
     "owner": "owner",
+    "claim": "claim",
     "webhook": "webhook",
     "session": "session",
     "index": "index",

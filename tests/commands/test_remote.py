@@ -109,7 +109,7 @@ READING = (
         "yank nothing 1.0",
         "status dropped",
     ),
-    *("index list", "index list --json", "index show main", "index show main --json", "index show nain"),
+    *("claim", "index list", "index list --json", "index show main", "index show main --json", "index show nain"),
     *("owner list acme-tools", "owner list acme-tools --json", "owner list nothing", "owner list dropped"),
     *("owner add acme-tools anonymous", "owner add nothing ann", "owner remove acme-tools ann"),
     *("index set main", "index set staging --quota 1G"),

@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from quire.access.document import AccessDocument, with_fields
 from quire.domain.errors import InvalidRequest, NotFound
-from quire.domain.indexes import DEFAULT, MOST_BEHIND, RESERVED, IndexDefinition, chain
-from quire.domain.reserved import STORE_WIDE
+from quire.domain.indexes import DEFAULT, MOST_BEHIND, MOST_CLAIMS, RESERVED, IndexDefinition, chain
+from quire.domain.reserved import STORE_WIDE, normalize_pattern
 from quire.domain.trash import is_trash
 from quire.domain.upstreams import with_upstream, without_upstream
 
@@ -68,7 +68,8 @@ def with_settings(document: AccessDocument, name: str, changes: Mapping[str, Any
 
 def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDefinition:
     """A definition with changes: values of fields by name; `upstream`, the settings of one to add or to change (see
-    `quire.domain.upstreams.with_upstream`); `remove_upstream`, a URL. Raises InvalidRequest."""
+    `quire.domain.upstreams.with_upstream`); `remove_upstream`, a URL; `claim` and `release`, names and
+    patterns to add to the claims and to take from them. Raises InvalidRequest."""
     fields = dict(changes)
     upstream, removed = fields.pop("upstream", None), fields.pop("remove_upstream", None)
     upstreams = definition.upstreams
@@ -76,7 +77,18 @@ def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDef
         upstreams = without_upstream(upstreams, removed)
     if upstream is not None:
         upstreams = with_upstream(upstreams, upstream)
-    return msgspec.structs.replace(definition, **{"upstreams": upstreams, **fields})
+    added, released = map(_patterns, (fields.pop("claim", ()), fields.pop("release", ())))
+    claims = tuple(dict.fromkeys(each for each in (*definition.claims, *added) if each not in released))
+    if len(claims) > MOST_CLAIMS:
+        raise InvalidRequest(f"An index has at most {MOST_CLAIMS} claims; claim a pattern, such as 'acme-*'.")
+    return msgspec.structs.replace(definition, **{"upstreams": upstreams, "claims": claims, **fields})
+
+
+def _patterns(names: Iterable[str]) -> tuple[str, ...]:
+    try:
+        return tuple(map(normalize_pattern, names))
+    except ValueError as error:
+        raise InvalidRequest(f"{error}.") from None
 
 
 def without_index(document: AccessDocument, name: str, default: str) -> AccessDocument:

@@ -38,6 +38,7 @@ def index_entry(
         quota=definition.quota,
         project_quota=definition.project_quota,
         behind=list(definition.behind),
+        claims=list(definition.claims),
         upstreams=[upstream_entry(each) for each in definition.upstreams],
         in_front_of=definition.in_front_of,
         expires=definition.expires,
@@ -65,6 +66,8 @@ def settings_of(body: IndexBody) -> dict[str, Any]:
         "quota": body.quota,
         "project_quota": body.project_quota,
         "behind": tuple(body.behind) if body.behind is not msgspec.UNSET else msgspec.UNSET,
+        "claim": tuple(body.claim) if body.claim is not msgspec.UNSET else msgspec.UNSET,
+        "release": tuple(body.release) if body.release is not msgspec.UNSET else msgspec.UNSET,
         "upstream": _upstream(body.upstream) if body.upstream is not msgspec.UNSET else msgspec.UNSET,
         "remove_upstream": body.remove_upstream,
     }

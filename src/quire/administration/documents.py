@@ -75,6 +75,8 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """Bytes that the files of one project may have together; None for no limit."""
     behind: list[str] = []
     """The indexes whose projects it offers as well, in the order in which they have a name."""
+    claims: list[str] = []
+    """Patterns of names that belong to it also without files: no other index is asked for them."""
     upstreams: list[UpstreamEntry] = []
     """In the order in which they are asked for a name."""
     in_front_of: str | None = None
@@ -112,6 +114,10 @@ class IndexBody(Body, frozen=True, kw_only=True):
     quota: Bytes | msgspec.UnsetType | None = msgspec.UNSET
     project_quota: Bytes | msgspec.UnsetType | None = msgspec.UNSET
     behind: Words | msgspec.UnsetType = msgspec.UNSET
+    claim: Words | msgspec.UnsetType = msgspec.UNSET
+    """Names and patterns to claim, beside those that it has."""
+    release: Words | msgspec.UnsetType = msgspec.UNSET
+    """Claims to give up."""
     upstream: UpstreamBody | msgspec.UnsetType = msgspec.UNSET
     remove_upstream: Address | msgspec.UnsetType = msgspec.UNSET
     """The URL of an upstream."""

@@ -93,6 +93,7 @@ class ServedIndex:
         self._compared = tuple(source for source in reversed(self.own_sources[1:]) if source.may_have_files)
         self._threads = threads
         all_sources = (*sources, *chain.from_iterable(behind))
+        self._is_mirroring = any(source.needs_awaiting for source in all_sources)
         inline = all(source.validates_inline for source in all_sources)
         self.projects: Barrier[ProjectView] = Barrier(
             GroupedProjects(sources, policy.integrity_url, behind=behind, reserved=policy.reserved)
@@ -164,6 +165,16 @@ class ServedIndex:
         if view.exists or view.had_record or view.name in self.policy.reserved:
             return True
         return await self._in_reader(lambda: any(source.claims(view.name) for source in self._unhosted))
+
+    async def is_mirrored(self, name: str) -> bool:
+        """Whether the project of this name is another server's: one of the upstreams has it, and no index of the chain.
+
+        Raises UpstreamError when they cannot be asked, StoreError.
+        """
+        if not self._is_mirroring or name in self.policy.reserved:
+            return False
+        view = await self.project(name)
+        return any(source.needs_awaiting and part.exists for source, part in view.parts)
 
     def existing_files(self, name: str) -> dict[str, File]:
         """By filename, the files that the sources beside the hosted index have of a project now, which an upload must

@@ -45,6 +45,8 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """When a stage ends, in RFC 3339, UTC; None for one that does not."""
     behind: tuple[str, ...] = ()
     """The names of the indexes whose projects it offers as well, in their order; see `chain`."""
+    claims: tuple[str, ...] = ()
+    """Patterns of the names that belong to the index also without files (`quire.domain.reserved`)."""
     unknown: dict[str, Any] = {}
     """Fields of the stored document that this version does not know."""
 
@@ -64,6 +66,7 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 DEFAULT: Final = IndexDefinition()
 
+MOST_CLAIMS: Final = 10_000
 MOST_BEHIND: Final = 20
 """Indexes behind one, with those behind them: each is read for a name that none of them has."""
 

@@ -40,7 +40,8 @@ class Reserved:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         """`patterns`: as `normalize_pattern` gives them."""
-        self._names = re.compile("|".join(map(translate, patterns)) or r"(?!)")
+        self.patterns = tuple(patterns)
+        self._names = re.compile("|".join(map(translate, self.patterns)) or r"(?!)")
 
     def __contains__(self, name: str) -> bool:
         return self._names.match(name) is not None

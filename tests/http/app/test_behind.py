@@ -87,7 +87,7 @@ def test_a_name_belongs_to_the_first_index_that_has_it(rig: Rig) -> None:
     assert (rig.versions("demo"), rig.versions("demo", "/middle")) == (["3.0"], ["2.0"])
     rig.quire("delete", "demo", "3.0", "--yes", "--index", "front")
     assert rig.versions("demo") == []
-    assert rig.asked("demo") == 0
+    assert rig.asked("demo") == 1  # by the first upload of all
 
 
 def test_files_and_documents_come_from_the_url_of_the_front(rig: Rig) -> None:
@@ -112,6 +112,7 @@ def test_no_local_name_is_asked_upstream(rig: Rig) -> None:
     rig.quire("delete", "gone", "1.0", "--yes")
     rig.upload("/middle/", "held", "1.0")
     rig.quire("status", "held", "quarantined", "--index", "middle")
+    before = len(rig.upstream.paths)
     (rig.site.root / wheel_name("dropped", "1.0")).write_bytes(make_wheel("dropped", "1.0"))
     (rig.site.root / f".{wheel_name('copied', '1.0')}.Xy12Zz").write_bytes(b"half")
     for name, expected in (
@@ -122,7 +123,7 @@ def test_no_local_name_is_asked_upstream(rig: Rig) -> None:
             assert rig.versions(name, at) in (expected, expected or ["absent"]), name
             rig.site.client.get(f"{at}/simple/{name.upper()}/", headers=FRESH, follow_redirects=True)
             rig.site.client.get(f"{at}/pypi/{name}/json")
-    assert [path for path in rig.upstream.paths if path != "/simple/far/"] == []
+    assert rig.upstream.paths[before:] == []
     assert rig.versions("far") == rig.versions("far", "") == ["9.0"]
     assert rig.asked("far") == 1
 

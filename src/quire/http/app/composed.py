@@ -15,6 +15,7 @@ import structlog
 
 from quire.access.decisions import AccessState
 from quire.catalog.served import ServedIndex
+from quire.domain.reserved import Reserved
 from quire.domain.upstreams import UpstreamDefinition, Upstreams
 
 if TYPE_CHECKING:
@@ -23,10 +24,19 @@ if TYPE_CHECKING:
 log = structlog.stdlib.get_logger(__name__)
 
 
+class _Part(NamedTuple):
+    """All that a composition has of one of its indexes."""
+
+    name: str
+    upstreams: Upstreams = ()
+    """Of its definition."""
+    claims: tuple[str, ...] = ()
+
+
 class _Composed(NamedTuple):
     served: ServedIndex
-    made_of: tuple[tuple[str, Upstreams], ...]
-    """The index and those behind it, each with the upstreams of its definition."""
+    made_of: tuple[_Part, ...]
+    """The index, and those behind it."""
     state: AccessState | None
     """The last one by which it is right; None before the first one."""
 
@@ -51,7 +61,7 @@ class ComposedIndexes:
         self._mirrors = mirrors
         self._settings_upstreams = settings_upstreams
         self._reported: Upstreams = ()
-        made_of = ((default.name, ()),)
+        made_of = (_Part(default.name),)
         self._composed = {default.name: _Composed(self._compose(made_of), made_of, None)}
 
     @property
@@ -75,7 +85,7 @@ class ComposedIndexes:
         known = self._composed.get(name)
         if known is not None and known.state is state:
             return known.served
-        made_of = tuple((each, state.definition(each).upstreams) for each in (name, *state.behind(name)))
+        made_of = tuple(_part(each, state) for each in (name, *state.behind(name)))
         served = known.served if known is not None and known.made_of == made_of else self._compose(made_of)
         self._composed[name] = _Composed(served, made_of, state)
         return served
@@ -85,22 +95,24 @@ class ComposedIndexes:
         composed = self._composed.get(name)
         return None if composed is None else composed.served
 
-    def _compose(self, made_of: Sequence[tuple[str, Upstreams]]) -> ServedIndex:
+    def _compose(self, made_of: Sequence[_Part]) -> ServedIndex:
         """The first of these indexes, with the others behind it in their order, and behind all of them the upstreams:
         no name of any of them is asked for elsewhere."""
-        (name, _), *others = made_of
-        index = self._bare_index(name)
-        groups = [self._bare_index(each).own_sources for each, _ in others]
+        index = self._bare_index(made_of[0].name)
+        groups = [self._bare_index(each.name).own_sources for each in made_of[1:]]
         upstreams: dict[str, UpstreamDefinition] = {}
-        for of, defined in made_of:
-            for each in self._counting(of, defined):
+        for part in made_of:
+            for each in self._counting(part):
                 upstreams.setdefault(each.url, each)
         source = self._mirrors().behind([*upstreams.values()]) if upstreams else None
-        if source is None:
-            return index.with_behind(groups, index.policy) if groups else index
+        claims = [claim for part in made_of for claim in part.claims]
+        if source is None and not groups and not claims:
+            return index
         # Names that are reserved are asked nowhere, and clients are sent nowhere else for one that upstreams may have.
-        reserved = self._bare[self._root].policy.reserved
-        return index.with_behind([*groups, [source]], replace(index.policy, fallback_url=None, reserved=reserved))
+        fallback_url = index.policy.fallback_url if source is None else None
+        reserved = Reserved((*self._bare[self._root].policy.reserved.patterns, *claims))
+        policy = replace(index.policy, fallback_url=fallback_url, reserved=reserved)
+        return index.with_behind(groups if source is None else [*groups, [source]], policy)
 
     def _bare_index(self, name: str) -> ServedIndex:
         index = self._bare.get(name)
@@ -108,14 +120,20 @@ class ComposedIndexes:
             index = self._bare[name] = self._make(name)
         return index
 
-    def _counting(self, name: str, defined: Upstreams) -> Upstreams:
+    def _counting(self, part: _Part) -> Upstreams:
         """The upstreams of an index that count: those of its definition, or of the settings."""
-        if name != self._root or not self._settings_upstreams:
+        defined = part.upstreams
+        if part.name != self._root or not self._settings_upstreams:
             return defined
         if defined != self._reported:
             self._reported = defined
             urls = {each.url for each in defined}
             for each in self._settings_upstreams:
                 if defined and each.url not in urls:
-                    log.warning("upstream not used", index=name, upstream=each.url)
+                    log.warning("upstream not used", index=part.name, upstream=each.url)
         return defined or self._settings_upstreams
+
+
+def _part(name: str, state: AccessState) -> _Part:
+    definition = state.definition(name)
+    return _Part(name, definition.upstreams, definition.claims)

@@ -23,6 +23,7 @@ from quire.domain.errors import (
     NotFound,
     QuireError,
     StoreError,
+    UpstreamError,
 )
 from quire.domain.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
 from quire.domain.quotas import UNLIMITED, Quotas
@@ -90,6 +91,7 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
         await room_of(worker, index, quotas.index, form.content.size)
     context = context_of(request.scope)
     overwrite = _check_takes_uploads(worker, index, context)
+    await _check_name(index, parse_filename(form.filename).project)
     user = context.user
     origin = origin_of(request, user, worker.proxies)
     publication = partial(
@@ -139,6 +141,28 @@ def _check_takes_uploads(worker: Worker, index: ServedIndex, context: RequestCon
     if not definition.uploads:
         raise HttpError(403, f"The index {index.name} takes no uploads.")
     return index.policy.overwrite or definition.overwrite
+
+
+async def _check_name(index: ServedIndex, project: str) -> None:
+    """Refuse to take over the name of a project that an upstream has: its users would get other files than they know.
+
+    Raises HttpError 403, and 503 where that cannot be known now.
+    """
+    try:
+        is_mirrored = await index.is_mirrored(project)
+    except UpstreamError as error:
+        raise HttpError(
+            503,
+            f"It is not known whether {project} is a project of an index that is mirrored here: {error} Repeat later, "
+            f"or have 'quire claim {project}' say that the name belongs to this index.",
+            {"Retry-After": "30"},
+        ) from error
+    if is_mirrored:
+        raise HttpError(
+            403,
+            f"The project {project} is of an index that is mirrored here. Choose another name; if this index shall "
+            f"have the name for itself, an administrator says so with 'quire claim {project}'.",
+        )
 
 
 def _publish(
