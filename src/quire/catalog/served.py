@@ -93,7 +93,8 @@ class ServedIndex:
         self._compared = tuple(source for source in reversed(self.own_sources[1:]) if source.may_have_files)
         self._threads = threads
         all_sources = (*sources, *chain.from_iterable(behind))
-        self._is_mirroring = any(source.needs_awaiting for source in all_sources)
+        self.is_mirroring = any(source.needs_awaiting for source in all_sources)
+        """Whether there are upstreams behind it."""
         inline = all(source.validates_inline for source in all_sources)
         self.projects: Barrier[ProjectView] = Barrier(
             GroupedProjects(sources, policy.integrity_url, behind=behind, reserved=policy.reserved)
@@ -171,7 +172,7 @@ class ServedIndex:
 
         Raises UpstreamError when they cannot be asked, StoreError.
         """
-        if not self._is_mirroring or name in self.policy.reserved:
+        if name in self.policy.reserved:
             return False
         view = await self.project(name)
         return any(source.needs_awaiting and part.exists for source, part in view.parts)

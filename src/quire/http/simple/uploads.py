@@ -85,13 +85,15 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     protocol = form.text("protocol_version")
     if protocol not in {None, "1"}:
         raise InvalidRequest(f"The upload protocol version {str(protocol)[:20]!r} is not known; this index speaks 1.")
-    permit = await worker.access.check_change(request, Right.UPLOAD, index.name, parse_filename(form.filename).project)
+    project = parse_filename(form.filename).project
+    permit = await worker.access.check_change(request, Right.UPLOAD, index.name, project)
     quotas = quotas_of(request, index)
     if quotas.index is not None:
         await room_of(worker, index, quotas.index, form.content.size)
     context = context_of(request.scope)
     overwrite = _check_takes_uploads(worker, index, context)
-    await _check_name(index, parse_filename(form.filename).project)
+    if index.is_mirroring:
+        await _check_name(index, project)
     user = context.user
     origin = origin_of(request, user, worker.proxies)
     publication = partial(
