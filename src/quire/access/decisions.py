@@ -63,7 +63,7 @@ class AccessState:
     @cached_property
     def _chains(self) -> dict[str, tuple[str, ...]]:
         definitions = self.document.indexes
-        return {name: chain(definitions, name) for name, each in definitions.items() if each.behind}
+        return {name: chain(definitions, name) for name, each in definitions.items() if each.behind or each.in_front_of}
 
     @cached_property
     def _scopes(self) -> dict[Subject, tuple[Scope, ...]]:

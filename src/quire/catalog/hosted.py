@@ -144,8 +144,8 @@ class HostedProject:
 
 
 def record_of(view: ProjectView) -> Project | None:
-    """The project of a view as its record has it."""
-    return next((part.project for _, part in view.parts if isinstance(part, HostedProject)), None)
+    """The project of a view as the record of its own index has it: of a stage, before that of the index behind it."""
+    return next((part.project for _, part in reversed(view.parts) if isinstance(part, HostedProject)), None)
 
 
 class Hosted:

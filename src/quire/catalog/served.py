@@ -65,14 +65,15 @@ class ServedIndex:
         others: Sequence[AnySource],
         policy: IndexPolicy,
         *,
+        merged: Sequence[AnySource] = (),
         behind: Sequence[Sequence[AnySource]] = (),
         budget: Budget,
         threads: Threads,
         tallies: Mapping[str, BarrierTally],
     ) -> None:
-        """`others`: the sources beside the hosted files, in their order; `behind`: groups of those behind them (see
-        `quire.catalog.views`). `budget`: all memory but that of searches is charged to it. `tallies`: the counts of
-        the barriers `project` and `projects`.
+        """`others`: the sources beside the hosted files, in their order; `merged`: those of another index, whose files
+        are listed after them; `behind`: groups of those behind them (see `quire.catalog.views`). `budget`: all memory
+        but that of searches is charged to it. `tallies`: the counts of the barriers `project` and `projects`.
         """
         self.name = hosted.name
         self.has_behind = bool(behind)
@@ -82,15 +83,16 @@ class ServedIndex:
         self.hosted = hosted
         self.policy = policy
         published = Hosted(hosted, budget)
-        sources: tuple[AnySource, ...] = (published, *others)
-        self.own_sources = tuple(source for source in sources if not source.needs_awaiting)
+        sources: tuple[AnySource, ...] = (published, *others, *merged)
+        self.own_sources = tuple(source for source in (published, *others) if not source.needs_awaiting)
         """Those that wait for no other server: their files are listed and counted for people, and searched."""
         self.counted = published.counted
         """The result of the last count of the files, for the next one."""
         self._others = tuple(others)
         """Of the index itself."""
-        self._unhosted = (*self._others, *(each for group in behind for each in group if not each.needs_awaiting))
-        self._compared = tuple(source for source in reversed(self.own_sources[1:]) if source.may_have_files)
+        self._unhosted = (*sources[1:], *(each for group in behind for each in group if not each.needs_awaiting))
+        beside = (*self.own_sources[1:], *merged)
+        self._compared = tuple(source for source in reversed(beside) if source.may_have_files)
         self._threads = threads
         all_sources = (*sources, *chain.from_iterable(behind))
         self.is_mirroring = any(source.needs_awaiting for source in all_sources)
@@ -126,12 +128,16 @@ class ServedIndex:
         self.searched: Memory[ProjectView] = Memory(Budget(SEARCHED_BYTES))
         """Views for searches, apart from those of pages."""
 
-    def with_behind(self, behind: Sequence[Sequence[AnySource]], policy: IndexPolicy) -> ServedIndex:
-        """The same index with other groups behind it, and another policy."""
+    def with_behind(
+        self, behind: Sequence[Sequence[AnySource]], policy: IndexPolicy, merged: Sequence[AnySource] = ()
+    ) -> ServedIndex:
+        """The same index with other groups behind it, and another policy. `merged`: of the index that it is a stage of:
+        its projects are merged with those of that one, as they will be when it is promoted."""
         return ServedIndex(
             self.hosted,
             self._others,
             policy,
+            merged=merged,
             behind=behind,
             budget=self._budget,
             threads=self._threads,

@@ -110,11 +110,19 @@ class ProjectView:
 
     @property
     def status(self) -> Status:
-        return next((part.status for _, part in reversed(self.parts) if part.status is not None), Status.ACTIVE)
+        found = self._status_part
+        return Status.ACTIVE if found is None or found.status is None else found.status
 
     @property
     def status_reason(self) -> str | None:
-        return next((part.status_reason for _, part in reversed(self.parts) if part.status is not None), None)
+        found = self._status_part
+        return None if found is None else found.status_reason
+
+    @property
+    def _status_part(self) -> SourceProject | None:
+        """The part whose status counts: that of the first source, but a project that one of them has quarantined is."""
+        parts = [part for _, part in reversed(self.parts) if part.status is not None]
+        return next((part for part in parts if part.status is Status.QUARANTINED), parts[0] if parts else None)
 
     def all_files(self) -> Iterator[ListedFile]:
         """Every file of every source, also those that another one of the same name hides."""

@@ -11,9 +11,11 @@ import argparse
 import sys
 from typing import Any
 
+from quire.access.records import AccessRecords
 from quire.commands.common import add_store_flags, count, duration, open_store, print_json
 from quire.domain.errors import ConfigurationError
 from quire.domain.sizes import in_words
+from quire.operations import promoting
 from quire.operations.checking import GRACE, collect_garbage
 
 _DESCRIPTION = """\
@@ -54,6 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
             "wait, or stop all servers and add --offline."
         )
     opened = open_store(arguments, writes=not arguments.dry_run, asks_the_time=True)
+    if not arguments.dry_run:
+        promoting.end_stages(AccessRecords(opened.store), opened.store, opened.index.name, opened.index.origin)
     collected = collect_garbage(
         opened.store,
         opened.indexes,

@@ -74,13 +74,14 @@ MOST_BEHIND: Final = 20
 def chain(definitions: Mapping[str, IndexDefinition], name: str) -> tuple[str, ...]:
     """The indexes behind one, nearest first: each with those behind it, before the next one; every index once.
 
-    A name belongs to the first of them that has it. The index itself is not among them, also not where definitions
-    form a circle.
+    A name belongs to the first of them that has it. A stage has the index that it is in front of first behind it. The
+    index itself is not among them, also not where definitions form a circle.
     """
     found: dict[str, None] = {name: None}
 
     def visit(front: str) -> None:
-        for each in definitions[front].behind if front in definitions else ():
+        definition = definitions.get(front, DEFAULT)
+        for each in (*((definition.in_front_of,) if definition.in_front_of else ()), *definition.behind):
             if each not in found:
                 found[each] = None
                 visit(each)

@@ -77,7 +77,10 @@ class Promoted:
 
 def target_of(document: AccessDocument, stage: str, default: str) -> str:
     """The index that a stage is in front of. Raises NotFound, and InvalidRequest for an index that is no stage."""
-    target = defining.find(document, stage, default).in_front_of
+    definition = defining.find(document, stage, default)
+    target = definition.in_front_of
+    if definition.has_ended(datetime.now(UTC)):
+        raise NotFound(f"The stage {stage} ended at {definition.expires}.")
     if target is None:
         raise InvalidRequest(f"The index {stage} is no stage; 'quire stage create' makes one.")
     defining.find(document, target, default)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 from quire import cli
 from quire.access.records import AccessRecords
 from quire.config.settings import Settings
+from quire.domain.project import Status
 from quire.http.app.application import create_application
 from quire.index.audit.entries import Origin, entries_of
 from quire.index.index import Index
-from quire.operations import defining, granting
+from quire.operations import defining, granting, promoting
 from quire.store.contracts import Store
 from tests.distributions import make_wheel, wheel_name
 
@@ -97,14 +99,77 @@ def test_a_stage_is_promoted_in_one_step(kind: str, tmp_path: Path) -> None:
     serve(tmp_path if kind == "volume" else f"memory:{tmp_path.name}", scenario)
 
 
+def test_a_stage_is_installed_from_with_all_that_is_behind_it(tmp_path: Path) -> None:
+    """Files of both under one name, its status there, no upload that could not be promoted; and the rights of both."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        await asyncio.to_thread(stage, store, "pr-1")
+        for name in ("alpha", "beta"):
+            await upload(client, "/", name, "1.0")
+        await upload(client, "/pr-1/", "alpha", "2.0")
+        files = [wheel_name("alpha", version) for version in ("1.0", "2.0")]
+        for _ in range(3):
+            assert await listed(client, "/pr-1/", "alpha") == files
+        assert await listed(client, "/", "alpha") == files[:1]
+        assert await listed(client, "/pr-1/", "beta") == [wheel_name("beta", "1.0")]
+        names = (await client.get("/pr-1/simple/", headers=JSON)).json()["projects"]
+        assert [each["name"] for each in names] == ["alpha", "beta"]
+        for each in (await client.get("/pr-1/simple/alpha/", headers=JSON)).json()["files"]:
+            assert (await client.get(f"/pr-1/simple/alpha/{each['url']}")).status_code == 200
+        assert (await upload(client, "/pr-1/", "beta", "1.0", "other")).status_code == 409
+        await upload(client, "/", "alpha", "1.1")
+        assert len(await listed(client, "/pr-1/", "alpha")) == 3
+        index = Index(store)
+        await asyncio.to_thread(index.set_status, "alpha", Status.QUARANTINED)
+        assert await listed(client, "/pr-1/", "alpha") == []
+        await asyncio.to_thread(index.set_status, "alpha", Status.ACTIVE)
+        access = AccessRecords(store)
+        await asyncio.to_thread(granting.begin, access, "boss", [], ORIGIN)
+        first = access.read().state.document.grants
+        everyone = [each for each, grant in first.items() if grant.subject != "user:boss"]
+        await asyncio.to_thread(granting.take_back, access, everyone, ORIGIN)
+        await asyncio.to_thread(granting.give, access, "anonymous", ["read"], "pr-1", [], origin=ORIGIN)
+        assert (await client.get("/pr-1/simple/alpha/", headers=JSON)).status_code == 401
+        await asyncio.to_thread(granting.give, access, "anonymous", ["read"], "main", [], origin=ORIGIN)
+        assert len(await listed(client, "/pr-1/", "alpha")) == 3
+
+    serve(tmp_path, scenario)
+
+
+def test_a_stage_ends(tmp_path: Path) -> None:
+    """Its addresses say so, and the next sweep removes it with its files; the index behind it is as it was."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        ends = datetime.now(UTC) + timedelta(days=1)
+        await asyncio.to_thread(stage, store, "pr-1", expires=ends.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        await upload(client, "/", "alpha", "1.0")
+        await upload(client, "/pr-1/", "alpha", "2.0")
+        access = AccessRecords(store)
+        assert promoting.end_stages(access, store, "main", ORIGIN) == 0
+        past = (datetime.now(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        await asyncio.to_thread(defining.set_index, access, "pr-1", {"expires": past}, default="main", origin=ORIGIN)
+        answer = await client.get("/pr-1/simple/alpha/", headers={"accept": "application/problem+json"})
+        assert (answer.status_code, "The stage pr-1 ended at" in answer.text) == (410, True)
+        assert (await upload(client, "/pr-1/", "alpha", "3.0")).status_code == 410
+        await promote(client, "pr-1", 410)
+        assert await asyncio.to_thread(promoting.end_stages, access, store, "main", ORIGIN) == 1
+        assert (await client.get("/pr-1/simple/alpha/")).status_code == 404
+        assert {each.key.rpartition("/")[2] for each in store.blobs.list()} == {
+            wheel_name("alpha", "1.0") + suffix for suffix in ("", ".metadata")
+        }
+        assert await listed(client, "/", "alpha") == [wheel_name("alpha", "1.0")]
+
+    serve(tmp_path, scenario)
+
+
 def test_one_refusal_publishes_nothing(tmp_path: Path) -> None:
     """A dry run names every project that stands against it; the promotion the first one."""
 
     async def scenario(client: httpx.AsyncClient, store: Store) -> None:
         await asyncio.to_thread(stage, store, "pr-1")
         for name in ("alpha", "beta"):
-            await upload(client, "/pr-1/", name, "1.0", "theirs")
-        await upload(client, "/", "beta", "1.0", "ours")
+            assert (await upload(client, "/pr-1/", name, "1.0", "theirs")).status_code == 200
+        assert (await upload(client, "/", "beta", "1.0", "ours")).status_code == 200
         planned = await promote(client, "pr-1", dry_run=True)
         assert [each["problem"] is None for each in planned["projects"]] == [True, False]
         assert "already exists" in (await promote(client, "pr-1", 409))["detail"]

@@ -213,3 +213,32 @@ def test_definitions_keep_what_a_later_version_says() -> None:
     again = encode_access(decode_access(stored))
     assert b'"later": 1' in again
     assert hashlib.sha256(encode_access(decode_access(again))).digest() == hashlib.sha256(again).digest()
+
+
+def test_a_stage_asks_for_no_name_of_either_index(where: str, far: FakeIndex) -> None:
+    """Its own projects and those of the index that it is in front of are never asked for through it; others are."""
+    theirs = has(far, "numpy", "1.0")
+
+    async def main() -> None:
+        workers = Workers(where)
+        try:
+            await workers.define("main", {"upstream": {"url": far.url}})
+            access = AccessRecords(workers.store)
+            stage = {"in_front_of": "main"}
+            await asyncio.to_thread(defining.create_index, access, "pr-1", stage, default="main", origin=Origin())
+            for path, name in (("/", "of-main"), ("/pr-1/", "of-stage")):
+                content = {"content": (wheel_name(name, "1.0"), make_wheel(name, "1.0"))}
+                sent = await workers.clients[0].post(path, data={":action": "file_upload"}, files=content)
+                assert sent.status_code == 200, sent.text
+                has(far, name, "9.0")
+            far.requests.clear()
+            for name in ("of-stage", "of-main"):
+                assert await workers.files(f"/pr-1/simple/{name}/") == [wheel_name(name, "1.0")]
+                assert asked(far, name) == 0
+            assert await workers.files("/pr-1/simple/numpy/") == [theirs]
+            await workers.define("main", {"remove_upstream": far.url})
+            assert await workers.files("/pr-1/simple/numpy/") == 404
+        finally:
+            await workers.close()
+
+    asyncio.run(main())

@@ -82,7 +82,7 @@ def in_path(name: str, schema: Json, description: str) -> Json:
 def below_index(operation: Operation) -> Operation:
     """The same operation of an index that the path names."""
     index = in_path("index", {"type": "string", "maxLength": 100}, "The name of an index")
-    return replace(operation, parameters=(index, *operation.parameters), errors=(*operation.errors, 404))
+    return replace(operation, parameters=(index, *operation.parameters), errors=(*operation.errors, 404, 410))
 
 
 _TEXT: Json = {"type": "string"}

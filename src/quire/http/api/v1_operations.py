@@ -66,7 +66,7 @@ SET_INDEX: Final = Operation(
 PROMOTE: Final = Operation(
     "Publish all files of a stage into the index that it is in front of, in one step",
     _answer("Promotion"),
-    _CHANGE_ERRORS,
+    (*_CHANGE_ERRORS, 410),
     (_INDEX,),
     _body("PromotionBody"),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
@@ -31,6 +32,8 @@ class _Part(NamedTuple):
     upstreams: Upstreams = ()
     """Of its definition."""
     claims: tuple[str, ...] = ()
+    is_stage: bool = False
+    """Whether it is a stage of the next one."""
 
 
 class _Composed(NamedTuple):
@@ -75,7 +78,9 @@ class ComposedIndexes:
 
     def at(self, name: str, state: AccessState) -> ServedIndex | None:
         """The index of a name by this state of the definitions; None when there is none."""
-        if name != self._root and name not in state.document.indexes:
+        definition = state.document.indexes.get(name)
+        is_there = definition is not None and not (definition.expires and definition.has_ended(datetime.now(UTC)))
+        if name != self._root and not is_there:
             self._composed.pop(name, None)
             self._bare.pop(name, None)
             return None
@@ -97,22 +102,23 @@ class ComposedIndexes:
 
     def _compose(self, made_of: Sequence[_Part]) -> ServedIndex:
         """The first of these indexes, with the others behind it in their order, and behind all of them the upstreams:
-        no name of any of them is asked for elsewhere."""
+        no name of any of them is asked for elsewhere. A stage is merged with the index that it is in front of."""
         index = self._bare_index(made_of[0].name)
         groups = [self._bare_index(each.name).own_sources for each in made_of[1:]]
+        merged = groups.pop(0) if made_of[0].is_stage else ()
         upstreams: dict[str, UpstreamDefinition] = {}
         for part in made_of:
             for each in self._counting(part):
                 upstreams.setdefault(each.url, each)
         source = self._mirrors().behind([*upstreams.values()]) if upstreams else None
         claims = [claim for part in made_of for claim in part.claims]
-        if source is None and not groups and not claims:
+        if source is None and not groups and not claims and not merged:
             return index
         # Names that are reserved are asked nowhere, and clients are sent nowhere else for one that upstreams may have.
         fallback_url = index.policy.fallback_url if source is None else None
         reserved = Reserved((*self._bare[self._root].policy.reserved.patterns, *claims))
         policy = replace(index.policy, fallback_url=fallback_url, reserved=reserved)
-        return index.with_behind(groups if source is None else [*groups, [source]], policy)
+        return index.with_behind(groups if source is None else [*groups, [source]], policy, merged)
 
     def _bare_index(self, name: str) -> ServedIndex:
         index = self._bare.get(name)
@@ -136,4 +142,4 @@ class ComposedIndexes:
 
 def _part(name: str, state: AccessState) -> _Part:
     definition = state.definition(name)
-    return _Part(name, definition.upstreams, definition.claims)
+    return _Part(name, definition.upstreams, definition.claims, definition.in_front_of is not None)

@@ -52,6 +52,7 @@ from quire.http.app.routes import API
 from quire.http.app.worker_metrics import QuotaUse, WorkerMetrics
 from quire.http.login.proxy_users import ProxyUsers
 from quire.http.simple.accel import internal_location
+from quire.index.audit.entries import Origin
 from quire.index.index import Index, all_indexes
 from quire.operations.expiring import Expiry
 from quire.operations.opening import drop_ins_of
@@ -222,7 +223,10 @@ class Worker:
     def sweep(self, older_than: float) -> int:
         """Sweep once: `Store.sweep`, and what has been in the trash for its time. Blocks. Raises StoreError."""
         from quire.index.promoting import Promoter  # noqa: PLC0415 - rare
+        from quire.operations.promoting import end_stages  # noqa: PLC0415 - as above
 
+        if self._settings_alone is None:
+            end_stages(AccessRecords(self.default.store), self.default.store, self.default.name, Origin())
         for index in all_indexes(self.default.store):
             if index.name not in self._expiries and not is_trash(index.name):
                 self._expiries[index.name] = Expiry(index)
@@ -541,6 +545,9 @@ def index_of(request: Request) -> ServedIndex:
         return worker.indexes.default if state is None else worker.indexes.root(state)
     index = None if state is None else worker.served(name, state)
     if index is None:
+        ended = None if state is None else state.definition(name).expires
+        if ended is not None:
+            raise HttpError(410, f"The stage {name} ended at {ended}; make another one with 'quire stage create'.")
         raise NotFound(f"There is no index {name[:200]!r}.")
     return index
 
