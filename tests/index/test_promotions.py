@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +24,16 @@ from quire.domain.project import File
 from quire.domain.promotions import JOURNAL
 from quire.domain.quotas import Quotas
 from quire.index.audit.entries import Origin, entries_of
+from quire.index.commits import stored_project
 from quire.index.index import Index
 from quire.index.promoting import ABANDONED_SECONDS, REMEMBERED_SECONDS, Part, Promoter
+from quire.operations.changing import only_of
+from quire.operations.checking import Check
+from quire.operations.checking.references import References
+from quire.operations.importing.stores import StoreImporter
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryState, MemoryStore
+from quire.store.posix.store import PosixStore
 from tests.distributions import wheel_name
 from tests.index.interleaving import Actor, Run, explore
 from tests.index.promotion_model import Broken
@@ -255,6 +263,23 @@ def test_pending_files_reserve_their_names_and_show_nothing() -> None:
     assert index.deleted("acme") == {}
 
 
+def test_other_work_meanwhile_sees_what_readers_see() -> None:
+    """A copy of the store, a check of it, the collection of garbage, and a change of what a client has seen."""
+    state = with_acme()
+    index = at_preparation(state)
+    copy = Index(MemoryStore())
+    seen = index.project("acme")
+    StoreImporter(index, copy, jobs=1).run()
+    assert copy.names() == ()  # there are no bytes to copy here; and no project that has nothing but pending files
+    assert truth(copy.store.state) == {}  # type: ignore[attr-defined]
+    references = References([index], "beta").now()
+    assert {key.rpartition("/")[2] for key in references} == {wheel_name("beta", "2.0")}
+    only_of(seen)(stored_project(index.store.records.read(index.key("acme"))))
+    codes = {each.code for each in Check(index.store, lambda: [index]).run().findings}
+    assert "record-name" not in codes
+    assert "damaged-record" not in codes
+
+
 def vars_of(file: File) -> dict[str, Any]:
     return {name: getattr(file, name) for name in File.__struct_fields__}
 
@@ -331,3 +356,76 @@ def test_a_write_of_unknown_outcome_publishes_all_or_nothing(fault: Fault) -> No
         index = Index(MemoryStore(state))
         assert len(entries_of(index.store.records.read(index.key("acme")))) == 1 + expected
         assert len(faults.happened) == 1
+
+
+class _Mortal:
+    """The records of a store, for a process that is killed before one of their operations."""
+
+    def __init__(self, records: Any, steps: int) -> None:
+        self._records, self._left = records, steps
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._records, name)
+
+        def step(*arguments: Any, **more: Any) -> Any:
+            if not self._left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self._left -= 1
+            return operation(*arguments, **more)
+
+        return step
+
+
+class _MortalStore:
+    def __init__(self, store: PosixStore, steps: int) -> None:
+        self._store, self.records = store, _Mortal(store.records, steps)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def promoted_by_a_mortal(root: Path, version: str, steps: int) -> bool:
+    """Promote in a process of its own; whether it lived to the end."""
+    process = os.fork()
+    if not process:
+        status = 1
+        try:
+            store: Any = _MortalStore(PosixStore.open(root), steps)
+            Promoter(Index(store)).promote("pr-1", parts("acme", "beta", version=version))
+            status = 0
+        finally:
+            os._exit(status)
+    _, ended = os.waitpid(process, 0)
+    assert os.WIFSIGNALED(ended) or os.WEXITSTATUS(ended) == 0, ended
+    return not os.WIFSIGNALED(ended)
+
+
+def test_processes_on_a_volume_are_killed_at_each_operation(tmp_path: Path) -> None:
+    """Real ones, on a real directory: readers with a memory, of each project and of the names, see all or nothing."""
+    index = Index(PosixStore.open(tmp_path))
+    add(index, "acme", "1.0")
+    hosted, known, names, shown, lived = Hosted(index), dict[str, Any](), None, set[str](), False
+    hour = timedelta(seconds=REMEMBERED_SECONDS)
+    for steps in range(60):
+        version = f"2.{steps}"
+        lived = promoted_by_a_mortal(tmp_path, version, steps)
+        for _ in ("before another worker goes on", "after it"):
+            for _ in range(2):
+                found = []
+                for name in ("acme", "beta"):
+                    known[name] = hosted.project(name, known.get(name))
+                    project = known[name].project
+                    files = project.files if project is not None else {}
+                    found.append({file.version for file in files.values() if file.version != "1.0"})
+                assert found[0] == found[1]
+                assert shown <= found[0]
+                shown = found[0]
+                names = hosted.names(names)
+                assert names.names == (("acme", "beta") if shown else ("acme",))
+            Promoter(index, now=lambda: datetime.now(UTC) + hour).recover()
+        assert not lived or version in shown
+        assert index.commits.journal.promotions() == {}
+        if lived:
+            break
+    assert lived
+    assert 1 < len(shown) < steps

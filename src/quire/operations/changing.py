@@ -15,6 +15,7 @@ from quire.domain.changes import Selection, present
 from quire.domain.errors import ChangedMeanwhile, NotFound, ReadOnlyFile
 from quire.domain.names import guess_filename, same_version
 from quire.domain.project import File, Project, Status
+from quire.domain.promotions import without_pending
 from quire.domain.quotas import UNLIMITED, Quotas
 from quire.domain.trash import TrashedFile
 from quire.index.audit.entries import Entry, Origin
@@ -63,7 +64,7 @@ def only_of(seen: Project | None) -> Guard:
     """A guard that lets a change pass if the stored project is still as the client has seen it."""
 
     def check(project: Project | None) -> None:
-        if present(project) != seen:
+        if present(None if project is None else without_pending(project)) != seen:
             raise ChangedMeanwhile(CHANGED_MEANWHILE)
 
     return check

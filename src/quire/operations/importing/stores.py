@@ -127,7 +127,10 @@ class StoreImporter:
         last = (entries_of(target) or [{}])[-1]
         is_import = last.get("action") == "import" and last.get("command") == self._origin.command
         follows = is_import or not target.was_written
-        return _Pair(stored_project(source), stored_project(target), tuple(entries_of(source)), follows)
+        project = stored_project(source)
+        if project is not None and project.pending is not None:
+            project = self._source.stored(name)  # as its readers see it: a promotion is not copied
+        return _Pair(project, stored_project(target), tuple(entries_of(source)), follows)
 
     def _project(self, name: str) -> tuple[list[Result], bool]:
         """The results for the files of a project, and whether anything else of it was carried over."""
