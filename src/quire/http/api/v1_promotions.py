@@ -14,6 +14,7 @@ from quire.http.api.messages import answered, received
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of, origin_of
 from quire.http.app.worker import index_of, worker_of
+from quire.http.simple.uploads import check_name
 from quire.operations import promoting
 from quire.operations.promoting import Permission, Promoted, Target
 
@@ -39,6 +40,7 @@ async def promote(request: Request) -> Response:
     permissions = {}
     for project in projects:
         permit = await access.check_change(request, Right.UPLOAD, name, project)
+        await check_name(target, project)
         permissions[project] = Permission(permit.guard, permit.owner)
     definition = state.definition(name)
     if not definition.uploads:

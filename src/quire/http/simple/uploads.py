@@ -93,7 +93,7 @@ async def _file_upload(request: Request, worker: Worker, index: ServedIndex, for
     context = context_of(request.scope)
     overwrite = _check_takes_uploads(worker, index, context)
     if index.is_mirroring:
-        await _check_name(index, project)
+        await check_name(index, project)
     user = context.user
     origin = origin_of(request, user, worker.proxies)
     publication = partial(
@@ -145,7 +145,7 @@ def _check_takes_uploads(worker: Worker, index: ServedIndex, context: RequestCon
     return index.policy.overwrite or definition.overwrite
 
 
-async def _check_name(index: ServedIndex, project: str) -> None:
+async def check_name(index: ServedIndex, project: str) -> None:
     """Refuse to take over the name of a project that an upstream has: its users would get other files than they know.
 
     Raises HttpError 403, and 503 where that cannot be known now.
