@@ -37,6 +37,8 @@ def with_index(document: AccessDocument, name: str, definition: IndexDefinition,
         )
     if definition.in_front_of is not None:
         _check_stage(document, definition, default)
+    elif definition.expires is not None:
+        raise InvalidRequest("expires is for a stage: say which index it is in front of, too.")
     if name in RESERVED:
         raise InvalidRequest(f"{name!r} is the beginning of other addresses of the server; choose another name.")
     _check_behind(document, name, definition, default)

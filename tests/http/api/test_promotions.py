@@ -15,6 +15,7 @@ import pytest
 from quire import cli
 from quire.access.records import AccessRecords
 from quire.config.settings import Settings
+from quire.domain.errors import InvalidRequest
 from quire.domain.project import Status
 from quire.http.app.application import create_application
 from quire.index.audit.entries import Origin, entries_of
@@ -146,6 +147,9 @@ def test_a_stage_ends(tmp_path: Path) -> None:
         await upload(client, "/pr-1/", "alpha", "2.0")
         access = AccessRecords(store)
         assert promoting.end_stages(access, store, "main", ORIGIN) == 0
+        for settings, sentence in (({"in_front_of": None}, "for a stage"), ({"expires": "soon"}, "a time in UTC")):
+            with pytest.raises(InvalidRequest, match=sentence):
+                stage(store, "pr-2", **{"expires": "2026-11-23T12:00:00Z", **settings})
         past = (datetime.now(UTC) - timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         await asyncio.to_thread(defining.set_index, access, "pr-1", {"expires": past}, default="main", origin=ORIGIN)
         answer = await client.get("/pr-1/simple/alpha/", headers={"accept": "application/problem+json"})
