@@ -36,6 +36,7 @@ COMMANDS = {
     "session": "session",
     "index": "index",
     **dict.fromkeys(("stage", "promote"), "stage"),
+    **dict.fromkeys(("merge", "unmerge"), "merge"),
     "import": "import_",
     "check": "check",
     "gc": "gc",

@@ -485,6 +485,7 @@ COMMAND_LINES = (
     *("token list", "grants", "grant user:a read", "revoke g", "group g a", "access init --admin a -a update"),
     *("session end --all", "publisher list", "index list", "owner list alpha", "webhook list"),
     *("stage list", "promote pr-1", "claim"),
+    *("merge alpha --yes", "unmerge alpha"),
 )
 
 
@@ -663,6 +664,21 @@ def test_upstreams_of_an_index(quire: Quire, index: Index) -> None:
     lines = show("main").splitlines()
     assert "https://b.test/simple/, files on files.b.test; pages for 600 s" in lines[-2]
     assert "https://a.test/simple/, for torch-*, triton;" in lines[-1]
+    assert "no terminal" in quire.error("merge", "alpha")
+    assert "upstream (https://b.test/simple/" in quire.error("merge", "alpha")
+    assert quire.json("merge", "Alpha", "--yes") == {
+        "index": "main",
+        "project": "alpha",
+        "merged": True,
+        "changed": True,
+    }
+    assert "merged before" in quire("merge", "alpha")[0]
+    assert "alpha" in show("main").splitlines()[-1]
+    quire("merge", "alpha", "--index", "team", "--yes")
+    quire("unmerge", "alpha", "--index", "team")
+    assert "b.test" in show("team"), "it is still defined"
+    assert "no index 'tema' (did you mean team?)" in quire.error("unmerge", "alpha", "--index", "tema")
+    assert quire("unmerge", "alpha")[0].startswith("Unmerged alpha")
     quire("index", "set", "main", "--no-upstream", "https://b.test/simple", "-d", "root", directory=None)
     assert "b.test" not in show("main")
     assert "b.test" in show("team")

@@ -14,6 +14,7 @@ import msgspec
 from quire.access.document import AccessDocument, with_fields
 from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.indexes import DEFAULT, MOST_BEHIND, MOST_CLAIMS, RESERVED, IndexDefinition, chain
+from quire.domain.names import normalize_name
 from quire.domain.reserved import STORE_WIDE, normalize_pattern
 from quire.domain.trash import is_trash
 from quire.domain.upstreams import with_upstream, without_upstream
@@ -64,6 +65,7 @@ def with_settings(document: AccessDocument, name: str, changes: Mapping[str, Any
     if after == before:
         return document
     _check_behind(document, name, after, default)
+    _check_merged(document, name, before, after)
     others = {each: definition for each, definition in document.indexes.items() if each != name}
     return with_fields(document, indexes=others if name == default and after == DEFAULT else {**others, name: after})
 
@@ -71,8 +73,11 @@ def with_settings(document: AccessDocument, name: str, changes: Mapping[str, Any
 def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDefinition:
     """A definition with changes: values of fields by name; `upstream`, the settings of one to add or to change (see
     `quire.domain.upstreams.with_upstream`); `remove_upstream`, a URL; `claim` and `release`, names and
-    patterns to add to the claims and to take from them. Raises InvalidRequest."""
+    patterns to add to the claims and to take from them; `merge` and `unmerge`, names of projects. Raises
+    InvalidRequest."""
     fields = dict(changes)
+    named, ended = ({*map(normalize_name, fields.pop(each, ()))} for each in ("merge", "unmerge"))
+    merged = ({*definition.merged} | named) - ended
     upstream, removed = fields.pop("upstream", None), fields.pop("remove_upstream", None)
     upstreams = definition.upstreams
     if removed is not None:
@@ -83,7 +88,9 @@ def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDef
     claims = tuple(dict.fromkeys(each for each in (*definition.claims, *added) if each not in released))
     if len(claims) > MOST_CLAIMS:
         raise InvalidRequest(f"An index has at most {MOST_CLAIMS} claims; claim a pattern, such as 'acme-*'.")
-    return msgspec.structs.replace(definition, **{"upstreams": upstreams, "claims": claims, **fields})
+    return msgspec.structs.replace(
+        definition, **{"upstreams": upstreams, "claims": claims, "merged": tuple(sorted(merged)), **fields}
+    )
 
 
 def _patterns(names: Iterable[str]) -> tuple[str, ...]:
@@ -110,6 +117,18 @@ def without_index(document: AccessDocument, name: str, default: str) -> AccessDo
         raise InvalidRequest(f"The stage {stages[0]} is in front of the index {name}; delete it first.")
     kept = {each: definition for each, definition in document.indexes.items() if each != name}
     return with_fields(document, indexes=kept)
+
+
+def _check_merged(document: AccessDocument, name: str, before: IndexDefinition, definition: IndexDefinition) -> None:
+    """Raises InvalidRequest where a project is merged with an upstream, and there is none."""
+    definitions = {**document.indexes, name: definition}
+    has_upstream = any(definitions.get(each, DEFAULT).upstreams for each in (name, *chain(definitions, name)))
+    new = {*definition.merged} - {*before.merged}
+    if new and not has_upstream:
+        raise InvalidRequest(
+            f"The index {name} has no upstream in its definition whose files {min(new)} could be merged with; "
+            f"'quire index set {name} --upstream URL' names one."
+        )
 
 
 def _check_behind(document: AccessDocument, name: str, definition: IndexDefinition, default: str) -> None:

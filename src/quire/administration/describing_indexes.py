@@ -42,6 +42,7 @@ def index_entry(
         upstreams=[upstream_entry(each) for each in definition.upstreams],
         in_front_of=definition.in_front_of,
         expires=definition.expires,
+        merged=list(definition.merged),
         used=used,
     )
 
@@ -70,6 +71,8 @@ def settings_of(body: IndexBody) -> dict[str, Any]:
         "release": tuple(body.release) if body.release is not msgspec.UNSET else msgspec.UNSET,
         "upstream": _upstream(body.upstream) if body.upstream is not msgspec.UNSET else msgspec.UNSET,
         "remove_upstream": body.remove_upstream,
+        "merge": body.merge,
+        "unmerge": body.unmerge,
     }
     if isinstance(body, NewIndexBody) and body.in_front_of is not None:
         fields |= {"in_front_of": body.in_front_of, "expires": body.expires}

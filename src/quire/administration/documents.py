@@ -83,6 +83,8 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """The index that it is a stage of; None for no stage."""
     expires: str | None = None
     """When a stage ends: RFC 3339."""
+    merged: list[str] = []
+    """Projects whose files are listed together with those of an upstream."""
     used: int | None = None
     """Bytes that all of its files have together, where it has a quota; None where that is not counted (yet)."""
 
@@ -121,6 +123,10 @@ class IndexBody(Body, frozen=True, kw_only=True):
     upstream: UpstreamBody | msgspec.UnsetType = msgspec.UNSET
     remove_upstream: Address | msgspec.UnsetType = msgspec.UNSET
     """The URL of an upstream."""
+    merge: Words | msgspec.UnsetType = msgspec.UNSET
+    """Projects whose files are listed together with those of an upstream from now on."""
+    unmerge: Words | msgspec.UnsetType = msgspec.UNSET
+    """Projects for which this ends."""
 
 
 class NewIndexBody(IndexBody, frozen=True, kw_only=True):

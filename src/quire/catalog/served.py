@@ -6,7 +6,7 @@ Holds no truth of its own, starts no thread and opens no file before the first r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar, cast
@@ -67,13 +67,15 @@ class ServedIndex:
         *,
         merged: Sequence[AnySource] = (),
         behind: Sequence[Sequence[AnySource]] = (),
+        joined: Sequence[Collection[str]] = (),
         budget: Budget,
         threads: Threads,
         tallies: Mapping[str, BarrierTally],
     ) -> None:
         """`others`: the sources beside the hosted files, in their order; `merged`: those of another index, whose files
-        are listed after them; `behind`: groups of those behind them (see `quire.catalog.views`). `budget`: all memory
-        but that of searches is charged to it. `tallies`: the counts of the barriers `project` and `projects`.
+        are listed after them; `behind`: groups of those behind them, and
+        `joined`: by group, names of projects that are joined by the last one (see `quire.catalog.views`). `budget`: all
+        memory but that of searches is charged to it. `tallies`: the counts of the barriers `project` and `projects`.
         """
         self.name = hosted.name
         self.has_behind = bool(behind)
@@ -99,7 +101,7 @@ class ServedIndex:
         """Whether there are upstreams behind it."""
         inline = all(source.validates_inline for source in all_sources)
         self.projects: Barrier[ProjectView] = Barrier(
-            GroupedProjects(sources, policy.integrity_url, behind=behind, reserved=policy.reserved)
+            GroupedProjects(sources, policy.integrity_url, behind=behind, reserved=policy.reserved, joined=joined)
             if behind
             else Projects(sources, policy.integrity_url),
             inline=inline,
@@ -129,7 +131,11 @@ class ServedIndex:
         """Views for searches, apart from those of pages."""
 
     def with_behind(
-        self, behind: Sequence[Sequence[AnySource]], policy: IndexPolicy, merged: Sequence[AnySource] = ()
+        self,
+        behind: Sequence[Sequence[AnySource]],
+        policy: IndexPolicy,
+        merged: Sequence[AnySource] = (),
+        joined: Sequence[Collection[str]] = (),
     ) -> ServedIndex:
         """The same index with other groups behind it, and another policy. `merged`: of the index that it is a stage of:
         its projects are merged with those of that one, as they will be when it is promoted."""
@@ -139,6 +145,7 @@ class ServedIndex:
             policy,
             merged=merged,
             behind=behind,
+            joined=joined,
             budget=self._budget,
             threads=self._threads,
             tallies=self._tallies,

@@ -10,11 +10,12 @@ another index never joins a project of this one, and no name of this one is told
 A name that a source claims without a file belongs to its group, and one that the operator reserved to no server
 elsewhere. Groups are read one after the other; when all were, those before the last are looked at once more. If they
 have not changed, all that was found was true together, at the moment before that look.
+Only of a project that was merged by name the upstreams are asked as well; their files come after its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from sys import getsizeof
 from typing import Final
@@ -217,14 +218,18 @@ class Projects(freshness.Source[ProjectView]):
         *,
         behind: Sequence[Sequence[AnySource]] = (),
         reserved: Reserved = NO_NAMES,
+        joined: Sequence[Collection[str]] = (),
     ) -> None:
         """`sources`: of files with the same name the first source's is listed; `behind`: groups of further ones, see
         above. Only the last group may have sources that need awaiting, and is not asked for the names in `reserved`
-        when it has. `integrity`: see `ProjectListing.integrity`.
+        when it has. `joined`: by group, names for which the last one is asked in any case. `integrity`: see
+        `ProjectListing.integrity`.
         """
         self._integrity = integrity
         self._groups = tuple(_in_reading_order(group) for group in (sources, *behind))
         self._reserved = reserved
+        has_upstreams = any(source.needs_awaiting for source in self._groups[-1])
+        self._joined = tuple(joined) if has_upstreams else ()
         self._tick = object()
 
     def begin_tick(self) -> None:
@@ -274,8 +279,11 @@ class Projects(freshness.Source[ProjectView]):
         """The parts of each group up to the one that the name belongs to; and that group, where sources of it must be
         awaited yet."""
         groups: list[dict[AnySource, SourceProject]] = []
+        was_owned = False
         for place, group in enumerate(self._groups):
-            if place and key in self._reserved and any(source.needs_awaiting for source in group):
+            if was_owned and group is not self._groups[-1]:
+                continue
+            if place and not was_owned and key in self._reserved and any(source.needs_awaiting for source in group):
                 break
             found = {
                 source: at_hand(source.project(key, before.get(source)))
@@ -285,10 +293,12 @@ class Projects(freshness.Source[ProjectView]):
             groups.append(found)
             if len(found) < len(group):
                 return groups, group
-            if any(part.exists or part.was_written for part in found.values()):
+            is_owned = any(part.exists or part.was_written for part in found.values())
+            if not is_owned and place + 1 < len(self._groups):
+                is_owned = not _is_disclaimed(group, key) and _is_claimed(group, key)
+            if is_owned and not (place < len(self._joined) and key in self._joined[place]):
                 break
-            if place + 1 < len(self._groups) and not _is_disclaimed(group, key) and _is_claimed(group, key):
-                break
+            was_owned = was_owned or is_owned
         return groups, None
 
     def _is_of_one_moment(self, key: str, groups: Sequence[Mapping[AnySource, SourceProject]]) -> bool:
@@ -310,12 +320,13 @@ class Projects(freshness.Source[ProjectView]):
     ) -> ProjectView:
         """`last`: the last of the groups, with all of its sources."""
         before = dict(known.parts) if known is not None else {}
-        parts = [part for found in groups[:-1] for part in found.items()]
+        parts = list[ProjectPart]()  # those of other servers first: of files with the same name the last one is listed
         for source in last:
             if source.needs_awaiting:
                 parts.append((source, await source.project(key, before.get(source))))
             else:
                 parts.append((source, groups[-1][source]))
+        parts += [part for found in groups[:-1] for part in found.items()]
         return self._view(key, known, parts)
 
     def _view(self, name: str, known: ProjectView | None, parts: Sequence[ProjectPart]) -> ProjectView:

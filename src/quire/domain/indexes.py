@@ -47,6 +47,9 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """The names of the indexes whose projects it offers as well, in their order; see `chain`."""
     claims: tuple[str, ...] = ()
     """Patterns of the names that belong to the index also without files (`quire.domain.reserved`)."""
+    merged: tuple[str, ...] = ()
+    """Projects (normalized names, sorted) whose files are listed together with those of the upstream that has the same
+    name. Of a filename in both, the index's own file is listed."""
     unknown: dict[str, Any] = {}
     """Fields of the stored document that this version does not know."""
 

@@ -16,6 +16,7 @@ import pytest
 from quire.access.document import decode_access, encode_access
 from quire.access.records import AccessRecords
 from quire.config.settings import Settings
+from quire.domain.errors import InvalidRequest
 from quire.http.app.application import create_application
 from quire.http.fast.fast_path import FastPath, FastPathApplication
 from quire.index.audit.entries import Origin
@@ -180,6 +181,45 @@ def test_a_name_is_not_sought_in_the_next_upstream_while_the_first_fails(
 
     asyncio.run(main())
     assert asked(far, "tool") == asked(far, "gone") == 0
+
+
+def test_a_project_is_merged_by_its_name_alone(where: str, near: FakeIndex) -> None:
+    """The own file of a filename in both is listed and given; without the decision no file joins, nor of another name;
+    a claim, which the first upload takes, does not prevent it; and a name that the servers reserve is asked nowhere."""
+    ours, theirs = wheel_name("tool", "1.0"), wheel_name("tool", "2.0")
+    near.has("tool", {ours: make_wheel("tool", "1.0", requires_python=">=3.9"), theirs: make_wheel("tool", "2.0")})
+    has(near, "other", "2.0")
+    has(near, "acme-tool", "2.0")
+
+    async def main() -> None:
+        workers = Workers(where, local=("acme-*",))
+        try:
+            with pytest.raises(InvalidRequest, match="no upstream"):
+                await workers.define("main", {"merge": ["tool"]})
+            await workers.define("main", {"upstream": {"url": near.url}}, {"claim": ["tool", "other"]})
+            for name in ("tool", "other", "acme-tool"):
+                content = {"content": (wheel_name(name, "1.0"), make_wheel(name, "1.0"))}
+                sent = await workers.clients[0].post("/", data={":action": "file_upload"}, files=content)
+                assert sent.status_code == 200, sent.text
+            assert await workers.files("/simple/tool/") == [ours]
+            await workers.define("main", {"merge": ["Tool", "acme-tool"]})
+            assert await workers.files("/simple/tool/") == [ours, theirs]
+            assert await workers.files("/simple/other/") == [wheel_name("other", "1.0")]
+            assert await workers.files("/simple/acme-tool/") == [wheel_name("acme-tool", "1.0")]
+            for client in workers.clients:
+                listing = (await client.get("/simple/tool/", headers=JSON)).json()["files"]
+                given = [
+                    (await client.get(httpx.URL("http://127.0.0.1/simple/tool/").join(each["url"]))).content
+                    for each in listing
+                ]
+                assert given == [make_wheel("tool", "1.0"), make_wheel("tool", "2.0")]
+            await workers.define("main", {"unmerge": ["tool"]})
+            assert await workers.files("/simple/tool/") == [ours]
+        finally:
+            await workers.close()
+
+    asyncio.run(main())
+    assert asked(near, "other") == asked(near, "acme-tool") == 0
 
 
 def test_a_definition_comes_before_the_settings(

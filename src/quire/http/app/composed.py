@@ -34,6 +34,7 @@ class _Part(NamedTuple):
     claims: tuple[str, ...] = ()
     is_stage: bool = False
     """Whether it is a stage of the next one."""
+    merged: tuple[str, ...] = ()
 
 
 class _Composed(NamedTuple):
@@ -116,9 +117,13 @@ class ComposedIndexes:
             return index
         # Names that are reserved are asked nowhere, and clients are sent nowhere else for one that upstreams may have.
         fallback_url = index.policy.fallback_url if source is None else None
-        reserved = Reserved((*self._bare[self._root].policy.reserved.patterns, *claims))
+        local = self._bare[self._root].policy.reserved
+        reserved = Reserved((*local.patterns, *claims))
         policy = replace(index.policy, fallback_url=fallback_url, reserved=reserved)
-        return index.with_behind(groups if source is None else [*groups, [source]], policy, merged)
+        joined = [frozenset(name for name in part.merged if name not in local) for part in made_of]
+        if made_of[0].is_stage:
+            joined[:2] = [joined[0] | joined[1]]
+        return index.with_behind(groups if source is None else [*groups, [source]], policy, merged, joined)
 
     def _bare_index(self, name: str) -> ServedIndex:
         index = self._bare.get(name)
@@ -142,4 +147,4 @@ class ComposedIndexes:
 
 def _part(name: str, state: AccessState) -> _Part:
     definition = state.definition(name)
-    return _Part(name, definition.upstreams, definition.claims, definition.in_front_of is not None)
+    return _Part(name, definition.upstreams, definition.claims, definition.in_front_of is not None, definition.merged)
