@@ -59,16 +59,16 @@ def wheels() -> Iterator[FakeIndex]:
 def site(tmp_path_factory: pytest.TempPathFactory, public: FakeIndex, wheels: FakeIndex) -> Iterator[Site]:
     with serve(tmp_path_factory.mktemp("upstreams"), *OPEN, NO_PROXY="*") as served:
         access = AccessRecords(served.index().store)
-        for upstream in (
-            {"url": f"{wheels.base}/whl/cpu/", "only": ("torchish", "nvidia-*")},
-            {"url": public.url},
-        ):
-            defining.set_index(access, "main", {"upstream": upstream}, default="main", origin=Origin())
         filename = wheel_name("acme-app", "1.0")
         needs = f"Requires-Dist: far-lib\nRequires-Dist: torchish=={PINNED}\n"
         content = make_wheel("acme-app", "1.0", metadata=METADATA.format("acme-app", needs))
         sent = post(served, twine_form(filename, content, name="acme-app", version="1.0"))
         assert sent.status_code == 200, sent.text
+        for upstream in (
+            {"url": f"{wheels.base}/whl/cpu/", "only": ("torchish", "nvidia-*")},
+            {"url": public.url},
+        ):
+            defining.set_index(access, "main", {"upstream": upstream}, default="main", origin=Origin())
         yield served
 
 
