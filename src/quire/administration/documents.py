@@ -77,8 +77,9 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """The indexes whose projects it offers as well, in the order in which they have a name."""
     claims: list[str] = []
     """Patterns of names that belong to it also without files: no other index is asked for them."""
-    upstreams: list[UpstreamEntry] = []
-    """In the order in which they are asked for a name."""
+    upstreams: list[UpstreamEntry] | None = None
+    """In the order in which they are asked for a name; None for readers that are no administrators: they tell where
+    the servers of a company are."""
     in_front_of: str | None = None
     """The index that it is a stage of; None for no stage."""
     expires: str | None = None

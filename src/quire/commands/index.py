@@ -2,8 +2,8 @@
 
 JSON of list: {"indexes": [{"name": str, "is_default": bool, "uploads": bool, "overwrite": bool, "new_projects":
 "shared" or "owned", "quota": int or null, "project_quota": int or null, "behind": [str], "upstreams": [{"url": str,
-"hosts": [str], "max_age": int, "max_stale": int, "only": [str]}], "merged": [str]}]}; of show one such object with
-"used": int or null, the bytes of its files where it has a quota; of create and set such an object with "changed":
+"hosts": [str], "max_age": int, "max_stale": int, "only": [str]}] or null, "merged": [str]}]}; of show one such object
+with "used": int or null, the bytes of its files where it has a quota; of create and set such an object with "changed":
 bool; of delete {"index": str, "deleted_files": int}.
 """
 
@@ -209,7 +209,7 @@ def _show(arguments: argparse.Namespace, administration: Administration) -> None
         *([("Used", _used(entry.used, entry.quota))] if entry.quota is not None else []),
         ("Quota of a project", _in_words(entry.project_quota)),
         *([("Behind it", ", ".join(entry.behind))] if entry.behind else []),
-        *(("Upstream", _upstream_in_words(each)) for each in entry.upstreams),
+        *(("Upstream", _upstream_in_words(each)) for each in entry.upstreams or ()),
         *([("Merged projects", ", ".join(entry.merged))] if entry.merged else []),
     ]
     print_table(("Setting", "Value"), rows)

@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _question(project: str, index: IndexEntry) -> str:
-    where = ", ".join(each.url for each in index.upstreams) or "an index behind it"
+    where = ", ".join(each.url for each in index.upstreams or ()) or "an index behind it"
     return (
         f"Installers then get {project} from {plain(index.name)} and from its upstream ({plain(where)}), whichever has "
         "the version they want, so its owners there can give them any version. Merge them?"

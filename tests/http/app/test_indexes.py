@@ -169,6 +169,32 @@ def test_an_index_with_files_is_not_deleted_by_accident(rig: Rig) -> None:
     assert len(site.client.get(f"/{name}/simple/demo/", headers=JSON).json()["files"]) == 1
 
 
+def test_upstreams_over_the_api(rig: Rig) -> None:
+    """Added and changed one by one; only administrators see where they are; the rules are those of commands."""
+    name = rig.create("mirroring", upstream={"url": "https://a.acme.test/simple", "only": ["Torch_*"]})
+    for body, said in (
+        ({"upstream": {"url": "https://u:s3cret@b.acme.test/"}}, "--upstream-netrc"),
+        ({"upstream": {"url": "https://b.acme.test/", "max_age": -1}}, "max-age"),
+        ({"upstream": {"url": "https://b.acme.test/", "hosts": ["a b"]}}, "no host name"),
+        ({"upstream": {"url": "https://b.acme.test/", "login": "x"}}, "login"),
+        ({"remove_upstream": "https://b.acme.test/"}, "no upstream"),
+        ({"merge": ["-"]}, "-"),
+    ):
+        answer = rig.define(f"/{name}", body, status=400)
+        assert said in answer.text
+        assert "s3cret" not in answer.text
+    rig.define(f"/{name}", {"upstream": {"url": "https://b.acme.test/", "first": True}, "merge": ["Numpy"]}, server=1)
+    rig.define(f"/{name}", {"upstream": {"url": "https://a.acme.test/simple/", "max_age": 60}})
+    headers = {"authorization": f"Bearer {rig.token}", **FRESH}
+    for sent, sees in ((headers, True), (FRESH, False)):
+        entries = rig.sites[1].client.get(API, headers=sent).json()["indexes"]
+        entry = next(each for each in entries if each["name"] == name)
+        urls = [each["url"] for each in entry["upstreams"] or ()]
+        assert urls == (["https://b.acme.test/", "https://a.acme.test/simple/"] if sees else [])
+        assert entry["merged"] == ["numpy"]
+        assert not sees or (entry["upstreams"][1]["only"], entry["upstreams"][1]["max_age"]) == (["torch-*"], 60)
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [

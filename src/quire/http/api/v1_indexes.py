@@ -7,10 +7,12 @@ import contextlib
 from collections.abc import Sequence
 from functools import partial
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.access.authorization import ALLOWED, Right
+from quire.access.grants import ANY
 from quire.administration.describing_indexes import index_entries, index_entry, settings_of
 from quire.administration.documents import (
     DeletedIndex,
@@ -43,6 +45,8 @@ async def indexes(request: Request) -> Response:
     limited = (name for name in worker.limited(state) if is_readable(name))
     used = await _used(worker, [index for name in limited if (index := worker.served(name, state)) is not None])
     entries = index_entries(state, default.name, read_only=default.read_only, used=used)
+    if worker.access.rules.authorize(principal, Right.ADMIN, ANY, None, state) is not ALLOWED:
+        entries = [msgspec.structs.replace(each, upstreams=None) for each in entries]
     return answered(IndexList(indexes=[each for each in entries if is_readable(each.name)]))
 
 
