@@ -682,4 +682,6 @@ def test_upstreams_of_an_index(quire: Quire, index: Index) -> None:
     quire("index", "set", "main", "--no-upstream", "https://b.test/simple", "-d", "root", directory=None)
     assert "b.test" not in show("main")
     assert "b.test" in show("team")
-    assert "a.test" in quire("log", "--access")[0]
+    logged = quire("log", "--access")[0]
+    assert "index main: upstream url https://a.test/simple, only torch-* triton" in logged
+    assert "index main: merge alpha" in logged

@@ -70,11 +70,14 @@ def test_an_unreadable_file_is_an_error_without_its_text(index: FakeIndex, tmp_p
                 check()
             assert "hunter2" not in str(caught.value)
     file.unlink()
-    for reach in (Reach(logins=str(file)), Reach(authorities=str(file))):
-        with pytest.raises(ConfigurationError, match="Other indexes cannot be asked"):
+    for reach, setting in (
+        (Reach(logins=str(file)), "--upstream-netrc"),
+        (Reach(authorities=str(file)), "--upstream-ca"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"cannot be asked with the file of {setting}"):
             reach.check()
     file.write_text("no certificate")
-    with pytest.raises(ConfigurationError, match="Other indexes cannot be asked"):
+    with pytest.raises(ConfigurationError, match="cannot be asked with the file of --upstream-ca"):
         Reach(authorities=str(file)).check()
     assert index.requests == []
 

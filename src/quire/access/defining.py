@@ -43,6 +43,7 @@ def with_index(document: AccessDocument, name: str, definition: IndexDefinition,
     if name in RESERVED:
         raise InvalidRequest(f"{name!r} is the beginning of other addresses of the server; choose another name.")
     _check_behind(document, name, definition, default)
+    _check_merged(document, name, DEFAULT, definition)
     return with_fields(document, indexes={**document.indexes, name: definition})
 
 

@@ -75,6 +75,10 @@ def _defines(entry: Entry) -> bool:
 def _value(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{field.replace('_', ' ')} {_value(each)}" for field, each in value.items())
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
     return "none" if value is None else str(value)
 
 

@@ -51,12 +51,15 @@ class Reach:
 
     def check(self) -> None:
         """Raises ConfigurationError for files that cannot be used."""
+        setting = "--upstream-netrc"
         try:
             if self.logins is not None:
                 self._read(self.logins)
+            setting = "SSL_CERT_FILE" if self.authorities is None else "--upstream-ca"
             self.tls()
         except (UpstreamError, OSError, ValueError) as error:
-            raise ConfigurationError(f"Other indexes cannot be asked: {reason_of(error).rstrip('.')}.") from error
+            said = reason_of(error).rstrip(".")
+            raise ConfigurationError(f"Other indexes cannot be asked with the file of {setting}: {said}.") from error
 
     def login(self, host: str) -> str | None:
         """The value of Authorization for a host; None for none. Raises UpstreamError for an unreadable file."""
@@ -107,9 +110,9 @@ class Reach:
         try:
             hosts = netrc.netrc(path).hosts
         except netrc.NetrcParseError as error:
-            raise UpstreamError(f"line {error.lineno} of the file of --upstream-netrc is not understood.") from None
+            raise UpstreamError(f"Line {error.lineno} of the file of --upstream-netrc is not understood.") from None
         except UnicodeDecodeError:
-            raise UpstreamError("the file of --upstream-netrc is no text.") from None
+            raise UpstreamError("The file of --upstream-netrc is no text.") from None
         return {
             host.lower(): basic(login, password or "")
             for host, (login, _, password) in hosts.items()

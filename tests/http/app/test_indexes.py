@@ -183,6 +183,7 @@ def test_upstreams_over_the_api(rig: Rig) -> None:
         answer = rig.define(f"/{name}", body, status=400)
         assert said in answer.text
         assert "s3cret" not in answer.text
+    assert "no upstream" in rig.define("", {"name": "merging", "merge": ["numpy"]}, status=400).text
     rig.define(f"/{name}", {"upstream": {"url": "https://b.acme.test/", "first": True}, "merge": ["Numpy"]}, server=1)
     rig.define(f"/{name}", {"upstream": {"url": "https://a.acme.test/simple/", "max_age": 60}})
     headers = {"authorization": f"Bearer {rig.token}", **FRESH}
