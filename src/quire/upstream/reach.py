@@ -25,6 +25,8 @@ import certifi
 from quire.domain.errors import ConfigurationError, UpstreamError, reason_of
 
 _Stamp = tuple[int, int, int]
+_MOST_HOSTS: Final = 1000
+"""Of which it is remembered whether they are asked without a proxy: pages name hosts as they like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Reach:
     """The path of a PEM file with further authorities."""
     _known: tuple[_Stamp, dict[str, str]] | None = field(default=None, init=False)
     _proxies: dict[str, str] | None = field(default=None, init=False)
+    _direct: dict[str, bool] = field(default_factory=dict, init=False)
+    """Whether a host with its port is asked without a proxy."""
 
     def check(self) -> None:
         """Raises ConfigurationError for files that cannot be used."""
@@ -80,12 +84,20 @@ class Reach:
             self._proxies = getproxies()
         parts = urlsplit(url)
         proxy = self.proxy or self._proxies.get(parts.scheme)
-        if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]) or proxy_bypass(parts.hostname or ""):
+        if not proxy or self._is_direct(parts.netloc.rpartition("@")[2], parts.hostname or ""):
             return None
         found = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         host = found.netloc.rpartition("@")[2]
         login = basic(unquote(found.username or ""), unquote(found.password or ""))
         return Proxy(urlunsplit((found.scheme, host, found.path, "", "")), login if "@" in found.netloc else None)
+
+    def _is_direct(self, place: str, host: str) -> bool:
+        is_direct = self._direct.get(place)  # to ask the environment takes longer than to ask another index
+        if is_direct is None:
+            if len(self._direct) >= _MOST_HOSTS:
+                self._direct.clear()
+            is_direct = self._direct[place] = bool(proxy_bypass(place) or proxy_bypass(host))
+        return is_direct
 
     def is_proxy(self, host: str) -> bool:
         """Whether a host is that of a proxy."""
