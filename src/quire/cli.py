@@ -32,6 +32,7 @@ COMMANDS = {
     **dict.fromkeys(("grant", "revoke", "grants", "group", "access"), "grant"),
     "owner": "owner",
     "claim": "claim",
+    "config-snippet": "config_snippet",
     "webhook": "webhook",
     "session": "session",
     "index": "index",

@@ -89,6 +89,11 @@ class Remote:
         self._index = index
         self._at = ("indexes", index or _ROOT)
 
+    @property
+    def url(self) -> str:
+        """The base URL of the server, ended by a slash, without a login."""
+        return f"{self._client.url}/"
+
     def indexes(self, *, used_of: str | None = None) -> list[IndexEntry]:
         return self._client.get(IndexList, "indexes").indexes
 

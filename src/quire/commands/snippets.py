@@ -1,0 +1,144 @@
+"""The lines by which each tool uses an index. Words in capitals are for the reader to fill in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+_LOGIN: Final = "a user name and its password, or __token__ and a token"
+
+
+class Facts(NamedTuple):
+    """The facts of an index that the lines depend on."""
+
+    name: str
+    url: str
+    """As developers reach it, ended by a slash, without a login."""
+    has_uploads: bool
+    needs_login: bool
+    """To install; to publish takes one unless the index is open."""
+    is_only: bool
+    """Whether no other index is used."""
+
+    @property
+    def simple(self) -> str:
+        return f"{self.url}simple/"
+
+    @property
+    def variable(self) -> str:
+        """The name as a part of the names of variables."""
+        return re.sub(r"[^A-Z0-9]", "_", self.name.upper())
+
+
+def _uv(facts: Facts) -> str:
+    lines = ["# pyproject.toml", "[[tool.uv.index]]", f'name = "{facts.name}"', f'url = "{facts.simple}"']
+    if facts.has_uploads:
+        lines.append(f'publish-url = "{facts.url}"')
+    if facts.is_only:
+        lines.append("default = true")
+    if facts.needs_login:
+        prefix = f"UV_INDEX_{facts.variable}"
+        lines += ["", f"# in the shell: {_LOGIN}", f"# export {prefix}_USERNAME=USER {prefix}_PASSWORD=PASSWORD"]
+    if facts.has_uploads:
+        lines += ["", f"# publish: uv build && uv publish --index {facts.name}"]
+    return _text(lines)
+
+
+def _pip(facts: Facts) -> str:
+    lines = ["# pip.conf (`pip config debug` says where it is)", "[global]", f"index-url = {facts.simple}"]
+    host = urlsplit(facts.url)
+    if host.scheme == "http" and host.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        lines.append(f"trusted-host = {host.netloc}")
+    if facts.needs_login:
+        lines += ["", f"# ~/.netrc: {_LOGIN}", f"# machine {host.hostname} login USER password PASSWORD"]
+    return _text(lines)
+
+
+def _poetry(facts: Facts) -> str:
+    lines = ["# pyproject.toml", "[[tool.poetry.source]]", f'name = "{facts.name}"', f'url = "{facts.simple}"']
+    lines.append(f'priority = "{"primary" if facts.is_only else "supplemental"}"')
+    if facts.needs_login:
+        prefix = f"POETRY_HTTP_BASIC_{facts.variable}"
+        lines += ["", f"# in the shell: {_LOGIN}", f"# export {prefix}_USERNAME=USER {prefix}_PASSWORD=PASSWORD"]
+    if facts.has_uploads:
+        lines += [
+            "",
+            f"# publish: poetry config repositories.{facts.name} {facts.url}",
+            f"#          poetry publish --build -r {facts.name}",
+        ]
+    return _text(lines)
+
+
+def _pdm(facts: Facts) -> str:
+    name = "pypi" if facts.is_only else facts.name  # the name of the public index, which it takes the place of
+    scheme, _, rest = facts.simple.partition("://")
+    url = f"{scheme}://${{INDEX_USER}}:${{INDEX_PASSWORD}}@{rest}" if facts.needs_login else facts.simple
+    lines = ["# pyproject.toml", "[[tool.pdm.source]]", f'name = "{name}"', f'url = "{url}"']
+    lines.append(f"verify_ssl = {'true' if scheme == 'https' else 'false'}")
+    if facts.needs_login:
+        lines += ["", f"# in the shell: {_LOGIN}", "# export INDEX_USER=USER INDEX_PASSWORD=PASSWORD"]
+    if facts.has_uploads:
+        lines += ["", f"# publish: pdm publish --repository {facts.url}"]
+    return _text(lines)
+
+
+def _twine(facts: Facts) -> str:
+    lines = ["# ~/.pypirc", "[distutils]", f"index-servers = {facts.name}", "", f"[{facts.name}]"]
+    lines += [f"repository = {facts.url}", "username = __token__", "password = TOKEN"]
+    lines += ["", f"# publish: twine upload -r {facts.name} dist/*"]
+    return _text(lines if facts.has_uploads else ["# This index takes no uploads.", *lines])
+
+
+def _github(facts: Facts) -> str:
+    variable = f"UV_INDEX_{facts.variable}"
+    lines = ["# a job of .github/workflows/, with the login in the secrets QUIRE_USER and QUIRE_PASSWORD", "env:"]
+    lines.append(f"  {'UV_DEFAULT_INDEX' if facts.is_only else 'UV_INDEX'}: {facts.name}={facts.simple}")
+    if facts.needs_login:
+        lines += [f"  {variable}_USERNAME: ${{{{ secrets.QUIRE_USER }}}}"]
+        lines += [f"  {variable}_PASSWORD: ${{{{ secrets.QUIRE_PASSWORD }}}}"]
+    lines += ["steps:", "  - uses: actions/checkout@v5", "  - uses: astral-sh/setup-uv@v7", "  - run: uv sync"]
+    if facts.has_uploads:
+        lines += [
+            "  - run: uv build",
+            f"  - run: uv publish --publish-url {facts.url}",
+            "    env:",
+            "      UV_PUBLISH_USERNAME: ${{ secrets.QUIRE_USER }}",
+            "      UV_PUBLISH_PASSWORD: ${{ secrets.QUIRE_PASSWORD }}",
+        ]
+    return _text(lines)
+
+
+def _gitlab(facts: Facts) -> str:
+    variable = f"UV_INDEX_{facts.variable}"
+    lines = ["# .gitlab-ci.yml, with the login in the masked variables QUIRE_USER and QUIRE_PASSWORD", "test:"]
+    lines += ["  image: ghcr.io/astral-sh/uv:python3.13-trixie-slim", "  variables:"]
+    lines.append(f"    {'UV_DEFAULT_INDEX' if facts.is_only else 'UV_INDEX'}: {facts.name}={facts.simple}")
+    if facts.needs_login:
+        lines += [f"    {variable}_USERNAME: $QUIRE_USER", f"    {variable}_PASSWORD: $QUIRE_PASSWORD"]
+    lines += ["  script:", "    - uv sync"]
+    if facts.has_uploads:
+        lines += [
+            *("", "publish:", "  image: ghcr.io/astral-sh/uv:python3.13-trixie-slim"),
+            *("  rules:", "    - if: $CI_COMMIT_TAG", "  variables:"),
+            *("    UV_PUBLISH_USERNAME: $QUIRE_USER", "    UV_PUBLISH_PASSWORD: $QUIRE_PASSWORD", "  script:"),
+            *("    - uv build", f"    - uv publish --trusted-publishing never --publish-url {facts.url}"),
+        ]
+    return _text(lines)
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join([*lines, ""])
+
+
+SNIPPETS: Final[Mapping[str, Callable[[Facts], str]]] = {
+    "uv": _uv,
+    "pip": _pip,
+    "poetry": _poetry,
+    "pdm": _pdm,
+    "twine": _twine,
+    "github": _github,
+    "gitlab": _gitlab,
+}
+"""By the name of the tool."""
