@@ -71,7 +71,7 @@ test-bucket: $(DEV) ## the store in a bucket beside real servers (Debian, root; 
 	$(BUCKET_RIG)
 	$(BUCKET_RIG) $(BIN)/python -m pytest tests/bucket tests/http -m "bucket or not bucket" -k bucket -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
-test-names: $(DEV) ## every order of the steps of writers to the list of names in a bucket, and of promotions (minutes)
+test-names: $(DEV) ## every order of the steps of writers to the list of names in a bucket, and of promotions (an hour, one core)
 	$(BIN)/python -m tests.store.bucket.names_model
 	$(BIN)/python -m tests.store.bucket.interleavings
 	$(BIN)/python -m tests.index.promotion_model

@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--only",
         action="store_true",
-        help="use no other index, also not the public one; the default where the index has upstreams",
+        help="use no other index, also not the public one; the default where the login may see that it has upstreams",
     )
     add_place_flags(parser)
 
