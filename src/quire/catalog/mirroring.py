@@ -71,7 +71,14 @@ class Mirrors:
         fresh, stale = timedelta(seconds=upstream.max_age), timedelta(seconds=upstream.max_stale)
         ages = Ages(fresh, _BEHIND * fresh, stale)
         return MirroredProjects(
-            Mirror(store, name, PageRequests(server, threads.readers), ages, executor=threads.readers),
+            Mirror(
+                store,
+                name,
+                PageRequests(server, threads.readers),
+                ages,
+                executor=threads.readers,
+                asks=not server.offline,
+            ),
             MirroredFiles(store, name, server, readers=threads.readers, writers=threads.writers),
             server,
             validates_inline=store.validates_inline,

@@ -236,6 +236,12 @@ def _add_upstream_flags(parser: argparse.ArgumentParser) -> None:
         help="serve a page of the upstream so long while it cannot be asked (default: 2592000, 30 days)",
     )
     add(
+        "--upstream-offline",
+        action="store_const",
+        const=True,
+        help="ask no upstream: serve what is kept of them, and nothing else",
+    )
+    add(
         "--upstream-netrc",
         metavar="FILE",
         help="a netrc file with the logins of upstreams, by host; read again when it has changed",

@@ -119,6 +119,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds for which a page of it is served without asking."""
     upstream_max_stale: int = 30 * 86_400
     """Seconds for which a page of it is served while it cannot be asked."""
+    upstream_offline: bool = False
+    """Whether no upstream is asked: what is kept of them is served."""
     upstream_netrc: str | None = None
     """The file with the logins of all upstreams, by host; None for none."""
     upstream_proxy: str | None = None
@@ -287,6 +289,7 @@ OPTIONS = (
     Option("upstream_hosts", values.host_names, "--upstream-hosts"),
     Option("upstream_max_age", values.integer(0, 86_400), "--upstream-max-age"),
     Option("upstream_max_stale", values.integer(0, 3650 * 86_400), "--upstream-max-stale"),
+    Option("upstream_offline", values.boolean, "--upstream-offline"),
     Option("upstream_netrc", values.path, "--upstream-netrc"),
     Option("upstream_proxy", values.http_url, "--upstream-proxy"),
     Option("upstream_ca", values.path, "--upstream-ca"),

@@ -79,7 +79,7 @@ class MirroredFiles:
         try:
             return await self._in(self._readers, self._blobs.open, key)
         except BlobMissing:
-            pass
+            self._check_asks(file.filename)
         if file.size is None:
             return await self.arriving(project, file)
         return RemoteBlob(self, self._server, project, file, file.size)
@@ -103,7 +103,7 @@ class MirroredFiles:
         try:
             return await self._in(self._readers, self._blobs.open, key)
         except BlobMissing:
-            pass
+            self._check_asks(f"{file.filename}{METADATA}")
         try:
             async with (
                 asyncio.timeout(METADATA_SECONDS),
@@ -199,6 +199,10 @@ class MirroredFiles:
         except StoreError as error:
             staging.discard()
             log.warning("metadata not kept", key=key, error=str(error))
+
+    def _check_asks(self, name: str) -> None:
+        if self._server.offline:
+            raise NotFound(f"The file {name} is not here, and this server asks no other index (--upstream-offline).")
 
     def _key(self, project: str, file: UpstreamFile) -> str:
         return f"{self._prefix}/{project}/{file.hashes['sha256']}/{file.filename}"

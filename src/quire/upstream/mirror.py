@@ -102,12 +102,14 @@ class Mirror:
         ages: Ages,
         *,
         executor: Callable[[], Executor],
+        asks: bool = True,
         now: Callable[[], datetime] = mirrored.now_utc,
     ) -> None:
-        """`upstream`: names the other index in keys; `executor`: for work that blocks."""
+        """`upstream`: names the other index in keys; `executor`: for work that blocks; `asks`: whether the other index
+        is asked, by a server that may write; else what is kept is served, however old."""
         self._records = store.records
         self._blobs = store.blobs
-        self._writable = store.writable
+        self._asks = asks and store.writable
         self._prefix = f"{MIRROR}/{upstream}"
         self._ask = ask
         self._ages = ages
@@ -134,7 +136,7 @@ class Mirror:
         was_asked = False
         for _ in range(MOST_ROUNDS):
             current = await self._in_thread(self._load, name, known)
-            if not self._writable:
+            if not self._asks:
                 current.until = _FOR_EVER
                 return current
             now, page = self._now(), current.page

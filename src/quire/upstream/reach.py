@@ -48,6 +48,8 @@ class Reach:
     """The URL of the proxy, perhaps with a login; None: as the environment says."""
     authorities: str | None = None
     """The path of a PEM file with further authorities."""
+    offline: bool = False
+    """Whether it asks none of them."""
     _known: tuple[_Stamp, dict[str, str]] | None = field(default=None, init=False)
     _proxies: dict[str, str] | None = field(default=None, init=False)
     _direct: dict[str, bool] = field(default_factory=dict, init=False)

@@ -125,6 +125,8 @@ class OtherServer:
             basic(unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None
         )
         self._reach = reach
+        self.offline = reach.offline
+        """Whether it is never asked."""
         self._trusted = None if private_hosts is None else {*private_hosts, self._host}
         self._session: aiohttp.ClientSession | None = None
 
@@ -139,6 +141,8 @@ class OtherServer:
 
         Raises UpstreamBusy and UpstreamError for all that can go wrong, also within the block.
         """
+        if self.offline:
+            raise UpstreamError("This server asks no other index (--upstream-offline).")
         first, session = url, self._connected()
         for _ in range(MOST_REDIRECTS + 1):
             self._check_address(url)

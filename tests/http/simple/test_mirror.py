@@ -196,6 +196,30 @@ def test_workers_share_what_one_of_them_was_told(tmp_path: Path) -> None:
             assert len(asked(upstream, "/files/")) == before
 
 
+@pytest.mark.on_disk("two servers on one directory")
+def test_a_server_that_is_offline_serves_what_is_kept(tmp_path: Path) -> None:
+    """However old it is; it asks for nothing, and says what is not here."""
+    with serving_index() as upstream:
+        later = wheel_name("far", "2.0")
+        upstream.has("far", {NAME: CONTENT, later: b"later"})
+        flags = ("--upstream-max-age", 0, "--upstream-max-stale", 0)
+        with mirror(tmp_path, upstream, *flags) as one:
+            assert one.client.get(one.file_url("far", NAME)).content == CONTENT
+            until(lambda: any(NAME in path for path in one.blobs()))
+        with mirror(tmp_path, upstream, *flags, "--upstream-offline") as alone:
+            before = len(upstream.paths)
+            assert alone.filenames("far") == [NAME, later]
+            assert alone.client.get(alone.file_url("far", NAME)).content == CONTENT
+            missing = alone.client.get(alone.file_url("far", later))
+            assert missing.status_code == 404
+            assert missing.text == (
+                f"The file {later} is not here, and this server asks no other index (--upstream-offline).\n"
+            )
+            assert alone.get("/simple/unknown/").status_code == 404
+            publish_wheel(alone, "own", "1.0")
+            assert len(upstream.paths) == before
+
+
 @pytest.mark.on_disk("commands on the store")
 def test_check_and_gc_leave_the_mirror_alone(site: Site, upstream: FakeIndex) -> None:
     """Its pages and files belong to the store, although no project lists them."""

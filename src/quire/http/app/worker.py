@@ -160,7 +160,7 @@ class Worker:
         from quire.catalog.mirroring import Mirrors, Reach  # noqa: PLC0415 - the client of other indexes
 
         settings = self.settings
-        reach = Reach(settings.upstream_netrc, settings.upstream_proxy, settings.upstream_ca)
+        reach = Reach(settings.upstream_netrc, settings.upstream_proxy, settings.upstream_ca, settings.upstream_offline)
         named = [] if settings.upstream is None else [settings.upstream]
         return Mirrors(self.default.store, self._threads, reach, named)
 
