@@ -64,6 +64,8 @@ def test_definitions_that_are_refused() -> None:
     assert refusal(document, "b", "b") == "The index b cannot be behind b: it is the same, or in front of it."
     assert refusal(document, "b", "nothing") == "There is no index 'nothing' to be behind b; make it first."
     assert "once" in refusal(document, "a", "b", "b")
+    staged = defining.with_index(document, "pr", IndexDefinition(in_front_of=MAIN), MAIN)
+    assert "The index pr is a stage, which ends" in refusal(staged, "a", "pr")
     with pytest.raises(InvalidRequest, match="The index b is behind a, which would lose its projects"):
         defining.without_index(document, "b", MAIN)
     freed = defining.with_settings(document, "a", {"behind": ()}, MAIN)

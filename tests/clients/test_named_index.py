@@ -108,7 +108,7 @@ def test_pip_and_twine(team: Team, sandbox: Sandbox) -> None:
 
 def test_poetry(team: Team, sandbox: Sandbox) -> None:
     """Publish, add, install."""
-    snippet = team.snippet("poetry", "--only")
+    snippet = team.snippet("poetry")
     login = {"POETRY_HTTP_BASIC_TEAM_USERNAME": "ann", "POETRY_HTTP_BASIC_TEAM_PASSWORD": LOGIN["ann"]}
     poetry = environments.programs("poetry") / "poetry"
     folder = project(sandbox, "with-poetry", snippet, "base")
@@ -123,7 +123,7 @@ def test_poetry(team: Team, sandbox: Sandbox) -> None:
 
 def test_pdm(team: Team, sandbox: Sandbox) -> None:
     """Publish, add, install."""
-    snippet = team.snippet("pdm", "--only")
+    snippet = team.snippet("pdm")
     login = {"INDEX_USER": "ann", "INDEX_PASSWORD": LOGIN["ann"]}
     pdm = environments.programs("pdm") / "pdm"
     folder = project(sandbox, "with-pdm", snippet, "base")

@@ -40,7 +40,7 @@ class AccessHand:
 
     def __init__(self, index: Index) -> None:
         settings = Settings(directories=(index.store.place,))
-        self._local = Local(Opened(settings, index))
+        self._local = Local(Opened(settings, index, settings.index))
         self._remotes: dict[str, Remote] = {}
 
     def change(self, order: Order) -> Answer:

@@ -139,6 +139,8 @@ def _check_behind(document: AccessDocument, name: str, definition: IndexDefiniti
     for each in definition.behind:
         if each != default and each not in document.indexes:
             raise InvalidRequest(f"There is no index {each[:_MOST_TEXT]!r} to be behind {name}; make it first.")
+        if document.indexes.get(each, DEFAULT).in_front_of is not None:
+            raise InvalidRequest(f"The index {each} is a stage, which ends; name the index that it is in front of.")
     definitions = {**document.indexes, name: definition}
     for each in definition.behind:
         if name in (each, *chain(definitions, each)):

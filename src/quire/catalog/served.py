@@ -68,14 +68,16 @@ class ServedIndex:
         merged: Sequence[AnySource] = (),
         behind: Sequence[Sequence[AnySource]] = (),
         joined: Sequence[Collection[str]] = (),
+        claims: Sequence[Reserved] = (),
         budget: Budget,
         threads: Threads,
         tallies: Mapping[str, BarrierTally],
     ) -> None:
         """`others`: the sources beside the hosted files, in their order; `merged`: those of another index, whose files
-        are listed after them; `behind`: groups of those behind them, and
-        `joined`: by group, names of projects that are joined by the last one (see `quire.catalog.views`). `budget`: all
-        memory but that of searches is charged to it. `tallies`: the counts of the barriers `project` and `projects`.
+        are listed after them; `behind`: groups of those behind them, and `joined`, `claims`: by group, names of
+        projects that are joined by the last one, and names that belong to it also without files (see
+        `quire.catalog.views`). `budget`: all memory but that of searches is charged to it. `tallies`: the counts of the
+        barriers `project` and `projects`.
         """
         self.name = hosted.name
         self.has_behind = bool(behind)
@@ -101,7 +103,9 @@ class ServedIndex:
         """Whether there are upstreams behind it."""
         inline = all(source.validates_inline for source in all_sources)
         self.projects: Barrier[ProjectView] = Barrier(
-            GroupedProjects(sources, policy.integrity_url, behind=behind, reserved=policy.reserved, joined=joined)
+            GroupedProjects(
+                sources, policy.integrity_url, behind=behind, reserved=policy.reserved, joined=joined, claims=claims
+            )
             if behind
             else Projects(sources, policy.integrity_url),
             inline=inline,
@@ -136,6 +140,7 @@ class ServedIndex:
         policy: IndexPolicy,
         merged: Sequence[AnySource] = (),
         joined: Sequence[Collection[str]] = (),
+        claims: Sequence[Reserved] = (),
     ) -> ServedIndex:
         """The same index with other groups behind it, and another policy. `merged`: of the index that it is a stage of:
         its projects are merged with those of that one, as they will be when it is promoted."""
@@ -146,6 +151,7 @@ class ServedIndex:
             merged=merged,
             behind=behind,
             joined=joined,
+            claims=claims,
             budget=self._budget,
             threads=self._threads,
             tallies=self._tallies,
@@ -220,8 +226,21 @@ class ServedIndex:
 
         Raises StoreError.
         """
-        found = (source.find(place) for source in self._unhosted)
-        return await self._in_reader(lambda: next((file for file in found if file is not None), None))
+        found = ((source, source.find(place)) for source in self._unhosted)
+        source, file = await self._in_reader(
+            lambda: next((each for each in found if each[1] is not None), (None, None))
+        )
+        if file is None or source in self._others:
+            return file
+        try:
+            parts = (await self.project(file.project)).parts
+        except BaseException:
+            file.close()
+            raise
+        if any(each is source for each, _ in parts):
+            return file
+        file.close()  # of an index behind, where a nearer one owns the name
+        return None
 
     async def open(self, listed: ListedFile, companion: str) -> Content:
         """The bytes of a file, or of a companion of it. Raises as `FetchedFile.fetch` does."""

@@ -219,17 +219,19 @@ class Projects(freshness.Source[ProjectView]):
         behind: Sequence[Sequence[AnySource]] = (),
         reserved: Reserved = NO_NAMES,
         joined: Sequence[Collection[str]] = (),
+        claims: Sequence[Reserved] = (),
     ) -> None:
         """`sources`: of files with the same name the first source's is listed; `behind`: groups of further ones, see
         above. Only the last group may have sources that need awaiting, and is not asked for the names in `reserved`
-        when it has. `joined`: by group, names for which the last one is asked in any case. `integrity`: see
-        `ProjectListing.integrity`.
+        when it has. `joined`: by group, names for which the last one is asked in any case; `claims`: by group,
+        names that belong to it although it has nothing of them. `integrity`: see `ProjectListing.integrity`.
         """
         self._integrity = integrity
         self._groups = tuple(_in_reading_order(group) for group in (sources, *behind))
         self._reserved = reserved
         has_upstreams = any(source.needs_awaiting for source in self._groups[-1])
         self._joined = tuple(joined) if has_upstreams else ()
+        self._claims = tuple(claims)
         self._tick = object()
 
     def begin_tick(self) -> None:
@@ -294,6 +296,7 @@ class Projects(freshness.Source[ProjectView]):
             if len(found) < len(group):
                 return groups, group
             is_owned = any(part.exists or part.was_written for part in found.values())
+            is_owned = is_owned or (place < len(self._claims) and key in self._claims[place])
             if not is_owned and place + 1 < len(self._groups):
                 is_owned = not _is_disclaimed(group, key) and _is_claimed(group, key)
             if is_owned and not (place < len(self._joined) and key in self._joined[place]):

@@ -50,6 +50,8 @@ class Opened:
 
     settings: Settings
     index: Index
+    root: str
+    """The name of the index at the server's root, whichever one --index names."""
 
     @property
     def store(self) -> Store:
@@ -183,7 +185,7 @@ def open_store(
         raise ConfigurationError(f"There is no store in {index.store.place}; name the {carrier} with -d.")
     if arguments.index is not None and names_own_index and getattr(arguments, "command", None) not in _ABOUT_RIGHTS:
         check_index(index.store, index.name, default_index(arguments))
-    return Opened(settings, index)
+    return Opened(settings, index, settings.index if arguments.index is None else default_index(arguments))
 
 
 def default_index(arguments: argparse.Namespace) -> str:

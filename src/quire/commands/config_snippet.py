@@ -46,7 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     entry = found.get(arguments.name)
     if entry is None:
         raise NotFound(f"There is no index {plain(arguments.name)!r}{did_you_mean(arguments.name, found)}.")
-    definitions = {each.name: IndexDefinition(behind=tuple(each.behind)) for each in found.values()}
+    definitions = {
+        each.name: IndexDefinition(behind=tuple(each.behind), in_front_of=each.in_front_of) for each in found.values()
+    }
     names = (entry.name, *chain(definitions, entry.name))
     unknown = Remote(remote.url, None, {"NETRC": os.devnull})  # without a login, as an unknown client
     facts = Facts(

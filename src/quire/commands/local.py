@@ -109,14 +109,14 @@ class Local:
     # -- indexes ------------------------------------------------------------------------------------------------------
 
     def indexes(self, *, used_of: str | None = None) -> list[IndexEntry]:
-        state, default = self._access.read().state, self._index.name
+        state, default = self._access.read().state, self._opened.root
         used = {}
         if used_of is not None and state.definition(used_of).quota is not None:
             used[used_of] = count_bytes(Index(self._opened.store, used_of))
         return index_entries(state, default, read_only=not self._opened.store.writable, used=used)
 
     def create_index(self, body: NewIndexBody) -> IndexChange:
-        default, changes = self._index.name, settings_of(body)
+        default, changes = self._opened.root, settings_of(body)
         definition, changed = defining.create_index(
             self._access, body.name, changes, default=default, origin=self._origin
         )
@@ -129,7 +129,7 @@ class Local:
             raise NotFound(f"There is no index {name[:200]!r}; 'quire index list' lists them.") from None
         index = Index(self._opened.store, name, self._origin, trash_seconds=self._opened.settings.trash_seconds)
         deleted = defining.delete_index(
-            self._access, index, with_files=with_files, default=self._index.name, origin=self._origin
+            self._access, index, with_files=with_files, default=self._opened.root, origin=self._origin
         )
         return DeletedIndex(index=name, deleted_files=deleted)
 
@@ -152,7 +152,7 @@ class Local:
         return promotion_of(stage, target, promoted, dry_run=dry_run)
 
     def set_index(self, name: str, body: IndexBody) -> IndexChange:
-        default, changes = self._index.name, settings_of(body)
+        default, changes = self._opened.root, settings_of(body)
         definition, changed = defining.set_index(self._access, name, changes, default=default, origin=self._origin)
         return IndexChange(index=index_entry(name, definition, default, read_only=False), changed=changed)
 

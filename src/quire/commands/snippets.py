@@ -58,7 +58,9 @@ def _pip(facts: Facts) -> str:
 
 def _poetry(facts: Facts) -> str:
     lines = ["# pyproject.toml", "[[tool.poetry.source]]", f'name = "{facts.name}"', f'url = "{facts.simple}"']
-    lines.append(f'priority = "{"primary" if facts.is_only else "supplemental"}"')
+    lines.append('priority = "primary"')
+    if not facts.is_only:  # without a primary source poetry would ask the public index first, for each private name
+        lines += ["", "[[tool.poetry.source]]", 'name = "PyPI"', 'priority = "supplemental"']
     if facts.needs_login:
         prefix = f"POETRY_HTTP_BASIC_{facts.variable}"
         lines += ["", f"# in the shell: {_LOGIN}", f"# export {prefix}_USERNAME=USER {prefix}_PASSWORD=PASSWORD"]
@@ -71,11 +73,16 @@ def _poetry(facts: Facts) -> str:
     return _text(lines)
 
 
+_PDM_NAME: Final = (
+    "# by this name it takes the place of the public index, which pdm would ask as well",
+    'name = "pypi"',
+)
+
+
 def _pdm(facts: Facts) -> str:
-    name = "pypi" if facts.is_only else facts.name  # the name of the public index, which it takes the place of
     scheme, _, rest = facts.simple.partition("://")
     url = f"{scheme}://${{INDEX_USER}}:${{INDEX_PASSWORD}}@{rest}" if facts.needs_login else facts.simple
-    lines = ["# pyproject.toml", "[[tool.pdm.source]]", f'name = "{name}"', f'url = "{url}"']
+    lines = ["# pyproject.toml", "[[tool.pdm.source]]", *_PDM_NAME, f'url = "{url}"']
     lines.append(f"verify_ssl = {'true' if scheme == 'https' else 'false'}")
     if facts.needs_login:
         lines += ["", f"# in the shell: {_LOGIN}", "# export INDEX_USER=USER INDEX_PASSWORD=PASSWORD"]

@@ -7,7 +7,6 @@ very content. A promotion that was interrupted is repeated: files that the targe
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -92,12 +91,19 @@ def end_stages(access: AccessRecords, store: Store, default: str, origin: Origin
     now = now or datetime.now(UTC)
     indexes = access.read().state.document.indexes
     ended = [name for name, definition in indexes.items() if name != default and definition.has_ended(now)]
+    deleted = 0
     for name in ended:
-        with contextlib.suppress(NotFound):  # another worker was faster
+        try:
             defining_operations.delete_index(
                 access, Index(store, name, origin), with_files=True, default=default, origin=origin
             )
-    return len(ended)
+        except NotFound:  # another worker was faster
+            continue
+        except InvalidRequest as error:  # another index was set before it
+            log.warning("stage not deleted", index=name, error=str(error))
+        else:
+            deleted += 1
+    return deleted
 
 
 def projects_of(source: Index) -> dict[str, Project]:

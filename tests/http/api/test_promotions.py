@@ -13,9 +13,11 @@ import httpx
 import pytest
 
 from quire import cli
+from quire.access.document import AccessDocument, with_fields
 from quire.access.records import AccessRecords
 from quire.config.settings import Settings
 from quire.domain.errors import InvalidRequest
+from quire.domain.indexes import IndexDefinition
 from quire.domain.project import Status
 from quire.http.app.application import create_application
 from quire.index.audit.entries import Origin, entries_of
@@ -156,7 +158,15 @@ def test_a_stage_ends(tmp_path: Path) -> None:
         assert (answer.status_code, "The stage pr-1 ended at" in answer.text) == (410, True)
         assert (await upload(client, "/pr-1/", "alpha", "3.0")).status_code == 410
         await promote(client, "pr-1", 410)
-        assert await asyncio.to_thread(promoting.end_stages, access, store, "main", ORIGIN) == 1
+        over = {"over": IndexDefinition(behind=("pr-1",))}  # which is refused, but may be in a record
+        for more, deleted in ((over, 0), ({}, 1)):
+            indexes = {"pr-1": access.read().state.document.indexes["pr-1"], **more}
+
+            def changed(document: AccessDocument, indexes: dict[str, IndexDefinition] = indexes) -> AccessDocument:
+                return with_fields(document, indexes=indexes)
+
+            await asyncio.to_thread(access.change, changed, "index-set", {}, ORIGIN)
+            assert await asyncio.to_thread(promoting.end_stages, access, store, "main", ORIGIN) == deleted
         assert (await client.get("/pr-1/simple/alpha/")).status_code == 404
         assert {each.key.rpartition("/")[2] for each in store.blobs.list()} == {
             wheel_name("alpha", "1.0") + suffix for suffix in ("", ".metadata")

@@ -128,6 +128,24 @@ def test_no_local_name_is_asked_upstream(rig: Rig) -> None:
     assert rig.asked("far") == 1
 
 
+def test_what_a_nearer_index_owns_is_not_served_from_behind(rig: Rig) -> None:
+    """Neither a claimed name, nor a dropped-in file by its address."""
+    rig.quire("claim", "kept-*", "--index", "middle")
+    rig.upload("/", "kept-name", "1.0")
+    assert (rig.versions("kept-name", ""), rig.versions("kept-name"), rig.versions("kept-name", "/middle")) == (
+        *(["1.0"], [], []),
+    )
+    filename = wheel_name("lying", "1.0")
+    (rig.site.root / filename).write_bytes(make_wheel("lying", "1.0"))
+    (file,) = rig.site.client.get("/front/simple/lying/", headers=FRESH).json()["files"]
+    path = httpx.URL("/front/simple/lying/").join(file["url"].partition("#")[0]).path
+    assert rig.site.client.get(path).status_code == 200
+    rig.upload("/front/", "lying", "2.0")
+    assert rig.versions("lying") == ["2.0"]
+    assert {rig.site.client.get(path, headers=FRESH).status_code for _ in range(4)} == {404}
+    assert rig.site.client.get(path.removeprefix("/front")).status_code == 200
+
+
 def test_a_changed_chain_counts_for_the_next_request(rig: Rig) -> None:
     """Again and again, on every worker."""
     rig.upload("/", "changing", "1.0")

@@ -58,6 +58,22 @@ def test_a_name_of_the_upstream_is_taken_over_by_a_claim_alone(tmp_path: Path) -
             assert site.filenames("far") == [wheel_name("far", "1.0")]  # a name that was ever local stays so
 
 
+def test_claims_of_a_named_index(tmp_path: Path) -> None:
+    """They are of that index, which stays when its last setting goes, and with another index behind it."""
+    with serve(tmp_path, *OPEN, "--disable-fallback") as site:
+        for flags in ((), ("--behind", "main")):
+            done = run_quire("index", "create", f"team{len(flags)}", *flags, "-d", site.root, cwd=site.root.parent)
+            assert done.returncode == 0, done.stderr
+            name = f"team{len(flags)}"
+            assert claim(site, "acme-*", "--index", name) == f"The index {name} keeps acme-* for itself.\n"
+            assert claim(site, "--index", name) == "acme-*\n"
+            assert site.get(f"/{name}/simple/acme-tools/").status_code == 200
+            claim(site, "--remove", "acme-*", "--index", name)
+            assert site.get(f"/{name}/simple/").status_code == 200
+            assert site.get(f"/{name}/simple/acme-tools/").status_code == 404
+        assert claim(site) == ""
+
+
 def test_an_upstream_that_is_away_makes_no_name_free(tmp_path: Path) -> None:
     """The first upload of a project waits until it is known, or claimed; later ones ask for nothing."""
     with serving_index() as upstream:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
@@ -112,18 +113,20 @@ class ComposedIndexes:
             for each in self._counting(part):
                 upstreams.setdefault(each.url, each)
         source = self._mirrors().behind([*upstreams.values()]) if upstreams else None
-        claims = [claim for part in made_of for claim in part.claims]
-        if source is None and not groups and not claims and not merged:
+        claims = [part.claims for part in made_of]
+        if source is None and not groups and not any(claims) and not merged:
             return index
         # Names that are reserved are asked nowhere, and clients are sent nowhere else for one that upstreams may have.
         fallback_url = index.policy.fallback_url if source is None else None
         local = self._bare[self._root].policy.reserved
-        reserved = Reserved((*local.patterns, *claims))
+        reserved = Reserved((*local.patterns, *chain.from_iterable(claims)))
         policy = replace(index.policy, fallback_url=fallback_url, reserved=reserved)
         joined = [frozenset(name for name in part.merged if name not in local) for part in made_of]
         if made_of[0].is_stage:
-            joined[:2] = [joined[0] | joined[1]]
-        return index.with_behind(groups if source is None else [*groups, [source]], policy, merged, joined)
+            joined[:2], claims[:2] = [joined[0] | joined[1]], [claims[0] + claims[1]]
+        return index.with_behind(
+            groups if source is None else [*groups, [source]], policy, merged, joined, [*map(Reserved, claims)]
+        )
 
     def _bare_index(self, name: str) -> ServedIndex:
         index = self._bare.get(name)

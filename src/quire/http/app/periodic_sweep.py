@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from quire.domain.errors import StoreError
+from quire.domain.errors import QuireError
 
 EVERY = 3600.0
 """Seconds between two sweeps of one worker."""
@@ -34,7 +34,7 @@ async def sweep_periodically(
     while True:
         try:
             swept = await sweep(ABANDONED_AFTER)
-        except StoreError as error:
+        except QuireError as error:
             log.warning("not swept", error=str(error))
         else:
             if swept:
