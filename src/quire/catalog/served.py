@@ -193,8 +193,20 @@ class ServedIndex:
         """
         if name in self.policy.reserved:
             return False
-        view = await self.project(name)
-        return any(source.needs_awaiting and part.exists for source, part in view.parts)
+        parts = (await self.project(name)).parts
+        if any(part.exists or part.was_written for source, part in parts if not source.needs_awaiting):
+            return False
+        return any(part.exists for source, part in parts if source.needs_awaiting)
+
+    def own(self, view: ProjectView) -> ProjectView:
+        """A project without what indexes behind this one have of it: all that a change of this index concerns."""
+        own = [part for part in view.parts if part[0] in self.own_sources or part[0].needs_awaiting]
+        return ProjectView(view.name, own)
+
+    async def own_names(self) -> tuple[str, ...]:
+        """The names of the projects of this index itself: those of indexes behind it are for their readers."""
+        parts = (await self.names()).parts
+        return tuple({name for source, part in parts if source in self.own_sources for name in part.names})
 
     def existing_files(self, name: str) -> dict[str, File]:
         """By filename, the files that the sources beside the hosted index have of a project now, which an upload must

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -11,7 +11,7 @@ from quire.access import defining
 from quire.access.document import AccessDocument
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
-from quire.domain.errors import InvalidRequest, NotFound
+from quire.domain.errors import ChangedMeanwhile, InvalidRequest, NotFound
 from quire.domain.indexes import DEFAULT, IndexDefinition
 from quire.domain.trash import is_trash
 from quire.index.audit.entries import Origin
@@ -60,13 +60,24 @@ def create_index(
     return definition, before is not after
 
 
-def delete_index(access: AccessRecords, index: Index, *, with_files: bool, default: str, origin: Origin) -> int:
+def delete_index(
+    access: AccessRecords,
+    index: Index,
+    *,
+    with_files: bool,
+    default: str,
+    origin: Origin,
+    still: Callable[[IndexDefinition], bool] | None = None,
+) -> int:
     """Delete an index: the next request of every worker does not find it. How many files of it were deleted.
 
     `index`: its hosted files, which go to the trash where `with_files` says so. Repeated after an interruption, it
-    goes on. Raises NotFound, InvalidRequest for one with files otherwise, and StoreError.
+    goes on. `still`: has to be true of its definition in the step that deletes it, and only the files that it had
+    before are deleted: those of an index of the same name that was made since stay.
+    Raises NotFound, InvalidRequest for one with files otherwise, and StoreError.
     """
-    files = [name for name in index.names() if _has_files(index, name)]
+    had = {name: project for name in index.names() if (project := index.project(name)) is not None and project.files}
+    files = [*had]
     if files and not with_files:
         defining.find(access.read().state.document, index.name, default)
         raise InvalidRequest(
@@ -75,7 +86,9 @@ def delete_index(access: AccessRecords, index: Index, *, with_files: bool, defau
         )
 
     def remove(document: AccessDocument) -> AccessDocument:
-        if files and index.name != default and index.name not in document.indexes:
+        if still is not None and not still(defining.find(document, index.name, default)):
+            raise NotFound(f"The index {index.name} is another one by now.")
+        if still is None and files and index.name != default and index.name not in document.indexes:
             return document  # an earlier deletion was interrupted
         return defining.without_index(document, index.name, default)
 
@@ -83,8 +96,13 @@ def delete_index(access: AccessRecords, index: Index, *, with_files: bool, defau
     if before is not after:
         log.info("index deleted", index=index.name, user=origin.user)
     deleted = 0
-    for name in filter(lambda each: _has_files(index, each), index.names() if with_files else ()):
-        change = changing.delete(index, name, Selection(), (), to_trash=True, origin=origin)
+    listed = files if still is not None else [name for name in index.names() if _has_files(index, name)]
+    for name in listed if with_files else ():
+        guard = changing.only_of(had[name]) if still is not None else None
+        try:
+            change = changing.delete(index, name, Selection(), (), to_trash=True, origin=origin, guard=guard)
+        except ChangedMeanwhile:
+            continue
         deleted += len(change.unlisted)
         if not change.is_in_trash:
             index.remove_blobs(change.removed)

@@ -95,9 +95,14 @@ def end_stages(access: AccessRecords, store: Store, default: str, origin: Origin
     for name in ended:
         try:
             defining_operations.delete_index(
-                access, Index(store, name, origin), with_files=True, default=default, origin=origin
+                access,
+                Index(store, name, origin),
+                with_files=True,
+                default=default,
+                origin=origin,
+                still=lambda definition: definition.has_ended(now),
             )
-        except NotFound:  # another worker was faster
+        except NotFound:  # another worker was faster, or it was made again
             continue
         except InvalidRequest as error:  # another index was set before it
             log.warning("stage not deleted", index=name, error=str(error))
@@ -145,6 +150,7 @@ def promote(
     progress.step(f"{source.name}, copying", sum(file.size for files in wanted.values() for file in files))
     until, at = commits.now() + PUBLICATION_SECONDS, timestamp()
     stored: list[File] = []
+    is_begun = False
     try:
         parts = []
         for name, files in wanted.items():
@@ -156,6 +162,7 @@ def promote(
             if copied:
                 parts.append(_part(projects[name], copied, target))
         if parts:
+            is_begun = True
             promoter.promote(
                 source.name,
                 parts,
@@ -164,10 +171,11 @@ def promote(
                 origin=origin,
                 until=until,
             )
-    except StoreError:
-        raise  # the projects may have been published: blobs that no record names are left to collect_garbage
-    except BaseException:
-        target.index.remove_blobs(stored)
+    except BaseException as error:
+        # From its beginning on only a refusal says that nothing was published. After anything else, an interruption
+        # too, it may have been: blobs that no record names are left to collect_garbage.
+        if not is_begun or (isinstance(error, QuireError) and not isinstance(error, StoreError)):
+            target.index.remove_blobs(stored)
         raise
     log.info(
         "promoted",

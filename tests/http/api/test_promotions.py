@@ -1,4 +1,7 @@
-"""Stages over HTTP and the command line: published to, installed from, promoted in one step, ended."""
+"""Stages over HTTP and the command line: published to, installed from, promoted in one step, ended.
+
+Replaced here: `Commits.settle`, to interrupt a promotion between its commit and the end, which no request can do.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +20,17 @@ from quire import cli
 from quire.access.document import AccessDocument, with_fields
 from quire.access.records import AccessRecords
 from quire.config.settings import Settings
-from quire.domain.errors import InvalidRequest
+from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.indexes import IndexDefinition
 from quire.domain.project import Status
 from quire.http.app.application import create_application
 from quire.index.audit.entries import Origin, entries_of
+from quire.index.commits import Commits
 from quire.index.index import Index
 from quire.operations import defining, granting, promoting
 from quire.store.contracts import Store
 from tests.distributions import make_wheel, wheel_name
+from tests.index.test_index import staged_wheel
 
 JSON = {"accept": "application/vnd.pypi.simple.v1+json"}
 API = "/-/api/v1/indexes"
@@ -172,6 +178,55 @@ def test_a_stage_ends(tmp_path: Path) -> None:
             wheel_name("alpha", "1.0") + suffix for suffix in ("", ".metadata")
         }
         assert await listed(client, "/", "alpha") == [wheel_name("alpha", "1.0")]
+
+    serve(tmp_path, scenario)
+
+
+def test_a_stage_that_was_made_again_stays(tmp_path: Path) -> None:
+    """Its end was seen before: neither it nor its files are deleted."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        await asyncio.to_thread(stage, store, "pr-1")
+        await upload(client, "/pr-1/", "alpha", "1.0")
+        index, access = Index(store, "pr-1", ORIGIN), AccessRecords(store)
+        delete = partial(defining.delete_index, access, index, with_files=True, default="main", origin=ORIGIN)
+        with pytest.raises(NotFound, match="another one by now"):
+            await asyncio.to_thread(delete, still=lambda definition: definition.has_ended(datetime.now(UTC)))
+        assert await listed(client, "/pr-1/", "alpha") == [wheel_name("alpha", "1.0")]
+        content = staged_wheel(store, "alpha", "2.0")
+
+        def while_it_is_published(_: IndexDefinition) -> bool:
+            index.publish([content])
+            return True
+
+        assert await asyncio.to_thread(delete, still=while_it_is_published) == 0
+        project = index.project("alpha")
+        assert project is not None
+        assert wheel_name("alpha", "2.0") in project.files
+
+    serve(tmp_path, scenario)
+
+
+def test_an_interruption_after_the_commit_keeps_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit was made: its files are published, whatever happens to the process that folds them."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        await asyncio.to_thread(stage, store, "pr-1")
+        await upload(client, "/pr-1/", "alpha", "1.0")
+        source, target = Index(store, "pr-1", ORIGIN), promoting.Target(Index(store, "main", ORIGIN))
+
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Commits, "settle", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                promoting.promote(source, promoting.projects_of(source), target)
+        page = (await client.get("/simple/alpha/", headers=JSON)).json()
+        address = f"/simple/alpha/{page['files'][0]['url']}"
+        assert (await client.get(address)).status_code == 200
+        await promote(client, "pr-1")
+        assert (await client.get(address)).status_code == 200
 
     serve(tmp_path, scenario)
 

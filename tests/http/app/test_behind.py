@@ -193,6 +193,19 @@ def test_reading_takes_the_right_on_every_index_behind(tmp_path: Path) -> None:
             return {site.client.get(each, headers=FRESH, auth=user).status_code for each in pages for _ in range(4)}
 
         assert (asked(ann), asked(bob)) == ({200}, {403})
+        manager = Grant(subject="user:bob", permissions=("manage",), index="team")
+        rig.grant(*grants, manager)
+        bodies = {"yank": {"version": "1.0"}, "delete": {"version": "1.0"}, "status": {"status": "active"}}
+        for path_of, body in bodies.items():
+            for name in ("secret", "secrat"):
+                api = f"/-/api/v1/indexes/team/projects/{name}/{path_of}"
+                answer = site.client.post(api, json=body, auth=bob)
+                assert (answer.status_code, "secret?" in answer.text, "main" in answer.text) == (404, False, False)
+        removal = {":action": "remove_pkg", "name": "secret", "version": "1.0"}
+        answers = [site.client.post("/team/", data={**removal, "version": each}, auth=bob) for each in ("1.0", "9.0")]
+        assert [each.status_code for each in answers] == [404, 404]
+        assert answers[0].text.replace("1.0", "9.0") == answers[1].text
+        rig.grant(*grants)
         refused = site.client.get("/team/simple/secret/", auth=bob)
         assert refused.text == (
             "The user bob may not list here; it needs the right read on the index main, which is behind team.\n"

@@ -50,7 +50,7 @@ async def missing(
 
     `further`: names beside those of the projects, such as those of deleted ones. It blocks.
     """
-    names = (await index.names()).names
+    names = await index.own_names()
     return await worker_of(request).for_large_page(lambda: no_such_project(name, sorted({*names, *further()})))
 
 

@@ -86,7 +86,8 @@ async def set_status(request: Request) -> Response:
 async def _meant(request: Request) -> _Meant:
     """The project of a request that may change it. Raises HttpError 401, 403, ChangedMeanwhile, and StoreError."""
     worker, index, name, origin, guard = await managed(request)
-    view = await index.project(name)
+    whole = await index.project(name)
+    view = index.own(whole)
     fixed = [
         FixedFile(each.file.filename, each.file.version, view.files[each.file.filename] is not each, problem)
         for each in view.all_files()
@@ -94,7 +95,7 @@ async def _meant(request: Request) -> _Meant:
     ]
     if "if-match" in request.headers:
         try:
-            is_unchanged(request.headers, etag_of(view))
+            is_unchanged(request.headers, etag_of(whole))
         except HttpError as error:
             raise ChangedMeanwhile(changing.CHANGED_MEANWHILE) from error
         guard = changing.both(guard, changing.only_of(record_of(view)))

@@ -239,7 +239,7 @@ async def _remove_package(request: Request, worker: Worker, index: ServedIndex, 
     except InvalidName as error:
         raise NotFound(str(error)) from error
     permit = await worker.access.check_change(request, Right.MANAGE, index.name, project)
-    view = await index.project(project)
+    view = index.own(await index.project(project))
     files = [each for each in view.files.values() if same_version(each.file.version, version)]
     if not files:
         raise NotFound(f"The project {name} has no release {version}.")
