@@ -38,6 +38,7 @@ COMMANDS = {
     "index": "index",
     **dict.fromkeys(("stage", "promote"), "stage"),
     **dict.fromkeys(("merge", "unmerge"), "merge"),
+    "mirror": "mirror",
     "import": "import_",
     "check": "check",
     "gc": "gc",

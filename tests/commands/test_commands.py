@@ -486,6 +486,7 @@ COMMAND_LINES = (
     *("session end --all", "publisher list", "index list", "owner list alpha", "webhook list"),
     *("stage list", "promote pr-1", "claim"),
     *("merge alpha --yes", "unmerge alpha"),
+    *("mirror status",),
 )
 
 

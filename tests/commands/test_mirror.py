@@ -1,0 +1,28 @@
+"""`quire mirror`: what is kept of another index, after clients have asked a real server for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.asking import OPEN, serve
+from tests.distributions import make_sdist, make_wheel, sdist_name, wheel_name
+from tests.serving import run_quire
+from tests.upstreams import serving_index
+
+
+def test_status_counts_files_and_pages(tmp_path: Path) -> None:
+    """By upstream and together; a store without a mirror has none."""
+    files = {wheel_name("far", "1.0"): make_wheel("far", "1.0"), sdist_name("far", "1.0"): make_sdist("far", "1.0")}
+    with serving_index() as upstream:
+        upstream.has("far", files)
+        with serve(tmp_path, *OPEN, "--upstream", upstream.url, NO_PROXY="*") as site:
+            assert run_quire("mirror", "status", "-d", site.root, cwd=tmp_path).stdout == "0 files, 0 B; 0 pages.\n"
+            for filename, content in files.items():
+                assert site.client.get(site.file_url("far", filename)).content == content
+        found = json.loads(run_quire("mirror", "status", "-d", site.root, "--json", cwd=tmp_path).stdout)
+    size = sum(map(len, files.values()))
+    (one,) = found.pop("upstreams")
+    assert one.pop("name").startswith(f"127-0-0-1-{upstream.url.split(':')[2].split('/')[0]}-")
+    assert one == {"files": 2, "bytes": size, "pages": 1, "page_bytes": 0}
+    assert found == {"store": str(site.root / "quire"), **one}
