@@ -25,6 +25,7 @@ LAYERS = (
     "upstream",
     "identity",
     "publishing",
+    "locks",
     "catalog",
     "access",
     "webhooks",

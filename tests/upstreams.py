@@ -6,7 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -24,6 +24,8 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     length: int | None = None
     """Content-Length to claim; None for the truth."""
+    held: threading.Event | None = None
+    """Half of the body is sent before it is set."""
 
 
 class FakeIndex:
@@ -81,9 +83,15 @@ def serving_index() -> Iterator[FakeIndex]:
             self._answer()
 
         def do_GET(self) -> None:
-            self.wfile.write(self._answer())
+            answer = self._answer()
+            sent = len(answer.body) // 2 if answer.held is not None else 0
+            self.wfile.write(answer.body[:sent])
+            if answer.held is not None:
+                answer.held.wait(60)
+            with suppress(OSError):  # the client has gone away meanwhile
+                self.wfile.write(answer.body[sent:])
 
-        def _answer(self) -> bytes:
+        def _answer(self) -> Answer:
             index.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
             answer = index.answer(self.path)
             self.send_response(answer.status)
@@ -92,7 +100,7 @@ def serving_index() -> Iterator[FakeIndex]:
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            return answer.body
+            return answer
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server gives it
             pass

@@ -8,7 +8,7 @@ that cannot be verified.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar, Final
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +17,7 @@ import msgspec
 from quire.catalog.sources import Content
 from quire.domain.errors import InvalidName, NotFound
 from quire.domain.project import UNKNOWN_SIZE, File, Status
+from quire.store.open_blob import OpenBlob
 from quire.upstream.files import METADATA, MirroredFiles
 from quire.upstream.mirror import Mirror, Mirrored
 from quire.upstream.pages import UpstreamFile
@@ -70,6 +71,15 @@ class MirroredFile(msgspec.Struct, frozen=True, gc=False):
         if companion != METADATA or digest is None:
             raise NotFound(f"The file {self.file.filename}{companion} does not exist.")
         return Content(await self.mirror.metadata(self.project, self.offered), digest)
+
+    async def keep(self, arrived: Callable[[int], object]) -> bool:
+        """Raises NotFound, UpstreamError, StoreError."""
+        fetched = await self.mirror.keep(self.project, self.offered, arrived)
+        if self.file.metadata_sha256 is not None:
+            document = await self.mirror.metadata(self.project, self.offered)
+            if isinstance(document, OpenBlob):
+                document.close()
+        return fetched
 
     def opener(self, companion: str) -> None:
         return None

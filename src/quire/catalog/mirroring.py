@@ -16,7 +16,7 @@ from quire.process.threads import Threads
 from quire.store.contracts import Store
 from quire.upstream.asking import PageRequests
 from quire.upstream.files import MirroredFiles
-from quire.upstream.mirror import Mirror
+from quire.upstream.mirror import ASK_SECONDS, Mirror
 from quire.upstream.mirrored import Ages
 from quire.upstream.reach import Reach
 from quire.upstream.server import OtherServer
@@ -35,13 +35,17 @@ class Mirrors:
     """The mirrors of one worker. Indexes with the same upstream share its mirror: what one of them asks for, the others
     wait for. Belongs to one event loop."""
 
-    def __init__(self, store: Store, threads: Threads, reach: Reach, named: Sequence[str] = ()) -> None:
+    def __init__(
+        self, store: Store, threads: Threads, reach: Reach, named: Sequence[str] = (), *, confirms: bool = False
+    ) -> None:
         """`reach`: how this server reaches other indexes; `named`: URLs in its settings, perhaps with a login, which
-        counts for definitions of the same URL."""
+        counts for definitions of the same URL; `confirms`: whether the other index is asked for each page once more,
+        however fresh the kept one is."""
         self._store = store
         self._threads = threads
         self.reach = reach
         self._named = {without_login(url): url for url in named}
+        self._confirms = confirms
         self._opened: dict[_Key, MirroredProjects] = {}
 
     def behind(self, upstreams: Sequence[UpstreamDefinition]) -> AnySource | None:
@@ -69,7 +73,11 @@ class Mirrors:
         server = OtherServer(url, private_hosts=upstream.hosts, reach=self.reach)
         name = mirror_name(upstream.url)
         fresh, stale = timedelta(seconds=upstream.max_age), timedelta(seconds=upstream.max_stale)
-        ages = Ages(fresh, _BEHIND * fresh, stale)
+        ages = (
+            Ages(timedelta(), timedelta(), stale, ASK_SECONDS)
+            if self._confirms
+            else Ages(fresh, _BEHIND * fresh, stale)
+        )
         return MirroredProjects(
             Mirror(
                 store,

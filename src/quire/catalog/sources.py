@@ -103,6 +103,11 @@ class FetchedFile(ListedFile, Protocol):
         """As `open`, on the event loop. Raises UpstreamError, too."""
         ...
 
+    async def keep(self, arrived: Callable[[int], object]) -> bool:
+        """Keep its bytes in the store, with the metadata that is announced beside them; whether the bytes were fetched
+        for that. `arrived`: called with the number of further bytes. Raises as `fetch`."""
+        ...
+
 
 class FoundFile(ListedFile, Protocol):
     """A file that was found by its place and is open: its properties are true of the bytes that it gives.

@@ -158,15 +158,18 @@ def open_store(
     create: bool = False,
     asks_the_time: bool = False,
     names_own_index: bool = True,
+    further: Sequence[str] = (),
 ) -> Opened:
     """The store that the flags, the environment or quire.toml name.
 
     `writes`: whether the command is going to change it. `required`: whether there must be one already.
     `asks_the_time`: whether ages matter; only a writer can ask a file system for its time. `names_own_index`: whether
     the flag --index names an index of this store, which then must have it; rights may be given before it is made.
+    `further`: the names of other settings that the command has flags for.
     Raises ConfigurationError when it cannot be used for that, NotFound for an index that there is not, StoreError.
     """
-    flags = {"directories": arguments.directory, "index": arguments.index}
+    flags = {name: getattr(arguments, name) for name in further}
+    flags |= {"directories": arguments.directory, "index": arguments.index}
     settings = resolve_for_store(flags, arguments.config)
     # The answers go to stdout, and must not be mixed with anything.
     stream = "none" if settings.log_stream == "none" else "stderr"

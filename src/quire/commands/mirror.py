@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final, Protocol
 
-from quire.commands import mirror_status
+from quire.commands import mirror_fetch, mirror_status
 
 
 class _Action(Protocol):
@@ -14,7 +14,7 @@ class _Action(Protocol):
     def run(self, arguments: argparse.Namespace) -> int: ...
 
 
-ACTIONS: Final[dict[str, _Action]] = {"status": mirror_status}
+ACTIONS: Final[dict[str, _Action]] = {"status": mirror_status, "fetch": mirror_fetch}
 """The module of each action."""
 
 

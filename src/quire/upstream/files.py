@@ -65,7 +65,8 @@ class MirroredFiles:
         self._spool = spool
         self._fetches: dict[str, asyncio.Future[Arrival]] = {}
         """By key: done once the size is known, and the first bytes arrive."""
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._under_way: dict[str, asyncio.Task[Exception | None]] = {}
+        """By key; the result is the reason why the file was not kept, None for one that was."""
         self._complete: set[str] = set()
         """The keys of fetches whose bytes are all there, and are being kept."""
 
@@ -90,12 +91,35 @@ class MirroredFiles:
 
     async def arriving(self, project: str, file: UpstreamFile) -> OpenBlob:
         """The bytes of a file that is not here: of the fetch under way, or of a new one. Raises as `open`."""
+        return (await asyncio.shield(self._fetching(self._key(project, file), file)[0])).reader()
+
+    async def keep(self, project: str, file: UpstreamFile, arrived: Callable[[int], object]) -> bool:
+        """Keep the bytes of a file; whether they were fetched for that, and not here already.
+
+        `arrived`: called with the number of further bytes. Raises as `open`, and for bytes that are not the announced
+        ones.
+        """
         key = self._key(project, file)
-        fetch = self._fetches.get(key)
-        if fetch is None:
-            fetch = self._fetches[key] = asyncio.get_running_loop().create_future()
-            self._under_way[key] = asyncio.get_running_loop().create_task(self._fetch(key, file, fetch))
-        return (await asyncio.shield(fetch)).reader()
+        try:
+            (await self._in(self._readers, self._blobs.open, key)).close()
+        except BlobMissing:
+            self._check_asks(file.filename)
+        else:
+            return False
+        begun, fetch = self._fetching(key, file)
+        blob, counted = (await asyncio.shield(begun)).reader(), 0
+        try:
+            while counted < blob.size and not fetch.done():
+                await blob.wait(counted)
+                piece = min(PIECE, blob.size - counted)
+                counted += piece
+                arrived(piece)
+        finally:
+            blob.close()
+        error = await asyncio.shield(fetch)
+        if error is not None:
+            raise error
+        return True
 
     async def metadata(self, project: str, file: UpstreamFile) -> OpenBlob | bytes:
         """The metadata beside a file, which the other index announced with its SHA-256. Raises as `open`."""
@@ -129,7 +153,15 @@ class MirroredFiles:
 
     # -- fetching -----------------------------------------------------------------------------------------------------
 
-    async def _fetch(self, key: str, file: UpstreamFile, begun: asyncio.Future[Arrival]) -> None:
+    def _fetching(self, key: str, file: UpstreamFile) -> tuple[asyncio.Future[Arrival], asyncio.Task[Exception | None]]:
+        """The beginning and the whole of a fetch: the one under way, or a new one."""
+        begun = self._fetches.get(key)
+        if begun is None:
+            begun = self._fetches[key] = asyncio.get_running_loop().create_future()
+            self._under_way[key] = asyncio.get_running_loop().create_task(self._fetch(key, file, begun))
+        return begun, self._under_way[key]
+
+    async def _fetch(self, key: str, file: UpstreamFile, begun: asyncio.Future[Arrival]) -> Exception | None:
         """Fetch a file to its end. `begun`: gets the arrival, or the reason why there is none."""
         staging, arrival = None, None
         try:
@@ -157,6 +189,9 @@ class MirroredFiles:
                 begun.exception()  # its clients may have gone away
             if not isinstance(error, UpstreamError | StoreError | NotFound):
                 raise
+            return error
+        else:
+            return None
         finally:
             del self._fetches[key], self._under_way[key]
             self._complete.discard(key)

@@ -145,6 +145,8 @@ class Worker:
         self.attestations = attestations
         """None where the attestations of uploads are neither verified nor kept."""
         self.renderings: Renderings[Page] = Renderings()
+        self.confirms_mirrored_pages = False
+        """Whether each mirrored page is confirmed before it counts, however fresh it is."""
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self._threads = threads
         self._large_pending = 0
@@ -162,7 +164,7 @@ class Worker:
         settings = self.settings
         reach = Reach(settings.upstream_netrc, settings.upstream_proxy, settings.upstream_ca, settings.upstream_offline)
         named = [] if settings.upstream is None else [settings.upstream]
-        return Mirrors(self.default.store, self._threads, reach, named)
+        return Mirrors(self.default.store, self._threads, reach, named, confirms=self.confirms_mirrored_pages)
 
     async def close_mirrors(self) -> None:
         """End what is being asked of upstreams."""

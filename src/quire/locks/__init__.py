@@ -1,0 +1,1 @@
+"""Lock files: the releases and digests that installers recorded. Pure functions of their bytes."""
