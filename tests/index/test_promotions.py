@@ -20,7 +20,7 @@ from quire.catalog.hosted import Hosted
 from quire.domain.changes import Selection, publish
 from quire.domain.errors import ChangedMeanwhile, FileExists, OutcomeUnknown, ProjectClosed, QuotaExceeded
 from quire.domain.names import parse_filename
-from quire.domain.project import File
+from quire.domain.project import File, Status
 from quire.domain.promotions import JOURNAL
 from quire.domain.quotas import Quotas
 from quire.index.audit.entries import Origin, entries_of
@@ -38,6 +38,7 @@ from tests.distributions import wheel_name
 from tests.index.interleaving import Actor, Run, explore
 from tests.index.promotion_model import Broken
 from tests.index.promotion_model import explore as explore_model
+from tests.index.test_index import staged_wheel
 
 MOST = int(os.environ.get("QUIRE_TEST_ORDERS", "25")) or None
 """Orders of a kind; 0: all of them, as `make test-names` has it."""
@@ -254,6 +255,11 @@ def test_pending_files_reserve_their_names_and_show_nothing() -> None:
         add_file(index, "beta", a_file("beta", "1.0"))
     with pytest.raises(ProjectClosed, match="A promotion of acme is under way"):
         index.delete("acme", Selection(), to_trash=False)
+    with pytest.raises(ProjectClosed, match="A promotion of acme is under way"):
+        index.set_status("acme", Status.ARCHIVED, None)
+    wheel = staged_wheel(index.store, "acme", "3.0")
+    with pytest.raises(QuotaExceeded, match="has used 80 %"):  # 10 bytes that are listed, and 10 that are pending
+        index.publish([wheel], quotas=Quotas(project=25))
     add_file(index, "acme", a_file("acme", "1.1"))
     late_worker(MemoryStore(index.store.state))  # type: ignore[attr-defined]
     assert truth(index.store.state) == {  # type: ignore[attr-defined]
@@ -356,6 +362,18 @@ def test_a_write_of_unknown_outcome_publishes_all_or_nothing(fault: Fault) -> No
         index = Index(MemoryStore(state))
         assert len(entries_of(index.store.records.read(index.key("acme")))) == 1 + expected
         assert len(faults.happened) == 1
+
+
+def test_a_preparation_that_arrives_after_its_abort_is_known() -> None:
+    """The journal still has its promotion, so it shows nothing, and is removed."""
+    state, faults = with_acme(), Faults()
+    faults.next("write", Fault.UNKNOWN_BEFORE, skip=2)
+    with pytest.raises(OutcomeUnknown):
+        Promoter(Index(MemoryStore(state, faults))).promote("pr-1", parts("acme", "beta"))
+    [entry] = Index(MemoryStore(state)).commits.journal.promotions().values()
+    assert entry.state == "aborted"
+    late_worker(MemoryStore(state))
+    assert is_clean(state)
 
 
 class _Mortal:

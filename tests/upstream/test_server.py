@@ -34,7 +34,11 @@ def test_the_host_of_the_index_is_asked_wherever_it_is(index: FakeIndex) -> None
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "127.0.0.2", "[::1]", "169.254.169.254", "10.0.0.1", "[::ffff:10.0.0.1]", "[fe80::1%25eth0]"]
+    "host",
+    [
+        *("localhost", "127.0.0.2", "[::1]", "169.254.169.254", "10.0.0.1", "[::ffff:10.0.0.1]", "[fe80::1%25eth0]"),
+        *("[fd00:ec2::254]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b::7f00:1]", "[2002:a00:1::1]"),
+    ],
 )
 def test_other_hosts_are_asked_at_public_addresses_only(index: FakeIndex, host: str) -> None:
     """A page could make the server read what only the inside of the network can: by a number, or by a name."""
@@ -51,6 +55,13 @@ def test_a_host_that_was_named_is_asked(index: FakeIndex) -> None:
     index.at("/files/x", Answer(b"bytes"))
     assert body_of(index, f"http://localhost:{port}/files/x", {"localhost"}) == b"bytes"
     assert body_of(index, f"http://localhost:{port}/files/x", None) == b"bytes"
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "fd00:ec2::254", "64:ff9b::a9fe:a9fe", "::ffff:169.254.169.254"])
+def test_the_credentials_of_a_machine_are_never_asked_for(index: FakeIndex, host: str) -> None:
+    """Also where the host was named."""
+    with pytest.raises(UpstreamError, match="never asked"):
+        body_of(index, f"http://[{host}]/" if ":" in host else f"http://{host}/", {host})
 
 
 def test_a_redirect_is_held_to_the_same_rules(index: FakeIndex) -> None:

@@ -13,9 +13,18 @@ import msgspec
 
 from quire.access.document import AccessDocument, with_fields
 from quire.domain.errors import InvalidRequest, NotFound
-from quire.domain.indexes import DEFAULT, MOST_BEHIND, MOST_CLAIMS, RESERVED, IndexDefinition, chain
+from quire.domain.indexes import (
+    DEFAULT,
+    MOST_BEHIND,
+    MOST_CLAIMS,
+    MOST_MERGED,
+    MOST_WILD,
+    RESERVED,
+    IndexDefinition,
+    chain,
+)
 from quire.domain.names import normalize_name
-from quire.domain.reserved import STORE_WIDE, normalize_pattern
+from quire.domain.reserved import STORE_WIDE, Reserved, is_simple, normalize_pattern
 from quire.domain.trash import is_trash
 from quire.domain.upstreams import with_upstream, without_upstream
 
@@ -74,8 +83,8 @@ def with_settings(document: AccessDocument, name: str, changes: Mapping[str, Any
 def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDefinition:
     """A definition with changes: values of fields by name; `upstream`, the settings of one to add or to change (see
     `quire.domain.upstreams.with_upstream`); `remove_upstream`, a URL; `claim` and `release`, names and
-    patterns to add to the claims and to take from them; `merge` and `unmerge`, names of projects. Raises
-    InvalidRequest."""
+    patterns to add to the claims and to take from them; `merge` and `unmerge`, names of projects: merging one ends the
+    claim of its very name. Raises InvalidRequest."""
     fields = dict(changes)
     named, ended = ({*map(normalize_name, fields.pop(each, ()))} for each in ("merge", "unmerge"))
     merged = ({*definition.merged} | named) - ended
@@ -86,9 +95,15 @@ def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDef
     if upstream is not None:
         upstreams = with_upstream(upstreams, upstream)
     added, released = map(_patterns, (fields.pop("claim", ()), fields.pop("release", ())))
-    claims = tuple(dict.fromkeys(each for each in (*definition.claims, *added) if each not in released))
+    claims = tuple(
+        dict.fromkeys(each for each in (*definition.claims, *added) if each not in released and each not in named)
+    )
     if len(claims) > MOST_CLAIMS:
         raise InvalidRequest(f"An index has at most {MOST_CLAIMS} claims; claim a pattern, such as 'acme-*'.")
+    if sum(not is_simple(each) for each in claims) > MOST_WILD:
+        raise InvalidRequest(f"At most {MOST_WILD} claims have a '?', or a '*' that is not at their end.")
+    if len(merged) > MOST_MERGED:
+        raise InvalidRequest(f"An index merges at most {MOST_MERGED} projects with those of upstreams.")
     return msgspec.structs.replace(
         definition, **{"upstreams": upstreams, "claims": claims, "merged": tuple(sorted(merged)), **fields}
     )
@@ -121,7 +136,13 @@ def without_index(document: AccessDocument, name: str, default: str) -> AccessDo
 
 
 def _check_merged(document: AccessDocument, name: str, before: IndexDefinition, definition: IndexDefinition) -> None:
-    """Raises InvalidRequest where a project is merged with an upstream, and there is none."""
+    """Raises InvalidRequest where a project is merged with an upstream, and there is none, or it may not be asked."""
+    claims = Reserved(definition.claims)
+    if definition != before and (claimed := [each for each in definition.merged if each in claims]):
+        raise InvalidRequest(
+            f"The index {name} cannot both keep {claimed[0]} for itself and merge it with an upstream's: end one of "
+            f"them first, with 'quire claim --remove' of the name or pattern or 'quire unmerge {claimed[0]}'."
+        )
     definitions = {**document.indexes, name: definition}
     has_upstream = any(definitions.get(each, DEFAULT).upstreams for each in (name, *chain(definitions, name)))
     new = {*definition.merged} - {*before.merged}

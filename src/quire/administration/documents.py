@@ -75,8 +75,9 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """Bytes that the files of one project may have together; None for no limit."""
     behind: list[str] = []
     """The indexes whose projects it offers as well, in the order in which they have a name."""
-    claims: list[str] = []
-    """Patterns of names that belong to it also without files: no other index is asked for them."""
+    claims: list[str] | None = None
+    """Patterns of names that belong to it also without files: no other index is asked for them. None for readers that
+    are no administrators: they tell which names a company means to use."""
     upstreams: list[UpstreamEntry] | None = None
     """In the order in which they are asked for a name; None for readers that are no administrators: they tell where
     the servers of a company are."""

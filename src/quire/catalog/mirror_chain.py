@@ -6,7 +6,7 @@ one cannot be asked, its names are not sought in the next one, which may have ot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from quire.catalog.mirrored import MirroredFile, MirroredProject, MirroredProjects, NoNames
@@ -19,14 +19,21 @@ _PROJECT_BYTES: Final = 300
 class Link:
     """One upstream of a chain."""
 
-    def __init__(self, mirror: MirroredProjects, only: Sequence[str]) -> None:
-        """`only`: patterns of the names that it is asked for; empty for all names."""
+    def __init__(self, mirror: MirroredProjects, only: Sequence[str], withheld: Collection[str] = ()) -> None:
+        """`only`: patterns of the names that it is asked for; empty for all names. `withheld`: names that it is not
+        asked for in any case."""
         self.mirror = mirror
         self._only = Reserved(only) if only else None
+        self._withheld = withheld
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether it is asked for every name."""
+        return self._only is None and not self._withheld
 
     def takes(self, name: str) -> bool:
         """Whether it is asked for a name."""
-        return self._only is None or name in self._only
+        return (self._only is None or name in self._only) and name not in self._withheld
 
 
 ChainedPart = tuple[MirroredProjects, MirroredProject]

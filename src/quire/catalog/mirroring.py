@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final
 
 from quire.catalog.mirror_chain import Link, MirrorChain
@@ -26,6 +28,9 @@ __all__ = ["Mirrors", "Reach", "mirror_name"]
 _BEHIND: Final = 3
 """A page of up to so many times its freshness is served at once, and asked for behind the answer."""
 _MOST_NAME: Final = 60
+_RETIRED_SECONDS: Final = 600
+"""For answers that are under way: the bytes of a large file over a slow line."""
+NOTHING: Final[Mapping[str, Collection[str]]] = MappingProxyType({})
 
 _Key = tuple[str, tuple[str, ...], int, int]
 """The fields of a definition that a mirror depends on."""
@@ -47,21 +52,45 @@ class Mirrors:
         self._named = {without_login(url): url for url in named}
         self._confirms = confirms
         self._opened: dict[_Key, MirroredProjects] = {}
+        self._retired: dict[MirroredProjects, asyncio.TimerHandle] = {}
+        self._ending = set[asyncio.Task[None]]()
 
-    def behind(self, upstreams: Sequence[UpstreamDefinition]) -> AnySource | None:
-        """The source of these upstreams, in their order; None for none. Nothing is asked yet."""
-        links = [Link(self._mirror(each), each.only) for each in upstreams]
-        if len(links) == 1 and not upstreams[0].only:
+    def behind(
+        self, upstreams: Sequence[UpstreamDefinition], withheld: Mapping[str, Collection[str]] = NOTHING
+    ) -> AnySource | None:
+        """The source of these upstreams, in their order; None for none. Nothing is asked yet.
+
+        `withheld`: by URL, normalized names that the upstream is not asked for.
+        """
+        links = [Link(self._mirror(each), each.only, withheld.get(each.url, ())) for each in upstreams]
+        if len(links) == 1 and links[0].takes_all:
             return links[0].mirror
         return MirrorChain(links) if links else None
 
     async def close(self) -> None:
         """End what is being asked and fetched."""
-        for mirror in self._opened.values():
+        for handle in self._retired.values():
+            handle.cancel()
+        for mirror in (*self._opened.values(), *self._retired):
             await mirror.close()
+        self._retired.clear()
+
+    def keep_only(self, upstreams: Iterable[UpstreamDefinition]) -> None:
+        """Close the mirrors that no index has any more, when the answers that they still give had time to end."""
+        kept = {*map(_key, upstreams)}
+        loop = asyncio.get_running_loop()
+        for key in [each for each in self._opened if each not in kept]:
+            mirror = self._opened.pop(key)
+            self._retired[mirror] = loop.call_later(_RETIRED_SECONDS, self._end, mirror)
+
+    def _end(self, mirror: MirroredProjects) -> None:
+        self._retired.pop(mirror, None)
+        ending = asyncio.get_running_loop().create_task(mirror.close())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     def _mirror(self, upstream: UpstreamDefinition) -> MirroredProjects:
-        key = upstream.url, upstream.hosts, upstream.max_age, upstream.max_stale
+        key = _key(upstream)
         mirror = self._opened.get(key)
         if mirror is None:
             mirror = self._opened[key] = self._open(upstream)
@@ -91,6 +120,10 @@ class Mirrors:
             server,
             validates_inline=store.validates_inline,
         )
+
+
+def _key(upstream: UpstreamDefinition) -> _Key:
+    return upstream.url, upstream.hosts, upstream.max_age, upstream.max_stale
 
 
 def mirror_name(url: str) -> str:

@@ -205,8 +205,11 @@ class ServedIndex:
 
     async def own_names(self) -> tuple[str, ...]:
         """The names of the projects of this index itself: those of indexes behind it are for their readers."""
-        parts = (await self.names()).parts
-        return tuple({name for source, part in parts if source in self.own_sources for name in part.names})
+        view = await self.names()
+        lists = [part.names for source, part in view.parts if source in self.own_sources and part.names]
+        if len(lists) == sum(bool(part.names) for _, part in view.parts):
+            return view.names
+        return lists[0] if len(lists) == 1 else tuple(sorted(set().union(*lists)))
 
     def existing_files(self, name: str) -> dict[str, File]:
         """By filename, the files that the sources beside the hosted index have of a project now, which an upload must

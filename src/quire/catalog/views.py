@@ -267,20 +267,21 @@ class Projects(freshness.Source[ProjectView]):
     def load(self, key: str, known: ProjectView | None) -> ProjectView | Awaitable[ProjectView]:
         before = dict(known.parts) if known is not None else {}
         for _ in range(_MOST_ROUNDS):
-            groups, awaited = self._read(key, before)
+            groups, passed, awaited = self._read(key, before)
             before = {source: part for found in groups for source, part in found.items()}
             if awaited is not None:
                 return self._load_awaited(key, known, groups, awaited)
-            if self._is_of_one_moment(key, groups):
+            if self._is_of_one_moment(key, groups, passed):
                 return self._view(key, known, [*before.items()])
         raise StoreError(f"The project {key} changes faster than it can be read; repeat.")
 
     def _read(
         self, key: str, before: Mapping[AnySource, SourceProject]
-    ) -> tuple[list[dict[AnySource, SourceProject]], Sequence[AnySource] | None]:
-        """The parts of each group up to the one that the name belongs to; and that group, where sources of it must be
-        awaited yet."""
+    ) -> tuple[list[dict[AnySource, SourceProject]], list[Sequence[AnySource]], Sequence[AnySource] | None]:
+        """The parts of each group up to the one that the name belongs to; the groups before it, to which it does not
+        belong; and that group, where sources of it must be awaited yet."""
         groups: list[dict[AnySource, SourceProject]] = []
+        passed: list[Sequence[AnySource]] = []
         was_owned = False
         for place, group in enumerate(self._groups):
             if was_owned and group is not self._groups[-1]:
@@ -294,7 +295,7 @@ class Projects(freshness.Source[ProjectView]):
             }
             groups.append(found)
             if len(found) < len(group):
-                return groups, group
+                return groups, passed, group
             is_owned = any(part.exists or part.was_written for part in found.values())
             is_owned = is_owned or (place < len(self._claims) and key in self._claims[place])
             if not is_owned and place + 1 < len(self._groups):
@@ -302,13 +303,21 @@ class Projects(freshness.Source[ProjectView]):
             if is_owned and not (place < len(self._joined) and key in self._joined[place]):
                 break
             was_owned = was_owned or is_owned
-        return groups, None
+            if not is_owned:
+                passed.append(group)
+        return groups, passed, None
 
-    def _is_of_one_moment(self, key: str, groups: Sequence[Mapping[AnySource, SourceProject]]) -> bool:
-        """Whether the groups before the last one have not changed since they were read."""
+    def _is_of_one_moment(
+        self,
+        key: str,
+        groups: Sequence[Mapping[AnySource, SourceProject]],
+        passed: Sequence[Sequence[AnySource]],
+    ) -> bool:
+        """Whether the groups before the last one have not changed since they were read, and claim the name no more
+        than then."""
         return all(
             at_hand(source.project(key, part)) is part for found in groups[:-1] for source, part in found.items()
-        )
+        ) and not any(not _is_disclaimed(group, key) and _is_claimed(group, key) for group in passed[: len(groups) - 1])
 
     def load_blocking(self, key: str, known: ProjectView | None = None) -> ProjectView:
         """`load`, for compositions of sources none of which needs awaiting."""

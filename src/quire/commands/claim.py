@@ -43,9 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
         done = administration.set_index(name, body)
         entry, changed = done.index, done.changed
     if arguments.json:
-        print_json({"index": name, "claims": entry.claims, "changed": changed})
+        print_json({"index": name, "claims": entry.claims or [], "changed": changed})
     elif not arguments.names:
-        for each in entry.claims:
+        for each in entry.claims or ():
             print(each)
     else:
         names, verb = plain(", ".join(arguments.names)), "does not keep" if arguments.remove else "keeps"

@@ -83,9 +83,11 @@ def publish(
                 merged[file.filename] = _restored(present, file)
             continue
         if present is not None and not overwrite:
+            # Digests are said of files of this record alone: others may be of an index that the uploader cannot read.
+            is_own = file.filename in merged
+            digests = f" (sha256 {present.sha256[:12]}..., not {file.sha256[:12]}...)" if is_own else ""
             raise FileExists(
-                f"The file {file.filename} already exists with other content (sha256 {present.sha256[:12]}..., "
-                f"not {file.sha256[:12]}...); publish it under a new version."
+                f"The file {file.filename} already exists with other content{digests}; publish it under a new version."
             )
         earlier = deleted.get(file.filename) if present is None and not overwrite else None
         if earlier not in {None, file.sha256}:

@@ -6,6 +6,8 @@ command line prints the sentence and exits. No other layer turns errors into tex
 
 from __future__ import annotations
 
+import re
+
 _MOST_CAUSES = 10
 _MOST_SAID = 200
 
@@ -113,7 +115,15 @@ class BlobMissing(StoreError):
 
 
 class UpstreamError(QuireError):
-    """Another index cannot be reached, refuses, or gives an answer that is not understood."""
+    """Another index cannot be reached, refuses, or gives an answer that is not understood.
+
+    Its sentence names a server as "The server HOST", and in no other way.
+    """
+
+    @property
+    def told(self) -> str:
+        """The sentence for clients, without the name of the server that a mirror asks."""
+        return re.sub(r"\bThe server \S+", "A server of an index that is mirrored here", str(self))
 
 
 class UpstreamBusy(UpstreamError):

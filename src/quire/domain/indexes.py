@@ -70,6 +70,9 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 DEFAULT: Final = IndexDefinition()
 
 MOST_CLAIMS: Final = 10_000
+MOST_WILD: Final = 200
+"""Claims that are neither names nor beginnings of names: each is tried for each name."""
+MOST_MERGED: Final = 1000
 MOST_BEHIND: Final = 20
 """Indexes behind one, with those behind them: each is read for a name that none of them has."""
 

@@ -140,6 +140,8 @@ def beside_pending(before: Project | None, after: Project) -> Project:
         return after
     if is_empty(before) or is_empty(after):
         raise is_busy(before)
+    if before.status.accepts_uploads and after.status.offers_files and not after.status.accepts_uploads:
+        raise is_busy(before)  # or files would be published into an archived project
     for name in before.pending.files:
         if name in after.files and after.files[name] != before.files.get(name):
             raise FileExists(

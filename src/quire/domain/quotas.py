@@ -38,8 +38,11 @@ UNLIMITED: Final = Quotas()
 
 
 def size_of(project: Project | None) -> int:
-    """Bytes of the files of a project, as quotas count them."""
-    return sum(file.size for file in project.files.values()) if project is not None else 0
+    """Bytes of the files of a project, as quotas count them: with those that a promotion under way adds."""
+    if project is None:
+        return 0
+    files = project.files if project.pending is None else project.files | project.pending.files
+    return sum(file.size for file in files.values())
 
 
 def check_project(before: Project | None, after: Project, quota: int) -> int:

@@ -35,13 +35,29 @@ def normalize_pattern(text: str) -> str:
     return pattern
 
 
+def is_simple(pattern: str) -> bool:
+    """Whether a pattern is a name, or the beginning of names (`acme-*`): any number of those costs nothing."""
+    return "?" not in pattern and "*" not in pattern[:-1]
+
+
 class Reserved:
-    """The names that some patterns match; `name in reserved` takes a normalized name."""
+    """The names that some patterns match; `name in reserved` takes a normalized name.
+
+    Thousands of names and beginnings are made and asked in no time; of other patterns there should be few, since a
+    regular expression of each is compiled and tried.
+    """
 
     def __init__(self, patterns: Iterable[str]) -> None:
         """`patterns`: as `normalize_pattern` gives them."""
         self.patterns = tuple(patterns)
-        self._names = re.compile("|".join(map(translate, self.patterns)) or r"(?!)")
+        simple = [each for each in self.patterns if is_simple(each)]
+        self._names = frozenset(each for each in simple if not each.endswith("*"))
+        self._beginnings = frozenset(each[:-1] for each in simple if each.endswith("*"))
+        self._lengths = sorted({*map(len, self._beginnings)})
+        others = [translate(each) for each in self.patterns if not is_simple(each)]
+        self._others = re.compile("|".join(others)) if others else None
 
     def __contains__(self, name: str) -> bool:
-        return self._names.match(name) is not None
+        if name in self._names or any(name[:length] in self._beginnings for length in self._lengths):
+            return True
+        return self._others is not None and self._others.match(name) is not None

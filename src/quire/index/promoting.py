@@ -107,11 +107,15 @@ class Promoter:
                     transition = self._preparation(identity, part, rooms[part.key], overwrite=overwrite)
                     make, key = self._index.commits.make, self._index.key(part.key)
                     made.append(make(key, transition, "publish", origin, until=until, promotion=identity))
-            except BaseException:
-                # What fails here is left to other workers, which abort it later.
+            except BaseException as error:
+                # What fails here is left to other workers, which abort it later. After a write whose outcome is not
+                # known one may still arrive: the entry stays, so that what it prepares is found and removed.
                 with contextlib.suppress(QuireError):
                     self._abort(identity)
-                    self._end(identity, entry)
+                    if isinstance(error, QuireError) and not isinstance(error, StoreError):
+                        self._end(identity, entry)
+                    else:
+                        self._settle(identity, entry)
                 raise
             try:
                 self._commit(identity)

@@ -42,6 +42,10 @@ SILENT_SECONDS: Final = 30.0
 NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 Origin = tuple[str, str | None, int | None]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_METADATA_OF_CLOUDS: Final = ipaddress.ip_address("fd00:ec2::254")
+"""Where machines of AWS have the service that link-local 169.254.169.254 is."""
+_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Response:
@@ -210,7 +214,7 @@ def _sentences(url: str) -> Iterator[None]:
     except TimeoutError as error:
         raise UpstreamBusy(f"The server {host} does not answer in time; repeat later.") from error
     except aiohttp.InvalidURL as error:
-        raise UpstreamError(f"A URL of the index, on {host}, cannot be asked.") from error
+        raise UpstreamError(f"The server {host} is in a URL of the index that cannot be asked.") from error
     except aiohttp.ClientPayloadError as error:
         raise UpstreamBusy(f"The server {host} ended its answer before it was complete.") from error
     except (aiohttp.ClientConnectionError, OSError) as error:
@@ -222,9 +226,9 @@ def _sentences(url: str) -> Iterator[None]:
 class _NotPublic(UpstreamError):
     def __init__(self, host: str, *, is_trusted: bool) -> None:
         super().__init__(
-            f"The host {host[:200]} has a link-local address, which is never asked."
+            f"The server {host[:200]} has a link-local address, which is never asked."
             if is_trusted
-            else f"The host {host[:200]} has an address that is not public; name it in --upstream-hosts if its files "
+            else f"The server {host[:200]} has an address that is not public; name it in --upstream-hosts if its files "
             "are meant to be fetched."
         )
 
@@ -261,11 +265,28 @@ def _is_number(host: str) -> bool:
 
 def _may_ask(address: str, *, is_trusted: bool) -> bool:
     found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        found = found.ipv4_mapped
+    if isinstance(found, ipaddress.IPv6Address):
+        addresses: tuple[Address, ...] = (found, *_within(found))
+        return all(_may_ask_one(each, is_trusted=is_trusted) for each in addresses)
+    return _may_ask_one(found, is_trusted=is_trusted)
+
+
+def _may_ask_one(found: Address, *, is_trusted: bool) -> bool:
+    is_of_a_cloud = found == _METADATA_OF_CLOUDS
     if is_trusted:
-        return not found.is_link_local and not found.is_multicast
-    return found.is_global and not found.is_multicast
+        return not (found.is_link_local or found.is_multicast or is_of_a_cloud)
+    is_inside = isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None  # judged by what is within
+    return (found.is_global or is_inside) and not found.is_multicast
+
+
+def _within(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
+    """The IPv4 addresses that an IPv6 address leads to: mapped ones, and through NAT64 (RFC 6052), 6to4 (RFC 3056)."""
+    if address.ipv4_mapped is not None:
+        yield address.ipv4_mapped
+    if address in _NAT64:
+        yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.sixtofour is not None:
+        yield address.sixtofour
 
 
 def _redirected(url: str, location: str) -> str:
@@ -278,7 +299,7 @@ def _redirected(url: str, location: str) -> str:
     except ValueError:
         usable = False
     if not location or not usable:
-        raise UpstreamError(f"The redirect of {host} cannot be followed.")
+        raise UpstreamError(f"The server {host} redirects to an address that cannot be followed.")
     if url.startswith("https:") and parts.scheme != "https":
         raise UpstreamError(f"The server {host} redirects from https to http, which is not followed.")
     return target

@@ -283,6 +283,30 @@ def test_the_rights_of_both_indexes_are_needed(tmp_path: Path) -> None:
     serve(tmp_path, scenario)
 
 
+def test_a_name_that_the_stage_alone_keeps_is_not_asked_for(tmp_path: Path) -> None:
+    """The target's upstreams would learn it. An upload to the stage does not tell digests of the target's files."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        await asyncio.to_thread(stage, store, "pr-1")
+        access, far = AccessRecords(store), {"url": "http://127.0.0.1:9/simple/"}
+
+        async def define(index: str, **changes: object) -> None:
+            await asyncio.to_thread(defining.set_index, access, index, changes, default="main", origin=ORIGIN)
+
+        await define("main", claim=("beta",), upstream=far)
+        await define("pr-1", claim=("alpha",))
+        assert (await upload(client, "/", "beta", "1.0")).status_code == 200
+        assert (await upload(client, "/pr-1/", "alpha", "1.0")).status_code == 200
+        refused = await upload(client, "/pr-1/", "beta", "1.0", "another")
+        assert (refused.status_code, "sha256" in refused.text) == (409, False)
+        said = (await promote(client, "pr-1", 403))["detail"]
+        assert "'quire claim alpha --index main'" in said
+        await define("main", claim=("alpha",))
+        assert len((await promote(client, "pr-1"))["projects"]) == 1
+
+    serve(tmp_path, scenario)
+
+
 def test_commands_on_the_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Made, shown, promoted, deleted; sentences for what cannot be."""
 

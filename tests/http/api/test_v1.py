@@ -181,7 +181,7 @@ def test_projects_are_read(site: Site, ann: Api) -> None:
             "quota": None,
             "project_quota": None,
             "behind": [],
-            "claims": [],
+            "claims": None,
             "upstreams": None,
             "in_front_of": None,
             "expires": None,

@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from quire.access.document import decode_access, encode_access
+from quire.access.defining import with_settings
+from quire.access.document import AccessDocument, decode_access, encode_access
 from quire.access.records import AccessRecords
 from quire.config.settings import Settings
 from quire.domain.errors import InvalidRequest
@@ -282,3 +283,57 @@ def test_a_stage_asks_for_no_name_of_either_index(where: str, far: FakeIndex) ->
             await workers.close()
 
     asyncio.run(main())
+
+
+def test_the_upstreams_of_a_front_do_not_join_what_an_index_behind_merges(
+    where: str, near: FakeIndex, far: FakeIndex
+) -> None:
+    """Each decides for itself: a merged project has files of the upstreams of its own index alone."""
+    ours, theirs = wheel_name("tool", "1.0"), wheel_name("tool", "2.0")
+    has(near, "tool", "2.0")
+    has(far, "tool", "3.0")
+    elsewhere = has(far, "other", "1.0")
+
+    async def main() -> None:
+        workers = Workers(where)
+        try:
+            await workers.define("main", {"claim": ["tool"]}, {"upstream": {"url": near.url}})
+            content = {"content": (ours, make_wheel("tool", "1.0"))}
+            assert (await workers.clients[0].post("/", data={":action": "file_upload"}, files=content)).is_success
+            await workers.define("main", {"merge": ["tool"]})
+            access = AccessRecords(workers.store)
+            front = {"behind": ("main",), "upstream": {"url": far.url}}
+            await asyncio.to_thread(defining.create_index, access, "team", front, default="main", origin=Origin())
+            assert await workers.files("/team/simple/tool/") == [ours, theirs]
+            assert await workers.files("/team/simple/other/") == [elsewhere]
+        finally:
+            await workers.close()
+
+    asyncio.run(main())
+    assert asked(far, "tool") == 0
+
+
+def test_a_name_is_either_claimed_or_merged() -> None:
+    """To merge a name ends the claim of that very name; a pattern has to be given up by itself."""
+    upstream = {"upstream": {"url": "https://a.test/simple/"}}
+    before = AccessDocument()
+    for change in (upstream, {"claim": ["tool", "acme-*"]}, {"merge": ["tool"]}):
+        before = with_settings(before, "main", change, "main")
+    definition = before.indexes["main"]
+    assert (definition.claims, definition.merged) == (("acme-*",), ("tool",))
+    for change in ({"merge": ["acme-x"]}, {"claim": ["tool"]}, {"claim": ["t*"]}):
+        with pytest.raises(InvalidRequest, match="cannot both keep"):
+            with_settings(before, "main", change, "main")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"claim": [f"a*{each}" for each in range(201)]}, "At most 200 claims"),
+        ({"merge": [f"name{each}" for each in range(1001)]}, "at most 1000 projects"),
+    ],
+)
+def test_definitions_are_bounded(change: dict[str, Any], said: str) -> None:
+    document = with_settings(AccessDocument(), "main", {"claim": [f"acme{each}-*" for each in range(5000)]}, "main")
+    with pytest.raises(InvalidRequest, match=said):
+        with_settings(document, "main", change, "main")

@@ -39,7 +39,7 @@ async def projects(request: Request) -> Response:
     So a project that is there all the time is on exactly one page, whatever is published or deleted meanwhile.
     """
     worker, index, limit = worker_of(request), index_of(request), limit_of(request)
-    names = (await index.names()).names
+    names = await index.own_names()
     begin = bisect_right(names, request.query_params.get("cursor", ""))
     chosen = names[begin : begin + limit]
     found = await worker.for_large_page(_entries, index, chosen)

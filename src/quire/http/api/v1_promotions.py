@@ -8,15 +8,30 @@ from starlette.responses import Response
 from quire.access.authorization import Right
 from quire.administration.describing_promotions import promotion_of
 from quire.administration.promotion_documents import PromotionBody
+from quire.catalog.served import ServedIndex
 from quire.domain.errors import NotFound
 from quire.domain.quotas import Quotas
 from quire.http.api.messages import answered, received
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of, origin_of
-from quire.http.app.worker import index_of, worker_of
+from quire.http.app.worker import Worker, index_of, worker_of
 from quire.http.simple.uploads import check_name
 from quire.operations import promoting
 from quire.operations.promoting import Permission, Promoted, Target
+
+
+async def _check_claim(worker: Worker, stage: ServedIndex, target: ServedIndex, project: str) -> None:
+    """Refuse a project that the stage keeps for itself and the target does not: to publish it there, the upstreams
+    would have to be asked for its name. Raises HttpError 403, StoreError."""
+    if project not in stage.policy.reserved or project in target.policy.reserved:
+        return
+    if not target.is_mirroring or await worker.in_reader(target.hosted.was_written, project):
+        return
+    raise HttpError(
+        403,
+        f"The name {project} is kept for the stage {stage.name}, and not for the index {target.name}, whose upstreams "
+        f"would be asked for it. An administrator keeps it with 'quire claim {project} --index {target.name}' first.",
+    )
 
 
 async def promote(request: Request) -> Response:
@@ -40,6 +55,7 @@ async def promote(request: Request) -> Response:
     permissions = {}
     for project in projects:
         permit = await access.check_change(request, Right.UPLOAD, name, project)
+        await _check_claim(worker, stage, target, project)
         await check_name(target, project)
         permissions[project] = Permission(permit.guard, permit.owner)
     definition = state.definition(name)

@@ -39,7 +39,7 @@ async def call(request: Request) -> Response:
     parameters, method = parse_call(bytes(body))
     if method != "search":
         return _answer(xmlrpc.client.Fault(-32601, f"The method {str(method)[:100]} does not exist; only search does."))
-    names = (await index.names()).names
+    names = await index.own_names()
     request_id = context_of(request.scope).request_id
     found = await worker.for_large_page(_search, index, names, search_terms(parameters), request_id)
     return _answer((found,))

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from quire.config.settings import Settings
-from quire.domain.errors import QuireError, StoreError
+from quire.domain.errors import QuireError, StoreError, UpstreamError
 from quire.http.app.framing import Framing
 from quire.http.app.lingering_close import LingeringClose
 from quire.http.app.origins import Origins
@@ -126,6 +126,11 @@ async def _on_error(request: Request, error: Exception) -> Response:
             cause=repr(error.__cause__),
             request=context_of(request.scope).request_id,
         )
+    if isinstance(error, UpstreamError):
+        log.warning(
+            "upstream error", path=request.url.path, error=str(error), request=context_of(request.scope).request_id
+        )
+        return problem_response(request, error, error.told)
     return problem_response(request, error, worker.without_paths(str(error)))
 
 

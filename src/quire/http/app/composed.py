@@ -7,7 +7,7 @@ of the store is shared by them: only views are dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -36,6 +36,8 @@ class _Part(NamedTuple):
     is_stage: bool = False
     """Whether it is a stage of the next one."""
     merged: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+    """Names of those behind it."""
 
 
 class _Composed(NamedTuple):
@@ -93,8 +95,12 @@ class ComposedIndexes:
         if known is not None and known.state is state:
             return known.served
         made_of = tuple(_part(each, state) for each in (name, *state.behind(name)))
-        served = known.served if known is not None and known.made_of == made_of else self._compose(made_of)
+        is_same = known is not None and known.made_of == made_of
+        served = known.served if known is not None and is_same else self._compose(made_of)
         self._composed[name] = _Composed(served, made_of, state)
+        if known is not None and known.served.is_mirroring and not is_same:
+            parts = chain.from_iterable(each.made_of for each in self._composed.values())
+            self._mirrors().keep_only(chain.from_iterable(map(self._counting, parts)))
         return served
 
     def known(self, name: str) -> ServedIndex | None:
@@ -109,10 +115,13 @@ class ComposedIndexes:
         groups = [self._bare_index(each.name).own_sources for each in made_of[1:]]
         merged = groups.pop(0) if made_of[0].is_stage else ()
         upstreams: dict[str, UpstreamDefinition] = {}
+        urls: dict[str, set[str]] = {}
         for part in made_of:
+            urls[part.name] = {each.url for each in self._counting(part)}
             for each in self._counting(part):
                 upstreams.setdefault(each.url, each)
-        source = self._mirrors().behind([*upstreams.values()]) if upstreams else None
+        withheld = _withheld(made_of, urls)
+        source = self._mirrors().behind([*upstreams.values()], withheld) if upstreams else None
         claims = [part.claims for part in made_of]
         if source is None and not groups and not any(claims) and not merged:
             return index
@@ -121,7 +130,7 @@ class ComposedIndexes:
         local = self._bare[self._root].policy.reserved
         reserved = Reserved((*local.patterns, *chain.from_iterable(claims)))
         policy = replace(index.policy, fallback_url=fallback_url, reserved=reserved)
-        joined = [frozenset(name for name in part.merged if name not in local) for part in made_of]
+        joined = [frozenset(name for name in part.merged if name not in reserved) for part in made_of]
         if made_of[0].is_stage:
             joined[:2], claims[:2] = [joined[0] | joined[1]], [claims[0] + claims[1]]
         return index.with_behind(
@@ -148,6 +157,32 @@ class ComposedIndexes:
         return defined or self._settings_upstreams
 
 
+def _withheld(made_of: Sequence[_Part], urls: Mapping[str, Collection[str]]) -> dict[str, frozenset[str]]:
+    """By URL of an upstream, the projects that it is not asked for: each merged one is joined by the upstreams of the
+    index that merges it and of those behind it. Those of an index in front of it, whose administrators decide nothing
+    about the project, give no file of it.
+
+    `urls`: by index, those of its upstreams.
+    """
+    everywhere = {url for each in urls.values() for url in each}
+    withheld: dict[str, set[str]] = {}
+    decided: set[str] = set()
+    for part in made_of:
+        names = {*part.merged} - decided
+        decided |= names
+        joining = {url for each in (part.name, *part.behind) for url in urls.get(each, ())}
+        for url in everywhere - joining if names else ():
+            withheld.setdefault(url, set()).update(names)
+    return {url: frozenset(names) for url, names in withheld.items()}
+
+
 def _part(name: str, state: AccessState) -> _Part:
     definition = state.definition(name)
-    return _Part(name, definition.upstreams, definition.claims, definition.in_front_of is not None, definition.merged)
+    return _Part(
+        name,
+        definition.upstreams,
+        definition.claims,
+        definition.in_front_of is not None,
+        definition.merged,
+        tuple(state.behind(name)),
+    )

@@ -155,8 +155,8 @@ async def check_name(index: ServedIndex, project: str) -> None:
     except UpstreamError as error:
         raise HttpError(
             503,
-            f"It is not known whether {project} is a project of an index that is mirrored here: {error} Repeat later, "
-            f"or have 'quire claim {project}' say that the name belongs to this index.",
+            f"It is not known whether {project} is a project of an index that is mirrored here: {error.told} Repeat "
+            f"later, or have 'quire claim {project}' say that the name belongs to this index.",
             {"Retry-After": "30"},
         ) from error
     if is_mirrored:
