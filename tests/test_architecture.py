@@ -21,6 +21,7 @@ LAYERS = (
     "store",
     "testing",
     "index",
+    "advisories",
     "dropin",
     "upstream",
     "identity",

@@ -39,6 +39,7 @@ COMMANDS = {
     **dict.fromkeys(("stage", "promote"), "stage"),
     **dict.fromkeys(("merge", "unmerge"), "merge"),
     "mirror": "mirror",
+    "osv": "osv",
     "import": "import_",
     "check": "check",
     "gc": "gc",

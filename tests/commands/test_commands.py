@@ -485,7 +485,7 @@ COMMAND_LINES = (
     *("token list", "grants", "grant user:a read", "revoke g", "group g a", "access init --admin a -a update"),
     *("session end --all", "publisher list", "index list", "owner list alpha", "webhook list"),
     *("stage list", "promote pr-1", "claim"),
-    *("merge alpha --yes", "unmerge alpha"),
+    *("merge alpha --yes", "unmerge alpha", "osv show"),
     *("mirror status",),
 )
 

@@ -16,6 +16,7 @@ import msgspec
 
 from quire.access.ci_identities import CiIdentity
 from quire.access.grants import ANY, Permission, Scope, Subject, SubjectKind, parse_subject
+from quire.domain.advisory_sources import AdvisorySource
 from quire.domain.errors import DamagedRecord, InvalidRequest
 from quire.domain.indexes import IndexDefinition
 from quire.domain.upstreams import UpstreamDefinition
@@ -127,20 +128,22 @@ class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The definitions of indexes, by name. They can take rights away, so a document with one has format 2."""
     webhooks: dict[str, Webhook] = {}
     """By id. They give and take no right, so a version that does not know them keeps them and delivers nothing."""
+    advisories: dict[str, AdvisorySource] = {}
+    """The sources of advisories, by name. By themselves they take no right: policies do, which look versions up."""
     unknown: dict[str, Any] = {}
 
 
 EMPTY: Final = AccessDocument()
 
-E = TypeVar("E", Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Webhook)
+E = TypeVar("E", Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Webhook, AdvisorySource)
 
 _FIELDS_OF: Final[Mapping[type[Any], frozenset[str]]] = {
     kind: frozenset(kind.__struct_fields__) - {"unknown"}
-    for kind in (Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Webhook)
+    for kind in (Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Webhook, AdvisorySource)
 }
 _FIELDS: Final = {
     *("format", "grants", "groups", "tokens", "sessions", "publishers", "audience", "used", "indexes", "log"),
-    "webhooks",
+    *("webhooks", "advisories"),
 }
 _Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError)
 
@@ -156,6 +159,7 @@ def encode_access(document: AccessDocument, log: Iterable[Mapping[str, Any]] = (
         **_of_publishing(document),
         **_of_indexes(document),
         **_of_webhooks(document),
+        **_of_advisories(document),
         **document.unknown,
         "log": list(log),
     }
@@ -196,6 +200,7 @@ def decode_access(data: bytes | None) -> AccessDocument:
             used=msgspec.convert(document.get("used", {}), dict[str, str]),
             indexes={name: _loaded(entry, IndexDefinition) for name, entry in document.get("indexes", {}).items()},
             webhooks={identity: _loaded(entry, Webhook) for identity, entry in document.get("webhooks", {}).items()},
+            advisories={name: _loaded(entry, AdvisorySource) for name, entry in document.get("advisories", {}).items()},
             unknown={name: value for name, value in document.items() if name not in _FIELDS},
         )
     except _Damage as error:
@@ -287,8 +292,15 @@ def _of_webhooks(document: AccessDocument) -> dict[str, Any]:
     return {"webhooks": {identity: _stored(webhook) for identity, webhook in document.webhooks.items()}}
 
 
+def _of_advisories(document: AccessDocument) -> dict[str, Any]:
+    """The field that only a store with advisories has."""
+    if not document.advisories:
+        return {}
+    return {"advisories": {name: _stored(source) for name, source in document.advisories.items()}}
+
+
 def _stored(
-    entry: Grant | Token | Publisher | Sessions | IndexDefinition | UpstreamDefinition | Webhook,
+    entry: Grant | Token | Publisher | Sessions | IndexDefinition | UpstreamDefinition | Webhook | AdvisorySource,
 ) -> dict[str, Any]:
     stored: dict[str, Any] = msgspec.to_builtins(entry)
     stored.pop("unknown", None)

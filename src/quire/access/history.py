@@ -15,6 +15,7 @@ ACCESS_ACTIONS: Final = (
     *("publisher-add", "publisher-remove", "audience", "session-key", "session-end"),
     *("index-create", "index-set", "index-delete"),
     *("webhook-add", "webhook-remove", "webhook-rotate", "webhook-resume", "webhook-disable"),
+    *("osv-update", "osv-remove"),
 )
 """The kinds of changes that commands and requests make."""
 
@@ -41,7 +42,17 @@ def describe_change(entry: Entry) -> str:
     group = [f"group {entry['group']}: {users}"] if "group" in entry else []
     rights = [_in_words(each) for each in _parts(entry) if each.get("rights")]
     return ", ".join(
-        [*token, *tokens, *holder, *group, *_publishers(entry), *_webhooks(entry), *rights, *_settings(entry)]
+        [
+            *token,
+            *tokens,
+            *holder,
+            *group,
+            *_publishers(entry),
+            *_webhooks(entry),
+            *_advisories(entry),
+            *rights,
+            *_settings(entry),
+        ]
     )
 
 
@@ -89,6 +100,14 @@ def _webhooks(entry: Entry) -> list[str]:
         events, projects = ", ".join(_texts(entry.get("events"))), " ".join(_texts(entry.get("projects")))
         found.append(f"to {entry['receiver']}: {events} of {projects} on {entry.get('index')}")
     return found + [f"because: {entry['reason']}" for _ in found[:1] if entry.get("reason")]
+
+
+def _advisories(entry: Entry) -> list[str]:
+    """The source of advisories whose data was taken in or removed."""
+    if not entry.get("source"):
+        return []
+    data = f": {entry['advisories']}, {entry.get('malicious')} malicious" if "advisories" in entry else ""
+    return [f"advisories {entry['source']}{data}"]
 
 
 def _parts(entry: Entry) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,9 @@ from typing import Any
 
 import msgspec
 
+from quire.access.document import KEY
+from quire.access.records import AccessRecords
+from quire.domain.advisory_sources import is_advisories
 from quire.domain.errors import BlobMissing, DamagedRecord, InvalidName, InvalidRequest, StoreError
 from quire.domain.names import is_normalized, normalize_name
 from quire.domain.project import FORMAT_WITH_PENDING, File, Project
@@ -17,6 +20,7 @@ from quire.domain.trash import is_trash
 from quire.dropin.folder import Folder
 from quire.index.commits import deleted_files
 from quire.index.index import Index
+from quire.operations.advisories import unnamed_advisories
 from quire.operations.checking.collect import GRACE
 from quire.operations.checking.copies import Copies, Copy
 from quire.operations.checking.drop_ins import DropInCheck
@@ -85,6 +89,7 @@ class Check:
         for index in indexes:
             self._check_index(index)
         self._check_unlisted(indexes)
+        self._check_advisories()
         self._check_anomalies()
         if self._folder is not None:
             DropInCheck(self._folder, self._checked, self._grace, self._quick).run()
@@ -246,6 +251,34 @@ class Check:
         present = project.files.get(file.filename) if project is not None else None
         return present is not None and present.blob == file.blob
 
+    def _check_advisories(self) -> None:
+        """The data of every source of advisories that the store names, and such data that it does not name."""
+        access = AccessRecords(self._store)
+        try:
+            sources = access.read().state.document.advisories
+            stored = [blob for blob in self._blobs.values() if is_advisories(blob.key)]
+            unnamed = unnamed_advisories(access, stored)
+        except StoreError as error:
+            self._found(Severity.DAMAGE, "damaged-record", KEY, str(error))
+            return
+        for name, source in sources.items():
+            found = self._check_blob(source.key, "advisories", size=source.size, sha256=source.digest)
+            if found is not None and access.read().state.document.advisories.get(name) == source:
+                sentence = f"{found[1]} Take the source {name} in again with 'quire osv update'."
+                self._found(Severity.DAMAGE, found[0], f"blobs/{source.key}", sentence)
+        for blob in unnamed:
+            self._orphan(blob)
+
+    def _orphan(self, blob: StoredBlob) -> None:
+        self._found(
+            Severity.ORPHAN,
+            "orphan",
+            f"blobs/{blob.key}",
+            "Stored bytes that no record lists.",
+            size=blob.size,
+            young=blob.age < self._grace,
+        )
+
     # -- blobs --------------------------------------------------------------------------------------------------------
 
     def _check_file(self, file: File) -> tuple[str, str] | None:
@@ -287,7 +320,7 @@ class Check:
         by_project: dict[str, list[StoredBlob]] = {}
         for blob in self._blobs.values():
             project = project_of(blob.key)
-            if is_mirrored(blob.key):
+            if is_mirrored(blob.key) or is_advisories(blob.key):
                 continue
             if project is None:
                 self._found(
@@ -307,14 +340,7 @@ class Check:
             present = {blob.key for blob in self._store.blobs.list(project)} if unlisted else set()
             for blob in unlisted:
                 if blob.key in present:
-                    self._found(
-                        Severity.ORPHAN,
-                        "orphan",
-                        f"blobs/{blob.key}",
-                        "Stored bytes that no record lists.",
-                        size=blob.size,
-                        young=blob.age < self._grace,
-                    )
+                    self._orphan(blob)
 
     # -- the store's own folders --------------------------------------------------------------------------------------
 

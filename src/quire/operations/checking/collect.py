@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from quire.access.records import AccessRecords
+from quire.domain.advisory_sources import is_advisories
 from quire.domain.errors import DamagedRecord
 from quire.domain.project import File
 from quire.domain.trash import is_trash
@@ -13,6 +16,7 @@ from quire.index.audit.archive import expire
 from quire.index.audit.entries import as_logged
 from quire.index.index import Index
 from quire.index.promoting import Promoter
+from quire.operations.advisories import unnamed_advisories
 from quire.operations.checking.references import References, project_of
 from quire.operations.expiring import Expiry
 from quire.store.contracts import Store, StoredBlob
@@ -63,30 +67,46 @@ def collect_garbage(
             if not dry_run:
                 Promoter(index).recover()
             collected.expired += Expiry(index).run(dry_run=dry_run)
-    by_project: dict[str, list[StoredBlob]] = {}
-    for blob in store.blobs.list():
-        project = project_of(blob.key)
-        if project is not None:
-            by_project.setdefault(project, []).append(blob)
+    by_project, of_advisories = _blobs_of(store)
     all_indexes = indexes()
     for project, blobs in sorted(by_project.items()):
         references = References(all_indexes, project)
         try:
             for blob in blobs:
-                if blob.key in references.now():
-                    continue
-                # The age in the list may be from before the record changed, so it is asked for again.
-                if blob.age < older_than or not (dry_run or store.blobs.remove_old(blob.key, older_than)):
-                    collected.young += 1
-                    continue
-                collected.blobs.append(blob)
+                if blob.key not in references.now():
+                    _collect(store, blob, collected, older_than, dry_run=dry_run)
         except DamagedRecord:
             collected.skipped.append(project)
+    with suppress(DamagedRecord):  # until it is restored, the record of the sources may name any of them
+        for blob in unnamed_advisories(AccessRecords(store), of_advisories):
+            _collect(store, blob, collected, older_than, dry_run=dry_run)
     if log_older_than is not None:
         collected.entries = _expire_log(store, all_indexes, log_older_than, dry_run=dry_run)
     if not dry_run:
         collected.swept = store.sweep(older_than, thorough=True)
     return collected
+
+
+def _blobs_of(store: Store) -> tuple[dict[str, list[StoredBlob]], list[StoredBlob]]:
+    """The blobs of each project, and those of advisories."""
+    by_project: dict[str, list[StoredBlob]] = {}
+    of_advisories: list[StoredBlob] = []
+    for blob in store.blobs.list():
+        project = project_of(blob.key)
+        if project is not None:
+            by_project.setdefault(project, []).append(blob)
+        elif is_advisories(blob.key):
+            of_advisories.append(blob)
+    return by_project, of_advisories
+
+
+def _collect(store: Store, blob: StoredBlob, collected: Collected, older_than: float, *, dry_run: bool) -> None:
+    """Remove a blob that nothing names, if it is old enough."""
+    # The age in the list may be from before the record changed, so it is asked for again.
+    if blob.age < older_than or not (dry_run or store.blobs.remove_old(blob.key, older_than)):
+        collected.young += 1
+    else:
+        collected.blobs.append(blob)
 
 
 def _expire_log(store: Store, indexes: Sequence[Index], older_than: float, *, dry_run: bool) -> int:
