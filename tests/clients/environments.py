@@ -29,6 +29,7 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "pdm": ("pdm[locked]>=2.29",),  # with the dependencies it was tested with: newer ones break it
     "flit": ("flit>=4.2",),
     "hatch": ("hatch>=1.18",),
+    "pip-audit": ("pip-audit>=2.10",),
     # with copies of the distutils of Python 3.10, 3.10 and 3.11, and the last one that can upload
     "setuptools-50": ("setuptools==50.3.2",),
     "setuptools-59": ("setuptools==59.6.0",),

@@ -245,6 +245,45 @@ DISCOVERY: Final = Operation(
     (403, 404, 406),
     ({"name": "discover", "in": "query", "schema": _TEXT},),
 )
+_OSV_QUERY: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "package": {
+            "type": "object",
+            "properties": {name: {"type": "string"} for name in ("name", "ecosystem", "purl")},
+        },
+        "version": {"type": "string"},
+        "page_token": {"type": "string"},
+    },
+}
+_OSV_ANSWER: Final = {200: content("application/json", {"type": "object"})}
+_OSV_ERRORS: Final = (404, 408, 413, 503)
+OSV_QUERY: Final = Operation(
+    "The advisories about a package or a release (OSV's API)",
+    _OSV_ANSWER,
+    _OSV_ERRORS,
+    body={"application/json": {"schema": _OSV_QUERY}},
+)
+OSV_BATCH: Final = Operation(
+    "The ids of the advisories about many packages or releases (OSV's API)",
+    _OSV_ANSWER,
+    _OSV_ERRORS,
+    body={
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {"queries": {"type": "array", "maxItems": 1000, "items": _OSV_QUERY}},
+                "required": ["queries"],
+            }
+        }
+    },
+)
+OSV_DOCUMENT: Final = Operation(
+    "An advisory (OSV's API)",
+    _OSV_ANSWER,
+    (404, 503),
+    ({"name": "id", "in": "path", "required": True, "schema": _TEXT, "description": "Its id"},),
+)
 NOTHING: Final = Operation("Nothing", {}, (404, 502))
 _JSON: Final = {200: content("application/json", reference("ProjectJson")), 301: _MOVED, 304: UNCHANGED}
 PROJECT_JSON: Final = Operation("A project", _JSON, (404,), (_NAME,))

@@ -118,6 +118,7 @@ _API: Final = (
     Endpoint("POST", f"{_WEBHOOK}/test", "api.v1:test_webhook", Right.ADMIN, "api", v1.TEST_WEBHOOK),
     Endpoint("POST", f"{_WEBHOOK}/redeliver", "api.v1:redeliver", Right.ADMIN, "api", v1.REDELIVER),
 )
+_OSV: Final = "/-/osv/v1"
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"
 _ROOT: Final = (
     Endpoint("GET", "/", "ui.browse:home", None, "home", about.HOME),
@@ -142,6 +143,9 @@ _ROOT: Final = (
     Endpoint("GET", "/-/login/callback", "login.pages:callback", None, "login", about.CALLBACK),
     Endpoint("GET", "/-/account/", "login.pages:account", None, "account", about.ACCOUNT),
     Endpoint("POST", "/-/logout", "login.pages:logout", None, "login", about.LOGOUT),
+    Endpoint("POST", f"{_OSV}/querybatch", "api.osv:querybatch", Right.LIST, "osv", about.OSV_BATCH),
+    Endpoint("POST", f"{_OSV}/query", "api.osv:query", Right.LIST, "osv", about.OSV_QUERY),
+    Endpoint("GET", f"{_OSV}/vulns/{{id}}", "api.osv:vulnerability", Right.LIST, "osv", about.OSV_DOCUMENT),
     *_API,  # not before the others: a request is compared with one line after the other
     Endpoint("GET", "/_/oidc/audience", "publishing.endpoints:audience", None, "oidc", about.AUDIENCE, is_at_root=True),
     Endpoint(
@@ -165,6 +169,7 @@ _OF_AN_INDEX: Final = frozenset(
         *("POST /", "POST /legacy/", "POST /simple/", "GET /simple/", "GET /simple", "GET /simple/{name}/"),
         *("GET /simple/{name}", "GET /packages", "GET /packages/", "GET /packages/{path:path}", f"GET {_PROVENANCE}"),
         *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2"),
+        *(f"POST {_OSV}/querybatch", f"POST {_OSV}/query", f"GET {_OSV}/vulns/{{id}}"),
     }
 )
 """The addresses that are also below the name of an index."""
@@ -231,6 +236,8 @@ class RouteTable:
             # one to another address is told where uploads go
             if path.startswith(API):
                 return "api"
+            if "/-/osv/" in path:
+                return "osv"
             return self._fixed.get(("POST", path), "rpc" if path.endswith("/RPC2") else "upload")
         label = self._fixed.get(("GET", path))
         if label is None:

@@ -29,6 +29,7 @@ from quire.access.records import AccessRecords, StoredAccess
 from quire.access.settings_alone import SECONDS as LOOK_SECONDS
 from quire.access.settings_alone import SettingsAlone
 from quire.access.uses import TokenUses
+from quire.advisories.known import AdvisoryCache
 from quire.attestations.verification import AttestationVerifier, make_verifier
 from quire.catalog.drop_ins import DropIns
 from quire.catalog.freshness import Barrier
@@ -142,6 +143,7 @@ class Worker:
             uses=TokenUses(self.default.store.records),
             rates=TokenRates(settings.token_rate),
         )
+        self.advisories = AdvisoryCache(default.store)
         self.attestations = attestations
         """None where the attestations of uploads are neither verified nor kept."""
         self.renderings: Renderings[Page] = Renderings()
