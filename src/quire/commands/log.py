@@ -1,7 +1,7 @@
 """`quire log`: the changes, with user, time and origin.
 
 JSON: a list of the entries as they are stored (see docs/reference/logs.md), each with its `project`; with --follow one
-such object a line.
+such object a line. With --downloads: see `quire.commands.downloads`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 from quire.access.history import ACCESS_ACTIONS, describe_change
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import count, plain, print_json, print_table
+from quire.commands.downloads import add_download_flags, show_downloads
 from quire.domain.names import normalize_name
 from quire.index.audit.entries import Entry, as_logged
 from quire.index.audit.reading import LogFilter, Logged
@@ -45,11 +46,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     add("--action", choices=_ACTIONS, metavar="ACTION", help=help_text)
     add("--access", action="store_true", help="changes of grants, groups and tokens only")
     add("--follow", action="store_true", help="go on, and print changes as they are made, until interrupted")
+    add_download_flags(parser)
     add_place_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show it. Raises StoreError, UpstreamError."""
+    """Show it. Raises InvalidRequest, StoreError, UpstreamError."""
+    if arguments.downloads is not None or arguments.log_files is not None:
+        return show_downloads(arguments)
     name = normalize_name(arguments.project) if arguments.project is not None else None
     administration = open_administration(arguments, writes=False)
     filter_ = LogFilter(since=arguments.since, user=arguments.user, action=arguments.action)
