@@ -22,6 +22,7 @@ from quire.upstream.mirror import ASK_SECONDS, Mirror
 from quire.upstream.mirrored import Ages
 from quire.upstream.reach import Reach
 from quire.upstream.server import OtherServer
+from quire.upstream.space import MirrorSpace
 
 __all__ = ["Mirrors", "Reach", "mirror_name"]
 
@@ -41,10 +42,18 @@ class Mirrors:
     wait for. Belongs to one event loop."""
 
     def __init__(
-        self, store: Store, threads: Threads, reach: Reach, named: Sequence[str] = (), *, confirms: bool = False
+        self,
+        store: Store,
+        threads: Threads,
+        reach: Reach,
+        named: Sequence[str] = (),
+        *,
+        size: int | None = None,
+        confirms: bool = False,
     ) -> None:
         """`reach`: how this server reaches other indexes; `named`: URLs in its settings, perhaps with a login, which
-        counts for definitions of the same URL; `confirms`: whether the other index is asked for each page once more,
+        counts for definitions of the same URL; `size`: the most bytes that the files of all mirrors of the store may
+        have together, None for any number; `confirms`: whether the other index is asked for each page once more,
         however fresh the kept one is."""
         self._store = store
         self._threads = threads
@@ -54,6 +63,7 @@ class Mirrors:
         self._opened: dict[_Key, MirroredProjects] = {}
         self._retired: dict[MirroredProjects, asyncio.TimerHandle] = {}
         self._ending = set[asyncio.Task[None]]()
+        self._space = MirrorSpace(store, size, threads.writers)
 
     def behind(
         self, upstreams: Sequence[UpstreamDefinition], withheld: Mapping[str, Collection[str]] = NOTHING
@@ -74,6 +84,7 @@ class Mirrors:
         for mirror in (*self._opened.values(), *self._retired):
             await mirror.close()
         self._retired.clear()
+        await self._space.close()
 
     def keep_only(self, upstreams: Iterable[UpstreamDefinition]) -> None:
         """Close the mirrors that no index has any more, when the answers that they still give had time to end."""
@@ -116,7 +127,7 @@ class Mirrors:
                 executor=threads.readers,
                 asks=not server.offline,
             ),
-            MirroredFiles(store, name, server, readers=threads.readers, writers=threads.writers),
+            MirroredFiles(store, name, server, readers=threads.readers, writers=threads.writers, space=self._space),
             server,
             validates_inline=store.validates_inline,
         )

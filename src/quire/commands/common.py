@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
+from quire.config import values
 from quire.config.settings import Settings, resolve, unknown_variables
 from quire.domain.errors import ConfigurationError, InvalidRequest
 from quire.dropin.folder import Folder
@@ -239,6 +240,14 @@ def plain(text: str) -> str:
 def count(number: int, noun: str) -> str:
     """`1 file`, `2 files`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def size(text: str) -> int:
+    """Bytes, from `1048576`, `500M` or `2G`. For argparse."""
+    try:
+        return values.size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def duration(text: str) -> float:

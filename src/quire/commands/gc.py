@@ -2,27 +2,32 @@
 
 JSON: {"store": directory or URL, "dry_run": bool, "removed": [{"key": str, "size": int}], "expired": [{"project": str,
 "filename": str, "size": int}] (their time in the trash is over), "bytes": int (of both), "log_entries": int, "swept":
-int, "young": int, "skipped": [project]}.
+int, "young": int, "skipped": [project], "mirror": null without a bound, else {"bound": int, "removed": int (files of
+other indexes), "bytes": int (of those), "kept": int (bytes)}}.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from quire.access.records import AccessRecords
-from quire.commands.common import add_store_flags, count, duration, open_store, print_json
+from quire.commands.common import Opened, add_store_flags, count, duration, open_store, print_json, size
 from quire.domain.errors import ConfigurationError
 from quire.domain.sizes import in_words
 from quire.operations import promoting
 from quire.operations.checking import GRACE, collect_garbage
 
+if TYPE_CHECKING:
+    from quire.upstream.evicting import Evicted
+
 _DESCRIPTION = """\
 Remove stored bytes that no record lists and that are older than an hour: of deleted files, and of uploads that ended
-half-way; and files whose time in the trash is over. Safe while servers run: a publication that has not listed its bytes
-ten minutes after storing them gives up, and nothing younger than fifteen minutes is removed, unless you say that the
-store is not in use (--offline).
+half-way; files whose time in the trash is over; and files of mirrored indexes above --mirror-size. Safe while servers
+run: a publication that has not listed its bytes ten minutes after storing them gives up, and nothing younger than
+fifteen minutes is removed, unless you say that the store is not in use (--offline).
 """
 MIN_AGE = 900.0
 """Seconds; above `quire.index.index.PUBLICATION_SECONDS` with room for a slow last write."""
@@ -43,6 +48,12 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument(
         "--offline", action="store_true", help="no server and no other command uses the store: then any age will do"
+    )
+    parser.add_argument(
+        "--mirror-size",
+        type=size,
+        metavar="SIZE",
+        help="keep at most so many bytes of files of upstreams, like 50G (default: as the setting says)",
     )
     parser.add_argument("--dry-run", "-n", action="store_true", help="only say what would be removed")
     add_store_flags(parser)
@@ -65,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         log_older_than=arguments.log_older_than,
         dry_run=arguments.dry_run,
     )
+    evicted = _evict(opened, arguments.mirror_size, dry_run=arguments.dry_run)
     if arguments.json:
         print_json(
             {
@@ -80,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "swept": collected.swept,
                 "young": collected.young,
                 "skipped": collected.skipped,
+                "mirror": _described(evicted),
             }
         )
     else:
@@ -87,6 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
             print(
                 f"{project}: its record is damaged, so nothing of it was removed; run 'quire check'.", file=sys.stderr
             )
+        if evicted is not None and evicted.removed:
+            _print_evicted(evicted, dry_run=arguments.dry_run)
         done = "would be removed" if arguments.dry_run else "removed"
         swept = f", {count(collected.swept, 'remnant')} swept" if collected.swept else ""
         expired = f", {count(len(collected.expired), 'file')} of the trash" if collected.expired else ""
@@ -94,3 +109,28 @@ def run(arguments: argparse.Namespace) -> int:
         young = f"; {count(collected.young, 'unlisted blob')} left for being young" if collected.young else ""
         print(f"{count(len(collected.blobs), 'blob')}{expired} {done}, {in_words(collected.bytes)}{swept}{young}.")
     return 1 if collected.skipped else 0
+
+
+def _evict(opened: Opened, bound: int | None, *, dry_run: bool) -> Evicted | None:
+    """Remove files of mirrored indexes; None without a bound, and where no index is asked for them again."""
+    bound = opened.settings.mirror_size if bound is None else bound
+    if bound is None or opened.settings.upstream_offline:
+        return None
+    from quire.upstream.evicting import evict  # noqa: PLC0415 - most stores have no mirror
+
+    return evict(opened.store, bound, datetime.now(UTC), dry_run=dry_run)
+
+
+def _described(evicted: Evicted | None) -> dict[str, int | None] | None:
+    if evicted is None:
+        return None
+    return {"bound": evicted.bound, "removed": len(evicted.removed), "bytes": evicted.bytes, "kept": evicted.left}
+
+
+def _print_evicted(evicted: Evicted, *, dry_run: bool) -> None:
+    done = "would be removed" if dry_run else "removed"
+    last = f", of which {evicted.last_copies:,} may be gone there, too" if evicted.last_copies else ""
+    print(
+        f"{count(len(evicted.removed), 'file')} of mirrored indexes {done}, {in_words(evicted.bytes)}{last}; "
+        f"{in_words(evicted.left)} kept."
+    )

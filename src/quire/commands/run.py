@@ -256,6 +256,12 @@ def _add_upstream_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a PEM file with further authorities that sign the certificates of upstreams",
     )
+    add(
+        "--mirror-size",
+        metavar="SIZE",
+        help="keep at most so many bytes of files of upstreams, e.g. 50G; those that were not used longest are removed "
+        "first (default: no bound)",
+    )
 
 
 def _add_flags(parser: argparse.ArgumentParser, host: str, hosts: str) -> None:

@@ -127,6 +127,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The proxy of requests to upstreams, perhaps with a login; None: as the environment says."""
     upstream_ca: str | None = None
     """The file with further authorities for the certificates of upstreams."""
+    mirror_size: int | None = None
+    """The most bytes that the files of all mirrors of the store may have together; None for any number."""
     local: tuple[str, ...] = ()
     """Patterns of names for which clients are never sent to another index; see `quire.domain.reserved`."""
     health_endpoint: str = "/health"
@@ -293,6 +295,7 @@ OPTIONS = (
     Option("upstream_netrc", values.path, "--upstream-netrc"),
     Option("upstream_proxy", values.http_url, "--upstream-proxy"),
     Option("upstream_ca", values.path, "--upstream-ca"),
+    Option("mirror_size", values.size, "--mirror-size"),
     Option("local", values.name_patterns, "--local"),
     Option("health_endpoint", values.health_path, "--health-endpoint"),
     Option("welcome", values.path, "--welcome"),

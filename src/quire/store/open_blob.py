@@ -51,6 +51,12 @@ class OpenBlob(ABC):
         """
         return
 
+    async def recover(self) -> bool:
+        """Find the bytes elsewhere, on an event loop, after `read_at` raised StoreError; whether it has them now.
+        Only a blob whose bytes are somewhere else as well can say so, once. Raises QuireError when they cannot be had.
+        """
+        return False
+
     @abstractmethod
     def read_at(self, offset: int, size: int) -> bytes:
         """The bytes from `offset` (not negative) on: `size` of them, or as many as there are until the end.

@@ -6,12 +6,15 @@ the announced SHA-256, else discarded. A fetch goes on to its end when its clien
 
 A request that reads no bytes, or a part of a file that is not here, fetches nothing: the part is passed on. Installers
 read the metadata of a wheel so, where the other index does not offer it beside the file.
+
+A file that is here may be removed at any time, for space (`quire.upstream.evicting`). The next request fetches it
+again, and a download that is under way goes on with the bytes of such a fetch.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
 from hashlib import sha256
@@ -27,6 +30,7 @@ from quire.store.open_blob import OpenBlob
 from quire.upstream.arriving import PIECE, Arrival
 from quire.upstream.pages import UpstreamFile
 from quire.upstream.server import OtherServer, Response
+from quire.upstream.space import MirrorSpace
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,12 +55,17 @@ class MirroredFiles:
         *,
         readers: Callable[[], Executor],
         writers: Callable[[], Executor],
+        space: MirrorSpace | None = None,
         spool: str | None = None,
     ) -> None:
-        """`upstream`: names the other index in keys; `readers`, `writers`: threads for work that blocks; `spool`: the
-        directory for files that arrive, None for the system's.
+        """`upstream`: names the other index in keys; `readers`, `writers`: threads for work that blocks; `space`: that
+        of all mirrors of this worker, None for one without a bound; `spool`: the directory for files that arrive, None
+        for the system's.
         """
         self._blobs = store.blobs
+        self._space = space or MirrorSpace(store, None, writers)
+        self._survives = store.validates_inline
+        """Whether the bytes of an open file can be read to their end after its removal."""
         self._writable = store.writable
         self._prefix = f"{MIRROR}/{upstream}"
         self._server = server
@@ -77,13 +86,20 @@ class MirroredFiles:
         Raises NotFound when the other index has it no more, UpstreamBusy, UpstreamError, StoreError.
         """
         key = self._key(project, file)
+        self._space.used(key)
         try:
-            return await self._in(self._readers, self._blobs.open, key)
+            return self._kept(await self._in(self._readers, self._blobs.open, key), project, file)
         except BlobMissing:
             self._check_asks(file.filename)
         if file.size is None:
             return await self.arriving(project, file)
         return RemoteBlob(self, self._server, project, file, file.size)
+
+    def _kept(self, opened: OpenBlob, project: str, file: UpstreamFile) -> OpenBlob:
+        """A file that is here, as it is given to a client: where there is a bound, so that its removal does no harm."""
+        if self._space.bound is None or self._server.offline:
+            return opened
+        return KeptBlob(opened, lambda: self.arriving(project, file), by_descriptor=self._survives)
 
     def is_arriving(self, project: str, file: UpstreamFile) -> bool:
         """Whether this worker fetches a file at this moment."""
@@ -124,6 +140,7 @@ class MirroredFiles:
     async def metadata(self, project: str, file: UpstreamFile) -> OpenBlob | bytes:
         """The metadata beside a file, which the other index announced with its SHA-256. Raises as `open`."""
         key = f"{self._key(project, file)}{METADATA}"
+        self._space.used(key)
         try:
             return await self._in(self._readers, self._blobs.open, key)
         except BlobMissing:
@@ -141,6 +158,7 @@ class MirroredFiles:
             raise UpstreamError(f"The metadata of {file.filename} has another digest than its page announces.")
         if self._writable:
             await self._in(self._writers, self._keep, key, body)
+            self._space.added(len(body))
         return body
 
     async def close(self) -> None:
@@ -168,13 +186,14 @@ class MirroredFiles:
             async with self._server.get(file.url, _WITHOUT_CODING) as response:
                 _check(response, file.filename)
                 arrival = Arrival(_size(file, response), asyncio.get_running_loop(), self._spool)
-                if self._writable:
+                if self._space.takes(arrival.size):
                     staging = await self._in(self._writers, self._blobs.stage, key)
                 begun.set_result(arrival)
                 await self._receive(file, response, arrival, staging)
             self._complete.add(key)
             if staging is not None:
                 await self._in(self._writers, self._publish, staging)
+                self._space.added(arrival.size)
             log.info("fetched", filename=file.filename, bytes=arrival.size)
         except BaseException as error:
             sentence = str(error) or f"The fetch of {file.filename} was ended."
@@ -246,6 +265,39 @@ class MirroredFiles:
         self, executor: Callable[[], Executor], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor(), partial(function, *args, **kwargs))
+
+
+class KeptBlob(OpenBlob):
+    """A file that is here, for one reader, which may be removed while it is read. It has no path and no URL at which
+    others read it: they would meet the removal."""
+
+    __slots__ = ("_again", "_kept", "_whole")
+
+    def __init__(self, kept: OpenBlob, again: Callable[[], Awaitable[OpenBlob]], *, by_descriptor: bool) -> None:
+        """`again`: fetches it once more; `by_descriptor`: whether its descriptor outlives a removal."""
+        super().__init__(kept.size, descriptor=kept.descriptor if by_descriptor else None)
+        self._kept = kept
+        self._again = again
+        self._whole: OpenBlob | None = None
+
+    async def recover(self) -> bool:
+        if self._whole is not None:
+            return False
+        self._whole = await self._again()
+        return True
+
+    async def wait(self, offset: int) -> None:
+        if self._whole is not None:
+            await self._whole.wait(offset)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return (self._whole or self._kept).read_at(offset, size)
+
+    def close(self) -> None:
+        self.descriptor = None
+        self._kept.close()
+        if self._whole is not None:
+            self._whole.close()
 
 
 class RemoteBlob(OpenBlob):

@@ -9,12 +9,11 @@ Small pages stand in their records and have no blob.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from quire.domain.reserved import MIRROR
-from quire.store.contracts import Records, Store, StoredBlob
+from quire.store.contracts import Blobs, Records, Store, StoredBlob
 
 _UPSTREAM: Final = re.compile(r"[a-z0-9-]+-[0-9a-f]{12}")
 """See `quire.catalog.mirroring.mirror_name`."""
@@ -22,6 +21,29 @@ _FILE: Final = re.compile(
     rf"{MIRROR}/(?P<upstream>[a-z0-9-]+)/(?P<project>[a-z0-9-]+)/(?P<sha256>[0-9a-f]{{64}})/(?P<name>[^/]+)"
 )
 _PAGE: Final = re.compile(rf"{MIRROR}/(?P<upstream>[a-z0-9-]+)/[a-z0-9-]+/[0-9a-f]+-[0-9a-f]+")
+COMPANIONS: Final = (".metadata", ".provenance")
+"""The suffixes of the documents beside a file."""
+
+
+class FileKey(NamedTuple):
+    """The key of a file, or of a document beside it."""
+
+    upstream: str
+    project: str
+    """Normalized name."""
+    sha256: str
+    filename: str
+    """Of the file, also for a document."""
+
+    @classmethod
+    def of(cls, key: str) -> Self | None:
+        """None for the key of a page, and for others."""
+        match = _FILE.fullmatch(key)
+        if match is None:
+            return None
+        upstream, project, digest, name = match.groups()
+        suffix = next((each for each in COMPANIONS if name.endswith(each)), "")
+        return cls(upstream, project, digest, name.removesuffix(suffix))
 
 
 @dataclass(slots=True)
@@ -50,7 +72,7 @@ class Kept:
 
 def kept_of(store: Store) -> dict[str, Kept]:
     """The kept blobs and pages of each upstream, by its name in keys. A walk through all of it. Raises StoreError."""
-    found = _blobs(store.blobs.list(MIRROR))
+    found = kept_files(store.blobs)
     for upstream in upstreams(store.records):
         pages = len(store.records.names(f"{MIRROR}/{upstream}").names)
         if pages or upstream in found:
@@ -64,9 +86,10 @@ def upstreams(records: Records) -> list[str]:
     return [name for folder, _, name in names if folder == MIRROR and _UPSTREAM.fullmatch(name)]
 
 
-def _blobs(blobs: Iterable[StoredBlob]) -> dict[str, Kept]:
+def kept_files(blobs: Blobs) -> dict[str, Kept]:
+    """The same without the number of pages. Raises StoreError."""
     found: dict[str, Kept] = {}
-    for blob in blobs:
+    for blob in blobs.list(MIRROR):
         if file := _FILE.fullmatch(blob.key):
             kept = found.setdefault(file["upstream"], Kept())
             kept.files += 1

@@ -39,8 +39,6 @@ ASK_SECONDS: Final = 30.0
 """Within which the other index must have given its answer; shorter than a lease."""
 MOST_UNKNOWN: Final = 20_000
 """Names of which a worker remembers that the other index does not know them."""
-MAX_CONTENT_BYTES: Final = 128 * 1024 * 1024
-"""Of a page as it is kept, unpacked."""
 NO_VALIDATORS: Final = Validators()
 LONGEST_PAUSE: Final = timedelta(minutes=2)
 """For which a worker asks nothing at all after failures, if the other index does not want longer."""
@@ -282,7 +280,7 @@ class Mirror:
                 ):
                     known.record, known.page = validator, page
                     return known
-                content = self._content(name, page)
+                content = None if page is None else mirrored.read_content(self._blobs, record.key, page)
             except BlobMissing:
                 again = self._records.read(record.key, record)
                 if again is record:
@@ -294,21 +292,6 @@ class Mirror:
                 break
             return Mirrored(name, validator, page, content)
         return Mirrored(name, Record(record.key, None, record.tag, record.validation), None, None)
-
-    def _content(self, name: str, page: MirroredPage | None) -> UpstreamPage | None:
-        if page is None or page.content is None:
-            return None
-        if page.blob is None:
-            if page.inline is None:
-                raise DamagedRecord(f"The page of {name} is missing.")
-            return page.inline
-        with self._blobs.open(self._blob(name, page.blob)) as blob:
-            packed = blob.read()
-        try:
-            data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_CONTENT_BYTES)
-        except zstandard.ZstdError as error:
-            raise DamagedRecord(f"The page of {name} is damaged ({error}).") from error
-        return mirrored.decode_content(data)
 
     def _keep(self, name: str, record: Record, before: MirroredPage | None, answer: Answered) -> None:
         """Write the record that an answer makes of the one before. Raises Conflict, StoreError, UpstreamBusy."""

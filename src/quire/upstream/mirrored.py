@@ -1,5 +1,5 @@
 """The record of a mirrored project: the page that another index gave last, when it was confirmed, and the worker that
-asks for the next one. Pure functions from document to document.
+asks for the next one. Pure functions from document to document, but for `read_content`.
 
 Theory of operation
 -------------------
@@ -28,12 +28,16 @@ from enum import Enum, auto
 from typing import Final
 
 import msgspec
+import zstandard
 
 from quire.domain.errors import DamagedRecord
+from quire.store.contracts import Blobs
 from quire.upstream.pages import UpstreamPage
 
 FORMAT: Final = 1
 """A document with a higher number is as good as none: it is derived, and asked for again."""
+MAX_CONTENT_BYTES: Final = 128 * 1024 * 1024
+"""Of a page as it is kept, unpacked."""
 INLINE_BYTES: Final = 16 * 1024
 """A page of up to this size stands in the record."""
 LEASE: Final = timedelta(seconds=40)
@@ -141,6 +145,26 @@ def decode_content(data: bytes) -> UpstreamPage:
         return msgspec.json.decode(data, type=UpstreamPage)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedRecord(f"The page of another index is not readable ({error}).") from error
+
+
+def read_content(blobs: Blobs, key: str, page: MirroredPage) -> UpstreamPage | None:
+    """The page itself; None where the other index has no such project. Blocks. `key`: of its record.
+
+    Raises BlobMissing when it was replaced meanwhile, DamagedRecord, StoreError.
+    """
+    if page.content is None:
+        return None
+    if page.blob is None:
+        if page.inline is None:
+            raise DamagedRecord(f"The page {key} is missing.")
+        return page.inline
+    with blobs.open(f"{key}/{page.blob}") as blob:
+        packed = blob.read()
+    try:
+        data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_CONTENT_BYTES)
+    except zstandard.ZstdError as error:
+        raise DamagedRecord(f"The page {key} is damaged ({error}).") from error
+    return decode_content(data)
 
 
 # -- decisions --------------------------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ from starlette.types import Message
 from structlog.testing import capture_logs
 
 from quire.config.settings import Settings
-from quire.domain.errors import StoreError
+from quire.domain.errors import NotFound, StoreError
 from quire.http.app.application import create_application
 from quire.http.simple.files import CHUNK, ZEROCOPY, FileResponse
 from quire.index.upload import examine, upload_key
 from quire.store.open_blob import OpenBlob
+from quire.upstream.files import KeptBlob
 from tests.distributions import make_wheel, wheel_name
 
 ELSEWHERE = "https://bucket.example/blobs/elsewhere?signature=abc"
@@ -142,3 +143,33 @@ def test_a_download_that_breaks_off_stays_incomplete(tmp_path: Path, error: Stor
     assert (b"content-length", str(2 * CHUNK).encode()) in start["headers"]
     assert [(len(body["body"]), body["more_body"]) for body in bodies] == [(CHUNK, True)]
     assert [(line["event"], line["error"]) for line in lines] == [("download broken off", said)]
+
+
+class _Whole(_Broken):
+    """The same bytes, all of them."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return b"x" * min(size, self.size - offset)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_mirrored_file_that_is_removed_meanwhile_is_fetched_again(tmp_path: Path, *, is_there: bool) -> None:
+    """The download goes on where it was; it breaks off only if the upstream cannot give the file."""
+    worker = create_application(Settings(directories=(str(tmp_path),))).state.worker
+    sent = bytearray()
+
+    async def again() -> OpenBlob:
+        if not is_there:
+            raise NotFound("It is gone there, too.")
+        return _Whole(None)
+
+    async def receive() -> Message:
+        raise AssertionError("nobody sends a body")
+
+    async def send(message: Message) -> None:
+        sent.extend(message.get("body", b""))
+
+    blob = KeptBlob(_Broken(StoreError("Removed.")), again, by_descriptor=False)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "extensions": {ZEROCOPY: {}}}
+    asyncio.run(FileResponse(blob, headers={"ETag": '"x"', "Content-Type": "x/y"}, worker=worker)(scope, receive, send))
+    assert sent == b"x" * CHUNK * (2 if is_there else 1)

@@ -166,7 +166,10 @@ class Worker:
         settings = self.settings
         reach = Reach(settings.upstream_netrc, settings.upstream_proxy, settings.upstream_ca, settings.upstream_offline)
         named = [] if settings.upstream is None else [settings.upstream]
-        return Mirrors(self.default.store, self._threads, reach, named, confirms=self.confirms_mirrored_pages)
+        size = None if settings.upstream_offline else settings.mirror_size
+        return Mirrors(
+            self.default.store, self._threads, reach, named, size=size, confirms=self.confirms_mirrored_pages
+        )
 
     async def close_mirrors(self) -> None:
         """End what is being asked of upstreams."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -17,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from quire.catalog.served import ServedIndex
 from quire.catalog.sources import ListedFile
-from quire.domain.errors import BlobMissing, NotFound, StoreError
+from quire.domain.errors import BlobMissing, NotFound, QuireError, StoreError
 from quire.domain.names import guess_filename, is_normalized
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.request_log import context_of
@@ -257,13 +258,21 @@ class FileResponse(Response):
                 await content.wait(start)
                 chunk = await self._worker.in_sender(content.read_at, start, min(CHUNK, stop - start))
             except StoreError as error:  # removed while it was being sent, perhaps on another machine
-                self._log_broken(request, content, str(error))
-                return
+                if not await self._recovers(content):
+                    self._log_broken(request, content, str(error))
+                    return
+                continue
             if not chunk:
                 self._log_broken(request, content, "the file became shorter")
                 return
             start += len(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": start < stop})
+
+    @staticmethod
+    async def _recovers(content: OpenBlob) -> bool:
+        with contextlib.suppress(QuireError):
+            return await content.recover()
+        return False
 
     def _log_broken(self, request: Request, content: OpenBlob, error: str) -> None:
         log_broken_off(content, error, context_of(request.scope).request_id)

@@ -1,0 +1,174 @@
+"""Removing kept files of other indexes when they have more bytes than they may, those first that were not used longest.
+
+Theory of operation. A run lists all that is kept, and removes files until a sixteenth of the bound is free again. Any
+number of workers may run at the same time, and any of them may be killed: a removal is one step, all of them choose the
+same files, and a removed file is fetched again by the next request for it. A download that is under way goes on: from
+the open file where the store is a local disk, else with bytes from the other index (`quire.upstream.files.KeptBlob`).
+
+Some files cannot be fetched again: the other index lists them no more, or could not be asked when its page was wanted
+last. They are removed only when the bound does not hold after all others are gone.
+
+Pages are not removed: they are small, they say which index a name belongs to, and they are needed while the other index
+cannot be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from quire.domain.errors import BlobMissing, Conflict, DamagedRecord
+from quire.domain.reserved import MIRROR
+from quire.store.contracts import Record, Store, StoredBlob
+from quire.upstream.kept import FileKey, Kept, kept_files
+from quire.upstream.mirrored import decode_page, read_content
+from quire.upstream.uses import FOLDER, Uses, read_uses
+
+FREE: Final = 16
+"""After a run this part of the bound is free."""
+KEPT_KEY: Final = f"{FOLDER}/kept"
+_MOST_PAGES: Final = 100
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """The count of the last run: a record that all workers read, so that each does not count by itself."""
+
+    format: int = 1
+    at: datetime
+    files: int
+    bytes: int
+    bound: int | None = None
+    """Bytes; None without one."""
+
+
+@dataclass(slots=True)
+class Evicted:
+    """The result of a run."""
+
+    bound: int | None
+    removed: list[StoredBlob] = field(default_factory=list)
+    """The files that were removed, or would be."""
+    last_copies: int = 0
+    """Those among them that the other index may not have any more."""
+    kept: Kept = field(default_factory=Kept)
+    """All that was there before."""
+    oldest: float | None = None
+    """Seconds since the epoch: the last use of the file that is the next to go; None without files."""
+
+    @property
+    def bytes(self) -> int:
+        return sum(blob.size for blob in self.removed)
+
+    @property
+    def left(self) -> int:
+        """The bytes that are kept after it."""
+        return self.kept.bytes - self.bytes
+
+
+def evict(store: Store, bound: int | None, now: datetime, *, dry_run: bool = False) -> Evicted:
+    """Remove files of other indexes until they have at most `bound` bytes; None: only count. Blocks, for as long as a
+    walk through all of them takes. Raises StoreError.
+    """
+    kept = Kept()
+    for each in kept_files(store.blobs).values():
+        kept.add(each)
+    done = Evicted(bound, kept=kept)
+    ordered = in_order(kept.blobs, read_uses(store.records, now), now) if kept.blobs else []
+    if bound is not None and kept.bytes > bound:
+        _remove(store, ordered, bound, done, dry_run=dry_run)
+    gone = {blob.key for blob in done.removed}
+    done.oldest = next((used for used, blob in ordered if blob.key not in gone), None)
+    if not dry_run and store.writable:
+        _record(store, Counted(at=now, files=kept.files - len(gone), bytes=done.left, bound=bound))
+    return done
+
+
+def in_order(blobs: Iterable[StoredBlob], uses: Uses, now: datetime) -> list[tuple[float, StoredBlob]]:
+    """The files with the times of their last use, seconds since the epoch, the oldest first."""
+    seconds = now.timestamp()
+    found = [(max(uses.last(blob.key) or 0.0, seconds - blob.age), blob) for blob in blobs]
+    return sorted(found, key=lambda each: (each[0], -each[1].age, each[1].key))
+
+
+def counted(store: Store) -> Counted | None:
+    """The count of the last run; None when there was none that this version understands. Raises StoreError."""
+    return _decoded(store.records.read(KEPT_KEY))
+
+
+def _remove(
+    store: Store, ordered: Iterable[tuple[float, StoredBlob]], bound: int, done: Evicted, *, dry_run: bool
+) -> None:
+    offers, target = _Offers(store), bound - bound // FREE
+    left, last_copies = done.kept.bytes, list[StoredBlob]()
+    for _, blob in ordered:
+        if left <= target:
+            return
+        if not offers.has(blob.key):
+            last_copies.append(blob)
+            continue
+        left -= _removed(store, blob, done, dry_run=dry_run)
+    for blob in last_copies:
+        if left <= bound:
+            return
+        left -= _removed(store, blob, done, dry_run=dry_run)
+        done.last_copies += 1
+
+
+def _removed(store: Store, blob: StoredBlob, done: Evicted, *, dry_run: bool) -> int:
+    if not dry_run:
+        store.blobs.remove(blob.key)
+    done.removed.append(blob)
+    return blob.size
+
+
+class _Offers:
+    """The files that other indexes offer, by the kept pages."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, frozenset[tuple[str, str]]] = {}
+
+    def has(self, key: str) -> bool:
+        """Whether the file of a blob, or the file that it belongs to, can probably be fetched again."""
+        file = FileKey.of(key)
+        if file is None:
+            return True
+        folder = f"{MIRROR}/{file.upstream}/{file.project}"
+        offered = self._known.get(folder)
+        if offered is None:
+            if len(self._known) >= _MOST_PAGES:
+                self._known.clear()
+            offered = self._known[folder] = self._read(folder)
+        return (file.sha256, file.filename) in offered
+
+    def _read(self, folder: str) -> frozenset[tuple[str, str]]:
+        try:
+            record = self._store.records.read(folder)
+            page = decode_page(record.data) if record.data is not None else None
+            if page is None or page.trouble is not None:
+                return frozenset()
+            content = read_content(self._store.blobs, folder, page)
+        except (BlobMissing, DamagedRecord):  # it is asked for again before any file of it is
+            return frozenset()
+        files = content.files if content is not None else ()
+        return frozenset((each.hashes.get("sha256", ""), each.filename) for each in files)
+
+
+def _record(store: Store, now: Counted) -> None:
+    record = store.records.read(KEPT_KEY)
+    try:
+        store.records.write(KEPT_KEY, msgspec.json.format(msgspec.json.encode(now), indent=1) + b"\n", record)
+    except Conflict:  # another worker counted at the same time
+        return
+
+
+def _decoded(record: Record) -> Counted | None:
+    try:
+        found = msgspec.json.decode(record.data or b"", type=Counted)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return found if found.format == 1 and found.at.tzinfo is not None else None

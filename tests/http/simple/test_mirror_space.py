@@ -1,0 +1,77 @@
+"""A server with a bound for its mirror: clients get every file, the upstream is asked again for those that were
+removed, and a process that dies while it removes does no harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+from pathlib import Path
+
+from tests.asking import OPEN, Site, serve
+from tests.serving import environment, quire_command, run_quire, until
+from tests.upstreams import FakeIndex, serving_index
+
+SIZE = 10_000
+FILES = {f"far-{number}.tar.gz": random.Random(number).randbytes(SIZE) for number in range(20)}
+
+
+def fetch(site: Site, *names: str) -> None:
+    page = site.client.build_request("GET", "/simple/far/").url
+    urls = {file["filename"]: page.join(file["url"]) for file in site.listing("far")["files"]}
+    for name in names:
+        answer = site.client.get(urls[name])
+        assert (answer.status_code, answer.content) == (200, FILES[name])
+
+
+def kept(site: Site) -> int:
+    """The number of kept files, while others may remove them."""
+    return sum(len(files) for _, _, files in os.walk(site.root / "quire" / "blobs"))
+
+
+def asked(upstream: FakeIndex) -> int:
+    """Requests for files."""
+    return sum(path.startswith("/files/") for path in upstream.paths)
+
+
+def test_a_server_keeps_within_its_bound(tmp_path: Path, place: str) -> None:
+    """Each file is right; the files that are wanted again and again are kept."""
+    chance = random.Random(1)
+    with serving_index() as upstream:
+        upstream.has("far", FILES)
+        flags = ("--upstream", upstream.url, "--mirror-size", 8 * SIZE)
+        with serve(tmp_path, *OPEN, *flags, place=place, NO_PROXY="*") as site:
+            wanted = [f"far-{min(chance.randrange(20) for _ in range(2))}.tar.gz" for _ in range(40)]
+            fetch(site, *wanted)
+            assert len(set(wanted)) < asked(upstream) < 40
+            if not place:
+                until(lambda: kept(site) <= 8)
+                status = json.loads(run_quire("mirror", "status", "-d", site.root, "--json", cwd=tmp_path).stdout)
+                assert status["bound"] == 8 * SIZE
+                assert status["bytes"] <= 8 * SIZE
+                assert status["oldest_use"] is not None
+
+
+def test_a_process_that_is_killed_while_it_removes_does_no_harm(tmp_path: Path) -> None:
+    """The store is whole, a page names all files, and each of them is served; the next run ends the work."""
+    with serving_index() as upstream:
+        upstream.has("far", FILES)
+        with serve(tmp_path, *OPEN, "--upstream", upstream.url, "--workers", 2, NO_PROXY="*") as site:
+            fetch(site, *FILES)
+            until(lambda: kept(site) == len(FILES))
+            gc = quire_command("gc", "-d", site.root, "--mirror-size", 1)
+            with subprocess.Popen(gc, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL) as process:
+                while process.poll() is None and kept(site) == len(FILES):
+                    pass
+                process.kill()
+            assert run_quire("check", "-d", site.root, cwd=tmp_path).returncode == 0
+            assert sorted(site.filenames("far")) == sorted(FILES)
+            fetch(site, *FILES)
+            until(lambda: kept(site) == len(FILES))
+            said = run_quire("gc", "-d", site.root, "--mirror-size", 10 * SIZE, cwd=tmp_path).stdout
+            assert said.startswith("11 files of mirrored indexes removed, 110.0 kB; 90.0 kB kept.\n"), said
+            assert kept(site) == 9
+            planned = run_quire("gc", "-d", site.root, "--mirror-size", "1K", "-n", "--json", cwd=tmp_path).stdout
+            assert json.loads(planned)["mirror"] == {"bound": 1024, "removed": 9, "bytes": 90_000, "kept": 0}
+            assert kept(site) == 9
