@@ -151,6 +151,47 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "Requests to upstreams",
+        "reqps",
+        (
+            ("{{outcome}}", "sum by (outcome) (rate(quire_upstream_requests_total$OF[$__rate_interval]))"),
+            ("pauses", "sum(rate(quire_upstream_pauses_total$OF[$__rate_interval]))"),
+        ),
+    ),
+    (
+        "Mirrored pages and files",
+        "ops",
+        (
+            ("pages {{result}}", "sum by (result) (rate(quire_mirror_pages_total$OF[$__rate_interval]))"),
+            (
+                "{{kind}} {{result}}",
+                "sum by (kind, result) (rate(quire_mirror_files_total$OF[$__rate_interval]))",
+            ),
+        ),
+    ),
+    (
+        "Bytes from upstreams and of their files",
+        "Bps",
+        (
+            ("from upstreams", "sum(rate(quire_upstream_received_bytes_total$OF[$__rate_interval]))"),
+            ("to clients", "sum(rate(quire_mirror_sent_bytes_total$OF[$__rate_interval]))"),
+        ),
+    ),
+    (
+        "Space of the mirror",
+        "bytes",
+        (
+            ("kept", "max(quire_mirror_kept_bytes$OF)"),
+            ("bound", "min(quire_mirror_bound_bytes$OF)"),
+            ("removed", "sum(increase(quire_mirror_removed_bytes_total$OF[$__rate_interval]))"),
+        ),
+    ),
+    (
+        "Kept files that were removed",
+        "short",
+        (("files", "sum(increase(quire_mirror_removed_files_total$OF[$__rate_interval]))"),),
+    ),
+    (
         "Log lines lost",
         "short",
         (("{{instance}}", "sum by (instance) (increase(quire_log_lines_lost_total$OF[$__rate_interval]))"),),

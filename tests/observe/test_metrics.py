@@ -185,12 +185,15 @@ def test_the_number_of_series_is_bounded(tmp_path: Path, monkeypatch: pytest.Mon
         "route": {endpoint.label for endpoint in endpoints("/health")} | {OTHER, METADATA},
         "status": {str(status) for status in range(600)},
         "cache": set(catalog.CACHES),
-        "result": {*catalog.UPLOAD_RESULTS, *catalog.LOGIN_RESULTS, *catalog.WEBHOOK_RESULTS},
+        "result": {
+            *(*catalog.UPLOAD_RESULTS, *catalog.LOGIN_RESULTS, *catalog.WEBHOOK_RESULTS),
+            *(*catalog.MIRROR_PAGES, *catalog.MIRROR_FILES),
+        },
         "action": set(catalog.CHANGE_ACTIONS),
         "reason": {*catalog.LEFT_OUT_REASONS, *catalog.REFUSAL_REASONS},
         "error": set(catalog.STORE_ERRORS),
-        "kind": set(catalog.BUCKET_KINDS),
-        "outcome": set(catalog.BUCKET_OUTCOMES),
+        "kind": {*catalog.BUCKET_KINDS, *catalog.MIRROR_KINDS},
+        "outcome": {*catalog.BUCKET_OUTCOMES, *catalog.UPSTREAM_OUTCOMES},
         "le": {*map(str, catalog.SECONDS), "+Inf"},
     }
     for _, labels in samples(body):
@@ -256,10 +259,12 @@ def test_a_server_counts_what_it_does(tmp_path: Path) -> None:
 
 def test_every_metric_is_on_the_page(tmp_path: Path) -> None:
     """A server that was used shows every metric of the catalogue, with its help, and none besides; those of a bucket
-    only where there is one.
+    only where there is one, and the bytes of a mirror once they were counted.
     """
     expected = [metric for metric in METRICS if not metric.name.startswith("quire_bucket_")]
-    with serve(tmp_path, *OPEN) as site:
+    expected.remove(catalog.MIRROR_BYTES)
+    flags = ("--upstream", "http://127.0.0.1:9/simple/", "--local", "acme", "--mirror-size", "1M")
+    with serve(tmp_path, *OPEN, *flags) as site:
         run_quire("index", "set", "main", "--quota", "1G", "-d", site.root, cwd=tmp_path)
         publish_wheel(site, "acme")
         site.get("/simple/acme/")

@@ -14,6 +14,7 @@ from quire.catalog.mirror_chain import Link, MirrorChain
 from quire.catalog.mirrored import MirroredProjects
 from quire.catalog.sources import AnySource
 from quire.domain.upstreams import UpstreamDefinition, without_login
+from quire.observe.metrics.tally import MirrorTally
 from quire.process.threads import Threads
 from quire.store.contracts import Store
 from quire.upstream.asking import PageRequests
@@ -49,6 +50,7 @@ class Mirrors:
         named: Sequence[str] = (),
         *,
         size: int | None = None,
+        tally: MirrorTally | None = None,
         confirms: bool = False,
     ) -> None:
         """`reach`: how this server reaches other indexes; `named`: URLs in its settings, perhaps with a login, which
@@ -63,7 +65,8 @@ class Mirrors:
         self._opened: dict[_Key, MirroredProjects] = {}
         self._retired: dict[MirroredProjects, asyncio.TimerHandle] = {}
         self._ending = set[asyncio.Task[None]]()
-        self._space = MirrorSpace(store, size, threads.writers)
+        self._tally = tally or MirrorTally()
+        self._space = MirrorSpace(store, size, threads.writers, tally=self._tally)
 
     def behind(
         self, upstreams: Sequence[UpstreamDefinition], withheld: Mapping[str, Collection[str]] = NOTHING
@@ -110,7 +113,7 @@ class Mirrors:
     def _open(self, upstream: UpstreamDefinition) -> MirroredProjects:
         store, threads = self._store, self._threads
         url = self._named.get(upstream.url, upstream.url)
-        server = OtherServer(url, private_hosts=upstream.hosts, reach=self.reach)
+        server = OtherServer(url, private_hosts=upstream.hosts, reach=self.reach, tally=self._tally)
         name = mirror_name(upstream.url)
         fresh, stale = timedelta(seconds=upstream.max_age), timedelta(seconds=upstream.max_stale)
         ages = (
@@ -126,6 +129,7 @@ class Mirrors:
                 ages,
                 executor=threads.readers,
                 asks=not server.offline,
+                tally=self._tally,
             ),
             MirroredFiles(store, name, server, readers=threads.readers, writers=threads.writers, space=self._space),
             server,

@@ -92,14 +92,24 @@ class MirroredFiles:
         except BlobMissing:
             self._check_asks(file.filename)
         if file.size is None:
+            self.count("file", "fetched")
             return await self.arriving(project, file)
         return RemoteBlob(self, self._server, project, file, file.size)
 
     def _kept(self, opened: OpenBlob, project: str, file: UpstreamFile) -> OpenBlob:
         """A file that is here, as it is given to a client: where there is a bound, so that its removal does no harm."""
+        self.count("file", "kept")
         if self._space.bound is None or self._server.offline:
-            return opened
-        return KeptBlob(opened, lambda: self.arriving(project, file), by_descriptor=self._survives)
+            return KeptBlob(opened, lambda: self.arriving(project, file), self.sent, is_permanent=True)
+        return KeptBlob(opened, lambda: self.arriving(project, file), self.sent, by_descriptor=self._survives)
+
+    def count(self, kind: str, result: str, number: int = 1) -> None:
+        """Count a request."""
+        self._space.tally.files[kind, result] += number
+
+    def sent(self, size: int) -> None:
+        """So many bytes are being given to a client."""
+        self._space.tally.sent += size
 
     def is_arriving(self, project: str, file: UpstreamFile) -> bool:
         """Whether this worker fetches a file at this moment."""
@@ -142,9 +152,12 @@ class MirroredFiles:
         key = f"{self._key(project, file)}{METADATA}"
         self._space.used(key)
         try:
-            return await self._in(self._readers, self._blobs.open, key)
+            kept = await self._in(self._readers, self._blobs.open, key)
         except BlobMissing:
             self._check_asks(f"{file.filename}{METADATA}")
+        else:
+            self.count("metadata", "kept")
+            return kept
         try:
             async with (
                 asyncio.timeout(METADATA_SECONDS),
@@ -156,6 +169,7 @@ class MirroredFiles:
             raise UpstreamBusy(f"The metadata of {file.filename} does not arrive; repeat later.") from None
         if not compare_digest(sha256(body).hexdigest(), str(file.metadata)):
             raise UpstreamError(f"The metadata of {file.filename} has another digest than its page announces.")
+        self.count("metadata", "fetched")
         if self._writable:
             await self._in(self._writers, self._keep, key, body)
             self._space.added(len(body))
@@ -268,17 +282,39 @@ class MirroredFiles:
 
 
 class KeptBlob(OpenBlob):
-    """A file that is here, for one reader, which may be removed while it is read. It has no path and no URL at which
+    """A file that is here, for one reader. Where it may be removed while it is read, it has no path and no URL at which
     others read it: they would meet the removal."""
 
-    __slots__ = ("_again", "_kept", "_whole")
+    __slots__ = ("_again", "_is_permanent", "_kept", "_sent", "_whole")
 
-    def __init__(self, kept: OpenBlob, again: Callable[[], Awaitable[OpenBlob]], *, by_descriptor: bool) -> None:
-        """`again`: fetches it once more; `by_descriptor`: whether its descriptor outlives a removal."""
-        super().__init__(kept.size, descriptor=kept.descriptor if by_descriptor else None)
+    def __init__(
+        self,
+        kept: OpenBlob,
+        again: Callable[[], Awaitable[OpenBlob]],
+        sent: Callable[[int], object] = lambda size: None,
+        *,
+        by_descriptor: bool = False,
+        is_permanent: bool = False,
+    ) -> None:
+        """`again`: fetches it once more; `sent`: called with the number of bytes that will be read; `by_descriptor`:
+        whether its descriptor outlives a removal; `is_permanent`: whether it is not removed."""
+        has_descriptor = by_descriptor or is_permanent
+        super().__init__(
+            kept.size,
+            path=kept.path if is_permanent else None,
+            descriptor=kept.descriptor if has_descriptor else None,
+        )
+        self._sent = sent
+        self._is_permanent = is_permanent
         self._kept = kept
         self._again = again
         self._whole: OpenBlob | None = None
+
+    def redirect_url(self) -> str | None:
+        return self._kept.redirect_url() if self._is_permanent else None
+
+    async def prepare(self, start: int, stop: int) -> None:
+        self._sent(stop - start)
 
     async def recover(self) -> bool:
         if self._whole is not None:
@@ -315,11 +351,14 @@ class RemoteBlob(OpenBlob):
         self._part: Part | None = None
 
     async def prepare(self, start: int, stop: int) -> None:
+        self._files.sent(stop - start)
         if (start, stop) != (0, self.size) and not self._files.is_arriving(self._project, self._file):
             part = Part(self._server, self._file, start, stop, self.size)
             if await part.begin():
                 self._part = part
+                self._files.count("file", "passed")
                 return
+        self._files.count("file", "fetched")
         self._whole = await self._files.arriving(self._project, self._file)
 
     async def wait(self, offset: int) -> None:

@@ -27,6 +27,7 @@ import zstandard
 
 from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, StoreError, UpstreamBusy, UpstreamError
 from quire.domain.reserved import MIRROR
+from quire.observe.metrics.tally import MirrorTally
 from quire.store.contracts import Record, Store
 from quire.upstream import mirrored
 from quire.upstream.mirrored import Ages, Content, MirroredPage, Need, Validators
@@ -101,6 +102,7 @@ class Mirror:
         *,
         executor: Callable[[], Executor],
         asks: bool = True,
+        tally: MirrorTally | None = None,
         now: Callable[[], datetime] = mirrored.now_utc,
     ) -> None:
         """`upstream`: names the other index in keys; `executor`: for work that blocks; `asks`: whether the other index
@@ -111,6 +113,7 @@ class Mirror:
         self._prefix = f"{MIRROR}/{upstream}"
         self._ask = ask
         self._ages = ages
+        self._tally = tally or MirrorTally()
         self._executor = executor
         self._now = now
         self._tasks: dict[str, asyncio.Task[bool]] = {}
@@ -124,6 +127,7 @@ class Mirror:
         """The same, if that is known without waiting; None when it takes a call of `get`."""
         if known.until is None or self._now() >= known.until or not self._records.unchanged(known.record):
             return None
+        self._count(known, None)
         return known
 
     async def get(self, name: str, known: Mirrored | None) -> Mirrored:
@@ -131,6 +135,27 @@ class Mirror:
 
         Raises UpstreamError when nothing can be served, StoreError.
         """
+        begun = self._now()
+        try:
+            found = await self._get(name, known)
+        except UpstreamError:
+            self._tally.pages["failed"] += 1
+            raise
+        self._count(found, begun)
+        return found
+
+    def _count(self, found: Mirrored, begun: datetime | None) -> None:
+        """`begun`: before the other index may have been asked for it; None if it was not."""
+        page = found.page
+        if page is None or page.content is None:
+            result = "missing"
+        elif begun is not None and page.confirmed >= begun:
+            result = "asked"
+        else:
+            result = "kept" if self._now() - page.confirmed <= self._ages.fresh else "stale"
+        self._tally.pages[result] += 1
+
+    async def _get(self, name: str, known: Mirrored | None) -> Mirrored:
         was_asked = False
         for _ in range(MOST_ROUNDS):
             current = await self._in_thread(self._load, name, known)
@@ -233,6 +258,7 @@ class Mirror:
             wait = error.wait if isinstance(error, UpstreamBusy) else 0.0
             pause = min(_FIRST_PAUSE * 2 ** min(self._failures, 10), LONGEST_PAUSE)
             self._failures += 1
+            self._tally.pauses += 1
             self._again = self._now() + max(pause, timedelta(seconds=min(wait, 3600.0)))
             if isinstance(error, UpstreamBusy):
                 raise

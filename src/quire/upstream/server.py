@@ -31,6 +31,7 @@ from yarl import URL
 from quire import __version__
 from quire.domain.errors import UpstreamBusy, UpstreamError, reason_of
 from quire.domain.upstreams import without_login
+from quire.observe.metrics.tally import MirrorTally
 from quire.upstream.reach import AS_THE_ENVIRONMENT_SAYS, Reach, basic
 
 CONNECTIONS: Final = 32
@@ -51,8 +52,9 @@ _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 class Response:
     """An answer whose body is read by the caller."""
 
-    def __init__(self, response: aiohttp.ClientResponse, url: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, url: str, tally: MirrorTally) -> None:
         self._response = response
+        self._tally = tally
         self.url = url
         """Where it came from, after redirects."""
         self.status = response.status
@@ -67,10 +69,11 @@ class Response:
         """The body as it was sent, in pieces as they arrive. Raises UpstreamBusy, UpstreamError."""
         content = self._response.content
         while True:
-            with _sentences(self.url):
+            with _sentences(self.url, self._tally):
                 piece = await content.readany()
             if not piece:
                 return
+            self._tally.received += len(piece)
             yield piece
 
     def check(self, status: int = 200) -> None:
@@ -113,7 +116,12 @@ class OtherServer:
     """One index and the hosts of its files. Belongs to one event loop; connects when it is first asked."""
 
     def __init__(
-        self, index_url: str, *, private_hosts: Collection[str] | None = (), reach: Reach = AS_THE_ENVIRONMENT_SAYS
+        self,
+        index_url: str,
+        *,
+        private_hosts: Collection[str] | None = (),
+        reach: Reach = AS_THE_ENVIRONMENT_SAYS,
+        tally: MirrorTally | None = None,
     ) -> None:
         """`index_url`: of its project list, ended by a slash, perhaps with a login, which comes before that of `reach`;
         `private_hosts`: may have addresses that are not public, beside the index's own host; None: all may.
@@ -121,6 +129,7 @@ class OtherServer:
         parts = urlsplit(index_url)
         self.url = without_login(index_url)
         """Without the login."""
+        self._tally = tally or MirrorTally()
         self.reached = False
         """Whether anything was ever answered."""
         self._origin = origin_of(self.url)
@@ -154,7 +163,7 @@ class OtherServer:
             for_proxy = {} if proxy is None or proxy.login is None else {"Proxy-Authorization": proxy.login}
             if not url.startswith("https:"):  # else the proxy gets them with its CONNECT
                 sent |= for_proxy
-            with _sentences(url):
+            with _sentences(url, self._tally):
                 response = await session.get(
                     URL(url, encoded=True),
                     headers=sent,
@@ -163,9 +172,10 @@ class OtherServer:
                     proxy_headers=for_proxy,
                 )
             self.reached = True
+            self._tally.answered(response.status)
             try:
                 if response.status not in {301, 302, 303, 307, 308}:
-                    yield Response(response, url)
+                    yield Response(response, url, self._tally)
                     return
                 url = _redirected(url, response.headers.get("Location", ""))
             finally:
@@ -206,8 +216,18 @@ class OtherServer:
 
 
 @contextmanager
-def _sentences(url: str) -> Iterator[None]:
-    """Raises UpstreamBusy and UpstreamError instead of the errors of the library."""
+def _sentences(url: str, tally: MirrorTally) -> Iterator[None]:
+    """Raises UpstreamBusy and UpstreamError instead of the errors of the library, and counts them."""
+    try:
+        with _as_sentences(url):
+            yield
+    except UpstreamError:
+        tally.requests["failed"] += 1
+        raise
+
+
+@contextmanager
+def _as_sentences(url: str) -> Iterator[None]:
     host = urlsplit(url).hostname
     try:
         yield

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from quire.domain.errors import QuireError
+from quire.observe.metrics.tally import MirrorTally
 from quire.store.contracts import Store
 from quire.upstream.evicting import counted, evict
 from quire.upstream.uses import FileUses
@@ -52,9 +53,12 @@ class MirrorSpace:
         bound: int | None,
         executor: Callable[[], Executor],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        tally: MirrorTally | None = None,
     ) -> None:
         """`bound`: bytes; None without one. `executor`: threads for work that writes."""
         self.bound = bound
+        self.tally = tally or MirrorTally()
+        self.tally.bound = bound
         self._store = store
         self._executor = executor
         self._now = now
@@ -84,6 +88,7 @@ class MirrorSpace:
     def added(self, size: int) -> None:
         """A file was kept."""
         self._fetched += size
+        self.tally.kept = self.kept
         if self._is_due:
             self._wake.set()
 
@@ -130,9 +135,13 @@ class MirrorSpace:
         if last is not None and is_recent and not self._is_due:
             if self._count is None or self._count.at < last.at:
                 self._count = _Count(last.bytes, last.at, fetched)
+                self.tally.kept = self.kept
             return
         done = evict(self._store, self.bound, now)
         self._count = _Count(done.left, now, fetched)
+        self.tally.kept = self.kept
+        self.tally.removed += len(done.removed)
+        self.tally.removed_bytes += done.bytes
         if done.removed:
             log.info(
                 "files of the mirror removed",

@@ -25,6 +25,16 @@ def fetch(site: Site, *names: str) -> None:
         assert (answer.status_code, answer.content) == (200, FILES[name])
 
 
+def sample(page: str, series: str) -> float:
+    """The value of a series on a page of metrics."""
+    (found,) = (line.rpartition(" ")[2] for line in page.splitlines() if line.startswith(f"{series} "))
+    return float(found)
+
+
+def metrics(site: Site) -> str:
+    return site.client.get("/metrics").text
+
+
 def kept(site: Site) -> int:
     """The number of kept files, while others may remove them."""
     return sum(len(files) for _, _, files in os.walk(site.root / "quire" / "blobs"))
@@ -46,7 +56,20 @@ def test_a_server_keeps_within_its_bound(tmp_path: Path, place: str) -> None:
             fetch(site, *wanted)
             assert len(set(wanted)) < asked(upstream) < 40
             if not place:
-                until(lambda: kept(site) <= 8)
+                until(lambda: sample(metrics(site), "quire_mirror_kept_bytes") <= 8 * SIZE)
+                assert kept(site) <= 8
+                page = metrics(site)
+                removed = sample(page, "quire_mirror_removed_files_total")
+                assert removed >= asked(upstream) - 10
+                assert sample(page, "quire_mirror_removed_bytes_total") == removed * SIZE
+                assert sample(page, "quire_mirror_bound_bytes") == 8 * SIZE
+                fetched = sample(page, 'quire_mirror_files_total{kind="file",result="fetched"}')
+                assert asked(upstream) <= fetched  # the next request may come before the file is kept
+                assert sample(page, 'quire_mirror_files_total{kind="file",result="kept"}') == 40 - fetched
+                assert sample(page, "quire_mirror_sent_bytes_total") == 40 * SIZE
+                assert sample(page, "quire_upstream_received_bytes_total") > asked(upstream) * SIZE
+                assert sample(page, 'quire_upstream_requests_total{outcome="answered"}') == asked(upstream) + 1
+                assert sample(page, 'quire_mirror_pages_total{result="asked"}') == 1
                 status = json.loads(run_quire("mirror", "status", "-d", site.root, "--json", cwd=tmp_path).stdout)
                 assert status["bound"] == 8 * SIZE
                 assert status["bytes"] <= 8 * SIZE

@@ -168,7 +168,13 @@ class Worker:
         named = [] if settings.upstream is None else [settings.upstream]
         size = None if settings.upstream_offline else settings.mirror_size
         return Mirrors(
-            self.default.store, self._threads, reach, named, size=size, confirms=self.confirms_mirrored_pages
+            self.default.store,
+            self._threads,
+            reach,
+            named,
+            size=size,
+            tally=self.metrics.tally.mirror,
+            confirms=self.confirms_mirrored_pages,
         )
 
     async def close_mirrors(self) -> None:

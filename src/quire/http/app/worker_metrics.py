@@ -25,7 +25,7 @@ from quire.observe.log_output import lost_lines
 from quire.observe.metrics import catalog
 from quire.observe.metrics.catalog import Metric
 from quire.observe.metrics.files import Value, fold, own_file, page, write
-from quire.observe.metrics.tally import Counts, RouteTally, Tally
+from quire.observe.metrics.tally import Counts, MirrorTally, RouteTally, Tally
 from quire.process.budget import Memory
 from quire.process.siblings import folder_of, is_draining, make_folder
 
@@ -163,6 +163,7 @@ class WorkerMetrics:
         yield from _each(catalog.REFUSED, tally.refused)
         yield from _each(catalog.WEBHOOK_DELIVERIES, tally.webhooks)
         yield from _each(catalog.STORE_FAILURES, tally.store_errors)
+        yield from _of_mirrors(tally.mirror)
         if self._commits is not None:
             made = dict(self._commits.made)
             yield from _each(catalog.CHANGES, {action: made.get(action, 0) for action in catalog.CHANGE_ACTIONS})
@@ -207,6 +208,22 @@ def _of_bucket(counts: Counts) -> Iterator[Value]:
     yield catalog.BUCKET_RETRIES, (), [counts.retries]
     yield catalog.BUCKET_RECEIVED, (), [counts.received]
     yield catalog.BUCKET_SENT, (), [counts.sent]
+
+
+def _of_mirrors(tally: MirrorTally) -> Iterator[Value]:
+    yield from _each(catalog.UPSTREAM_REQUESTS, tally.requests)
+    yield catalog.UPSTREAM_RECEIVED, (), [tally.received]
+    yield catalog.UPSTREAM_PAUSES, (), [tally.pauses]
+    yield from _each(catalog.MIRROR_PAGE_LOOKS, tally.pages)
+    for labels, number in tally.files.items():
+        yield catalog.MIRROR_FILE_LOOKS, labels, [number]
+    yield catalog.MIRROR_SENT, (), [tally.sent]
+    yield catalog.MIRROR_REMOVED, (), [tally.removed]
+    yield catalog.MIRROR_REMOVED_BYTES, (), [tally.removed_bytes]
+    if tally.kept is not None:
+        yield catalog.MIRROR_BYTES, (), [tally.kept]
+    if tally.bound is not None:
+        yield catalog.MIRROR_BOUND, (), [tally.bound]
 
 
 def _each(metric: Metric, numbers: dict[str, int]) -> Iterator[Value]:

@@ -58,6 +58,10 @@ STORE_ERRORS = (
 CACHES = ("project", "projects", "access")
 BUCKET_KINDS = ("get", "head", "put", "delete", "list")
 BUCKET_OUTCOMES = ("answered", "refused", "forbidden", "failed")
+UPSTREAM_OUTCOMES = ("answered", "unchanged", "missing", "redirected", "busy", "refused", "failed")
+MIRROR_PAGES = ("kept", "asked", "stale", "missing", "failed")
+MIRROR_KINDS = ("file", "metadata")
+MIRROR_FILES = ("kept", "fetched", "passed")
 MAX_INDEXES = 100
 """Indexes that have series of their own, at the most."""
 LEFT_OUT_REASONS = ("damaged", "unreadable", "directory")
@@ -90,6 +94,26 @@ BUCKET_SECONDS = Metric(
 BUCKET_RETRIES = Metric("quire_bucket_retries_total", "counter", "Requests to the bucket that were tried again.")
 BUCKET_RECEIVED = Metric("quire_bucket_received_bytes_total", "counter", "Bytes of objects that were read.")
 BUCKET_SENT = Metric("quire_bucket_sent_bytes_total", "counter", "Bytes of objects that were written.")
+UPSTREAM_REQUESTS = Metric("quire_upstream_requests_total", "counter", "Requests to upstreams.", ("outcome",))
+UPSTREAM_RECEIVED = Metric("quire_upstream_received_bytes_total", "counter", "Bytes of bodies that upstreams sent.")
+UPSTREAM_PAUSES = Metric(
+    "quire_upstream_pauses_total", "counter", "Times that a worker began to ask an upstream nothing for a while."
+)
+MIRROR_PAGE_LOOKS = Metric(
+    "quire_mirror_pages_total", "counter", "Looks at mirrored pages, by the result.", ("result",)
+)
+MIRROR_FILE_LOOKS = Metric(
+    "quire_mirror_files_total", "counter", "Requests for files of upstreams.", ("kind", "result")
+)
+MIRROR_SENT = Metric(
+    "quire_mirror_sent_bytes_total", "counter", "Bytes of files of upstreams that clients were given by this server."
+)
+MIRROR_REMOVED = Metric("quire_mirror_removed_files_total", "counter", "Kept files that were removed for space.")
+MIRROR_REMOVED_BYTES = Metric("quire_mirror_removed_bytes_total", "counter", "Bytes of these files.")
+MIRROR_BYTES = Metric(
+    "quire_mirror_kept_bytes", "gauge", "Bytes of kept files of upstreams, as counted last.", merge=max
+)
+MIRROR_BOUND = Metric("quire_mirror_bound_bytes", "gauge", "The bound of these bytes.", merge=max)
 LOGINS = Metric("quire_logins_total", "counter", "Credentials, by the result of their check.", ("result",))
 REFUSED = Metric("quire_access_refused_total", "counter", "Requests refused by the access rules.", ("reason",))
 WEBHOOK_DELIVERIES = Metric(
@@ -124,5 +148,7 @@ METRICS = (
     *(REQUESTS, DURATION, SENT, RECEIVED, BARRIER_REQUESTS, VALIDATIONS, LOADS, UPLOADS, UPLOADED, CHANGES, CONFLICTS),
     *(BUCKET_REQUESTS, BUCKET_SECONDS, BUCKET_RETRIES, BUCKET_RECEIVED, BUCKET_SENT),
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
+    *(UPSTREAM_REQUESTS, UPSTREAM_RECEIVED, UPSTREAM_PAUSES, MIRROR_PAGE_LOOKS, MIRROR_FILE_LOOKS, MIRROR_SENT),
+    *(MIRROR_REMOVED, MIRROR_REMOVED_BYTES, MIRROR_BYTES, MIRROR_BOUND),
     *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES, INDEX_BYTES, INDEX_QUOTA),
 )

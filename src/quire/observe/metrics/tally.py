@@ -8,10 +8,14 @@ from collections import defaultdict
 from quire.observe.metrics.catalog import (
     CACHES,
     LOGIN_RESULTS,
+    MIRROR_FILES,
+    MIRROR_KINDS,
+    MIRROR_PAGES,
     REFUSAL_REASONS,
     SECONDS,
     STORE_ERRORS,
     UPLOAD_RESULTS,
+    UPSTREAM_OUTCOMES,
     WEBHOOK_RESULTS,
 )
 
@@ -44,12 +48,58 @@ class BarrierTally:
         self.loaded = 0
 
 
+class MirrorTally:
+    """The counts of the mirrors of one worker."""
+
+    __slots__ = (
+        "bound",
+        "files",
+        "kept",
+        "pages",
+        "pauses",
+        "received",
+        "removed",
+        "removed_bytes",
+        "requests",
+        "sent",
+    )
+
+    def __init__(self) -> None:
+        self.requests = dict.fromkeys(UPSTREAM_OUTCOMES, 0)
+        self.received = 0
+        """Bytes from upstreams."""
+        self.pauses = 0
+        self.pages = dict.fromkeys(MIRROR_PAGES, 0)
+        self.files = {(kind, result): 0 for kind in MIRROR_KINDS for result in MIRROR_FILES}
+        self.sent = 0
+        """Bytes of files to clients."""
+        self.removed = self.removed_bytes = 0
+        self.kept: int | None = None
+        """Bytes of files; None before the first count."""
+        self.bound: int | None = None
+
+    def answered(self, status: int) -> None:
+        """Count a request to an upstream by the status of its answer."""
+        self.requests[_outcome(status)] += 1
+
+
+def _outcome(status: int) -> str:
+    if status == 304:
+        return "unchanged"
+    if status in {404, 410}:
+        return "missing"
+    if status == 429 or status >= 500:
+        return "busy"
+    return {2: "answered", 3: "redirected"}.get(status // 100, "refused")
+
+
 class Tally:
     """Everything that one worker counts. Belongs to its event loop."""
 
     __slots__ = (
         "barriers",
         "logins",
+        "mirror",
         "received",
         "refused",
         "routes",
@@ -70,6 +120,7 @@ class Tally:
         self.refused = dict.fromkeys(REFUSAL_REASONS, 0)
         self.webhooks = dict.fromkeys(WEBHOOK_RESULTS, 0)
         """Belongs to the threads that deliver."""
+        self.mirror = MirrorTally()
         self.store_errors = dict.fromkeys(STORE_ERRORS, 0)
 
     def request(self, route: str, status: int, seconds: float, sent: int) -> None:
