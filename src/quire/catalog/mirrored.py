@@ -16,13 +16,16 @@ import msgspec
 
 from quire.catalog.sources import Content
 from quire.domain.errors import InvalidName, NotFound
-from quire.domain.project import UNKNOWN_SIZE, File, Status
+from quire.domain.project import UNKNOWN_DIGEST, UNKNOWN_SIZE, File, Status
 from quire.store.open_blob import OpenBlob
-from quire.upstream.files import METADATA, MirroredFiles
+from quire.upstream.documents import METADATA
+from quire.upstream.files import MirroredFiles
 from quire.upstream.mirror import Mirror, Mirrored
 from quire.upstream.pages import UpstreamFile
 from quire.upstream.server import OtherServer
 
+ATTESTATIONS: Final = ".attestations"
+"""The companion of a file that is its provenance object."""
 _PROJECT_BYTES: Final = 700
 _PLACE: Final = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._+!-]*/)+[A-Za-z0-9][A-Za-z0-9._+!-]*")
 _DIGEST_PLACE: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/[^/]+")
@@ -67,6 +70,8 @@ class MirroredFile(msgspec.Struct, frozen=True, gc=False):
         """Raises NotFound, UpstreamError, StoreError."""
         if not companion:
             return Content(await self.mirror.open(self.project, self.offered), self.file.sha256)
+        if companion == ATTESTATIONS and self.offered.provenance is not None:
+            return Content(await self.mirror.provenance(self.project, self.offered), UNKNOWN_DIGEST)
         digest = self.file.metadata_sha256
         if companion != METADATA or digest is None:
             raise NotFound(f"The file {self.file.filename}{companion} does not exist.")
@@ -202,6 +207,7 @@ def _file(offered: UpstreamFile) -> File:
         requires_python=offered.requires_python,
         yanked=offered.yanked,
         metadata_sha256=offered.metadata if isinstance(offered.metadata, str) else None,
+        provenance_sha256=None if offered.provenance is None else UNKNOWN_DIGEST,
     )
 
 

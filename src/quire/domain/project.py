@@ -62,6 +62,7 @@ class Status(StrEnum):
 
 
 UNKNOWN_SIZE: Final = -1
+UNKNOWN_DIGEST: Final = ""
 """The size of a file of another index that does not say it."""
 
 
@@ -92,7 +93,7 @@ class File(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """Whether a document with attestations (PEP 740) is kept beside the file."""
     provenance_sha256: str | None = None
     """Digest of that document, the provenance object; None when there is none that was verified: earlier versions kept
-    attestations as they were sent."""
+    attestations as they were sent. UNKNOWN_DIGEST only for a file of another index, which announces none."""
     uploader: str | None = None
     """The authenticated user who published it; None when uploads need no login."""
     blob: str | None = None

@@ -3,7 +3,7 @@
 Theory of operation. A run lists all that is kept, and removes files until a sixteenth of the bound is free again. Any
 number of workers may run at the same time, and any of them may be killed: a removal is one step, all of them choose the
 same files, and a removed file is fetched again by the next request for it. A download that is under way goes on: from
-the open file where the store is a local disk, else with bytes from the other index (`quire.upstream.files.KeptBlob`).
+the open file where the store is a local disk, else with bytes from the other index (`quire.upstream.reading.KeptBlob`).
 
 Some files cannot be fetched again: the other index lists them no more, or could not be asked when its page was wanted
 last. They are removed only when the bound does not hold after all others are gone.

@@ -14,32 +14,28 @@ again, and a download that is under way goes on with the bytes of such a fetch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Final, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import structlog
 
-from quire.domain.errors import BlobMissing, Conflict, NotFound, StoreError, UpstreamBusy, UpstreamError
+from quire.domain.errors import BlobMissing, NotFound, StoreError, UpstreamBusy, UpstreamError
 from quire.domain.reserved import MIRROR
 from quire.store.contracts import Staging, Store
 from quire.store.open_blob import OpenBlob
 from quire.upstream.arriving import PIECE, Arrival
+from quire.upstream.documents import MirroredDocuments, publish
 from quire.upstream.pages import UpstreamFile
+from quire.upstream.reading import WITHOUT_CODING, KeptBlob, Part, check_there
 from quire.upstream.server import OtherServer, Response
 from quire.upstream.space import MirrorSpace
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-MOST_METADATA: Final = 16 * 1024 * 1024
-"""Bytes of the metadata beside a file."""
-METADATA_SECONDS: Final = 60.0
-METADATA: Final = ".metadata"
-_WITHOUT_CODING: Final = {"Accept-Encoding": "identity"}
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("quire.mirror")
 
@@ -64,6 +60,7 @@ class MirroredFiles:
         """
         self._blobs = store.blobs
         self._space = space or MirrorSpace(store, None, writers)
+        self._documents = MirroredDocuments(store, server, self._space, readers=readers, writers=writers)
         self._survives = store.validates_inline
         """Whether the bytes of an open file can be read to their end after its removal."""
         self._writable = store.writable
@@ -148,32 +145,12 @@ class MirroredFiles:
         return True
 
     async def metadata(self, project: str, file: UpstreamFile) -> OpenBlob | bytes:
-        """The metadata beside a file, which the other index announced with its SHA-256. Raises as `open`."""
-        key = f"{self._key(project, file)}{METADATA}"
-        self._space.used(key)
-        try:
-            kept = await self._in(self._readers, self._blobs.open, key)
-        except BlobMissing:
-            self._check_asks(f"{file.filename}{METADATA}")
-        else:
-            self.count("metadata", "kept")
-            return kept
-        try:
-            async with (
-                asyncio.timeout(METADATA_SECONDS),
-                self._server.get(_beside(file.url, METADATA), _WITHOUT_CODING) as response,
-            ):
-                _check(response, f"{file.filename}{METADATA}")
-                body = await response.body(MOST_METADATA)
-        except TimeoutError:
-            raise UpstreamBusy(f"The metadata of {file.filename} does not arrive; repeat later.") from None
-        if not compare_digest(sha256(body).hexdigest(), str(file.metadata)):
-            raise UpstreamError(f"The metadata of {file.filename} has another digest than its page announces.")
-        self.count("metadata", "fetched")
-        if self._writable:
-            await self._in(self._writers, self._keep, key, body)
-            self._space.added(len(body))
-        return body
+        """See `MirroredDocuments`."""
+        return await self._documents.metadata(self._key(project, file), file)
+
+    async def provenance(self, project: str, file: UpstreamFile) -> OpenBlob | bytes:
+        """See `MirroredDocuments`."""
+        return await self._documents.provenance(self._key(project, file), file)
 
     async def close(self) -> None:
         """End all fetches, but keep the files that are complete. For the end of the process."""
@@ -197,8 +174,8 @@ class MirroredFiles:
         """Fetch a file to its end. `begun`: gets the arrival, or the reason why there is none."""
         staging, arrival = None, None
         try:
-            async with self._server.get(file.url, _WITHOUT_CODING) as response:
-                _check(response, file.filename)
+            async with self._server.get(file.url, WITHOUT_CODING) as response:
+                check_there(response, f"file {file.filename}")
                 arrival = Arrival(_size(file, response), asyncio.get_running_loop(), self._spool)
                 if self._space.takes(arrival.size):
                     staging = await self._in(self._writers, self._blobs.stage, key)
@@ -206,7 +183,7 @@ class MirroredFiles:
                 await self._receive(file, response, arrival, staging)
             self._complete.add(key)
             if staging is not None:
-                await self._in(self._writers, self._publish, staging)
+                await self._in(self._writers, publish, self._blobs, staging)
                 self._space.added(arrival.size)
             log.info("fetched", filename=file.filename, bytes=arrival.size)
         except BaseException as error:
@@ -252,22 +229,6 @@ class MirroredFiles:
             )
         arrival.verify()
 
-    def _publish(self, staging: Staging) -> None:
-        staged = staging.finish(durable=False)
-        try:
-            self._blobs.publish(staged)
-        except Conflict:  # another worker has fetched the same bytes
-            staged.discard()
-
-    def _keep(self, key: str, body: bytes) -> None:
-        staging = self._blobs.stage(key)
-        try:
-            staging.write(body)
-            self._publish(staging)
-        except StoreError as error:
-            staging.discard()
-            log.warning("metadata not kept", key=key, error=str(error))
-
     def _check_asks(self, name: str) -> None:
         if self._server.offline:
             raise NotFound(f"The file {name} is not here, and this server asks no other index (--upstream-offline).")
@@ -279,61 +240,6 @@ class MirroredFiles:
         self, executor: Callable[[], Executor], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor(), partial(function, *args, **kwargs))
-
-
-class KeptBlob(OpenBlob):
-    """A file that is here, for one reader. Where it may be removed while it is read, it has no path and no URL at which
-    others read it: they would meet the removal."""
-
-    __slots__ = ("_again", "_is_permanent", "_kept", "_sent", "_whole")
-
-    def __init__(
-        self,
-        kept: OpenBlob,
-        again: Callable[[], Awaitable[OpenBlob]],
-        sent: Callable[[int], object] = lambda size: None,
-        *,
-        by_descriptor: bool = False,
-        is_permanent: bool = False,
-    ) -> None:
-        """`again`: fetches it once more; `sent`: called with the number of bytes that will be read; `by_descriptor`:
-        whether its descriptor outlives a removal; `is_permanent`: whether it is not removed."""
-        has_descriptor = by_descriptor or is_permanent
-        super().__init__(
-            kept.size,
-            path=kept.path if is_permanent else None,
-            descriptor=kept.descriptor if has_descriptor else None,
-        )
-        self._sent = sent
-        self._is_permanent = is_permanent
-        self._kept = kept
-        self._again = again
-        self._whole: OpenBlob | None = None
-
-    def redirect_url(self) -> str | None:
-        return self._kept.redirect_url() if self._is_permanent else None
-
-    async def prepare(self, start: int, stop: int) -> None:
-        self._sent(stop - start)
-
-    async def recover(self) -> bool:
-        if self._whole is not None:
-            return False
-        self._whole = await self._again()
-        return True
-
-    async def wait(self, offset: int) -> None:
-        if self._whole is not None:
-            await self._whole.wait(offset)
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        return (self._whole or self._kept).read_at(offset, size)
-
-    def close(self) -> None:
-        self.descriptor = None
-        self._kept.close()
-        if self._whole is not None:
-            self._whole.close()
 
 
 class RemoteBlob(OpenBlob):
@@ -381,73 +287,6 @@ class RemoteBlob(OpenBlob):
             self._whole.close()
 
 
-class Part:
-    """A part of a file, passed on as it arrives; one reader reads it in order."""
-
-    def __init__(self, server: OtherServer, file: UpstreamFile, start: int, stop: int, size: int) -> None:
-        self._server = server
-        self._file = file
-        self._range = f"{start}-{stop - 1}"
-        self._whole_size = size
-        self._begun: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._pieces: asyncio.Queue[bytes | str] = asyncio.Queue(4)
-        """A text is the reason why there are no more."""
-        self._at = start
-        self._piece = b""
-        self._error: str | None = None
-        self._task = asyncio.get_running_loop().create_task(self._read())
-
-    async def begin(self) -> bool:
-        """Whether the other index gives this part. Raises NotFound, UpstreamError."""
-        try:
-            return await asyncio.shield(self._begun)
-        except BaseException:
-            self.close()
-            raise
-
-    async def wait(self, offset: int) -> None:
-        """Wait for the next bytes, of which `offset` is the first."""
-        if offset != self._at + len(self._piece) or self._error is not None:
-            return
-        piece = await self._pieces.get()
-        self._at = offset
-        if isinstance(piece, str):
-            self._piece, self._error = b"", piece
-        else:
-            self._piece = piece
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """Raises StoreError when there are no more bytes."""
-        begin = offset - self._at
-        found = self._piece[begin : begin + size] if begin >= 0 else b""
-        if not found:
-            raise StoreError(self._error or "The bytes have not arrived yet.")
-        return found
-
-    def close(self) -> None:
-        self._task.cancel()
-
-    async def _read(self) -> None:
-        headers = {**_WITHOUT_CODING, "Range": f"bytes={self._range}"}
-        try:
-            async with self._server.get(self._file.url, headers) as response:
-                is_part = response.headers.get("Content-Range") == f"bytes {self._range}/{self._whole_size}"
-                if response.status != 206 or not is_part:
-                    if response.status not in {200, 206, 416}:
-                        _check(response, self._file.filename)
-                    self._begun.set_result(False)
-                    return
-                self._begun.set_result(True)
-                async for piece in response.pieces():
-                    await self._pieces.put(piece)
-            await self._pieces.put(f"The part of {self._file.filename} ended early.")
-        except (UpstreamError, NotFound) as error:
-            if not self._begun.done():
-                self._begun.set_exception(error)
-            else:
-                await self._pieces.put(str(error))
-
-
 def _take(data: bytes, arrival: Arrival, staging: Staging | None, update: Callable[[bytes], None]) -> None:
     """Take in a piece. Blocks. Raises StoreError."""
     if data:
@@ -455,13 +294,6 @@ def _take(data: bytes, arrival: Arrival, staging: Staging | None, update: Callab
         if staging is not None:
             staging.write(data)
         arrival.append(data)
-
-
-def _check(response: Response, filename: str) -> None:
-    """Raises NotFound, UpstreamBusy, UpstreamError for any status but 200."""
-    if response.status in {404, 410}:
-        raise NotFound(f"The index that has the file {filename} gives it no more.")
-    response.check()
 
 
 def _size(file: UpstreamFile, response: Response) -> int:
@@ -476,9 +308,3 @@ def _size(file: UpstreamFile, response: Response) -> int:
     if size is None:
         raise UpstreamError(f"The index does not say how many bytes the file {file.filename} has; it is not fetched.")
     return size
-
-
-def _beside(url: str, companion: str) -> str:
-    """The URL of a companion of a file: the suffix belongs to the path (PEP 658)."""
-    path, mark, query = url.partition("?")
-    return f"{path}{companion}{mark}{query}"

@@ -4,6 +4,7 @@ removed, and a process that dies while it removes does no harm."""
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -26,9 +27,9 @@ def fetch(site: Site, *names: str) -> None:
 
 
 def sample(page: str, series: str) -> float:
-    """The value of a series on a page of metrics."""
-    (found,) = (line.rpartition(" ")[2] for line in page.splitlines() if line.startswith(f"{series} "))
-    return float(found)
+    """The value of a series on a page of metrics; infinite for none."""
+    found = (line.rpartition(" ")[2] for line in page.splitlines() if line.startswith(f"{series} "))
+    return float(next(found, math.inf))
 
 
 def metrics(site: Site) -> str:

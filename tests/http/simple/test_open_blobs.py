@@ -18,7 +18,7 @@ from quire.http.app.application import create_application
 from quire.http.simple.files import CHUNK, ZEROCOPY, FileResponse
 from quire.index.upload import examine, upload_key
 from quire.store.open_blob import OpenBlob
-from quire.upstream.files import KeptBlob
+from quire.upstream.reading import KeptBlob
 from tests.distributions import make_wheel, wheel_name
 
 ELSEWHERE = "https://bucket.example/blobs/elsewhere?signature=abc"

@@ -60,7 +60,7 @@ BUCKET_KINDS = ("get", "head", "put", "delete", "list")
 BUCKET_OUTCOMES = ("answered", "refused", "forbidden", "failed")
 UPSTREAM_OUTCOMES = ("answered", "unchanged", "missing", "redirected", "busy", "refused", "failed")
 MIRROR_PAGES = ("kept", "asked", "stale", "missing", "failed")
-MIRROR_KINDS = ("file", "metadata")
+MIRROR_KINDS = ("file", "metadata", "provenance")
 MIRROR_FILES = ("kept", "fetched", "passed")
 MAX_INDEXES = 100
 """Indexes that have series of their own, at the most."""
