@@ -42,7 +42,7 @@ BENCH_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-proofs test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket torture-rights fuzz bench lint audit pin-images format lock upgrade dev clean
+.PHONY: help serve test test-fast test-proofs test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket torture-rights torture-mirror fuzz bench lint audit pin-images format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -93,6 +93,9 @@ torture-rights: $(DEV) ## nothing but rights change and are tried, on a director
 	$(BIN)/python -m tests.nfs.rights --seconds 900 --seed $(SEED) --decisions 50000 --file-system ext4
 	$(BIN)/python -m tests.nfs.rights --seconds 900 --seed $(SEED) --decisions 50000 --file-system xfs
 	$(BUCKET_RIG) sh -c '$(BIN)/python -m tests.linearizability torture --bucket $$TESTS_BUCKET/rights --faults 20 $(RIGHTS_ARGS) --decisions 100000'
+
+torture-mirror: $(DEV) ## mirrored pages and files, of an upstream that changes, fails and lies (SECONDS=, SEED=, TORTURE_ARGS="--without swap")
+	$(BIN)/python -m tests.linearizability.mirrors --seconds $(SECONDS) --seed $(SEED) $(TORTURE_ARGS)
 
 fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for each; finds go to .cache/fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -m "proofs or not proofs" -n $(JOBS) $(PYTEST_ARGS)

@@ -191,6 +191,7 @@ PRIVATE = {
     "bucket/sabotage.py": {"_bucket"},
     "command_line.py": {"_actions", "_SubParsersAction"},
     "http/fast/test_raw_requests.py": {"_blocks", "_logins"},
+    "linearizability/mirrors/program.py": {"_load", "_login", "_records"},
     "marking.py": {"_response"},
     "observe/test_log_output.py": {"_lock"},
     "servers/test_sendfile.py": {"_has_room"},

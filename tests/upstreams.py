@@ -26,6 +26,8 @@ class Answer:
     """Content-Length to claim; None for the truth."""
     held: threading.Event | None = None
     """Half of the body is sent before it is set."""
+    has_length: bool = True
+    """Else the end of the connection is the end of the body."""
 
 
 class FakeIndex:
@@ -96,7 +98,8 @@ def serving_index() -> Iterator[FakeIndex]:
             answer = index.answer(self.path)
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.content_type)
-            self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
+            if answer.has_length:
+                self.send_header("Content-Length", str(len(answer.body) if answer.length is None else answer.length))
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.end_headers()

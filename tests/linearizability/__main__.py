@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -19,6 +18,7 @@ from tests.linearizability import sabotage
 from tests.linearizability.guarded import guard
 from tests.linearizability.plan import Plan
 from tests.linearizability.servers import Victim, quire_servers
+from tests.linearizability.telling import tell
 from tests.linearizability.torture import Report, torture
 from tests.serving import quire_command
 
@@ -89,7 +89,7 @@ def _run(arguments: argparse.Namespace, folder: Path, stack: ExitStack) -> Repor
     )
     if arguments.rights_alone:
         plan = plan.with_rights_alone()
-    return torture(plan, folder, victims, _tell)
+    return torture(plan, folder, victims, tell)
 
 
 def _program(arguments: argparse.Namespace) -> Callable[..., list[str]]:
@@ -104,18 +104,6 @@ def _program(arguments: argparse.Namespace) -> Callable[..., list[str]]:
 def _sabotaged_bucket(safeguard: str, *arguments: object) -> list[str]:
     """A command line of quire without this safeguard of the store in a bucket."""
     return [sys.executable, "-m", "tests.bucket.sabotage", safeguard, *map(str, arguments)]
-
-
-_told = [0.0]
-
-
-def _tell(line: str) -> None:
-    """A line that replaces itself on a terminal; elsewhere one line each half minute."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-    elif time.monotonic() - _told[0] > 30:
-        _told[0] = time.monotonic()
-        print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

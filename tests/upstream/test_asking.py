@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from quire.domain.errors import UpstreamError
+from quire.domain.errors import UpstreamBusy, UpstreamError
 from quire.upstream.asking import PageRequests
 from quire.upstream.mirror import Answered
 from quire.upstream.mirrored import Validators
@@ -74,3 +74,18 @@ def test_an_error_page_with_status_200_is_refused(index: FakeIndex) -> None:
         index.at("/simple/foo/", answer)
         with pytest.raises(UpstreamError, match=match):
             ask(index)
+
+
+def test_half_a_page_is_refused(index: FakeIndex) -> None:
+    """HTML without a length that breaks off would else be a page with fewer files. Whole pages are taken, also such
+    that are no documents."""
+    links = "".join(f'<a href="foo-{each}.0.tar.gz#sha256={"0" * 64}">foo</a>\n' for each in range(30))
+    whole = f"<!DOCTYPE html>\n<HTML><body>{links}</body></HTML>\n".encode()
+    index.at("/simple/foo/", Answer(whole[: len(whole) // 2], "text/html", has_length=False))
+    with pytest.raises(UpstreamBusy, match="before it was complete"):
+        ask(index)
+    for body, files in ((whole, 30), (links.encode(), 30)):
+        index.at("/simple/foo/", Answer(body, "text/html", has_length=False))
+        found = ask(index).page
+        assert found is not None
+        assert len(found.files) == files

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from quire.domain.errors import UpstreamBusy
 from quire.upstream.mirror import Answered
 from quire.upstream.mirrored import Validators
 from quire.upstream.pages import ACCEPT, UpstreamPage, parse_page
@@ -20,6 +21,8 @@ MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
 MAX_VALIDATOR: Final = 500
 """Characters of an ETag; a longer one is not sent back."""
 _SERIAL: Final = "X-PyPI-Last-Serial"
+_HEAD: Final = 1000
+"""Bytes in which a page in HTML begins, and in which it ends."""
 
 
 class PageRequests:
@@ -46,8 +49,15 @@ class PageRequests:
             body = await response.body(MAX_PAGE_BYTES)
             url, kind = response.url, response.headers.get("Content-Type", "")
             serial = response.headers.get(_SERIAL, "")
+            if not response.is_delimited and _is_cut(body):
+                raise UpstreamBusy(f"The index ended the page of {name} before it was complete; repeat later.")
         page = await asyncio.get_running_loop().run_in_executor(self._executor(), parse_page, name, kind, body, url)
         return Answered(_numbered(page, serial), validators=validators)
+
+
+def _is_cut(body: bytes) -> bool:
+    """Whether a page in HTML lacks its end. Half a page reads like a whole one with fewer files; JSON does not."""
+    return b"<html" in body[:_HEAD].lower() and b"</html" not in body[-_HEAD:].lower()
 
 
 def _numbered(page: UpstreamPage, serial: str) -> UpstreamPage:

@@ -65,6 +65,11 @@ class Response:
     def host(self) -> str:
         return urlsplit(self.url).hostname or ""
 
+    @property
+    def is_delimited(self) -> bool:
+        """Whether its end can be told from a connection that broke off (RFC 9112, 8): by a length, or by chunks."""
+        return "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
+
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body as it was sent, in pieces as they arrive. Raises UpstreamBusy, UpstreamError."""
         content = self._response.content

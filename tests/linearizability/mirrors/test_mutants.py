@@ -1,0 +1,56 @@
+"""The judge at work on mirrors without one of their safeguards: each of them is convicted of what it lets happen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.linearizability.mirrors.judge import Kind
+from tests.linearizability.mirrors.program import Safeguard
+from tests.linearizability.mirrors.run import MirrorReport, torture_mirror
+
+pytestmark = pytest.mark.proofs
+
+SECONDS = 6.0
+ROUNDS = 8
+"""A machine that is busy may not get to the lie that shows it; then the next round begins with another seed."""
+EXPECTED = {
+    Safeguard.SWAP: {Kind.BACK},
+    Safeguard.SHARING: {Kind.BACK},
+    Safeguard.SERIAL: {Kind.BACK},
+    Safeguard.DIGEST: {Kind.BYTES},
+    Safeguard.ERROR_PAGES: {Kind.TORN},
+    Safeguard.ADDRESSES: {Kind.HOST},
+    Safeguard.LOGIN: {Kind.LOGIN},
+    Safeguard.RESERVED: {Kind.PRIVATE},
+    Safeguard.STALE: {Kind.LOST},
+}
+
+
+def test_every_safeguard_is_removed_by_a_test() -> None:
+    """None is left out below."""
+    assert set(EXPECTED) == set(Safeguard) - {Safeguard.NONE}
+
+
+@pytest.mark.parametrize("safeguard", EXPECTED)
+def test_a_mirror_without_a_safeguard_is_convicted(tmp_path: Path, safeguard: Safeguard) -> None:
+    """By the rule that the safeguard is for."""
+    report: MirrorReport | None = None
+    for seed in range(1, ROUNDS + 1):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        report = torture_mirror(
+            folder / "packages",
+            folder,
+            seed=seed,
+            seconds=SECONDS,
+            workers=3,
+            kill_every=0.0,
+            safeguard=safeguard,
+            ends_early=True,
+        )
+        if EXPECTED[safeguard] <= {Kind(kind) for kind in report.violations}:
+            return
+    assert report is not None
+    raise AssertionError(f"it was not convicted of {EXPECTED[safeguard]}:\n{report.table()}")
