@@ -22,7 +22,10 @@ from typing import Any
 import bcrypt
 import httpx
 
+from quire.access.records import AccessRecords
+from quire.index.audit.entries import Origin
 from quire.index.index import Index
+from quire.operations import defining
 from quire.store.posix.store import PosixStore
 from tests.distributions import make_wheel, wheel_name
 from tests.serving import DEADLINE, Served, environment, free_port, running, until
@@ -32,6 +35,8 @@ HTML_V1 = "application/vnd.pypi.simple.v1+html"
 OPEN = ("-a", ".", "-P", ".", "--disable-fallback")
 """Flags of an index that needs no login."""
 TWINE = {"User-Agent": "twine/7.0.0 CPython/3.11"}
+NAMED_INDEX = "index:team"
+"""The place of a named index of this name in a directory: all requests go below `/team/`."""
 BUCKET_IN_MEMORY = "s3://memory"
 """The place of a bucket in the memory of its server (see `tests.bucket_in_memory`)."""
 _BOUNDARY = "----------quire-tests"
@@ -61,6 +66,8 @@ class Site:
     """Follows no redirects; its base URL has the prefix."""
     place: str = ""
     """Where the store is, in place of the directory, which then has drop-in files only; empty: in the directory."""
+    name: str = "main"
+    """Of the index."""
 
     @property
     def base(self) -> str:
@@ -92,7 +99,7 @@ class Site:
     def index(self) -> Index:
         """The same index as another process sees it."""
         self._is_on_disk()
-        return Index(PosixStore.open(self.root))
+        return Index(PosixStore.open(self.root), self.name)
 
     def staged(self) -> list[str]:
         """The files in the staging folder."""
@@ -149,13 +156,19 @@ def serve(
     """A `quire run` with one worker over `folder`/packages, which is made if it is not there.
 
     `place`: see `Site.place`; an `@` in it stands for a folder that no other server has. Below BUCKET_IN_MEMORY it is
-    in a bucket in the memory of the server.
+    in a bucket in the memory of the server. NAMED_INDEX: a named index in the directory,
+    instead of the one at the root.
 
     Whatever was asked of it, it must not have logged a traceback. `unprivileged`: for root, to have no other rights to
     files than the permissions give. `descriptors`: the hard limit of open files; None for that of the tests.
     """
     root = folder / "packages"
     root.mkdir(exist_ok=True)
+    name = "main"
+    if place == NAMED_INDEX:
+        place, name = "", place.partition(":")[2]
+        access = AccessRecords(PosixStore.open(root))
+        defining.create_index(access, name, {}, default="main", origin=Origin(command="test"))
     port, place = free_port(), place.replace("@", secrets.token_hex(6))
     arguments = ("run", "-p", port, "-i", "127.0.0.1", "--workers", 1, *flags, *filter(None, [place]), root)
     program = "tests.bucket_in_memory" if place.startswith(f"{BUCKET_IN_MEMORY}/") else "quire"
@@ -165,11 +178,13 @@ def serve(
     if descriptors is not None:
         command = ["prlimit", f"--nofile={descriptors}:{descriptors}", *command]
     prefix = str(flags[flags.index("--server-base-url") + 1]) if "--server-base-url" in flags else ""
+    if name != "main":
+        prefix = f"{prefix.rstrip('/')}/{name}"
     with (
         running(command, port, cwd=folder, environ=environment(**variables)) as served,
         httpx.Client(base_url=f"http://127.0.0.1:{port}{prefix}", timeout=DEADLINE) as client,
     ):
-        yield Site(root, served, client, place)
+        yield Site(root, served, client, place, name)
         assert "Traceback" not in served.output(), served.output()
 
 

@@ -156,6 +156,7 @@ def test_codings_decode_to_the_same_bytes(site: Site, path: str) -> None:
     ],
 )
 @pytest.mark.parametrize("query", ["", f"?format={JSON_V1.replace('+', '%2B')}"])
+@pytest.mark.at_root("some of them are pypiserver's addresses, which are at the root")
 def test_redirects_for_good(site: Site, prefixed: Site, asked: str, location: str, query: str) -> None:
     """301 to the normalized name with its slash, under any prefix; the query goes along."""
     for served in (site, prefixed):
@@ -165,6 +166,7 @@ def test_redirects_for_good(site: Site, prefixed: Site, asked: str, location: st
 
 
 @pytest.mark.parametrize("asked", ["/one", "/one/", "/some thing/", "/%3Cb%3E"])
+@pytest.mark.at_root("pypiserver's addresses are at the root")
 def test_anything_else_goes_to_its_project(site: Site, prefixed: Site, asked: str) -> None:
     """303 to /simple/<anything>/, as pypiserver has it."""
     for served in (site, prefixed):
@@ -174,6 +176,7 @@ def test_anything_else_goes_to_its_project(site: Site, prefixed: Site, asked: st
         assert answer.url.join(answer.headers["location"]) == expected
 
 
+@pytest.mark.at_root("pypiserver's addresses are at the root")
 def test_a_line_break_in_an_address_makes_no_header(site: Site) -> None:
     """It stays escaped in the destination."""
     answer = site.get("/a%0D%0AX-Injected%3A%20c")
@@ -181,6 +184,7 @@ def test_a_line_break_in_an_address_makes_no_header(site: Site) -> None:
     assert "x-injected" not in answer.headers
 
 
+@pytest.mark.at_root("the fallback is of the index at the root")
 def test_falls_back_to_the_public_index(prefixed: Site) -> None:
     """303 for a project that is not here, 302 for a client of HTTP/1.0; never remembered, the project may come."""
     answer = prefixed.get("/simple/not-there/")
@@ -215,6 +219,7 @@ def test_letters_that_no_address_has(site: Site) -> None:
     assert len(answer.body.splitlines()) == 1
 
 
+@pytest.mark.at_root("it has a prefix already")
 def test_pages_work_under_a_prefix(prefixed: Site) -> None:
     """From the prefix alone, with and without its slash, every link of every page resolves to something below it."""
     base = prefixed.base
@@ -244,6 +249,7 @@ FORWARDED = {
 }
 
 
+@pytest.mark.at_root("it compares whole addresses")
 def test_believes_a_trusted_proxy(prefixed: Site) -> None:
     """Where absolute URLs are needed they are those that the trusted proxy reports in the named headers."""
     document = prefixed.client.get("/pypi/one/json", headers=FORWARDED).json()
@@ -281,6 +287,7 @@ def test_other_methods_are_refused(site: Site) -> None:
 
 
 @pytest.mark.on_disk("two server processes share the store")
+@pytest.mark.at_root("the second server is asked at the root")
 def test_an_upload_is_in_the_very_next_listing(site: Site, tmp_path: Path) -> None:
     """A second server process over the same directory lists a file at once, and the first one its deletion."""
     with serve(site.root.parent, *OPEN) as other:

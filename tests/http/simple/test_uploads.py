@@ -55,6 +55,7 @@ ADDRESSES = [
 ]
 
 
+@pytest.mark.at_root("below the name of an index there are fewer addresses")
 @pytest.mark.parametrize("path", ADDRESSES)
 def test_takes_twines_form(site: Site, path: str) -> None:
     """At every address that people give as the repository's, and everything is recorded."""
@@ -73,13 +74,20 @@ def test_takes_twines_form(site: Site, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/upload/x", "/nowhere/at/all", "/simple/there/", "/health"])
 def test_another_address(site: Site, path: str) -> None:
-    """Refused with the right one, and nothing is kept."""
+    """Refused with the right one, and nothing is kept. The beginning of a path may be meant as the name of an index."""
     with nothing_changes(site):
         answer = post(site, _form(), path)
-    assert answer.status_code == (404 if path in {"/upload/x", "/nowhere/at/all"} else 405)
-    assert answer.text.endswith(f"; publish to {site.base}.\n")
+    is_missing = path in {"/upload/x", "/nowhere/at/all"} or (site.name != "main" and path == "/health")
+    assert answer.status_code == (404 if is_missing else 405)
+    if site.name != "main":
+        assert answer.text.endswith(f", or to {site.base} if {site.name} is an index.\n")
+    elif path == "/nowhere/at/all":
+        assert answer.text.endswith(f"; publish to {site.base}, or to {site.base}nowhere/ if nowhere is an index.\n")
+    else:
+        assert answer.text.endswith(f"; publish to {site.base}.\n")
 
 
+@pytest.mark.at_root("it is where links without the name of an index lead")
 @pytest.mark.parametrize("link", ["/there", "/there/1.0/", "/there/1.0", "/project/There/", "/project/there/1.0/"])
 @pytest.mark.parametrize("address", ["/", "/legacy/", "/upload/", "/simple/"])
 def test_the_links_that_publishing_tools_print(site: Site, address: str, link: str) -> None:
@@ -177,6 +185,7 @@ def test_a_removed_file_never_comes_back_with_other_content(site: Site, agent: s
     assert site.filenames(name) == [filename]
 
 
+@pytest.mark.at_root("the flag is for the index at the root; others have it in their definition")
 def test_overwrite(tmp_path: Path, place: str) -> None:
     """With -o other content takes the name."""
     with serve(tmp_path, *OPEN, "-o", place=place) as site:
@@ -189,6 +198,7 @@ def test_overwrite(tmp_path: Path, place: str) -> None:
         assert publish_wheel(site, "one") == filename
 
 
+@pytest.mark.at_root("drop-ins are of the index at the root")
 def test_a_dropped_file_is_not_overwritten(site: Site) -> None:
     """A file of that name that lies in the directory is there already, and stays as it is."""
     content = make_wheel("dropped", "1.0")

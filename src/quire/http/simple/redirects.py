@@ -17,12 +17,14 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from quire.domain.errors import InvalidName
+from quire.domain.indexes import RESERVED
 from quire.domain.names import is_version, normalize_name
 from quire.http.app.problems import HttpError, problem_response
 from quire.http.app.routes import path_within
 from quire.http.app.worker import worker_of
 from quire.http.simple.pages import query_of, see_other
 
+_INDEX = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 _SLASHES = re.compile("//+")
 _PRINTED = re.compile(r"/(?:(?:legacy|simple|upload|pypi|project)/)?([^/]+)(?:/([^/]+))?/?")
 
@@ -39,7 +41,7 @@ def unrouted_response(request: Request, error: HTTPException) -> Response:
     sentences = {404: "There is nothing at this address", 405: "This address does not take this method"}
     sentence = sentences.get(error.status_code, error.detail.rstrip("."))
     if request.method == "POST" and error.status_code in sentences:
-        sentence += f"; publish to {_base(request)}"
+        sentence += f"; publish to {_publishing(request)}"
     return problem_response(request, HttpError(error.status_code, f"{sentence}.", headers))
 
 
@@ -61,6 +63,16 @@ def _redirect(request: Request) -> Response | None:
     except InvalidName:
         return None
     return see_other(request, f"{'../' * (below.count('/') - 1)}simple/{name}/")
+
+
+def _publishing(request: Request) -> str:
+    """The address to publish to. The path may begin with the name of an index. Whether there is one of that name is not
+    told here: the client may have no right to know."""
+    base, below = _base(request), path_within(request.scope).removeprefix(worker_of(request).settings.server_base_url)
+    first = below.strip("/").partition("/")[0]
+    if first in RESERVED or not _INDEX.fullmatch(first):
+        return base
+    return f"{base}, or to {base}{first}/ if {first} is an index"
 
 
 def _base(request: Request) -> str:
