@@ -42,7 +42,7 @@ BENCH_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-proofs test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket torture-rights torture-mirror fuzz bench lint audit pin-images format lock upgrade dev clean
+.PHONY: help serve test test-fast test-proofs test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench lint audit pin-images format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -96,6 +96,9 @@ torture-rights: $(DEV) ## nothing but rights change and are tried, on a director
 
 torture-mirror: $(DEV) ## mirrored pages and files, of an upstream that changes, fails and lies (SECONDS=, SEED=, TORTURE_ARGS="--without swap")
 	$(BIN)/python -m tests.linearizability.mirrors --seconds $(SECONDS) --seed $(SEED) $(TORTURE_ARGS)
+
+torture-promotions: $(DEV) ## several projects promoted at once and read meanwhile, workers and promoters killed (SECONDS=, SEED=, TORTURE_ARGS="--without journal")
+	$(BIN)/python -m tests.linearizability.promotions --seconds $(SECONDS) --seed $(SEED) $(TORTURE_ARGS)
 
 fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for each; finds go to .cache/fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz -m "proofs or not proofs" -n $(JOBS) $(PYTEST_ARGS)

@@ -17,10 +17,14 @@ from tests.serving import environment
 class HandProcess:
     """Started when it is needed, and again after it was killed."""
 
-    def __init__(self, stores: Sequence[str], choose: random.Random) -> None:
+    def __init__(
+        self, stores: Sequence[str], choose: random.Random, module: str = "tests.linearizability.hand"
+    ) -> None:
+        """`module`: the program, which takes orders as `hand` does."""
         self.kills = 0
         self._stores = stores
         self._choose = choose
+        self._module = module
         self._process: subprocess.Popen[str] | None = None
 
     def close(self) -> None:
@@ -57,7 +61,7 @@ class HandProcess:
 
     def _started(self) -> subprocess.Popen[str]:
         if self._process is None:
-            command = [sys.executable, "-m", "tests.linearizability.hand", self._choose.choice(self._stores)]
+            command = [sys.executable, "-m", self._module, self._choose.choice(self._stores)]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
             )

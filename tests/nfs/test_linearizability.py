@@ -62,3 +62,16 @@ def _explained(report: dict[str, Any]) -> None:
     assert report["reads_judged"] > 100
     assert report["decisions_judged"] > 100
     assert report["changes_of_rights"] > 0
+
+
+@pytest.mark.parametrize("file_system", ["ext4"])
+def test_no_reader_sees_a_part_of_a_promotion(machine: Recorded, hammering: float) -> None:
+    """Stages are promoted through a server on each client and by processes on both mounts, all of which are killed."""
+    seconds = hammering * _TIMES
+    report = machine.run("promotions", timeout=int(seconds) + _MORE, seconds=seconds)
+    assert report["violations"] == 0, report["examples"]
+    assert report["undecided"] == 0
+    assert report["odd"] == {}
+    # that it was a test at all
+    assert report["promoted"] > 0
+    assert report["reads"] > 100

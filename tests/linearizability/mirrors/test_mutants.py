@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.linearizability.mirrors.judge import Kind
+from tests.linearizability.mirrors.private_names import ask_for_private_names
 from tests.linearizability.mirrors.program import Safeguard
 from tests.linearizability.mirrors.run import MirrorReport, torture_mirror
 
@@ -54,3 +55,13 @@ def test_a_mirror_without_a_safeguard_is_convicted(tmp_path: Path, safeguard: Sa
             return
     assert report is not None
     raise AssertionError(f"it was not convicted of {EXPECTED[safeguard]}:\n{report.table()}")
+
+
+def test_a_mirror_that_asks_for_private_names_is_convicted(tmp_path: Path) -> None:
+    """Those that are claimed and reserved, without the look at the claims."""
+    found = ask_for_private_names(
+        tmp_path / "packages", tmp_path, seed=1, seconds=2.0, kill_every=0.0, safeguard=Safeguard.RESERVED
+    )
+    assert any("claimed" in path for path in found.leaked)
+    assert any("acme" in path for path in found.leaked)
+    assert not any("hosted" in path for path in found.leaked)
