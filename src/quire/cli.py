@@ -32,6 +32,7 @@ COMMANDS = {
     **dict.fromkeys(("grant", "revoke", "grants", "group", "access"), "grant"),
     "owner": "owner",
     "claim": "claim",
+    "policy": "policy",
     "config-snippet": "config_snippet",
     "webhook": "webhook",
     "session": "session",

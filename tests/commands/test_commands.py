@@ -487,6 +487,7 @@ COMMAND_LINES = (
     *("stage list", "promote pr-1", "claim"),
     *("merge alpha --yes", "unmerge alpha", "osv show"),
     *("mirror status",),
+    *("policy show", "policy deny alpha", "policy explain alpha"),
 )
 
 

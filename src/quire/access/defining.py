@@ -24,6 +24,7 @@ from quire.domain.indexes import (
     chain,
 )
 from quire.domain.names import normalize_name
+from quire.domain.policy import with_changes
 from quire.domain.reserved import STORE_WIDE, Reserved, is_simple, normalize_pattern
 from quire.domain.trash import is_trash
 from quire.domain.upstreams import with_upstream, without_upstream
@@ -107,6 +108,20 @@ def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDef
     return msgspec.structs.replace(
         definition, **{"upstreams": upstreams, "claims": claims, "merged": tuple(sorted(merged)), **fields}
     )
+
+
+def with_policy(
+    document: AccessDocument, name: str, changes: Mapping[str, Any], default: str, *, at: str, by: str | None
+) -> AccessDocument:
+    """With another policy of an index; the very document when it has it already. `changes`, `at`, `by`: see
+    `quire.domain.policy.with_changes`. Raises NotFound, InvalidRequest."""
+    before = find(document, name, default)
+    policy = with_changes(before.policy, changes, at=at, by=by)
+    if policy is before.policy:
+        return document
+    after = msgspec.structs.replace(before, policy=policy)
+    others = {each: definition for each, definition in document.indexes.items() if each != name}
+    return with_fields(document, indexes=others if name == default and after == DEFAULT else {**others, name: after})
 
 
 def _patterns(names: Iterable[str]) -> tuple[str, ...]:

@@ -19,15 +19,18 @@ from quire.access.grants import ANY, Permission, Scope, Subject, SubjectKind, pa
 from quire.domain.advisory_sources import AdvisorySource
 from quire.domain.errors import DamagedRecord, InvalidRequest
 from quire.domain.indexes import IndexDefinition
+from quire.domain.policy import NO_POLICY, loaded_policy, stored_policy
 from quire.domain.upstreams import UpstreamDefinition
 from quire.domain.webhooks import Webhook
 from quire.publishing.publishers import Publisher
 
 KEY: Final = "access/rules/store"
 """The record's key, in every store."""
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The highest format number that this version writes; a document with a higher one is not understood, and never
 overwritten."""
+_WITHOUT_POLICIES: Final = 2
+"""The format number of a document without policies: an earlier version would serve what they hold back."""
 _WITHOUT_LIMITS: Final = 1
 """The format number of a document without definitions of indexes and rates, which earlier versions understand."""
 _KEY_BYTES: Final = 32
@@ -151,7 +154,7 @@ _Damage = (msgspec.MsgspecError, KeyError, TypeError, AttributeError, ValueError
 def encode_access(document: AccessDocument, log: Iterable[Mapping[str, Any]] = ()) -> bytes:
     """The record's bytes. `log`: the entries of the latest changes. Raises InvalidRequest for one that is too large."""
     stored: dict[str, Any] = {
-        "format": FORMAT if document.indexes or _has_rates(document) else _WITHOUT_LIMITS,
+        "format": _format_of(document),
         "grants": {identity: _stored(grant) for identity, grant in document.grants.items()},
         "groups": document.groups,
         "tokens": {identity: _stored(token) for identity, token in document.tokens.items()},
@@ -281,6 +284,12 @@ def _of_indexes(document: AccessDocument) -> dict[str, Any]:
     return {"indexes": {name: _stored(definition) for name, definition in document.indexes.items()}}
 
 
+def _format_of(document: AccessDocument) -> int:
+    if any(definition.policy != NO_POLICY for definition in document.indexes.values()):
+        return FORMAT
+    return _WITHOUT_POLICIES if document.indexes or _has_rates(document) else _WITHOUT_LIMITS
+
+
 def _has_rates(document: AccessDocument) -> bool:
     return any(token.rate is not None for token in document.tokens.values())
 
@@ -306,6 +315,8 @@ def _stored(
     stored.pop("unknown", None)
     if isinstance(entry, IndexDefinition) and entry.upstreams:
         stored["upstreams"] = [_stored(upstream) for upstream in entry.upstreams]
+    if isinstance(entry, IndexDefinition) and entry.policy != NO_POLICY:
+        stored["policy"] = stored_policy(entry.policy)
     return stored | entry.unknown
 
 
@@ -313,6 +324,8 @@ def _loaded(entry: dict[str, Any], kind: type[E]) -> E:
     fields = _FIELDS_OF[kind]
     if kind is IndexDefinition and "upstreams" in entry:
         entry = {**entry, "upstreams": tuple(_loaded(each, UpstreamDefinition) for each in entry["upstreams"])}
+    if kind is IndexDefinition and "policy" in entry:
+        entry = {**entry, "policy": loaded_policy(entry["policy"])}
     if entry.keys() <= fields:
         loaded = msgspec.convert(entry, kind)
     else:

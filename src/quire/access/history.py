@@ -13,7 +13,7 @@ ACCESS_ACTIONS: Final = (
     *("access-init", "grant", "revoke", "group"),
     *("token-create", "token-revoke", "token-rotate", "token-mint", "token-burn"),
     *("publisher-add", "publisher-remove", "audience", "session-key", "session-end"),
-    *("index-create", "index-set", "index-delete"),
+    *("index-create", "index-set", "index-delete", "policy-set"),
     *("webhook-add", "webhook-remove", "webhook-rotate", "webhook-resume", "webhook-disable"),
     *("osv-update", "osv-remove"),
 )
@@ -80,7 +80,7 @@ def _settings(entry: Entry) -> Iterator[str]:
 
 def _defines(entry: Entry) -> bool:
     """Whether a change is of the definition of an index, which is about all of them."""
-    return str(entry.get("action")).startswith("index-")
+    return str(entry.get("action")).startswith(("index-", "policy-"))
 
 
 def _value(value: object) -> str:

@@ -40,6 +40,7 @@ from quire.administration.documents import (
     WebhookSecretBody,
     Yanked,
 )
+from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation
 from quire.administration.promotion_documents import Promotion
 from quire.administration.publisher_documents import (
     Audience,
@@ -73,6 +74,15 @@ class Administration(Protocol):
     def promote(self, stage: str, *, dry_run: bool, progress: Progress) -> Promotion:
         """Publish all files of a stage into the index that it is in front of, in one step, or only tell what would be
         published. `progress`: of the copies, on a store."""
+        ...
+
+    def policy(self) -> PolicyEntry: ...
+
+    def set_policy(self, body: PolicyBody) -> PolicyChange: ...
+
+    def explain_policy(self, project: str, version: str | None) -> PolicyExplanation:
+        """The decisions about the files of a project, or of one release. A store knows what it keeps of upstreams, and
+        asks none."""
         ...
 
     def projects(self) -> ProjectPage:

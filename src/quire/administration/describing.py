@@ -11,6 +11,7 @@ from quire.catalog.views import ProjectView
 from quire.domain.errors import NotFound, QuireError
 from quire.domain.names import same_version, version_sort_key
 from quire.domain.project import File
+from quire.domain.rulings import Decision
 from quire.index.audit.reading import LogReader
 from quire.index.index import Index
 from quire.observe.metrics.catalog import TRASH_ACTIONS
@@ -18,8 +19,8 @@ from quire.render.pypi_json import describing_file, select_release
 from quire.render.simple import release_versions
 
 
-def file_entry(listed: ListedFile, path: str | None = None) -> FileEntry:
-    """A file. `path`: of a drop-in, where it lies."""
+def file_entry(listed: ListedFile, path: str | None = None, decision: Decision | None = None) -> FileEntry:
+    """A file. `path`: of a drop-in, where it lies; `decision`: of a policy that warns of it."""
     file = listed.file
     is_drop_in = listed.removal_problem is not None
     return FileEntry(
@@ -37,6 +38,7 @@ def file_entry(listed: ListedFile, path: str | None = None) -> FileEntry:
         drop_in=is_drop_in,
         place=listed.place if is_drop_in else None,
         path=path,
+        warning=None if decision is None else f"{decision.sentence}.",
     )
 
 

@@ -208,6 +208,36 @@ class FileEntry(Answer, frozen=True, kw_only=True):
     """Of a file in a served directory: its path below `/packages/`."""
     path: str | None = None
     """Of a file in a served directory: its path there. Only on the store itself, never over HTTP."""
+    warning: str | None = None
+    """Of a file that a policy warns of: the sentence."""
+
+
+class DecisionEntry(Answer, frozen=True, kw_only=True):
+    """A rule of a policy that concerns a file."""
+
+    rule: str
+    """`blocked`, `denied`, `not-allowed`, `malicious`, `vulnerable` or `min-age`."""
+    effect: str
+    """`block`: the file is not offered; or `warn`."""
+    index: str
+    """The index that has the policy."""
+    sentence: str
+    since: str | None
+    """When the rule was made; None where that is not known."""
+    until: str | None
+    """When the file is offered without a change of the policy; None for never."""
+    lift: str
+    """The command by which an administrator lifts it."""
+    right: str
+    """The right on the index that this needs."""
+
+
+class HeldFile(Answer, frozen=True, kw_only=True):
+    """A file that a policy holds back."""
+
+    filename: str
+    version: str
+    decision: DecisionEntry
 
 
 class ProjectDetails(Answer, frozen=True, kw_only=True):
@@ -234,6 +264,8 @@ class FileList(Answer, frozen=True, kw_only=True):
 
     project: str
     files: list[FileEntry]
+    held_back: list[HeldFile] = []
+    """Those that a policy holds back: they are not offered."""
 
 
 class ReleaseEntry(Answer, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ from quire.administration.documents import (
     YankBody,
     Yanked,
 )
+from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation
 from quire.administration.promotion_documents import Promotion, PromotionBody
 from quire.administration.publisher_documents import (
     Audience,
@@ -108,6 +109,15 @@ class Remote:
 
     def set_index(self, name: str, body: IndexBody) -> IndexChange:
         return self._client.post(IndexChange, body, "indexes", name)
+
+    def policy(self) -> PolicyEntry:
+        return self._client.get(PolicyEntry, *self._at, "policy")
+
+    def set_policy(self, body: PolicyBody) -> PolicyChange:
+        return self._client.post(PolicyChange, body, *self._at, "policy")
+
+    def explain_policy(self, project: str, version: str | None) -> PolicyExplanation:
+        return self._client.get(PolicyExplanation, *self._at, "policy", "explain", project=project, version=version)
 
     def projects(self) -> ProjectPage:
         found: list[ProjectEntry] = []

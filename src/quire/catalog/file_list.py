@@ -6,7 +6,8 @@ whether it changed. Of a project that did not, the lines are taken out of the pa
 costs the decoding of one record, and a page of the same state is the same object, with its compressed forms.
 
 The page, the places in it where each project's lines end, and each record's tag are remembered, and charged to the
-worker's budget. Projects with drop-in files have no tag: they are read each time.
+worker's budget. Projects with drop-in files have no tag: they are read each time. So are those with a file that a
+policy holds back, or lets pass, until a certain time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from html import escape
 
 import structlog
 
+from quire.catalog.filtering import Filter
 from quire.catalog.hosted import Hosted
 from quire.catalog.sources import AnySource, file_path
 from quire.catalog.views import NamesView, ProjectNames, Projects, ProjectView
@@ -70,10 +72,10 @@ class FileList:
 class FileLists:
     """A `quire.catalog.freshness.Source` of the one page; its key is the empty one."""
 
-    def __init__(self, hosted: Hosted, sources: Sequence[AnySource]) -> None:
-        """`sources`: as for Projects, `hosted` among them, and none that needs awaiting."""
+    def __init__(self, hosted: Hosted, sources: Sequence[AnySource], policies: Filter | None = None) -> None:
+        """`sources`: as for Projects, `hosted` among them, and none that needs awaiting; `policies`: as there."""
         self._hosted = hosted
-        self._projects = Projects(sources)
+        self._projects = Projects(sources, policies=policies)
         self._names = ProjectNames(sources)
 
     def begin_tick(self) -> None:
@@ -111,7 +113,8 @@ class FileLists:
         if known is not None and (tag := known.tag(name)) and self._hosted.has_tag(name, tag):
             return tag, known.lines(name)
         view = self._projects.load_blocking(name)
-        return self._hosted.tag(view.parts), b"".join(_lines(view))
+        tag = "" if view.held.until is not None else self._hosted.tag(view.parts)
+        return tag, b"".join(_lines(view))
 
 
 def _lines(view: ProjectView) -> list[bytes]:

@@ -51,6 +51,11 @@ class MirroredFile(msgspec.Struct, frozen=True, gc=False):
         return self.file.filename
 
     @property
+    def origin(self) -> str:
+        """The name of its mirror."""
+        return self.mirror.upstream
+
+    @property
     def is_permanent(self) -> bool:
         """Whether its URL carries a digest."""
         return self.place == _own_place(self.project, self.file) or _DIGEST_PLACE.fullmatch(self.place) is not None

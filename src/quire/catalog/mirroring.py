@@ -80,6 +80,11 @@ class Mirrors:
             return links[0].mirror
         return MirrorChain(links) if links else None
 
+    @staticmethod
+    def name_of(url: str) -> str:
+        """The name of the mirror of an upstream (`mirror_name`)."""
+        return mirror_name(url)
+
     async def close(self) -> None:
         """End what is being asked and fetched."""
         for handle in self._retired.values():

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import TypeVar, cast
 
 from quire.catalog.file_count import FileCount, InThread
 from quire.catalog.file_list import FileList, FileLists
+from quire.catalog.filtering import Filter, RulesOf
 from quire.catalog.freshness import Barrier
 from quire.catalog.hosted import Hosted
 from quire.catalog.sources import AnySource, Content, FetchedFile, FoundFile, ListedFile, at_hand
@@ -69,6 +71,7 @@ class ServedIndex:
         behind: Sequence[Sequence[AnySource]] = (),
         joined: Sequence[Collection[str]] = (),
         claims: Sequence[Reserved] = (),
+        rules: RulesOf | None = None,
         budget: Budget,
         threads: Threads,
         tallies: Mapping[str, BarrierTally],
@@ -76,8 +79,8 @@ class ServedIndex:
         """`others`: the sources beside the hosted files, in their order; `merged`: those of another index, whose files
         are listed after them; `behind`: groups of those behind them, and `joined`, `claims`: by group, names of
         projects that are joined by the last one, and names that belong to it also without files (see
-        `quire.catalog.views`). `budget`: all memory but that of searches is charged to it. `tallies`: the counts of the
-        barriers `project` and `projects`.
+        `quire.catalog.views`). `rules`: None where no policy holds files back. `budget`: all memory but that of
+        searches is charged to it. `tallies`: the counts of the barriers `project` and `projects`.
         """
         self.name = hosted.name
         self.has_behind = bool(behind)
@@ -99,15 +102,24 @@ class ServedIndex:
         self._compared = tuple(source for source in reversed(beside) if source.may_have_files)
         self._threads = threads
         all_sources = (*sources, *chain.from_iterable(behind))
+        self.policies = None if rules is None else _filter_of(rules, (published, *others), merged, behind)
+        """None where no policy holds files back."""
         self.is_mirroring = any(source.needs_awaiting for source in all_sources)
         """Whether there are upstreams behind it."""
         inline = all(source.validates_inline for source in all_sources)
         self.projects: Barrier[ProjectView] = Barrier(
             GroupedProjects(
-                sources, policy.integrity_url, behind=behind, reserved=policy.reserved, joined=joined, claims=claims
+                sources,
+                policy.integrity_url,
+                behind=behind,
+                reserved=policy.reserved,
+                joined=joined,
+                claims=claims,
+                policies=self.policies,
+                executor=threads.readers,
             )
             if behind
-            else Projects(sources, policy.integrity_url),
+            else Projects(sources, policy.integrity_url, policies=self.policies),
             inline=inline,
             pacing=hosted.store.pacing,
             budget=budget,
@@ -123,7 +135,7 @@ class ServedIndex:
             tally=tallies["projects"],
         )
         self.file_list: Barrier[FileList] = Barrier(
-            FileLists(published, self.own_sources),
+            FileLists(published, self.own_sources, self.policies),
             inline=False,
             pacing=hosted.store.pacing,
             budget=budget,
@@ -141,9 +153,11 @@ class ServedIndex:
         merged: Sequence[AnySource] = (),
         joined: Sequence[Collection[str]] = (),
         claims: Sequence[Reserved] = (),
+        *,
+        rules: RulesOf | None = None,
     ) -> ServedIndex:
-        """The same index with other groups behind it, and another policy. `merged`: of the index that it is a stage of:
-        its projects are merged with those of that one, as they will be when it is promoted."""
+        """The same index with other groups behind it, another policy and other rules. `merged`: of the index that it is
+        a stage of: its projects are merged with those of that one, as they will be when it is promoted."""
         return ServedIndex(
             self.hosted,
             self._others,
@@ -152,6 +166,7 @@ class ServedIndex:
             behind=behind,
             joined=joined,
             claims=claims,
+            rules=rules,
             budget=self._budget,
             threads=self._threads,
             tallies=self._tallies,
@@ -239,20 +254,24 @@ class ServedIndex:
     async def find(self, place: str) -> FoundFile | None:
         """The file at a place below `/packages/`; None when there is none, or it is found by its project alone.
 
-        Raises StoreError.
+        Raises HeldBack, StoreError.
         """
         found = ((source, source.find(place)) for source in self._unhosted)
         source, file = await self._in_reader(
             lambda: next((each for each in found if each[1] is not None), (None, None))
         )
-        if file is None or source in self._others:
-            return file
+        if file is None or source is None:
+            return None
         try:
-            parts = (await self.project(file.project)).parts
+            is_own = source in self._others or any(
+                each is source for each, _ in (await self.project(file.project)).parts
+            )
+            if is_own and self.policies is not None:
+                await self._in_reader(partial(self.policies.check, file.project, source, file))
         except BaseException:
             file.close()
             raise
-        if any(each is source for each, _ in parts):
+        if is_own:
             return file
         file.close()  # of an index behind, where a nearer one owns the name
         return None
@@ -267,3 +286,12 @@ class ServedIndex:
 
     async def _in_reader(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads.readers(), function)
+
+
+def _filter_of(
+    rules: RulesOf, own: Sequence[AnySource], merged: Sequence[AnySource], behind: Sequence[Sequence[AnySource]]
+) -> Filter:
+    local = dict.fromkeys(own, rules.own) | dict.fromkeys(merged, rules.merged)
+    for group, theirs in zip(behind, rules.behind, strict=False):  # the last group may be that of the upstreams
+        local |= dict.fromkeys(group, theirs)
+    return Filter(rules, local)

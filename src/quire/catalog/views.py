@@ -15,14 +15,17 @@ Only of a project that was merged by name the upstreams are asked as well; their
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from itertools import pairwise
 from sys import getsizeof
 from typing import Final
 
 from quire.catalog import freshness
+from quire.catalog.filtering import NOTHING_HELD, Filter, Held
 from quire.catalog.sources import AnySource, ListedFile, SourceNames, SourceProject, at_hand, file_path
-from quire.domain.errors import NotFound, StoreError
+from quire.domain.errors import HeldBack, NotFound, StoreError
 from quire.domain.project import Status
 from quire.domain.reserved import Reserved
 from quire.render.negotiation import MediaType
@@ -35,6 +38,7 @@ _PAGE_BYTES = 750  # beside the bytes of its forms
 _PREPARED_BYTES = 1500  # an answer ready to be sent, beside the body that it shares with its page
 _FILE_BYTES = 600  # a File and its places in tables, beside the text in it
 _STRING_BYTES = 57  # beside its characters
+_DECISION_BYTES = 900  # with its sentence
 
 _PATCHED_NAMES = 2000  # fewer are rendered in a millisecond or two
 _FEW_FILES = 200  # merged and sorted in a millisecond
@@ -77,9 +81,11 @@ class Pages:
 class ProjectView:
     """A project as it was at one moment, or its absence."""
 
-    def __init__(self, name: str, parts: Sequence[ProjectPart], integrity: str | None = None) -> None:
+    def __init__(
+        self, name: str, parts: Sequence[ProjectPart], integrity: str | None = None, policies: Filter | None = None
+    ) -> None:
         """`parts`: what each source has; of files with the same name that of the last one is listed. `integrity`: see
-        `ProjectListing.integrity`."""
+        `ProjectListing.integrity`. `policies`: None where none holds files back."""
         self.name = name
         self.integrity = integrity
         self.parts = tuple(parts)
@@ -87,17 +93,23 @@ class ProjectView:
         self.prepared: dict[object, object] = {}
         """Prepared responses of the fast path; dropped when the project changes."""
         files = {each.file.filename: each for _, part in parts for each in part.files()}
-        self.files: dict[str, ListedFile] = {
+        self.every: dict[str, ListedFile] = {
             file.filename: files[file.filename] for file in sort_files([each.file for each in files.values()])
         }
-        """Every listed file by filename, sorted; also those that a quarantined project does not offer."""
-        self._fixed_bytes = _VIEW_BYTES + 2 * len(name) + sum(map(_bytes_of, self.files.values()))
+        """Every file by filename, sorted; also those that policies hold back, or a quarantined project does not
+        offer."""
+        self.held = NOTHING_HELD if policies is None else policies.hold(name, sourced(parts))
+        """The decisions of the policies, of this moment."""
+        self.files = self.every if not self.held.blocks else _without(self.every, self.held)
+        """Every listed file: those that are not held back."""
+        self._fixed_bytes = _VIEW_BYTES + 2 * len(name) + sum(map(_bytes_of, self.every.values()))
+        self._fixed_bytes += _DECISION_BYTES * len(self.held.decisions)
         self._fixed_bytes += sum(part.bytes_in_memory for _, part in parts)
 
     @property
     def exists(self) -> bool:
         """Whether there is such a project: one with files, or with a status."""
-        return bool(self.files) or any(part.exists for _, part in self.parts)
+        return bool(self.every) or any(part.exists for _, part in self.parts)
 
     @property
     def had_record(self) -> bool:
@@ -133,6 +145,13 @@ class ProjectView:
     def offered(self) -> dict[str, ListedFile]:
         """The files that may be downloaded (PEP 792: none of a quarantined project)."""
         return self.files if self.status.offers_files else {}
+
+    def offers(self, filename: str) -> ListedFile | None:
+        """The file of this name, if it may be downloaded. Raises HeldBack where a policy holds it back."""
+        decision = self.held.decisions.get(filename)
+        if decision is not None and decision.blocks and self.status.offers_files:
+            raise HeldBack(f"{decision.sentence}.")
+        return self.offered.get(filename)
 
     @property
     def bytes_in_memory(self) -> int:
@@ -194,6 +213,16 @@ class NamesView:
         return self.pages.known(media_type)
 
 
+def sourced(parts: Sequence[ProjectPart]) -> Collection[tuple[AnySource, ListedFile]]:
+    """The file of each name that is listed, with its source."""
+    return {each.file.filename: (source, each) for source, part in parts for each in part.files()}.values()
+
+
+def _without(files: Mapping[str, ListedFile], held: Held) -> dict[str, ListedFile]:
+    blocked = {name for name, decision in held.decisions.items() if decision.blocks}
+    return {name: each for name, each in files.items() if name not in blocked}
+
+
 def _bytes_of(listed: ListedFile) -> int:
     """About what a file takes in memory."""
     file = listed.file
@@ -220,13 +249,19 @@ class Projects(freshness.Source[ProjectView]):
         reserved: Reserved = NO_NAMES,
         joined: Sequence[Collection[str]] = (),
         claims: Sequence[Reserved] = (),
+        policies: Filter | None = None,
+        executor: Callable[[], Executor] | None = None,
     ) -> None:
         """`sources`: of files with the same name the first source's is listed; `behind`: groups of further ones, see
         above. Only the last group may have sources that need awaiting, and is not asked for the names in `reserved`
         when it has. `joined`: by group, names for which the last one is asked in any case; `claims`: by group,
         names that belong to it although it has nothing of them. `integrity`: see `ProjectListing.integrity`.
+        `policies`: None where none holds files back; `executor`: threads in which they decide about the files of
+        other servers.
         """
+        self._executor = executor
         self._integrity = integrity
+        self._policies = policies
         self._groups = tuple(_in_reading_order(group) for group in (sources, *behind))
         self._reserved = reserved
         has_upstreams = any(source.needs_awaiting for source in self._groups[-1])
@@ -238,7 +273,7 @@ class Projects(freshness.Source[ProjectView]):
         self._tick = object()
 
     def load_inline(self, key: str, known: ProjectView | None) -> ProjectView | None:
-        if known is None:
+        if known is None or not self._is_true(known):
             return None
         tick = self._tick
         for source, part in known.parts:
@@ -262,7 +297,11 @@ class Projects(freshness.Source[ProjectView]):
             if current is None:
                 return None
             parts.append((source, current))
-        return ProjectView(key, parts, self._integrity)
+        return ProjectView(key, parts, self._integrity, self._policies)
+
+    def _is_true(self, known: ProjectView) -> bool:
+        """Whether the time has changed no decision of a policy."""
+        return self._policies is None or self._policies.is_true(known.held)
 
     def load(self, key: str, known: ProjectView | None) -> ProjectView | Awaitable[ProjectView]:
         before = dict(known.parts) if known is not None else {}
@@ -339,12 +378,15 @@ class Projects(freshness.Source[ProjectView]):
             else:
                 parts.append((source, groups[-1][source]))
         parts += [part for found in groups[:-1] for part in found.items()]
-        return self._view(key, known, parts)
+        if self._policies is None or self._executor is None:
+            return self._view(key, known, parts)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor(), self._view, key, known, parts)
 
     def _view(self, name: str, known: ProjectView | None, parts: Sequence[ProjectPart]) -> ProjectView:
-        return (
-            known if known is not None and _is_same(parts, known.parts) else ProjectView(name, parts, self._integrity)
-        )
+        if known is not None and _is_same(parts, known.parts) and self._is_true(known):
+            return known
+        return ProjectView(name, parts, self._integrity, self._policies)
 
 
 class GroupedProjects(Projects):

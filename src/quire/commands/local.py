@@ -21,6 +21,7 @@ from quire.administration.describing import log_reader
 from quire.administration.describing_access import explanation, grant_entry, grant_list, token_entry
 from quire.administration.describing_changes import deletion_of, status_of, yanked_of
 from quire.administration.describing_indexes import index_entries, index_entry, settings_of
+from quire.administration.describing_policies import changes_of, policy_entry
 from quire.administration.describing_promotions import promotion_of
 from quire.administration.describing_publishers import grants_checked, projects_of, publisher_entry
 from quire.administration.describing_trash import emptied_of, restored_of, trash_entry
@@ -62,6 +63,7 @@ from quire.administration.documents import (
     WebhookSecretBody,
     Yanked,
 )
+from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation
 from quire.administration.promotion_documents import Promotion
 from quire.administration.publisher_documents import (
     Audience,
@@ -73,7 +75,9 @@ from quire.administration.publisher_documents import (
     UnmatchedGrant,
 )
 from quire.administration.trash_documents import Emptied, Restored, TrashPage
+from quire.advisories.known import AdvisoryCache
 from quire.catalog.drop_ins import DropInFile, DropIns
+from quire.catalog.filtering import check_upload, utc_now
 from quire.catalog.hosted import Hosted, count_bytes
 from quire.catalog.views import Projects, ProjectView
 from quire.commands.common import Opened
@@ -81,6 +85,7 @@ from quire.config.values import index_name
 from quire.domain.changes import Selection
 from quire.domain.errors import DamagedRecord, NoSuchProject, NotFound
 from quire.domain.project import File, Project, Status
+from quire.domain.rulings import Rules
 from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
 from quire.index.index import Index
@@ -137,6 +142,8 @@ class Local:
         state, root = self._access.read().state, self._index.name
         target = promoting.target_of(state.document, stage, root)
         source, into = (Index(self._opened.store, name, self._origin) for name in (stage, target))
+        rules = [Rules(target, state.definition(target).policy)]
+        advisories = AdvisoryCache(self._opened.store).at(state.document.advisories)
         promoted = promoting.promote(
             source,
             promoting.projects_of(source),
@@ -144,6 +151,7 @@ class Local:
                 into,
                 overwrite=state.definition(target).overwrite,
                 existing=self._drop_ins if target == root else lambda _: {},
+                check=lambda facts: check_upload(rules, facts, advisories, utc_now()),
             ),
             dry_run=dry_run,
             origin=self._origin,
@@ -155,6 +163,20 @@ class Local:
         default, changes = self._opened.root, settings_of(body)
         definition, changed = defining.set_index(self._access, name, changes, default=default, origin=self._origin)
         return IndexChange(index=index_entry(name, definition, default, read_only=False), changed=changed)
+
+    def policy(self) -> PolicyEntry:
+        name = self._index.name
+        return policy_entry(name, self._access.read().state.definition(name).policy)
+
+    def set_policy(self, body: PolicyBody) -> PolicyChange:
+        name, root = self._index.name, self._opened.root
+        policy, changed = defining.set_policy(self._access, name, changes_of(body), default=root, origin=self._origin)
+        return PolicyChange(policy=policy_entry(name, policy), changed=changed)
+
+    def explain_policy(self, project: str, version: str | None) -> PolicyExplanation:
+        from quire.commands.explaining import explained  # noqa: PLC0415 - all that a server has, for this only
+
+        return explained(self._opened, self._index.name, project, version)
 
     # -- projects -----------------------------------------------------------------------------------------------------
 

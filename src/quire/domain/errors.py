@@ -58,6 +58,10 @@ class ProjectClosed(QuireError):
     """The project's status (PEP 792: archived, quarantined) refuses uploads."""
 
 
+class HeldBack(QuireError):
+    """The policy of an index holds a file back (`quire.domain.rulings`)."""
+
+
 class NotFound(QuireError):
     """No such project, release or file."""
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from quire.domain.policy import NO_POLICY, Policy
 from quire.domain.upstreams import Upstreams
 
 
@@ -50,6 +51,8 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     merged: tuple[str, ...] = ()
     """Projects (normalized names, sorted) whose files are listed together with those of the upstream that has the same
     name. Of a filename in both, the index's own file is listed."""
+    policy: Policy = NO_POLICY
+    """The files that it holds back, and those that it warns of; see there."""
     unknown: dict[str, Any] = {}
     """Fields of the stored document that this version does not know."""
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
 from quire.access import defining
-from quire.access.document import AccessDocument
+from quire.access.document import AccessDocument, stamp
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
 from quire.domain.errors import ChangedMeanwhile, InvalidRequest, NotFound
 from quire.domain.indexes import DEFAULT, IndexDefinition
+from quire.domain.policy import Policy
 from quire.domain.trash import is_trash
 from quire.index.audit.entries import Origin
 from quire.index.index import Index, all_indexes
@@ -38,6 +40,28 @@ def set_index(
     if before is not after:
         log.info("index changed", index=name, user=origin.user)
     return after.indexes.get(name, DEFAULT), before is not after
+
+
+def set_policy(
+    access: AccessRecords, name: str, changes: Mapping[str, Any], *, default: str, origin: Origin
+) -> tuple[Policy, bool]:
+    """Change the policy of an index: the policy, and whether that changed it.
+
+    `changes`: see `quire.domain.policy.with_changes`. Raises InvalidRequest, NotFound, StoreError.
+    """
+    if not changes:
+        raise InvalidRequest("No rule of the policy was named.")
+    details = {"index": name, "set": dict(changes)}
+    at = stamp(datetime.now(UTC))
+    before, after = access.change(
+        lambda document: defining.with_policy(document, name, changes, default, at=at, by=origin.user),
+        "policy-set",
+        details,
+        origin,
+    )
+    if before is not after:
+        log.info("policy changed", index=name, user=origin.user)
+    return after.indexes.get(name, DEFAULT).policy, before is not after
 
 
 def create_index(

@@ -23,6 +23,7 @@ from quire.domain.errors import InvalidDistribution, InvalidRequest, NotFound, P
 from quire.domain.names import normalize_name
 from quire.domain.project import File, Project
 from quire.domain.quotas import UNLIMITED, Quotas
+from quire.domain.rulings import Facts
 from quire.index import commits
 from quire.index.audit.entries import Origin, timestamp
 from quire.index.index import PUBLICATION_SECONDS, Guard, Index
@@ -57,6 +58,8 @@ class Target:
     quotas: Quotas = UNLIMITED
     existing: Callable[[str], Mapping[str, File]] = lambda name: {}
     """By project, the files that other sources of the index have. Blocks."""
+    check: Callable[[Facts], None] = lambda facts: None
+    """Raises HeldBack for a file that the policy of the index holds back."""
     permissions: Mapping[str, Permission] = field(default_factory=dict)
     """By project; none are needed on the store itself."""
 
@@ -194,6 +197,8 @@ def _plan(promoter: Promoter, project: Project, target: Target, *, keeps_going: 
     try:
         if not project.status.offers_files:
             raise ProjectClosed(f"The project {project.name} is {project.status}; its files are not promoted.")
+        for file in project.files.values():
+            target.check(Facts(part.key, file.version, file.filename, file.sha256, file.uploaded, is_upstream=False))
         new = promoter.check(part, overwrite=target.overwrite, quotas=target.quotas)
     except QuireError as error:
         if not keeps_going or isinstance(error, StoreError):

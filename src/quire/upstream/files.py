@@ -58,6 +58,7 @@ class MirroredFiles:
         of all mirrors of this worker, None for one without a bound; `spool`: the directory for files that arrive, None
         for the system's.
         """
+        self.upstream = upstream
         self._blobs = store.blobs
         self._space = space or MirrorSpace(store, None, writers)
         self._documents = MirroredDocuments(store, server, self._space, readers=readers, writers=writers)

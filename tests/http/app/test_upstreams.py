@@ -57,7 +57,8 @@ class Workers:
     """Two workers of one store, each with its fast path, in this process."""
 
     def __init__(self, where: str, **settings: Any) -> None:
-        found = Settings(directories=(where,), authenticate=(), no_drop_in=True, **{"fallback_url": None, **settings})
+        chosen = {"fallback_url": None, "no_drop_in": True, **settings}
+        found = Settings(directories=(where,), authenticate=(), **chosen)
         self.applications = [create_application(found) for _ in range(2)]
         self.store = self.applications[0].state.worker.default.store
         self.clients = [

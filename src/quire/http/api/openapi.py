@@ -60,10 +60,17 @@ def document(health_endpoint: str = "/health") -> Json:
 def _api_schemas() -> Json:
     """Of the JSON API: generated from its types."""
     # For this document, and for API requests, only.
-    from quire.administration import documents, promotion_documents, publisher_documents, trash_documents  # noqa: PLC0415 - as said
+    from quire.administration import (  # noqa: PLC0415 - as said
+        documents,
+        policy_documents,
+        promotion_documents,
+        publisher_documents,
+        trash_documents,
+    )
 
     schemas = (
         *documents.SCHEMAS,
+        *policy_documents.SCHEMAS,
         *promotion_documents.SCHEMAS,
         *publisher_documents.SCHEMAS,
         *trash_documents.SCHEMAS,

@@ -70,6 +70,16 @@ PROMOTE: Final = Operation(
     (_INDEX,),
     _body("PromotionBody"),
 )
+POLICY: Final = Operation("The policy of an index", _answer("PolicyEntry"), (404,), (_INDEX,))
+SET_POLICY: Final = Operation(
+    "Change the policy of an index", _answer("PolicyChange"), (404, 507, *_BODY_ERRORS), (_INDEX,), _body("PolicyBody")
+)
+EXPLAIN_POLICY: Final = Operation(
+    "The decisions about the files of a project, or of one release",
+    _answer("PolicyExplanation"),
+    (404,),
+    (_INDEX, _query("project", "A project, in any spelling"), _query("version", "One release of it")),
+)
 PROJECTS: Final = Operation("A page of the projects", _answer("ProjectPage"), (404,), (_INDEX, _CURSOR, _LIMIT))
 PROJECT: Final = Operation(
     "A project with its files",

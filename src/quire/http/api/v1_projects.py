@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.administration import describing
-from quire.administration.documents import FileList, ProjectEntry, ProjectPage
+from quire.administration.describing_policies import decision_entry
+from quire.administration.documents import FileList, HeldFile, ProjectEntry, ProjectPage
 from quire.catalog.hosted import HostedProject, record_of
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import Projects, ProjectView
@@ -65,8 +66,14 @@ async def project(request: Request) -> Response:
 async def files(request: Request) -> Response:
     """GET the files of a project."""
     view = await _existing(request)
-    found = [describing.file_entry(each) for each in view.files.values()]
-    return answered(FileList(project=view.name, files=found))
+    decisions = view.held.decisions
+    found = [describing.file_entry(each, decision=decisions.get(name)) for name, each in view.files.items()]
+    held = [
+        HeldFile(filename=name, version=each.file.version, decision=decision_entry(decisions[name]))
+        for name, each in view.every.items()
+        if name not in view.files
+    ]
+    return answered(FileList(project=view.name, files=found, held_back=held))
 
 
 async def releases(request: Request) -> Response:
@@ -90,6 +97,8 @@ def etag_of(view: ProjectView) -> str:
             digest.update(f"record {part.record.tag}\n".encode())
         else:
             digest.update("".join(f"file {each.place} {each.file.sha256}\n" for each in part.files()).encode())
+    for filename, decision in view.held.decisions.items():
+        digest.update(f"held {filename} {decision.effect}\n".encode())
     return f'"{digest.hexdigest()[:32]}"'
 
 
@@ -112,7 +121,7 @@ async def _existing(request: Request) -> ProjectView:
 
 def _entries(index: ServedIndex, names: Sequence[str]) -> list[ProjectEntry]:
     """Blocks. The views that it reads are remembered where those of searches are, apart from the views of pages."""
-    source = Projects(index.own_sources)
+    source = Projects(index.own_sources, policies=index.policies)
 
     def entry(name: str) -> ProjectEntry | None:
         known = index.searched.get(name) or index.projects.memory.get(name)

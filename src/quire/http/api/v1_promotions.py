@@ -76,6 +76,7 @@ async def promote(request: Request) -> Response:
                 overwrite=target.policy.overwrite or definition.overwrite,
                 quotas=quotas,
                 existing=target.existing_files,
+                check=(lambda facts: None) if target.policies is None else target.policies.check_upload,
                 permissions=permissions,
             ),
             dry_run=body.dry_run,

@@ -47,7 +47,7 @@ async def call(request: Request) -> Response:
 
 def _search(index: ServedIndex, names: Sequence[str], terms: list[str], request_id: str) -> list[dict[str, Any]]:
     """Blocks. The projects that it reads are remembered apart, or they would push out installers' pages."""
-    projects = Projects(index.own_sources)
+    projects = Projects(index.own_sources, policies=index.policies)
     results: list[dict[str, Any]] = []
     for name in _matching(names, terms):
         try:

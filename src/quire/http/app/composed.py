@@ -7,17 +7,20 @@ of the store is shared by them: only views are dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from quire.access.decisions import AccessState
+from quire.catalog.filtering import Clock, RulesOf, utc_now
 from quire.catalog.served import ServedIndex
+from quire.domain.advisories import Advisories
+from quire.domain.policy import NO_POLICY, Policy
 from quire.domain.reserved import Reserved
+from quire.domain.rulings import Rules
 from quire.domain.upstreams import UpstreamDefinition, Upstreams
 
 if TYPE_CHECKING:
@@ -38,12 +41,15 @@ class _Part(NamedTuple):
     merged: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
     """Names of those behind it."""
+    policy: Policy = NO_POLICY
 
 
 class _Composed(NamedTuple):
     served: ServedIndex
     made_of: tuple[_Part, ...]
     """The index, and those behind it."""
+    advisories: Advisories | None
+    """Those that its policies read."""
     state: AccessState | None
     """The last one by which it is right; None before the first one."""
 
@@ -57,11 +63,17 @@ class ComposedIndexes:
         make: Callable[[str], ServedIndex],
         mirrors: Callable[[], Mirrors],
         settings_upstreams: Upstreams = (),
+        *,
+        advisories: Callable[[AccessState], Advisories | None] = lambda state: None,
+        now: Clock = utc_now,
     ) -> None:
         """`default`: the index at the server's root without definitions; `make`: another one without sources behind it,
         by name; `mirrors`: those of the worker; `settings_upstreams`: of the default index, where its definition has
-        none.
+        none; `advisories`: what policies read of them, by a state of the definitions: another object for other data;
+        `now`: the time by which policies decide.
         """
+        self.advisories = advisories
+        self.now = now
         self._bare = {default.name: default}
         self._root = default.name
         self._make = make
@@ -69,7 +81,7 @@ class ComposedIndexes:
         self._settings_upstreams = settings_upstreams
         self._reported: Upstreams = ()
         made_of = (_Part(default.name),)
-        self._composed = {default.name: _Composed(self._compose(made_of), made_of, None)}
+        self._composed = {default.name: _Composed(self._compose(made_of, None), made_of, None, None)}
 
     @property
     def default(self) -> ServedIndex:
@@ -83,7 +95,7 @@ class ComposedIndexes:
     def at(self, name: str, state: AccessState) -> ServedIndex | None:
         """The index of a name by this state of the definitions; None when there is none."""
         definition = state.document.indexes.get(name)
-        is_there = definition is not None and not (definition.expires and definition.has_ended(datetime.now(UTC)))
+        is_there = definition is not None and not (definition.expires and definition.has_ended(self.now()))
         if name != self._root and not is_there:
             self._composed.pop(name, None)
             self._bare.pop(name, None)
@@ -95,9 +107,11 @@ class ComposedIndexes:
         if known is not None and known.state is state:
             return known.served
         made_of = tuple(_part(each, state) for each in (name, *state.behind(name)))
-        is_same = known is not None and known.made_of == made_of
-        served = known.served if known is not None and is_same else self._compose(made_of)
-        self._composed[name] = _Composed(served, made_of, state)
+        reads = any(part.policy.reads_advisories for part in made_of)
+        advisories = self.advisories(state) if reads else None
+        is_same = known is not None and known.made_of == made_of and known.advisories is advisories
+        served = known.served if known is not None and is_same else self._compose(made_of, advisories)
+        self._composed[name] = _Composed(served, made_of, advisories, state)
         if known is not None and known.served.is_mirroring and not is_same:
             parts = chain.from_iterable(each.made_of for each in self._composed.values())
             self._mirrors().keep_only(chain.from_iterable(map(self._counting, parts)))
@@ -108,7 +122,7 @@ class ComposedIndexes:
         composed = self._composed.get(name)
         return None if composed is None else composed.served
 
-    def _compose(self, made_of: Sequence[_Part]) -> ServedIndex:
+    def _compose(self, made_of: Sequence[_Part], advisories: Advisories | None) -> ServedIndex:
         """The first of these indexes, with the others behind it in their order, and behind all of them the upstreams:
         no name of any of them is asked for elsewhere. A stage is merged with the index that it is in front of."""
         index = self._bare_index(made_of[0].name)
@@ -123,7 +137,8 @@ class ComposedIndexes:
         withheld = _withheld(made_of, urls)
         source = self._mirrors().behind([*upstreams.values()], withheld) if upstreams else None
         claims = [part.claims for part in made_of]
-        if source is None and not groups and not any(claims) and not merged:
+        rules = self._rules(made_of, advisories)
+        if source is None and not groups and not any(claims) and not merged and rules is None:
             return index
         # Names that are reserved are asked nowhere, and clients are sent nowhere else for one that upstreams may have.
         fallback_url = index.policy.fallback_url if source is None else None
@@ -134,7 +149,37 @@ class ComposedIndexes:
         if made_of[0].is_stage:
             joined[:2], claims[:2] = [joined[0] | joined[1]], [claims[0] + claims[1]]
         return index.with_behind(
-            groups if source is None else [*groups, [source]], policy, merged, joined, [*map(Reserved, claims)]
+            groups if source is None else [*groups, [source]],
+            policy,
+            merged,
+            joined,
+            [*map(Reserved, claims)],
+            rules=rules,
+        )
+
+    def _rules(self, made_of: Sequence[_Part], advisories: Advisories | None) -> RulesOf | None:
+        """The rules for the files of each index: of all indexes that serve them. None where no policy does anything."""
+        if all(part.policy.is_empty for part in made_of):
+            return None
+        made = {part.name: Rules(part.name, part.policy) for part in made_of if not part.policy.is_empty}
+
+        def serving(name: str) -> Iterator[str]:
+            return (part.name for part in made_of if part.name == name or name in part.behind)
+
+        groups = [tuple(made[each] for each in serving(part.name) if each in made) for part in made_of]
+        upstreams: dict[str, dict[Rules, None]] = {}
+        for part in made_of:
+            for upstream in self._counting(part):
+                found = upstreams.setdefault(self._mirrors().name_of(upstream.url), {})
+                found |= dict.fromkeys(made[each] for each in serving(part.name) if each in made)
+        behind = groups[1:]
+        return RulesOf(
+            own=groups[0],
+            merged=behind.pop(0) if made_of[0].is_stage else (),
+            behind=behind,
+            upstreams={name: tuple(found) for name, found in upstreams.items()},
+            advisories=advisories,
+            now=self.now,
         )
 
     def _bare_index(self, name: str) -> ServedIndex:
@@ -185,4 +230,5 @@ def _part(name: str, state: AccessState) -> _Part:
         definition.in_front_of is not None,
         definition.merged,
         tuple(state.behind(name)),
+        definition.policy,
     )

@@ -24,6 +24,7 @@ STATUS: tuple[tuple[type[errors.QuireError], int], ...] = (
     (errors.FilenameUsed, 400),  # as PyPI; clients that skip existing files must not skip this one
     (errors.FileExists, 409),
     (errors.ProjectClosed, 403),
+    (errors.HeldBack, 403),
     (errors.QuotaExceeded, 400),  # as PyPI; uv calls a 403 a lack of permission
     (errors.NotFound, 404),
     (errors.ReadOnlyFile, 409),

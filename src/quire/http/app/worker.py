@@ -152,7 +152,13 @@ class Worker:
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self._threads = threads
         self._large_pending = 0
-        self.indexes = ComposedIndexes(default, self._make, lambda: self.mirrors, upstreams_of(settings))
+        self.indexes = ComposedIndexes(
+            default,
+            self._make,
+            lambda: self.mirrors,
+            upstreams_of(settings),
+            advisories=lambda state: self.advisories.at(state.document.advisories),
+        )
 
     def served(self, name: str, state: AccessState) -> ServedIndex | None:
         """The index of this name by this state of the definitions; None when there is none."""

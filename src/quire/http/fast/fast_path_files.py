@@ -81,6 +81,8 @@ class FastPathFiles:
     def _prepare(self, view: ProjectView, rest: str, *, public: bool) -> _PreparedFile | None:
         filename, companion = split_companion(rest.rpartition("/")[2])
         listed = view.offered.get(filename)
+        if filename in view.held.decisions:
+            return None  # the application logs the download of a file that a policy warns of
         if listed is None or companion not in _COMPANIONS or rest != f"{listed.place}{companion}":
             return None
         opener = listed.opener(companion)

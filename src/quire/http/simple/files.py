@@ -18,8 +18,10 @@ from starlette.types import Receive, Scope, Send
 
 from quire.catalog.served import ServedIndex
 from quire.catalog.sources import ListedFile
-from quire.domain.errors import BlobMissing, NotFound, QuireError, StoreError
+from quire.catalog.views import ProjectView
+from quire.domain.errors import BlobMissing, HeldBack, NotFound, QuireError, StoreError
 from quire.domain.names import guess_filename, is_normalized
+from quire.domain.rulings import Decision
 from quire.http.app.conditions import is_unchanged
 from quire.http.app.request_log import context_of
 from quire.http.app.worker import Worker, index_of, worker_of
@@ -47,13 +49,22 @@ class Target(NamedTuple):
     """"" for the distribution itself, else one of the suffixes of its companions."""
     is_at_its_place: bool = True
     """Whether this is the address that the file's page gives."""
+    warning: Decision | None = None
+    """That of a policy, where one warns of it."""
 
 
 async def download(request: Request) -> Response:
     """GET /packages/<path>: a file, or a companion of one (`.metadata`, `.asc`)."""
     worker, index = worker_of(request), index_of(request)
     path = request.path_params["path"]
-    target = await _find(index, path)
+    try:
+        target = await _find(index, path)
+    except HeldBack as error:
+        log.info("file held back", index=index.name, path=path[:300], reason=str(error), request=_id(request))
+        raise
+    if target.warning is not None:
+        sentence = target.warning.sentence
+        log.warning("file with a warning served", index=index.name, path=path, reason=sentence, request=_id(request))
     try:
         content = await index.open(target.listed, target.companion)
     except BlobMissing:  # deleted since the listing was read, or lost: the present listing shows which
@@ -88,14 +99,15 @@ def file_headers(
 
 
 async def _find(index: ServedIndex, path: str) -> Target:
-    """Raises NotFound. The path is only ever compared with what is listed; it never reaches a file system."""
+    """Raises NotFound, HeldBack. The path is only ever compared with what is listed; it never reaches a file system."""
     filename, companion = split_companion(path.rpartition("/")[2])
     place = path.removesuffix(companion) if companion else path
     permanent = _PERMANENT.fullmatch(place)
     if permanent is not None and is_normalized(permanent["project"]):
-        listed = (await index.project(permanent["project"])).offered.get(filename)
+        view = await index.project(permanent["project"])
+        listed = _offered(view, filename, place)
         if listed is not None and listed.place == place:
-            return Target(listed, companion)
+            return Target(listed, companion, warning=view.held.decisions.get(filename))
     found = await index.find(place)
     if found is not None:
         try:
@@ -109,12 +121,27 @@ async def _find(index: ServedIndex, path: str) -> Target:
     # An old address of a file that was imported since: pypiserver's URLs end in the filename, which names the project.
     parsed = guess_filename(filename)
     if parsed is not None and is_normalized(parsed.project):
-        listed = (await index.project(parsed.project)).offered.get(filename)
+        view = await index.project(parsed.project)
+        listed = _offered(view, filename, None if permanent is None else place)
+        warning = view.held.decisions.get(filename)
         if listed is not None and listed.place == place:
-            return Target(listed, companion)
+            return Target(listed, companion, warning=warning)
         if listed is not None and listed.is_permanent and permanent is None:
-            return Target(listed, companion, is_at_its_place=False)
+            return Target(listed, companion, is_at_its_place=False, warning=warning)
     raise NotFound(f"The file {filename[:200]} does not exist.")
+
+
+def _id(request: Request) -> str:
+    return context_of(request.scope).request_id
+
+
+def _offered(view: ProjectView, filename: str, place: str | None) -> ListedFile | None:
+    """The file of a view that may be downloaded. Raises HeldBack for one that is held back and has this place; None
+    for any place."""
+    every = view.every.get(filename)
+    if every is None or (place is not None and every.place != place):
+        return view.offered.get(filename)
+    return view.offers(filename)
 
 
 def split_companion(filename: str) -> tuple[str, str]:

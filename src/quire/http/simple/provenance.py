@@ -36,7 +36,7 @@ async def provenance(request: Request) -> Response:
     except InvalidName as error:
         raise NotFound(str(error)) from error
     worker, index = worker_of(request), index_of(request)
-    listed = require(await index.project(project)).offered.get(filename)
+    listed = require(await index.project(project)).offers(filename)
     if listed is None or not same_version(listed.file.version, version):
         raise NotFound(f"The project {project} has no file {filename[:200]} in a release {version[:100]}.")
     digest = listed.file.provenance_sha256

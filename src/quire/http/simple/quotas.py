@@ -73,7 +73,7 @@ class EarlyQuotas:
         view = await self._index.project(name)
         if permit.guard is not None:
             permit.guard(record_of(view))
-        if filename in view.files:
+        if filename in view.every:
             return  # it replaces one, or is the same
         quotas, used = self._quotas, size_of(record_of(view))
         if quotas.project is not None and used + self._at_least > quotas.project:

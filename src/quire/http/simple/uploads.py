@@ -27,6 +27,7 @@ from quire.domain.errors import (
 )
 from quire.domain.names import Kind, ParsedFilename, normalize_name, parse_filename, same_version
 from quire.domain.quotas import UNLIMITED, Quotas
+from quire.domain.rulings import Facts
 from quire.http.app.access import Permit
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import RequestContext, context_of, origin_of
@@ -193,6 +194,8 @@ def _publish(
             upload = replace(upload, provenance=provenance)
         project = upload.parsed.project
         context.project, context.file, context.action = project, file, "publish"
+        if index.policies is not None:
+            index.policies.check_upload(facts_of_upload(upload))
         existing = index.existing_files(project)  # as they are now: this request came before
         change = changing.publish(
             index.hosted,
@@ -207,6 +210,14 @@ def _publish(
         return upload, change
     finally:
         content.discard()
+
+
+def facts_of_upload(upload: Upload) -> Facts:
+    """The facts of an upload that a policy asks for."""
+    parsed = upload.parsed
+    return Facts(
+        parsed.project, parsed.version, parsed.filename, upload.staged.digests.sha256, uploaded=None, is_upstream=False
+    )
 
 
 def _examine(content: Content, form: Form, user: str | None) -> Upload:
