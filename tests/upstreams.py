@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -22,6 +22,8 @@ class Answer:
     content_type: str = "application/octet-stream"
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    takes_ranges: bool = False
+    """Whether a request for a part gets that part (RFC 9110, 14); else it gets the whole."""
     length: int | None = None
     """Content-Length to claim; None for the truth."""
     held: threading.Event | None = None
@@ -96,6 +98,13 @@ def serving_index() -> Iterator[FakeIndex]:
         def _answer(self) -> Answer:
             index.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
             answer = index.answer(self.path)
+            first, last = (self.headers.get("Range") or "-").removeprefix("bytes=").split("-")
+            if answer.takes_ranges and first:
+                stop = min(int(last) + 1, len(answer.body)) if last else len(answer.body)
+                said = f"bytes {first}-{stop - 1}/{len(answer.body)}"
+                answer = replace(
+                    answer, body=answer.body[int(first) : stop], status=206, headers={"Content-Range": said}
+                )
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.content_type)
             if answer.has_length:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from quire.domain.errors import StoreError, UpstreamBusy, UpstreamError
 from quire.domain.project import Status
@@ -17,7 +18,7 @@ from quire.store.contracts import Store
 from quire.store.faults import Fault, Faults
 from quire.store.memory import MemoryStore
 from quire.upstream.mirror import Answered, Mirror, Mirrored
-from quire.upstream.mirrored import LEASE, Ages, Validators
+from quire.upstream.mirrored import LEASE, MOST_MADE, Ages, Content, Validators, found, with_made
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 
 AGES = Ages(timedelta(minutes=10), timedelta(minutes=30), timedelta(days=1), patience=30.0)
@@ -347,6 +348,46 @@ def test_a_large_page_is_a_blob_of_which_there_is_never_more_than_one() -> None:
             world.clock.pass_(hours=1)
 
     asyncio.run(main())
+
+
+def test_metadata_that_is_made_is_known_to_all_workers_as_long_as_its_file_is_offered() -> None:
+    """The entry makes another object of the project, waits for a lease, and goes with its file."""
+
+    async def main() -> None:
+        world = World()
+        offered = page(1).files[0]
+        both = [replace(offered, filename=f"foo-{name}.tar.gz", hashes={"sha256": name * 64}) for name in "ab"]
+        world.other.answers = [Answered(UpstreamPage(files=tuple(both)))]
+        one, two = world.worker(), world.worker()
+        before = await one.get("foo", None)
+        await two.record_made("foo", "a" * 64, "1" * 64)
+        await two.record_made("foo", "b" * 64, "2" * 64)
+        await two.record_made("unknown", "b" * 64, "2" * 64)
+        after = await one.get("foo", before)
+        assert after is not before
+        assert made(after) == {"a" * 64: "1" * 64, "b" * 64: "2" * 64}
+        world.other.answers = [UNCHANGED, Answered(UpstreamPage(files=(both[1],))), MISSING]
+        for expected in ({"a" * 64: "1" * 64, "b" * 64: "2" * 64}, {"b" * 64: "2" * 64}, {}):
+            world.clock.pass_(hours=1)
+            assert made(await one.get("foo", None)) == expected
+        assert world.store.records.read("mirror/public/unknown").data is None
+
+    asyncio.run(main())
+
+
+def test_the_entries_of_made_metadata_are_bounded() -> None:
+    """A project with very many files offers what was made first."""
+    page = found(None, Content.of(UpstreamPage(files=())), None, Validators(), BEGIN)
+    for number in range(MOST_MADE + 5):
+        page = with_made(page, str(number), "1" * 64)
+    assert len(page.made) == MOST_MADE
+    assert with_made(page, "0", "1" * 64) is page
+    assert "0" not in with_made(page, "0", None).made
+
+
+def made(of: Mirrored) -> dict[str, str]:
+    assert of.page is not None
+    return of.page.made
 
 
 def test_what_is_lost_or_damaged_is_asked_for_again() -> None:

@@ -80,13 +80,18 @@ class MirroredFile(msgspec.Struct, frozen=True, gc=False):
         digest = self.file.metadata_sha256
         if companion != METADATA or digest is None:
             raise NotFound(f"The file {self.file.filename}{companion} does not exist.")
-        return Content(await self.mirror.metadata(self.project, self.offered), digest)
+        return Content(await self._metadata(digest), digest)
+
+    async def _metadata(self, digest: str) -> OpenBlob | bytes:
+        if isinstance(self.offered.metadata, str):
+            return await self.mirror.metadata(self.project, self.offered)
+        return await self.mirror.made_metadata(self.project, self.offered, digest)
 
     async def keep(self, arrived: Callable[[int], object]) -> bool:
         """Raises NotFound, UpstreamError, StoreError."""
         fetched = await self.mirror.keep(self.project, self.offered, arrived)
         if self.file.metadata_sha256 is not None:
-            document = await self.mirror.metadata(self.project, self.offered)
+            document = await self._metadata(self.file.metadata_sha256)
             if isinstance(document, OpenBlob):
                 document.close()
         return fetched
@@ -138,9 +143,10 @@ class MirroredProject:
 
     def files(self) -> Iterator[MirroredFile]:
         content, project = self.mirrored.content, self.mirrored.name
+        made = self.mirrored.page.made if self.mirrored.page is not None else {}
         for offered in content.files if content is not None else ():
             if "sha256" in offered.hashes:
-                file = _file(offered)
+                file = _file(offered, made.get(offered.hashes["sha256"]))
                 yield MirroredFile(file, offered, project, _place(project, file, offered.url), self._files)
 
 
@@ -202,7 +208,8 @@ class MirroredProjects:
         await self._server.close()
 
 
-def _file(offered: UpstreamFile) -> File:
+def _file(offered: UpstreamFile, made: str | None) -> File:
+    """`made`: the SHA-256 of its metadata that was made here."""
     return File(
         filename=offered.filename,
         version=offered.version,
@@ -211,7 +218,7 @@ def _file(offered: UpstreamFile) -> File:
         uploaded=offered.uploaded,
         requires_python=offered.requires_python,
         yanked=offered.yanked,
-        metadata_sha256=offered.metadata if isinstance(offered.metadata, str) else None,
+        metadata_sha256=offered.metadata if isinstance(offered.metadata, str) else made,
         provenance_sha256=None if offered.provenance is None else UNKNOWN_DIGEST,
     )
 

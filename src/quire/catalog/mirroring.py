@@ -126,20 +126,25 @@ class Mirrors:
             if self._confirms
             else Ages(fresh, _BEHIND * fresh, stale)
         )
-        return MirroredProjects(
-            Mirror(
-                store,
-                name,
-                PageRequests(server, threads.readers),
-                ages,
-                executor=threads.readers,
-                asks=not server.offline,
-                tally=self._tally,
-            ),
-            MirroredFiles(store, name, server, readers=threads.readers, writers=threads.writers, space=self._space),
-            server,
-            validates_inline=store.validates_inline,
+        mirror = Mirror(
+            store,
+            name,
+            PageRequests(server, threads.readers),
+            ages,
+            executor=threads.readers,
+            asks=not server.offline,
+            tally=self._tally,
         )
+        files = MirroredFiles(
+            store,
+            name,
+            server,
+            readers=threads.readers,
+            writers=threads.writers,
+            space=self._space,
+            record=mirror.record_made,
+        )
+        return MirroredProjects(mirror, files, server, validates_inline=store.validates_inline)
 
 
 def _key(upstream: UpstreamDefinition) -> _Key:

@@ -29,6 +29,7 @@ from quire.store.contracts import Staging, Store
 from quire.store.open_blob import OpenBlob
 from quire.upstream.arriving import PIECE, Arrival
 from quire.upstream.documents import MirroredDocuments, publish
+from quire.upstream.making import MetadataMaker, Record
 from quire.upstream.pages import UpstreamFile
 from quire.upstream.reading import WITHOUT_CODING, KeptBlob, Part, check_there
 from quire.upstream.server import OtherServer, Response
@@ -52,16 +53,21 @@ class MirroredFiles:
         readers: Callable[[], Executor],
         writers: Callable[[], Executor],
         space: MirrorSpace | None = None,
+        record: Record | None = None,
         spool: str | None = None,
     ) -> None:
         """`upstream`: names the other index in keys; `readers`, `writers`: threads for work that blocks; `space`: that
-        of all mirrors of this worker, None for one without a bound; `spool`: the directory for files that arrive, None
+        of all mirrors of this worker, None for one without a bound; `record`: enters metadata that was made
+        into the record of a page, None to make none; `spool`: the directory for files that arrive, None
         for the system's.
         """
         self.upstream = upstream
         self._blobs = store.blobs
         self._space = space or MirrorSpace(store, None, writers)
         self._documents = MirroredDocuments(store, server, self._space, readers=readers, writers=writers)
+        self._maker = None
+        if record is not None:
+            self._maker = MetadataMaker(store, f"{MIRROR}/{upstream}", server, record, readers=readers, writers=writers)
         self._survives = store.validates_inline
         """Whether the bytes of an open file can be read to their end after its removal."""
         self._writable = store.writable
@@ -149,6 +155,17 @@ class MirroredFiles:
         """See `MirroredDocuments`."""
         return await self._documents.metadata(self._key(project, file), file)
 
+    async def made_metadata(self, project: str, file: UpstreamFile, digest: str) -> OpenBlob:
+        """Metadata that was made here; see `MetadataMaker`."""
+        if self._maker is None:
+            raise NotFound(f"The metadata of {file.filename} is not here.")
+        return await self._maker.open(project, file, digest)
+
+    def make_metadata(self, project: str, file: UpstreamFile, key: str | None = None) -> None:
+        """Make the metadata of a file that clients want; see `MetadataMaker`."""
+        if self._maker is not None:
+            self._maker.begin(project, file, key)
+
     async def provenance(self, project: str, file: UpstreamFile) -> OpenBlob | bytes:
         """See `MirroredDocuments`."""
         return await self._documents.provenance(self._key(project, file), file)
@@ -160,6 +177,8 @@ class MirroredFiles:
             if key not in self._complete:
                 task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
+        if self._maker is not None:
+            await self._maker.close()
 
     # -- fetching -----------------------------------------------------------------------------------------------------
 
@@ -186,6 +205,7 @@ class MirroredFiles:
             if staging is not None:
                 await self._in(self._writers, publish, self._blobs, staging)
                 self._space.added(arrival.size)
+                self.make_metadata(key.split("/")[2], file, key)
             log.info("fetched", filename=file.filename, bytes=arrival.size)
         except BaseException as error:
             sentence = str(error) or f"The fetch of {file.filename} was ended."
@@ -264,6 +284,7 @@ class RemoteBlob(OpenBlob):
             if await part.begin():
                 self._part = part
                 self._files.count("file", "passed")
+                self._files.make_metadata(self._project, self._file)
                 return
         self._files.count("file", "fetched")
         self._whole = await self._files.arriving(self._project, self._file)

@@ -2,6 +2,7 @@
 
     mirror/<upstream>/<project>/<sha256>/<filename>[.metadata]     a file (`quire.upstream.files`)
     mirror/<upstream>/<project>/<name>                             a page (`quire.upstream.mirror`)
+    mirror/<upstream>/<project>/made-<sha256>                      metadata made here (`quire.upstream.making`)
 
 Small pages stand in their records and have no blob.
 """
@@ -20,7 +21,7 @@ _UPSTREAM: Final = re.compile(r"[a-z0-9-]+-[0-9a-f]{12}")
 _FILE: Final = re.compile(
     rf"{MIRROR}/(?P<upstream>[a-z0-9-]+)/(?P<project>[a-z0-9-]+)/(?P<sha256>[0-9a-f]{{64}})/(?P<name>[^/]+)"
 )
-_PAGE: Final = re.compile(rf"{MIRROR}/(?P<upstream>[a-z0-9-]+)/[a-z0-9-]+/[0-9a-f]+-[0-9a-f]+")
+_PAGE: Final = re.compile(rf"{MIRROR}/(?P<upstream>[a-z0-9-]+)/[a-z0-9-]+/(?:made|[0-9a-f]+)-[0-9a-f]+")
 COMPANIONS: Final = (".metadata", ".provenance")
 """The suffixes of the documents beside a file."""
 
@@ -57,7 +58,7 @@ class Kept:
     pages: int = 0
     """Projects of which the upstream gave a page, or said later that there is none."""
     page_bytes: int = 0
-    """Of the large pages."""
+    """Of the large pages, and of metadata that was made here."""
     blobs: list[StoredBlob] = field(default_factory=list)
     """The files."""
 

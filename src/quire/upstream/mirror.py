@@ -49,6 +49,7 @@ _LEVEL: Final = 3
 MOST_ROUNDS: Final = 60
 """Of reading a record again, before a request is given up."""
 _READ_AGAIN: Final = 5
+_MADE_ATTEMPTS: Final = 60
 _FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("quire.mirror")
@@ -195,6 +196,35 @@ class Mirror:
         needed = mirrored.need(current.page, self._ages, now)
         return Need.NOTHING if needed in {Need.BEHIND, Need.AHEAD} and self._pause_ends(now) is not None else needed
 
+    async def record_made(self, name: str, file: str, digest: str | None) -> None:
+        """Enter metadata that was made here into the record of a page; None takes the entry out. `file`: the SHA-256 of
+        the file. Raises StoreError; an entry that others prevent is left out.
+
+        Not while a worker has the lease: its result would be discarded.
+        """
+        for _ in range(_MADE_ATTEMPTS):
+            if await self._in_thread(self._record_made, name, file, digest):
+                return
+            await asyncio.sleep(1.0)
+
+    def _record_made(self, name: str, file: str, digest: str | None) -> bool:
+        """Whether it is done. Blocks."""
+        record = self._records.read(f"{self._prefix}/{name}")
+        if record.data is None:
+            return True
+        try:
+            page = mirrored.decode_page(record.data)
+            if mirrored.is_leased(page, self._now()):
+                return False
+            after = mirrored.with_made(page, file, digest)
+            if after is not page:
+                self._write(record, after)
+        except DamagedRecord:
+            return True
+        except Conflict:
+            return False
+        return True
+
     async def close(self) -> None:
         """End what is being asked. A lease that was taken ends by its time."""
         tasks = tuple(self._tasks.values())
@@ -303,6 +333,7 @@ class Mirror:
                     and known.page is not None
                     and page is not None
                     and known.page.content == page.content
+                    and known.page.made == page.made
                 ):
                     known.record, known.page = validator, page
                     return known

@@ -46,6 +46,8 @@ LONGEST_PAUSE: Final = timedelta(minutes=10)
 """Between attempts while the other index fails."""
 _FIRST_PAUSE: Final = timedelta(seconds=5)
 _MOST_SAID: Final = 300
+MOST_MADE: Final = 2000
+"""Files of a project with metadata that was made here; the record has an entry of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class MirroredPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     validators: Validators = Validators()
     serial: int | None = None
     """See `UpstreamPage.serial`; the highest one so far, also when the project is gone."""
+    made: dict[str, str] = {}
+    """The SHA-256 of metadata that was made here, by that of its file (`quire.upstream.making`)."""
     lease: Lease | None = None
     trouble: Trouble | None = None
 
@@ -265,7 +269,24 @@ def found(
         blob=before.blob if is_kept and before is not None else blob,
         validators=validators,
         serial=_highest(before, content.serial),
+        made=_still_offered(before, content.page),
     )
+
+
+def _still_offered(before: MirroredPage | None, page: UpstreamPage) -> dict[str, str]:
+    """The metadata made of files that the page has."""
+    if before is None or not before.made:
+        return {}
+    offered = {each.hashes.get("sha256") for each in page.files}
+    return {file: digest for file, digest in before.made.items() if file in offered}
+
+
+def with_made(page: MirroredPage, file: str, digest: str | None) -> MirroredPage:
+    """With the metadata of a file that was made; None: without any. The very page if nothing is to be changed."""
+    made = {name: each for name, each in page.made.items() if name != file}
+    if digest is not None and page.content is not None and len(made) < MOST_MADE:
+        made[file] = digest
+    return page if made == page.made else msgspec.structs.replace(page, made=made)
 
 
 def gone(before: MirroredPage | None, now: datetime) -> MirroredPage:
