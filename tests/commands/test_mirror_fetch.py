@@ -201,6 +201,18 @@ def test_an_upstream_that_fails_is_not_asked_for_all(
     assert len(set(files_at(upstream))) == 1
 
 
+def test_pages_are_confirmed(
+    upstream: FakeIndex, store: PosixStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A release of this minute is found, although the kept page is fresh."""
+    (tmp_path / "first.txt").write_text("other==1.0\n")
+    fetch(capsys, "--upstream", upstream.url, "first.txt")
+    new = wheel_name("other", "2.0")
+    upstream.has("other", {new: make_wheel("other", "2.0")})
+    (tmp_path / "second.txt").write_text("other==2.0\n")
+    assert [each["filename"] for each in fetch(capsys, "--upstream", upstream.url, "second.txt")["files"]] == [new]
+
+
 def test_a_killed_fetch_goes_on(
     upstream: FakeIndex, store: PosixStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

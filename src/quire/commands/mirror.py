@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final, Protocol
 
-from quire.commands import mirror_fetch, mirror_status
+from quire.commands import mirror_export, mirror_fetch, mirror_import, mirror_status
 
 
 class _Action(Protocol):
@@ -14,7 +14,12 @@ class _Action(Protocol):
     def run(self, arguments: argparse.Namespace) -> int: ...
 
 
-ACTIONS: Final[dict[str, _Action]] = {"status": mirror_status, "fetch": mirror_fetch}
+ACTIONS: Final[dict[str, _Action]] = {
+    "status": mirror_status,
+    "fetch": mirror_fetch,
+    "export": mirror_export,
+    "import": mirror_import,
+}
 """The module of each action."""
 
 

@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.jobs <= 64:
         raise ConfigurationError("--jobs is a number from 1 to 64.")
     selection, locks = selection_of(arguments), read_locks(arguments.locks)
-    opened = open_store(arguments, writes=True, further=_SETTINGS)
+    opened = open_store(arguments, writes=True, create=arguments.upstream is not None, further=_SETTINGS)
     logging.getLogger("quire.mirror").setLevel(logging.CRITICAL)  # the report says it in order
     with Meter("mirror fetch") as meter:
         report = asyncio.run(_fetch(opened, locks, selection, arguments.jobs, meter))
@@ -101,9 +101,8 @@ async def _fetch(opened: Opened, locks: Sequence[Lock], selection: Selection, jo
     from quire.http.app.worker import build_worker  # noqa: PLC0415 - with the client of other indexes
     from quire.operations.mirroring.fetching import fetch  # noqa: PLC0415 - as above
 
-    settings = msgspec.structs.replace(opened.settings, index=opened.root, read_only=False)
-    worker = build_worker(settings)
-    worker.confirms_mirrored_pages = True
+    settings = msgspec.structs.replace(opened.settings, index=opened.root, read_only=False, mirror_size=None)
+    worker = build_worker(settings, confirms_pages=True)
     try:
         index = worker.served(opened.index.name, await worker.access.state())
         if index is None:

@@ -232,6 +232,31 @@ class Mirror:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    # -- without asking: these block ----------------------------------------------------------------------------------
+
+    def stored(self, name: str) -> Mirrored:
+        """The project (normalized name) as it is kept. Raises StoreError."""
+        return self._load(name, None)
+
+    def take(self, name: str, page: UpstreamPage | None, confirmed: datetime) -> bool:
+        """Keep a page that another mirror of the same index had, which was confirmed then; whether it was taken, and
+        the one that is here is not newer. `page`: None where the other index has no such project.
+
+        Raises Conflict where other writers are always faster, StoreError.
+        """
+        for attempt in range(_READ_AGAIN):
+            current = self._load(name, None)
+            if not mirrored.is_newer(current.page, page.serial if page is not None else None, confirmed):
+                return False
+            try:
+                self._keep(name, current.record, current.page, Answered(page), confirmed)
+            except Conflict:
+                if attempt == _READ_AGAIN - 1:
+                    raise
+            else:
+                break
+        return True
+
     # -- asking -------------------------------------------------------------------------------------------------------
 
     def _asking(self, current: Mirrored) -> asyncio.Task[bool]:
@@ -350,9 +375,17 @@ class Mirror:
             return Mirrored(name, validator, page, content)
         return Mirrored(name, Record(record.key, None, record.tag, record.validation), None, None)
 
-    def _keep(self, name: str, record: Record, before: MirroredPage | None, answer: Answered) -> None:
-        """Write the record that an answer makes of the one before. Raises Conflict, StoreError, UpstreamBusy."""
-        now = self._now()
+    def _keep(
+        self,
+        name: str,
+        record: Record,
+        before: MirroredPage | None,
+        answer: Answered,
+        confirmed: datetime | None = None,
+    ) -> None:
+        """Write the record that an answer makes of the one before. `confirmed`: when the answer was given; None: now.
+        Raises Conflict, StoreError, UpstreamBusy."""
+        now = confirmed or self._now()
         if answer.unchanged and before is not None:
             self._write(record, mirrored.confirmed(before, answer.validators, now))
             return

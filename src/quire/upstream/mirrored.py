@@ -299,6 +299,16 @@ def is_older(before: MirroredPage | None, serial: int | None) -> bool:
     return before is not None and before.serial is not None and serial is not None and serial < before.serial
 
 
+def is_newer(before: MirroredPage | None, serial: int | None, confirmed: datetime) -> bool:
+    """Whether a page of another mirror of the same index says more than the one that is kept: by the serial numbers
+    where both have one, and they differ; else by the time at which the other index confirmed them."""
+    if before is None:
+        return True
+    if before.serial is not None and serial is not None and before.serial != serial:
+        return serial > before.serial
+    return confirmed > before.confirmed
+
+
 def failed(before: MirroredPage, said: str, wait: float, now: datetime) -> MirroredPage:
     """The other index could not be asked. `wait`: seconds that it asked for, 0.0 for none."""
     times = before.trouble.times + 1 if before.trouble is not None else 1

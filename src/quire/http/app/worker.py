@@ -109,9 +109,11 @@ class Worker:
         stored_access: Barrier[StoredAccess],
         settings_alone: SettingsAlone | None,
         attestations: AttestationVerifier | None,
+        confirms_pages: bool = False,
     ) -> None:
         """`default`: the index of the settings, which answers where a route names none, without upstreams.
-        `settings_alone`: the source of `stored_access`, where no request reads the store's grants."""
+        `settings_alone`: the source of `stored_access`, where no request reads the store's grants. `confirms_pages`:
+        see `build_worker`."""
         self.settings = settings
         self.default = default
         """See `index_of`: its pages are those of the composition by the definitions."""
@@ -147,8 +149,7 @@ class Worker:
         self.attestations = attestations
         """None where the attestations of uploads are neither verified nor kept."""
         self.renderings: Renderings[Page] = Renderings()
-        self.confirms_mirrored_pages = False
-        """Whether each mirrored page is confirmed before it counts, however fresh it is."""
+        self._confirms_pages = confirms_pages
         self._roots = tuple(dict.fromkeys(os.path.realpath(directory) for directory in settings.directories))
         self._threads = threads
         self._large_pending = 0
@@ -180,7 +181,7 @@ class Worker:
             named,
             size=size,
             tally=self.metrics.tally.mirror,
-            confirms=self.confirms_mirrored_pages,
+            confirms=self._confirms_pages,
         )
 
     async def close_mirrors(self) -> None:
@@ -450,9 +451,10 @@ def blob_options_of(settings: Settings) -> BlobOptions:
     )
 
 
-def build_worker(settings: Settings) -> Worker:
+def build_worker(settings: Settings, *, confirms_pages: bool = False) -> Worker:
     """Store, index, sources, access and worker, as the settings say: what every server serves.
 
+    `confirms_pages`: whether upstreams are asked for each mirrored page once more, however fresh it is.
     Starts no thread and opens no file before the first request, so a server may fork after that.
     Raises ConfigurationError, StoreError, UnknownLayout.
     """
@@ -508,6 +510,7 @@ def build_worker(settings: Settings) -> Worker:
         stored_access=stored_access,
         settings_alone=settings_alone,
         attestations=make_verifier(settings.attestations, settings.attestations_trust_root),
+        confirms_pages=confirms_pages,
     )
     if settings.upstream_netrc or settings.upstream_ca:
         worker.mirrors.reach.check()

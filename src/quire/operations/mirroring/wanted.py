@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
-from typing import Final
+from typing import Final, Protocol
 
 from quire.domain.names import same_version
-from quire.domain.project import File
 from quire.locks.locked import LockedFile, LockedRelease
 from quire.locks.selecting import Selection
 from quire.operations.mirroring.report import Missing, Report
 
 _NOT_LISTED: Final = "The index lists no such file."
+
+
+class Listed(Protocol):
+    """A file on a page."""
+
+    @property
+    def filename(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def hashes(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +50,7 @@ def releases_by_project(releases: Iterable[LockedRelease]) -> dict[str, list[Loc
 
 
 def wanted_of(
-    releases: Iterable[LockedRelease], listed: Mapping[str, File], selection: Selection, report: Report
+    releases: Iterable[LockedRelease], listed: Mapping[str, Listed], selection: Selection, report: Report
 ) -> list[Wanted]:
     """The files of a project's releases that are wanted, each once. `listed`: the files of the project by filename. A
     file that is not listed, or has another digest, is reported."""
@@ -52,7 +64,7 @@ def wanted_of(
 
 
 def _wanted_of(
-    release: LockedRelease, listed: Mapping[str, File], selection: Selection, report: Report
+    release: LockedRelease, listed: Mapping[str, Listed], selection: Selection, report: Report
 ) -> Iterator[Wanted]:
     named, missing = _named(release, listed)
     chosen = set(selection.choose([each.filename for each in named]))
@@ -73,7 +85,7 @@ def _wanted_of(
             yield Wanted(each.filename, release.version, _unproved(each.digests, file))
 
 
-def _named(release: LockedRelease, listed: Mapping[str, File]) -> tuple[Sequence[LockedFile], list[Missing]]:
+def _named(release: LockedRelease, listed: Mapping[str, Listed]) -> tuple[Sequence[LockedFile], list[Missing]]:
     """The files of a release by name; and the digests of the lock that no file has."""
     if release.files:
         return release.files, []
@@ -90,7 +102,7 @@ def _named(release: LockedRelease, listed: Mapping[str, File]) -> tuple[Sequence
     return [LockedFile(filename, (digest,)) for filename, digest in named.items()], missing
 
 
-def _difference(locked: LockedFile, file: File) -> str | None:
+def _difference(locked: LockedFile, file: Listed) -> str | None:
     """A sentence about a digest that the page announces differently; None where none is."""
     for kind, _, digest in (each.partition(":") for each in locked.digests):
         said = file.hashes.get(kind)
@@ -99,5 +111,5 @@ def _difference(locked: LockedFile, file: File) -> str | None:
     return None
 
 
-def _unproved(digests: Iterable[str], file: File) -> tuple[str, ...]:
+def _unproved(digests: Iterable[str], file: Listed) -> tuple[str, ...]:
     return tuple(each for each in digests if each.partition(":")[0] not in file.hashes)
