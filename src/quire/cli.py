@@ -33,6 +33,7 @@ COMMANDS = {
     "owner": "owner",
     "claim": "claim",
     "policy": "policy",
+    "namespace": "namespace",
     "config-snippet": "config_snippet",
     "webhook": "webhook",
     "session": "session",

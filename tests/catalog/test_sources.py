@@ -197,6 +197,7 @@ class FarProject:
     display_name = None
     status: Status | None = None
     status_reason = None
+    owners = None
     bytes_in_memory = 0
 
     def __init__(self, found: list[FarFile]) -> None:

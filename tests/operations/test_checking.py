@@ -18,6 +18,7 @@ import pytest
 
 from quire.domain.changes import Selection
 from quire.domain.errors import StoreError
+from quire.domain.namespaces import with_grant
 from quire.domain.project import File, Project, Status, decode_project, encode_project
 from quire.dropin.facts import decode_facts, encode_facts
 from quire.dropin.files import Fingerprint, private_name
@@ -665,6 +666,12 @@ def test_drop_in_files_are_counted_and_checked(tmp_path: Path, index: Index) -> 
     assert f"rename it to {old.name}," in found.findings[0].sentence
     for path in moved:
         path.unlink()
+
+    folder = Folder([tmp_path], digests=index.store.records, exclude=[tmp_path / "quire"])
+    namespaces = with_grant((), "dropped", ["user:ann"], [])
+    below = Check(index.store, lambda: [index], folder=folder, namespaces=namespaces).run().findings
+    assert {(each.severity, each.code) for each in below} == {("foreign", "drop-in-in-namespace")}
+    assert len(below) == 3
 
     fingerprint = Fingerprint.of(rotten.stat())
     facts = decode_facts(index.store.records.read("main/dropins/dropped").data)

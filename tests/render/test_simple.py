@@ -122,6 +122,18 @@ def test_json_of_a_file_with_everything() -> None:
     }
 
 
+def test_namespaces_of_a_project() -> None:
+    """PEP 752: API version 1.5 in an index that has any, null for a project below none; HTML says nothing of them."""
+    listing = dataclasses.replace(listing_of(FULL), namespaces=[("foo", True)])
+    document = project_json(listing)
+    assert document["namespaces"] == [{"name": "foo", "owned": True}]
+    assert project_json(dataclasses.replace(listing, namespaces=[]))["namespaces"] is None
+    assert document.pop("meta") == {"api-version": "1.5"}
+    del document["namespaces"]
+    assert document.items() <= project_json(listing_of(FULL)).items()
+    assert render_project(listing, MediaType.HTML).body == render_project(listing_of(FULL), MediaType.HTML).body
+
+
 def test_provenance_has_an_absolute_url() -> None:
     """In both forms, for files that have it, where the page's own URL is known (PEP 740)."""
     file = make_file(version="1.0+local", provenance_sha256="f" * 64)

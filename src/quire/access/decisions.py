@@ -13,6 +13,7 @@ from quire.access.document import AccessDocument, Token, decides, moment, scope_
 from quire.access.grants import ANONYMOUS, ANY, AUTHENTICATED, Permission, Scope, Subject, SubjectKind
 from quire.access.principals import Principal
 from quire.domain.indexes import DEFAULT, IndexDefinition, NewProjects, chain
+from quire.domain.namespaces import Namespace, deciding
 
 _OF_OWNERS: Final = frozenset({Permission.UPLOAD, Permission.MANAGE})
 """The permissions that an owner of a project has on it."""
@@ -188,6 +189,16 @@ class AccessState:
             if publisher is not None and scope_of_publisher(publisher).covers(Permission.UPLOAD, index, project):
                 return str(Subject(SubjectKind.PUBLISHER, identity))
         return str(Subject(SubjectKind.TOKEN, principal.token))
+
+    def namespace_against(self, principal: Principal, index: str, project: str) -> Namespace | None:
+        """The namespace by which a principal may not upload to a project of an index: one of the index, or else of the
+        nearest behind it. None where there is none."""
+        for each in (index, *self.behind(index)):
+            found = deciding(self.definition(each).namespaces, project)
+            if found is not None:
+                is_exempt = f"{index}/{project}" in found.exempt
+                return None if is_exempt or not self.may_own(principal).isdisjoint(found.owners) else found
+        return None
 
     def may_own(self, principal: Principal) -> frozenset[str]:
         """The subjects as which a principal can be an owner."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from quire.access.document import AccessDocument, with_fields
+from quire.access.grants import parse_owner
 from quire.domain.errors import InvalidRequest, NotFound
 from quire.domain.indexes import (
     DEFAULT,
@@ -24,6 +25,7 @@ from quire.domain.indexes import (
     chain,
 )
 from quire.domain.names import normalize_name
+from quire.domain.namespaces import check_merged, parse_namespace, with_grant, without_grant
 from quire.domain.policy import with_changes
 from quire.domain.reserved import STORE_WIDE, Reserved, is_simple, normalize_pattern
 from quire.domain.trash import is_trash
@@ -85,7 +87,9 @@ def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDef
     """A definition with changes: values of fields by name; `upstream`, the settings of one to add or to change (see
     `quire.domain.upstreams.with_upstream`); `remove_upstream`, a URL; `claim` and `release`, names and
     patterns to add to the claims and to take from them; `merge` and `unmerge`, names of projects: merging one ends the
-    claim of its very name. Raises InvalidRequest."""
+    claim of its very name; `grant_namespace` (`name`, `owners`, and `existing` as
+    `quire.domain.namespaces.with_grant` has it) and `revoke_namespace` (`name`, and perhaps `owners`). Raises
+    InvalidRequest."""
     fields = dict(changes)
     named, ended = ({*map(normalize_name, fields.pop(each, ()))} for each in ("merge", "unmerge"))
     merged = ({*definition.merged} | named) - ended
@@ -96,6 +100,14 @@ def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDef
     if upstream is not None:
         upstreams = with_upstream(upstreams, upstream)
     added, released = map(_patterns, (fields.pop("claim", ()), fields.pop("release", ())))
+    granted, revoked = fields.pop("grant_namespace", None), fields.pop("revoke_namespace", None)
+    namespaces = definition.namespaces
+    if revoked is not None:
+        namespaces = without_grant(namespaces, parse_namespace(revoked["name"]), _owners(revoked))
+    if granted is not None:
+        name, existing = parse_namespace(granted["name"]), granted.get("existing", ())
+        namespaces = with_grant(namespaces, name, _owners(granted), existing)
+    check_merged(namespaces, merged)
     claims = tuple(
         dict.fromkeys(each for each in (*definition.claims, *added) if each not in released and each not in named)
     )
@@ -106,8 +118,20 @@ def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDef
     if len(merged) > MOST_MERGED:
         raise InvalidRequest(f"An index merges at most {MOST_MERGED} projects with those of upstreams.")
     return msgspec.structs.replace(
-        definition, **{"upstreams": upstreams, "claims": claims, "merged": tuple(sorted(merged)), **fields}
+        definition,
+        **{
+            "upstreams": upstreams,
+            "claims": claims,
+            "merged": tuple(sorted(merged)),
+            "namespaces": namespaces,
+            **fields,
+        },
     )
+
+
+def _owners(change: Mapping[str, Any]) -> list[str]:
+    """The owners that a change of a namespace names. Raises InvalidRequest."""
+    return [str(parse_owner(each)) for each in change.get("owners", ())]
 
 
 def with_policy(

@@ -19,6 +19,7 @@ from quire.access.grants import ANY, Permission, Scope, Subject, SubjectKind, pa
 from quire.domain.advisory_sources import AdvisorySource
 from quire.domain.errors import DamagedRecord, InvalidRequest
 from quire.domain.indexes import IndexDefinition
+from quire.domain.namespaces import Namespace
 from quire.domain.policy import NO_POLICY, loaded_policy, stored_policy
 from quire.domain.upstreams import UpstreamDefinition
 from quire.domain.webhooks import Webhook
@@ -30,7 +31,8 @@ FORMAT: Final = 3
 """The highest format number that this version writes; a document with a higher one is not understood, and never
 overwritten."""
 _WITHOUT_POLICIES: Final = 2
-"""The format number of a document without policies: an earlier version would serve what they hold back."""
+"""The format number of a document without policies and namespaces: an earlier version would serve what policies hold
+back, and take uploads below namespaces of others."""
 _WITHOUT_LIMITS: Final = 1
 """The format number of a document without definitions of indexes and rates, which earlier versions understand."""
 _KEY_BYTES: Final = 32
@@ -138,11 +140,16 @@ class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 EMPTY: Final = AccessDocument()
 
-E = TypeVar("E", Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Webhook, AdvisorySource)
+E = TypeVar(
+    "E", Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Namespace, Webhook, AdvisorySource
+)
 
+_KINDS: Final = (
+    *(Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Namespace, Webhook),
+    AdvisorySource,
+)
 _FIELDS_OF: Final[Mapping[type[Any], frozenset[str]]] = {
-    kind: frozenset(kind.__struct_fields__) - {"unknown"}
-    for kind in (Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Webhook, AdvisorySource)
+    kind: frozenset(kind.__struct_fields__) - {"unknown"} for kind in _KINDS
 }
 _FIELDS: Final = {
     *("format", "grants", "groups", "tokens", "sessions", "publishers", "audience", "used", "indexes", "log"),
@@ -285,7 +292,7 @@ def _of_indexes(document: AccessDocument) -> dict[str, Any]:
 
 
 def _format_of(document: AccessDocument) -> int:
-    if any(definition.policy != NO_POLICY for definition in document.indexes.values()):
+    if any(definition.policy != NO_POLICY or definition.namespaces for definition in document.indexes.values()):
         return FORMAT
     return _WITHOUT_POLICIES if document.indexes or _has_rates(document) else _WITHOUT_LIMITS
 
@@ -309,7 +316,15 @@ def _of_advisories(document: AccessDocument) -> dict[str, Any]:
 
 
 def _stored(
-    entry: Grant | Token | Publisher | Sessions | IndexDefinition | UpstreamDefinition | Webhook | AdvisorySource,
+    entry: Grant
+    | Token
+    | Publisher
+    | Sessions
+    | IndexDefinition
+    | UpstreamDefinition
+    | Namespace
+    | Webhook
+    | AdvisorySource,
 ) -> dict[str, Any]:
     stored: dict[str, Any] = msgspec.to_builtins(entry)
     stored.pop("unknown", None)
@@ -317,6 +332,8 @@ def _stored(
         stored["upstreams"] = [_stored(upstream) for upstream in entry.upstreams]
     if isinstance(entry, IndexDefinition) and entry.policy != NO_POLICY:
         stored["policy"] = stored_policy(entry.policy)
+    if isinstance(entry, IndexDefinition) and entry.namespaces:
+        stored["namespaces"] = [_stored(namespace) for namespace in entry.namespaces]
     return stored | entry.unknown
 
 
@@ -326,6 +343,8 @@ def _loaded(entry: dict[str, Any], kind: type[E]) -> E:
         entry = {**entry, "upstreams": tuple(_loaded(each, UpstreamDefinition) for each in entry["upstreams"])}
     if kind is IndexDefinition and "policy" in entry:
         entry = {**entry, "policy": loaded_policy(entry["policy"])}
+    if kind is IndexDefinition and "namespaces" in entry:
+        entry = {**entry, "namespaces": tuple(_loaded(each, Namespace) for each in entry["namespaces"])}
     if entry.keys() <= fields:
         loaded = msgspec.convert(entry, kind)
     else:

@@ -126,6 +126,11 @@ class AccessRecords:
         assert job.result is not None
         return job.result
 
+    @property
+    def store(self) -> Store:
+        """The store that it is of."""
+        return self._store
+
     def waiting(self) -> int:
         """Changes that threads of this process have begun and not ended."""
         return _combiner.waiting(self._queue)

@@ -8,7 +8,14 @@ from typing import Any
 import msgspec
 
 from quire.access.decisions import AccessState
-from quire.administration.documents import IndexBody, IndexEntry, NewIndexBody, UpstreamBody, UpstreamEntry
+from quire.administration.documents import (
+    IndexBody,
+    IndexEntry,
+    NamespaceEntry,
+    NewIndexBody,
+    UpstreamBody,
+    UpstreamEntry,
+)
 from quire.domain.indexes import IndexDefinition, NewProjects
 from quire.domain.upstreams import UpstreamDefinition
 
@@ -43,6 +50,10 @@ def index_entry(
         in_front_of=definition.in_front_of,
         expires=definition.expires,
         merged=list(definition.merged),
+        namespaces=[
+            NamespaceEntry(name=each.name, owners=list(each.owners), exempt=list(each.exempt))
+            for each in definition.namespaces
+        ],
         used=used,
     )
 
@@ -73,10 +84,16 @@ def settings_of(body: IndexBody) -> dict[str, Any]:
         "remove_upstream": body.remove_upstream,
         "merge": body.merge,
         "unmerge": body.unmerge,
+        "grant_namespace": _builtins(body.grant_namespace),
+        "revoke_namespace": _builtins(body.revoke_namespace),
     }
     if isinstance(body, NewIndexBody) and body.in_front_of is not None:
         fields |= {"in_front_of": body.in_front_of, "expires": body.expires}
     return {name: value for name, value in fields.items() if value is not msgspec.UNSET}
+
+
+def _builtins(body: object) -> Any:
+    return body if body is msgspec.UNSET else msgspec.to_builtins(body)
 
 
 def _upstream(body: UpstreamBody) -> dict[str, Any]:

@@ -87,8 +87,21 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """When a stage ends: RFC 3339."""
     merged: list[str] = []
     """Projects whose files are listed together with those of an upstream."""
+    namespaces: list[NamespaceEntry] | None = None
+    """By name; None for readers that are no administrators: they tell the names of users."""
     used: int | None = None
     """Bytes that all of its files have together, where it has a quota; None where that is not counted (yet)."""
+
+
+class NamespaceEntry(Answer, frozen=True, kw_only=True):
+    """A prefix of names that was granted to owners."""
+
+    name: str
+    """Normalized: `acme` is for the project `acme` and all whose names begin with `acme-`."""
+    owners: list[str]
+    """As `user:alice` or `group:ops`."""
+    exempt: list[str] = []
+    """Projects, as `INDEX/PROJECT`, that were there before the grant and go on as they were."""
 
 
 class IndexList(Answer, frozen=True, kw_only=True):
@@ -107,6 +120,23 @@ class UpstreamBody(Body, frozen=True, kw_only=True):
     only: Words | msgspec.UnsetType = msgspec.UNSET
     first: bool = False
     """Put it before all others; else a new one is the last."""
+
+
+class NamespaceBody(Body, frozen=True, kw_only=True):
+    """A namespace to grant; or more owners of it."""
+
+    name: Short
+    owners: Words
+    with_existing: bool = False
+    """Whether the grant counts for the projects below it that are there already, too."""
+
+
+class RevokeNamespaceBody(Body, frozen=True, kw_only=True):
+    """A namespace to revoke."""
+
+    name: Short
+    owners: Words = []
+    """Those to take it from; none for the whole namespace."""
 
 
 class IndexBody(Body, frozen=True, kw_only=True):
@@ -129,6 +159,8 @@ class IndexBody(Body, frozen=True, kw_only=True):
     """Projects whose files are listed together with those of an upstream from now on."""
     unmerge: Words | msgspec.UnsetType = msgspec.UNSET
     """Projects for which this ends."""
+    grant_namespace: NamespaceBody | msgspec.UnsetType = msgspec.UNSET
+    revoke_namespace: RevokeNamespaceBody | msgspec.UnsetType = msgspec.UNSET
 
 
 class NewIndexBody(IndexBody, frozen=True, kw_only=True):

@@ -106,6 +106,7 @@ class DropInProject:
     display_name = None
     status: Status | None = None
     status_reason = None
+    owners = None
     bytes_in_memory = 0
 
     def __init__(self, found: FolderProject, folder: Folder) -> None:

@@ -130,6 +130,10 @@ class HostedProject:
         return self.project.status_reason if self.project is not None else None
 
     @property
+    def owners(self) -> tuple[str, ...]:
+        return self.project.owners if self.project is not None else ()
+
+    @property
     def bytes_in_memory(self) -> int:
         project = self.project
         if project is None:

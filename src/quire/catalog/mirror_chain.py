@@ -44,6 +44,7 @@ class ChainedProject:
 
     was_written = False
     display_name = None
+    owners = None
 
     def __init__(self, parts: Sequence[ChainedPart]) -> None:
         self.parts = tuple(parts)

@@ -109,6 +109,7 @@ class MirroredProject:
     __slots__ = ("_files", "mirrored")
 
     was_written = False
+    owners = None
 
     def __init__(self, mirrored: Mirrored, files: MirroredFiles) -> None:
         self.mirrored = mirrored

@@ -21,6 +21,7 @@ from quire.catalog.sources import AnySource, Content, FetchedFile, FoundFile, Li
 from quire.catalog.views import GroupedProjects, NamesView, Pages, ProjectNames, Projects, ProjectView
 from quire.domain.errors import NotFound
 from quire.domain.names import is_normalized
+from quire.domain.namespaces import Namespaces
 from quire.domain.project import File
 from quire.domain.reserved import Reserved
 from quire.index.index import Index
@@ -72,6 +73,7 @@ class ServedIndex:
         joined: Sequence[Collection[str]] = (),
         claims: Sequence[Reserved] = (),
         rules: RulesOf | None = None,
+        namespaces: Namespaces | None = None,
         budget: Budget,
         threads: Threads,
         tallies: Mapping[str, BarrierTally],
@@ -79,8 +81,9 @@ class ServedIndex:
         """`others`: the sources beside the hosted files, in their order; `merged`: those of another index, whose files
         are listed after them; `behind`: groups of those behind them, and `joined`, `claims`: by group, names of
         projects that are joined by the last one, and names that belong to it also without files (see
-        `quire.catalog.views`). `rules`: None where no policy holds files back. `budget`: all memory but that of
-        searches is charged to it. `tallies`: the counts of the barriers `project` and `projects`.
+        `quire.catalog.views`). `rules`: None where no policy holds files back; `namespaces`: those that pages name.
+        `budget`: all memory but that of searches is charged to it. `tallies`: the counts of the barriers `project` and
+        `projects`.
         """
         self.name = hosted.name
         self.has_behind = bool(behind)
@@ -117,9 +120,10 @@ class ServedIndex:
                 claims=claims,
                 policies=self.policies,
                 executor=threads.readers,
+                namespaces=namespaces,
             )
             if behind
-            else Projects(sources, policy.integrity_url, policies=self.policies),
+            else Projects(sources, policy.integrity_url, policies=self.policies, namespaces=namespaces),
             inline=inline,
             pacing=hosted.store.pacing,
             budget=budget,
@@ -155,6 +159,7 @@ class ServedIndex:
         claims: Sequence[Reserved] = (),
         *,
         rules: RulesOf | None = None,
+        namespaces: Namespaces | None = None,
     ) -> ServedIndex:
         """The same index with other groups behind it, another policy and other rules. `merged`: of the index that it is
         a stage of: its projects are merged with those of that one, as they will be when it is promoted."""
@@ -167,6 +172,7 @@ class ServedIndex:
             joined=joined,
             claims=claims,
             rules=rules,
+            namespaces=namespaces,
             budget=self._budget,
             threads=self._threads,
             tallies=self._tallies,

@@ -150,6 +150,11 @@ class SourceProject(Protocol):
     def status_reason(self) -> str | None: ...
 
     @property
+    def owners(self) -> tuple[str, ...] | None:
+        """The subjects that own it by its record; None for files that came to be here otherwise than by an upload."""
+        ...
+
+    @property
     def bytes_in_memory(self) -> int:
         """About how much memory it takes beside its files."""
         ...

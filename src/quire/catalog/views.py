@@ -26,6 +26,7 @@ from quire.catalog import freshness
 from quire.catalog.filtering import NOTHING_HELD, Filter, Held
 from quire.catalog.sources import AnySource, ListedFile, SourceNames, SourceProject, at_hand, file_path
 from quire.domain.errors import HeldBack, NotFound, StoreError
+from quire.domain.namespaces import Namespaces
 from quire.domain.project import Status
 from quire.domain.reserved import Reserved
 from quire.render.negotiation import MediaType
@@ -82,10 +83,16 @@ class ProjectView:
     """A project as it was at one moment, or its absence."""
 
     def __init__(
-        self, name: str, parts: Sequence[ProjectPart], integrity: str | None = None, policies: Filter | None = None
+        self,
+        name: str,
+        parts: Sequence[ProjectPart],
+        integrity: str | None = None,
+        policies: Filter | None = None,
+        namespaces: Namespaces | None = None,
     ) -> None:
         """`parts`: what each source has; of files with the same name that of the last one is listed. `integrity`: see
-        `ProjectListing.integrity`. `policies`: None where none holds files back."""
+        `ProjectListing.integrity`. `policies`: None where none holds files back. `namespaces`: of the index."""
+        self._namespaces = namespaces
         self.name = name
         self.integrity = integrity
         self.parts = tuple(parts)
@@ -157,6 +164,16 @@ class ProjectView:
     def bytes_in_memory(self) -> int:
         return self._fixed_bytes + _PREPARED_BYTES * len(self.prepared) + self.pages.bytes_in_memory
 
+    @property
+    def namespaces(self) -> list[tuple[str, bool]] | None:
+        """See `ProjectListing.namespaces`."""
+        if self._namespaces is None:
+            return None
+        parts = [part for _, part in self.parts if part.exists]
+        owners = {owner for part in parts for owner in part.owners or ()}
+        was_uploaded = bool(parts) and all(part.owners is not None for part in parts)
+        return self._namespaces.of(self.name, owners if was_uploaded else None)
+
     def page(self, media_type: MediaType, hash_algorithm: str | None) -> Page:
         """The simple API's page of the project, with file URLs relative to `/simple/<name>/`."""
         return self.pages.get((media_type, hash_algorithm), lambda: self._render(media_type, hash_algorithm))
@@ -171,6 +188,7 @@ class ProjectView:
             status=self.status,
             status_reason=self.status_reason,
             integrity=self.integrity,
+            namespaces=self.namespaces,
             files=Links(
                 files=[each.file for each in self.files.values()],
                 urls=[f"../../{file_path(each)}" for each in self.files.values()],
@@ -251,6 +269,7 @@ class Projects(freshness.Source[ProjectView]):
         claims: Sequence[Reserved] = (),
         policies: Filter | None = None,
         executor: Callable[[], Executor] | None = None,
+        namespaces: Namespaces | None = None,
     ) -> None:
         """`sources`: of files with the same name the first source's is listed; `behind`: groups of further ones, see
         above. Only the last group may have sources that need awaiting, and is not asked for the names in `reserved`
@@ -262,6 +281,7 @@ class Projects(freshness.Source[ProjectView]):
         self._executor = executor
         self._integrity = integrity
         self._policies = policies
+        self._namespaces = namespaces
         self._groups = tuple(_in_reading_order(group) for group in (sources, *behind))
         self._reserved = reserved
         has_upstreams = any(source.needs_awaiting for source in self._groups[-1])
@@ -297,7 +317,7 @@ class Projects(freshness.Source[ProjectView]):
             if current is None:
                 return None
             parts.append((source, current))
-        return ProjectView(key, parts, self._integrity, self._policies)
+        return ProjectView(key, parts, self._integrity, self._policies, self._namespaces)
 
     def _is_true(self, known: ProjectView) -> bool:
         """Whether the time has changed no decision of a policy."""
@@ -386,7 +406,7 @@ class Projects(freshness.Source[ProjectView]):
     def _view(self, name: str, known: ProjectView | None, parts: Sequence[ProjectPart]) -> ProjectView:
         if known is not None and _is_same(parts, known.parts) and self._is_true(known):
             return known
-        return ProjectView(name, parts, self._integrity, self._policies)
+        return ProjectView(name, parts, self._integrity, self._policies, self._namespaces)
 
 
 class GroupedProjects(Projects):

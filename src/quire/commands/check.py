@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 from typing import Any
 
+from quire.access.records import AccessRecords
 from quire.commands.common import add_store_flags, count, open_store, plain, print_json
 from quire.commands.progress import Meter
 from quire.domain.sizes import in_words
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             quick=arguments.quick,
             repair=arguments.repair,
             folder=opened.folder(keeps_facts=arguments.repair),
+            namespaces=AccessRecords(opened.store).read().state.definition(opened.root).namespaces,
             lists=opened.name_repairs() if arguments.repair else None,
             progress=meter,
         ).run()

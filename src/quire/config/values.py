@@ -222,6 +222,8 @@ RESERVED_PATHS = frozenset(
         "integrity",
         "legacy",
         "metrics",
+        "namespace",
+        "namespaces",
         "openapi.json",
         "packages",
         "project",

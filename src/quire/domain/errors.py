@@ -54,6 +54,10 @@ class FilenameUsed(FileExists):
     """
 
 
+class NamespaceReserved(QuireError):
+    """The name of an upload is below a namespace that was granted to others (PEP 752)."""
+
+
 class ProjectClosed(QuireError):
     """The project's status (PEP 792: archived, quarantined) refuses uploads."""
 

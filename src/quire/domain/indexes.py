@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from quire.domain.namespaces import Grants
 from quire.domain.policy import NO_POLICY, Policy
 from quire.domain.upstreams import Upstreams
 
@@ -53,8 +54,15 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     name. Of a filename in both, the index's own file is listed."""
     policy: Policy = NO_POLICY
     """The files that it holds back, and those that it warns of; see there."""
+    namespaces: Grants = ()
+    """Prefixes of names that were granted to owners (PEP 752), by name; a document with one has format 3."""
     unknown: dict[str, Any] = {}
     """Fields of the stored document that this version does not know."""
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Patterns of all names that belong to the index also without files: its claims, and its namespaces."""
+        return (*self.claims, *(pattern for each in self.namespaces for pattern in each.patterns))
 
     @property
     def ends_at(self) -> datetime | None:

@@ -10,10 +10,12 @@ import structlog
 
 from quire.access import defining
 from quire.access.document import AccessDocument, stamp
+from quire.access.grants import parse_owner
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
 from quire.domain.errors import ChangedMeanwhile, InvalidRequest, NotFound
-from quire.domain.indexes import DEFAULT, IndexDefinition
+from quire.domain.indexes import DEFAULT, IndexDefinition, chain
+from quire.domain.namespaces import Namespace, parse_namespace
 from quire.domain.policy import Policy
 from quire.domain.trash import is_trash
 from quire.index.audit.entries import Origin
@@ -34,6 +36,11 @@ def set_index(
     if not changes:
         raise InvalidRequest("No setting of the index was named.")
     details = {"index": name, "set": dict(changes)}
+    granted = changes.get("grant_namespace")
+    if granted is not None:
+        document = access.read().state.document
+        existing = None if granted["with_existing"] else _existing(access.store, document, name, granted, default)
+        changes = {**changes, "grant_namespace": {**granted, "existing": existing}}
     before, after = access.change(
         lambda document: defining.with_settings(document, name, changes, default), "index-set", details, origin
     )
@@ -62,6 +69,22 @@ def set_policy(
     if before is not after:
         log.info("policy changed", index=name, user=origin.user)
     return after.indexes.get(name, DEFAULT).policy, before is not after
+
+
+def _existing(store: Store, document: AccessDocument, name: str, granted: Mapping[str, Any], default: str) -> list[str]:
+    """The projects (`INDEX/PROJECT`) below a namespace that is granted in an index: its own, and those of indexes that
+    it is behind. Those that one of the new owners has are not among them."""
+    namespace = Namespace(name=parse_namespace(granted["name"]), owners=tuple(granted["owners"]))
+    subjects = {str(parse_owner(each)) for each in namespace.owners}
+    subjects |= {f"user:{user}" for each in subjects for user in document.groups.get(each.removeprefix("group:"), ())}
+    fronts = [each for each in {default, *document.indexes} if name in (each, *chain(document.indexes, each))]
+    found = []
+    for index in (Index(store, each) for each in fronts):
+        for project in filter(namespace.covers, index.names()):
+            record = index.project(project)
+            if record is not None and record.files and subjects.isdisjoint(record.owners):
+                found.append(f"{index.name}/{project}")
+    return found
 
 
 def create_index(

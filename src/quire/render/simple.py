@@ -3,14 +3,15 @@
 A page is a pure function of its entries and of its media type. It has the same bytes in every process, and so the
 same ETag, so that a client may revalidate with any worker behind any load balancer.
 
-HTML has the content of API version 1.4 and gets nothing newer (PEP 833). JSON has everything.
+HTML has the content of API version 1.4 and gets nothing newer (PEP 833). JSON has everything. A project's page is of
+version 1.5 (PEP 752) where its index has namespaces: clients warn of versions that are newer than they know.
 
 A page of very many entries is made some hundred at a time: one call of an encoder holds Python's lock to its end, and
 no other request is answered meanwhile.
 
 Sources: PEP 503 (HTML, names), 592 (yanked), 629 (versions of the API), 658 and 714 (core metadata), 691 (JSON),
-700 (versions, size, upload-time), 740 (provenance), 792 (status); the living text of all of them is the "Simple
-repository API" specification.
+700 (versions, size, upload-time), 740 (provenance), 752 (namespaces), 792 (status); the living text of all of them is
+the "Simple repository API" specification.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from quire.render.negotiation import Encoding, MediaType
 T = TypeVar("T")
 
 API_VERSION: Final = "1.4"
+_WITH_NAMESPACES: Final = "1.5"
 _WITHOUT_SIZES: Final = "1.0"
 """PEP 700: a page of a later version has the size of each file."""
 
@@ -172,6 +174,9 @@ class ProjectListing:
     integrity: str | None = None
     """Absolute URL of all provenance objects (see `quire.http.simple.provenance`), ended by a slash; PEP 740 has it
     fully qualified. None where that is not known: then the page names none of them."""
+    namespaces: Sequence[tuple[str, bool]] | None = None
+    """The namespaces that its name is below (PEP 752), each with whether one of its owners has the project. None in an
+    index without any. JSON alone has them."""
 
     def provenance(self, file: File) -> str | None:
         """URL of the file's provenance object; None when there is none to name."""
@@ -358,9 +363,15 @@ class _FileEntry(msgspec.Struct, rename="kebab", gc=False):
     provenance: str | None
 
 
+class _NamespaceEntry(msgspec.Struct):
+    name: str
+    owned: bool
+
+
 class _ProjectDetail(msgspec.Struct, rename="kebab"):
     meta: _Meta
     name: str
+    namespaces: list[_NamespaceEntry] | msgspec.UnsetType | None
     project_status: _ProjectStatus
     versions: list[str]
     files: list[_FileEntry] = []
@@ -392,14 +403,21 @@ def _with_entries(document: _ProjectDetail | _ProjectList, entries: Iterable[_Fi
 def _project_json(listing: ProjectListing) -> bytes:
     files = listing.files if listing.status.offers_files else ()
     has_sizes = all(file.size != UNKNOWN_SIZE for file, _ in files)
+    version = API_VERSION if listing.namespaces is None else _WITH_NAMESPACES
     detail = _ProjectDetail(
-        meta=_Meta(API_VERSION if has_sizes else _WITHOUT_SIZES),
+        meta=_Meta(version if has_sizes else _WITHOUT_SIZES),
         name=listing.name,
+        namespaces=_namespaces(listing.namespaces),
         project_status=_ProjectStatus(listing.status, listing.status_reason or msgspec.UNSET),
         # Of a quarantined project too, as in the example of PEP 792: the versions exist, none is offered.
         versions=release_versions(file for file, _ in listing.files),
     )
     return _with_entries(detail, (_file_entry(file, url, listing.provenance(file)) for file, url in files))
+
+
+def _namespaces(found: Sequence[tuple[str, bool]] | None) -> list[_NamespaceEntry] | msgspec.UnsetType | None:
+    """PEP 752: null for a project below none."""
+    return msgspec.UNSET if found is None else [_NamespaceEntry(*each) for each in found] or None
 
 
 def _file_entry(file: File, url: str, provenance: str | None) -> _FileEntry:

@@ -140,7 +140,15 @@ SCHEMAS: Final[Json] = {
                     },
                 ),
             },
-        }
+        },
+        {
+            "namespaces": {
+                "anyOf": [
+                    {"type": "null"},
+                    {"type": "array", "items": _object({"name": _TEXT, "owned": {"type": "boolean"}})},
+                ]
+            },
+        },
     ),
     "ProjectJson": _object({"info": {"type": "object"}, "urls": {"type": "array", "items": {"type": "object"}}}),
     "ActionForm": _object(
@@ -196,6 +204,25 @@ PROVENANCE: Final = Operation(
     {200: content("application/vnd.pypi.integrity.v1+json", {"type": "object"}), 304: UNCHANGED},
     (404, 406, 502),
     (_NAME, _VERSION, _FILENAME),
+)
+_SIMPLE_JSON: Final = "application/vnd.pypi.simple.v1+json"
+NAMESPACES: Final = Operation(
+    "The namespaces of the index (PEP 752)",
+    {200: content(_SIMPLE_JSON, {"type": "array", "items": _object({"name": _TEXT})}), 304: UNCHANGED},
+    (406,),
+)
+NAMESPACE: Final = Operation(
+    "A namespace (PEP 752)",
+    {
+        200: content(
+            _SIMPLE_JSON,
+            _object({"name": _TEXT, "parent": _TEXT_OR_NOTHING, "children": {"type": "array", "items": _TEXT}}),
+        ),
+        301: _MOVED,
+        304: UNCHANGED,
+    },
+    (404, 406),
+    (_NAME,),
 )
 UPLOAD: Final = Operation(
     "Upload a file, or another action of the form", {200: content("text/plain")}, _UPLOAD_ERRORS, body=_FORMS

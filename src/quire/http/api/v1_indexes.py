@@ -46,7 +46,8 @@ async def indexes(request: Request) -> Response:
     used = await _used(worker, [index for name in limited if (index := worker.served(name, state)) is not None])
     entries = index_entries(state, default.name, read_only=default.read_only, used=used)
     if worker.access.rules.authorize(principal, Right.ADMIN, ANY, None, state) is not ALLOWED:
-        entries = [msgspec.structs.replace(each, upstreams=None, claims=None) for each in entries]
+        hidden = {"upstreams": None, "claims": None, "namespaces": None}
+        entries = [msgspec.structs.replace(each, **hidden) for each in entries]
     return answered(IndexList(indexes=[each for each in entries if is_readable(each.name)]))
 
 

@@ -30,6 +30,8 @@ from quire.access.records import StoredAccess
 from quire.access.tokens import USERNAME, TokenText
 from quire.access.uses import TokenUses
 from quire.catalog.freshness import Barrier
+from quire.domain.errors import NamespaceReserved
+from quire.domain.namespaces import Namespace
 from quire.domain.project import Project
 from quire.http.app.problems import HttpError
 from quire.http.app.proxies import TrustedProxies
@@ -158,10 +160,14 @@ class Access:
         """As `check`, for a request that the owners of the project may make. Its handler must have the guard called
         with the project's record: for a change in the very step that makes it.
 
-        Raises HttpError 401, 403, 429, 503, and StoreError.
+        Raises HttpError 401, 403, 429, 503, NamespaceReserved for an upload, and StoreError.
         """
         context = context_of(request.scope)
         state = await self._decide(request, right, index, project, may_be_owner=True)
+        if right is Right.UPLOAD and state.document.indexes:
+            namespace = state.namespace_against(context.principal, index, project)
+            if namespace is not None:
+                raise self._reserved(request, index, project, namespace)
         if not state.document.indexes or not state.has_owned_projects(index):
             return NO_OWNERS
         principal, loop = context.principal, asyncio.get_running_loop()
@@ -183,7 +189,11 @@ class Access:
         if state is None or time.monotonic() - context.decided_at > DECIDED_AGAIN_SECONDS:
             context.decided_at = time.monotonic()
             state = context.decided_by = await self.state()
-        is_asked = context.needed_no_login and may_be_owner and state.has_owned_projects(index)
+        is_asked = context.needed_no_login and may_be_owner and bool(state.document.indexes)
+        is_asked = is_asked and (
+            state.has_owned_projects(index)
+            or (right is Right.UPLOAD and state.namespace_against(context.principal, index, project) is not None)
+        )
         if is_asked:  # credentials that the request could do without say which user is the owner
             context.principal = await self._principal(request, state)
         owners = state.may_own(context.principal) if may_be_owner else UNKNOWN_OWNERS
@@ -230,6 +240,28 @@ class Access:
             request=context.request_id,
         )
         return refusal
+
+    def _reserved(self, request: Request, index: str, project: str, namespace: Namespace) -> NamespaceReserved:
+        """Count and log an upload below a namespace of others; the error for its client."""
+        context = context_of(request.scope)
+        self._count_refusal("forbidden")
+        log.info(
+            "access refused",
+            reason="namespace",
+            namespace=namespace.name,
+            index=index,
+            project=project,
+            user=context.user or None,
+            token=context.principal.token,
+            client=self._proxies.client_address(request),
+            request=context.request_id,
+        )
+        sender = f"the user {context.principal.name[:100]} is" if context.principal.token is None else "this token is"
+        sender = "a sender without a login is" if context.principal.is_anonymous else sender
+        return NamespaceReserved(
+            f"The name {project} is in the namespace {namespace.name}, which belongs to others; {sender} no owner of "
+            f"it. Choose another name, or ask an administrator for 'quire namespace grant {namespace.name}'."
+        )
 
     def _count_refusal(self, reason: str) -> None:
         self._tally.refused[reason] += 1

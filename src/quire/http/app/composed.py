@@ -18,6 +18,7 @@ from quire.access.decisions import AccessState
 from quire.catalog.filtering import Clock, RulesOf, utc_now
 from quire.catalog.served import ServedIndex
 from quire.domain.advisories import Advisories
+from quire.domain.namespaces import Counting, Namespaces, counting
 from quire.domain.policy import NO_POLICY, Policy
 from quire.domain.reserved import Reserved
 from quire.domain.rulings import Rules
@@ -36,12 +37,14 @@ class _Part(NamedTuple):
     upstreams: Upstreams = ()
     """Of its definition."""
     claims: tuple[str, ...] = ()
+    """With the names of its namespaces."""
     is_stage: bool = False
     """Whether it is a stage of the next one."""
     merged: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
     """Names of those behind it."""
     policy: Policy = NO_POLICY
+    namespaces: tuple[Counting, ...] = ()
 
 
 class _Composed(NamedTuple):
@@ -146,6 +149,7 @@ class ComposedIndexes:
         reserved = Reserved((*local.patterns, *chain.from_iterable(claims)))
         policy = replace(index.policy, fallback_url=fallback_url, reserved=reserved)
         joined = [frozenset(name for name in part.merged if name not in reserved) for part in made_of]
+        namespaces = Namespaces(tuple(part.name for part in made_of), tuple(part.namespaces for part in made_of))
         if made_of[0].is_stage:
             joined[:2], claims[:2] = [joined[0] | joined[1]], [claims[0] + claims[1]]
         return index.with_behind(
@@ -155,6 +159,7 @@ class ComposedIndexes:
             joined,
             [*map(Reserved, claims)],
             rules=rules,
+            namespaces=namespaces,
         )
 
     def _rules(self, made_of: Sequence[_Part], advisories: Advisories | None) -> RulesOf | None:
@@ -226,9 +231,10 @@ def _part(name: str, state: AccessState) -> _Part:
     return _Part(
         name,
         definition.upstreams,
-        definition.claims,
+        definition.kept,
         definition.in_front_of is not None,
         definition.merged,
         tuple(state.behind(name)),
         definition.policy,
+        counting(definition.namespaces, state.document.groups),
     )

@@ -23,6 +23,7 @@ STATUS: tuple[tuple[type[errors.QuireError], int], ...] = (
     (errors.TooLarge, 413),
     (errors.FilenameUsed, 400),  # as PyPI; clients that skip existing files must not skip this one
     (errors.FileExists, 409),
+    (errors.NamespaceReserved, 409),  # PEP 752
     (errors.ProjectClosed, 403),
     (errors.HeldBack, 403),
     (errors.QuotaExceeded, 400),  # as PyPI; uv calls a 403 a lack of permission

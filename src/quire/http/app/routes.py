@@ -135,6 +135,8 @@ _ROOT: Final = (
     Endpoint("GET", "/packages/", "ui.browse:packages", Right.LIST, "packages", about.FILES, takes_sessions=True),
     Endpoint("GET", "/packages/{path:path}", "simple.files:download", Right.DOWNLOAD, "file", about.DOWNLOAD),
     Endpoint("GET", _PROVENANCE, "simple.provenance:provenance", Right.DOWNLOAD, "provenance", about.PROVENANCE),
+    Endpoint("GET", "/namespaces", "simple.namespaces:namespaces", Right.LIST, "namespaces", about.NAMESPACES),
+    Endpoint("GET", "/namespace/{name}", "simple.namespaces:namespace", Right.LIST, "namespaces", about.NAMESPACE),
     Endpoint("POST", "/RPC2", "api.rpc:call", Right.LIST, "rpc", about.SEARCH),
     Endpoint("POST", "/pypi", "simple.uploads:post", Right.UPDATE, "rpc", about.UPLOAD_TOO, takes_forms_only=True),
     Endpoint("POST", "/pypi", "api.rpc:call", Right.LIST, "rpc", about.SEARCH_TOO),
@@ -171,6 +173,7 @@ _OF_AN_INDEX: Final = frozenset(
     {
         *("POST /", "POST /legacy/", "POST /simple/", "GET /simple/", "GET /simple", "GET /simple/{name}/"),
         *("GET /simple/{name}", "GET /packages", "GET /packages/", "GET /packages/{path:path}", f"GET {_PROVENANCE}"),
+        *("GET /namespaces", "GET /namespace/{name}"),
         *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2"),
         *(f"POST {_OSV}/querybatch", f"POST {_OSV}/query", f"GET {_OSV}/vulns/{{id}}"),
     }

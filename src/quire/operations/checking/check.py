@@ -14,6 +14,7 @@ from quire.access.records import AccessRecords
 from quire.domain.advisory_sources import is_advisories
 from quire.domain.errors import BlobMissing, DamagedRecord, InvalidName, InvalidRequest, StoreError
 from quire.domain.names import is_normalized, normalize_name
+from quire.domain.namespaces import Grants
 from quire.domain.project import FORMAT_WITH_PENDING, File, Project
 from quire.domain.promotions import JOURNAL
 from quire.domain.trash import is_trash
@@ -59,6 +60,7 @@ class Check:
         repair: bool = False,
         grace: float = GRACE,
         folder: Folder | None = None,
+        namespaces: Grants = (),
         lists: ListRepairs | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -66,7 +68,8 @@ class Check:
         `inspector`: examines the store's own folders; None skips that, and the repairs there. `lists`: repairs of the
         lists of projects, where these are objects of their own; None for none.
         `quick`: believe the sizes, and read no file. `grace`: seconds in which a change is expected to be complete.
-        `folder`: the drop-in files that are served with the store: checked too, and lost files are restored from them.
+        `folder`: the drop-in files that are served with the store: checked too, and lost files are restored from them;
+        `namespaces`: those of its index.
         """
         self._store = store
         self._indexes = indexes
@@ -75,6 +78,7 @@ class Check:
         self._repairs = Repairs(store, inspector) if repair and inspector is not None else None
         self._grace = grace
         self._folder = folder
+        self._namespaces = namespaces
         self._lists = lists if repair else None
         self._copies: Copies | None = None
         self._progress = progress or Progress()
@@ -92,7 +96,7 @@ class Check:
         self._check_advisories()
         self._check_anomalies()
         if self._folder is not None:
-            DropInCheck(self._folder, self._checked, self._grace, self._quick).run()
+            DropInCheck(self._folder, self._checked, self._grace, self._quick, self._namespaces).run()
         return self._checked
 
     def _found(self, severity: Severity, code: str, where: str, sentence: str, **more: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from quire.domain.namespaces import Grants, deciding
 from quire.dropin.files import public_name
 from quire.dropin.folder import Folder
 from quire.operations.checking.findings import Checked, Finding, Severity
@@ -25,6 +26,8 @@ class DropInCheck:
     """Seconds in which a copy is expected to be complete."""
     quick: bool
     """Whether digests that are known are believed."""
+    namespaces: Grants = ()
+    """Of the index that the folder is of."""
     wall: Callable[[], float] = time.time
 
     def run(self) -> None:
@@ -41,8 +44,15 @@ class DropInCheck:
                 "and import again. Leave it alone while an import runs."
             )
             self._found("moved-drop-in", path, sentence, Severity.LEFTOVER)
-        for path, _ in files:
+        for path, project in files:
             self._check(path)
+            namespace = deciding(self.namespaces, project)
+            if namespace is not None:
+                sentence = (
+                    f"Its name is in the namespace {namespace.name}, and no right was checked when it was copied here: "
+                    "its project is not shown as its owners'. 'quire import' takes it into the store."
+                )
+                self._found("drop-in-in-namespace", path, sentence, Severity.FOREIGN)
 
     def _check(self, path: str) -> None:
         opened = self.folder.open(path)
