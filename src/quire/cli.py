@@ -45,6 +45,7 @@ COMMANDS = {
     "import": "import_",
     "check": "check",
     "gc": "gc",
+    "retention": "retention",
     "doctor": "doctor",
     "update": "update",
     "completion": "completion",

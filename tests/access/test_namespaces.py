@@ -12,6 +12,7 @@ from quire.access.decisions import AccessState
 from quire.access.document import EMPTY, AccessDocument, Token, decode_access, encode_access, with_fields
 from quire.access.principals import Principal
 from quire.domain.errors import InvalidRequest
+from quire.domain.indexes import DEFAULT
 
 TOKENS = {
     "anns": Token(digest="0" * 64, permissions=("upload",), user="ann"),
@@ -26,7 +27,7 @@ def granted(*owners: str, **more: Any) -> AccessDocument:
     document = defining.with_settings(
         document, "main", {"grant_namespace": {"name": "acme", "owners": owners, **more}}, "main"
     )
-    return defining.with_index(document, "front", defining.changed(defining.DEFAULT, {"behind": ("main",)}), "main")
+    return defining.with_index(document, "front", defining.changed(DEFAULT, {"behind": ("main",)}), "main")
 
 
 @pytest.mark.parametrize(

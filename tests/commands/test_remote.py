@@ -109,6 +109,7 @@ READING = (
         "yank nothing 1.0",
         "status dropped",
     ),
+    *("retention", "retention --keep dev:1 --keep pre:3d", "retention --keep x", "retention --keep any:1 --json"),
     *("namespace list", "namespace list --json", "namespace show acme", "namespace revoke acme"),
     *("namespace grant a* b", "namespace grant acme anonymous"),
     *("claim", "index list", "index list --json", "index show main", "index show main --json", "index show nain"),
@@ -187,7 +188,7 @@ def test_settings_of_an_index_are_changed_on_the_server(pair: Pair) -> None:
     entry: dict[str, object] = {"name": "main", "is_default": True, "uploads": True, "overwrite": False}
     entry |= {"new_projects": "owned", "quota": 50 << 30, "project_quota": None}
     entry |= {"behind": [], "claims": [], "upstreams": [], "in_front_of": None, "expires": None, "merged": []}
-    entry["namespaces"] = []
+    entry |= {"namespaces": [], "keep": []}
     assert json.loads(changed[1]) == {**entry, "changed": True}
     again = pair.remote("index", "set", "-", "--quota", "51200M")
     assert again == (0, "Nothing to do: the index has these settings.\n", "")

@@ -28,6 +28,7 @@ from quire.domain.names import normalize_name
 from quire.domain.namespaces import check_merged, parse_namespace, with_grant, without_grant
 from quire.domain.policy import with_changes
 from quire.domain.reserved import STORE_WIDE, Reserved, is_simple, normalize_pattern
+from quire.domain.retention import parse_rules
 from quire.domain.trash import is_trash
 from quire.domain.upstreams import with_upstream, without_upstream
 
@@ -108,6 +109,8 @@ def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDef
         name, existing = parse_namespace(granted["name"]), granted.get("existing", ())
         namespaces = with_grant(namespaces, name, _owners(granted), existing)
     check_merged(namespaces, merged)
+    if "keep" in fields:
+        fields["keep"] = parse_rules(fields["keep"])
     claims = tuple(
         dict.fromkeys(each for each in (*definition.claims, *added) if each not in released and each not in named)
     )

@@ -50,6 +50,7 @@ from quire.administration.publisher_documents import (
     PublisherPage,
     SessionsEnded,
 )
+from quire.administration.retention_documents import RetentionPage
 from quire.administration.trash_documents import Emptied, Restored, TrashPage
 from quire.domain.changes import Selection
 from quire.domain.project import Status
@@ -83,6 +84,10 @@ class Administration(Protocol):
     def explain_policy(self, project: str, version: str | None) -> PolicyExplanation:
         """The decisions about the files of a project, or of one release. A store knows what it keeps of upstreams, and
         asks none."""
+        ...
+
+    def retention(self, keep: Sequence[str] | None) -> RetentionPage:
+        """The releases that rules of retention let go. `keep`: the rules; None for those of the index."""
         ...
 
     def projects(self) -> ProjectPage:

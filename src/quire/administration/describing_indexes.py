@@ -50,6 +50,7 @@ def index_entry(
         in_front_of=definition.in_front_of,
         expires=definition.expires,
         merged=list(definition.merged),
+        keep=list(definition.keep),
         namespaces=[
             NamespaceEntry(name=each.name, owners=list(each.owners), exempt=list(each.exempt))
             for each in definition.namespaces
@@ -84,6 +85,7 @@ def settings_of(body: IndexBody) -> dict[str, Any]:
         "remove_upstream": body.remove_upstream,
         "merge": body.merge,
         "unmerge": body.unmerge,
+        "keep": body.keep,
         "grant_namespace": _builtins(body.grant_namespace),
         "revoke_namespace": _builtins(body.revoke_namespace),
     }

@@ -87,6 +87,8 @@ class IndexEntry(Answer, frozen=True, kw_only=True):
     """When a stage ends: RFC 3339."""
     merged: list[str] = []
     """Projects whose files are listed together with those of an upstream."""
+    keep: list[str] = []
+    """Rules of retention, such as `dev:10`."""
     namespaces: list[NamespaceEntry] | None = None
     """By name; None for readers that are no administrators: they tell the names of users."""
     used: int | None = None
@@ -159,6 +161,8 @@ class IndexBody(Body, frozen=True, kw_only=True):
     """Projects whose files are listed together with those of an upstream from now on."""
     unmerge: Words | msgspec.UnsetType = msgspec.UNSET
     """Projects for which this ends."""
+    keep: Words | msgspec.UnsetType = msgspec.UNSET
+    """Rules of retention, such as `dev:10` and `acme-nightly/any:20`, in place of those that it has."""
     grant_namespace: NamespaceBody | msgspec.UnsetType = msgspec.UNSET
     revoke_namespace: RevokeNamespaceBody | msgspec.UnsetType = msgspec.UNSET
 

@@ -67,6 +67,7 @@ from quire.administration.publisher_documents import (
     SessionsBody,
     SessionsEnded,
 )
+from quire.administration.retention_documents import RetentionPage
 from quire.administration.trash_documents import Emptied, Restored, TrashBody, TrashPage
 from quire.domain.changes import Selection
 from quire.domain.errors import ConfigurationError, UpstreamError
@@ -78,7 +79,7 @@ from quire.process.progress import Progress
 _ROOT: Final = "-"
 _MOST_PAGES: Final = 100_000
 
-P = TypeVar("P", ProjectPage, LogPage, TokenList, TrashPage, PublisherPage)
+P = TypeVar("P", ProjectPage, LogPage, TokenList, TrashPage, PublisherPage, RetentionPage)
 
 
 class Remote:
@@ -118,6 +119,11 @@ class Remote:
 
     def explain_policy(self, project: str, version: str | None) -> PolicyExplanation:
         return self._client.get(PolicyExplanation, *self._at, "policy", "explain", project=project, version=version)
+
+    def retention(self, keep: Sequence[str] | None) -> RetentionPage:
+        query = None if keep is None else ",".join(keep)
+        pages = list(self._pages(RetentionPage, *self._at, "retention", keep=query))
+        return msgspec.structs.replace(pages[0], projects=[each for page in pages for each in page.projects], next=None)
 
     def projects(self) -> ProjectPage:
         found: list[ProjectEntry] = []

@@ -1,34 +1,42 @@
 """`quire gc`: remove files that no record lists.
 
 JSON: {"store": directory or URL, "dry_run": bool, "removed": [{"key": str, "size": int}], "expired": [{"project": str,
-"filename": str, "size": int}] (their time in the trash is over), "bytes": int (of both), "log_entries": int, "swept":
-int, "young": int, "skipped": [project], "mirror": null without a bound, else {"bound": int, "removed": int (files of
-other indexes), "bytes": int (of those), "kept": int (bytes)}}.
+"filename": str, "size": int}] (their time in the trash is over), "retention": [{"index": str, "project": str,
+"versions": [str], "files": int, "bytes": int}] (went to the trash), "bytes": int (of the first two), "log_entries":
+int, "swept": int, "young": int, "skipped": [project], "mirror": null without a bound, else {"bound": int, "removed":
+int (files of other indexes), "bytes": int (of those), "kept": int (bytes)}}.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from quire.access.records import AccessRecords
 from quire.commands.common import Opened, add_store_flags, count, duration, open_store, print_json, size
+from quire.commands.progress import Meter
 from quire.domain.errors import ConfigurationError
 from quire.domain.sizes import in_words
-from quire.operations import promoting
+from quire.domain.trash import is_trash
+from quire.operations import promoting, retention
 from quire.operations.checking import GRACE, collect_garbage
+from quire.operations.retention import LetGo
 
 if TYPE_CHECKING:
     from quire.upstream.evicting import Evicted
 
 _DESCRIPTION = """\
-Remove stored bytes that no record lists and that are older than an hour: of deleted files, and of uploads that ended
+Delete the releases that the rules of retention of each index let go (quire index set --keep), into the trash. Then
+remove stored bytes that no record lists and that are older than an hour: of deleted files, and of uploads that ended
 half-way; files whose time in the trash is over; and files of mirrored indexes above --mirror-size. Safe while servers
 run: a publication that has not listed its bytes ten minutes after storing them gives up, and nothing younger than
 fifteen minutes is removed, unless you say that the store is not in use (--offline).
 """
+_SHOWN = 5
+"""Versions of a project."""
 MIN_AGE = 900.0
 """Seconds; above `quire.index.index.PUBLICATION_SECONDS` with room for a slow last write."""
 
@@ -69,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     opened = open_store(arguments, writes=not arguments.dry_run, asks_the_time=True)
     if not arguments.dry_run:
         promoting.end_stages(AccessRecords(opened.store), opened.store, opened.index.name, opened.index.origin)
+    let_go = _let_go(opened, dry_run=arguments.dry_run)
     collected = collect_garbage(
         opened.store,
         opened.indexes,
@@ -87,6 +96,16 @@ def run(arguments: argparse.Namespace) -> int:
                     {"project": project, "filename": file.filename, "size": file.size}
                     for project, file in collected.expired
                 ],
+                "retention": [
+                    {
+                        "index": each.index,
+                        "project": each.project,
+                        "versions": [release.version for release in each.releases],
+                        "files": len(each.files),
+                        "bytes": each.bytes,
+                    }
+                    for each in let_go
+                ],
                 "bytes": collected.bytes,
                 "log_entries": collected.entries,
                 "swept": collected.swept,
@@ -103,6 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
         if evicted is not None and evicted.removed:
             _print_evicted(evicted, dry_run=arguments.dry_run)
         done = "would be removed" if arguments.dry_run else "removed"
+        _report(let_go, done)
         swept = f", {count(collected.swept, 'remnant')} swept" if collected.swept else ""
         expired = f", {count(len(collected.expired), 'file')} of the trash" if collected.expired else ""
         expired += f", {collected.entries:,} entries of the log" if collected.entries else ""
@@ -134,3 +154,22 @@ def _print_evicted(evicted: Evicted, *, dry_run: bool) -> None:
         f"{count(len(evicted.removed), 'file')} of mirrored indexes {done}, {in_words(evicted.bytes)}{last}; "
         f"{in_words(evicted.left)} kept."
     )
+
+
+def _let_go(opened: Opened, *, dry_run: bool) -> list[LetGo]:
+    """Delete what the rules of retention let go, or say only what that would be."""
+    state = AccessRecords(opened.store).read().state
+    found: list[LetGo] = []
+    with Meter("gc") as meter:
+        for index in opened.indexes():
+            keep = state.definition(index.name).keep
+            if keep and not is_trash(index.name):
+                found += retention.preview(index, keep) if dry_run else retention.apply(index, keep, progress=meter)
+    return found
+
+
+def _report(let_go: Sequence[LetGo], done: str) -> None:
+    for each in let_go:
+        versions = [release.version for release in each.releases]
+        shown = ", ".join(versions[:_SHOWN]) + (", ..." if len(versions) > _SHOWN else "")
+        print(f"{each.project} of {each.index}: {count(len(versions), 'release')} {done} by retention ({shown}).")

@@ -2,7 +2,8 @@
 
 JSON of list: {"indexes": [{"name": str, "is_default": bool, "uploads": bool, "overwrite": bool, "new_projects":
 "shared" or "owned", "quota": int or null, "project_quota": int or null, "behind": [str], "upstreams": [{"url": str,
-"hosts": [str], "max_age": int, "max_stale": int, "only": [str]}] or null, "merged": [str]}]}; of show one such object
+"hosts": [str], "max_age": int, "max_stale": int, "only": [str]}] or null, "merged": [str],
+"keep": [str], "namespaces": [{"name": str, "owners": [str], "exempt": [str]}] or null}]}; of show one such object
 with "used": int or null, the bytes of its files where it has a quota; of create and set such an object with "changed":
 bool; of delete {"index": str, "deleted_files": int}.
 """
@@ -89,6 +90,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="INDEXES",
         help="indexes, with commas, whose projects it offers as well: a name belongs to the first that has it; none "
         "for no others",
+    )
+    add(
+        "--keep",
+        action="append",
+        metavar="RULE",
+        help="releases that are kept, and no others of their kind: dev:10, pre:30d, acme-nightly/any:20; repeat it for "
+        "several; none for no rules. 'quire gc' removes the others",
     )
     _add_upstream(parser)
 
@@ -209,6 +217,7 @@ def _show(arguments: argparse.Namespace, administration: Administration) -> None
         *([("Used", _used(entry.used, entry.quota))] if entry.quota is not None else []),
         ("Quota of a project", _in_words(entry.project_quota)),
         *([("Behind it", ", ".join(entry.behind))] if entry.behind else []),
+        *(("Keeps", each) for each in entry.keep),
         *(("Upstream", _upstream_in_words(each)) for each in entry.upstreams or ()),
         *([("Merged projects", ", ".join(entry.merged))] if entry.merged else []),
     ]
@@ -251,6 +260,8 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """Those that the command line names."""
     named = {name: getattr(arguments, name) for name in _SETTINGS}
     settings = {name: None if value == _NONE else value for name, value in named.items() if value is not None}
+    if arguments.keep is not None:
+        settings["keep"] = [] if arguments.keep == [_NONE] else arguments.keep
     if arguments.no_upstream is not None:
         settings["remove_upstream"] = arguments.no_upstream
     upstream = {name: getattr(arguments, f"upstream_{name}") for name in _UPSTREAM_SETTINGS}

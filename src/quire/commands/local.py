@@ -74,6 +74,7 @@ from quire.administration.publisher_documents import (
     SessionsEnded,
     UnmatchedGrant,
 )
+from quire.administration.retention_documents import RetentionPage, retention_page
 from quire.administration.trash_documents import Emptied, Restored, TrashPage
 from quire.advisories.known import AdvisoryCache
 from quire.catalog.drop_ins import DropInFile, DropIns
@@ -85,6 +86,7 @@ from quire.config.values import index_name
 from quire.domain.changes import Selection
 from quire.domain.errors import DamagedRecord, NoSuchProject, NotFound
 from quire.domain.project import File, Project, Status
+from quire.domain.retention import parse_rules
 from quire.domain.rulings import Rules
 from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
@@ -93,6 +95,7 @@ from quire.operations import defining, granting, owning, promoting, selecting, s
 from quire.operations import webhooks as webhook_operations
 from quire.operations.changing import FixedFile
 from quire.operations.missing import no_such_project
+from quire.operations.retention import preview
 from quire.operations.selecting import Target, only_drop_ins
 from quire.operations.trash import TrashFilter
 from quire.process.progress import Progress
@@ -177,6 +180,10 @@ class Local:
         from quire.commands.explaining import explained  # noqa: PLC0415 - all that a server has, for this only
 
         return explained(self._opened, self._index.name, project, version)
+
+    def retention(self, keep: Sequence[str] | None) -> RetentionPage:
+        rules = self._access.read().state.definition(self._index.name).keep if keep is None else parse_rules(keep)
+        return retention_page(self._index.name, rules, preview(self._index, rules))
 
     # -- projects -----------------------------------------------------------------------------------------------------
 

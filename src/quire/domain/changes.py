@@ -22,14 +22,18 @@ MOST_OWNERS = 100
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which files of a project are meant: one by filename, those of a release, or (both None) all."""
+    """Which files of a project are meant: one by filename, those of a release, several by their filenames, or (all
+    None) all."""
 
     filename: str | None = None
     version: str | None = None
+    filenames: frozenset[str] | None = None
 
     def __str__(self) -> str:
         if self.filename is not None:
             return f"the file {self.filename}"
+        if self.filenames is not None:
+            return f"{len(self.filenames)} files"
         return f"the release {self.version}" if self.version is not None else "all files"
 
     @classmethod
@@ -41,6 +45,8 @@ class Selection:
 
     def includes(self, file: File) -> bool:
         if self.filename is not None and file.filename != self.filename:
+            return False
+        if self.filenames is not None and file.filename not in self.filenames:
             return False
         return self.version is None or same_version(file.version, self.version)
 

@@ -54,6 +54,8 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     name. Of a filename in both, the index's own file is listed."""
     policy: Policy = NO_POLICY
     """The files that it holds back, and those that it warns of; see there."""
+    keep: tuple[str, ...] = ()
+    """Rules of retention (`quire.domain.retention`), which `quire gc` obeys; none lets nothing go."""
     namespaces: Grants = ()
     """Prefixes of names that were granted to owners (PEP 752), by name; a document with one has format 3."""
     unknown: dict[str, Any] = {}

@@ -186,6 +186,7 @@ def test_projects_are_read(site: Site, ann: Api) -> None:
             "in_front_of": None,
             "expires": None,
             "merged": [],
+            "keep": [],
             "namespaces": None,
             "used": None,
         }

@@ -65,6 +65,7 @@ def _api_schemas() -> Json:
         policy_documents,
         promotion_documents,
         publisher_documents,
+        retention_documents,
         trash_documents,
     )
 
@@ -72,6 +73,7 @@ def _api_schemas() -> Json:
         *documents.SCHEMAS,
         *policy_documents.SCHEMAS,
         *promotion_documents.SCHEMAS,
+        *retention_documents.SCHEMAS,
         *publisher_documents.SCHEMAS,
         *trash_documents.SCHEMAS,
     )

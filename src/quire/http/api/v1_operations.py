@@ -80,6 +80,12 @@ EXPLAIN_POLICY: Final = Operation(
     (404,),
     (_INDEX, _query("project", "A project, in any spelling"), _query("version", "One release of it")),
 )
+RETENTION: Final = Operation(
+    "A page of what the next run of quire gc would delete by rules of retention",
+    _answer("RetentionPage"),
+    (404,),
+    (_INDEX, _query("keep", "Rules to try in place of those of the index, with commas"), _CURSOR, _LIMIT),
+)
 PROJECTS: Final = Operation("A page of the projects", _answer("ProjectPage"), (404,), (_INDEX, _CURSOR, _LIMIT))
 PROJECT: Final = Operation(
     "A project with its files",
