@@ -40,7 +40,7 @@ from quire.administration.documents import (
     WebhookSecretBody,
     Yanked,
 )
-from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation
+from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation, Trial
 from quire.administration.promotion_documents import Promotion
 from quire.administration.publisher_documents import (
     Audience,
@@ -80,6 +80,10 @@ class Administration(Protocol):
     def policy(self) -> PolicyEntry: ...
 
     def set_policy(self, body: PolicyBody) -> PolicyChange: ...
+
+    def try_policy(self, releases: Sequence[str], change: PolicyBody | None) -> Trial:
+        """The effect of a change on releases, such as `six==1.17.0`; None for the policy as it is. As there."""
+        ...
 
     def explain_policy(self, project: str, version: str | None) -> PolicyExplanation:
         """The decisions about the files of a project, or of one release. A store knows what it keeps of upstreams, and

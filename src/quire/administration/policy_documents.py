@@ -126,8 +126,39 @@ class PolicyExplanation(Answer, frozen=True, kw_only=True):
     files: list[ExplainedFile]
 
 
+class TrialBody(Body, frozen=True, kw_only=True):
+    """A change of a policy to try, without making it, on releases that were asked for."""
+
+    releases: Words
+    """Such as `six==1.17.0`; without a version all files of the project. Up to 1,000, of up to 200 projects."""
+    change: PolicyBody | None = None
+    """None for the policy as it is."""
+
+
+class TriedFile(Answer, frozen=True, kw_only=True):
+    """A file whose decision the change changes, or that is held back as it is where no change is tried."""
+
+    project: str
+    filename: str
+    version: str
+    before: DecisionEntry | None
+    """None where no rule concerns it."""
+    after: DecisionEntry | None
+
+
+class Trial(Answer, frozen=True, kw_only=True):
+    """The effect that a change would have."""
+
+    index: str
+    files: list[TriedFile]
+    checked: int
+    """How many files were looked at."""
+    unknown: list[str]
+    """The releases of which the index has no file."""
+
+
 SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (
     *(DeniedEntry, BlockedEntry, ExemptionEntry, PolicyEntry, PolicyBody, PolicyChange),
-    *(ExplainedFile, PolicyExplanation),
+    *(ExplainedFile, PolicyExplanation, TrialBody, TriedFile, Trial),
 )
 """Of the OpenAPI document."""

@@ -55,7 +55,14 @@ from quire.administration.documents import (
     YankBody,
     Yanked,
 )
-from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation
+from quire.administration.policy_documents import (
+    PolicyBody,
+    PolicyChange,
+    PolicyEntry,
+    PolicyExplanation,
+    Trial,
+    TrialBody,
+)
 from quire.administration.promotion_documents import Promotion, PromotionBody
 from quire.administration.publisher_documents import (
     Audience,
@@ -78,6 +85,8 @@ from quire.process.progress import Progress
 
 _ROOT: Final = "-"
 _MOST_PAGES: Final = 100_000
+_MOST_TRIED: Final = 200
+"""Releases of one request."""
 
 P = TypeVar("P", ProjectPage, LogPage, TokenList, TrashPage, PublisherPage, RetentionPage)
 
@@ -116,6 +125,18 @@ class Remote:
 
     def set_policy(self, body: PolicyBody) -> PolicyChange:
         return self._client.post(PolicyChange, body, *self._at, "policy")
+
+    def try_policy(self, releases: Sequence[str], change: PolicyBody | None) -> Trial:
+        parts = []
+        for begin in range(0, max(1, len(releases)), _MOST_TRIED):
+            body = TrialBody(releases=list(releases[begin : begin + _MOST_TRIED]), change=change)
+            parts.append(self._client.post(Trial, body, *self._at, "policy", "try"))
+        return Trial(
+            index=parts[0].index,
+            files=[file for each in parts for file in each.files],
+            checked=sum(each.checked for each in parts),
+            unknown=[release for each in parts for release in each.unknown],
+        )
 
     def explain_policy(self, project: str, version: str | None) -> PolicyExplanation:
         return self._client.get(PolicyExplanation, *self._at, "policy", "explain", project=project, version=version)

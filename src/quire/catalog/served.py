@@ -105,7 +105,8 @@ class ServedIndex:
         self._compared = tuple(source for source in reversed(beside) if source.may_have_files)
         self._threads = threads
         all_sources = (*sources, *chain.from_iterable(behind))
-        self.policies = None if rules is None else _filter_of(rules, (published, *others), merged, behind)
+        self._filter_of = partial(_filter_of, own=(published, *others), merged=merged, behind=behind)
+        self.policies = None if rules is None else self._filter_of(rules)
         """None where no policy holds files back."""
         self.is_mirroring = any(source.needs_awaiting for source in all_sources)
         """Whether there are upstreams behind it."""
@@ -177,6 +178,10 @@ class ServedIndex:
             threads=self._threads,
             tallies=self._tallies,
         )
+
+    def filter_by(self, rules: RulesOf | None) -> Filter | None:
+        """The decisions by other rules about the files of this very composition."""
+        return None if rules is None else self._filter_of(rules)
 
     @property
     def store(self) -> Store:

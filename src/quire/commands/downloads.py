@@ -27,7 +27,7 @@ _NO_LOG = (
     "--from (also those of a web server in front, also .gz; - is the standard input). To keep one from now on, start "
     "the servers with -v --log-file FILE."
 )
-_GOT = frozenset({200, 206, 301, 302, 303, 307, 308})
+GOT = frozenset({200, 206, 301, 302, 303, 307, 308})
 """Statuses of answers with the file, a part of it, or the address of it in the bucket."""
 
 
@@ -66,9 +66,9 @@ def show_downloads(arguments: argparse.Namespace) -> int:
         raise InvalidRequest(_NO_LOG)
     found = addresses_of(opened.store, opened.indexes(), digest, _drop_ins(opened, project), project)
     wanted = Requests(digest, found)
-    each_line = (parse_line(each) for path in _each_file(files) for each in read_lines(path))
+    each_line = (parse_line(each) for path in each_file(files) for each in read_lines(path))
     lines = [line for line in each_line if line is not None and wanted.has(line)]
-    got = [line for line in lines if line.status in _GOT]
+    got = [line for line in lines if line.status in GOT]
     is_sampled = any(line.share < 1.0 for line in lines)
     whole = found[0].sha256 if found else digest
     if arguments.json:
@@ -88,7 +88,7 @@ def show_downloads(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _each_file(named: Sequence[str]) -> Iterator[str]:
+def each_file(named: Sequence[str]) -> Iterator[str]:
     """The files that are named, and those in folders that are."""
     for path in named:
         if os.path.isdir(path):

@@ -63,7 +63,7 @@ from quire.administration.documents import (
     WebhookSecretBody,
     Yanked,
 )
-from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation
+from quire.administration.policy_documents import PolicyBody, PolicyChange, PolicyEntry, PolicyExplanation, Trial
 from quire.administration.promotion_documents import Promotion
 from quire.administration.publisher_documents import (
     Audience,
@@ -175,6 +175,11 @@ class Local:
         name, root = self._index.name, self._opened.root
         policy, changed = defining.set_policy(self._access, name, changes_of(body), default=root, origin=self._origin)
         return PolicyChange(policy=policy_entry(name, policy), changed=changed)
+
+    def try_policy(self, releases: Sequence[str], change: PolicyBody | None) -> Trial:
+        from quire.commands.explaining import tried_on  # noqa: PLC0415 - as below
+
+        return tried_on(self._opened, self._index.name, releases, change)
 
     def explain_policy(self, project: str, version: str | None) -> PolicyExplanation:
         from quire.commands.explaining import explained  # noqa: PLC0415 - all that a server has, for this only

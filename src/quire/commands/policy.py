@@ -2,7 +2,9 @@
 
 JSON of show: the policy, with the fields of `GET /-/api/v1/indexes/NAME/policy`; of set, allow, deny, block and exempt
 {"policy": such an object, "changed": bool}; of explain {"index": str, "project": str, "version": str or null, "files":
-[{"filename": str, "offered": bool, "why": str, "decision": object or null, ...}]}.
+[{"filename": str, "offered": bool, "why": str, "decision": object or null, ...}]}; of try {"index": str, "files":
+[{"project": str, "filename": str, "version": str, "before": object or null, "after": object or null}], "checked": int,
+"unknown": [str]}.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from quire.administration.contract import Administration
 from quire.administration.policy_documents import ExplainedFile, PolicyBody, PolicyEntry
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, duration, plain, print_json, print_table
+from quire.commands.policy_try import add_try, try_change
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
 from quire.domain.policy import parse_digest, parse_release
@@ -25,7 +28,7 @@ from quire.domain.rulings import age_text
 
 _EFFECTS = ("block", "warn", "ignore")
 _SEVERITIES = ("low", "medium", "high", "critical")
-_READING = {"show", "explain"}
+_READING = {"show", "explain", "try"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -72,6 +75,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Say of each file of a project, or of one release, whether it is offered, and which rule decides.",
     )
     explaining.add_argument("release", metavar="RELEASE", help="a project, or a release such as six==1.17.0")
+    add_try(actions)
     for each in (showing, setting, allowing, denying, blocking, exempting, explaining):
         add_place_flags(each)
     for each in (setting, allowing, denying, blocking, exempting):
@@ -117,8 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
     administration = open_administration(arguments, writes=arguments.action not in _READING)
     if arguments.action == "show":
         _show(arguments, administration.policy())
-    elif arguments.action == "explain":
-        return _explain(arguments, administration)
+    elif arguments.action in {"explain", "try"}:
+        return (_explain if arguments.action == "explain" else try_change)(arguments, administration)
     else:
         _change(arguments, administration)
     return 0

@@ -306,6 +306,10 @@ def test_uploads_and_promotions_of_held_back_files_are_refused(tmp_path: Path, u
         await rig.policy(block=[digest], reason="a stolen key", deny=["evil*"])
         assert "blocks bad-1.0-py3-none-any.whl by its digest since" in sentence(await rig.upload("bad", "1.0"))
         assert "denies evil-twin" in sentence(await rig.upload("evil-twin", "1.0"))
+        assert (await rig.upload("taken-back", "1.0")).status_code == 200
+        await rig.policy(deny=["taken-back"])
+        form = {":action": "remove_pkg", "name": "taken-back", "version": "1.0"}
+        assert (await rig.clients[0].post("/", data=form)).status_code == 200
         assert await rig.files("/simple/bad/") == 404
         dry = await rig.clients[0].post(f"{API}/stage/promote", json={"dry_run": True})
         assert "by its digest" in dry.json()["projects"][0]["problem"]
@@ -393,6 +397,16 @@ def test_the_policy_over_the_json_api(tmp_path: Path, upstream: FakeIndex) -> No
         assert explained[0]["why"] == "No rule concerns it."
         assert (await rig.get(f"{API}/-/policy/explain?project=six&version=9")).status_code == 404
         assert (await rig.get(f"{API}/-/policy/explain")).status_code == 400
+        for change, blocks in (({"min_age": 0}, False), ({"deny": ["six"]}, True)):
+            body = {"releases": ["Six==1.16", "six==1.17.0", "six==9", "nothing"], "change": change}
+            tried = (await client.post(f"{API}/-/policy/try", json=body)).json()
+            assert (tried["checked"], tried["unknown"]) == (2, ["nothing", "six==9"])
+            assert [(each["filename"], each["after"] is not None) for each in tried["files"]] == (
+                [(OLD, True)] if blocks else [(YOUNG, False)]
+            )
+        now = (await client.post(f"{API}/-/policy/try", json={"releases": ["six"]})).json()
+        assert [each["filename"] for each in now["files"]] == [YOUNG]
+        assert (await rig.get(f"{API}/-/policy", **rig.admin)).json() == changed["policy"]
         (entry, *_) = [each async for each in logged(client)]
         assert (entry["action"], entry["index"]) == ("policy-set", "main")
 

@@ -86,6 +86,13 @@ RETENTION: Final = Operation(
     (404,),
     (_INDEX, _query("keep", "Rules to try in place of those of the index, with commas"), _CURSOR, _LIMIT),
 )
+TRY_POLICY: Final = Operation(
+    "The effect that a change of the policy would have on releases that were asked for",
+    _answer("Trial"),
+    (404, 502, *_BODY_ERRORS),
+    (_INDEX,),
+    _body("TrialBody"),
+)
 PROJECTS: Final = Operation("A page of the projects", _answer("ProjectPage"), (404,), (_INDEX, _CURSOR, _LIMIT))
 PROJECT: Final = Operation(
     "A project with its files",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from starlette.requests import Request
 from starlette.responses import Response
 
+from quire.access.document import stamp
 from quire.administration.describing_policies import changes_of, policy_entry, policy_explanation
-from quire.administration.policy_documents import PolicyBody, PolicyChange
+from quire.administration.policy_documents import PolicyBody, PolicyChange, TrialBody
+from quire.administration.trying_policies import tried
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import normalize_name
+from quire.domain.policy import with_changes
 from quire.http.api.messages import answered, received
 from quire.http.api.v1_access import changing_access
 from quire.http.app.worker import index_of, worker_of
@@ -41,3 +46,16 @@ async def explain_policy(request: Request) -> Response:
     view = await index.project(normalize_name(query["project"]))
     explain = policy_explanation
     return answered(await worker.in_reader(explain, index.name, view, index.policies, query.get("version")))
+
+
+async def try_policy(request: Request) -> Response:
+    """POST policy/try: the effect of a change, which is not made."""
+    body = await received(request, TrialBody)
+    worker, index = worker_of(request), index_of(request)
+    state = await worker.access.state()
+    policy, after = state.definition(index.name).policy, index.policies
+    if body.change is not None:
+        policy = with_changes(policy, changes_of(body.change), at=stamp(datetime.now(UTC)), by=None)
+        after = index.filter_by(worker.indexes.rules_with(index.name, state, policy))
+    found = tried(index.name, body.releases, index.project, index.policies, after, is_change=body.change is not None)
+    return answered(await found)

@@ -120,6 +120,13 @@ class ComposedIndexes:
             self._mirrors().keep_only(chain.from_iterable(map(self._counting, parts)))
         return served
 
+    def rules_with(self, name: str, state: AccessState, policy: Policy) -> RulesOf | None:
+        """The rules of an index if it had another policy; None where no policy does anything then."""
+        made_of = [_part(each, state) for each in (name, *state.behind(name))]
+        made_of[0] = made_of[0]._replace(policy=policy)
+        reads = any(part.policy.reads_advisories for part in made_of)
+        return self._rules(made_of, self.advisories(state) if reads else None)
+
     def known(self, name: str) -> ServedIndex | None:
         """The index of a name, if this worker has made it."""
         composed = self._composed.get(name)

@@ -76,6 +76,7 @@ _API: Final = (
     Endpoint("GET", f"{_INDEX}/policy", "api.v1:policy", Right.ADMIN, "api", v1.POLICY),
     Endpoint("POST", f"{_INDEX}/policy", "api.v1:set_policy", Right.ADMIN, "api", v1.SET_POLICY),
     Endpoint("GET", f"{_INDEX}/policy/explain", "api.v1:explain_policy", Right.LIST, "api", v1.EXPLAIN_POLICY),
+    Endpoint("POST", f"{_INDEX}/policy/try", "api.v1:try_policy", Right.ADMIN, "api", v1.TRY_POLICY),
     Endpoint("POST", f"{_INDEX}/promote", "api.v1:promote", Right.UPDATE, "api", v1.PROMOTE),
     Endpoint("GET", f"{_INDEX}/retention", "api.v1:retention", Right.ADMIN, "api", v1.RETENTION),
     Endpoint("GET", f"{_INDEX}/projects", "api.v1:projects", Right.LIST, "api", v1.PROJECTS),
