@@ -101,6 +101,11 @@ PANELS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
+        "Differences from the declared configuration",
+        "short",
+        (("settings", "max(quire_declared_differences$OF)"),),
+    ),
+    (
         "Conflicts and doubts",
         "short",
         (

@@ -38,6 +38,7 @@ COMMANDS = {
     "webhook": "webhook",
     "session": "session",
     "index": "index",
+    "apply": "apply",
     **dict.fromkeys(("stage", "promote"), "stage"),
     **dict.fromkeys(("merge", "unmerge"), "merge"),
     "mirror": "mirror",

@@ -484,7 +484,7 @@ COMMAND_LINES = (
     *("import elsewhere", "check", "gc", "doctor", "update", "trash list"),
     *("token list", "grants", "grant user:a read", "revoke g", "group g a", "access init --admin a -a update"),
     *("session end --all", "publisher list", "index list", "owner list alpha", "webhook list"),
-    *("stage list", "promote pr-1", "claim", "namespace list", "retention"),
+    *("stage list", "promote pr-1", "claim", "namespace list", "retention", "apply --export"),
     *("merge alpha --yes", "unmerge alpha", "osv show"),
     *("mirror status",),
     *("policy show", "policy deny alpha", "policy explain alpha"),

@@ -263,12 +263,24 @@ def test_every_metric_is_on_the_page(tmp_path: Path) -> None:
     """
     expected = [metric for metric in METRICS if not metric.name.startswith("quire_bucket_")]
     expected.remove(catalog.MIRROR_BYTES)
-    flags = ("--upstream", "http://127.0.0.1:9/simple/", "--local", "acme", "--mirror-size", "1M")
+    declared = tmp_path / "declared.toml"
+    declared.write_text("[indexes.main]\nuploads = true\n")
+    flags = (
+        "--declared",
+        declared,
+        "--upstream",
+        "http://127.0.0.1:9/simple/",
+        "--local",
+        "acme",
+        "--mirror-size",
+        "1M",
+    )
     with serve(tmp_path, *OPEN, *flags) as site:
         run_quire("index", "set", "main", "--quota", "1G", "-d", site.root, cwd=tmp_path)
         publish_wheel(site, "acme")
         site.get("/simple/acme/")
         until(lambda: "quire_index_bytes{" in answered(site))  # counted
+        until(lambda: "quire_declared_differences " in answered(site))  # compared
         families = {family.name: family for family in text_string_to_metric_families(answered(site))}
         assert set(families) == {metric.family for metric in expected}
         for metric in expected:

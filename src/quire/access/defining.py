@@ -100,7 +100,7 @@ def changed(definition: IndexDefinition, changes: Mapping[str, Any]) -> IndexDef
         upstreams = without_upstream(upstreams, removed)
     if upstream is not None:
         upstreams = with_upstream(upstreams, upstream)
-    added, released = map(_patterns, (fields.pop("claim", ()), fields.pop("release", ())))
+    added, released = map(patterns, (fields.pop("claim", ()), fields.pop("release", ())))
     granted, revoked = fields.pop("grant_namespace", None), fields.pop("revoke_namespace", None)
     namespaces = definition.namespaces
     if revoked is not None:
@@ -151,7 +151,8 @@ def with_policy(
     return with_fields(document, indexes=others if name == default and after == DEFAULT else {**others, name: after})
 
 
-def _patterns(names: Iterable[str]) -> tuple[str, ...]:
+def patterns(names: Iterable[str]) -> tuple[str, ...]:
+    """Names and patterns, normalized. Raises InvalidRequest."""
     try:
         return tuple(map(normalize_pattern, names))
     except ValueError as error:

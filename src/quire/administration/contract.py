@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from quire.administration.declared_documents import Applied, Configuration, ConfigurationBody
 from quire.administration.documents import (
     Deleted,
     DeletedIndex,
@@ -89,6 +90,12 @@ class Administration(Protocol):
         """The decisions about the files of a project, or of one release. A store knows what it keeps of upstreams, and
         asks none."""
         ...
+
+    def configuration(self) -> Configuration:
+        """The indexes as a configuration file declares them."""
+        ...
+
+    def apply(self, body: ConfigurationBody) -> Applied: ...
 
     def retention(self, keep: Sequence[str] | None) -> RetentionPage:
         """The releases that rules of retention let go. `keep`: the rules; None for those of the index."""

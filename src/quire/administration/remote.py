@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from quire.administration.client import Client
+from quire.administration.declared_documents import Applied, Configuration, ConfigurationBody
 from quire.administration.documents import (
     MAX_LIMIT,
     DeleteBody,
@@ -140,6 +141,12 @@ class Remote:
 
     def explain_policy(self, project: str, version: str | None) -> PolicyExplanation:
         return self._client.get(PolicyExplanation, *self._at, "policy", "explain", project=project, version=version)
+
+    def configuration(self) -> Configuration:
+        return self._client.get(Configuration, "configuration")
+
+    def apply(self, body: ConfigurationBody) -> Applied:
+        return self._client.post(Applied, body, "configuration")
 
     def retention(self, keep: Sequence[str] | None) -> RetentionPage:
         query = None if keep is None else ",".join(keep)

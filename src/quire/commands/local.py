@@ -17,6 +17,13 @@ from quire.access.unmatched import missing_owners, unmatched_grants
 from quire.access.uses import read_uses
 from quire.access.webhook_changes import find_webhook
 from quire.administration import describing
+from quire.administration.declared_documents import (
+    Applied,
+    Configuration,
+    ConfigurationBody,
+    applied_of,
+    configuration_of,
+)
 from quire.administration.describing import log_reader
 from quire.administration.describing_access import explanation, grant_entry, grant_list, token_entry
 from quire.administration.describing_changes import deletion_of, status_of, yanked_of
@@ -91,7 +98,17 @@ from quire.domain.rulings import Rules
 from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
 from quire.index.index import Index
-from quire.operations import defining, granting, owning, promoting, selecting, sessions, trash, trusted_publishing
+from quire.operations import (
+    declaring,
+    defining,
+    granting,
+    owning,
+    promoting,
+    selecting,
+    sessions,
+    trash,
+    trusted_publishing,
+)
 from quire.operations import webhooks as webhook_operations
 from quire.operations.changing import FixedFile
 from quire.operations.missing import no_such_project
@@ -185,6 +202,20 @@ class Local:
         from quire.commands.explaining import explained  # noqa: PLC0415 - all that a server has, for this only
 
         return explained(self._opened, self._index.name, project, version)
+
+    def configuration(self) -> Configuration:
+        return configuration_of(declaring.export(self._access.read().state.document, self._opened.root))
+
+    def apply(self, body: ConfigurationBody) -> Applied:
+        found = declaring.apply(
+            self._access,
+            declaring.parse_declared({declaring.TABLE: body.indexes}),
+            default=self._opened.root,
+            prune=body.prune,
+            dry_run=body.dry_run,
+            origin=self._origin,
+        )
+        return applied_of(found, dry_run=body.dry_run)
 
     def retention(self, keep: Sequence[str] | None) -> RetentionPage:
         rules = self._access.read().state.definition(self._index.name).keep if keep is None else parse_rules(keep)

@@ -247,6 +247,12 @@ def _add_upstream_flags(parser: argparse.ArgumentParser) -> None:
         help="a netrc file with the logins of upstreams, by host; read again when it has changed",
     )
     add(
+        "--declared",
+        metavar="FILE",
+        help="a configuration file with indexes; differences from the store are reported (log, metrics), never "
+        "applied: 'quire apply' does that (default: the configuration file, if it declares indexes)",
+    )
+    add(
         "--upstream-proxy",
         metavar="URL",
         help="ask upstreams through this proxy, but for hosts of NO_PROXY (default: HTTPS_PROXY and HTTP_PROXY)",

@@ -39,6 +39,9 @@ UNSUPPORTED_SERVERS = (
 )
 """Servers that pypiserver runs, and granian, which quire ran; understood, and uvicorn serves instead."""
 
+DECLARED_TABLE = "indexes"
+"""The table of a configuration file that is no setting: see `quire.operations.declaring`."""
+
 _LEVELS = {0: "WARNING", 1: "INFO", 2: "DEBUG"}
 
 
@@ -129,6 +132,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The file with further authorities for the certificates of upstreams."""
     mirror_size: int | None = None
     """The most bytes that the files of all mirrors of the store may have together; None for any number."""
+    declared: str | None = None
+    """The file with the declared indexes that the store is compared with; None for none."""
     local: tuple[str, ...] = ()
     """Patterns of names for which clients are never sent to another index; see `quire.domain.reserved`."""
     health_endpoint: str = "/health"
@@ -296,6 +301,7 @@ OPTIONS = (
     Option("upstream_proxy", values.http_url, "--upstream-proxy"),
     Option("upstream_ca", values.path, "--upstream-ca"),
     Option("mirror_size", values.size, "--mirror-size"),
+    Option("declared", values.path, "--declared"),
     Option("local", values.name_patterns, "--local"),
     Option("health_endpoint", values.health_path, "--health-endpoint"),
     Option("welcome", values.path, "--welcome"),
@@ -344,7 +350,7 @@ _FIELDS = {
 }
 _PATHS = {
     *("directories", "drop_in", "passwords", "welcome", "log_file", "oidc_client_secret_file", "upstream_netrc"),
-    "upstream_ca",
+    *("upstream_ca", "declared"),
 }
 """Paths, which are relative to the file that has them."""
 _NOT_FIELDS = {"anonymous_uploads", "backend", "disable_fallback", "drop_in", "fallback_url", "passwords"}
@@ -467,24 +473,12 @@ def _strongest(
 def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[str, dict[str, object]]:
     """The configuration file's name and its table, empty when there is no file. Paths in it are relative to it."""
     file = named or environ.get("QUIRE_CONFIG")
-    try:
-        data = Path(file or "quire.toml").expanduser().read_bytes()
-    except FileNotFoundError:
-        if file is None:
-            return "quire.toml", {}
-        raise ConfigurationError(f"The configuration file {file} does not exist.") from None
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigurationError(
-            f"The configuration file {file or 'quire.toml'} cannot be read: {reason_of(error)}."
-        ) from error
+    if file is None and not Path("quire.toml").exists():
+        return "quire.toml", {}
     file = file or "quire.toml"
-    import tomllib  # noqa: PLC0415 - a parser, only for configuration files
-
-    try:
-        written = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"The configuration file {file} is not TOML: {error}.") from error
-    table = {key.replace("-", "_"): value for key, value in written.items()}
+    table = {key.replace("-", "_"): value for key, value in _read_toml(file).items()}
+    if table.pop(DECLARED_TABLE, None):
+        table.setdefault("declared", str(Path(file).expanduser().absolute()))
     if unknown := sorted(table.keys() - {option.name for option in OPTIONS}):
         raise ConfigurationError(
             f"{file} sets {unknown[0]!r}, which is no setting of quire"
@@ -498,6 +492,32 @@ def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[st
     for name in table.keys() & _PATHS:
         table[name] = _relative_to(folder, table[name])
     return file, table
+
+
+def _read_toml(file: str) -> dict[str, Any]:
+    """The tables of a configuration file. Raises ConfigurationError."""
+    import tomllib  # noqa: PLC0415 - a parser, only for configuration files
+
+    try:
+        return tomllib.loads(Path(file).expanduser().read_bytes().decode())
+    except FileNotFoundError:
+        raise ConfigurationError(f"The configuration file {file} does not exist.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The configuration file {file} is not TOML: {error}.") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigurationError(f"The configuration file {file} cannot be read: {reason_of(error)}.") from error
+
+
+def read_declared(file: str) -> dict[str, dict[str, Any]]:
+    """The tables of indexes in a configuration file (`quire.operations.declaring`); its settings must be right, too.
+
+    Raises ConfigurationError.
+    """
+    _read_config_file(file, {})
+    found = _read_toml(file).get(DECLARED_TABLE, {})
+    if not isinstance(found, dict) or not all(isinstance(each, dict) for each in found.values()):
+        raise ConfigurationError(f"{file}: [{DECLARED_TABLE}] has a table for each index.")
+    return found
 
 
 def _relative_to(folder: Path, raw: object) -> object:

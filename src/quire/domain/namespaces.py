@@ -89,7 +89,7 @@ def with_grant(grants: Grants, name: str, owners: Sequence[str], existing: Colle
             "with; let the grant count for them, too (--with-existing)."
         )
     others = (each for each in grants if each is not known)
-    return _checked(
+    return checked_grants(
         (*others, Namespace(name=name, owners=together, exempt=kept, unknown=known.unknown if known else {}))
     )
 
@@ -106,7 +106,7 @@ def without_grant(grants: Grants, name: str, owners: Collection[str] = ()) -> Gr
     if owners and not left:
         raise InvalidRequest(f"This would take the last owner of {name} away; 'quire namespace revoke {name}' ends it.")
     others = tuple(each for each in grants if each is not known)
-    return _checked((*others, msgspec.structs.replace(known, owners=left))) if left else others
+    return checked_grants((*others, msgspec.structs.replace(known, owners=left))) if left else others
 
 
 def check_merged(grants: Iterable[Namespace], merged: Iterable[str]) -> None:
@@ -121,7 +121,12 @@ def check_merged(grants: Iterable[Namespace], merged: Iterable[str]) -> None:
             )
 
 
-def _checked(grants: Grants) -> Grants:
+def checked_grants(grants: Grants) -> Grants:
+    """The namespaces of an index, sorted. Raises InvalidRequest for such as cannot be together."""
+    for name in (each.name for each in grants if not each.owners):
+        raise InvalidRequest(f"The namespace {name} has no owners; name one, such as user:alice or group:ops.")
+    if len({each.name for each in grants}) < len(grants):
+        raise InvalidRequest("A namespace is named twice.")
     if len(grants) > MOST:
         raise InvalidRequest(f"An index has at most {MOST} namespaces; grant a shorter prefix.")
     for each in grants:

@@ -39,7 +39,10 @@ def set_index(
     granted = changes.get("grant_namespace")
     if granted is not None:
         document = access.read().state.document
-        existing = None if granted["with_existing"] else _existing(access.store, document, name, granted, default)
+        namespace = Namespace(name=parse_namespace(granted["name"]), owners=tuple(granted["owners"]))
+        existing = (
+            None if granted["with_existing"] else existing_below(access.store, document, name, namespace, default)
+        )
         changes = {**changes, "grant_namespace": {**granted, "existing": existing}}
     before, after = access.change(
         lambda document: defining.with_settings(document, name, changes, default), "index-set", details, origin
@@ -71,10 +74,9 @@ def set_policy(
     return after.indexes.get(name, DEFAULT).policy, before is not after
 
 
-def _existing(store: Store, document: AccessDocument, name: str, granted: Mapping[str, Any], default: str) -> list[str]:
+def existing_below(store: Store, document: AccessDocument, name: str, namespace: Namespace, default: str) -> list[str]:
     """The projects (`INDEX/PROJECT`) below a namespace that is granted in an index: its own, and those of indexes that
     it is behind. Those that one of the new owners has are not among them."""
-    namespace = Namespace(name=parse_namespace(granted["name"]), owners=tuple(granted["owners"]))
     subjects = {str(parse_owner(each)) for each in namespace.owners}
     subjects |= {f"user:{user}" for each in subjects for user in document.groups.get(each.removeprefix("group:"), ())}
     fronts = [each for each in {default, *document.indexes} if name in (each, *chain(document.indexes, each))]
@@ -143,7 +145,7 @@ def delete_index(
     if before is not after:
         log.info("index deleted", index=index.name, user=origin.user)
     deleted = 0
-    listed = files if still is not None else [name for name in index.names() if _has_files(index, name)]
+    listed = files if still is not None else [name for name in index.names() if has_files(index, name)]
     for name in listed if with_files else ():
         guard = changing.only_of(had[name]) if still is not None else None
         try:
@@ -174,6 +176,7 @@ def check_index(store: Store, name: str, default: str) -> None:
         )
 
 
-def _has_files(index: Index, name: str) -> bool:
+def has_files(index: Index, name: str) -> bool:
+    """Whether a project of an index has files. Raises StoreError."""
     project = index.project(name)
     return project is not None and bool(project.files)

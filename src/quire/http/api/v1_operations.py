@@ -80,6 +80,14 @@ EXPLAIN_POLICY: Final = Operation(
     (404,),
     (_INDEX, _query("project", "A project, in any spelling"), _query("version", "One release of it")),
 )
+CONFIGURATION: Final = Operation("The indexes as a configuration file declares them", _answer("Configuration"))
+APPLY_CONFIGURATION: Final = Operation(
+    "Apply a declared configuration of indexes, all of it or nothing",
+    _answer("Applied"),
+    (),
+    (),
+    _body("ConfigurationBody"),
+)
 RETENTION: Final = Operation(
     "A page of what the next run of quire gc would delete by rules of retention",
     _answer("RetentionPage"),

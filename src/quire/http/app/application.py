@@ -45,6 +45,7 @@ def create_application(settings: Settings) -> Starlette:
             worker.start_writing_uses(),
             worker.start_delivering(),
             worker.start_looking_for_grants(),
+            worker.start_comparing_declared(),
             worker.metrics.begin(),
         ]
         yield

@@ -93,6 +93,8 @@ _API: Final = (
     Endpoint("POST", f"{_PROJECT}/owners/add", "api.v1:add_owner", Right.MANAGE, "api", v1.ADD_OWNER),
     Endpoint("POST", f"{_PROJECT}/owners/remove", "api.v1:remove_owner", Right.MANAGE, "api", v1.REMOVE_OWNER),
     Endpoint("GET", f"{_INDEX}/log", "api.v1:log", Right.ADMIN, "api", v1.LOG),
+    Endpoint("GET", f"{_V1}/configuration", "api.v1:configuration", Right.ADMIN, "api", v1.CONFIGURATION),
+    Endpoint("POST", f"{_V1}/configuration", "api.v1:apply_configuration", Right.ADMIN, "api", v1.APPLY_CONFIGURATION),
     Endpoint("GET", f"{_V1}/grants", "api.v1:grants", Right.ADMIN, "api", v1.GRANTS),
     Endpoint("GET", f"{_V1}/grants/explain", "api.v1:explain", Right.ADMIN, "api", v1.EXPLAIN),
     Endpoint("POST", f"{_V1}/grants", "api.v1:grant", Right.ADMIN, "api", v1.GRANT),

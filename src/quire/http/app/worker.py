@@ -67,11 +67,15 @@ from quire.store.opening import open_store, requests_of
 
 if TYPE_CHECKING:
     from quire.catalog.mirroring import Mirrors
+    from quire.http.app.declared import DeclaredWatch
     from quire.http.login.sign_on import SignOn
     from quire.http.publishing.exchange import TokenExchange
     from quire.webhooks.deliverer import Deliverer
     from quire.webhooks.sending import Sender
 
+DECLARED_SECONDS = 60.0
+"""Between two comparisons with the declared configuration: each is a read of the record that every request validates.
+"""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -227,6 +231,16 @@ class Worker:
         return SignOn(self.settings, self.proxies, AccessRecords(self.default.store))
 
     @cached_property
+    def declared(self) -> DeclaredWatch | None:
+        """The comparison with the declared configuration; None where nothing is declared. Raises ConfigurationError."""
+        file = self.settings.declared
+        if file is None:
+            return None
+        from quire.http.app.declared import DeclaredWatch  # noqa: PLC0415 - of few servers
+
+        return DeclaredWatch(file, self.default.name)
+
+    @cached_property
     def exchange(self) -> TokenExchange:
         """The exchange of CI jobs' tokens."""
         from quire.http.publishing.exchange import TokenExchange  # noqa: PLC0415 - for rare requests
@@ -283,6 +297,24 @@ class Worker:
                 await asyncio.sleep(LOOK_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - spreads the workers
 
         return asyncio.create_task(look_periodically())
+
+    def start_comparing_declared(self) -> asyncio.Task[None] | None:
+        """Compare the store now and then with the declared configuration; the task to cancel at the end. None where
+        nothing is declared, and where the server reads no definitions."""
+        watch = self.declared
+        if watch is None or self._settings_alone is not None:
+            return None
+
+        async def compare_periodically() -> None:
+            while True:
+                try:
+                    document = (await self.access.state()).document
+                    await self.in_reader(watch.compare, document)
+                except StoreError as error:
+                    log.warning("store not compared with what is declared", error=str(error))
+                await asyncio.sleep(DECLARED_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - spreads the workers
+
+        return asyncio.create_task(compare_periodically())
 
     async def write_uses(self) -> None:
         """Write the uses of tokens that this worker has noted; those that cannot be written stay noted."""
@@ -526,6 +558,7 @@ def build_worker(settings: Settings, *, confirms_pages: bool = False) -> Worker:
         facts=folder.facts,
         documents=folder.documents,
         count=index.counted,
+        declared=lambda: None if worker.declared is None else worker.declared.count,
     )
     return worker
 

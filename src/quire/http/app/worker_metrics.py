@@ -57,6 +57,7 @@ class WorkerMetrics:
         self._left_out: Mapping[str, int] | None = None
         self._bucket: Counts | None = None
         self._quotas: Callable[[], Iterable[QuotaUse]] = tuple
+        self._declared: Callable[[], int | None] = lambda: None
         self._readiness: Readiness | None = None
         self._folder: Path | None = None
         self._own: Path | None = None
@@ -75,10 +76,14 @@ class WorkerMetrics:
         readiness: Readiness,
         bucket: Counts | None,
         quotas: Callable[[], Iterable[QuotaUse]],
+        *,
+        declared: Callable[[], int | None],
         **memories: Memory[Any],
     ) -> None:
         """The objects asked for their numbers at each write: the index, the drop-ins that are left out, by reason, the
-        bucket of the store, the indexes with a quota, and each memory by its name."""
+        bucket of the store, the indexes with a quota, the differences from what is declared, and each memory by its
+        name."""
+        self._declared = declared
         self._bucket, self._quotas = bucket, quotas
         self._commits, self._left_out, self._readiness, self._memories = commits, left_out, readiness, memories
 
@@ -175,6 +180,8 @@ class WorkerMetrics:
             yield catalog.INDEX_QUOTA, (each.name,), [each.quota]
             if each.used is not None:
                 yield catalog.INDEX_BYTES, (each.name,), [each.used]
+        if (different := self._declared()) is not None:
+            yield catalog.DECLARED, (), [different]
         if self._left_out is not None:
             left_out = {reason: self._left_out[reason] for reason in catalog.LEFT_OUT_REASONS}
             yield from _each(catalog.LEFT_OUT, left_out)

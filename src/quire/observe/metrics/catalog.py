@@ -142,6 +142,12 @@ INDEX_BYTES = Metric(
     "quire_index_bytes", "gauge", "Bytes of the files of an index with a quota, as counted last.", ("index",), max
 )
 INDEX_QUOTA = Metric("quire_index_quota_bytes", "gauge", "The quota of an index.", ("index",), max)
+DECLARED = Metric(
+    "quire_declared_differences",
+    "gauge",
+    "Settings of indexes that are not in the store as the server's configuration file declares them.",
+    merge=max,
+)
 INFO = Metric("quire_info", "gauge", "Always 1; the labels are the version and the server.", ("version", "server"), max)
 
 METRICS = (
@@ -150,5 +156,5 @@ METRICS = (
     *(IN_DOUBT, STORE_FAILURES, LOGINS, CACHE_BYTES, CACHE_ENTRIES, WORKERS, READY, DRAINING, LOOP_LAG, MEMORY, CPU),
     *(UPSTREAM_REQUESTS, UPSTREAM_RECEIVED, UPSTREAM_PAUSES, MIRROR_PAGE_LOOKS, MIRROR_FILE_LOOKS, MIRROR_SENT),
     *(MIRROR_REMOVED, MIRROR_REMOVED_BYTES, MIRROR_BYTES, MIRROR_BOUND),
-    *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES, INDEX_BYTES, INDEX_QUOTA),
+    *(LOG_LINES_LOST, LEFT_OUT, INFO, REFUSED, WEBHOOK_DELIVERIES, INDEX_BYTES, INDEX_QUOTA, DECLARED),
 )

@@ -1,0 +1,75 @@
+"""`quire apply`: a declared configuration is applied to the store, or compared with it, or printed.
+
+JSON: {"differences": [{"index": str, "setting": str or null, "stored": VALUE, "declared": VALUE, "text": str}],
+"changed": bool}; of --export {"indexes": {NAME: {SETTING: VALUE}}}.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import msgspec
+
+from quire.administration.declared_documents import ConfigurationBody
+from quire.commands.administering import add_place_flags, open_administration
+from quire.commands.common import add_user_flag, count, plain, print_json
+from quire.config.settings import read_declared
+from quire.domain.errors import ConfigurationError, InvalidRequest
+from quire.operations.declaring import TABLE, parse_declared, toml_text
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
+    """Add `apply`."""
+    parser = subparsers.add_parser(
+        "apply",
+        help="apply a declared configuration of indexes, or compare the store with it",
+        description="Apply the tables [indexes.NAME] of a configuration file to the store: all of them in one step, or "
+        "nothing. Settings and indexes that are not declared are left alone.",
+    )
+    parser.add_argument("file", nargs="?", metavar="FILE", help="the configuration file, such as quire.toml")
+    parser.add_argument("--dry-run", "-n", action="store_true", help="only say what is different")
+    parser.add_argument(
+        "--check", action="store_true", help="as --dry-run, with exit code 1 when something is different, for CI"
+    )
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="set back settings that are not declared, and remove indexes that are not and have no files; stages stay",
+    )
+    parser.add_argument("--export", action="store_true", help="print the indexes of the store as such a file")
+    add_place_flags(parser)
+    add_user_flag(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it. Raises ConfigurationError, InvalidRequest, StoreError, UpstreamError."""
+    if arguments.export is (arguments.file is not None):
+        raise ConfigurationError("Name a configuration file, or say --export to print one.")
+    dry_run = arguments.dry_run or arguments.check
+    if arguments.export:
+        found = open_administration(arguments, writes=False).configuration()
+        if arguments.json:
+            print_json(msgspec.to_builtins(found))
+        else:
+            print(toml_text(found.indexes), end="")
+        return 0
+    declared = read_declared(arguments.file)
+    if not declared:
+        raise ConfigurationError(f"{arguments.file} declares no index: it has no table such as [{TABLE}.main].")
+    try:
+        parse_declared({TABLE: declared})
+    except InvalidRequest as error:
+        raise ConfigurationError(f"{arguments.file}: {error}") from None
+    body = ConfigurationBody(indexes=declared, prune=arguments.prune, dry_run=dry_run)
+    done = open_administration(arguments, writes=not dry_run).apply(body)
+    if arguments.json:
+        print_json(msgspec.to_builtins(done))
+    else:
+        for each in done.differences:
+            print(plain(each.text))
+        if not done.differences:
+            print("Nothing to do: the store is as the file declares it.")
+        elif done.changed:
+            print(f"Applied {count(len(done.differences), 'difference')}: they count for the next request.")
+    return 1 if arguments.check and done.differences else 0

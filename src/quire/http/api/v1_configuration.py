@@ -1,0 +1,39 @@
+"""A declared configuration over the JSON API."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quire.access.authorization import NO_GRANTS
+from quire.administration.declared_documents import ConfigurationBody, applied_of, configuration_of
+from quire.http.api.messages import answered, received
+from quire.http.api.v1_access import changing_access
+from quire.http.app.request_log import context_of
+from quire.http.app.worker import worker_of
+from quire.operations import declaring
+
+
+async def configuration(request: Request) -> Response:
+    """GET the indexes as a configuration file declares them."""
+    state = context_of(request.scope).decided_by or NO_GRANTS
+    return answered(configuration_of(declaring.export(state.document, worker_of(request).default.name)))
+
+
+async def apply_configuration(request: Request) -> Response:
+    """POST a configuration: all of it is applied, or nothing."""
+    body = await received(request, ConfigurationBody)
+    worker, access, origin = changing_access(request)
+    declared = declaring.parse_declared({declaring.TABLE: body.indexes})
+    work = partial(
+        declaring.apply,
+        access,
+        declared,
+        default=worker.default.name,
+        prune=body.prune,
+        dry_run=body.dry_run,
+        origin=origin,
+    )
+    return answered(applied_of(await worker.for_large_upload(work), dry_run=body.dry_run))

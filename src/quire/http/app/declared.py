@@ -1,0 +1,54 @@
+"""The declared configuration of a server, compared with the store now and then. Differences are reported, not applied.
+
+A server that applied it could undo what an administrator has just changed, and two servers with two versions of the
+file would do so to each other. `quire apply` does it, once, all of it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from quire.access.document import AccessDocument
+from quire.config.settings import read_declared
+from quire.domain.errors import ConfigurationError, InvalidRequest
+from quire.operations.declaring import TABLE, applied, differences, parse_declared
+
+_LOGGED: Final = 20
+
+log = structlog.get_logger(__name__)
+
+
+class DeclaredWatch:
+    """Belongs to one worker."""
+
+    def __init__(self, file: str, default: str) -> None:
+        """`default`: the index at the server's root. Raises ConfigurationError for a file that cannot be understood."""
+        self._file = file
+        self._default = default
+        self._reported: list[str] = []
+        self.count: int | None = None
+        """How many differences there were last; None before the first comparison."""
+        self._read()
+
+    def compare(self, document: AccessDocument) -> None:
+        """Compare the file, as it is now, with a document, and log what has changed. Blocks."""
+        try:
+            declared = parse_declared({TABLE: self._read()})
+            found = list(map(str, differences(document, applied(document, declared, self._default), self._default)))
+        except (ConfigurationError, InvalidRequest) as error:
+            found = [str(error)]
+        if found and found != self._reported:
+            log.warning("store is not as declared", config=self._file, differences=found[:_LOGGED])
+        elif self._reported and not found:
+            log.info("store is as declared", config=self._file)
+        self._reported, self.count = found, len(found)
+
+    def _read(self) -> dict[str, dict[str, object]]:
+        declared = read_declared(self._file)
+        try:
+            parse_declared({TABLE: declared})
+        except InvalidRequest as error:
+            raise ConfigurationError(f"{self._file}: {error}") from None
+        return declared

@@ -1,0 +1,262 @@
+"""A declared configuration: read, compared, applied in one step or not at all, and written.
+
+Replaced here: the log of a server's comparison, to see its lines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quire import cli
+from quire.access import defining
+from quire.access.document import EMPTY, AccessDocument, with_fields
+from quire.access.records import AccessRecords
+from quire.domain.changes import Selection
+from quire.domain.errors import InvalidRequest
+from quire.domain.indexes import DEFAULT, IndexDefinition
+from quire.http.app.declared import DeclaredWatch
+from quire.index.audit.entries import Origin
+from quire.index.index import Index
+from quire.operations import declaring
+from quire.operations.declaring import applied, differences, export, parse_declared, toml_text
+from quire.store.memory import MemoryState, MemoryStore
+from quire.store.opening import open_store
+from tests.index.test_index import staged_wheel
+
+EVERYTHING = """
+[indexes.main]
+uploads = false
+overwrite = true
+new-projects = "owned"
+quota = "50G"
+project_quota = 1000
+keep = ["dev:10", "Acme/any:3"]
+claims = ["Acme-*"]
+upstreams = [{ url = "https://index.example/simple", only = ["torch*"], max-age = 60 }]
+merged = ["Torch_Vision"]
+namespaces = [{ name = "Acme", owners = ["ann", "group:ops"] }]
+
+[indexes.front]
+behind = ["team", "main"]
+
+[indexes.team]
+quota = "none"
+
+[indexes.pr-1]
+in-front-of = "main"
+expires = "2026-12-01T00:00:00Z"
+"""
+
+
+def declared(text: str) -> declaring.Declared:
+    return parse_declared(tomllib.loads(text))
+
+
+def after(text: str, document: AccessDocument = EMPTY, *, prune: bool = False) -> AccessDocument:
+    return applied(document, declared(text), "main", prune=prune)
+
+
+def test_every_setting_can_be_declared() -> None:
+    """In any order of the file, with the same forms as on the command line; a second time nothing is different."""
+    document = after(EVERYTHING)
+    main = document.indexes["main"]
+    assert (main.uploads, main.overwrite, main.new_projects) == (False, True, "owned")
+    assert (main.quota, main.project_quota, main.keep) == (50 << 30, 1000, ("dev:10", "acme/any:3"))
+    assert (main.claims, main.merged) == (("acme-*",), ("torch-vision",))
+    assert (main.upstreams[0].url, main.upstreams[0].max_age) == ("https://index.example/simple/", 60)
+    assert (main.namespaces[0].name, main.namespaces[0].owners) == ("acme", ("user:ann", "group:ops"))
+    assert document.indexes["front"].behind == ("team", "main")
+    assert document.indexes["pr-1"].in_front_of == "main"
+    assert after(EVERYTHING, document) is document
+    fields = {each.name for each in msgspec.structs.fields(IndexDefinition)} - {"unknown", "policy"}
+    assert set(declaring.file_settings(DEFAULT)) == {each.replace("_", "-") for each in fields}
+
+
+def test_what_is_not_declared_stays() -> None:
+    """Settings, and indexes; with prune they are set back and removed, but no stage."""
+    document = after(EVERYTHING)
+    text = '[indexes.team]\nquota = "1G"\n'
+    changed = after(text, document)
+    assert changed.indexes["main"] == document.indexes["main"]
+    assert [str(each) for each in differences(document, changed, "main")] == ['team: quota = "1G", in the store "none"']
+    pruned = after(text, document, prune=True)
+    assert {name: each.quota for name, each in pruned.indexes.items()} == {"team": 1 << 30, "pr-1": None}
+    said = [str(each) for each in differences(document, pruned, "main")]
+    assert "front: to be deleted" in said
+    assert 'main: quota = "none", in the store "50G"' in said
+
+
+def test_an_order_of_indexes_can_be_turned_round() -> None:
+    """Each of two indexes behind the other, before and after."""
+    before = after('[indexes.a]\nbehind = ["b"]\n[indexes.b]\n')
+    turned = after('[indexes.b]\nbehind = ["a"]\n[indexes.a]\nbehind = []\n', before)
+    assert (turned.indexes["a"].behind, turned.indexes["b"].behind) == ((), ("a",))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("indexes = 1", "a table for each index"),
+        ("[indexes]\nmain = 1", "a table for each index"),
+        ("[indexes.main]\nqouta = 1", "did you mean quota"),
+        ("[indexes.main]\npolicy = {}", "'quire policy' sets it"),
+        ("[indexes.main]\nuploads = 'yes'", "uploads of indexes.main: Expected `bool`"),
+        ("[indexes.main]\nquota = '50 apples'", "quota of indexes.main"),
+        ("[indexes.main]\nkeep = ['any:3']", "final releases of every project"),
+        ("[indexes.main]\nclaims = ['a b']", "claims of indexes.main"),
+        ("[indexes.main]\nnew-projects = 'mine'", "new-projects of indexes.main"),
+        ("[indexes.main]\nupstreams = [{ url = 'ftp://x' }]", "plain http or https"),
+        ("[indexes.main]\nupstreams = [{ url = 'https://x/', ony = ['a'] }]", "did you mean only"),
+        ("[indexes.main]\nupstreams = [{ url = 'https://x/', max-age = 'a' }]", "Expected `int`"),
+        ("[indexes.main]\nnamespaces = [{ name = 'a' }]", "has no owners"),
+        ("[indexes.main]\nnamespaces = [{ name = 'a', owners = ['b'] }, { name = 'a', owners = ['b'] }]", "twice"),
+        ("[indexes.main]\nnamespaces = [{ name = 'a', owner = ['b'] }]", "did you mean owners"),
+        ("[indexes.main]\nmerged = ['acme']", "has no upstream"),
+        ("[indexes.a]\nbehind = ['b']", "indexes.a: There is no index 'b'"),
+        ("[indexes.a]\nbehind = ['b']\n[indexes.b]\nbehind = ['a']", "indexes.a"),
+        ("[indexes.a]\nexpires = '2026-12-01T00:00:00Z'", "for a stage"),
+        ("[indexes.main]\nin-front-of = 'a'\n[indexes.a]", "in-front-of does not change"),
+        ("[indexes.simple]", "beginning of other addresses"),
+        ("[indexes.'../x']", "no name of an index"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, words: str) -> None:
+    """Which setting of which index; nothing of the file is applied."""
+    with pytest.raises(InvalidRequest, match=words):
+        after(text)
+
+
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "uploads": st.booleans(),
+    "quota": st.just("none") | st.integers(1, 1 << 50),
+    "keep": st.lists(st.sampled_from(["dev:1", "pre:3d"]), unique=True),
+    "claims": st.lists(st.sampled_from(["a", "b-*", "c?"]), unique=True),
+    "behind": st.lists(st.sampled_from(["x", "y"]), unique=True),
+    "namespaces": st.just([]) | st.just([{"name": "n", "owners": ['user:"é\\\n\x7f\U0001f600'.replace("\n", "")]}]),
+}
+
+
+@given(st.fixed_dictionaries({}, optional=VALUES), st.fixed_dictionaries({}, optional=VALUES))
+def test_an_exported_configuration_is_the_same(first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Of any state: applied to it, and with prune to an empty store."""
+    table = {"indexes": {"main": first, "a_b": second, "x": {}, "y": {}}}
+    try:
+        document = applied(EMPTY, parse_declared(table), "main")
+    except InvalidRequest:
+        return
+    text = toml_text(export(document, "main"))
+    assert after(text, document, prune=True) is document
+    assert {name: each for name, each in after(text).indexes.items() if each != DEFAULT} == {
+        name: each for name, each in document.indexes.items() if each != DEFAULT
+    }
+
+
+def test_unknown_fields_of_the_store_stay() -> None:
+    """Also with prune: a later version set them."""
+    document = with_fields(EMPTY, indexes={"main": IndexDefinition(quota=1, unknown={"later": 1})})
+    assert after("[indexes.main]\nuploads = false", document, prune=True).indexes["main"].unknown == {"later": 1}
+
+
+def quire(*words: object, code: int = 0) -> str:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        assert cli.main([*map(str, words)]) == code, said.getvalue()
+    return said.getvalue()
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    """Compared with exit code 1, applied in one entry of the log, exported. The file may have settings of servers."""
+    store, file = tmp_path / "packages", tmp_path / "quire.toml"
+    store.mkdir()
+    Index(open_store(str(store))).publish([staged_wheel(open_store(str(store)), "acme-old", "1.0")])
+    file.write_text('port = 8081\n[indexes.main]\nquota = "1G"\n[indexes.team]\nbehind = ["main"]\n')
+    with file.open("a") as more:
+        more.write('[[indexes.main.namespaces]]\nname = "acme"\nowners = ["group:ops"]\n')
+    place = ("-d", store)
+    assert 'main: quota = "1G", in the store "none"' in quire("apply", file, "--check", *place, code=1)
+    assert "team: to be made" in quire("apply", file, "-n", *place)
+    assert AccessRecords(open_store(str(store))).read().state.document.indexes == {}
+    assert "Applied 4 differences" in quire("apply", file, *place)
+    assert quire("apply", file, "--check", *place) == "Nothing to do: the store is as the file declares it.\n"
+    assert quire("log", "--access", *place).count("\tapply\t") == 1
+    assert json.loads(quire("namespace", "show", "acme", "--json", *place))["exempt"] == ["main/acme-old"]
+    exported = quire("apply", "--export", *place)
+    assert tomllib.loads(exported)["indexes"]["team"] == {"behind": ["main"]}
+    assert json.loads(quire("apply", "--export", "--json", *place))["indexes"] == tomllib.loads(exported)["indexes"]
+    quire("index", "set", "main", "--quota", "2G", *place)
+    assert json.loads(quire("apply", file, "-n", "--json", *place))["differences"][0]["stored"] == "2G"
+
+
+def test_prune_removes_no_files(tmp_path: Path) -> None:
+    """An index that is not declared goes without files only; and nothing else is applied then."""
+    store = MemoryStore(MemoryState())
+    access, origin = AccessRecords(store), Origin(user="ann")
+    declaring.apply(access, declared("[indexes.old]\n"), default="main", prune=False, dry_run=False, origin=origin)
+    index = Index(store, "old")
+    index.publish([staged_wheel(store, "alpha", "1.0")])
+    wanted = declared("[indexes.main]\nuploads = false\n")
+    with pytest.raises(InvalidRequest, match="quire index delete old"):
+        declaring.apply(access, wanted, default="main", prune=True, dry_run=False, origin=origin)
+    assert [*access.read().state.document.indexes] == ["old"]
+    index.delete("alpha", Selection())
+    declaring.apply(access, wanted, default="main", prune=True, dry_run=False, origin=origin)
+    assert [*access.read().state.document.indexes] == ["main"]
+
+
+def declaring_selection() -> Any:
+    from quire.domain.changes import Selection
+
+    return Selection()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "declares no index"),
+        ("[indexes.main]\nqouta = 1", "did you mean quota"),
+        ("prot = 1\n[indexes.main]", "did you mean port"),
+        ("[", "is not TOML"),
+    ],
+)
+def test_a_wrong_file_changes_nothing(text: str, words: str, tmp_path: Path) -> None:
+    """Exit code 2 and a sentence."""
+    file = tmp_path / "quire.toml"
+    file.write_text(text)
+    assert words in quire("apply", file, "-d", tmp_path, code=2)
+    assert "does not exist" in quire("apply", tmp_path / "no.toml", "-d", tmp_path, code=2)
+    assert "--export" in quire("apply", "-d", tmp_path, code=2)
+
+
+def test_a_server_reports_differences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each state of them once, also of a file that changes or breaks; it applies none."""
+    file = tmp_path / "quire.toml"
+    file.write_text('[indexes.main]\nquota = "1G"\n')
+    watch = DeclaredWatch(str(file), "main")
+    said: list[str] = []
+    note = SimpleNamespace(
+        warning=lambda event, **_: said.append(event),
+        info=lambda event, **_: said.append(event),
+    )
+    monkeypatch.setattr("quire.http.app.declared.log", note)
+    counts = [watch.count]
+    for _ in range(2):
+        watch.compare(EMPTY)
+        counts.append(watch.count)
+    same = defining.with_settings(EMPTY, "main", {"quota": 1 << 30}, "main")
+    watch.compare(same)
+    counts.append(watch.count)
+    file.write_text("[indexes.main]\nqouta = 1\n")
+    watch.compare(same)
+    assert [*counts, watch.count] == [None, 1, 1, 0, 1]
+    assert said == ["store is not as declared", "store is as declared", "store is not as declared"]
