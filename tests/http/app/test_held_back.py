@@ -20,11 +20,13 @@ from quire.access.tokens import new_identity, new_token
 from quire.domain.advisories import Advisory, Severity
 from quire.index.audit.entries import Origin
 from quire.operations import defining, granting
+from quire.operations.advisories import remove_advisories, update_advisories
+from quire.process.progress import Progress
 from tests.asking import BUCKET_IN_MEMORY
 from tests.distributions import make_wheel, wheel_name
 from tests.http.app.test_upstreams import JSON, Workers
 from tests.store.bucket.counted import counted_bucket
-from tests.upstreams import FakeIndex, serving_index
+from tests.upstreams import FakeIndex, page, serving_index
 
 HTML = {"accept": "text/html"}
 API = "/-/api/v1/indexes"
@@ -370,6 +372,70 @@ def test_advisories_block_warn_and_let_fixes_pass(
         document = (await rig.get(f"{API}/-/projects/six/files")).json()
         assert document["files"] == []
         assert [each["decision"]["rule"] for each in document["held_back"]] == ["malicious", "malicious"]
+
+    run(rig, scenario)
+
+
+def test_osv_data_counts_for_the_next_request(where: str, upstream: FakeIndex, tmp_path: Path) -> None:
+    """Of every worker, as it is taken in by another process; an upload of such a release is refused then."""
+    rig = Rig(where, upstream)
+    data = tmp_path / "data" / "MAL-1.json"
+    affected = {"package": {"ecosystem": "PyPI", "name": "six"}, "versions": ["1.17.0"]}
+    data.parent.mkdir()
+    data.write_text(json.dumps({"id": "MAL-1", "modified": "2026-11-28T00:00:00Z", "affected": [affected]}))
+
+    async def scenario() -> None:
+        await rig.policy(malicious="block")
+        assert await rig.files("/simple/six/") == [OLD, YOUNG]
+        url = await rig.url("/simple/six/", YOUNG)
+        access = AccessRecords(rig.store)
+        await asyncio.to_thread(
+            update_advisories, rig.store, access, str(data.parent), "osv", origin=Origin(), progress=Progress()
+        )
+        assert await rig.files("/simple/six/") == [OLD]
+        assert "blocks six 1.17.0 as malicious" in sentence(await rig.get(url))
+        assert "(MAL-1)" in sentence(await rig.get(f"{url}.metadata"))
+        await asyncio.to_thread(remove_advisories, rig.store, access, "osv", origin=Origin(user="ann"))
+        assert await rig.files("/simple/six/") == [OLD, YOUNG]
+
+    run(rig, scenario)
+
+
+def test_a_large_page_of_an_upstream_is_filtered_too(tmp_path: Path, upstream: FakeIndex) -> None:
+    """Before and after a policy, in both forms and all codings, however large pages are kept."""
+    rig = Rig(str(tmp_path), upstream)
+    names = [wheel_name("many", f"1.{number}") for number in range(2500)]
+    entries = [
+        {
+            "filename": name,
+            "url": f"../../files/{name}",
+            "hashes": {"sha256": hashlib.sha256(name.encode()).hexdigest()},
+            "size": 1,
+            "upload-time": "2026-11-24T12:00:00Z" if name == names[-1] else "2021-01-01T00:00:00Z",
+        }
+        for name in names
+    ]
+    upstream.at("/simple/many/", page(entries))
+
+    async def scenario() -> None:
+        client, young = rig.clients[0], names[-1]
+
+        async def shown(**headers: str) -> bool:
+            answer = await client.get("/simple/many/", headers=headers)
+            assert answer.status_code == 200
+            assert names[0] in answer.text
+            return f"{young}<" in answer.text or f'"{young}"' in answer.text
+
+        for coding in ("identity", "gzip", "zstd"):
+            assert await shown(**{"accept-encoding": coding}, **JSON)
+        await rig.policy(min_age=WEEK)
+        for coding in ("identity", "gzip", "zstd"):
+            assert not await shown(**{"accept-encoding": coding}, **JSON)
+            assert not await shown(**{"accept-encoding": coding}, **HTML)
+        held = await client.get(f"/packages/files/{young}")
+        assert "back until 2026-12-01T12:00:00Z" in sentence(held)
+        await rig.wait_until(ENDS)
+        assert await shown(**JSON)
 
     run(rig, scenario)
 
