@@ -160,6 +160,22 @@ def test_names_of_this_store_are_asked_of_no_upstream(
     assert upstream.paths == []
 
 
+def test_files_that_a_policy_holds_back(
+    upstream: FakeIndex, store: PosixStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are missing, with the sentence that clients get, and are not fetched."""
+    blocked = hashlib.sha256(b"for Linux").hexdigest()
+    assert main(["policy", "block", blocked, "--reason", "stolen key", "-d", "packages"]) == 0
+    capsys.readouterr()
+    named = lock(tmp_path / "uv.lock", **{LINUX: b"for Linux", OTHER: make_wheel("other", "1.0")})
+    found = fetch(capsys, "--upstream", upstream.url, named, code=1)
+    assert [each["filename"] for each in found["files"]] == [OTHER]
+    (missing,) = found["missing"]
+    assert missing["file"] == LINUX
+    assert "stolen key" in missing["why"]
+    assert files_at(upstream) == [OTHER]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, cast
 
 from quire.catalog.served import ServedIndex
 from quire.catalog.sources import Content, FetchedFile, ListedFile
-from quire.domain.errors import DigestMismatch, QuireError, StoreFull, StoreReadOnly, UpstreamBusy
+from quire.domain.errors import DigestMismatch, HeldBack, QuireError, StoreFull, StoreReadOnly, UpstreamBusy
 from quire.locks.locked import LockedRelease
 from quire.locks.selecting import Selection
 from quire.operations.mirroring.report import Got, How, Missing, Report
@@ -87,9 +87,15 @@ class _Fetching:
             is_local = await self._index.is_local(view)
             self._all_missing(releases, why if is_local else "No index has this project.")
             return []
-        listed = {name: each.file for name, each in view.offered.items()}
-        wanted = wanted_of(releases, listed, self._selection, self.report)
-        return [(project, each, view.offered[each.filename]) for each in wanted]
+        every = view.every if view.status.offers_files else {}
+        listed = {name: each.file for name, each in every.items()}
+        files = list[_File]()
+        for wanted in wanted_of(releases, listed, self._selection, self.report):
+            try:
+                files += [(project, wanted, each) for each in (view.offers(wanted.filename),) if each is not None]
+            except HeldBack as error:
+                self.report.missing.append(Missing(project, wanted.version, wanted.filename, str(error)))
+        return files
 
     async def keep(self, item: _File) -> None:
         """Keep one file. Raises StoreFull, StoreReadOnly."""
