@@ -106,6 +106,20 @@ class Filter:
         rules = (each.of(project, self._rules.advisories) for each in self._rules_of(source, listed))
         return decide(tuple(rules), _facts(project, source, listed), self._rules.now())
 
+    def bars(self, project: str) -> bool:
+        """Whether the index serves no file of an upstream with this name (normalized): then no client is sent to
+        another server for it."""
+        return any(each.bars(project) for each in self._rules.own)
+
+    def check_elsewhere(self, project: str, url: str) -> None:
+        """Raises HeldBack where rules are about releases, which could not be applied at another server."""
+        for each in self._rules.own:
+            if each.judges_releases:
+                raise HeldBack(
+                    f"The policy of the index {each.index} could not be applied to {project} at {url}, so no client is "
+                    "sent there; an administrator can mirror it (quire index set --upstream) or end the fallback."
+                )
+
     def check_upload(self, facts: Facts) -> None:
         """Raises HeldBack for a file that would be held back if it was published into the index itself."""
         check_upload(self._rules.own, facts, self._rules.advisories, self._rules.now())

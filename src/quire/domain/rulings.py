@@ -104,6 +104,16 @@ class Rules:
         for each in policy.exempt:
             self._exempt.setdefault(each.project, []).append(each)
 
+    def bars(self, project: str) -> bool:
+        """Whether no file of an upstream with this name is served: it is denied, or not allowed."""
+        return project in self._denied or (self._allowed is not None and project not in self._allowed)
+
+    @property
+    def judges_releases(self) -> bool:
+        """Whether files of upstreams are held back for more than their names and digests."""
+        policy = self.policy
+        return bool(policy.min_age) or policy.malicious is Effect.BLOCK or policy.block_severity is not None
+
     def of(self, project: str, advisories: Advisories | None) -> ProjectRules:
         """The rules for the files of one project (normalized name)."""
         return ProjectRules(self, project, advisories if advisories and self.policy.reads_advisories else None)

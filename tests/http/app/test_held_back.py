@@ -40,8 +40,8 @@ ENDS = NOW + timedelta(days=2)
 class Rig(Workers):
     """Two workers of one store, with a time that tests set, before an upstream that has an old and a young release."""
 
-    def __init__(self, where: str, upstream: FakeIndex, **settings: Any) -> None:
-        super().__init__(where, upstream=upstream.url, **settings)
+    def __init__(self, where: str, upstream: FakeIndex | None, **settings: Any) -> None:
+        super().__init__(where, upstream=None if upstream is None else upstream.url, **settings)
         self.now = NOW
         text = new_token(new_identity())
         granting.create_token(
@@ -372,6 +372,27 @@ def test_advisories_block_warn_and_let_fixes_pass(
         document = (await rig.get(f"{API}/-/projects/six/files")).json()
         assert document["files"] == []
         assert [each["decision"]["rule"] for each in document["held_back"]] == ["malicious", "malicious"]
+
+    run(rig, scenario)
+
+
+def test_no_fallback_is_a_way_around_a_policy(tmp_path: Path) -> None:
+    """A client is sent elsewhere for no project that is denied, and for none where the age of releases counts."""
+    elsewhere = "https://elsewhere.example/simple/"
+    rig = Rig(str(tmp_path), None, fallback_url=elsewhere)
+
+    async def scenario() -> None:
+        async def status(name: str) -> int:
+            return (await rig.get(f"/simple/{name}/", **JSON)).status_code
+
+        assert [await status(each) for each in ("evil", "good")] == [303, 303]
+        await rig.policy(deny=["evil"], block=["ab" * 32])
+        assert [await status(each) for each in ("evil", "good")] == [200, 303]
+        assert (await rig.get("/simple/evil/", **JSON)).json()["files"] == []
+        await rig.policy(allow=["better"])
+        assert [await status(each) for each in ("good", "better")] == [200, 303]
+        await rig.policy(min_age=60)
+        assert "could not be applied to better at https://elsewhere" in sentence(await rig.get("/simple/better/"))
 
     run(rig, scenario)
 

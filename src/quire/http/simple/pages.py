@@ -49,7 +49,8 @@ async def project_page(request: Request) -> Response:
         return moved(request, f"../{_normalized(asked)}/")
     media_type = _negotiated(request)
     view = await index.project(asked)
-    if not await index.is_local(view):
+    is_barred = index.policies is not None and index.policies.bars(asked)
+    if not is_barred and not await index.is_local(view):
         return _fallback_redirect(request, index, asked)
     algorithm = index.policy.hash_algorithm
     if len(view.files) > _RENDER_IN_THREAD:
@@ -145,4 +146,6 @@ def _fallback_redirect(request: Request, index: ServedIndex, name: str) -> Respo
     fallback = index.policy.fallback_url
     if fallback is None:
         raise NotFound(f"The project {name} does not exist.")
+    if index.policies is not None:
+        index.policies.check_elsewhere(name, fallback)
     return see_other(request, f"{fallback.rstrip('/')}/{name}/")
