@@ -150,6 +150,7 @@ def test_refusals(team: Team) -> None:
     for words, sentence in (
         (("nothing", "--for", "uv", "--url", team.site.base), "There is no index 'nothing'"),
         (("team", "--for", "cargo", "--url", team.site.base), "invalid choice"),
+        (("team", "--for", "uv", "--as-of", "soon", "--url", team.site.base), "'soon' is no moment"),
         (("team", "--for", "uv"), "Name the address that developers use with --url"),
     ):
         done = run_quire("config-snippet", *words, cwd=team.site.root)

@@ -160,7 +160,7 @@ class Hosted:
 
     def __init__(self, index: Index, budget: Budget | None = None) -> None:
         """`budget`: what is remembered from one count to the next is charged to it."""
-        self._index = index
+        self.index = index
         self._store = index.store
         self._records = index.store.records
         self._journal = index.commits.journal
@@ -173,7 +173,7 @@ class Hosted:
             if self._records.read(record.key, record) is record and self._journal.read(journal) is journal:
                 return known
             known = None
-        record = self._records.read(self._index.key(name), known.record if known is not None else None)
+        record = self._records.read(self.index.key(name), known.record if known is not None else None)
         return known if known is not None and record is known.record else self._decoded(name, record)
 
     def project_inline(self, name: str, known: HostedProject, tick: object) -> HostedProject | None:
@@ -193,7 +193,7 @@ class Hosted:
         return self._records.names_unchanged(known.found)
 
     def claims(self, name: str) -> bool:
-        return self._records.read(self._index.key(name)).was_written
+        return self._records.read(self.index.key(name)).was_written
 
     def disclaims_inline(self, name: str) -> bool:
         """True: each record that there ever was is said by its project."""
@@ -205,7 +205,7 @@ class Hosted:
 
     def has_tag(self, name: str, tag: str) -> bool:
         """Whether the record of a project still has this tag (`Record.tag`). Blocks; cheaper than `project`."""
-        record = Record(self._index.key(name), b"", tag)
+        record = Record(self.index.key(name), b"", tag)
         return self._records.read(record.key, record) is record
 
     def tag(self, parts: Sequence[tuple[AnySource, SourceProject]]) -> str:
@@ -224,7 +224,7 @@ class Hosted:
 
         A project that cannot be read counts as none. Raises StoreError when it is not that project alone.
         """
-        self._index.usage.begin_count()
+        self.index.usage.begin_count()
         before = self.counted.get("")
         names = self.names(before.names if before is not None else None)
         tags, numbers, sizes = [], array("L"), array("Q")
@@ -239,22 +239,22 @@ class Hosted:
             sizes.append(found.bytes)
         counted = _Counted(names, tags, numbers, sizes)
         self.counted.put("", counted)
-        self._index.usage.end_count(sum(sizes), lambda name: counted.find(name).bytes)
+        self.index.usage.end_count(sum(sizes), lambda name: counted.find(name).bytes)
         return sum(numbers)
 
     def _count(self, name: str, before: _Found) -> _Found:
         """A project's record now. `before`: at the count before."""
-        key = self._index.key(name)
+        key = self.index.key(name)
         known = Record(key, b"", before.tag) if before.tag else None
         record = self._records.read(key, known)
         if record is known:
             return before
-        project = self._index.decode(record)
+        project = self.index.decode(record)
         offered = len(project.files) if project is not None and project.status.offers_files else 0
         return _Found(record.tag, offered, size_of(project))
 
     def _decoded(self, name: str, record: Record) -> HostedProject:
-        project, record, journal = self._journal.see(record, self._index.decode(record))
+        project, record, journal = self._journal.see(record, self.index.decode(record))
         # The document was decoded; the rest is enough to tell whether the record is still the one that was read.
         validator = Record(record.key, None if record.data is None else b"", record.tag, record.validation)
         return HostedProject(name, validator, project, self._store, journal)

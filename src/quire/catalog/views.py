@@ -191,10 +191,14 @@ class ProjectView:
             namespaces=self.namespaces,
             files=Links(
                 files=[each.file for each in self.files.values()],
-                urls=[f"../../{file_path(each)}" for each in self.files.values()],
+                urls=[self.link(each) for each in self.files.values()],
             ),
         )
         return render_project(listing, media_type, hash_algorithm)
+
+    def link(self, listed: ListedFile) -> str:
+        """The URL of a file, relative to the page."""
+        return f"../../{file_path(listed)}"
 
 
 class NamesView:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 from quire.commands.administering import add_place_flags, url_of
@@ -12,6 +13,7 @@ from quire.commands.snippets import SNIPPETS, Facts
 from quire.config.suggestions import did_you_mean
 from quire.domain.errors import ConfigurationError, NotFound
 from quire.domain.indexes import IndexDefinition, chain
+from quire.domain.moments import parse_moment
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -31,14 +33,21 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         action="store_true",
         help="use no other index, also not the public one; the default where the login may see that it has upstreams",
     )
+    parser.add_argument(
+        "--as-of",
+        metavar="MOMENT",
+        help="to install from the index as it was: a date, or a time such as 2026-11-01T12:00:00Z",
+    )
     add_place_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print it. Raises ConfigurationError, NotFound, UpstreamError."""
+    """Print it. Raises ConfigurationError, InvalidRequest, NotFound, UpstreamError."""
     url = url_of(arguments)
     if url is None:
         raise ConfigurationError("Name the address that developers use with --url (or QUIRE_URL).")
+    if arguments.as_of is not None:
+        parse_moment(arguments.as_of, datetime.now(UTC))
     from quire.administration.remote import Remote  # noqa: PLC0415 - an HTTP client, for this only
 
     remote = Remote(url, None, os.environ)
@@ -54,9 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     facts = Facts(
         name=entry.name,
         url=remote.url if entry.is_default else f"{remote.url}{entry.name}/",
-        has_uploads=entry.uploads and not entry.read_only,
+        has_uploads=entry.uploads and not entry.read_only and arguments.as_of is None,
         needs_login=entry.name not in {each.name for each in unknown.indexes()},
         is_only=arguments.only or any(found[each].upstreams for each in names if each in found),
+        as_of=arguments.as_of,
     )
     text = SNIPPETS[arguments.tool](facts)
     if arguments.json:

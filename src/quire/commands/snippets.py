@@ -21,10 +21,12 @@ class Facts(NamedTuple):
     """To install; to publish takes one unless the index is open."""
     is_only: bool
     """Whether no other index is used."""
+    as_of: str | None = None
+    """The moment of the past to install from, as the address has it."""
 
     @property
     def simple(self) -> str:
-        return f"{self.url}simple/"
+        return f"{self.url}simple/" if self.as_of is None else f"{self.url}@{self.as_of}/simple/"
 
     @property
     def variable(self) -> str:

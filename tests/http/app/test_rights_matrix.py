@@ -39,6 +39,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *("GET /", "GET /health", "GET /ready", "GET /favicon.ico", "GET /{index}", "GET /{index}/"),
         *("GET /-/login", "GET /-/login/callback", "GET /-/account/", "POST /-/logout"),
         *("GET /_/oidc/audience", "POST /_/oidc/mint-token", "POST /_/oidc/burn-token", "GET /.well-known/pytp"),
+        *("POST /@{moment}/{path:path}", "POST /{index}/@{moment}/{path:path}"),
     ),
     LOGIN: (f"GET {V1}/whoami", f"GET {V1}/indexes"),
     READ: (
@@ -50,6 +51,8 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *(f"GET /{{index}}/{what}" for what in ("packages", "packages/{path:path}", "pypi/{name}/json")),
         *("GET /{index}/pypi/{name}/{version}/json", "POST /{index}/RPC2"),
         "GET /{index}/integrity/{name}/{version}/{filename}/provenance",
+        *(f"GET {at}/@{{moment}}/simple{what}" for at in ("", "/{index}") for what in ("", "/", "/{name}", "/{name}/")),
+        *("GET /@{moment}/packages/{path:path}", "GET /{index}/@{moment}/packages/{path:path}"),
         *(f"GET {V1}/indexes/{{index}}/projects", f"GET {OF_PROJECT}"),
         *(f"GET {OF_PROJECT}/files", f"GET {OF_PROJECT}/releases", f"GET {OF_PROJECT}/releases/{{version}}"),
     ),

@@ -103,6 +103,23 @@ _FORMAT: Json = {
 _RANGE: Json = {"name": "Range", "in": "header", "required": False, "schema": {"type": "string"}}
 
 
+_MOMENT = in_path(
+    "moment",
+    {"type": "string", "examples": ["2026-11-01", "2026-11-01T12:00:00Z"]},
+    "A moment of the past: a date, which means the end of that day in UTC, or a time with its offset (RFC 3339)",
+)
+
+
+def _at_a_moment(operation: Operation, summary: str, *errors: int) -> Operation:
+    """The same operation of the index as it was."""
+    return replace(
+        operation,
+        summary=summary,
+        parameters=(_MOMENT, *operation.parameters),
+        errors=(*dict.fromkeys((*operation.errors, 400, *errors)),),
+    )
+
+
 def _object(required: dict[str, Json], optional: dict[str, Json] | None = None) -> Json:
     return {"type": "object", "required": list(required), "properties": required | (optional or {})}
 
@@ -235,6 +252,14 @@ ADD_SLASH_TO_PROJECT: Final = Operation("To the path with its slash", {301: _MOV
 TO_PROJECT: Final = Operation(
     "To the page of an index, or of a project", {302: _MOVED, 303: _MOVED}, parameters=(_ANYTHING,)
 )
+PAST_PROJECTS: Final = _at_a_moment(PROJECTS, "All projects that had a file at a moment", 503)
+PAST: Final = replace(
+    _at_a_moment(PROJECT, "The files of a project at a moment", 503), responses={**_page("Project"), 301: _MOVED}
+)
+PAST_FILE: Final = _at_a_moment(DOWNLOAD, "A file that was listed at a moment and is not any more")
+PAST_SLASH: Final = replace(ADD_SLASH, parameters=(_MOMENT,))
+PAST_PROJECT_SLASH: Final = replace(ADD_SLASH_TO_PROJECT, parameters=(_MOMENT, _NAME))
+PAST_REFUSED: Final = Operation("Refused: the past takes no uploads", {}, (), (_MOMENT, _PATH))
 HEALTH: Final = Operation("Whether this worker answers", {200: content("text/plain")})
 READY: Final = Operation("Whether this server should be sent requests", {200: content("text/plain")}, (503,))
 METRICS: Final = Operation("The metrics of all workers, for Prometheus", {200: content("text/plain")}, (404,))

@@ -127,6 +127,17 @@ _API: Final = (
 )
 _OSV: Final = "/-/osv/v1"
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"
+_PAST: Final = "/@{moment}"
+_OF_THE_PAST: Final = (
+    Endpoint("GET", f"{_PAST}/simple/", "simple.as_of:projects_page", Right.LIST, "projects", about.PAST_PROJECTS),
+    Endpoint("GET", f"{_PAST}/simple", "simple.pages:add_slash", Right.LIST, OTHER, about.PAST_SLASH),
+    Endpoint("GET", f"{_PAST}/simple/{{name}}/", "simple.as_of:project_page", Right.LIST, "project", about.PAST),
+    Endpoint("GET", f"{_PAST}/simple/{{name}}", "simple.pages:add_slash", Right.LIST, OTHER, about.PAST_PROJECT_SLASH),
+    Endpoint(
+        "GET", f"{_PAST}/packages/{{path:path}}", "simple.as_of:download", Right.DOWNLOAD, "file", about.PAST_FILE
+    ),
+    Endpoint("POST", f"{_PAST}/{{path:path}}", "simple.as_of:refuse", None, "upload", about.PAST_REFUSED),
+)
 _ROOT: Final = (
     Endpoint("GET", "/", "ui.browse:home", None, "home", about.HOME),
     Endpoint("POST", "/", "simple.uploads:post", Right.UPDATE, "upload", about.UPLOAD),
@@ -166,6 +177,7 @@ _ROOT: Final = (
     Endpoint(
         "GET", "/.well-known/pytp", "publishing.endpoints:discovery", None, "oidc", about.DISCOVERY, is_at_root=True
     ),
+    *_OF_THE_PAST,
     Endpoint("GET", "/favicon.ico", "ui.browse:nothing", None, OTHER, about.NOTHING),
     Endpoint("GET", "/pypi/{name}/json", "ui.browse:project_json", Right.LIST, "json", about.PROJECT_JSON),
     Endpoint("GET", "/pypi/{name}/{version}/json", "ui.browse:project_json", Right.LIST, "json", about.RELEASE_JSON),
@@ -180,6 +192,7 @@ _OF_AN_INDEX: Final = frozenset(
         *("GET /namespaces", "GET /namespace/{name}"),
         *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2"),
         *(f"POST {_OSV}/querybatch", f"POST {_OSV}/query", f"GET {_OSV}/vulns/{{id}}"),
+        *(f"{each.method} {each.path}" for each in _OF_THE_PAST),
     }
 )
 """The addresses that are also below the name of an index."""

@@ -67,6 +67,7 @@ from quire.store.opening import open_store, requests_of
 
 if TYPE_CHECKING:
     from quire.catalog.mirroring import Mirrors
+    from quire.catalog.past import PastIndexes
     from quire.http.app.declared import DeclaredWatch
     from quire.http.login.sign_on import SignOn
     from quire.http.publishing.exchange import TokenExchange
@@ -168,6 +169,13 @@ class Worker:
     def served(self, name: str, state: AccessState) -> ServedIndex | None:
         """The index of this name by this state of the definitions; None when there is none."""
         return self.indexes.at(name, state)
+
+    @cached_property
+    def past(self) -> PastIndexes:
+        """The indexes as they were."""
+        from quire.catalog.past import PastIndexes  # noqa: PLC0415 - for rare requests
+
+        return PastIndexes(self._threads)
 
     @cached_property
     def mirrors(self) -> Mirrors:

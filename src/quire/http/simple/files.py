@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from quire.catalog.served import ServedIndex
-from quire.catalog.sources import ListedFile
+from quire.catalog.sources import Content, ListedFile
 from quire.catalog.views import ProjectView
 from quire.domain.errors import BlobMissing, HeldBack, NotFound, QuireError, StoreError
 from quire.domain.names import guess_filename, is_normalized
@@ -55,7 +55,7 @@ class Target(NamedTuple):
 
 async def download(request: Request) -> Response:
     """GET /packages/<path>: a file, or a companion of one (`.metadata`, `.asc`)."""
-    worker, index = worker_of(request), index_of(request)
+    index = index_of(request)
     path = request.path_params["path"]
     try:
         target = await _find(index, path)
@@ -70,6 +70,12 @@ async def download(request: Request) -> Response:
     except BlobMissing:  # deleted since the listing was read, or lost: the present listing shows which
         target = await _find(index, path)
         content = await index.open(target.listed, target.companion)
+    return file_response(request, target, content)
+
+
+def file_response(request: Request, target: Target, content: Content) -> Response:
+    """The response with the bytes of what a path names."""
+    worker = worker_of(request)
     filename = target.listed.file.filename
     permanent = target.listed.is_permanent and target.is_at_its_place
     public = context_of(request.scope).needed_no_login

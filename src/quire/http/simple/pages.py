@@ -25,7 +25,7 @@ _COMPRESS_IN_THREAD = 64 * 1024  # bytes: a few milliseconds, in which others wo
 async def projects_page(request: Request) -> Response:
     """GET /simple/: the list of projects."""
     worker, index = worker_of(request), index_of(request)
-    media_type = _negotiated(request)
+    media_type = negotiated(request)
     view = await index.names()
     if len(view.names) > _RENDER_IN_THREAD:
         page = await worker.in_reader(view.page, media_type)
@@ -46,8 +46,8 @@ async def project_page(request: Request) -> Response:
     worker, index = worker_of(request), index_of(request)
     asked = request.path_params["name"]
     if not is_normalized(asked):
-        return moved(request, f"../{_normalized(asked)}/")
-    media_type = _negotiated(request)
+        return moved(request, f"../{normalized(asked)}/")
+    media_type = negotiated(request)
     view = await index.project(asked)
     is_barred = index.policies is not None and index.policies.bars(asked)
     if not is_barred and not await index.is_local(view):
@@ -66,7 +66,7 @@ async def add_slash(request: Request) -> Response:
     """GET of a page without its final slash."""
     last = request.path_params.get("name") or request.url.path.rstrip("/").rpartition("/")[2]
     if "name" in request.path_params:
-        last = _normalized(last)
+        last = normalized(last)
     return moved(request, f"{last}/")
 
 
@@ -126,7 +126,8 @@ def page_headers(page: Page, etag: str, encoding: Encoding, *, is_encoded: bool)
     return PageHeaders(validators, content)
 
 
-def _negotiated(request: Request) -> MediaType:
+def negotiated(request: Request) -> MediaType:
+    """The media type of a page. Raises HttpError 406."""
     media_type = negotiate(request.headers.get("accept"), request.query_params.get("format"))
     if media_type is None:
         offered = ", ".join(str(each) for each in MediaType)
@@ -134,7 +135,8 @@ def _negotiated(request: Request) -> MediaType:
     return media_type
 
 
-def _normalized(name: str) -> str:
+def normalized(name: str) -> str:
+    """The normalized name. Raises NotFound for what is none."""
     try:
         return normalize_name(name)
     except InvalidName as error:

@@ -12,7 +12,7 @@ import msgspec
 
 from quire.domain.changes import present
 from quire.domain.errors import DamagedRecord
-from quire.domain.project import File, Project
+from quire.domain.project import File, Project, Status
 from quire.domain.tombstones import NONE, Tombstones
 from quire.store.contracts import Record
 
@@ -117,7 +117,7 @@ def make_entry(
     if after is not None and (
         before is None or (before.status, before.status_reason) != (after.status, after.status_reason)
     ):
-        if before is not None or action == "status":
+        if before is not None or action == "status" or after.status is not Status.ACTIVE:
             entry["status"] = str(after.status)
         if after.status_reason is not None:
             entry["reason"] = after.status_reason

@@ -1,0 +1,300 @@
+"""An index as it was at a moment, for installers that cannot leave out later files themselves.
+
+Theory of operation. A view of the past is made of the present view of the same project, so whatever decides about
+that one - which index a name belongs to, which upstream may be asked - decides about the past, too: it is decided as it
+is now. Of each source only the files that were there at the moment stay. Of hosted files the log of changes says
+which (`quire.domain.past`); all others are those whose upload time is before the moment, and a file without
+one is left out.
+
+A view of the past is true as long as the present view is the same object, and the records that the log and the trash
+are in are unchanged. Nothing of it is immutable: what the trash has is removed in time, old entries of the log are
+removed by `quire gc`, and an import brings files that are older than the index.
+
+Clients choose the moments, so these views have a budget of their own, in which they only displace each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary, ref
+
+import msgspec
+
+from quire.catalog import freshness
+from quire.catalog.filtering import Filter
+from quire.catalog.freshness import Barrier
+from quire.catalog.hosted import Hosted, HostedFile, HostedProject
+from quire.catalog.served import ServedIndex
+from quire.catalog.sources import AnySource, ListedFile, SourceProject, at_hand, file_path
+from quire.catalog.views import NamesView, ProjectPart, ProjectView
+from quire.domain.errors import NotFound, StoreError
+from quire.domain.moments import is_before
+from quire.domain.names import is_normalized
+from quire.domain.project import Status
+from quire.index.index import Index
+from quire.index.past import ReadPast, is_unchanged, read_past
+from quire.process.budget import Budget
+from quire.process.threads import Threads
+from quire.store.contracts import Store
+
+PAST_BYTES: Final = 32 * 1024 * 1024
+"""The memory of a worker for views of the past."""
+_FEW_FILES: Final = 200  # read and merged in some milliseconds
+_PART_BYTES: Final = 200
+_TAG_BYTES: Final = 180  # of the tag of one record, with its place in a table
+
+
+class PastProject:
+    """A project as one source had it."""
+
+    __slots__ = ("_files", "display_name", "exists", "owners", "status", "status_reason", "was_written")
+
+    bytes_in_memory = _PART_BYTES
+
+    def __init__(
+        self, part: SourceProject, files: Sequence[ListedFile], status: Status | None, status_reason: str | None
+    ) -> None:
+        """`part`: what the source has of it now."""
+        self.exists = part.exists
+        self.was_written = part.was_written
+        self.display_name = part.display_name
+        self.owners = part.owners
+        self.status = status
+        self.status_reason = status_reason
+        self._files = tuple(files)
+
+    def files(self) -> Iterator[ListedFile]:
+        return iter(self._files)
+
+
+class PastView(ProjectView):
+    """A project as it was at a moment. Its page is at `/@MOMENT/simple/<name>/`, below the address of its index."""
+
+    def __init__(
+        self,
+        now: ProjectView,
+        parts: Sequence[ProjectPart],
+        known_by: Sequence[tuple[Index, ReadPast]],
+        policies: Filter | None,
+    ) -> None:
+        """`now`: the project as it is; `known_by`: what was read for it; `policies`: those of the present."""
+        super().__init__(now.name, parts, now.integrity, policies)
+        self.now = ref(now)
+        self.known_by = tuple(known_by)
+        self._of_now = now.namespaces
+        offered = {each.place for each in now.offered.values()}
+        self._gone = frozenset(
+            name for name, each in self.files.items() if isinstance(each, HostedFile) and each.place not in offered
+        )
+        """The files that are not offered any more."""
+        for name in self._gone:
+            self.files[name] = _without_provenance(self.files[name])
+
+    @property
+    def namespaces(self) -> list[tuple[str, bool]] | None:
+        """Those of the present."""
+        return self._of_now
+
+    @property
+    def bytes_in_memory(self) -> int:
+        return super().bytes_in_memory + _PART_BYTES * (1 + len(self.known_by)) + 100 * len(self._gone)
+
+    def link(self, listed: ListedFile) -> str:
+        """Its usual address, so that caches and lock files have one for it; below that of the moment for a file that
+        is not there any more."""
+        up = "../.." if listed.file.filename in self._gone else "../../.."
+        return f"{up}/{file_path(listed)}"
+
+
+def _without_provenance(listed: ListedFile) -> ListedFile:
+    """The file without its provenance object, which is only at the address of a file that is listed."""
+    assert isinstance(listed, HostedFile)
+    file = msgspec.structs.replace(listed.file, provenance_sha256=None)
+    return msgspec.structs.replace(listed, file=file)
+
+
+class PastNames(NamesView):
+    """The names of the projects that had a file at a moment."""
+
+    def __init__(self, names: Sequence[str], tags: Mapping[tuple[AnySource, str], _Had]) -> None:
+        """`tags`: of each hosted project, how it was found."""
+        super().__init__([])
+        self.names = tuple(names)
+        self.tags = tags
+        self._further = sum(map(len, names)) + (_TAG_BYTES + 8) * (len(tags) + 1)
+
+    @property
+    def bytes_in_memory(self) -> int:
+        return super().bytes_in_memory + self._further
+
+
+class _Had(NamedTuple):
+    """Whether a hosted project had a file, by the record with this tag."""
+
+    tag: str
+    had_files: bool
+
+
+class PastIndexes:
+    """The indexes of a worker, at any moment. Belongs to one event loop."""
+
+    def __init__(self, threads: Threads, most_bytes: int = PAST_BYTES) -> None:
+        """`most_bytes`: the memory for the views of all of them."""
+        self.budget = Budget(most_bytes)
+        self._threads = threads
+        self._known: WeakKeyDictionary[ServedIndex, PastIndex] = WeakKeyDictionary()
+
+    def of(self, index: ServedIndex) -> PastIndex:
+        """The past of an index."""
+        found = self._known.get(index)
+        if found is None:
+            found = self._known[index] = PastIndex(index, self.budget, self._threads)
+        return found
+
+
+class PastIndex:
+    """One index of a worker, at any moment. It does not keep the index: a request does, which asks both."""
+
+    def __init__(self, index: ServedIndex, budget: Budget, threads: Threads) -> None:
+        """`budget`: of the views of the past of all indexes of the worker."""
+        pacing = index.store.pacing
+        self.projects: Barrier[PastView] = Barrier(
+            _PastProjects(index, threads), inline=False, pacing=pacing, budget=budget, executor=threads.readers
+        )
+        self.project_names: Barrier[PastNames] = Barrier(
+            _PastNames(index, threads), inline=False, pacing=pacing, budget=budget, executor=threads.readers
+        )
+
+    async def project(self, name: str, moment: str) -> PastView:
+        """The project of a normalized name at a moment (see `quire.domain.moments`), as is known now. Raises NotFound
+        for a bad name; else as `ServedIndex.project`."""
+        if not is_normalized(name):
+            raise NotFound(f"{name[:200]!r} is not a normalized project name.")
+        return await self.projects.get(key_of(name, moment))
+
+    async def names(self, moment: str) -> PastNames:
+        """The names of the projects that had a file at a moment, as is known now."""
+        return await self.project_names.get(moment)
+
+
+def key_of(name: str, moment: str) -> str:
+    """The key of a project at a moment."""
+    return f"{moment} {name}"
+
+
+class _PastProjects(freshness.Source[PastView]):
+    def __init__(self, index: ServedIndex, threads: Threads) -> None:
+        self._index = ref(index)
+        self._threads = threads
+
+    def begin_tick(self) -> None:
+        """Nothing is kept."""
+
+    def load_inline(self, key: str, known: PastView | None) -> None:
+        """None: the log is read in a thread."""
+
+    def load(self, key: str, known: PastView | None) -> Coroutine[None, None, PastView]:
+        return self._load(key, known)
+
+    async def _load(self, key: str, known: PastView | None) -> PastView:
+        moment, _, name = key.partition(" ")
+        index = _there(self._index())
+        now = await index.project(name)
+        is_right = index.policies is None or known is None or index.policies.is_true(known.held)
+        known = known if is_right and known is not None and known.now() is now else None
+        is_large = known is None and len(now.files) > _FEW_FILES
+        executor = self._threads.large_pages() if is_large else self._threads.readers()
+        return await asyncio.get_running_loop().run_in_executor(
+            executor, _past_view, now, moment, index.policies, known
+        )
+
+
+def _there(index: ServedIndex | None) -> ServedIndex:
+    """Raises StoreError when it was composed otherwise since, and no request waits for it any more."""
+    if index is None:
+        raise StoreError("The definition of the index has changed; repeat the request.")
+    return index
+
+
+def _past_view(now: ProjectView, moment: str, policies: Filter | None, known: PastView | None) -> PastView:
+    """Blocks. `known`: an earlier view of the past, made of the same present one."""
+    if known is not None and all(is_unchanged(index, read) for index, read in known.known_by):
+        return known
+    parts, known_by = list[ProjectPart](), list[tuple[Index, ReadPast]]()
+    for source, part in now.parts:
+        if isinstance(source, Hosted) and isinstance(part, HostedProject):
+            read = read_past(source.index, now.name, moment)
+            known_by.append((source.index, read))
+            parts.append((source, _hosted_then(part, read, source.index.store)))
+        else:
+            parts.append((source, _others_then(part, moment)))
+    return PastView(now, parts, known_by, policies)
+
+
+def _hosted_then(part: HostedProject, read: ReadPast, store: Store) -> PastProject:
+    files = [HostedFile(file, part.name, store) for file in read.past.files.values()]
+    return PastProject(part, files, read.past.status if part.was_written else None, read.past.status_reason)
+
+
+def _others_then(part: SourceProject, moment: str) -> PastProject:
+    files = [each for each in part.files() if is_before(each.file.uploaded, moment)]
+    return PastProject(part, files, part.status, part.status_reason)
+
+
+class _PastNames(freshness.Source[PastNames]):
+    """The key is the moment."""
+
+    def __init__(self, index: ServedIndex, threads: Threads) -> None:
+        self._index = ref(index)
+        self._threads = threads
+
+    def begin_tick(self) -> None:
+        """Nothing is kept."""
+
+    def load_inline(self, key: str, known: PastNames | None) -> None:
+        """None: each load takes a while."""
+
+    def load(self, key: str, known: PastNames | None) -> Coroutine[None, None, PastNames]:
+        return self._load(key, known)
+
+    async def _load(self, key: str, known: PastNames | None) -> PastNames:
+        now = await _there(self._index()).names()
+        executor = self._threads.large_pages()
+        return await asyncio.get_running_loop().run_in_executor(executor, _past_names, now, key, known)
+
+
+def _past_names(now: NamesView, moment: str, known: PastNames | None) -> PastNames:
+    """Blocks, for each project. One that cannot be read is left out, unless it is not that one alone."""
+    before = known.tags if known is not None else {}
+    tags: dict[tuple[AnySource, str], _Had] = {}
+    names = set[str]()
+    for source, part in now.parts:
+        if isinstance(source, Hosted):
+            for name in {*part.names, *source.index.trash.names().names}:
+                try:
+                    had = _had_files(source, name, moment, before.get((source, name)))
+                except StoreError:
+                    source.names(None)  # raises if it is not this project alone
+                    continue
+                tags[source, name] = had
+                if had.had_files:
+                    names.add(name)
+        else:
+            names |= {name for name in part.names if name not in names and _dropped_before(source, name, moment)}
+    if known is not None and known.tags == tags and known.names == tuple(sorted(names)):
+        return known
+    return PastNames(sorted(names), tags)
+
+
+def _had_files(source: Hosted, name: str, moment: str, known: _Had | None) -> _Had:
+    if known is not None and source.has_tag(name, known.tag):
+        return known
+    read = read_past(source.index, name, moment)
+    return _Had(read.tag, bool(read.past.files))
+
+
+def _dropped_before(source: AnySource, name: str, moment: str) -> bool:
+    part: SourceProject = at_hand(source.project(name, None))
+    return any(is_before(each.file.uploaded, moment) for each in part.files())

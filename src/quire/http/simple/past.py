@@ -1,0 +1,97 @@
+"""The simple API of an index as it was at a moment: `/@2026-11-01/simple/`. For installers without `exclude-newer`.
+
+Pages of the past are like all others: with a validator, never fresh without asking, since what is known of the past
+becomes less. No client is ever sent on to another index from here, which would know nothing of the moment.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quire.catalog.past import key_of
+from quire.domain.errors import BlobMissing, NotFound
+from quire.domain.moments import parse_moment
+from quire.domain.names import is_normalized
+from quire.http.app.problems import HttpError
+from quire.http.app.worker import index_of, worker_of
+from quire.http.simple.files import Target, file_response, split_companion
+from quire.http.simple.pages import moved, negotiated, normalized, page_response
+from quire.render.simple import Page
+
+_FEW = 200  # files or names, which are rendered faster than they are handed to a thread
+
+
+async def projects_page(request: Request) -> Response:
+    """GET /@MOMENT/simple/: the projects that had a file then."""
+    moment, worker = _moment_of(request), worker_of(request)
+    past, media_type = worker.past.of(index_of(request)), negotiated(request)
+    view = await past.names(moment)
+    if len(view.names) > _FEW:
+        page: Page = await worker.for_large_page(view.page, media_type)
+    else:
+        page = view.page(media_type)
+    response = await page_response(request, page, worker.for_large_page)
+    past.project_names.memory.account(moment, view)
+    return response
+
+
+async def project_page(request: Request) -> Response:
+    """GET /@MOMENT/simple/<name>/: the files that a project had then. As now, the page of a local name is empty, and
+    no 404, if there were none."""
+    moment, worker, index = _moment_of(request), worker_of(request), index_of(request)
+    name = request.path_params["name"]
+    if not is_normalized(name):
+        return moved(request, f"../{normalized(name)}/")
+    past, media_type = worker.past.of(index), negotiated(request)
+    view = await past.project(name, moment)
+    if not await index.is_local(view):
+        raise NotFound(f"The project {name} does not exist.")
+    algorithm = index.policy.hash_algorithm
+    if len(view.files) > _FEW:
+        page: Page = await worker.for_large_page(view.page, media_type, algorithm)
+    else:
+        page = view.page(media_type, algorithm)
+    response = await page_response(request, page, worker.for_large_page)
+    past.projects.memory.account(key_of(name, moment), view)
+    return response
+
+
+async def download(request: Request) -> Response:
+    """GET /@MOMENT/packages/NAME/SHA256/FILENAME: a file that a page of the past links here, or a companion of it.
+
+    Raises NotFound, HeldBack, StoreError."""
+    moment, index = _moment_of(request), index_of(request)
+    name, _, rest = request.path_params["path"].partition("/")
+    filename, companion = split_companion(rest.rpartition("/")[2])
+    missing = NotFound(f"The index has no file {filename[:200]} of that moment, or has it no more.")
+    if not is_normalized(name):
+        raise missing
+    view = await worker_of(request).past.of(index).project(name, moment)
+    known = view.every.get(filename)
+    if known is None or f"{known.place}{companion}" != f"{name}/{rest}":
+        raise missing
+    listed = view.offers(filename)
+    if listed is None:
+        raise missing
+    try:
+        content = await index.open(listed, companion)
+    except BlobMissing as error:  # the trash was emptied since
+        raise missing from error
+    return file_response(request, Target(listed, companion), content)
+
+
+async def refuse(request: Request) -> Response:
+    """POST below /@MOMENT/. Raises HttpError 405."""
+    raise HttpError(
+        405,
+        "An index as of a moment of the past takes no uploads and no changes; send them to the address without @.",
+        {"Allow": "GET, HEAD"},
+    )
+
+
+def _moment_of(request: Request) -> str:
+    """Raises InvalidRequest."""
+    return parse_moment(request.path_params["moment"], datetime.now(UTC))
