@@ -31,7 +31,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-")))
         report = torture_mirror(
-            arguments.bucket or folder / "packages",
+            [arguments.bucket or folder / "packages"],
             folder,
             seed=arguments.seed,
             seconds=arguments.seconds,

@@ -185,11 +185,14 @@ class _Asking:
         def is_uploaded() -> bool:
             connection = Connection(*self._server)
             try:
-                return connection.post("/", content_type(), body).status == 200
+                status = connection.post("/", content_type(), body).status
             except (NoAnswer, NotSent):
                 return False
             finally:
                 connection.close()
+            if status == 403:  # the upstream was asked for it, and has it
+                self._findings.odd[f"upload of {name}: 403"] += 1
+            return status in {200, 403}
 
         until(is_uploaded)
 

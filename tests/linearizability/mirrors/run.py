@@ -40,7 +40,6 @@ _CLAIMED: Final = "ours-claimed"
 _DROPPED: Final = "ours-dropped"
 _COPIED: Final = "ours-copied"
 _CAUGHT_UP: Final = 40.0
-"""Seconds until all pages are the upstream's, once it changes no more."""
 _ORIGIN: Final = Origin(command="judge")
 
 
@@ -97,7 +96,7 @@ class MirrorReport:
 
 
 def torture_mirror(
-    store: Path | str,
+    stores: Sequence[Path | str],
     folder: Path,
     *,
     seed: int,
@@ -107,17 +106,21 @@ def torture_mirror(
     kill_every: float = 1.0,
     processes: int = 1,
     readers: int = 4,
+    large: int = 120,
+    patience: float = _CAUGHT_UP,
     safeguard: Safeguard = Safeguard.NONE,
     ends_early: bool = False,
     tell: Callable[[str], object] = lambda _: None,
 ) -> MirrorReport:
     """Start an upstream and servers over the store, and judge what clients were told.
 
-    `kill_every`: 0.0 for never. `ends_early`: do not wait until the mirror has caught up.
+    `stores`: a directory as each of the servers mounts it, or a bucket. `kill_every`: 0.0 for never. `large`: the files
+    of a large page. `patience`: seconds until all pages are the upstream's, once it changes no more. `ends_early`: do
+    not wait until they are.
     """
     choose = random.Random(seed)
-    projects = offered()
-    private = _prepare(store)
+    projects = offered(large)
+    private = _prepare(stores[0])
     with LyingUpstream(projects, private, choose) as upstream:
         flags = (
             *(*OPEN, "--upstream", upstream.url, "--upstream-hosts", NAMED, "--upstream-max-age", _MAX_AGE),
@@ -125,7 +128,7 @@ def torture_mirror(
         )
         with quire_servers(
             kinds,
-            [store],
+            stores,
             folder,
             workers,
             kill_every=kill_every,
@@ -146,7 +149,7 @@ def torture_mirror(
             log, kills = _read(plan, folder, victims, tell)
             upstream.rest()
             tell("a last look at everything")
-            late = [] if ends_early else _last_look(plan, upstream, log, workers)
+            late = [] if ends_early else _last_look(plan, upstream, log, workers, patience)
             passed = time.monotonic() - began
     judgement = judge(upstream.history, log.reads)
     _judge_requests(upstream, private, log, judgement)
@@ -198,11 +201,11 @@ def _read(plan: MirrorPlan, folder: Path, victims: Sequence[Victim], tell: Calla
     return log, killer.kills
 
 
-def _last_look(plan: MirrorPlan, upstream: LyingUpstream, log: Log, workers: int) -> list[str]:
+def _last_look(plan: MirrorPlan, upstream: LyingUpstream, log: Log, workers: int, patience: float) -> list[str]:
     """Ask every server for every page until they are the upstream's; those that never are."""
     late = []
     expected = {name: states[-1].shown for name, states in upstream.history.items()}
-    deadline = time.monotonic() + _CAUGHT_UP
+    deadline = time.monotonic() + patience
     for at, server in enumerate(plan.servers):
         only = replace(plan, servers=(server,))
         for project in plan.projects:

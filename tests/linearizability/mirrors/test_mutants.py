@@ -42,7 +42,7 @@ def test_a_mirror_without_a_safeguard_is_convicted(tmp_path: Path, safeguard: Sa
         folder = tmp_path / str(seed)
         folder.mkdir()
         report = torture_mirror(
-            folder / "packages",
+            [folder / "packages"],
             folder,
             seed=seed,
             seconds=SECONDS,
