@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from quire.catalog.mirrored import MirroredFile, MirroredProject, MirroredProjects, NoNames
+from quire.catalog.views import ProjectPart, ProjectView
+from quire.domain.namespaces import Namespaces
 from quire.domain.project import Status
 from quire.domain.reserved import Reserved
 
@@ -65,6 +67,12 @@ class ChainedProject:
     @property
     def bytes_in_memory(self) -> int:
         return _PROJECT_BYTES + sum(part.bytes_in_memory for _, part in self.parts)
+
+    def unread_view(
+        self, name: str, parts: Sequence[ProjectPart], integrity: str | None, namespaces: Namespaces | None
+    ) -> ProjectView | None:
+        """See `MirroredProject.unread_view`."""
+        return self._owner.unread_view(name, parts, integrity, namespaces) if self._owner is not None else None
 
     def files(self) -> Sequence[MirroredFile]:
         return tuple(self._owner.files()) if self._owner is not None else ()

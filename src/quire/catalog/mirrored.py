@@ -8,13 +8,17 @@ that cannot be verified.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import ClassVar, Final
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from quire.catalog.sources import Content
+from quire.catalog.sources import Content, Opener
+from quire.catalog.unread import UnreadView
+from quire.catalog.views import ProjectPart, ProjectView
+from quire.domain.namespaces import Namespaces
 from quire.domain.errors import InvalidName, NotFound
 from quire.domain.project import UNKNOWN_DIGEST, UNKNOWN_SIZE, File, Status
 from quire.store.open_blob import OpenBlob
@@ -22,6 +26,7 @@ from quire.upstream.documents import METADATA
 from quire.upstream.files import MirroredFiles
 from quire.upstream.mirror import Mirror, Mirrored
 from quire.upstream.pages import UpstreamFile
+from quire.upstream.renderings import Rendering
 from quire.upstream.server import OtherServer
 
 ATTESTATIONS: Final = ".attestations"
@@ -96,8 +101,12 @@ class MirroredFile(msgspec.Struct, frozen=True, gc=False):
                 document.close()
         return fetched
 
-    def opener(self, companion: str) -> None:
-        return None
+    def opener(self, companion: str) -> Opener | None:
+        """Raises BlobMissing for a file that is not here (any more): `fetch` has it."""
+        digest = self.file.sha256 if not companion else self.file.metadata_sha256
+        if digest is None or companion not in {"", METADATA}:
+            return None
+        return Opener(partial(self.mirror.open_kept, self.project, self.offered, companion), digest)
 
     def metadata_document(self) -> bytes | None:
         return None
@@ -117,7 +126,7 @@ class MirroredProject:
 
     @property
     def exists(self) -> bool:
-        return self.mirrored.content is not None
+        return self.mirrored.exists
 
     @property
     def was_found(self) -> bool:
@@ -130,19 +139,46 @@ class MirroredProject:
 
     @property
     def status(self) -> Status | None:
+        if self.mirrored.is_unread:
+            return Status.ACTIVE
         content = self.mirrored.content
         return content.status if content is not None else None
 
     @property
     def status_reason(self) -> str | None:
-        content = self.mirrored.content
+        content = None if self.mirrored.is_unread else self.mirrored.content
         return content.status_reason if content is not None else None
 
     @property
     def bytes_in_memory(self) -> int:
         return _PROJECT_BYTES
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether `files` and `find` read a large page each time."""
+        return self.mirrored.is_unread
+
+    def unread_view(
+        self, name: str, parts: Sequence[ProjectPart], integrity: str | None, namespaces: Namespaces | None
+    ) -> ProjectView | None:
+        """The view of a project of which no other part has anything, if its page is unread."""
+        return UnreadView(name, parts, integrity, namespaces, self) if self.is_unread else None
+
+    def find(self, filename: str) -> MirroredFile | None:
+        """A file of an unread page. Blocks. Raises BlobMissing when it was replaced, DamagedRecord, StoreError."""
+        offered = self.mirrored.find(filename)
+        if offered is None or "sha256" not in offered.hashes:
+            return None
+        made = self.mirrored.page.made if self.mirrored.page is not None else {}
+        file, project = _file(offered, made.get(offered.hashes["sha256"])), self.mirrored.name
+        return MirroredFile(file, offered, project, _place(project, file, offered.url), self._files)
+
+    def rendering(self, form: str, make: Callable[[], Rendering]) -> Rendering:
+        """The page of an unread project in a form, as it is kept, or as `make` gives it. Blocks. Raises as `find`."""
+        return self.mirrored.rendering(form, make)
+
     def files(self) -> Iterator[MirroredFile]:
+        """Blocks, of an unread page. Raises as `find`."""
         content, project = self.mirrored.content, self.mirrored.name
         made = self.mirrored.page.made if self.mirrored.page is not None else {}
         for offered in content.files if content is not None else ():

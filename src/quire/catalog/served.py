@@ -18,8 +18,8 @@ from quire.catalog.filtering import Filter, RulesOf
 from quire.catalog.freshness import Barrier
 from quire.catalog.hosted import Hosted
 from quire.catalog.sources import AnySource, Content, FetchedFile, FoundFile, ListedFile, at_hand
-from quire.catalog.views import GroupedProjects, NamesView, Pages, ProjectNames, Projects, ProjectView
-from quire.domain.errors import NotFound
+from quire.catalog.views import GroupedProjects, NamesView, Pages, ProjectNames, Projects, ProjectView, require
+from quire.domain.errors import BlobMissing, DamagedRecord, NotFound, StoreError
 from quire.domain.names import is_normalized
 from quire.domain.namespaces import Namespaces
 from quire.domain.project import File
@@ -32,6 +32,9 @@ from quire.process.threads import Threads
 from quire.store.contracts import Store
 
 T = TypeVar("T")
+
+_READ_AGAIN = 20
+"""Times that a project is read which changes meanwhile."""
 
 SEARCHED_BYTES = 8 * 1024 * 1024
 """The memory for searches: some thousand projects with a few files each."""
@@ -195,9 +198,30 @@ class ServedIndex:
 
     async def project(self, name: str) -> ProjectView:
         """The project of this normalized name as it is now; see ProjectView.exists. Raises NotFound for a bad name."""
+        view = await self.look_up(name)
+        return await self.read(view, ProjectView.complete) if view.is_unread else view
+
+    async def look_up(self, name: str) -> ProjectView:
+        """The same, perhaps one whose files are not read yet (`ProjectView.is_unread`)."""
         if not is_normalized(name):
             raise NotFound(f"{name[:200]!r} is not a normalized project name.")
         return await self.projects.get(name)
+
+    async def offered(self, view: ProjectView, filename: str) -> ListedFile | None:
+        """The file of a view that is not read yet, if it may be downloaded. Raises as `read`."""
+        return view.offers_inline(filename) or await self.read(view, lambda known: known.offers(filename))
+
+    async def read(self, view: ProjectView, function: Callable[[ProjectView], T]) -> T:
+        """The result of a function of a view that is not read yet, in a thread; of a later view when that one cannot be
+        read any more. Raises NotFound when the project is gone, StoreError.
+        """
+        for _ in range(_READ_AGAIN):
+            try:
+                return await self._in_reader(partial(function, view))
+            except (BlobMissing, DamagedRecord):
+                self.projects.memory.drop(view.name)
+                view = require(await self.projects.get(view.name))
+        raise StoreError(f"The project {view.name} changes faster than it can be read; repeat.")
 
     async def names(self) -> NamesView:
         """The list of projects as it is now."""
@@ -219,7 +243,7 @@ class ServedIndex:
         """
         if name in self.policy.reserved:
             return False
-        parts = (await self.project(name)).parts
+        parts = (await self.look_up(name)).parts
         if any(part.exists or part.was_written for source, part in parts if not source.needs_awaiting):
             return False
         return any(part.exists for source, part in parts if source.needs_awaiting)

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from concurrent.futures import Executor
 from itertools import pairwise
 from sys import getsizeof
-from typing import Final
+from typing import ClassVar, Final
 
 from quire.catalog import freshness
 from quire.catalog.filtering import NOTHING_HELD, Filter, Held
@@ -29,7 +29,7 @@ from quire.domain.errors import HeldBack, NotFound, StoreError
 from quire.domain.namespaces import Namespaces
 from quire.domain.project import Status
 from quire.domain.reserved import Reserved
-from quire.render.negotiation import MediaType
+from quire.render.negotiation import Encoding, MediaType
 from quire.render.simple import Links, Page, ProjectListing, patch_projects, render_project, render_projects, sort_files
 
 # The memory of a view in bytes; tests/process/test_budget.py compares it with what Python really allocates.
@@ -81,6 +81,9 @@ class Pages:
 
 class ProjectView:
     """A project as it was at one moment, or its absence."""
+
+    is_unread: ClassVar[bool] = False
+    """Whether it is a `quire.catalog.unread.UnreadView`, whose files are read when they are needed."""
 
     def __init__(
         self,
@@ -160,6 +163,14 @@ class ProjectView:
             raise HeldBack(f"{decision.sentence}.")
         return self.offered.get(filename)
 
+    def offers_inline(self, filename: str) -> ListedFile | None:
+        """The same, if it is known without reading and no policy concerns it; None else, too."""
+        return None if filename in self.held.decisions else self.offered.get(filename)
+
+    def complete(self) -> ProjectView:
+        """The view with its files in memory."""
+        return self
+
     @property
     def bytes_in_memory(self) -> int:
         return self._fixed_bytes + _PREPARED_BYTES * len(self.prepared) + self.pages.bytes_in_memory
@@ -173,6 +184,12 @@ class ProjectView:
         owners = {owner for part in parts for owner in part.owners or ()}
         was_uploaded = bool(parts) and all(part.owners is not None for part in parts)
         return self._namespaces.of(self.name, owners if was_uploaded else None)
+
+    def page_in(self, media_type: MediaType, hash_algorithm: str | None, encoding: Encoding) -> Page:
+        """`page`, which has this content coding."""
+        page = self.page(media_type, hash_algorithm)
+        page.encoded(encoding)
+        return page
 
     def page(self, media_type: MediaType, hash_algorithm: str | None) -> Page:
         """The simple API's page of the project, with file URLs relative to `/simple/<name>/`."""
@@ -410,7 +427,8 @@ class Projects(freshness.Source[ProjectView]):
     def _view(self, name: str, known: ProjectView | None, parts: Sequence[ProjectPart]) -> ProjectView:
         if known is not None and _is_same(parts, known.parts) and self._is_true(known):
             return known
-        return ProjectView(name, parts, self._integrity, self._policies, self._namespaces)
+        unread = _unread_view(name, parts, self._integrity, self._namespaces) if self._policies is None else None
+        return unread or ProjectView(name, parts, self._integrity, self._policies, self._namespaces)
 
 
 class GroupedProjects(Projects):
@@ -471,6 +489,17 @@ class ProjectNames(freshness.Source[NamesView]):
     def _view(self, known: NamesView | None, found: Mapping[AnySource, SourceNames]) -> NamesView:
         parts = [(source, found[source]) for source in self._sources]
         return known if known is not None and _is_same(parts, known.parts) else NamesView(parts, known)
+
+
+def _unread_view(
+    name: str, parts: Sequence[ProjectPart], integrity: str | None, namespaces: Namespaces | None
+) -> ProjectView | None:
+    """A view that reads its files when they are needed, where one source alone has something of the project and its
+    answer can make one (`quire.catalog.unread`)."""
+    there = [part for _, part in parts if part.exists]
+    make = getattr(there[0], "unread_view", None) if len(there) == 1 else None
+    view: ProjectView | None = None if make is None else make(name, parts, integrity, namespaces)
+    return view
 
 
 def _is_claimed(group: Sequence[AnySource], key: str) -> bool:

@@ -68,9 +68,14 @@ class Page:
     """Strong validator, in its quotes: a digest of the content type and the bytes."""
     _compressed: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    @property
+    def length(self) -> int:
+        """Bytes of `body`."""
+        return len(self.body)
+
     def encoding_for(self, accepted: Encoding) -> Encoding:
         """The coding worth serving to a client that prefers `accepted`: identity when the page is 1 KiB or less."""
-        return accepted if len(self.body) > _MIN_COMPRESSED_BYTES else "identity"
+        return accepted if self.length > _MIN_COMPRESSED_BYTES else "identity"
 
     def encoded(self, encoding: Encoding) -> tuple[bytes, str]:
         """The body in this coding, and the ETag of that representation.

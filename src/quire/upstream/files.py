@@ -151,6 +151,18 @@ class MirroredFiles:
             raise error
         return True
 
+    def open_kept(self, project: str, file: UpstreamFile, companion: str) -> OpenBlob:
+        """The bytes of a file, or of the metadata beside it, that are here, to be given whole. On the event loop, where
+        the store is a local disk. Raises BlobMissing, StoreError."""
+        key = f"{self._key(project, file)}{companion}"
+        opened = self._blobs.open(key)
+        self._space.used(key)
+        if companion:
+            self.count("metadata", "kept")
+            return opened
+        self.sent(opened.size)
+        return self._kept(opened, project, file)
+
     async def metadata(self, project: str, file: UpstreamFile) -> OpenBlob | bytes:
         """See `MirroredDocuments`."""
         return await self._documents.metadata(self._key(project, file), file)

@@ -14,9 +14,9 @@ import asyncio
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -31,7 +31,8 @@ from quire.observe.metrics.tally import MirrorTally
 from quire.store.contracts import Record, Store
 from quire.upstream import mirrored
 from quire.upstream.mirrored import Ages, Content, MirroredPage, Need, Validators
-from quire.upstream.pages import UpstreamPage
+from quire.upstream.pages import UpstreamFile, UpstreamPage
+from quire.upstream.renderings import Rendering, Renderings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,6 +51,7 @@ MOST_ROUNDS: Final = 60
 """Of reading a record again, before a request is given up."""
 _READ_AGAIN: Final = 5
 _MADE_ATTEMPTS: Final = 60
+_MOST_UNREADABLE: Final = 1000
 _FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("quire.mirror")
@@ -77,18 +79,59 @@ class Mirrored:
     """A project of the other index as it is kept, or its absence. One object stands for one content: it is given again
     as long as the content is the same, with newer times."""
 
-    __slots__ = ("content", "name", "page", "record", "until")
+    __slots__ = ("_content", "_mirror", "name", "page", "record", "until")
 
-    def __init__(self, name: str, record: Record, page: MirroredPage | None, content: UpstreamPage | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        record: Record,
+        page: MirroredPage | None,
+        content: UpstreamPage | None,
+        mirror: Mirror | None = None,
+    ) -> None:
+        """`mirror`: reads a large page when it is needed; None where `content` is the page."""
         self.name = name
         self.record = record
         """The validator of the record."""
         self.page = page
         """None for a name that was never found."""
-        self.content = content
-        """None where the other index has no such project."""
+        self._content = content
+        self._mirror = mirror
         self.until: datetime | None = None
         """Until when it is true as long as the record is unchanged; None: not known to be true at all."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether the other index has such a project."""
+        return self.page is not None and self.page.content is not None
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether `content` has to be read each time. The project has the status `active` then."""
+        return self._mirror is not None
+
+    @property
+    def content(self) -> UpstreamPage | None:
+        """The page; None where the other index has no such project. Blocks, of an unread one.
+
+        Raises BlobMissing when it was replaced since it was validated, DamagedRecord, StoreError.
+        """
+        return self._content if self._mirror is None else self._mirror.read(self.name, self.page)
+
+    def find(self, filename: str) -> UpstreamFile | None:
+        """A file of an unread page. Blocks. Raises as `content`."""
+        if self._mirror is None or self.page is None:
+            return None
+        return self._mirror.read_file(self.name, self.page, filename)
+
+    def rendering(self, form: str, make: Callable[[], Rendering]) -> Rendering:
+        """The page in a form (`quire.upstream.renderings`), of an unread one. Blocks. Raises as `content`.
+
+        A page with metadata that was made here changes with each of them: it is not kept.
+        """
+        if self._mirror is None or self.page is None or self.page.content is None or self.page.made:
+            return make()
+        return self._mirror.renderings.get(self.name, self.page.content, form, make)
 
 
 class Mirror:
@@ -112,6 +155,7 @@ class Mirror:
         self._blobs = store.blobs
         self._asks = asks and store.writable
         self._prefix = f"{MIRROR}/{upstream}"
+        self.renderings = Renderings(store.blobs, self._prefix, writable=store.writable)
         self._ask = ask
         self._ages = ages
         self._tally = tally or MirrorTally()
@@ -119,6 +163,8 @@ class Mirror:
         self._now = now
         self._tasks: dict[str, asyncio.Task[bool]] = {}
         self._unknown: OrderedDict[str, datetime] = OrderedDict()
+        self._unreadable: set[str] = set()
+        """The blobs of pages that could not be read: they were replaced, or are lost."""
         self._failures = 0
         """Since the last answer."""
         self._again: datetime | None = None
@@ -362,7 +408,9 @@ class Mirror:
                 ):
                     known.record, known.page = validator, page
                     return known
-                content = None if page is None else mirrored.read_content(self._blobs, record.key, page)
+                if self._serves_unread(page):
+                    return Mirrored(name, validator, page, None, self)
+                content = self.read(name, page)
             except BlobMissing:
                 again = self._records.read(record.key, record)
                 if again is record:
@@ -374,6 +422,34 @@ class Mirror:
                 break
             return Mirrored(name, validator, page, content)
         return Mirrored(name, Record(record.key, None, record.tag, record.validation), None, None)
+
+    def read(self, name: str, page: MirroredPage | None) -> UpstreamPage | None:
+        """The page of a record. Blocks. Raises BlobMissing when it was replaced, DamagedRecord, StoreError."""
+        if page is None:
+            return None
+        with self._refusing(page):
+            return mirrored.read_content(self._blobs, f"{self._prefix}/{name}", page)
+
+    def read_file(self, name: str, page: MirroredPage, filename: str) -> UpstreamFile | None:
+        """One file of a page in a blob; None when it has none of this name. Blocks. Raises as `read`."""
+        with self._refusing(page):
+            return mirrored.read_file(self._blobs, f"{self._prefix}/{name}", page, filename)
+
+    @contextmanager
+    def _refusing(self, page: MirroredPage) -> Iterator[None]:
+        """A record that names a blob which cannot be read is not served without reading it from then on, so that the
+        page is asked for again."""
+        try:
+            yield
+        except (BlobMissing, DamagedRecord):
+            if page.blob is not None:
+                if len(self._unreadable) >= _MOST_UNREADABLE:
+                    self._unreadable.clear()
+                self._unreadable.add(page.blob)
+            raise
+
+    def _serves_unread(self, page: MirroredPage | None) -> bool:
+        return page is not None and page.is_unread and page.blob not in self._unreadable
 
     def _keep(
         self,
@@ -401,6 +477,8 @@ class Mirror:
         self._write(record, after)
         if before is not None and before.blob is not None and before.blob != after.blob:
             self._blobs.remove(self._blob(name, before.blob))  # a reader that finds none reads the record again
+            if before.content is not None:
+                self.renderings.remove(name, before.content)
 
     def _put(self, name: str, content: Content) -> str:
         """Store the bytes of a large page; the name of its blob."""

@@ -25,14 +25,16 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
+from json import JSONDecoder
 from typing import Final
 
 import msgspec
 import zstandard
 
 from quire.domain.errors import DamagedRecord
+from quire.domain.project import Status
 from quire.store.contracts import Blobs
-from quire.upstream.pages import UpstreamPage
+from quire.upstream.pages import UpstreamFile, UpstreamPage
 
 FORMAT: Final = 1
 """A document with a higher number is as good as none: it is derived, and asked for again."""
@@ -48,6 +50,7 @@ _FIRST_PAUSE: Final = timedelta(seconds=5)
 _MOST_SAID: Final = 300
 MOST_MADE: Final = 2000
 """Files of a project with metadata that was made here; the record has an entry of each."""
+_FILE_BEGIN: Final = b'{"filename":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,9 @@ class MirroredPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The page itself, when it is small."""
     blob: str | None = None
     """The name of its blob, when it is larger. No two records ever name the same blob."""
+    is_active: bool = False
+    """Whether the project is known to have the status `active`, so that a page in a blob can be served without being
+    read. Records of versions that did not know it say False."""
     validators: Validators = Validators()
     serial: int | None = None
     """See `UpstreamPage.serial`; the highest one so far, also when the project is gone."""
@@ -110,6 +116,11 @@ class MirroredPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The SHA-256 of metadata that was made here, by that of its file (`quire.upstream.making`)."""
     lease: Lease | None = None
     trouble: Trouble | None = None
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it can be served without reading its blob."""
+        return self.blob is not None and self.content is not None and self.is_active
 
 
 class Need(Enum):
@@ -162,13 +173,38 @@ def read_content(blobs: Blobs, key: str, page: MirroredPage) -> UpstreamPage | N
         if page.inline is None:
             raise DamagedRecord(f"The page {key} is missing.")
         return page.inline
-    with blobs.open(f"{key}/{page.blob}") as blob:
-        packed = blob.read()
+    return decode_content(_unpacked(blobs, key, page.blob))
+
+
+def read_file(blobs: Blobs, key: str, page: MirroredPage, filename: str) -> UpstreamFile | None:
+    """One file of a page in a blob; None when it has none of this name. Blocks. Raises as `read_content`."""
+    return None if page.blob is None else find_file(_unpacked(blobs, key, page.blob), filename)
+
+
+def _unpacked(blobs: Blobs, key: str, blob: str) -> bytes:
+    with blobs.open(f"{key}/{blob}") as opened:
+        packed = opened.read()
     try:
-        data = zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_CONTENT_BYTES)
+        return zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_CONTENT_BYTES)
     except zstandard.ZstdError as error:
         raise DamagedRecord(f"The page {key} is damaged ({error}).") from error
-    return decode_content(data)
+
+
+def find_file(data: bytes, filename: str) -> UpstreamFile | None:
+    """One file of a page in the bytes of a `Content`, which are not decoded for it. Raises DamagedRecord.
+
+    The name is the first field of a file, and of no other object; the quotes of such text in a string are escaped.
+    """
+    begin = data.find(_FILE_BEGIN + msgspec.json.encode(filename) + b",")
+    if begin < 0:
+        return None
+    end = data.find(b"," + _FILE_BEGIN, begin)
+    try:
+        if end < 0:  # the last one
+            end = begin + JSONDecoder().raw_decode(data[begin:].decode())[1]
+        return msgspec.json.decode(data[begin:end], type=UpstreamFile)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise DamagedRecord(f"The page of another index is not readable ({error}).") from error
 
 
 # -- decisions --------------------------------------------------------------------------------------------------------
@@ -267,6 +303,7 @@ def found(
         content=content.name,
         inline=content.page if content.is_small else None,
         blob=before.blob if is_kept and before is not None else blob,
+        is_active=content.page.status is Status.ACTIVE,
         validators=validators,
         serial=_highest(before, content.serial),
         made=_still_offered(before, content.page),

@@ -72,7 +72,7 @@ class Prepared:
 
     def __init__(self, page: Page, encoding: Encoding, label: str) -> None:
         body, self.etag = page.encoded(encoding)
-        headers = page_headers(page, self.etag, encoding, is_encoded=body is not page.body)
+        headers = page_headers(page, self.etag, encoding, is_encoded=page.encoding_for(encoding) != "identity")
         shared = [(name.lower(), value) for name, value in headers.validators.items()]
         whole = shared + [(name.lower(), value) for name, value in headers.content.items()]
         self.ok = CachedResponse(200, whole, body, label, lines=as_lines(whole))

@@ -1,5 +1,5 @@
-"""Fast-path responses for files: see `quire.http.fast.fast_path`. Only complete hosted files; the listing decides, as
-in the application."""
+"""Fast-path responses for files: see `quire.http.fast.fast_path`. Only complete files that are in
+the store, hosted or mirrored; the listing decides, as in the application."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from quire.catalog.served import ServedIndex
 from quire.catalog.views import ProjectView
+from quire.domain.names import guess_filename
 from quire.http.app.conditions import matches
 from quire.http.app.routes import METADATA, endpoint_of
 from quire.http.app.worker import Worker
@@ -19,6 +20,7 @@ SMALL_FILE = 128 * 1024
 """Bytes. A file up to this size that is in the system's memory is read at once: handing it to a thread costs more."""
 FILES = endpoint_of("file")
 _COMPANIONS = {"", ".metadata"}
+_MOST_PLACES = 5000
 
 
 class _PreparedFile:
@@ -45,6 +47,8 @@ class FastPathFiles:
         self._worker = worker
         self._index = index
         self.prefix = f"{base}{FILES.base}"
+        self._projects: dict[str, str] = {}
+        """The projects of places that were asked for, in an index with upstreams."""
         self._is_off = bool(settings.accel_redirect)
 
     def find_response(self, path: str, headers: Headers, *, takes_files: bool, public: bool) -> CachedResponse | None:
@@ -56,7 +60,7 @@ class FastPathFiles:
         if self._is_off or "range" in headers:
             return None
         rest = path[len(self.prefix) :]
-        view = self._index.projects.get_inline(rest.partition("/")[0])
+        view = self._index.projects.get_inline(self._project(rest))
         if view is None:
             return None
         prepared = view.prepared.get((rest, public)) or self._prepare(view, rest, public=public)
@@ -65,6 +69,22 @@ class FastPathFiles:
         if "if-none-match" in headers and matches(headers.get("if-none-match"), prepared.etag):
             return prepared.unchanged
         return self._whole(prepared, takes_files=takes_files)
+
+    def _project(self, rest: str) -> str:
+        """The project of a place: as the place of a hosted file begins, or by the name of a mirrored one."""
+        if not self._index.is_mirroring:
+            return rest.partition("/")[0]
+        name = self._projects.get(rest)
+        if name is None:
+            parts = rest.split("/")
+            name = parts[0]
+            if len(parts) != 3 or len(parts[1]) != 64:
+                guessed = guess_filename(split_companion(parts[-1])[0])
+                name = name if guessed is None else guessed.project
+            if len(self._projects) >= _MOST_PLACES:
+                self._projects.clear()
+            self._projects[rest] = name
+        return name
 
     def _whole(self, prepared: _PreparedFile, *, takes_files: bool) -> CachedResponse | None:
         blob = prepared.open()
@@ -80,9 +100,7 @@ class FastPathFiles:
 
     def _prepare(self, view: ProjectView, rest: str, *, public: bool) -> _PreparedFile | None:
         filename, companion = split_companion(rest.rpartition("/")[2])
-        listed = view.offered.get(filename)
-        if filename in view.held.decisions:
-            return None  # the application logs the download of a file that a policy warns of
+        listed = view.offers_inline(filename)  # not one that a policy warns of: the application logs its download
         if listed is None or companion not in _COMPANIONS or rest != f"{listed.place}{companion}":
             return None
         opener = listed.opener(companion)

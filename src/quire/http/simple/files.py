@@ -110,14 +110,13 @@ async def _find(index: ServedIndex, path: str) -> Target:
     place = path.removesuffix(companion) if companion else path
     permanent = _PERMANENT.fullmatch(place)
     if permanent is not None and is_normalized(permanent["project"]):
-        view = await index.project(permanent["project"])
-        listed = _offered(view, filename, place)
+        listed, warning = await _listed(index, permanent["project"], filename, place)
         if listed is not None and listed.place == place:
-            return Target(listed, companion, warning=view.held.decisions.get(filename))
+            return Target(listed, companion, warning=warning)
     found = await index.find(place)
     if found is not None:
         try:
-            is_offered = (await index.project(found.project)).status.offers_files
+            is_offered = (await index.look_up(found.project)).status.offers_files
         except BaseException:
             found.close()
             raise
@@ -127,9 +126,7 @@ async def _find(index: ServedIndex, path: str) -> Target:
     # An old address of a file that was imported since: pypiserver's URLs end in the filename, which names the project.
     parsed = guess_filename(filename)
     if parsed is not None and is_normalized(parsed.project):
-        view = await index.project(parsed.project)
-        listed = _offered(view, filename, None if permanent is None else place)
-        warning = view.held.decisions.get(filename)
+        listed, warning = await _listed(index, parsed.project, filename, None if permanent is None else place)
         if listed is not None and listed.place == place:
             return Target(listed, companion, warning=warning)
         if listed is not None and listed.is_permanent and permanent is None:
@@ -139,6 +136,16 @@ async def _find(index: ServedIndex, path: str) -> Target:
 
 def _id(request: Request) -> str:
     return context_of(request.scope).request_id
+
+
+async def _listed(
+    index: ServedIndex, project: str, filename: str, place: str | None
+) -> tuple[ListedFile | None, Decision | None]:
+    """The file of a project that may be downloaded, and the decision of a policy about it. Raises as `_offered`."""
+    view = await index.look_up(project)
+    if view.is_unread:
+        return await index.offered(view, filename), None
+    return _offered(view, filename, place), view.held.decisions.get(filename)
 
 
 def _offered(view: ProjectView, filename: str, place: str | None) -> ListedFile | None:

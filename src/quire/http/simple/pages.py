@@ -48,12 +48,15 @@ async def project_page(request: Request) -> Response:
     if not is_normalized(asked):
         return moved(request, f"../{normalized(asked)}/")
     media_type = negotiated(request)
-    view = await index.project(asked)
+    view = await index.look_up(asked)
     is_barred = index.policies is not None and index.policies.bars(asked)
     if not is_barred and not await index.is_local(view):
         return _fallback_redirect(request, index, asked)
     algorithm = index.policy.hash_algorithm
-    if len(view.files) > _RENDER_IN_THREAD:
+    if view.is_unread:
+        encoding = negotiate_encoding(request.headers.get("accept-encoding"))
+        view, page = await index.read(view, lambda known: (known, known.page_in(media_type, algorithm, encoding)))
+    elif len(view.files) > _RENDER_IN_THREAD:
         page = await worker.in_reader(view.page, media_type, algorithm)
     else:
         page = view.page(media_type, algorithm)
@@ -99,11 +102,11 @@ async def page_response(
     `compress`: runs `Page.encoded` in another thread than those of readers. Raises HttpError 412.
     """
     encoding = negotiate_encoding(request.headers.get("accept-encoding"))
-    if len(page.body) > _COMPRESS_IN_THREAD and not page.has(encoding):
+    if page.length > _COMPRESS_IN_THREAD and not page.has(encoding):
         body, etag = await (compress or worker_of(request).in_reader)(page.encoded, encoding)
     else:
         body, etag = page.encoded(encoding)
-    headers = page_headers(page, etag, encoding, is_encoded=body is not page.body)
+    headers = page_headers(page, etag, encoding, is_encoded=page.encoding_for(encoding) != "identity")
     if is_unchanged(request.headers, etag):
         return Response(status_code=304, headers=headers.validators)
     return Response(body, headers=headers.validators | headers.content)

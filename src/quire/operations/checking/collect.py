@@ -11,6 +11,7 @@ from quire.access.records import AccessRecords
 from quire.domain.advisory_sources import is_advisories
 from quire.domain.errors import DamagedRecord
 from quire.domain.project import File
+from quire.domain.reserved import MIRROR
 from quire.domain.trash import is_trash
 from quire.index.audit.archive import expire
 from quire.index.audit.entries import as_logged
@@ -20,6 +21,7 @@ from quire.operations.advisories import unnamed_advisories
 from quire.operations.checking.references import References, project_of
 from quire.operations.expiring import Expiry
 from quire.store.contracts import Store, StoredBlob
+from quire.upstream.renderings import unused
 
 GRACE = 3600.0
 """Seconds that unlisted bytes are given to become listed."""
@@ -55,7 +57,8 @@ def collect_garbage(
     dry_run: bool = False,
 ) -> Collected:
     """Remove files whose time in the trash is over, blobs that no record lists and that are older than `older_than`
-    seconds, and the staged bytes of processes that died; finish or abort the promotions of such processes.
+    seconds, also pages of upstreams, and the staged bytes of processes that died; finish or abort the promotions of
+    such processes.
 
     `log_older_than`: archived entries of the audit log that are older go as well; None: none of them.
     `indexes`: all indexes of the store; asked once more after the blobs were listed. See the package's theory of
@@ -80,6 +83,8 @@ def collect_garbage(
     with suppress(DamagedRecord):  # until it is restored, the record of the sources may name any of them
         for blob in unnamed_advisories(AccessRecords(store), of_advisories):
             _collect(store, blob, collected, older_than, dry_run=dry_run)
+    for blob in unused(store.blobs.list(MIRROR), store.records):
+        _collect(store, blob, collected, older_than, dry_run=dry_run)
     if log_older_than is not None:
         collected.entries = _expire_log(store, all_indexes, log_older_than, dry_run=dry_run)
     if not dry_run:
