@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from urllib.parse import urljoin
 
 import pytest
 from hypothesis import given
@@ -124,6 +125,20 @@ def test_of_one_name_the_first_file_is_listed() -> None:
     """A second entry of the same name is another file that claims to be it."""
     answer = page([{"filename": "foo-1.0.tar.gz", "url": url} for url in ("http://a.test/x", "http://b.test/x")])
     assert [each.url for each in parse_page("foo", JSON, answer.body, URL).files] == ["http://a.test/x"]
+
+
+@pytest.mark.parametrize("host", ["https://index.test", "http://127.0.0.1:54321", "http://10.0.0.1:8080"])
+@pytest.mark.parametrize(
+    "folder",
+    ["/packages/aa/bb/", "/", "/a/./b/", "/a/../b/", "/..a/b/", "/a//b/", "//other.test/a/", "/%2e%2e/a/", "/a b/",
+     "a/", "../../packages/", "/../x/", "/a/..", "https://other.test/a/", "https://other.test:54321/a/"],
+)  # fmt: skip
+def test_links_mean_what_urls_mean(host: str, folder: str) -> None:
+    """Those that are taken apart by a pattern, and those that are not (RFC 3986, 5)."""
+    base = f"{host}/simple/foo/"
+    answer = page([{"filename": "foo-1.0.tar.gz", "url": f"{folder}foo-1.0.tar.gz"}])
+    (file,) = parse_page("foo", JSON, answer.body, base).files
+    assert file.url == urljoin(base, f"{folder}foo-1.0.tar.gz")
 
 
 def test_html_of_old_indexes_is_understood() -> None:

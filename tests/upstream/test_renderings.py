@@ -1,4 +1,7 @@
-"""Rendered pages beside the pages of a mirror, and single files of a page that is not decoded."""
+"""Rendered pages beside the pages of a mirror, and single files of a page that is not decoded.
+
+Replaced here: the number of the rendering, as a later version will have it.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +85,7 @@ def test_a_damaged_one_is_as_good_as_none(data: bytes) -> None:
 
 
 def test_another_version_of_the_form_has_other_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an older or newer server rendered is not given."""
+    """The pages of an older or newer server are not given."""
     before = form_of("json")
     monkeypatch.setattr(renderings, "RENDERING", RENDERING + 1)
     assert form_of("json") != before

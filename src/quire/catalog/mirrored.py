@@ -18,8 +18,8 @@ import msgspec
 from quire.catalog.sources import Content, Opener
 from quire.catalog.unread import UnreadView
 from quire.catalog.views import ProjectPart, ProjectView
-from quire.domain.namespaces import Namespaces
 from quire.domain.errors import InvalidName, NotFound
+from quire.domain.namespaces import Namespaces
 from quire.domain.project import UNKNOWN_DIGEST, UNKNOWN_SIZE, File, Status
 from quire.store.open_blob import OpenBlob
 from quire.upstream.documents import METADATA
@@ -33,6 +33,10 @@ ATTESTATIONS: Final = ".attestations"
 """The companion of a file that is its provenance object."""
 _PROJECT_BYTES: Final = 700
 _PLACE: Final = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._+!-]*/)+[A-Za-z0-9][A-Za-z0-9._+!-]*")
+_PLAIN_URL: Final = re.compile(
+    r"https?://[A-Za-z0-9.:-]+/(?:packages/)?+(?P<place>(?:[A-Za-z0-9_][A-Za-z0-9._+!-]*/)+(?P<name>[A-Za-z0-9][A-Za-z0-9._+!-]*))"
+)
+"""The URL of nearly every file: what `_place` finds in it needs no parsing."""
 _DIGEST_PLACE: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/[^/]+")
 """The places of PyPI's files: each carries a digest of its bytes."""
 
@@ -103,9 +107,10 @@ class MirroredFile(msgspec.Struct, frozen=True, gc=False):
 
     def opener(self, companion: str) -> Opener | None:
         """Raises BlobMissing for a file that is not here (any more): `fetch` has it."""
-        digest = self.file.sha256 if not companion else self.file.metadata_sha256
-        if digest is None or companion not in {"", METADATA}:
-            return None
+        metadata = self.offered.metadata if companion == METADATA else None
+        digest = self.file.sha256 if not companion else metadata
+        if not isinstance(digest, str):
+            return None  # also of metadata that is made here
         return Opener(partial(self.mirror.open_kept, self.project, self.offered, companion), digest)
 
     def metadata_document(self) -> bytes | None:
@@ -266,6 +271,9 @@ def _own_place(project: str, file: File) -> str:
 
 def _place(project: str, file: File, url: str) -> str:
     """The place of a file, by its URL at the other index."""
+    plain = _PLAIN_URL.fullmatch(url)
+    if plain is not None and plain["name"] == file.filename:
+        return plain["place"]
     parts = urlsplit(url)
     place = unquote(parts.path).removeprefix("/").removeprefix("packages/")
     if parts.query or not place.endswith(f"/{file.filename}") or not _PLACE.fullmatch(place):

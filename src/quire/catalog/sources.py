@@ -10,6 +10,7 @@ server says so (`needs_awaiting`); its questions are asked on the event loop, an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from quire.domain.project import File, Status
 from quire.store.open_blob import OpenBlob
 
 _SAFE = "/!+"  # legal in a path (RFC 3986, 3.3), and some clients quote once more what is quoted without need
+_UNQUOTED = re.compile(r"[A-Za-z0-9_.~/!+-]*")  # which has nothing to quote: nearly every place
 
 
 class Content(NamedTuple):
@@ -252,4 +254,5 @@ def at_hand(answer: T | Awaitable[T]) -> T:
 
 def file_path(listed: ListedFile) -> str:
     """The path of a file's URL below the base URL, quoted."""
-    return f"packages/{quote(listed.place, safe=_SAFE)}"
+    place = listed.place
+    return f"packages/{place if _UNQUOTED.fullmatch(place) else quote(place, safe=_SAFE)}"

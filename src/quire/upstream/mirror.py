@@ -281,8 +281,8 @@ class Mirror:
     # -- without asking: these block ----------------------------------------------------------------------------------
 
     def stored(self, name: str) -> Mirrored:
-        """The project (normalized name) as it is kept. Raises StoreError."""
-        return self._load(name, None)
+        """The project (normalized name) as it is kept, with its page. Raises StoreError."""
+        return self._load(name, None, may_be_unread=False)
 
     def take(self, name: str, page: UpstreamPage | None, confirmed: datetime) -> bool:
         """Keep a page that another mirror of the same index had, which was confirmed then; whether it was taken, and
@@ -391,7 +391,7 @@ class Mirror:
 
     # -- the store: these block ---------------------------------------------------------------------------------------
 
-    def _load(self, name: str, known: Mirrored | None) -> Mirrored:
+    def _load(self, name: str, known: Mirrored | None, *, may_be_unread: bool = True) -> Mirrored:
         record = self._records.read(f"{self._prefix}/{name}", known.record if known is not None else None)
         for _ in range(_READ_AGAIN):
             if known is not None and record is known.record:
@@ -408,7 +408,7 @@ class Mirror:
                 ):
                     known.record, known.page = validator, page
                     return known
-                if self._serves_unread(page):
+                if may_be_unread and self._serves_unread(page):
                     return Mirrored(name, validator, page, None, self)
                 content = self.read(name, page)
             except BlobMissing:

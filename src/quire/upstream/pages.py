@@ -8,9 +8,9 @@ Simple API's is refused.
 Theory of operation of large pages. The largest public projects have 15,000 files, in some 10 MB of JSON. One call of
 the decoder finds where each entry begins and ends, in three milliseconds; then each entry is decoded by itself, in less
 than a microsecond, so that another thread never waits long, and a damaged entry costs no more than itself. Nearly all
-entries are as plain as they can be: an absolute URL of ordinary characters, one SHA-256, the project's name spelt as in
-the entry before. These are checked by one match of a pattern; only others take the slow functions of the standard
-library.
+entries are as plain as they can be: a URL of ordinary characters, absolute or from the root of the host, one SHA-256,
+the project's name spelt as in the entry before. These are checked by one match of a pattern; only others take the slow
+functions of the standard library.
 
 Sources: PEP 503 (HTML, names), 592 (yanked), 629 (version of the API), 658 and 714 (core metadata), 691 (JSON), 700
 (size, upload-time), 740 (provenance), 792 (status); the living text of all of them is the "Simple repository API"
@@ -42,7 +42,11 @@ MAX_TEXT: Final = 500
 """Characters of a reason, a version or a specifier that is passed on; a longer one is left out, or cut."""
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,254}")
-_PLAIN_URL: Final = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::[1-9][0-9]{0,3})?/[A-Za-z0-9/._~+!%-]*")
+_PLAIN_ORIGIN: Final = r"https?://[A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
+_PLAIN_URL: Final = re.compile(rf"{_PLAIN_ORIGIN}/[A-Za-z0-9/._~+!%-]*")
+_ORIGIN: Final = re.compile(rf"{_PLAIN_ORIGIN}(?=/)")
+_PLAIN_PATH: Final = re.compile(r"/(?![/.])(?:[A-Za-z0-9._~+!%-]+/(?!\.))*[A-Za-z0-9._~+!%-]+")
+"""A path from the root of the host, without segments that begin with a dot."""
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _DIGEST: Final = re.compile(r"[0-9A-Fa-f]{32,256}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z")
@@ -280,6 +284,9 @@ class _Check:
         """`project`: normalized name; `base`: what relative URLs are relative to."""
         self._project = project
         self._base = base
+        origin = _ORIGIN.match(base)
+        self._origin = None if origin is None else origin[0]
+        """Scheme and host of an ordinary base."""
         self._spellings: dict[str, bool] = {}
         """Whether the first part of a wheel's name is the project's."""
 
@@ -297,7 +304,7 @@ class _Check:
         version = self._version(filename)
         if version is None:
             return None
-        url = entry.url if _PLAIN_URL.fullmatch(entry.url) else _absolute(self._base, entry.url)
+        url = self._url(entry.url)
         if url is None or (type(size) is int and size < 0):
             return None
         provenance = entry.provenance
@@ -316,6 +323,14 @@ class _Check:
             provenance=None if provenance is None else self._provenance(provenance),
             signed=entry.gpg_sig is True,
         )
+
+    def _url(self, link: str) -> str | None:
+        """The absolute URL of a link; None for none that a client can ask."""
+        if _PLAIN_URL.fullmatch(link):
+            return link
+        if self._origin is not None and _PLAIN_PATH.fullmatch(link):
+            return f"{self._origin}{link}"
+        return _absolute(self._base, link)
 
     def _version(self, filename: str) -> str | None:
         """The version in a distribution's name; None when it is not one of the project's."""
@@ -341,7 +356,7 @@ class _Check:
     def _provenance(self, url: object) -> str | None:
         if not isinstance(url, str):
             return None
-        return url if _PLAIN_URL.fullmatch(url) else _absolute(self._base, url)
+        return self._url(url)
 
 
 def _absolute(base: str, link: str) -> str | None:

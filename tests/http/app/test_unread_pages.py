@@ -1,4 +1,7 @@
-"""Large projects of upstreams: pages that are kept rendered, and files that are read when they are needed."""
+"""Large projects of upstreams: pages that are kept rendered, and files that are read when they are needed.
+
+Replaced here: the reading of kept pages, by one that counts those that are made; no answer tells.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +49,6 @@ def offer(index: FakeIndex, *, first: int = 0) -> dict[str, bytes]:
     files = {f"big-{number}.0.tar.gz": f"content {number}".encode() for number in range(first, first + MANY)}
     index.has("big", files, big_3_0_tar_gz={"yanked": "broken"})
     return files
-
-
-def unpacked(answer: httpx.Response) -> bytes:
-    coding = answer.headers.get("content-encoding", "identity")
-    if coding == "zstd":
-        return zstandard.ZstdDecompressor().decompressobj().decompress(answer.content)
-    return gzip.decompress(answer.content) if coding == "gzip" else answer.content
 
 
 async def raw(client: httpx.AsyncClient, path: str, **headers: str) -> tuple[httpx.Response, bytes]:
