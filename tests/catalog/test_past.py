@@ -6,7 +6,7 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import ref
 
 import pytest
@@ -15,7 +15,7 @@ from quire.catalog import past
 from quire.catalog.past import PastIndexes
 from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.domain.changes import Selection
-from quire.domain.errors import NotFound, StoreError
+from quire.domain.errors import NotFound, QuireError, StoreError
 from quire.domain.moments import canonical
 from quire.index.audit.entries import timestamp
 from quire.index.index import Index
@@ -36,14 +36,20 @@ class Rig:
     def __init__(self, budget: int = 1_000_000) -> None:
         self.index = Index(MemoryStore(), trash_seconds=86_400)
         self.threads = Threads()
+        self.is_busy = False
         tallies = {name: BarrierTally() for name in ("project", "projects")}
         self.served = ServedIndex(
             self.index, [], IndexPolicy(), budget=Budget(10_000_000), threads=self.threads, tallies=tallies
         )
-        pasts = PastIndexes(self.threads, budget)
+        pasts = PastIndexes(self.threads, self._in_large, budget)
         self.past = pasts.of(self.served)
         self.budget = pasts.budget
         assert pasts.of(self.served) is self.past
+
+    async def _in_large(self, function: Callable[..., T], /, *args: Any) -> T:
+        if self.is_busy:
+            raise QuireError("Too many wait.")
+        return await asyncio.get_running_loop().run_in_executor(self.threads.large_pages(), function, *args)
 
     def publish(self, name: str, version: str = "1.0") -> str:
         self.index.publish([staged_wheel(self.index.store, name, version)])
@@ -95,6 +101,20 @@ def test_a_view_is_kept_while_nothing_changes() -> None:
         assert [*second.files] == [*first.files]
         assert (await rig.past.names(moment)).names == ("demo",)
         assert await rig.past.project("demo", moment) is second
+
+    run(rig, ask)
+
+
+def test_lists_of_too_many_moments_at_once_are_refused() -> None:
+    """Each takes a read of every project, and clients choose the moments."""
+    rig = Rig()
+    moment = rig.publish("demo")
+    rig.is_busy = True
+
+    async def ask() -> None:
+        with pytest.raises(QuireError, match="Too many wait"):
+            await rig.past.names(moment)
+        assert [*(await rig.past.project("demo", moment)).files]  # a small one is read at once
 
     run(rig, ask)
 

@@ -16,8 +16,8 @@ Clients choose the moments, so these views have a budget of their own, in which 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 import msgspec
@@ -38,6 +38,15 @@ from quire.index.past import ReadPast, is_unchanged, read_past
 from quire.process.budget import Budget
 from quire.process.threads import Threads
 from quire.store.contracts import Store
+
+T = TypeVar("T")
+
+
+class Executing(Protocol):
+    """Runs a function in a thread, and raises QuireError when too much of its kind waits."""
+
+    async def __call__(self, function: Callable[..., T], /, *args: Any) -> T: ...
+
 
 PAST_BYTES: Final = 32 * 1024 * 1024
 """The memory of a worker for views of the past."""
@@ -140,31 +149,37 @@ class _Had(NamedTuple):
 class PastIndexes:
     """The indexes of a worker, at any moment. Belongs to one event loop."""
 
-    def __init__(self, threads: Threads, most_bytes: int = PAST_BYTES) -> None:
-        """`most_bytes`: the memory for the views of all of them."""
+    def __init__(self, threads: Threads, in_large: Executing, most_bytes: int = PAST_BYTES) -> None:
+        """`in_large`: runs a function that reads much, or raises QuireError when too many wait; `most_bytes`: the
+        memory for the views of all of them."""
         self.budget = Budget(most_bytes)
         self._threads = threads
+        self._in_large = in_large
         self._known: WeakKeyDictionary[ServedIndex, PastIndex] = WeakKeyDictionary()
 
     def of(self, index: ServedIndex) -> PastIndex:
         """The past of an index."""
         found = self._known.get(index)
         if found is None:
-            found = self._known[index] = PastIndex(index, self.budget, self._threads)
+            found = self._known[index] = PastIndex(index, self.budget, self._threads, self._in_large)
         return found
 
 
 class PastIndex:
     """One index of a worker, at any moment. It does not keep the index: a request does, which asks both."""
 
-    def __init__(self, index: ServedIndex, budget: Budget, threads: Threads) -> None:
-        """`budget`: of the views of the past of all indexes of the worker."""
+    def __init__(self, index: ServedIndex, budget: Budget, threads: Threads, in_large: Executing) -> None:
+        """`budget`: of the views of the past of all indexes of the worker; `in_large`: see `PastIndexes`."""
         pacing = index.store.pacing
         self.projects: Barrier[PastView] = Barrier(
-            _PastProjects(index, threads), inline=False, pacing=pacing, budget=budget, executor=threads.readers
+            _PastProjects(index, threads, in_large),
+            inline=False,
+            pacing=pacing,
+            budget=budget,
+            executor=threads.readers,
         )
         self.project_names: Barrier[PastNames] = Barrier(
-            _PastNames(index, threads), inline=False, pacing=pacing, budget=budget, executor=threads.readers
+            _PastNames(index, in_large), inline=False, pacing=pacing, budget=budget, executor=threads.readers
         )
 
     async def project(self, name: str, moment: str) -> PastView:
@@ -185,9 +200,10 @@ def key_of(name: str, moment: str) -> str:
 
 
 class _PastProjects(freshness.Source[PastView]):
-    def __init__(self, index: ServedIndex, threads: Threads) -> None:
+    def __init__(self, index: ServedIndex, threads: Threads, in_large: Executing) -> None:
         self._index = ref(index)
         self._threads = threads
+        self._in_large = in_large
 
     def begin_tick(self) -> None:
         """Nothing is kept."""
@@ -204,11 +220,10 @@ class _PastProjects(freshness.Source[PastView]):
         now = await index.project(name)
         is_right = index.policies is None or known is None or index.policies.is_true(known.held)
         known = known if is_right and known is not None and known.now() is now else None
-        is_large = known is None and len(now.files) > _FEW_FILES
-        executor = self._threads.large_pages() if is_large else self._threads.readers()
-        return await asyncio.get_running_loop().run_in_executor(
-            executor, _past_view, now, moment, index.policies, known
-        )
+        work = now, moment, index.policies, known
+        if known is None and len(now.files) > _FEW_FILES:
+            return await self._in_large(_past_view, *work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads.readers(), _past_view, *work)
 
 
 def _there(index: ServedIndex | None) -> ServedIndex:
@@ -246,9 +261,9 @@ def _others_then(part: SourceProject, moment: str) -> PastProject:
 class _PastNames(freshness.Source[PastNames]):
     """The key is the moment."""
 
-    def __init__(self, index: ServedIndex, threads: Threads) -> None:
+    def __init__(self, index: ServedIndex, in_large: Executing) -> None:
         self._index = ref(index)
-        self._threads = threads
+        self._in_large = in_large
 
     def begin_tick(self) -> None:
         """Nothing is kept."""
@@ -261,8 +276,7 @@ class _PastNames(freshness.Source[PastNames]):
 
     async def _load(self, key: str, known: PastNames | None) -> PastNames:
         now = await _there(self._index()).names()
-        executor = self._threads.large_pages()
-        return await asyncio.get_running_loop().run_in_executor(executor, _past_names, now, key, known)
+        return await self._in_large(_past_names, now, key, known)
 
 
 def _past_names(now: NamesView, moment: str, known: PastNames | None) -> PastNames:

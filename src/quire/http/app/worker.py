@@ -175,7 +175,7 @@ class Worker:
         """The indexes as they were."""
         from quire.catalog.past import PastIndexes  # noqa: PLC0415 - for rare requests
 
-        return PastIndexes(self._threads)
+        return PastIndexes(self._threads, self.for_large_page)
 
     @cached_property
     def mirrors(self) -> Mirrors:
