@@ -109,6 +109,7 @@ READING = (
         "yank nothing 1.0",
         "status dropped",
     ),
+    *("apply --export", "apply --export --json"),
     *("retention", "retention --keep dev:1 --keep pre:3d", "retention --keep x", "retention --keep any:1 --json"),
     *("namespace list", "namespace list --json", "namespace show acme", "namespace revoke acme"),
     *("namespace grant a* b", "namespace grant acme anonymous"),

@@ -494,3 +494,13 @@ def test_user_headers() -> None:
     settings = resolve({"trusted_proxies": "unix"}, {"QUIRE_USER_HEADER": "X-Forwarded-User"})
     assert settings.user_headers == (settings.user_header,) == ("x-forwarded-user",)
     assert settings.has_logins
+
+
+def test_a_configuration_file_that_declares_indexes_is_compared_with_the_store(tmp_path: Path) -> None:
+    """Its tables are no settings; another file can be named in its place."""
+    file = tmp_path / "own.toml"
+    file.write_text("port = 8081\n[indexes.main]\nuploads = false\n")
+    assert resolve({}, {}, config_file=str(file)).declared == str(file)
+    assert resolve({}, {"QUIRE_DECLARED": "/srv/other.toml"}, config_file=str(file)).declared == "/srv/other.toml"
+    file.write_text("port = 8081\n")
+    assert resolve({}, {}, config_file=str(file)).declared is None

@@ -1,0 +1,78 @@
+"""A declared configuration and namespaces over the JSON API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from quire import cli
+from quire.config.settings import Settings
+from quire.http.app.application import create_application
+from quire.index.index import Index
+from quire.store.opening import open_store
+from tests.index.test_index import staged_wheel
+
+PATH = "/-/api/v1/configuration"
+
+
+def quire(*words: object) -> str:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert cli.main([*map(str, words)]) == 0
+    return said.getvalue()
+
+
+def test_a_configuration_is_applied_whole(tmp_path: Path) -> None:
+    """By administrators only; a dry run and a wrong file change nothing; the next request has it, in each index."""
+    (tmp_path / "packages").mkdir()
+    store = open_store(str(tmp_path / "packages"))
+    Index(store).publish([staged_wheel(store, "alpha", "1.0")])
+    place = ("-d", tmp_path / "packages")
+    quire("access", "init", "--admin", "ann", "-a", "update", *place)
+    tokens = {
+        right: json.loads(quire("token", "create", "--right", right, "--json", *place))["token"]
+        for right in ("admin", "upload")
+    }
+    settings = Settings(directories=(str(tmp_path / "packages"),), no_drop_in=True, fallback_url=None)
+    application = create_application(settings)
+    wanted: dict[str, Any] = {
+        "team": {"behind": ["main"], "quota": "1G"},
+        "main": {"namespaces": [{"name": "acme", "owners": ["ann"]}]},
+    }
+
+    async def scenario() -> None:
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+
+            async def send(right: str = "admin", **body: Any) -> httpx.Response:
+                headers = {"authorization": f"Bearer {tokens[right]}"}
+                return await client.post(PATH, json={"indexes": wanted, **body}, headers=headers)
+
+            assert (await send("upload")).status_code == 403
+            assert (await client.get(PATH)).status_code == 401
+            tried = (await send(dry_run=True)).json()
+            assert (tried["changed"], [each["index"] for each in tried["differences"]]) == (
+                False,
+                ["main", "team", "team", "team"],
+            )
+            wrong = await send(indexes={**wanted, "other": {"qouta": 1}})
+            assert (wrong.status_code, "did you mean quota" in wrong.json()["detail"]) == (400, True)
+            assert (await client.get("/team/namespaces")).status_code == 404
+            assert (await send()).json()["changed"]
+            assert (await client.get("/team/namespaces")).json() == [{"name": "acme"}]
+            assert (await send()).json() == {"differences": [], "changed": False}
+            headers = {"authorization": f"Bearer {tokens['admin']}"}
+            assert (await client.get(PATH, headers=headers)).json()["indexes"]["team"] == wanted["team"] | {
+                "quota": "1G"
+            }
+            pruned = (await send(indexes={"main": {}}, prune=True)).json()
+            assert {each["index"] for each in pruned["differences"]} == {"main", "team"}
+            assert (await client.get("/team/namespaces")).status_code == 404
+
+    asyncio.run(scenario())
