@@ -13,6 +13,7 @@ import pytest
 from quire.advisories.packed import Packed, Packer
 from quire.domain.errors import DamagedRecord
 from quire.domain.osv import take
+from tests.advisories import taking
 
 
 class Bytes:
@@ -30,8 +31,7 @@ class Bytes:
 
 
 def document(identity: str, *names: str, versions: tuple[str, ...] = ("1.0",), **fields: Any) -> bytes:
-    affected = [{"package": {"ecosystem": "PyPI", "name": name}, "versions": list(versions)} for name in names]
-    return json.dumps({"id": identity, "modified": "2024-05-01T00:00:00Z", "affected": affected, **fields}).encode()
+    return json.dumps(taking.document(identity, *names, versions=list(versions), **fields)).encode()
 
 
 def packed(*documents: bytes) -> bytes:

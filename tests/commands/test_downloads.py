@@ -17,7 +17,7 @@ from tests.distributions import make_wheel, wheel_name
 from tests.serving import run_quire, until
 from tests.upstreams import serving_index
 
-DEMO, FAR, LYING = (wheel_name(name, "1.0") for name in ("demo", "far", "lying"))
+DEMO, FAR, KEPT, LYING = (wheel_name(name, "1.0") for name in ("demo", "far", "kept", "lying"))
 
 
 @dataclass
@@ -48,9 +48,10 @@ class Rig:
         return found
 
 
-@pytest.fixture(params=["human", "json"])
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
-    """With demo published, lying dropped in, and far at an upstream."""
+@pytest.fixture(scope="module", params=["human", "json"])
+def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """With demo and kept published, lying dropped in, and far at an upstream."""
+    tmp_path = tmp_path_factory.mktemp("downloads")
     flags = ("-v", "--log-stream", "none", "--log-file", tmp_path / "server.log", "--log-format", request.param)
     with serving_index() as upstream:
         upstream.has("far", {FAR: make_wheel("far", "1.0")})
@@ -58,6 +59,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
             (site.root / "drop").mkdir()
             (site.root / "drop" / LYING).write_bytes(make_wheel("lying", "1.0"))
             publish_wheel(site, "demo", "1.0")
+            publish_wheel(site, "kept", "1.0")
             yield Rig(site)
 
 
@@ -91,18 +93,18 @@ def test_each_kind_of_file(rig: Rig) -> None:
 
 def test_logs_of_several_kinds(rig: Rig) -> None:
     """In a folder, compressed, of a web server in front; and refused requests are counted."""
-    rig.get("demo", DEMO)
+    rig.get("kept", KEPT)
     folder = rig.log.parent / "logs"
     folder.mkdir()
     (folder / "quire.log.1.gz").write_bytes(gzip.compress(rig.log.read_bytes()))
-    path = f"/packages/demo/{digest('demo')}/{DEMO}"
+    path = f"/packages/kept/{digest('kept')}/{KEPT}"
     line = '192.0.2.9 - ann [29/Nov/2026:09:59:57 +0000] "GET {} HTTP/1.1" {} 99 "-" "pip/26.1"\n'
     (folder / "access.log").write_text(line.format(path, 200) + line.format(path, 403) + line.format("/x", 200))
-    out, error = rig.quire("log", "--downloads", digest("demo"), "--from", folder)
+    out, error = rig.quire("log", "--downloads", digest("kept"), "--from", folder)
     first, second = (row.split("\t") for row in out.splitlines())
     assert first == ["29/Nov/2026:09:59:57 +0000", "ann", "192.0.2.9", "pip/26.1", "200", "99", path, "-"]
-    assert second[2:6] == ["127.0.0.1", "-", "200", str(len(make_wheel("demo", "1.0")))]
-    assert f"{DEMO} ({digest('demo')[:12]}): published in main" in error
+    assert second[2:6] == ["127.0.0.1", "-", "200", str(len(make_wheel("kept", "1.0")))]
+    assert f"{KEPT} ({digest('kept')[:12]}): published in main" in error
     assert "1 further request got no file" in error
 
 

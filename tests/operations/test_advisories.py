@@ -26,11 +26,11 @@ from quire.store.faults import Fault, Operation
 from quire.store.memory import MemoryStore
 from quire.store.posix.inspector import PosixInspector
 from quire.store.posix.store import PosixStore
+from tests.advisories import taking
 
 
 def document(identity: str, name: str = "demo", version: str = "1.0", **fields: Any) -> dict[str, Any]:
-    affected = [{"package": {"ecosystem": "PyPI", "name": name}, "versions": [version]}]
-    return {"id": identity, "modified": "2024-05-01T00:00:00Z", "affected": affected, **fields}
+    return taking.document(identity, name, versions=[version], **fields)
 
 
 class Rig:

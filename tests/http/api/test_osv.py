@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.advisories import taking
+from tests.advisories.taking import document, until
 from tests.asking import OPEN, Site, basic, password_file, serve
 from tests.serving import run_quire
 
@@ -18,25 +20,8 @@ FRESH = {"connection": "close"}
 """Each request on a connection of its own, so that both workers get some."""
 
 
-def document(identity: str, *names: str, fixed: str = "2.0", **fields: Any) -> dict[str, Any]:
-    events = [{"introduced": "0"}, {"fixed": fixed}]
-    affected = [
-        {"package": {"ecosystem": "PyPI", "name": name}, "ranges": [{"type": "ECOSYSTEM", "events": events}]}
-        for name in names
-    ]
-    return {"id": identity, "modified": "2024-05-01T00:00:00Z", "affected": affected, **fields}
-
-
 def take_in(site: Site, *documents: dict[str, Any], source: str = "osv") -> None:
-    """Replace the data of a source, by another process than the server's."""
-    folder = site.root.parent / "documents"
-    folder.mkdir(exist_ok=True)
-    for earlier in folder.iterdir():
-        earlier.unlink()
-    for each in documents:
-        (folder / f"{each['id']}.json").write_text(json.dumps(each))
-    done = run_quire("osv", "update", folder, "--as", source, "--yes", "-d", site.root, cwd=site.root.parent)
-    assert done.returncode == 0, done.stderr
+    taking.take_in(site.root, *documents, source=source)
 
 
 def ask(site: Site, address: str, body: object) -> httpx.Response:
@@ -58,8 +43,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """With advisories of OSV and of the operator."""
     with serve(tmp_path_factory.mktemp("osv"), *OPEN, "--workers", 2) as site:
         run_quire("index", "create", "team", "-d", site.root, cwd=site.root.parent)
-        take_in(site, document("GHSA-1", "demo", "other", aliases=["CVE-1"]), document("PYSEC-2", "demo", fixed="1.0"))
-        take_in(site, document("ACME-1", "acme-tools"), source="acme")
+        take_in(
+            site,
+            document("GHSA-1", "demo", "other", ranges=until("2.0"), aliases=["CVE-1"]),
+            document("PYSEC-2", "demo", ranges=until("1.0")),
+        )
+        take_in(site, document("ACME-1", "acme-tools", ranges=until("2.0")), source="acme")
         yield site
 
 
@@ -93,7 +82,7 @@ def test_queries(site: Site, below: str, body: dict[str, Any], expected: list[st
 
 def test_a_document_is_given_as_it_is(site: Site) -> None:
     """By its id."""
-    expected = document("GHSA-1", "demo", "other", aliases=["CVE-1"])
+    expected = document("GHSA-1", "demo", "other", ranges=until("2.0"), aliases=["CVE-1"])
     answer = site.client.get(f"{VULNS}/GHSA-1", headers=FRESH)
     assert (answer.json(), answer.headers["content-type"]) == (expected, "application/json")
     for identity in ("GHSA-2", "x" * 1000, "%00"):
@@ -131,7 +120,7 @@ def test_bounds(site: Site) -> None:
 
 def test_long_answers_have_pages(site: Site) -> None:
     """Each with the token of the next one."""
-    take_in(site, *(document(f"L-{number:04}", "long") for number in range(700)), source="long")
+    take_in(site, *(document(f"L-{number:04}", "long", ranges=until("2.0")) for number in range(700)), source="long")
     first = ask(site, BATCH, {"queries": [by_name("long")]}).json()["results"][0]
     assert len(first["vulns"]) == 500
     asked = by_name("long") | {"page_token": first["next_page_token"]}
@@ -142,7 +131,7 @@ def test_long_answers_have_pages(site: Site) -> None:
 def test_every_worker_has_new_data_at_once(site: Site) -> None:
     """From the first request after the update on."""
     for number in range(6):
-        take_in(site, document(f"N-{number}", "new"), source="new")
+        take_in(site, document(f"N-{number}", "new", ranges=until("2.0")), source="new")
         assert [ids(ask(site, QUERY, by_name("new"))) for _ in range(6)] == [[f"N-{number}"]] * 6
 
 
@@ -157,10 +146,10 @@ def test_the_right_to_read(tmp_path: Path) -> None:
         assert "quire osv update" in answer.text
         assert site.client.get(f"{VULNS}/A-1").status_code == 503
         assert ask(site, f"/nothing{QUERY}", by_name("demo")).status_code == 404
-        take_in(site, document("A-1", "demo"))
+        take_in(site, document("A-1", "demo", ranges=until("2.0")))
         assert ids(ask(site, QUERY, by_name("demo"))) == ["A-1"]
 
-        take_in(site, document("A-2", "demo"))
+        take_in(site, document("A-2", "demo", ranges=until("2.0")))
         for each in (site.root / "quire" / "blobs" / "advisories").glob("*/*"):
             each.unlink()
         assert ask(site, QUERY, by_name("demo")).status_code == 503

@@ -26,6 +26,7 @@ from quire.http.app.routes import Endpoint, endpoints
 from quire.http.fast.fast_path import FastPath, FastPathApplication
 from quire.index.audit.entries import Origin
 from quire.operations import granting
+from tests.advisories.taking import document, take_in
 from tests.asking import basic, password_file
 from tests.distributions import make_wheel, wheel_name
 
@@ -33,6 +34,7 @@ OPEN, LOGIN, READ, FORM, UPDATE, MANAGE, ADMIN = "open", "login", "read", "form"
 """Needs of a route. OPEN: none; LOGIN: no right, but credentials that are sent have to count; a right; FORM: upload or
 manage, by the form; UPDATE: one of them on some project, and what else is needed is decided later."""
 V1: Final = "/-/api/v1"
+OSV: Final = "/-/osv/v1"
 OF_PROJECT: Final = f"{V1}/indexes/{{index}}/projects/{{name}}"
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     OPEN: (
@@ -53,6 +55,9 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         "GET /{index}/integrity/{name}/{version}/{filename}/provenance",
         *(f"GET {at}/@{{moment}}/simple{what}" for at in ("", "/{index}") for what in ("", "/", "/{name}", "/{name}/")),
         *("GET /@{moment}/packages/{path:path}", "GET /{index}/@{moment}/packages/{path:path}"),
+        *(f"{what}{OSV}/query" for what in ("POST ", "POST /{index}")),
+        *(f"{what}{OSV}/querybatch" for what in ("POST ", "POST /{index}")),
+        *(f"{what}{OSV}/vulns/{{id}}" for what in ("GET ", "GET /{index}")),
         *(f"GET {V1}/indexes/{{index}}/projects", f"GET {OF_PROJECT}"),
         *(f"GET {OF_PROJECT}/files", f"GET {OF_PROJECT}/releases", f"GET {OF_PROJECT}/releases/{{version}}"),
     ),
@@ -207,6 +212,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     for project in PROJECTS:
         (answer,) = rig.ask([(*upload("POST /", project),)])
         assert answer.status_code == 200, answer.text
+    take_in(folder / "packages", document("A-1", "acme-1", versions=["1.0"]))
     yield rig
     worker.close()
 

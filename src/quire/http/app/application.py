@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from quire.config.settings import Settings
 from quire.domain.errors import QuireError, StoreError, UpstreamError
+from quire.http.app.advisories import load_for_policies
 from quire.http.app.framing import Framing
 from quire.http.app.lingering_close import LingeringClose
 from quire.http.app.origins import Origins
@@ -99,6 +100,7 @@ def _route(path: str, found: list[Endpoint]) -> Route:
             ((endpoint, handler),) = others
         if endpoint.needs is not None:
             await authorize(request, endpoint.needs, takes_sessions=endpoint.takes_sessions)
+            await load_for_policies(request)
         return await handler(request)
 
     return Route(path, answer, methods=[endpoint.method for endpoint in found])

@@ -29,7 +29,6 @@ from quire.access.records import AccessRecords, StoredAccess
 from quire.access.settings_alone import SECONDS as LOOK_SECONDS
 from quire.access.settings_alone import SettingsAlone
 from quire.access.uses import TokenUses
-from quire.advisories.known import AdvisoryCache
 from quire.attestations.verification import AttestationVerifier, make_verifier
 from quire.catalog.drop_ins import DropIns
 from quire.catalog.freshness import Barrier
@@ -66,6 +65,7 @@ from quire.store.open_blob import OpenBlob
 from quire.store.opening import open_store, requests_of
 
 if TYPE_CHECKING:
+    from quire.advisories.known import AdvisoryCache
     from quire.catalog.mirroring import Mirrors
     from quire.catalog.past import PastIndexes
     from quire.http.app.declared import DeclaredWatch
@@ -150,7 +150,6 @@ class Worker:
             uses=TokenUses(self.default.store.records),
             rates=TokenRates(settings.token_rate),
         )
-        self.advisories = AdvisoryCache(default.store)
         self.attestations = attestations
         """None where the attestations of uploads are neither verified nor kept."""
         self.renderings: Renderings[Page] = Renderings()
@@ -176,6 +175,13 @@ class Worker:
         from quire.catalog.past import PastIndexes  # noqa: PLC0415 - for rare requests
 
         return PastIndexes(self._threads, self.for_large_page)
+
+    @cached_property
+    def advisories(self) -> AdvisoryCache:
+        """The advisories of the store, as far as this worker has read them."""
+        from quire.advisories.known import AdvisoryCache  # noqa: PLC0415 - most stores have none
+
+        return AdvisoryCache(self.default.store)
 
     @cached_property
     def mirrors(self) -> Mirrors:
