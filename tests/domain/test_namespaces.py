@@ -153,6 +153,7 @@ def test_no_sequence_of_grants_overlaps(steps: list[tuple[str, list[str], bool]]
         assert each.owners
         assert all({*above.owners} <= {*each.owners} for above in grants if above.covers(each.name))
     found = deciding(grants, project)
+    assert (found is None) is not any(each.covers(project) for each in grants)
     assert found is None or all(len(each.name) <= len(found.name) for each in grants if each.covers(project))
 
 

@@ -63,7 +63,10 @@ def parse_namespace(text: str) -> str:
 
 def deciding(grants: Iterable[Namespace], project: str) -> Namespace | None:
     """The namespace that decides on a project: that with the longest name. None for a project below none."""
-    return max((each for each in grants if each.covers(project)), key=lambda each: len(each.name), default=None)
+    parts = project.split("-", MOST_HYPHENS + 1)
+    beginnings = {"-".join(parts[:end]) for end in range(1, len(parts) + 1)}
+    found = (each for each in grants if each.name in beginnings)  # uploads ask this on the event loop
+    return max(found, key=lambda each: len(each.name), default=None)
 
 
 def with_grant(grants: Grants, name: str, owners: Sequence[str], existing: Collection[str] | None) -> Grants:
