@@ -135,6 +135,8 @@ class MirroredFiles:
         except BlobMissing:
             self._check_asks(file.filename)
         else:
+            self.make_metadata(project, file, key)
+            await self._made()
             return False
         begun, fetch = self._fetching(key, file)
         blob, counted = (await asyncio.shield(begun)).reader(), 0
@@ -149,6 +151,7 @@ class MirroredFiles:
         error = await asyncio.shield(fetch)
         if error is not None:
             raise error
+        await self._made()
         return True
 
     def open_kept(self, project: str, file: UpstreamFile, companion: str) -> OpenBlob:
@@ -162,6 +165,10 @@ class MirroredFiles:
             return opened
         self.sent(opened.size)
         return self._kept(opened, project, file)
+
+    async def _made(self) -> None:
+        if self._maker is not None:
+            await self._maker.settle()
 
     async def metadata(self, project: str, file: UpstreamFile) -> OpenBlob | bytes:
         """See `MirroredDocuments`."""

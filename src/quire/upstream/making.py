@@ -27,7 +27,7 @@ import structlog
 from quire.archives.metadata import is_static, parse_metadata, read_metadata
 from quire.domain.errors import BlobMissing, InvalidDistribution, InvalidName, NotFound, StoreError, UpstreamError
 from quire.domain.names import Kind, ParsedFilename
-from quire.store.contracts import Store
+from quire.store.contracts import Blobs, Store
 from quire.store.open_blob import OpenBlob, PositionReader
 from quire.upstream.documents import MOST_METADATA, publish
 from quire.upstream.pages import UpstreamFile
@@ -98,10 +98,14 @@ class MetadataMaker:
     async def open(self, project: str, file: UpstreamFile, digest: str) -> OpenBlob:
         """The kept metadata with this SHA-256. Raises NotFound, StoreError; the page offers it no more then."""
         try:
-            return await self._in(self._readers, partial(self._blobs.open, self._key(project, digest)))
+            return await self._in(self._readers, partial(self._blobs.open, _key(self._folder, project, digest)))
         except BlobMissing:
             await self._record(project, file.hashes["sha256"], None)
             raise NotFound(f"The metadata of {file.filename} is lost; ask for its page once more.") from None
+
+    async def settle(self) -> None:
+        """Wait for all that is being made."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def close(self) -> None:
         """End what is being made."""
@@ -109,17 +113,13 @@ class MetadataMaker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _key(self, project: str, digest: str) -> str:
-        return f"{self._folder}/{project}/made-{digest}"
-
     async def _make(self, project: str, file: UpstreamFile, key: str | None) -> None:
         try:
             async with self._places, asyncio.timeout(SECONDS):
                 document = await (self._of_parts(file) if key is None else self._of_whole(file, key))
-            if document is None or len(document) > MOST_METADATA:
+            if document is None:
                 return
-            digest = sha256(document).hexdigest()
-            await self._in(self._writers, partial(self._keep, self._key(project, digest), document))
+            digest = await self._in(self._writers, partial(_keep, self._blobs, self._folder, project, document))
             await self._record(project, file.hashes["sha256"], digest)
         except (UpstreamError, StoreError, NotFound, InvalidDistribution, TimeoutError) as error:
             log.info("metadata not made", filename=file.filename, error=str(error) or type(error).__name__)
@@ -127,12 +127,8 @@ class MetadataMaker:
             log.info("metadata made", filename=file.filename)
 
     async def _of_whole(self, file: UpstreamFile, key: str) -> bytes | None:
-        def read() -> bytes | None:
-            with self._blobs.open(key) as blob:
-                return _document(blob.as_file(), file.parsed)
-
         try:
-            return await self._in(self._writers, read)
+            return await self._in(self._writers, partial(_of_blob, self._blobs, file, key))
         except BlobMissing:  # removed again
             return None
 
@@ -166,17 +162,43 @@ class MetadataMaker:
             body = await response.body(stop - start)
             return body if len(body) == stop - start else None
 
-    def _keep(self, key: str, document: bytes) -> None:
-        staging = self._blobs.stage(key)
-        try:
-            staging.write(document)
-            publish(self._blobs, staging)
-        except BaseException:
-            staging.discard()
-            raise
-
     async def _in(self, executor: Callable[[], Executor], function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor(), function)
+
+
+def make_of_kept(blobs: Blobs, folder: str, project: str, file: UpstreamFile, key: str) -> str | None:
+    """Make the metadata of a file that is here; its SHA-256, which is to be entered into the record of the page. None
+    where there is none to offer. Blocks. `folder`: see MetadataMaker; `key`: of the file's blob. Raises StoreError.
+    """
+    if isinstance(file.metadata, str) or not _is_wanted(file, key):
+        return None
+    try:
+        document = _of_blob(blobs, file, key)
+    except InvalidDistribution:
+        return None
+    return None if document is None else _keep(blobs, folder, project, document)
+
+
+def _of_blob(blobs: Blobs, file: UpstreamFile, key: str) -> bytes | None:
+    with blobs.open(key) as blob:
+        return _document(blob.as_file(), file.parsed)
+
+
+def _keep(blobs: Blobs, folder: str, project: str, document: bytes) -> str:
+    """Store metadata; its SHA-256."""
+    digest = sha256(document).hexdigest()
+    staging = blobs.stage(_key(folder, project, digest))
+    try:
+        staging.write(document)
+        publish(blobs, staging)
+    except BaseException:
+        staging.discard()
+        raise
+    return digest
+
+
+def _key(folder: str, project: str, digest: str) -> str:
+    return f"{folder}/{project}/made-{digest}"
 
 
 class _Absent(OSError):
@@ -225,7 +247,7 @@ def _is_wanted(file: UpstreamFile, key: str | None) -> bool:
 def _document(file: BinaryIO, parsed: ParsedFilename) -> bytes | None:
     """The metadata that may be offered beside the file. Raises InvalidDistribution, _Absent, StoreError."""
     document = read_metadata(file, parsed)
-    if document is None:
+    if document is None or len(document) > MOST_METADATA:
         return None
     metadata = parse_metadata(document, strict=False)
     return document if parsed.kind is Kind.WHEEL or is_static(metadata) else None

@@ -249,12 +249,12 @@ class Mirror:
         Not while a worker has the lease: its result would be discarded.
         """
         for _ in range(_MADE_ATTEMPTS):
-            if await self._in_thread(self._record_made, name, file, digest):
+            if await self._in_thread(self.enter_made, name, file, digest):
                 return
             await asyncio.sleep(1.0)
 
-    def _record_made(self, name: str, file: str, digest: str | None) -> bool:
-        """Whether it is done. Blocks."""
+    def enter_made(self, name: str, file: str, digest: str | None) -> bool:
+        """One attempt of `record_made`; whether nothing is left to do. Blocks. Raises StoreError."""
         record = self._records.read(f"{self._prefix}/{name}")
         if record.data is None:
             return True

@@ -23,15 +23,17 @@ import msgspec
 import zstandard
 
 from quire.domain.errors import BlobMissing, Conflict, DigestMismatch, InvalidRequest, UpstreamError
+from quire.domain.reserved import MIRROR
 from quire.operations.mirroring.carriers import FILES, PAGES, Pieces, Reader
 from quire.operations.mirroring.kept_pages import mirror_of
 from quire.operations.mirroring.manifest import FileEntry, Manifest, PageEntry, blob_key, decode, sizes
 from quire.process.progress import Progress
 from quire.store.contracts import Staging, Store
+from quire.upstream.making import make_of_kept
 from quire.upstream.mirror import Mirror
 from quire.upstream.mirrored import MAX_CONTENT_BYTES
 from quire.upstream.page_documents import read_document
-from quire.upstream.pages import UpstreamPage
+from quire.upstream.pages import UpstreamFile, UpstreamPage
 
 _MOST_WINDOW: Final = 2**27
 """Bytes that unpacking a page may need beside its result; quire's own pages need 8 MiB."""
@@ -89,7 +91,25 @@ def import_mirror(store: Store, reader: Reader, progress: Progress, digest: str 
                     taken = _take(mirror, entry, pages)
                     result.pages += taken
                     result.kept_pages += not taken
+            _make_metadata(store, mirror, upstream, [file for file in wanted if file.upstream == upstream])
     return result
+
+
+def _make_metadata(store: Store, mirror: Mirror, upstream: str, files: Sequence[FileEntry]) -> None:
+    """Make the metadata of files whose upstream offers none beside them: a server that asks no upstream cannot."""
+    listed: dict[str, dict[str, UpstreamFile]] = {}
+    for entry in files:
+        if entry.is_metadata:
+            continue
+        if entry.project not in listed:
+            content = mirror.stored(entry.project).content
+            listed[entry.project] = {file.filename: file for file in content.files} if content is not None else {}
+        file = listed[entry.project].get(entry.name)
+        if file is None or file.hashes.get("sha256") != entry.of:
+            continue
+        made = make_of_kept(store.blobs, f"{MIRROR}/{upstream}", entry.project, file, blob_key(entry))
+        if made is not None:
+            mirror.enter_made(entry.project, entry.of, made)
 
 
 class _Pages:
