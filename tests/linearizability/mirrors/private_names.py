@@ -47,6 +47,8 @@ _ORIGIN: Final = Origin(command="judge")
 _CLAIMED_LATER: Final = "claimed-later"
 _UPLOADED_LATER: Final = "uploaded-later"
 _RESERVED_UPLOAD: Final = "acme-uploaded"
+_LEAST: Final = 20
+"""Requests of each client, however busy the machine is."""
 _QUIET: Final = 1.0
 """Seconds without a request to the upstream, after which nothing is under way."""
 
@@ -91,6 +93,7 @@ def ask_for_private_names(
             asking = _Asking((served.host, served.port), findings, random.Random(seed))
             with Killer([victim], random.Random(seed)) as killer:
                 asking.ask_all((*private, _RESERVED_UPLOAD, "control"), seconds)
+                asking.ask_all(("control",), 0.5)
                 findings.controls = len(_about(upstream, ("control",), 0))
                 _count(findings, upstream, (*private, _RESERVED_UPLOAD), 0)
                 asking.become_private(open_store(str(store)))
@@ -162,7 +165,9 @@ class _Asking:
     def _ask(self, names: Sequence[str], is_over: Callable[[], bool]) -> None:
         choose = random.Random(self._choose.random())
         connection = Connection(*self._server)
-        while not is_over():
+        asked = 0
+        while not is_over() or asked < _LEAST:
+            asked += 1
             name, door, prefix = choose.choice(names), choose.choice(DOORS), choose.choice(_PREFIXES)
             spelling = choose.choice((name, name, name.title(), name.replace("-", "_"), name.replace("-", ".")))
             try:

@@ -39,7 +39,7 @@ _HOSTED: Final = ("ours-hosted", "ours-deleted", "ours-held")
 _CLAIMED: Final = "ours-claimed"
 _DROPPED: Final = "ours-dropped"
 _COPIED: Final = "ours-copied"
-_CAUGHT_UP: Final = 40.0
+_CAUGHT_UP: Final = 120.0
 _ORIGIN: Final = Origin(command="judge")
 
 
