@@ -168,8 +168,8 @@ def _yanked_then(log: _Log, file: File, kept: TrashedFile | None) -> bool | str:
     for each in log.after:
         if each.kind in {_Kind.YANKED, _Kind.UNYANKED}:
             return each.kind is _Kind.UNYANKED
-        if is_deleted and each.action == "publish":  # published again, without a mark
-            return False
+        if each.replaced is not None or (is_deleted and each.action == "publish"):
+            return False  # what follows is of another publication, and this one had no mark
         is_deleted = is_deleted or each.kind is _Kind.DELETED
         if each.kind is _Kind.DELETED and kept is not None and not is_before(each.at, canonical(kept.deleted)):
             return kept.file.yanked  # it is of this deletion
