@@ -127,6 +127,11 @@ class MirrorReader:
             self._log.counts["page"] += 1
         return page
 
+    def files(self, project: str) -> None:
+        """Download what the last pages of a project have shown, some of it. Raises NoAnswer, NotSent."""
+        for filename, link in self._links[project][-2:]:
+            self._download(project, filename, link, is_metadata=False)
+
     def _download(self, project: str, filename: str, link: Link, *, is_metadata: bool) -> None:
         if is_metadata and link.metadata is None:
             return

@@ -228,6 +228,7 @@ def _last(plan: MirrorPlan, project: str, prefix: str, log: Log, client: int) ->
     with suppress(NoAnswer, NotSent):  # of a worker that was killed last
         for is_json in (True, False):
             reader.page(project, prefix, is_json=is_json)
+        reader.files(project)
     reader.close()
     return [read.observation for read in log.reads[before:] if isinstance(read.observation, Seen)]
 

@@ -11,7 +11,7 @@ SECONDS = 6.0
 
 def test_every_answer_about_mirrored_pages_is_right(tmp_path: Path) -> None:
     """Two indexes with one upstream; pages in both forms, files, metadata; private names that must not be asked for."""
-    report = torture_mirror([tmp_path / "packages"], tmp_path, seed=1, seconds=SECONDS, workers=3, kill_every=1.0)
+    report = torture_mirror([tmp_path / "packages"], tmp_path, seed=1, seconds=SECONDS, workers=3, kill_every=1.5)
     assert report.is_clean, report.table()
     # that it was a test at all
     assert report.kills >= 1, report.table()
