@@ -42,7 +42,7 @@ BENCH_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help serve test test-fast test-proofs test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench lint audit pin-images format lock upgrade dev clean
+.PHONY: help serve test test-fast test-proofs test-faults test-nfs test-bucket test-names test-deploy torture torture-bucket torture-rights torture-mirror torture-promotions fuzz bench bench-mirrors lint audit pin-images format lock upgrade dev clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -105,6 +105,9 @@ fuzz: $(DEV) ## hostile bytes at every reader and at a server, FUZZ_SECONDS= for
 
 bench: $(DEV) ## quire beside other indexes and nginx, into docs/benchmarks.md (an hour, 10 GB; Debian, root; BENCH_ARGS=)
 	$(BIN)/python -m benchmarks run $(BENCH_ARGS)
+
+bench-mirrors: $(DEV) ## quire as a mirror beside other mirrors, printed as tables (half an hour, 2 GB; Debian, root; BENCH_ARGS=)
+	$(BIN)/python -m benchmarks.mirrors $(BENCH_ARGS)
 
 lint: $(DEV) ## ruff and mypy; changes nothing
 	$(BIN)/python -m ruff check .

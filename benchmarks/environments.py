@@ -24,6 +24,8 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     # passlib, which reads its htpasswd files, fails with bcrypt 5
     "pypiserver": ("pypiserver[passlib,cache]==2.4.2", "gunicorn>=27", "gevent>=25", "bcrypt<5"),
     "devpi-server": ("devpi-server>=6.20",),
+    "proxpi": ("proxpi==1.3",),
+    "peryx": ("peryx==2026.1010",),
     "simple-repository-server": ("simple-repository-server>=0.10",),
 }
 

@@ -33,7 +33,7 @@ _INDEX = "/bench/dev/"
 
 def _login(port: int) -> dict[str, str]:
     """With a token in place of the password, as its own client has it: a password costs it half a second."""
-    token = _api(port, "POST", "/+login", {"user": "bench", "password": _PASSWORD})["result"]["password"]
+    token = api(port, "POST", "/+login", {"user": "bench", "password": _PASSWORD})["result"]["password"]
     return {"Authorization": f"Basic {base64.b64encode(f'bench:{token}'.encode()).decode()}"}
 
 
@@ -65,9 +65,9 @@ def _make(folder: Path, work: Path, corpus: Corpus | None) -> None:
         raise Unavailable(f"devpi-init failed: {done.stderr.strip()[-300:]}")
     port = free_port()
     with started(_server(folder, port), work / "filling.log", environ=environment(), cwd=work) as running:
-        wait_for(running, lambda: bool(_api(port, "GET", "/+api")), 60)
-        _api(port, "PUT", "/bench", {"password": _PASSWORD})
-        _api(port, "PUT", _INDEX.rstrip("/"), {"bases": [], "volatile": True}, login=_login(port))
+        wait_for(running, lambda: bool(api(port, "GET", "/+api")), 60)
+        api(port, "PUT", "/bench", {"password": _PASSWORD})
+        api(port, "PUT", _INDEX.rstrip("/"), {"bases": [], "volatile": True}, login=_login(port))
         if corpus is not None:
             _fill(port, corpus)
 
@@ -108,7 +108,8 @@ def _locked(items: Iterator[tuple[int, int]], lock: threading.Lock) -> Iterator[
         yield item
 
 
-def _api(port: int, method: str, path: str, document: object = None, login: Mapping[str, str] | None = None) -> Any:
+def api(port: int, method: str, path: str, document: object = None, login: Mapping[str, str] | None = None) -> Any:
+    """The answer of its JSON API. Raises Unavailable."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     headers = {"Accept": "application/json", "Content-Type": "application/json"} | dict(login or {})
     try:

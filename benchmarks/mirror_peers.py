@@ -1,0 +1,141 @@
+"""Servers that mirror another index, for `benchmarks.mirrors`: quire, devpi-server, proxpi and peryx.
+
+Each keeps its state in a folder, so that it can be started again. None of them is told more than the other index's URL
+and where to listen, but for quire's number of workers.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.serving import environment, free_port
+
+from benchmarks.environments import programs
+from benchmarks.peers.devpi import api
+from benchmarks.processes import Running, Unavailable, started, wait_for
+
+_START_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """The upstream, the port and the folder of a mirror that is to be started."""
+
+    upstream: str
+    """URL of the other index's Simple API."""
+    port: int
+    folder: Path
+    """Its own, which stays from one start to the next."""
+
+
+@dataclass(frozen=True)
+class Mirroring:
+    """A kind of server."""
+
+    name: str
+    simple: str
+    """The path of its Simple API."""
+    command: Callable[[Place], list[str]]
+    """Raises Unavailable when it cannot be installed."""
+    environ: Callable[[Place], Mapping[str, str]] = lambda place: {}
+    set_up: Callable[[Place], object] = lambda place: None
+    """After a start."""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One that runs."""
+
+    kind: Mirroring
+    running: Running
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{self.kind.simple}"
+
+
+@contextmanager
+def mirroring(kind: Mirroring, upstream: str, folder: Path) -> Iterator[Mirror]:
+    """The server, on a port of its own, until the end of the block. Raises Unavailable."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = Place(upstream, free_port(), folder)
+    environ = {**environment(), **kind.environ(place)}
+    with started(kind.command(place), folder / "output.log", environ=environ, cwd=folder) as running:
+        wait_for(running, lambda: _answers(place.port), _START_SECONDS)
+        kind.set_up(place)
+        yield Mirror(kind, running, place.port)
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request("GET", "/")
+        return connection.getresponse().status < 500
+
+
+def _quire(workers: int) -> Callable[[Place], list[str]]:
+    def command(place: Place) -> list[str]:
+        root = place.folder / "packages"
+        root.mkdir(exist_ok=True)
+        flags = ["-i", "127.0.0.1", "-p", str(place.port), "--workers", str(workers), "-a", ".", "-P", "."]
+        return [sys.executable, "-m", "quire", "run", *flags, "--upstream", place.upstream, str(root)]
+
+    return command
+
+
+def _devpi(place: Place) -> list[str]:
+    server = place.folder / "server"
+    if not server.exists():
+        init = [str(programs("devpi-server") / "devpi-init"), "--serverdir", str(server)]
+        done = subprocess.run(init, env=environment(), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Unavailable(f"devpi-init failed: {done.stderr.strip()[-300:]}")
+    program = str(programs("devpi-server") / "devpi-server")
+    return [program, "--serverdir", str(server), "--host", "127.0.0.1", "--port", str(place.port)]
+
+
+def _devpi_upstream(place: Place) -> None:
+    given = api(place.port, "POST", "/+login", {"user": "root", "password": ""})["result"]["password"]
+    login = {"Authorization": f"Basic {base64.b64encode(f'root:{given}'.encode()).decode()}"}
+    api(place.port, "PATCH", "/root/pypi", [f"mirror_url={place.upstream}"], login=login)
+
+
+def _proxpi(place: Place) -> list[str]:
+    flask = [str(programs("proxpi") / "python"), "-m", "flask", "--app", "proxpi.server", "run"]
+    return [*flask, "--host", "127.0.0.1", "--port", str(place.port)]
+
+
+def _proxpi_environ(place: Place) -> dict[str, str]:
+    return {
+        "PROXPI_INDEX_URL": place.upstream,
+        "PROXPI_CACHE_DIR": str(place.folder / "cache"),
+        "PROXPI_LOGGING_LEVEL": "WARNING",
+    }
+
+
+def _peryx(place: Place) -> list[str]:
+    configuration = place.folder / "peryx.toml"
+    configuration.write_text(
+        '[[index]]\nname = "pypi"\necosystem = "pypi"\n[[index.upstream]]\nname = "up"\n'
+        f'url = "{place.upstream}"\ntrusted_hosts = ["127.0.0.1"]\n'
+    )
+    listen = ["--host", "127.0.0.1", "--port", str(place.port), "--data-dir", str(place.folder / "data")]
+    return [str(programs("peryx") / "peryx"), "serve", "-c", str(configuration), *listen, "--log-level", "warn"]
+
+
+QUIRE = Mirroring("quire, 1 worker", "/simple/", _quire(1))
+QUIRE_4 = Mirroring("quire, 4 workers", "/simple/", _quire(4))
+PEERS = (
+    Mirroring("devpi-server 6.20", "/root/pypi/+simple/", _devpi, set_up=_devpi_upstream),
+    Mirroring("proxpi 1.3", "/index/", _proxpi, environ=_proxpi_environ),
+    Mirroring("peryx 2026.1010", "/pypi/simple/", _peryx),
+)

@@ -1,0 +1,236 @@
+"""quire as a mirror, beside other mirrors and beside the mirrored index itself, in one run.
+
+`python -m benchmarks.mirrors` prints tables. The mirrored index is a recording (`benchmarks.recorded`) that nginx
+serves on loopback: so nothing here depends on the network, and "direct" is as fast as it can be. Every figure is a
+median of several rounds. In each round all servers are asked one after the other, each beside a direct client, and its
+figure is the ratio of the two: what else the machine does hits both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import json
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.serving import environment, free_port
+
+from benchmarks.corpora import wheel
+from benchmarks.load import Load, ask_quickly
+from benchmarks.mirror_peers import PEERS, QUIRE, QUIRE_4, Mirror, Mirroring, mirroring
+from benchmarks.peers import QUIRE as HOSTING
+from benchmarks.peers import Server
+from benchmarks.processes import Running, Unavailable, started, wait_for
+from benchmarks.progress import say
+from benchmarks.recorded import CONSTRAINTS, JSON, download, keep_page, playing, recorded, resolve
+
+SIZES = {"ten": 10, "boto": 4000}
+"""Projects of the pages that are compared, by the number of their files; boto3 has some 4,000."""
+_SECTIONS = ("compile", "pages", "files")
+_CPU = {"cold": "CPU s, cold", "hot": "CPU s, hot", "after a restart": "CPU s, restart"}
+_JSON = {"Accept": JSON}
+
+
+class Table:
+    """Figures by row and column, as medians."""
+
+    def __init__(self, title: str, columns: Sequence[str]) -> None:
+        self._title = title
+        self._columns = columns
+        self._found: dict[str, dict[str, list[float]]] = {}
+        self._missing: dict[str, str] = {}
+
+    def add(self, row: str, column: str, value: float) -> None:
+        self._found.setdefault(row, {}).setdefault(column, []).append(value)
+        say(f"  {self._title}, {row}, {column}: {value:.3g}")
+
+    @contextlib.contextmanager
+    def row(self, name: str) -> Iterator[None]:
+        """A server that cannot be had is named below the table, with the reason."""
+        try:
+            yield
+        except (Unavailable, OSError, http.client.HTTPException, AssertionError) as error:
+            self._missing[name] = " ".join(str(error).split())[:300]
+            say(f"  {self._title}, {name}: NOT MEASURED: {error}")
+
+    def __str__(self) -> str:
+        lines = [f"| {self._title} | {' | '.join(self._columns)} |", f"|---|{'---|' * len(self._columns)}"]
+        for row, found in self._found.items():
+            cells = (f"{statistics.median(found[each]):.2f}" if each in found else "" for each in self._columns)
+            lines.append(f"| {row} | {' | '.join(cells)} |")
+        lines += [f"\nNot measured: {name}, {reason}." for name, reason in self._missing.items()]
+        return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mirrors", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each load")
+    parser.add_argument("--only", choices=_SECTIONS, action="append", help="one section; may be repeated")
+    parser.add_argument("--without-peers", action="store_true")
+    arguments = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a text stream
+    kinds = [QUIRE, QUIRE_4, *(() if arguments.without_peers else PEERS)]
+    measures = {"compile": compile_times, "pages": page_rates, "files": file_times}
+    recorded()
+    for name in arguments.only or _SECTIONS:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            table = measures[name](kinds, Path(folder), arguments.rounds, arguments.seconds)
+        print(f"\n{table}\n")
+
+
+# -- resolutions ------------------------------------------------------------------------------------------------------
+
+
+def compile_times(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: float) -> Table:
+    """`uv pip compile` with an empty cache: the first time, again, and after a restart of the mirror."""
+    columns = ("cold", "first repeat", "hot", "after a restart", *_CPU.values())
+    table = Table("`uv pip compile`, direct = 1", columns)
+    constraints = recorded() / CONSTRAINTS
+    with playing(work / "nginx") as upstream:
+        _seconds(lambda: resolve(upstream.url, work / "warm.txt", constraints=constraints))
+        for number in range(rounds):
+            for kind in kinds:
+                folder = work / f"{number}-{re.sub('[^a-z0-9]', '', kind.name)}"
+                with table.row(kind.name):
+                    for start in ("cold", "again"):
+                        with mirroring(kind, upstream.url, folder) as mirror:
+                            names = ("cold", "first repeat", "hot", "hot") if start == "cold" else ("after a restart",)
+                            for column in names:
+                                _compile(table, column, mirror, upstream.url, work, constraints)
+                shutil.rmtree(folder, ignore_errors=True)
+    return table
+
+
+def _compile(table: Table, column: str, mirror: Mirror, direct: str, work: Path, constraints: Path) -> None:
+    before = mirror.running.cpu_seconds
+    took = _seconds(lambda: resolve(mirror.url, work / "mirrored.txt", constraints=constraints))
+    cpu = mirror.running.cpu_seconds - before
+    other = _seconds(lambda: resolve(direct, work / "direct.txt", constraints=constraints))
+    if (work / "mirrored.txt").read_text() != (work / "direct.txt").read_text():
+        raise Unavailable("it gave another resolution than the index that it mirrors")
+    table.add(mirror.kind.name, column, took / other)
+    if column in _CPU:
+        table.add(mirror.kind.name, _CPU[column], cpu)
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+# -- pages ------------------------------------------------------------------------------------------------------------
+
+
+def page_rates(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: float) -> Table:
+    """Requests per second for the page of a hot project in JSON, beside the page of the same files hosted by quire."""
+    columns = tuple(f"{name}{kind}" for name in SIZES for kind in ("", ", 304"))
+    table = Table("project page, JSON, hosted by quire = 1", columns)
+    with ExitStack() as stack:
+        hosted = stack.enter_context(_hosting(work))
+        for name in SIZES:
+            page = json.loads(hosted.ask(f"/simple/{name}/", _JSON).body)
+            for entry in page["files"]:
+                entry["url"] = f"/packages/{entry['url'].partition('/packages/')[2]}"
+            keep_page(work / "made" / "simple" / name, page)
+        upstream = stack.enter_context(playing(work / "nginx", folder=work / "made"))
+        servers = {}
+        for kind in kinds:
+            if kind is not QUIRE_4:
+                with table.row(kind.name):
+                    mirror = stack.enter_context(
+                        mirroring(kind, upstream.url, work / re.sub("[^a-z0-9]", "", kind.name))
+                    )
+                    servers[kind.name] = Server(HOSTING, mirror.running, mirror.port), kind.simple
+        for _ in range(rounds):
+            for name in SIZES:
+                for label, (server, simple) in servers.items():
+                    with table.row(label):
+                        _page(table, label, name, (server, f"{simple}{name}/"), (hosted, f"/simple/{name}/"), seconds)
+    return table
+
+
+def _page(
+    table: Table, label: str, name: str, mirrored: tuple[Server, str], hosted: tuple[Server, str], seconds: float
+) -> None:
+    """Both are asked in turn, the page and then whether it changed."""
+    tags = [server.ask(path, _JSON).headers.get("etag") for server, path in (mirrored, hosted)]
+    for column, is_conditional in ((name, False), (f"{name}, 304", True)):
+        if is_conditional and tags[0] is None:
+            continue
+        rates = []
+        for (server, path), tag in zip((mirrored, hosted), tags, strict=True):
+            headers = _JSON | ({"If-None-Match": str(tag)} if is_conditional else {})
+            answer = server.ask(path, headers)
+            assert answer.status == (304 if is_conditional else 200), (label, answer.status)
+            load: Load = ask_quickly(server, [path], headers, seconds)
+            rates.append(load.rate)
+        table.add(label, column, rates[0] / rates[1])
+
+
+@contextmanager
+def _hosting(work: Path) -> Iterator[Server]:
+    """quire with the projects of SIZES as its own."""
+    root, wheels, port = work / "hosted", work / "wheels", free_port()
+    for folder in (root, wheels):
+        folder.mkdir()
+    for name, files in SIZES.items():
+        for number in range(files):
+            (wheels / f"{name}-1.{number}-py3-none-any.whl").write_bytes(wheel(name, f"1.{number}"))
+    quire = [sys.executable, "-m", "quire"]
+    with started(
+        [*quire, "import", str(wheels), "-d", str(root)], work / "import.log", environ=environment(), cwd=work
+    ) as done:
+        if done.process.wait() != 0:
+            raise Unavailable(f"the import failed: {done.tail()}")
+    command = [*quire, "run", "-i", "127.0.0.1", "-p", str(port), "--workers", "1", "-a", ".", "-P", ".", str(root)]
+    with started(command, work / "hosted.log", environ=environment(), cwd=work) as running:
+        server = Server(HOSTING, running, port)
+        wait_for(running, lambda: server.ask("/simple/ten/", _JSON).status == 200, 60)
+        yield server
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def file_times(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: float) -> Table:
+    """`uv pip install` of the whole resolution with an empty cache, all wheels being there already."""
+    table = Table("`uv pip install` of 193 wheels, nginx = 1", ("hot", "CPU seconds"))
+    locked = work / "locked.txt"
+    shutil.copy(recorded() / "requirements.txt", locked)
+    with ExitStack() as stack:
+        upstream = stack.enter_context(playing(work / "nginx"))
+        mirrors = list[Mirror]()
+        for kind in kinds:
+            with table.row(kind.name):
+                mirror = stack.enter_context(mirroring(kind, upstream.url, work / re.sub("[^a-z0-9]", "", kind.name)))
+                download(mirror.url, locked)
+                mirrors.append(mirror)
+        for _ in range(rounds):
+            for mirror in mirrors:
+                with table.row(mirror.kind.name):
+                    other = _seconds(lambda: download(upstream.url, locked))
+                    before = _cpu(mirror.running)
+                    took = _seconds(lambda mirror=mirror: download(mirror.url, locked))  # type: ignore[misc]
+                    table.add(mirror.kind.name, "hot", took / other)
+                    table.add(mirror.kind.name, "CPU seconds", _cpu(mirror.running) - before)
+    return table
+
+
+def _cpu(running: Running) -> float:
+    return running.cpu_seconds
+
+
+if __name__ == "__main__":
+    main()
