@@ -169,14 +169,18 @@ def test_the_same_content_published_again_counts_from_its_first_publication() ->
     assert history.past(gone).files == {}
 
 
-def test_the_mark_of_an_earlier_publication_is_not_that_of_a_later_one() -> None:
+@pytest.mark.parametrize("end", ["overwritten", "deleted"])
+def test_the_mark_of_an_earlier_publication_is_not_that_of_a_later_one(end: str) -> None:
     """Its bytes are those in the trash, which has the mark of the publication that was deleted."""
     history = History()
     history.publish("1.0")
     history.yank("1.0", "broken")
     history.delete("1.0")
     again = history.publish("1.0")
-    history.publish("1.0", "other", overwrite=True)
+    if end == "overwritten":
+        history.publish("1.0", "other", overwrite=True)
+    else:
+        history.delete("1.0", to_trash=False)
     assert [file.yanked for file in history.past(again).files.values()] == [False]
     history.check()
 

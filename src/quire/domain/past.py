@@ -135,7 +135,7 @@ def _file_then(log: _Log, listed: File | None, kept: TrashedFile | None, moment:
         uploaded = next((each.at for each in reversed(log.before) if each.kind is _Kind.ADDED and each.at), None)
     if uploaded is None:
         return None
-    file, yanked = copies[0], _yanked_then(log, copies[0], kept)
+    file, yanked = copies[0], _yanked_then(log, copies[0], kept, moment)
     if (file.uploaded, file.yanked) == (uploaded, yanked):
         return file
     return msgspec.structs.replace(file, uploaded=uploaded, yanked=yanked)
@@ -156,7 +156,7 @@ def _content_then(log: _Log, listed: File | None, kept: TrashedFile | None, mome
     return found.sha256 if found is not None else None
 
 
-def _yanked_then(log: _Log, file: File, kept: TrashedFile | None) -> bool | str:
+def _yanked_then(log: _Log, file: File, kept: TrashedFile | None, moment: str) -> bool | str:
     for each in reversed(log.before):
         if each.kind is _Kind.YANKED:
             return each.reason or True
@@ -171,9 +171,10 @@ def _yanked_then(log: _Log, file: File, kept: TrashedFile | None) -> bool | str:
         if each.replaced is not None or (is_deleted and each.action == "publish"):
             return False  # what follows is of another publication, and this one had no mark
         is_deleted = is_deleted or each.kind is _Kind.DELETED
-        if each.kind is _Kind.DELETED and kept is not None and not is_before(each.at, canonical(kept.deleted)):
+        if kept is not None and each.kind is _Kind.DELETED and moment <= canonical(kept.deleted) <= each.at:
             return kept.file.yanked  # it is of this deletion
-    return file.yanked
+    is_earlier = kept is not None and file is kept.file and canonical(kept.deleted) < moment
+    return False if is_earlier else file.yanked
 
 
 def _status_then(
