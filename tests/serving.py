@@ -30,7 +30,10 @@ from quire import servers
 from quire.config.settings import SETTINGS_VARIABLE, Settings
 from quire.domain.errors import ConfigurationError
 from quire.observe import logs
+from tests.commanding import Commander
 
+_SERVING = frozenset({"run", "serve", "doctor"})
+"""Commands that are started as a shell does: they start processes and threads of their own."""
 DEADLINE = 25.0
 """Seconds that a server may take to start, stop or replace a worker; reached only when it is broken.
 
@@ -127,8 +130,11 @@ def run_quire(
     *arguments: object, cwd: Path, environ: Mapping[str, str] | None = None, user: int | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a `quire` that ends by itself."""
+    words = [*map(str, arguments)]
+    if environ is None and user is None and not _SERVING.intersection(words):
+        return _commander().run(words, cwd=cwd, environ=environment(), timeout=DEADLINE)
     return subprocess.run(
-        quire_command(*arguments),
+        quire_command(*words),
         cwd=cwd,
         env=environ or environment(),
         capture_output=True,
@@ -137,6 +143,11 @@ def run_quire(
         check=False,
         user=user,
     )
+
+
+@cache
+def _commander() -> Commander:
+    return Commander(environment())
 
 
 @contextmanager

@@ -60,6 +60,8 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *(f"{what}{OSV}/vulns/{{id}}" for what in ("GET ", "GET /{index}")),
         *(f"GET {V1}/indexes/{{index}}/projects", f"GET {OF_PROJECT}"),
         *(f"GET {OF_PROJECT}/files", f"GET {OF_PROJECT}/releases", f"GET {OF_PROJECT}/releases/{{version}}"),
+        *(f"GET {at}/{what}" for at in ("", "/{index}") for what in ("namespaces", "namespace/{name}")),
+        f"GET {V1}/indexes/{{index}}/policy/explain",
     ),
     FORM: (
         *("POST /", "POST /legacy/", "POST /legacy", "POST /upload/", "POST /upload", "POST /pypi/", "POST /pypi"),
@@ -81,6 +83,8 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *(f"POST {V1}/{what}" for what in ("tokens", "tokens/revoke", "tokens/{token}/rotate")),
         *(f"GET {V1}/{what}" for what in ("grants/check", "publishers", "indexes/{index}/trash")),
         *(f"POST {V1}/{what}" for what in ("publishers", "publishers/remove", "publishers/audience", "sessions/end")),
+        *(f"GET {V1}/{what}" for what in ("indexes/{index}/policy", "indexes/{index}/retention", "configuration")),
+        *(f"POST {V1}/{what}" for what in ("indexes/{index}/policy", "indexes/{index}/policy/try", "configuration")),
         *(f"GET {V1}/{what}" for what in ("webhooks", "webhooks/{webhook}", "webhooks/{webhook}/deliveries")),
         *(f"POST {V1}/{what}" for what in ("webhooks", "webhooks/remove")),
         *(f"POST {V1}/webhooks/{{webhook}}/{what}" for what in ("rotate", "resume", "test", "redeliver")),
