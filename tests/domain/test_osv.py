@@ -128,7 +128,7 @@ def test_malicious_packages() -> None:
     entry = take(document("MAL-2024-1", versions=["1.0"])).entries["demo"]
     assert entry.is_malicious
     assert not take(document("PYSEC-1", versions=["1.0"])).entries["demo"].is_malicious
-    assert affected(take(document("MAL-2024-1", ranges=[ecosystem("introduced 0", kind="GIT")])), "1.0") == ""
+    assert affected(take(document("MAL-2024-1", ranges=[ecosystem("introduced 0", kind="GIT")])), "1.0") == "1.0"
 
 
 @pytest.mark.parametrize(

@@ -102,9 +102,8 @@ def _explained(file: Any, ruling: Ruling, view: ProjectView, *, is_upstream: boo
     elif ruling.exemption is not None:
         exemption = ruling.exemption
         until = "" if exemption.until is None else f", until {exemption.until}"
-        by = "" if exemption.by is None else f" by {exemption.by}"
         because = "" if exemption.reason is None else f": {exemption.reason}"
-        why = f"It was exempted from the rules{by} at {exemption.since}{until}{because}."
+        why = f"It was exempted from the rules at {exemption.since}{until}{because}."
     else:
         why = "No rule concerns it."
     if not view.status.offers_files:

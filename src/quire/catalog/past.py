@@ -153,6 +153,8 @@ class PastIndexes:
         """`in_large`: runs a function that reads much, or raises QuireError when too many wait; `most_bytes`: the
         memory for the views of all of them."""
         self.budget = Budget(most_bytes)
+        self.listing = 0
+        """Requests for a list of names that are under way."""
         self._threads = threads
         self._in_large = in_large
         self._known: WeakKeyDictionary[ServedIndex, PastIndex] = WeakKeyDictionary()

@@ -156,7 +156,7 @@ def _entry(document: _Document, affected: _Affected) -> Entry:
     if len(versions) + sum(len(each.events) for each in ranges) > MOST_VERSIONS:
         raise ValueError(f"it has more than {MOST_VERSIONS} versions of a project")
     intervals = tuple(dict.fromkeys(_intervals(affected)))
-    if is_malicious and not (intervals or versions or affected.ranges):
+    if is_malicious and not (intervals or versions or ranges):
         intervals = (Interval("", ""),)  # a report of a package as such
     events = [event for each in ranges for event in each.events]
     return Entry(

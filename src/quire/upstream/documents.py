@@ -98,13 +98,13 @@ class MirroredDocuments:
 
     async def _get(self, key: str, wanted: _Wanted, check: Callable[[bytes], None]) -> OpenBlob | bytes:
         """The kept document, or a new one, which `check` accepts before it is kept."""
-        self._space.used(key)
         loop = asyncio.get_running_loop()
         try:
             kept = await loop.run_in_executor(self._readers(), self._blobs.open, key)
         except BlobMissing:
             pass
         else:
+            self._space.used(key)
             self._space.tally.files[wanted.kind, "kept"] += 1
             return kept
         if self._server.offline:
@@ -119,6 +119,7 @@ class MirroredDocuments:
         self._space.tally.files[wanted.kind, "fetched"] += 1
         if self._writable:
             await loop.run_in_executor(self._writers(), partial(self._keep, key, body))
+            self._space.used(key)
             self._space.added(len(body))
         return body
 

@@ -90,11 +90,13 @@ class MirroredFiles:
         Raises NotFound when the other index has it no more, UpstreamBusy, UpstreamError, StoreError.
         """
         key = self._key(project, file)
-        self._space.used(key)
         try:
-            return self._kept(await self._in(self._readers, self._blobs.open, key), project, file)
+            opened = await self._in(self._readers, self._blobs.open, key)
         except BlobMissing:
             self._check_asks(file.filename)
+        else:
+            self._space.used(key)
+            return self._kept(opened, project, file)
         if file.size is None:
             self.count("file", "fetched")
             return await self.arriving(project, file)
@@ -223,6 +225,7 @@ class MirroredFiles:
             self._complete.add(key)
             if staging is not None:
                 await self._in(self._writers, publish, self._blobs, staging)
+                self._space.used(key)
                 self._space.added(arrival.size)
                 self.make_metadata(key.split("/")[2], file, key)
             log.info("fetched", filename=file.filename, bytes=arrival.size)

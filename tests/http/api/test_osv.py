@@ -99,6 +99,8 @@ def test_a_document_is_given_as_it_is(site: Site) -> None:
         ({"package": {"purl": "pkg:pypi/demo@1"}, "version": "1"}, "not in both"),
         ({"commit": "6879efc"}, "commits are not looked up"),
         (by_name("demo") | {"page_token": "x"}, "page_token"),
+        (by_name("demo", "1." + "1" * 400), "at most 200 characters"),
+        ({"package": {"purl": f"pkg:pypi/demo@{'1' * 400}"}}, "at most 200 characters"),
     ],
 )
 def test_queries_that_are_refused(site: Site, body: object, words: str) -> None:
@@ -126,6 +128,9 @@ def test_long_answers_have_pages(site: Site) -> None:
     asked = by_name("long") | {"page_token": first["next_page_token"]}
     assert ids(ask(site, QUERY, asked)) == [f"L-{number:04}" for number in range(500, 700)]
     assert "next_page_token" not in ask(site, QUERY, asked).json()
+    results = ask(site, BATCH, {"queries": [by_name("long")] * 100}).json()["results"]
+    assert sum(len(each.get("vulns", ())) for each in results) == 3000
+    assert results[-1] == {"next_page_token": "0"}
 
 
 def test_every_worker_has_new_data_at_once(site: Site) -> None:

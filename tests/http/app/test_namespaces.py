@@ -87,6 +87,19 @@ def test_only_owners_upload_below_a_namespace(rig: Rig) -> None:
     assert rig.upload("solo-tools", "bob", version="3.0").status_code == 200
 
 
+def test_deleted_files_are_not_restored_below_the_namespace_of_others(rig: Rig) -> None:
+    """They would be published there as by an upload."""
+    assert rig.upload("past-tools", "bob").status_code == 200
+    rig.quire("delete", "past-tools", "--all", "--yes")
+    rig.quire("namespace", "grant", "past", "group:ops")
+    path = "/-/api/v1/indexes/-/projects/past-tools/trash/restore"
+    login = {"authorization": basic("bob", "pw")}
+    refused = rig.site.client.post(path, json={}, headers=login)
+    assert (refused.status_code, "is in the namespace past" in refused.text) == (409, True), refused.text
+    rig.quire("namespace", "revoke", "past")
+    assert rig.site.client.post(path, json={}, headers=login).status_code == 200
+
+
 def test_no_upstream_is_asked_for_a_name_below(rig: Rig) -> None:
     """As for a claim: not by pages, nor by an upload."""
     rig.quire("namespace", "grant", "quiet", "ann")

@@ -126,6 +126,7 @@ def test_deleted_files_are_there_as_long_as_the_trash_has_them(rig: Rig) -> None
     assert rig.site.client.get(f"{link}.metadata").text.startswith("Metadata-Version")
     partial = rig.site.client.get(link, headers={"range": "bytes=0-1"})
     assert (partial.status_code, partial.content) == (206, b"PK")
+    assert "immutable" not in partial.headers["cache-control"]
     assert rig.site.client.get(str(link).replace(there, gone)).status_code == 404
     assert rig.site.client.get(f"/packages/{link.path.partition('/packages/')[2]}").status_code == 404
     rig.index().restore("goes", lambda _: True)

@@ -29,6 +29,8 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_QUERIES: Final = 1000
 PAGE: Final = 500
 """Advisories of one answer to a query; it has a token for the next ones."""
+MOST_ENTRIES: Final = 3000
+"""Of the answers to one batch; queries beyond it get a token instead."""
 _MOST_SAID: Final = 200
 _HEADERS: Final = {"Cache-Control": "no-store", **NO_SNIFFING}
 _PURL: Final = "pkg:pypi/"
@@ -75,8 +77,12 @@ async def querybatch(request: Request) -> Response:
 
     def find() -> bytes:
         results: list[dict[str, Any]] = []
+        left = MOST_ENTRIES
         for each in asked.queries:
             found, further = _page(known, each)
+            if len(found) > left:  # the client asks for them with the token
+                found, further = [], each.page_token or "0"
+            left -= len(found)
             result: dict[str, Any] = {}
             if found:
                 result["vulns"] = [{"id": entry.id, "modified": entry.modified} for entry in found]
@@ -140,6 +146,8 @@ def _release(asked: _Query) -> tuple[str | None, str | None]:
         return None, None
     else:
         name, found = package.name, asked.version
+    if found and len(found) > _MOST_SAID:
+        raise InvalidRequest(f"A version has at most {_MOST_SAID} characters.")
     try:
         return normalize_name(name), found or None
     except InvalidName:

@@ -55,6 +55,7 @@ async def restore(request: Request) -> Response:
     body = await received(request, TrashBody)
     filter_ = _filter(body)
     worker, index, name, origin, guard = await managed(request)
+    await worker.access.check_namespace(request, index.name, name)
     quotas = quotas_of(request, index)
 
     def work() -> tuple[str, ...]:

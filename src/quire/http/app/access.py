@@ -181,6 +181,14 @@ class Access:
         is_admin = self.rules.authorize(principal, Right.ADMIN, index, None, state) is ALLOWED
         return Permit(guard, state.owner_of_new(principal, index, project), is_admin)
 
+    async def check_namespace(self, request: Request, index: str, project: str) -> None:
+        """Refuse to publish below the namespace of others again what was published there before. Raises
+        NamespaceReserved, HttpError, StoreError."""
+        state, context = await self.state(), context_of(request.scope)
+        namespace = state.namespace_against(context.principal, index, project) if state.document.indexes else None
+        if namespace is not None:
+            raise self._reserved(request, index, project, namespace)
+
     async def _decide(
         self, request: Request, right: Right, index: str, project: str, *, may_be_owner: bool
     ) -> AccessState:

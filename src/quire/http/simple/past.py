@@ -21,6 +21,8 @@ from quire.http.simple.files import Target, file_response, split_companion
 from quire.http.simple.pages import moved, negotiated, normalized, page_response
 from quire.render.simple import Page
 
+_MOST_LISTS = 4
+"""At once. Each reads every project, and clients choose the moments: other large pages must not wait behind them."""
 _FEW = 200  # files or names, which are rendered faster than they are handed to a thread
 
 
@@ -28,7 +30,13 @@ async def projects_page(request: Request) -> Response:
     """GET /@MOMENT/simple/: the projects that had a file then."""
     moment, worker = _moment_of(request), worker_of(request)
     past, media_type = worker.past.of(index_of(request)), negotiated(request)
-    view = await past.names(moment)
+    if worker.past.listing >= _MOST_LISTS:
+        raise HttpError(503, "Too many lists of the past are being made; repeat in some seconds.")
+    worker.past.listing += 1
+    try:
+        view = await past.names(moment)
+    finally:
+        worker.past.listing -= 1
     if len(view.names) > _FEW:
         page: Page = await worker.for_large_page(view.page, media_type)
     else:
@@ -80,7 +88,8 @@ async def download(request: Request) -> Response:
         content = await index.open(listed, companion)
     except BlobMissing as error:  # the trash was emptied since
         raise missing from error
-    return file_response(request, Target(listed, companion), content)
+    # A file of the trash goes with it: no cache keeps it under this address.
+    return file_response(request, Target(listed, companion, is_at_its_place=False), content)
 
 
 async def refuse(request: Request) -> Response:

@@ -20,6 +20,7 @@ from quire.domain.errors import InvalidRequest
 from quire.domain.names import guess_filename, is_normalized
 from quire.domain.reserved import MIRROR
 from quire.upstream.documents import METADATA
+from quire.upstream.mirrored import MAX_CONTENT_BYTES
 
 NAME: Final = "manifest.jsonl"
 FORMAT: Final = 1
@@ -153,7 +154,7 @@ def _is_entry(entry: Entry, head: Head) -> bool:
     if entry.sha256 is not None and not _SHA256.fullmatch(entry.sha256):
         return False
     if isinstance(entry, PageEntry):
-        return entry.confirmed.tzinfo is not None
+        return entry.confirmed.tzinfo is not None and entry.size <= MAX_CONTENT_BYTES
     guessed = guess_filename(entry.filename) if _FILENAME.fullmatch(entry.filename) else None
     is_named = guessed is not None and guessed.project == entry.project
     return is_named and _SHA256.fullmatch(entry.of) is not None and (entry.is_metadata or entry.of == entry.sha256)
