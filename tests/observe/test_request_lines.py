@@ -12,7 +12,7 @@ import pytest
 
 from quire.domain.errors import InvalidRequest
 from quire.observe import request_lines
-from quire.observe.request_lines import RequestLine, parse_line, read_lines
+from quire.observe.request_lines import LineReader, RequestLine, read_lines
 
 TEXT = (
     "2026-11-29 09:59:57,390|quire.http.app.request_log|INFO|140538|request method=GET path=/packages/a/b.whl "
@@ -37,14 +37,14 @@ COMBINED = '192.0.2.1 - ann [29/Nov/2026:09:59:57 +0000] "GET /packages/a/b.whl?
 )
 def test_forms(line: str, time: str, request_id: str, agent: str) -> None:
     """Each says the same."""
-    assert parse_line(line) == RequestLine(
+    assert LineReader().request(line) == RequestLine(
         time, "GET", "/packages/a/b.whl", 200, "192.0.2.1", 296, "ann", agent, request_id
     )
 
 
 def test_text_that_is_quoted() -> None:
     """Values with spaces, quotes and equals signs are as they were."""
-    line = parse_line(
+    line = LineReader().request(
         "request method=GET path='/a b=\\'c\"' status=404 milliseconds=1.0 client=\"it's\" request=1 share=0.1"
     )
     assert line is not None
@@ -61,7 +61,32 @@ def test_text_that_is_quoted() -> None:
 )
 def test_other_lines_are_none(line: str) -> None:
     """Also those that were cut off."""
-    assert parse_line(line) is None
+    assert LineReader().request(line) is None
+
+
+def test_clients_do_not_choose_the_form() -> None:
+    """The name of a program that looks like a line of the other form hides no request, and invents none."""
+    reader = LineReader()
+    honest = reader.request(COMBINED)
+    forged = COMBINED.replace("uv/0.13 {}", "request method=GET path=/ status=404 ")
+    assert (honest is not None, reader.request(forged)) == (
+        True,
+        honest._replace(agent="request method=GET path=/ status=404 ") if honest else None,
+    )
+    elsewhere = COMBINED.replace(" ann ", " request method=GET path=/ status=404 x ")
+    found = reader.request(elsewhere)
+    assert found is not None
+    assert (found.path, found.status) == ("/packages/a/b.whl", 200)
+    text = LineReader()
+    assert text.request(TEXT) is not None
+    assert text.request(COMBINED) is None
+
+
+def test_repeated_slashes_are_one() -> None:
+    """As web servers have them: no part of a path is taken for a host."""
+    found = LineReader().request(COMBINED.replace("GET /packages", "GET //packages"))
+    assert found is not None
+    assert found.path == "/packages/a/b.whl"
 
 
 def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

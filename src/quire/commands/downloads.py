@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from quire.catalog.drop_ins import DropIns
@@ -19,7 +20,7 @@ from quire.catalog.sources import at_hand
 from quire.commands.common import Opened, count, open_store, plain, print_json, print_table
 from quire.domain.errors import ConfigurationError, InvalidRequest
 from quire.domain.names import normalize_name
-from quire.observe.request_lines import RequestLine, parse_line, read_lines
+from quire.observe.request_lines import RequestLine, requests_in
 from quire.operations.downloads import Address, Requests, addresses_of, parse_digest
 
 _NO_LOG = (
@@ -66,7 +67,7 @@ def show_downloads(arguments: argparse.Namespace) -> int:
         raise InvalidRequest(_NO_LOG)
     found = addresses_of(opened.store, opened.indexes(), digest, _drop_ins(opened, project), project)
     wanted = Requests(digest, found)
-    each_line = (parse_line(each) for path in each_file(files) for each in read_lines(path))
+    each_line = chain.from_iterable(map(requests_in, each_file(files)))
     lines = [line for line in each_line if line is not None and wanted.has(line)]
     got = [line for line in lines if line.status in GOT]
     is_sampled = any(line.share < 1.0 for line in lines)

@@ -20,7 +20,7 @@ from quire.commands.locking import read_locks
 from quire.domain.errors import ConfigurationError, reason_of
 from quire.domain.names import guess_filename
 from quire.domain.policy import moment
-from quire.observe.request_lines import RequestLine, parse_line, read_lines
+from quire.observe.request_lines import RequestLine, requests_in
 
 _MOST_BYTES: Final = 1024 * 1024
 """Of a change."""
@@ -111,7 +111,7 @@ def _logged(named: Sequence[str], last: timedelta) -> Iterator[str]:
     """The releases of files that were downloaded, by the lines of log files."""
     since = datetime.now(UTC) - last
     for path in each_file(named):
-        for line in map(parse_line, read_lines(path)):
+        for line in requests_in(path):
             release = None if line is None else _release_of(line, since)
             if release is not None:
                 yield release

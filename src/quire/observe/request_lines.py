@@ -54,17 +54,35 @@ class RequestLine(NamedTuple):
     """Of such requests that were logged."""
 
 
-def parse_line(line: str) -> RequestLine | None:
-    """The request that a line is about; None for any other line."""
-    text = line.strip()
-    try:
-        if text.startswith("{"):
-            return _json(text)
-        if _MARK in text:
-            return _text(text)
-        return _combined(text)
-    except (ValueError, TypeError, KeyError, SyntaxError, msgspec.MsgspecError, RecursionError):
-        return None  # a line that was cut off, or of another program
+class LineReader:
+    """Understands the lines of one file, which are all of one form.
+
+    The texts in a line are the client's: its program or user may be called like a line of the other form, to hide a
+    request or to invent one. So the first line that can only be of one form decides for all that follow.
+    """
+
+    def __init__(self) -> None:
+        self._is_combined: bool | None = None
+
+    def request(self, line: str) -> RequestLine | None:
+        """The request that a line is about; None for any other line."""
+        text = line.strip()
+        try:
+            if text.startswith("{"):
+                return _json(text)
+            found = _COMBINED.match(text)
+            if self._is_combined is None and (found is None) == (_MARK in text):
+                self._is_combined = found is not None
+            if self._is_combined and found is not None:
+                return _combined(found)
+            return _text(text) if _MARK in text and not self._is_combined else None
+        except (ValueError, TypeError, KeyError, SyntaxError, msgspec.MsgspecError, RecursionError):
+            return None  # a line that was cut off, or of another program
+
+
+def requests_in(path: str) -> Iterator[RequestLine | None]:
+    """The request of each line of a log file; None for other lines. Raises InvalidRequest."""
+    return map(LineReader().request, read_lines(path))
 
 
 def _json(text: str) -> RequestLine | None:
@@ -95,14 +113,14 @@ def _of(fields: dict[str, Any], time: str) -> RequestLine:
     )
 
 
-def _combined(text: str) -> RequestLine | None:
-    found = _COMBINED.match(text)
-    if found is None:
-        return None
+def _combined(found: re.Match[str]) -> RequestLine:
+    target = found["target"]
+    # A target with two slashes is a path all the same, in which a host would be lost.
+    path = target.partition("?")[0] if target.startswith("/") else urlsplit(target).path
     return RequestLine(
         time=found["time"],
         method=found["method"],
-        path=unquote(urlsplit(found["target"]).path),
+        path=re.sub("/+", "/", unquote(path)),
         status=int(found["status"]),
         client=found["client"],
         sent=None if found["sent"] == "-" else int(found["sent"]),
