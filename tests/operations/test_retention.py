@@ -153,6 +153,10 @@ def test_the_command_line(tmp_path: Path) -> None:
     ]
     assert versions(index, "alpha") == ["1.0", "1.1.dev2"]
     assert retention.COMMAND in quire("log", "alpha", *place)
+    assert "alpha-1.1.dev1" in quire("trash", "list", *place)
+    quire("trash", "restore", "alpha", *place)
+    assert "1.1.dev1" in versions(index, "alpha")
+    quire("gc", *place)
     quire("index", "set", "main", "--keep", "none", *place)
     assert "has no rules" in quire("retention", *place)
     quire("index", "set", "main", "--keep", "final:1", *place, code=1)

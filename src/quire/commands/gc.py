@@ -21,6 +21,7 @@ from quire.commands.progress import Meter
 from quire.domain.errors import ConfigurationError
 from quire.domain.sizes import in_words
 from quire.domain.trash import is_trash
+from quire.index.index import Index
 from quire.operations import promoting, retention
 from quire.operations.checking import GRACE, collect_garbage
 from quire.operations.retention import LetGo
@@ -161,9 +162,10 @@ def _let_go(opened: Opened, *, dry_run: bool) -> list[LetGo]:
     state = AccessRecords(opened.store).read().state
     found: list[LetGo] = []
     with Meter("gc") as meter:
-        for index in opened.indexes():
-            keep = state.definition(index.name).keep
-            if keep and not is_trash(index.name):
+        for each in opened.indexes():
+            keep = state.definition(each.name).keep
+            if keep and not is_trash(each.name):
+                index = Index(each.store, each.name, each.origin, trash_seconds=opened.settings.trash_seconds)
                 found += retention.preview(index, keep) if dry_run else retention.apply(index, keep, progress=meter)
     return found
 

@@ -85,7 +85,7 @@ def test_severe_advisories_are_blocked(rig: Rig) -> None:
     """By the rating of the database, and by ranges; less severe ones let their releases pass."""
     critical = document("GHSA-1", "far", ranges=until("3.0"), database_specific={"severity": "CRITICAL"})
     rig.take_in(critical, document("GHSA-2", "near", versions=["1.0"], database_specific={"severity": "LOW"}))
-    rig.quire("policy", "set", "--block-severity", "critical")
+    rig.quire("policy", "set", "--block-severity", "critical", "--malicious", "block")
     assert (rig.versions("far"), rig.versions("near")) == (["3.0"], ["1.0", "2.0"])
     answer = publish(rig.site, wheel_name("far", "1.0"), b"x", name="far", version="1.0")
     assert answer.status_code >= 400

@@ -31,7 +31,7 @@ folder is listed once more where a clock tick falls between two looks, which a b
 PYTHON = {
     "page": (62, 51, 1615),
     "page, gzip": (62, 51, 1615),
-    "304": (64, 55, 1655),
+    "304": (64, 55, 1660),
     "list": (64, 48, 1550),
 }
 LOGIN = (8, 8, 235)

@@ -102,7 +102,9 @@ def test_a_page_is_refused_after_one_wait(tmp_path: Path, emptied: EmptyBucket) 
         assert answer.status_code == 503
         assert answer.headers["Retry-After"]
         assert "The bucket cannot answer" in answer.text
-        assert emptied.records_unanswered() == ["access/rules/store.json", "main/projects/acme.json"]
+        unanswered = emptied.records_unanswered()  # the worker may ask for the rights of its own accord as well
+        assert [*dict.fromkeys(unanswered)] == ["access/rules/store.json", "main/projects/acme.json"]
+        assert unanswered.count("main/projects/acme.json") == 1
         assert site.get("/ready").status_code == 503
         assert site.get("/metrics").status_code == 200, "operators need them now"
         emptied.talks.set()
