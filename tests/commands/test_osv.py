@@ -99,4 +99,4 @@ def test_errors_are_one_sentence(words: list[str], sentence: str, folder: Path) 
 
 def test_a_store_without_advisories(folder: Path) -> None:
     """Says how to get some."""
-    assert "'quire osv update' takes some in" in quire(folder, "osv", "show", "requests")[1]
+    assert "'quire osv update' takes some in" in quire(folder, "osv", "show", "requests", code=1)[1]

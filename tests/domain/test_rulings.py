@@ -136,13 +136,13 @@ def test_a_sentence_says_which_rule_since_when_until_when_and_how_it_is_lifted()
     assert held.sentence == (
         "The policy of the index main holds six-1.17.0-py3-none-any.whl back until 2026-12-05T12:00:01Z: files of "
         "upstreams have to be 7 days old since 2026-11-01T00:00:00Z; an administrator can lift it: "
-        "quire policy exempt six==1.17.0"
+        "quire policy exempt six==1.17.0 --index main"
     )
     denied = ruled(Policy(deny=(DENIED,)), facts()).decision
     assert denied is not None
     assert denied.sentence == (
         "The policy of the index main denies six since 2026-11-03T00:00:00Z until that is lifted (use seven); an "
-        "administrator can lift it: quire policy deny 'si*' --remove"
+        "administrator can lift it: quire policy deny 'si*' --remove --index main"
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.advisories.taking import document, take_in
 from tests.asking import JSON_V1, OPEN, publish_wheel, serve
 from tests.fuzz.budget import seconds
 from tests.serving import environment
@@ -43,13 +44,14 @@ def test_every_answer_is_as_described(server: str, tmp_path: Path) -> None:
     """Requests within and beyond the schema: no 5xx, and status, media type, headers and body are documented ones."""
     with serve(tmp_path, *OPEN, "--server", server) as site:
         filename = publish_wheel(site, "there")
+        take_in(site.root, document("ACME-1", "there", versions=["1.0"]))
         path = site.file_url("there", filename).partition("/packages/")[2]
         described = tmp_path / "openapi.json"
         described.write_text(json.dumps(_with_what_exists(site.get("/openapi.json").json(), "there", path)))
         command = [
             *(str(Path(sys.executable).with_name("schemathesis")), "run", str(described)),
             *("--url", f"http://127.0.0.1:{site.served.port}", "--checks", CHECKS, "--continue-on-failure"),
-            *("--max-redirects", "0", "--max-time", str(seconds(10)), "--seed", "1", "--warnings", "off"),
+            *("--max-redirects", "0", "--max-time", str(seconds(30)), "--seed", "1", "--warnings", "off"),
             *("--max-response-time", "20", "--generation-database", "none"),
         ]
         ended = subprocess.run(
@@ -58,7 +60,7 @@ def test_every_answer_is_as_described(server: str, tmp_path: Path) -> None:
             env=environment(),
             capture_output=True,
             text=True,
-            timeout=seconds(10) + 200,
+            timeout=seconds(30) + 200,
             check=False,
         )
         assert ended.returncode == 0, ended.stdout[-6000:] + ended.stderr[-2000:]

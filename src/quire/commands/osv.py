@@ -20,6 +20,7 @@ from quire.advisories.known import AdvisoryCache
 from quire.commands.common import add_store_flags, add_user_flag, count, open_store, plain, print_json, print_table
 from quire.commands.progress import Meter
 from quire.domain.advisory_sources import DEFAULT_SOURCE, AdvisorySource
+from quire.domain.errors import NotFound
 from quire.domain.names import normalize_name
 from quire.domain.osv import Entry, Interval
 from quire.domain.sizes import in_words
@@ -118,6 +119,8 @@ def _update(arguments: argparse.Namespace) -> None:
 def _show(arguments: argparse.Namespace) -> None:
     opened = open_store(arguments, writes=False)
     sources = AccessRecords(opened.store).read().state.document.advisories
+    if not sources and arguments.release is not None:  # an empty list would look like a clean bill
+        raise NotFound("There are no advisories in this store; 'quire osv update' takes some in.")
     if arguments.release is None:
         if arguments.json:
             print_json({"sources": [_source(name, each) for name, each in sources.items()]})
@@ -132,9 +135,7 @@ def _show(arguments: argparse.Namespace) -> None:
         found = [_entry(each) for each in entries]
         print_json({"project": project, "version": version.strip() if separator else None, "advisories": found})
         return
-    if not sources:
-        print("There are no advisories in this store; 'quire osv update' takes some in.", file=sys.stderr)
-    elif not entries:
+    if not entries:
         print(f"No advisory is about {plain(arguments.release)}.", file=sys.stderr)
     print_table(
         ("advisory", "severity", "affected", "fixed in", "summary"),

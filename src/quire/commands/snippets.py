@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+_NO_UPLOADS: Final = ("# This index takes no uploads.", "# This publishes to the index as it is now.")
 _LOGIN: Final = "a user name and its password, or __token__ and a token"
 
 
@@ -61,7 +62,9 @@ def _pip(facts: Facts) -> str:
 def _poetry(facts: Facts) -> str:
     lines = ["# pyproject.toml", "[[tool.poetry.source]]", f'name = "{facts.name}"', f'url = "{facts.simple}"']
     lines.append('priority = "primary"')
-    if not facts.is_only:  # without a primary source poetry would ask the public index first, for each private name
+    if not (
+        facts.is_only or facts.as_of
+    ):  # without a primary source poetry would ask the public index first, for each private name
         lines += ["", "[[tool.poetry.source]]", 'name = "PyPI"', 'priority = "supplemental"']
     if facts.needs_login:
         prefix = f"POETRY_HTTP_BASIC_{facts.variable}"
@@ -97,7 +100,7 @@ def _twine(facts: Facts) -> str:
     lines = ["# ~/.pypirc", "[distutils]", f"index-servers = {facts.name}", "", f"[{facts.name}]"]
     lines += [f"repository = {facts.url}", "username = __token__", "password = TOKEN"]
     lines += ["", f"# publish: twine upload -r {facts.name} dist/*"]
-    return _text(lines if facts.has_uploads else ["# This index takes no uploads.", *lines])
+    return _text(lines if facts.has_uploads else [_NO_UPLOADS[facts.as_of is not None], *lines])
 
 
 def _github(facts: Facts) -> str:

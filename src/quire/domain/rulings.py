@@ -262,6 +262,7 @@ class ProjectRules:
         until: str | None = None,
         effect: Effect = Effect.BLOCK,
     ) -> Decision:
+        lift = f"{lift} --index {self._index}"
         sentence = f"The policy of the index {self._index} {words}; an administrator can lift it: {lift}"
         return Decision(
             rule=rule, effect=effect, index=self._index, sentence=sentence, since=since, until=until, lift=lift

@@ -82,19 +82,20 @@ def _statuses_in_code() -> set[int]:
 
 
 def test_every_status_is_described_and_no_other() -> None:
-    """Of errors: what the code can raise. 405 and 421 belong to no operation, 500 would be a defect; 303 is
+    """Of errors: what the code can raise. 421 belongs to no operation, 500 would be a defect; 303 is
     none; 422 is that of `MintRefused`."""
     described = {int(each) for operation in _operations(document()).values() for each in operation["responses"]}
-    assert {each for each in described if each >= 400} == _statuses_in_code() - {303, 405, 421, 500} | {416, 422}
+    errors = {each for each in described if each >= 400}
+    assert errors == _statuses_in_code() - {303, 421, 500} | {416, 422}
     assert {each for each in described if each < 400} == {200, 202, 206, 301, 302, 303, 304}
 
 
 def test_the_reference_has_the_same_errors() -> None:
-    """The table of errors in docs/reference/http.md, but for 405 and 421."""
+    """The table of errors in docs/reference/http.md, but for 421."""
     errors = REFERENCE.read_text().partition("## Errors")[2]
     listed = {int(each) for each in re.findall(r"^\| (\d{3}) \|", errors, re.MULTILINE)}
     described = {int(each) for operation in _operations(document()).values() for each in operation["responses"]}
-    assert listed - {405, 421} == {each for each in described if each >= 400}
+    assert listed - {421} == {each for each in described if each >= 400}
 
 
 def test_every_reference_within_the_document_leads_somewhere() -> None:

@@ -30,7 +30,7 @@ from tests.linearizability.mirrors.judge import Judgement, Kind, Seen, judge
 from tests.linearizability.mirrors.plan import PREFIXES, RESERVED, MirrorPlan, offered
 from tests.linearizability.mirrors.program import Safeguard
 from tests.linearizability.mirrors.reading import Log, MirrorReader
-from tests.linearizability.mirrors.upstream import MAIN, NAMED, LyingUpstream
+from tests.linearizability.mirrors.upstream import MAIN, NAMED, Lie, LyingUpstream
 from tests.linearizability.servers import Killer, Victim, quire_servers
 
 _MAX_AGE: Final = 1
@@ -109,19 +109,20 @@ def torture_mirror(
     large: int = 120,
     patience: float = _CAUGHT_UP,
     safeguard: Safeguard = Safeguard.NONE,
+    favoured: Sequence[Lie] = (),
     ends_early: bool = False,
     tell: Callable[[str], object] = lambda _: None,
 ) -> MirrorReport:
     """Start an upstream and servers over the store, and judge what clients were told.
 
     `stores`: a directory as each of the servers mounts it, or a bucket. `kill_every`: 0.0 for never. `large`: the files
-    of a large page. `patience`: seconds until all pages are the upstream's, once it changes no more. `ends_early`: do
-    not wait until they are.
+    of a large page. `patience`: seconds until all pages are the upstream's, once it changes no more. `favoured`: see
+    `LyingUpstream`. `ends_early`: do not wait until all pages are the upstream's.
     """
     choose = random.Random(seed)
     projects = offered(large)
     private = _prepare(stores[0])
-    with LyingUpstream(projects, private, choose) as upstream:
+    with LyingUpstream(projects, private, choose, favoured) as upstream:
         flags = (
             *(*OPEN, "--upstream", upstream.url, "--upstream-hosts", NAMED, "--upstream-max-age", _MAX_AGE),
             *("--local", "acme-*"),

@@ -67,6 +67,7 @@ _FOR_ALL: Final = (
 )
 _FOR_PAGES: Final = (*_FOR_ALL, Lie.ERROR_JSON, Lie.OLD, Lie.OLD, Lie.UNCHANGED, Lie.ETAG)
 _FOR_FILES: Final = (*_FOR_ALL, Lie.WRONG, Lie.WRONG, Lie.LONG)
+_FAVOURED: Final = 0.5
 _DOWN: Final = (Lie.STATUS, Lie.HANG, Lie.RESET, Lie.BUSY)
 
 
@@ -89,8 +90,16 @@ class _Body:
 class LyingUpstream:
     """See above. `truthful`: from then on nothing but the truth."""
 
-    def __init__(self, projects: Sequence[Offered], shadows: Sequence[str], choose: random.Random) -> None:
-        """`shadows`: names that it has besides, and that are private at the mirror."""
+    def __init__(
+        self,
+        projects: Sequence[Offered],
+        shadows: Sequence[str],
+        choose: random.Random,
+        favoured: Sequence[Lie] = (),
+    ) -> None:
+        """`shadows`: names that it has besides, and that are private at the mirror. `favoured`: kinds that every second
+        one of its lies is of."""
+        self._favoured = tuple(favoured)
         self.asked: list[Asked] = []
         self.lies: Counter[Lie] = Counter()
         self.truthful = False
@@ -230,7 +239,9 @@ class LyingUpstream:
             return Lie.NONE
         if self._weather == 1.0:
             return self._choose.choice(_DOWN)
-        return self._choose.choice(_FOR_PAGES if is_page else _FOR_FILES)
+        kinds = _FOR_PAGES if is_page else _FOR_FILES
+        favoured = [each for each in self._favoured if each in kinds]
+        return self._choose.choice(favoured if favoured and self._choose.random() < _FAVOURED else kinds)
 
     def _page(self, project: Offered | None, path: str, lie: Lie, headers: Mapping[str, str]) -> _Body | None:
         """The page at this moment; None for none."""
