@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from tests.linearizability.mirrors.upstream import Lie
 pytestmark = pytest.mark.proofs
 
 SECONDS = 6.0
-ROUNDS = 20
+ROUNDS = 60 if os.environ.get("QUIRE_TEST_LONG") else 20
 """A machine that is busy may not get to the lie that shows it; then the next round begins with another seed."""
 EXPECTED = {
     Safeguard.SWAP: {Kind.BACK},
@@ -46,7 +47,14 @@ def test_every_safeguard_is_removed_by_a_test() -> None:
     assert set(EXPECTED) == set(Safeguard) - {Safeguard.NONE}
 
 
-@pytest.mark.parametrize("safeguard", EXPECTED)
+def _is_rare(safeguard: Safeguard) -> pytest.MarkDecorator:
+    """Whether one round in ten shows it on an idle machine, and fewer on a busy one: `tests/upstream/test_mirror.py`
+    has the same race in a chosen order."""
+    is_left_out = safeguard is Safeguard.SWAP and not os.environ.get("QUIRE_TEST_LONG")
+    return pytest.mark.skipif(is_left_out, reason="is shown seldom: QUIRE_TEST_LONG=1 runs it, for minutes")
+
+
+@pytest.mark.parametrize("safeguard", [pytest.param(each, marks=_is_rare(each)) for each in EXPECTED])
 def test_a_mirror_without_a_safeguard_is_convicted(tmp_path: Path, safeguard: Safeguard) -> None:
     """By the rule that the safeguard is for."""
     report: MirrorReport | None = None
