@@ -178,7 +178,7 @@ def test_promtool_finds_nothing_to_mend_in_a_page(tmp_path: Path) -> None:
 def test_prometheus_scrapes_a_real_quire(tmp_path: Path) -> None:
     """With our configuration Prometheus finds the server up and evaluates every rule; every query of the dashboard is
     one that it takes, and all that count what was just done have a value. The store is in no bucket, no index has a
-    quota, and none is declared."""
+    quota, none is declared, and nothing is mirrored."""
     with serve(tmp_path, *OPEN, "--workers", 2) as site, prometheus(tmp_path, site) as client:
         publish_wheel(site, "acme")
         for _ in range(5):
@@ -187,7 +187,7 @@ def test_prometheus_scrapes_a_real_quire(tmp_path: Path) -> None:
         until(lambda: bool(results(client, 'quire_uploads_total{result="published"} > 0')))
         until(lambda: bool(results(client, 'rate(quire_requests_total{route="project"}[1m])')))
         empty = [query for query in queries() if not results(client, query)]
-        of_nothing = ("[45]..", "quire_bucket_", "quire_index_", "quire_declared_")
+        of_nothing = ("[45]..", "quire_bucket_", "quire_index_", "quire_declared_", "quire_mirror_")
         assert [query for query in empty if not any(word in query for word in of_nothing)] == []
         groups = client.get("/rules").json()["data"]["groups"]
         loaded = {rule["name"] for group in groups for rule in group["rules"]}
