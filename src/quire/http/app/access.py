@@ -165,9 +165,7 @@ class Access:
         context = context_of(request.scope)
         state = await self._decide(request, right, index, project, may_be_owner=True)
         if right is Right.UPLOAD and state.document.indexes:
-            namespace = state.namespace_against(context.principal, index, project)
-            if namespace is not None:
-                raise self._reserved(request, index, project, namespace)
+            self._check_namespace(request, state, index, project)
         if not state.document.indexes or not state.has_owned_projects(index):
             return NO_OWNERS
         principal, loop = context.principal, asyncio.get_running_loop()
@@ -184,8 +182,11 @@ class Access:
     async def check_namespace(self, request: Request, index: str, project: str) -> None:
         """Refuse to publish below the namespace of others again what was published there before. Raises
         NamespaceReserved, HttpError, StoreError."""
-        state, context = await self.state(), context_of(request.scope)
-        namespace = state.namespace_against(context.principal, index, project) if state.document.indexes else None
+        self._check_namespace(request, await self.state(), index, project)
+
+    def _check_namespace(self, request: Request, state: AccessState, index: str, project: str) -> None:
+        principal = context_of(request.scope).principal
+        namespace = state.namespace_against(principal, index, project) if state.document.indexes else None
         if namespace is not None:
             raise self._reserved(request, index, project, namespace)
 

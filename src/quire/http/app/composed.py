@@ -138,13 +138,11 @@ class ComposedIndexes:
         index = self._bare_index(made_of[0].name)
         groups = [self._bare_index(each.name).own_sources for each in made_of[1:]]
         merged = groups.pop(0) if made_of[0].is_stage else ()
+        counting = {part.name: self._counting(part) for part in made_of}
         upstreams: dict[str, UpstreamDefinition] = {}
-        urls: dict[str, set[str]] = {}
-        for part in made_of:
-            urls[part.name] = {each.url for each in self._counting(part)}
-            for each in self._counting(part):
-                upstreams.setdefault(each.url, each)
-        withheld = _withheld(made_of, urls)
+        for each in chain.from_iterable(counting.values()):
+            upstreams.setdefault(each.url, each)
+        withheld = _withheld(made_of, {name: {each.url for each in found} for name, found in counting.items()})
         source = self._mirrors().behind([*upstreams.values()], withheld) if upstreams else None
         claims = [part.claims for part in made_of]
         rules = self._rules(made_of, advisories)
