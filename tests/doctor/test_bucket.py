@@ -1,4 +1,7 @@
-"""`quire doctor s3://...` over buckets in memory: a good one, and one for each promise that a bucket can break."""
+"""`quire doctor s3://...` over buckets in memory: a good one, and one for each promise that a bucket can break.
+
+Replaced here: the opening of a bucket by its URL, for the command.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,21 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from obstore.store import MemoryStore
 
 from quire import cli
+from quire.commands import doctor_bucket
 from quire.doctor.bucket.checks import Result
 from quire.doctor.bucket.examination import Report, Request, document, examine
 from quire.doctor.bucket.settings import judge_lifecycle, judge_versioning
 from quire.doctor.examination import QUICK_ROUNDS, ROUNDS
 from quire.doctor.findings import Verdict
 from quire.domain.errors import ConfigurationError, StoreError, StoreReadOnly
+from quire.operations import opening
 from quire.store.bucket.aws import LifecycleRule, NotAllowed, NotOffered, S3Control
 from quire.store.bucket.client import ObjectBucket
 from quire.store.bucket.objects import (
@@ -34,6 +40,7 @@ from quire.store.bucket.objects import (
     Upload,
     Version,
 )
+from quire.store.bucket.store import BucketStore
 from tests.documents import DOCS
 from tests.store.bucket.memory import MemoryBucket
 
@@ -593,6 +600,24 @@ def test_the_document_for_scripts_has_every_check() -> None:
         ("settings", "advice"),
     }
     assert {"read_ms", "read_p99_ms", "write_ms", "write_p99_ms", "clock_skew_s"} == set(written["measures"])
+
+
+def test_a_bucket_that_is_not_as_declared_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdict does not depend on it."""
+    bucket = MemoryBucket()
+    store = BucketStore(bucket, "memory:")
+    assert store.exists
+    monkeypatch.setattr(doctor_bucket, "open_objects", lambda _: SimpleNamespace(control=None))
+    monkeypatch.setattr(doctor_bucket, "examine", lambda request, _: Report(request.url, 1, True))
+    monkeypatch.setattr(opening, "open_store", lambda *_, **__: store)
+    file = tmp_path / "quire.toml"
+    file.write_text("[indexes.main]\nuploads = false\n")
+    assert cli.main(["doctor", "s3://acme/python", "--config", str(file), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["checks"]
+    assert (found["code"], found["result"]) == ("not-as-declared", "warning")
+    assert "main: uploads = false, in the store true" in found["sentence"]
 
 
 @pytest.mark.parametrize(

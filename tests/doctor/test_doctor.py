@@ -931,6 +931,27 @@ def test_the_command_for_scripts(root: Path, capsys: pytest.CaptureFixture[str])
     }
 
 
+def test_a_store_that_is_not_as_declared_is_a_note(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the first differences; the verdict does not depend on it. A file that nothing differs from is no finding."""
+    monkeypatch.setattr(command, "examine", lambda *_: Report(volume.describe(str(root)), False, Plan(1, True)))
+    file = tmp_path / "quire.toml"
+    settings = 'quota = "1G"\nuploads = false\noverwrite = true\nkeep = ["dev:1"]\n'
+    for text, differences in ((settings, 4), ("uploads = true\n", 0), ("qouta = 1\n", 1)):
+        file.write_text(f"[indexes.main]\n{text}")
+        assert run(str(root), "--config", str(file), "--json") == 0
+        findings = json.loads(capsys.readouterr().out)["findings"]
+        assert [(each["code"], each["weight"]) for each in findings] == [("not-as-declared", "advice")] * bool(
+            differences
+        )
+        if differences == 4:
+            assert "main: overwrite = true, in the store false; " in findings[0]["sentence"]
+            assert findings[0]["sentence"].endswith("; and 1 more.")
+        if differences == 1:
+            assert "did you mean quota" in findings[0]["sentence"]
+
+
 @pytest.mark.parametrize(
     ("weight", "code", "word"),
     [(Weight.BREAKS, 1, "Because:"), (Weight.UNSURE, 2, "Not known because:"), (Weight.ADVICE, 0, "Note:")],

@@ -249,14 +249,18 @@ def test_a_server_reports_differences(tmp_path: Path, monkeypatch: pytest.Monkey
         info=lambda event, **_: said.append(event),
     )
     monkeypatch.setattr("quire.http.app.declared.log", note)
-    counts = [watch.count]
+    counts, sentences = [watch.count], [watch.sentence]
     for _ in range(2):
         watch.compare(EMPTY)
         counts.append(watch.count)
+    sentences.append(watch.sentence)
     same = defining.with_settings(EMPTY, "main", {"quota": 1 << 30}, "main")
     watch.compare(same)
     counts.append(watch.count)
+    sentences.append(watch.sentence)
     file.write_text("[indexes.main]\nqouta = 1\n")
     watch.compare(same)
     assert [*counts, watch.count] == [None, 1, 1, 0, 1]
+    told = "The store is not as declared: 1 difference; 'quire apply FILE --check' shows them."
+    assert [*sentences, watch.sentence] == [None, told, None, told]
     assert said == ["store is not as declared", "store is as declared", "store is not as declared"]

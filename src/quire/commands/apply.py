@@ -15,8 +15,8 @@ from quire.administration.declared_documents import ConfigurationBody
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, plain, print_json
 from quire.config.settings import read_declared
-from quire.domain.errors import ConfigurationError, InvalidRequest
-from quire.operations.declaring import TABLE, parse_declared, toml_text
+from quire.domain.errors import ConfigurationError
+from quire.operations.declaring import TABLE, read_file, toml_text
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -57,10 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     declared = read_declared(arguments.file)
     if not declared:
         raise ConfigurationError(f"{arguments.file} declares no index: it has no table such as [{TABLE}.main].")
-    try:
-        parse_declared({TABLE: declared})
-    except InvalidRequest as error:
-        raise ConfigurationError(f"{arguments.file}: {error}") from None
+    read_file(arguments.file)
     body = ConfigurationBody(indexes=declared, prune=arguments.prune, dry_run=dry_run)
     done = open_administration(arguments, writes=not dry_run).apply(body)
     if arguments.json:

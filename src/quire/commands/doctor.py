@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from quire.commands.common import count, plain, print_json, print_table, resolve_for_store
+from quire.commands.doctor_declared import undeclared
 from quire.commands.progress import Meter
 from quire.doctor.examination import QUICK_ROUNDS, ROUNDS, WAIT, Report, Request, document, examine
 from quire.doctor.findings import Finding, Measures, Verdict, Weight, sentence_for
@@ -96,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         from quire.commands.doctor_bucket import examine_bucket  # noqa: PLC0415 - not of a volume
 
         with _terminable():
-            return EXIT_CODES[examine_bucket(settings.root, arguments)]
+            return EXIT_CODES[examine_bucket(settings, arguments)]
     request = Request(
         settings.root,
         listen=arguments.listen,
@@ -108,6 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
     )
     with _terminable(), Meter("doctor", in_bytes=False) as meter:
         report = examine(request, meter)
+    different = undeclared(settings)
+    report.found.findings += [different] if different is not None else []
     if arguments.json:
         print_json(document(report))
     else:

@@ -12,9 +12,10 @@ import argparse
 from functools import partial
 
 from quire.commands.common import plain, print_json
+from quire.commands.doctor_declared import undeclared
 from quire.commands.progress import Meter
 from quire.config.settings import Settings
-from quire.doctor.bucket.checks import Result
+from quire.doctor.bucket.checks import Check, Result
 from quire.doctor.bucket.examination import Report, Request, document, examine
 from quire.doctor.examination import QUICK_ROUNDS, ROUNDS
 from quire.doctor.findings import Verdict, sentence_for
@@ -26,8 +27,9 @@ _WORDS = {Result.OK: "ok", Result.WARNING: "warning", Result.UNKNOWN: "not known
 _WIDTH = max(map(len, _WORDS.values()))
 
 
-def examine_bucket(url: str, arguments: argparse.Namespace) -> Verdict:
-    """Examine, and print the report. Raises ConfigurationError."""
+def examine_bucket(settings: Settings, arguments: argparse.Namespace) -> Verdict:
+    """Examine the bucket of the settings, and print the report. Raises ConfigurationError."""
+    url = settings.root
     if arguments.listen is not None or arguments.peer is not None:
         raise ConfigurationError(
             f"--listen and --peer are for volumes; 'quire doctor {url}' asks the bucket through several connections. "
@@ -38,6 +40,9 @@ def examine_bucket(url: str, arguments: argparse.Namespace) -> Verdict:
     request = Request(url, partial(open_objects, url), open_objects(url).control, rounds, arguments.quick)
     with Meter("doctor", in_bytes=False) as meter:
         report = examine(request, meter)
+    different = undeclared(settings)
+    if different is not None:
+        report.checks.append(Check(different.code, Result.WARNING, different.sentence, different.advice))
     if arguments.json:
         print_json(document(report))
     else:

@@ -249,7 +249,7 @@ def _add_upstream_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--declared",
         metavar="FILE",
-        help="a configuration file with indexes; differences from the store are reported (log, metrics), never "
+        help="a configuration file with indexes; differences from the store are reported (log, metrics, /ready), never "
         "applied: 'quire apply' does that (default: the configuration file, if it declares indexes)",
     )
     add(

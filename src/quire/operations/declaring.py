@@ -26,8 +26,9 @@ from quire.access.document import AccessDocument
 from quire.access.grants import parse_owner
 from quire.access.records import AccessRecords
 from quire.config import values
+from quire.config.settings import read_declared
 from quire.config.suggestions import did_you_mean
-from quire.domain.errors import InvalidRequest, NotFound
+from quire.domain.errors import ConfigurationError, InvalidRequest, NotFound
 from quire.domain.indexes import DEFAULT, IndexDefinition
 from quire.domain.names import normalize_name
 from quire.domain.namespaces import Grants, Namespace, check_merged, checked_grants, parse_namespace
@@ -89,6 +90,14 @@ def parse_declared(table: Mapping[str, Any]) -> Declared:
     if len(indexes) > _MOST_INDEXES:
         raise InvalidRequest(f"A configuration has at most {_MOST_INDEXES} indexes.")
     return {str(name): _parsed(str(name), settings) for name, settings in indexes.items()}
+
+
+def read_file(file: str) -> Declared:
+    """The declared indexes of a file. Raises ConfigurationError for one that cannot be read or understood."""
+    try:
+        return parse_declared({TABLE: read_declared(file)})
+    except InvalidRequest as error:
+        raise ConfigurationError(f"{file}: {error}") from None
 
 
 def _parsed(index: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,6 +281,14 @@ def differences(before: AccessDocument, after: AccessDocument, default: str) -> 
         stored, declared = file_settings(old or DEFAULT), file_settings(new or DEFAULT)
         found += [Difference(name, key, stored[key], declared[key]) for key in declared if stored[key] != declared[key]]
     return found
+
+
+def compared(document: AccessDocument, file: str, default: str) -> list[str]:
+    """The differences of a document from a file, each in a line; also that the file cannot be applied to it. Blocks."""
+    try:
+        return [str(each) for each in differences(document, applied(document, read_file(file), default), default)]
+    except (ConfigurationError, InvalidRequest) as error:
+        return [str(error)]
 
 
 def apply(

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from quire.access import defining
+from quire.access.document import EMPTY
 from quire.domain.errors import StoreError, StoreFull
 from quire.http.app.ready import DRAINING, HOLDS_SECONDS, SILENT, Readiness, StoreProbe
 from quire.index.index import Index
@@ -24,6 +26,7 @@ from quire.store.posix.store import PosixStore
 from quire.testing import Fault, MemoryStore
 from tests.asking import OPEN, serve
 from tests.clocks import Clock
+from tests.http.app.test_access import application, ask
 from tests.serving import DEADLINE, Served, free_port, quire_command, running, until
 
 SERVERS = ("gunicorn", "uvicorn")
@@ -218,6 +221,23 @@ def test_a_server_says_that_it_is_ready(tmp_path: Path) -> None:
         assert site.get("/health").status_code == 200
         incoming.with_name("elsewhere").rename(incoming)
         until(lambda: site.get("/ready").status_code == 200)
+
+
+def test_a_store_that_is_not_as_declared_is_ready(tmp_path: Path) -> None:
+    """A second line says so, without what is different: everyone may ask. It goes once the store is as declared."""
+    file = tmp_path / "declared.toml"
+    file.write_text("[indexes.main]\nuploads = false\n")
+    app = application(tmp_path, declared=str(file))
+    watch = app.state.worker.declared
+    watch.compare(EMPTY)
+    (answer,) = ask(app, ("GET", "/ready", {}))
+    assert (answer.status_code, answer.text) == (
+        200,
+        "Ready\nThe store is not as declared: 1 difference; 'quire apply FILE --check' shows them.\n",
+    )
+    watch.compare(defining.with_settings(EMPTY, "main", {"uploads": False}, "main"))
+    (answer,) = ask(app, ("GET", "/ready", {}))
+    assert answer.text == "Ready\n"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

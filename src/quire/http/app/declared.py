@@ -11,9 +11,7 @@ from typing import Final
 import structlog
 
 from quire.access.document import AccessDocument
-from quire.config.settings import read_declared
-from quire.domain.errors import ConfigurationError, InvalidRequest
-from quire.operations.declaring import TABLE, applied, differences, parse_declared
+from quire.operations.declaring import compared, read_file
 
 _LOGGED: Final = 20
 
@@ -30,25 +28,21 @@ class DeclaredWatch:
         self._reported: list[str] = []
         self.count: int | None = None
         """How many differences there were last; None before the first comparison."""
-        self._read()
+        read_file(file)
+
+    @property
+    def sentence(self) -> str | None:
+        """The last comparison in a sentence without a name or a value; None where nothing was different."""
+        if not self.count:
+            return None
+        different = "1 difference" if self.count == 1 else f"{self.count} differences"
+        return f"The store is not as declared: {different}; 'quire apply FILE --check' shows them."
 
     def compare(self, document: AccessDocument) -> None:
         """Compare the file, as it is now, with a document, and log what has changed. Blocks."""
-        try:
-            declared = parse_declared({TABLE: self._read()})
-            found = list(map(str, differences(document, applied(document, declared, self._default), self._default)))
-        except (ConfigurationError, InvalidRequest) as error:
-            found = [str(error)]
+        found = compared(document, self._file, self._default)
         if found and found != self._reported:
             log.warning("store is not as declared", config=self._file, differences=found[:_LOGGED])
         elif self._reported and not found:
             log.info("store is as declared", config=self._file)
         self._reported, self.count = found, len(found)
-
-    def _read(self) -> dict[str, dict[str, object]]:
-        declared = read_declared(self._file)
-        try:
-            parse_declared({TABLE: declared})
-        except InvalidRequest as error:
-            raise ConfigurationError(f"{self._file}: {error}") from None
-        return declared

@@ -8,6 +8,8 @@ holds for a second, and while a check is under way all requests wait for that on
 fail: the call never returns. The check therefore runs in a thread of its own; when it has not ended
 in time the answer is no, and no second check begins.
 
+A store that is not as a configuration file declares it is no reason either: the answer says so, and is 200.
+
 A full disk is no reason to be taken out of service: every download still works, and every server of the volume would go
 at once. Uploads then fail one by one, each with its own sentence.
 """
@@ -142,14 +144,15 @@ class Readiness:
         return None
 
 
-async def answer(readiness: Readiness) -> Response:
-    """200, or HttpError 503 with the reason."""
+async def answer(readiness: Readiness, note: str | None = None) -> Response:
+    """200, or HttpError 503 with the reason. `note`: a second line of the former."""
     problem = await readiness.problem()
     if problem is not None:
         raise HttpError(503, problem, {"Retry-After": "1"})
-    return PlainTextResponse("Ready\n", headers={"Cache-Control": "no-store"})
+    return PlainTextResponse(f"Ready\n{note}\n" if note else "Ready\n", headers={"Cache-Control": "no-store"})
 
 
 async def ready(request: Request) -> Response:
     """The route's handler; the application's worker has the `readiness`."""
-    return await answer(request.app.state.worker.readiness)
+    worker = request.app.state.worker
+    return await answer(worker.readiness, worker.declared.sentence if worker.declared is not None else None)
