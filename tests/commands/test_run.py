@@ -108,6 +108,13 @@ def test_flags_have_their_meaning() -> None:
         (["run", "-P", "users", "-a", "download,list", "empty"], "uploads would need no login"),
         (["serve", "-a", "list", "empty"], "uploads would need no login"),
         (["serve", "--config", "missing.toml"], "The configuration file missing.toml does not exist."),
+        (["serve", "--declared", "no-users", "empty"], "/no-users is not TOML: "),
+        (["serve", "--declared", "latin-1.toml", "empty"], "/latin-1.toml is not TOML: "),
+        (["serve", "--declared", "missing.toml", "empty"], "/missing.toml does not exist."),
+        (["serve", "--declared", "empty", "empty"], "/empty cannot be read: Is a directory."),
+        (["serve", "--declared", "wrong.toml", "empty"], "sets 'passwrods'"),
+        (["serve", "--declared", "indexes.toml", "empty"], "qouta of indexes.main is no setting"),
+        (["serve", "--config", "indexes.toml", "empty"], "qouta of indexes.main is no setting"),
     ],
 )
 def test_what_cannot_begin_is_one_sentence_and_exit_code_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
@@ -119,6 +126,8 @@ def test_what_cannot_begin_is_one_sentence_and_exit_code_2(arguments: list[str],
     (tmp_path / "stored").mkdir()
     PosixStore.open(tmp_path / "stored")
     (tmp_path / "wrong.toml").write_text("passwrods = 'x'\n")
+    (tmp_path / "latin-1.toml").write_bytes(b"# \xe4\n")
+    (tmp_path / "indexes.toml").write_text("[indexes.main]\nqouta = 1\n")
     (tmp_path / "a-file").write_text("")
     (tmp_path / "no-users").write_text("this is no htpasswd file\n")
     (tmp_path / "empty").mkdir()

@@ -76,6 +76,7 @@ def prepare(settings: Settings) -> Settings:
     import quire.http.entry  # noqa: F401, PLC0415 - see above
     from quire.http.app.application import create_application  # noqa: PLC0415 - as above
     from quire.http.app.worker import blob_options_of  # noqa: PLC0415 - as above
+    from quire.operations.declaring import read_file  # noqa: PLC0415 - as above
     from quire.store.opening import open_store  # noqa: PLC0415 - as above
     from quire.store.posix.filesystem import filesystem_type, is_tested  # noqa: PLC0415 - as above
     from quire.store.posix.layout import check_directory  # noqa: PLC0415 - as above
@@ -104,6 +105,8 @@ def prepare(settings: Settings) -> Settings:
         # They find its warnings as well, and one of them logs these.
         logging.disable(logging.WARNING)
         create_application(settings)
+        if settings.declared is not None:
+            read_file(settings.declared)
     except QuireError as error:
         raise ConfigurationError(str(error)) from error
     finally:

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from quire.access.document import AccessDocument
-from quire.operations.declaring import compared, read_file
+from quire.operations.declaring import compared
 
 _LOGGED: Final = 20
 
@@ -22,13 +22,13 @@ class DeclaredWatch:
     """Belongs to one worker."""
 
     def __init__(self, file: str, default: str) -> None:
-        """`default`: the index at the server's root. Raises ConfigurationError for a file that cannot be understood."""
+        """`default`: the index at the server's root. The file is read by `compare`: a worker that is started again
+        reports one that has become wrong meanwhile, and serves."""
         self._file = file
         self._default = default
         self._reported: list[str] = []
         self.count: int | None = None
         """How many differences there were last; None before the first comparison."""
-        read_file(file)
 
     @property
     def sentence(self) -> str | None:

@@ -246,7 +246,7 @@ class Worker:
 
     @cached_property
     def declared(self) -> DeclaredWatch | None:
-        """The comparison with the declared configuration; None where nothing is declared. Raises ConfigurationError."""
+        """The comparison with the declared configuration; None where nothing is declared."""
         file = self.settings.declared
         if file is None:
             return None
