@@ -1,7 +1,8 @@
 """The command `quire`: finds the command, runs it, and turns errors raised on purpose into one line and an exit code.
 
 Exit codes: 0 done; 1 what was asked for could not be done; 2 the command line, a setting or a directory is wrong;
-130 interrupted by the keyboard.
+130 interrupted by the keyboard. Of a command that answers a question (`verdict` of its arguments), such as
+`quire apply --check`: 0 yes; 1 no; 2 not known, for any error.
 """
 
 from __future__ import annotations
@@ -167,7 +168,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return owners[arguments.command].run(arguments)
     except QuireError as error:
         print(f"quire: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigurationError | UnknownLayout) else 1
+        is_unknown = getattr(arguments, "verdict", False)
+        return 2 if is_unknown or isinstance(error, ConfigurationError | UnknownLayout) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

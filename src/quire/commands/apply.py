@@ -30,7 +30,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help="the configuration file, such as quire.toml")
     parser.add_argument("--dry-run", "-n", action="store_true", help="only say what is different")
     parser.add_argument(
-        "--check", action="store_true", help="as --dry-run, with exit code 1 when something is different, for CI"
+        "--check",
+        action="store_true",
+        dest="verdict",
+        help="as --dry-run, for CI: exit code 0 when nothing is different, 1 when something is, 2 when that is not known",
     )
     parser.add_argument(
         "--prune",
@@ -46,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it. Raises ConfigurationError, InvalidRequest, StoreError, UpstreamError."""
     if arguments.export is (arguments.file is not None):
         raise ConfigurationError("Name a configuration file, or say --export to print one.")
-    dry_run = arguments.dry_run or arguments.check
+    dry_run = arguments.dry_run or arguments.verdict
     if arguments.export:
         found = open_administration(arguments, writes=False).configuration()
         if arguments.json:
@@ -69,4 +72,4 @@ def run(arguments: argparse.Namespace) -> int:
             print("Nothing to do: the store is as the file declares it.")
         elif done.changed:
             print(f"Applied {count(len(done.differences), 'difference')}: they count for the next request.")
-    return 1 if arguments.check and done.differences else 0
+    return 1 if arguments.verdict and done.differences else 0

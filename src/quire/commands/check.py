@@ -20,7 +20,7 @@ from quire.operations.checking import Check, Checked, Severity
 
 _DESCRIPTION = """\
 Check every record, and read every stored file and every drop-in file and compare its digest. Safe while servers run.
-Exit code 1 when there is damage that is not repaired; files that no record lists (orphans, leftovers, foreign files)
+Exit code 1 when there is damage that is not repaired, 2 when that is not known; files that no record lists (orphans, leftovers, foreign files)
 only cost space.
 """
 
@@ -28,6 +28,7 @@ only cost space.
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add `check`."""
     parser = subparsers.add_parser("check", help="look for damage in the store", description=_DESCRIPTION)
+    parser.set_defaults(verdict=True)
     parser.add_argument("--quick", action="store_true", help="believe the sizes; read no file")
     parser.add_argument(
         "--repair",

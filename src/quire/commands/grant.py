@@ -65,7 +65,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--explain", metavar="SUBJECT", help="which rights a user, a token or anonymous has, on --index and PROJECT"
     )
     grants.add_argument(
-        "--check", action="store_true", help="list the grants that give nothing, and why; the exit code is 1 then"
+        "--check",
+        action="store_true",
+        dest="verdict",
+        help="list the grants that give nothing, and why; the exit code is 1 then, and 2 when that is not known",
     )
     grants.add_argument("-P", "--passwords", metavar="FILE", help="with --check: the password file of the servers")
     grants.add_argument("project", nargs="?", metavar="PROJECT", help="with --explain: the project")
@@ -106,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.command == "grant":
         arguments.index = None  # it is of the grant
     administration = open_administration(arguments, writes=arguments.command != "grants")
-    if arguments.command == "grants" and arguments.check:
+    if arguments.command == "grants" and arguments.verdict:
         return _check(arguments, administration)
     actions = {"grant": _grant, "revoke": _revoke, "grants": _grants, "group": _group}
     return actions[arguments.command](arguments, administration, index)

@@ -75,7 +75,8 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         description="Say of each file of a project, or of one release, whether it is offered, and which rule decides.",
     )
     explaining.add_argument("release", metavar="RELEASE", help="a project, or a release such as six==1.17.0")
-    add_try(actions)
+    for each in (explaining, add_try(actions)):
+        each.set_defaults(verdict=True)
     for each in (showing, setting, allowing, denying, blocking, exempting, explaining):
         add_place_flags(each)
     for each in (setting, allowing, denying, blocking, exempting):
@@ -199,7 +200,7 @@ def _body(arguments: argparse.Namespace) -> PolicyBody:
 
 
 def _explain(arguments: argparse.Namespace, administration: Administration) -> int:
-    """1 where a file is held back."""
+    """1 where a file is held back, 2 for an error."""
     if "==" in arguments.release:
         project, version = parse_release(arguments.release)
     else:
