@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 from quire import cli
 from quire.access import defining
 from quire.access.document import EMPTY, AccessDocument, with_fields
-from quire.access.records import AccessRecords
+from quire.access.records import AccessRecords, Details, Transition
 from quire.domain.changes import Selection
 from quire.domain.errors import InvalidRequest
 from quire.domain.indexes import DEFAULT, IndexDefinition
@@ -30,6 +31,7 @@ from quire.index.audit.entries import Origin
 from quire.index.index import Index
 from quire.operations import declaring
 from quire.operations.declaring import applied, differences, export, parse_declared, toml_text
+from quire.operations.defining import create_index, delete_index
 from quire.store.memory import MemoryState, MemoryStore
 from quire.store.opening import open_store
 from tests.index.test_index import staged_wheel
@@ -214,10 +216,54 @@ def test_prune_removes_no_files(tmp_path: Path) -> None:
     assert [*access.read().state.document.indexes] == ["main"]
 
 
-def declaring_selection() -> Any:
-    from quire.domain.changes import Selection
+class Racing(AccessRecords):
+    """With an upload that is published after a change has looked at the document and the files, before it is stored."""
 
-    return Selection()
+    upload: Callable[[], object] | None = None
+
+    def change(self, transition: Transition, action: str, details: Details, origin: Origin) -> Any:
+        def raced(document: AccessDocument) -> AccessDocument:
+            after = transition(document)
+            upload, self.upload = self.upload, None
+            if upload is not None:
+                upload()
+            return after
+
+        return super().change(raced, action, details, origin)
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_an_index_with_a_file_that_comes_meanwhile_stays(is_deleted: bool) -> None:
+    """With what it was in front of, by `apply --prune` and `index delete`: the upload was acknowledged."""
+    store = MemoryStore(MemoryState())
+    access, origin = Racing(store), Origin(user="ann")
+    text = '[indexes.deep]\n[indexes.old]\nbehind = ["deep"]\n[indexes.empty]\n'
+    declaring.apply(access, declared(text), default="main", prune=False, dry_run=False, origin=origin)
+    index = Index(store, "old")
+    access.upload = lambda: index.publish([staged_wheel(store, "alpha", "1.0")])
+    with pytest.raises(InvalidRequest, match="The index old got a file while it was being removed, and is there again"):
+        if is_deleted:
+            delete_index(access, index, with_files=False, default="main", origin=origin)
+        else:
+            declaring.apply(access, {"main": {}}, default="main", prune=True, dry_run=False, origin=origin)
+    assert access.read().state.document.indexes.keys() - {"main", "empty"} == {"deep", "old"}
+
+
+def test_an_index_that_is_made_meanwhile_is_not_pruned_with_its_files() -> None:
+    """It was not there when the file was compared."""
+    store = MemoryStore(MemoryState())
+    origin = Origin(user="ann")
+
+    class Late(AccessRecords):
+        def change(self, *words: Any) -> Any:
+            create_index(AccessRecords(store), "new", {}, default="main", origin=origin)
+            Index(store, "new").publish([staged_wheel(store, "alpha", "1.0")])
+            return super().change(*words)
+
+    wanted = declared("[indexes.main]\nuploads = false\n")
+    with pytest.raises(InvalidRequest, match="new is not declared, and has files"):
+        declaring.apply(Late(store), wanted, default="main", prune=True, dry_run=False, origin=origin)
+    assert [*AccessRecords(store).read().state.document.indexes] == ["new"]
 
 
 @pytest.mark.parametrize(
@@ -234,6 +280,7 @@ def test_a_wrong_file_changes_nothing(text: str, words: str, tmp_path: Path) -> 
     file = tmp_path / "quire.toml"
     file.write_text(text)
     assert words in quire("apply", file, "-d", tmp_path, code=2)
+    assert words in quire("apply", file, "--check", "-d", tmp_path, code=2)
     assert "does not exist" in quire("apply", tmp_path / "no.toml", "-d", tmp_path, code=2)
     assert "--export" in quire("apply", "-d", tmp_path, code=2)
 
@@ -264,3 +311,22 @@ def test_a_server_reports_differences(tmp_path: Path, monkeypatch: pytest.Monkey
     told = "The store is not as declared: 1 difference; 'quire apply FILE --check' shows them."
     assert [*sentences, watch.sentence] == [None, told, None, told]
     assert said == ["store is not as declared", "store is as declared", "store is not as declared"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("apply", "circle.toml", "--check"),
+        ("grants", "--check", "-P", "missing"),
+        ("policy", "explain", "no-such-project"),
+        ("policy", "try", "--lock", "missing"),
+    ],
+)
+def test_the_exit_code_of_a_question_that_has_no_answer_is_2(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 is the answer no: files differ, a grant gives nothing, a file is held back."""
+    monkeypatch.chdir(tmp_path)
+    Path("circle.toml").write_text('[indexes.a]\nbehind = ["b"]\n[indexes.b]\nbehind = ["a"]\n')
+    open_store(str(tmp_path))
+    quire(*words, "-d", ".", code=2)

@@ -35,8 +35,7 @@ from quire.domain.namespaces import Grants, Namespace, check_merged, checked_gra
 from quire.domain.sizes import as_setting
 from quire.domain.upstreams import UpstreamDefinition, Upstreams, with_upstream
 from quire.index.audit.entries import Origin
-from quire.index.index import Index
-from quire.operations.defining import existing_below, has_files
+from quire.operations.defining import existing_below, projects_with_files, put_back_with_files
 
 TABLE: Final = "indexes"
 """The table of a configuration file; all others are settings of a server (`quire.config.settings`)."""
@@ -296,7 +295,8 @@ def apply(
 ) -> list[Difference]:
     """Apply a declared configuration, in one step; the differences that there were. `dry_run`: apply nothing.
 
-    Raises InvalidRequest, also for an index that `prune` would remove with files of its own; StoreError.
+    Raises InvalidRequest, also for an index that `prune` would remove with files of its own, or that got one just
+    then, and is put back; StoreError.
     """
     store = access.store
 
@@ -304,14 +304,15 @@ def apply(
         return existing_below(store, document, index, namespace, default)
 
     def transition(document: AccessDocument) -> AccessDocument:
+        for name in surplus(document, declared, default) if prune else ():
+            if projects_with_files(store, name):
+                raise InvalidRequest(
+                    f"The index {name} is not declared, and has files: 'quire index delete {name}' first."
+                )
         return applied(document, declared, default, prune=prune, existing=existing)
 
     before = access.read().state.document
     after = transition(before)
-    for name in surplus(before, declared, default) if prune else ():
-        index = Index(store, name)
-        if any(has_files(index, project) for project in index.names()):
-            raise InvalidRequest(f"The index {name} is not declared, and has files: 'quire index delete {name}' first.")
     found = differences(before, after, default)
     if dry_run or not found:
         return found
@@ -320,6 +321,7 @@ def apply(
     before, after = access.change(transition, "apply", details, origin)
     if before is not after:
         log.info("configuration applied", indexes=changed, user=origin.user)
+        put_back_with_files(access, before, after, origin)
     return differences(before, after, default)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from quire.access import defining
-from quire.access.document import AccessDocument, stamp
+from quire.access.document import AccessDocument, stamp, with_fields
 from quire.access.grants import parse_owner
 from quire.access.records import AccessRecords
 from quire.domain.changes import Selection
@@ -123,27 +123,34 @@ def delete_index(
     `index`: its hosted files, which go to the trash where `with_files` says so. Repeated after an interruption, it
     goes on. `still`: has to be true of its definition in the step that deletes it, and only the files that it had
     before are deleted: those of an index of the same name that was made since stay.
-    Raises NotFound, InvalidRequest for one with files otherwise, and StoreError.
+    Raises NotFound, InvalidRequest for one with files otherwise (one that got a file just then is put back), and
+    StoreError.
     """
     had = {name: project for name in index.names() if (project := index.project(name)) is not None and project.files}
     files = [*had]
-    if files and not with_files:
-        defining.find(access.read().state.document, index.name, default)
-        raise InvalidRequest(
-            f"The index {index.name} has files of {len(files)} project{'s' * (len(files) > 1)}, such as {files[0]}; "
-            "delete them first, or with the index (--yes), which puts them in the trash."
-        )
+
+    def check_no_files(document: AccessDocument) -> None:
+        defining.find(document, index.name, default)
+        if there := projects_with_files(access.store, index.name):
+            raise InvalidRequest(
+                f"The index {index.name} has files of {len(there)} project{'s' * (len(there) > 1)}, such as "
+                f"{there[0]}; delete them first, or with the index (--yes), which puts them in the trash."
+            )
 
     def remove(document: AccessDocument) -> AccessDocument:
         if still is not None and not still(defining.find(document, index.name, default)):
             raise NotFound(f"The index {index.name} is another one by now.")
         if still is None and files and index.name != default and index.name not in document.indexes:
             return document  # an earlier deletion was interrupted
+        if not with_files:
+            check_no_files(document)
         return defining.without_index(document, index.name, default)
 
     before, after = access.change(remove, "index-delete", {"index": index.name}, origin)
     if before is not after:
         log.info("index deleted", index=index.name, user=origin.user)
+        if not with_files:
+            put_back_with_files(access, before, after, origin)
     deleted = 0
     listed = files if still is not None else [name for name in index.names() if has_files(index, name)]
     for name in listed if with_files else ():
@@ -156,6 +163,30 @@ def delete_index(
         if not change.is_in_trash:
             index.remove_blobs(change.removed)
     return deleted
+
+
+def put_back_with_files(
+    access: AccessRecords, before: AccessDocument, after: AccessDocument, origin: Origin
+) -> None:
+    """Define those indexes again that a change has removed and that have files. Raises InvalidRequest that names one.
+
+    A file is one record and a definition another, so an upload that was let in before the removal can be published
+    just before it, after the look at the files that came first. It was acknowledged, and has to be served.
+    """
+    removed = before.indexes.keys() - after.indexes.keys()
+    filled = [name for name in sorted(removed) if projects_with_files(access.store, name)]
+    if not filled:
+        return
+    needed = removed & {each for name in filled for each in (name, *chain(before.indexes, name))}
+
+    def put_back(document: AccessDocument) -> AccessDocument:
+        missing = {name: before.indexes[name] for name in sorted(needed - document.indexes.keys())}
+        return with_fields(document, indexes={**document.indexes, **missing}) if missing else document
+
+    for name in filled:
+        access.change(put_back, "index-create", {"index": name, "set": {}}, origin)
+        log.warning("index with a file that came meanwhile is put back", index=name)
+    raise InvalidRequest(f"The index {filled[0]} got a file while it was being removed, and is there again.")
 
 
 def check_index(store: Store, name: str, default: str) -> None:
@@ -174,6 +205,12 @@ def check_index(store: Store, name: str, default: str) -> None:
             f"There is no index {name!r} in {store.place}; there is {', '.join(sorted(known))}. "
             f"'quire index create {name}' makes one."
         )
+
+
+def projects_with_files(store: Store, name: str) -> list[str]:
+    """The projects of an index that have files. Raises StoreError."""
+    index = Index(store, name)
+    return [project for project in index.names() if has_files(index, project)]
 
 
 def has_files(index: Index, name: str) -> bool:
