@@ -31,6 +31,11 @@ def quire(capsys: pytest.CaptureFixture[str], root: Path, *words: str, code: int
     return done.out + done.err
 
 
+def quire_index(capsys: pytest.CaptureFixture[str], root: Path, *words: str) -> None:
+    assert cli.main(["index", *words, "-d", str(root)]) == 0
+    capsys.readouterr()
+
+
 def test_a_rule_is_set_explained_and_ended(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shown = quire(capsys, root, "set", "--min-age", "7d", "--min-age-except", "acme-*", "--block-severity", "high")
     assert "counts for the next request" in shown
@@ -69,5 +74,20 @@ def test_a_change_is_tried_on_locks_and_logs(root: Path, capsys: pytest.CaptureF
     assert (document["checked"], document["files"][0]["filename"]) == (1, WHEEL)
     assert "0 held back" in quire(capsys, root, "try", "--lock", str(lock))
     assert "keeps no list of downloads" in quire(capsys, root, "try", str(change), code=2)
+    quire_index(capsys, root, "create", "front", "--behind", "main")
+    quire_index(capsys, root, "create", "apart")
+    lines = [
+        {"event": "request", "time": "2099-01-01T00:00:00Z", "method": "GET", "status": 200, **fields}
+        for fields in (
+            {"path": f"/front/packages/a/b/{WHEEL}", "index": "main"},  # as lines of named indexes were
+            {"path": f"/base/apart/@2099-01-01/packages/a/b/{wheel_name('other', '2.0')}"},
+            {"path": f"/packages/a/b/{wheel_name('other', '2.0')}", "index": "apart"},
+        )
+    ]
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    document = json.loads(quire(capsys, root, "try", str(change), "--from", str(log), "--json", code=1))
+    assert (document["checked"], document["files"][0]["filename"], document["unknown"]) == (1, WHEEL, [])
+    found = quire(capsys, root, "try", str(change), "--from", str(log), "--index", "apart")
+    assert "0 files of 1 release looked at" in found
     change.write_text("colour = 1\n")
     assert "is no change of a policy" in quire(capsys, root, "try", str(change), "--lock", str(lock), code=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from quire.commands.common import count, duration, plain, print_json
 from quire.commands.downloads import GOT, each_file
 from quire.commands.locking import read_locks
 from quire.domain.errors import ConfigurationError, reason_of
+from quire.domain.indexes import IndexDefinition, chain
 from quire.domain.names import guess_filename
 from quire.domain.policy import moment
 from quire.observe.request_lines import RequestLine, requests_in
@@ -48,7 +49,7 @@ def add_try(actions: argparse._SubParsersAction[Any]) -> argparse.ArgumentParser
         dest="log_files",
         metavar="FILE",
         help="a log file of a server, or of a web server in front, or a folder of them; .gz too; - is the standard "
-        "input; may be repeated",
+        "input; may be repeated. Requests to this index count, and to those that are in front of it",
     )
     parser.add_argument(
         "--last",
@@ -70,7 +71,8 @@ def try_change(arguments: argparse.Namespace, administration: Administration) ->
             "downloads; to keep a log from now on, start the servers with -v --log-file FILE."
         )
     change = None if arguments.change is None else _change(arguments.change)
-    releases = list(dict.fromkeys((*_locked(arguments.lock), *_logged(arguments.log_files, arguments.last))))
+    logged = _logged(arguments.log_files, arguments.last, administration) if arguments.log_files else ()
+    releases = list(dict.fromkeys((*_locked(arguments.lock), *logged)))
     found = administration.try_policy(releases, change)
     held = [each for each in found.files if each.after is not None and each.after.effect == "block"]
     if arguments.json:
@@ -107,14 +109,31 @@ def _locked(paths: Iterable[str]) -> Iterator[str]:
             yield f"{release.project}=={release.version}" if release.version else release.project
 
 
-def _logged(named: Sequence[str], last: timedelta) -> Iterator[str]:
-    """The releases of files that were downloaded, by the lines of log files."""
-    since = datetime.now(UTC) - last
+def _logged(named: Sequence[str], last: timedelta, administration: Administration) -> Iterator[str]:
+    """The releases of files that were downloaded, by the lines of log files: from the index, and from those that offer
+    its files as well."""
+    since, tried = datetime.now(UTC) - last, administration.policy().index
+    indexes = administration.indexes()
+    definitions = {
+        each.name: IndexDefinition(behind=tuple(each.behind), in_front_of=each.in_front_of) for each in indexes
+    }
+    root = next((each.name for each in indexes if each.is_default), tried)
+    wanted = {name for name in definitions if name == tried or tried in chain(definitions, name)}
     for path in each_file(named):
         for line in requests_in(path):
             release = None if line is None else _release_of(line, since)
-            if release is not None:
+            if line is not None and release is not None and _index_of(line, definitions, root) in wanted:
                 yield release
+
+
+def _index_of(line: RequestLine, indexes: Container[str], root: str) -> str:
+    """The index that was asked, also by lines that do not say it."""
+    if line.index and line.index != root:
+        return line.index
+    before = line.path.partition("/packages/")[0].split("/")
+    if before[-1].startswith("@"):  # a moment of the past
+        before.pop()
+    return before[-1] if before and before[-1] in indexes else root
 
 
 def _release_of(line: RequestLine, since: datetime) -> str | None:

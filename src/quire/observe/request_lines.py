@@ -52,6 +52,8 @@ class RequestLine(NamedTuple):
     """The id of the request."""
     share: float = 1.0
     """Of such requests that were logged."""
+    index: str = ""
+    """The index that was asked; lines of a web server do not say it."""
 
 
 class LineReader:
@@ -110,6 +112,7 @@ def _of(fields: dict[str, Any], time: str) -> RequestLine:
         user=str(fields.get("user") or ""),
         request=str(fields.get("request", "")),
         share=float(fields.get("share", 1.0)),
+        index=str(fields.get("index", "")),
     )
 
 

@@ -35,7 +35,7 @@ from quire.observe import logs
 from quire.observe.log_output import Output, OutputHandler
 from tests import marking
 from tests.asking import OPEN, password_file, publish_wheel, serve
-from tests.serving import DEADLINE, environment, free_port, quire_command, running, until
+from tests.serving import DEADLINE, environment, free_port, quire_command, run_quire, running, until
 
 NOW = 1_795_000_000.25
 LOGGER = "quire.http.app.request_log"
@@ -246,8 +246,8 @@ _CHANGES = re.compile(
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("form", ["human", "json"])
 def test_both_ways_write_the_same_line(tmp_path: Path, server: str, form: str) -> None:
-    """Pages, lists, 304s and files, with a login, a request id and a client that a proxy names: once from what the
-    worker has ready, and once by the general application, to which a query sends the request."""
+    """Pages, lists, 304s and files, of a named index too, with a login, a request id and a client that a proxy names:
+    once from what the worker has ready, and once by the general application, to which a query sends the request."""
     users = password_file(tmp_path, alice="secret")
     flags = ("-a", "list,download,update", "-P", users, "--disable-fallback", "--trusted-proxies", "127.0.0.1", "-v")
     with serve(tmp_path, *flags, "--server", server, "--log-format", form) as site:
@@ -256,7 +256,9 @@ def test_both_ways_write_the_same_line(tmp_path: Path, server: str, form: str) -
         address = site.file_url("acme", filename)
         path = address[address.index("/packages/") :]
         etag = site.get("/simple/acme/").headers["etag"]
+        assert run_quire("index", "create", "team", "--behind", "main", "-d", site.root, cwd=tmp_path).returncode == 0
         asked = [("/simple/acme/", {}), ("/simple/", {}), (path, {}), ("/simple/acme/", {"if-none-match": etag})]
+        asked += [("/team/simple/acme/", {}), (f"/team{path}", {})]
         until(lambda: all("x-request-id" in site.get(where, **headers).headers for where, headers in asked))
         for number, (where, headers) in enumerate(asked * 3):
             for way in ("", "?general"):
@@ -274,6 +276,9 @@ def test_both_ways_write_the_same_line(tmp_path: Path, server: str, form: str) -
     assert len(pairs) == len(asked) * 3
     for first, second in pairs.values():
         assert first == second
+        fields = (f'"index":"{name}"' if form == "json" else f"index={name} " for name in ("team", "main"))
+        assert [each in first for each in fields] == (["/team/" in first, "/team/" not in first])
+        assert ("acme" in first.replace("/acme/", "")) is ("/acme/" in first)
         assert "192.0.2.7" in first
         assert "alice" in first
 

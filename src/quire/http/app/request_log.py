@@ -48,6 +48,8 @@ EXPIRES_HEADER = b"quire-token-expires"
 """In answers to a token that expires soon: when, in UTC (RFC 3339)."""
 _MILLISECONDS = [str(tenths / 10) for tenths in range(1000)]
 _MAX_PARTS = 4096
+_KINDS = frozenset({"simple", "packages"})
+"""The first words of addresses of the fast path, behind the name of an index if there is one."""
 
 
 class RequestContext:
@@ -58,6 +60,7 @@ class RequestContext:
         "decided_at",
         "decided_by",
         "file",
+        "index",
         "needed_no_login",
         "principal",
         "project",
@@ -76,6 +79,8 @@ class RequestContext:
         """The grants that the last decision on the request was made by; None before the first."""
         self.decided_at = 0.0
         """When they were asked for, by `time.monotonic`."""
+        self.index = ""
+        """The index that the path names, if there is one of this name; empty for the one at the root."""
         self.project = ""
         self.action = ""
         self.file = ""
@@ -130,6 +135,7 @@ class AccessLog:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._prefix = settings.server_base_url
         self._routes = RouteTable(settings.server_base_url, settings.health_endpoint)
         self.is_on = settings.verbosity > 0 and (settings.log_stream != "none" or settings.log_file is not None)
         """Whether any request is logged; else `line` need not be called."""
@@ -183,8 +189,7 @@ class AccessLog:
         client sent none."""
         lines = self._lines if self._is_in_tick else self._as_set_up()
         if lines is None:
-            context = RequestContext(request_id)
-            context.principal = Principal(user or None)
+            context = _fast_path_context(path.removeprefix(self._prefix), request_id, user)
             self.line("GET", path, status, seconds, sent=sent, client=client, context=context)
             return
         share = self._share("GET", status, seconds) if self._is_sampled else 1.0
@@ -195,8 +200,7 @@ class AccessLog:
         if parts is None:
             if len(self._parts) >= _MAX_PARTS:
                 self._parts.clear()
-            context = RequestContext(request_id)
-            context.principal = Principal(user or None)
+            context = _fast_path_context(path.removeprefix(self._prefix), request_id, user)
             fields = self._fields(
                 "GET", path, status, seconds, client, sent=sent, received=0, context=context, share=share
             )
@@ -230,10 +234,10 @@ class AccessLog:
             request=context.request_id,
             sent=sent,
             route=self._routes.of(method, path),
-            index=self._settings.index,
+            index=context.index or self._settings.index,
             received=received,
             user=context.user,
-            project=context.project or _project_in(path.removeprefix(self._settings.server_base_url)),
+            project=context.project or _project_in(path.removeprefix(self._prefix), context.index),
             action=context.action,
             file=context.file,
             share=share,
@@ -414,8 +418,23 @@ def _content_length(start: Message) -> int:
     return 0
 
 
-def _project_in(path: str) -> str:
-    """The project that a path is about, if it names one as it is spelled in addresses."""
+def _fast_path_context(path: str, request_id: str, user: str) -> RequestContext:
+    """The context of a request that the fast path has answered: of a page or a file of the index at the root, or of
+    one that the path names. `path`: below the prefix."""
+    context = RequestContext(request_id)
+    context.principal = Principal(user or None)
+    parts = path.split("/", 3)
+    if len(parts) > 3 and parts[1] not in _KINDS and parts[2] in _KINDS:
+        context.index = parts[1]
+    return context
+
+
+def _project_in(path: str, index: str) -> str:
+    """The project that a path is about, if it names one as it is spelled in addresses. `index`: that of the path."""
+    if index:
+        path = path.removeprefix(f"/{index}")
+    if path.startswith("/@"):  # a moment of the past
+        path = path[path.find("/", 1) :]
     parts = path.split("/", 3)
     if len(parts) > 2 and parts[1] in {"simple", "packages", "pypi"} and is_normalized(parts[2]):
         return parts[2]

@@ -638,7 +638,12 @@ async def authorize(request: Request, right: Right, *, takes_sessions: bool = Fa
     index = _named_index(request)
     if index is None:
         index = worker.default.name if "index" in request.path_params or right is not Right.ADMIN else ANY
-    await worker.access.authorize(request, right, index, takes_sessions=takes_sessions)
+    context = context_of(request.scope)
+    try:
+        await worker.access.authorize(request, right, index, takes_sessions=takes_sessions)
+    finally:
+        if context.decided_by is not None and index in context.decided_by.document.indexes:
+            context.index = index
 
 
 def _remove_blobs(index: Index, files: tuple[File, ...]) -> None:
