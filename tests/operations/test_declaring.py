@@ -10,6 +10,7 @@ import io
 import json
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -241,11 +242,13 @@ def test_an_index_with_a_file_that_comes_meanwhile_stays(is_deleted: bool) -> No
     declaring.apply(access, declared(text), default="main", prune=False, dry_run=False, origin=origin)
     index = Index(store, "old")
     access.upload = lambda: index.publish([staged_wheel(store, "alpha", "1.0")])
+    remove: Callable[[], object] = partial(
+        declaring.apply, access, {"main": {}}, default="main", prune=True, dry_run=False, origin=origin
+    )
+    if is_deleted:
+        remove = partial(delete_index, access, index, with_files=False, default="main", origin=origin)
     with pytest.raises(InvalidRequest, match="The index old got a file while it was being removed, and is there again"):
-        if is_deleted:
-            delete_index(access, index, with_files=False, default="main", origin=origin)
-        else:
-            declaring.apply(access, {"main": {}}, default="main", prune=True, dry_run=False, origin=origin)
+        remove()
     assert access.read().state.document.indexes.keys() - {"main", "empty"} == {"deep", "old"}
 
 

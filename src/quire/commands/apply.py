@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
         "--check",
         action="store_true",
         dest="verdict",
-        help="as --dry-run, for CI: exit code 0 when nothing is different, 1 when something is, 2 when that is not known",
+        help="as --dry-run, for CI: exit code 0 when nothing is different, 1 when something is, 2 when it is not known",
     )
     parser.add_argument(
         "--prune",

@@ -20,8 +20,8 @@ from quire.operations.checking import Check, Checked, Severity
 
 _DESCRIPTION = """\
 Check every record, and read every stored file and every drop-in file and compare its digest. Safe while servers run.
-Exit code 1 when there is damage that is not repaired, 2 when that is not known; files that no record lists (orphans, leftovers, foreign files)
-only cost space.
+Exit code 1 when there is damage that is not repaired, 2 when that is not known; files that no record lists (orphans,
+leftovers, foreign files) only cost space.
 """
 
 

@@ -165,9 +165,7 @@ def delete_index(
     return deleted
 
 
-def put_back_with_files(
-    access: AccessRecords, before: AccessDocument, after: AccessDocument, origin: Origin
-) -> None:
+def put_back_with_files(access: AccessRecords, before: AccessDocument, after: AccessDocument, origin: Origin) -> None:
     """Define those indexes again that a change has removed and that have files. Raises InvalidRequest that names one.
 
     A file is one record and a definition another, so an upload that was let in before the removal can be published
