@@ -245,3 +245,31 @@ def test_a_killed_fetch_goes_on(
     found = fetch(capsys, "--upstream", upstream.url, named)
     assert {each["filename"]: each["how"] for each in found["files"]} == {FAR: "kept", OTHER: "fetched"}
     assert files_at(upstream) == [FAR, OTHER, OTHER]
+
+
+def test_policies_know_the_upstream_of_the_settings(
+    upstream: FakeIndex, store: PosixStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the environment or the command line, as far as its pages are kept; it is not asked, and a server has its
+    own."""
+    Path("requirements.txt").write_text("other==1.0\n")
+    fetch(capsys, "--upstream", upstream.url, "requirements.txt")
+    asked = len(upstream.paths)
+    explain = ("policy", "explain", "other", "-d", "packages")
+    tried = ("policy", "try", "--lock", "requirements.txt", "-d", "packages")
+
+    def said(*words: str, code: int = 0) -> str:
+        assert main([*words]) == code
+        return "".join(capsys.readouterr())
+
+    assert "has no file of other" in said(*explain, code=2)
+    assert f"{OTHER}: offered" in said(*explain, "--upstream", upstream.url)
+    assert "has no file of other" in said(*explain, "--upstream", upstream.url, "--local", "oth*", code=2)
+    assert "1 file of 1 release looked at" in said(*tried, "--upstream", upstream.url)
+    monkeypatch.setenv("QUIRE_UPSTREAM", upstream.url)
+    assert f"{OTHER}: offered" in said(*explain)
+    assert "1 file of 1 release looked at" in said(*tried)
+    assert "other==1.0: not on main" in said(*tried, "--local", "oth*")
+    words = ("--url", "http://127.0.0.1:9/", "--upstream", upstream.url)
+    assert "--upstream is for a store" in said("policy", "explain", "other", *words, code=2)
+    assert len(upstream.paths) == asked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from quire.administration.contract import Administration
 from quire.commands.common import add_store_flags, open_store
@@ -36,14 +36,18 @@ def url_of(arguments: argparse.Namespace, environ: Mapping[str, str] = os.enviro
     return url
 
 
-def open_administration(arguments: argparse.Namespace, *, writes: bool, required: bool = True) -> Administration:
+def open_administration(
+    arguments: argparse.Namespace, *, writes: bool, required: bool = True, further: Sequence[str] = ()
+) -> Administration:
     """The store or the server that the flags and the environment name.
 
-    `writes`, `required`: of a store, see `open_store`. Raises ConfigurationError, StoreError.
+    `writes`, `required`, `further`: of a store, see `open_store`. Raises ConfigurationError, StoreError.
     """
     url = url_of(arguments)
     if url is None:
-        return Local(open_store(arguments, writes=writes, required=required))
+        return Local(open_store(arguments, writes=writes, required=required, further=further))
+    if named := next((each for each in further if getattr(arguments, each) is not None), None):
+        raise ConfigurationError(f"--{named} is for a store; a server has its own settings.")
     if getattr(arguments, "log_user", None) is not None:
         raise ConfigurationError("--user is for the log of a store; a server logs the user that logs in.")
     from quire.administration.remote import Remote  # noqa: PLC0415 - an HTTP client, for this only

@@ -29,6 +29,8 @@ from quire.domain.rulings import age_text
 _EFFECTS = ("block", "warn", "ignore")
 _SEVERITIES = ("low", "medium", "high", "critical")
 _READING = {"show", "explain", "try"}
+_UPSTREAM = ("upstream", "local")
+"""Settings of servers that decide which releases an index has."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
@@ -76,7 +78,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     explaining.add_argument("release", metavar="RELEASE", help="a project, or a release such as six==1.17.0")
     for each in (explaining, add_try(actions)):
-        each.set_defaults(verdict=True)
+        each.set_defaults(verdict=True, further=_UPSTREAM)
+        each.add_argument(
+            "--upstream",
+            metavar="URL",
+            help="on a store: the upstream of the index at the root, where its definition has none, as the servers "
+            "have it; none is asked, the pages that are kept of it count",
+        )
+        each.add_argument("--local", metavar="PATTERN", help="reserved names, as the servers have them")
     for each in (showing, setting, allowing, denying, blocking, exempting, explaining):
         add_place_flags(each)
     for each in (setting, allowing, denying, blocking, exempting):
@@ -119,7 +128,8 @@ def _add_set(actions: argparse._SubParsersAction[Any]) -> argparse.ArgumentParse
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it. Raises InvalidRequest, NotFound, StoreError, UpstreamError."""
-    administration = open_administration(arguments, writes=arguments.action not in _READING)
+    further = getattr(arguments, "further", ())
+    administration = open_administration(arguments, writes=arguments.action not in _READING, further=further)
     if arguments.action == "show":
         _show(arguments, administration.policy())
     elif arguments.action in {"explain", "try"}:
