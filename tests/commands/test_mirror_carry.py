@@ -49,8 +49,10 @@ def _own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def upstream() -> Iterator[FakeIndex]:
+def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeIndex]:
+    """It is that of the servers' settings."""
     with serving_index() as index:
+        monkeypatch.setenv("QUIRE_UPSTREAM", index.url)
         offer(index, serial=5)
         yield index
 
@@ -107,7 +109,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store = ("-d", str(folder / "store"))
         assert main(["mirror", "fetch", "--upstream", index.url, str(folder / "pins.txt"), *store]) == 0
         for target in ("kept", "kept.tar"):
-            assert main(["mirror", "export", str(folder / target), *store]) == 0
+            assert main(["mirror", "export", str(folder / target), "--upstream", index.url, *store]) == 0
     return folder
 
 
@@ -152,7 +154,10 @@ def test_all_that_is_kept(quire: Quire, upstream: FakeIndex, tmp_path: Path, tar
     assert (exported["pages"], exported["files"], exported["missing"]) == (2, 3, [])
     imported = quire("import", target, "-d", "inside", "--sha256", exported["sha256"])
     assert (imported["pages"], imported["files"], imported["present"]) == (2, 3, 0)
-    assert imported["upstreams"] == [next(name for name in imported["upstreams"] if name.startswith("127-0-0-1-"))]
+    assert imported["upstreams"] == [f"{upstream.url.rstrip('/')}/"]
+    status = quire("status", "-d", "inside")
+    assert (status["oldest_use"], status["unused"]) == (None, 3)
+    assert status["upstreams"][0]["url"] == imported["upstreams"][0]
     again = quire("import", target, "-d", "inside")
     assert (again["pages"], again["files"], again["present"], again["kept_pages"]) == (0, 0, 3, 2)
     if target == "kept":
@@ -205,6 +210,31 @@ def test_the_files_of_a_lock(quire: Quire, upstream: FakeIndex) -> None:
     quire("import", "kept.tar", "-d", "inside")
     assert mirrored("inside") == [OTHER]
     assert sorted(pages("inside")) == ["far", "other"]
+
+
+def test_the_url_of_an_upstream_goes_with_it(
+    quire: Quire, upstream: FakeIndex, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a definition, the settings, or the command line; without it nothing could name what was carried over, and
+    nothing is written, unless that upstream is left out or has nothing that is wanted."""
+    quire.fetch(upstream)
+    monkeypatch.delenv("QUIRE_UPSTREAM")
+    (name,) = (each["name"] for each in quire("status", "-d", "outside")["upstreams"])
+    for target in ("kept", "kept.tar"):
+        assert f"The URL of the upstream {name} is not known here" in quire.refusal(
+            "export", target, "-d", "outside", code=2
+        )
+        assert not [each for each in Path().rglob("*") if each.is_file() and "kept" in each.parts[0]]
+    assert "--upstream: " in quire.refusal("export", "kept", "--upstream", "ftp://x", "-d", "outside", code=2)
+    assert quire("export", "none", "--skip-unknown", "-d", "outside")["pages"] == 0
+    Path("lock.txt").write_text("none==1.0\n")
+    assert quire("export", "none", "--lock", "lock.txt", "-d", "outside", code=1)["pages"] == 0
+    others = ("--upstream", "https://other.example/simple/")
+    assert quire("export", "kept", *others, "--upstream", upstream.url, "-d", "outside")["pages"] == 2
+    assert main(["index", "set", "main", "--upstream", upstream.url, "-d", "outside"]) == 0
+    capsys.readouterr()
+    assert quire("status", "-d", "outside")["upstreams"][0]["url"] == f"{upstream.url.rstrip('/')}/"
+    assert quire("export", "defined", "-d", "outside")["pages"] == 2
 
 
 def test_a_file_that_the_upstream_lists_no_more_is_no_part_of_it(quire: Quire, upstream: FakeIndex) -> None:
@@ -419,6 +449,25 @@ def test_a_damaged_archive(quire: Quire, damage: str, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("evil"))
     Path("kept.tar").write_bytes(whole)
     assert quire("import", "kept.tar", "-d", "inside")["pages"] == 2
+
+
+@pytest.mark.usefixtures("export")
+@pytest.mark.parametrize("cut", ["in a file", "after a file", "in the end", "one file", "a folder's file"])
+def test_an_export_that_is_cut_is_refused_also_when_all_files_are_here(quire: Quire, cut: str) -> None:
+    """By a person that trusts it to be whole, such as for a further store."""
+    quire("import", "kept.tar", "-d", "inside")
+    whole, members = Path("kept.tar").read_bytes(), _members(Path("kept.tar"))
+    last = members[-1][0]
+    after = last.offset_data + last.size + -last.size % 512
+    if cut == "one file":
+        _archive(Path("kept.tar"), members[:-1])
+    elif cut == "a folder's file":
+        next(Path("kept/files").iterdir()).unlink()
+    else:
+        places = {"in a file": last.offset_data + 1, "after a file": after, "in the end": after + 512}
+        Path("kept.tar").write_bytes(whole[: places[cut]])
+    source = "kept" if "folder" in cut else "kept.tar"
+    assert re.search("export (ends early|is not whole)", quire.refusal("import", source, "-d", "inside"))
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from quire.access.records import AccessRecords
 from quire.commands.common import Opened, add_store_flags, count, open_store, plain, print_json
 from quire.commands.locking import add_selection_flags, read_locks, selection_of
 from quire.commands.progress import Meter
+from quire.commands.upstream_urls import upstream_urls
 from quire.domain.errors import ConfigurationError
 from quire.domain.sizes import in_words
-from quire.domain.upstreams import without_login
 
 _DESCRIPTION = """\
 Write the pages and files that are kept of other indexes into a folder, or into one file whose name ends with .tar, for
@@ -49,8 +48,13 @@ def add_parser(parts: argparse._SubParsersAction[Any]) -> None:
     )
     add_selection_flags(parser)
     parser.add_argument(
-        "--upstream", metavar="URL", help="an upstream of the servers' settings, which no definition has"
+        "--upstream",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="an upstream of the servers' settings, which no definition has; may be repeated",
     )
+    parser.add_argument("--skip-unknown", action="store_true", help="leave out upstreams whose URL is not known here")
     add_store_flags(parser)
 
 
@@ -60,10 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
     from quire.operations.mirroring.exporting import export  # noqa: PLC0415 - with the client of other indexes
 
     selection, locks = selection_of(arguments), read_locks(arguments.lock)
-    opened = open_store(arguments, writes=False, further=("upstream",))
+    opened = open_store(arguments, writes=False)
     target = Path(arguments.to)
     _check_target(target, opened)
-    indexes = opened.indexes()
+    indexes, urls = opened.indexes(), upstream_urls(opened, arguments.upstream)
     locked = [*chain.from_iterable(lock.releases for lock in locks)], selection
     with ExitStack() as stack:
         meter = stack.enter_context(Meter("mirror export"))
@@ -71,10 +75,11 @@ def run(arguments: argparse.Namespace) -> int:
         writer: Writer = stack.enter_context(writing_archive(target)) if is_archive else FolderWriter(target)
         exported = export(
             opened.store,
-            _urls(opened),
+            urls,
             writer,
             meter,
             locked=locked if locks else None,
+            skips_unknown=arguments.skip_unknown,
             is_own=lambda project: any(index.project(project) is not None for index in indexes),
         )
     if arguments.json:
@@ -114,14 +119,3 @@ def _check_target(target: Path, opened: Opened) -> None:
             raise ConfigurationError(f"{target} cannot be written: its folder is not there, or it is a folder.")
     elif target.is_file():
         raise ConfigurationError(f"{target} is a file; name a folder, or a file whose name ends with .tar.")
-
-
-def _urls(opened: Opened) -> dict[str, str]:
-    """The URLs of the upstreams of all indexes, by their names in keys."""
-    from quire.catalog.mirroring import mirror_name  # noqa: PLC0415 - with the client of other indexes
-
-    definitions = AccessRecords(opened.store).read().state.document.indexes.values()
-    urls = [upstream.url for each in definitions for upstream in each.upstreams]
-    if opened.settings.upstream is not None:
-        urls.append(without_login(opened.settings.upstream))
-    return {mirror_name(url): url for url in urls}

@@ -1,8 +1,9 @@
 """`quire mirror status`: how much is kept of other indexes.
 
 JSON: {"store": directory or URL, "files": int, "bytes": int, "pages": int, "page_bytes": int (of large pages), "bound":
-int or null (bytes), "oldest_use": time or null (of the file that was not used longest), "upstreams": [the first four of
-each, with "name": str]}.
+int or null (bytes), "oldest_use": time or null (the last use of the file that was not used longest; null also where no
+use is recorded), "unused": int (files of which no use is recorded), "upstreams": [the first four of each, with "name":
+str and "url": str or null]}.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from quire.commands.common import Opened, add_store_flags, count, open_store, print_json, print_table
+from quire.commands.upstream_urls import upstream_urls
 from quire.domain.quotas import percent
 from quire.domain.sizes import in_words
 from quire.index.audit.entries import as_logged
-from quire.upstream.evicting import counted, in_order
+from quire.upstream.evicting import counted
 from quire.upstream.kept import Kept, kept_of
-from quire.upstream.uses import read_uses
+from quire.upstream.uses import Uses, read_uses
 
 _DESCRIPTION = """\
 Show how many files and pages are kept of other indexes, and how many bytes the files have: together and of each
-upstream, which is named by its host. The command reads the names and sizes of all files, and no file.
+upstream, with its URL where a definition or the settings here have it. The command reads the names and sizes of all
+files, and no file.
 """
 
 
@@ -39,17 +42,20 @@ def run(arguments: argparse.Namespace) -> int:
     for each in kept.values():
         total.add(each)
     now = datetime.now(UTC)
-    ordered = in_order(total.blobs, read_uses(opened.store.records, now), now) if total.blobs else []
-    oldest = as_logged(datetime.fromtimestamp(ordered[0][0], UTC)) if ordered else None
-    bound = _bound(opened)
+    uses = read_uses(opened.store.records, now) if total.blobs else Uses()
+    used = [use for blob in total.blobs if (use := uses.last(blob.key)) is not None]
+    oldest = as_logged(datetime.fromtimestamp(min(used), UTC)) if used else None
+    unused = len(total.blobs) - len(used)
+    bound, urls = _bound(opened), upstream_urls(opened)
     if arguments.json:
-        upstreams = [{"name": name, **_described(each)} for name, each in kept.items()]
+        upstreams = [{"name": name, "url": urls.get(name), **_described(each)} for name, each in kept.items()]
         print_json(
             {
                 "store": opened.home,
                 **_described(total),
                 "bound": bound,
                 "oldest_use": oldest,
+                "unused": unused,
                 "upstreams": upstreams,
             }
         )
@@ -57,12 +63,15 @@ def run(arguments: argparse.Namespace) -> int:
     of_bound = "" if bound is None else f" of {in_words(bound)} ({percent(total.bytes, bound)}%)"
     print(f"{count(total.files, 'file')}, {in_words(total.bytes)}{of_bound}; {count(total.pages, 'page')}.")
     if oldest is not None:
-        print(f"The file that was not used longest: {oldest}.")
+        print(f"The file that was not used longest was used at {oldest}.")
+    if unused:
+        print(f"No use is recorded of {count(unused, 'file')}.")
     if kept:
-        print_table(
-            ("Upstream", "Files", "Size", "Pages"),
-            [(name, str(each.files), in_words(each.bytes), str(each.pages)) for name, each in kept.items()],
-        )
+        rows = [
+            (name, urls.get(name, "-"), str(each.files), in_words(each.bytes), str(each.pages))
+            for name, each in kept.items()
+        ]
+        print_table(("Upstream", "URL", "Files", "Size", "Pages"), rows)
     return 0
 
 

@@ -66,6 +66,11 @@ class Reader(Protocol):
         then once for files. Raises InvalidRequest for what is missing, longer or shorter."""
         ...
 
+    def finish(self, sizes: Mapping[str, int]) -> None:
+        """Read on to the end, without the bytes of what is not needed. `sizes`: of all files of the list, by digest.
+        Raises InvalidRequest for an export in which one is missing, or that ends early."""
+        ...
+
 
 # -- a folder ---------------------------------------------------------------------------------------------------------
 
@@ -132,11 +137,13 @@ class FolderReader:
     def read(self, folder: str, sizes: Mapping[str, int]) -> Iterator[tuple[str, Pieces]]:
         for sha256, size in sizes.items():
             with self._open(folder, sha256) as file:
-                if os.fstat(file.fileno()).st_size != size:
-                    raise InvalidRequest(
-                        f"The export is damaged: {folder}/{sha256} has not the {size} bytes that it should."
-                    )
+                _check_size(folder, sha256, size, os.fstat(file.fileno()).st_size)
                 yield sha256, _pieces(file, size)
+
+    def finish(self, sizes: Mapping[str, int]) -> None:
+        for sha256, size in sizes.items():
+            with self._open(FILES, sha256) as file:
+                _check_size(FILES, sha256, size, os.fstat(file.fileno()).st_size)
 
     @contextmanager
     def _open(self, *names: str) -> Iterator[BinaryIO]:
@@ -213,11 +220,11 @@ class ArchiveReader:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._head: tuple[str, int] | None = None
-        """A member that was met, and is of the next folder."""
+        self._seen: set[str] = set()
+        """The digests of the files that were met."""
 
     def read_list(self) -> bytes:
-        head = self._next()
+        head = self._head()
         if head is None or head[0] != manifest.NAME:
             raise InvalidRequest("The file is no export of 'quire mirror export'.")
         if head[1] > manifest.MOST_BYTES:
@@ -232,24 +239,45 @@ class ArchiveReader:
             head = self._next()
             if head is None:
                 raise InvalidRequest(_END_EARLY)
-            name, size = head
-            place, _, sha256 = name.partition("/")
-            if place not in {PAGES, FILES} or len(sha256) != 64:
-                raise InvalidRequest(f"The export has a member {name[:100]!r} that no export has.")
+            place, sha256, size = head
             if place == FILES and folder == PAGES:
                 raise InvalidRequest("The export is damaged: a page that its list names is not in it.")
             wanted = missing.pop(sha256, None) if place == folder else None
             if wanted is None:  # not needed any more, or of another folder
                 self._skip(size)
-            elif wanted != size:
-                raise InvalidRequest(f"The export is damaged: {name} has not the {wanted} bytes that it should.")
             else:
+                _check_size(place, sha256, wanted, size)
                 yield sha256, _pieces(self._file, size)
             self._skip(-size % BLOCK)
 
-    def _next(self) -> tuple[str, int] | None:
+    def finish(self, sizes: Mapping[str, int]) -> None:
+        while (head := self._next()) is not None:
+            place, sha256, size = head
+            if place == FILES and sha256 in sizes:
+                _check_size(place, sha256, sizes[sha256], size)
+            self._skip(size + -size % BLOCK)
+        if self._file.read(BLOCK) != bytes(BLOCK) or not sizes.keys() <= self._seen:  # the second block of the end
+            raise InvalidRequest(_END_EARLY)
+
+    def _next(self) -> tuple[str, str, int] | None:
+        """Folder, digest and size of the next member; None at the end. Raises InvalidRequest for one that no export
+        has, and where the archive was cut."""
+        head = self._head()
+        if head is None:
+            return None
+        place, _, sha256 = head[0].partition("/")
+        if place not in {PAGES, FILES} or len(sha256) != 64:
+            raise InvalidRequest(f"The export has a member {head[0][:100]!r} that no export has.")
+        if place == FILES:
+            self._seen.add(sha256)
+        return place, sha256, head[1]
+
+    def _head(self) -> tuple[str, int] | None:
         """Name and size of the next member; None at the end. Raises InvalidRequest for one that is no plain file."""
-        return read_head(self._file.read(BLOCK))
+        block = self._file.read(BLOCK)
+        if len(block) < BLOCK:
+            raise InvalidRequest(_END_EARLY)
+        return read_head(block)
 
     def _skip(self, size: int) -> None:
         for _ in _pieces(self._file, size):
@@ -267,6 +295,11 @@ def _pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
             raise InvalidRequest(_END_EARLY)
         size -= len(piece)
         yield piece
+
+
+def _check_size(folder: str, sha256: str, wanted: int, found: int) -> None:
+    if found != wanted:
+        raise InvalidRequest(f"The export is damaged: {folder}/{sha256} has not the {wanted} bytes that it should.")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Final
 
 import zstandard
 
-from quire.domain.errors import BlobMissing, DigestMismatch, StoreError
+from quire.domain.errors import BlobMissing, ConfigurationError, DigestMismatch, StoreError
 from quire.domain.reserved import MIRROR
 from quire.locks.locked import LockedRelease
 from quire.locks.selecting import Selection
@@ -55,13 +55,15 @@ def export(
     progress: Progress,
     *,
     locked: tuple[Sequence[LockedRelease], Selection] | None = None,
+    skips_unknown: bool = False,
     is_own: Callable[[str], bool] = lambda _: False,
 ) -> Exported:
     """Write the mirrors of a store; with `locked`, only what is wanted of these releases, with the pages of their
     projects.
 
-    `urls`: of the upstreams, by their names in keys; `is_own`: whether a project is the store's own. Raises
-    DigestMismatch for kept bytes that are damaged, StoreError.
+    `urls`: of the upstreams, by their names in keys; an upstream with another name is left out (`skips_unknown`), or
+    refused: a server inside names it by its URL. `is_own`: whether a project is the store's own. Raises
+    ConfigurationError for that, DigestMismatch for kept bytes that are damaged, StoreError.
     """
     with tempfile.TemporaryFile() as spool:
         planning = _Planning(store, locked)
@@ -69,10 +71,16 @@ def export(
         names = dict[str, str | None]()
         places = list[tuple[int, int]]()
         for upstream in upstreams(store.records):
+            if upstream not in urls and skips_unknown:
+                continue
+            before = len(planning.pages)
             for packed in planning.read(upstream):
                 places.append((spool.tell(), len(packed)))
                 spool.write(packed)
-            names[upstream] = urls.get(upstream)
+            if upstream in urls:
+                names[upstream] = urls[upstream]
+            elif len(planning.pages) > before:
+                raise ConfigurationError(_unknown(upstream))
         head = Head(made=datetime.now(UTC), upstreams=names)
         manifest = Manifest(head, tuple(planning.pages), tuple(planning.files))
         data = encode(manifest)
@@ -98,6 +106,13 @@ def export(
     sizes = {file.sha256: file.size for file in manifest.files}
     return Exported(
         hashlib.sha256(data).hexdigest(), len(manifest.pages), len(sizes), sum(sizes.values()), missing, own
+    )
+
+
+def _unknown(upstream: str) -> str:
+    return (
+        f"The URL of the upstream {upstream} is not known here: no index has it in its definition. Name it with "
+        "--upstream, as the servers have it, or leave out what is kept of such upstreams with --skip-unknown."
     )
 
 

@@ -5,8 +5,9 @@ Theory of operation
 The export is trusted no further than its bytes prove. Its pages are read as strictly as answers of the upstream, and
 decide about its files: each must be listed on a page of the export with its digest, and metadata must have the digest
 that the page announces. Each file is published by itself once its bytes are verified, so an import that ended half-way
-is repeated, and skips what is here. The pages are written after all files, each in one step, and never over a newer
-one: so a server of this store never lists a file of the export that is not here, and never goes back.
+is repeated, and skips what is here; the export has to be whole all the same. The pages are written after all files,
+each in one step, and never over a newer one: so a server of this store never lists a file of the export that is not
+here, and never goes back.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def import_mirror(store: Store, reader: Reader, progress: Progress, digest: str 
             by_digest.setdefault(file.sha256, []).append(file)
         for sha256, pieces in reader.read(FILES, sizes(wanted)):
             result.bytes += _publish(store, by_digest[sha256], pieces, progress)
+        reader.finish(sizes(manifest.files))
         result.files = len(wanted)
         for upstream in manifest.head.upstreams:
             mirror = mirror_of(store, upstream)

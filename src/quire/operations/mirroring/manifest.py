@@ -40,7 +40,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, tag="quire mirror", tag_fi
     format: int = FORMAT
     made: datetime
     upstreams: dict[str, str | None]
-    """The URL of each, by its name in the keys of a mirror; None where no definition has it any more."""
+    """The URL of each, by its name in the keys of a mirror; None in some exports of older versions."""
 
 
 class PageEntry(msgspec.Struct, frozen=True, kw_only=True, tag="page", tag_field="type", omit_defaults=True):
