@@ -52,7 +52,7 @@ class RequestLine(NamedTuple):
     """The id of the request."""
     share: float = 1.0
     """Of such requests that were logged."""
-    index: str = ""
+    index: str = ""  # type: ignore[assignment]  # a tuple has a method of this name, which is not called here
     """The index that was asked; lines of a web server do not say it."""
 
 
