@@ -22,16 +22,19 @@ from hypothesis import strategies as st
 
 from quire import cli
 from quire.access import defining
-from quire.access.document import EMPTY, AccessDocument, with_fields
+from quire.access.document import EMPTY, AccessDocument, Grant, with_fields
 from quire.access.records import AccessRecords, Details, Transition
+from quire.domain.advisories import Severity
 from quire.domain.changes import Selection
 from quire.domain.errors import InvalidRequest
 from quire.domain.indexes import DEFAULT, IndexDefinition
+from quire.domain.policy import NO_POLICY, Effect, Policy, with_changes
 from quire.http.app.declared import DeclaredWatch
 from quire.index.audit.entries import Origin
 from quire.index.index import Index
-from quire.operations import declaring
-from quire.operations.declaring import applied, differences, export, parse_declared, toml_text
+from quire.operations.declaring.applying import applied, apply, differences
+from quire.operations.declaring.reading import Declared, parse_declared
+from quire.operations.declaring.writing import export, file_settings, toml_text
 from quire.operations.defining import create_index, delete_index
 from quire.store.memory import MemoryState, MemoryStore
 from quire.store.opening import open_store
@@ -62,7 +65,7 @@ expires = "2026-12-01T00:00:00Z"
 """
 
 
-def declared(text: str) -> declaring.Declared:
+def declared(text: str) -> Declared:
     return parse_declared(tomllib.loads(text))
 
 
@@ -82,8 +85,112 @@ def test_every_setting_can_be_declared() -> None:
     assert document.indexes["front"].behind == ("team", "main")
     assert document.indexes["pr-1"].in_front_of == "main"
     assert after(EVERYTHING, document) is document
-    fields = {each.name for each in msgspec.structs.fields(IndexDefinition)} - {"unknown", "policy"}
-    assert set(declaring.file_settings(DEFAULT)) == {each.replace("_", "-") for each in fields}
+    fields = {each.name for each in msgspec.structs.fields(IndexDefinition)} - {"unknown"}
+    assert {key.partition(".")[0] for key in file_settings(DEFAULT)} == {each.replace("_", "-") for each in fields}
+
+
+POLICY = """
+[indexes.main.policy]
+allow = ["Requests", "torch*"]
+deny = ["leftpad", { pattern = "Evil_*", reason = "stolen names" }]
+min-age = "7d"
+min-age-except = ["acme-*"]
+min-age-except-fixes = true
+blocked = [{ sha256 = "DIGEST", reason = "stolen key" }]
+exempt = ["six==1.17", { release = "attrs==26.1", until = "2026-12-24T00:00:00Z" }]
+malicious = "block"
+block-severity = "critical"
+warn-severity = "high"
+""".replace("DIGEST", "ab" * 32)
+
+
+def test_a_policy_can_be_declared() -> None:
+    """Every rule of it. Rules in the store that say the same keep their time, user and spelling; others go."""
+    by_hand = with_changes(NO_POLICY, {"deny": ["leftpad", "other"], "exempt": ["six==1.17.0"]}, at="then", by="ann")
+    before = with_fields(EMPTY, indexes={"main": IndexDefinition(policy=by_hand)})
+    document = applied(before, declared(POLICY), "main", at="now", by="bob")
+    policy = document.indexes["main"].policy
+    assert {each.pattern: (each.since, each.by, each.reason) for each in policy.deny} == {
+        "leftpad": ("then", "ann", None),
+        "evil-*": ("now", "bob", "stolen names"),
+    }
+    assert [(each.version, each.since) for each in policy.exempt] == [("1.17.0", "then"), ("26.1", "now")]
+    assert (policy.allow, policy.min_age, policy.min_age_since) == (("requests", "torch*"), 7 * 86400, "now")
+    assert (policy.malicious, policy.block_severity) == (Effect.BLOCK, Severity.CRITICAL)
+    assert after(POLICY, document) is document
+    assert {*declared(POLICY).indexes["main"]["policy"]} == {
+        name for name in Policy.__struct_fields__ if not name.endswith("_since") and name != "unknown"
+    }
+    less = after("[indexes.main.policy]\ndeny = []\nblock-severity = 'off'", document)
+    assert (less.indexes["main"].policy.deny, less.indexes["main"].policy.block_severity) == ((), None)
+    assert less.indexes["main"].policy.min_age == 7 * 86400
+    assert [str(each) for each in differences(less, document, "main")] == [
+        'main: policy.deny = ["leftpad", {pattern = "evil-*", reason = "stolen names"}], in the store []',
+        'main: policy.block-severity = "critical", in the store "off"',
+    ]
+    pruned = after("[indexes.main]\nquota = 1", document, prune=True).indexes["main"].policy
+    assert pruned.is_empty
+    assert (pruned.deny, pruned.exempt) == ((), ())
+
+
+RIGHTS = """
+[groups]
+ops = ["ann", "bob"]
+
+[[grants]]
+subject = "group:ops"
+rights = ["admin"]
+
+[[grants]]
+subject = "user:carl"
+rights = ["manage", "upload"]
+index = "main"
+projects = ["Acme-*"]
+"""
+
+
+def test_grants_and_groups_can_be_declared() -> None:
+    """A grant is there if the store has one that gives the same, whatever the order of its words."""
+    document = applied(EMPTY, declared(RIGHTS), "main", at="now", by="ann")
+    assert document.groups == {"ops": ("ann", "bob")}
+    given = [(each.subject, each.permissions, each.index, each.projects) for each in document.grants.values()]
+    assert given == [("group:ops", ("admin",), "*", ("*",)), ("user:carl", ("upload", "manage"), "main", ("acme-*",))]
+    assert {(each.created, each.by) for each in document.grants.values()} == {("now", "ann")}
+    assert after(RIGHTS, document) is document
+    carl = 'rights = ["upload", "manage"]'
+    assert sorted(map(str, differences(EMPTY, document, "main"))) == [
+        'grants: {subject = "group:ops", rights = ["admin"]} to be given',
+        f'grants: {{subject = "user:carl", {carl}, index = "main", projects = ["acme-*"]}} to be given',
+        'groups.ops = ["ann", "bob"], in the store none',
+    ]
+    assert export(document, "main")["groups"] == {"ops": ["ann", "bob"]}
+    assert after(toml_text(export(document, "main")), document, prune=True) is document
+
+
+def test_grants_that_are_not_declared_go_only_where_some_are() -> None:
+    """With prune; never those of tokens and publishers, which no file has. The last right admin can move, not go."""
+    before = after(RIGHTS)
+    token = Grant(subject="token:abc", permissions=("upload",))
+    before = with_fields(before, grants={**before.grants, "of-token": token})
+    assert after("[indexes.main]\n", before, prune=True) is before
+    moved = after('[groups]\n[[grants]]\nsubject = "user:dora"\nrights = ["admin"]', before, prune=True)
+    assert sorted(each.subject for each in moved.grants.values()) == ["token:abc", "user:dora"]
+    assert moved.groups == {}
+    assert [each["subject"] for each in export(moved, "main")["grants"]] == ["user:dora"]
+    assert 'groups.ops = none, in the store ["ann", "bob"]' in map(str, differences(before, moved, "main"))
+    for text in ('[[grants]]\nsubject = "user:dora"\nrights = ["read"]', "[groups]\nops = []"):
+        with pytest.raises(InvalidRequest, match="last right admin"):
+            after(text, before, prune=True)
+
+
+def test_the_first_grants_need_an_administrator() -> None:
+    """From the first one on grants decide, so without one no grant could be changed."""
+    text = '[[grants]]\nsubject = "authenticated"\nrights = ["read"]'
+    with pytest.raises(InvalidRequest, match="right admin on every index"):
+        after(text)
+    with pytest.raises(InvalidRequest, match="right admin on every index"):
+        after(f'{text}\n[[grants]]\nsubject = "user:ann"\nrights = ["admin"]\nindex = "main"')
+    assert len(after(f'{text}\n[[grants]]\nsubject = "user:ann"\nrights = ["admin"]').grants) == 2
 
 
 def test_what_is_not_declared_stays() -> None:
@@ -113,7 +220,26 @@ def test_an_order_of_indexes_can_be_turned_round() -> None:
         ("indexes = 1", "a table for each index"),
         ("[indexes]\nmain = 1", "a table for each index"),
         ("[indexes.main]\nqouta = 1", "did you mean quota"),
-        ("[indexes.main]\npolicy = {}", "'quire policy' sets it"),
+        ("[indexes.main]\npolicy = 1", "policy of indexes.main: Expected `object`"),
+        ("[indexes.main.policy]\nmin_agee = 1", "did you mean min-age"),
+        ("[indexes.main.policy]\nmin-age = 'x'", "policy of indexes.main: min-age: 'x' is no duration"),
+        ("[indexes.main.policy]\nmin-age = -1", "up to 3650d"),
+        ("[indexes.main.policy]\ndeny = [{ reason = 'x' }]", "a denial has no pattern"),
+        ("[indexes.main.policy]\ndeny = [{ pattern = 'x', since = 'y' }]", "since is no setting of a denial"),
+        ("[indexes.main.policy]\ndeny = [1]", "Expected `object`"),
+        ("[indexes.main.policy]\nblocked = ['ab']", "64 hexadecimal digits"),
+        ("[indexes.main.policy]\nexempt = ['six']", "no release"),
+        ("[indexes.main.policy]\nexempt = [{ release = 'six==1', until = 'x' }]", "no time"),
+        ("[indexes.main.policy]\nblock-severity = 'worst'", "Invalid enum value 'worst'"),
+        ("groups = 1", "groups: Expected `object`"),
+        ("[groups]\nops = 'ann'", "Expected `array`"),
+        ("[groups]\nops = [' ann']", "no name of a user"),
+        ("grants = 1", "grants: Expected `array`"),
+        ("[[grants]]\nsubject = 'user:ann'", "The 1. of .*no rights"),
+        ("[[grants]]\nsubject = 'ann'\nrights = ['read']", "cannot be given a right"),
+        ("[[grants]]\nsubject = 'user:ann'\nrights = ['raed']", "no right"),
+        ("[[grants]]\nsubject = 'user:ann'\nright = ['read']", "did you mean rights"),
+        ("[[grants]]\nsubject = 'token:a'\nrights = ['read']", "not for a file"),
         ("[indexes.main]\nuploads = 'yes'", "uploads of indexes.main: Expected `bool`"),
         ("[indexes.main]\nquota = '50 apples'", "quota of indexes.main"),
         ("[indexes.main]\nkeep = ['any:3']", "final releases of every project"),
@@ -145,6 +271,15 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "quota": st.just("none") | st.integers(1, 1 << 50),
     "keep": st.lists(st.sampled_from(["dev:1", "pre:3d"]), unique=True),
     "claims": st.lists(st.sampled_from(["a", "b-*", "c?"]), unique=True),
+    "policy": st.fixed_dictionaries(
+        {},
+        optional={
+            "min-age": st.integers(0, 90_000),
+            "deny": st.lists(st.sampled_from(["a", "b-*", "c?"]), unique=True),
+            "exempt": st.just([{"release": "six==1.0", "reason": 'a "b"'}]),
+            "block-severity": st.sampled_from(["off", "high"]),
+        },
+    ),
     "behind": st.lists(st.sampled_from(["x", "y"]), unique=True),
     "namespaces": st.just([]) | st.just([{"name": "n", "owners": ['user:"é\\\n\x7f\U0001f600'.replace("\n", "")]}]),
 }
@@ -155,12 +290,13 @@ def test_an_exported_configuration_is_the_same(first: dict[str, Any], second: di
     """Of any state: applied to it, and with prune to an empty store."""
     table = {"indexes": {"main": first, "a_b": second, "x": {}, "y": {}}}
     try:
-        document = applied(EMPTY, parse_declared(table), "main")
+        document = applied(EMPTY, parse_declared(table), "main", at="now")
     except InvalidRequest:
         return
     text = toml_text(export(document, "main"))
     assert after(text, document, prune=True) is document
-    assert {name: each for name, each in after(text).indexes.items() if each != DEFAULT} == {
+    again = applied(EMPTY, declared(text), "main", at="now")
+    assert {name: each for name, each in again.indexes.items() if each != DEFAULT} == {
         name: each for name, each in document.indexes.items() if each != DEFAULT
     }
 
@@ -186,17 +322,21 @@ def test_the_command_line(tmp_path: Path) -> None:
     file.write_text('port = 8081\n[indexes.main]\nquota = "1G"\n[indexes.team]\nbehind = ["main"]\n')
     with file.open("a") as more:
         more.write('[[indexes.main.namespaces]]\nname = "acme"\nowners = ["group:ops"]\n')
+        more.write('[indexes.main.policy]\nmin-age = "7d"\n[groups]\nops = ["ann"]\n')
+        more.write('[[grants]]\nsubject = "group:ops"\nrights = ["admin"]\n')
     place = ("-d", store)
     assert 'main: quota = "1G", in the store "none"' in quire("apply", file, "--check", *place, code=1)
     assert "team: to be made" in quire("apply", file, "-n", *place)
     assert AccessRecords(open_store(str(store))).read().state.document.indexes == {}
-    assert "Applied 4 differences" in quire("apply", file, *place)
+    assert "Applied 7 differences" in quire("apply", file, *place)
     assert quire("apply", file, "--check", *place) == "Nothing to do: the store is as the file declares it.\n"
     assert quire("log", "--access", *place).count("\tapply\t") == 1
     assert json.loads(quire("namespace", "show", "acme", "--json", *place))["exempt"] == ["main/acme-old"]
     exported = quire("apply", "--export", *place)
     assert tomllib.loads(exported)["indexes"]["team"] == {"behind": ["main"]}
-    assert json.loads(quire("apply", "--export", "--json", *place))["indexes"] == tomllib.loads(exported)["indexes"]
+    assert json.loads(quire("apply", "--export", "--json", *place)) == tomllib.loads(exported)
+    assert json.loads(quire("policy", "show", "--json", *place))["min_age"] == 7 * 86400
+    assert "\tgroup:ops\tadmin\t" in quire("grants", *place)
     quire("index", "set", "main", "--quota", "2G", *place)
     assert json.loads(quire("apply", file, "-n", "--json", *place))["differences"][0]["stored"] == "2G"
 
@@ -205,16 +345,19 @@ def test_prune_removes_no_files(tmp_path: Path) -> None:
     """An index that is not declared goes without files only; and nothing else is applied then."""
     store = MemoryStore(MemoryState())
     access, origin = AccessRecords(store), Origin(user="ann")
-    declaring.apply(access, declared("[indexes.old]\n"), default="main", prune=False, dry_run=False, origin=origin)
+    apply(access, declared("[indexes.old]\n"), default="main", prune=False, dry_run=False, origin=origin)
     index = Index(store, "old")
     index.publish([staged_wheel(store, "alpha", "1.0")])
     wanted = declared("[indexes.main]\nuploads = false\n")
     with pytest.raises(InvalidRequest, match="quire index delete old"):
-        declaring.apply(access, wanted, default="main", prune=True, dry_run=False, origin=origin)
+        apply(access, wanted, default="main", prune=True, dry_run=False, origin=origin)
     assert [*access.read().state.document.indexes] == ["old"]
     index.delete("alpha", Selection())
-    declaring.apply(access, wanted, default="main", prune=True, dry_run=False, origin=origin)
+    apply(access, wanted, default="main", prune=True, dry_run=False, origin=origin)
     assert [*access.read().state.document.indexes] == ["main"]
+    Index(store, "main").publish([staged_wheel(store, "alpha", "1.0")])
+    apply(access, declared("[indexes.main]\n"), default="main", prune=True, dry_run=False, origin=origin)
+    assert access.read().state.document.indexes == {}  # the index at the root needs no definition
 
 
 class Racing(AccessRecords):
@@ -239,11 +382,11 @@ def test_an_index_with_a_file_that_comes_meanwhile_stays(is_deleted: bool) -> No
     store = MemoryStore(MemoryState())
     access, origin = Racing(store), Origin(user="ann")
     text = '[indexes.deep]\n[indexes.old]\nbehind = ["deep"]\n[indexes.empty]\n'
-    declaring.apply(access, declared(text), default="main", prune=False, dry_run=False, origin=origin)
+    apply(access, declared(text), default="main", prune=False, dry_run=False, origin=origin)
     index = Index(store, "old")
     access.upload = lambda: index.publish([staged_wheel(store, "alpha", "1.0")])
     remove: Callable[[], object] = partial(
-        declaring.apply, access, {"main": {}}, default="main", prune=True, dry_run=False, origin=origin
+        apply, access, Declared({"main": {}}), default="main", prune=True, dry_run=False, origin=origin
     )
     if is_deleted:
         remove = partial(delete_index, access, index, with_files=False, default="main", origin=origin)
@@ -265,7 +408,7 @@ def test_an_index_that_is_made_meanwhile_is_not_pruned_with_its_files() -> None:
 
     wanted = declared("[indexes.main]\nuploads = false\n")
     with pytest.raises(InvalidRequest, match="new is not declared, and has files"):
-        declaring.apply(Late(store), wanted, default="main", prune=True, dry_run=False, origin=origin)
+        apply(Late(store), wanted, default="main", prune=True, dry_run=False, origin=origin)
     assert [*AccessRecords(store).read().state.document.indexes] == ["new"]
 
 

@@ -87,8 +87,8 @@ def with_grant(document: AccessDocument, identity: str, grant: Grant) -> AccessD
 
 def same_grants(document: AccessDocument, grant: Grant) -> list[str]:
     """The ids of the grants that give the same to the same."""
-    wanted = _meaning(grant)
-    return [identity for identity, each in document.grants.items() if _meaning(each) == wanted]
+    wanted = meaning(grant)
+    return [identity for identity, each in document.grants.items() if meaning(each) == wanted]
 
 
 def begins_to_decide(before: AccessDocument, after: AccessDocument) -> bool:
@@ -316,5 +316,6 @@ def _can_be(subject: Subject, document: AccessDocument) -> bool:
     return True
 
 
-def _meaning(grant: Grant) -> tuple[object, ...]:
+def meaning(grant: Grant) -> tuple[object, ...]:
+    """Its subject, rights, index and projects: two grants with the same ones are the same."""
     return grant.subject, grant.permissions, grant.index, grant.projects

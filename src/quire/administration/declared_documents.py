@@ -8,30 +8,37 @@ from typing import Any, Final
 import msgspec
 
 from quire.administration.documents import Answer, Body
-from quire.operations.declaring import Difference
+from quire.operations.declaring.applying import Difference
+from quire.operations.declaring.reading import GRANTS, GROUPS, INDEXES
 
 
 class ConfigurationBody(Body, frozen=True, kw_only=True):
     """A configuration to apply."""
 
-    indexes: dict[str, dict[str, Any]]
+    indexes: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     """By name, the settings as the table `indexes` of a configuration file has them."""
+    groups: dict[str, list[str]] | msgspec.UnsetType = msgspec.UNSET
+    """The users of each, as the table `groups` has them; absent: nothing is declared of groups."""
+    grants: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    """As the tables `grants` have them; absent: nothing is declared of grants."""
     prune: bool = False
-    """Set back what is not declared, and remove indexes that are not."""
+    """Set back settings that are not declared, and remove indexes that are not; grants and groups only where there are
+    some in this configuration."""
     dry_run: bool = False
     """Apply nothing; answer the differences."""
 
 
 class DifferenceEntry(Answer, frozen=True, kw_only=True):
-    """A setting that was not as it is declared."""
+    """A setting, a grant or a group that was not as it is declared."""
 
-    index: str
+    index: str | None
+    """None for a grant or a group."""
     setting: str | None
-    """None for the index itself."""
+    """Such as `quota`, `policy.min-age`, `groups.ops` or `grants`; None for the index itself."""
     stored: Any
-    """None for an index that was not there."""
+    """None for an index, a grant or a group that was not there."""
     declared: Any
-    """None for an index that is not declared."""
+    """None for one that is not declared."""
     text: str
     """All of it in a line."""
 
@@ -44,9 +51,11 @@ class Applied(Answer, frozen=True, kw_only=True):
 
 
 class Configuration(Answer, frozen=True, kw_only=True):
-    """The indexes as a configuration file declares them."""
+    """The state of a store as a configuration file declares it."""
 
     indexes: dict[str, dict[str, Any]]
+    groups: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    grants: list[dict[str, Any]] = msgspec.field(default_factory=list)
 
 
 SCHEMAS: Final[tuple[type[msgspec.Struct], ...]] = (ConfigurationBody, DifferenceEntry, Applied, Configuration)
@@ -64,6 +73,12 @@ def applied_of(found: Iterable[Difference], *, dry_run: bool) -> Applied:
     return Applied(differences=entries, changed=bool(entries) and not dry_run)
 
 
-def configuration_of(indexes: Mapping[str, Mapping[str, Any]]) -> Configuration:
-    """The document of these indexes."""
-    return Configuration(indexes={name: dict(settings) for name, settings in indexes.items()})
+def configuration_of(tables: Mapping[str, Any]) -> Configuration:
+    """The document of a configuration file's tables."""
+    return msgspec.convert(tables, Configuration)
+
+
+def tables_of(document: ConfigurationBody | Configuration) -> dict[str, Any]:
+    """The tables that declare something, as a configuration file has them."""
+    tables = {INDEXES: document.indexes, GROUPS: document.groups, GRANTS: document.grants}
+    return {name: value for name, value in tables.items() if value is not msgspec.UNSET}

@@ -1,7 +1,7 @@
 """`quire apply`: a declared configuration is applied to the store, or compared with it, or printed.
 
-JSON: {"differences": [{"index": str, "setting": str or null, "stored": VALUE, "declared": VALUE, "text": str}],
-"changed": bool}; of --export {"indexes": {NAME: {SETTING: VALUE}}}.
+JSON: {"differences": [{"index": str or null, "setting": str or null, "stored": VALUE, "declared": VALUE, "text":
+str}], "changed": bool}; of --export {"indexes": {NAME: {SETTING: VALUE}}, "groups": {NAME: [USER]}, "grants": [{...}]}.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ from typing import Any
 
 import msgspec
 
-from quire.administration.declared_documents import ConfigurationBody
+from quire.administration.declared_documents import ConfigurationBody, tables_of
 from quire.commands.administering import add_place_flags, open_administration
 from quire.commands.common import add_user_flag, count, plain, print_json
 from quire.config.settings import read_declared
 from quire.domain.errors import ConfigurationError
-from quire.operations.declaring import TABLE, read_file, toml_text
+from quire.operations.declaring.reading import INDEXES, read_file
+from quire.operations.declaring.writing import toml_text
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     """Add `apply`."""
     parser = subparsers.add_parser(
         "apply",
-        help="apply a declared configuration of indexes, or compare the store with it",
-        description="Apply the tables [indexes.NAME] of a configuration file to the store: all of them in one step, or "
-        "nothing. Settings and indexes that are not declared are left alone.",
+        help="apply a declared configuration, or compare the store with it",
+        description="Apply the tables [indexes.NAME], [groups] and [[grants]] of a configuration file to the store: "
+        "all of them in one step, or nothing. What is not declared is left alone.",
     )
     parser.add_argument("file", nargs="?", metavar="FILE", help="the configuration file, such as quire.toml")
     parser.add_argument("--dry-run", "-n", action="store_true", help="only say what is different")
@@ -38,9 +39,10 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--prune",
         action="store_true",
-        help="set back settings that are not declared, and remove indexes that are not and have no files; stages stay",
+        help="set back settings that are not declared, and remove indexes that are not and have no files; stages stay. "
+        "Take back grants and remove groups that are not declared, where the file declares some",
     )
-    parser.add_argument("--export", action="store_true", help="print the indexes of the store as such a file")
+    parser.add_argument("--export", action="store_true", help="print the state of the store as such a file")
     add_place_flags(parser)
     add_user_flag(parser)
 
@@ -55,13 +57,15 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json(msgspec.to_builtins(found))
         else:
-            print(toml_text(found.indexes), end="")
+            print(toml_text(tables_of(found)), end="")
         return 0
     declared = read_declared(arguments.file)
     if not declared:
-        raise ConfigurationError(f"{arguments.file} declares no index: it has no table such as [{TABLE}.main].")
+        raise ConfigurationError(
+            f"{arguments.file} declares no index, group or grant: it has no table such as [{INDEXES}.main]."
+        )
     read_file(arguments.file)
-    body = ConfigurationBody(indexes=declared, prune=arguments.prune, dry_run=dry_run)
+    body = msgspec.convert({**declared, "prune": arguments.prune, "dry_run": dry_run}, ConfigurationBody)
     done = open_administration(arguments, writes=not dry_run).apply(body)
     if arguments.json:
         print_json(msgspec.to_builtins(done))

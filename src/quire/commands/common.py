@@ -6,7 +6,6 @@ import argparse
 import getpass
 import json
 import os
-import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ import structlog
 
 from quire.config import values
 from quire.config.settings import Settings, resolve, unknown_variables
+from quire.domain.durations import parse_duration
 from quire.domain.errors import ConfigurationError, InvalidRequest
 from quire.dropin.folder import Folder
 from quire.dropin.listing import Candidate
@@ -40,9 +40,6 @@ _log = structlog.get_logger(__name__)
 
 _ABOUT_RIGHTS = {"access", "grant", "revoke", "grants", "group", "token", "publisher", "index"}
 """The commands on what servers with the setting rights=settings do not obey."""
-
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)")
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +249,7 @@ def size(text: str) -> int:
 
 def duration(text: str) -> float:
     """Seconds, from `90`, `90s`, `15m`, `1h` or `2d`. For argparse."""
-    match = _DURATION.fullmatch(text.strip().lower())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write it like 90s, 15m, 1h or 2d")
-    return float(match[1]) * _SECONDS[match[2]]
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

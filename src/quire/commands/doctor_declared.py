@@ -7,7 +7,7 @@ from quire.config.settings import Settings
 from quire.doctor.findings import Finding, Weight
 from quire.domain.errors import ConfigurationError, StoreError
 from quire.index.audit.entries import Origin
-from quire.operations.declaring import compared
+from quire.operations.declaring.applying import compared
 from quire.operations.opening import open_index
 
 _SHOWN = 3

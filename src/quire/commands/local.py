@@ -23,6 +23,7 @@ from quire.administration.declared_documents import (
     ConfigurationBody,
     applied_of,
     configuration_of,
+    tables_of,
 )
 from quire.administration.describing import log_reader
 from quire.administration.describing_access import explanation, grant_entry, grant_list, token_entry
@@ -99,7 +100,6 @@ from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
 from quire.index.index import Index
 from quire.operations import (
-    declaring,
     defining,
     granting,
     owning,
@@ -111,6 +111,9 @@ from quire.operations import (
 )
 from quire.operations import webhooks as webhook_operations
 from quire.operations.changing import FixedFile
+from quire.operations.declaring.applying import apply
+from quire.operations.declaring.reading import parse_declared
+from quire.operations.declaring.writing import export
 from quire.operations.missing import no_such_project
 from quire.operations.retention import preview
 from quire.operations.selecting import Target, only_drop_ins
@@ -204,12 +207,12 @@ class Local:
         return explained(self._opened, self._index.name, project, version)
 
     def configuration(self) -> Configuration:
-        return configuration_of(declaring.export(self._access.read().state.document, self._opened.root))
+        return configuration_of(export(self._access.read().state.document, self._opened.root))
 
     def apply(self, body: ConfigurationBody) -> Applied:
-        found = declaring.apply(
+        found = apply(
             self._access,
-            declaring.parse_declared({declaring.TABLE: body.indexes}),
+            parse_declared(tables_of(body)),
             default=self._opened.root,
             prune=body.prune,
             dry_run=body.dry_run,

@@ -39,8 +39,8 @@ UNSUPPORTED_SERVERS = (
 )
 """Servers that pypiserver runs, and granian, which quire ran; understood, and uvicorn serves instead."""
 
-DECLARED_TABLE = "indexes"
-"""The table of a configuration file that is no setting: see `quire.operations.declaring`."""
+DECLARED_TABLES = ("indexes", "grants", "groups")
+"""The tables of a configuration file that are no settings: see `quire.operations.declaring`."""
 
 _LEVELS = {0: "WARNING", 1: "INFO", 2: "DEBUG"}
 
@@ -477,7 +477,7 @@ def _read_config_file(named: str | None, environ: Mapping[str, str]) -> tuple[st
         return "quire.toml", {}
     file = file or "quire.toml"
     table = {key.replace("-", "_"): value for key, value in _read_toml(file).items()}
-    if table.pop(DECLARED_TABLE, None):
+    if [name for name in DECLARED_TABLES if table.pop(name, None)]:
         table.setdefault("declared", str(Path(file).expanduser().absolute()))
     if unknown := sorted(table.keys() - {option.name for option in OPTIONS}):
         raise ConfigurationError(
@@ -508,16 +508,14 @@ def _read_toml(file: str) -> dict[str, Any]:
         raise ConfigurationError(f"The configuration file {file} cannot be read: {reason_of(error)}.") from error
 
 
-def read_declared(file: str) -> dict[str, dict[str, Any]]:
-    """The tables of indexes in a configuration file (`quire.operations.declaring`); its settings must be right, too.
+def read_declared(file: str) -> dict[str, Any]:
+    """The tables of a configuration file that declare something (`quire.operations.declaring`), by name; its settings
+    must be right, too.
 
     Raises ConfigurationError.
     """
     _read_config_file(file, {})
-    found = _read_toml(file).get(DECLARED_TABLE, {})
-    if not isinstance(found, dict) or not all(isinstance(each, dict) for each in found.values()):
-        raise ConfigurationError(f"{file}: [{DECLARED_TABLE}] has a table for each index.")
-    return found
+    return {name: value for name, value in _read_toml(file).items() if name in DECLARED_TABLES}
 
 
 def _relative_to(folder: Path, raw: object) -> object:

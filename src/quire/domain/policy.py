@@ -16,7 +16,7 @@ import msgspec
 
 from quire.domain.advisories import Severity
 from quire.domain.errors import InvalidName, InvalidRequest, NotFound
-from quire.domain.names import normalize_name, same_version
+from quire.domain.names import normalize_name, same_version, version_sort_key
 from quire.domain.reserved import normalize_pattern
 
 LONGEST_AGE: Final = 3650 * 86_400
@@ -135,7 +135,7 @@ def with_changes(policy: Policy, changes: Mapping[str, Any], *, at: str, by: str
     fields of Policy by name. `at`: the time of the change. Raises InvalidRequest, NotFound.
     """
     asked = dict(changes)
-    reason, until = _reason(asked.pop("reason", None)), _checked_time(asked.pop("until", None))
+    reason, until = checked_reason(asked.pop("reason", None)), checked_time(asked.pop("until", None))
     note: dict[str, Any] = {"reason": reason, "since": at, "by": by}
     fields: dict[str, Any] = {name: _plain(name, asked.pop(name)) for name in _PLAIN if name in asked}
     fields["min_age"] = min_age = asked.pop("min_age", policy.min_age)
@@ -144,13 +144,12 @@ def with_changes(policy: Policy, changes: Mapping[str, Any], *, at: str, by: str
     fields["allow"] = _patterns(policy.allow, asked.pop("allow", ()), asked.pop("not_allow", ()))
     excepted = asked.pop("min_age_except", ()), asked.pop("not_min_age_except", ())
     fields["min_age_except"] = _patterns(policy.min_age_except, *excepted)
-    denied = {_pattern(each): Denied(pattern=_pattern(each), **note) for each in asked.pop("deny", ())}
-    fields["deny"] = _changed(
-        policy.deny, denied, {_pattern(each) for each in asked.pop("not_deny", ())}, lambda each: each.pattern
-    )
+    denied = {parse_pattern(each): Denied(pattern=parse_pattern(each), **note) for each in asked.pop("deny", ())}
+    not_denied = {parse_pattern(each) for each in asked.pop("not_deny", ())}
+    fields["deny"] = _changed(policy.deny, denied, not_denied, _BY_KEY["deny"])
     blocked = {parse_digest(each): Blocked(sha256=parse_digest(each), **note) for each in asked.pop("block", ())}
     unblocked = {_known_digest(policy, each) for each in asked.pop("unblock", ())}
-    fields["blocked"] = _changed(policy.blocked, blocked, unblocked, lambda each: each.sha256)
+    fields["blocked"] = _changed(policy.blocked, blocked, unblocked, _BY_KEY["blocked"])
     exempt = {}
     for project, version in map(parse_release, asked.pop("exempt", ())):
         known = _known_exemption(policy, project, version)
@@ -159,6 +158,35 @@ def with_changes(policy: Policy, changes: Mapping[str, Any], *, at: str, by: str
     fields["exempt"] = _changed(policy.exempt, exempt, ended, _release_of)
     if asked:
         raise InvalidRequest(f"A policy has no setting {min(asked)[:_MOST_TEXT]!r}.")
+    return _with_fields(policy, fields, at)
+
+
+def with_rules(policy: Policy, wanted: Mapping[str, Any], *, at: str, by: str | None) -> Policy:
+    """A policy with these values of fields, checked ones; the very policy where it has all of them already.
+
+    Rules that are there and say the same keep their times and users, whatever those of `wanted`, and their order.
+    """
+    fields = dict(wanted)
+    for name in ("allow", "min_age_except"):
+        if name in fields:
+            before, kept = getattr(policy, name), {*fields[name]}
+            fields[name] = _patterns(before, fields[name], [each for each in before if each not in kept])
+    if "exempt" in fields:
+        spelled = {_canonical(each): each.version for each in policy.exempt}
+        fields["exempt"] = [
+            msgspec.structs.replace(each, version=spelled.get(_canonical(each), each.version))
+            for each in fields["exempt"]
+        ]
+    for name, key in _BY_KEY.items():
+        if name in fields:
+            rules = {key(each): msgspec.structs.replace(each, since=at, by=by) for each in fields[name]}
+            before = getattr(policy, name)
+            fields[name] = _changed(before, rules, {*map(key, before)} - rules.keys(), key)
+    return _with_fields(policy, fields, at)
+
+
+def _with_fields(policy: Policy, fields: Mapping[str, Any], at: str) -> Policy:
+    """With fields, and the times at which they were set. Raises InvalidRequest for too many rules."""
     changed = msgspec.structs.replace(policy, **fields)
     for name, kinds in (("allow_since", ("allow",)), ("min_age_since", ("min_age",)), ("advisories_since", _PLAIN[1:])):
         if any(getattr(changed, kind) != getattr(policy, kind) for kind in kinds):
@@ -236,12 +264,25 @@ def _changed(
     return (*kept, *(each for name, each in added.items() if name not in have and name not in removed))
 
 
-def _without_note(rule: _Rule) -> _Rule:
-    return msgspec.structs.replace(rule, since=None, by=None, unknown={})
-
-
 def _release_of(exemption: Exemption) -> tuple[str, str]:
     return exemption.project, exemption.version
+
+
+_BY_KEY: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "deny": lambda each: each.pattern,
+    "blocked": lambda each: each.sha256,
+    "exempt": _release_of,
+}
+"""By field with rules, the part of a rule that no other rule has."""
+
+
+def _canonical(exemption: Exemption) -> tuple[str, object]:
+    """The same for every spelling of its version."""
+    return exemption.project, version_sort_key(exemption.version)
+
+
+def _without_note(rule: _Rule) -> _Rule:
+    return msgspec.structs.replace(rule, since=None, by=None, unknown={})
 
 
 def _known_exemption(policy: Policy, project: str, version: str) -> tuple[str, str]:
@@ -263,11 +304,12 @@ def _known_digest(policy: Policy, text: str) -> str:
 
 
 def _patterns(before: Sequence[str], added: Sequence[str], removed: Sequence[str]) -> tuple[str, ...]:
-    without = set(map(_pattern, removed))
-    return tuple(dict.fromkeys(each for each in (*before, *map(_pattern, added)) if each not in without))
+    without = set(map(parse_pattern, removed))
+    return tuple(dict.fromkeys(each for each in (*before, *map(parse_pattern, added)) if each not in without))
 
 
-def _pattern(text: str) -> str:
+def parse_pattern(text: str) -> str:
+    """A name or a pattern, normalized. Raises InvalidRequest."""
     try:
         return normalize_pattern(text)
     except ValueError as error:
@@ -291,7 +333,8 @@ def _plain(name: str, value: Any) -> Any:
         raise InvalidRequest(f"{str(value)[:_MOST_TEXT]!r} is no value of {name}.") from None
 
 
-def _checked_time(text: str | None) -> str | None:
+def checked_time(text: str | None) -> str | None:
+    """The end of an exemption. Raises InvalidRequest."""
     if text is None:
         return None
     try:
@@ -301,7 +344,8 @@ def _checked_time(text: str | None) -> str | None:
     return text
 
 
-def _reason(text: str | None) -> str | None:
+def checked_reason(text: str | None) -> str | None:
+    """A reason in one line, without a full stop. Raises InvalidRequest."""
     if text is None:
         return None
     reason = " ".join(text.split())

@@ -150,7 +150,7 @@ def delete_index(
     if before is not after:
         log.info("index deleted", index=index.name, user=origin.user)
         if not with_files:
-            put_back_with_files(access, before, after, origin)
+            put_back_with_files(access, before, after, default, origin)
     deleted = 0
     listed = files if still is not None else [name for name in index.names() if has_files(index, name)]
     for name in listed if with_files else ():
@@ -165,13 +165,16 @@ def delete_index(
     return deleted
 
 
-def put_back_with_files(access: AccessRecords, before: AccessDocument, after: AccessDocument, origin: Origin) -> None:
+def put_back_with_files(
+    access: AccessRecords, before: AccessDocument, after: AccessDocument, default: str, origin: Origin
+) -> None:
     """Define those indexes again that a change has removed and that have files. Raises InvalidRequest that names one.
 
     A file is one record and a definition another, so an upload that was let in before the removal can be published
     just before it, after the look at the files that came first. It was acknowledged, and has to be served.
+    `default`: the index at the server's root, which is there without a definition.
     """
-    removed = before.indexes.keys() - after.indexes.keys()
+    removed = before.indexes.keys() - after.indexes.keys() - {default}
     filled = [name for name in sorted(removed) if projects_with_files(access.store, name)]
     if not filled:
         return

@@ -43,8 +43,9 @@ def test_a_configuration_is_applied_whole(tmp_path: Path) -> None:
     application = create_application(settings)
     wanted: dict[str, Any] = {
         "team": {"behind": ["main"], "quota": "1G"},
-        "main": {"namespaces": [{"name": "acme", "owners": ["ann"]}]},
+        "main": {"namespaces": [{"name": "acme", "owners": ["ann"]}], "policy": {"deny": ["leftpad"]}},
     }
+    rights: dict[str, Any] = {"groups": {"ops": ["bob"]}, "grants": [{"subject": "group:ops", "rights": ["upload"]}]}
 
     async def scenario() -> None:
         transport = httpx.ASGITransport(application)
@@ -59,7 +60,7 @@ def test_a_configuration_is_applied_whole(tmp_path: Path) -> None:
             tried = (await send(dry_run=True)).json()
             assert (tried["changed"], [each["index"] for each in tried["differences"]]) == (
                 False,
-                ["main", "team", "team", "team"],
+                ["main", "main", "team", "team", "team"],
             )
             wrong = await send(indexes={**wanted, "other": {"qouta": 1}})
             assert (wrong.status_code, "did you mean quota" in wrong.json()["detail"]) == (400, True)
@@ -67,10 +68,14 @@ def test_a_configuration_is_applied_whole(tmp_path: Path) -> None:
             assert (await send()).json()["changed"]
             assert (await client.get("/team/namespaces")).json() == [{"name": "acme"}]
             assert (await send()).json() == {"differences": [], "changed": False}
+            given = (await send(**rights)).json()["differences"]
+            assert [(each["index"], each["setting"]) for each in given] == [(None, "groups.ops"), (None, "grants")]
+            assert (await send(grants=[{"subject": "token:x", "rights": ["upload"]}])).status_code == 400
             headers = {"authorization": f"Bearer {tokens['admin']}"}
-            assert (await client.get(PATH, headers=headers)).json()["indexes"]["team"] == wanted["team"] | {
-                "quota": "1G"
-            }
+            state = (await client.get(PATH, headers=headers)).json()
+            assert state["indexes"]["team"] == wanted["team"] | {"quota": "1G"}
+            assert state["indexes"]["main"]["policy"] == {"deny": ["leftpad"]}
+            assert (state["groups"], rights["grants"][0] in state["grants"]) == (rights["groups"], True)
             pruned = (await send(indexes={"main": {}}, prune=True)).json()
             assert {each["index"] for each in pruned["differences"]} == {"main", "team"}
             assert (await client.get("/team/namespaces")).status_code == 404

@@ -8,27 +8,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quire.access.authorization import NO_GRANTS
-from quire.administration.declared_documents import ConfigurationBody, applied_of, configuration_of
+from quire.administration.declared_documents import ConfigurationBody, applied_of, configuration_of, tables_of
 from quire.http.api.messages import answered, received
 from quire.http.api.v1_access import changing_access
 from quire.http.app.request_log import context_of
 from quire.http.app.worker import worker_of
-from quire.operations import declaring
+from quire.operations.declaring.applying import apply
+from quire.operations.declaring.reading import parse_declared
+from quire.operations.declaring.writing import export
 
 
 async def configuration(request: Request) -> Response:
-    """GET the indexes as a configuration file declares them."""
+    """GET the state of the store as a configuration file declares it."""
     state = context_of(request.scope).decided_by or NO_GRANTS
-    return answered(configuration_of(declaring.export(state.document, worker_of(request).default.name)))
+    return answered(configuration_of(export(state.document, worker_of(request).default.name)))
 
 
 async def apply_configuration(request: Request) -> Response:
     """POST a configuration: all of it is applied, or nothing."""
     body = await received(request, ConfigurationBody)
     worker, access, origin = changing_access(request)
-    declared = declaring.parse_declared({declaring.TABLE: body.indexes})
+    declared = parse_declared(tables_of(body))
     work = partial(
-        declaring.apply,
+        apply,
         access,
         declared,
         default=worker.default.name,

@@ -80,9 +80,9 @@ EXPLAIN_POLICY: Final = Operation(
     (404,),
     (_INDEX, _query("project", "A project, in any spelling"), _query("version", "One release of it")),
 )
-CONFIGURATION: Final = Operation("The indexes as a configuration file declares them", _answer("Configuration"))
+CONFIGURATION: Final = Operation("The state of the store as a configuration file declares it", _answer("Configuration"))
 APPLY_CONFIGURATION: Final = Operation(
-    "Apply a declared configuration of indexes, all of it or nothing",
+    "Apply a declared configuration, all of it or nothing",
     _answer("Applied"),
     (),
     (),

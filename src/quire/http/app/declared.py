@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from quire.access.document import AccessDocument
-from quire.operations.declaring import compared
+from quire.operations.declaring.applying import compared
 
 _LOGGED: Final = 20
 
