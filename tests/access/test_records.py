@@ -92,9 +92,11 @@ class FailingRecords:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._records, name)
 
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
         def written() -> Record:
-            record: Record = self._records.write(key, data, expected, note)
+            record: Record = self._records.write(key, data, expected, note, durable=durable)
             return record
 
         return self._plan.pop(0)(written) if self._plan else written()

@@ -25,9 +25,11 @@ conflicts: Counter[int] = Counter()
 class CountingRecords(PosixRecords):
     """Counts the conflicts of each thread."""
 
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
         try:
-            return super().write(key, data, expected)
+            return super().write(key, data, expected, note, durable=durable)
         except Conflict:
             conflicts[threading.get_ident()] += 1
             raise

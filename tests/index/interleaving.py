@@ -82,10 +82,12 @@ class _Records(MemoryRecords):
         self._pace.answers.append(("read", key, self._versions.get(key, ()), record is known))
         return record
 
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
         self._pace.wait()
         self._pace.answers.append(("write", key, self._versions.get(key, ()), expected.tag))
-        record = super().write(key, data, expected, note)
+        record = super().write(key, data, expected, note, durable=durable)
         self._versions[key] = (*self._versions.get(key, ()), (self._number, len(self._pace.answers)))
         return record
 

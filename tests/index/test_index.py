@@ -172,9 +172,9 @@ def test_two_that_restore_one_file_store_it_once(tmp_path: Path) -> None:
     index.store.blobs.remove(blob_keys(file)[0])
     publish = index.store.blobs.publish
 
-    def overtaken(staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+    def overtaken(staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
         assert other.publish([staged_wheel(other.store, "a", "1.0")]).restored == (file.filename,)
-        publish(staged, documents)
+        publish(staged, documents, durable=durable)
 
     index.store.blobs.publish = overtaken  # type: ignore[method-assign]  # another worker's step, at that moment
     assert not index.publish([staged_wheel(index.store, "a", "1.0")]).changed
@@ -241,9 +241,9 @@ def test_a_publication_with_a_conflict_is_applied_to_the_new_record(tmp_path: Pa
     index.publish([staged_wheel(store, "a", "1.0")])
     publish = store.blobs.publish
 
-    def overtaken(staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+    def overtaken(staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
         other.yank("a", Selection(version="1.0"), "broken")
-        publish(staged, documents)
+        publish(staged, documents, durable=durable)
 
     store.blobs.publish = overtaken  # type: ignore[method-assign]  # another worker's step, at that moment
     index.publish([staged_wheel(store, "a", "2.0")])

@@ -204,10 +204,10 @@ def test_publications_of_one_process_at_one_time_share_what_is_left_of_the_index
     quotas = Quotas(index=first.staged.size + second.staged.size - 1)
     store_blobs, is_inside, may_go_on = index.store.blobs.publish, threading.Event(), threading.Event()
 
-    def publish(staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+    def publish(staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
         is_inside.set()
         may_go_on.wait(DEADLINE)
-        store_blobs(staged, documents)
+        store_blobs(staged, documents, durable=durable)
 
     index.store.blobs.publish = publish  # type: ignore[method-assign]
     with ThreadPoolExecutor(1) as pool:
@@ -232,7 +232,7 @@ def test_a_failed_publication_gives_its_room_back() -> None:
     quotas = Quotas(index=max(first.staged.size, second.staged.size))
     store_blobs = store.blobs.publish
 
-    def fail(staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+    def fail(staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
         raise StoreFull("No space is left.")
 
     store.blobs.publish = fail  # type: ignore[method-assign]

@@ -111,8 +111,10 @@ class RemembersByItself(MemoryRecords):
         cache: dict[str, Record] = self.__dict__.setdefault("cache", {})
         return cache.setdefault(key, super().read(key, known))
 
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
-        written = super().write(key, data, expected, note)
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
+        written = super().write(key, data, expected, note, durable=durable)
         self.__dict__.setdefault("cache", {})[key] = written
         return written
 
@@ -131,16 +133,20 @@ class TagsByContent(MemoryRecords):
         tag = hashlib.sha256(found.data or b"").hexdigest()
         return known if known is not None and known.tag == tag else Record(key, found.data, tag)
 
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
         current = super().read(key)
         stale = self.read(key).tag != expected.tag
-        super().write(key, data, Record(key, None, "stale") if stale else current, note)
+        super().write(key, data, Record(key, None, "stale") if stale else current, note, durable=durable)
         return self.read(key)
 
 
 class WritesBlindly(MemoryRecords):
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
-        return super().write(key, data, self.read(key), note)
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
+        return super().write(key, data, self.read(key), note, durable=durable)
 
 
 class ChecksThenWrites(MemoryRecords):
@@ -148,10 +154,12 @@ class ChecksThenWrites(MemoryRecords):
 
     barrier = threading.Barrier(THREADS)
 
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
         current = self.read(key)
         if threading.current_thread() is threading.main_thread() or current.tag != expected.tag:
-            return super().write(key, data, expected, note)
+            return super().write(key, data, expected, note, durable=durable)
         self.barrier.wait(30)
         with self._state.lock:
             revision, _ = self._state.revisions.get(key, (0, None))
@@ -162,8 +170,10 @@ class ChecksThenWrites(MemoryRecords):
 class ForgetsDeletions(MemoryRecords):
     """Deletes for real, so that a later record has the tags of the earlier one."""
 
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
-        written = super().write(key, data, expected, note)
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
+        written = super().write(key, data, expected, note, durable=durable)
         if data is None:
             del self._state.revisions[key]
             return self.read(key)
@@ -236,15 +246,17 @@ class ForgetsDeleted(MemoryRecords):
 
 
 class KeepsNoFirstNote(MemoryRecords):
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
-        return super().write(key, data, expected, note if expected.was_written else None)
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
+        return super().write(key, data, expected, note if expected.was_written else None, durable=durable)
 
 
 class Overwrites(MemoryBlobs):
-    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
         for key in (*documents, staged.key):
             self.remove(key)
-        super().publish(staged, documents)
+        super().publish(staged, documents, durable=durable)
 
 
 class RemembersMissing(MemoryBlobs):
@@ -318,8 +330,8 @@ class SharesAPosition(MemoryBlobs):
 class PublishesInParts(MemoryBlobs):
     """Makes the key visible before the bytes are there."""
 
-    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
-        super().publish(staged, documents)
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
+        super().publish(staged, documents, durable=durable)
         whole = self._state.blobs[staged.key]
         if threading.current_thread() is not threading.main_thread():
             self._state.blobs[staged.key] = replace(whole, content=b"part")
@@ -388,13 +400,13 @@ class WrongBlake(MemoryBlobs):
 
 
 class ForgetsDocuments(MemoryBlobs):
-    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
-        super().publish(staged)
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
+        super().publish(staged, durable=durable)
 
 
 class DiscardsPublished(MemoryBlobs):
-    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
-        super().publish(staged, documents)
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
+        super().publish(staged, documents, durable=durable)
         staged.discard = lambda: self.remove(staged.key)  # type: ignore[method-assign]  # the flaw
 
 

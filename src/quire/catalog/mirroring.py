@@ -55,8 +55,8 @@ class Mirrors:
     ) -> None:
         """`reach`: how this server reaches other indexes; `named`: URLs in its settings, perhaps with a login, which
         counts for definitions of the same URL; `size`: the most bytes that the files of all mirrors of the store may
-        have together, None for any number; `confirms`: whether the other index is asked for each page once more,
-        however fresh the kept one is."""
+        have together, None for any number; `confirms`: for a command that fetches a mirror: the other index is asked
+        for each page once more, however fresh the kept one is, and all that is new survives a loss of power."""
         self._store = store
         self._threads = threads
         self.reach = reach
@@ -129,10 +129,11 @@ class Mirrors:
         mirror = Mirror(
             store,
             name,
-            PageRequests(server, threads.readers),
+            PageRequests(server, threads.large_pages),
             ages,
             executor=threads.readers,
             asks=not server.offline,
+            durable=self._confirms,
             tally=self._tally,
         )
         files = MirroredFiles(
@@ -143,6 +144,7 @@ class Mirrors:
             writers=threads.writers,
             space=self._space,
             record=mirror.record_made,
+            durable=self._confirms,
         )
         return MirroredProjects(mirror, files, server, validates_inline=store.validates_inline)
 

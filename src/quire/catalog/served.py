@@ -217,7 +217,8 @@ class ServedIndex:
         """
         for _ in range(_READ_AGAIN):
             try:
-                return await self._in_reader(partial(function, view))
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads.large_pages(), partial(function, view))
             except (BlobMissing, DamagedRecord):
                 self.projects.memory.drop(view.name)
                 view = require(await self.projects.get(view.name))

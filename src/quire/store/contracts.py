@@ -91,11 +91,16 @@ class Records(Protocol):
         """
         ...
 
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
         """Replace atomically what is stored, if it is still `expected`; None deletes. Durable when it returns.
 
         `note`: a JSON document kept in place of a deleted one, in the same step; ignored when `data` is given. It is
         kept also where there never was a document.
+        `durable`: False for the first document of a record, if it can be made again: it need not survive a loss of
+        power, after which there may be none, or damaged bytes, which the caller recognises. The death of any process
+        loses nothing. The next write makes the record durable; a store may always do so.
 
         Raises Conflict (nothing written) when the stored one is no longer `expected`; StoreReadOnly, StoreFull
         (nothing written); another StoreError when it is not known whether it was written.
@@ -221,9 +226,12 @@ class Blobs(Protocol):
         """
         ...
 
-    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
         """Give staged bytes their key, and small documents in the same folder theirs, at the price of little more than
         one; durable when it returns. A key that is taken raises Conflict.
+
+        `durable`: False for bytes that can be made again: as with `Records.write`, a loss of power may leave damaged
+        ones, which the reader recognises.
 
         Until it returns, a part of a document may be found under its key. When it raises, it is not known which of
         them were published: remove them, or leave them to `gc`.

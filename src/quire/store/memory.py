@@ -179,7 +179,9 @@ class MemoryRecords:
             return known
         return Record(key, data, str(revision), note=note)
 
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
         *folders, name = check_record_key(key)
         prefix = "/".join(folders)
         if expected.key != key:
@@ -248,7 +250,7 @@ class MemoryBlobs:
         with self._faults.around("stage", key):
             return MemoryStaging(self._state, self._faults, key, algorithms)
 
-    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
         _check_writable(self._writable)
         assert isinstance(staged, MemoryStaged), "bytes staged in another kind of store"
         for key in documents:

@@ -77,7 +77,7 @@ def a_published_blob_is_open_to_all_at_once(sandbox: Sandbox) -> None:
         for observer in (worker, other):
             with refused(BlobMissing, "opening what was never published"):
                 observer.blobs.open(key).close()
-        worker.blobs.publish(sandbox.staged(worker, key, content))
+        worker.blobs.publish(sandbox.staged(worker, key, content), durable=number % 2 == 0)
         for observer in (other, worker, fresh):
             require(content_of(observer, key) == content, f"{name!r} is missing or wrong right after it was published.")
         with other.blobs.open(key) as opened:

@@ -62,6 +62,20 @@ def a_write_is_read_at_once(sandbox: Sandbox) -> None:
             remembered = knows_old.records.read(key, remembered)
 
 
+def a_document_that_can_be_made_again_is_one_like_others(sandbox: Sandbox) -> None:
+    """One that need not be durable is read by all at once, conflicts with other first documents, and is replaced."""
+    writer, knows_absence = sandbox.worker(), sandbox.worker()
+    key = sandbox.record()
+    absent = knows_absence.records.read(key)
+    first = writer.records.write(key, document(1), writer.records.read(key), durable=False)
+    require(knows_absence.records.read(key, absent).data == document(1), "a document that was just written is missing.")
+    require(key.rpartition("/")[2] in writer.records.names(sandbox.folder).names, "its name is not listed.")
+    with refused(Conflict, "a first document where there is one"):
+        knows_absence.records.write(key, document(2), absent, durable=False)
+    writer.records.write(key, document(3), first, durable=False)
+    require(sandbox.worker().records.read(key).data == document(3), "the next document is not the one that is read.")
+
+
 def documents_are_kept_exactly(sandbox: Sandbox) -> None:
     """A document is read as it was written, to the byte, a small one and a large one."""
     writer, reader = sandbox.worker(), sandbox.worker()
@@ -303,6 +317,7 @@ RULES: tuple[Rule, ...] = (
     a_store_describes_itself,
     absence_is_an_answer,
     a_write_is_read_at_once,
+    a_document_that_can_be_made_again_is_one_like_others,
     documents_are_kept_exactly,
     an_unchanged_record_is_the_same_object,
     every_write_makes_a_new_state,

@@ -1,6 +1,10 @@
 """The documents beside a file of another index, kept in the store: its metadata (PEP 658) and its provenance (PEP 740).
 
 They are small: fetched whole, checked, and then given to the client and kept. Requests at one time each fetch it.
+
+Metadata can be fetched again, so it is kept without waiting for the disk; a loss of power may damage it. So each worker
+compares a document with its digest before it gives it for the first time. A provenance object has no digest, and is
+durable.
 """
 
 from __future__ import annotations
@@ -32,6 +36,9 @@ MOST_METADATA: Final = 16 * 1024 * 1024
 """Bytes of the metadata beside a file."""
 MOST_PROVENANCE: Final = 4 * 1024 * 1024
 """Bytes of a provenance object."""
+MOST_INLINE: Final = 128 * 1024
+"""Bytes that are read and compared on the event loop, once: a tenth of a millisecond."""
+_MOST_CHECKED: Final = 50_000
 SECONDS: Final = 60.0
 """Within which a document must have arrived."""
 _AS_PROVENANCE: Final = MappingProxyType(
@@ -53,6 +60,8 @@ class _Wanted:
     limit: int
     """Bytes."""
     headers: Mapping[str, str]
+    digest: str | None = None
+    """The SHA-256; None: not known."""
 
 
 class MirroredDocuments:
@@ -66,13 +75,20 @@ class MirroredDocuments:
         *,
         readers: Callable[[], Executor],
         writers: Callable[[], Executor],
+        durable: bool = False,
     ) -> None:
+        """`durable`: whether new metadata survives a loss of power."""
         self._blobs = store.blobs
         self._writable = store.writable
         self._server = server
         self._space = space
         self._readers = readers
         self._writers = writers
+        self._durable = durable
+        self._may_be_damaged = store.validates_inline
+        """Whether a loss of power may have damaged what was kept: on a local disk."""
+        self._checked: set[str] = set()
+        """The keys of documents that were compared with their digests, which nothing damages while the machine runs."""
 
     async def metadata(self, key: str, file: UpstreamFile) -> OpenBlob | bytes:
         """The metadata of a file, which the other index announced with its SHA-256. `key`: of the file's blob.
@@ -81,11 +97,12 @@ class MirroredDocuments:
         """
 
         def check(body: bytes) -> None:
-            if not compare_digest(sha256(body).hexdigest(), str(file.metadata)):
+            if not is_of(body, str(file.metadata)):
                 raise UpstreamError(f"The metadata of {file.filename} has another digest than its page announces.")
 
         url = beside(file.url, METADATA)
-        wanted = _Wanted("metadata", f"metadata of {file.filename}", url, MOST_METADATA, WITHOUT_CODING)
+        assert isinstance(file.metadata, str)
+        wanted = _Wanted("metadata", f"metadata of {file.filename}", url, MOST_METADATA, WITHOUT_CODING, file.metadata)
         return await self._get(f"{key}{METADATA}", wanted, check)
 
     async def provenance(self, key: str, file: UpstreamFile) -> OpenBlob | bytes:
@@ -100,7 +117,7 @@ class MirroredDocuments:
         """The kept document, or a new one, which `check` accepts before it is kept."""
         loop = asyncio.get_running_loop()
         try:
-            kept = await loop.run_in_executor(self._readers(), self._blobs.open, key)
+            kept = await loop.run_in_executor(self._readers(), self._open, key, wanted.digest)
         except BlobMissing:
             pass
         else:
@@ -118,28 +135,65 @@ class MirroredDocuments:
         check(body)
         self._space.tally.files[wanted.kind, "fetched"] += 1
         if self._writable:
-            await loop.run_in_executor(self._writers(), partial(self._keep, key, body))
+            await loop.run_in_executor(self._writers(), partial(self._keep, key, body, wanted.digest))
             self._space.used(key)
             self._space.added(len(body))
         return body
 
-    def _keep(self, key: str, body: bytes) -> None:
+    def open_kept(self, key: str, digest: str) -> OpenBlob:
+        """Metadata that is here, on an event loop, where the store is a local disk. `digest`: its SHA-256.
+
+        Raises BlobMissing, also for a large document that no one compared yet: `metadata` does; StoreError.
+        """
+        return self._open(key, digest, MOST_INLINE)
+
+    def _open(self, key: str, digest: str | None, most: int = MOST_METADATA) -> OpenBlob:
+        """The kept document. `most`: bytes that may be read for a comparison. Blocks. Raises BlobMissing also for
+        another document, StoreError."""
+        opened = self._blobs.open(key)
+        if digest is None or not self._may_be_damaged or key in self._checked:
+            return opened
+        try:
+            if opened.size <= most and is_of(opened.read(), digest):
+                self._note_checked(key)
+                return opened
+        except StoreError:
+            opened.close()
+            raise
+        opened.close()
+        if opened.size <= most and self._writable:
+            self._blobs.remove(key)
+            log.warning("damaged document removed", key=key)
+        raise BlobMissing("This document is not here (any more).")
+
+    def _note_checked(self, key: str) -> None:
+        if len(self._checked) >= _MOST_CHECKED:
+            self._checked.clear()
+        self._checked.add(key)
+
+    def _keep(self, key: str, body: bytes, digest: str | None) -> None:
         staging = self._blobs.stage(key)
         try:
             staging.write(body)
-            publish(self._blobs, staging)
+            publish(self._blobs, staging, durable=self._durable or digest is None)
+            self._note_checked(key)
         except StoreError as error:
             staging.discard()
             log.warning("document not kept", key=key, error=str(error))
 
 
-def publish(blobs: Blobs, staging: Staging) -> None:
+def publish(blobs: Blobs, staging: Staging, *, durable: bool = True) -> None:
     """Publish staged bytes, unless another worker has. Blocks. Raises StoreError."""
     staged = staging.finish(durable=False)
     try:
-        blobs.publish(staged)
+        blobs.publish(staged, durable=durable)
     except Conflict:  # another worker has fetched the same bytes
         staged.discard()
+
+
+def is_of(body: bytes, digest: str) -> bool:
+    """Whether these are the bytes of this SHA-256."""
+    return compare_digest(sha256(body).hexdigest(), digest)
 
 
 class _Provenance(msgspec.Struct):

@@ -55,16 +55,19 @@ class MirroredFiles:
         space: MirrorSpace | None = None,
         record: Record | None = None,
         spool: str | None = None,
+        durable: bool = False,
     ) -> None:
         """`upstream`: names the other index in keys; `readers`, `writers`: threads for work that blocks; `space`: that
         of all mirrors of this worker, None for one without a bound; `record`: enters metadata that was made
         into the record of a page, None to make none; `spool`: the directory for files that arrive, None
-        for the system's.
+        for the system's; `durable`: whether metadata that is fetched survives a loss of power, as files do.
         """
         self.upstream = upstream
         self._blobs = store.blobs
         self._space = space or MirrorSpace(store, None, writers)
-        self._documents = MirroredDocuments(store, server, self._space, readers=readers, writers=writers)
+        self._documents = MirroredDocuments(
+            store, server, self._space, readers=readers, writers=writers, durable=durable
+        )
         self._maker = None
         if record is not None:
             self._maker = MetadataMaker(store, f"{MIRROR}/{upstream}", server, record, readers=readers, writers=writers)
@@ -160,11 +163,13 @@ class MirroredFiles:
         """The bytes of a file, or of the metadata beside it, that are here, to be given whole. On the event loop, where
         the store is a local disk. Raises BlobMissing, StoreError."""
         key = f"{self._key(project, file)}{companion}"
-        opened = self._blobs.open(key)
-        self._space.used(key)
         if companion:
+            opened = self._documents.open_kept(key, str(file.metadata))
+            self._space.used(key)
             self.count("metadata", "kept")
             return opened
+        opened = self._blobs.open(key)
+        self._space.used(key)
         self.sent(opened.size)
         return self._kept(opened, project, file)
 

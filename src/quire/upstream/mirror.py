@@ -23,7 +23,6 @@ from functools import partial
 from typing import Final, ParamSpec, Protocol, TypeVar
 
 import structlog
-import zstandard
 
 from quire.domain.errors import BlobMissing, Conflict, DamagedRecord, StoreError, UpstreamBusy, UpstreamError
 from quire.domain.reserved import MIRROR
@@ -46,7 +45,6 @@ LONGEST_PAUSE: Final = timedelta(minutes=2)
 """For which a worker asks nothing at all after failures, if the other index does not want longer."""
 _FIRST_PAUSE: Final = timedelta(seconds=1)
 _POLL: Final = 0.5
-_LEVEL: Final = 3
 MOST_ROUNDS: Final = 60
 """Of reading a record again, before a request is given up."""
 _READ_AGAIN: Final = 5
@@ -146,11 +144,14 @@ class Mirror:
         *,
         executor: Callable[[], Executor],
         asks: bool = True,
+        durable: bool = False,
         tally: MirrorTally | None = None,
         now: Callable[[], datetime] = mirrored.now_utc,
     ) -> None:
         """`upstream`: names the other index in keys; `executor`: for work that blocks; `asks`: whether the other index
-        is asked, by a server that may write; else what is kept is served, however old."""
+        is asked, by a server that may write; else what is kept is served, however old; `durable`: whether new pages
+        survive a loss of power, as those of a command whose end says that they are here."""
+        self._durable = durable
         self._records = store.records
         self._blobs = store.blobs
         self._asks = asks and store.writable
@@ -459,9 +460,10 @@ class Mirror:
         answer: Answered,
         confirmed: datetime | None = None,
     ) -> None:
-        """Write the record that an answer makes of the one before. `confirmed`: when the answer was given; None: now.
+        """Write the record that an answer makes of the one before. `confirmed`: when another mirror got the answer;
+        None: now, and then the first record of a name need not survive a loss of power: the name is asked for again.
         Raises Conflict, StoreError, UpstreamBusy."""
-        now = confirmed or self._now()
+        now, durable = confirmed or self._now(), self._durable or confirmed is not None or before is not None
         if answer.unchanged and before is not None:
             self._write(record, mirrored.confirmed(before, answer.validators, now))
             return
@@ -472,28 +474,28 @@ class Mirror:
         else:
             content, blob = Content.of(answer.page), None
             if not content.is_small and (before is None or before.content != content.name):
-                blob = self._put(name, content)
+                blob = self._put(name, content, durable=durable)
             after = mirrored.found(before, content, blob, answer.validators, now)
-        self._write(record, after)
+        self._write(record, after, durable=durable)
         if before is not None and before.blob is not None and before.blob != after.blob:
             self._blobs.remove(self._blob(name, before.blob))  # a reader that finds none reads the record again
             if before.content is not None:
                 self.renderings.remove(name, before.content)
 
-    def _put(self, name: str, content: Content) -> str:
+    def _put(self, name: str, content: Content, *, durable: bool) -> str:
         """Store the bytes of a large page; the name of its blob."""
         blob = f"{content.name[:16]}-{secrets.token_hex(8)}"
         staging = self._blobs.stage(self._blob(name, blob))
         try:
-            staging.write(zstandard.ZstdCompressor(level=_LEVEL).compress(content.data))
-            self._blobs.publish(staging.finish(durable=False))
+            staging.write(mirrored.pack(content))
+            self._blobs.publish(staging.finish(durable=False), durable=durable)
         except BaseException:
             staging.discard()
             raise
         return blob
 
-    def _write(self, record: Record, page: MirroredPage) -> Record:
-        return self._records.write(record.key, mirrored.encode_page(page), record)
+    def _write(self, record: Record, page: MirroredPage, *, durable: bool = True) -> Record:
+        return self._records.write(record.key, mirrored.encode_page(page), record, durable=durable)
 
     def _blob(self, name: str, blob: str) -> str:
         return f"{self._prefix}/{name}/{blob}"

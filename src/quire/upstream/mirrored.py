@@ -22,6 +22,7 @@ Small pages stand in the record itself, larger ones in a blob beside it (`quire.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -38,6 +39,8 @@ from quire.upstream.pages import UpstreamFile, UpstreamPage
 
 FORMAT: Final = 1
 """A document with a higher number is as good as none: it is derived, and asked for again."""
+_LEVEL: Final = 1
+"""Of the compression. Most of a page are digests: higher levels take longer and find no more."""
 MAX_CONTENT_BYTES: Final = 128 * 1024 * 1024
 """Of a page as it is kept, unpacked."""
 INLINE_BYTES: Final = 16 * 1024
@@ -50,6 +53,9 @@ _FIRST_PAUSE: Final = timedelta(seconds=5)
 _MOST_SAID: Final = 300
 MOST_MADE: Final = 2000
 """Files of a project with metadata that was made here; the record has an entry of each."""
+_SUM: Final = 32
+_SAID: Final = re.compile(rb'\{\n "sum": "([0-9a-f]{32})",|\{\s*"(?:format|confirmed)"')
+"""The begin of a record; those of older versions, which were always durable, have no digest."""
 _FILE_BEGIN: Final = b'{"filename":'
 
 
@@ -136,12 +142,21 @@ class Need(Enum):
 
 
 def encode_page(page: MirroredPage) -> bytes:
-    """The record's bytes."""
-    return msgspec.json.format(msgspec.json.encode(page), indent=1) + b"\n"
+    """The record's bytes. They begin with a digest of those behind it: a record that was not durable when the power
+    failed may be damaged in any way."""
+    rest = msgspec.json.format(msgspec.json.encode(page), indent=1)[1:] + b"\n"
+    return b'{\n "sum": "%b",%b' % (_sum(rest), rest)
+
+
+def _sum(rest: bytes) -> bytes:
+    return hashlib.sha256(rest).hexdigest()[:_SUM].encode()
 
 
 def decode_page(data: bytes) -> MirroredPage:
     """Raises DamagedRecord for bytes that this version does not understand."""
+    said = _SAID.match(data)
+    if said is None or (said[1] is not None and said[1] != _sum(data[said.end() :])):
+        raise DamagedRecord("The page of another index has bytes that were not written.")
     try:
         page = msgspec.json.decode(data, type=MirroredPage)
         if page.format > FORMAT:
@@ -179,6 +194,11 @@ def read_content(blobs: Blobs, key: str, page: MirroredPage) -> UpstreamPage | N
 def read_file(blobs: Blobs, key: str, page: MirroredPage, filename: str) -> UpstreamFile | None:
     """One file of a page in a blob; None when it has none of this name. Blocks. Raises as `read_content`."""
     return None if page.blob is None else find_file(_unpacked(blobs, key, page.blob), filename)
+
+
+def pack(content: Content) -> bytes:
+    """The bytes of a page's blob. They carry a checksum, as the record does."""
+    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content.data)
 
 
 def _unpacked(blobs: Blobs, key: str, blob: str) -> bytes:

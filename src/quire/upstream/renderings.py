@@ -23,7 +23,7 @@ from quire.domain.reserved import MIRROR
 from quire.store.contracts import Blobs, Records, StoredBlob
 from quire.upstream.mirrored import MirroredPage, decode_page
 
-RENDERING: Final = 1
+RENDERING: Final = 2
 """A part of every form; raised when the same content gives another page (tests/upstream/test_renderings.py)."""
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Of a rendering, compressed. A longer one is not kept."""
@@ -49,6 +49,18 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Rendering).decode
 
 
+def _pack(rendering: Rendering) -> bytes:
+    """The bytes of its blob, behind their digest: a loss of power may damage them."""
+    data = _encode(rendering)
+    return hashlib.sha256(data).digest() + data
+
+
+def _unpack(data: bytes) -> Rendering | None:
+    """Raises MsgspecError; None for damaged bytes."""
+    digest, data = data[: hashlib.sha256().digest_size], data[hashlib.sha256().digest_size :]
+    return _decode(data) if hashlib.sha256(data).digest() == digest else None
+
+
 def form_of(*parts: str | None) -> str:
     """The name of a form, by all that the page depends on beside its content, and its content coding."""
     return hashlib.sha256(repr((RENDERING, parts)).encode()).hexdigest()[:_FORM]
@@ -72,11 +84,11 @@ class Renderings:
         """
         key = self._key(name, content, form)
         self._forms.add(form)
-        found = self._read(key)
+        found, is_damaged = self._read(key)
         if found is None:
             found = make()
             if self._writable and len(found.body) <= MAX_BYTES:
-                self._keep(key, found)
+                self._keep(key, found, is_damaged=is_damaged)
         return found
 
     def remove(self, name: str, content: str) -> None:
@@ -84,23 +96,27 @@ class Renderings:
         for form in tuple(self._forms):
             self._blobs.remove(self._key(name, content, form))
 
-    def _read(self, key: str) -> Rendering | None:
+    def _read(self, key: str) -> tuple[Rendering | None, bool]:
+        """The kept rendering, if it is readable; whether other bytes are there in its place."""
         try:
             with self._blobs.open(key) as blob:
-                return _decode(blob.read()) if blob.size <= 2 * MAX_BYTES else None
+                found = _unpack(blob.read()) if blob.size <= 2 * MAX_BYTES else None
         except BlobMissing:
-            return None
+            return None, False
         except (msgspec.MsgspecError, UnicodeDecodeError, StoreError) as error:
             log.warning("rendered page not readable", key=key, error=str(error))
-            return None
+            return None, not isinstance(error, StoreError)
+        return found, found is None
 
-    def _keep(self, key: str, rendering: Rendering) -> None:
+    def _keep(self, key: str, rendering: Rendering, *, is_damaged: bool) -> None:
         staging = self._blobs.stage(key)
         try:
-            staging.write(_encode(rendering))
+            if is_damaged:
+                self._blobs.remove(key)
+            staging.write(_pack(rendering))
             staged = staging.finish(durable=False)
             try:
-                self._blobs.publish(staged)
+                self._blobs.publish(staged, durable=False)
             except Conflict:  # another worker has made the same
                 staged.discard()
         except (StoreError, InvalidName) as error:

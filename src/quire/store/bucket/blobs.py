@@ -65,7 +65,7 @@ class BucketBlobs:
         """See `contracts.Blobs`: bytes have to be sent."""
         return None
 
-    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
         """See `contracts.Blobs`. All are sent at once."""
         assert isinstance(staged, BucketStaged), "bytes staged in another kind of store"
         jobs = [partial(self._create, _path(key), content) for key, content in documents.items()]

@@ -41,7 +41,9 @@ class BucketRecords:
             return known  # its version was not known, or another one means the same state
         return record
 
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
         """See `contracts.Records`."""
         *folders, name = check_record_key(key)
         if expected.key != key:

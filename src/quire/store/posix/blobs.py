@@ -10,6 +10,9 @@ files are on their way to the disk by then, there is little left for their own f
 record names it, and that is written when `publish` has returned. A power cut before that leaves garbage that nothing
 names, as it does anyway.
 
+*Bytes that can be made again* (`durable=False`) are linked without any fsync where the file system is this machine's
+own: the kernel writes them in its own time. A loss of power may leave a name without bytes, or with damaged ones.
+
 *Ages* are those of the inode (ctime): a link makes a blob young, and so does setting its times to what they are, which
 is how `renew` resets its age. An NFS client answers `stat` of a file from a cache that may be a minute old, so a
 removal by age (`remove_old`) opens the file first, as for reading it.
@@ -135,9 +138,10 @@ class PosixBlobs:
             os.fsync(fd)
         return PosixStaged(key, PendingFile(path, is_durable=True), size, digester.digests())
 
-    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS) -> None:
+    def publish(self, staged: Staged, documents: Mapping[str, bytes] = NO_DOCUMENTS, *, durable: bool = True) -> None:
         if not isinstance(staged, PosixStaged):
             raise TypeError("a blob is published by the store that staged it")
+        durable = durable or self._directories.network or bool(documents)
         changed: dict[str, bool] = {}
         files: list[PendingFile] = []
         with store_errors("publish a file"), contextlib.ExitStack() as undo:
@@ -147,31 +151,35 @@ class PosixBlobs:
                 undo.callback(file.discard)
                 file.write(content)
                 files.append(file)
-            path, directory = self._place(staged.key, changed)
+            path, directory = self._place(staged.key, changed, durable=durable)
             self._in_folder(directory, changed, partial(_link, staged.file.path, path))
             files.append(staged.file)
-            for file in files[1:]:
-                file.begin_writing()
-            for file in files:
-                file.make_durable()
-            for directory in changed:
-                sync_directory(directory)
+            if durable:
+                for file in files[1:]:
+                    file.begin_writing()
+                for file in files:
+                    file.make_durable()
+                for directory in changed:
+                    sync_directory(directory)
             undo.pop_all()
             self._changes.publish_change(*(directory for directory, has_new_name in changed.items() if has_new_name))
             staged.discard()
 
-    def _place(self, key: str, changed: dict[str, bool]) -> tuple[str, str]:
+    def _place(self, key: str, changed: dict[str, bool], *, durable: bool = True) -> tuple[str, str]:
         """The path of a key, and its folder, which is made: nearly always it is new, as the key is."""
         path = f"{self._top}/{'/'.join(check_blob_key(key))}"
         directory = path.rpartition("/")[0]
         if directory not in changed:
-            self._make(directory, changed)
+            self._make(directory, changed, durable=durable)
         return path, directory
 
-    def _make(self, directory: str, changed: dict[str, bool]) -> None:
+    def _make(self, directory: str, changed: dict[str, bool], *, durable: bool = True) -> None:
         """The folder of a publication. Adds to `changed` what must be synced, and whether a name came into it."""
         parent = directory.rpartition("/")[0]
-        self._durable.ensure(parent)
+        if durable:
+            self._durable.ensure(parent)
+        else:
+            self._durable.make(parent)
         changed.setdefault(parent, False)
         with contextlib.suppress(FileExistsError):
             os.mkdir(directory)

@@ -24,10 +24,16 @@ def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
 
 def create_durable(path: str, data: bytes, mode: int = 0o666) -> None:
     """A new file with this content, fsynced; the directory that names it is not."""
+    create(path, data, mode, sync=True)
+
+
+def create(path: str, data: bytes, mode: int = 0o666, *, sync: bool = False) -> None:
+    """A new file with this content, which a loss of power may damage unless `sync`."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         write_all(fd, data)
-        os.fsync(fd)
+        if sync:
+            os.fsync(fd)
     finally:
         os.close(fd)
 
@@ -118,6 +124,13 @@ class DurableDirectories:
         self._root = root
         self._changes = changes or Changes()
         self._certain: set[str] = set()
+
+    def make(self, path: str) -> None:
+        """The directory exists, below one that does, until a loss of power at least."""
+        if path not in self._certain:
+            self.ensure(path.rpartition("/")[0])
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path)
 
     def ensure(self, path: str) -> None:
         """Every directory from below the root down to `path` exists, and its parent names it durably."""

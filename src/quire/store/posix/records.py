@@ -21,6 +21,11 @@ raises OutcomeUnknown; a repetition finds the change done or does it. For this t
 younger than a minute by the server's clock. The highest revision is never pruned, and a reader that loses the
 revision it was about to open lists again.
 
+A first revision that can be made again (`durable=False`) is written without any fsync where the file system is this
+machine's own: the rename is as atomic for every process, and only a loss of power, which ends all of them, may take the
+record away, or leave it empty or with damaged bytes. The record's second revision makes it durable: `_replace` syncs
+its folder and the one above. Over a network there is nothing to win, since closing a file sends its bytes.
+
 A reader may see a revision between its link and its fsync. If the power fails just then, the revision is lost: it was
 not acknowledged. A writer that finds its change already made syncs before it acknowledges it (`confirm`).
 
@@ -44,6 +49,7 @@ from quire.store.posix.errors import after_commit, is_vanishing, store_errors
 from quire.store.posix.files import (
     DurableDirectories,
     PendingFile,
+    create,
     create_durable,
     is_same_file,
     remove_quietly,
@@ -223,7 +229,9 @@ class PosixRecords:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def write(self, key: str, data: bytes | None, expected: Record, note: bytes | None = None) -> Record:
+    def write(
+        self, key: str, data: bytes | None, expected: Record, note: bytes | None = None, *, durable: bool = True
+    ) -> Record:
         check_record_key(key)
         if expected.key != key:
             raise ValueError(f"expected is a record of {expected.key}, not of {key}")
@@ -237,7 +245,7 @@ class PosixRecords:
                 self._make_private()
             if expected.tag == NEVER_WRITTEN and not os.path.isdir(path):
                 if data is not None:
-                    return self._create(path, key, content)
+                    return self._create(path, key, content, durable=durable or self._directories.network)
                 if note is None:
                     return expected
                 self._durable.ensure(path.rpartition("/")[0])
@@ -272,7 +280,7 @@ class PosixRecords:
             self._durable.ensure(path)
             self._changes.publish_change(path, path.rpartition("/")[0])
 
-    def _create(self, path: str, key: str, content: bytes) -> Record:
+    def _create(self, path: str, key: str, content: bytes, *, durable: bool = True) -> Record:
         """The first revision together with its directory, in one step."""
         staging = f"{self._incoming}/{unique_name()}"
         parent = path.rpartition("/")[0]
@@ -280,8 +288,11 @@ class PosixRecords:
         os.mkdir(staging, mode_of(key, 0o777))
         document = f"{staging}/{_filename(1)}"
         try:
-            create_durable(document, content, mode_of(key, 0o666))
-            sync_directory(staging)
+            if durable:
+                create_durable(document, content, mode_of(key, 0o666))
+                sync_directory(staging)
+            else:
+                create(document, content, mode_of(key, 0o666))
             inode = self._revisions(staging).get(1)
             if inode is None:
                 raise StoreError(f"The record {key} was swept away while it was being written; repeat the change.")
@@ -306,7 +317,8 @@ class PosixRecords:
                 os.rmdir(staging)
             raise
         with after_commit(f"The record {key}"):
-            sync_directory(parent)
+            if durable:
+                sync_directory(parent)
             self._changes.publish_change(parent)
         data, note = split_tombstone(content)
         return Record(key, data, _tag(1, inode), _Revision(1, inode, None), note)
