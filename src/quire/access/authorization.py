@@ -146,8 +146,11 @@ class AccessRules:
         (`AccessState.may_own`).
 
         An index with others behind it is read only by principals that may read all of them: its pages are of all. To
-        leave one out for some principals would offer them the packages of another source under its names.
+        leave one out for some principals would offer them the packages of another source under its names. The stage of
+        a publishing session is read by those that may read the index that it is in front of.
         """
+        if right in _READS:
+            index = state.reads_as(index)
         decision = self._decide(principal, right, index, project, state, owners=owners)
         if decision is ALLOWED and right in _READS:
             for each in state.behind(index):

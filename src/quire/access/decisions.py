@@ -177,7 +177,11 @@ class AccessState:
     def owner_of_new(self, principal: Principal, index: str, project: str) -> str | None:
         """The subject that owns a project which `principal` creates; None where projects have no owners, and for an
         anonymous sender."""
-        if not self.has_owned_projects(index) or principal.is_anonymous:
+        return self.subject_of(principal, index, project) if self.has_owned_projects(index) else None
+
+    def subject_of(self, principal: Principal, index: str, project: str) -> str | None:
+        """The subject that a sender is for what it makes of a project; None for an anonymous one."""
+        if principal.is_anonymous:
             return None
         if principal.token is None:
             return str(Subject(SubjectKind.USER, principal.name))
@@ -199,6 +203,34 @@ class AccessState:
                 is_exempt = f"{index}/{project}" in found.exempt
                 return None if is_exempt or not self.may_own(principal).isdisjoint(found.owners) else found
         return None
+
+    def reads_as(self, index: str) -> str:
+        """The index whose readers may read an index: of the stage of a publishing session the one it is in front of."""
+        definition = self.document.indexes.get(index)
+        if definition is None or definition.session is None or definition.in_front_of is None:
+            return index
+        return definition.in_front_of
+
+    def reserved_for(self, index: str, project: str, now: datetime) -> frozenset[str]:
+        """The subjects for which publishing sessions reserve the name of a new project; none where it is free."""
+        found = self._reserved.get((index, project), ())
+        return frozenset(by for by, definition in found if not definition.has_ended(now))
+
+    def is_reserved_against(self, principal: Principal, index: str, project: str, now: datetime) -> bool:
+        """Whether the name of a new project is reserved for the publishing session of another sender."""
+        subjects = self.reserved_for(index, project, now)
+        return bool(subjects) and subjects.isdisjoint(self.may_own(principal))
+
+    @cached_property
+    def _reserved(self) -> dict[tuple[str, str], tuple[tuple[str, IndexDefinition], ...]]:
+        """By index and project the reservations of publishing sessions."""
+        found: dict[tuple[str, str], tuple[tuple[str, IndexDefinition], ...]] = {}
+        for definition in self.document.indexes.values():
+            session = definition.session
+            if session is not None and session.is_first and session.by is not None:
+                key = str(definition.in_front_of), session.project
+                found[key] = (*found.get(key, ()), (session.by, definition))
+        return found
 
     def may_own(self, principal: Principal) -> frozenset[str]:
         """The subjects as which a principal can be an owner."""

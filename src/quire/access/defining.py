@@ -75,6 +75,8 @@ def with_settings(document: AccessDocument, name: str, changes: Mapping[str, Any
     `changes`: see `changed`. Raises NotFound, InvalidRequest.
     """
     before = find(document, name, default)
+    if before.session is not None:
+        raise InvalidRequest(f"The index {name} is the stage of a publishing session; its settings do not change.")
     after = changed(before, changes)
     if after == before:
         return document

@@ -21,15 +21,19 @@ from quire.domain.errors import DamagedRecord, InvalidRequest
 from quire.domain.indexes import IndexDefinition
 from quire.domain.namespaces import Namespace
 from quire.domain.policy import NO_POLICY, loaded_policy, stored_policy
+from quire.domain.publishing_sessions import OpenSession
 from quire.domain.upstreams import UpstreamDefinition
 from quire.domain.webhooks import Webhook
 from quire.publishing.publishers import Publisher
 
 KEY: Final = "access/rules/store"
 """The record's key, in every store."""
-FORMAT: Final = 3
+FORMAT: Final = 4
 """The highest format number that this version writes; a document with a higher one is not understood, and never
 overwritten."""
+_WITHOUT_SESSIONS: Final = 3
+"""The format number of a document without publishing sessions: an earlier version would not keep the names that they
+reserve."""
 _WITHOUT_POLICIES: Final = 2
 """The format number of a document without policies and namespaces: an earlier version would serve what policies hold
 back, and take uploads below namespaces of others."""
@@ -141,12 +145,22 @@ class AccessDocument(msgspec.Struct, frozen=True, kw_only=True):
 EMPTY: Final = AccessDocument()
 
 E = TypeVar(
-    "E", Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Namespace, Webhook, AdvisorySource
+    "E",
+    Grant,
+    Token,
+    Publisher,
+    Sessions,
+    IndexDefinition,
+    UpstreamDefinition,
+    Namespace,
+    Webhook,
+    AdvisorySource,
+    OpenSession,
 )
 
 _KINDS: Final = (
     *(Grant, Token, Publisher, Sessions, IndexDefinition, UpstreamDefinition, Namespace, Webhook),
-    AdvisorySource,
+    *(AdvisorySource, OpenSession),
 )
 _FIELDS_OF: Final[Mapping[type[Any], frozenset[str]]] = {
     kind: frozenset(kind.__struct_fields__) - {"unknown"} for kind in _KINDS
@@ -292,8 +306,10 @@ def _of_indexes(document: AccessDocument) -> dict[str, Any]:
 
 
 def _format_of(document: AccessDocument) -> int:
-    if any(definition.policy != NO_POLICY or definition.namespaces for definition in document.indexes.values()):
+    if any(definition.session is not None for definition in document.indexes.values()):
         return FORMAT
+    if any(definition.policy != NO_POLICY or definition.namespaces for definition in document.indexes.values()):
+        return _WITHOUT_SESSIONS
     return _WITHOUT_POLICIES if document.indexes or _has_rates(document) else _WITHOUT_LIMITS
 
 
@@ -324,7 +340,8 @@ def _stored(
     | UpstreamDefinition
     | Namespace
     | Webhook
-    | AdvisorySource,
+    | AdvisorySource
+    | OpenSession,
 ) -> dict[str, Any]:
     stored: dict[str, Any] = msgspec.to_builtins(entry)
     stored.pop("unknown", None)
@@ -334,6 +351,8 @@ def _stored(
         stored["policy"] = stored_policy(entry.policy)
     if isinstance(entry, IndexDefinition) and entry.namespaces:
         stored["namespaces"] = [_stored(namespace) for namespace in entry.namespaces]
+    if isinstance(entry, IndexDefinition) and entry.session is not None:
+        stored["session"] = _stored(entry.session)
     return stored | entry.unknown
 
 
@@ -345,6 +364,8 @@ def _loaded(entry: dict[str, Any], kind: type[E]) -> E:
         entry = {**entry, "policy": loaded_policy(entry["policy"])}
     if kind is IndexDefinition and "namespaces" in entry:
         entry = {**entry, "namespaces": tuple(_loaded(each, Namespace) for each in entry["namespaces"])}
+    if kind is IndexDefinition and "session" in entry:
+        entry = {**entry, "session": _loaded(entry["session"], OpenSession)}
     if entry.keys() <= fields:
         loaded = msgspec.convert(entry, kind)
     else:

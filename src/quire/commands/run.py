@@ -478,6 +478,12 @@ def _add_change_flags(parser: argparse.ArgumentParser) -> None:
     add("-o", "--overwrite", action="store_const", const=True, help="let an upload replace a file of the same name")
     add("--read-only", action="store_const", const=True, help="refuse every change")
     add(
+        "--experimental",
+        action="store_const",
+        const=True,
+        help="serve what follows drafts of standards, too: publishing sessions (PEP 694), which may change",
+    )
+    add(
         "--trash-days",
         metavar="DAYS",
         help="how long deleted files can be restored, by `quire trash restore` (default: 7; 0: not at all)",

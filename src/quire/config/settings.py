@@ -153,6 +153,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Serve the files that were published to the store, and none of those that lie in the directory beside it."""
     overwrite: bool = False
     read_only: bool = False
+    experimental: bool = False
+    """Whether it serves what follows drafts of standards: publishing sessions (PEP 694)."""
     token_rate: int = 0
     """Requests a minute that a token may make of each worker, if it has no rate of its own; 0: any number."""
     trash_days: float = 7.0
@@ -314,6 +316,7 @@ OPTIONS = (
     Option("no_drop_in", values.boolean, "--no-drop-in"),
     Option("overwrite", values.boolean, "--overwrite"),
     Option("read_only", values.boolean, "--read-only"),
+    Option("experimental", values.boolean, "--experimental"),
     Option("token_rate", values.rate, "--token-rate"),
     Option("trash_days", values.fraction(3650), "--trash-days"),
     Option("webhook_networks", values.ip_networks, "--webhook-networks"),

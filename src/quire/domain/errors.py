@@ -58,6 +58,14 @@ class NamespaceReserved(QuireError):
     """The name of an upload is below a namespace that was granted to others (PEP 752)."""
 
 
+class NameReserved(QuireError):
+    """The name of a new project is reserved for the publishing session of another sender."""
+
+
+class SessionConflict(QuireError):
+    """The state of a publishing session, or what is published by now, does not allow it."""
+
+
 class ProjectClosed(QuireError):
     """The project's status (PEP 792: archived, quarantined) refuses uploads."""
 

@@ -15,6 +15,7 @@ import msgspec
 
 from quire.domain.namespaces import Grants
 from quire.domain.policy import NO_POLICY, Policy
+from quire.domain.publishing_sessions import OpenSession
 from quire.domain.upstreams import Upstreams
 
 
@@ -58,6 +59,8 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Rules of retention (`quire.domain.retention`), which `quire gc` obeys; none lets nothing go."""
     namespaces: Grants = ()
     """Prefixes of names that were granted to owners (PEP 752), by name; a document with one has format 3."""
+    session: OpenSession | None = None
+    """The publishing session that it is the stage of; None for every other index. A document with one has format 4."""
     unknown: dict[str, Any] = {}
     """Fields of the stored document that this version does not know."""
 

@@ -85,6 +85,8 @@ def target_of(document: AccessDocument, stage: str, default: str) -> str:
         raise NotFound(f"The stage {stage} ended at {definition.expires}.")
     if target is None:
         raise InvalidRequest(f"The index {stage} is no stage; 'quire stage create' makes one.")
+    if definition.session is not None:
+        raise InvalidRequest(f"The index {stage} is the stage of a publishing session, by which it is published.")
     defining.find(document, target, default)
     return target
 

@@ -87,7 +87,7 @@ def test_every_status_is_described_and_no_other() -> None:
     described = {int(each) for operation in _operations(document()).values() for each in operation["responses"]}
     errors = {each for each in described if each >= 400}
     assert errors == _statuses_in_code() - {303, 421, 500} | {416, 422}
-    assert {each for each in described if each < 400} == {200, 202, 206, 301, 302, 303, 304}
+    assert {each for each in described if each < 400} == {200, 201, 202, 204, 206, 301, 302, 303, 304}
 
 
 def test_the_reference_has_the_same_errors() -> None:

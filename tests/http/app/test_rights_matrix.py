@@ -35,6 +35,7 @@ OPEN, LOGIN, READ, FORM, UPDATE, MANAGE, ADMIN = "open", "login", "read", "form"
 manage, by the form; UPDATE: one of them on some project, and what else is needed is decided later."""
 V1: Final = "/-/api/v1"
 OSV: Final = "/-/osv/v1"
+SESSIONS: Final = "/-/upload/2.0/"
 OF_PROJECT: Final = f"{V1}/indexes/{{index}}/projects/{{name}}"
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     OPEN: (
@@ -68,7 +69,21 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *("POST /simple/", "POST /simple", "POST /packages/", "POST /packages"),
         *("POST /{index}/", "POST /{index}/legacy/", "POST /{index}/simple/"),
     ),
-    UPDATE: (f"POST {V1}/indexes/{{index}}/promote",),
+    UPDATE: (
+        f"POST {V1}/indexes/{{index}}/promote",
+        *(f"POST {at}{SESSIONS}" for at in ("", "/{index}")),
+        *(f"{method} {at}{SESSIONS}{{session}}" for at in ("", "/{index}") for method in ("GET", "DELETE")),
+        *(
+            f"POST {at}{SESSIONS}{{session}}/{what}"
+            for at in ("", "/{index}")
+            for what in ("publish", "extend", "files", "files/{file}", "files/{file}/complete")
+        ),
+        *(
+            f"{method} {at}{SESSIONS}{{session}}/files/{{file}}"
+            for at in ("", "/{index}")
+            for method in ("GET", "DELETE")
+        ),
+    ),
     MANAGE: (
         *(f"POST {OF_PROJECT}/{action}" for action in ("yank", "unyank", "delete", "status")),
         *(f"GET {OF_PROJECT}/{what}" for what in ("log", "owners", "trash")),
@@ -322,7 +337,7 @@ def test_a_read_only_server_refuses_changes_alone(rig: Rig) -> None:
     wrong = []
     for (project, name, need, (method, path, _)), answer in zip(asked, answers, strict=True):
         may = expected(need, project, name)
-        if method == "POST" and need in {"upload", UPDATE, MANAGE, ADMIN} and may == "allowed":
+        if (method == "POST" or need == UPDATE) and need in {"upload", UPDATE, MANAGE, ADMIN} and may == "allowed":
             is_right = answer.status_code == 403 or (need == ADMIN and answer.status_code in {400, 404})
         else:
             is_right = decision(answer) == may

@@ -27,16 +27,21 @@ async def received(request: Request, kind: type[B]) -> B:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise InvalidRequest("The body must be JSON, and say so: Content-Type: application/json.")
+    try:
+        return msgspec.json.decode(await body_of(request), type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        problem = str(error)[:_MOST_SAID].rstrip(".")
+        raise InvalidRequest(f"The body is not what this address takes: {problem}; see /openapi.json.") from None
+
+
+async def body_of(request: Request) -> bytes:
+    """The body of a request, bounded. Raises TooLarge, InvalidRequest, and HttpError 408."""
     body = bytearray()
     async for chunk in body_chunks(request, worker_of(request).settings.body_timeout):
         body += chunk
         if len(body) > MAX_REQUEST_BYTES:
             raise TooLarge(f"The body is larger than {MAX_REQUEST_BYTES >> 10} KiB; send several requests.")
-    try:
-        return msgspec.json.decode(bytes(body), type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        problem = str(error)[:_MOST_SAID].rstrip(".")
-        raise InvalidRequest(f"The body is not what this address takes: {problem}; see /openapi.json.") from None
+    return bytes(body)
 
 
 def answered(document: Any, headers: dict[str, str] | None = None) -> Response:

@@ -47,7 +47,9 @@ async def indexes(request: Request) -> Response:
     entries = index_entries(state, default.name, read_only=default.read_only, used=used)
     if worker.access.rules.authorize(principal, Right.ADMIN, ANY, None, state) is not ALLOWED:
         hidden = {"upstreams": None, "claims": None, "namespaces": None}
-        entries = [msgspec.structs.replace(each, **hidden) for each in entries]
+        # The name of the stage of a publishing session is a secret of its senders.
+        listed = (each for each in entries if state.definition(each.name).session is None)
+        entries = [msgspec.structs.replace(each, **hidden) for each in listed]
     return answered(IndexList(indexes=[each for each in entries if is_readable(each.name)]))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,6 +33,20 @@ async def _check_claim(worker: Worker, stage: ServedIndex, target: ServedIndex, 
         403,
         f"The name {project} is kept for the stage {stage.name}, and not for the index {target.name}, whose upstreams "
         f"would be asked for it. An administrator keeps it with 'quire claim {project} --index {target.name}' first.",
+    )
+
+
+def promotion_target(
+    index: ServedIndex, quotas: Quotas, permissions: Mapping[str, Permission], *, overwrite: bool
+) -> Target:
+    """The index as the target of a promotion for a request."""
+    return Target(
+        index.hosted,
+        overwrite=overwrite,
+        quotas=quotas,
+        existing=index.existing_files,
+        check=(lambda facts: None) if index.policies is None else index.policies.check_upload,
+        permissions=permissions,
     )
 
 
@@ -67,21 +83,11 @@ async def promote(request: Request) -> Response:
     context.action = "promote"
     origin = origin_of(request, context.user, worker.proxies)
 
+    overwrite = target.policy.overwrite or definition.overwrite
+
     def work() -> list[Promoted]:
-        return promoting.promote(
-            stage.hosted,
-            projects,
-            Target(
-                target.hosted,
-                overwrite=target.policy.overwrite or definition.overwrite,
-                quotas=quotas,
-                existing=target.existing_files,
-                check=(lambda facts: None) if target.policies is None else target.policies.check_upload,
-                permissions=permissions,
-            ),
-            dry_run=body.dry_run,
-            origin=origin,
-        )
+        into = promotion_target(target, quotas, permissions, overwrite=overwrite)
+        return promoting.promote(stage.hosted, projects, into, dry_run=body.dry_run, origin=origin)
 
     promoted = await worker.for_large_upload(work)
     return answered(promotion_of(stage.name, name, promoted, dry_run=body.dry_run))

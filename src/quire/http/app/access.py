@@ -30,7 +30,7 @@ from quire.access.records import StoredAccess
 from quire.access.tokens import USERNAME, TokenText
 from quire.access.uses import TokenUses
 from quire.catalog.freshness import Barrier
-from quire.domain.errors import NamespaceReserved
+from quire.domain.errors import NameReserved, NamespaceReserved
 from quire.domain.namespaces import Namespace
 from quire.domain.project import Project
 from quire.http.app.problems import HttpError
@@ -160,12 +160,14 @@ class Access:
         """As `check`, for a request that the owners of the project may make. Its handler must have the guard called
         with the project's record: for a change in the very step that makes it.
 
-        Raises HttpError 401, 403, 429, 503, NamespaceReserved for an upload, and StoreError.
+        Raises HttpError 401, 403, 429, 503, NamespaceReserved and NameReserved for an upload, and StoreError.
         """
         context = context_of(request.scope)
         state = await self._decide(request, right, index, project, may_be_owner=True)
         if right is Right.UPLOAD and state.document.indexes:
             self._check_namespace(request, state, index, project)
+            if state.is_reserved_against(context.principal, index, project, datetime.now(UTC)):
+                raise self._kept(request, index, project)
         if not state.document.indexes or not state.has_owned_projects(index):
             return NO_OWNERS
         principal, loop = context.principal, asyncio.get_running_loop()
@@ -202,6 +204,7 @@ class Access:
         is_asked = is_asked and (
             state.has_owned_projects(index)
             or (right is Right.UPLOAD and state.namespace_against(context.principal, index, project) is not None)
+            or (right is Right.UPLOAD and bool(state.reserved_for(index, project, datetime.now(UTC))))
         )
         if is_asked:  # credentials that the request could do without say which user is the owner
             context.principal = await self._principal(request, state)
@@ -270,6 +273,25 @@ class Access:
         return NamespaceReserved(
             f"The name {project} is in the namespace {namespace.name}, which belongs to others; {sender} no owner of "
             f"it. Choose another name, or ask an administrator for 'quire namespace grant {namespace.name}'."
+        )
+
+    def _kept(self, request: Request, index: str, project: str) -> NameReserved:
+        """Count and log an upload to a new project whose name is reserved for others; the error for its client."""
+        context = context_of(request.scope)
+        self._count_refusal("forbidden")
+        log.info(
+            "access refused",
+            reason="session",
+            index=index,
+            project=project,
+            user=context.user or None,
+            token=context.principal.token,
+            client=self._proxies.client_address(request),
+            request=context.request_id,
+        )
+        return NameReserved(
+            f"The name {project} is reserved for the first release of another sender, whose publishing session is not "
+            "finished; repeat this when it has ended, or choose another name."
         )
 
     def _count_refusal(self, reason: str) -> None:

@@ -91,11 +91,12 @@ def _routes(settings: Settings) -> list[BaseRoute]:
 
 def _route(path: str, found: list[Endpoint]) -> Route:
     """One route for all methods, so that the answer to others names each in its Allow (RFC 9110, 15.5.6)."""
-    posts = [(endpoint, _handler(endpoint.handler)) for endpoint in found if endpoint.method == "POST"]
-    gets = [(endpoint, _handler(endpoint.handler)) for endpoint in found if endpoint.method == "GET"]
+    by_method: dict[str, list[tuple[Endpoint, Handler]]] = {}
+    for each in found:
+        by_method.setdefault(each.method, []).append((each, _handler(each.handler)))
 
     async def answer(request: Request) -> Response:
-        (endpoint, handler), *others = posts if request.method == "POST" else gets
+        (endpoint, handler), *others = by_method["GET" if request.method == "HEAD" else request.method]
         if endpoint.takes_forms_only and not _has_form(request):
             ((endpoint, handler),) = others
         if endpoint.needs is not None:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from quire.domain import errors
 from quire.http.app.policies import NO_SNIFFING
 from quire.http.app.reasons import Status
-from quire.http.app.routes import API
+from quire.http.app.routes import API, UPLOAD_API
 
 STATUS: tuple[tuple[type[errors.QuireError], int], ...] = (
     # The first class that fits counts, so a subclass stands before its base.
@@ -24,6 +24,8 @@ STATUS: tuple[tuple[type[errors.QuireError], int], ...] = (
     (errors.FilenameUsed, 400),  # as PyPI; clients that skip existing files must not skip this one
     (errors.FileExists, 409),
     (errors.NamespaceReserved, 409),  # PEP 752
+    (errors.NameReserved, 403),
+    (errors.SessionConflict, 409),
     (errors.ProjectClosed, 403),
     (errors.HeldBack, 403),
     (errors.QuotaExceeded, 400),  # as PyPI; uv calls a 403 a lack of permission
@@ -67,13 +69,17 @@ def problem_response(request: Request, error: errors.QuireError, sentence: str |
     sentence = " ".join((str(error) if sentence is None else sentence).split())
     status = Status(status, sentence)
     response: Response
-    if API in str(request.scope["path"]) or _accepts_problem(request):
-        document = {
+    path = str(request.scope["path"])
+    if API in path or UPLOAD_API in path or _accepts_problem(request):
+        document: dict[str, object] = {
             "type": "about:blank",
             "title": HTTPStatus(status).phrase,
             "status": int(status),
             "detail": sentence,
         }
+        if UPLOAD_API in path:  # the members that PEP 694 adds
+            document["meta"] = {"api-version": "2.0"}
+            document["errors"] = [{"source": path.rpartition(UPLOAD_API)[2] or "session", "message": sentence}]
         response = Response(
             msgspec.json.encode(document), status_code=status, headers=headers, media_type="application/problem+json"
         )

@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 from quire.access.authorization import Right
 from quire.http.api import operations as about
+from quire.http.api import session_operations as sessions
 from quire.http.api import v1_operations as v1
 from quire.http.api.operations import Operation, below_index
 
@@ -27,11 +28,15 @@ API: Final = "/-/api/"
 """In the addresses of the JSON API: no project, and no part of a path that is anything else, is called `-`."""
 
 
+UPLOAD_API: Final = "/-/upload/2.0/"
+"""In the addresses of publishing sessions (PEP 694)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One method of one address."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     """GET is HEAD, too."""
     path: str
     """As Starlette has it. The first line that matches counts."""
@@ -125,6 +130,26 @@ _API: Final = (
     Endpoint("POST", f"{_WEBHOOK}/test", "api.v1:test_webhook", Right.ADMIN, "api", v1.TEST_WEBHOOK),
     Endpoint("POST", f"{_WEBHOOK}/redeliver", "api.v1:redeliver", Right.ADMIN, "api", v1.REDELIVER),
 )
+_SESSION: Final = f"{UPLOAD_API}{{session}}"
+_FILE: Final = f"{_SESSION}/files/{{file}}"
+
+
+def _of_sessions(method: Literal["GET", "POST", "DELETE"], path: str, handler: str, operation: Operation) -> Endpoint:
+    return Endpoint(method, path, f"sessions.endpoints:{handler}", Right.UPDATE, "session", operation)
+
+
+_SESSIONS: Final = (
+    _of_sessions("POST", UPLOAD_API, "create", sessions.CREATE_SESSION),
+    _of_sessions("GET", _SESSION, "status", sessions.SESSION),
+    _of_sessions("DELETE", _SESSION, "cancel", sessions.CANCEL_SESSION),
+    _of_sessions("POST", f"{_SESSION}/publish", "publish", sessions.PUBLISH_SESSION),
+    _of_sessions("POST", f"{_SESSION}/extend", "extend", sessions.EXTEND_SESSION),
+    _of_sessions("POST", f"{_SESSION}/files", "add_file", sessions.ADD_SESSION_FILE),
+    _of_sessions("GET", _FILE, "file_status", sessions.SESSION_FILE),
+    _of_sessions("POST", _FILE, "take_bytes", sessions.SESSION_BYTES),
+    _of_sessions("DELETE", _FILE, "delete_file", sessions.DELETE_SESSION_FILE),
+    _of_sessions("POST", f"{_FILE}/complete", "complete", sessions.COMPLETE_SESSION_FILE),
+)
 _OSV: Final = "/-/osv/v1"
 _PROVENANCE: Final = "/integrity/{name}/{version}/{filename}/provenance"
 _PAST: Final = "/@{moment}"
@@ -166,6 +191,7 @@ _ROOT: Final = (
     Endpoint("POST", f"{_OSV}/querybatch", "api.osv:querybatch", Right.LIST, "osv", about.OSV_BATCH),
     Endpoint("POST", f"{_OSV}/query", "api.osv:query", Right.LIST, "osv", about.OSV_QUERY),
     Endpoint("GET", f"{_OSV}/vulns/{{id}}", "api.osv:vulnerability", Right.LIST, "osv", about.OSV_DOCUMENT),
+    *_SESSIONS,
     *_API,  # not before the others: a request is compared with one line after the other
     Endpoint("GET", "/_/oidc/audience", "publishing.endpoints:audience", None, "oidc", about.AUDIENCE, is_at_root=True),
     Endpoint(
@@ -192,7 +218,7 @@ _OF_AN_INDEX: Final = frozenset(
         *("GET /namespaces", "GET /namespace/{name}"),
         *("GET /pypi/{name}/json", "GET /pypi/{name}/{version}/json", "POST /RPC2"),
         *(f"POST {_OSV}/querybatch", f"POST {_OSV}/query", f"GET {_OSV}/vulns/{{id}}"),
-        *(f"{each.method} {each.path}" for each in _OF_THE_PAST),
+        *(f"{each.method} {each.path}" for each in (*_OF_THE_PAST, *_SESSIONS)),
     }
 )
 """The addresses that are also below the name of an index."""
@@ -261,6 +287,8 @@ class RouteTable:
                 return "api"
             if "/-/osv/" in path:
                 return "osv"
+            if UPLOAD_API in path:
+                return "session"
             return self._fixed.get(("POST", path), "rpc" if path.endswith("/RPC2") else "upload")
         label = self._fixed.get(("GET", path))
         if label is None:

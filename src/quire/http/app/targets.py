@@ -23,7 +23,7 @@ from quire.http.app.problems import HttpError
 from quire.http.app.proxies import peer_of
 from quire.http.app.routes import mount_of
 
-METHODS = "GET, HEAD, POST"
+METHODS = "GET, HEAD, POST, DELETE"
 """Those that some address here takes, for an Allow header."""
 _ABSOLUTE = re.compile(r"(https?)://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(?:[A-Za-z0-9\-._~%!$&'()*+,;=]+|\[[0-9A-Fa-f:.%A-Za-z]+\])(?::[0-9]{0,5})?")

@@ -1,0 +1,272 @@
+"""Publishing sessions (PEP 694, draft): the files of one release that are published together. Pure.
+
+Theory of operation. The files of a session are in a stage, an index of its own that is in front of the one where they
+are going to be published. Two documents say how far it is:
+
+- The definition of the stage (`OpenSession`, a part of the store's access document) is there as long as the session is
+  open. It says of which release it is, and when it expires; a session without it, or after that, is canceled.
+- The session's record (`PublishingSession`) has the files and the status. It stays for some days after the end.
+
+A publication is begun by a swap of the record from an editable status to `processing`: from here on nothing of the
+session changes. Then the files are promoted, in one step, and the record says `published`; a refusal puts the status
+back that it had. A worker that dies in between leaves `processing`, which others resolve: when the target has all files
+with these digests the session is published; when it has not, and no promoter can go on any more, it is in `error`.
+
+Each change gives back the very object that it got when there is nothing to do: it is repeated after a write of which
+the outcome is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+import msgspec
+
+from quire.domain.errors import DamagedRecord, NotFound, SessionConflict
+
+FORMAT: Final = 1
+MOST_FILES: Final = 500
+"""File upload sessions of one publishing session, also canceled ones."""
+
+
+class Status(StrEnum):
+    """How far a session is, by the names of the PEP."""
+
+    OPEN = "open"
+    PROCESSING = "processing"
+    PUBLISHED = "published"
+    ERROR = "error"
+    """Open, and the last publication failed after its client could be told."""
+    CANCELED = "canceled"
+
+
+EDITABLE: Final = frozenset({Status.OPEN, Status.ERROR})
+ENDED: Final = frozenset({Status.PUBLISHED, Status.CANCELED})
+
+
+class FileStatus(StrEnum):
+    """How far the upload of a file is, by the names of the PEP; nothing here takes `processing`."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    ERROR = "error"
+    CANCELED = "canceled"
+
+
+class OpenSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The part of a stage's definition that makes it the stage of a session."""
+
+    project: str
+    """Normalized."""
+    version: str
+    by: str | None = None
+    """The subject that created it (`quire.access.grants.parse_owner`); None for a sender without a login."""
+    is_first: bool = False
+    """Whether its project had no release: then the name is reserved for `by` until the session ends."""
+    unknown: dict[str, Any] = {}
+    """Fields of the stored document that this version does not know."""
+
+
+class SessionFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The upload of one file."""
+
+    filename: str
+    size: int
+    """Bytes, as its client announced them."""
+    hashes: dict[str, str]
+    """Hex digests by algorithm of hashlib, as announced."""
+    status: FileStatus = FileStatus.PENDING
+    sha256: str | None = None
+    """Of the bytes that are in the stage; None until they arrived."""
+    notices: tuple[str, ...] = ()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is a file of the session."""
+        return self.status is not FileStatus.CANCELED
+
+
+class PublishingSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The record of a session. Immutable: a change makes a new one."""
+
+    index: str
+    """The index where it is published."""
+    project: str
+    """Normalized."""
+    version: str
+    created: str
+    """RFC 3339, UTC, as the other times."""
+    expires: str
+    """As it was when the session was created, and when it ended; meanwhile its stage's definition decides."""
+    status: Status = Status.OPEN
+    files: dict[str, SessionFile] = {}
+    """By the id of their upload."""
+    attempt: str | None = None
+    """The id of the publication under way; None without one."""
+    since: str | None = None
+    """When that was begun."""
+    before: Status = Status.OPEN
+    """The status before that."""
+    ended: str | None = None
+    notices: tuple[str, ...] = ()
+    """Sentences for people."""
+
+    @property
+    def live(self) -> dict[str, tuple[str, SessionFile]]:
+        """The files of the session by filename, each with the id of its upload."""
+        return {file.filename: (identity, file) for identity, file in self.files.items() if file.is_live}
+
+    @property
+    def bytes_announced(self) -> int:
+        """Of all files of the session together."""
+        return sum(file.size for file in self.files.values() if file.is_live)
+
+    def find(self, identity: str) -> SessionFile:
+        """The upload of this id. Raises NotFound."""
+        file = self.files.get(identity)
+        if file is None:
+            raise NotFound("There is no such file upload session.")
+        return file
+
+
+class _Document(msgspec.Struct, frozen=True):
+    format: int
+    session: PublishingSession
+
+
+def encode_session(session: PublishingSession) -> bytes:
+    """The record's bytes."""
+    return msgspec.json.format(msgspec.json.encode(_Document(FORMAT, session)), indent=1) + b"\n"
+
+
+def decode_session(data: bytes | None) -> PublishingSession | None:
+    """The session of a record; None without one. Raises DamagedRecord."""
+    if data is None:
+        return None
+    try:
+        document = msgspec.json.decode(data, type=_Document)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DamagedRecord(f"The record of a publishing session cannot be read ({error}).") from error
+    if document.format > FORMAT:
+        raise DamagedRecord("The record of a publishing session was written by a newer quire; upgrade this one.")
+    return document.session
+
+
+def check_editable(session: PublishingSession) -> None:
+    """Raises SessionConflict for a session that takes no changes now."""
+    if session.status is Status.PROCESSING:
+        raise SessionConflict("The session is being published and takes no changes; ask for its status.")
+    if session.status not in EDITABLE:
+        raise SessionConflict(f"The session is {session.status} and takes no changes; create another one.")
+
+
+def with_file(session: PublishingSession, identity: str, file: SessionFile) -> PublishingSession:
+    """With the upload of one more file, in the place of a completed one of the same name. Raises SessionConflict."""
+    if identity in session.files:
+        return session
+    check_editable(session)
+    there = session.live.get(file.filename)
+    files = session.files
+    if there is not None and there[1].status is not FileStatus.COMPLETED:
+        raise SessionConflict(
+            f"The upload of {file.filename} is {there[1].status}; delete it before you begin another one."
+        )
+    if there is not None:
+        files = _with_status(files, there[0], FileStatus.CANCELED)
+    if len(files) >= MOST_FILES:
+        raise SessionConflict(f"A session has at most {MOST_FILES} uploads of files; publish it, or create another.")
+    return msgspec.structs.replace(session, files={**files, identity: file})
+
+
+def arrived(session: PublishingSession, identity: str, sha256: str) -> PublishingSession:
+    """The bytes of an upload are in the stage. Raises NotFound, SessionConflict."""
+    file = check_pending(session, identity)
+    if file.sha256 == sha256:
+        return session
+    changed = msgspec.structs.replace(file, sha256=sha256)
+    return msgspec.structs.replace(session, files={**session.files, identity: changed})
+
+
+def check_pending(session: PublishingSession, identity: str) -> SessionFile:
+    """The upload, which takes bytes now. Raises NotFound, SessionConflict."""
+    check_editable(session)
+    file = session.find(identity)
+    if file.status is not FileStatus.PENDING:
+        raise SessionConflict(f"The upload of {file.filename} is {file.status}; begin another one.")
+    return file
+
+
+def completed(session: PublishingSession, identity: str) -> PublishingSession:
+    """The upload is completed, or in error where no bytes that fit have arrived. Raises NotFound, SessionConflict."""
+    if session.find(identity).status is FileStatus.COMPLETED:
+        return session
+    file = check_pending(session, identity)
+    if file.sha256 is not None:
+        return msgspec.structs.replace(session, files=_with_status(session.files, identity, FileStatus.COMPLETED))
+    notice = "It was completed before its bytes had arrived; delete it and upload it again."
+    failed = msgspec.structs.replace(file, status=FileStatus.ERROR, notices=(notice,))
+    return msgspec.structs.replace(session, files={**session.files, identity: failed})
+
+
+def without_file(session: PublishingSession, identity: str) -> PublishingSession:
+    """With an upload canceled. Raises NotFound, SessionConflict."""
+    if not session.find(identity).is_live:
+        return session
+    check_editable(session)
+    return msgspec.structs.replace(session, files=_with_status(session.files, identity, FileStatus.CANCELED))
+
+
+def begun(session: PublishingSession, attempt: str, at: str) -> PublishingSession:
+    """Being published. `attempt`: the id of this publication. Raises SessionConflict."""
+    if session.attempt == attempt:
+        return session
+    check_editable(session)
+    open_files = [f"{name} ({file.status})" for name, (_, file) in session.live.items() if not _is_completed(file)]
+    if open_files:
+        raise SessionConflict(
+            f"Not all files of the session are completed: {', '.join(open_files[:20])}; complete or delete them, and "
+            "publish again."
+        )
+    return msgspec.structs.replace(
+        session, status=Status.PROCESSING, attempt=attempt, since=at, before=session.status, notices=()
+    )
+
+
+def given_back(session: PublishingSession, attempt: str, notice: str | None = None) -> PublishingSession:
+    """Editable again after a publication that failed; in `error` with a notice where its client could not be told."""
+    if session.attempt != attempt:
+        return session
+    status = session.before if notice is None else Status.ERROR
+    notices = session.notices if notice is None else (notice,)
+    return msgspec.structs.replace(session, status=status, attempt=None, since=None, notices=notices)
+
+
+def published(session: PublishingSession, attempt: str, at: str, expires: str) -> PublishingSession:
+    """Published by this attempt."""
+    return session if session.attempt != attempt else _ended(session, Status.PUBLISHED, at, expires, session.notices)
+
+
+def canceled(session: PublishingSession, at: str, expires: str, notice: str | None = None) -> PublishingSession:
+    """Canceled. Raises SessionConflict while it is being published, and after that."""
+    if session.status is Status.CANCELED:
+        return session
+    check_editable(session)
+    return _ended(session, Status.CANCELED, at, expires, () if notice is None else (notice,))
+
+
+def _ended(
+    session: PublishingSession, status: Status, at: str, expires: str, notices: tuple[str, ...]
+) -> PublishingSession:
+    return msgspec.structs.replace(
+        session, status=status, ended=at, expires=expires, attempt=None, since=None, notices=notices
+    )
+
+
+def _is_completed(file: SessionFile) -> bool:
+    return file.status is FileStatus.COMPLETED
+
+
+def _with_status(files: Mapping[str, SessionFile], identity: str, status: FileStatus) -> dict[str, SessionFile]:
+    return {**files, identity: msgspec.structs.replace(files[identity], status=status)}

@@ -1,0 +1,222 @@
+"""The files of a publishing session: begun, sent, completed, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from quire.catalog.hosted import record_of
+from quire.domain import publishing_sessions as documents
+from quire.domain.errors import (
+    DigestMismatch,
+    InvalidRequest,
+    SessionConflict,
+    StoreError,
+    TooLarge,
+)
+from quire.domain.names import parse_filename, same_version
+from quire.domain.publishing_sessions import FileStatus, PublishingSession, SessionFile
+from quire.domain.quotas import project_is_full, size_of
+from quire.http.app.problems import HttpError
+from quire.http.app.request_log import context_of
+from quire.http.sessions.found import Found, allowed, find
+from quire.http.sessions.messages import (
+    MECHANISM,
+    Message,
+    NewFile,
+    answered,
+    deleted,
+    file_document,
+    media_type_of,
+    received,
+)
+from quire.http.simple.forms import Content, body_chunks, too_large
+from quire.http.simple.quotas import quotas_of
+from quire.http.simple.uploads import LARGE_BYTES, facts_of_upload
+from quire.index.upload import examine, upload_key
+from quire.operations import changing
+from quire.operations.publishing_sessions import remove_staged
+from quire.store.contracts import Staged
+
+_WRITE_BYTES: Final = 1024 * 1024
+_CHUNK: Final = 1024 * 1024
+_WEAK: Final = frozenset({"md5", "sha1"})
+_ALGORITHMS: Final = frozenset(name for name in hashlib.algorithms_guaranteed if hashlib.new(name).digest_size)
+"""Those of which a digest has one length."""
+
+
+async def add_file(request: Request) -> Response:
+    """POST files of a session: an upload is begun."""
+    found = await find(request)
+    body = await received(request, NewFile)
+    session = found.session
+    documents.check_editable(session)
+    file = _file(body, session)
+    if body.size > found.worker.settings.max_upload_size:
+        raise too_large(found.worker)
+    view = found.index.own(await found.index.project(session.project))
+    if file.filename in view.every:
+        raise SessionConflict(f"The file {file.filename} already exists in {session.project}; publish a new version.")
+    quotas = quotas_of(request, found.index)
+    used = size_of(record_of(view)) + session.bytes_announced
+    if quotas.project is not None and used + file.size > quotas.project:
+        raise SessionConflict(str(project_is_full(session.project, used, file.size, quotas.project)))
+    identity = secrets.token_hex(8)
+    session = await found.worker.in_writer(
+        found.sessions.change, found.token, lambda known: documents.with_file(known, identity, file)
+    )
+    return _answer(found.with_session(session), identity, 202, retry=True, is_new=True)
+
+
+async def file_status(request: Request) -> Response:
+    """GET of an upload."""
+    return _answer(await find(request), _identity(request), retry=True)
+
+
+async def take_bytes(request: Request) -> Response:
+    """POST of the bytes of a file: checked as an upload is, and put into the stage."""
+    found = await find(request)
+    identity = _identity(request)
+    file = documents.check_pending(found.session, identity)
+    if media_type_of(request).startswith(("multipart/", "application/x-www-form")):
+        raise HttpError(415, "The body is the file itself, as application/octet-stream; this is a form.")
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) != file.size:
+        raise DigestMismatch(f"{file.filename} was announced with {file.size} bytes, and {length[:20]} are sent.")
+    algorithms = found.index.policy.further_algorithms
+    content = Content(lambda: found.index.store.blobs.stage(upload_key(file.filename), algorithms))
+    try:
+        async for chunk in body_chunks(request, found.worker.settings.body_timeout):
+            content.add(chunk)
+            if content.size > file.size:
+                raise TooLarge(f"{file.filename} was announced with {file.size} bytes, and more are sent.")
+            if content.pending_bytes >= _WRITE_BYTES:
+                await found.worker.in_writer(content.write, content.take_pending())
+        if content.size != file.size:
+            raise DigestMismatch(f"{file.filename} was announced with {file.size} bytes, and {content.size} arrived.")
+        await allowed(request, found.index, found.session.project)  # the body may have taken long
+        run = found.worker.in_writer if content.size <= LARGE_BYTES else found.worker.for_large_upload
+        session = await run(_stage, found, identity, file, content, context_of(request.scope).user)
+    finally:
+        if not content.is_discarded:
+            await found.worker.in_writer(content.give_up)
+    return _answer(found.with_session(session), identity, retry=True)
+
+
+async def complete(request: Request) -> Response:
+    """POST complete of an upload. One whose bytes did not arrive is in error from then on."""
+    found = await find(request)
+    await received(request, Message)
+    identity = _identity(request)
+    session = await found.worker.in_writer(
+        found.sessions.change, found.token, lambda known: documents.completed(known, identity)
+    )
+    file = session.find(identity)
+    if file.status is FileStatus.ERROR:
+        raise InvalidRequest(f"{file.filename}: {file.notices[0]}")
+    return _answer(found.with_session(session), identity, 201, is_new=True)
+
+
+async def delete_file(request: Request) -> Response:
+    """DELETE of an upload, completed or not."""
+    found = await find(request)
+    identity = _identity(request)
+
+    def work() -> None:
+        session = found.sessions.change(found.token, lambda known: documents.without_file(known, identity))
+        _clear(found, session, session.find(identity))
+
+    await found.worker.in_writer(work)
+    return deleted()
+
+
+def _stage(found: Found, identity: str, file: SessionFile, content: Content, user: str | None) -> PublishingSession:
+    """All that waits for the disk, in one thread; a request that is cancelled meanwhile does not stop it."""
+    content.own()
+    try:
+        staged, session = content.finish(), found.session
+        _check_hashes(staged, file)
+        upload = examine(staged, file.filename, name=session.project, version=session.version, uploader=user)
+        if found.index.policies is not None:
+            found.index.policies.check_upload(facts_of_upload(upload))
+        documents.check_pending(_current(found), identity)
+        # The stage is the session's alone: what it has under this name was replaced, or deleted.
+        change = changing.publish(found.stage, [upload], overwrite=True, origin=found.origin)
+        found.stage.remove_blobs(change.removed)
+        sha256 = staged.digests.sha256
+        try:
+            return found.sessions.change(found.token, lambda known: documents.arrived(known, identity, sha256))
+        except SessionConflict:
+            _clear(found, _current(found), SessionFile(filename=file.filename, size=0, hashes={}, sha256=sha256))
+            raise
+    finally:
+        content.discard()
+
+
+def _current(found: Found) -> PublishingSession:
+    return found.sessions.read(found.token) or found.session
+
+
+def _clear(found: Found, session: PublishingSession, file: SessionFile) -> None:
+    """Take the bytes of an upload that was canceled out of the stage, unless another upload has the same."""
+    there = session.live.get(file.filename)
+    if file.sha256 is not None and (there is None or there[1].sha256 != file.sha256):
+        remove_staged(found.stage, session.project, file, found.origin)
+
+
+def _file(body: NewFile, session: PublishingSession) -> SessionFile:
+    """The upload that a body announces. Raises InvalidName, InvalidRequest, HttpError 422."""
+    if body.mechanism != MECHANISM:
+        raise HttpError(422, f"The mechanism {body.mechanism[:50]!r} is not supported; {MECHANISM} is.")
+    parsed = parse_filename(body.filename)
+    if parsed.project != session.project or not same_version(parsed.version, session.version):
+        raise InvalidRequest(f"{parsed.filename} is no file of {session.project} {session.version}.")
+    if body.size <= 0:
+        raise InvalidRequest("size is the number of bytes of the file, more than 0.")
+    unknown = [name for name in body.hashes if name not in _ALGORITHMS]
+    if unknown:
+        raise InvalidRequest(f"The hash algorithm {unknown[0][:50]!r} is not known here; use sha256.")
+    if not body.hashes.keys() - _WEAK:
+        raise InvalidRequest("hashes needs the digest of a secure algorithm; use sha256.")
+    for name, digest in body.hashes.items():
+        if len(digest) != 2 * hashlib.new(name, usedforsecurity=False).digest_size:
+            raise InvalidRequest(f"The {name} digest of {parsed.filename} has not the length of one in hex.")
+    return SessionFile(
+        filename=parsed.filename, size=body.size, hashes={name: each.lower() for name, each in body.hashes.items()}
+    )
+
+
+def _check_hashes(staged: Staged, file: SessionFile) -> None:
+    """Raises DigestMismatch, StoreError."""
+    known = {"sha256": staged.digests.sha256, "md5": staged.digests.md5, **staged.digests.other}
+    rest = {name: hashlib.new(name, usedforsecurity=False) for name in file.hashes if name not in known}
+    if rest:
+        try:
+            with staged.open() as stream:
+                while chunk := stream.read(_CHUNK):
+                    for each in rest.values():
+                        each.update(chunk)
+        except OSError as error:
+            raise StoreError("The upload cannot be read back from the store; repeat later.") from error
+    actual = known | {name: each.hexdigest() for name, each in rest.items()}
+    for name, claim in file.hashes.items():
+        if not hmac.compare_digest(claim.encode(), actual[name].encode()):
+            raise DigestMismatch(
+                f"The {name} digest of {file.filename} is {actual[name]} here, but {claim} was announced; it was "
+                "damaged on its way, or another file was announced."
+            )
+
+
+def _identity(request: Request) -> str:
+    identity: str = request.path_params["file"]
+    return identity
+
+
+def _answer(found: Found, identity: str, status: int = 200, *, retry: bool = False, is_new: bool = False) -> Response:
+    document = file_document(found.links, identity, found.session.find(identity), found.expires)
+    return answered(document, status, location=found.links.file(identity) if is_new else None, retry=retry)

@@ -1,0 +1,291 @@
+"""Publishing sessions (PEP 694): their records, and what is done with them on the store. For requests.
+
+`quire.domain.publishing_sessions` says how the two documents of a session go together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+import structlog
+
+from quire.access import publishing_sessions as definitions
+from quire.access.document import moment, stamp
+from quire.access.records import AccessRecords
+from quire.domain import publishing_sessions as sessions
+from quire.domain.changes import Selection, present
+from quire.domain.errors import (
+    ChangedMeanwhile,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    OutcomeUnknown,
+    QuireError,
+    SessionConflict,
+    StoreError,
+)
+from quire.domain.indexes import IndexDefinition
+from quire.domain.project import Project
+from quire.domain.publishing_sessions import OpenSession, PublishingSession, SessionFile, Status
+from quire.index.audit.entries import Origin
+from quire.index.index import PUBLICATION_SECONDS, Index
+from quire.index.promoting import Promoter
+from quire.operations import changing, defining, promoting
+from quire.operations.promoting import Target
+from quire.store.contracts import Record, Store
+
+LIFETIME: Final = timedelta(days=7)
+"""Of a session that is not extended."""
+LONGEST: Final = timedelta(days=30)
+"""From its creation: no extension goes beyond."""
+KEPT: Final = timedelta(days=7)
+"""For so long after its end the status of a session is told."""
+_FOLDER: Final = "access/publishing"
+_TOKEN_BYTES: Final = 24
+_ATTEMPTS: Final = 40
+_LONGEST_PAUSE: Final = 0.25
+_RESOLVED_AFTER: Final = timedelta(seconds=PUBLICATION_SECONDS + 60)
+"""After so long no promoter goes on with a publication."""
+_ROOM: Final = timedelta(hours=1)
+"""A session that is being published does not expire for so long."""
+_EXPIRED: Final = "The session expired; its files are deleted."
+_INTERRUPTED: Final = "The publication was interrupted, and nothing was published; publish again."
+
+Transition = Callable[[PublishingSession], PublishingSession]
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+def new_token() -> str:
+    """The token of a session, which nothing tells beforehand: the name of its stage."""
+    return f"s-{secrets.token_hex(_TOKEN_BYTES)}"
+
+
+def is_token(text: str) -> bool:
+    """Whether a text can be the token of a session, so that it may be a part of a key."""
+    digits = text.removeprefix("s-")
+    return (
+        len(text) == 2 + 2 * _TOKEN_BYTES and len(digits) == 2 * _TOKEN_BYTES and not digits.strip("0123456789abcdef")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """The sessions of a store. For any thread; all of it blocks and raises StoreError."""
+
+    store: Store
+    access: AccessRecords
+    default: str
+    """The index at the server's root."""
+
+    def read(self, token: str) -> PublishingSession | None:
+        """The session of a token; None without one."""
+        return sessions.decode_session(self._record(token).data) if is_token(token) else None
+
+    def change(self, token: str, transition: Transition) -> PublishingSession:
+        """Change the record of a session; what it is then. Raises NotFound, and what `transition` raises."""
+        for attempt in range(_ATTEMPTS):
+            record = self._record(token)
+            before = sessions.decode_session(record.data)
+            if before is None:
+                raise NotFound("There is no such publishing session.")
+            after = transition(before)
+            if after is before:
+                self.store.records.confirm(record)
+                return before
+            try:
+                self.store.records.write(record.key, sessions.encode_session(after), record)
+            except (Conflict, OutcomeUnknown):
+                time.sleep(random.uniform(0, min(0.001 * 2**attempt, _LONGEST_PAUSE)))  # noqa: S311 - spreads writers
+            else:
+                return after
+        raise StoreError("The publishing session has too many writers at once; repeat later.")
+
+    def create(
+        self, target: str, opened: OpenSession, origin: Origin, now: datetime | None = None
+    ) -> tuple[str, PublishingSession]:
+        """Open a session; its token, and its record. Raises what `with_session` raises."""
+        now = now or datetime.now(UTC)
+        token, expires = new_token(), now + LIFETIME
+        session = PublishingSession(
+            index=target,
+            project=opened.project,
+            version=opened.version,
+            created=stamp(now),
+            expires=stamp(expires),
+        )
+        # The record first: a definition without one would hold the release until it expires.
+        record = self._record(token)
+        self.store.records.write(record.key, sessions.encode_session(session), record)
+        try:
+            self.access.change(
+                lambda document: definitions.with_session(
+                    document, token, target, opened, self.default, now=now, expires=expires
+                ),
+                "publishing-session-create",
+                {"index": target, "projects": [opened.project], "version": opened.version},
+                origin,
+            )
+        except QuireError as error:
+            if not isinstance(error, StoreError):
+                self._forget(token)
+            raise
+        log.info("session created", index=target, project=opened.project, version=opened.version, user=origin.user)
+        return token, session
+
+    def extend(self, token: str, session: PublishingSession, seconds: int, origin: Origin) -> None:
+        """Let a session end so many seconds later, as far as it may. Raises NotFound."""
+        latest = moment(session.created) + LONGEST
+        definition = self.access.read().state.document.indexes.get(token)
+        ends = None if definition is None else definition.ends_at
+        if ends is None:
+            raise NotFound("The session has ended.")
+        self._keep_until(token, session, min(ends + timedelta(seconds=seconds), latest), origin)
+
+    def cancel(self, token: str, definition: IndexDefinition | None, origin: Origin) -> PublishingSession:
+        """Cancel a session, and delete its files. Raises SessionConflict while it is being published, and after."""
+        at = stamp(datetime.now(UTC))
+        expires = at if definition is None or definition.expires is None else definition.expires
+        session = self.change(token, lambda found: sessions.canceled(found, at, expires))
+        self.remove_stage(token, origin)
+        log.info("session canceled", index=session.index, project=session.project, user=origin.user)
+        return session
+
+    def settled(
+        self,
+        token: str,
+        session: PublishingSession,
+        definition: IndexDefinition | None,
+        target: Index,
+        origin: Origin,
+    ) -> PublishingSession:
+        """The session as it is, after what is not recorded yet: that it expired, or how a publication ended whose
+        worker died."""
+        now = datetime.now(UTC)
+        at = stamp(now)
+        if session.status is Status.PROCESSING:
+            attempt = str(session.attempt)
+            if is_published(session, target.project(session.project)):
+                session = self.change(token, lambda found: sessions.published(found, attempt, at, at))
+                self.remove_stage(token, origin)
+            elif session.since is not None and moment(session.since) + _RESOLVED_AFTER < now:
+                Promoter(target).recover()
+                if not is_published(session, target.project(session.project)):
+                    session = self.change(token, lambda found: sessions.given_back(found, attempt, _INTERRUPTED))
+        elif session.status in sessions.EDITABLE and (definition is None or definition.has_ended(now)):
+            expires = at if definition is None else str(definition.expires)
+            with contextlib.suppress(SessionConflict):
+                session = self.change(token, lambda found: sessions.canceled(found, at, expires, _EXPIRED))
+        return session
+
+    def publish(self, token: str, definition: IndexDefinition, target: Target, origin: Origin) -> PublishingSession:
+        """Publish all files of a session in one step; the session, which is still `processing` where another request
+        publishes it.
+
+        Raises SessionConflict for one that cannot be published now, and what a promotion raises.
+        """
+        now = datetime.now(UTC)
+        attempt, at = secrets.token_hex(8), stamp(now)
+        session = self.change(token, lambda found: sessions.begun(found, attempt, at))
+        if definition.has_ended(now + _ROOM):  # or its files would be deleted meanwhile
+            self._keep_until(token, session, now + _ROOM, origin)
+        try:
+            self._promote(token, session, target, origin)
+        except StoreError:
+            if not is_published(session, target.index.project(session.project)):
+                raise  # it may be published yet: `settled` says later
+        except QuireError:
+            self.change(token, lambda found: sessions.given_back(found, attempt))
+            raise
+        expires = str(definition.expires)
+        done = stamp(datetime.now(UTC))
+        session = self.change(token, lambda found: sessions.published(found, attempt, done, expires))
+        log.info("session published", index=session.index, project=session.project, user=origin.user)
+        self.remove_stage(token, origin)
+        return session
+
+    def remove_stage(self, token: str, origin: Origin) -> None:
+        """Delete the stage of a session that has ended, with its files. Repeated, it goes on."""
+        stage = Index(self.store, token, origin)
+        try:
+            defining.delete_index(self.access, stage, with_files=True, default=self.default, origin=origin)
+        except NotFound:
+            return
+        except (InvalidRequest, StoreError) as error:  # `quire gc` does it, when the stage has expired
+            log.warning("stage of a session not deleted", project=stage.name, error=str(error))
+
+    def forget_ended(self, now: datetime | None = None) -> int:
+        """Delete the records of sessions that ended long ago; how many."""
+        now = now or datetime.now(UTC)
+        tokens = self.store.records.names(_FOLDER).names
+        open_stages = self.access.read().state.document.indexes if tokens else {}
+        deleted = 0
+        for token in tokens:
+            session = self.read(token) if token not in open_stages else None
+            if session is not None and moment(session.ended or session.since or session.expires) + KEPT < now:
+                deleted += self._forget(token)
+        return deleted
+
+    def _keep_until(self, token: str, session: PublishingSession, expires: datetime, origin: Origin) -> None:
+        now = datetime.now(UTC)
+        self.access.change(
+            lambda document: definitions.with_expiry(document, token, self.default, now=now, expires=expires),
+            "publishing-session-extend",
+            {"index": session.index, "projects": [session.project]},
+            origin,
+        )
+
+    def _promote(self, token: str, session: PublishingSession, target: Target, origin: Origin) -> None:
+        stage = Index(self.store, token, origin)
+        project = stage.project(session.project)
+        wanted = {name: str(file.sha256) for name, (_, file) in session.live.items()}
+        there = {} if project is None else project.files
+        if lost := [name for name, sha256 in wanted.items() if name not in there or there[name].sha256 != sha256]:
+            raise SessionConflict(f"{lost[0]} is not as it was uploaded any more; delete it and upload it again.")
+        if project is not None and wanted:
+            files = {name: there[name] for name in wanted}
+            only = msgspec.structs.replace(project, files=files)
+            promoting.promote(stage, {session.project: only}, target, origin=origin)
+
+    def _record(self, token: str) -> Record:
+        return self.store.records.read(f"{_FOLDER}/{token}")
+
+    def _forget(self, token: str) -> bool:
+        record = self._record(token)
+        with contextlib.suppress(Conflict, OutcomeUnknown):
+            if record.data is not None:
+                self.store.records.write(record.key, None, record)
+                return True
+        return False
+
+
+def is_published(session: PublishingSession, project: Project | None) -> bool:
+    """Whether a project has all files of a session, with the same content."""
+    files = {} if project is None else project.files
+    wanted = session.live
+    return bool(wanted) and all(
+        name in files and files[name].sha256 == file.sha256 for name, (_, file) in wanted.items()
+    )
+
+
+def remove_staged(stage: Index, project: str, file: SessionFile, origin: Origin) -> None:
+    """Delete a file from the stage of a session, if it has its content. Raises StoreError."""
+
+    def unchanged(stored: Project | None) -> None:
+        found = present(stored)
+        listed = None if found is None else found.files.get(file.filename)
+        if listed is None or listed.sha256 != file.sha256:
+            raise ChangedMeanwhile("The file is another one by now.")
+
+    with contextlib.suppress(NotFound, ChangedMeanwhile):
+        selection = Selection(filename=file.filename)
+        change = changing.delete(stage, project, selection, (), to_trash=False, origin=origin, guard=unchanged)
+        stage.remove_blobs(change.removed)

@@ -1,0 +1,167 @@
+"""Publishing sessions and rights: decided at each request, by those of the index that is published to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from quire.access.records import AccessRecords
+from quire.index.audit.entries import Origin
+from quire.operations import defining, granting
+from quire.store.contracts import Store
+from tests.asking import basic, password_file
+from tests.http.sessions.session_client import create, legacy, listed, look, publish, send, serve, upload
+
+USERS = {name: f"secret of {name}" for name in ("ann", "bob", "eve", "rita", "boss")}
+ORIGIN = Origin(user="root")
+
+Act = Callable[[httpx.AsyncClient, "Site"], Awaitable[None]]
+
+
+class Site:
+    """A store with grants: ann and bob upload to all, eve to beta alone, rita reads."""
+
+    def __init__(self, client: httpx.AsyncClient, store: Store) -> None:
+        self.client = client
+        self.access = AccessRecords(store)
+        granting.begin(self.access, "boss", ["update", "download", "list"], ORIGIN)
+        first = self.access.read().state.document.grants
+        others = [each for each, grant in first.items() if grant.subject != "user:boss"]
+        granting.take_back(self.access, others, ORIGIN)
+        for user, rights, projects in (
+            ("ann", ["read", "upload"], []),
+            ("bob", ["read", "upload"], []),
+            ("eve", ["upload"], ["beta"]),
+            ("rita", ["read"], []),
+        ):
+            for right in rights:
+                granting.give(self.access, f"user:{user}", [right], "main", projects, origin=ORIGIN)
+
+    def be(self, user: str) -> None:
+        """From here on the client is this user; it has no login where the name is empty."""
+        self.client.headers.pop("authorization", None)
+        if user:
+            self.client.headers["authorization"] = basic(user, USERS[user])
+
+
+def serve_site(folder: Path, act: Act, **more: Any) -> None:
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        await act(client, Site(client, store))
+
+    (folder / "packages").mkdir()
+    users = password_file(folder, **USERS)
+    everything = ("download", "list", "update")
+    serve(folder / "packages", scenario, authenticate=everything, passwords=str(users), **more)
+
+
+def test_each_request_takes_the_right_to_upload_to_the_project(tmp_path: Path) -> None:
+    """A sender without it is refused before it learns whether there is a session; one that gets it takes part."""
+
+    async def act(client: httpx.AsyncClient, site: Site) -> None:
+        site.be("ann")
+        assert (await legacy(client, "alpha", "0.9")).status_code == 200
+        session = await create(client)
+        for user, status in (("", 401), ("rita", 403), ("eve", 403)):
+            site.be(user)
+            await create(client, status=status)
+            await look(client, session, status)
+            await publish(client, session, status)
+            assert (await client.delete(session["links"]["session"])).status_code == status
+            await send(client, session["links"]["upload"], status, {})
+        site.be("bob")
+        assert (await client.post(session["links"]["session"])).status_code == 405
+        await create(client, status=409)
+        await upload(client, session, "alpha", "1.0")
+        assert (await publish(client, session))["status"] == "published"
+
+    serve_site(tmp_path, act)
+
+
+def test_a_sender_that_loses_the_right_is_refused_at_its_next_request(tmp_path: Path) -> None:
+    """Also the one that created the session; and goes on when it has the right again."""
+
+    async def act(client: httpx.AsyncClient, site: Site) -> None:
+        site.be("ann")
+        session = await create(client)
+        await upload(client, session, "alpha", "1.0")
+        grants = site.access.read().state.document.grants
+        mine = [
+            each for each, grant in grants.items() if grant.subject == "user:ann" and grant.permissions != ("read",)
+        ]
+        granting.take_back(site.access, mine, ORIGIN)
+        await publish(client, session, 403)
+        granting.give(site.access, "user:ann", ["upload"], "main", [], origin=ORIGIN)
+        await publish(client, session)
+
+    serve_site(tmp_path, act)
+
+
+def test_the_preview_is_for_readers_of_the_index(tmp_path: Path) -> None:
+    """Its address alone gives nothing that the index keeps for them."""
+
+    async def act(client: httpx.AsyncClient, site: Site) -> None:
+        site.be("ann")
+        session = await create(client)
+        name = await upload(client, session, "alpha", "1.0")
+        stage = session["links"]["stage"]
+        for user, files in (("", []), ("eve", []), ("rita", [name]), ("bob", [name])):
+            site.be(user)
+            for _ in range(3):
+                assert await listed(client, "alpha", stage) == files, user
+        site.be("rita")
+        names = [each["name"] for each in (await client.get("/-/api/v1/indexes")).json()["indexes"]]
+        assert names == ["main"]
+
+    serve_site(tmp_path, act)
+
+
+def test_a_new_name_is_reserved_for_its_session(tmp_path: Path) -> None:
+    """Against the legacy API and sessions of others, until it ends; not against its own sender, nor other names."""
+
+    async def act(client: httpx.AsyncClient, site: Site) -> None:
+        site.be("ann")
+        session = await create(client)
+        site.be("bob")
+        for version in ("1.0", "2.0"):
+            refused = await legacy(client, "alpha", version)
+            assert (refused.status_code, "reserved" in refused.text) == (403, True)
+            assert session["session-token"] not in refused.text
+            await create(client, "alpha", version, 403)
+        await look(client, session, 403)
+        assert (await legacy(client, "gamma", "1.0")).status_code == 200
+        site.be("rita")
+        assert await listed(client, "alpha") == []
+        site.be("ann")
+        assert (await legacy(client, "alpha", "0.1")).status_code == 200
+        await upload(client, session, "alpha", "1.0")
+        await publish(client, session)
+        site.be("bob")
+        assert (await legacy(client, "alpha", "2.0")).status_code == 200
+        site.be("ann")
+        other = await create(client, "delta")
+        await client.delete(other["links"]["session"])
+        site.be("bob")
+        assert (await legacy(client, "delta", "1.0")).status_code == 200
+
+    serve_site(tmp_path, act)
+
+
+def test_the_sender_of_a_first_release_owns_its_project(tmp_path: Path) -> None:
+    """Where the index has owned projects; to others of them a session takes an owner."""
+
+    async def act(client: httpx.AsyncClient, site: Site) -> None:
+        defining.set_index(site.access, "main", {"new_projects": "owned"}, default="main", origin=ORIGIN)
+        site.be("ann")
+        session = await create(client)
+        await upload(client, session, "alpha", "1.0")
+        await publish(client, session)
+        site.be("bob")
+        await create(client, "alpha", "2.0", 403)
+        assert (await legacy(client, "alpha", "2.0")).status_code == 403
+        site.be("ann")
+        await create(client, "alpha", "2.0")
+
+    serve_site(tmp_path, act)

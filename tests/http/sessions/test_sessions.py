@@ -1,0 +1,289 @@
+"""Publishing sessions (PEP 694) over HTTP: created, filled, previewed, published in one step, canceled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from quire.access.records import AccessRecords
+from quire.index.audit.entries import Origin
+from quire.index.index import Index
+from quire.operations import defining
+from quire.store.contracts import Store
+from tests.distributions import make_wheel, wheel_name
+from tests.http.sessions.session_client import (
+    HEADERS,
+    META,
+    ROOT,
+    TYPE,
+    announce,
+    create,
+    legacy,
+    listed,
+    look,
+    publish,
+    send,
+    send_bytes,
+    serve,
+    upload,
+)
+
+
+@pytest.mark.parametrize("kind", ["volume", "memory"])
+def test_a_session_publishes_its_files_in_one_step(kind: str, tmp_path: Path) -> None:
+    """Its preview has them before, with all that is behind it; the index has all of them then, the stage is gone."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        assert (await legacy(client, "alpha", "0.9")).status_code == 200
+        session = await create(client, "Alpha", "1.0")
+        assert session["status"] == "open"
+        assert session["mechanisms"] == ["http-post-bytes"]
+        assert session["files"] == {}
+        token = session["session-token"]
+        assert token in session["links"]["stage"]
+        wheel = await upload(client, session, "alpha", "1.0")
+        second = wheel.replace("py3-none-any", "py3-none-linux_x86_64")
+        content = make_wheel("alpha", "1.0", files={"other.txt": b""})
+        file = await announce(client, session, second, content)
+        assert file["status"] == "pending"
+        now = await look(client, session)
+        assert {name: each["status"] for name, each in now["files"].items()} == {wheel: "completed", second: "pending"}
+        refused = await publish(client, session, 409)
+        assert f"{second} (pending)" in refused["detail"]
+        assert refused["errors"][0]["message"] == refused["detail"]
+        await send_bytes(client, file, content)
+        await send(client, file["links"]["complete"], 201)
+        assert await listed(client, "alpha") == [wheel_name("alpha", "0.9")]
+        stage = session["links"]["stage"]
+        assert set(await listed(client, "alpha", stage)) == {wheel_name("alpha", "0.9"), wheel, second}
+        done = await publish(client, session)
+        assert done["status"] == "published"
+        assert set(await listed(client, "alpha")) == {wheel_name("alpha", "0.9"), wheel, second}
+        page = (await client.get("/simple/alpha/", headers={"accept": "application/vnd.pypi.simple.v1+json"})).json()
+        url = next(each["url"] for each in page["files"] if each["filename"] == second)
+        assert (await client.get(f"/simple/alpha/{url}")).content == content
+        assert (await client.get(f"{stage}alpha/")).status_code == 404
+        assert (await publish(client, session))["status"] == "published"
+        assert (await look(client, session))["status"] == "published"
+        assert Index(store, token).names() == ()
+        assert token not in AccessRecords(store).read().state.document.indexes
+
+    serve(tmp_path if kind == "volume" else f"memory:{tmp_path.name}", scenario)
+
+
+def test_a_second_session_of_a_release_is_told_of_the_first(tmp_path: Path) -> None:
+    """However its name and version are spelled; another version, or one after the first has ended, is a new session."""
+
+    async def scenario(client: httpx.AsyncClient, _: Store) -> None:
+        session = await create(client, "alpha", "1.0")
+        body = {"meta": META, "name": "Alpha", "version": "1.0.0"}
+        answer = await client.post(ROOT, json=body, headers=HEADERS)
+        assert answer.status_code == 409
+        assert answer.headers["location"] == session["links"]["session"]
+        other = await create(client, "alpha", "2.0")
+        assert other["session-token"] != session["session-token"]
+        assert (await client.delete(session["links"]["session"])).status_code == 204
+        again = await create(client, "alpha", "1.0")
+        assert again["session-token"] != session["session-token"]
+
+    serve(tmp_path, scenario)
+
+
+def test_a_canceled_session_leaves_nothing(tmp_path: Path) -> None:
+    """Its status is told, its stage and files are gone, and it takes nothing any more."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+        session = await create(client)
+        await upload(client, session, "alpha", "1.0")
+        for _ in range(2):
+            assert (await client.delete(session["links"]["session"])).status_code == 204
+        assert (await look(client, session))["status"] == "canceled"
+        assert (await client.get(session["links"]["stage"])).status_code == 404
+        assert Index(store, session["session-token"]).names() == ()
+        await announce(client, session, wheel_name("alpha", "1.0"), b"x", 409)
+        await publish(client, session, 409)
+        assert await listed(client, "alpha") == []
+        assert (await legacy(client, "alpha", "1.0")).status_code == 200
+
+    serve(tmp_path, scenario)
+
+
+def test_files_are_replaced_and_deleted_while_the_session_is_open(tmp_path: Path) -> None:
+    """Only a completed or canceled upload makes room for another one; what is published is what the last one sent."""
+
+    async def scenario(client: httpx.AsyncClient, _: Store) -> None:
+        session = await create(client)
+        name = await upload(client, session, "alpha", "1.0", "first")
+        first = (await look(client, session))["files"][name]["link"]
+        content = make_wheel("alpha", "1.0", files={"variant.txt": b"second"})
+        pending = await announce(client, session, name, content)
+        await announce(client, session, name, content, 409)
+        assert (await client.get(first)).json()["status"] == "canceled"
+        assert (await client.delete(pending["links"]["file-upload-session"])).status_code == 204
+        assert (await look(client, session))["files"] == {}
+        await upload(client, session, "alpha", "1.0", "third")
+        link = (await look(client, session))["files"][name]["link"]
+        assert (await client.delete(link)).status_code == 204
+        assert await listed(client, "alpha", session["links"]["stage"]) == []
+        assert (await client.get(link)).json()["status"] == "canceled"
+        await upload(client, session, "alpha", "1.0", "fourth")
+        await publish(client, session)
+        file = (await client.get("/simple/alpha/", headers={"accept": "application/vnd.pypi.simple.v1+json"})).json()
+        published = await client.get(f"/simple/alpha/{file['files'][0]['url']}")
+        assert published.content == make_wheel("alpha", "1.0", files={"variant.txt": b"fourth"})
+
+    serve(tmp_path, scenario)
+
+
+def test_bytes_that_are_not_as_announced_are_refused(tmp_path: Path) -> None:
+    """By length, by each digest, by their content; a completion without bytes is an error that a deletion clears."""
+
+    async def scenario(client: httpx.AsyncClient, _: Store) -> None:
+        session = await create(client)
+        content, name = make_wheel("alpha", "1.0"), wheel_name("alpha", "1.0")
+        file = await announce(client, session, name, content)
+        await send_bytes(client, file, content[:-1], 400)
+        await send_bytes(client, file, content + b"x", 400)
+        await send_bytes(client, file, b"x" * len(content), 400)
+        refused = await send(client, file["links"]["complete"], 400)
+        assert name in refused["detail"]
+        assert (await client.get(file["links"]["file-upload-session"])).json()["status"] == "error"
+        assert (await look(client, session))["files"][name]["status"] == "error"
+        await publish(client, session, 409)
+        await announce(client, session, name, content, 409)
+        assert (await client.delete(file["links"]["file-upload-session"])).status_code == 204
+        other = make_wheel("beta", "1.0")
+        file = await announce(client, session, name, other)
+        await send_bytes(client, file, other, 400)
+        await client.delete(file["links"]["file-upload-session"])
+        hashes = {"sha256": "0" * 64, "sha512": "0" * 128}
+        file = await announce(client, session, name, content, hashes=hashes)
+        await send_bytes(client, file, content, 400)
+        assert await listed(client, "alpha", session["links"]["stage"]) == []
+
+    serve(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "word"),
+    [
+        ({"filename": "beta-1.0-py3-none-any.whl"}, 400, "no file of alpha 1.0"),
+        ({"filename": "alpha-2.0-py3-none-any.whl"}, 400, "no file of alpha 1.0"),
+        ({"filename": "../alpha-1.0.tar.gz"}, 400, ""),
+        ({"size": 0}, 400, "size"),
+        ({"size": 2**60}, 413, "larger"),
+        ({"hashes": {"md5": "0" * 32}}, 400, "secure"),
+        ({"hashes": {}}, 400, "secure"),
+        ({"hashes": {"crc32": "0"}}, 400, "crc32"),
+        ({"hashes": {"sha256": "0"}}, 400, "length"),
+        ({"mechanism": "vnd-acme-mail"}, 422, "http-post-bytes"),
+        ({"meta": {"api-version": "3.0"}}, 400, "2.0"),
+        ({"size": "ten"}, 400, "size"),
+    ],
+)
+def test_an_announcement_that_cannot_be_right_is_refused(
+    more: dict[str, Any], status: int, word: str, tmp_path: Path
+) -> None:
+    """Before any byte is sent, with a sentence."""
+
+    async def scenario(client: httpx.AsyncClient, _: Store) -> None:
+        session = await create(client)
+        refused = await announce(client, session, wheel_name("alpha", "1.0"), b"x", status, **more)
+        assert word in refused["detail"]
+        assert (await look(client, session))["files"] == {}
+
+    serve(tmp_path, scenario)
+
+
+def test_versions_and_types_are_negotiated(tmp_path: Path) -> None:
+    """As the PEP says: 415 for other bodies, 406 for clients that want other answers; 404 without the setting."""
+
+    async def scenario(client: httpx.AsyncClient, _: Store) -> None:
+        body = {"meta": META, "name": "alpha", "version": "1.0"}
+        assert (await client.post(ROOT, json=body)).status_code == 415
+        newer = {**HEADERS, "accept": "application/vnd.pypi.upload.v3+json"}
+        refused = await client.post(ROOT, json=body, headers=newer)
+        assert refused.status_code == 406
+        assert refused.json()["meta"] == META
+        await send(client, ROOT, 400, {"name": "a/b", "version": "1.0"})
+        await send(client, ROOT, 400, {"name": "alpha", "version": "one"})
+        await send(client, ROOT, 400, {"name": "alpha"})
+        assert (await client.get(f"{ROOT}s-{'0' * 48}")).status_code == 404
+        assert (await client.get(f"{ROOT}..%2Fmain")).status_code == 404
+        session = await create(client)
+        answer = await client.get(session["links"]["session"], headers={"accept": f"{TYPE}, */*;q=0.1"})
+        assert answer.headers["content-type"] == TYPE
+        assert (await client.put(session["links"]["session"])).status_code == 405
+
+    async def without(client: httpx.AsyncClient, _: Store) -> None:
+        refused = await create(client, status=404)
+        assert "--experimental" in refused["detail"]
+
+    serve(tmp_path, scenario)
+    serve(tmp_path, without, experimental=False)
+
+
+def test_the_stage_takes_no_other_uploads(tmp_path: Path) -> None:
+    """Neither by the legacy API nor by a promotion, and its name is in no list."""
+
+    async def scenario(client: httpx.AsyncClient, _: Store) -> None:
+        session = await create(client)
+        token = session["session-token"]
+        name = await upload(client, session, "alpha", "1.0")
+        files = {"content": (wheel_name("alpha", "1.0"), make_wheel("alpha", "1.0"))}
+        refused = await client.post(f"/{token}/", data={":action": "file_upload"}, files=files)
+        assert refused.status_code == 403
+        refused = await client.post(f"/-/api/v1/indexes/{token}/promote", json={})
+        assert (refused.status_code, "session" in refused.json()["detail"]) == (400, True)
+        names = [each["name"] for each in (await client.get("/-/api/v1/indexes")).json()["indexes"]]
+        assert token not in names
+        assert await listed(client, "alpha") == []
+        assert await listed(client, "alpha", session["links"]["stage"]) == [name]
+
+    serve(tmp_path, scenario)
+
+
+def test_what_is_published_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    """The session stays as it was: its client deletes the file, and publishes the rest."""
+
+    async def scenario(client: httpx.AsyncClient, _: Store) -> None:
+        await legacy(client, "alpha", "0.9")
+        session = await create(client)
+        name = await upload(client, session, "alpha", "1.0", "session")
+        assert (await legacy(client, "alpha", "1.0", "legacy")).status_code == 200
+        refused = await publish(client, session, 409)
+        assert name in refused["detail"]
+        now = await look(client, session)
+        assert (now["status"], now["files"][name]["status"]) == ("open", "completed")
+        second = name.replace("py3-none-any", "py3-none-linux_x86_64")
+        content = make_wheel("alpha", "1.0", files={"other.txt": b""})
+        file = await announce(client, session, second, content)
+        await send_bytes(client, file, content)
+        await send(client, file["links"]["complete"], 201)
+        await client.delete(now["files"][name]["link"])
+        await announce(client, session, name, b"x", 409)
+        await publish(client, session)
+        assert set(await listed(client, "alpha")) == {wheel_name("alpha", "0.9"), name, second}
+
+    serve(tmp_path, scenario, overwrite=True)
+
+
+def test_a_named_index_has_sessions_of_its_own(tmp_path: Path) -> None:
+    """Its addresses are below its name, and no session is reached through another index."""
+
+    async def scenario(client: httpx.AsyncClient, store: Store) -> None:
+
+        defining.create_index(AccessRecords(store), "tools", {}, default="main", origin=Origin())
+        session = await create(client, at="/tools")
+        assert session["links"]["session"].startswith("http://127.0.0.1/tools/-/upload/2.0/s-")
+        await upload(client, session, "alpha", "1.0")
+        token = session["session-token"]
+        assert (await client.get(f"{ROOT}{token}")).status_code == 404
+        await publish(client, session)
+        assert await listed(client, "alpha", "/tools/simple/") == [wheel_name("alpha", "1.0")]
+        assert await listed(client, "alpha") == []
+
+    serve(tmp_path, scenario)
