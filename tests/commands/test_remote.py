@@ -117,6 +117,7 @@ READING = (
     *("policy show", "policy show --json", "policy explain acme-tools", "policy explain acme-tools --json"),
     *("policy explain nothing", "policy block abc", "policy exempt acme-tools", "policy set", "policy allow -"),
     *("policy block abababab --remove", "policy deny acme-* --remove"),
+    *("osv show", "osv show --json", "osv show acme-tools", "osv remove acme", "osv update missing.zip"),
     *("owner list acme-tools", "owner list acme-tools --json", "owner list nothing", "owner list dropped"),
     *("owner add acme-tools anonymous", "owner add nothing ann", "owner remove acme-tools ann"),
     *("index set main", "index set staging --quota 1G"),
@@ -156,6 +157,30 @@ def test_a_misspelt_project_is_an_error_with_the_name_that_was_meant(pair: Pair,
     expected = (1, "", "quire: error: The project acme-tols does not exist (did you mean acme-tools?).\n")
     assert pair.remote(*line.split()) == expected
     assert pair.local(*line.split()) == expected
+
+
+def test_advisories_of_this_machine_are_sent(pair: Pair, tmp_path: Path) -> None:
+    """A file as it is, a folder packed; with the output of the command on the store, and the name of the file there."""
+    folder, file = tmp_path / "advisories", tmp_path / "all.json"
+    folder.mkdir()
+    text = '{"id": "A-1", "modified": "2026-05-01T00:00:00Z", "affected": [{"package": {"ecosystem": "PyPI", "name": '
+    (folder / "1.json").write_text(f'{text}"acme-tools"}}, "versions": ["1.2.0"]}}]}}')
+    (folder / "2.json").write_text("{")
+    file.write_text((folder / "1.json").read_text())
+    sent = pair.remote("osv", "update", str(folder))
+    assert (sent[0], sent[1].startswith("The source osv has 1 advisory"), "2.json was left out" in sent[2]) == (
+        0,
+        True,
+        True,
+    )
+    assert pair.local("osv", "update", str(folder))[1] == sent[1].replace("project.", "project, as before.")
+    assert pair.remote("osv", "update", str(file), "--as", "own", "--json")[0] == 0
+    for words in ("osv show --json", "osv show", "osv show acme-tools==1.2.0"):
+        assert pair.remote(*words.split()) == pair.local(*words.split())
+    listed = json.loads(pair.remote("osv", "show", "--json")[1])["sources"]
+    assert [(each["source"], each["origin"]) for each in listed] == [("osv", "advisories"), ("own", "all.json")]
+    for source in ("own", "osv"):
+        assert pair.remote("osv", "remove", source)[1].startswith(f"Removed the advisories of {source}")
 
 
 def test_changes_are_made_on_the_server(pair: Pair) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, NoReturn, TypeVar
+from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, TypeVar
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import httpx
@@ -25,6 +25,8 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """The largest: a project of some 100,000 files."""
 SECONDS: Final = 120.0
 """Within which an answer must be complete."""
+FILE_SECONDS: Final = 900.0
+"""The same for the answer to a file, which is sent and read within them."""
 SILENT_SECONDS: Final = 30.0
 CONNECT_SECONDS: Final = 10.0
 BASE: Final = "/-/api/v1"
@@ -49,6 +51,13 @@ class _Answer(NamedTuple):
     status: int
     media_type: str
     body: bytes
+
+
+class SentFile(NamedTuple):
+    """A file of this machine as the body of a request."""
+
+    file: BinaryIO
+    media_type: str
 
 
 class Client:
@@ -101,8 +110,12 @@ class Client:
         content = msgspec.json.encode(_fields(body))
         return self._decoded(kind, self._asked("POST", segments, {}, content))
 
+    def post_file(self, kind: type[T], file: SentFile, *segments: str, **query: str | None) -> T:
+        """The answer to a POST of a file, which the server reads before it answers."""
+        return self._decoded(kind, self._asked("POST", segments, query, file))
+
     def _asked(
-        self, method: str, segments: tuple[str, ...], query: Mapping[str, str | None], content: bytes | None
+        self, method: str, segments: tuple[str, ...], query: Mapping[str, str | None], content: bytes | SentFile | None
     ) -> _Answer:
         url = f"{self.url}{BASE}/{'/'.join(quote(each, safe='') for each in segments)}"
         sent = {name: value for name, value in query.items() if value is not None}
@@ -122,16 +135,23 @@ class Client:
             self._refused(answer)
         return answer
 
-    def _request(self, method: str, url: str, query: Mapping[str, str], content: bytes | None) -> _Answer:
+    def _request(self, method: str, url: str, query: Mapping[str, str], content: bytes | SentFile | None) -> _Answer:
         """Raises UpstreamError."""
         headers = {"Accept-Encoding": "identity"}
-        if content is not None:
+        more: dict[str, Any] = {"content": content}
+        seconds = self._seconds
+        if isinstance(content, SentFile):
+            content.file.seek(0)
+            headers["Content-Type"] = content.media_type
+            seconds = max(seconds, FILE_SECONDS)
+            more = {"content": content.file, "timeout": httpx.Timeout(seconds, connect=CONNECT_SECONDS)}
+        elif content is not None:
             headers["Content-Type"] = "application/json"
         if self._login is not None:
             headers["Authorization"] = self._login.header
         for _ in range(_MOST_REDIRECTS + 1):
-            request = self._client.build_request(method, url, params=query or None, content=content, headers=headers)
-            answer, location = self._sent(request)
+            request = self._client.build_request(method, url, params=query or None, headers=headers, **more)
+            answer, location = self._sent(request, seconds)
             if location is None:
                 return answer
             target = _joined(str(request.url), location)
@@ -145,9 +165,9 @@ class Client:
             url, query = target, {}
         raise UpstreamError(f"The server {self.url} redirects in a circle.")
 
-    def _sent(self, request: httpx.Request) -> tuple[_Answer, str | None]:
+    def _sent(self, request: httpx.Request, seconds: float) -> tuple[_Answer, str | None]:
         """An answer, or where it redirects to."""
-        deadline = time.monotonic() + self._seconds
+        deadline = time.monotonic() + seconds
         unknown = "" if request.method == "GET" else " It is not known whether the change was made: repeat it."
         body = bytearray()
         is_answered = False
@@ -163,7 +183,7 @@ class Client:
                         raise UpstreamError(f"The server {self.url} answers with more than {MAX_ANSWER_BYTES} bytes.")
                     if time.monotonic() > deadline:
                         raise UpstreamError(
-                            f"The server {self.url} did not answer within {self._seconds:g} seconds.{unknown}"
+                            f"The server {self.url} did not answer within {seconds:g} seconds.{unknown}"
                         )
             finally:
                 response.close()

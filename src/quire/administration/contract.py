@@ -9,6 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from quire.administration.advisory_documents import (
+    AdvisoriesRemoved,
+    AdvisoriesUpdated,
+    AdvisorySources,
+    ProjectAdvisories,
+)
 from quire.administration.declared_documents import Applied, Configuration, ConfigurationBody
 from quire.administration.documents import (
     Deleted,
@@ -92,10 +98,23 @@ class Administration(Protocol):
         ...
 
     def configuration(self) -> Configuration:
-        """The indexes as a configuration file declares them."""
+        """The state of the store as a configuration file declares it."""
         ...
 
     def apply(self, body: ConfigurationBody) -> Applied: ...
+
+    def advisory_sources(self) -> AdvisorySources: ...
+
+    def advisories(self, project: str, version: str | None) -> ProjectAdvisories:
+        """Those of a project (normalized name), or by which a version of it is affected. Raises NotFound where there
+        are none of any project."""
+        ...
+
+    def update_advisories(self, path: str, source: str, *, shrinks: bool, progress: Progress) -> AdvisoriesUpdated:
+        """Take in OSV documents of this machine: an archive, a folder, or one. See `quire.operations.advisories`."""
+        ...
+
+    def remove_advisories(self, source: str) -> AdvisoriesRemoved: ...
 
     def retention(self, keep: Sequence[str] | None) -> RetentionPage:
         """The releases that rules of retention let go. `keep`: the rules; None for those of the index."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
+from quire.administration.advisory_documents import (
+    AdvisoriesRemoved,
+    AdvisoriesUpdated,
+    AdvisorySources,
+    ProjectAdvisories,
+)
+from quire.administration.advisory_files import advisories_file
 from quire.administration.client import Client
 from quire.administration.declared_documents import Applied, Configuration, ConfigurationBody
 from quire.administration.documents import (
@@ -147,6 +155,25 @@ class Remote:
 
     def apply(self, body: ConfigurationBody) -> Applied:
         return self._client.post(Applied, body, "configuration")
+
+    def advisory_sources(self) -> AdvisorySources:
+        return self._client.get(AdvisorySources, "advisories")
+
+    def advisories(self, project: str, version: str | None) -> ProjectAdvisories:
+        return self._client.get(ProjectAdvisories, "advisories", "projects", project, version=version)
+
+    def update_advisories(self, path: str, source: str, *, shrinks: bool, progress: Progress) -> AdvisoriesUpdated:
+        with advisories_file(path, progress) as file:
+            return self._client.post_file(
+                AdvisoriesUpdated,
+                file,
+                *("advisories", source),
+                origin=os.path.basename(path.rstrip("/"))[:200],
+                shrinks="true" if shrinks else None,
+            )
+
+    def remove_advisories(self, source: str) -> AdvisoriesRemoved:
+        return self._client.post(AdvisoriesRemoved, NoFields(), "advisories", source, "remove")
 
     def retention(self, keep: Sequence[str] | None) -> RetentionPage:
         query = None if keep is None else ",".join(keep)

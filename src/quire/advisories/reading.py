@@ -13,6 +13,9 @@ from quire.process.progress import Progress
 
 MAX_DOCUMENT_BYTES: Final = 8 * 1024 * 1024
 MAX_DOCUMENTS: Final = 500_000
+MAX_ARCHIVE_BYTES: Final = 1024 * 1024 * 1024
+"""Of an archive that a server takes in, which is on its temporary disk meanwhile: far above the tens of MB of all
+advisories of PyPI, and no more than such a disk usually has to spare."""
 MAX_TOTAL_BYTES: Final = 8 * 1024 * 1024 * 1024
 """Of all documents, unpacked."""
 _ARCHIVES: Final = frozenset({b"PK\x03\x04", b"PK\x05\x06"})
@@ -29,27 +32,37 @@ class Document(NamedTuple):
     """In words; then there is no data."""
 
 
-def read_documents(path: str, progress: Progress) -> Iterator[Document]:
-    """The documents at a place. Raises InvalidRequest when it cannot be read, or holds more than the limits."""
+def read_documents(path: str, progress: Progress, called: str | None = None) -> Iterator[Document]:
+    """The documents at a place. `called`: its name in sentences, where it is a temporary one.
+
+    Raises InvalidRequest when it cannot be read, or holds more than the limits.
+    """
     total = number = 0
-    for each in _documents(path, progress):
+    called = called or path
+    for each in _documents(path, progress, called):
         number, total = number + 1, total + len(each.data)
         if number > MAX_DOCUMENTS:
-            raise InvalidRequest(f"{path} has more than {MAX_DOCUMENTS} documents.")
+            raise InvalidRequest(f"{called} has more than {MAX_DOCUMENTS} documents.")
         if total > MAX_TOTAL_BYTES:
-            raise InvalidRequest(f"The documents of {path} have more than {MAX_TOTAL_BYTES >> 30} GiB.")
+            raise InvalidRequest(f"The documents of {called} have more than {MAX_TOTAL_BYTES >> 30} GiB.")
         yield each
 
 
-def _documents(path: str, progress: Progress) -> Iterator[Document]:
-    name = os.path.basename(path.rstrip("/")) or path
+def is_archive(file: BinaryIO) -> bool:
+    """Whether it begins as a zip archive does."""
+    file.seek(0)
+    return file.read(4) in _ARCHIVES
+
+
+def _documents(path: str, progress: Progress, called: str) -> Iterator[Document]:
+    name = os.path.basename(called.rstrip("/")) or called
     try:
         if os.path.isdir(path):
             yield from _in_folder(path, name, progress)
             return
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
-            if file.read(4) in _ARCHIVES:
+            if is_archive(file):
                 yield from _in_archive(file, name, progress)
                 return
             progress.step(name, size)
@@ -57,7 +70,7 @@ def _documents(path: str, progress: Progress) -> Iterator[Document]:
             yield _document(name, file.read(MAX_DOCUMENT_BYTES + 1))
             progress.advance(size)
     except OSError as error:
-        raise InvalidRequest(f"{path} cannot be read: {reason_of(error)}.") from None
+        raise InvalidRequest(f"{called} cannot be read: {reason_of(error)}.") from None
 
 
 def _in_folder(path: str, name: str, progress: Progress) -> Iterator[Document]:

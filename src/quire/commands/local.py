@@ -17,6 +17,15 @@ from quire.access.unmatched import missing_owners, unmatched_grants
 from quire.access.uses import read_uses
 from quire.access.webhook_changes import find_webhook
 from quire.administration import describing
+from quire.administration.advisory_documents import (
+    AdvisoriesRemoved,
+    AdvisoriesUpdated,
+    AdvisorySources,
+    ProjectAdvisories,
+    advisories_about,
+    sources_of,
+    updated_of,
+)
 from quire.administration.declared_documents import (
     Applied,
     Configuration,
@@ -100,6 +109,7 @@ from quire.dropin.listing import Candidate
 from quire.index.audit.reading import LogFilter, Logged
 from quire.index.index import Index
 from quire.operations import (
+    advisories,
     defining,
     granting,
     owning,
@@ -219,6 +229,32 @@ class Local:
             origin=self._origin,
         )
         return applied_of(found, dry_run=body.dry_run)
+
+    def advisory_sources(self) -> AdvisorySources:
+        return sources_of(self._access.read().state.document.advisories)
+
+    def advisories(self, project: str, version: str | None) -> ProjectAdvisories:
+        sources = self._access.read().state.document.advisories
+        if not sources:  # an empty list would look like a clean bill
+            raise NotFound("There are no advisories in this store; 'quire osv update' takes some in.")
+        entries = AdvisoryCache(self._opened.store).at(sources).entries(project, version)
+        return advisories_about(project, version, entries)
+
+    def update_advisories(self, path: str, source: str, *, shrinks: bool, progress: Progress) -> AdvisoriesUpdated:
+        done = advisories.update_advisories(
+            self._opened.store,
+            self._access,
+            path,
+            source,
+            origin=self._origin,
+            progress=progress,
+            shrinks=shrinks,
+        )
+        return updated_of(source, done)
+
+    def remove_advisories(self, source: str) -> AdvisoriesRemoved:
+        advisories.remove_advisories(self._opened.store, self._access, source, origin=self._origin)
+        return AdvisoriesRemoved(source=source, removed=True)
 
     def retention(self, keep: Sequence[str] | None) -> RetentionPage:
         rules = self._access.read().state.definition(self._index.name).keep if keep is None else parse_rules(keep)

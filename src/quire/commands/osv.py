@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-from quire.access.records import AccessRecords
-from quire.advisories.known import AdvisoryCache
-from quire.commands.common import add_store_flags, add_user_flag, count, open_store, plain, print_json, print_table
+import msgspec
+
+from quire.administration.advisory_documents import AdvisoryEntry, AdvisorySourceEntry
+from quire.administration.contract import Administration
+from quire.commands.administering import add_place_flags, open_administration
+from quire.commands.common import add_user_flag, count, plain, print_json, print_table
 from quire.commands.progress import Meter
-from quire.domain.advisory_sources import DEFAULT_SOURCE, AdvisorySource
-from quire.domain.errors import NotFound
+from quire.domain.advisory_sources import DEFAULT_SOURCE
 from quire.domain.names import normalize_name
-from quire.domain.osv import Entry, Interval
 from quire.domain.sizes import in_words
-from quire.operations import advisories as operations
 
 _PROBLEMS_SHOWN = 20
 _VERSIONS_SHOWN = 5
@@ -54,7 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
     )
     removing.add_argument("source", metavar="SOURCE")
     for each in (updating, showing, removing):
-        add_store_flags(each)
+        add_place_flags(each)
     for each in (updating, removing):
         add_user_flag(each)
     updating.add_argument(
@@ -67,113 +68,68 @@ def add_parser(subparsers: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it. Raises InvalidRequest, NotFound, StoreError."""
+    """Do it. Raises InvalidRequest, NotFound, StoreError, UpstreamError."""
+    administration = open_administration(arguments, writes=arguments.action != "show")
     actions = {"update": _update, "show": _show, "remove": _remove}
-    actions[arguments.action](arguments)
+    actions[arguments.action](arguments, administration)
     return 0
 
 
-def _update(arguments: argparse.Namespace) -> None:
-    opened = open_store(arguments, writes=True)
+def _update(arguments: argparse.Namespace, administration: Administration) -> None:
     with Meter("osv update") as meter:
-        done = operations.update_advisories(
-            opened.store,
-            AccessRecords(opened.store),
-            arguments.path,
-            arguments.source,
-            origin=opened.index.origin,
-            progress=meter,
-            shrinks=arguments.yes,
-        )
-    source, read = done.source, done.read
+        done = administration.update_advisories(arguments.path, arguments.source, shrinks=arguments.yes, progress=meter)
     if arguments.json:
-        problems = [{"document": name, "problem": problem} for name, problem in read.problems]
-        print_json(
-            {
-                "source": arguments.source,
-                "advisories": source.advisories,
-                "malicious": source.malicious,
-                "projects": source.projects,
-                "withdrawn": read.withdrawn,
-                "newest": source.newest,
-                "changed": done.changed,
-                "others": read.others,
-                "bad": read.bad,
-                "problems": problems,
-            }
-        )
+        print_json(msgspec.to_builtins(done))
         return
-    for name, problem in read.problems[:_PROBLEMS_SHOWN]:
-        print(f"{plain(name)} was left out: {plain(problem)}.", file=sys.stderr)
-    if read.bad > _PROBLEMS_SHOWN:
-        print(f"{count(read.bad - _PROBLEMS_SHOWN, 'document')} more were left out.", file=sys.stderr)
-    others = f"; {count(read.others, 'document')} about other packages not taken" if read.others else ""
-    words = f"{_advisories(source.advisories)}, {source.malicious} malicious"
+    for each in done.problems[:_PROBLEMS_SHOWN]:
+        print(f"{plain(each.document)} was left out: {plain(each.problem)}.", file=sys.stderr)
+    if done.bad > _PROBLEMS_SHOWN:
+        print(f"{count(done.bad - _PROBLEMS_SHOWN, 'document')} more were left out.", file=sys.stderr)
+    others = f"; {count(done.others, 'document')} about other packages not taken" if done.others else ""
+    words = f"{_advisories(done.advisories)}, {done.malicious} malicious"
     again = "" if done.changed else ", as before"
     print(
-        f"The source {arguments.source} has {words}, about {count(source.projects, 'project')}{again}{others}. "
+        f"The source {plain(done.source)} has {words}, about {count(done.projects, 'project')}{again}{others}. "
         "Every server has them at its next request."
     )
 
 
-def _show(arguments: argparse.Namespace) -> None:
-    opened = open_store(arguments, writes=False)
-    sources = AccessRecords(opened.store).read().state.document.advisories
-    if not sources and arguments.release is not None:  # an empty list would look like a clean bill
-        raise NotFound("There are no advisories in this store; 'quire osv update' takes some in.")
+def _show(arguments: argparse.Namespace, administration: Administration) -> None:
     if arguments.release is None:
+        listed = administration.advisory_sources()
         if arguments.json:
-            print_json({"sources": [_source(name, each) for name, each in sources.items()]})
+            print_json(msgspec.to_builtins(listed))
             return
         columns = ("source", "advisories", "malicious", "projects", "newest", "updated", "by", "from", "size")
-        print_table(columns, [_row(name, each) for name, each in sources.items()])
+        print_table(columns, [_row(each) for each in listed.sources])
         return
     project, separator, version = arguments.release.partition("==")
-    project = normalize_name(project.strip())
-    entries = AdvisoryCache(opened.store).at(sources).entries(project, version.strip() if separator else None)
+    found = administration.advisories(normalize_name(project.strip()), version.strip() if separator else None)
     if arguments.json:
-        found = [_entry(each) for each in entries]
-        print_json({"project": project, "version": version.strip() if separator else None, "advisories": found})
+        print_json(msgspec.to_builtins(found))
         return
-    if not entries:
+    if not found.advisories:
         print(f"No advisory is about {plain(arguments.release)}.", file=sys.stderr)
     print_table(
         ("advisory", "severity", "affected", "fixed in", "summary"),
         [
-            (each.id, _rating(each), _affected_in_words(each), ", ".join(each.fixed) or "-", each.summary)
-            for each in entries
+            (each.id, _rating(each), _in_words(each.affected), ", ".join(each.fixed) or "-", each.summary)
+            for each in found.advisories
         ],
     )
 
 
-def _remove(arguments: argparse.Namespace) -> None:
-    opened = open_store(arguments, writes=True)
-    access = AccessRecords(opened.store)
-    operations.remove_advisories(opened.store, access, arguments.source, origin=opened.index.origin)
+def _remove(arguments: argparse.Namespace, administration: Administration) -> None:
+    done = administration.remove_advisories(arguments.source)
     if arguments.json:
-        print_json({"source": arguments.source, "removed": True})
+        print_json(msgspec.to_builtins(done))
     else:
-        print(f"Removed the advisories of {plain(arguments.source)}: they have no effect from now on, on every server.")
+        print(f"Removed the advisories of {plain(done.source)}: they have no effect from now on, on every server.")
 
 
-def _source(name: str, source: AdvisorySource) -> dict[str, Any]:
-    return {
-        "source": name,
-        "advisories": source.advisories,
-        "malicious": source.malicious,
-        "projects": source.projects,
-        "updated": source.updated,
-        "by": source.by,
-        "origin": source.origin,
-        "newest": source.newest,
-        "size": source.size,
-        "sha256": source.digest,
-    }
-
-
-def _row(name: str, source: AdvisorySource) -> tuple[str, ...]:
+def _row(source: AdvisorySourceEntry) -> tuple[str, ...]:
     return (
-        name,
+        source.source,
         str(source.advisories),
         str(source.malicious),
         str(source.projects),
@@ -185,33 +141,14 @@ def _row(name: str, source: AdvisorySource) -> tuple[str, ...]:
     )
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "severity": None if entry.severity is None else str(entry.severity),
-        "malicious": entry.is_malicious,
-        "summary": entry.summary,
-        "published": entry.published,
-        "modified": entry.modified,
-        "fixed": list(entry.fixed),
-        "affected": [*map(_interval, entry.intervals), *entry.versions],
-    }
-
-
 def _advisories(number: int) -> str:
     return "1 advisory" if number == 1 else f"{number} advisories"
 
 
-def _rating(entry: Entry) -> str:
-    return "malicious" if entry.is_malicious else str(entry.severity or "-")
+def _rating(entry: AdvisoryEntry) -> str:
+    return "malicious" if entry.malicious else entry.severity or "-"
 
 
-def _interval(interval: Interval) -> str:
-    end = f"<{'=' * interval.has_end}{interval.end}" if interval.end else ""
-    return ",".join(filter(None, (f">={interval.start}" if interval.start else "", end))) or "all"
-
-
-def _affected_in_words(entry: Entry) -> str:
-    words = [*map(_interval, entry.intervals), *entry.versions]
-    more = f" and {len(words) - _VERSIONS_SHOWN} more" if len(words) > _VERSIONS_SHOWN else ""
-    return f"{' or '.join(words[:_VERSIONS_SHOWN])}{more}"
+def _in_words(affected: Sequence[str]) -> str:
+    more = f" and {len(affected) - _VERSIONS_SHOWN} more" if len(affected) > _VERSIONS_SHOWN else ""
+    return f"{' or '.join(affected[:_VERSIONS_SHOWN])}{more}"

@@ -79,10 +79,12 @@ def update_advisories(
     origin: Origin,
     progress: Progress,
     shrinks: bool = False,
+    called: str | None = None,
 ) -> Updated:
     """Take in the OSV documents at a place as all that a source has. `shrinks`: also when they are less than half of
-    what it had. Raises InvalidRequest, StoreError.
+    what it had. `called`: the name of the place, where it is a temporary one. Raises InvalidRequest, StoreError.
     """
+    called = called or path
     parse_source(name)
     read, hasher = Read(), hashlib.sha256()
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as spool:
@@ -92,10 +94,10 @@ def update_advisories(
             hasher.update(data)
 
         packer = Packer(write)
-        for document in read_documents(path, progress):
+        for document in read_documents(path, progress, called):
             _add(packer, read, document.name, document.data, document.problem)
         read.advisories, read.malicious = len(packer), packer.malicious
-        _check_read(read, path)
+        _check_read(read, called)
         packer.finish()
         source = AdvisorySource(
             digest=hasher.hexdigest(),
@@ -105,7 +107,7 @@ def update_advisories(
             projects=packer.projects,
             updated=stamp(datetime.now(UTC)),
             by=origin.user,
-            origin=path.rstrip("/").rpartition("/")[2][:200],
+            origin=called.rstrip("/").rpartition("/")[2][:200],
             newest=read.newest,
         )
 
@@ -113,7 +115,7 @@ def update_advisories(
             known = document.advisories.get(name)
             if known is not None and source.advisories < _LEAST_SHARE * known.advisories and not shrinks:
                 raise InvalidRequest(
-                    f"{path} has {source.advisories} advisories, and the source {name} has {known.advisories}: is it "
+                    f"{called} has {source.advisories} advisories, and the source {name} has {known.advisories}: is it "
                     "the whole file? To take it in all the same, add --yes."
                 )
             return advising.with_source(document, name, source)

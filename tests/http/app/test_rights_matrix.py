@@ -62,7 +62,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *(f"GET {V1}/indexes/{{index}}/projects", f"GET {OF_PROJECT}"),
         *(f"GET {OF_PROJECT}/files", f"GET {OF_PROJECT}/releases", f"GET {OF_PROJECT}/releases/{{version}}"),
         *(f"GET {at}/{what}" for at in ("", "/{index}") for what in ("namespaces", "namespace/{name}")),
-        f"GET {V1}/indexes/{{index}}/policy/explain",
+        *(f"GET {V1}/indexes/{{index}}/policy/explain", f"GET {V1}/advisories/projects/{{name}}"),
     ),
     FORM: (
         *("POST /", "POST /legacy/", "POST /legacy", "POST /upload/", "POST /upload", "POST /pypi/", "POST /pypi"),
@@ -102,6 +102,7 @@ ROWS: Final[dict[str, tuple[str, ...]]] = {
         *(f"POST {V1}/{what}" for what in ("indexes/{index}/policy", "indexes/{index}/policy/try", "configuration")),
         *(f"GET {V1}/{what}" for what in ("webhooks", "webhooks/{webhook}", "webhooks/{webhook}/deliveries")),
         *(f"POST {V1}/{what}" for what in ("webhooks", "webhooks/remove")),
+        *(f"GET {V1}/advisories", f"POST {V1}/advisories/{{source}}", f"POST {V1}/advisories/{{source}}/remove"),
         *(f"POST {V1}/webhooks/{{webhook}}/{what}" for what in ("rotate", "resume", "test", "redeliver")),
     ),
 }

@@ -61,6 +61,7 @@ def _api_schemas() -> Json:
     """Of the JSON API: generated from its types."""
     # For this document, and for API requests, only.
     from quire.administration import (  # noqa: PLC0415 - as said
+        advisory_documents,
         declared_documents,
         documents,
         policy_documents,
@@ -74,6 +75,7 @@ def _api_schemas() -> Json:
         *documents.SCHEMAS,
         *policy_documents.SCHEMAS,
         *declared_documents.SCHEMAS,
+        *advisory_documents.SCHEMAS,
         *promotion_documents.SCHEMAS,
         *retention_documents.SCHEMAS,
         *publisher_documents.SCHEMAS,

@@ -94,6 +94,28 @@ RETENTION: Final = Operation(
     (404,),
     (_INDEX, _query("keep", "Rules to try in place of those of the index, with commas"), _CURSOR, _LIMIT),
 )
+_SOURCE = in_path("source", _TEXT, "The name of a source of advisories, such as `osv`")
+SOURCES: Final = Operation("The sources of advisories", _answer("AdvisorySources"))
+ADVISORIES: Final = Operation(
+    "The advisories of a project, or those by which a version is affected",
+    _answer("ProjectAdvisories"),
+    (404,),
+    (_NAME, _query("version", "One version of it")),
+)
+UPDATE_SOURCE: Final = Operation(
+    "Take in OSV documents as all that a source has, in one step: a zip archive of them, or one",
+    _answer("AdvisoriesUpdated"),
+    (507, *_BODY_ERRORS),
+    (
+        _SOURCE,
+        _query("origin", "The name of the file, for people"),
+        _query("shrinks", "`true`: also when it is less than half of what there was"),
+    ),
+    {each: {"schema": {"type": "string", "format": "binary"}} for each in ("application/zip", "application/json")},
+)
+REMOVE_SOURCE: Final = Operation(
+    "Remove a source of advisories: they have no effect any more", _answer("AdvisoriesRemoved"), (404, 507), (_SOURCE,)
+)
 TRY_POLICY: Final = Operation(
     "The effect that a change of the policy would have on releases that were asked for",
     _answer("Trial"),

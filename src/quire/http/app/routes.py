@@ -100,6 +100,14 @@ _API: Final = (
     Endpoint("GET", f"{_INDEX}/log", "api.v1:log", Right.ADMIN, "api", v1.LOG),
     Endpoint("GET", f"{_V1}/configuration", "api.v1:configuration", Right.ADMIN, "api", v1.CONFIGURATION),
     Endpoint("POST", f"{_V1}/configuration", "api.v1:apply_configuration", Right.ADMIN, "api", v1.APPLY_CONFIGURATION),
+    Endpoint("GET", f"{_V1}/advisories", "api.v1:sources", Right.ADMIN, "api", v1.SOURCES),
+    Endpoint(
+        "GET", f"{_V1}/advisories/projects/{{name}}", "api.v1:project_advisories", Right.LIST, "api", v1.ADVISORIES
+    ),
+    Endpoint("POST", f"{_V1}/advisories/{{source}}", "api.v1:update_source", Right.ADMIN, "api", v1.UPDATE_SOURCE),
+    Endpoint(
+        "POST", f"{_V1}/advisories/{{source}}/remove", "api.v1:remove_source", Right.ADMIN, "api", v1.REMOVE_SOURCE
+    ),
     Endpoint("GET", f"{_V1}/grants", "api.v1:grants", Right.ADMIN, "api", v1.GRANTS),
     Endpoint("GET", f"{_V1}/grants/explain", "api.v1:explain", Right.ADMIN, "api", v1.EXPLAIN),
     Endpoint("POST", f"{_V1}/grants", "api.v1:grant", Right.ADMIN, "api", v1.GRANT),
