@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -11,6 +10,7 @@ from quire.domain.errors import UpstreamBusy, UpstreamError
 from quire.upstream.asking import PageRequests
 from quire.upstream.mirror import Answered
 from quire.upstream.mirrored import Validators
+from quire.upstream.pages import UpstreamPage
 from quire.upstream.server import OtherServer
 from tests.upstreams import JSON, Answer, FakeIndex, page
 
@@ -21,8 +21,7 @@ def ask(index: FakeIndex, known: Validators = Validators()) -> Answered:  # noqa
     async def main() -> Answered:
         server = OtherServer(index.url)
         try:
-            with ThreadPoolExecutor(1) as executor:
-                return await PageRequests(server, lambda: executor)("foo", known)
+            return (await PageRequests(server)("foo", known)).read()
         finally:
             await server.close()
 
@@ -34,7 +33,7 @@ def test_a_page_comes_with_its_validators_and_serial_number(index: FakeIndex) ->
     headers = {"ETag": '"a"', "Last-Modified": "Mon, 01 Jan 2026 00:00:00 GMT", "X-PyPI-Last-Serial": "17"}
     index.at("/simple/foo/", Answer(page([ENTRY]).body, JSON, headers=headers))
     found = ask(index)
-    assert found.page is not None
+    assert isinstance(found.page, UpstreamPage)
     assert [file.filename for file in found.page.files] == ["foo-1.0.tar.gz"]
     assert found.page.serial == 17
     assert found.validators == Validators('"a"', "Mon, 01 Jan 2026 00:00:00 GMT")
@@ -87,5 +86,5 @@ def test_half_a_page_is_refused(index: FakeIndex) -> None:
     for body, files in ((whole, 30), (links.encode(), 30)):
         index.at("/simple/foo/", Answer(body, "text/html", has_length=False))
         found = ask(index).page
-        assert found is not None
+        assert isinstance(found, UpstreamPage)
         assert len(found.files) == files

@@ -549,3 +549,44 @@ async def _read_at_random(chance: random.Random) -> None:
     assert seen > 0  # how far it gets depends on the time that a loaded machine takes
     for worker in workers:
         await worker.close()
+
+
+def test_only_the_call_that_asked_gives_what_it_wrote_without_reading_it() -> None:
+    """It began before the page was written. Before a call that joins later another worker may have written a newer page
+    and given it."""
+
+    async def main() -> None:
+        world, joined = World(), list[asyncio.Task[Mirrored]]()
+
+        class Overtaken(Inline):
+            def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+                future = super().submit(fn, *args, **kwargs)
+                world.clock.pass_(minutes=1)
+                assert world.worker().take("foo", page(2), world.clock())
+                joined.append(asyncio.get_running_loop().create_task(worker.get("foo", None)))
+                return future
+
+        worker = Mirror(world.store, "public", world.other, AGES, executor=Inline, makers=Overtaken, now=world.clock)
+        world.other.answers = [answer(1)]
+        first = await worker.get("foo", None)
+        assert [number_of(first), number_of(await joined[0])] == ["foo-1.0.tar.gz", "foo-2.0.tar.gz"]
+        assert number_of(await worker.get("foo", first)) == "foo-2.0.tar.gz"
+        assert len(world.other.asked) == 1
+
+    asyncio.run(main())
+
+
+def test_a_page_that_was_just_stored_is_not_read_back() -> None:
+    """The request that asked for it renders it; it is in memory until then, once."""
+
+    async def main() -> None:
+        world = World()
+        world.other.answers = [answer(1, files=300)]
+        found = await world.worker().get("foo", None)
+        for blob in list(world.store.blobs.list("mirror")):
+            world.store.blobs.remove(blob.key)
+        assert found.content == page(1, files=300)
+        with pytest.raises(BlobMissing):
+            assert found.content
+
+    asyncio.run(main())

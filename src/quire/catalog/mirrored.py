@@ -7,20 +7,20 @@ that cannot be verified.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import ClassVar, Final
-from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from quire.catalog.mirrored_page import is_digest_place, json_page, own_place, place_of
 from quire.catalog.sources import Content, Opener
 from quire.catalog.unread import UnreadView
 from quire.catalog.views import ProjectPart, ProjectView
 from quire.domain.errors import InvalidName, NotFound
 from quire.domain.namespaces import Namespaces
 from quire.domain.project import UNKNOWN_DIGEST, UNKNOWN_SIZE, File, Status
+from quire.render.simple import Page
 from quire.store.open_blob import OpenBlob
 from quire.upstream.documents import METADATA
 from quire.upstream.files import MirroredFiles
@@ -32,13 +32,6 @@ from quire.upstream.server import OtherServer
 ATTESTATIONS: Final = ".attestations"
 """The companion of a file that is its provenance object."""
 _PROJECT_BYTES: Final = 700
-_PLACE: Final = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._+!-]*/)+[A-Za-z0-9][A-Za-z0-9._+!-]*")
-_PLAIN_URL: Final = re.compile(
-    r"https?://[A-Za-z0-9.:-]+/(?:packages/)?+(?P<place>(?:[A-Za-z0-9_][A-Za-z0-9._+!-]*/)+(?P<name>[A-Za-z0-9][A-Za-z0-9._+!-]*))"
-)
-"""The URL of nearly every file: what `_place` finds in it needs no parsing."""
-_DIGEST_PLACE: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{60}/[^/]+")
-"""The places of PyPI's files: each carries a digest of its bytes."""
 
 
 class MirroredFile(msgspec.Struct, frozen=True, gc=False):
@@ -67,7 +60,9 @@ class MirroredFile(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_permanent(self) -> bool:
         """Whether its URL carries a digest."""
-        return self.place == _own_place(self.project, self.file) or _DIGEST_PLACE.fullmatch(self.place) is not None
+        return self.place == own_place(self.project, self.file.sha256, self.file.filename) or is_digest_place(
+            self.place
+        )
 
     @property
     def removal_problem(self) -> str | None:
@@ -176,7 +171,14 @@ class MirroredProject:
             return None
         made = self.mirrored.page.made if self.mirrored.page is not None else {}
         file, project = _file(offered, made.get(offered.hashes["sha256"])), self.mirrored.name
-        return MirroredFile(file, offered, project, _place(project, file, offered.url), self._files)
+        return MirroredFile(file, offered, project, place_of(project, offered), self._files)
+
+    def page(self, integrity: str | None, namespaces: Sequence[tuple[str, bool]] | None) -> Page:
+        """The page of an unread project in JSON. Blocks. Raises as `find`."""
+        content = self.mirrored.content
+        assert content is not None
+        made = self.mirrored.page.made if self.mirrored.page is not None else {}
+        return json_page(self.mirrored.name, content, made, integrity, namespaces)
 
     def rendering(self, form: str, make: Callable[[], Rendering]) -> Rendering:
         """The page of an unread project in a form, as it is kept, or as `make` gives it. Blocks. Raises as `find`."""
@@ -189,7 +191,7 @@ class MirroredProject:
         for offered in content.files if content is not None else ():
             if "sha256" in offered.hashes:
                 file = _file(offered, made.get(offered.hashes["sha256"]))
-                yield MirroredFile(file, offered, project, _place(project, file, offered.url), self._files)
+                yield MirroredFile(file, offered, project, place_of(project, offered), self._files)
 
 
 class NoNames:
@@ -263,19 +265,3 @@ def _file(offered: UpstreamFile, made: str | None) -> File:
         metadata_sha256=offered.metadata if isinstance(offered.metadata, str) else made,
         provenance_sha256=None if offered.provenance is None else UNKNOWN_DIGEST,
     )
-
-
-def _own_place(project: str, file: File) -> str:
-    return f"{project}/{file.sha256}/{file.filename}"
-
-
-def _place(project: str, file: File, url: str) -> str:
-    """The place of a file, by its URL at the other index."""
-    plain = _PLAIN_URL.fullmatch(url)
-    if plain is not None and plain["name"] == file.filename:
-        return plain["place"]
-    parts = urlsplit(url)
-    place = unquote(parts.path).removeprefix("/").removeprefix("packages/")
-    if parts.query or not place.endswith(f"/{file.filename}") or not _PLACE.fullmatch(place):
-        return _own_place(project, file)
-    return place

@@ -129,9 +129,10 @@ class Mirrors:
         mirror = Mirror(
             store,
             name,
-            PageRequests(server, threads.large_pages),
+            PageRequests(server),
             ages,
             executor=threads.readers,
+            makers=threads.large_pages if store.validates_inline else threads.readers,
             asks=not server.offline,
             durable=self._confirms,
             tally=self._tally,

@@ -254,5 +254,9 @@ def at_hand(answer: T | Awaitable[T]) -> T:
 
 def file_path(listed: ListedFile) -> str:
     """The path of a file's URL below the base URL, quoted."""
-    place = listed.place
-    return f"packages/{place if _UNQUOTED.fullmatch(place) else quote(place, safe=_SAFE)}"
+    return f"packages/{quoted_place(listed.place)}"
+
+
+def quoted_place(place: str) -> str:
+    """The place of a file as it stands in a URL."""
+    return place if _UNQUOTED.fullmatch(place) else quote(place, safe=_SAFE)

@@ -33,6 +33,8 @@ class UnreadPart(Protocol):
 
     def find(self, filename: str) -> ListedFile | None: ...
 
+    def page(self, integrity: str | None, namespaces: Sequence[tuple[str, bool]] | None) -> Page: ...
+
     def rendering(self, form: str, make: Callable[[], Rendering]) -> Rendering: ...
 
 
@@ -110,6 +112,9 @@ class UnreadView(ProjectView):
         return self.pages.get((media_type, hash_algorithm), lambda: made)
 
     def _render_in(self, media_type: MediaType, hash_algorithm: str | None, encoding: Encoding) -> Rendering:
-        page = self.complete().page(media_type, hash_algorithm)
+        if media_type is MediaType.JSON_V1:
+            page = self._part.page(self.integrity, self.namespaces)
+        else:
+            page = self.complete().page(media_type, hash_algorithm)
         body, _ = page.encoded(encoding)
         return Rendering(page.content_type, page.etag, len(page.body), body)

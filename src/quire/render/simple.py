@@ -185,7 +185,12 @@ class ProjectListing:
         """URL of the file's provenance object; None when there is none to name."""
         if file.provenance_sha256 is None or self.integrity is None:
             return None
-        return f"{self.integrity}{self.name}/{quote(file.version, _SAFE)}/{quote(file.filename, _SAFE)}/provenance"
+        return provenance_url(self.integrity, self.name, file.version, file.filename)
+
+
+def provenance_url(integrity: str, project: str, version: str, filename: str) -> str:
+    """URL of a file's provenance object. `integrity`: see `ProjectListing`."""
+    return f"{integrity}{project}/{quote(version, _SAFE)}/{quote(filename, _SAFE)}/provenance"
 
 
 def sort_files(files: Iterable[File]) -> list[File]:
@@ -218,6 +223,18 @@ def render_project(listing: ProjectListing, media_type: MediaType, hash_algorith
     if media_type is MediaType.JSON_V1:
         return _page(media_type, _project_json(listing))
     return _page(_content_type(media_type), _project_html(listing, hash_algorithm))
+
+
+def render_entries(
+    name: str, namespaces: Sequence[tuple[str, bool]] | None, versions: list[str], entries: Sequence[FileEntry]
+) -> Page:
+    """The page in JSON of an active project whose entries are made already, for those that have very many.
+
+    `namespaces`: as in `ProjectListing`; `versions`: as of `release_versions`.
+    """
+    status = _ProjectStatus(Status.ACTIVE, msgspec.UNSET)
+    has_sizes = all(entry.size is not msgspec.UNSET for entry in entries)
+    return _page(MediaType.JSON_V1, _detail(name, status, namespaces, versions, entries, has_sizes=has_sizes))
 
 
 def render_projects(names: Sequence[str], media_type: MediaType) -> Page:
@@ -347,7 +364,7 @@ class _ProjectStatus(msgspec.Struct, rename="kebab"):
     reason: str | msgspec.UnsetType
 
 
-class _FileEntry(msgspec.Struct, rename="kebab", gc=False):
+class FileEntry(msgspec.Struct, rename="kebab", gc=False):
     """One entry of `files`.
 
     There is no `dist-info-metadata`: pip 22.3 to 23.1 crash on that key in JSON, with any value, which is why
@@ -377,7 +394,7 @@ class _ProjectDetail(msgspec.Struct, rename="kebab"):
     namespaces: list[_NamespaceEntry] | msgspec.UnsetType | None
     project_status: _ProjectStatus
     versions: list[str]
-    files: list[_FileEntry] = []
+    files: list[FileEntry] = []
     """The last, for `_with_entries`."""
 
 
@@ -391,7 +408,7 @@ class _ProjectList(msgspec.Struct):
     """As above."""
 
 
-def _with_entries(document: _ProjectDetail | _ProjectList, entries: Iterable[_FileEntry | _ProjectEntry]) -> bytes:
+def _with_entries(document: _ProjectDetail | _ProjectList, entries: Iterable[FileEntry | _ProjectEntry]) -> bytes:
     """The document with these in its last field, which is an empty list in it."""
     slices = _by_slices(entries)
     first = next(slices, [])
@@ -406,16 +423,31 @@ def _with_entries(document: _ProjectDetail | _ProjectList, entries: Iterable[_Fi
 def _project_json(listing: ProjectListing) -> bytes:
     files = listing.files if listing.status.offers_files else ()
     has_sizes = all(file.size != UNKNOWN_SIZE for file, _ in files)
-    version = API_VERSION if listing.namespaces is None else _WITH_NAMESPACES
+    status = _ProjectStatus(listing.status, listing.status_reason or msgspec.UNSET)
+    # Of a quarantined project too, as in the example of PEP 792: the versions exist, none is offered.
+    versions = release_versions(file for file, _ in listing.files)
+    entries = (_file_entry(file, url, listing.provenance(file)) for file, url in files)
+    return _detail(listing.name, status, listing.namespaces, versions, entries, has_sizes=has_sizes)
+
+
+def _detail(
+    name: str,
+    status: _ProjectStatus,
+    namespaces: Sequence[tuple[str, bool]] | None,
+    versions: list[str],
+    entries: Iterable[FileEntry],
+    *,
+    has_sizes: bool,
+) -> bytes:
+    version = API_VERSION if namespaces is None else _WITH_NAMESPACES
     detail = _ProjectDetail(
         meta=_Meta(version if has_sizes else _WITHOUT_SIZES),
-        name=listing.name,
-        namespaces=_namespaces(listing.namespaces),
-        project_status=_ProjectStatus(listing.status, listing.status_reason or msgspec.UNSET),
-        # Of a quarantined project too, as in the example of PEP 792: the versions exist, none is offered.
-        versions=release_versions(file for file, _ in listing.files),
+        name=name,
+        namespaces=_namespaces(namespaces),
+        project_status=status,
+        versions=versions,
     )
-    return _with_entries(detail, (_file_entry(file, url, listing.provenance(file)) for file, url in files))
+    return _with_entries(detail, entries)
 
 
 def _namespaces(found: Sequence[tuple[str, bool]] | None) -> list[_NamespaceEntry] | msgspec.UnsetType | None:
@@ -423,11 +455,11 @@ def _namespaces(found: Sequence[tuple[str, bool]] | None) -> list[_NamespaceEntr
     return msgspec.UNSET if found is None else [_NamespaceEntry(*each) for each in found] or None
 
 
-def _file_entry(file: File, url: str, provenance: str | None) -> _FileEntry:
-    return _FileEntry(
+def _file_entry(file: File, url: str, provenance: str | None) -> FileEntry:
+    return FileEntry(
         filename=file.filename,
         url=url,
-        hashes=_offered_hashes(file.hashes),
+        hashes=offered_hashes(file.hashes),
         requires_python=file.requires_python or msgspec.UNSET,
         core_metadata={"sha256": file.metadata_sha256} if file.metadata_sha256 else False,
         gpg_sig=file.signed,
@@ -443,7 +475,8 @@ def _file_entry(file: File, url: str, provenance: str | None) -> _FileEntry:
 _OFFERED: Final = ("sha256", "sha384", "sha512")
 
 
-def _offered_hashes(hashes: dict[str, str]) -> dict[str, str]:
+def offered_hashes(hashes: dict[str, str]) -> dict[str, str]:
+    """The digests of a file that its entry has."""
     return {name: hashes[name] for name in _OFFERED if name in hashes}
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Final
 
 import msgspec
@@ -28,10 +25,8 @@ _HEAD: Final = 1000
 class PageRequests:
     """An `Ask` of `quire.upstream.mirror`: asks by HTTP."""
 
-    def __init__(self, server: OtherServer, executor: Callable[[], Executor]) -> None:
-        """`executor`: reads large pages."""
+    def __init__(self, server: OtherServer) -> None:
         self._server = server
-        self._executor = executor
 
     async def __call__(self, name: str, known: Validators) -> Answered:
         headers = {"Accept": ACCEPT, "Accept-Encoding": "gzip"}
@@ -51,8 +46,7 @@ class PageRequests:
             serial = response.headers.get(_SERIAL, "")
             if not response.is_delimited and _is_cut(body):
                 raise UpstreamBusy(f"The index ended the page of {name} before it was complete; repeat later.")
-        page = await asyncio.get_running_loop().run_in_executor(self._executor(), parse_page, name, kind, body, url)
-        return Answered(_numbered(page, serial), validators=validators)
+        return Answered(lambda: _numbered(parse_page(name, kind, body, url), serial), validators=validators)
 
 
 def _is_cut(body: bytes) -> bool:

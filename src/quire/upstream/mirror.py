@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, ParamSpec, Protocol, TypeVar
@@ -29,6 +29,7 @@ from quire.domain.reserved import MIRROR
 from quire.observe.metrics.tally import MirrorTally
 from quire.store.contracts import Record, Store
 from quire.upstream import mirrored
+from quire.upstream.fresh import FreshPages
 from quire.upstream.mirrored import Ages, Content, MirroredPage, Need, Validators
 from quire.upstream.pages import UpstreamFile, UpstreamPage
 from quire.upstream.renderings import Rendering, Renderings
@@ -59,10 +60,15 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("quire.mirror")
 class Answered:
     """An answer of the other index."""
 
-    page: UpstreamPage | None
-    """None: it has no such project, or, if `unchanged`, the page is the one that was confirmed."""
+    page: UpstreamPage | Callable[[], UpstreamPage] | None
+    """None: it has no such project, or, if `unchanged`, the page is the one that was confirmed. A function reads the
+    answer's bytes, in a thread; it raises UpstreamError when they are no page."""
     unchanged: bool = False
     validators: Validators = NO_VALIDATORS
+
+    def read(self) -> Answered:
+        """The answer with its page. Blocks. Raises UpstreamError."""
+        return replace(self, page=self.page()) if callable(self.page) else self
 
 
 class Ask(Protocol):
@@ -143,12 +149,14 @@ class Mirror:
         ages: Ages,
         *,
         executor: Callable[[], Executor],
+        makers: Callable[[], Executor] | None = None,
         asks: bool = True,
         durable: bool = False,
         tally: MirrorTally | None = None,
         now: Callable[[], datetime] = mirrored.now_utc,
     ) -> None:
-        """`upstream`: names the other index in keys; `executor`: for work that blocks; `asks`: whether the other index
+        """`upstream`: names the other index in keys; `executor`: for work that blocks; `makers`: for work that also
+        takes the processor, reading large pages, None for the same; `asks`: whether the other index
         is asked, by a server that may write; else what is kept is served, however old; `durable`: whether new pages
         survive a loss of power, as those of a command whose end says that they are here."""
         self._durable = durable
@@ -161,8 +169,10 @@ class Mirror:
         self._ages = ages
         self._tally = tally or MirrorTally()
         self._executor = executor
+        self._makers = makers or executor
+        self._fresh = FreshPages()
         self._now = now
-        self._tasks: dict[str, asyncio.Task[bool]] = {}
+        self._tasks: dict[str, asyncio.Task[Mirrored | None]] = {}
         self._unknown: OrderedDict[str, datetime] = OrderedDict()
         self._unreadable: set[str] = set()
         """The blobs of pages that could not be read: they were replaced, or are lost."""
@@ -221,12 +231,12 @@ class Mirror:
                 await asyncio.sleep(_POLL)
             elif needed is Need.UNUSABLE:
                 self._check_pause(page, now)
-                if await asyncio.shield(self._asking(current)) and page is None:
-                    current.until = self._unknown_until(name)
-                    return current
+                written = await self._written(current)
+                if written is not None:
+                    return written
                 was_asked = True
             else:
-                task = self._asking(current)
+                task, _ = self._asking(current)
                 if needed is Need.BEHIND:
                     return current
                 done, _ = await asyncio.wait({task}, timeout=self._ages.patience)
@@ -235,6 +245,21 @@ class Mirror:
                 was_asked = True
             known = current
         raise UpstreamBusy(f"The page of {name} changes faster than it can be read; repeat later.")
+
+    async def _written(self, current: Mirrored) -> Mirrored | None:
+        """Ask for a project; the project as it was just written, or its absence. None: it is to be read.
+
+        A call that joined a task which was under way reads what that wrote: since then, and before this call began,
+        another worker may have written and given a newer page.
+        """
+        task, is_own = self._asking(current)
+        written = await asyncio.shield(task)
+        if written is None or written.page is not None:
+            return written if is_own else None
+        if current.page is not None:
+            return None
+        current.until = self._unknown_until(current.name)
+        return current
 
     def _need(self, current: Mirrored, now: datetime) -> Need:
         """The step before a project is served: as `mirrored.need`, with what this worker knows."""
@@ -306,18 +331,20 @@ class Mirror:
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
-    def _asking(self, current: Mirrored) -> asyncio.Task[bool]:
-        """The task that asks for a project: the one under way, or a new one."""
+    def _asking(self, current: Mirrored) -> tuple[asyncio.Task[Mirrored | None], bool]:
+        """The task that asks for a project: the one under way, or a new one; whether it is new. Its result is the
+        project as it was just written, or its absence; None: it is to be read."""
         name = current.name
         task = self._tasks.get(name)
-        if task is None:
-            page, record = current.page, current.record
-            work = self._find(name, record) if page is None else self._renew(name, record, page)
-            task = self._tasks[name] = asyncio.get_running_loop().create_task(work)
-            task.add_done_callback(lambda done: self._asked(name, done))
-        return task
+        if task is not None:
+            return task, False
+        page, record = current.page, current.record
+        work = self._find(current) if page is None else self._renew(name, record, page)
+        task = self._tasks[name] = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(lambda done: self._asked(name, done))
+        return task, True
 
-    def _asked(self, name: str, task: asyncio.Task[bool]) -> None:
+    def _asked(self, name: str, task: asyncio.Task[Mirrored | None]) -> None:
         self._tasks.pop(name, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.log(
@@ -327,30 +354,33 @@ class Mirror:
                 error=str(error) or type(error).__name__,
             )
 
-    async def _find(self, name: str, record: Record) -> bool:
-        """Ask for a project that has no record; it gets one if it is found. Whether there is no such project."""
+    async def _find(self, current: Mirrored) -> Mirrored | None:
+        """Ask for a project that has no record; it gets one if it is found."""
+        name = current.name
         answer = await self._answer(name, NO_VALIDATORS)
         if answer.page is None:
             self._remember_unknown(name)
-            return True
+            return current
         with suppress(Conflict):  # another worker has found it as well
-            await self._in_thread(self._keep, name, record, None, answer)
-        return False
+            found = await self._in_maker(self._keep, name, current.record, None, answer)
+            if found is not None and found.page is not None:
+                found.until = mirrored.fresh_until(found.page, self._ages, self._now())
+            return found
+        return None
 
-    async def _renew(self, name: str, record: Record, page: MirroredPage) -> bool:
-        """Ask for a project that has a record, unless another worker has changed it meanwhile. False, as `_find`."""
+    async def _renew(self, name: str, record: Record, page: MirroredPage) -> None:
+        """Ask for a project that has a record, unless another worker has changed it meanwhile."""
         try:
             leased = mirrored.with_lease(page, secrets.token_hex(8), self._now())
             record = await self._in_thread(self._write, record, leased)
             answer = await self._answer(name, page.validators if page.content is not None else NO_VALIDATORS)
-            await self._in_thread(self._keep, name, record, page, answer)
+            await self._in_maker(self._keep, name, record, page, answer)
         except Conflict:
             log.debug("mirrored page was changed meanwhile", project=name)
         except UpstreamError as error:
             wait = error.wait if isinstance(error, UpstreamBusy) else 0.0
             await self._in_thread(self._write, record, mirrored.failed(page, str(error), wait, self._now()))
             raise
-        return False
 
     async def _answer(self, name: str, known: Validators) -> Answered:
         try:
@@ -428,6 +458,9 @@ class Mirror:
         """The page of a record. Blocks. Raises BlobMissing when it was replaced, DamagedRecord, StoreError."""
         if page is None:
             return None
+        fresh = self._fresh.take(page.content)
+        if fresh is not None:
+            return fresh
         with self._refusing(page):
             return mirrored.read_content(self._blobs, f"{self._prefix}/{name}", page)
 
@@ -459,15 +492,17 @@ class Mirror:
         before: MirroredPage | None,
         answer: Answered,
         confirmed: datetime | None = None,
-    ) -> None:
-        """Write the record that an answer makes of the one before. `confirmed`: when another mirror got the answer;
-        None: now, and then the first record of a name need not survive a loss of power: the name is asked for again.
-        Raises Conflict, StoreError, UpstreamBusy."""
+    ) -> Mirrored | None:
+        """Write the record that an answer makes of the one before; the project as it is then, if the answer has a page.
+
+        `confirmed`: when another mirror got the answer; None: now, and then the first record of a name need not
+        survive a loss of power: the name is asked for again. Raises Conflict, StoreError, UpstreamError."""
         now, durable = confirmed or self._now(), self._durable or confirmed is not None or before is not None
+        answer, content = answer.read(), None
+        assert not callable(answer.page)
         if answer.unchanged and before is not None:
-            self._write(record, mirrored.confirmed(before, answer.validators, now))
-            return
-        if answer.page is None:
+            after = mirrored.confirmed(before, answer.validators, now)
+        elif answer.page is None:
             after = mirrored.gone(before, now)
         elif mirrored.is_older(before, answer.page.serial):
             raise UpstreamBusy(f"The index gives an older page of {name} than before.")
@@ -476,11 +511,19 @@ class Mirror:
             if not content.is_small and (before is None or before.content != content.name):
                 blob = self._put(name, content, durable=durable)
             after = mirrored.found(before, content, blob, answer.validators, now)
-        self._write(record, after, durable=durable)
+        record = self._write(record, after, durable=durable)
         if before is not None and before.blob is not None and before.blob != after.blob:
             self._blobs.remove(self._blob(name, before.blob))  # a reader that finds none reads the record again
             if before.content is not None:
                 self.renderings.remove(name, before.content)
+        if content is None:
+            return None
+        validator = Record(record.key, b"", record.tag, record.validation)
+        if not self._serves_unread(after):
+            return Mirrored(name, validator, after, content.page)
+        if confirmed is None:
+            self._fresh.put(content.name, content.page)
+        return Mirrored(name, validator, after, None, self)
 
     def _put(self, name: str, content: Content, *, durable: bool) -> str:
         """Store the bytes of a large page; the name of its blob."""
@@ -503,3 +546,7 @@ class Mirror:
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         work = partial(function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._executor(), work)
+
+    async def _in_maker(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        work = partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._makers(), work)
