@@ -6,9 +6,11 @@ The ranges are made after the rules of the OSV schema (section "Evaluation"), ea
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from quire.domain.advisories import Severity
 from quire.domain.affected import Affected
@@ -193,7 +195,6 @@ def test_documents_that_are_refused(data: bytes, words: str) -> None:
         ("CVSS:3.1/AV:N/AC:L/PR:L/UI:N/S:C/C:L/I:L/A:L", 7.4),
         ("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:N", 0.0),
         (f"{CRITICAL}/E:U/RL:O", 9.8),
-        ("CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N", None),
         ("CVSS:3.1/AV:N/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", None),
         ("CVSS:3.1/AV:X/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", None),
         ("", None),
@@ -204,3 +205,58 @@ def test_base_scores(vector: str, score: float | None) -> None:
     """By the equations of versions 2.0, 3.0 and 3.1."""
     assert base_score(vector) == score
     assert (rating_of(vector) is None) == (score is None)
+
+
+EASY: Final = "AV:N/AC:L/AT:N/PR:N/UI:N"
+WHOLE: Final = f"{EASY}/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N"
+
+
+@pytest.mark.parametrize(
+    ("vector", "score"),
+    [  # the scores that FIRST's calculator gives; the first eight are among the examples of its specification
+        ("AV:L/AC:L/AT:P/PR:L/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N", 7.3),
+        ("AV:N/AC:L/AT:P/PR:N/UI:P/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N", 7.7),
+        ("AV:N/AC:L/AT:P/PR:N/UI:P/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N/E:U", 5.2),
+        ("AV:N/AC:L/AT:P/PR:N/UI:N/VC:H/VI:L/VA:L/SC:N/SI:N/SA:N", 8.3),
+        ("AV:N/AC:L/AT:P/PR:N/UI:N/VC:H/VI:L/VA:L/SC:N/SI:N/SA:N/CR:H/IR:L/AR:L/MAV:N/MAC:H/MVC:H/MVI:L/MVA:L", 8.1),
+        ("AV:N/AC:L/AT:N/PR:N/UI:A/VC:N/VI:N/VA:N/SC:L/SI:L/SA:N", 5.1),
+        (f"{EASY}/VC:H/VI:N/VA:N/SC:N/SI:N/SA:N", 8.7),
+        (f"{EASY}/VC:H/VI:H/VA:H/SC:H/SI:H/SA:H", 10.0),
+        (WHOLE, 9.3),
+        (f"{WHOLE}/E:X", 9.3),
+        (f"{WHOLE}/E:A/MSI:S/S:P/AU:Y/R:I/V:C/RE:H/U:Red", 10.0),
+        ("AV:P/AC:H/AT:P/PR:H/UI:A/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N/E:U", 0.1),
+        (f"{EASY}/VC:N/VI:N/VA:N/SC:N/SI:N/SA:N", 0.0),
+        (WHOLE[5:], None),
+        (f"{WHOLE}/AV:N", None),
+        (f"{WHOLE}/E:H", None),
+        (f"{WHOLE}/XX:N", None),
+        (f"{WHOLE}/", None),
+        (WHOLE.replace("SI:N", "SI:S"), None),
+    ],
+)
+def test_scores_of_version_4(vector: str, score: float | None) -> None:
+    """By its table, and the distances in its sets."""
+    assert base_score(f"CVSS:4.0/{vector}") == score
+    assert (rating_of(f"CVSS:4.0/{vector}") is None) == (score is None)
+
+
+METRICS_OF_4: Final = {
+    **dict(zip(("AV", "AC", "AT", "PR", "UI", "E"), ("NALP", "LH", "NP", "NLH", "NPA", "APU"), strict=True)),
+    **dict.fromkeys(("VC", "VI", "VA", "SC", "SI", "SA"), "HLN"),
+    **dict.fromkeys(("CR", "IR", "AR"), "HML"),
+}
+
+
+@given(st.fixed_dictionaries({name: st.sampled_from(values) for name, values in METRICS_OF_4.items()}), st.data())
+def test_a_less_severe_vector_of_version_4_has_no_higher_score(metrics: dict[str, str], data: st.DataObject) -> None:
+    """In any one metric."""
+    name = data.draw(st.sampled_from(sorted(METRICS_OF_4)))
+    less = data.draw(st.sampled_from(METRICS_OF_4[name][METRICS_OF_4[name].index(metrics[name]) :]))
+
+    def score(of: dict[str, str]) -> float:
+        found = base_score(f"CVSS:4.0/{'/'.join(f'{each}:{value}' for each, value in of.items())}")
+        assert found is not None
+        return found
+
+    assert score(metrics | {name: less}) <= score(metrics)

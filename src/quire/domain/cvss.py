@@ -1,8 +1,7 @@
-"""Ratings of CVSS vectors: the base scores of versions 2.0, 3.0 and 3.1 by the equations of FIRST's specifications.
+"""Ratings of CVSS vectors: the base scores of versions 2.0, 3.0 and 3.1 by the equations of FIRST's specifications, and
+the score of version 4.0 (`cvss4.py`).
 
 Sources: https://www.first.org/cvss/v2/guide (3.2.1), https://www.first.org/cvss/v3.1/specification-document (5, 7.4).
-The score of version 4.0 is no equation but a table of expert ratings, which is not kept here: an advisory with such a
-vector alone has the rating that its database gives it.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from quire.domain import cvss4
 from quire.domain.advisories import Severity
 
 _MOST_CHARACTERS: Final = 400
@@ -36,11 +36,17 @@ _PRIVILEGES_OF_CHANGED_SCOPE: Final = {"N": 0.85, "L": 0.68, "H": 0.5}
 
 
 def base_score(vector: str) -> float | None:
-    """The base score of a vector, from 0.0 to 10.0; None for version 4.0, and for a text that is no whole vector."""
+    """The base score of a vector, from 0.0 to 10.0; None for a text that is no whole vector.
+
+    Of version 4.0 it is the score by all metrics of the vector: that version has one score, and what an advisory says
+    of exploits (E) is a part of it.
+    """
     if len(vector) > _MOST_CHARACTERS:
         return None
     if vector.startswith("CVSS:3.1/"):
         return _v3(vector[9:], _rounded_up)
+    if vector.startswith("CVSS:4.0/"):
+        return cvss4.score(vector[9:])
     if vector.startswith("CVSS:3.0/"):
         return _v3(vector[9:], lambda score: math.ceil(score * 10) / 10)
     return None if vector.startswith("CVSS:") else _v2(vector.strip("()"))
@@ -49,7 +55,8 @@ def base_score(vector: str) -> float | None:
 def rating_of(vector: str) -> Severity | None:
     """The qualitative rating of a vector's base score; None where there is no score.
 
-    Version 2.0 has no rating of its own for 9.0 and more; the scale of version 3.1 (section 5) is taken for both.
+    Version 2.0 has no rating of its own for 9.0 and more; the scale of version 3.1 (section 5), which is that of 4.0
+    (section 6), is taken for all.
     """
     score = base_score(vector)
     if score is None:
