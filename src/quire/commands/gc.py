@@ -24,6 +24,7 @@ from quire.domain.trash import is_trash
 from quire.index.index import Index
 from quire.operations import promoting, retention
 from quire.operations.checking import GRACE, collect_garbage
+from quire.operations.publishing_sessions import Sessions
 from quire.operations.retention import LetGo
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     opened = open_store(arguments, writes=not arguments.dry_run, asks_the_time=True)
     if not arguments.dry_run:
-        promoting.end_stages(AccessRecords(opened.store), opened.store, opened.index.name, opened.index.origin)
+        access = AccessRecords(opened.store)
+        promoting.end_stages(access, opened.store, opened.index.name, opened.index.origin)
+        Sessions(opened.store, access, opened.index.name).forget_ended(opened.index.origin)
     let_go = _let_go(opened, dry_run=arguments.dry_run)
     collected = collect_garbage(
         opened.store,

@@ -31,6 +31,18 @@ MOST_FILES: Final = 500
 """File upload sessions of one publishing session, also canceled ones."""
 
 
+TOKEN_PREFIX: Final = "s-"  # noqa: S105 - the beginning of each
+TOKEN_BYTES: Final = 24
+"""Random ones of a token, in hex after its beginning."""
+
+
+def is_token(text: str) -> bool:
+    """Whether a text has the form of a session's token, which is the name of its stage."""
+    digits = text.removeprefix(TOKEN_PREFIX)
+    has_length = len(digits) == 2 * TOKEN_BYTES and len(text) == len(TOKEN_PREFIX) + 2 * TOKEN_BYTES
+    return has_length and not digits.strip("0123456789abcdef")
+
+
 class Status(StrEnum):
     """How far a session is, by the names of the PEP."""
 
@@ -219,8 +231,9 @@ def without_file(session: PublishingSession, identity: str) -> PublishingSession
 
 
 def begun(session: PublishingSession, attempt: str, at: str) -> PublishingSession:
-    """Being published. `attempt`: the id of this publication. Raises SessionConflict."""
-    if session.attempt == attempt:
+    """Being published. `attempt`: the id of this publication; of a session that another one publishes, or has
+    published, nothing changes. Raises SessionConflict."""
+    if session.status in {Status.PROCESSING, Status.PUBLISHED}:
         return session
     check_editable(session)
     open_files = [f"{name} ({file.status})" for name, (_, file) in session.live.items() if not _is_completed(file)]

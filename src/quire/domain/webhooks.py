@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from quire.domain.errors import InvalidRequest
+from quire.domain.publishing_sessions import is_token
 from quire.domain.reserved import Reserved
 
 EVENTS: Final = (
@@ -79,7 +80,9 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"{parts.scheme}://{parts.netloc}"
 
     def covers(self, index: str, project: str) -> bool:
-        """Whether it is about a project (normalized name)."""
+        """Whether it is about a project (normalized name); never of what publishing sessions have not published."""
+        if is_token(index):
+            return False
         return self.index in {ALL, index} and (self.projects == (ALL,) or project in Reserved(self.projects))
 
     def wants(self, action: str) -> bool:

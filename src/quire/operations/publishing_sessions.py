@@ -49,7 +49,6 @@ LONGEST: Final = timedelta(days=30)
 KEPT: Final = timedelta(days=7)
 """For so long after its end the status of a session is told."""
 _FOLDER: Final = "access/publishing"
-_TOKEN_BYTES: Final = 24
 _ATTEMPTS: Final = 40
 _LONGEST_PAUSE: Final = 0.25
 _RESOLVED_AFTER: Final = timedelta(seconds=PUBLICATION_SECONDS + 60)
@@ -65,16 +64,8 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 def new_token() -> str:
-    """The token of a session, which nothing tells beforehand: the name of its stage."""
-    return f"s-{secrets.token_hex(_TOKEN_BYTES)}"
-
-
-def is_token(text: str) -> bool:
-    """Whether a text can be the token of a session, so that it may be a part of a key."""
-    digits = text.removeprefix("s-")
-    return (
-        len(text) == 2 + 2 * _TOKEN_BYTES and len(digits) == 2 * _TOKEN_BYTES and not digits.strip("0123456789abcdef")
-    )
+    """The token of a new session, which cannot be guessed."""
+    return f"{sessions.TOKEN_PREFIX}{secrets.token_hex(sessions.TOKEN_BYTES)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +76,12 @@ class Sessions:
     access: AccessRecords
     default: str
     """The index at the server's root."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """The clock that says what has expired."""
 
     def read(self, token: str) -> PublishingSession | None:
         """The session of a token; None without one."""
-        return sessions.decode_session(self._record(token).data) if is_token(token) else None
+        return sessions.decode_session(self._record(token).data) if sessions.is_token(token) else None
 
     def change(self, token: str, transition: Transition) -> PublishingSession:
         """Change the record of a session; what it is then. Raises NotFound, and what `transition` raises."""
@@ -109,11 +102,9 @@ class Sessions:
                 return after
         raise StoreError("The publishing session has too many writers at once; repeat later.")
 
-    def create(
-        self, target: str, opened: OpenSession, origin: Origin, now: datetime | None = None
-    ) -> tuple[str, PublishingSession]:
+    def create(self, target: str, opened: OpenSession, origin: Origin) -> tuple[str, PublishingSession]:
         """Open a session; its token, and its record. Raises what `with_session` raises."""
-        now = now or datetime.now(UTC)
+        now = self.now()
         token, expires = new_token(), now + LIFETIME
         session = PublishingSession(
             index=target,
@@ -152,7 +143,7 @@ class Sessions:
 
     def cancel(self, token: str, definition: IndexDefinition | None, origin: Origin) -> PublishingSession:
         """Cancel a session, and delete its files. Raises SessionConflict while it is being published, and after."""
-        at = stamp(datetime.now(UTC))
+        at = stamp(self.now())
         expires = at if definition is None or definition.expires is None else definition.expires
         session = self.change(token, lambda found: sessions.canceled(found, at, expires))
         self.remove_stage(token, origin)
@@ -167,9 +158,9 @@ class Sessions:
         target: Index,
         origin: Origin,
     ) -> PublishingSession:
-        """The session as it is, after what is not recorded yet: that it expired, or how a publication ended whose
-        worker died."""
-        now = datetime.now(UTC)
+        """The session as it is, after what is not done yet: that it expired, how a publication ended whose worker
+        died, or that the stage goes with its session."""
+        now = self.now()
         at = stamp(now)
         if session.status is Status.PROCESSING:
             attempt = str(session.attempt)
@@ -177,24 +168,29 @@ class Sessions:
                 session = self.change(token, lambda found: sessions.published(found, attempt, at, at))
                 self.remove_stage(token, origin)
             elif session.since is not None and moment(session.since) + _RESOLVED_AFTER < now:
-                Promoter(target).recover()
+                Promoter(target, self.now).recover()
                 if not is_published(session, target.project(session.project)):
                     session = self.change(token, lambda found: sessions.given_back(found, attempt, _INTERRUPTED))
-        elif session.status in sessions.EDITABLE and (definition is None or definition.has_ended(now)):
+        elif session.status in sessions.ENDED:
+            if definition is not None:
+                self.remove_stage(token, origin)
+        elif definition is None or definition.has_ended(now):
             expires = at if definition is None else str(definition.expires)
             with contextlib.suppress(SessionConflict):
                 session = self.change(token, lambda found: sessions.canceled(found, at, expires, _EXPIRED))
         return session
 
     def publish(self, token: str, definition: IndexDefinition, target: Target, origin: Origin) -> PublishingSession:
-        """Publish all files of a session in one step; the session, which is still `processing` where another request
-        publishes it.
+        """Publish all files of a session in one step; the session, which is `processing` while another request
+        publishes it, and `published` when that was faster.
 
         Raises SessionConflict for one that cannot be published now, and what a promotion raises.
         """
-        now = datetime.now(UTC)
+        now = self.now()
         attempt, at = secrets.token_hex(8), stamp(now)
         session = self.change(token, lambda found: sessions.begun(found, attempt, at))
+        if session.attempt != attempt:
+            return session
         if definition.has_ended(now + _ROOM):  # or its files would be deleted meanwhile
             self._keep_until(token, session, now + _ROOM, origin)
         try:
@@ -206,7 +202,7 @@ class Sessions:
             self.change(token, lambda found: sessions.given_back(found, attempt))
             raise
         expires = str(definition.expires)
-        done = stamp(datetime.now(UTC))
+        done = stamp(self.now())
         session = self.change(token, lambda found: sessions.published(found, attempt, done, expires))
         log.info("session published", index=session.index, project=session.project, user=origin.user)
         self.remove_stage(token, origin)
@@ -222,20 +218,26 @@ class Sessions:
         except (InvalidRequest, StoreError) as error:  # `quire gc` does it, when the stage has expired
             log.warning("stage of a session not deleted", project=stage.name, error=str(error))
 
-    def forget_ended(self, now: datetime | None = None) -> int:
-        """Delete the records of sessions that ended long ago; how many."""
-        now = now or datetime.now(UTC)
+    def forget_ended(self, origin: Origin) -> int:
+        """Delete the records of sessions that ended long ago, and the stages that were left of any that ended; how many
+        records."""
+        now = self.now()
         tokens = self.store.records.names(_FOLDER).names
         open_stages = self.access.read().state.document.indexes if tokens else {}
         deleted = 0
         for token in tokens:
-            session = self.read(token) if token not in open_stages else None
-            if session is not None and moment(session.ended or session.since or session.expires) + KEPT < now:
+            session = self.read(token)
+            if session is None:
+                continue
+            if token in open_stages:
+                if session.status in sessions.ENDED:
+                    self.remove_stage(token, origin)
+            elif moment(session.ended or session.since or session.expires) + KEPT < now:
                 deleted += self._forget(token)
         return deleted
 
     def _keep_until(self, token: str, session: PublishingSession, expires: datetime, origin: Origin) -> None:
-        now = datetime.now(UTC)
+        now = self.now()
         self.access.change(
             lambda document: definitions.with_expiry(document, token, self.default, now=now, expires=expires),
             "publishing-session-extend",

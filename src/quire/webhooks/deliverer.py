@@ -10,6 +10,7 @@ from typing import Final
 from quire.access.document import AccessDocument
 from quire.domain.errors import Conflict
 from quire.domain.promotions import JOURNAL
+from quire.domain.publishing_sessions import is_token
 from quire.domain.trash import is_trash
 from quire.domain.webhooks import Webhook
 from quire.index.index import Index, all_indexes
@@ -71,7 +72,7 @@ class Deliverer:
             self._settled.clear()
             self._settled_for = active
         for index in all_indexes(self._store):
-            if not is_trash(index.name):
+            if not is_trash(index.name) and not is_token(index.name):
                 self._search_index(index, active)
         return True
 

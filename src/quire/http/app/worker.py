@@ -36,6 +36,7 @@ from quire.catalog.served import IndexPolicy, ServedIndex
 from quire.config.settings import Settings
 from quire.domain.errors import NotFound, StoreError
 from quire.domain.project import File
+from quire.domain.publishing_sessions import is_token
 from quire.domain.reserved import Reserved
 from quire.domain.trash import is_trash
 from quire.domain.upstreams import UpstreamDefinition, Upstreams, without_login
@@ -272,11 +273,16 @@ class Worker:
         """Sweep once: `Store.sweep`, and what has been in the trash for its time. Blocks. Raises StoreError."""
         from quire.index.promoting import Promoter  # noqa: PLC0415 - rare
         from quire.operations.promoting import end_stages  # noqa: PLC0415 - as above
+        from quire.operations.publishing_sessions import Sessions  # noqa: PLC0415 - as above
 
         if self._settings_alone is None:
-            end_stages(AccessRecords(self.default.store), self.default.store, self.default.name, Origin())
+            store = self.default.store
+            access = AccessRecords(store)
+            end_stages(access, store, self.default.name, Origin())
+            Sessions(store, access, self.default.name).forget_ended(Origin())
         for index in all_indexes(self.default.store):
-            if index.name not in self._expiries and not is_trash(index.name):
+            # The stages of sessions have no trash, and nothing is promoted into them; there is one for each release.
+            if index.name not in self._expiries and not is_trash(index.name) and not is_token(index.name):
                 self._expiries[index.name] = Expiry(index)
         for name, expiry in self._expiries.items():
             Promoter(Index(self.default.store, name)).recover()

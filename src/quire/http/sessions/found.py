@@ -13,7 +13,7 @@ from quire.catalog.hosted import record_of
 from quire.catalog.served import ServedIndex
 from quire.domain.errors import NotFound
 from quire.domain.indexes import IndexDefinition
-from quire.domain.publishing_sessions import EDITABLE, PublishingSession, Status
+from quire.domain.publishing_sessions import ENDED, PublishingSession
 from quire.http.app.access import Permit
 from quire.http.app.problems import HttpError
 from quire.http.app.request_log import context_of, origin_of
@@ -77,7 +77,7 @@ async def find(request: Request) -> Found:
     permit, state = await allowed(request, index, session.project)
     definition = state.document.indexes.get(token)
     origin = origin_of(request, context_of(request.scope).user, worker.proxies)
-    if session.status is Status.PROCESSING or session.status in EDITABLE:
+    if session.status not in ENDED or definition is not None:
         session = await worker.in_writer(sessions.settled, token, session, definition, index.hosted, origin)
     return Found(worker, index, token, session, definition, permit, origin, Links(request, index, token))
 
