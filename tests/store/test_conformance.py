@@ -383,7 +383,7 @@ class WronglyDigested(MemoryStaged):
 
 
 class WrongBlake(MemoryBlobs):
-    def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> Staging:
+    def stage(self, key: str, algorithms: tuple[str, ...] | None = ()) -> Staging:
         staging = super().stage(key, algorithms)
         finish = staging.finish
 

@@ -148,7 +148,8 @@ class Records(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """Hex digests of one blob, by the names that PEP 691 and the upload form give the algorithms."""
+    """Hex digests of one blob, by the names that PEP 691 and the upload form give the algorithms; each "" where none
+    was wanted."""
 
     sha256: str
     md5: str
@@ -219,10 +220,10 @@ class Blobs(Protocol):
         the process that staged them."""
         ...
 
-    def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> Staging:
+    def stage(self, key: str, algorithms: tuple[str, ...] | None = ()) -> Staging:
         """Begin to take in the bytes of the blob `key`, which a store may write where they stay: the key is chosen
         before they are known, and no other upload uses it. `algorithms`: hashlib names to compute besides the three
-        that are always.
+        of `Digests`; None for no digest at all, where the caller has its own: they cost more than the bytes.
         """
         ...
 

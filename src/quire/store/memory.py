@@ -9,7 +9,6 @@ happened.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import threading
 import time
@@ -30,6 +29,7 @@ from quire.store.contracts import (
     check_blob_key,
     check_record_key,
 )
+from quire.store.digester import Digester
 from quire.store.faults import Faults
 from quire.store.open_blob import OpenBlob
 
@@ -244,7 +244,7 @@ class MemoryBlobs:
         self._faults = faults
         self._writable = writable
 
-    def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> Staging:
+    def stage(self, key: str, algorithms: tuple[str, ...] | None = ()) -> Staging:
         check_blob_key(key)
         _check_writable(self._writable)
         with self._faults.around("stage", key):
@@ -324,7 +324,7 @@ class MemoryBlobs:
 class MemoryStaging:
     """See `contracts.Staging`."""
 
-    def __init__(self, state: MemoryState, faults: Faults, key: str, algorithms: tuple[str, ...]) -> None:
+    def __init__(self, state: MemoryState, faults: Faults, key: str, algorithms: tuple[str, ...] | None) -> None:
         self._state = state
         self._key = key
         self._faults = faults
@@ -382,10 +382,7 @@ class MemoryStaged:
             self._state.incoming.discard(self.incoming)
 
 
-def _digests(content: bytearray, algorithms: tuple[str, ...]) -> Digests:
-    return Digests(
-        sha256=hashlib.sha256(content).hexdigest(),
-        md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
-        blake2b_256=hashlib.blake2b(content, digest_size=32).hexdigest(),
-        other={name: hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in algorithms},
-    )
+def _digests(content: bytearray, algorithms: tuple[str, ...] | None) -> Digests:
+    digester = Digester(algorithms)
+    digester.update(content)
+    return digester.digests()

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from quire.domain.errors import BlobMissing, Conflict, InvalidName, StoreError
-from quire.store.contracts import Staged, Store
+from quire.store.contracts import Digests, Staged, Store
 from quire.testing.helpers import THREADS, content_of, create, document, race, refused, require
 from quire.testing.sandbox import CENTURY, Rule, Sandbox
 
@@ -32,6 +32,8 @@ def staged_bytes_have_their_digests(sandbox: Sandbox) -> None:
             ("sha3_256", digests.other.get("sha3_256"), hashlib.sha3_256(content)),
         ):
             require(found == digest.hexdigest(), f"{name} of {len(content)} staged bytes is {found}.")
+    none = sandbox.staged(worker, sandbox.blob(), b"hello", algorithms=None)
+    require(none.size == 5 and none.digests == Digests("", "", "", {}), f"unwanted digests are {none.digests}.")
     staging = sandbox.staging(worker, sandbox.blob())
     chunk = bytearray(b"reused by the caller")
     staging.write(memoryview(chunk)[:6])

@@ -34,12 +34,12 @@ class Sandbox:
         self._blobs.add(key)
         return key
 
-    def staging(self, worker: Store, key: str, algorithms: tuple[str, ...] = ()) -> Staging:
+    def staging(self, worker: Store, key: str, algorithms: tuple[str, ...] | None = ()) -> Staging:
         staging = worker.blobs.stage(key, algorithms)
         self._stagings.append(staging)
         return staging
 
-    def staged(self, worker: Store, key: str, *chunks: bytes, algorithms: tuple[str, ...] = ()) -> Staged:
+    def staged(self, worker: Store, key: str, *chunks: bytes, algorithms: tuple[str, ...] | None = ()) -> Staged:
         """Complete bytes that are not published."""
         staging = self.staging(worker, key, algorithms)
         for chunk in chunks:

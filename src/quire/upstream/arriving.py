@@ -46,7 +46,7 @@ class Arrival:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | bytearray) -> None:
         """Blocks. Raises StoreError when the disk is full."""
         try:
             view = memoryview(data)

@@ -172,7 +172,7 @@ class MirroredDocuments:
         self._checked.add(key)
 
     def _keep(self, key: str, body: bytes, digest: str | None) -> None:
-        staging = self._blobs.stage(key)
+        staging = self._blobs.stage(key, None)
         try:
             staging.write(body)
             publish(self._blobs, staging, durable=self._durable or digest is None)

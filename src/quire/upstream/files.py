@@ -224,7 +224,7 @@ class MirroredFiles:
                 check_there(response, f"file {file.filename}")
                 arrival = Arrival(_size(file, response), asyncio.get_running_loop(), self._spool)
                 if self._space.takes(arrival.size):
-                    staging = await self._in(self._writers, self._blobs.stage, key)
+                    staging = await self._in(self._writers, self._blobs.stage, key, None)
                 begun.set_result(arrival)
                 await self._receive(file, response, arrival, staging)
             self._complete.add(key)
@@ -259,15 +259,27 @@ class MirroredFiles:
     async def _receive(self, file: UpstreamFile, response: Response, arrival: Arrival, staging: Staging | None) -> None:
         """All bytes, verified. Raises UpstreamError, StoreError."""
         digest, received, buffer = sha256(), 0, bytearray()
-        async for piece in response.pieces():
-            received += len(piece)
-            if received > arrival.size:
-                raise UpstreamError(f"The file {file.filename} has more than the {arrival.size} bytes that it should.")
-            buffer += piece
-            if len(buffer) >= PIECE or received - len(buffer) == 0:
-                buffer, taken = bytearray(), bytes(buffer)
-                await self._in(self._writers, _take, taken, arrival, staging, digest.update)
-        await self._in(self._writers, _take, bytes(buffer), arrival, staging, digest.update)
+        taking: asyncio.Future[None] | None = None
+        """The one piece that a thread takes in while the next one arrives."""
+        try:
+            async for piece in response.pieces():
+                received += len(piece)
+                if received > arrival.size:
+                    raise UpstreamError(
+                        f"The file {file.filename} has more than the {arrival.size} bytes that it should."
+                    )
+                buffer += piece
+                if len(buffer) >= PIECE or received - len(buffer) == 0:
+                    if taking is not None:
+                        await taking
+                    taken, buffer = buffer, bytearray()
+                    taking = asyncio.ensure_future(
+                        self._in(self._writers, _take, taken, arrival, staging, digest.update)
+                    )
+        finally:
+            if taking is not None:
+                await taking
+        await self._in(self._writers, _take, buffer, arrival, staging, digest.update)
         if received != arrival.size:
             raise UpstreamBusy(f"The file {file.filename} ended after {received} of {arrival.size} bytes.")
         if not compare_digest(digest.hexdigest(), file.hashes["sha256"]):
@@ -336,7 +348,7 @@ class RemoteBlob(OpenBlob):
             self._whole.close()
 
 
-def _take(data: bytes, arrival: Arrival, staging: Staging | None, update: Callable[[bytes], None]) -> None:
+def _take(data: bytearray, arrival: Arrival, staging: Staging | None, update: Callable[[bytearray], None]) -> None:
     """Take in a piece. Blocks. Raises StoreError."""
     if data:
         update(data)

@@ -187,7 +187,7 @@ def _of_blob(blobs: Blobs, file: UpstreamFile, key: str) -> bytes | None:
 def _keep(blobs: Blobs, folder: str, project: str, document: bytes) -> str:
     """Store metadata; its SHA-256."""
     digest = sha256(document).hexdigest()
-    staging = blobs.stage(_key(folder, project, digest))
+    staging = blobs.stage(_key(folder, project, digest), None)
     try:
         staging.write(document)
         publish(blobs, staging)

@@ -528,7 +528,7 @@ class Mirror:
     def _put(self, name: str, content: Content, *, durable: bool) -> str:
         """Store the bytes of a large page; the name of its blob."""
         blob = f"{content.name[:16]}-{secrets.token_hex(8)}"
-        staging = self._blobs.stage(self._blob(name, blob))
+        staging = self._blobs.stage(self._blob(name, blob), None)
         try:
             staging.write(mirrored.pack(content))
             self._blobs.publish(staging.finish(durable=False), durable=durable)

@@ -109,7 +109,7 @@ class Renderings:
         return found, found is None
 
     def _keep(self, key: str, rendering: Rendering, *, is_damaged: bool) -> None:
-        staging = self._blobs.stage(key)
+        staging = self._blobs.stage(key, None)
         try:
             if is_damaged:
                 self._blobs.remove(key)

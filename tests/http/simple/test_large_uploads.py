@@ -36,7 +36,7 @@ class HeldArchives:
         blobs = worker.default.store.blobs
         stage = blobs.stage
 
-        def watched(key: str, algorithms: tuple[str, ...] = ()) -> PosixStaging:
+        def watched(key: str, algorithms: tuple[str, ...] | None = ()) -> PosixStaging:
             staging = stage(key, algorithms)
             assert isinstance(staging, PosixStaging)
             finish = staging.finish

@@ -54,7 +54,7 @@ class BucketBlobs:
         self._room = Room(options.spool_size)
         self._part_size = max(SMALL, -(-options.largest // (MOST_PARTS * _MIB)) * _MIB)
 
-    def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> BucketStaging:
+    def stage(self, key: str, algorithms: tuple[str, ...] | None = ()) -> BucketStaging:
         """See `contracts.Blobs`."""
         path = _path(key)
         self._check_writable()

@@ -10,7 +10,6 @@ is read from the object, which is removed when the archive is refused.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import threading
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from quire.domain.errors import Conflict, StoreError, TooLarge
 from quire.store.bucket.objects import BlobBucket, Upload
 from quire.store.bucket.spool import Spool
 from quire.store.contracts import Digests
+from quire.store.digester import Digester
 from quire.store.open_blob import OpenBlob, PositionReader
 
 SMALL: Final = 8 * 1024 * 1024
@@ -103,12 +103,9 @@ class Sending:
 class BucketStaging:
     """Fulfils `contracts.Staging`."""
 
-    def __init__(self, key: str, algorithms: tuple[str, ...], spool: Spool, sending: Sending) -> None:
+    def __init__(self, key: str, algorithms: tuple[str, ...] | None, spool: Spool, sending: Sending) -> None:
         self._key = key
-        self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._blake2b = hashlib.blake2b(digest_size=32)
-        self._others = {name: hashlib.new(name, usedforsecurity=False) for name in algorithms}
+        self._digester = Digester(algorithms)
         self._spool = spool
         self._sending = sending
         self._size = 0
@@ -126,23 +123,13 @@ class BucketStaging:
         elif self._sending.has_begun:
             self._sending.write(data)
         self._size += len(data)
-        self._sha256.update(data)
-        self._md5.update(data)
-        self._blake2b.update(data)
-        for hasher in self._others.values():
-            hasher.update(data)
+        self._digester.update(data)
 
     def finish(self, *, durable: bool = True) -> BucketStaged:
         """See `contracts.Staging`. The bytes are durable when they are published."""
         self._check_open()
         self._is_open = False
-        digests = Digests(
-            sha256=self._sha256.hexdigest(),
-            md5=self._md5.hexdigest(),
-            blake2b_256=self._blake2b.hexdigest(),
-            other={name: hasher.hexdigest() for name, hasher in self._others.items()},
-        )
-        return BucketStaged(self._key, self._spool, self._sending, self._size, digests)
+        return BucketStaged(self._key, self._spool, self._sending, self._size, self._digester.digests())
 
     def discard(self) -> None:
         """See `contracts.Staging`."""

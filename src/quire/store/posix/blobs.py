@@ -40,6 +40,7 @@ from typing import TypeVar
 
 from quire.domain.errors import BlobMissing, Conflict, InvalidName, StoreReadOnly
 from quire.store.contracts import NO_DOCUMENTS, Staged, StoredBlob, check_blob_key
+from quire.store.digester import Digester
 from quire.store.posix.changes import Changes
 from quire.store.posix.directory import GONE, Directories
 from quire.store.posix.errors import if_there, store_errors
@@ -53,7 +54,7 @@ from quire.store.posix.files import (
     unless_gone,
 )
 from quire.store.posix.open_file import OpenFile
-from quire.store.posix.staging import Digester, PosixStaged, PosixStaging
+from quire.store.posix.staging import PosixStaged, PosixStaging
 
 T = TypeVar("T")
 
@@ -85,7 +86,7 @@ class PosixBlobs:
         self._directories = directories
         self._writable = writable
 
-    def stage(self, key: str, algorithms: tuple[str, ...] = ()) -> PosixStaging:
+    def stage(self, key: str, algorithms: tuple[str, ...] | None = ()) -> PosixStaging:
         check_blob_key(key)
         self._check_writable("take an upload in")
         return PosixStaging(key, f"{self._incoming}/{unique_name()}", algorithms)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 from typing import TYPE_CHECKING, BinaryIO
 
 from quire.domain.errors import StoreError
 from quire.store.contracts import Digests
+from quire.store.digester import Digester
 from quire.store.posix.errors import reason, store_errors
 from quire.store.posix.files import PendingFile
 
@@ -18,31 +18,6 @@ if TYPE_CHECKING:
 _FEW_BYTES = 256 * 1024
 _WRITEBACK_BYTES = 8 * 1024 * 1024
 """After so many bytes the disk is asked to begin with them: of a large upload it has most when all have arrived."""
-
-
-class Digester:
-    """All digests of one stream of bytes."""
-
-    def __init__(self, algorithms: tuple[str, ...]) -> None:
-        self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._blake2b_256 = hashlib.blake2b(digest_size=32)
-        self._other = {name: hashlib.new(name) for name in algorithms}
-
-    def update(self, chunk: bytes | bytearray | memoryview) -> None:
-        self._sha256.update(chunk)
-        self._md5.update(chunk)
-        self._blake2b_256.update(chunk)
-        for digest in self._other.values():
-            digest.update(chunk)
-
-    def digests(self) -> Digests:
-        return Digests(
-            sha256=self._sha256.hexdigest(),
-            md5=self._md5.hexdigest(),
-            blake2b_256=self._blake2b_256.hexdigest(),
-            other={name: digest.hexdigest() for name, digest in self._other.items()},
-        )
 
 
 class _StagedBytes(io.FileIO):
@@ -97,7 +72,7 @@ class PosixStaged:
 class PosixStaging:
     """Fulfils `contracts.Staging`."""
 
-    def __init__(self, key: str, path: str, algorithms: tuple[str, ...]) -> None:
+    def __init__(self, key: str, path: str, algorithms: tuple[str, ...] | None) -> None:
         self._key = key
         self._size = 0
         self._writeback_at = _WRITEBACK_BYTES
