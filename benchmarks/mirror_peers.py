@@ -82,11 +82,13 @@ def _answers(port: int) -> bool:
         return connection.getresponse().status < 500
 
 
-def _quire(workers: int) -> Callable[[Place], list[str]]:
+def quire(workers: int, *more: str) -> Callable[[Place], list[str]]:
+    """The command of quire with so many workers. `more`: further flags."""
+
     def command(place: Place) -> list[str]:
         root = place.folder / "packages"
         root.mkdir(exist_ok=True)
-        flags = ["-i", "127.0.0.1", "-p", str(place.port), "--workers", str(workers), "-a", ".", "-P", "."]
+        flags = ["-i", "127.0.0.1", "-p", str(place.port), "--workers", str(workers), "-a", ".", "-P", ".", *more]
         return [sys.executable, "-m", "quire", "run", *flags, "--upstream", place.upstream, str(root)]
 
     return command
@@ -132,8 +134,8 @@ def _peryx(place: Place) -> list[str]:
     return [str(programs("peryx") / "peryx"), "serve", "-c", str(configuration), *listen, "--log-level", "warn"]
 
 
-QUIRE = Mirroring("quire, 1 worker", "/simple/", _quire(1))
-QUIRE_4 = Mirroring("quire, 4 workers", "/simple/", _quire(4))
+QUIRE = Mirroring("quire, 1 worker", "/simple/", quire(1))
+QUIRE_4 = Mirroring("quire, 4 workers", "/simple/", quire(4))
 PEERS = (
     Mirroring("devpi-server 6.20", "/root/pypi/+simple/", _devpi, set_up=_devpi_upstream),
     Mirroring("proxpi 1.3", "/index/", _proxpi, environ=_proxpi_environ),

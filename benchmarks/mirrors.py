@@ -9,12 +9,10 @@ figure is the ratio of the two: what else the machine does hits both.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import http.client
 import json
+import os
 import re
 import shutil
-import statistics
 import sys
 import tempfile
 import time
@@ -25,67 +23,59 @@ from pathlib import Path
 from tests.serving import environment, free_port
 
 from benchmarks.corpora import wheel
+from benchmarks.environments import PROJECT
 from benchmarks.load import Load, ask_quickly
+from benchmarks.mirror_large import large_file
+from benchmarks.mirror_many import many_projects
 from benchmarks.mirror_peers import PEERS, QUIRE, QUIRE_4, Mirror, Mirroring, mirroring
+from benchmarks.mirror_tables import Table, keep, kept, made
 from benchmarks.peers import QUIRE as HOSTING
 from benchmarks.peers import Server
-from benchmarks.processes import Running, Unavailable, started, wait_for
+from benchmarks.processes import Unavailable, started, wait_for
 from benchmarks.progress import say
 from benchmarks.recorded import CONSTRAINTS, JSON, download, keep_page, playing, recorded, resolve
+from quire.config.settings import DEFAULT_FALLBACK_URL
 
 SIZES = {"ten": 10, "boto": 4000}
 """Projects of the pages that are compared, by the number of their files; boto3 has some 4,000."""
-_SECTIONS = ("compile", "pages", "files")
+RESULTS = PROJECT / "benchmarks" / "results" / "mirrors.json"
 _CPU = {"cold": "CPU s, cold", "hot": "CPU s, hot", "after a restart": "CPU s, restart"}
 _JSON = {"Accept": JSON}
-
-
-class Table:
-    """Figures by row and column, as medians."""
-
-    def __init__(self, title: str, columns: Sequence[str]) -> None:
-        self._title = title
-        self._columns = columns
-        self._found: dict[str, dict[str, list[float]]] = {}
-        self._missing: dict[str, str] = {}
-
-    def add(self, row: str, column: str, value: float) -> None:
-        self._found.setdefault(row, {}).setdefault(column, []).append(value)
-        say(f"  {self._title}, {row}, {column}: {value:.3g}")
-
-    @contextlib.contextmanager
-    def row(self, name: str) -> Iterator[None]:
-        """A server that cannot be had is named below the table, with the reason."""
-        try:
-            yield
-        except (Unavailable, OSError, http.client.HTTPException, AssertionError) as error:
-            self._missing[name] = " ".join(str(error).split())[:300]
-            say(f"  {self._title}, {name}: NOT MEASURED: {error}")
-
-    def __str__(self) -> str:
-        lines = [f"| {self._title} | {' | '.join(self._columns)} |", f"|---|{'---|' * len(self._columns)}"]
-        for row, found in self._found.items():
-            cells = (f"{statistics.median(found[each]):.2f}" if each in found else "" for each in self._columns)
-            lines.append(f"| {row} | {' | '.join(cells)} |")
-        lines += [f"\nNot measured: {name}, {reason}." for name, reason in self._missing.items()]
-        return "\n".join(lines)
+_ATTEMPTS = 4
+"""How often uv is run until its resolution is the right one."""
 
 
 def main() -> None:
     """Print the tables."""
+    measures = {
+        "compile": compile_times,
+        "pages": page_rates,
+        "files": file_times,
+        "large": large_file,
+        "many": many_projects,
+        "public": public_times,
+    }
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mirrors", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each load")
-    parser.add_argument("--only", choices=_SECTIONS, action="append", help="one section; may be repeated")
-    parser.add_argument("--without-peers", action="store_true")
+    parser.add_argument("--only", choices=measures, action="append", help="one section; may be repeated")
+    parser.add_argument("--servers", default="", help="those with one of these words in their names, with commas")
+    parser.add_argument("--keep", action="store_true", help=f"write the figures into {RESULTS.relative_to(PROJECT)}")
+    parser.add_argument("--report", action="store_true", help="print the figures that are kept, and measure nothing")
     arguments = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a text stream
-    kinds = [QUIRE, QUIRE_4, *(() if arguments.without_peers else PEERS)]
-    measures = {"compile": compile_times, "pages": page_rates, "files": file_times}
-    recorded()
-    for name in arguments.only or _SECTIONS:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed: a server is not compiled again at every start
+    if arguments.report:
+        print("\n\n".join(str(table) for table in kept(RESULTS).values()))
+        return
+    kinds = [
+        each for each in (QUIRE, QUIRE_4, *PEERS) if any(word in each.name for word in arguments.servers.split(","))
+    ]
+    for name in arguments.only or measures:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             table = measures[name](kinds, Path(folder), arguments.rounds, arguments.seconds)
+        if arguments.keep:
+            keep({name: table}, RESULTS)
         print(f"\n{table}\n")
 
 
@@ -94,34 +84,61 @@ def main() -> None:
 
 def compile_times(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: float) -> Table:
     """`uv pip compile` with an empty cache: the first time, again, and after a restart of the mirror."""
-    columns = ("cold", "first repeat", "hot", "after a restart", *_CPU.values())
-    table = Table("`uv pip compile`, direct = 1", columns)
     constraints = recorded() / CONSTRAINTS
     with playing(work / "nginx") as upstream:
-        _seconds(lambda: resolve(upstream.url, work / "warm.txt", constraints=constraints))
-        for number in range(rounds):
-            for kind in kinds:
-                folder = work / f"{number}-{re.sub('[^a-z0-9]', '', kind.name)}"
-                with table.row(kind.name):
-                    for start in ("cold", "again"):
-                        with mirroring(kind, upstream.url, folder) as mirror:
-                            names = ("cold", "first repeat", "hot", "hot") if start == "cold" else ("after a restart",)
-                            for column in names:
-                                _compile(table, column, mirror, upstream.url, work, constraints)
-                shutil.rmtree(folder, ignore_errors=True)
+        return _compiled("`uv pip compile`, direct = 1", upstream.url, kinds, work, rounds, constraints)
+
+
+def public_times(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: float) -> Table:
+    """The same by the index that the environment names, over the network, by quire alone."""
+    index = os.environ.get("UV_DEFAULT_INDEX", DEFAULT_FALLBACK_URL)
+    ours = [kind for kind in kinds if kind in {QUIRE, QUIRE_4}]
+    title = "`uv pip compile` of the public index, direct = 1"
+    return _compiled(title, index, ours, work, rounds, recorded() / CONSTRAINTS)
+
+
+def _compiled(title: str, index: str, kinds: Sequence[Mirroring], work: Path, rounds: int, constraints: Path) -> Table:
+    columns = ("cold", "first repeat", "hot", "after a restart", *_CPU.values(), "failed before", "direct, s")
+    table = made(title, columns)
+    _seconds(lambda: resolve(index, work / "warm.txt", constraints=constraints))
+    for number in range(rounds):
+        for kind in kinds:
+            folder = work / f"{number}-{re.sub('[^a-z0-9]', '', kind.name)}"
+            with table.row(kind.name):
+                for start in ("cold", "again"):
+                    with mirroring(kind, index, folder) as mirror:
+                        names = ("cold", "first repeat", "hot") if start == "cold" else ("after a restart",)
+                        for column in names:
+                            _compile(table, column, mirror, index, work, constraints)
+            shutil.rmtree(folder, ignore_errors=True)
     return table
 
 
 def _compile(table: Table, column: str, mirror: Mirror, direct: str, work: Path, constraints: Path) -> None:
-    before = mirror.running.cpu_seconds
-    took = _seconds(lambda: resolve(mirror.url, work / "mirrored.txt", constraints=constraints))
-    cpu = mirror.running.cpu_seconds - before
+    """The time until the resolution is the right one: some mirrors fail at first, and uv is run again."""
+    before, failed, error = mirror.running.cpu_seconds, 0, Unavailable()
     other = _seconds(lambda: resolve(direct, work / "direct.txt", constraints=constraints))
-    if (work / "mirrored.txt").read_text() != (work / "direct.txt").read_text():
-        raise Unavailable("it gave another resolution than the index that it mirrors")
+    began = time.perf_counter()
+    while failed < _ATTEMPTS:
+        try:
+            resolve(mirror.url, work / "mirrored.txt", constraints=constraints)
+            if (work / "mirrored.txt").read_text() == (work / "direct.txt").read_text():
+                break
+            error = Unavailable("it gave another resolution than the index that it mirrors")
+        except Unavailable as failure:
+            error = failure
+        failed += 1
+        say(f"  {mirror.kind.name}, {column}: {error}")
+    else:
+        raise error
+    took = time.perf_counter() - began
+    cpu = mirror.running.cpu_seconds - before
     table.add(mirror.kind.name, column, took / other)
+    table.add(mirror.kind.name, "direct, s", other)
     if column in _CPU:
         table.add(mirror.kind.name, _CPU[column], cpu)
+    if column == "cold":
+        table.add(mirror.kind.name, "failed before", failed)
 
 
 def _seconds(function: Callable[[], object]) -> float:
@@ -135,8 +152,8 @@ def _seconds(function: Callable[[], object]) -> float:
 
 def page_rates(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: float) -> Table:
     """Requests per second for the page of a hot project in JSON, beside the page of the same files hosted by quire."""
-    columns = tuple(f"{name}{kind}" for name in SIZES for kind in ("", ", 304"))
-    table = Table("project page, JSON, hosted by quire = 1", columns)
+    columns = tuple(f"{name}{kind}" for kind in ("", ", 304", ", requests/s") for name in SIZES)
+    table = made("project page, JSON, hosted by quire = 1", columns)
     with ExitStack() as stack:
         hosted = stack.enter_context(_hosting(work))
         for name in SIZES:
@@ -177,6 +194,8 @@ def _page(
             load: Load = ask_quickly(server, [path], headers, seconds)
             rates.append(load.rate)
         table.add(label, column, rates[0] / rates[1])
+        if not is_conditional:
+            table.add(label, f"{name}, requests/s", rates[0])
 
 
 @contextmanager
@@ -206,7 +225,7 @@ def _hosting(work: Path) -> Iterator[Server]:
 
 def file_times(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: float) -> Table:
     """`uv pip install` of the whole resolution with an empty cache, all wheels being there already."""
-    table = Table("`uv pip install` of 193 wheels, nginx = 1", ("hot", "CPU seconds"))
+    table = made("`uv pip install` of 193 wheels, nginx = 1", ("hot", "CPU seconds"))
     locked = work / "locked.txt"
     shutil.copy(recorded() / "requirements.txt", locked)
     with ExitStack() as stack:
@@ -221,15 +240,11 @@ def file_times(kinds: Sequence[Mirroring], work: Path, rounds: int, seconds: flo
             for mirror in mirrors:
                 with table.row(mirror.kind.name):
                     other = _seconds(lambda: download(upstream.url, locked))
-                    before = _cpu(mirror.running)
+                    before = mirror.running.cpu_seconds
                     took = _seconds(lambda mirror=mirror: download(mirror.url, locked))  # type: ignore[misc]
                     table.add(mirror.kind.name, "hot", took / other)
-                    table.add(mirror.kind.name, "CPU seconds", _cpu(mirror.running) - before)
+                    table.add(mirror.kind.name, "CPU seconds", mirror.running.cpu_seconds - before)
     return table
-
-
-def _cpu(running: Running) -> float:
-    return running.cpu_seconds
 
 
 if __name__ == "__main__":

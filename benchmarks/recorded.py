@@ -44,6 +44,8 @@ REQUIREMENTS = ("jupyterlab", "pandas", "apache-airflow")
 PYTHON = "3.12"
 """The version that uv resolves for, whatever this machine has."""
 JSON = "application/vnd.pypi.simple.v1+json"
+ANSWER_SECONDS = 120
+"""How long uv waits for a mirror that is silent: some take longer for a large page than the 30 seconds of uv."""
 _DONE = "complete"
 CONSTRAINTS = "constraints.txt"
 
@@ -78,7 +80,10 @@ http {{
         }}
         location = /simple/ {{ try_files /simple/index.$form =404; }}
         location /simple/ {{ return 404; }}
-        location /packages/ {{ add_header Cache-Control "max-age=365000000, immutable, public"; }}
+        location /packages/ {{
+            limit_rate {rate};
+            add_header Cache-Control "max-age=365000000, immutable, public";
+        }}
     }}
 }}
 """
@@ -95,6 +100,10 @@ class Playing:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/simple/"
+
+    def asked(self, part: str) -> int:
+        """The number of requests so far with this in their line."""
+        return sum(part in line for line in self.log.read_text().splitlines()) if self.log is not None else 0
 
 
 def recorded() -> Path:
@@ -158,14 +167,16 @@ def _uv(command: str, url: str, *arguments: str) -> None:
     shared = ("--quiet", "--no-config", "--no-cache", "--only-binary", ":all:", "--index-url", url)
     python = ("--python", sys.executable, "--python-version", PYTHON)  # the former so that it searches for none
     whole = [str(uv()), "pip", command, *shared, *python, *arguments]
-    done = subprocess.run(whole, capture_output=True, text=True, env=environment(), check=False)
+    environ = environment() | {"UV_HTTP_TIMEOUT": str(ANSWER_SECONDS)}
+    done = subprocess.run(whole, capture_output=True, text=True, env=environ, check=False)
     if done.returncode != 0:
         raise Unavailable(f"uv failed: {done.stderr.strip()[-400:]}")
 
 
 @contextmanager
-def playing(work: Path, *, folder: Path | None = None, logs: bool = False) -> Iterator[Playing]:
-    """The recording on a free port. `work`: for nginx's own files. Raises Unavailable."""
+def playing(work: Path, *, folder: Path | None = None, logs: bool = False, rate: int = 0) -> Iterator[Playing]:
+    """The recording, or another folder like it, on a free port. `work`: for nginx's own files; `rate`: bytes a second
+    of each file, 0 for as many as it can. Raises Unavailable."""
     folder = recorded() if folder is None else folder
     work.mkdir(exist_ok=True)
     _list_projects(folder)
@@ -178,6 +189,7 @@ def playing(work: Path, *, folder: Path | None = None, logs: bool = False) -> It
             log=log if logs else "off",
             port=port,
             folder=folder,
+            rate=rate,
         )
     )
     command = [program("nginx"), "-c", str(configuration), "-p", str(work), "-e", "stderr"]

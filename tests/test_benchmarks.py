@@ -26,6 +26,7 @@ from benchmarks.kept import derived, save
 from benchmarks.load import Load, parse, percentile
 from benchmarks.measures import authenticated, burst, huge, memory, nfs, pages, servers, starting, uploads
 from benchmarks.measures.questions import validator
+from benchmarks.mirror_tables import keep, kept, made
 from benchmarks.nfs_report import operations
 from benchmarks.peers import BARE, BARE_ASGI, VARIANTS, Peer, Server, served
 from benchmarks.processes import Running, Unavailable, client, family, proportional_set_size
@@ -568,3 +569,29 @@ def test_parts_make_a_whole() -> None:
 
 def _figure(measure: str, value: float) -> Figure:
     return Figure(measure=measure, corpus="S", server="quire", value=value, unit="s")
+
+
+# -- mirrors ----------------------------------------------------------------------------------------------------------
+
+
+def test_tables_of_mirrors_are_kept_row_by_row(tmp_path: Path) -> None:
+    """A later run replaces the rows that it measured; a server that was not measured is named with the reason."""
+    first, second = made("pages", ("rate", "ms")), made("pages", ("rate", "ms"))
+    for value in (1.0, 3.0, 2.5):
+        first.add("quire", "rate", value)
+    first.add("peer", "rate", 1234.5)
+    second.add("quire", "ms", 7.0)
+    with second.row("other"):
+        parse("")
+    keep({"pages": first}, path := tmp_path / "mirrors.json")
+    assert "| quire | 2.50 |  |" in str(kept(path)["pages"])
+    keep({"pages": second}, path)
+    assert str(kept(path)["pages"]).splitlines() == [
+        "| pages | rate | ms |",
+        "|---|---|---|",
+        "| quire |  | 7 |",
+        "| peer | 1,234 |  |",
+        "| other |  |  |",
+        "",
+        "Not measured: other, wrk printed no result:.",
+    ]
