@@ -94,6 +94,23 @@ def test_nothing_is_removed_within_the_bound(at: Place) -> None:
     assert (found.files, found.bytes, found.bound, found.at) == (5, 500, 500, at.now)
 
 
+@pytest.mark.parametrize(("beside", "stay"), [(0, 10), (300, 6), (950, 1)])
+def test_pages_and_made_metadata_count(at: Place, beside: int, stay: int) -> None:
+    """They are not removed; files have the rest of the bound, and at least a quarter."""
+    for number in range(10):
+        at.keep(number)
+    at.page()
+    made = f"mirror/{UPSTREAM}/foo/made-{'a' * 64}"
+    if beside:
+        at.put(made, b"m" * beside)
+    done = evict(at.store, 1000, at.now)
+    assert (len(at.kept), done.left) == (stay if beside else 10, 100 * stay + beside)
+    found = counted(at.store)
+    assert found is not None
+    assert found.bytes == done.left
+    assert kept_of(at.store)[UPSTREAM].page_bytes == beside
+
+
 def test_those_go_first_that_were_not_used_longest(at: Place) -> None:
     """A use counts as a fetch; documents beside a file have their own; a sixteenth is free then."""
     keys = [at.keep(number) for number in range(32)]
@@ -116,7 +133,8 @@ def test_the_last_copy_is_removed_only_if_the_bound_does_not_hold_otherwise(at: 
         at.offered["foo"].append(UpstreamFile(filename=f"x{number}", url="https://x/", version="1"))
     page = at.page(without="foo-0.tar.gz")
     assert (page.blob is None) is (many == 0)
-    done = evict(at.store, 700, at.now)
+    beside = kept_of(at.store)[UPSTREAM].page_bytes
+    done = evict(at.store, 700 + beside, at.now)
     assert ([blob.key for blob in done.removed], done.last_copies) == ([keys[1], keys[2]], 0)
     done = evict(at.store, 50, at.now)
     assert ([blob.key for blob in done.removed], done.last_copies) == ([*keys[3:], keys[0]], 1)

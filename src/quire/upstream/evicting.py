@@ -8,8 +8,9 @@ the open file where the store is a local disk, else with bytes from the other in
 Some files cannot be fetched again: the other index lists them no more, or could not be asked when its page was wanted
 last. They are removed only when the bound does not hold after all others are gone.
 
-Pages are not removed: they are small, they say which index a name belongs to, and they are needed while the other index
-cannot be reached.
+Pages, and metadata that was made here, are not removed, and count all the same: the files have the rest of the bound.
+Where that would be less than a quarter of it, they have a quarter: with pages alone a mirror would be of no use. Pages
+say which index a name belongs to, and they are needed while the other index cannot be reached.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from quire.upstream.uses import FOLDER, Uses, read_uses
 
 FREE: Final = 16
 """After a run this part of the bound is free."""
+LEAST: Final = 4
+"""Files have at least this part of the bound, however much pages take."""
 KEPT_KEY: Final = f"{FOLDER}/kept"
 _MOST_PAGES: Final = 100
 
@@ -65,21 +68,22 @@ class Evicted:
 
     @property
     def left(self) -> int:
-        """The bytes that are kept after it."""
-        return self.kept.bytes - self.bytes
+        """The bytes that are kept after it, with those of pages."""
+        return self.kept.bytes + self.kept.page_bytes - self.bytes
 
 
 def evict(store: Store, bound: int | None, now: datetime, *, dry_run: bool = False) -> Evicted:
-    """Remove files of other indexes until they have at most `bound` bytes; None: only count. Blocks, for as long as a
-    walk through all of them takes. Raises StoreError.
+    """Remove files of other indexes until all that is kept of them has at most `bound` bytes; None: only count.
+
+    Blocks, for as long as a walk through all of it takes. Raises StoreError.
     """
     kept = Kept()
     for each in kept_files(store.blobs).values():
         kept.add(each)
     done = Evicted(bound, kept=kept)
     ordered = in_order(kept.blobs, read_uses(store.records, now), now) if kept.blobs else []
-    if bound is not None and kept.bytes > bound:
-        _remove(store, ordered, bound, done, dry_run=dry_run)
+    if bound is not None and done.left > (limit := max(bound, kept.page_bytes + bound // LEAST)):
+        _remove(store, ordered, limit, limit - bound // FREE, done, dry_run=dry_run)
     gone = {blob.key for blob in done.removed}
     done.oldest = next((used for used, blob in ordered if blob.key not in gone), None)
     if not dry_run and store.writable:
@@ -100,10 +104,10 @@ def counted(store: Store) -> Counted | None:
 
 
 def _remove(
-    store: Store, ordered: Iterable[tuple[float, StoredBlob]], bound: int, done: Evicted, *, dry_run: bool
+    store: Store, ordered: Iterable[tuple[float, StoredBlob]], limit: int, target: int, done: Evicted, *, dry_run: bool
 ) -> None:
-    offers, target = _Offers(store), bound - bound // FREE
-    left, last_copies = done.kept.bytes, list[StoredBlob]()
+    """Remove files down to `target` bytes, and last copies down to `limit`."""
+    offers, last_copies, left = _Offers(store), list[StoredBlob](), done.left
     for _, blob in ordered:
         if left <= target:
             return
@@ -112,7 +116,7 @@ def _remove(
             continue
         left -= _removed(store, blob, done, dry_run=dry_run)
     for blob in last_copies:
-        if left <= bound:
+        if left <= limit:
             return
         left -= _removed(store, blob, done, dry_run=dry_run)
         done.last_copies += 1

@@ -111,7 +111,7 @@ MIRROR_SENT = Metric(
 MIRROR_REMOVED = Metric("quire_mirror_removed_files_total", "counter", "Kept files that were removed for space.")
 MIRROR_REMOVED_BYTES = Metric("quire_mirror_removed_bytes_total", "counter", "Bytes of these files.")
 MIRROR_BYTES = Metric(
-    "quire_mirror_kept_bytes", "gauge", "Bytes of kept files of upstreams, as counted last.", merge=max
+    "quire_mirror_kept_bytes", "gauge", "Bytes that are kept of upstreams, as counted last.", merge=max
 )
 MIRROR_BOUND = Metric("quire_mirror_bound_bytes", "gauge", "The bound of these bytes.", merge=max)
 LOGINS = Metric("quire_logins_total", "counter", "Credentials, by the result of their check.", ("result",))
