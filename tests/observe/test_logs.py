@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,20 @@ def test_a_json_line_is_one_object_whatever_is_in_it() -> None:
     assert found["number"] == 1.5
     assert len(found["long"]) == 20_000
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", found["time"])
+
+
+def test_times_of_text_lines_have_a_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """UTC, wherever the server is: its clock may be set back by an hour, and other servers may be elsewhere."""
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        record = logging.LogRecord("quire", logging.INFO, "", 0, "said", (), None)
+        record.created, record.msecs = 1_795_000_000.25, 250.0
+        formatter = LineFormatter(Settings(directories=()).log_format)
+        assert formatter.format(record) == "2026-11-18T11:06:40.250Z INFO said"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_an_event_cannot_forge_a_line_field() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import logging.config
 import re
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -30,6 +31,8 @@ _AUTHORIZATION = re.compile(
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _FIELDS = "quire_fields"
+ASCTIME = "%Y-%m-%dT%H:%M:%S"
+"""Of a time in UTC, before the milliseconds and the Z."""
 _MAX_TEXT = 20_000
 """Characters of one value in a JSON line; log shippers cut or refuse lines of some 32 KiB and more."""
 
@@ -56,7 +59,15 @@ def _as_u(character: str) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """A line in the format that was given; a traceback follows in lines of its own."""
+    """A line in the format that was given; a traceback follows in lines of its own.
+
+    `%(asctime)s` is in UTC, as RFC 3339 has it: lines of servers in several zones, and of the hour that a clock is set
+    back, are in one order.
+    """
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = ASCTIME
+    default_msec_format = "%s.%03dZ"
 
     def format(self, record: logging.LogRecord) -> str:
         return escaped(redacted(super().format(record)))

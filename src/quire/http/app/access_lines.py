@@ -23,7 +23,7 @@ import msgspec
 
 from quire.config.settings import Settings
 from quire.observe.log_output import Output, outputs
-from quire.observe.logs import cleaned, field_text, json_text, redacted
+from quire.observe.logs import ASCTIME, cleaned, field_text, json_text, redacted
 
 SIMPLE_FIELDS: Final = frozenset(
     {"asctime", "message", "name", "levelname", "levelno", "process", "processName", "thread", "threadName"}
@@ -34,7 +34,6 @@ WAIT_SECONDS: Final = 0.001
 _MAX_CLIENTS: Final = 4096
 _OPTIONAL: Final = ("user", "project", "action", "file")
 _MESSAGE: Final = "%(message)s"
-_ASCTIME: Final = "%Y-%m-%d %H:%M:%S"
 _CHANGING: Final = frozenset({"asctime", "message"})
 _CONVERSION = re.compile(r"%(?:%|\((\w*)\)[^a-zA-Z%]*[a-zA-Z]|)")
 _SAFE = re.compile(r"[A-Za-z0-9/._:+!~-]{1,256}")
@@ -222,7 +221,7 @@ class _Human:
             self._millis = millis
             second = int(now)
             # as logging rounds it
-            asctime = f"{time.strftime(_ASCTIME, time.localtime(second))},{int((now - second) * 1000):03d}"
+            asctime = f"{time.strftime(ASCTIME, time.gmtime(second))}.{int((now - second) * 1000):03d}Z"
             self.head, self.tail = (text % {"asctime": asctime} for text in (self._before, self._after))
 
     def between(self, client: str) -> str:
