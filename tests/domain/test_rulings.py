@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from quire.access.grants import Permission, Scope
 from quire.domain.advisories import Advisory, Severity
 from quire.domain.policy import Blocked, Denied, Effect, Exemption, Policy
+from quire.domain.retention import parse_rule, rules_for
 from quire.domain.rulings import Facts, Rule, Rules, Ruling, decide
+from quire.domain.webhooks import Webhook
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -184,3 +187,25 @@ def test_advisories_are_asked_for_once_a_version_and_only_if_a_rule_reads_them()
     assert known.asked == ["1.17.0"]
     ruled(Policy(deny=(Denied(pattern="x"),)), facts(), known)
     assert known.asked == ["1.17.0"]
+
+
+def test_patterns_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a policy, whatever the number of projects that it is asked about; for a grant and a webhook likewise."""
+    rules = Rules("main", Policy(deny=(Denied(pattern="q?x-*-a"), DENIED)))
+    grant = Scope(frozenset({Permission.UPLOAD}), projects=("q?x-*-b",))
+    webhook = Webhook(url="https://x.example/", secret="", created=OLD, projects=("q?x-*-c",))
+
+    def ask(name: str) -> list[bool]:
+        covered = grant.covers(Permission.UPLOAD, "main", name), webhook.covers("main", name)
+        named = rules_for([parse_rule("q?x-*-d/dev:1")], name)
+        denied = rules.of(name, None).decide(Facts(name, "1.0", "x", "", None, is_upstream=False), NOW).decision
+        return [denied is not None, *covered, bool(named)]
+
+    assert ask("qux-1-a") == [True, False, False, False]
+    compiled = list[str]()
+    monkeypatch.setattr("quire.domain.reserved.translate", lambda pattern: compiled.append(pattern) or pattern)
+    assert ask("qux-2-a") == [True, False, False, False]
+    assert ask("qux-2-b") == [False, True, False, False]
+    assert ask("qux-2-c") == [False, False, True, False]
+    assert ask("qux-2-d") == [False, False, False, True]
+    assert compiled == []

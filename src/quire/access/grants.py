@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Final
 
 from quire.domain.errors import InvalidRequest
-from quire.domain.reserved import STORE_WIDE, Reserved, normalize_pattern
+from quire.domain.reserved import STORE_WIDE, matching, normalize_pattern
 
 ANY: Final = "*"
 """Every index, or every project."""
@@ -126,7 +126,7 @@ class Scope:
             return False
         if project is None or permission is Permission.READ or self.projects == (ANY,):
             return True
-        return project in Reserved(self.projects)
+        return project in matching(self.projects)
 
 
 def parse_projects(patterns: Iterable[str]) -> tuple[str, ...]:

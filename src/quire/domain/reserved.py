@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from fnmatch import translate
+from functools import lru_cache
 from typing import Final
 
 MIRROR: Final = "mirror"
@@ -61,3 +62,9 @@ class Reserved:
         if name in self._names or any(name[:length] in self._beginnings for length in self._lengths):
             return True
         return self._others is not None and self._others.match(name) is not None
+
+
+@lru_cache(maxsize=512)
+def matching(patterns: tuple[str, ...]) -> Reserved:
+    """The names that some patterns match; of the same patterns, as records have them, made once."""
+    return Reserved(patterns)

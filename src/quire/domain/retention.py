@@ -21,7 +21,7 @@ from typing import Final
 from quire.domain.errors import InvalidRequest
 from quire.domain.names import is_version, version_sort_key
 from quire.domain.project import File, Project, Status
-from quire.domain.reserved import Reserved, normalize_pattern
+from quire.domain.reserved import matching, normalize_pattern
 
 KINDS: Final = ("dev", "pre", "final", "any")
 MOST_RULES: Final = 100
@@ -98,7 +98,7 @@ def parse_rules(texts: Iterable[str]) -> tuple[str, ...]:
 def rules_for(rules: Iterable[Rule], project: str) -> tuple[Rule, ...]:
     """Those that count for a project (normalized name): those that name it, if any does."""
     rules = tuple(rules)
-    named = tuple(each for each in rules if each.names is not None and project in Reserved((each.names,)))
+    named = tuple(each for each in rules if each.names is not None and project in matching((each.names,)))
     return named or tuple(each for each in rules if each.names is None)
 
 

@@ -98,6 +98,7 @@ class Rules:
         self.policy = policy
         self._allowed = Reserved(policy.allow) if policy.allow else None
         self._denied = Reserved([each.pattern for each in policy.deny])
+        self._denials = [(each, Reserved([each.pattern])) for each in policy.deny]
         self._ageless = Reserved(policy.min_age_except)
         self._blocked = {each.sha256: each for each in policy.blocked}
         self._exempt: dict[str, list[Exemption]] = {}
@@ -130,7 +131,7 @@ class ProjectRules:
         self._blocked = rules._blocked
         self._denied = None
         if project in rules._denied:
-            self._denied = next(each for each in policy.deny if project in Reserved([each.pattern]))
+            self._denied = next(each for each, names in rules._denials if project in names)
         self._is_allowed = rules._allowed is None or project in rules._allowed
         self._age = timedelta(seconds=0 if project in rules._ageless else policy.min_age)
         self._exempt = {version_sort_key(each.version): each for each in rules._exempt.get(project, ())}

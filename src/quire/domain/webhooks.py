@@ -18,7 +18,7 @@ import msgspec
 
 from quire.domain.errors import InvalidRequest
 from quire.domain.publishing_sessions import is_token
-from quire.domain.reserved import Reserved
+from quire.domain.reserved import matching
 
 EVENTS: Final = (
     *("publish", "delete", "yank", "unyank", "status", "restore", "import", "amend"),
@@ -83,7 +83,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether it is about a project (normalized name); never of what publishing sessions have not published."""
         if is_token(index):
             return False
-        return self.index in {ALL, index} and (self.projects == (ALL,) or project in Reserved(self.projects))
+        return self.index in {ALL, index} and (self.projects == (ALL,) or project in matching(self.projects))
 
     def wants(self, action: str) -> bool:
         """Whether it reports this kind of change."""
